@@ -1,0 +1,1 @@
+"""In-memory twins of the Redis adapters: for tests and `simulate`, held to the same contract suite."""

@@ -1,0 +1,34 @@
+"""What a reservation adds to which sum. The ledger keeps one integer per charge key and checks ceilings on it.
+
+Keys: `NODE/gpu0:vram_mib`, `NODE:ram_mib`, `NODE:cpu_milli`, `NODE/ROOT:bytes`.
+"""
+
+from __future__ import annotations
+
+from conductor.model.snapshot import Reservation
+
+
+def vram_key(node: str, device: str) -> str:
+    return f"{node}/{device}:vram_mib"
+
+
+def ram_key(node: str) -> str:
+    return f"{node}:ram_mib"
+
+
+def cpu_key(node: str) -> str:
+    return f"{node}:cpu_milli"
+
+
+def disk_key(node: str, root: str) -> str:
+    return f"{node}/{root}:bytes"
+
+
+def charges(reservation: Reservation) -> dict[str, int]:
+    """Charge key → amount (MiB, milli-cores, bytes); only what is not zero."""
+    r = reservation
+    amounts = {vram_key(r.node, device): r.vram_mib for device in r.devices}
+    amounts[ram_key(r.node)] = r.ram_mib
+    amounts[cpu_key(r.node)] = round(r.cpu * 1000)
+    amounts |= {disk_key(r.node, root): size for root, size in r.disk.items()}
+    return {key: amount for key, amount in amounts.items() if amount > 0}

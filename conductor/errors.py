@@ -1,0 +1,98 @@
+"""One tree of errors, by what the caller should do. The message is for the user: what is wrong, what to do.
+
+A task raises the subclasses of `JobError`; each maps to one cause (`conductor.model.causes`) that the retry
+table reads. Everything else is raised by the conductor itself and ends a command with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class ConductorError(Exception):
+    """Base of all: one sentence for the user; the command line prints it and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(ConductorError):
+    """The command was called with something it cannot take."""
+
+    exit_code = 2
+
+
+class ConfigError(ConductorError):
+    """A setting is unknown, missing or makes no sense."""
+
+    exit_code = 3
+
+
+class ManifestError(ConductorError):
+    """A manifest has bad lines; nothing of it was dispatched. `problems` holds «file:line: what is wrong»."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class Unreachable(ConductorError):
+    """A service (Redis, NAS, API) cannot be reached. Safe to try again; a write without a reply is a «maybe»."""
+
+    exit_code = 4
+
+
+class Fenced(ConductorError):
+    """This leader, or this attempt, is no longer the current one: stop, write nothing more."""
+
+
+class JobError(ConductorError):
+    """Raised by a task's body; `cause` is the row of the retry table."""
+
+    cause = "task_error"
+
+
+class BadInput(JobError):
+    """The input cannot be used, however often it is tried. Never retried."""
+
+    cause = "bad_input"
+
+
+class NoSpace(JobError):
+    """A disk is full (ENOSPC, EDQUOT). Retried when there is room."""
+
+    cause = "no_space"
+
+
+class CudaOutOfMemory(JobError):
+    """The device had no room for what the body allocated."""
+
+    cause = "cuda_oom"
+
+
+class RateLimited(JobError):
+    """An API answered 429. Closes the rate gate of `rate_key` until `retry_after_s` from now; costs no retry."""
+
+    cause = "rate_limited"
+
+    def __init__(self, message: str, rate_key: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.rate_key = rate_key
+        self.retry_after_s = retry_after_s
+
+
+class ServerError(JobError):
+    """A service answered 5xx or broke the connection."""
+
+    cause = "server_error"
+
+
+class DeadlineExceeded(JobError):
+    """The attempt ran past its `timeout_s`."""
+
+    cause = "timeout"
+
+
+class PublishFailed(JobError):
+    """The output is computed but cannot be put in place (NAS gone, read-only). The file is kept."""
+
+    cause = "publish_failed"

@@ -1,0 +1,1 @@
+"""The data every part shares: frozen values, no behaviour that touches the world."""

@@ -1,0 +1,83 @@
+"""Decision: what one tick will do, and for every class that is held, what each gate answered and why."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Value
+
+Gate = Literal["lane", "vram", "scratch", "ram", "cpu", "rate", "after", "mount", "hold", "report"]
+GATES: tuple[Gate, ...] = (
+    "report",
+    "hold",
+    "after",
+    "mount",
+    "lane",
+    "vram",
+    "scratch",
+    "ram",
+    "cpu",
+    "rate",
+)
+
+
+class Verdict(Value, frozen=True, kw_only=True):
+    """One gate's answer about one place, with its numbers. A refusal is data."""
+
+    gate: Gate
+    passed: bool
+    #: Where it was asked: "node1/gpu0", "node1/scratch", a rate key, a lane. Empty: everywhere.
+    where: str = ""
+    need: float = 0.0
+    #: What is free for this request.
+    have: float = 0.0
+    #: What there is in all (capacity less headroom, depth, requests per minute).
+    limit: float = 0.0
+    unit: str = ""
+    #: Ids of the jobs that hold it, the earliest release first.
+    holders: tuple[str, ...] = ()
+    #: Earliest moment at which this gate could open; None where nobody can say.
+    reopens_at: float | None = None
+    #: No wait will ever open it here (the device is too small).
+    is_never: bool = False
+    #: What a person should know beyond the numbers: «not mounted: marker missing».
+    message: str = ""
+
+
+class Admission(Value, frozen=True, kw_only=True):
+    """A job to hand over now, and what it will hold."""
+
+    reservation: Reservation
+    backlog: str
+    #: Charge key (`conductor.core.charges`) → what the sum of reservations may reach; the hand-over re-checks it
+    #: in the same atomic step.
+    ceilings: dict[str, int] = {}
+    #: Rate key → (requests, tokens) to take from its budget.
+    rates: dict[str, tuple[int, int]] = {}
+
+
+class Hold(Value, frozen=True, kw_only=True):
+    """A class that stays, with every gate that said no (and those that said yes, for `explain`)."""
+
+    class_id: str
+    backlog: str
+    task: str
+    lane: str
+    waiting: int
+    verdicts: tuple[Verdict, ...]
+    is_infeasible: bool = False
+    #: When this class was first held for the present set of gates.
+    since: float = 0.0
+
+    @property
+    def closed(self) -> tuple[Verdict, ...]:
+        return tuple(v for v in self.verdicts if not v.passed)
+
+
+class Decision(Value, frozen=True, kw_only=True):
+    now: float
+    admit: tuple[Admission, ...] = ()
+    hold: tuple[Hold, ...] = ()
+    #: Look again no later than this many seconds from `now`.
+    next_tick_s: float = 1.0

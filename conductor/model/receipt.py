@@ -1,0 +1,61 @@
+"""Receipt: what one attempt did. Appended to a durable file before the job counts as done."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from conductor.model.causes import Cause
+from conductor.model.spec import Count, JobId, Seconds, Value
+
+RECEIPT_VERSION = 1
+
+#: ok: the outputs are in place. failed: this attempt did not make it. superseded: another attempt's receipt
+#: was accepted first; this line takes back the `ok` of the same job and attempt.
+Outcome = Literal["ok", "failed", "superseded"]
+
+
+class OutputFact(Value, frozen=True, kw_only=True):
+    """One published file as it was when it was published."""
+
+    path: str
+    bytes: Count
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Usage(Value, frozen=True, kw_only=True):
+    """Peaks of one attempt; None where it could not be measured (never 0 for unknown)."""
+
+    vram_mib: int | None = None
+    rss_mib: int | None = None
+    scratch_bytes: int | None = None
+    cpu_s: float | None = None
+
+
+class Receipt(Value, frozen=True, kw_only=True):
+    """One line of `receipts/*.jsonl`. Times are epoch seconds."""
+
+    v: Literal[1]
+    job_id: JobId
+    attempt: Annotated[int, Meta(ge=1)]
+    workflow: str
+    task: str
+    outcome: Outcome
+    cause: Cause | None = None
+    message: str = ""
+    started_at: float
+    ended_at: float
+    node: str
+    worker: str
+    devices: tuple[str, ...] = ()
+    outputs: tuple[OutputFact, ...] = ()
+    #: What the task returned: small JSON (a lifecycle, a provider, a count). Never a secret.
+    result: dict[str, Any] = {}
+    usage: Usage = Usage()
+    code_version: str = ""
+    exit_code: int | None = None
+
+    @property
+    def seconds(self) -> Seconds:
+        return max(0.0, self.ended_at - self.started_at)

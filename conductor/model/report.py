@@ -1,0 +1,66 @@
+"""NodeReport: what one host sees of itself. Published by the node with a time to live; read by the tick.
+
+Readings that cannot be had are None (N/A under WSL or in a container), never 0.
+"""
+
+from __future__ import annotations
+
+from conductor.model.spec import Lane, Value
+
+REPORT_VERSION = 1
+
+
+class Device(Value, frozen=True, kw_only=True):
+    index: int
+    uuid: str
+    name: str
+    vram_total_mib: int
+    #: Used by anyone, ourselves included.
+    vram_used_mib: int | None = None
+    #: Why nothing is placed here, or None.
+    quarantined: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"gpu{self.index}"
+
+
+class Volume(Value, frozen=True, kw_only=True):
+    """One declared root (`[roots.NAME]`) on this host: scratch, the NAS folder, …"""
+
+    root: str
+    path: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    is_writable: bool = False
+    #: Why it cannot be used now («not mounted: marker .conductor-mount is missing»), or None.
+    fault: str | None = None
+
+
+class QueueReport(Value, frozen=True, kw_only=True):
+    """One RQ queue that workers of this node listen to; each worker listens to exactly one."""
+
+    queue: str
+    lane: Lane
+    #: Device key for a GPU worker, None elsewhere (and for a GPU lane that runs on the CPU).
+    device: str | None = None
+    workers: int = 0
+
+
+class NodeReport(Value, frozen=True, kw_only=True):
+    v: int = REPORT_VERSION
+    node: str
+    host: str
+    boot_id: str = ""
+    pid: int = 0
+    #: Redis time, epoch seconds, set when the report is published.
+    sent_at: float = 0.0
+    devices: tuple[Device, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    queues: tuple[QueueReport, ...] = ()
+    ram_total_mib: int | None = None
+    ram_available_mib: int | None = None
+    cpu_count: float = 1.0
+    is_draining: bool = False
+    #: Said once by `status`: «no NVIDIA driver: the gpu lane runs on the CPU».
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,151 @@
+"""JobSpec, one manifest line: what to do and what it needs. Born in a plan, read unchanged by the worker."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+import orjson
+from msgspec import Meta, Struct
+
+from conductor.model.causes import Cause
+
+Lane = Literal["gpu", "cpu", "io", "cloud"]
+LANES: tuple[Lane, ...] = ("gpu", "cpu", "io", "cloud")
+
+SPEC_VERSION = 1
+
+JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
+
+
+class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every value that is written down: frozen, keywords only, unknown fields refused."""
+
+
+class RateNeed(Value, frozen=True, kw_only=True):
+    """What one attempt takes from an API's budget."""
+
+    requests: Count = 1
+    tokens: Count = 0
+
+
+class Needs(Value, frozen=True, kw_only=True):
+    """What one attempt holds while it runs. Zero means: none, this gate does not ask."""
+
+    #: Per device.
+    vram_mib: Count = 0
+    #: How many devices it wants at once; asked only where `vram_mib` is not zero.
+    devices: Annotated[int, Meta(ge=1, le=64)] = 1
+    ram_mib: Count = 0
+    cpu: Annotated[float, Meta(ge=0, le=4096)] = 0.0
+    #: Temporary files of the attempt itself, beyond what it declares in `writes`.
+    scratch_bytes: Count = 0
+    #: Rate key (a `[rates.KEY]` of conductor.toml) → what one attempt takes from it.
+    rates: dict[str, RateNeed] = {}
+
+
+class Output(Value, frozen=True, kw_only=True):
+    """A file the job publishes. `path` is `root:relative/path`; `bytes` is the size planned for it."""
+
+    path: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*:[^\x00]+$", max_length=1024)]
+    bytes: Count = 0
+
+
+class Estimate(Value, frozen=True, kw_only=True):
+    duration_s: Seconds = 0.0
+
+
+class JobSpec(Value, frozen=True, kw_only=True):
+    """One line of a manifest. Fields left out take the task's declared defaults (`resolve`)."""
+
+    v: Literal[1]
+    id: JobId
+    workflow: Name
+    task: Name
+    args: dict[str, Any] = {}
+    lane: Lane | None = None
+    needs: Needs | None = None
+    #: Files read: `root:relative` (another job's output) or an absolute path (the user's own).
+    reads: tuple[str, ...] = ()
+    writes: tuple[Output, ...] = ()
+    #: Jobs whose receipts must be accepted first.
+    after: tuple[JobId, ...] = ()
+    #: Jobs that must have ended first, accepted or dead: for a job that makes the best of what there is.
+    after_ended: tuple[JobId, ...] = ()
+    #: Higher goes first.
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    timeout_s: Seconds | None = None
+    #: Cause → how many retries, over the task's own table.
+    retry: dict[Cause, Annotated[int, Meta(ge=0, le=1000)]] | None = None
+    estimate: Estimate | None = None
+    #: What `verify` holds the outputs against, e.g. {"duration_s": 12.0}.
+    expect: dict[str, Any] = {}
+
+
+class TaskDecl(Value, frozen=True, kw_only=True):
+    """What a task declares once, so that lines need not repeat it."""
+
+    name: Name
+    lane: Lane
+    needs: Needs = Needs()
+    timeout_s: Seconds = 3600.0
+    #: No progress report for so long means stuck; 0 switches the watch off.
+    stall_s: Seconds = 0.0
+    retry: dict[Cause, int] = {}
+    estimate: Estimate = Estimate()
+    #: Module that holds the body, imported in the worker's child only.
+    module: str
+    function: str = "run"
+
+
+class Request(Value, frozen=True, kw_only=True):
+    """A JobSpec with the task's defaults filled in: what the decision and the worker go by."""
+
+    lane: Lane
+    needs: Needs
+    timeout_s: Seconds
+    stall_s: Seconds
+    retry: dict[Cause, int]
+    estimate: Estimate
+
+
+def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
+    """The line's own values over the task's declared ones; `needs` is replaced as a whole."""
+    return Request(
+        lane=spec.lane or decl.lane,
+        needs=decl.needs if spec.needs is None else spec.needs,
+        timeout_s=decl.timeout_s if spec.timeout_s is None else spec.timeout_s,
+        stall_s=decl.stall_s,
+        retry={**decl.retry, **(spec.retry or {})},
+        estimate=decl.estimate if spec.estimate is None else spec.estimate,
+    )
+
+
+def content_id(workflow: str, task: str, args: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The job's identity: 24 letters and digits (120 bits of SHA-256) over what determines its result.
+
+    `inputs` maps each file read to its fingerprint (`conductor.fingerprint`). Another job's output needs none:
+    its path holds that job's id.
+    """
+    canonical = orjson.dumps([workflow, task, args, inputs], option=orjson.OPT_SORT_KEYS)
+    return base64.b32encode(hashlib.sha256(canonical).digest())[:24].decode().lower()
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(JobSpec)
+
+
+def to_line(spec: JobSpec) -> bytes:
+    """One JSON line without the newline; the same spec always gives the same bytes."""
+    return _encoder.encode(spec)
+
+
+def from_line(line: bytes | str) -> JobSpec:
+    """The spec of a line. Raises `msgspec.ValidationError` / `msgspec.DecodeError` on the first fault."""
+    return _decoder.decode(line)

@@ -1,0 +1,255 @@
+"""The edge as the rest of the program sees it: one narrow Protocol per outside thing.
+
+Every method that changes a job's state is one atomic step, fenced by the leader's `epoch` or by the attempt's
+number. Adapters translate their errors: a lost connection is `errors.Unreachable`, a refused fence `errors.Fenced`.
+Times are epoch seconds by the ledger's own clock (Redis TIME), never by the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from conductor.model.causes import Cause
+from conductor.model.decision import Admission, Hold
+from conductor.model.receipt import Receipt, Usage
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Candidate, Controls, JobClass, Reservation
+from conductor.model.spec import Lane
+
+JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
+STATES: tuple[JobState, ...] = ("waiting", "admitted", "running", "done", "dead", "review", "cancelled")
+
+
+# ── backlog ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One job on its way into the backlog. `line` is the manifest line, kept byte for byte."""
+
+    job_id: str
+    line: bytes
+    job_class: JobClass
+    after: tuple[str, ...] = ()
+    after_ended: tuple[str, ...] = ()
+    #: A receipt of it was accepted earlier (Redis was emptied): it goes in as done.
+    is_done: bool = False
+
+
+class PutResult(Struct, frozen=True, kw_only=True):
+    new: int
+    known: int
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """All the ledger knows of one job."""
+
+    job_id: str
+    state: JobState
+    backlog: str
+    class_id: str
+    attempts: int
+    since: float
+    line: bytes
+    #: Why it is dead, or why its last attempt failed.
+    cause: Cause | None = None
+    message: str = ""
+    #: Not before then (a retry's back-off); None when it may go at once.
+    not_before: float | None = None
+    #: Ids in `after` not yet accepted, and in `after_ended` not yet ended.
+    waits_for: tuple[str, ...] = ()
+    reservation: Reservation | None = None
+    #: Cause → failed attempts so far.
+    failures: Mapping[Cause, int] = {}
+
+
+class Backlog(Protocol):
+    def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
+        """Accept jobs, all of this call or none; an id already known is left as it is."""
+        ...
+
+    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
+        """Every class with jobs that may go now, with its first `heads`, oldest first. Empty `backlogs`: all.
+
+        Jobs that wait for others or for a back-off are in no class; due back-offs are moved in by this call.
+        """
+        ...
+
+    def counts(self, backlog: str | None = None) -> dict[JobState, int]: ...
+
+    def backlogs(self) -> tuple[str, ...]: ...
+
+    def job(self, job_id: str) -> JobView | None: ...
+
+    def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
+        """Ids that begin with `prefix`."""
+        ...
+
+    def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]: ...
+
+
+# ── hand-over and what becomes of it ──────────────────────────────────────────────────────────────────────
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """An attempt that may begin: the line, and what was reserved for it."""
+
+    line: bytes
+    reservation: Reservation
+    failures: Mapping[Cause, int]
+
+
+class Retry(Struct, frozen=True, kw_only=True, tag="retry"):
+    """Back to the backlog after `delay_s`."""
+
+    delay_s: float = 0.0
+
+
+class Dead(Struct, frozen=True, kw_only=True, tag="dead"):
+    """To the dead letter, for good until an operator retries it."""
+
+
+RenewAnswer = Literal["ok", "cancel", "gone"]
+FinishAnswer = Literal["accepted", "already", "gone"]
+
+
+class Attempts(Protocol):
+    """The life of one attempt. Called by workers; fenced by the attempt's number."""
+
+    def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
+        """admitted(attempt) → running, with a lease. Raises `Fenced` when it is not this attempt's turn."""
+        ...
+
+    def renew(
+        self,
+        job_id: str,
+        attempt: int,
+        worker: str,
+        lease_s: float,
+        usage: Usage | None = None,
+        progress: float | None = None,
+        note: str = "",
+    ) -> RenewAnswer:
+        """«gone»: this attempt was rescued, stop. «cancel»: the operator cancelled it, kill the body."""
+        ...
+
+    def accept(self, receipt: Receipt) -> FinishAnswer:
+        """An `ok` receipt, already durable, becomes the job's accepted one: → done, whatever attempt it is of,
+        unless another was accepted first («already») or the ledger does not know the job («gone»).
+        Releases the reservation, frees the jobs that waited for it."""
+        ...
+
+    def fail(self, receipt: Receipt, then: Retry | Dead) -> FinishAnswer:
+        """running(attempt) → waiting or dead (which takes the jobs in whose `after` it stands along)."""
+        ...
+
+    def close_rate(self, key: str, for_s: float) -> None:
+        """A 429: the gate of `key` is closed for so long."""
+        ...
+
+    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
+        """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more."""
+        ...
+
+    def held_by(self, worker: str) -> tuple[Reservation, ...]:
+        """The attempts a worker has taken from its queue, started or not: what its death orphans."""
+        ...
+
+
+class Handover(Protocol):
+    """The conductor's only writes. Every call is fenced by the leader's epoch and raises `Fenced` when it is old."""
+
+    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
+        """waiting → admitted + reservation + the engine's own job and queue entry, in one atomic step each.
+
+        Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»)."""
+        ...
+
+    def reservations(self) -> tuple[Reservation, ...]: ...
+
+    def queued(self) -> dict[str, int]:
+        """Queue → entries not yet taken by a worker."""
+        ...
+
+    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
+        """Running with a lease that ran out, or admitted so long ago and no longer in its queue."""
+        ...
+
+    def record_holds(self, epoch: int, holds: Sequence[Hold]) -> None:
+        """Replace the gate ledger: what `explain`, `status` and the pages read."""
+        ...
+
+    def holds(self) -> tuple[Hold, ...]: ...
+
+
+class Leadership(Protocol):
+    def lead(self, owner: str, ttl_s: float) -> int | None:
+        """Take or renew the lead. The epoch, or None while somebody else leads."""
+        ...
+
+    def resign(self, owner: str) -> None: ...
+
+    def leader(self) -> tuple[str, int] | None: ...
+
+
+class Bell(Protocol):
+    """Wakes the conductor: a finished job, a new entry, a fresh report ring it."""
+
+    def ring(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+    def now(self) -> float: ...
+
+
+class Reports(Protocol):
+    def publish(self, report: NodeReport, ttl_s: float) -> None: ...
+
+    def live(self) -> tuple[NodeReport, ...]:
+        """Reports that have not run out."""
+        ...
+
+    def withdraw(self, node: str) -> None: ...
+
+
+class RateClosings(Protocol):
+    def closings(self) -> dict[str, float]:
+        """Rate key → closed until."""
+        ...
+
+
+class Control(Protocol):
+    """The operator's word."""
+
+    def controls(self) -> Controls: ...
+
+    def set_paused(self, lane: Lane, is_paused: bool) -> None: ...
+
+    def set_draining(self, is_draining: bool, node: str | None = None) -> None: ...
+
+    def cancel(self, job_id: str) -> JobState | None:
+        """waiting or admitted → cancelled; running is told at its next renewal. The state it had, None if unknown."""
+        ...
+
+    def retry(self, job_id: str) -> bool:
+        """dead or cancelled → waiting, with its failures forgotten; jobs that died with it come along."""
+        ...
+
+
+# ── the world outside Redis ───────────────────────────────────────────────────────────────────────────────
+
+
+class ReceiptLog(Protocol):
+    """Append-only, durable before `append` returns; one file per writer, merged by the reader."""
+
+    def append(self, receipt: Receipt) -> None: ...
+
+    def read(self) -> Iterable[Receipt]: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...

@@ -1,0 +1,255 @@
+"""conductor.toml and `CONDUCTOR_*` → one frozen `Settings`. The only reader of the environment and the file.
+
+Order: flag > environment > conductor.toml > default. Unknown keys are refused with a «did you mean».
+In the environment a double underscore descends: `CONDUCTOR_LANES__GPU__WORKERS=2`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from conductor.errors import ConfigError
+
+CONFIG_NAME = "conductor.toml"
+ENV_PREFIX = "CONDUCTOR_"
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Redis(Section):
+    #: redis://, rediss:// or unix://. None: a Valkey of the project's own, on a socket in its state folder.
+    url: str | None = None
+    #: Of the project's own Valkey only. «everysec» may lose the last second at a power cut, «always» nothing.
+    appendfsync: Literal["everysec", "always"] = "everysec"
+
+
+class LaneSettings(Section):
+    #: Worker processes of this lane on this node; for the gpu lane: per device. None: a default by the host.
+    workers: NotNegative | None = None
+    #: The lane is fed while it has fewer than this many queued.
+    depth: Annotated[int, Field(ge=1)] = 2
+
+
+class GpuLane(LaneSettings):
+    #: Without a device: run the gpu lane's jobs on the CPU instead of holding them.
+    on_cpu: bool = False
+
+
+class CloudLane(LaneSettings):
+    depth: Annotated[int, Field(ge=1)] = 5
+
+
+class Lanes(Section):
+    gpu: GpuLane = GpuLane()
+    cpu: LaneSettings = LaneSettings()
+    io: LaneSettings = LaneSettings()
+    cloud: CloudLane = CloudLane()
+
+
+class Root(Section):
+    """A folder jobs may write below. Manifests name it: `scratch:highlights/x.mp4`."""
+
+    path: Path
+    #: Kept free for everybody else.
+    headroom_bytes: NotNegative = 1 << 30
+    #: A file that must lie in it: an unmounted NAS is an empty folder on the system disk.
+    marker: str | None = None
+
+
+class Rate(Section):
+    """The budget of one API, shared by all workers of all hosts. None: not limited, or not yet known."""
+
+    requests_per_min: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_min: Annotated[int, Field(ge=1)] | None = None
+
+
+class Endpoint(Section):
+    """An OpenAI-shaped server that `llm.annotate` may call. Its name is also its rate key."""
+
+    base_url: str
+    model: str = ""
+    #: Name of the environment variable that holds the key; the key itself is never written down.
+    api_key_env: str | None = None
+
+
+class Limits(Section):
+    vram_headroom_mib: NotNegative = 512
+    ram_headroom_mib: NotNegative = 1024
+    #: CPU cores to hand out = this times what the node has.
+    cpu_share: Positive = 1.0
+
+
+class Timing(Section):
+    #: The safety net under the wake-ups.
+    tick_s: Positive = 1.0
+    #: A worker that does not renew for so long has lost its attempt.
+    lease_s: Positive = 10.0
+    #: The lead passes on after so long without a renewal.
+    leader_ttl_s: Positive = 2.0
+    report_every_s: Positive = 2.0
+    #: A report older than this is no report.
+    report_ttl_s: Positive = 10.0
+    #: Admitted, no longer in its queue and not started after so long: taken by a worker that died.
+    admitted_grace_s: Positive = 3.0
+
+
+class Dashboard(Section):
+    is_on: bool = True
+    port: Annotated[int, Field(ge=0, le=65535)] = 9181
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Paths are absolute after `load`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    #: The folder that holds conductor.toml; everything relative is relative to it.
+    project: Path = Path()
+    #: What Conductor keeps for itself: Valkey's data, sockets, pids.
+    state_dir: Path = Path(".conductor")
+    receipts_dir: Path = Path("receipts")
+    logs_dir: Path = Path("logs")
+    manifests_dir: Path = Path("manifests")
+    #: Folders whose files jobs may read by absolute path.
+    inputs: tuple[Path, ...] = (Path(),)
+    #: This node's name; None: the host's.
+    node: str | None = None
+    #: Modules with `@task` functions of your own.
+    task_modules: tuple[str, ...] = ()
+    #: Programs the `shell` task may run; empty: none.
+    shell_programs: tuple[str, ...] = ()
+    redis: Redis = Redis()
+    lanes: Lanes = Lanes()
+    roots: dict[str, Root] = {}
+    rates: dict[str, Rate] = {}
+    endpoints: dict[str, Endpoint] = {}
+    limits: Limits = Limits()
+    timing: Timing = Timing()
+    dashboard: Dashboard = Dashboard()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` passes the file's content as keywords, so the environment has to come before them.
+        return env_settings, init_settings
+
+
+DEFAULT_ROOTS: Mapping[str, Root] = {
+    "scratch": Root(path=Path(".conductor/scratch")),
+    "published": Root(path=Path("published")),
+}
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` with a conductor.toml; `start` itself when there is none."""
+    for folder in (start, *start.parents):
+        if (folder / CONFIG_NAME).is_file():
+            return folder
+    return start
+
+
+def load(start: Path | None = None) -> Settings:
+    """The settings in force for `start` (default: $CONDUCTOR_PROJECT, else the current folder).
+
+    Raises `ConfigError` that names the file, every unknown or bad key, and the nearest known one.
+    """
+    given = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
+    project = find_project(given.resolve())
+    file = project / CONFIG_NAME
+    content = read_file(file) if file.is_file() else {}
+    if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ):
+        raise ConfigError(f"{file}: " + "; ".join(unknown))
+    values: dict[str, Any] = {**content, "project": project}
+    try:
+        raw = Settings(**values)
+    except ValidationError as e:
+        faults = "; ".join(f"{'.'.join(str(p) for p in err['loc'])}: {err['msg']}" for err in e.errors())
+        raise ConfigError(f"{file}: {faults}") from None
+    return absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{file} is not valid TOML: {e}") from None
+
+
+def absolute(settings: Settings) -> Settings:
+    base = settings.project
+
+    def full(path: Path) -> Path:
+        return Path(os.path.normpath(base / path.expanduser()))
+
+    roots = {name: root.model_copy(update={"path": full(root.path)}) for name, root in settings.roots.items()}
+    return settings.model_copy(
+        update={
+            "state_dir": full(settings.state_dir),
+            "receipts_dir": full(settings.receipts_dir),
+            "logs_dir": full(settings.logs_dir),
+            "manifests_dir": full(settings.manifests_dir),
+            "inputs": tuple(full(p) for p in settings.inputs),
+            "roots": roots,
+        }
+    )
+
+
+def unknown_keys(content: Mapping[str, Any], model: type[BaseModel], at: str = "") -> list[str]:
+    """«lanes.gpu.wrokers is not a setting, did you mean workers?» for every key the model does not have."""
+    faults: list[str] = []
+    for key, value in content.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            faults.append(f"{at}{key} is not a setting{did_you_mean(key, model.model_fields)}")
+        elif isinstance(value, Mapping):
+            faults += _unknown_below(value, field.annotation, f"{at}{key}.")
+    return faults
+
+
+def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return unknown_keys(value, annotation, at)
+    item = getattr(annotation, "__args__", (None, None))[-1]
+    if isinstance(item, type) and issubclass(item, BaseModel):
+        nested = [(name, v) for name, v in value.items() if isinstance(v, Mapping)]
+        return [f for name, v in nested for f in unknown_keys(v, item, f"{at}{name}.")]
+    return []
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    known = [f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    faults: list[str] = []
+    for variable in environ:
+        if variable.startswith(ENV_PREFIX) and variable.split("__")[0] not in known:
+            faults.append(f"${variable} is not a setting{did_you_mean(variable, known)}")
+    return faults
+
+
+def did_you_mean(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {near[0]}?" if near else ""

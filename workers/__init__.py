@@ -1,0 +1,1 @@
+"""The worker: parent (Redis, lease, publish, receipt) and child (the body)."""
