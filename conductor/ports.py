@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, Hold
+from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Controls, JobClass, Reservation
+from conductor.model.snapshot import Candidate, Controls, JobClass, RateState, Reservation
 from conductor.model.spec import Lane
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
@@ -101,16 +102,6 @@ class Started(Struct, frozen=True, kw_only=True):
     failures: Mapping[Cause, int]
 
 
-class Retry(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Back to the backlog after `delay_s`."""
-
-    delay_s: float = 0.0
-
-
-class Dead(Struct, frozen=True, kw_only=True, tag="dead"):
-    """To the dead letter, for good until an operator retries it."""
-
-
 RenewAnswer = Literal["ok", "cancel", "gone"]
 FinishAnswer = Literal["accepted", "already", "gone"]
 
@@ -147,6 +138,10 @@ class Attempts(Protocol):
 
     def close_rate(self, key: str, for_s: float) -> None:
         """A 429: the gate of `key` is closed for so long."""
+        ...
+
+    def closings(self) -> dict[str, float]:
+        """Rate key → closed until; what ran out is left out."""
         ...
 
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
@@ -214,10 +209,12 @@ class Reports(Protocol):
     def withdraw(self, node: str) -> None: ...
 
 
-class RateClosings(Protocol):
-    def closings(self) -> dict[str, float]:
-        """Rate key → closed until."""
-        ...
+class Rates(Protocol):
+    """The budgets of the APIs. Only the leader takes from them, at the hand-over; only a worker's 429 closes one."""
+
+    def states(self, now: float) -> tuple[RateState, ...]: ...
+
+    def take(self, key: str, requests: int, tokens: int) -> None: ...
 
 
 class Control(Protocol):
@@ -236,6 +233,18 @@ class Control(Protocol):
     def retry(self, job_id: str) -> bool:
         """dead or cancelled → waiting, with its failures forgotten; jobs that died with it come along."""
         ...
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """Everything that lives in Redis, or in its in-memory twin: built once per process and passed down."""
+
+    backlog: Backlog
+    attempts: Attempts
+    handover: Handover
+    leadership: Leadership
+    bell: Bell
+    reports: Reports
+    control: Control
 
 
 # ── the world outside Redis ───────────────────────────────────────────────────────────────────────────────
