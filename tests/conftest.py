@@ -1,0 +1,83 @@
+"""Shared fixtures: a real Valkey per test session, both ledgers, a project folder of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conductor.adapters import valkey
+from conductor.adapters.clock import ManualClock
+from conductor.ports import Ledger
+from conductor.settings import CONFIG_NAME, Settings, load
+
+
+def pytest_configure() -> None:
+    """What the developer's own shell says about a Conductor of theirs is not for the tests."""
+    for name in [name for name in os.environ if name.startswith("CONDUCTOR_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the session (for each process of xdist); `redis_url` is the one that tests want."""
+    settings = Settings(state_dir=tmp_path_factory.mktemp("valkey"))
+    with valkey.session(settings) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(valkey_url: str) -> str:
+    """The URL of a real, empty Valkey."""
+    from redis import Redis
+
+    with Redis.from_url(valkey_url, protocol=2) as client:
+        client.flushall()
+    return valkey_url
+
+
+@pytest.fixture
+def ledger(redis_url: str) -> Iterator[Ledger]:
+    from conductor.wiring import connect, redis_ledger
+
+    with connect(redis_url) as client:
+        yield redis_ledger(client)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_700_000_000.0)
+
+
+@pytest.fixture
+def memory_ledger(clock: ManualClock) -> Ledger:
+    """The in-memory twin, on the `clock` fixture."""
+    from conductor.adapters.memory import memory_ledger
+
+    return memory_ledger(clock)
+
+
+@pytest.fixture
+def project(tmp_path: Path, redis_url: str) -> Settings:
+    """A project folder with a conductor.toml, as `settings.load` sees it; no disk space is set aside."""
+    (tmp_path / CONFIG_NAME).write_text(
+        f"""\
+[redis]
+url = "{redis_url}"
+
+[roots.scratch]
+path = ".conductor/scratch"
+headroom_bytes = 0
+
+[roots.published]
+path = "published"
+headroom_bytes = 0
+""",
+        encoding="utf-8",
+    )
+    settings = load(tmp_path)
+    for root in settings.roots.values():
+        root.path.mkdir(parents=True)
+    return settings

@@ -1,0 +1,172 @@
+"""The project's own Valkey: shared, adopted, shut down by the last one out, back after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from conductor.adapters import valkey
+from conductor.errors import ConfigError, Unreachable
+from conductor.settings import Settings
+
+HOLDER = """
+import sys
+from pathlib import Path
+from conductor.adapters import valkey
+from conductor.settings import Settings
+with valkey.session(Settings(state_dir=Path(sys.argv[1]))) as url:
+    print(url, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    settings = Settings(state_dir=tmp_path / "state")
+    yield settings
+    valkey.stop(settings)
+
+
+def pid_of(settings: Settings) -> int:
+    return int(valkey.place_of(settings).pid_file.read_text())
+
+
+def kill_server(settings: Settings) -> None:
+    os.kill(pid_of(settings), signal.SIGKILL)
+    assert valkey.wait_until(lambda: not valkey.is_running(settings), 10)
+
+
+def holder(settings: Settings) -> subprocess.Popen[str]:
+    """Another command that uses the server until its stdin closes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(settings.state_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("unix://")
+    return process
+
+
+def test_one_command_alone_leaves_no_server_behind(settings: Settings) -> None:
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        client.set("a", "1")
+        pid = pid_of(settings)
+    assert not valkey.is_running(settings)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_what_was_written_is_there_for_the_next_command(settings: Settings) -> None:
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        client.set("a", "1")
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        assert client.get("a") == b"1"
+
+
+def test_it_never_evicts_keeps_a_log_and_listens_on_no_port(settings: Settings) -> None:
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        told = client.config_get("maxmemory-policy", "appendonly", "port", "unixsocketperm")
+        assert told == {"maxmemory-policy": "noeviction", "appendonly": "yes", "port": "0", "unixsocketperm": "700"}
+
+
+def test_two_commands_side_by_side_share_one_server(settings: Settings) -> None:
+    with holder(settings) as other:
+        first = pid_of(settings)
+        with valkey.session(settings):
+            assert pid_of(settings) == first
+        assert valkey.is_running(settings), "the other still needs it"
+        other.communicate("\n")
+    assert not valkey.is_running(settings), "the last one out shuts it down"
+
+
+def test_a_killed_command_leaves_a_server_that_the_next_one_takes_over(settings: Settings) -> None:
+    with holder(settings) as other:
+        other.kill()
+    first = pid_of(settings)
+    assert valkey.is_running(settings)
+    with valkey.session(settings):
+        assert pid_of(settings) == first
+    assert not valkey.is_running(settings)
+
+
+def test_many_threads_at_once_start_one_server(settings: Settings) -> None:
+    pids: list[int] = []
+    everyone_in = threading.Barrier(6)
+
+    def use() -> None:
+        with valkey.session(settings):
+            everyone_in.wait(30)
+            pids.append(pid_of(settings))
+            everyone_in.wait(30)
+
+    threads = [threading.Thread(target=use) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pids) == 6
+    assert len(set(pids)) == 1
+    assert not valkey.is_running(settings)
+
+
+def test_after_a_kill_it_comes_back_with_its_data_over_the_stale_socket_and_pid(settings: Settings) -> None:
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        client.set("a", "1")
+        first = pid_of(settings)
+        kill_server(settings)
+        assert valkey.place_of(settings).socket.exists(), "a kill leaves the socket"
+        assert valkey.ensure_running(settings) == url
+        assert pid_of(settings) != first
+        assert client.get("a") == b"1", "the same client goes on"
+
+
+def test_down_stops_it_whoever_uses_it_and_is_content_when_there_is_none(settings: Settings) -> None:
+    assert valkey.stop(settings) is False
+    with valkey.session(settings):
+        assert valkey.stop(settings) is True
+        assert not valkey.is_running(settings)
+    assert valkey.stop(settings) is False
+
+
+def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    settings = Settings(state_dir=tmp_path / ("long" * 30))
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        assert client.ping()
+        socket = valkey.place_of(settings).socket
+        assert len(os.fsencode(socket)) < valkey.SOCKET_PATH_BYTES
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_runtime_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / f"conductor-{os.getuid()}").mkdir(mode=0o755)
+    with pytest.raises(ConfigError, match="not a private folder"):
+        valkey.runtime_dir()
+
+
+def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"redis\.url"):
+        valkey.find_binary()
+
+
+def test_a_server_that_cannot_start_says_why(settings: Settings) -> None:
+    folder = valkey.place_of(settings).folder
+    (folder / "appendonlydir").mkdir(parents=True)
+    (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest\n")
+    with pytest.raises(Unreachable, match=r"ended while it started: .*AOF.*valkey\.log"):
+        valkey.ensure_running(settings)
