@@ -18,8 +18,8 @@ LANES: tuple[Lane, ...] = ("gpu", "cpu", "io", "cloud")
 
 SPEC_VERSION = 1
 
-JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
+JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
 
@@ -73,6 +73,9 @@ class JobSpec(Value, frozen=True, kw_only=True):
     needs: Needs | None = None
     #: Files read: `root:relative` (another job's output) or an absolute path (the user's own).
     reads: tuple[str, ...] = ()
+    #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id, so that the id can
+    #: be recomputed from the line alone.
+    inputs: dict[str, str] = {}
     writes: tuple[Output, ...] = ()
     #: Jobs whose receipts must be accepted first.
     after: tuple[JobId, ...] = ()

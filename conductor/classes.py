@@ -1,0 +1,62 @@
+"""JobSpec + TaskDecl → JobClass: jobs with the same request share one class. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import JobSpec, Output, TaskDecl, resolve
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def bytes_per_root(writes: tuple[Output, ...]) -> dict[str, int]:
+    """Root → bytes that the outputs will take there; roots where nothing is planned to land are left out."""
+    totals: dict[str, int] = {}
+    for output in writes:
+        root = output.path.partition(":")[0]
+        totals[root] = totals.get(root, 0) + output.bytes
+    return {root: size for root, size in totals.items() if size > 0}
+
+
+def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
+    """The class of a job. Its id is 12 letters and digits over what the decision looks at, so that every
+    dispatcher, on every host, names the same class the same way."""
+    request = resolve(spec, decl)
+    writes = bytes_per_root(spec.writes)
+    canonical = _encoder.encode([backlog, spec.task, request.lane, request.needs, spec.priority, writes])
+    return JobClass(
+        id=base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower(),
+        backlog=backlog,
+        task=spec.task,
+        lane=request.lane,
+        needs=request.needs,
+        priority=spec.priority,
+        writes=writes,
+        duration_s=request.estimate.duration_s,
+    )
+
+
+class Classifier:
+    """`class_of` with a memory: a manifest of 100,000 lines has a handful of classes."""
+
+    def __init__(self, catalogue: Mapping[str, TaskDecl], backlog: str) -> None:
+        self._catalogue = catalogue
+        self._backlog = backlog
+        self._known: dict[bytes, JobClass] = {}
+
+    def __call__(self, spec: JobSpec) -> JobClass:
+        sizes = [(o.path.partition(":")[0], o.bytes) for o in spec.writes]
+        key = _encoder.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes])
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = class_of(spec, self._catalogue[spec.task], self._backlog)
+        return known
+
+    @property
+    def classes(self) -> tuple[JobClass, ...]:
+        return tuple(self._known.values())
