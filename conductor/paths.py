@@ -1,0 +1,112 @@
+"""Paths of a manifest, confined: `root:relative` below a declared root, absolute ones below `inputs`, to read only.
+
+Confinement is by component: `..`, NUL and links that lead out are refused; any other byte may stand in a name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conductor.errors import BadInput
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+#: Below every root: what running attempts write, moved to its final name when it is whole. No job may name it.
+STAGING = ".tmp"
+
+_ROOTED = re.compile(r"([a-z][a-z0-9_]*):(.+)", re.DOTALL)
+
+
+def split(path: str) -> tuple[str, str]:
+    """`scratch:a/b.mp4` → ("scratch", "a/b.mp4"); an absolute path → ("", path). Raises `BadInput`."""
+    if path.startswith("/"):
+        _components(path, path[1:])
+        return "", path
+    match = _ROOTED.fullmatch(path)
+    if match is None:
+        raise BadInput(f"path {path!r}: write it as root:relative/path, or as an absolute path to read")
+    root, relative = match.groups()
+    if relative.startswith("/"):
+        raise BadInput(f"path {path!r}: what follows {root}: must be relative")
+    _components(path, relative)
+    return root, relative
+
+
+def resolve(settings: Settings, path: str, for_writing: bool) -> Path:
+    """The file's place on this host. It need not exist. Raises `BadInput` when it is not below a declared folder.
+
+    To write, no component may be a symbolic link; to read, a link must stay below the root it lies in.
+    """
+    root, relative = split(path)
+    if root:
+        base = root_folder(settings, root)
+        if relative.split("/")[0] == STAGING:
+            raise BadInput(f"path {path!r}: {STAGING} is Conductor's own")
+        return _confined(base, relative, path, for_writing)
+    if for_writing:
+        raise BadInput(f"path {path!r}: outputs are named root:relative, absolute paths are for reading only")
+    return _below_inputs(settings, path)
+
+
+def root_folder(settings: Settings, root: str) -> Path:
+    declared = settings.roots.get(root)
+    if declared is None:
+        known = ", ".join(sorted(settings.roots))
+        raise BadInput(f"no root is named {root!r} here; conductor.toml declares: {known}")
+    return declared.path
+
+
+def _below_inputs(settings: Settings, path: str) -> Path:
+    for folder in settings.inputs:
+        # Both spellings count: the folder as declared and as it really is (/tmp is a link on macOS).
+        for base in (folder, Path(os.path.realpath(folder))):
+            if path.startswith(str(base).rstrip("/") + "/"):
+                return _confined(base, path[len(str(base).rstrip("/")) + 1 :], path, for_writing=False)
+    folders = ", ".join(map(str, settings.inputs))
+    raise BadInput(f"path {path!r} is not below a folder that jobs may read ({folders}): add its folder to `inputs`")
+
+
+def _components(path: str, relative: str) -> list[str]:
+    if "\x00" in path:
+        raise BadInput(f"path {path!r} holds a NUL")
+    parts = relative.split("/")
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise BadInput(f"path {path!r}: an empty part, `.` and `..` are not allowed")
+        if len(os.fsencode(part)) > 255:
+            raise BadInput(f"path {path!r}: a name is longer than 255 bytes")
+    return parts
+
+
+def _confined(base: Path, relative: str, path: str, for_writing: bool) -> Path:
+    parts = _components(path, relative)
+    for link in _links(base, parts):
+        if for_writing:
+            raise BadInput(f"path {path!r}: {link} is a symbolic link, and outputs are not written through links")
+        if not _is_below(link, base):
+            raise BadInput(f"path {path!r}: the link {link} leads out of {base}")
+    return base.joinpath(*parts)
+
+
+def _is_below(link: Path, base: Path) -> bool:
+    real, real_base = os.path.realpath(link), os.path.realpath(base)
+    return real == real_base or real.startswith(real_base.rstrip("/") + "/")
+
+
+def _links(base: Path, parts: list[str]) -> Iterator[Path]:
+    """The symbolic links among the components that exist, outermost first."""
+    here = base
+    for part in parts:
+        here = here / part
+        try:
+            mode = here.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISLNK(mode):
+            yield here

@@ -1,0 +1,140 @@
+"""JobContext: all a task's body may ask of the world it runs in. One per attempt, in the child."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from conductor import paths
+from conductor.errors import BadInput, JobError, PublishFailed
+from conductor.model.spec import JobSpec
+from workers.warm import WarmStore
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+T = TypeVar("T")
+
+
+class Stopped(JobError):
+    """The operator cancelled the job, or the worker has to leave now."""
+
+    cause = "cancelled"
+
+
+def attempt_folder(settings: Settings, root: str, job_id: str, attempt: int) -> Path:
+    """Where one attempt writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT`."""
+    return paths.root_folder(settings, root) / paths.STAGING / f"{job_id}.{attempt}"
+
+
+def staged(folder: Path, relative: str) -> Path:
+    return folder / "out" / relative
+
+
+class JobContext:
+    """What the body gets. Built by the child; in tests by hand: only `spec` and `settings` are needed."""
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        settings: Settings,
+        *,
+        attempt: int = 1,
+        devices: tuple[str, ...] = (),
+        timeout_s: float = 3600.0,
+        on_progress: Callable[[float, str], None] | None = None,
+        stop_fd: int | None = None,
+        warm: WarmStore | None = None,
+    ) -> None:
+        self.spec = spec
+        self.settings = settings
+        self.attempt = attempt
+        #: Keys of the devices reserved for this attempt; inside the process they are CUDA devices 0, 1, ….
+        self.devices = devices
+        #: Becomes readable when the body has to stop; None where nobody can ask for it.
+        self.stop_fd = stop_fd
+        self._deadline = time.monotonic() + timeout_s
+        self._on_progress = on_progress
+        self._warm = warm or WarmStore()
+
+    @property
+    def job_id(self) -> str:
+        return self.spec.id
+
+    @property
+    def scratch(self) -> Path:
+        """This attempt's own folder on the scratch root, made on first use, removed when the attempt ends."""
+        folder = attempt_folder(self.settings, "scratch", self.job_id, self.attempt) / "work"
+        self._make("scratch", folder)
+        return folder
+
+    def input(self, path: str) -> Path:
+        """The file behind `root:relative`, or behind an absolute path below `inputs`. Raises `BadInput`."""
+        file = paths.resolve(self.settings, path, for_writing=False)
+        if not file.exists():
+            raise BadInput(f"input {path!r} is not there")
+        return file
+
+    def output(self, path: str) -> Path:
+        """Where to write the declared output `path`; it appears under its own name once the attempt is done."""
+        if all(path != output.path for output in self.spec.writes):
+            raise JobError(f"output {path!r} is not among the job's `writes`")
+        paths.resolve(self.settings, path, for_writing=True)
+        root, relative = paths.split(path)
+        file = staged(attempt_folder(self.settings, root, self.job_id, self.attempt), relative)
+        self._make(root, file.parent)
+        return file
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Say how far it is (0 to 1) and in a word what it does. Also tells the watch that it is not stuck."""
+        if self._on_progress is not None:
+            self._on_progress(min(1.0, max(0.0, float(fraction))), str(note)[:200])
+
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; 0 when it has passed."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def should_stop(self) -> bool:
+        """Long loops ask this now and then. True: leave, the result will not count."""
+        return self.stop_fd is not None and is_readable(self.stop_fd)
+
+    def warm(self, key: str, make: Callable[[], T]) -> T:
+        """An object that outlives the job: made by the first that asks, kept for the next jobs of this worker."""
+        return self._warm.get(key, make)
+
+    def _make(self, root: str, folder: Path) -> None:
+        check_mounted(self.settings, root)
+        folder.mkdir(parents=True, exist_ok=True)
+        note_owner(attempt_folder(self.settings, root, self.job_id, self.attempt))
+
+
+def is_readable(fd: int) -> bool:
+    import select
+
+    return bool(select.select([fd], [], [], 0)[0])
+
+
+def check_mounted(settings: Settings, root: str) -> None:
+    """An unmounted NAS is an empty folder on the system disk: raises `PublishFailed` when the marker is missing."""
+    declared = settings.roots.get(root)
+    if declared is not None and declared.marker and not (declared.path / declared.marker).exists():
+        raise PublishFailed(f"{root} is not mounted: {declared.marker} is missing in {declared.path}")
+
+
+def note_owner(folder: Path) -> None:
+    """Leave our parent's pid in the attempt's folder: `publish.sweep` removes folders whose worker is dead."""
+    try:
+        with (folder / "owner").open("x", encoding="ascii") as file:
+            file.write(owner(os.getppid()))
+    except FileExistsError:
+        pass
+
+
+def owner(pid: int) -> str:
+    """One process of one boot of one host: `HOSTNAME BOOT_ID PID`."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text(encoding="ascii").strip() if boot.exists() else "-"
+    return f"{os.uname().nodename} {boot_id} {pid}"

@@ -1,0 +1,101 @@
+"""No process outlives the one that answers for it: parent-death signals, adopted orphans, killing a whole family.
+
+Linux has all of it. On macOS a child that is busy when its parent is killed ends with its job at the earliest.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+_is_linux = sys.platform == "linux"
+# Loaded once: a child between fork and exec must not load libraries.
+_libc = ctypes.CDLL(None, use_errno=True) if _is_linux else None
+
+
+def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
+    """Have the kernel send `number` to this process when the thread that started it ends.
+
+    `parent`: the pid expected; when it is gone already, this process leaves at once.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    # It may have died before the call above: then nobody will send the signal.
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
+
+
+def before_exec() -> Callable[[], None] | None:
+    """`preexec_fn` for programs: killed with the process that started them. None where the kernel cannot do it."""
+    if _libc is None:
+        return None
+    parent = os.getpid()
+    return lambda: die_with_parent(signal.SIGKILL, parent)
+
+
+def adopt_orphans() -> None:
+    """Processes below this one whose parent dies become this one's children, so that `kill_family` finds them."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children_of(pid: int) -> list[int]:
+    """Direct children, whichever thread started them."""
+    if not _is_linux:
+        return _children_by_psutil(pid)
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found
+
+
+def _children_by_psutil(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.Error:
+        return []
+
+
+def kill_family(pid: int) -> None:
+    """SIGKILL `pid` and everything below it. A child of ours may be gone already; it is not reaped here."""
+    # Stopped first: a process that is being killed cannot start another one behind our back.
+    _send(pid, signal.SIGSTOP)
+    for child in children_of(pid):
+        kill_family(child)
+    _send(pid, signal.SIGKILL)
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL the process group that `pid` leads."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill_adopted(but: int | None = None) -> int:
+    """SIGKILL and reap every child of this process except `but`. Returns how many there were."""
+    killed = 0
+    for pid in children_of(os.getpid()):
+        if pid == but:
+            continue
+        kill_family(pid)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        killed += 1
+    return killed
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
