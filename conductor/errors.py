@@ -96,3 +96,9 @@ class PublishFailed(JobError):
     """The output is computed but cannot be put in place (NAS gone, read-only). The file is kept."""
 
     cause = "publish_failed"
+
+
+class Refused(JobError):
+    """The configuration does not allow what the job asks for. Never retried; the message says how to allow it."""
+
+    cause = "refused"

@@ -1,0 +1,1 @@
+"""Video files: ffmpeg behind `ffmpeg.py`, PyAV behind `probing.py`."""

@@ -1,0 +1,92 @@
+"""Which encoder really works here: the first candidate that encodes one frame. The answer is kept for the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from conductor.errors import JobError
+from workers.media import ffmpeg
+
+if TYPE_CHECKING:
+    from workers.context import JobContext
+
+Codec = Literal["h264", "h265", "vp9", "av1"]
+Prefer = Literal["auto", "nvenc", "cpu"]
+
+
+class Encoder(msgspec.Struct, frozen=True, kw_only=True):
+    """An encoder by ffmpeg's name and the options that give a good everyday picture; `quality` names its dial."""
+
+    name: str
+    quality: str = "crf"
+    default_quality: int = 23
+    options: Mapping[str, Any] = {}
+
+    @property
+    def is_nvenc(self) -> bool:
+        return self.name.endswith("_nvenc")
+
+
+NVENC: Mapping[Codec, Encoder] = {
+    "h264": Encoder(name="h264_nvenc", quality="cq", options={"preset": "p4", "b:v": 0}),
+    "h265": Encoder(name="hevc_nvenc", quality="cq", default_quality=26, options={"preset": "p4", "b:v": 0}),
+    "av1": Encoder(name="av1_nvenc", quality="cq", default_quality=32, options={"preset": "p4", "b:v": 0}),
+}
+CPU: Mapping[Codec, tuple[Encoder, ...]] = {
+    "h264": (Encoder(name="libx264", options={"preset": "veryfast"}),),
+    "h265": (Encoder(name="libx265", default_quality=26, options={"preset": "fast"}),),
+    "vp9": (
+        Encoder(
+            name="libvpx-vp9", default_quality=33, options={"b:v": 0, "row-mt": 1, "deadline": "good", "cpu-used": 4}
+        ),
+    ),
+    "av1": (
+        Encoder(name="libsvtav1", default_quality=35, options={"preset": 9}),
+        Encoder(name="libaom-av1", default_quality=35, options={"cpu-used": 7, "row-mt": 1}),
+    ),
+}
+#: What this process has found out; it sees the same devices as long as it lives.
+_works: dict[str, bool] = {}
+
+
+def candidates(codec: Codec, prefer: Prefer, has_device: bool) -> list[Encoder]:
+    """In the order to try. NVENC only for a job that holds a device: another job may own the one that is there."""
+    nvenc = [NVENC[codec]] if codec in NVENC else []
+    if prefer == "nvenc":
+        return nvenc
+    return [*(nvenc if prefer == "auto" and has_device else []), *CPU[codec]]
+
+
+def choose(ctx: JobContext, codec: Codec, prefer: Prefer) -> Encoder:
+    """The first candidate that works on this machine. Raises `JobError` when none does."""
+    tried = candidates(codec, prefer, bool(ctx.devices))
+    for encoder in tried:
+        if encoder.name not in _works:
+            _works[encoder.name] = encodes_one_frame(ctx, encoder)
+        if _works[encoder.name]:
+            return encoder
+    names = ", ".join(e.name for e in tried) or f"NVENC for {codec}"
+    raise JobError(f"no encoder for {codec} works on this machine (tried {names}); choose another codec or encoder")
+
+
+def encodes_one_frame(ctx: JobContext, encoder: Encoder) -> bool:
+    """`-encoders` lists NVENC on machines without a GPU, so only an encoded frame counts."""
+    from workers.process import run_program
+
+    argv = [ffmpeg.binary(), "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "color=s=256x144:r=25:d=0.04"]
+    argv += ["-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder.name, "-f", "null", "-"]
+    return run_program(argv, ctx).returncode == 0
+
+
+def options(encoder: Encoder, quality: int | None, threads: int) -> dict[str, Any]:
+    """The encoder as output options. Threads are bounded by what the job asked for: others run beside it."""
+    dial = encoder.default_quality if quality is None else quality
+    chosen: dict[str, Any] = {"c:v": encoder.name, encoder.quality: dial, **encoder.options, "threads": threads}
+    if encoder.name == "libx265":
+        chosen |= {"x265-params": f"pools={threads}:log-level=error"}
+    if encoder.name == "libsvtav1":
+        chosen |= {"svtav1-params": f"lp={threads}"}
+    return chosen

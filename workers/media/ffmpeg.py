@@ -1,0 +1,149 @@
+"""The only file that runs ffmpeg: argv built by ffmpeg-python, a bounded child, its complaints translated.
+
+Only local files in known containers are opened: playlists, `concat:`, `subfile` and numbered image names are not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from conductor.errors import BadInput, ConfigError, JobError, NoSpace
+
+if TYPE_CHECKING:
+    from workers.context import JobContext
+
+#: Containers that hold everything in one file. Playlists (hls, dash, concat) name other files and stay out.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,obu,ogg,asf,wtv,mxf,nut,"
+    "gxf,dv,rm,gif,wav,mp3,flac,aac"
+)
+#: Suffix of a write → ffmpeg's name of the container.
+MUXERS: Mapping[str, str] = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+_QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
+_NO_SPACE = ("No space left on device", "Disk quota exceeded")
+_BAD_INPUT = (
+    "Invalid data found when processing input",
+    "moov atom not found",
+    "Error opening input",
+    "not on whitelist",
+    "does not contain any stream",
+    "matches no streams",
+    "Decoder not found",
+)
+
+
+class Encoded(msgspec.Struct, frozen=True, kw_only=True):
+    """What ffmpeg says it wrote."""
+
+    frames: int
+    seconds: float
+
+
+@functools.cache
+def binary() -> str:
+    """The bundled ffmpeg, else the one on PATH ($IMAGEIO_FFMPEG_EXE names another)."""
+    import imageio_ffmpeg
+
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        raise ConfigError("there is no ffmpeg: install the package imageio-ffmpeg, or ffmpeg on the PATH") from None
+
+
+def source(path: Path, *, containers: str = CONTAINERS, **options: Any) -> Any:
+    """An input that can only ever be this local file. `options` stand before its `-i`."""
+    import ffmpeg
+
+    return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=containers, **options)
+
+
+def sink(streams: list[Any], path: Path, muxer: str, **options: Any) -> Any:
+    """The file to write; the container is named, never guessed from the file's name."""
+    import ffmpeg
+
+    return ffmpeg.output(*streams, f"file:{path}", f=muxer, **options)
+
+
+def raw_frames(stream: Any, pixel_format: str, **options: Any) -> Any:
+    """Frames as bytes on stdout, for `run(…, on_stdout=…)`."""
+    import ffmpeg
+
+    return ffmpeg.output(stream, "pipe:1", f="rawvideo", pix_fmt=pixel_format, **options)
+
+
+def arguments(job: Any) -> list[str]:
+    """What stands behind `ffmpeg` on the command line."""
+    import ffmpeg
+
+    return [str(part) for part in ffmpeg.get_args(job, overwrite_output=True)]
+
+
+def run(
+    job: Any,
+    ctx: JobContext,
+    *,
+    seconds: float,
+    note: str,
+    name: str,
+    part: tuple[float, float] = (0.0, 1.0),
+    on_stdout: Callable[[bytes], None] | None = None,
+) -> Encoded:
+    """Run to the end, reporting progress as a share of `seconds` of output, between the two numbers of `part`.
+
+    `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or `JobError`.
+    """
+    from workers.process import run_program
+
+    progress = Progress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
+    argv = [binary(), *_QUIET]
+    if on_stdout is None:
+        argv += ["-progress", "pipe:1"]
+    done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed)
+    if done.returncode != 0:
+        raise complaint(done.stderr_tail, done.returncode, name)
+    return Encoded(frames=progress.frames, seconds=progress.seconds)
+
+
+def between(part: tuple[float, float], share: float) -> float:
+    low, high = part
+    return low + (high - low) * min(1.0, max(0.0, share))
+
+
+class Progress:
+    """Reads ffmpeg's `-progress` lines, however the pipe has cut them."""
+
+    def __init__(self, on_seconds: Callable[[float], None]) -> None:
+        self.frames = 0
+        self.seconds = 0.0
+        self._rest = b""
+        self._on_seconds = on_seconds
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            key, _, value = line.decode("ascii", "replace").partition("=")
+            self._take(key, value.strip())
+
+    def _take(self, key: str, value: str) -> None:
+        if key == "frame" and value.isdigit():
+            self.frames = int(value)
+        elif key == "out_time_us" and value.lstrip("-").isdigit():
+            self.seconds = max(0.0, int(value) / 1e6)
+        elif key == "progress":
+            self._on_seconds(self.seconds)
+
+
+def complaint(stderr: str, returncode: int, name: str) -> JobError:
+    """ffmpeg's last words as the error a user can act on."""
+    last = stderr.strip().splitlines()[-1] if stderr.strip() else f"exit code {returncode}"
+    if any(words in stderr for words in _NO_SPACE):
+        return NoSpace(f"the disk filled up while ffmpeg was writing ({last})")
+    if "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):
+        return BadInput(f"{name} cannot be decoded: {last}")
+    return JobError(f"ffmpeg failed on {name}: {last}")
