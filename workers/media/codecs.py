@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from conductor.errors import JobError
+from workers.context import JobContext
 from workers.media import ffmpeg
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
+from workers.process import run_program
 
 Codec = Literal["h264", "h265", "vp9", "av1"]
 Prefer = Literal["auto", "nvenc", "cpu"]
@@ -74,8 +73,6 @@ def choose(ctx: JobContext, codec: Codec, prefer: Prefer) -> Encoder:
 
 def encodes_one_frame(ctx: JobContext, encoder: Encoder) -> bool:
     """`-encoders` lists NVENC on machines without a GPU, so only an encoded frame counts."""
-    from workers.process import run_program
-
     argv = [ffmpeg.binary(), "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "color=s=256x144:r=25:d=0.04"]
     argv += ["-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder.name, "-f", "null", "-"]
     return run_program(argv, ctx).returncode == 0

@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from conductor.errors import BadInput, ConfigError, JobError, NoSpace
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
+from workers.context import JobContext
+from workers.process import run_program
 
 #: Containers that hold everything in one file. Playlists (hls, dash, concat) name other files and stay out.
 CONTAINERS = (
@@ -98,8 +97,6 @@ def run(
 
     `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or `JobError`.
     """
-    from workers.process import run_program
-
     progress = Progress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
     argv = [binary(), *_QUIET]
     if on_stdout is None:

@@ -6,17 +6,15 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from conductor.errors import JobError
 from conductor.model.spec import Needs
-from workers.arguments import Args, parse
+from workers.body import Args, leave_if_told, parse
+from workers.context import JobContext
 from workers.registry import task
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
 
 NEEDS = Needs(ram_mib=64, scratch_bytes=1 << 20)
 #: Between two looks at should_stop while a latency is simulated.
@@ -80,11 +78,8 @@ def steps(db: sqlite3.Connection, rows: int) -> Iterator[tuple[str, int, int]]:
 
 def wait_s(ctx: JobContext, seconds: float, share: float) -> None:
     """Simulated latency that a stop ends early. Raises `JobError` (cancelled) then."""
-    from workers.context import Stopped
-
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        if ctx.should_stop():
-            raise Stopped("stopped while waiting")
+        leave_if_told(ctx)
         time.sleep(min(NAP_S, left))
         ctx.progress(share, "waiting")

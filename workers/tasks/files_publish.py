@@ -7,15 +7,13 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
-from workers.arguments import Args, parse, read_of, shown, write_of
+from workers.body import Args, leave_if_told, parse, read_of, shown, write_of
+from workers.context import JobContext
 from workers.registry import task
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
 
 CHUNK = 4 << 20
 
@@ -70,13 +68,6 @@ def checksum(file: Path, ctx: JobContext, name: str) -> str:
             done += len(chunk)
             ctx.progress(0.5 + 0.5 * done / size, f"checking {name}")
     return digest.hexdigest()
-
-
-def leave_if_told(ctx: JobContext) -> None:
-    from workers.context import Stopped
-
-    if ctx.should_stop():
-        raise Stopped("stopped while copying")
 
 
 def understood(e: OSError, source: Path, name: str) -> JobError:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from conductor.errors import BadInput, JobError, Refused
 from conductor.model.spec import Needs
-from workers.arguments import Args, parse
+from workers.body import Args, parse
+from workers.context import JobContext
+from workers.process import run_program
 from workers.registry import task
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
 
 _PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
 
@@ -34,17 +33,12 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     In argv, `{in:0}` and `{out:0}` stand for the files of reads[0] and writes[0], `{scratch}` for the attempt's folder.
     The program must be listed in `shell_programs` of conductor.toml.
     """
-    from workers.process import run_program
-
     given = parse(args, ShellArgs)
     check_allowed(given.argv[0], ctx.settings.shell_programs)
     argv = [given.argv[0], *(expand(part, ctx) for part in given.argv[1:])]
     tail = Tail(4096)
     cwd = ctx.input(given.cwd) if given.cwd else ctx.scratch
-    try:
-        done = run_program(argv, ctx, cwd=cwd, env=given.env or None, on_stdout=tail.feed)
-    except FileNotFoundError:
-        raise BadInput(f"the program {argv[0]!r} is not on this machine") from None
+    done = run_program(argv, ctx, cwd=cwd, env=given.env or None, on_stdout=tail.feed)
     if done.returncode != 0:
         raise JobError(f"{argv[0]} ended with exit code {done.returncode}: {done.stderr_tail.strip()[-500:]}")
     return {"exit_code": 0, "stdout_tail": tail.text()}

@@ -1,4 +1,4 @@
-"""What every task does first: its arguments into a frozen struct, its reads and writes into paths."""
+"""What the bodies of tasks share: arguments into a frozen struct, declared reads and writes, threads, leaving."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-
-if TYPE_CHECKING:
-    from workers.context import JobContext
+from conductor.text import printable
+from workers.context import JobContext, Stopped
 
 
 class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,8 +35,9 @@ def parse(args: Mapping[str, Any], shape: type[Shape]) -> Shape:
 
 def shown(path: str | Path) -> str:
     """A file's name as it may be printed: line breaks and other control characters are escaped."""
-    name = PurePosixPath(str(path).partition(":")[2] if re.match(r"[a-z][a-z0-9_]*:", str(path)) else str(path)).name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    text = str(path)
+    relative = text.partition(":")[2] if re.match(r"[a-z][a-z0-9_]*:", text) else text
+    return printable(PurePosixPath(relative).name)
 
 
 def read_of(ctx: JobContext, given: str | None, index: int, field: str = "source") -> str:
@@ -65,3 +65,9 @@ def write_of(ctx: JobContext, *suffixes: str) -> str:
 def threads(ctx: JobContext, declared: Needs) -> int:
     """How many threads the job may use: the cores it asked for, never fewer than one."""
     return max(1, math.ceil((ctx.spec.needs or declared).cpu))
+
+
+def leave_if_told(ctx: JobContext) -> None:
+    """Raises `Stopped` when the operator cancelled the job or the worker has to leave."""
+    if ctx.should_stop():
+        raise Stopped("stopped: the job was cancelled or its worker has to leave")
