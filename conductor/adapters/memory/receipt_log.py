@@ -1,0 +1,20 @@
+"""Receipts kept in memory: for simulation and tests. Nothing is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conductor.model.receipt import Receipt
+
+
+class MemoryReceiptLog:
+    """The same contract as `conductor.adapters.receipt_log.ReceiptLog`, without a disk."""
+
+    def __init__(self) -> None:
+        self._receipts: list[Receipt] = []
+
+    def append(self, receipt: Receipt) -> None:
+        self._receipts.append(receipt)
+
+    def read(self) -> Iterator[Receipt]:
+        return iter(tuple(self._receipts))

@@ -1,0 +1,115 @@
+"""Receipts on disk: one append-only JSONL file per writer, durable before `append` returns, merged by the reader."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from conductor.model.receipt import Receipt
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Receipt)
+
+#: file, line number, what is wrong with it.
+OnBad = Callable[[Path, int, str], None]
+
+
+class ReceiptLog:
+    """The file `FOLDER/WRITER.jsonl`. One process writes it; any number may read."""
+
+    def __init__(self, folder: Path, writer_name: str) -> None:
+        self.folder = folder
+        self.file = folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", writer_name) + ".jsonl")
+        self._fd: int | None = None
+        #: What stands there does not end in a newline: a write was cut short.
+        self._is_torn = False
+
+    def append(self, receipt: Receipt) -> None:
+        """Write one line and have it on disk. Raises `OSError`; a later append repairs what a failed one left."""
+        fd = self._open()
+        line = _encoder.encode(receipt) + b"\n"
+        if self._is_torn:
+            line = b"\n" + line
+        self._is_torn = True  # Until all of it is there.
+        written = os.write(fd, line)
+        if written < len(line):
+            os.write(fd, line[written:])
+        self._is_torn = False
+        os.fsync(fd)
+
+    def read(self) -> Iterator[Receipt]:
+        """The receipts of all writers of the folder."""
+        return read_receipts(self.folder)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _open(self) -> int:
+        if self._fd is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            size = os.fstat(self._fd).st_size
+            self._is_torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
+            _fsync_folder(self.folder)
+        return self._fd
+
+
+def _fsync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_receipts(folder: Path, on_bad: OnBad | None = None) -> Iterator[Receipt]:
+    """Every receipt below `folder`, file by file in the order of names; none when there is no such folder.
+
+    A line that is not a whole receipt was cut by a crash: never acted upon, so it is passed over. `on_bad` hears
+    of each, but for a last line without its newline, which may just be under way.
+    """
+    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        yield from _read_file(file, on_bad or _log_bad)
+
+
+def _read_file(file: Path, on_bad: OnBad) -> Iterator[Receipt]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or not line.endswith(b"\n"):
+                continue
+            try:
+                receipt = _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as e:
+                on_bad(file, number, str(e))
+                continue
+            yield receipt
+
+
+def _log_bad(file: Path, number: int, fault: str) -> None:
+    from loguru import logger
+
+    logger.warning("{}:{}: not a whole receipt, passed over: {}", file, number, fault)
+
+
+def accepted(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """Job id → the receipt that counts: an `ok` not taken back by a `superseded` of the same attempt, the lowest
+    attempt first."""
+    by_job: dict[str, dict[int, Receipt]] = {}
+    taken_back: set[tuple[str, int]] = set()
+    for receipt in receipts:
+        if receipt.outcome == "superseded":
+            taken_back.add((receipt.job_id, receipt.attempt))
+        elif receipt.outcome == "ok":
+            by_job.setdefault(receipt.job_id, {}).setdefault(receipt.attempt, receipt)
+    best: dict[str, Receipt] = {}
+    for job_id, attempts in by_job.items():
+        standing = [number for number in attempts if (job_id, number) not in taken_back]
+        if standing:
+            best[job_id] = attempts[min(standing)]
+    return best
