@@ -1,0 +1,169 @@
+"""Manifest → backlog. Pass 1 checks every line and stops if one is bad; pass 2 streams batches in. Idempotent by id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from conductor.classes import Classifier
+from conductor.errors import ManifestError, UsageError
+from conductor.feasible import never
+from conductor.manifest import ManifestSummary, check, numbered, problems_found
+from conductor.model.spec import TaskDecl
+from conductor.ports import Entry, Ledger, PutResult
+from conductor.settings import did_you_mean
+
+BATCH = 500
+TARGET = "backlog:"
+
+#: (lines done, lines in all), called in the second pass after each batch.
+OnProgress = Callable[[int, int], None]
+
+
+class Dispatched(Struct, frozen=True, kw_only=True):
+    """What became of a manifest. Of the `new` ones, `done` went in as done: their receipts are there."""
+
+    new: int
+    known: int
+    done: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def backlog_name(target: str) -> str:
+    """`backlog:NAME` → NAME. Raises `UsageError`."""
+    name = target.removeprefix(TARGET)
+    if target == name or not name or not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
+        near = did_you_mean(target.partition(":")[0], [TARGET[:-1]])
+        raise UsageError(
+            f"{target!r} is not a target{near} Write it as backlog:NAME, with letters, digits, «-» and «_»"
+        )
+    return name
+
+
+def dispatch(
+    ledger: Ledger,
+    manifest: Path,
+    backlog: str,
+    catalogue: Mapping[str, TaskDecl],
+    receipts_dir: Path,
+    on_progress: OnProgress | None = None,
+    *,
+    is_dry_run: bool = False,
+    vram_headroom_mib: int = 0,
+) -> Dispatched:
+    """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
+    nothing of it is dispatched. Broken off in the middle, it is simply called again."""
+    before = _stamp(manifest)
+    summary = check(manifest, catalogue)
+    accepted = accepted_ids(receipts_dir, summary.ids.keys() | summary.outside.keys())
+    _refuse_unknown_waits(ledger, summary, accepted)
+    classify = Classifier(catalogue, backlog)
+    has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib)
+    put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
+    new = known = done = seen = 0
+    for batch in batches(entries(manifest, classify, accepted)):
+        if _stamp(manifest) != before:
+            raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
+        result = put(batch)
+        new, known, seen = new + result.new, known + result.known, seen + len(batch)
+        done += sum(entry.is_done for entry in batch)
+        if on_progress:
+            on_progress(seen, summary.jobs)
+    if new and not is_dry_run:
+        ledger.bell.ring()
+    warnings = () if has_nodes else tuple(unchecked(classify))
+    return Dispatched(new=new, known=known, done=min(done, new), warnings=warnings)
+
+
+def entries(manifest: Path, classify: Classifier, accepted: frozenset[str]) -> Iterator[Entry]:
+    """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog."""
+    for _, line, spec in numbered(manifest):
+        yield Entry(
+            job_id=spec.id,
+            line=line,
+            job_class=classify(spec),
+            after=tuple(other for other in spec.after if other not in accepted),
+            after_ended=tuple(other for other in spec.after_ended if other not in accepted),
+            is_done=spec.id in accepted,
+        )
+
+
+def batches(items: Iterator[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def accepted_ids(receipts_dir: Path, wanted: set[str]) -> frozenset[str]:
+    """Which of these jobs an accepted receipt already proves done."""
+    from conductor.adapters.receipt_log import accepted, read_receipts
+
+    if not receipts_dir.is_dir():
+        return frozenset()
+    return frozenset(accepted(r for r in read_receipts(receipts_dir) if r.job_id in wanted))
+
+
+def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, accepted: frozenset[str]) -> None:
+    """A job may wait for one of another manifest, if that one was dispatched before (or is proved done)."""
+    unknown = {
+        other: line
+        for other, line in summary.outside.items()
+        if other not in accepted and ledger.backlog.job(other) is None
+    }
+    if unknown:
+        problems = tuple(
+            f"{summary.path}:{line}: after: {other} is neither in this manifest nor known to the backlog"
+            for other, line in unknown.items()
+        )
+        raise problems_found(summary.path, problems, len(problems), len(set(unknown.values())))
+
+
+def _refuse_infeasible(ledger: Ledger, summary: ManifestSummary, classify: Classifier, headroom_mib: int) -> bool:
+    """Stop at what no live node can ever run. False where no node is live: then nobody can know."""
+    reports = ledger.reports.live()
+    if not reports:
+        return False
+    verdicts: dict[str, str | None] = {}
+    problems: list[str] = []
+    for number, _, spec in numbered(summary.path):
+        job_class = classify(spec)
+        if job_class.id not in verdicts:
+            verdicts[job_class.id] = never(job_class, reports, headroom_mib)
+        if fault := verdicts[job_class.id]:
+            problems.append(f"{summary.path}:{number}: needs: can never run here: {spec.task} {fault}")
+    if problems:
+        raise problems_found(summary.path, tuple(problems), len(problems), len(problems))
+    return True
+
+
+def unchecked(classify: Classifier) -> Iterator[str]:
+    """What could not be held against a node, said once for the most demanding class."""
+    vram = max((c.needs.vram_mib for c in classify.classes), default=0)
+    if vram:
+        yield f"no node is up yet, so whether a device has the {vram} MiB of VRAM that are asked for was not checked"
+
+
+def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
+    """In the place of `put`: says what it would do."""
+
+    def put(batch: list[Entry]) -> PutResult:
+        known = sum(ledger.backlog.job(entry.job_id) is not None for entry in batch)
+        return PutResult(new=len(batch) - known, known=known)
+
+    return put
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None  # `check` says what is wrong with it
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns

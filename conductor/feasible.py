@@ -1,0 +1,54 @@
+"""What can never run on the nodes that are there, said at dispatch with the smallest that would do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import JobClass
+
+
+def never(job_class: JobClass, reports: Sequence[NodeReport], headroom: int = 0) -> str | None:
+    """Why no live node could ever run a job of this class, however empty it were; None when one could, or when
+    nobody knows (a reading that cannot be had counts as enough). `headroom` is the VRAM kept free, in MiB."""
+    able = [node for node in reports if any(queue.lane == job_class.lane for queue in node.queues)]
+    if not able:
+        return None  # workers of this lane may be started later: the lane gate holds it and says so
+    needs = job_class.needs
+    if needs.vram_mib and (fault := _vram(job_class, able, headroom)):
+        return fault
+    if needs.ram_mib > (best := _best(node.ram_total_mib for node in able)):
+        return f"needs {needs.ram_mib} MiB of memory, the largest node has {best:.0f}"
+    if needs.cpu > (best := _best(node.cpu_count for node in able)):
+        return f"needs {needs.cpu:g} cores, the largest node has {best:g}"
+    return _disk(job_class, able)
+
+
+def _best(readings: Iterable[float | None]) -> float:
+    return max((float("inf") if r is None else r for r in readings), default=0.0)
+
+
+def _vram(job_class: JobClass, nodes: Sequence[NodeReport], headroom: int) -> str | None:
+    if any(queue.lane == job_class.lane and queue.device is None for node in nodes for queue in node.queues):
+        return None  # the gpu lane runs on the CPU there, and VRAM is not asked
+    needs, free = job_class.needs, [[d.vram_total_mib - headroom for d in node.devices] for node in nodes]
+    if any(sum(vram >= needs.vram_mib for vram in node) >= needs.devices for node in free):
+        return None
+    largest = max((vram for node in free for vram in node), default=0)
+    if needs.devices > 1 and largest >= needs.vram_mib:
+        return f"needs {needs.devices} devices of {needs.vram_mib} MiB at once, no node has so many"
+    return (
+        f"needs {needs.vram_mib} MiB of VRAM, the largest device offers {largest}: "
+        f"a device of {needs.vram_mib + headroom} MiB would do"
+    )
+
+
+def _disk(job_class: JobClass, nodes: Sequence[NodeReport]) -> str | None:
+    wanted = dict(job_class.writes)
+    if job_class.needs.scratch_bytes:
+        wanted["scratch"] = wanted.get("scratch", 0) + job_class.needs.scratch_bytes
+    for root, size in wanted.items():
+        volumes = [volume for node in nodes for volume in node.volumes if volume.root == root]
+        if volumes and size > (best := _best(volume.total_bytes for volume in volumes)):
+            return f"needs {size} bytes in {root}, the largest such disk has {best:.0f}: one of {size} bytes would do"
+    return None
