@@ -1,0 +1,101 @@
+"""Where log lines go: one short line for people on stderr, one flat JSON object a line in `logs/NAME.jsonl`.
+
+A job's name is somebody else's text: control characters in it are written out, so that no line can be forged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from loguru import logger
+
+from conductor.text import printable
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+ROTATION = "20 MB"
+KEPT_FILES = 5
+COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
+RESET = "\x1b[0m"
+#: Where the file sink's formatter leaves the ready line for loguru's own template.
+LINE = "_line"
+
+
+def set_up(folder: Path, name: str, level: str = "INFO") -> Path | None:
+    """Start logging as `name`. The path of the JSON log, or None where the folder cannot be written (said once)."""
+    logger.remove()
+    logger.add(write_for_people, level=level, format=bare, catch=False)
+    file = folder / f"{name}.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.add(file, level="DEBUG", format=json_format, rotation=ROTATION, retention=KEPT_FILES, encoding="utf-8")
+    except OSError as e:
+        logger.warning("No log file: {} cannot be written ({})", folder, e.strerror or e)
+        return None
+    return file
+
+
+def bare(record: Record) -> str:
+    return "{message}"
+
+
+def write_for_people(message: Message) -> None:
+    # Looked up at each line: a live display swaps sys.stderr while it is on.
+    stream = sys.stderr
+    record = message.record
+    line = line_for_people(record)
+    colour = COLOURS.get(record["level"].name, "") if is_coloured(stream, os.environ) else ""
+    with contextlib.suppress(OSError, ValueError):  # the reader went away: the work goes on, the JSON log has the line
+        stream.write(f"{colour}{line}{RESET}\n" if colour else f"{line}\n")
+        stream.flush()
+
+
+def line_for_people(record: Record) -> str:
+    level = record["level"].name
+    word = "" if level in ("DEBUG", "INFO") else f"{level.lower()}: "
+    return f"{record['time']:HH:mm:ss} {word}{printable(record['message'])}"
+
+
+def is_coloured(stream: Any, environ: Mapping[str, str]) -> bool:
+    """Colour on a terminal only, and never against NO_COLOR (no-color.org: set and not empty) or TERM=dumb."""
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return False
+    return bool(getattr(stream, "isatty", lambda: False)())
+
+
+def json_format(record: Record) -> str:
+    """loguru's template for a line that is ready made, so that braces in a message are only text."""
+    record["extra"][LINE] = json_line(record)
+    return "{extra[" + LINE + "]}\n"
+
+
+def json_line(record: Record) -> str:
+    """`{"time", "level", "event", "message", …}`: what was bound stands beside them, flat."""
+    extra = {key: value for key, value in record["extra"].items() if key != LINE}
+    fields: dict[str, Any] = {
+        "time": record["time"].isoformat(timespec="milliseconds"),
+        "level": record["level"].name.lower(),
+        "event": extra.pop("event", "log"),
+        "message": record["message"],
+    }
+    fields |= {key: value for key, value in extra.items() if key not in fields}
+    if fault := record["exception"]:
+        fields["exception"] = trace(fault)
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a file name that is not UTF-8 (a lone surrogate), or an integer beyond 64 bits
+        return json.dumps(fields, default=str)
+
+
+def trace(fault: Any) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(fault.type, fault.value, fault.traceback))
