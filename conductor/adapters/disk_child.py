@@ -1,0 +1,46 @@
+"""The probe process: answers one question about one folder per line, and may hang in the kernel for it.
+
+Started by path with bare `python -I -S`, so it imports nothing of ours: it is small and up in milliseconds.
+Ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def look(path: str, marker: str | None, make: bool) -> dict[str, Any]:
+    """Facts of one folder, or {"fault": why it cannot be used}."""
+    if marker is not None and not os.path.lexists(os.path.join(path, marker)):  # noqa: PTH118
+        return {"fault": f"not mounted: marker {marker} is missing in {path}"}
+    try:
+        # With a marker the folder is somebody else's to provide: never made up here.
+        if make and marker is None:
+            os.makedirs(path, exist_ok=True)  # noqa: PTH103
+        if not os.path.isdir(path):  # noqa: PTH112
+            return {"fault": f"{path} is not there"}
+        facts = os.statvfs(path)
+    except OSError as e:
+        return {"fault": f"{path}: {e.strerror}"}
+    return {
+        "total": facts.f_blocks * facts.f_frsize,
+        # What is kept back for root is not ours to use, even where we are root.
+        "free": facts.f_bavail * facts.f_frsize,
+        "is_read_only": bool(facts.f_flag & os.ST_RDONLY),
+        "is_writable": os.access(path, os.W_OK | os.X_OK),
+    }
+
+
+def main() -> None:
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer = look(question["path"], question["marker"], question["make"])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Child processes that die with their parent, and pid files that name a process beyond doubt.
+
+Children get a session of their own: a Ctrl-C at the terminal is for the parent alone, which then decides; and
+whatever is left of a dead child's session can be found and killed. Spawn from the main thread: on Linux the
+death signal follows the thread that forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+TIED = Path(__file__).with_name("tied.py")
+#: What two readings of a process's start time may differ by and still be the same process.
+SAME_START_S = 1.0
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    output: IO[bytes] | int | None = None,
+) -> subprocess.Popen[bytes]:
+    """A child in its own session that gets SIGTERM when this process dies (on Linux; elsewhere it lives on).
+
+    `argv[0]`: a full path. `env`: added to ours. `output`: where its stdout and stderr go, None: where ours go.
+    """
+    tie = (sys.executable, "-I", "-S", str(TIED), str(os.getpid())) if sys.platform == "linux" else ()
+    return subprocess.Popen(
+        [*tie, *argv],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def kill_session(session: int) -> int:
+    """SIGKILL to all that is left of a child's session, the child included; how many got it."""
+    import psutil
+
+    killed = 0
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and os.getsid(pid) == session:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+# ── pid files ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PidRecord(msgspec.Struct, frozen=True, kw_only=True):
+    pid: int
+    #: Epoch seconds: a pid that was given to another process has another start.
+    started_at: float
+
+
+def write_pid(file: Path) -> None:
+    """This process's pid file, whole or not at all."""
+    import psutil
+
+    record = PidRecord(pid=os.getpid(), started_at=psutil.Process().create_time())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.write_bytes(msgspec.json.encode(record))
+    draft.replace(file)
+
+
+def remove_pid(file: Path) -> None:
+    """Remove the file if it is still this process's own."""
+    if live_pid(file) == os.getpid():
+        file.unlink(missing_ok=True)
+
+
+def live_pid(file: Path) -> int | None:
+    """The pid in the file, if that very process still lives."""
+    try:
+        record = msgspec.json.decode(file.read_bytes(), type=PidRecord)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return record.pid if is_same(record) else None
+
+
+def is_same(record: PidRecord) -> bool:
+    import psutil
+
+    try:
+        process = psutil.Process(record.pid)
+        is_it = abs(process.create_time() - record.started_at) < SAME_START_S
+        return is_it and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def wait_gone(file: Path, limit_s: float | None = None, poll_s: float = 0.05) -> bool:
+    """Until the file's process is gone. Somebody else's child cannot be waited for, so this looks."""
+    deadline = None if limit_s is None else time.monotonic() + limit_s
+    while live_pid(file) is not None:
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+def detach(argv: Sequence[str], log: Path, pid_file: Path, limit_s: float, env: Mapping[str, str] | None = None) -> str:
+    """Start a program that outlives this one, and wait until it has written its pid file, which says it is ready.
+
+    Returns "" or, when it ended instead or took too long, the last lines of what it said.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        start = sink.tell()
+        child = subprocess.Popen(
+            argv,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + limit_s
+    while live_pid(pid_file) != child.pid:
+        if child.poll() is not None or time.monotonic() > deadline:
+            return tail(log, start) or f"it ended with exit code {child.poll()}; look into {log}"
+        time.sleep(0.02)
+    # Not ours to wait for any more.
+    child.returncode = 0
+    return ""
+
+
+def tail(log: Path, start: int, lines: int = 5) -> str:
+    with log.open("rb") as source:
+        source.seek(start)
+        return "\n".join(source.read()[-20_000:].decode(errors="replace").splitlines()[-lines:])
