@@ -167,3 +167,11 @@ def measured(facts: MediaFacts, name: str, end_s: float, count: int) -> MediaFac
         duration_s=declared or round(end_s, 3),
         frames=count,
     )
+
+
+def form(path: Path, name: str) -> tuple[Any, ...]:
+    """What two files must have in common to be joined without encoding: codec, size, rate, and the codec's set-up."""
+    with opened(path, name) as container:
+        video = container.streams.video[0]
+        context = video.codec_context
+        return (context.name, context.width, context.height, video.average_rate, context.pix_fmt, context.extradata)

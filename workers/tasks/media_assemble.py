@@ -1,0 +1,95 @@
+"""media.assemble: cuts joined in order. Cuts of one form are copied picture by picture; only the sound is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conductor import paths
+from conductor.errors import BadInput
+from conductor.model.spec import Needs
+from workers.body import Args, parse, shown, threads, write_of
+from workers.context import JobContext
+from workers.registry import task
+
+if TYPE_CHECKING:
+    from workers.media.probing import MediaFacts
+
+NEEDS = Needs(cpu=1, ram_mib=512)
+LIST = "parts.txt"
+
+
+class AssembleArgs(Args, frozen=True, kw_only=True):
+    #: In the order to join; default: all reads.
+    segments: list[str] | None = None
+    #: Segments that are not there are left out and named, instead of failing the job.
+    allow_missing: bool = False
+    crf: int = 20
+
+
+@task("media.assemble", lane="cpu", needs=NEEDS, timeout_s=3600 * 4, stall_s=300)
+def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
+    """args: segments (default: all reads, in order), allow_missing.
+
+    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "duration_s", "picture": "copied" | "encoded"}.
+    """
+    from workers.media import probing
+
+    given = parse(args, AssembleArgs)
+    present, missing = sorted_out(ctx, given)
+    facts = [probing.probe(path, name, check="header") for name, path in present]
+    check_joinable([name for name, _ in present], facts)
+    is_same = len({probing.form(path, name) for name, path in present}) == 1
+    seconds = sum(f.duration_s for f in facts)
+    join(ctx, [path for _, path in present], facts[0], seconds, None if is_same else given.crf)
+    return {
+        "segments": len(present),
+        "missing": missing,
+        "duration_s": round(seconds, 3),
+        "picture": "copied" if is_same else "encoded",
+    }
+
+
+def sorted_out(ctx: JobContext, given: AssembleArgs) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The segments that are there, as (name, file), and the paths of those that are not."""
+    wanted = list(ctx.spec.reads) if given.segments is None else given.segments
+    if undeclared := [path for path in wanted if path not in ctx.spec.reads]:
+        raise BadInput(f"args.segments: {undeclared[0]!r} is not among the job's reads; list it there too")
+    missing = [path for path in wanted if not paths.resolve(ctx.settings, path, for_writing=False).exists()]
+    if missing and not given.allow_missing:
+        raise BadInput(f"{len(missing)} of {len(wanted)} segments are missing, the first is {shown(missing[0])}")
+    present = [(shown(path), ctx.input(path)) for path in wanted if path not in missing]
+    if not present:
+        raise BadInput("there is nothing to assemble: not one segment is there")
+    return present, missing
+
+
+def check_joinable(names: Sequence[str], facts: Sequence[MediaFacts]) -> None:
+    if len({f.has_audio for f in facts}) > 1:
+        silent = next(name for name, f in zip(names, facts, strict=True) if not f.has_audio)
+        raise BadInput(f"{silent} has no sound and others have: media.cut gives every segment a track")
+
+
+def join(ctx: JobContext, files: Sequence[Path], first: MediaFacts, seconds: float, crf: int | None) -> None:
+    """One file from many; `crf` None copies the pictures."""
+    from workers.media import ffmpeg, normal
+
+    # Links of our own naming: a list file cannot carry every name a file may have.
+    lines = ["ffconcat version 1.0"]
+    for number, file in enumerate(files):
+        part = ctx.scratch / f"part{number:05d}"
+        part.symlink_to(file)
+        lines.append(f"file {part.name}")
+    parts = ctx.scratch / LIST
+    parts.write_text("\n".join(lines) + "\n", encoding="ascii")
+    source = ffmpeg.source(parts, f="concat", containers=f"concat,{ffmpeg.CONTAINERS}")
+    frame = normal.Frame(width=first.width, height=first.height, fps=first.fps or 30.0)
+    picture = source.video if crf is None else normal.picture(source.video, frame)
+    encode = {"c:v": "copy"} if crf is None else normal.h264(frame, crf, threads(ctx, NEEDS))
+    streams, sound = ([picture, source.audio], {"c:a": "aac", "b:a": "192k"}) if first.has_audio else ([picture], {})
+    write = write_of(ctx, ".mp4", ".mov", ".mkv")
+    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
+    faststart = {} if muxer == "matroska" else {"movflags": "+faststart"}
+    job = ffmpeg.sink(streams, ctx.output(write), muxer, **encode, **sound, **faststart)
+    ffmpeg.run(job, ctx, seconds=seconds, note=f"joining {len(files)} segments", name="a segment")

@@ -1,0 +1,143 @@
+"""vision.analyse: an ONNX model over a clip's frames → what moves when, where scenes change, what to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+from msgspec import Meta, to_builtins
+
+from conductor.errors import BadInput
+from conductor.model.spec import Needs
+from workers.body import Args, leave_if_told, parse, read_of, shown, threads, write_of
+from workers.context import JobContext
+from workers.registry import task
+from workers.vision.session import Provider
+
+if TYPE_CHECKING:
+    from workers.vision.analysis import Score
+    from workers.vision.session import Scorer
+
+NEEDS = Needs(cpu=1, ram_mib=512)
+
+
+class AnalyseArgs(Args, frozen=True, kw_only=True):
+    source: str | None = None
+    #: Samples a second, and how wide the frames are made for it (a model of fixed size decides for itself).
+    fps: Annotated[float, Meta(gt=0, le=60)] = 4.0
+    width: Annotated[int, Meta(ge=32, le=1920)] = 160
+    #: An .onnx file among the reads; without one the project's own measures motion and scene change.
+    model: str | None = None
+    #: Which of the model's outputs holds the scores; default: by name.
+    output: str | None = None
+    provider: Provider = "auto"
+    batch: Annotated[int, Meta(ge=1, le=512)] = 32
+    #: Length of the windows it proposes.
+    seconds: Annotated[float, Meta(gt=0, le=3600)] = 4.0
+
+
+@task("vision.analyse", lane="cpu", needs=NEEDS, timeout_s=3600 * 4, stall_s=300)
+def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
+    """args: source (default: the first read), fps, width, model, output, provider (auto, cuda, cpu), batch, seconds.
+
+    Writes an analysis as JSON (`workers.vision.analysis.Analysis`) to its first write.
+    Result: {"provider", "model", "frames", "scenes", "best"}; `provider` is the one that really ran.
+    """
+    from workers.media import probing
+    from workers.vision import analysis, session
+
+    given = parse(args, AnalyseArgs)
+    read = read_of(ctx, given.source, 0)
+    path, name = ctx.input(read), shown(read)
+    facts = probing.probe(path, name, check="header")
+    onnx = warm_session(ctx, given)
+    scorer, size = scorer_of(onnx, given)
+    scores = scored(ctx, path, name, given, scorer, size, facts.duration_s)
+    duration_s = facts.duration_s or len(scores) / given.fps
+    seconds, scenes = analysis.by_second(scores, given.fps), analysis.scenes_of(scores, given.fps)
+    found = analysis.Analysis(
+        v=analysis.ANALYSIS_VERSION,
+        source=name,
+        duration_s=duration_s,
+        sample_fps=given.fps,
+        model=shown(given.model) if given.model else "built in",
+        provider=session.provider_of(onnx),
+        seconds=seconds,
+        scenes=scenes,
+        windows=analysis.best_windows(seconds, scenes, duration_s, given.seconds),
+    )
+    ctx.output(write_of(ctx)).write_bytes(orjson.dumps(to_builtins(found), option=orjson.OPT_APPEND_NEWLINE))
+    best = to_builtins(found.windows[0]) if found.windows else None
+    return {
+        "provider": found.provider,
+        "model": found.model,
+        "frames": len(scores),
+        "scenes": len(scenes),
+        "best": best,
+    }
+
+
+def warm_session(ctx: JobContext, given: AnalyseArgs) -> Any:
+    """The session is kept for the next job of this worker: loading a model costs more than running it."""
+    from workers.vision.session import open_session
+
+    model = ctx.input(read_of(ctx, given.model, 0, "model")) if given.model else None
+    cores = threads(ctx, NEEDS)
+    stamp = f"{model}:{model.stat().st_mtime_ns}" if model else "built in"
+    key = f"onnx:{stamp}:{given.provider}:{','.join(ctx.devices)}:{cores}"
+    return ctx.warm(key, lambda: open_session(model, given.provider, bool(ctx.devices), cores))
+
+
+def scorer_of(onnx: Any, given: AnalyseArgs) -> tuple[Scorer, tuple[int, int]]:
+    """What turns frames into scores, and the (width, height) it wants them in."""
+    from workers.vision import session
+
+    height = max(32, round(given.width * 9 / 16 / 2) * 2)
+    if given.model is None:
+        return session.MotionScorer(onnx), (given.width, height)
+    image = session.image_input(onnx)
+    return session.DetectionScorer(onnx, image, given.output), (image.width or given.width, image.height or height)
+
+
+def scored(
+    ctx: JobContext,
+    path: Path,
+    name: str,
+    given: AnalyseArgs,
+    scorer: Scorer,
+    size: tuple[int, int],
+    duration_s: float,
+) -> list[Score]:
+    """Every sampled frame's score. ffmpeg waits while the model works: at most a batch of frames is held."""
+    import numpy as np
+
+    from workers.media import ffmpeg
+
+    width, height = size
+    frame_bytes, pending, scores = width * height * 3, bytearray(), list[Any]()
+
+    def flush(limit: int) -> None:
+        count = min(limit, len(pending) // frame_bytes)
+        if count:
+            frames = np.frombuffer(bytes(pending[: count * frame_bytes]), np.uint8).reshape(count, height, width, 3)
+            del pending[: count * frame_bytes]
+            scores.extend(scorer(frames))
+            ctx.progress(len(scores) / max(1.0, duration_s * given.fps), f"looking at {name}")
+            leave_if_told(ctx)
+
+    def take(chunk: bytes) -> None:
+        pending.extend(chunk)
+        while len(pending) >= given.batch * frame_bytes:
+            flush(given.batch)
+
+    cores = threads(ctx, NEEDS)
+    video = ffmpeg.source(path, threads=cores).video.filter("fps", fps=given.fps, start_time=0)
+    job = ffmpeg.raw_frames(video.filter("scale", width, height, flags="area"), "rgb24")
+    ffmpeg.run(job, ctx, seconds=duration_s, note="", name=name, on_stdout=take)
+    while len(pending) >= frame_bytes:
+        flush(given.batch)
+    if not scores:
+        raise BadInput(f"{name} cannot be decoded: not one frame came out of it")
+    return scores

@@ -1,0 +1,1 @@
+"""Looking at frames: ONNX models, and what is made of their answers."""
