@@ -1,0 +1,66 @@
+"""A real shared library in NVML's place, built on the spot; its devices are lines of a file that a test rewrites."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).with_name("nvml_stub.c")
+
+
+@dataclass
+class Nvml:
+    """`env` is for the process that is to see the stub; LD_LIBRARY_PATH is read when a process starts."""
+
+    library: Path
+    state: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"LD_LIBRARY_PATH": str(self.library), "NVML_STUB_STATE": str(self.state)}
+
+    def show(self, *devices: str) -> None:
+        """One string per device, see `device`; or «driver: lost», «driver: absent»."""
+        draft = self.state.with_suffix(".draft")
+        draft.write_text("".join(line + "\n" for line in devices))
+        draft.replace(self.state)
+
+
+def device(
+    index: int,
+    total_mib: int = 24576,
+    used_mib: int | None = 0,
+    is_lost: bool = False,
+    processes: Sequence[tuple[int, int | None]] = (),
+) -> str:
+    holders = " ".join(f"{pid}:{'NA' if mib is None else mib}" for pid, mib in processes)
+    used = "NA" if used_mib is None else used_mib
+    return f"Stub-{index} GPU-stub-{index} {total_mib} {used} {'lost' if is_lost else 'ok'} {holders}".strip()
+
+
+def build(folder: Path) -> Path:
+    """The folder that holds libnvidia-ml.so.1; skips the test where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no C compiler for the NVML stub")
+    library = folder / "libnvidia-ml.so.1"
+    subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", library, SOURCE], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def nvml(nvml_library: Path, tmp_path: Path) -> Nvml:
+    """Import both fixtures by name into the test module that wants them. Shows no device at first."""
+    stub = Nvml(nvml_library, tmp_path / "nvml.state")
+    stub.show()
+    return stub

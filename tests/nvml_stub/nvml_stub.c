@@ -1,0 +1,70 @@
+/* A libnvidia-ml.so.1 for tests. Reads $NVML_STUB_STATE on every call, so that a test can move the VRAM while the
+   conductor runs. One line per device:  NAME UUID TOTAL_MIB USED_MIB|NA STATE [PID:MIB|PID:NA ...]   STATE: ok, lost
+   A first line «driver: lost» or «driver: absent» makes every call fail. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OK = 0, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7, NO_DRIVER = 9, LOST = 15, UNKNOWN = 999 };
+typedef struct { char name[96], uuid[96], used[32], state[16], processes[1024]; unsigned long long total; } Device;
+typedef struct { unsigned long long total, free, used; } Memory;
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu, compute; } Process;
+static Device devices[64];
+
+static int load(unsigned *count) {
+    FILE *file = fopen(getenv("NVML_STUB_STATE"), "r");
+    char line[2048];
+    *count = 0;
+    if (!file) return NO_DRIVER;
+    while (*count < 64 && fgets(line, sizeof line, file)) {
+        Device *d = &devices[*count];
+        if (!strncmp(line, "driver: ", 8)) { fclose(file); return strstr(line, "absent") ? NO_DRIVER : UNKNOWN; }
+        d->processes[0] = 0;
+        if (sscanf(line, "%95s %95s %llu %31s %15s %1023[^\n]", d->name, d->uuid, &d->total, d->used, d->state, d->processes) >= 5)
+            ++*count;
+    }
+    fclose(file);
+    return OK;
+}
+/* A handle is the device's number plus one. */
+static int find(void *handle, Device **device) {
+    unsigned count, index = (unsigned)(size_t)handle - 1;
+    int code = load(&count);
+    if (code) return code;
+    if (index >= count || !strcmp(devices[index].state, "lost")) return LOST;
+    *device = &devices[index];
+    return OK;
+}
+int nvmlInitWithFlags(unsigned flags) { unsigned count; return load(&count); }
+int nvmlShutdown(void) { return OK; }
+const char *nvmlErrorString(int code) { return "stub error"; }
+int nvmlDeviceGetCount_v2(unsigned *count) { return load(count); }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
+    Device *d; *handle = (void *)(size_t)(index + 1); return find(*handle, &d);
+}
+int nvmlDeviceGetName(void *h, char *out, unsigned size) {
+    Device *d; int code = find(h, &d); if (!code) snprintf(out, size, "%s", d->name); return code;
+}
+int nvmlDeviceGetUUID(void *h, char *out, unsigned size) {
+    Device *d; int code = find(h, &d); if (!code) snprintf(out, size, "%s", d->uuid); return code;
+}
+int nvmlDeviceGetMemoryInfo(void *h, Memory *m) {
+    Device *d; int code = find(h, &d);
+    if (code) return code;
+    if (!strcmp(d->used, "NA")) return NOT_SUPPORTED;
+    m->total = d->total << 20; m->used = strtoull(d->used, 0, 10) << 20; m->free = m->total - m->used;
+    return OK;
+}
+int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *count, Process *out) {
+    Device *d; char copy[1024], *word, *rest, *used; unsigned n = 0; int code = find(h, &d);
+    if (code) return code;
+    strcpy(copy, d->processes);
+    for (word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest), n++) {
+        if (!out || n >= *count || !(used = strchr(word, ':'))) continue;
+        out[n] = (Process){(unsigned)atoi(word), strcmp(used + 1, "NA") ? strtoull(used + 1, 0, 10) << 20 : ~0ULL, ~0u, ~0u};
+    }
+    code = n > *count || (n && !out) ? INSUFFICIENT_SIZE : OK;
+    *count = n;
+    return code;
+}
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, unsigned *count, Process *out) { *count = 0; return OK; }
