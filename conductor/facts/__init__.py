@@ -1,0 +1,1 @@
+"""What `verify` can find out about outputs by looking at them."""

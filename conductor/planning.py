@@ -1,0 +1,156 @@
+"""What every `plan.py` needs: a job with its content id, a list of input files, and the command around the plan."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conductor.errors import ConfigError, UsageError
+from conductor.fingerprint import fingerprint
+from conductor.model.spec import Estimate, JobSpec, Needs, Output, content_id
+from conductor.settings import Settings
+from conductor.text import many, printable
+
+#: Where a write says `{id}`, its job's id is put in.
+ID = "{id}"
+
+
+def job(
+    workflow: str,
+    task: str,
+    args: Mapping[str, Any],
+    *,
+    reads: Sequence[str] = (),
+    inputs: Mapping[str, str] | None = None,
+    writes: Mapping[str, int] | None = None,
+    after: Sequence[JobSpec] = (),
+    after_ended: Sequence[JobSpec] = (),
+    needs: Needs | None = None,
+    duration_s: float | None = None,
+    **others: Any,
+) -> JobSpec:
+    """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` → bytes.
+
+    Inputs are added to the reads. `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
+    """
+    given = dict(inputs or {})
+    job_id = content_id(workflow, task, args, given)
+    return JobSpec(
+        v=1,
+        id=job_id,
+        workflow=workflow,
+        task=task,
+        args=dict(args),
+        reads=(*given, *reads),
+        inputs=given,
+        writes=tuple(Output(path=path.replace(ID, job_id), bytes=size) for path, size in (writes or {}).items()),
+        after=tuple(dict.fromkeys(spec.id for spec in after)),
+        after_ended=tuple(dict.fromkeys(spec.id for spec in after_ended)),
+        needs=needs,
+        estimate=None if duration_s is None else Estimate(duration_s=duration_s),
+        **others,
+    )
+
+
+def rounded_up(size: float) -> int:
+    """Bytes up to the next of 1, 1½, 2, 3, 4, 6, 8, … MiB: like jobs stay in one class, whose number a tick costs."""
+    step = 1 << 20
+    while step < size:
+        if step + (step >> 1) >= size:
+            return step + (step >> 1)
+        step <<= 1
+    return step
+
+
+# ── input files ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def input_files(folder: Path, extensions: Sequence[str], settings: Settings, skipped: list[str]) -> Iterator[Path]:
+    """The regular files of a folder with one of these extensions, sorted by name. What cannot be named in a
+    manifest (its name is not UTF-8) is left out and added to `skipped` in words.
+
+    Raises `UsageError` when it is no folder, `ConfigError` when jobs may not read below it.
+    """
+    base = readable_folder(folder, settings)
+    for path in sorted(base.iterdir()):
+        if path.suffix.lower().lstrip(".") not in extensions or not path.is_file():
+            continue
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            skipped.append(f"skipped {path.name!a}: its name is not UTF-8, and a manifest could not name it")
+            continue
+        yield path
+
+
+def readable_folder(folder: Path, settings: Settings) -> Path:
+    """The folder as an absolute path that jobs may read."""
+    base = folder.expanduser().absolute()
+    if not base.is_dir():
+        raise UsageError(f"{folder} is not a folder" if base.exists() else f"{folder} does not exist")
+    real = base.resolve()
+    if not any(real.is_relative_to(allowed.resolve()) for allowed in settings.inputs):
+        raise ConfigError(
+            f'{base} is not below a folder that jobs may read: add it to conductor.toml, inputs = ["{real}"]'
+        )
+    return real
+
+
+def input_of(path: Path) -> dict[str, str]:
+    """One input file as `job(inputs=…)` wants it."""
+    return {str(path): fingerprint(path)}
+
+
+# ── the command around a plan ─────────────────────────────────────────────────────────────────────────────
+
+Plan = Callable[[argparse.Namespace, Settings], Iterable[JobSpec]]
+AddArguments = Callable[[argparse.ArgumentParser], None]
+DefaultName = Callable[[argparse.Namespace], str]
+
+
+def run_plan(
+    name: str,
+    about: str,
+    add_arguments: AddArguments,
+    plan: Plan,
+    manifest_name: DefaultName,
+    argv: Sequence[str],
+    settings: Settings,
+    command: str | None = None,
+) -> tuple[Path, int]:
+    """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2 (argparse)."""
+    from conductor.manifest import write
+
+    parser = argparse.ArgumentParser(
+        prog=command or f"conductor plan {name}",
+        description=about,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_arguments(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="where to write the manifest"
+    )
+    options = parser.parse_args(list(argv))
+    path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
+    return path, write(path, plan(options, settings))
+
+
+def planned(path: Path, jobs: int) -> str:
+    """The line a plan ends with."""
+    return f"{printable(short(path))}: {many(jobs, 'job')}"
+
+
+def short(path: Path) -> str:
+    """Relative to the current folder where it lies below it."""
+    absolute = path.absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
+def note(sentence: str) -> None:
+    """Something the person who plans should know; on stderr, stdout is for data."""
+    sys.stderr.write(printable(sentence) + "\n")

@@ -1,0 +1,259 @@
+"""Manifest + receipts + outputs → what is done and what is not. Needs no Redis: that is the point of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
+
+from conductor import manifest as manifests
+from conductor.errors import BadInput
+from conductor.facts.files import FileFact, json_fault, look_at
+from conductor.facts.media import MediaFact, decode, is_media
+from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.spec import JobSpec
+from conductor.paths import resolve
+from conductor.records import Record, Records
+from conductor.settings import Settings
+from conductor.verify_report import Finding, Kind, VerifyReport
+
+#: How far a duration may be off where `expect` does not say.
+TOLERANCE_S = 0.5
+#: Jobs whose outputs are looked at side by side.
+WINDOW = 64
+
+OnProgress = Callable[[int, int], None]
+
+
+class OutputFacts(Struct, frozen=True, kw_only=True):
+    """What was seen of one output."""
+
+    file: FileFact
+    media: MediaFact | None = None
+    json_fault: str | None = None
+
+
+class JobFacts(Struct, frozen=True, kw_only=True):
+    """What was seen of one job: its outputs by path, and files in its own folders that it does not declare."""
+
+    outputs: Mapping[str, OutputFacts]
+    strangers: tuple[str, ...] = ()
+
+
+#: Asked for each job with an accepted receipt; answers with complaints.
+JobCheck = Callable[[JobSpec, Receipt, JobFacts], Iterable[str]]
+#: Asked once at the end.
+WholeCheck = Callable[[], Iterable[Finding]]
+
+
+class Checks(Struct, frozen=True, kw_only=True):
+    """What a workflow knows about its own results, beyond what every job is held against."""
+
+    jobs: tuple[JobCheck, ...] = ()
+    whole: tuple[WholeCheck, ...] = ()
+
+    @staticmethod
+    def joined(several: Sequence[Checks]) -> Checks:
+        return Checks(jobs=tuple(c for s in several for c in s.jobs), whole=tuple(c for s in several for c in s.whole))
+
+
+def verify(
+    manifest: Path,
+    receipts_dir: Path,
+    settings: Settings,
+    checks: Checks | None = None,
+    on_progress: OnProgress | None = None,
+    *,
+    is_strict: bool = False,
+) -> VerifyReport:
+    """Hold every job against its receipts and its outputs, which are read whole: hashed, and media decoded.
+
+    `is_strict` also reports receipts of jobs that the manifest does not name. Raises `ManifestError`.
+    """
+    records = Records.gather(manifest, receipts_dir)
+    review = _Review(records, checks or Checks())
+    done = 0
+
+    def look(spec: JobSpec) -> JobFacts:
+        return _facts(spec, records.of(spec.id), settings)
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for specs in _windows(manifests.read(manifest)):
+            for spec, seen in zip(specs, pool.map(look, specs), strict=True):
+                review.job(spec, seen)
+                done += 1
+            if on_progress:
+                on_progress(done, len(records))
+    return review.report(manifest, is_strict)
+
+
+def _windows(specs: Iterator[JobSpec]) -> Iterator[list[JobSpec]]:
+    while window := list(islice(specs, WINDOW)):
+        yield window
+
+
+# ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _facts(spec: JobSpec, record: Record, settings: Settings) -> JobFacts:
+    """All that has to be read from disk for one job; nothing where no receipt was accepted."""
+    if record.accepted is None:
+        return JobFacts(outputs={})
+    published = {fact.path for fact in record.accepted.outputs} | {output.path for output in spec.writes}
+    outputs = {path: _output_facts(path, settings) for path in sorted(published)}
+    return JobFacts(outputs=outputs, strangers=tuple(_strangers(spec, published, settings)))
+
+
+def _output_facts(path: str, settings: Settings) -> OutputFacts:
+    try:
+        file = resolve(settings, path, for_writing=False)
+    except BadInput as e:
+        return OutputFacts(file=FileFact(fault=str(e)))
+    seen = look_at(file)
+    if seen.fault is not None:
+        return OutputFacts(file=seen)
+    if is_media(path):
+        return OutputFacts(file=seen, media=decode(file))
+    is_json = path.endswith((".json", ".jsonl"))
+    return OutputFacts(file=seen, json_fault=json_fault(file) if is_json else None)
+
+
+def _strangers(spec: JobSpec, published: set[str], settings: Settings) -> Iterator[str]:
+    """Files in a folder that carries the job's id, and so is the job's own, which it does not declare."""
+    folders = {str(PurePosixPath(path).parent) for path in published if f"/{spec.id}/" in path}
+    for folder in sorted(folders):
+        try:
+            present = sorted(entry.name for entry in os.scandir(resolve(settings, folder, for_writing=False)))
+        except (OSError, BadInput):
+            continue  # a missing folder shows as missing outputs
+        for name in present:
+            path = f"{folder}/{name}"
+            if path not in published and not any(known.startswith(f"{path}/") for known in published):
+                yield path
+
+
+# ── judging ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def output_faults(fact: OutputFact, seen: OutputFacts, expect: Mapping[str, object]) -> Iterator[tuple[Kind, str]]:
+    """What is wrong with an output, given what was published and what is there. Pure."""
+    if seen.file.fault is not None:
+        yield "altered", seen.file.fault
+    elif seen.file.bytes != fact.bytes:
+        yield "altered", f"has {seen.file.bytes} bytes, {fact.bytes} were published"
+    elif seen.file.sha256 != fact.sha256:
+        yield "altered", "its content changed after it was published"
+    elif seen.json_fault:
+        yield "wrong", seen.json_fault
+    elif seen.media is not None:
+        for fault in media_faults(seen.media, expect):
+            yield "wrong", fault
+
+
+def media_faults(media: MediaFact, expect: Mapping[str, object]) -> Iterator[str]:
+    """Decoding faults, and a duration other than `duration_s` ± `tolerance_s` or outside min and max."""
+    if media.fault is not None:
+        yield media.fault
+        return
+    known = {name: float(value) for name, value in expect.items() if isinstance(value, int | float)}
+    slack, lasts = known.get("tolerance_s", TOLERANCE_S), media.duration_s
+    low = known.get("duration_s", known.get("min_duration_s", 0.0)) - slack
+    high = known.get("duration_s", known.get("max_duration_s", float("inf"))) + slack
+    if not low <= lasts <= high:
+        wanted = f"{known['duration_s']:g}" if "duration_s" in known else f"{low + slack:g} to {high - slack:g}"
+        yield f"lasts {lasts:.2f} s instead of {wanted} s (± {slack:g})"
+
+
+class _Review:
+    """Goes through the jobs in the manifest's order and keeps only what is wrong."""
+
+    def __init__(self, records: Records, checks: Checks) -> None:
+        self.records = records
+        self.checks = checks
+        self.findings: list[Finding] = []
+        self.jobs = self.done = self.outputs = self.bytes = 0
+        #: Job without a receipt → the failed job it comes down to.
+        self.blame: dict[str, str] = {}
+        #: Job → file name of the input it comes down to.
+        self.subjects: dict[str, str] = {}
+
+    def job(self, spec: JobSpec, facts: JobFacts) -> None:
+        self.jobs += 1
+        if subject := self._subject(spec):
+            self.subjects[spec.id] = subject
+        record = self.records.of(spec.id)
+        before = len(self.findings)
+        if record.accepted is None:
+            self._not_done(spec, record)
+            return
+        self._doubles(spec, record)
+        self._results(spec, record.accepted, facts)
+        self.done += len(self.findings) == before
+
+    def _not_done(self, spec: JobSpec, record: Record) -> None:
+        because_of = next((self.blame[other] for other in spec.after if other in self.blame), "")
+        self.blame[spec.id] = because_of or spec.id
+        if record.failed is not None:
+            tries = f" (attempt {record.failed.attempt})" if record.failed.attempt > 1 else ""
+            self.add(spec, "failed", f"{record.failed.message}{tries}", cause=record.failed.cause)
+        elif because_of:
+            self.add(spec, "missing", f"never ran, because {because_of} failed", because_of=because_of)
+        else:
+            self.add(spec, "missing", "has no receipt: it has not run yet, or is still running")
+
+    def _doubles(self, spec: JobSpec, record: Record) -> None:
+        if len(record.attempts) > 1:
+            attempts = ", ".join(map(str, sorted(record.attempts)))
+            self.add(spec, "duplicate", f"attempts {attempts} each count as done")
+        for output in spec.writes:
+            others = self.records.publishers(output.path) - {spec.id}
+            if others:
+                self.add(spec, "duplicate", f"{output.path} was published by {min(others)} too", path=output.path)
+
+    def _results(self, spec: JobSpec, receipt: Receipt, facts: JobFacts) -> None:
+        declared = {output.path for output in spec.writes}
+        published = {fact.path: fact for fact in receipt.outputs}
+        for path in sorted(declared - published.keys()):
+            self.add(spec, "altered", f"{path} is declared, and its receipt does not name it", path=path)
+        for path, fact in published.items():
+            self.outputs += 1
+            self.bytes += facts.outputs[path].file.bytes
+            for kind, fault in output_faults(fact, facts.outputs[path], spec.expect):
+                self.add(spec, kind, f"{path} {fault}", path=path)
+        for path in (*sorted(published.keys() - declared), *facts.strangers):
+            self.add(spec, "unexpected", f"{path} lies among its outputs, and it does not declare it", path=path)
+        for check in self.checks.jobs:
+            for complaint in check(spec, receipt, facts):
+                self.add(spec, "wrong", complaint)
+
+    def add(self, spec: JobSpec, kind: Kind, message: str, **more: str | None) -> None:
+        subject = self.subjects.get(spec.id, "")
+        self.findings.append(
+            Finding(kind=kind, message=message, job_id=spec.id, task=spec.task, subject=subject, **more)  # type: ignore[arg-type]
+        )
+
+    def _subject(self, spec: JobSpec) -> str:
+        own = next((path for path in (*spec.inputs, *spec.reads) if path.startswith("/")), None)
+        if own is not None:
+            return PurePosixPath(own).name
+        above = {self.subjects.get(other, "") for other in spec.after}
+        return above.pop() if len(above) == 1 else ""
+
+    def report(self, manifest: Path, is_strict: bool) -> VerifyReport:
+        whole = [finding for check in self.checks.whole for finding in check()]
+        others = [
+            Finding(kind="unexpected", job_id=job_id, message="has a receipt, and the manifest does not name it")
+            for job_id in sorted(self.records.others)
+        ]
+        return VerifyReport(
+            manifest=str(manifest),
+            jobs=self.jobs,
+            done=self.done,
+            outputs=self.outputs,
+            bytes=self.bytes,
+            findings=(*self.findings, *whole, *(others if is_strict else ())),
+        )

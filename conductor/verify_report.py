@@ -1,0 +1,87 @@
+"""What `verify` found, as text for a person and as JSON for a program. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from conductor.model.causes import Cause
+from conductor.model.spec import Value
+from conductor.text import many, printable, size
+
+#: missing: no accepted receipt and no failure. failed: its last attempt says why. altered: an output is not what
+#: was published. wrong: an output is whole and not what was asked for. duplicate: done or published twice.
+#: unexpected: a file, or a receipt, that nobody declared.
+Kind = Literal["failed", "missing", "altered", "wrong", "duplicate", "unexpected"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: So many of a kind are shown to a person; the JSON has all.
+SHOWN = 20
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    kind: Kind
+    message: str
+    job_id: str = ""
+    task: str = ""
+    #: File name of the input that it comes down to; empty where there is none.
+    subject: str = ""
+    #: The output it is about.
+    path: str = ""
+    cause: Cause | None = None
+    #: The failed job for whose sake this one never ran.
+    because_of: str = ""
+
+
+class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """`done` jobs have an accepted receipt and nothing found against them."""
+
+    manifest: str
+    jobs: int
+    done: int
+    outputs: int
+    bytes: int
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        return not self.findings
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.is_good else 1
+
+    def counts(self) -> dict[Kind, int]:
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**msgspec.to_builtins(self), "is_good": self.is_good, "counts": self.counts()}
+
+    def to_text(self) -> str:
+        looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
+        head = f"{printable(self.manifest)}: {self.done} of {many(self.jobs, 'job')} verified{looked}"
+        if self.is_good:
+            return head
+        found = ", ".join(f"{count} {kind}" for kind, count in self.counts().items() if count)
+        return "\n".join([head, f"found: {found}", *(line for kind in KINDS for line in self._lines(kind))])
+
+    def _lines(self, kind: Kind) -> Iterator[str]:
+        """One line a finding; jobs that never ran for another's sake are counted behind that one."""
+        behind = Counter(f.because_of for f in self.findings if f.because_of)
+        own = [f for f in self.findings if f.kind == kind and not f.because_of]
+        for finding in own[:SHOWN]:
+            waiting = behind[finding.job_id] if finding.kind in ("failed", "missing") else 0
+            yield _line(finding) + (f" ({many(waiting, 'job')} behind it did not run)" if waiting else "")
+        if len(own) > SHOWN:
+            yield f"  … and {len(own) - SHOWN} more {kind}: --json lists all"
+
+
+def _line(finding: Finding) -> str:
+    about = " ".join(word for word in (finding.subject, finding.task) if word)
+    where = f" [{finding.job_id}]" if finding.job_id else ""
+    why = f"{finding.cause}: {finding.message}" if finding.cause else finding.message
+    return printable(f"  {finding.kind:<10} {about}{where}: {why}" if about or where else f"  {finding.kind:<10} {why}")

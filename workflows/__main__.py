@@ -1,0 +1,31 @@
+"""`python -m workflows plan|verify NAME …`: the scripts of all workflows behind one name."""
+
+from __future__ import annotations
+
+import sys
+
+from conductor.errors import ConductorError
+from conductor.settings import load
+from conductor.workflow_lookup import about, available
+from workflows.protocol import complain, run_plan_script, run_verify_script
+
+
+def main(argv: list[str]) -> int:
+    try:
+        if len(argv) >= 2 and argv[0] in ("plan", "verify"):
+            run = run_plan_script if argv[0] == "plan" else run_verify_script
+            return run(argv[1], argv[2:])
+        print(usage())  # noqa: T201  a script's own output
+    except ConductorError as e:
+        return complain(e)
+    return 0 if argv and argv[0] in ("-h", "--help") else 2
+
+
+def usage() -> str:
+    settings = load()
+    names = "\n".join(f"  {name:<14} {about(name, settings)}" for name in available(settings))
+    return f"usage: python -m workflows plan|verify NAME …   (NAME --help shows its options)\n\n{names}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

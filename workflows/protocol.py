@@ -1,0 +1,76 @@
+"""What a workflow is: `plan.py` and `verify.py` with these names, and the commands they have when run as scripts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from conductor.errors import ConductorError, ManifestError
+from conductor.model.spec import JobSpec
+from conductor.planning import planned
+from conductor.settings import Settings, load
+from conductor.text import printable
+from conductor.verify import Checks, verify
+from conductor.workflow_lookup import checks_for, plan
+
+#: So many problems of a manifest are printed.
+SHOWN = 20
+
+
+class PlanModule(Protocol):
+    """`workflows/NAME/plan.py`. Its docstring is the help text. Optional: `manifest_name(options) -> str`."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def plan(self, options: argparse.Namespace, settings: Settings) -> Iterable[JobSpec]: ...
+
+
+class VerifyModule(Protocol):
+    """`workflows/NAME/verify.py`: what it knows about its results beyond receipts, checksums and durations."""
+
+    def checks(self, settings: Settings) -> Checks: ...
+
+
+def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
+    """`python workflows/NAME/plan.py …`, the same as `conductor plan NAME …`. → exit code."""
+    try:
+        path, jobs = plan(name, sys.argv[1:] if argv is None else argv, load(), command=Path(sys.argv[0]).name)
+    except ConductorError as e:
+        return complain(e)
+    print(planned(path, jobs))  # noqa: T201  a script's own output
+    return 0
+
+
+def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
+    """`python workflows/NAME/verify.py --file MANIFEST [--json]`. → 0, 1 when something is wrong, 3 bad manifest."""
+    parser = argparse.ArgumentParser(description=f"Hold every job of a {name} manifest against receipts and outputs.")
+    parser.add_argument("--file", type=Path, required=True, metavar="MANIFEST", help="the manifest that was dispatched")
+    parser.add_argument("--json", action="store_true", help="all findings as JSON")
+    parser.add_argument(
+        "--strict", action="store_true", help="report receipts of jobs that are not in the manifest too"
+    )
+    options = parser.parse_args(argv)
+    try:
+        settings = load()
+        checks = checks_for((name,), settings)
+        report = verify(options.file, settings.receipts_dir, settings, checks, is_strict=options.strict)
+    except ConductorError as e:
+        return complain(e)
+    text = orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2).decode() if options.json else report.to_text()
+    print(text)  # noqa: T201  a script's own output
+    return report.exit_code
+
+
+def complain(error: ConductorError) -> int:
+    sys.stderr.write(printable(str(error)) + "\n")
+    if isinstance(error, ManifestError):
+        for problem in error.problems[:SHOWN]:
+            sys.stderr.write(f"  {printable(problem)}\n")
+        if (more := len(error.problems) - SHOWN) > 0:
+            sys.stderr.write(f"  … and {more} more\n")
+    return error.exit_code
