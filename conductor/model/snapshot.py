@@ -85,6 +85,8 @@ class RateState(Value, frozen=True, kw_only=True):
     resets_at: float | None = None
     #: A 429 closed it until then.
     closed_until: float | None = None
+    #: The limits were learned from 429s, not configured.
+    is_learned: bool = False
 
 
 class Controls(Value, frozen=True, kw_only=True):

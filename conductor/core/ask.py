@@ -1,0 +1,44 @@
+"""Ask: a class's request in the units of the decision, read from the `JobClass` once per tick."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Lane, RateNeed
+
+SCRATCH_ROOT = "scratch"
+
+
+def disk_needs(job_class: JobClass) -> dict[str, int]:
+    """Root → bytes: what the outputs will take, and the attempt's own temporary files on `scratch`."""
+    disk = dict(job_class.writes)
+    if job_class.needs.scratch_bytes:
+        disk[SCRATCH_ROOT] = disk.get(SCRATCH_ROOT, 0) + job_class.needs.scratch_bytes
+    return disk
+
+
+class Ask:
+    """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
+
+    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "ram_mib", "rates", "vram_mib")
+
+    def __init__(self, job_class: JobClass) -> None:
+        needs = job_class.needs
+        self.lane: Lane = job_class.lane
+        #: Per device; `devices` of them, all on one node.
+        self.vram_mib: int = needs.vram_mib
+        self.devices: int = needs.devices if needs.vram_mib else 0
+        self.ram_mib: int = needs.ram_mib
+        self.cpu_milli: int = round(needs.cpu * 1000)
+        self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
+        self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
+        self.key: Hashable = (
+            self.lane,
+            self.vram_mib,
+            self.devices,
+            self.ram_mib,
+            self.cpu_milli,
+            self.disk,
+            tuple((key, need.requests, need.tokens) for key, need in self.rates),
+        )

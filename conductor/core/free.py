@@ -1,0 +1,246 @@
+"""What is left to give, per place: built once a tick from the snapshot, reduced by every admission of that tick.
+
+One formula for VRAM, RAM and disks: `free = limit − reserved − foreign`, where `limit` is the capacity less the
+headroom and `foreign` is what is measured as used beyond what the reservations are known to have taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conductor.core.ask import SCRATCH_ROOT
+from conductor.model.limits import Limits
+from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.snapshot import RateState, Reservation, Snapshot
+from conductor.model.spec import LANES, Lane
+
+
+class Pool:
+    """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
+
+    __slots__ = ("foreign", "free", "limit", "reserved", "taken", "used")
+
+    def __init__(self, limit: int, used: int | None) -> None:
+        self.limit = limit
+        #: Used by anyone, as measured; None where it cannot be read.
+        self.used = used
+        self.reserved = 0
+        #: What the reservations are known to use of it already.
+        self.taken = 0
+        self.foreign = 0
+        self.free = limit
+
+    def settle(self) -> None:
+        """After the last reservation was added: what others use, and what is left."""
+        if self.used is not None:
+            self.foreign = max(0, self.used - self.taken)
+        self.free = self.limit - self.reserved - self.foreign
+
+    def take(self, amount: int) -> None:
+        self.reserved += amount
+        self.free -= amount
+
+    @property
+    def ceiling(self) -> int:
+        """What the sum of reservations may reach here: re-checked in the step that hands over."""
+        return self.reserved + max(0, self.free)
+
+
+class DeviceFree:
+    __slots__ = ("index", "key", "total_mib", "vram", "why_not")
+
+    def __init__(self, device: Device, headroom_mib: int) -> None:
+        self.key = device.key
+        self.index = device.index
+        self.total_mib = device.vram_total_mib
+        #: Why nothing is placed here, or None.
+        self.why_not = device.quarantined
+        self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
+
+
+class DiskFree:
+    __slots__ = ("pool", "volume")
+
+    def __init__(self, volume: Volume, headroom: int) -> None:
+        self.volume = volume
+        #: None where the free space cannot be read: unknown is not plenty.
+        self.pool: Pool | None = None
+        if volume.free_bytes is not None:
+            total = volume.free_bytes if volume.total_bytes is None else volume.total_bytes
+            self.pool = Pool(max(0, total - headroom), max(0, total - volume.free_bytes))
+
+
+class QueueFree:
+    """One RQ queue of a node: how deep it is, and whether a worker of it has nothing to do."""
+
+    __slots__ = ("active", "depth", "device", "is_open", "lane", "missing", "name", "node", "queued", "workers")
+
+    def __init__(self, report: QueueReport, node: NodeFree, depth: int, queued: int) -> None:
+        self.name = report.queue
+        self.node = node
+        self.lane: Lane = report.lane
+        self.device = node.devices.get(report.device) if report.device else None
+        #: The device its workers are bound to, where the driver no longer shows it.
+        self.missing = report.device if self.device is None else None
+        self.depth = depth
+        self.queued = queued
+        self.workers = report.workers
+        #: Admitted and running.
+        self.active = 0
+        #: False: paused, draining, quarantined, stale. Nothing is placed here, however much is free.
+        self.is_open = not (node.why_not or self.missing or (self.device and self.device.why_not))
+
+    @property
+    def has_room(self) -> bool:
+        return self.queued < self.depth
+
+    @property
+    def has_idle_worker(self) -> bool:
+        return self.active < self.workers
+
+    @property
+    def where(self) -> str:
+        return f"{self.node.name}/{self.device.key}" if self.device else self.node.name
+
+
+class NodeFree:
+    """One node's pools and queues. `why_not` says why nothing is placed here at all, or None."""
+
+    __slots__ = ("age_s", "cpu", "devices", "disks", "is_stale", "name", "queues", "ram", "report", "why_not")
+
+    def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
+        self.report = report
+        self.name = report.node
+        self.age_s = snapshot.now - report.sent_at
+        self.is_stale = self.age_s > limits.report_ttl_s
+        self.why_not = _why_not(self, snapshot)
+        self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
+        self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
+        self.ram = _ram_pool(report, limits.ram_headroom_mib)
+        self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
+        self.queues: dict[Lane, list[QueueFree]] = {}
+        for queue in report.queues:
+            if queue.workers:
+                depth, queued = limits.depth.get(queue.lane, 1), snapshot.queued.get(queue.queue, 0)
+                self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
+
+    @property
+    def vram_free_mib(self) -> int:
+        return sum(device.vram.free for device in self.devices.values())
+
+    def pools(self) -> Iterable[Pool]:
+        yield self.cpu
+        if self.ram is not None:
+            yield self.ram
+        for device in self.devices.values():
+            yield device.vram
+        for disk in self.disks.values():
+            if disk.pool is not None:
+                yield disk.pool
+
+
+def _why_not(node: NodeFree, snapshot: Snapshot) -> str | None:
+    if node.is_stale:
+        return f"its report is {node.age_s:.0f} s old"
+    if node.report.is_draining or node.name in snapshot.controls.draining_nodes:
+        return "draining"
+    return None
+
+
+def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:
+    available = report.ram_available_mib
+    total = available if report.ram_total_mib is None else report.ram_total_mib
+    if total is None:
+        return None
+    return Pool(max(0, total - headroom_mib), None if available is None else max(0, total - available))
+
+
+class RateFree:
+    """One API's budget, less what this tick hands over. None: that budget has no known limit."""
+
+    __slots__ = ("requests_left", "state", "tokens_left")
+
+    def __init__(self, state: RateState) -> None:
+        self.state = state
+        self.requests_left = state.requests_left
+        self.tokens_left = state.tokens_left
+
+    def take(self, requests: int, tokens: int) -> None:
+        if self.requests_left is not None:
+            self.requests_left -= requests
+        if self.tokens_left is not None:
+            self.tokens_left -= tokens
+
+
+class Free:
+    """The whole of it. Mutable, and private to one call of `decide`."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.snapshot = snapshot
+        self.limits = limits
+        self.now = snapshot.now
+        reports = sorted(snapshot.nodes, key=lambda report: report.node)
+        self.nodes = {report.node: NodeFree(report, snapshot, limits) for report in reports}
+        self.rates = {state.key: RateFree(state) for state in snapshot.rates}
+        self.queues: dict[Lane, list[QueueFree]] = {lane: [] for lane in LANES}
+        for node in self.nodes.values():
+            for lane, queues in node.queues.items():
+                self.queues[lane] += queues
+        self._charge(snapshot.reservations)
+        self._added: list[Reservation] = []
+        self._held: dict[str, list[Reservation]] | None = None
+
+    def _charge(self, reservations: Iterable[Reservation]) -> None:
+        by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
+        for reservation in reservations:
+            if (queue := by_name.get(reservation.queue)) is not None:
+                queue.active += 1
+            if (node := self.nodes.get(reservation.node)) is not None:
+                _charge_node(node, reservation)
+        for node in self.nodes.values():
+            for pool in node.pools():
+                pool.settle()
+
+    def add(self, reservation: Reservation) -> None:
+        """One admitted in this tick: its amounts are taken from the pools by the caller."""
+        self._added.append(reservation)
+        self._held = None
+
+    def held_on(self, node: str) -> list[Reservation]:
+        """The reservations on a node, the one expected to end first in front. Asked for held classes only."""
+        if self._held is None:
+            self._held = {}
+            all_held = (*self.snapshot.reservations, *self._added)
+            for reservation in sorted(all_held, key=lambda r: (release_at(r, self.now), r.job_id)):
+                self._held.setdefault(reservation.node, []).append(reservation)
+        return self._held.get(node, [])
+
+
+def release_at(reservation: Reservation, now: float) -> float:
+    """When it should end by its own estimate; infinity where it gave none. Overdue means: any moment now."""
+    if reservation.expected_s <= 0:
+        return float("inf")
+    return max(now, (reservation.started_at or now) + reservation.expected_s)
+
+
+def _charge_node(node: NodeFree, r: Reservation) -> None:
+    usage = r.usage
+    # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
+    is_measured = usage is not None and r.started_at is not None and r.started_at <= node.report.sent_at
+    vram = (usage.vram_mib or 0) // max(1, len(r.devices)) if usage and is_measured else 0
+    for key in r.devices:
+        if (device := node.devices.get(key)) is not None:
+            _charge_pool(device.vram, r.vram_mib, vram)
+    if node.ram is not None:
+        _charge_pool(node.ram, r.ram_mib, usage.rss_mib or 0 if usage and is_measured else 0)
+    _charge_pool(node.cpu, round(r.cpu * 1000), 0)
+    for root, size in r.disk.items():
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None:
+            written = usage.scratch_bytes or 0 if usage and is_measured and root == SCRATCH_ROOT else 0
+            _charge_pool(disk.pool, size, written)
+
+
+def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:
+    pool.reserved += reserved
+    pool.taken += min(reserved, taken)

@@ -1,0 +1,258 @@
+"""The gates: each a small function that answers with numbers, per place. Asked of every class that is held.
+
+A gate of a node looks at one node that has workers of the lane; a gate of the class looks at none. A refusal is
+data: need, have, limit, who holds it, when it could open, and whether it ever can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from conductor.core.ask import Ask
+from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree, release_at
+from conductor.core.placement import asks_vram
+from conductor.model.decision import Verdict
+from conductor.model.snapshot import RateState, Reservation
+from conductor.text import size
+
+MIB = 1 << 20
+#: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
+FOREIGN_SHARE = 20
+
+
+# ── gates of the class ────────────────────────────────────────────────────────────────────────────────────
+
+
+def report(ask: Ask, free: Free) -> list[Verdict]:
+    """Does a live node have workers of this lane. Stale nodes are named one by one."""
+    able = [node for node in free.nodes.values() if node.queues.get(ask.lane)]
+    stale = [
+        Verdict(gate="report", passed=False, where=n.name, have=n.age_s, limit=free.limits.report_ttl_s, unit="s",
+                message=f"last report of {n.name} is {n.age_s:.0f} s old")
+        for n in able if n.is_stale
+    ]  # fmt: skip
+    if not free.nodes:
+        return [Verdict(gate="report", passed=False, need=1, unit="nodes", message="no node reports")]
+    if not able:
+        message = f"no node has workers of the {ask.lane} lane"
+        return [Verdict(gate="report", passed=False, need=1, unit="nodes", message=message)]
+    fresh = len(able) - len(stale)
+    return [*stale, Verdict(gate="report", passed=fresh > 0, need=1, have=fresh, limit=len(able), unit="nodes",
+                            message="" if fresh else "no fresh report")]  # fmt: skip
+
+
+def hold(ask: Ask, free: Free) -> list[Verdict]:
+    """The operator's word on the lane and on the whole."""
+    controls = free.snapshot.controls
+    if controls.is_draining:
+        return [Verdict(gate="hold", passed=False, message="draining: nothing new is started")]
+    is_paused = ask.lane in controls.paused_lanes
+    message = f"the {ask.lane} lane is paused" if is_paused else ""
+    return [Verdict(gate="hold", passed=not is_paused, where=ask.lane, message=message)]
+
+
+def rate(ask: Ask, free: Free) -> list[Verdict]:
+    """The budget of every API the class calls; a 429 closes it at once."""
+    verdicts: list[Verdict] = []
+    for key, need in ask.rates:
+        budget = free.rates.get(key)
+        if budget is None:
+            verdicts.append(Verdict(gate="rate", passed=True, where=key, need=need.requests, unit="requests"))
+            continue
+        state = budget.state
+        verdicts.append(_closing(state, free.now))
+        verdicts.append(_budget(state, need.requests, budget.requests_left, state.requests_limit, "requests"))
+        verdicts.append(_budget(state, need.tokens, budget.tokens_left, state.tokens_limit, "tokens"))
+    return verdicts
+
+
+def is_rate_open(ask: Ask, free: Free) -> bool:
+    return all(verdict.passed for verdict in rate(ask, free)) if ask.rates else True
+
+
+def _closing(state: RateState, now: float) -> Verdict:
+    until = state.closed_until
+    if until is None or until <= now:
+        return Verdict(gate="rate", passed=True, where=state.key)
+    return Verdict(gate="rate", passed=False, where=state.key, reopens_at=until, message="rate limit")
+
+
+def _budget(state: RateState, need: int, left: int | None, limit: int | None, unit: str) -> Verdict:
+    if left is None or limit is None:
+        return Verdict(gate="rate", passed=True, where=state.key, need=need, unit=unit, message="no known limit")
+    # A limit that was learned from 429s must not make a job unschedulable: such a job waits for the whole budget.
+    asked = min(need, limit) if state.is_learned else need
+    passed = left >= asked
+    is_never = need > limit and not state.is_learned
+    reopens_at = None if passed or is_never else state.resets_at
+    message = "" if passed else "rate limit"
+    return Verdict(gate="rate", passed=passed, where=state.key, need=need, have=max(0, left), limit=limit, unit=unit,
+                   reopens_at=reopens_at, is_never=is_never, message=message)  # fmt: skip
+
+
+def after(waits_for: Sequence[str]) -> Verdict:
+    """Of a job that waits for others; such a job is in no class, so the decision never sees it."""
+    return Verdict(gate="after", passed=not waits_for, need=len(waits_for), unit="jobs", holders=tuple(waits_for))
+
+
+# ── gates of a node ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """A node that drains, a device that is quarantined."""
+    if node.why_not is not None and not node.is_stale:
+        return [Verdict(gate="hold", passed=False, where=node.name, message=node.why_not)]
+    faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not]
+    faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
+    return [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
+
+
+def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Is every root it writes to declared here, there, and writable."""
+    verdicts: list[Verdict] = []
+    for root, _ in ask.disk:
+        where, disk = f"{node.name}/{root}", node.disks.get(root)
+        if disk is None:
+            message = f"{root} is not declared on {node.name}"
+            verdicts.append(Verdict(gate="mount", passed=False, where=where, is_never=True, message=message))
+            continue
+        fault = disk.volume.fault or (None if disk.volume.is_writable else "not writable")
+        verdicts.append(Verdict(gate="mount", passed=fault is None, where=where, message=fault or ""))
+    return verdicts
+
+
+def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Is a queue of the lane shallow."""
+    return [
+        Verdict(gate="lane", passed=q.has_room, where=q.where, need=1, have=max(0, q.depth - q.queued), limit=q.depth,
+                unit="jobs", message="" if q.has_room else f"{q.queued} queued of {q.depth}")
+        for q in node.queues.get(ask.lane, ())
+    ]  # fmt: skip
+
+
+def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Does a device fit it; for several devices at once: do enough of them."""
+    queues = node.queues.get(ask.lane, ())
+    if not ask.vram_mib:
+        return []
+    if not any(asks_vram(queue, ask) for queue in queues):
+        message = "runs on the CPU, no VRAM is asked"
+        return [Verdict(gate="vram", passed=True, where=node.name, need=ask.vram_mib, unit="MiB", message=message)]
+    devices = _devices(ask, node)
+    capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
+    verdicts = [_device_vram(ask, d, node, free) for d in devices]
+    if ask.devices == 1 and devices:
+        return verdicts
+    fitting = sum(v.passed for v in verdicts)
+    message = "no NVIDIA device visible" if not devices else f"{fitting} of {len(devices)} devices fit it"
+    return [*verdicts, Verdict(gate="vram", passed=fitting >= ask.devices, where=node.name, need=ask.devices,
+                               have=fitting, limit=len(devices), unit="devices", is_never=capable < ask.devices,
+                               message=message)]  # fmt: skip
+
+
+def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+    pool, need = device.vram, ask.vram_mib
+    is_decisive = need <= pool.free + pool.foreign
+    message = ""
+    if need > pool.limit:
+        message = f"can never: {size(device.total_mib * MIB)}"
+    elif need > pool.free and pool.foreign and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib):
+        message = f"{size(pool.foreign * MIB)} used by others"
+    held = [(r, r.vram_mib) for r in free.held_on(node.name) if device.key in r.devices]
+    return _pool_verdict("vram", f"{node.name}/{device.key}", pool, need, "MiB", held, free.now, message)
+
+
+def ram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    if not ask.ram_mib:
+        return []
+    if node.ram is None:
+        return [Verdict(gate="ram", passed=False, where=node.name, need=ask.ram_mib, unit="MiB", message="not known")]
+    held = [(r, r.ram_mib) for r in free.held_on(node.name) if r.ram_mib]
+    return [_pool_verdict("ram", node.name, node.ram, ask.ram_mib, "MiB", held, free.now)]
+
+
+def cpu(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    if not ask.cpu_milli:
+        return []
+    held = [(r, round(r.cpu * 1000)) for r in free.held_on(node.name) if r.cpu]
+    return [_pool_verdict("cpu", node.name, node.cpu, ask.cpu_milli, "cores", held, free.now, scale=1000)]
+
+
+def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Can its files land, on every disk it writes to. Disks that are not there are the mount gate's to name."""
+    verdicts: list[Verdict] = []
+    for root, need in ask.disk:
+        disk, where = node.disks.get(root), f"{node.name}/{root}"
+        if not need or disk is None or disk.volume.fault is not None:
+            continue
+        if disk.pool is None:
+            message = "free space is not known"
+            verdicts.append(
+                Verdict(gate="scratch", passed=False, where=where, need=need, unit="bytes", message=message)
+            )
+            continue
+        held = [(r, r.disk[root]) for r in free.held_on(node.name) if r.disk.get(root)]
+        verdicts.append(_pool_verdict("scratch", where, disk.pool, need, "bytes", held, free.now))
+    return verdicts
+
+
+def _devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+    """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
+    queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
+    if ask.lane != "gpu":
+        return list(node.devices.values()) if ask.vram_mib else []
+    if ask.devices > 1 and any(queue.device for queue in queues):
+        return list(node.devices.values())
+    return [queue.device for queue in queues if queue.device is not None]
+
+
+def _pool_verdict(
+    gate: str, where: str, pool: Pool, need: int, unit: str, held: Sequence[tuple[Reservation, int]], now: float,
+    message: str = "", scale: int = 1,
+) -> Verdict:  # fmt: skip
+    passed = pool.free >= need
+    return Verdict(
+        gate=gate,  # pyright: ignore[reportArgumentType]
+        passed=passed,
+        where=where,
+        need=need / scale,
+        have=max(0, pool.free) / scale,
+        limit=pool.limit / scale,
+        unit=unit,
+        holders=() if passed else tuple(r.job_id for r, _ in held),
+        reopens_at=None if passed or need > pool.limit else _enough_at(need - pool.free, held, now),
+        is_never=need > pool.limit,
+        message=message or (f"can never: {pool.limit / scale:g} {unit}" if need > pool.limit else ""),
+    )
+
+
+def _enough_at(missing: int, held: Sequence[tuple[Reservation, int]], now: float) -> float | None:
+    """When enough of what is held should be given back, by the holders' own estimates; None: nobody can say."""
+    for reservation, amount in held:
+        at = release_at(reservation, now)
+        if at == float("inf"):
+            return None
+        missing -= amount
+        if missing <= 0:
+            return at
+    return None
+
+
+# ── which are asked, and on what their answer depends ─────────────────────────────────────────────────────
+
+
+NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
+#: The part of a request that a gate's answer depends on: classes that agree in it share the answer.
+Part = Callable[[Ask], Hashable]
+
+CLASS_GATES: tuple[Callable[[Ask, Free], list[Verdict]], ...] = (report, hold, rate)
+
+NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
+    (node_hold, lambda ask: (ask.vram_mib > 0, ask.devices)),
+    (mount, lambda ask: ask.disk),
+    (lane, lambda ask: None),
+    (vram, lambda ask: (ask.vram_mib, ask.devices)),
+    (scratch, lambda ask: ask.disk),
+    (ram, lambda ask: ask.ram_mib),
+    (cpu, lambda ask: ask.cpu_milli),
+)

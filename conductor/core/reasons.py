@@ -1,0 +1,108 @@
+"""Why a class stays: every gate asked at the end of the tick, and whether any node could ever take it.
+
+Classes that agree in what a gate asks for share its answer, so that a thousand held classes cost little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from conductor.core.ask import Ask
+from conductor.core.free import Free, NodeFree, QueueFree
+from conductor.core.gates import CLASS_GATES, NODE_GATES, rate
+from conductor.core.placement import asks_vram
+from conductor.model.decision import GATES, Verdict
+from conductor.model.spec import Lane
+
+#: Nodes of a lane that are named in an answer: those with most to give. The rest say the same, only worse.
+SHOWN_NODES = 8
+
+_RANK = {gate: rank for rank, gate in enumerate(GATES)}
+
+
+class Reasons:
+    """Answers for one free state: ask it after the last admission."""
+
+    def __init__(self, free: Free) -> None:
+        self._free = free
+        self._shown: dict[Lane, list[NodeFree]] = {}
+        self._kinds: dict[Lane, list[NodeFree]] = {}
+        self._answers: dict[Hashable, list[Verdict]] = {}
+        self._whole: dict[Hashable, tuple[Verdict, ...]] = {}
+        self._never: dict[Hashable, bool] = {}
+
+    def verdicts(self, ask: Ask) -> tuple[Verdict, ...]:
+        known = self._whole.get(ask.key)
+        if known is None:
+            known = self._whole[ask.key] = self._ask_all(ask)
+        return known
+
+    def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
+        found = [verdict for gate in CLASS_GATES for verdict in gate(ask, self._free)]
+        for gate, part in NODE_GATES:
+            key = (gate, ask.lane, part(ask))
+            answer = self._answers.get(key)
+            if answer is None:
+                nodes = self._nodes_shown(ask.lane)
+                answer = self._answers[key] = [v for node in nodes for v in gate(ask, node, self._free)]
+            found += answer
+        return tuple(sorted(found, key=lambda verdict: _RANK[verdict.gate]))
+
+    def _nodes_shown(self, lane: Lane) -> list[NodeFree]:
+        """Fresh nodes with workers of the lane, those with most to give first."""
+        shown = self._shown.get(lane)
+        if shown is None:
+            nodes = [n for n in self._free.nodes.values() if n.queues.get(lane) and not n.is_stale]
+            if len(nodes) > SHOWN_NODES:
+                nodes.sort(key=lambda n: (bool(n.why_not), -n.vram_free_mib, -n.cpu.free, n.name))
+            shown = self._shown[lane] = nodes[:SHOWN_NODES]
+        return shown
+
+    def is_infeasible(self, ask: Ask) -> bool:
+        """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
+        known = self._never.get(ask.key)
+        if known is None:
+            known = self._never[ask.key] = self._cannot_ever(ask)
+        return known
+
+    def _cannot_ever(self, ask: Ask) -> bool:
+        if any(verdict.is_never for verdict in rate(ask, self._free)):
+            return True
+        kinds = self._kinds_of(ask.lane)
+        return bool(kinds) and not any(could_ever(node, ask) for node in kinds)
+
+    def _kinds_of(self, lane: Lane) -> list[NodeFree]:
+        """One node of each size: a thousand equal hosts are asked once."""
+        kinds = self._kinds.get(lane)
+        if kinds is None:
+            by_size: dict[Hashable, NodeFree] = {}
+            for node in self._free.nodes.values():
+                if node.queues.get(lane) and not node.is_stale:
+                    by_size.setdefault(_size(node, lane), node)
+            kinds = self._kinds[lane] = list(by_size.values())
+        return kinds
+
+
+def could_ever(node: NodeFree, ask: Ask) -> bool:
+    """Would it fit on this node if the node were empty and all of it healthy."""
+    if ask.cpu_milli > node.cpu.limit or (node.ram is not None and ask.ram_mib > node.ram.limit):
+        return False
+    for root, size in ask.disk:
+        disk = node.disks.get(root)
+        if disk is None or (disk.pool is not None and size > disk.pool.limit):
+            return False
+    queues: list[QueueFree] = node.queues.get(ask.lane, [])
+    if not all(asks_vram(queue, ask) for queue in queues):
+        return True
+    large = sum(device.vram.limit >= ask.vram_mib for device in node.devices.values())
+    return large >= ask.devices or any(queue.missing for queue in queues)
+
+
+def _size(node: NodeFree, lane: Lane) -> Hashable:
+    return (
+        node.cpu.limit,
+        node.ram.limit if node.ram is not None else None,
+        tuple(sorted((root, disk.pool.limit if disk.pool else -1) for root, disk in node.disks.items())),
+        tuple(sorted(device.vram.limit for device in node.devices.values())),
+        tuple((queue.device is not None, queue.missing) for queue in node.queues.get(lane, ())),
+    )

@@ -1,0 +1,19 @@
+"""Settings → Limits: the few numbers of conductor.toml that the decision goes by."""
+
+from __future__ import annotations
+
+from conductor.model.limits import Limits
+from conductor.settings import Settings
+
+
+def limits_of(settings: Settings) -> Limits:
+    lanes = settings.lanes
+    return Limits(
+        depth={"gpu": lanes.gpu.depth, "cpu": lanes.cpu.depth, "io": lanes.io.depth, "cloud": lanes.cloud.depth},
+        vram_headroom_mib=settings.limits.vram_headroom_mib,
+        ram_headroom_mib=settings.limits.ram_headroom_mib,
+        disk_headroom_bytes={name: root.headroom_bytes for name, root in settings.roots.items()},
+        cpu_share=settings.limits.cpu_share,
+        report_ttl_s=settings.timing.report_ttl_s,
+        tick_s=settings.timing.tick_s,
+    )
