@@ -1,0 +1,219 @@
+"""rq-dashboard for looking only: on loopback, without pickle, without a single request that changes anything.
+
+As it comes, it binds 0.0.0.0, unpickles what it shows, and requeues on a GET. RQ's keys are the transport's cache:
+what a job's state really is, `conductor status` tells.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from conductor.errors import Unreachable, UsageError
+from conductor.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from redis import Redis
+    from werkzeug.serving import BaseWSGIServer
+
+LOOPBACK = "127.0.0.1"
+#: Another name in the Host header is a web page elsewhere that had its name point here (DNS rebinding).
+HOSTS = frozenset({"localhost", LOOPBACK})
+#: So many ports are tried from the wished one on.
+PORTS = 50
+READER = "conductor-dashboard"
+#: May read RQ's keys and nothing else; the project's own Valkey enforces it whatever the pages do.
+READER_RULES = (
+    *("reset", "on", "nopass", "resetchannels", "%R~rq:*", "-@all", "+@read", "-@dangerous"),
+    *("+@connection", "+info"),
+)
+PREFIX = "rq_dashboard."
+#: The pages of rq-dashboard 0.9 that only read. Everything else of it is refused, whatever the method.
+PAGES = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        *("queues_overview", "workers_overview", "jobs_overview", "job_view", "list_queues", "list_jobs"),
+        *("job_info", "list_workers", "favicon", "static"),
+    )
+)
+REGISTRIES = frozenset({"queued", "failed", "deferred", "started", "finished", "scheduled", "canceled"})
+
+
+def url_file(settings: Settings) -> Path:
+    """Holds the address while a dashboard runs."""
+    return settings.state_dir / "dashboard.url"
+
+
+def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. `port` (default: the configured one): the first to try.
+
+    Writes the address to `url_file`. Raises `UsageError` when no port is free, `Unreachable` without a Redis.
+    """
+    is_own = settings.redis.url is None
+    server = listen(make_app(connect(redis_url, is_own)), settings.dashboard.port if port is None else port)
+    address = f"http://{LOOPBACK}:{server.port}/"
+    file = url_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(address + "\n", encoding="utf-8")
+    logger.info("rq-dashboard on {} (for looking only)", address)
+    try:
+        with ended_by_signal(server.shutdown):
+            server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+        file.unlink(missing_ok=True)
+    return 0
+
+
+@contextmanager
+def ended_by_signal(stop: Callable[[], object]) -> Generator[None]:
+    def heard(number: int, frame: FrameType | None) -> None:
+        # `shutdown` waits for the serving loop, which is the very thread that runs this handler.
+        threading.Thread(target=stop, daemon=True).start()
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def listen(app: Flask, first: int) -> BaseWSGIServer:
+    """A server on the first free loopback port from `first` on; 0 takes any."""
+    import logging
+
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    for port in range(first, first + (PORTS if first else 1)):
+        # Werkzeug ends the process when a port is taken, so it gets a socket that is bound already.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(64)
+        bound = listener.getsockname()[1]
+        with listener:
+            # It works on a descriptor of its own; ours is closed.
+            return make_server(LOOPBACK, bound, app, threaded=True, fd=listener.fileno())
+    raise UsageError(f"no free port from {first} to {first + PORTS - 1}; set dashboard.port in conductor.toml")
+
+
+# ── Redis ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def connect(url: str, is_own: bool) -> Redis:
+    """A client for the pages. On the project's own Valkey as a user that can only read RQ's keys.
+
+    Somebody else's Redis keeps its users: there the refusals of this module are the guard.
+    """
+    import redis
+
+    options: dict[str, Any] = {"protocol": 2, "socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+    if is_own:
+        # On every new connection: a server that was restarted has forgotten the user.
+        options["redis_connect_func"] = become_reader
+    try:
+        client = redis.Redis.from_url(url, **options)
+        client.ping()
+    except redis.RedisError as e:
+        raise Unreachable(f"the dashboard cannot reach Redis: {e}") from None
+    return client
+
+
+def become_reader(connection: Any) -> None:
+    """Of a fresh connection: make sure the reader exists, then be it."""
+    connection.on_connect()
+    for command in (("ACL", "SETUSER", READER, *READER_RULES), ("AUTH", READER, "-")):
+        connection.send_command(*command)
+        connection.read_response()
+
+
+# ── the pages ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def make_app(client: Redis) -> Flask:
+    """rq-dashboard's pages over `client`, every request checked first."""
+    from flask import Flask
+    from redis.exceptions import RedisError
+    from rq.exceptions import NoSuchJobError
+    from werkzeug.exceptions import HTTPException
+
+    app = Flask("conductor.dashboard")
+    app.config.update(
+        RQ_DASHBOARD_REDIS_URL=("this project",),
+        RQ_DASHBOARD_POLL_INTERVAL=2500,
+        RQ_DASHBOARD_DISABLE_DELETE=True,
+        DEPRECATED_OPTIONS=[],
+    )
+    app.redis_conn = client  # pyright: ignore[reportAttributeAccessIssue]
+    app.before_request(refuse)
+    app.register_blueprint(read_only_pages(client))
+    app.after_request(harden)
+
+    def failed(error: Exception) -> tuple[str, int] | HTTPException:
+        if isinstance(error, HTTPException):
+            return error
+        if isinstance(error, NoSuchJobError):
+            return "RQ has no such job (any more): ask `conductor status`\n", 404
+        if isinstance(error, RedisError):
+            return "Redis does not answer: the dashboard tries again with the next page\n", 503
+        logger.warning("a dashboard page failed: {}: {}", type(error).__name__, error)
+        return "this page cannot be shown\n", 500
+
+    app.register_error_handler(Exception, failed)
+    return app
+
+
+def refuse() -> tuple[str, int] | None:
+    """What is not a look at a known page, from a browser that knows where it is, goes no further."""
+    from flask import request
+
+    if request.host.rsplit(":", 1)[0] not in HOSTS:
+        return "open the dashboard as http://localhost or http://127.0.0.1\n", 403
+    if request.method not in ("GET", "HEAD"):
+        return "this dashboard is for looking only: use `conductor retry` and `conductor cancel`\n", 405
+    if request.endpoint is None:
+        return None
+    arguments = request.view_args or {}
+    if request.endpoint not in PAGES:
+        return "this dashboard is for looking only: use `conductor retry` and `conductor cancel`\n", 403
+    if arguments.get("instance_number", 0) != 0 or arguments.get("registry_name", "queued") not in REGISTRIES:
+        return "there is no such page\n", 404
+    return None
+
+
+def harden(response: Any) -> Any:
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def read_only_pages(client: Redis) -> Any:
+    """rq-dashboard's blueprint, made to use our client and classes that only look."""
+    from rq_dashboard import web
+
+    from conductor.adapters.rq_looking import JSONSerializer, LookJob, LookQueue, LookWorker
+
+    def ours(*_: object, **__: object) -> tuple[None, Redis]:
+        # Its own opens a connection for each request, with the address in the settings.
+        return None, client
+
+    for name, value in {"Job": LookJob, "Queue": LookQueue, "Worker": LookWorker, "from_url": ours}.items():
+        setattr(web, name, value)
+    setattr(web.config, "serializer", JSONSerializer)  # noqa: B010 - its annotation says pickle
+    return web.blueprint
