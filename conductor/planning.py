@@ -14,8 +14,9 @@ from conductor.model.spec import Estimate, JobSpec, Needs, Output, content_id
 from conductor.settings import Settings
 from conductor.text import many, printable
 
-#: Where a write says `{id}`, its job's id is put in.
-ID = "{id}"
+#: Where a write says `{id}`, its job's id is put in; `{short}` is its beginning, for names that people read.
+ID, SHORT = "{id}", "{short}"
+SHORT_LENGTH = 8
 
 
 def job(
@@ -46,13 +47,17 @@ def job(
         args=dict(args),
         reads=(*given, *reads),
         inputs=given,
-        writes=tuple(Output(path=path.replace(ID, job_id), bytes=size) for path, size in (writes or {}).items()),
+        writes=tuple(Output(path=_with_id(path, job_id), bytes=size) for path, size in (writes or {}).items()),
         after=tuple(dict.fromkeys(spec.id for spec in after)),
         after_ended=tuple(dict.fromkeys(spec.id for spec in after_ended)),
         needs=needs,
         estimate=None if duration_s is None else Estimate(duration_s=duration_s),
         **others,
     )
+
+
+def _with_id(path: str, job_id: str) -> str:
+    return path.replace(ID, job_id).replace(SHORT, job_id[:SHORT_LENGTH])
 
 
 def rounded_up(size: float) -> int:
@@ -76,7 +81,7 @@ def input_files(folder: Path, extensions: Sequence[str], settings: Settings, ski
     """
     base = readable_folder(folder, settings)
     for path in sorted(base.iterdir()):
-        if path.suffix.lower().lstrip(".") not in extensions or not path.is_file():
+        if path.name.startswith(".") or path.suffix.lower()[1:] not in extensions or not path.is_file():
             continue
         try:
             str(path).encode()

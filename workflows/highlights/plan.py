@@ -1,0 +1,165 @@
+"""A reel of the best seconds of every video in a folder: probe, analyse, cut, then assemble and publish.
+
+Each video is a chain of its own; the reel is made of what could be cut, and verify names what could not. A video that
+changes is planned anew, with all that depends on it and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from workflows import standalone
+
+    standalone.ensure_environment()
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from conductor.errors import UsageError
+from conductor.model.spec import JobSpec, Lane, Needs
+from conductor.planning import input_files, input_of, job, note, rounded_up
+from conductor.settings import Settings
+
+NAME = "highlights"
+EXTENSIONS = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mts", "m2ts", "mpg", "mpeg", "wmv")
+SAMPLES = "samples"
+#: Samples a second the analysis looks at, and how wide it makes the pictures.
+ANALYSE_FPS, ANALYSE_WIDTH = 4.0, 160
+#: Of the analysis on the gpu lane: an ONNX session with its CUDA context.
+GPU_NEEDS = Needs(cpu=1, ram_mib=1024, vram_mib=1024)
+FPS = 30
+JSON_BYTES = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", type=Path, help=f"folder with videos; left out: the project's {SAMPLES}")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="FOLDER", default=argparse.SUPPRESS, help="the same, as an option"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="how much of each video to show")
+    parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the reel's picture, even numbers")
+    parser.add_argument(
+        "--lane",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="where videos are analysed; auto: gpu where conductor.toml lets that lane run on the CPU, too",
+    )
+
+
+def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
+    """Three jobs a video and two for the reel, in an order in which no job waits for a later one."""
+    size = size_of(options.size)
+    if not 0.1 <= options.seconds <= 3600:
+        raise UsageError(f"--seconds {options.seconds:g}: between 0.1 and 3600")
+    lane = lane_of(options.lane, settings)
+    cuts: list[JobSpec] = []
+    for video in videos_of(options, settings):
+        chain = chain_of(video, options.seconds, size, lane)
+        cuts.append(chain[-1])
+        yield from chain
+    yield from reel_of(cuts, options.seconds, size)
+
+
+def videos_of(options: argparse.Namespace, settings: Settings) -> list[Path]:
+    """The videos, by name. Raises `UsageError` when there is none."""
+    given: Path | None = getattr(options, "inputs", None) or options.folder
+    folder = given or settings.project / SAMPLES
+    if given is None and not folder.is_dir():
+        raise UsageError("name the folder with the videos, or make samples: python -m workflows.highlights.samples")
+    skipped: list[str] = []
+    videos = list(input_files(folder, EXTENSIONS, settings, skipped))
+    for sentence in skipped:
+        note(sentence)
+    if not videos:
+        raise UsageError(f"there is no video in {folder}: looked for names that end in {', '.join(EXTENSIONS)}")
+    return videos
+
+
+def chain_of(video: Path, seconds: float, size: tuple[int, int], lane: Lane) -> tuple[JobSpec, JobSpec, JobSpec]:
+    """probe → analyse → cut of one video."""
+    source, width_height = str(video), {"width": size[0], "height": size[1], "fps": FPS}
+    inputs = input_of(video)
+    probe = job(NAME, "media.probe", {"source": source}, inputs=inputs, writes={path("probe.json"): JSON_BYTES})
+    analyse = job(
+        NAME,
+        "vision.analyse",
+        {"source": source, "fps": ANALYSE_FPS, "width": ANALYSE_WIDTH, "seconds": seconds},
+        inputs=inputs,
+        writes={path("analysis.json"): JSON_BYTES},
+        after=(probe,),
+        lane=lane,
+        needs=GPU_NEEDS if lane == "gpu" else None,
+    )
+    analysis = analyse.writes[0].path
+    cut = job(
+        NAME,
+        "media.cut",
+        {"source": source, "analysis": analysis, "seconds": seconds, **width_height},
+        inputs=inputs,
+        reads=(analysis,),
+        writes={path("cut.mp4"): cut_bytes(seconds, size)},
+        after=(analyse,),
+        expect={"max_duration_s": seconds},
+    )
+    return probe, analyse, cut
+
+
+def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple[JobSpec, JobSpec]:
+    """assemble → publish. The reel waits until every cut has ended, one way or the other."""
+    segments = [cut.writes[0].path for cut in cuts]
+    total_bytes = rounded_up(len(cuts) * cut_bytes(seconds, size))
+    expect: dict[str, Any] = {"max_duration_s": seconds * len(cuts), "tolerance_s": 0.5 + 0.1 * len(cuts)}
+    assemble = job(
+        NAME,
+        "media.assemble",
+        {"segments": segments, "allow_missing": True},
+        reads=segments,
+        writes={path("reel.mp4"): total_bytes},
+        after_ended=cuts,
+        expect=expect,
+    )
+    reel = assemble.writes[0].path
+    publish = job(
+        NAME,
+        "files.publish",
+        {"source": reel},
+        reads=(reel,),
+        writes={"published:highlights-{short}.mp4": total_bytes},
+        after=(assemble,),
+        expect=expect,
+    )
+    return assemble, publish
+
+
+def path(name: str) -> str:
+    return f"scratch:{NAME}/{{id}}/{name}"
+
+
+def cut_bytes(seconds: float, size: tuple[int, int]) -> int:
+    """What a cut takes at most, as a rule: 0.3 bits a pixel of picture, and its sound without loss."""
+    return rounded_up(seconds * (size[0] * size[1] * FPS * 0.3 / 8 + 192_000))
+
+
+def size_of(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (32 <= width <= 7680 and 32 <= height <= 4320 and width % 2 == 0 and height % 2 == 0):
+        raise UsageError(f"--size {text}: write WIDTHxHEIGHT in even numbers, as in 1280x720")
+    return width, height
+
+
+def lane_of(choice: str, settings: Settings) -> Lane:
+    if choice == "auto":
+        return "gpu" if settings.lanes.gpu.on_cpu else "cpu"
+    return "gpu" if choice == "gpu" else "cpu"
+
+
+if __name__ == "__main__":
+    from workflows.protocol import run_plan_script
+
+    sys.exit(run_plan_script(NAME))
