@@ -1,0 +1,70 @@
+"""Runs a task's body as the child would: a real JobContext over a project folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conductor.model.spec import JobSpec, Needs, Output
+from conductor.settings import Settings, load
+from workers.context import JobContext
+from workers.warm import WarmStore
+
+JOB_ID = "a" * 24
+
+
+class Bench:
+    """One project; `inputs` is where the user's own files lie."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.inputs = folder / "inputs"
+        self.inputs.mkdir()
+        self.settings: Settings = load(folder).model_copy(update=settings)
+        for root in self.settings.roots.values():
+            root.path.mkdir(parents=True, exist_ok=True)
+        self.warm = WarmStore()
+        self.progress: list[float] = []
+        self.notes: list[str] = []
+
+    def context(
+        self,
+        *,
+        args: Mapping[str, Any] | None = None,
+        reads: Sequence[str | Path] = (),
+        writes: Sequence[str] = (),
+        needs: Needs | None = None,
+        task: str = "test.task",
+        **options: Any,
+    ) -> JobContext:
+        spec = JobSpec(
+            v=1,
+            id=JOB_ID,
+            workflow="test",
+            task=task,
+            args=dict(args or {}),
+            needs=needs,
+            reads=tuple(map(str, reads)),
+            writes=tuple(Output(path=path) for path in writes),
+        )
+        return JobContext(spec, self.settings, on_progress=self._note, warm=self.warm, **options)
+
+    def run(self, body: Any, args: Mapping[str, Any] | None = None, **what: Any) -> dict[str, Any]:
+        """The body's result; its outputs stay staged (`made`)."""
+        return body(args or {}, self.context(args=args, **what))
+
+    def made(self, write: str) -> Path:
+        """Where the last run of a body left an output."""
+        return self.context(writes=[write]).output(write)
+
+    def put(self, path: str, source: Path) -> Path:
+        """A file at `root:relative`, as if another job had published it."""
+        root, _, relative = path.partition(":")
+        target = self.settings.roots[root].path / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+        return target
+
+    def _note(self, share: float, note: str) -> None:
+        self.progress.append(share)
+        self.notes.append(note)

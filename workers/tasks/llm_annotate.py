@@ -1,0 +1,77 @@
+"""llm.annotate: a batch of texts in one request to an OpenAI-shaped server, in the cloud or on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import orjson
+from msgspec import Meta, Struct
+
+from conductor.errors import JobError
+from conductor.model.spec import Needs
+from workers.body import Args, parse, write_of
+from workers.context import JobContext
+from workers.registry import task
+
+if TYPE_CHECKING:
+    from workers.llm.chat import Answer
+
+FORM = (
+    'Answer with one JSON object and nothing else: {"annotations": {"<id>": <annotation>, …}}, '
+    "with one entry for every id of the list you are given."
+)
+
+
+class Item(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: str
+    text: str
+
+
+class AnnotateArgs(Args, frozen=True, kw_only=True):
+    #: An `[endpoints.NAME]` of conductor.toml; its name is the rate key too.
+    endpoint: str
+    items: Annotated[tuple[Item, ...], Meta(min_length=1, max_length=1000)]
+    instruction: Annotated[str, Meta(min_length=1)]
+    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
+
+
+@task("llm.annotate", lane="cloud", needs=Needs(ram_mib=64), timeout_s=600, retry={"server_error": 5, "task_error": 2})
+def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
+    """args: endpoint, items [{id, text}], instruction, max_tokens.
+
+    Writes JSON lines {"id", "annotation"}, one an item, in the items' order. One request, never repeated here: the
+    conductor retries. Result: {"endpoint", "model", "items", "tokens": {prompt, completion}, "budget"}.
+    """
+    from workers.llm import chat
+
+    given = parse(args, AnnotateArgs)
+    texts = orjson.dumps([{"id": item.id, "text": item.text} for item in given.items]).decode()
+    ctx.progress(0.1, f"asking {given.endpoint}")
+    answer = chat.ask(ctx, given.endpoint, f"{given.instruction}\n\n{FORM}", texts, given.max_tokens)
+    found = by_id(answer, given)
+    lines = [
+        orjson.dumps({"id": i.id, "annotation": found[i.id]}, option=orjson.OPT_APPEND_NEWLINE) for i in given.items
+    ]
+    ctx.output(write_of(ctx)).write_bytes(b"".join(lines))
+    return {
+        "endpoint": given.endpoint,
+        "model": answer.model,
+        "items": len(lines),
+        "tokens": {"prompt": answer.prompt_tokens, "completion": answer.completion_tokens},
+        "budget": answer.budget,
+    }
+
+
+def by_id(answer: Answer, given: AnnotateArgs) -> dict[str, Any]:
+    """Id → annotation, for every item. Raises `JobError` where the model left some out."""
+    from workers.llm.chat import json_object
+
+    found = (json_object(answer.text) or {}).get("annotations")
+    if not isinstance(found, dict):
+        raise JobError(f"{given.endpoint} did not answer in the form asked for: {answer.text[:200]!r}")
+    if lacking := [item.id for item in given.items if item.id not in found]:
+        raise JobError(
+            f"{given.endpoint} left out {len(lacking)} of {len(given.items)} items, the first is {lacking[0]!r}"
+        )
+    return cast("dict[str, Any]", found)
