@@ -60,6 +60,20 @@ def kill_session(session: int) -> int:
     return killed
 
 
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process, all below it, and what is left of the sessions of both."""
+    import psutil
+
+    try:
+        below = [process.pid for process in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        below = []
+    for each in (pid, *below):
+        with contextlib.suppress(OSError):
+            os.kill(each, signal.SIGKILL)
+        kill_session(each)
+
+
 # ── pid files ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

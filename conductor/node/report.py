@@ -1,0 +1,111 @@
+"""Readings → NodeReport, and whether it says something new enough to be sent at once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from conductor.adapters.host_probe import HostFacts
+from conductor.model.report import Device, NodeReport, QueueReport, Volume
+
+#: Free memory that moved less is not worth waking the conductor for.
+MOVED_MIB = 256
+MOVED_BYTES = 1 << 30
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who reports; the same from start to end of a node process."""
+
+    node: str
+    host: str
+    boot_id: str
+    pid: int
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What the probes said, all of one moment."""
+
+    devices: tuple[Device, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    host: HostFacts
+    notes: tuple[str, ...] = ()
+
+
+class Workforce(Struct, frozen=True, kw_only=True):
+    """What the supervisor says of its workers."""
+
+    queues: tuple[QueueReport, ...] = ()
+    is_draining: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent_at: float) -> NodeReport:
+    """`sent_at`: epoch seconds by the ledger's clock."""
+    return NodeReport(
+        node=identity.node,
+        host=identity.host,
+        boot_id=identity.boot_id,
+        pid=identity.pid,
+        sent_at=sent_at,
+        devices=reading.devices,
+        volumes=reading.volumes,
+        queues=workforce.queues,
+        ram_total_mib=reading.host.ram_total_mib,
+        ram_available_mib=reading.host.ram_available_mib,
+        cpu_count=reading.host.cpu_count,
+        is_draining=workforce.is_draining,
+        notes=(*reading.notes, *workforce.notes),
+    )
+
+
+def remember(known: Sequence[Device], seen: Sequence[Device], why: str) -> tuple[Device, ...]:
+    """The devices seen now, and those of before that are not among them: quarantined, never silently gone."""
+    indices = {device.index for device in seen}
+    lost = (replace(d, vram_used_mib=None, quarantined=why) for d in known if d.index not in indices)
+    return tuple(sorted([*map(_with_name(known), seen), *lost], key=lambda device: device.index))
+
+
+def _with_name(known: Sequence[Device]):  # noqa: ANN202
+    """A device in error may not even say its name: what it said before stands."""
+    before = {device.index: device for device in known}
+
+    def filled(device: Device) -> Device:
+        old = before.get(device.index)
+        if device.quarantined is None or old is None:
+            return device
+        return replace(old, vram_used_mib=None, quarantined=device.quarantined)
+
+    return filled
+
+
+def is_news(before: NodeReport | None, now: NodeReport) -> bool:
+    """Something by which a job may be placed differently changed since the report that was last sent."""
+    if before is None:
+        return True
+    return _facts(before) != _facts(now) or _has_moved(before, now)
+
+
+def _facts(report: NodeReport) -> tuple[object, ...]:
+    return (
+        [(d.index, d.uuid, d.vram_total_mib, d.quarantined, d.vram_used_mib is None) for d in report.devices],
+        [(v.root, v.fault, v.is_writable) for v in report.volumes],
+        report.queues,
+        report.is_draining,
+        report.notes,
+    )
+
+
+def _has_moved(before: NodeReport, now: NodeReport) -> bool:
+    """Called with the same devices and volumes in both."""
+    vram = any(
+        abs((old.vram_used_mib or 0) - (new.vram_used_mib or 0)) > MOVED_MIB
+        for old, new in zip(before.devices, now.devices, strict=True)
+    )
+    ram = abs((before.ram_available_mib or 0) - (now.ram_available_mib or 0)) > MOVED_MIB * 4
+    disk = any(
+        abs((old.free_bytes or 0) - (new.free_bytes or 0)) > MOVED_BYTES
+        for old, new in zip(before.volumes, now.volumes, strict=True)
+    )
+    return vram or ram or disk

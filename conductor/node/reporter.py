@@ -1,0 +1,155 @@
+"""The thread that probes this host and publishes its report: regularly, and at once when something moved."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from loguru import logger
+from msgspec.structs import replace
+
+from conductor.adapters import host_probe, nvml_probe
+from conductor.adapters.disk_probe import DiskProbe
+from conductor.errors import Unreachable
+from conductor.model.report import Device, NodeReport
+from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+#: How often the devices are looked at while nothing has to be sent: a foreign process must be seen quickly.
+GPU_EVERY_S = 0.5
+#: A driver that answers slower than this is reported as not answering.
+GPU_LIMIT_S = 3.0
+
+T = TypeVar("T")
+
+
+class Patient(Generic[T]):
+    """Calls something that may hang in the kernel, in a thread that is left behind when it does."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._answer: list[T] = []
+        self._thread: threading.Thread | None = None
+
+    def ask(self, limit_s: float) -> T | None:
+        """None: no answer in time; the next call waits for the same answer, never for a second one beside it."""
+        if self._thread is None:
+            self._answer.clear()
+            self._thread = threading.Thread(target=lambda: self._answer.append(self._call()), daemon=True)
+            self._thread.start()
+        self._thread.join(limit_s)
+        if self._thread.is_alive():
+            return None
+        self._thread = None
+        return self._answer[0] if self._answer else None
+
+
+class Reporter(threading.Thread):
+    """Started once; `stop` ends it. `on_devices` is called (in this thread) when the set of devices changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        ledger: Ledger,
+        on_change: Callable[[], None],
+        revive: Callable[[], None],
+    ) -> None:
+        super().__init__(name="reporter", daemon=True)
+        self._settings = settings
+        self._identity = identity
+        self._ledger = ledger
+        self._on_change = on_change
+        self._revive = revive
+        self._disks = DiskProbe(settings.roots)
+        self._gpus = Patient(nvml_probe.read)
+        self._wake = threading.Event()
+        self._stopping = False
+        self._workforce = Workforce()
+        self._sent: NodeReport | None = None
+        self._sent_at = 0.0
+        self._is_away = False
+        self.reading = self._read(make_folders=True)
+
+    # ── for the main thread ───────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, workforce: Workforce) -> None:
+        """What the supervisor knows; a change is sent at once."""
+        if workforce != self._workforce:
+            self._workforce = workforce
+            self._wake.set()
+
+    def stop(self, limit_s: float = 5.0) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self.is_alive():
+            self.join(limit_s)
+        self._disks.close()
+
+    # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> None:
+        timing = self._settings.timing
+        read_at = time.monotonic()
+        while not self._stopping:
+            self._publish()
+            self._wake.wait(min(GPU_EVERY_S if self.reading.devices else timing.report_every_s, timing.report_every_s))
+            self._wake.clear()
+            # The disks are asked less often than the devices: each time costs the NAS a round trip.
+            if time.monotonic() - read_at >= timing.report_every_s:
+                self._take(self._read())
+                read_at = time.monotonic()
+            elif self.reading.devices:
+                devices, notes = self._read_devices(self.reading.devices)
+                self._take(replace(self.reading, devices=devices, notes=notes))
+
+    def _take(self, reading: Reading) -> None:
+        before, self.reading = self.reading, reading
+        if [d.key for d in before.devices] != [d.key for d in reading.devices]:
+            self._on_change()
+
+    def _read(self, make_folders: bool = False) -> Reading:
+        known = () if make_folders else self.reading.devices
+        devices, notes = self._read_devices(known)
+        return Reading(
+            devices=devices, volumes=self._disks.read(make=make_folders), host=host_probe.read(), notes=notes
+        )
+
+    def _read_devices(self, known: tuple[Device, ...]) -> tuple[tuple[Device, ...], tuple[str, ...]]:
+        raw = self._gpus.ask(GPU_LIMIT_S)
+        if raw is None:
+            why = f"the NVIDIA driver did not answer for {GPU_LIMIT_S:g} s"
+            return remember(known, (), why), (why,)
+        devices, notes = nvml_probe.parse(raw, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return remember(known, devices, raw.error or "NVML does not list it any more"), notes
+
+    def _publish(self) -> None:
+        timing = self._settings.timing
+        report = make_report(self._identity, self.reading, self._workforce, 0.0)
+        has_news = is_news(self._sent, report)
+        if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
+            return
+        try:
+            self._ledger.reports.publish(replace(report, sent_at=self._ledger.bell.now()), timing.report_ttl_s)
+            if has_news:
+                self._ledger.bell.ring()
+        except Unreachable as e:
+            self._away(e)
+            return
+        if self._is_away:
+            logger.info("Redis answers again")
+            self._is_away = False
+        self._sent, self._sent_at = report, time.monotonic()
+
+    def _away(self, error: Unreachable) -> None:
+        if not self._is_away:
+            logger.warning("{}; the workers go on, trying again", error)
+        self._is_away, self._sent = True, None
+        try:
+            self._revive()
+        except Unreachable as e:
+            logger.debug("Valkey could not be started again: {}", e)

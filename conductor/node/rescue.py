@@ -1,0 +1,50 @@
+"""What a dead worker held goes back to the backlog at once; what nobody here will take goes back too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from loguru import logger
+
+from conductor.core.retry import after_failure
+from conductor.model.causes import Cause
+from conductor.model.outcome import Retry
+from conductor.model.snapshot import Reservation
+from conductor.node.supervisor import Death
+from conductor.ports import JobView, Ledger
+
+#: A job's own retry table (its line's over its task's).
+Overrides = Callable[[JobView], Mapping[Cause, int]]
+
+
+def rescue(ledger: Ledger, death: Death, overrides: Overrides) -> int:
+    """Return all that this worker had taken, started or not; how many. Raises `Unreachable`: then call it again."""
+    return sum(_return(ledger, held, death.message, overrides) for held in ledger.attempts.held_by(death.worker))
+
+
+def _return(ledger: Ledger, held: Reservation, message: str, overrides: Overrides) -> bool:
+    job = ledger.backlog.job(held.job_id)
+    if job is None:
+        return False
+    then = after_failure("worker_lost", job.failures, overrides(job))
+    if not ledger.attempts.rescue(held.job_id, held.attempt, message, then):
+        return False
+    where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
+    logger.warning("Rescued {} (attempt {}): {}; {}", held.job_id, held.attempt, message, where)
+    return True
+
+
+def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) -> int:
+    """Return what was handed to queues of this node that no worker serves, started by nobody; how many.
+
+    `served`: the queues that do have workers. Call it when the others' workers take no more.
+    """
+    idle = [
+        r
+        for r in ledger.handover.reservations()
+        if r.node == node and r.state == "admitted" and r.worker is None and r.queue not in served
+    ]
+    count = sum(ledger.attempts.rescue(r.job_id, r.attempt, message, Retry()) for r in idle)
+    if count:
+        logger.info("Gave back {} jobs that nobody here had started", count)
+    return count

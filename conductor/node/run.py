@@ -1,0 +1,254 @@
+"""`conductor node`: this host's probe, report and workers, until it is told to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from loguru import logger
+
+from conductor.adapters import host_probe, valkey
+from conductor.adapters.processes import live_pid, remove_pid, write_pid
+from conductor.adapters.wakeup import STOP, Wakeup
+from conductor.errors import ConfigError, Unreachable
+from conductor.model.causes import Cause
+from conductor.model.report import NodeReport
+from conductor.model.spec import LANES, Lane
+from conductor.node.plan import node_name, plan_queues
+from conductor.node.report import Identity, Workforce
+from conductor.node.reporter import Reporter
+from conductor.node.rescue import Overrides, give_back, rescue
+from conductor.node.supervisor import Death, Supervisor, launcher
+from conductor.node.tidy import tidy
+from conductor.ports import JobView, Ledger
+from conductor.settings import Settings
+from conductor.wiring import open_ledger
+
+OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
+
+#: The loop looks around this often even when nothing woke it; a retry of what Redis could not take comes sooner.
+IDLE_S = 5.0
+RETRY_S = 0.2
+TIDY_EVERY_S = 600.0
+#: After the drain began, workers take no more: what is still in their queues then goes back.
+GIVE_BACK_AFTER_S = 1.0
+INTERRUPTED = 130
+
+
+def run_node(
+    settings: Settings,
+    lanes: Collection[Lane] = LANES,
+    ledger_factory: OpenLedger = open_ledger,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops at once.
+
+    Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread only.
+    Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not there at start.
+    """
+    name = node_name(settings)
+    with only_one(settings, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
+        identity = Identity(node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
+        refuse_twin(ledger, identity)
+        return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
+
+
+class Node:
+    """The main loop. Only the main thread starts and ends workers; the reporter and the tidier have their own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        identity: Identity,
+        lanes: Collection[Lane],
+        wakeup: Wakeup,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._identity = identity
+        self._lanes = lanes
+        self._wakeup = wakeup
+        self._should_stop = should_stop
+        self._supervisor = Supervisor(launcher(settings, identity.node))
+        self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
+        self._overrides = retry_tables(settings)
+        #: Dead workers whose jobs are not yet returned: Redis was away.
+        self._unrescued: list[Death] = []
+        self._lane_notes: tuple[str, ...] = ()
+        self._draining_since: float | None = None
+        self._gave_back = False
+        self._was_killed = False
+
+    def run(self) -> int:
+        pid_file = pid_path(self._settings, self._identity.node)
+        self._turn()
+        self._give_back("no worker of this node serves its queue any more")
+        self._reporter.start()
+        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
+        write_pid(pid_file)
+        try:
+            while not (self._draining_since is not None and self._supervisor.is_empty and not self._unrescued):
+                self._hear(self._wakeup.wait(self._patience()))
+                self._turn()
+        finally:
+            self._leave(pid_file)
+        return INTERRUPTED if self._was_killed else 0
+
+    def _turn(self) -> None:
+        """Bury, rescue, start, tell: in this order, so that a job is free before the next worker looks."""
+        if self._draining_since is None:
+            reading = self._reporter.reading
+            node, lanes = self._identity.node, self._settings.lanes
+            plans, self._lane_notes = plan_queues(node, lanes, reading.devices, reading.host.cpu_count, self._lanes)
+            self._supervisor.plan(plans)
+        self._bury(self._supervisor.reap())
+        self._supervisor.start_due()
+        self._tell()
+        if self._draining_since is not None and not self._gave_back:
+            is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
+            self._gave_back = is_time and self._give_back("its node is draining")
+
+    def _hear(self, signals: Collection[int]) -> None:
+        asks = sum(number in STOP for number in signals) or (self._draining_since is None and self._should_stop())
+        for _ in range(asks):
+            if self._draining_since is None:
+                logger.info("Draining: the jobs in hand are finished, nothing new is taken; once more stops at once")
+                self._draining_since = time.monotonic()
+                self._tell()
+                self._supervisor.drain()
+            elif not self._supervisor.is_empty and not self._was_killed:
+                logger.warning("Stopping now: the jobs in hand go back to the backlog")
+                self._was_killed = True
+                self._supervisor.kill()
+
+    def _bury(self, deaths: list[Death]) -> None:
+        for death in deaths:
+            if self._draining_since is None or death.exit_code != 0:
+                logger.warning("{}", death.message)
+        waiting, self._unrescued = self._unrescued + deaths, []
+        for i, death in enumerate(waiting):
+            try:
+                rescue(self._ledger, death, self._overrides)
+            except Unreachable:
+                self._unrescued = waiting[i:]
+                break
+        # Told to stop now and no Redis: their leases run out, the conductor returns them then.
+        if self._was_killed:
+            self._unrescued = []
+
+    def _give_back(self, why: str) -> bool:
+        served = () if self._draining_since is not None else [q.queue for q in self._supervisor.queues() if q.workers]
+        try:
+            give_back(self._ledger, self._identity.node, served, why)
+        except Unreachable:
+            return False
+        return True
+
+    def _tell(self) -> None:
+        notes = (*self._lane_notes, *self._supervisor.notes())
+        is_draining = self._draining_since is not None
+        self._reporter.tell(Workforce(queues=self._supervisor.queues(), is_draining=is_draining, notes=notes))
+
+    def _patience(self) -> float:
+        limits = [IDLE_S]
+        if self._unrescued:
+            limits.append(RETRY_S)
+        if self._draining_since is not None and not self._gave_back:
+            limits.append(GIVE_BACK_AFTER_S)
+        if (next_start := self._supervisor.next_start_s) is not None:
+            limits.append(next_start)
+        return min(limits)
+
+    def _tidy(self) -> None:
+        """In a thread: a NAS may be slow to remove a folder, and nobody waits for this one."""
+        while True:
+            roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
+            try:
+                tidy(roots, self._ledger, time.time())
+            except Unreachable:
+                logger.debug("not tidied: Redis is away")
+            time.sleep(TIDY_EVERY_S)
+
+    def _leave(self, pid_file: Path) -> None:
+        """Also after an error in the loop: no worker stays behind without its supervisor."""
+        self._supervisor.kill()
+        self._reporter.stop()
+        try:
+            self._give_back("its node has stopped")
+            self._ledger.reports.withdraw(self._identity.node)
+            self._ledger.bell.ring()
+        except Unreachable:
+            logger.debug("the report is not withdrawn: Redis is away, it runs out by itself")
+        remove_pid(pid_file)
+
+
+# ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────
+
+
+def pid_path(settings: Settings, node: str) -> Path:
+    return settings.state_dir / f"node-{node}.pid"
+
+
+@contextmanager
+def only_one(settings: Settings, node: str) -> Generator[None]:
+    """The kernel lets go of the lock when this process dies, however it dies."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.state_dir / f"node-{node}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = live_pid(pid_path(settings, node))
+            raise ConfigError(
+                f"node {node} of {settings.project} already runs here{f' (pid {pid})' if pid else ''}; "
+                "stop it with `conductor node --stop` or `conductor down`"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def refuse_twin(ledger: Ledger, identity: Identity) -> None:
+    """Two nodes of one name would place twice what this host has. A report of a process that died here is no node."""
+    for report in ledger.reports.live():
+        if report.node == identity.node and not is_dead_here(report, identity):
+            raise ConfigError(
+                f"a node called {report.node} already reports to this Redis (host {report.host}, pid {report.pid}); "
+                'give this one another name: node = "…" in conductor.toml'
+            )
+
+
+def is_dead_here(report: NodeReport, identity: Identity) -> bool:
+    import psutil
+
+    is_here = (report.host, report.boot_id) == (identity.host, identity.boot_id)
+    return is_here and (report.pid == identity.pid or not psutil.pid_exists(report.pid))
+
+
+def revive(settings: Settings) -> None:
+    """The project's own Valkey was killed: whoever notices starts it again. Another Redis is its owner's to start."""
+    if settings.redis.url is None:
+        valkey.ensure_running(settings)
+
+
+def retry_tables(settings: Settings) -> Overrides:
+    """The retry table of a job: its line's over its task's. A catalogue that cannot be read leaves the line's alone."""
+    from conductor.catalogue import load_catalogue
+    from conductor.model.spec import from_line, resolve
+
+    catalogue = load_catalogue(settings.task_modules)
+
+    def overrides(job: JobView) -> Mapping[Cause, int]:
+        spec = from_line(job.line)
+        decl = catalogue.get(spec.task)
+        return resolve(spec, decl).retry if decl else spec.retry or {}
+
+    return overrides

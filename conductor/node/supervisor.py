@@ -1,0 +1,170 @@
+"""The parent of this host's workers: starts as many as planned, sees a dead one at once, starts another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from conductor.adapters.processes import kill_session, spawn
+from conductor.model.report import QueueReport
+from conductor.node.backoff import Backoff
+from conductor.node.plan import QueuePlan
+from conductor.settings import Settings
+
+
+class Death(Struct, frozen=True, kw_only=True):
+    """A worker that ended, and how."""
+
+    worker: str
+    queue: str
+    pid: int
+    #: Negative: killed by that signal.
+    exit_code: int
+
+    @property
+    def message(self) -> str:
+        """«worker gpu-a-1f2e (pid 412) was killed by SIGKILL»."""
+        if self.exit_code >= 0:
+            return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
+        try:
+            name = signal.Signals(-self.exit_code).name
+        except ValueError:
+            name = f"signal {-self.exit_code}"
+        return f"worker {self.worker} (pid {self.pid}) was killed by {name}"
+
+
+@dataclass
+class Worker:
+    name: str
+    process: subprocess.Popen[bytes]
+    started_at: float
+
+
+@dataclass
+class Seat:
+    """One place for a worker. Empty while its next one waits out a back-off."""
+
+    plan: QueuePlan
+    worker: Worker | None = None
+    start_at: float = 0.0
+    is_wanted: bool = True
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+Launch = Callable[[QueuePlan, str], "subprocess.Popen[bytes]"]
+
+
+class Supervisor:
+    """Main thread only. Times are monotonic seconds."""
+
+    def __init__(self, launch: Launch, clock: Callable[[], float] = time.monotonic) -> None:
+        self._launch = launch
+        self._clock = clock
+        self._seats: list[Seat] = []
+        self._is_draining = False
+
+    def plan(self, plans: Sequence[QueuePlan]) -> None:
+        """What there should be from now on. Workers of a queue that is no longer planned finish their job and go."""
+        if self._is_draining:
+            return
+        for plan in plans:
+            seats = [seat for seat in self._seats if seat.plan.queue == plan.queue and seat.is_wanted]
+            self._seats += [Seat(plan=plan) for _ in range(plan.workers - len(seats))]
+        planned = {plan.queue for plan in plans}
+        for seat in self._seats:
+            if seat.is_wanted and seat.plan.queue not in planned:
+                self._dismiss(seat)
+
+    def reap(self) -> list[Death]:
+        """Those that died since the last call; what they left of their sessions is killed."""
+        return [death for seat in self._seats if (death := self._reap(seat)) is not None]
+
+    def start_due(self) -> None:
+        """Fill the seats whose time has come. After `reap`'s dead were rescued, so that none is passed over."""
+        self._seats = [seat for seat in self._seats if seat.is_wanted or seat.worker is not None]
+        now = self._clock()
+        for seat in self._seats:
+            if seat.worker is None and seat.start_at <= now:
+                name = f"{seat.plan.queue}-{secrets.token_hex(4)}"
+                seat.worker = Worker(name, self._launch(seat.plan, name), now)
+
+    def drain(self) -> None:
+        """SIGTERM: each finishes the job in hand, takes no other, and goes; nobody is replaced."""
+        self._is_draining = True
+        for seat in self._seats:
+            self._dismiss(seat)
+
+    def kill(self) -> None:
+        """SIGKILL to every worker and all that runs in its session."""
+        self._is_draining = True
+        for seat in self._seats:
+            seat.is_wanted = False
+            if seat.worker is not None:
+                kill_session(seat.worker.process.pid)
+
+    @property
+    def is_empty(self) -> bool:
+        return all(seat.worker is None for seat in self._seats)
+
+    @property
+    def next_start_s(self) -> float | None:
+        """Seconds until the next back-off is over; None when nobody waits."""
+        waits = [seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None]
+        return max(0.0, min(waits)) if waits else None
+
+    def queues(self) -> tuple[QueueReport, ...]:
+        """Per queue, how many workers live at this moment (those that are told to go do not count)."""
+        reports: dict[str, QueueReport] = {}
+        for seat in self._seats:
+            plan, before = seat.plan, reports.get(seat.plan.queue)
+            alive = int(seat.is_wanted and seat.worker is not None) + (before.workers if before else 0)
+            reports[plan.queue] = QueueReport(queue=plan.queue, lane=plan.lane, device=plan.device, workers=alive)
+        return tuple(reports.values())
+
+    def notes(self) -> tuple[str, ...]:
+        loops = sorted({seat.plan.queue for seat in self._seats if seat.is_wanted and seat.backoff.is_looping})
+        return tuple(
+            f"workers of {queue} keep dying at start; their last words are in the node's log" for queue in loops
+        )
+
+    def _reap(self, seat: Seat) -> Death | None:
+        worker = seat.worker
+        if worker is None or (code := worker.process.poll()) is None:
+            return None
+        seat.worker = None
+        seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at)
+        # Its body may still be writing: it must be gone before somebody else gets the job.
+        kill_session(worker.process.pid)
+        return Death(worker=worker.name, queue=seat.plan.queue, pid=worker.process.pid, exit_code=code)
+
+    def _dismiss(self, seat: Seat) -> None:
+        seat.is_wanted = False
+        if seat.worker is not None and seat.worker.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(seat.worker.process.pid, signal.SIGTERM)
+
+
+def launcher(settings: Settings, node: str) -> Launch:
+    """Starts `python -m workers` for a queue."""
+
+    def launch(plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "workers", "--queue", plan.queue, "--lane", plan.lane, "--node", node]
+        argv += ["--name", name, *(("--device", plan.device) if plan.device else ())]
+        env = {"CONDUCTOR_PROJECT": str(settings.project)}
+        if plan.uuid:
+            # By UUID: CUDA's own numbering need not be NVML's.
+            env["CUDA_VISIBLE_DEVICES"] = plan.uuid
+        elif plan.lane != "gpu" or plan.device is None:
+            env["CUDA_VISIBLE_DEVICES"] = ""
+        return spawn(argv, env=env, cwd=settings.project)
+
+    return launch

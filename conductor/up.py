@@ -1,0 +1,350 @@
+"""`conductor up` and `down`: Valkey, node, conductor and dashboard as child processes of one that watches them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from conductor.adapters import valkey
+from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, spawn, wait_gone, write_pid
+from conductor.adapters.wakeup import STOP, Wakeup
+from conductor.dashboard import url_file
+from conductor.errors import ConductorError, ConfigError, Unreachable, UsageError
+from conductor.node.backoff import Backoff
+from conductor.node.plan import node_name
+from conductor.node.run import INTERRUPTED, pid_path, revive
+from conductor.settings import Settings
+
+#: How often the project's own Valkey is looked after; nobody is told when it dies.
+WATCH_S = 0.5
+#: From the first start to «all are up».
+READY_S = 60.0
+#: Told to stop now, everything has this long; then it is killed.
+STOP_S = 15.0
+#: No other start can heal these: the settings must be changed first.
+HOPELESS = {UsageError.exit_code, ConfigError.exit_code}
+
+
+def up(settings: Settings, is_detached: bool = False) -> int:
+    """Run everything until SIGINT or SIGTERM: the first drains, the second stops at once. The exit code.
+
+    0: drained (detached: all are up); 130: stopped with jobs in hand. Raises `ConfigError` when it is up already
+    or a part refuses its settings, `Unreachable` when the configured Redis does not answer.
+    """
+    return up_detached(settings) if is_detached else up_here(settings)
+
+
+def down(settings: Settings, is_now: bool = False) -> int:
+    """Stop what `up` or `conductor node --detach` started here, and wait until it is gone. True work is finished first
+    unless `is_now`; a Ctrl-C while waiting means `is_now`. 0 also when nothing ran."""
+    files = [up_file(settings), pid_path(settings, node_name(settings))]
+    stopped = [stop(file, is_now) for file in files]
+    if not any(stopped):
+        logger.info("Nothing of {} was running", settings.project)
+    if settings.redis.url is None and valkey.is_running(settings):
+        # Left behind by a process that was killed: whoever uses it last shuts it down, so be that one.
+        with valkey.session(settings):
+            pass
+    return 0
+
+
+def stop(pid_file: Path, is_now: bool = False) -> bool:
+    """Drain the process of a pid file (or stop it now), and wait until it is gone. False when there was none."""
+    pid = live_pid(pid_file)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    logger.info("Stopping pid {}: the jobs in hand are finished first (Ctrl-C: they go back to the backlog)", pid)
+    if is_now:
+        # Another number: two pending signals of one kind are one.
+        os.kill(pid, signal.SIGINT)
+    try:
+        wait_gone(pid_file)
+    except KeyboardInterrupt:
+        if live_pid(pid_file) == pid:
+            os.kill(pid, signal.SIGINT)
+        wait_gone(pid_file)
+    return True
+
+
+def up_file(settings: Settings) -> Path:
+    return settings.state_dir / "up.pid"
+
+
+def up_detached(settings: Settings) -> int:
+    refuse_second(settings)
+    log = settings.logs_dir / "up.log"
+    argv = [sys.executable, "-m", "conductor", "up"]
+    words = detach(argv, log, up_file(settings), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
+    if words:
+        raise ConductorError(f"conductor did not come up:\n{words}")
+    logger.info("Conductor is up (pid {}); it logs to {}", live_pid(up_file(settings)), log)
+    return 0
+
+
+def up_here(settings: Settings) -> int:
+    with only_one(settings), redis_held(settings), Wakeup() as wakeup:
+        return Up(settings, wakeup).run()
+
+
+# ── the parts ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Part:
+    """One child: what it is called and how it is started."""
+
+    name: str
+    words: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+
+def start_part(settings: Settings, part: Part) -> None:
+    argv = [sys.executable, "-m", "conductor", *part.words]
+    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, cwd=settings.project)
+    part.started_at = time.monotonic()
+
+
+class Up:
+    """The main loop of `up`. Times are monotonic seconds."""
+
+    def __init__(self, settings: Settings, wakeup: Wakeup) -> None:
+        self._settings = settings
+        self._wakeup = wakeup
+        self._parts = parts_of(settings)
+        self._asked = 0
+        self._stop_by: float | None = None
+        self._hopeless: Part | None = None
+        self._is_announced = False
+
+    def run(self) -> int:
+        try:
+            while not self._is_over():
+                self._turn()
+                for number in self._wakeup.wait(WATCH_S):
+                    if number in STOP:
+                        self._hear()
+        finally:
+            self._leave()
+        if self._hopeless is not None:
+            raise ConfigError(f"the {self._hopeless.name} cannot be started: see what it says above")
+        return INTERRUPTED if self._asked > 1 else 0
+
+    def _turn(self) -> None:
+        for part in self._parts:
+            self._reap(part)
+        if self._asked == 0:
+            self._start_due()
+            self._announce()
+        try:
+            revive(self._settings)
+        except Unreachable as e:
+            logger.warning("{}", e)
+        if self._stop_by is not None and time.monotonic() > self._stop_by:
+            self._kill()
+
+    def _reap(self, part: Part) -> None:
+        if part.process is None or (code := part.process.poll()) is None:
+            return
+        part.process = None
+        if self._asked:
+            return
+        delay = part.backoff.died(time.monotonic() - part.started_at)
+        part.start_at = time.monotonic() + delay
+        if code in HOPELESS:
+            self._hopeless = part
+            self._hear()
+            return
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        logger.warning("The {} ended ({}); starting it again{}", part.name, how, f" in {delay:g} s" if delay else "")
+
+    def _start_due(self) -> None:
+        for part in self._parts:
+            if part.process is None and part.start_at <= time.monotonic():
+                start_part(self._settings, part)
+
+    def _announce(self) -> None:
+        """Once the node reports and the dashboard listens: to the user, and by the pid file to who waits."""
+        if self._is_announced or not is_ready(self._settings, self._parts):
+            return
+        self._is_announced = True
+        write_pid(up_file(self._settings))
+        file = url_file(self._settings)
+        pages = f"; rq-dashboard: {file.read_text().strip()}" if file.exists() else ""
+        logger.info("Up{}. Ctrl-C drains, a second one stops at once", pages)
+
+    def _hear(self) -> None:
+        self._asked += 1
+        if self._asked == 1:
+            logger.info("Draining: the jobs in hand are finished; once more stops at once")
+            self._signal("conductor", "node")
+        elif self._stop_by is None:
+            logger.warning("Stopping now: the jobs in hand go back to the backlog")
+            self._stop_by = time.monotonic() + STOP_S
+            self._signal("node")
+
+    def _signal(self, *names: str) -> None:
+        for part in self._parts:
+            if part.name in names and part.process is not None and part.process.poll() is None:
+                part.process.send_signal(signal.SIGTERM)
+
+    def _is_over(self) -> bool:
+        """The dashboard stays as long as there is something to look at."""
+        return self._asked > 0 and all(p.process is None for p in self._parts if p.name != "dashboard")
+
+    def _leave(self) -> None:
+        """Also after an error: nothing stays behind."""
+        self._signal("dashboard", "conductor", "node")
+        deadline = time.monotonic() + STOP_S
+        while any(p.process and p.process.poll() is None for p in self._parts) and time.monotonic() < deadline:
+            self._wakeup.wait(0.1)
+        self._kill()
+        remove_pid(up_file(self._settings))
+
+    def _kill(self) -> None:
+        for part in self._parts:
+            if part.process is not None and part.process.poll() is None:
+                kill_tree(part.process.pid)
+                part.process.wait()
+
+
+def parts_of(settings: Settings) -> list[Part]:
+    parts = [Part("conductor", ("conduct",))]
+    node = live_pid(pid_path(settings, node_name(settings)))
+    if node is None:
+        parts.insert(0, Part("node", ("node",)))
+    else:
+        logger.info("Using the node that already runs here (pid {}); it stays when this ends", node)
+    if settings.dashboard.is_on:
+        parts.append(Part("dashboard", ("dashboard",)))
+    return parts
+
+
+def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:
+    pids = {part.name: part.pid for part in parts}
+    has_node = "node" not in pids or live_pid(pid_path(settings, node_name(settings))) == pids["node"]
+    return has_node and ("dashboard" not in pids or url_file(settings).exists())
+
+
+# ── one at a time, and Redis under all ────────────────────────────────────────────────────────────────────
+
+
+def refuse_second(settings: Settings) -> None:
+    with only_one(settings):
+        pass
+
+
+@contextmanager
+def only_one(settings: Settings) -> Generator[None]:
+    """The kernel lets go of the lock when this process dies, however it dies."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.state_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = live_pid(up_file(settings))
+            who = f"pid {pid}" if pid else "it is just starting, or stopping"
+            raise ConfigError(f"{settings.project} is up already ({who}); `conductor down` stops it") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def redis_held(settings: Settings) -> Generator[None]:
+    """The project's own Valkey for as long as the block lasts; a Redis of somebody else's answers once."""
+    from conductor.wiring import redis_of
+
+    with redis_of(settings):
+        if settings.redis.url is not None:
+            yield
+            return
+        with valkey.session(settings):
+            yield
+
+
+# ── a node for one command ────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def embedded_node(settings: Settings) -> Generator[None]:
+    """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained at its end.
+
+    A Ctrl-C while it drains stops it at once. Raises `ConductorError` when it does not come up; one that dies later
+    is started again.
+    """
+    keeper = NodeKeeper(settings)
+    logger.info("No node reports to this Redis: starting one for this run")
+    keeper.start()
+    try:
+        keeper.wait_ready()
+        yield
+    finally:
+        keeper.stop()
+
+
+class NodeKeeper(threading.Thread):
+    """Starts the node and starts it again when it dies: one thread for both, because it dies with that thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="node-keeper", daemon=True)
+        self._settings = settings
+        self._part = Part("node", ("node",))
+        self._stopping = threading.Event()
+        self._gave_up: int | None = None
+
+    def run(self) -> None:
+        part = self._part
+        while not self._stopping.is_set():
+            start_part(self._settings, part)
+            assert part.process is not None
+            code = part.process.wait()
+            if self._stopping.is_set():
+                return
+            if code in HOPELESS or (part.backoff.is_looping and code != 0):
+                self._gave_up = code
+                return
+            delay = part.backoff.died(time.monotonic() - part.started_at)
+            logger.warning("The node of this run ended (exit code {}); starting it again", code)
+            self._stopping.wait(delay)
+
+    def wait_ready(self) -> None:
+        file = pid_path(self._settings, node_name(self._settings))
+        deadline = time.monotonic() + READY_S
+        while self._part.pid is None or live_pid(file) != self._part.pid:
+            if self._gave_up is not None or time.monotonic() > deadline:
+                raise ConductorError("the node of this run did not come up: see what it says above")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        try:
+            self._end()
+        except KeyboardInterrupt:
+            self._end()
+
+    def _end(self) -> None:
+        process = self._part.process
+        while self.is_alive():
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            self.join()
