@@ -51,10 +51,9 @@ def write_for_people(message: Message) -> None:
     # Looked up at each line: a live display swaps sys.stderr while it is on.
     stream = sys.stderr
     record = message.record
-    line = line_for_people(record)
-    colour = COLOURS.get(record["level"].name, "") if is_coloured(stream, os.environ) else ""
     with contextlib.suppress(OSError, ValueError):  # the reader went away: the work goes on, the JSON log has the line
-        stream.write(f"{colour}{line}{RESET}\n" if colour else f"{line}\n")
+        colour = COLOURS.get(record["level"].name, "") if is_coloured(stream, os.environ) else ""
+        stream.write(f"{colour}{line_for_people(record)}{RESET if colour else ''}\n")
         stream.flush()
 
 

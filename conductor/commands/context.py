@@ -1,0 +1,85 @@
+"""What every command needs first: the settings, the ledger, one job by the beginning of its id, JSON on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from conductor.ports import JobView, Ledger
+    from conductor.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, all else on stderr.")]
+
+
+def settings_here() -> Settings:
+    """The settings of $CONDUCTOR_PROJECT or the current folder."""
+    from conductor.settings import load
+
+    return load()
+
+
+@contextmanager
+def ledger_here() -> Generator[tuple[Settings, Ledger]]:
+    """The settings and the ledger they name; the project's own Valkey is started for as long as it is needed."""
+    from conductor.wiring import open_ledger
+
+    settings = settings_here()
+    with open_ledger(settings) as ledger:
+        yield settings, ledger
+
+
+@contextmanager
+def redis_address(settings: Settings) -> Generator[str]:
+    """The URL of the Redis that the settings name, or of the project's own Valkey, which runs while the block lasts."""
+    from conductor.adapters import valkey
+
+    if settings.redis.url is not None:
+        yield settings.redis.url
+        return
+    with valkey.session(settings) as url:
+        yield url
+
+
+def one_job(ledger: Ledger, prefix: str) -> JobView:
+    """The job whose id begins with `prefix`. Raises `UsageError` when there is none, or more than one."""
+    from conductor.errors import UsageError
+
+    if not prefix:
+        raise UsageError("give the id of a job, or its first letters")
+    view = ledger.backlog.job(prefix)
+    if view is not None:
+        return view
+    found = ledger.backlog.find(prefix, limit=6)
+    if len(found) > 1:
+        raise UsageError(f"{prefix} could be {', '.join(found[:5])}{' …' if len(found) > 5 else ''}: give more letters")
+    view = ledger.backlog.job(found[0]) if found else None
+    if view is None:
+        raise UsageError(f"no job's id begins with {prefix}: `conductor status` shows what is known")
+    return view
+
+
+def emit(value: Any) -> None:
+    """`value` (Structs, mappings, paths) as one indented JSON document on stdout."""
+    import msgspec
+    import orjson
+
+    # omit_defaults keeps manifest lines short; here whoever reads wants every field.
+    plain = msgspec.to_builtins(complete(value), str_keys=True, enc_hook=str)
+    typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+
+
+def complete(value: Any) -> Any:
+    """Structs as dicts with all their fields, defaults included."""
+    import msgspec
+
+    if isinstance(value, msgspec.Struct):
+        return {name: complete(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {str(key): complete(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [complete(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

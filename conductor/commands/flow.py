@@ -1,0 +1,159 @@
+"""The way of the work: plan, dispatch, conduct, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.commands.context import AsJson, emit, ledger_here, settings_here
+
+if TYPE_CHECKING:
+    from conductor.account import Account
+
+Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, as `conductor plan` writes it.")]
+
+
+def register(app: typer.Typer) -> None:
+    pass_on = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command(context_settings=pass_on)(plan)
+    for command in (dispatch, conduct, verify):
+        app.command()(command)
+
+
+def plan(
+    context: typer.Context,
+    workflow: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORKFLOW", help="One of those installed, or of your workflows/.", show_default=False
+        ),
+    ] = "",
+) -> None:
+    """Write the manifest of a workflow. Without a name: list the workflows.
+
+    The same inputs give the same file, byte for byte.
+
+    \b
+    The workflow has options of its own:  conductor plan WORKFLOW --help
+    Example:  conductor plan system_test --mode backlog --count 50
+    Example:  conductor plan highlights ~/Videos -o manifests/videos.jsonl
+    """
+    from conductor import workflow_lookup
+    from conductor.planning import planned
+
+    settings = settings_here()
+    if not workflow:
+        for name in workflow_lookup.available(settings):
+            typer.echo(f"{name}  {workflow_lookup.about(name, settings)}")
+        return
+    typer.echo(planned(*workflow_lookup.plan(workflow, context.args, settings)))
+
+
+def dispatch(
+    manifest: Manifest,
+    target: Annotated[
+        str | None, typer.Option(metavar="backlog:NAME", help="Default: a backlog with the workflow's name.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it all, say what would be new, put nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the jobs of a manifest into a backlog. Twice is once: known jobs stay as they are.
+
+    Example: conductor dispatch manifests/system_test_backlog_50.jsonl --target backlog:system_test
+    """
+    from conductor.catalogue import catalogue_of
+    from conductor.dispatch import backlog_name
+    from conductor.dispatch import dispatch as put
+
+    with ledger_here() as (settings, ledger):
+        name = backlog_name(target) if target else backlog_of(manifest)
+        result = put(
+            ledger,
+            manifest,
+            name,
+            catalogue_of(settings),
+            settings.receipts_dir,
+            is_dry_run=dry_run,
+            vram_headroom_mib=settings.limits.vram_headroom_mib,
+        )
+    for warning in result.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    if as_json:
+        emit({"backlog": name, "dry_run": dry_run, "new": result.new, "known": result.known, "done": result.done})
+        return
+    done = f" ({result.done} of them done already, by their receipts)" if result.done else ""
+    would = "would put " if dry_run else ""
+    typer.echo(f"backlog:{name}: {would}{result.new} new{done}, {result.known} known")
+
+
+def backlog_of(manifest: Path) -> str:
+    """The workflow of the first line. Raises `ManifestError`."""
+    from conductor.manifest import read
+
+    first = next(read(manifest), None)
+    return first.workflow.replace(".", "_") if first else "default"
+
+
+def conduct(
+    backlog: Annotated[
+        str | None, typer.Option(metavar="backlog:NAME", help="Feed this backlog only. Default: all of them.")
+    ] = None,
+    until_done: Annotated[bool, typer.Option("--until-done", help="End when nothing is left to run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Feed the workers whenever there is room. Starts a node for the run where none is up.
+
+    Ctrl-C once: what runs is finished, nothing new starts. Twice: stop at once; nothing is lost, call it again.
+
+    Example: conductor conduct --backlog backlog:system_test --until-done
+    """
+    from conductor.conducting import conduct as run
+    from conductor.dispatch import backlog_name
+    from conductor.logs import set_up
+
+    settings = settings_here()
+    name = backlog_name(backlog) if backlog else None
+    set_up(settings.logs_dir, "conduct")
+    ending = run(settings, name, until_done)
+    report(ending.account, as_json)
+    raise typer.Exit(ending.exit_code)
+
+
+def report(account: Account, as_json: bool) -> None:
+    from conductor.account import lines
+
+    if as_json:
+        emit(account)
+    else:
+        typer.echo("\n".join(lines(account)))
+
+
+def verify(
+    manifest: Manifest,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Also report receipts of jobs that the manifest does not name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold every job against its receipts and outputs. Exit 1 on a finding.
+
+    Outputs are read whole: hashed, and media decoded. Needs no Redis.
+
+    Example: conductor verify manifests/system_test_backlog_50.jsonl
+    """
+    from conductor.manifest import read
+    from conductor.verify import verify as check
+    from conductor.workflow_lookup import checks_for
+
+    settings = settings_here()
+    workflows = tuple(dict.fromkeys(spec.workflow for spec in read(manifest)))
+    found = check(manifest, settings.receipts_dir, settings, checks_for(workflows, settings), is_strict=strict)
+    if as_json:
+        emit(found.to_json())
+    else:
+        typer.echo(found.to_text())
+    raise typer.Exit(found.exit_code)

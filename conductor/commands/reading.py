@@ -1,0 +1,149 @@
+"""Commands that only look: status, top, explain, audit, doctor, config show."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here
+
+config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    for command in (status, top, explain, audit, doctor):
+        app.command()(command)
+    config_app.command("show")(config_show)
+    # A second command keeps `config` a group whatever becomes of the first.
+    config_app.callback()(lambda: None)
+    app.add_typer(config_app, name="config")
+
+
+def status(
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="One backlog only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is done, running, held and dead, and the nodes.
+
+    Example: conductor status --json
+    """
+    from conductor.dispatch import backlog_name
+    from conductor.status import gather
+    from conductor.status_text import lines
+
+    name = backlog_name(backlog) if backlog else None
+    with ledger_here() as (_, ledger):
+        now = gather(ledger, name)
+    if as_json:
+        emit(now)
+    else:
+        typer.echo("\n".join(lines(now)))
+
+
+def top(
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="One backlog only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The live view. Ctrl-C leaves.
+
+    Jobs by state, what runs where, what is held by which gate, how long still.
+
+    Example: conductor top
+    """
+    from conductor.dispatch import backlog_name
+    from conductor.watch import Watch, is_live, watching
+
+    name = backlog_name(backlog) if backlog else None
+    with ledger_here() as (_, ledger):
+        if as_json:
+            emit(Watch(ledger, name).pace.last)
+        elif not is_live():
+            from conductor.display import one_line
+
+            typer.echo(one_line(Watch(ledger, name).pace))
+        else:
+            from threading import Event
+
+            with watching(ledger, name):
+                Event().wait()
+
+
+def explain(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Why a job waits, failed or is where it is.
+
+    Every gate with its numbers, every attempt and how it ended.
+
+    Example: conductor explain k3v7
+    """
+    from conductor.explain_job import explained, lines
+
+    with ledger_here() as (settings, ledger):
+        story = explained(ledger, one_job(ledger, job), settings.receipts_dir)
+    if as_json:
+        emit(story)
+    else:
+        typer.echo("\n".join(lines(story)))
+
+
+def audit(as_json: AsJson = False) -> None:
+    """Hold the ledger against its invariants. Exit 1 on a fault.
+
+    Every job in exactly one state, one reservation each for what is in flight, nothing overbooked.
+
+    Example: conductor audit
+    """
+    from conductor.audit import audited
+
+    with ledger_here() as (_, ledger):
+        report = audited(ledger)
+    if as_json:
+        emit(report)
+    else:
+        for check in report.checks:
+            typer.echo(f"{'ok ' if check.is_sound else 'BAD'}  {check.name}: {check.finding}")
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Is this machine ready? Exit 1 when something is wrong.
+
+    Python, ffmpeg, Valkey, GPU, ONNX, folders, disk space, tasks, keys: each a line with what to do about it.
+
+    Example: conductor doctor
+    """
+    from conductor.doctor import examine
+    from conductor.text import printable
+
+    findings = examine(settings_here())
+    if as_json:
+        emit(findings)
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.mark}  {finding.what}: {printable(finding.words)}")
+            if finding.advice:
+                typer.echo(f"      → {printable(finding.advice)}")
+    if any(finding.mark == "BAD" for finding in findings):
+        raise typer.Exit(1)
+
+
+def config_show(
+    origin: Annotated[bool, typer.Option("--origin", help="Also where each value comes from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every setting with its value.
+
+    Example: conductor config show --origin
+    """
+    from conductor.origin import as_text, settings_with_origin
+
+    rows = settings_with_origin(settings_here())
+    if as_json:
+        emit({r.key: {"value": r.value, "origin": r.origin} if origin else r.value for r in rows})
+        return
+    for r in rows:
+        typer.echo(f"{r.key} = {as_text(r.value)}{f'    # {r.origin}' if origin else ''}")

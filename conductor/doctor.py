@@ -1,0 +1,234 @@
+"""Is this machine ready? One finding a line: what was looked at, what was found, what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from conductor.errors import ConductorError
+from conductor.model.spec import Value
+from conductor.settings import CONFIG_NAME, Settings
+from conductor.text import many, size
+
+FFMPEG_LIMIT_S = 20.0
+#: Less room than this beyond the headroom is worth a word.
+LITTLE_BYTES = 2 << 30
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    #: «ok», «-- » (works, with less), «BAD» (to be put right).
+    mark: Literal["ok ", "-- ", "BAD"]
+    what: str
+    words: str
+    advice: str = ""
+
+
+def ok(what: str, words: str) -> Finding:
+    return Finding(mark="ok ", what=what, words=words)
+
+
+def less(what: str, words: str, advice: str = "") -> Finding:
+    return Finding(mark="-- ", what=what, words=words, advice=advice)
+
+
+def bad(what: str, words: str, advice: str) -> Finding:
+    return Finding(mark="BAD", what=what, words=words, advice=advice)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Everything, in the order a person would put it right."""
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        python,
+        configuration,
+        redis,
+        ffmpeg,
+        onnx,
+        devices,
+        own_folders,
+        roots,
+        tasks,
+        programs,
+        endpoints,
+    )
+    return [finding for look in looks for finding in look(settings)]
+
+
+def python(settings: Settings) -> Iterator[Finding]:
+    words = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
+    if sys.version_info < (3, 14):
+        yield ok("python", words)
+    else:
+        yield less("python", words, "tested on 3.11, 3.12 and 3.13")
+    if not sys.platform.startswith("linux"):
+        yield less("system", f"{sys.platform}: children are not tied to their parent's death", "Linux does it all")
+
+
+def configuration(settings: Settings) -> Iterator[Finding]:
+    file = settings.project / CONFIG_NAME
+    if file.is_file():
+        yield ok("configuration", f"{file} (`conductor config show --origin`)")
+    else:
+        yield ok(
+            "configuration", f"no {CONFIG_NAME} at or above {settings.project}: defaults, this folder is the project"
+        )
+
+
+def redis(settings: Settings) -> Iterator[Finding]:
+    from conductor.adapters.valkey import find_binary
+
+    if settings.redis.url is not None:
+        yield answering(settings)
+        return
+    try:
+        yield ok("valkey", f"the project's own, by {find_binary()}")
+    except ConductorError as e:
+        yield bad("valkey", str(e), "install valkey-server, or set redis.url")
+
+
+def answering(settings: Settings) -> Finding:
+    from conductor.origin import shown
+    from conductor.wiring import redis_of
+
+    address = shown("redis.url", settings.redis.url)
+    try:
+        with redis_of(settings) as connection:
+            connection.ping()
+            kept = connection.config_get("maxmemory-policy").get("maxmemory-policy")
+    except ConductorError as e:
+        return bad("redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own")
+    except Exception as e:  # noqa: BLE001  CONFIG may be forbidden, and then nobody knows
+        return less("redis", f"{address} answers, its settings cannot be read ({e})", "it must not evict: noeviction")
+    if kept != "noeviction":
+        return bad("redis", f"{address} evicts keys ({kept}): jobs would vanish", "set maxmemory-policy noeviction")
+    return ok("redis", f"{address} answers")
+
+
+def ffmpeg(settings: Settings) -> Iterator[Finding]:
+    advice = "pip install imageio-ffmpeg, or put an ffmpeg on PATH"
+    try:
+        import imageio_ffmpeg
+
+        binary = imageio_ffmpeg.get_ffmpeg_exe()
+        words = subprocess.run(
+            [binary, "-version"], capture_output=True, text=True, timeout=FFMPEG_LIMIT_S, check=True
+        ).stdout
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as e:
+        yield bad("ffmpeg", f"does not run: {e}", advice)
+    else:
+        yield ok("ffmpeg", f"{' '.join(words.split()[:3])} at {binary}")
+
+
+def onnx(settings: Settings) -> Iterator[Finding]:
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError as e:
+        yield bad("onnxruntime", f"not installed ({e})", "pip install 'conductor-jobs[cpu]' (or [gpu])")
+        return
+    providers: list[str] = onnxruntime.get_available_providers()
+    yield ok(
+        "onnxruntime",
+        f"{onnxruntime.__version__} with {', '.join(p.removesuffix('ExecutionProvider') for p in providers)}",
+    )
+
+
+def devices(settings: Settings) -> Iterator[Finding]:
+    from conductor.adapters import nvml_probe
+
+    found, notes = nvml_probe.parse(nvml_probe.read(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    for device in found:
+        name = f"{device.key} {device.name}, {device.vram_total_mib} MiB"
+        if device.quarantined:
+            yield bad("gpu", f"{name}: {device.quarantined}", "see `nvidia-smi`; nothing is placed there meanwhile")
+        else:
+            yield ok("gpu", name)
+    if not found:
+        on_cpu = "the gpu lane runs on the CPU" if settings.lanes.gpu.on_cpu else "jobs of the gpu lane wait for one"
+        advice = "" if settings.lanes.gpu.on_cpu else "lanes.gpu.on_cpu = true runs them on the CPU"
+        yield less("gpu", f"{'; '.join(notes) or 'none visible'}: {on_cpu}", advice)
+    elif not is_cuda_there():
+        yield bad("gpu", "onnxruntime came without CUDA: sessions would run on the CPU", "scripts/bootstrap gpu")
+
+
+def is_cuda_there() -> bool:
+    try:
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        return True  # said already
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def own_folders(settings: Settings) -> Iterator[Finding]:
+    for what in ("state_dir", "receipts_dir", "logs_dir", "manifests_dir"):
+        folder: Path = getattr(settings, what)
+        if fault := write_fault(folder):
+            yield bad(what, f"{folder} cannot be written: {fault}", f"set {what} in {CONFIG_NAME}, or its permissions")
+        else:
+            yield ok(what, f"{folder}, {size(shutil.disk_usage(folder).free)} free")
+
+
+def write_fault(folder: Path) -> str | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as e:
+        return e.strerror or str(e)
+    return None
+
+
+def roots(settings: Settings) -> Iterator[Finding]:
+    from conductor.adapters.disk_probe import DiskProbe
+
+    probe = DiskProbe(settings.roots)
+    try:
+        volumes = probe.read(make=True)
+    finally:
+        probe.close()
+    for volume in volumes:
+        what, headroom = f"root {volume.root}", settings.roots[volume.root].headroom_bytes
+        if volume.fault or not volume.is_writable:
+            words = f"{volume.path}: {volume.fault or 'not writable'}"
+            yield bad(what, words, f"mount it, make it writable, or change roots.{volume.root}.path")
+        elif volume.free_bytes is None:
+            yield less(what, f"{volume.path}: free space unknown")
+        elif volume.free_bytes < headroom:
+            words = f"{volume.path}: {size(volume.free_bytes)} free, below the headroom of {size(headroom)}"
+            yield bad(what, words, f"make room, or lower roots.{volume.root}.headroom_bytes")
+        elif volume.free_bytes < headroom + LITTLE_BYTES:
+            yield less(what, f"{volume.path}: only {size(volume.free_bytes - headroom)} to hand out")
+        else:
+            yield ok(what, f"{volume.path}, {size(volume.free_bytes)} free")
+
+
+def tasks(settings: Settings) -> Iterator[Finding]:
+    from conductor.catalogue import catalogue_of
+
+    try:
+        yield ok("tasks", f"{many(len(catalogue_of(settings)), 'task')} declared")
+    except ConductorError as e:
+        yield bad("tasks", str(e), "see task_modules in conductor.toml")
+
+
+def programs(settings: Settings) -> Iterator[Finding]:
+    for name in settings.shell_programs:
+        found = shutil.which(name)
+        if found:
+            yield ok("program", f"{name} at {found}")
+        else:
+            yield bad("program", f"{name} is not on PATH", "install it, or take it out of shell_programs")
+
+
+def endpoints(settings: Settings) -> Iterator[Finding]:
+    for name, endpoint in settings.endpoints.items():
+        variable = endpoint.api_key_env
+        if variable and not os.environ.get(variable):
+            yield bad(f"endpoint {name}", f"its key is not set: ${variable} is empty", f"export {variable}=…")
+        else:
+            yield ok(f"endpoint {name}", endpoint.base_url)

@@ -1,0 +1,117 @@
+"""The story of one job: where it is, why it waits, what became of its attempts. Told from the ledger and receipts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from conductor.core.explain import explain
+from conductor.model.decision import Hold
+from conductor.model.receipt import Receipt
+from conductor.model.spec import Value
+from conductor.ports import JobView, Ledger
+from conductor.text import duration, printable, size
+
+
+class Story(Value, frozen=True, kw_only=True):
+    """All there is to say about a job. `now` is the ledger's clock."""
+
+    now: float
+    job: JobView
+    task: str = ""
+    workflow: str = ""
+    #: Jobs it waits for → their states («unknown» when no backlog has them).
+    waits_for: dict[str, str] = {}
+    #: The gates that hold its class, as of the last tick.
+    hold: Hold | None = None
+    receipts: tuple[Receipt, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
+    """Read what is known of `job`. Its receipts are searched for in the files: no index is kept."""
+    line = orjson.loads(job.line)
+    is_free = job.state == "waiting" and not job.waits_for
+    hold = next((h for h in ledger.handover.holds() if h.class_id == job.class_id), None) if is_free else None
+    return Story(
+        now=ledger.bell.now(),
+        job=job,
+        task=line["task"],
+        workflow=line["workflow"],
+        waits_for={other: state_of(ledger, other) for other in job.waits_for},
+        hold=hold,
+        receipts=receipts_of(job.job_id, receipts_dir),
+        notes=tuple(notes(ledger, job, hold)),
+    )
+
+
+def state_of(ledger: Ledger, job_id: str) -> str:
+    view = ledger.backlog.job(job_id)
+    return view.state if view else "unknown"
+
+
+def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
+    from conductor.adapters.receipt_log import read_receipts
+
+    if not receipts_dir.is_dir():
+        return ()
+    mine = (receipt for receipt in read_receipts(receipts_dir) if receipt.job_id == job_id)
+    return tuple(sorted(mine, key=lambda receipt: (receipt.attempt, receipt.ended_at)))
+
+
+def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:
+    if job.state != "waiting":
+        return []
+    if ledger.leadership.leader() is None:
+        return ["no conductor is running, so nobody hands it over: `conductor up`, or `conductor conduct`"]
+    if not job.waits_for and job.not_before is None and hold is None:
+        return ["no gate holds it: it goes with the next tick, in its turn"]
+    return []
+
+
+# ── as text ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def lines(story: Story) -> list[str]:
+    """What `conductor explain` prints."""
+    job = story.job
+    out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
+    out += [f"  waits for {other}: {state}" for other, state in story.waits_for.items()]
+    if story.hold is not None:
+        out.append("  held by:")
+        out += [f"    {line}" for line in explain(story.hold, story.now)]
+    out += [f"  {note}" for note in story.notes]
+    if job.cause is not None:
+        out.append(f"  last failure: {job.cause}: {job.message}")
+    if job.failures:
+        out.append("  failed attempts: " + ", ".join(f"{n} × {cause}" for cause, n in job.failures.items()))
+    out += [line for receipt in story.receipts for line in receipt_lines(receipt)]
+    return [printable(line) for line in out]
+
+
+def where(story: Story) -> str:
+    """«waiting for 12 s», «running on studio1/gpu0 for 40 s, attempt 2, 45%»."""
+    job, r = story.job, story.job.reservation
+    since = duration(story.now - job.since)
+    if job.state == "waiting" and job.not_before is not None and job.not_before > story.now:
+        return f"waiting for {since}; tried again in {duration(job.not_before - story.now)}"
+    if r is None:
+        return f"{job.state} for {since}, attempts so far: {job.attempts}"
+    place = "/".join((r.node, *r.devices))
+    done = "" if r.progress is None else f", {r.progress:.0%} {r.note}".rstrip()
+    return f"{job.state} on {place} for {since}, attempt {r.attempt}{done}"
+
+
+def receipt_lines(receipt: Receipt) -> list[str]:
+    place = "/".join((receipt.node, *receipt.devices))
+    fault = f": {receipt.cause}: {receipt.message}" if receipt.cause else ""
+    out = [f"  attempt {receipt.attempt}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"]
+    use = receipt.usage
+    peaks = [
+        f"{value} MiB {what}" for value, what in ((use.vram_mib, "VRAM"), (use.rss_mib, "memory")) if value is not None
+    ]
+    if peaks:
+        out.append(f"    at most {', '.join(peaks)}")
+    out += [f"    {output.path}  {size(output.bytes)}  sha256 {output.sha256[:12]}" for output in receipt.outputs]
+    return out

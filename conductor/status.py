@@ -1,0 +1,117 @@
+"""What is going on, as one value: read from the ledger here, turned into text or JSON elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+
+import msgspec
+
+from conductor.model.decision import Hold
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Controls, Reservation
+from conductor.model.spec import LANES, Lane, Value
+from conductor.ports import JobState, Ledger
+
+#: How many dead jobs are looked at for their causes; the count itself is exact.
+DEAD_LOOKED_AT = 1000
+
+
+class LaneStatus(Value, frozen=True, kw_only=True):
+    lane: Lane
+    workers: int = 0
+    #: Handed over, not yet started.
+    queued: int = 0
+    running: int = 0
+    is_paused: bool = False
+
+
+class Status(Value, frozen=True, kw_only=True):
+    """One look at everything. `now` is the ledger's clock, epoch seconds."""
+
+    now: float
+    leader: str | None = None
+    #: Backlog → state → jobs.
+    backlogs: dict[str, dict[JobState, int]] = {}
+    lanes: tuple[LaneStatus, ...] = ()
+    nodes: tuple[NodeReport, ...] = ()
+    controls: Controls = Controls()
+    #: Admitted and running attempts.
+    active: tuple[Reservation, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    #: Rate key → closed by a 429 until.
+    closed_rates: dict[str, float] = {}
+    #: Cause → dead jobs.
+    dead: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+    def total(self, *states: JobState) -> int:
+        return sum(counts.get(state, 0) for counts in self.backlogs.values() for state in states)
+
+
+def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) -> Status:
+    """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`.
+
+    `has_causes` also looks at each dead job: not for a display that asks twice a second."""
+    names = (backlog,) if backlog else sorted(ledger.backlog.backlogs())
+    nodes = tuple(sorted(ledger.reports.live(), key=lambda node: node.node))
+    active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
+    controls = ledger.control.controls()
+    leader = ledger.leadership.leader()
+    holds = tuple(h for h in ledger.handover.holds() if backlog in (None, h.backlog))
+    status = Status(
+        now=ledger.bell.now(),
+        leader=leader[0] if leader else None,
+        backlogs={name: ledger.backlog.counts(name) for name in names},
+        lanes=lanes_of(nodes, active, controls),
+        nodes=nodes,
+        controls=controls,
+        active=active,
+        holds=holds,
+        closed_rates=ledger.attempts.closings(),
+        dead=causes_of_death(ledger, backlog) if has_causes else {},
+    )
+    return status_with_notes(status)
+
+
+def lanes_of(
+    nodes: tuple[NodeReport, ...], active: tuple[Reservation, ...], controls: Controls
+) -> tuple[LaneStatus, ...]:
+    workers: Counter[Lane] = Counter()
+    for node in nodes:
+        for queue in node.queues:
+            workers[queue.lane] += queue.workers
+    states = Counter((r.lane, r.state) for r in active)
+    return tuple(
+        LaneStatus(
+            lane=lane,
+            workers=workers[lane],
+            queued=states[lane, "admitted"],
+            running=states[lane, "running"],
+            is_paused=lane in controls.paused_lanes,
+        )
+        for lane in LANES
+    )
+
+
+def causes_of_death(ledger: Ledger, backlog: str | None) -> dict[str, int]:
+    causes: Counter[str] = Counter()
+    for job_id in islice(ledger.backlog.ids("dead", backlog), DEAD_LOOKED_AT):
+        view = ledger.backlog.job(job_id)
+        if view is not None and view.state == "dead":
+            causes[view.cause or "unknown"] += 1
+    return dict(causes.most_common())
+
+
+def status_with_notes(status: Status) -> Status:
+    """What a person should be told beyond the numbers, most urgent first."""
+    notes: list[str] = []
+    if status.total("waiting", "admitted", "running") and status.leader is None:
+        notes.append("no conductor is running: `conductor up`, or `conductor conduct --until-done`")
+    if status.total("waiting") and not status.nodes and status.leader is not None:
+        notes.append("no node is running: `conductor node` on each host with workers")
+    if status.controls.is_draining:
+        notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
+    notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
+    notes += [f"{node.node}: {note}" for node in status.nodes for note in node.notes]
+    return msgspec.structs.replace(status, notes=tuple(notes))

@@ -1,0 +1,120 @@
+"""A `Status` as plain lines for `conductor status`. Pure: the same value gives the same lines."""
+
+from __future__ import annotations
+
+from conductor.core.explain import describe
+from conductor.model.decision import Hold
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Reservation
+from conductor.ports import STATES
+from conductor.status import Status
+from conductor.text import duration, many, printable, size, table
+
+SHOWN_ROWS = 12
+SHOWN_GATES = 5
+
+
+def lines(status: Status) -> list[str]:
+    """Every section that has something to say, a blank line between them."""
+    sections = [
+        backlogs(status),
+        running(status),
+        held(status),
+        dead(status),
+        lanes(status),
+        nodes(status),
+        [f"note: {printable(note)}" for note in status.notes],
+    ]
+    out: list[str] = []
+    for section in sections:
+        if section:
+            out += [*([""] if out else []), *section]
+    return out
+
+
+def backlogs(status: Status) -> list[str]:
+    if not status.backlogs:
+        return ["nothing dispatched yet: `conductor plan`, then `conductor dispatch`"]
+    rows: list[list[object]] = [["backlog", *STATES]]
+    rows += [
+        list[object]([name, *(counts.get(state, 0) for state in STATES)]) for name, counts in status.backlogs.items()
+    ]
+    return table(rows, indent="")
+
+
+def running(status: Status) -> list[str]:
+    if not status.active:
+        return []
+    rows = [active_row(r, status.now) for r in status.active[:SHOWN_ROWS]]
+    return ["in flight:", *table(rows), *more(len(status.active))]
+
+
+def active_row(r: Reservation, now: float) -> list[object]:
+    """task, job, place, state and how long, progress."""
+    since = r.started_at if r.state == "running" and r.started_at else r.admitted_at
+    place = "/".join((r.node, *r.devices)) or r.queue
+    done = "" if r.progress is None else f"{r.progress:.0%}"
+    return [r.task, r.job_id[:12], place, f"{r.state} {duration(now - since)}", f"{done} {r.note}".strip()]
+
+
+def held(status: Status) -> list[str]:
+    if not status.holds:
+        return []
+    out = ["held:"]
+    for hold in status.holds[:SHOWN_ROWS]:
+        out += held_lines(hold, status.now)
+    return out + more(len(status.holds))
+
+
+def held_lines(hold: Hold, now: float) -> list[str]:
+    never = ", can never run here" if hold.is_infeasible else ""
+    since = f" for {duration(now - hold.since)}" if hold.since else ""
+    first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}{never}:"
+    words = list(dict.fromkeys(describe(verdict, now) for verdict in hold.closed))
+    rest = [f"    … and {many(len(words) - SHOWN_GATES, 'more answer')}"] if len(words) > SHOWN_GATES else []
+    return [printable(first), *(f"    {printable(word)}" for word in words[:SHOWN_GATES]), *rest]
+
+
+def dead(status: Status) -> list[str]:
+    if not status.dead:
+        return []
+    rows: list[list[object]] = [[count, cause] for cause, count in status.dead.items()]
+    return ["dead, by cause (`conductor retry --cause CAUSE` sends them back):", *table(rows)]
+
+
+def lanes(status: Status) -> list[str]:
+    rows: list[list[object]] = [["lane", "workers", "queued", "running", ""]]
+    for lane in status.lanes:
+        rows.append([lane.lane, lane.workers, lane.queued, lane.running, "paused" if lane.is_paused else ""])
+    shut = [
+        f"  rate {printable(key)}: closed by a 429, reopens in {duration(until - status.now)}"
+        for key, until in status.closed_rates.items()
+    ]
+    return table(rows, indent="") + shut
+
+
+def nodes(status: Status) -> list[str]:
+    leader = f"led by {printable(status.leader)}" if status.leader else "no conductor leads"
+    out = [f"{many(len(status.nodes), 'node')}, {leader}"]
+    for node in status.nodes:
+        out += node_lines(node)
+    return out
+
+
+def node_lines(node: NodeReport) -> list[str]:
+    ram = "RAM unknown"
+    if node.ram_available_mib is not None and node.ram_total_mib is not None:
+        ram = f"RAM {size(node.ram_available_mib * 2**20)} free of {size(node.ram_total_mib * 2**20)}"
+    out = [f"  {printable(node.node)}: {node.cpu_count:g} cores, {ram}{', draining' if node.is_draining else ''}"]
+    for device in node.devices:
+        used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
+        fault = f", not used: {device.quarantined}" if device.quarantined else ""
+        out.append(printable(f"    {device.key} {device.name}: {used} of {device.vram_total_mib} MiB{fault}"))
+    for volume in node.volumes:
+        free = "free space unknown" if volume.free_bytes is None else f"{size(volume.free_bytes)} free"
+        out.append(printable(f"    {volume.root} at {volume.path}: {volume.fault or free}"))
+    return out
+
+
+def more(count: int) -> list[str]:
+    return [f"  … and {count - SHOWN_ROWS} more"] if count > SHOWN_ROWS else []
