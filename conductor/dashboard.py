@@ -53,38 +53,25 @@ def url_file(settings: Settings) -> Path:
     return settings.state_dir / "dashboard.url"
 
 
-def serve_dashboard(settings: Settings, port: int | None = None) -> int:
+def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `port` (default: the configured one): the first to try.
 
     Writes the address to `url_file`. Raises `UsageError` when no port is free, `Unreachable` without a Redis.
     """
     first = settings.dashboard.port if port is None else port
-    with redis_url(settings) as url:
-        server = listen(make_app(connect(url, is_own=settings.redis.url is None)), first)
-        address = f"http://{LOOPBACK}:{server.port}/"
-        file = url_file(settings)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with ended_by_signal(server.shutdown):
-                file.write_text(address + "\n", encoding="utf-8")
-                logger.info("rq-dashboard on {} (for looking only)", address)
-                server.serve_forever(poll_interval=0.2)
-        finally:
-            server.server_close()
-            file.unlink(missing_ok=True)
+    server = listen(make_app(connect(redis_url, is_own=settings.redis.url is None)), first)
+    address = f"http://{LOOPBACK}:{server.port}/"
+    file = url_file(settings)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with ended_by_signal(server.shutdown):
+            file.write_text(address + "\n", encoding="utf-8")
+            logger.info("rq-dashboard on {} (for looking only)", address)
+            server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+        file.unlink(missing_ok=True)
     return 0
-
-
-@contextmanager
-def redis_url(settings: Settings) -> Generator[str]:
-    """The configured Redis, or the project's own Valkey for as long as the block lasts."""
-    from conductor.adapters import valkey
-
-    if settings.redis.url is not None:
-        yield settings.redis.url
-        return
-    with valkey.session(settings) as url:
-        yield url
 
 
 @contextmanager

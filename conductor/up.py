@@ -17,7 +17,7 @@ from pathlib import Path
 from loguru import logger
 
 from conductor.adapters import valkey
-from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, spawn, wait_gone, write_pid
+from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, spawn, stop_by_file, write_pid
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.dashboard import url_file
 from conductor.errors import ConductorError, ConfigError, Unreachable, UsageError
@@ -49,7 +49,7 @@ def down(settings: Settings, is_now: bool = False) -> int:
     """Stop what `up` or `conductor node --detach` started here, and wait until it is gone. True work is finished first
     unless `is_now`; a Ctrl-C while waiting means `is_now`. 0 also when nothing ran."""
     files = [up_file(settings), pid_path(settings, node_name(settings))]
-    stopped = [stop(file, is_now) for file in files]
+    stopped = [stop_by_file(file, is_now) for file in files]
     if not any(stopped):
         logger.info("Nothing of {} was running", settings.project)
     if settings.redis.url is None and valkey.is_running(settings):
@@ -57,25 +57,6 @@ def down(settings: Settings, is_now: bool = False) -> int:
         with valkey.session(settings):
             pass
     return 0
-
-
-def stop(pid_file: Path, is_now: bool = False) -> bool:
-    """Drain the process of a pid file (or stop it now), and wait until it is gone. False when there was none."""
-    pid = live_pid(pid_file)
-    if pid is None:
-        return False
-    os.kill(pid, signal.SIGTERM)
-    logger.info("Stopping pid {}: the jobs in hand are finished first (Ctrl-C: they go back to the backlog)", pid)
-    if is_now:
-        # Another number: two pending signals of one kind are one.
-        os.kill(pid, signal.SIGINT)
-    try:
-        wait_gone(pid_file)
-    except KeyboardInterrupt:
-        if live_pid(pid_file) == pid:
-            os.kill(pid, signal.SIGINT)
-        wait_gone(pid_file)
-    return True
 
 
 def up_file(settings: Settings) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
+from loguru import logger
 
 TIED = Path(__file__).with_name("tied.py")
 #: What two readings of a process's start time may differ by and still be the same process.
@@ -127,6 +128,25 @@ def wait_gone(file: Path, limit_s: float | None = None, poll_s: float = 0.05) ->
         if deadline is not None and time.monotonic() > deadline:
             return False
         time.sleep(poll_s)
+    return True
+
+
+def stop_by_file(pid_file: Path, is_now: bool = False) -> bool:
+    """Drain the process of a pid file (or stop it now), and wait until it is gone. False when there was none."""
+    pid = live_pid(pid_file)
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    logger.info("Stopping pid {}: the jobs in hand are finished first (Ctrl-C: they go back to the backlog)", pid)
+    if is_now:
+        # Another number: two pending signals of one kind are one.
+        os.kill(pid, signal.SIGINT)
+    try:
+        wait_gone(pid_file)
+    except KeyboardInterrupt:
+        if live_pid(pid_file) == pid:
+            os.kill(pid, signal.SIGINT)
+        wait_gone(pid_file)
     return True
 
 

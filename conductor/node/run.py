@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -14,9 +15,9 @@ from pathlib import Path
 from loguru import logger
 
 from conductor.adapters import host_probe, valkey
-from conductor.adapters.processes import live_pid, remove_pid, write_pid
+from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.wakeup import STOP, Wakeup
-from conductor.errors import ConfigError, Unreachable
+from conductor.errors import ConductorError, ConfigError, Unreachable
 from conductor.model.causes import Cause
 from conductor.model.report import NodeReport
 from conductor.model.spec import LANES, Lane
@@ -39,12 +40,14 @@ TIDY_EVERY_S = 600.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
 GIVE_BACK_AFTER_S = 1.0
 INTERRUPTED = 130
+#: From a detached start to the first report.
+READY_S = 60.0
 
 
 def run_node(
     settings: Settings,
-    lanes: Collection[Lane] = LANES,
     ledger_factory: OpenLedger = open_ledger,
+    lanes: Collection[Lane] = LANES,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops at once.
@@ -188,6 +191,31 @@ class Node:
         except Unreachable:
             logger.debug("the report is not withdrawn: Redis is away, it runs out by itself")
         remove_pid(pid_file)
+
+
+# ── without a terminal: scripts/start-workers and stop-workers ────────────────────────────────────────────
+
+
+def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
+    """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here already."""
+    name = node_name(settings)
+    with only_one(settings, name):
+        pass
+    log, pid_file = settings.logs_dir / "node.out", pid_path(settings, name)
+    argv = [sys.executable, "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
+    words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
+    if words:
+        raise ConductorError(f"the node did not come up:\n{words}")
+    logger.info("Node {} is up (pid {}); it logs to {}", name, live_pid(pid_file), log)
+    return 0
+
+
+def stop_node(settings: Settings, is_now: bool = False) -> int:
+    """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none ran."""
+    name = node_name(settings)
+    if not stop_by_file(pid_path(settings, name), is_now):
+        logger.info("Node {} of {} does not run here", name, settings.project)
+    return 0
 
 
 # ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────

@@ -22,10 +22,11 @@ from conductor.settings import Settings
 SERVE = """
 import sys
 from pathlib import Path
+from conductor.adapters import valkey
 from conductor.dashboard import serve_dashboard
 from conductor.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
-sys.exit(serve_dashboard(settings, int(sys.argv[2])))
+sys.exit(serve_dashboard(settings, valkey.place_of(settings).url, int(sys.argv[2])))
 """
 JOB, QUEUE = "abcdefgh12345678-a1", "cpu-here"
 
