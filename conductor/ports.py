@@ -37,6 +37,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     after_ended: tuple[str, ...] = ()
     #: A receipt of it was accepted earlier (Redis was emptied): it goes in as done.
     is_done: bool = False
+    #: Attempts its receipts tell of (Redis was emptied); of a job that is done: the number of the accepted one.
+    attempts: int = 0
 
 
 class PutResult(Struct, frozen=True, kw_only=True):

@@ -1,1 +1,26 @@
-"""In-memory twins of the Redis adapters: for tests and `simulate`, held to the same contract suite."""
+"""The in-memory twin of everything that lives in Redis: same ports, same contract suite, for tests and `simulate`."""
+
+from __future__ import annotations
+
+from conductor.adapters.clock import SystemClock
+from conductor.adapters.memory.attempts import MemoryAttempts
+from conductor.adapters.memory.backlog import MemoryBacklog
+from conductor.adapters.memory.board import MemoryBell, MemoryLeadership, MemoryReports
+from conductor.adapters.memory.control import MemoryControl
+from conductor.adapters.memory.handover import MemoryHandover
+from conductor.adapters.memory.store import Store
+from conductor.ports import Clock, Ledger
+
+
+def memory_ledger(clock: Clock | None = None) -> Ledger:
+    """An empty ledger on `clock` (default: the host's). Threads may share it."""
+    store = Store(clock or SystemClock())
+    return Ledger(
+        backlog=MemoryBacklog(store),
+        attempts=MemoryAttempts(store),
+        handover=MemoryHandover(store),
+        leadership=MemoryLeadership(store),
+        bell=MemoryBell(store),
+        reports=MemoryReports(store),
+        control=MemoryControl(store),
+    )

@@ -1,0 +1,52 @@
+-- uses base rq steps
+-- Hand jobs over: per admission waiting -> admitted, the reservation, RQ's own job and its queue entry, or nothing.
+--   ARGV[1]  msgpack {epoch, constant RQ fields {name, value, ..}, admissions {{id, attempt, queue, Reservation JSON,
+--            charges {key: amount}, ceilings {key: limit}, RQ description}, ..}}
+--   ARGV[2..] RQ's `data` field of each admission
+--   returns  per admission '' or why not; FENCED when the epoch is not the current one
+--   writes   conductor:active, charges, sum, handed, state, count:B, class:C, ready; rq:queues, rq:job:ENTRY, rq:queue:Q
+local epoch, fields, admissions = unpack(cmsgpack.unpack(ARGV[1]))
+if fenced(epoch) then return refuse('this conductor no longer leads') end
+local admitted_at = seconds(now_ms)
+local at = iso(now_ms)
+
+local function over_ceiling(charges, ceilings)
+  for key, limit in pairs(ceilings) do
+    if tonumber(call('HGET', P .. 'sum', key) or '0') + (charges[key] or 0) > limit then return key end
+  end
+end
+
+local function objection(id, job, attempt, charges, ceilings)
+  if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
+  if attempt ~= job.attempts + 1 then return 'attempt ' .. attempt .. ' is not its next' end
+  local key = over_ceiling(charges, ceilings)
+  return key and 'over ceiling ' .. key
+end
+
+local function hand_over(admission, data)
+  local id, attempt, queue, reservation, charges, ceilings, description = unpack(admission)
+  local job = job_of(id)
+  local why_not = objection(id, job, attempt, charges, ceilings)
+  if why_not then return why_not end
+  unrest(id, job)
+  job.attempts = attempt
+  move(id, job, 'a')
+  local amounts = {}
+  for key, amount in pairs(charges) do
+    call('HINCRBY', P .. 'sum', key, whole(amount))
+    amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount)
+  end
+  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+  call('HSET', P .. 'active', id, string.sub(reservation, 1, -2) .. ',"admitted_at":' .. admitted_at .. '}')
+  call('ZADD', P .. 'handed', whole(now_ms), id)
+  local entry = entry_of(id, attempt)
+  call('HSET', 'rq:job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at,
+    'enqueued_at', at, unpack(fields))
+  call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+  call('RPUSH', 'rq:queue:' .. queue, entry)
+  return ''
+end
+
+local answers = {}
+for i, admission in ipairs(admissions) do answers[i] = hand_over(admission, ARGV[i + 1]) end
+return answers

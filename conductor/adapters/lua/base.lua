@@ -1,0 +1,55 @@
+-- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
+--   conductor:state      hash  id -> LETTER|attempts|seq|class number|since|accepted attempt
+--   conductor:count:B    hash  LETTER -> n, for each backlog B
+--   conductor:class_backlog hash  class number -> backlog
+--   conductor:wake       list  the bell, never longer than one
+-- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
+
+local call = redis.call
+local P = 'conductor:'
+local clock = call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Epoch seconds with milliseconds, as JSON and as the state line have them.
+local function seconds(ms)
+  return string.format('%.3f', ms / 1000)
+end
+
+-- Lua numbers are doubles: past 1e14 a plain tostring would lose digits.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function job_of(id)
+  local text = call('HGET', P .. 'state', id)
+  if not text then return nil end
+  local letter, attempts, seq, class, since, accepted =
+    string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|([%d.]+)|(%d+)$')
+  return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
+end
+
+local function state_line(job)
+  return table.concat({job.letter, job.attempts, job.seq, job.class, job.since, job.accepted}, '|')
+end
+
+-- The one place where a job changes its state: the counts follow in the same breath.
+local function move(id, job, letter)
+  local counts = P .. 'count:' .. call('HGET', P .. 'class_backlog', job.class)
+  call('HINCRBY', counts, job.letter, -1)
+  call('HINCRBY', counts, letter, 1)
+  job.letter = letter
+  call('HSET', P .. 'state', id, state_line(job))
+end
+
+local function ring()
+  if call('LLEN', P .. 'wake') == 0 then call('LPUSH', P .. 'wake', '1') end
+end
+
+-- The leader's writes. After a Redis that forgot everything the epoch starts above the clock, never again from 1.
+local function fenced(epoch)
+  return tonumber(call('GET', P .. 'epoch') or '0') ~= epoch
+end
+
+local function refuse(message)
+  return redis.error_reply('FENCED ' .. message)
+end

@@ -1,0 +1,118 @@
+-- uses base rq steps
+-- Accept jobs, all of this call; an id already known is left as it is.
+--   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
+--            special {index -> {after, after_ended, is_done, attempts}}}
+--   returns  how many were new
+--   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, classes (hash number -> descriptor),
+--            class_ids (hash class id -> number), class_backlog, born, and what steps.lua names
+local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
+local CHUNK = 500
+
+local function class_number(id, descriptor)
+  local number = call('HGET', P .. 'class_ids', id)
+  if number then return number end
+  number = tostring(call('HLEN', P .. 'class_ids') + 1)
+  call('HSET', P .. 'class_ids', id, number)
+  call('HSET', P .. 'classes', number, descriptor)
+  call('HSET', P .. 'class_backlog', number, backlog)
+  return number
+end
+
+local function unknown_indices()
+  local seen, fresh = {}, {}
+  for first = 1, #ids, CHUNK do
+    local known = call('HMGET', P .. 'state', unpack(ids, first, math.min(first + CHUNK - 1, #ids)))
+    for i, text in ipairs(known) do
+      local index = first + i - 1
+      if not text and not seen[ids[index]] then
+        seen[ids[index]] = true
+        fresh[#fresh + 1] = index
+      end
+    end
+  end
+  return fresh
+end
+
+-- Variadic commands in chunks: one call a job would cost four times as much.
+local function flush(command, key, values)
+  if #values > 0 then call(command, key, unpack(values)) end
+end
+
+call('SADD', P .. 'backlogs', backlog)
+call('SET', P .. 'born', whole(now_ms), 'NX')
+local numbers = {}
+for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2]) end
+
+local fresh = unknown_indices()
+local seq = call('INCRBY', P .. 'seq', #fresh) - #fresh
+local since = seconds(now_ms)
+local added = {w = 0, d = 0}
+local bound = {}
+for first = 1, #fresh, CHUNK do
+  local states, texts, free_to_go = {}, {}, {}
+  for n = first, math.min(first + CHUNK - 1, #fresh) do
+    local index = fresh[n]
+    local id, number = ids[index], numbers[class_of[index]]
+    local extra = special[index]
+    local letter, attempts, accepted = 'w', 0, 0
+    if extra then
+      bound[#bound + 1] = index
+      attempts = extra[4]
+      if extra[3] then letter, accepted = 'd', attempts end
+    else
+      local going = free_to_go[number] or {}
+      free_to_go[number] = going
+      going[#going + 1] = seq + n
+      going[#going + 1] = id
+    end
+    added[letter] = added[letter] + 1
+    states[#states + 1] = id
+    states[#states + 1] = table.concat({letter, attempts, seq + n, number, since, accepted}, '|')
+    texts[#texts + 1] = id
+    texts[#texts + 1] = lines[index]
+  end
+  flush('HSET', P .. 'state', states)
+  flush('HSET', P .. 'jobs', texts)
+  for number, going in pairs(free_to_go) do
+    flush('ZADD', P .. 'class:' .. number, going)
+    call('SADD', P .. 'ready', number)
+  end
+end
+for letter, n in pairs(added) do
+  if n > 0 then call('HINCRBY', P .. 'count:' .. backlog, letter, n) end
+end
+
+-- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along.
+local function want(id, key, others)
+  local doom
+  for _, other in ipairs(others) do
+    local job = job_of(other)
+    local letter = job and job.letter
+    local is_over = letter == 'x' or letter == 'c'
+    if letter ~= 'd' and not (is_over and key == 'wants_end:') then
+      call('SADD', P .. key .. id, other)
+      call('SADD', P .. 'wanted:' .. other, id)
+      if is_over then doom = other end
+    end
+  end
+  return doom
+end
+
+for _, index in ipairs(bound) do
+  local id, extra = ids[index], special[index]
+  local job = job_of(id)
+  if job.letter == 'd' then
+    free(id)
+  else
+    local doom = want(id, 'wants:', extra[1])
+    want(id, 'wants_end:', extra[2])
+    if doom then
+      note_orphan(id, doom)
+      bury(id, job, 'x')
+    else
+      rest(id, job)
+    end
+  end
+end
+if #fresh > 0 then ring() end
+return #fresh

@@ -1,0 +1,144 @@
+-- Shared: what the steps of a job's life have in common. Needs base.lua and rq.lua.
+--   conductor:class:C    zset  id, score seq: waiting and free to go; C is the class number
+--   conductor:ready      set   class numbers with such jobs
+--   conductor:delayed    zset  id, score not-before (ms)
+--   conductor:wants:ID, conductor:wants_end:ID   set  what a job still waits for
+--   conductor:wanted:ID  set   who waits for this one (kept when it dies: `retry` brings them back)
+--   conductor:active     hash  id -> Reservation JSON (admitted and running)
+--   conductor:charges    hash  id -> {charge key: amount}, what its release gives back
+--   conductor:sum        hash  charge key -> reserved in all
+--   conductor:leases     zset  id, score expiry (ms)
+--   conductor:handed     zset  id, score admitted (ms): handed over, not started
+--   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
+--   conductor:cancels    set   running jobs whose body is to be killed
+--   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
+
+-- A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or to its class.
+local function rest(id, job, not_before)
+  if call('EXISTS', P .. 'wants:' .. id, P .. 'wants_end:' .. id) > 0 then return end
+  if not_before and not_before > now_ms then
+    call('ZADD', P .. 'delayed', whole(not_before), id)
+    return
+  end
+  call('ZADD', P .. 'class:' .. job.class, job.seq, id)
+  call('SADD', P .. 'ready', job.class)
+end
+
+-- The opposite: out of wherever it waits. What it waits *for* stays known, a later retry needs it.
+local function unrest(id, job)
+  call('ZREM', P .. 'delayed', id)
+  local class = P .. 'class:' .. job.class
+  if call('ZREM', class, id) == 1 and call('EXISTS', class) == 0 then call('SREM', P .. 'ready', job.class) end
+end
+
+local function promote_due()
+  local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', whole(now_ms), 'LIMIT', 0, 10000)
+  for _, id in ipairs(due) do
+    call('ZREM', P .. 'delayed', id)
+    rest(id, job_of(id))
+  end
+end
+
+-- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does.
+local function release(id, rq_status)
+  local text = call('HGET', P .. 'active', id)
+  if not text then return end
+  local held = cjson.decode(text)
+  for key, amount in pairs(cjson.decode(call('HGET', P .. 'charges', id))) do
+    if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
+  end
+  call('HDEL', P .. 'active', id)
+  call('HDEL', P .. 'charges', id)
+  call('ZREM', P .. 'leases', id)
+  call('ZREM', P .. 'handed', id)
+  call('ZREM', P .. 'popped', id)
+  call('SREM', P .. 'cancels', id)
+  rq_end(held.queue, entry_of(id, held.attempt), held.state == 'running' and rq_status or nil)
+end
+
+local function note_failure(id, cause, message)
+  call('HSET', P .. 'fails:' .. id, 'cause', cause, 'message', message)
+end
+
+local function note_orphan(id, dead)
+  note_failure(id, 'dependency_dead', 'it comes after ' .. dead .. ', which did not make it')
+end
+
+-- One of the things `id` waited for is settled; when it was the last one, it may go.
+local function settle_want(id, key, settled)
+  if call('SREM', P .. key .. id, settled) == 0 then return end
+  local job = job_of(id)
+  if job and job.letter == 'w' then rest(id, job) end
+end
+
+-- Those who waited for a job that is done now.
+local function free(id)
+  local wanted = call('SMEMBERS', P .. 'wanted:' .. id)
+  call('DEL', P .. 'wanted:' .. id)
+  for _, other in ipairs(wanted) do
+    settle_want(other, 'wants:', id)
+    settle_want(other, 'wants_end:', id)
+  end
+end
+
+-- To the dead letter ('x') or cancelled ('c'); the jobs in whose `after` it stands die with it, however deep.
+local function bury(id, job, letter)
+  move(id, job, letter)
+  local graves = {id}
+  while #graves > 0 do
+    local dead = table.remove(graves)
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. dead)) do
+      settle_want(other, 'wants_end:', dead)
+      if call('SISMEMBER', P .. 'wants:' .. other, dead) == 1 then
+        local victim = job_of(other)
+        if victim.letter == 'w' then
+          note_orphan(other, dead)
+          move(other, victim, 'x')
+          table.insert(graves, other)
+        end
+      end
+    end
+  end
+end
+
+local function has_dead_wants(id)
+  for _, other in ipairs(call('SMEMBERS', P .. 'wants:' .. id)) do
+    local job = job_of(other)
+    if job and (job.letter == 'x' or job.letter == 'c') then return true end
+  end
+  return false
+end
+
+-- Those who died with a job that lives again: each one comes back unless it wants another dead one.
+local function revive(id)
+  local risen = {id}
+  while #risen > 0 do
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. table.remove(risen))) do
+      local job = job_of(other)
+      if job.letter == 'x' and call('HGET', P .. 'fails:' .. other, 'cause') == 'dependency_dead'
+          and not has_dead_wants(other) then
+        call('DEL', P .. 'fails:' .. other)
+        move(other, job, 'w')
+        rest(other, job)
+        table.insert(risen, other)
+      end
+    end
+  end
+end
+
+-- An attempt ended without a receipt that counts: back to the backlog, or to its grave. A cancel wins over a retry.
+local function lose(id, job, cause, message, is_dead, delay_ms)
+  local is_cancelled = cause == 'cancelled' or call('SISMEMBER', P .. 'cancels', id) == 1
+  release(id, is_cancelled and 'canceled' or 'failed')
+  call('HINCRBY', P .. 'fails:' .. id, cause, 1)
+  note_failure(id, is_cancelled and 'cancelled' or cause, message)
+  if is_cancelled then
+    bury(id, job, 'c')
+  elseif is_dead then
+    bury(id, job, 'x')
+  else
+    move(id, job, 'w')
+    rest(id, job, now_ms + delay_ms)
+  end
+  ring()
+end

@@ -1,0 +1,121 @@
+"""The backlog by class, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from conductor.adapters.memory.store import Job, Store, note_orphan
+from conductor.model.snapshot import Candidate, Head
+from conductor.ports import STATES, Entry, JobState, JobView, PutResult
+
+OVER: tuple[JobState, ...] = ("dead", "cancelled")
+
+
+class MemoryBacklog:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
+        for entry in entries:
+            if entry.job_class.backlog != backlog:
+                raise ValueError(f"{entry.job_id}: its class is of backlog {entry.job_class.backlog}, not {backlog}")
+        store = self._store
+        with store.lock:
+            fresh = {e.job_id: e for e in reversed(entries) if e.job_id not in store.jobs}
+            new = [entry for entry in entries if fresh.get(entry.job_id) is entry]
+            if entries:
+                store.counts.setdefault(backlog, Counter())
+            jobs = [self._add(backlog, entry) for entry in new]
+            for job, entry in zip(jobs, new, strict=True):
+                self._bind(job, entry)
+            if new:
+                store.ring()
+        return PutResult(new=len(new), known=len(entries) - len(new))
+
+    def _add(self, backlog: str, entry: Entry) -> Job:
+        store = self._store
+        job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
+        seq = len(store.jobs) + 1
+        job = Job(entry.job_id, entry.line, job_class, seq, store.now(), attempts=entry.attempts)
+        if entry.is_done:
+            job.state, job.accepted = "done", entry.attempts
+        store.jobs[job.id] = job
+        store.counts[backlog][job.state] += 1
+        return job
+
+    def _bind(self, job: Job, entry: Entry) -> None:
+        """What it still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along."""
+        store = self._store
+        if job.state == "done":
+            store.free(job)
+            return
+        job.wants = {other for other in entry.after if self._state(other) != "done"}
+        job.wants_end = {other for other in entry.after_ended if self._state(other) not in ("done", *OVER)}
+        for other in job.wants | job.wants_end:
+            store.wanted[other].add(job.id)
+        doomed = [other for other in entry.after if self._state(other) in OVER]
+        if doomed:
+            note_orphan(job, doomed[-1])
+            store.bury(job, "dead")
+        else:
+            store.rest(job)
+
+    def _state(self, job_id: str) -> JobState | None:
+        job = self._store.jobs.get(job_id)
+        return None if job is None else job.state
+
+    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
+        store = self._store
+        with store.lock:
+            store.promote_due()
+            found: list[Candidate] = []
+            for class_id, waiting in sorted(store.ready.items()):
+                job_class = store.classes[class_id]
+                if waiting.ids and (not backlogs or job_class.backlog in backlogs):
+                    first = (store.jobs[job_id] for job_id in waiting.first(heads))
+                    shown = tuple(Head(job_id=job.id, attempts=job.attempts, since=job.since) for job in first)
+                    found.append(Candidate(job_class=job_class, waiting=len(waiting.ids), heads=shown))
+            return tuple(found)
+
+    def counts(self, backlog: str | None = None) -> dict[JobState, int]:
+        with self._store.lock:
+            rows = [row for name, row in self._store.counts.items() if backlog in (None, name)]
+            return {state: sum(row[state] for row in rows) for state in STATES}
+
+    def backlogs(self) -> tuple[str, ...]:
+        with self._store.lock:
+            return tuple(sorted(self._store.counts))
+
+    def job(self, job_id: str) -> JobView | None:
+        with self._store.lock:
+            job = self._store.jobs.get(job_id)
+            return None if job is None else view_of(job)
+
+    def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
+        with self._store.lock:
+            found = [job_id for job_id in self._store.jobs if job_id.startswith(prefix)]
+        return tuple(sorted(found[:limit]))
+
+    def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
+        with self._store.lock:
+            jobs = list(self._store.jobs.values())
+        return (job.id for job in jobs if job.state == state and backlog in (None, job.job_class.backlog))
+
+
+def view_of(job: Job) -> JobView:
+    return JobView(
+        job_id=job.id,
+        state=job.state,
+        backlog=job.job_class.backlog,
+        class_id=job.job_class.id,
+        attempts=job.attempts,
+        since=job.since,
+        line=job.line,
+        cause=job.cause,
+        message=job.message,
+        not_before=job.not_before,
+        waits_for=tuple(sorted(job.wants | job.wants_end)),
+        reservation=job.reservation,
+        failures=dict(job.failures),
+    )

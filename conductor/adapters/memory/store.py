@@ -1,0 +1,220 @@
+"""What the twin remembers, one lock around it, and the steps that several verbs share (the twin of `lua/steps.lua`)."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from conductor.model.causes import Cause
+from conductor.model.decision import Hold
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import Lane
+from conductor.ports import Clock, JobState
+
+
+@dataclass(slots=True)
+class Job:
+    """One job: `conductor:state`, `jobs`, `wants`, `active` and `fails` of the Redis ledger in one place."""
+
+    id: str
+    line: bytes
+    job_class: JobClass
+    seq: int
+    since: float
+    state: JobState = "waiting"
+    attempts: int = 0
+    accepted: int = 0
+    wants: set[str] = field(default_factory=set[str])
+    wants_end: set[str] = field(default_factory=set[str])
+    not_before: float | None = None
+    reservation: Reservation | None = None
+    charges: dict[str, int] = field(default_factory=dict[str, int])
+    lease_until: float = 0.0
+    popped_at: float | None = None
+    is_cancelled: bool = False
+    cause: Cause | None = None
+    message: str = ""
+    failures: Counter[Cause] = field(default_factory=Counter[Cause])
+
+
+class ClassQueue:
+    """Ids by order of arrival. What leaves is struck from the set; the heap forgets it when it comes up."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self._heap: list[tuple[int, str]] = []
+
+    def add(self, seq: int, job_id: str) -> None:
+        if job_id not in self.ids:
+            self.ids.add(job_id)
+            heapq.heappush(self._heap, (seq, job_id))
+
+    def first(self, n: int) -> list[str]:
+        taken: list[tuple[int, str]] = []
+        while self._heap and len(taken) < n:
+            item = heapq.heappop(self._heap)
+            # A job that left and came back stands here twice.
+            if item[1] in self.ids and (not taken or taken[-1] != item):
+                taken.append(item)
+        for item in taken:
+            heapq.heappush(self._heap, item)
+        return [job_id for _, job_id in taken]
+
+
+class Store:
+    """All state. Every verb of a port takes `lock` once and leaves things whole."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.bell = threading.Condition(self.lock)
+        self.has_rung = False
+        self.jobs: dict[str, Job] = {}
+        self.counts: dict[str, Counter[JobState]] = {}
+        self.classes: dict[str, JobClass] = {}
+        self.ready: defaultdict[str, ClassQueue] = defaultdict(ClassQueue)
+        self.delayed: list[tuple[float, str]] = []
+        self.wanted: defaultdict[str, set[str]] = defaultdict(set)
+        self.active: dict[str, Job] = {}
+        self.sums: Counter[str] = Counter()
+        self.queues: defaultdict[str, list[str]] = defaultdict(list)
+        self.hands: defaultdict[str, list[str]] = defaultdict(list)
+        self.leader: tuple[str, int, float] | None = None
+        self.epoch = 0
+        self.holds: tuple[Hold, ...] = ()
+        self.reports: dict[str, tuple[NodeReport, float]] = {}
+        self.closed: dict[str, float] = {}
+        self.paused: set[Lane] = set()
+        self.draining: set[str] = set()
+        self.is_draining = False
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def ring(self) -> None:
+        self.has_rung = True
+        self.bell.notify_all()
+
+    # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move(self, job: Job, state: JobState) -> None:
+        """The one place where a job changes its state: the counts follow in the same breath."""
+        counts = self.counts[job.job_class.backlog]
+        counts[job.state] -= 1
+        counts[state] += 1
+        job.state = state
+
+    def rest(self, job: Job, not_before: float | None = None) -> None:
+        """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its class."""
+        if job.wants or job.wants_end:
+            return
+        if not_before is not None and not_before > self.now():
+            job.not_before = not_before
+            heapq.heappush(self.delayed, (not_before, job.id))
+            return
+        self.ready[job.job_class.id].add(job.seq, job.id)
+
+    def unrest(self, job: Job) -> None:
+        job.not_before = None
+        self.ready[job.job_class.id].ids.discard(job.id)
+
+    def promote_due(self) -> None:
+        while self.delayed and self.delayed[0][0] <= self.now():
+            not_before, job_id = heapq.heappop(self.delayed)
+            job = self.jobs[job_id]
+            if job.not_before == not_before:
+                job.not_before = None
+                self.rest(job)
+
+    def release(self, job: Job) -> None:
+        """Give back what an admitted or running attempt holds, once: the reservation is the proof that it does."""
+        held = job.reservation
+        if held is None:
+            return
+        for key, amount in job.charges.items():
+            self.sums[key] -= amount
+            if not self.sums[key]:
+                del self.sums[key]
+        job.reservation, job.charges = None, {}
+        job.popped_at, job.is_cancelled = None, False
+        del self.active[job.id]
+        entry = entry_of(held)
+        if entry in self.queues[held.queue]:
+            self.queues[held.queue].remove(entry)
+
+    def free(self, job: Job) -> None:
+        """Those who waited for a job that is done now."""
+        for other in self._dependants(job.id, forget=True):
+            self._settle(other, other.wants, job.id)
+            self._settle(other, other.wants_end, job.id)
+
+    def bury(self, job: Job, state: JobState) -> None:
+        """Dead or cancelled; the jobs in whose `after` it stands die with it, however deep."""
+        self.move(job, state)
+        graves = [job]
+        while graves:
+            dead = graves.pop()
+            for other in self._dependants(dead.id):
+                self._settle(other, other.wants_end, dead.id)
+                if dead.id in other.wants and other.state == "waiting":
+                    note_orphan(other, dead.id)
+                    self.move(other, "dead")
+                    graves.append(other)
+
+    def revive(self, job: Job) -> None:
+        """Those who died with a job that lives again: each comes back unless it wants another dead one."""
+        risen = [job]
+        while risen:
+            for other in self._dependants(risen.pop().id):
+                if other.state == "dead" and other.cause == "dependency_dead" and not self.has_dead_wants(other):
+                    forget_failures(other)
+                    self.move(other, "waiting")
+                    self.rest(other)
+                    risen.append(other)
+
+    def has_dead_wants(self, job: Job) -> bool:
+        wanted = (self.jobs.get(job_id) for job_id in job.wants)
+        return any(other is not None and other.state in ("dead", "cancelled") for other in wanted)
+
+    def lose(self, job: Job, cause: Cause, message: str, is_dead: bool, delay_s: float) -> None:
+        """An attempt ended without a receipt that counts: back to the backlog, or to its grave. A cancel wins."""
+        is_cancelled = cause == "cancelled" or job.is_cancelled
+        self.release(job)
+        job.failures[cause] += 1
+        job.cause, job.message = ("cancelled" if is_cancelled else cause), message
+        if is_cancelled:
+            self.bury(job, "cancelled")
+        elif is_dead:
+            self.bury(job, "dead")
+        else:
+            self.move(job, "waiting")
+            self.rest(job, self.now() + delay_s)
+        self.ring()
+
+    def _dependants(self, job_id: str, forget: bool = False) -> Iterator[Job]:
+        wanted = self.wanted.pop(job_id, set()) if forget else self.wanted.get(job_id, set())
+        return (self.jobs[other] for other in sorted(wanted))
+
+    def _settle(self, job: Job, wants: set[str], settled: str) -> None:
+        """One of the things it waited for is settled; when it was the last one, it may go."""
+        if settled in wants:
+            wants.discard(settled)
+            if job.state == "waiting":
+                self.rest(job)
+
+
+def entry_of(held: Reservation) -> str:
+    return f"{held.job_id}-a{held.attempt}"
+
+
+def note_orphan(job: Job, dead: str) -> None:
+    job.cause, job.message = "dependency_dead", f"it comes after {dead}, which did not make it"
+
+
+def forget_failures(job: Job) -> None:
+    job.cause, job.message = None, ""
+    job.failures.clear()

@@ -1,0 +1,99 @@
+"""The life of one attempt in Redis, fenced by its number: start, renew, accept, fail, rescue."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from conductor.adapters.redis_backlog import failures_of
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Receipt, Usage
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Value
+from conductor.ports import FinishAnswer, RenewAnswer, Started
+
+#: Of a message, in characters: the whole of it is in the receipt.
+MESSAGE_CHARS = 500
+
+_unpack = msgspec.msgpack.Decoder().decode
+_reservation = msgspec.json.Decoder(Reservation)
+_reservations = msgspec.json.Decoder(tuple[Reservation, ...])
+
+
+class Told(Value, frozen=True, kw_only=True):
+    """What a renewal may tell; the members of the same names in `Reservation`."""
+
+    usage: Usage | None = None
+    progress: float | None = None
+    note: str = ""
+
+
+class RedisAttempts:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
+        line, reservation, fails = _unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s)))
+        return Started(
+            line=line.encode(),
+            reservation=_reservation.decode(reservation),
+            failures=failures_of(dict(zip(fails[0::2], fails[1::2], strict=True))),
+        )
+
+    def renew(
+        self,
+        job_id: str,
+        attempt: int,
+        worker: str,
+        lease_s: float,
+        usage: Usage | None = None,
+        progress: float | None = None,
+        note: str = "",
+    ) -> RenewAnswer:
+        told = msgspec.json.encode(Told(usage=usage, progress=progress, note=note))
+        members = b"" if told == b"{}" else b"," + told[1:-1]
+        answer = self._scripts.run("renew", job_id, attempt, worker, ms(lease_s), members)
+        return cast(RenewAnswer, answer.decode())
+
+    def accept(self, receipt: Receipt) -> FinishAnswer:
+        answer = self._scripts.run("accept", receipt.job_id, receipt.attempt)
+        return cast(FinishAnswer, answer.decode())
+
+    def fail(self, receipt: Receipt, then: Retry | Dead) -> FinishAnswer:
+        answer = self._scripts.run(
+            "fail",
+            receipt.job_id,
+            receipt.attempt,
+            receipt.cause or "task_error",
+            receipt.message[:MESSAGE_CHARS],
+            *verdict(then),
+        )
+        return cast(FinishAnswer, answer.decode())
+
+    def close_rate(self, key: str, for_s: float) -> None:
+        self._scripts.run("close_rate", key, ms(for_s))
+
+    def closings(self) -> dict[str, float]:
+        flat: list[bytes] = self._scripts.run("closings")
+        return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
+        return bool(self._scripts.run("rescue", job_id, attempt, message[:MESSAGE_CHARS], *verdict(then)))
+
+    def held_by(self, worker: str) -> tuple[Reservation, ...]:
+        return reservations_of(self._scripts.run("held_by", worker))
+
+
+def ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def verdict(then: Retry | Dead) -> tuple[str, int]:
+    return ("dead", 0) if isinstance(then, Dead) else ("retry", ms(then.delay_s))
+
+
+def reservations_of(text: bytes) -> tuple[Reservation, ...]:
+    """The eldest first."""
+    return tuple(sorted(_reservations.decode(text), key=lambda r: (r.admitted_at, r.job_id)))

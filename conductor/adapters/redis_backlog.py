@@ -1,0 +1,160 @@
+"""The backlog by class in Redis: accept jobs, show the heads of classes, count, look one up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.causes import CAUSES, Cause
+from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
+from conductor.ports import STATES, Entry, JobState, JobView, PutResult
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_class_to_json = msgspec.json.Encoder(order="deterministic").encode
+_class_from_json = msgspec.json.Decoder(JobClass).decode
+_reservation_from_json = msgspec.json.Decoder(Reservation).decode
+SCAN_COUNT = 10_000
+
+
+class RedisBacklog:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.client
+        #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from the next.
+        self._classes: dict[str, JobClass] = {}
+        self._born = ""
+
+    def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
+        if not entries:
+            return PutResult(new=0, known=0)
+        new: int = self._scripts.run("put", _pack(put_message(backlog, entries)))
+        return PutResult(new=new, known=len(entries) - new)
+
+    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
+        born, *found = _unpack(self._scripts.run("candidates", heads, _pack(list(backlogs))))
+        if born != self._born:
+            # Redis was emptied meanwhile: numbers start again.
+            self._classes, self._born = {}, born
+        self._learn([number for number, _, _ in found if number not in self._classes])
+        candidates = (
+            Candidate(job_class=self._classes[number], waiting=waiting, heads=heads_of(flat))
+            for number, waiting, flat in found
+        )
+        return tuple(sorted(candidates, key=lambda c: c.job_class.id))
+
+    def _learn(self, numbers: Sequence[str]) -> None:
+        if not numbers:
+            return
+        with translating(self._redis):
+            texts = cast(list[bytes], self._redis.hmget(keys.CLASSES, list(numbers)))
+        self._classes |= {n: _class_from_json(text) for n, text in zip(numbers, texts, strict=True)}
+
+    def counts(self, backlog: str | None = None) -> dict[JobState, int]:
+        names = self.backlogs() if backlog is None else (backlog,)
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            for name in names:
+                pipe.hgetall(keys.count(name))
+            rows: list[dict[bytes, bytes]] = pipe.execute()
+        return {state: sum(int(row.get(keys.LETTERS[state].encode(), 0)) for row in rows) for state in STATES}
+
+    def backlogs(self) -> tuple[str, ...]:
+        with translating(self._redis):
+            names = cast(set[bytes], self._redis.smembers(keys.BACKLOGS))
+        return tuple(sorted(name.decode() for name in names))
+
+    def job(self, job_id: str) -> JobView | None:
+        packed = self._scripts.run("job", job_id)
+        return None if packed is None else view_of(job_id, _unpack(packed))
+
+    def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
+        pattern = "".join(f"\\{c}" if c in "*?[]^\\" else c for c in prefix) + "*"
+        found: set[str] = set()
+        for job_id, _ in self._scan(pattern):
+            found.add(job_id)
+            if len(found) >= limit:
+                break
+        return tuple(sorted(found))
+
+    def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
+        letter = keys.LETTERS[state]
+        with translating(self._redis):
+            named = cast(dict[bytes, bytes], self._redis.hgetall(keys.CLASS_BACKLOG))
+        backlog_of = {number.decode(): name.decode() for number, name in named.items()}
+        for job_id, text in self._scan("*"):
+            found, _, _, number, _ = text.split("|", 4)
+            if found == letter and (backlog is None or backlog_of.get(number) == backlog):
+                yield job_id
+
+    def _scan(self, pattern: str) -> Iterator[tuple[str, str]]:
+        cursor = 0
+        while True:
+            with translating(self._redis):
+                cursor, rows = cast(
+                    tuple[int, dict[bytes, bytes]],
+                    self._redis.hscan(keys.STATE, cursor, match=pattern, count=SCAN_COUNT),
+                )
+            for job_id, text in rows.items():
+                yield job_id.decode(), text.decode()
+            if cursor == 0:
+                return
+
+
+def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
+    """Columns rather than rows, and each class once: what `put.lua` reads without building a table a job."""
+    position: dict[str, int] = {}
+    descriptors: list[tuple[str, str]] = []
+    class_of: list[int] = []
+    special: dict[int, tuple[tuple[str, ...], tuple[str, ...], bool, int]] = {}
+    for index, entry in enumerate(entries, start=1):
+        job_class = entry.job_class
+        at = position.get(job_class.id)
+        if at is None:
+            if job_class.backlog != backlog:
+                raise ValueError(f"{entry.job_id}: its class is of backlog {job_class.backlog}, not {backlog}")
+            descriptors.append((job_class.id, _class_to_json(job_class).decode()))
+            at = position[job_class.id] = len(descriptors)
+        class_of.append(at)
+        if entry.after or entry.after_ended or entry.is_done or entry.attempts:
+            special[index] = (entry.after, entry.after_ended, entry.is_done, entry.attempts)
+    ids = [entry.job_id for entry in entries]
+    # As text: the server's msgpack knows no binary. A line is JSON, so the bytes that come out are those that went in.
+    lines = [entry.line.decode() for entry in entries]
+    return [backlog, descriptors, ids, lines, class_of, special]
+
+
+def heads_of(flat: list[Any]) -> tuple[Head, ...]:
+    return tuple(
+        Head(job_id=job_id, attempts=int(attempts), since=float(since))
+        for job_id, attempts, since in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+    )
+
+
+def view_of(job_id: str, row: list[Any]) -> JobView:
+    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails = row
+    job_class = _class_from_json(descriptor)
+    failed = dict(zip(fails[0::2], fails[1::2], strict=True))
+    return JobView(
+        job_id=job_id,
+        state=keys.STATE_OF[letter],
+        backlog=job_class.backlog,
+        class_id=job_class.id,
+        attempts=int(attempts),
+        since=float(since),
+        line=line.encode(),
+        cause=cast(Cause | None, failed.get("cause")),
+        message=failed.get("message", ""),
+        not_before=float(not_before) / 1000 if not_before else None,
+        waits_for=tuple(sorted(waits_for)),
+        reservation=_reservation_from_json(reservation) if reservation else None,
+        failures=failures_of(failed),
+    )
+
+
+def failures_of(fails: dict[str, str]) -> dict[Cause, int]:
+    return {cause: int(fails[cause]) for cause in CAUSES if cause in fails}

@@ -1,0 +1,51 @@
+"""The operator's word in Redis: pause, drain, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.snapshot import Controls
+from conductor.model.spec import LANES, Lane
+from conductor.ports import JobState
+
+
+class RedisControl:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.client
+
+    def controls(self) -> Controls:
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            pipe.smembers(keys.PAUSED)
+            pipe.smembers(keys.DRAINING)
+            rows: list[set[bytes]] = pipe.execute()
+        paused, draining = ({word.decode() for word in row} for row in rows)
+        return Controls(
+            paused_lanes=tuple(lane for lane in LANES if lane in paused),
+            is_draining=keys.ALL_NODES in draining,
+            draining_nodes=tuple(sorted(draining - {keys.ALL_NODES})),
+        )
+
+    def set_paused(self, lane: Lane, is_paused: bool) -> None:
+        self._set(keys.PAUSED, lane, is_paused)
+
+    def set_draining(self, is_draining: bool, node: str | None = None) -> None:
+        self._set(keys.DRAINING, keys.ALL_NODES if node is None else node, is_draining)
+
+    def _set(self, key: str, word: str, is_in: bool) -> None:
+        with translating(self._redis):
+            if is_in:
+                self._redis.sadd(key, word)
+            else:
+                self._redis.srem(key, word)
+        self._scripts.run("ring")
+
+    def cancel(self, job_id: str) -> JobState | None:
+        letter = cast(bytes | None, self._scripts.run("cancel", job_id))
+        return None if letter is None else keys.STATE_OF[letter.decode()]
+
+    def retry(self, job_id: str) -> bool:
+        return bool(self._scripts.run("retry", job_id))

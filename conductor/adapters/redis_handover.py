@@ -1,0 +1,72 @@
+"""The conductor's only writes, fenced by the leader's epoch: admit, and the gate ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters import rq_envelope
+from conductor.adapters.redis_attempts import ms, reservations_of
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.core.charges import charges
+from conductor.model.decision import Admission, Hold
+from conductor.model.snapshot import Reservation
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_to_json = msgspec.json.Encoder().encode
+_holds = msgspec.json.Decoder(tuple[Hold, ...])
+
+
+class RedisHandover:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.client
+
+    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
+        if not admissions:
+            return ()
+        rows = [row_of(admission) for admission in admissions]
+        # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
+        data = (rq_envelope.data(a.reservation.job_id, a.reservation.attempt) for a in admissions)
+        answers = self._scripts.run("admit", _pack([epoch, rq_envelope.constant_fields(), rows]), *data)
+        return tuple(answer.decode() or None for answer in answers)
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        return reservations_of(self._scripts.run("reservations"))
+
+    def queued(self) -> dict[str, int]:
+        flat = _unpack(self._scripts.run("queued"))
+        return dict(zip(flat[0::2], flat[1::2], strict=True))
+
+    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
+        return reservations_of(self._scripts.run("orphans", ms(admitted_grace_s)))
+
+    def record_holds(self, epoch: int, holds: Sequence[Hold]) -> None:
+        self._scripts.run("record_holds", epoch, _to_json(holds))
+
+    def holds(self) -> tuple[Hold, ...]:
+        with translating(self._redis):
+            text = cast(bytes | None, self._redis.get(keys.HOLDS))
+        return () if text is None else _holds.decode(text)
+
+
+def row_of(admission: Admission) -> list[Any]:
+    """What `admit.lua` reads. The reservation goes without what the ledger itself sets (and adds behind it)."""
+    r = admission.reservation
+    bare = msgspec.structs.replace(
+        r, state="admitted", worker=None, admitted_at=0.0, started_at=None, usage=None, progress=None, note=""
+    )
+    return [
+        r.job_id,
+        r.attempt,
+        r.queue,
+        _to_json(bare).decode(),
+        charges(r),
+        admission.ceilings,
+        rq_envelope.description(r),
+    ]

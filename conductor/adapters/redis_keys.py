@@ -1,0 +1,47 @@
+"""The keys that Python touches itself. All others, with their meaning, are in the headers of `lua/`."""
+
+from __future__ import annotations
+
+from conductor.ports import STATES, JobState
+
+PREFIX = "conductor:"
+
+STATE = PREFIX + "state"
+BACKLOGS = PREFIX + "backlogs"
+CLASSES = PREFIX + "classes"
+CLASS_BACKLOG = PREFIX + "class_backlog"
+HOLDS = PREFIX + "holds"
+LEADER = PREFIX + "leader"
+WAKE = PREFIX + "wake"
+NODES = PREFIX + "nodes"
+PAUSED = PREFIX + "paused"
+DRAINING = PREFIX + "draining"
+#: In `draining`: not one node but all.
+ALL_NODES = "*"
+
+#: The letter of each state in `conductor:state` and `conductor:count:BACKLOG`.
+LETTERS: dict[JobState, str] = dict(zip(STATES, "wardxvc", strict=True))
+STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.items()}
+
+
+def count(backlog: str) -> str:
+    return f"{PREFIX}count:{backlog}"
+
+
+def hand(worker: str) -> str:
+    """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
+    return f"{PREFIX}hand:{worker}"
+
+
+def node(name: str) -> str:
+    return f"{PREFIX}node:{name}"
+
+
+def queue(name: str) -> str:
+    """RQ's list of entries."""
+    return f"rq:queue:{name}"
+
+
+def entry(job_id: str, attempt: int) -> str:
+    """The RQ job id of an attempt."""
+    return f"{job_id}-a{attempt}"

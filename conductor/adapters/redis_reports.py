@@ -1,0 +1,35 @@
+"""Node reports in Redis, each with a time to live, stamped with Redis's time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_attempts import ms
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.report import NodeReport
+
+_to_json = msgspec.json.Encoder().encode
+_reports = msgspec.json.Decoder(tuple[NodeReport, ...])
+
+
+class RedisReports:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.client
+
+    def publish(self, report: NodeReport, ttl_s: float) -> None:
+        # Without `sent_at`: the script sets it.
+        text = _to_json(msgspec.structs.replace(report, sent_at=0.0))
+        self._scripts.run("publish", report.node, text, ms(ttl_s))
+
+    def live(self) -> tuple[NodeReport, ...]:
+        return tuple(sorted(_reports.decode(self._scripts.run("live")), key=lambda r: r.node))
+
+    def withdraw(self, node: str) -> None:
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.node(node))
+            pipe.srem(keys.NODES, node)
+            pipe.execute()
+        self._scripts.run("ring")

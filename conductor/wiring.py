@@ -1,0 +1,71 @@
+"""Puts the parts together, once per process: finds or starts Redis, and builds the ledger on it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Generator[Ledger]:
+    """The ledger of `settings`: on the Redis it names, or on the project's own Valkey, started when there is none.
+
+    Raises `Unreachable` (with the address and the remedy) and `ConfigError`.
+    """
+    with redis_of(settings) as client:
+        yield redis_ledger(client)
+
+
+@contextmanager
+def redis_of(settings: Settings) -> Generator[Redis]:
+    """A client that has been answered. The project's own Valkey lives at least as long as the block."""
+    from conductor.adapters import valkey
+    from conductor.adapters.redis_client import check_server
+
+    if settings.redis.url is not None:
+        with connect(settings.redis.url) as client:
+            check_server(client)
+            yield client
+        return
+    with valkey.session(settings) as url, connect(url) as client:
+        check_server(client)
+        yield client
+
+
+@contextmanager
+def connect(url: str) -> Generator[Redis]:
+    """A client on `url`, closed at the end; nothing is sent yet."""
+    from conductor.adapters import redis_client
+
+    with redis_client.connect(url) as client:
+        yield client
+
+
+def redis_ledger(client: Redis) -> Ledger:
+    """Every port on one client; threads may share it."""
+    from conductor.adapters.redis_attempts import RedisAttempts
+    from conductor.adapters.redis_backlog import RedisBacklog
+    from conductor.adapters.redis_bell import RedisBell
+    from conductor.adapters.redis_control import RedisControl
+    from conductor.adapters.redis_handover import RedisHandover
+    from conductor.adapters.redis_leadership import RedisLeadership
+    from conductor.adapters.redis_reports import RedisReports
+    from conductor.adapters.redis_scripts import Scripts
+
+    scripts = Scripts(client)
+    return Ledger(
+        backlog=RedisBacklog(scripts),
+        attempts=RedisAttempts(scripts),
+        handover=RedisHandover(scripts),
+        leadership=RedisLeadership(scripts),
+        bell=RedisBell(scripts),
+        reports=RedisReports(scripts),
+        control=RedisControl(scripts),
+    )

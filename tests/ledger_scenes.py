@@ -1,0 +1,226 @@
+"""Builders and a scene for tests of the ledger: one set of verbs over Redis and over the in-memory twin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from redis import Redis
+
+from conductor.adapters import redis_keys
+from conductor.model.causes import Cause
+from conductor.model.decision import Admission
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Outcome, Receipt
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import Lane, Needs
+from conductor.ports import STATES, Entry, JobState, JobView, Ledger
+
+NODE = "node1"
+LEASE_S = 30.0
+
+
+def a_class(class_id: str = "c1", backlog: str = "night", lane: Lane = "cpu", **more: object) -> JobClass:
+    return JobClass(id=class_id, backlog=backlog, task="media.cut", lane=lane, needs=Needs(cpu=1.0), **more)
+
+
+def an_id(name: str) -> str:
+    """A valid job id that still reads as `name`."""
+    return f"{name}-0000000"
+
+
+def an_entry(name: str, job_class: JobClass | None = None, **more: object) -> Entry:
+    return Entry(job_id=an_id(name), line=line_of(name), job_class=job_class or a_class(), **more)
+
+
+def line_of(name: str) -> bytes:
+    return b'{"v":1,"id":"' + an_id(name).encode() + '","args":{"text":"naïve  \\" ]"}}'.encode()
+
+
+def a_reservation(name: str, attempt: int = 1, class_id: str = "c1", **more: object) -> Reservation:
+    values: dict[str, object] = {"cpu": 1.0, "ram_mib": 100, "lane": "cpu", "queue": "cpu-node1", "node": NODE, **more}
+    return Reservation(job_id=an_id(name), attempt=attempt, class_id=class_id, task="media.cut", **values)
+
+
+def a_receipt(name: str, attempt: int = 1, outcome: Outcome = "ok", cause: Cause | None = None) -> Receipt:
+    return Receipt(
+        v=1,
+        job_id=an_id(name),
+        attempt=attempt,
+        workflow="system_test",
+        task="media.cut",
+        outcome=outcome,
+        cause=cause,
+        message="" if outcome == "ok" else "it broke",
+        started_at=1.0,
+        ended_at=2.0,
+        node=NODE,
+        worker="w1",
+    )
+
+
+@dataclass
+class Scene:
+    """A ledger with short verbs. Names stand for job ids; after every verb the books are checked."""
+
+    ledger: Ledger
+    #: Lets so much of the ledger's time pass.
+    let: Callable[[float], None]
+    take: Callable[[str, str], tuple[str, int] | None]
+    #: None for the twin.
+    redis: Redis | None = None
+    epoch: int = 0
+    dispatched: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        epoch = self.ledger.leadership.lead("conductor-1", 3600)
+        assert epoch is not None
+        self.epoch = epoch
+
+    # ── verbs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, *entries: Entry, backlog: str = "night") -> tuple[int, int]:
+        result = self.ledger.backlog.put(backlog, entries)
+        self.dispatched |= {entry.job_id for entry in entries}
+        self.check()
+        return result.new, result.known
+
+    def admit(self, name: str, attempt: int = 1, ceilings: dict[str, int] | None = None, **more: object) -> str | None:
+        admission = Admission(
+            reservation=a_reservation(name, attempt, **more), backlog="night", ceilings=ceilings or {}
+        )
+        (answer,) = self.ledger.handover.admit(self.epoch, [admission])
+        self.check()
+        return answer
+
+    def start(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> None:
+        self.ledger.attempts.start(an_id(name), attempt, worker, lease_s)
+        self.check()
+
+    def run(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> None:
+        """Admit and start."""
+        assert self.admit(name, attempt) is None
+        assert self.take("cpu-node1", worker) == (an_id(name), attempt)
+        self.start(name, attempt, worker, lease_s)
+
+    def accept(self, name: str, attempt: int = 1) -> str:
+        answer = self.ledger.attempts.accept(a_receipt(name, attempt))
+        self.check()
+        return answer
+
+    def fail(self, name: str, attempt: int = 1, cause: Cause = "task_error", then: Retry | Dead | None = None) -> str:
+        answer = self.ledger.attempts.fail(a_receipt(name, attempt, "failed", cause), then or Retry())
+        self.check()
+        return answer
+
+    def rescue(self, name: str, attempt: int = 1, then: Retry | Dead | None = None) -> bool:
+        answer = self.ledger.attempts.rescue(an_id(name), attempt, "the worker is gone", then or Retry())
+        self.check()
+        return answer
+
+    def renew(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> str:
+        return self.ledger.attempts.renew(an_id(name), attempt, worker, lease_s)
+
+    def cancel(self, name: str) -> JobState | None:
+        answer = self.ledger.control.cancel(an_id(name))
+        self.check()
+        return answer
+
+    def retry(self, name: str) -> bool:
+        answer = self.ledger.control.retry(an_id(name))
+        self.check()
+        return answer
+
+    # ── readings ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def view(self, name: str) -> JobView:
+        view = self.ledger.backlog.job(an_id(name))
+        assert view is not None, f"{name} is unknown"
+        return view
+
+    def state(self, name: str) -> JobState:
+        return self.view(name).state
+
+    def heads(self, n: int = 10, backlogs: Sequence[str] = ()) -> list[str]:
+        """Names of the jobs that may go now, in order, over all classes."""
+        found = self.ledger.backlog.candidates(n, backlogs)
+        return [head.job_id.removesuffix("-0000000") for candidate in found for head in candidate.heads]
+
+    def check(self) -> None:
+        assert_conserved(self.ledger, self.dispatched)
+        if self.redis is not None:
+            assert_consistent(self.redis)
+
+
+def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None:
+    """Dispatched = the sum over the states, at this instant, each job in exactly one; and reservations match."""
+    counts = ledger.backlog.counts()
+    by_state = {state: set(ledger.backlog.ids(state)) for state in STATES}
+    assert counts == {state: len(ids) for state, ids in by_state.items()}
+    everything = set().union(*by_state.values())
+    assert len(everything) == sum(counts.values()), "a job in two states"
+    if dispatched is not None:
+        assert everything == dispatched
+    held = {r.job_id: r.state for r in ledger.handover.reservations()}
+    assert held == {i: "admitted" for i in by_state["admitted"]} | {i: "running" for i in by_state["running"]}
+    for job_id in by_state["waiting"] | by_state["dead"] | by_state["done"] | by_state["cancelled"]:
+        view = ledger.backlog.job(job_id)
+        assert view is not None
+        assert view.reservation is None
+
+
+def assert_consistent(redis: Redis) -> None:
+    """What only Redis can get wrong: indexes that disagree with the states, sums with the reservations."""
+    state = {k.decode(): v.decode().split("|") for k, v in redis.hgetall("conductor:state").items()}
+    letters: dict[str, set[str]] = {letter: set() for letter in redis_keys.STATE_OF}
+    for job_id, fields in state.items():
+        letters[fields[0]].add(job_id)
+    free: set[str] = set()
+    for key in redis.keys("conductor:class:*"):
+        members = {m.decode() for m in redis.zrange(key, 0, -1)}
+        assert members, "an empty class is no key"
+        assert redis.sismember("conductor:ready", key.decode().rpartition(":")[2])
+        free |= members
+    delayed = {m.decode() for m in redis.zrange("conductor:delayed", 0, -1)}
+    bound = {
+        k.decode().rpartition(":")[2] for k in [*redis.keys("conductor:wants:*"), *redis.keys("conductor:wants_end:*")]
+    }
+    assert not free & delayed
+    assert free | delayed | (bound & letters["w"]) == letters["w"], "every waiting job waits somewhere"
+    assert not (free | delayed) & bound
+    assert {m.decode() for m in redis.zrange("conductor:handed", 0, -1)} == letters["a"]
+    assert {m.decode() for m in redis.zrange("conductor:leases", 0, -1)} == letters["r"]
+    assert {m.decode() for m in redis.smembers("conductor:cancels")} <= letters["r"]
+    active = {k.decode() for k in redis.hkeys("conductor:active")}
+    assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys("conductor:charges")}
+    assert_sums(redis)
+    assert redis.llen("conductor:wake") <= 1
+
+
+def assert_sums(redis: Redis) -> None:
+    import json
+
+    total: dict[str, int] = {}
+    for text in redis.hvals("conductor:charges"):
+        for key, amount in json.loads(text).items():
+            total[key] = total.get(key, 0) + amount
+    assert {k.decode(): int(v) for k, v in redis.hgetall("conductor:sum").items()} == total
+
+
+def redis_scene(redis: Redis, ledger: Ledger) -> Scene:
+    def let(seconds: float) -> None:
+        """Real time: short spells only."""
+        until = ledger.bell.now() + seconds
+        while (left := until - ledger.bell.now()) > 0:
+            time.sleep(left)
+        assert ledger.bell.now() >= until
+
+    def take(queue: str, worker: str) -> tuple[str, int] | None:
+        entry = redis.lmove(redis_keys.queue(queue), redis_keys.hand(worker), "LEFT", "RIGHT")
+        if entry is None:
+            return None
+        job_id, _, attempt = entry.decode().rpartition("-a")
+        return job_id, int(attempt)
+
+    return Scene(ledger, let, take, redis)
