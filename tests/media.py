@@ -23,7 +23,7 @@ def clip(
 
 
 def scenes(path: Path, *, each_s: float = 1.0, size: str = "320x180", fps: int = 25) -> Path:
-    """Four scenes: still red, moving test picture, still blue, drifting noise-free gradient. Changes at 1, 2, 3 × each_s."""
+    """Four scenes without sound: red, a moving test picture, blue, green. They change every `each_s`."""
     sources = ["color=c=red", "testsrc2", "color=c=blue", "color=c=green"]
     parts = [f"{s}{':' if '=' in s else '='}s={size}:r={fps}:d={each_s},setsar=1[v{i}]" for i, s in enumerate(sources)]
     joined = "".join(f"[v{i}]" for i in range(len(sources)))

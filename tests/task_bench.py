@@ -24,6 +24,7 @@ class Bench:
         for root in self.settings.roots.values():
             root.path.mkdir(parents=True, exist_ok=True)
         self.warm = WarmStore()
+        self.attempt = 0
         self.progress: list[float] = []
         self.notes: list[str] = []
 
@@ -47,10 +48,13 @@ class Bench:
             reads=tuple(map(str, reads)),
             writes=tuple(Output(path=path) for path in writes),
         )
-        return JobContext(spec, self.settings, on_progress=self._note, warm=self.warm, **options)
+        return JobContext(
+            spec, self.settings, on_progress=self._note, warm=self.warm, attempt=max(1, self.attempt), **options
+        )
 
     def run(self, body: Any, args: Mapping[str, Any] | None = None, **what: Any) -> dict[str, Any]:
-        """The body's result; its outputs stay staged (`made`)."""
+        """The body's result; its outputs stay staged (`made`). Every run is an attempt of its own."""
+        self.attempt += 1
         return body(args or {}, self.context(args=args, **what))
 
     def made(self, write: str) -> Path:

@@ -6,6 +6,7 @@ Only local files in known containers are opened: playlists, `concat:`, `subfile`
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ CONTAINERS = (
 MUXERS: Mapping[str, str] = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 _QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
+#: «[out#0/mp4 @ 0x55…] » before what ffmpeg has to say.
+_ORIGIN = re.compile(r"^(\[[^\]]*\] *)+")
 _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _BAD_INPUT = (
     "Invalid data found when processing input",
@@ -90,6 +93,7 @@ def run(
     seconds: float,
     note: str,
     name: str,
+    threads: int,
     part: tuple[float, float] = (0.0, 1.0),
     on_stdout: Callable[[bytes], None] | None = None,
 ) -> Encoded:
@@ -98,7 +102,7 @@ def run(
     `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or `JobError`.
     """
     progress = Progress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
-    argv = [binary(), *_QUIET]
+    argv = [binary(), *_QUIET, "-filter_complex_threads", str(threads)]
     if on_stdout is None:
         argv += ["-progress", "pipe:1"]
     done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed)
@@ -138,7 +142,7 @@ class Progress:
 
 def complaint(stderr: str, returncode: int, name: str) -> JobError:
     """ffmpeg's last words as the error a user can act on."""
-    last = stderr.strip().splitlines()[-1] if stderr.strip() else f"exit code {returncode}"
+    last = _ORIGIN.sub("", stderr.strip().splitlines()[-1]) if stderr.strip() else f"exit code {returncode}"
     if any(words in stderr for words in _NO_SPACE):
         return NoSpace(f"the disk filled up while ffmpeg was writing ({last})")
     if "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):

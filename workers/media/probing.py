@@ -76,7 +76,17 @@ def opened(path: Path, name: str) -> InputContainer:
     except (av.error.FFmpegError, ValueError, OSError) as e:
         if is_missing_index(path):
             raise BadInput(f"{name} is cut off: the index (moov) is missing") from None
-        raise BadInput(f"{name} is not a video: {reason(e)}") from None
+        raise BadInput(f"{name} is not a video: {unreadable(e)}") from None
+
+
+def unreadable(error: Exception) -> str:
+    import av.error
+
+    if isinstance(error, av.error.InvalidDataError):
+        return "nothing in it can be read as one"
+    if isinstance(error, av.error.ArgumentError):
+        return "it is of a kind that is not opened here (a playlist, a picture, a list of files)"
+    return reason(error)
 
 
 def reason(error: Exception) -> str:
@@ -103,7 +113,7 @@ def is_missing_index(path: Path) -> bool:
 
 
 def header(container: InputContainer, path: Path, name: str) -> MediaFacts:
-    if not container.streams.video:
+    if not container.streams.video or is_cover(container.streams.video[0]):
         raise BadInput(f"{name} is not a video (no picture stream found)")
     video = container.streams.video[0]
     audio = container.streams.audio[0] if container.streams.audio else None
@@ -121,6 +131,13 @@ def header(container: InputContainer, path: Path, name: str) -> MediaFacts:
         bytes=path.stat().st_size,
         streams=tuple(StreamFacts(kind=s.type, codec=codec_of(s)) for s in container.streams),
     )
+
+
+def is_cover(stream: Any) -> bool:
+    """The picture on a song's sleeve is a video stream of one frame."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def codec_of(stream: Any) -> str:
@@ -155,13 +172,18 @@ def walk(
     return end_s, count
 
 
+def check_whole(name: str, declared_s: float, found_s: float) -> None:
+    """Readers end well on a file that breaks off: its length is what tells. Raises `BadInput`."""
+    if declared_s and declared_s - found_s > max(SLACK_S, declared_s * SLACK_SHARE):
+        raise BadInput(f"{name} is cut off: it breaks off at {found_s:.1f} s of {declared_s:.1f} s")
+
+
 def measured(facts: MediaFacts, name: str, end_s: float, count: int) -> MediaFacts:
     """The facts held against what was read."""
     if count == 0:
         raise BadInput(f"{name} is not a video (it holds no picture)")
     declared = facts.duration_s
-    if declared and declared - end_s > max(SLACK_S, declared * SLACK_SHARE):
-        raise BadInput(f"{name} is cut off: it breaks off at {end_s:.1f} s of {declared:.1f} s")
+    check_whole(name, declared, end_s)
     return MediaFacts(
         **{f: getattr(facts, f) for f in facts.__struct_fields__ if f not in ("duration_s", "frames")},
         duration_s=declared or round(end_s, 3),

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import JobError
+from conductor.errors import JobError, NoSpace
 from conductor.model.spec import Needs
-from workers.body import Args, leave_if_told, parse
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, leave_if_told, parse
 
 NEEDS = Needs(ram_mib=64, scratch_bytes=1 << 20)
 #: Between two looks at should_stop while a latency is simulated.
@@ -50,12 +50,17 @@ def cycle(ctx: JobContext, rows: int, pause: Callable[[float], None]) -> dict[st
     lifecycle: list[dict[str, Any]] = []
     with closing(sqlite3.connect(ctx.scratch / "cycle.sqlite")) as db:
         db.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, version INTEGER NOT NULL)")
-        for step, found, expected in steps(db, rows):
-            if found != expected:
-                raise JobError(f"{step} touched {found} rows, expected {expected}")
-            lifecycle.append({"step": step, "rows": found})
-            ctx.progress(len(lifecycle) / 5, step)
-            pause(len(lifecycle) / 5)
+        try:
+            for step, found, expected in steps(db, rows):
+                if found != expected:
+                    raise JobError(f"{step} touched {found} rows, expected {expected}")
+                lifecycle.append({"step": step, "rows": found})
+                ctx.progress(len(lifecycle) / 5, step)
+                pause(len(lifecycle) / 5)
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise NoSpace("the scratch disk filled up under the database") from None
+            raise
     return {"lifecycle": lifecycle, "rows": rows}
 
 

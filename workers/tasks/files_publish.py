@@ -11,9 +11,9 @@ from typing import Any
 
 from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
-from workers.body import Args, leave_if_told, parse, read_of, shown, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, leave_if_told, parse, read_of, shown, write_of
 
 CHUNK = 4 << 20
 

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from conductor.errors import JobError
 from conductor.model.spec import Needs
-from workers.body import Args, parse, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, parse, write_of
 
 if TYPE_CHECKING:
     from workers.llm.chat import Answer

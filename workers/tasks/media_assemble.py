@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from conductor import paths
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-from workers.body import Args, parse, shown, threads, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, parse, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
@@ -92,4 +92,6 @@ def join(ctx: JobContext, files: Sequence[Path], first: MediaFacts, seconds: flo
     muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
     faststart = {} if muxer == "matroska" else {"movflags": "+faststart"}
     job = ffmpeg.sink(streams, ctx.output(write), muxer, **encode, **sound, **faststart)
-    ffmpeg.run(job, ctx, seconds=seconds, note=f"joining {len(files)} segments", name="a segment")
+    ffmpeg.run(
+        job, ctx, seconds=seconds, note=f"joining {len(files)} segments", name="a segment", threads=threads(ctx, NEEDS)
+    )

@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-from workers.body import Args, parse, read_of, shown, threads, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.normal import Frame
@@ -98,6 +98,6 @@ def cut(
     options = {"frames:v": frames, "c:a": "flac", **normal.h264(frame, crf, cores)}
     muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
     job = ffmpeg.sink([normal.picture(source.video, frame), audio], ctx.output(write), muxer, **options)
-    made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name)
+    made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)
     if made.frames < frames:
         raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on")

@@ -10,9 +10,9 @@ from msgspec import Meta
 
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-from workers.body import Args, parse, read_of, shown, threads, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, parse, read_of, shown, threads, write_of
 
 NEEDS = Needs(cpu=1, ram_mib=512)
 POSTER = (".jpg", ".jpeg")
@@ -57,7 +57,7 @@ def poster(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: flo
     video = ffmpeg.source(path, ss=at_s, threads=1).video.filter("scale", given.width, -2)
     # The mjpeg muxer writes one picture as a .jpg; image2 would obey a %03d in the name.
     job = ffmpeg.sink([video], target, "mjpeg", **{"frames:v": 1, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4})
-    ffmpeg.run(job, ctx, seconds=1, note=f"poster of {name}", name=name, part=(0.0, 0.2))
+    ffmpeg.run(job, ctx, seconds=1, note=f"poster of {name}", name=name, threads=1, part=(0.0, 0.2))
     if not target.exists() or target.stat().st_size == 0:
         raise BadInput(f"{name} cannot be decoded: no picture at {at_s:.1f} s")
 
@@ -74,4 +74,4 @@ def clip(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float
     video = ffmpeg.source(path, ss=at_s, t=given.seconds, threads=cores).video
     small = video.filter("fps", fps=given.fps).filter("scale", given.width, -2).filter("format", "yuv420p")
     job = ffmpeg.sink([small], ctx.output(write), muxer, **options)
-    ffmpeg.run(job, ctx, seconds=given.seconds, note=f"preview of {name}", name=name, part=(0.2, 1.0))
+    ffmpeg.run(job, ctx, seconds=given.seconds, note=f"preview of {name}", name=name, threads=cores, part=(0.2, 1.0))

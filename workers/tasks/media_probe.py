@@ -9,10 +9,10 @@ import orjson
 from msgspec import to_builtins
 
 from conductor.model.spec import Needs
-from workers.body import Args, leave_if_told, parse, read_of, shown, threads, write_of
 from workers.context import JobContext
 from workers.media.probing import Check
 from workers.registry import task
+from workers.toolkit import Args, leave_if_told, parse, read_of, shown, threads, write_of
 
 NEEDS = Needs(cpu=1, ram_mib=256)
 

@@ -10,10 +10,10 @@ from msgspec import Meta
 
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-from workers.body import Args, parse, read_of, shown, threads, write_of
 from workers.context import JobContext
 from workers.media.codecs import Codec, Prefer
 from workers.registry import task
+from workers.toolkit import Args, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
@@ -52,8 +52,10 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     streams, options = recipe(path, facts, given, muxer, threads(ctx, NEEDS))
     options |= codecs.options(encoder, given.quality, threads(ctx, NEEDS))
     job = ffmpeg.sink(streams, ctx.output(write), muxer, **options)
-    made = ffmpeg.run(job, ctx, seconds=facts.duration_s, note=f"{encoder.name}: {name}", name=name)
-    check_whole(facts.duration_s, made.seconds, name)
+    made = ffmpeg.run(
+        job, ctx, seconds=facts.duration_s, note=f"{encoder.name}: {name}", name=name, threads=threads(ctx, NEEDS)
+    )
+    probing.check_whole(name, facts.duration_s, made.seconds)
     return {
         "encoder": encoder.name,
         "is_nvenc": encoder.is_nvenc,
@@ -82,11 +84,3 @@ def recipe(
         return [video], options
     audio = {"c:a": "libopus", "b:a": "128k"} if muxer == "webm" else {"c:a": "aac", "b:a": "160k"}
     return [video, source.audio.filter("aformat", channel_layouts="stereo|mono")], {**options, **audio}
-
-
-def check_whole(declared_s: float, made_s: float, name: str) -> None:
-    """ffmpeg ends well on a source that breaks off: the length is what tells."""
-    from workers.media.probing import SLACK_S, SLACK_SHARE
-
-    if declared_s and declared_s - made_s > max(SLACK_S, declared_s * SLACK_SHARE):
-        raise BadInput(f"{name} is cut off: it breaks off at {made_s:.1f} s of {declared_s:.1f} s")

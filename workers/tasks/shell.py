@@ -11,10 +11,10 @@ from msgspec import Meta
 
 from conductor.errors import BadInput, JobError, Refused
 from conductor.model.spec import Needs
-from workers.body import Args, parse
 from workers.context import JobContext
 from workers.process import run_program
 from workers.registry import task
+from workers.toolkit import Args, parse
 
 _PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
 

@@ -11,9 +11,9 @@ from msgspec import Meta, to_builtins
 
 from conductor.errors import BadInput
 from conductor.model.spec import Needs
-from workers.body import Args, leave_if_told, parse, read_of, shown, threads, write_of
 from workers.context import JobContext
 from workers.registry import task
+from workers.toolkit import Args, leave_if_told, parse, read_of, shown, threads, write_of
 from workers.vision.session import Provider
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     onnx = warm_session(ctx, given)
     scorer, size = scorer_of(onnx, given)
     scores = scored(ctx, path, name, given, scorer, size, facts.duration_s)
+    probing.check_whole(name, facts.duration_s, (len(scores) + 1) / given.fps)
     duration_s = facts.duration_s or len(scores) / given.fps
     seconds, scenes = analysis.by_second(scores, given.fps), analysis.scenes_of(scores, given.fps)
     found = analysis.Analysis(
@@ -135,7 +136,7 @@ def scored(
     cores = threads(ctx, NEEDS)
     video = ffmpeg.source(path, threads=cores).video.filter("fps", fps=given.fps, start_time=0)
     job = ffmpeg.raw_frames(video.filter("scale", width, height, flags="area"), "rgb24")
-    ffmpeg.run(job, ctx, seconds=duration_s, note="", name=name, on_stdout=take)
+    ffmpeg.run(job, ctx, seconds=duration_s, note="", name=name, threads=cores, on_stdout=take)
     while len(pending) >= frame_bytes:
         flush(given.batch)
     if not scores:
