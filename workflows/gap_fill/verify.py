@@ -1,0 +1,59 @@
+"""Holds a gap_fill run against the corpus itself: every batch was answered in full, and no gap is left."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from workflows import standalone
+
+    standalone.ensure_environment()
+
+from collections.abc import Iterator
+
+from conductor.errors import ConductorError
+from conductor.model.receipt import Receipt
+from conductor.model.spec import JobSpec
+from conductor.settings import Settings
+from conductor.verify import Checks, JobFacts
+from conductor.verify_report import Finding
+from workflows.gap_fill.corpus import gaps, rooted
+
+
+def checks(settings: Settings) -> Checks:
+    corpora = Corpora(settings)
+    return Checks(jobs=(corpora.check_job,), whole=(corpora.check_gaps,))
+
+
+class Corpora:
+    """Remembers which corpora were written to, and looks into each once at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.seen: dict[str, None] = {}
+
+    def check_job(self, spec: JobSpec, receipt: Receipt, facts: JobFacts) -> Iterator[str]:
+        result = receipt.result
+        if spec.task == "corpus.apply":
+            self.seen[spec.args["corpus"]] = None
+        elif spec.task == "llm.annotate" and result.get("items") != len(spec.args["items"]):
+            yield f"answered {result.get('items')} of {len(spec.args['items'])} texts"
+
+    def check_gaps(self) -> Iterator[Finding]:
+        for corpus in self.seen:
+            try:
+                left = [identity for identity, _ in gaps(rooted(corpus, self.settings)[1])]
+            except ConductorError as e:
+                yield Finding(kind="missing", subject=corpus, message=str(e))
+                continue
+            if left:
+                what = f"{len(left)} documents have no annotation, the first is {left[0]!r}"
+                yield Finding(kind="missing", subject=corpus, message=f"{what}: plan again to fill what is left")
+
+
+if __name__ == "__main__":
+    from workflows.protocol import run_verify_script
+
+    sys.exit(run_verify_script("gap_fill"))
