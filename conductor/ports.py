@@ -146,6 +146,10 @@ class Attempts(Protocol):
         """Rate key → closed until; what ran out is left out."""
         ...
 
+    def refusals(self) -> dict[str, int]:
+        """Rate key → calls of `close_rate`, of all time: from how many came, the leader learns the budget."""
+        ...
+
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
         """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more."""
         ...

@@ -71,14 +71,15 @@ def _summary(hold: Hold, now: float) -> str:
 
 
 def _rate(verdict: Verdict, now: float) -> str:
-    at = f" of {verdict.where}" if verdict.where else ""
     if verdict.passed:
-        return f"rate{at} open"
+        return f"rate open ({verdict.where})" if verdict.where else "rate open"
     if verdict.is_never:
-        return f"rate{at}: one call needs {verdict.need:g} {verdict.unit}, {verdict.limit:g} a minute are allowed"
+        return (
+            f"rate: one call needs {verdict.need:g} {verdict.unit}, {verdict.where} allows {verdict.limit:g} a minute"
+        )
     reopens = "" if verdict.reopens_at is None else f", reopens in {duration(max(0.0, verdict.reopens_at - now))}"
-    left = f" ({verdict.have:g} of {verdict.limit:g} {verdict.unit} a minute left)" if verdict.unit else ""
-    return f"{verdict.message}{at}{left}{reopens}"
+    left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit} a minute left" if verdict.unit else ""
+    return f"{verdict.message}{reopens} ({verdict.where}{left})"
 
 
 def _amount(verdict: Verdict, now: float) -> str:

@@ -1,0 +1,32 @@
+"""The tick's only writer: Decision → ports, in an order that a kill between any two calls cannot hurt."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from conductor.model.decision import Admission, Decision
+from conductor.ports import Ledger, Rates
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    fed: tuple[Admission, ...] = ()
+    #: What the hand-over's own check turned down, and why: the world moved since it was observed. Harmless.
+    refused: tuple[tuple[Admission, str], ...] = ()
+
+
+def apply(ledger: Ledger, rates: Rates, epoch: int, decision: Decision) -> Applied:
+    """Hand over what was admitted. Raises `Fenced` when another conductor leads, `Unreachable` without Redis.
+
+    The budget is taken first: a kill in between wastes a call's worth of it, the other order would overspend.
+    """
+    if not decision.admit:
+        return Applied()
+    for admission in decision.admit:
+        for key, (requests, tokens) in admission.rates.items():
+            rates.take(key, requests, tokens)
+    answers = ledger.handover.admit(epoch, decision.admit)
+    pairs = list(zip(decision.admit, answers, strict=True))
+    return Applied(
+        fed=tuple(admission for admission, why_not in pairs if why_not is None),
+        refused=tuple((admission, why_not) for admission, why_not in pairs if why_not is not None),
+    )

@@ -1,0 +1,238 @@
+"""The conductor: one tick is observe, decide, apply; `run` is the cadence, the lead, and what to do without Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from loguru import logger
+
+from conductor.apply import apply
+from conductor.core.admission import decide
+from conductor.core.holds import is_other_reason, with_since
+from conductor.core.retry import after_failure
+from conductor.errors import Fenced, Unreachable
+from conductor.leading import Lead
+from conductor.model.causes import Cause
+from conductor.model.decision import Decision, Hold
+from conductor.model.limits import Limits
+from conductor.model.outcome import Retry
+from conductor.model.snapshot import Reservation, Snapshot
+from conductor.model.spec import from_line
+from conductor.observe import observe
+from conductor.ports import JobState, JobView, Ledger, Rates
+from conductor.settings import Timing
+from conductor.tick_log import TickLog
+
+#: The gate ledger's numbers are brought up to date so often even where no reason changed.
+RECORD_EVERY_S = 2.0
+#: Nothing but infeasible jobs for so long, over so many ticks: `run(until_done)` ends with the account of them.
+NEVER_S = 5.0
+NEVER_TICKS = 5
+#: Jobs looked at, to see whether one only waits out a back-off.
+LOOKED_AT = 10_000
+BACK_OFF_S = 0.25
+LONGEST_BACK_OFF_S = 5.0
+#: A stop is noticed within so long.
+NAP_S = 0.25
+
+OnTick = Callable[[Snapshot, Decision], None]
+#: A job's own retry budgets (its line's over its task's).
+Overrides = Callable[[JobView], Mapping[Cause, int]]
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How `run` ended. `is_done`: no job of the chosen backlogs is left to run; `never`: what can never run here."""
+
+    is_done: bool
+    counts: dict[JobState, int]
+    never: tuple[Hold, ...] = ()
+
+
+def budgets_of_line(job: JobView) -> Mapping[Cause, int]:
+    return from_line(job.line).retry or {}
+
+
+class Conductor:
+    """Stateless but for the words it has said: kill it at any instruction, start it again, nothing is lost."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        rates: Rates,
+        limits: Limits,
+        timing: Timing,
+        owner: str,
+        backlogs: Sequence[str] = (),
+        *,
+        on_tick: OnTick | None = None,
+        overrides: Overrides = budgets_of_line,
+    ) -> None:
+        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all."""
+        self._ledger = ledger
+        self._rates = rates
+        self._limits = limits
+        self._timing = timing
+        self._backlogs = tuple(backlogs)
+        self._on_tick = on_tick
+        self._overrides = overrides
+        self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
+        self._log = TickLog()
+        self._epoch: int | None = None
+        self._is_standby_said = False
+        self._holds: tuple[Hold, ...] = ()
+        self._recorded_at = 0.0
+        self._never: list[float] = []
+
+    # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def tick(self) -> float | None:
+        """Decide once and hand over. Seconds until the next look; None while another conductor leads.
+
+        Raises `Unreachable`. A write refused by its fence ends the tick: then this one stands by.
+        """
+        epoch = self._lead.renew()
+        if epoch != self._epoch:
+            self._lead_changed(epoch)
+        if epoch is None:
+            return None
+        try:
+            return self._led(epoch)
+        except Fenced:
+            self._lead_changed(None)
+            return None
+
+    def _led(self, epoch: int) -> float:
+        self._rescue_orphans()
+        snapshot, candidates = observe(self._ledger, self._rates, self._backlogs)
+        decision = decide(snapshot, candidates, self._limits)
+        decision = msgspec.structs.replace(decision, hold=with_since(decision.hold, self._holds))
+        applied = apply(self._ledger, self._rates, epoch, decision)
+        self._log.applied(applied)
+        self._log.held(decision.hold, decision.now)
+        self._record(epoch, decision)
+        self._note_never(snapshot, decision)
+        if self._on_tick is not None:
+            self._on_tick(snapshot, decision)
+        # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
+        return decision.next_tick_s if applied.fed or not applied.refused else self._limits.tick_s
+
+    def _lead_changed(self, epoch: int | None) -> None:
+        self._epoch = epoch
+        self._never = []
+        if epoch is not None:
+            self._holds = self._ledger.handover.holds()
+            self._is_standby_said = False
+            logger.bind(event="leading", epoch=epoch).info("Leading (epoch {})", epoch)
+        elif not self._is_standby_said:
+            self._is_standby_said = True
+            leader = self._ledger.leadership.leader()
+            logger.bind(event="standby").info("Standing by: {} leads", leader[0] if leader else "nobody yet")
+
+    def _rescue_orphans(self) -> None:
+        for orphan in self._ledger.handover.orphans(self._timing.admitted_grace_s):
+            self._rescue(orphan)
+
+    def _rescue(self, orphan: Reservation) -> None:
+        job = self._ledger.backlog.job(orphan.job_id)
+        if job is None:
+            return
+        then = after_failure("worker_lost", job.failures, self._overrides(job))
+        worker = orphan.worker or f"a worker of {orphan.queue}"
+        if self._ledger.attempts.rescue(orphan.job_id, orphan.attempt, f"{worker} was lost", then):
+            where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
+            log = logger.bind(event="rescued", lane=orphan.lane, job_id=orphan.job_id, attempt=orphan.attempt)
+            log.warning("Rescued {} {}: {} was lost; {}", orphan.lane, orphan.job_id, worker, where)
+
+    def _record(self, epoch: int, decision: Decision) -> None:
+        is_due = decision.now - self._recorded_at >= RECORD_EVERY_S and decision.hold != self._holds
+        if is_due or is_other_reason(decision.hold, self._holds):
+            self._ledger.handover.record_holds(epoch, decision.hold)
+            self._recorded_at = decision.now
+            self._holds = decision.hold
+
+    # ── the cadence ───────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, until_done: bool = False, should_stop: Callable[[], bool] = lambda: False) -> Ended:
+        """Tick until told to stop, or, with `until_done`, until nothing of the backlogs is left that can run.
+
+        Without Redis it says so once and tries again; no error of Redis ends it."""
+        losses = 0
+        with self._lead.held():
+            while not should_stop():
+                try:
+                    wait_s = self.tick()
+                    if until_done and (ended := self._ended()) is not None:
+                        return ended
+                    losses = self._reached(losses)
+                    self._wait(wait_s, should_stop)
+                except Unreachable as e:
+                    losses = self._lost(losses, e)
+                    nap(min(LONGEST_BACK_OFF_S, BACK_OFF_S * 2 ** min(losses, 8)), should_stop)
+        return Ended(is_done=False, counts={})
+
+    def _wait(self, wait_s: float | None, should_stop: Callable[[], bool]) -> None:
+        if wait_s is None:
+            # A standby must not wait on the bell: it would take the ring from the leader.
+            nap(self._lead.poll_s, should_stop)
+        else:
+            self._ledger.bell.wait(min(wait_s, self._timing.tick_s))
+
+    def _lost(self, losses: int, error: Unreachable) -> int:
+        if losses == 0:
+            logger.bind(event="redis_lost").warning("{} (trying again)", error)
+        return losses + 1
+
+    def _reached(self, losses: int) -> int:
+        if losses:
+            logger.bind(event="redis_back").info("Redis is back")
+        return 0
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ended(self) -> Ended | None:
+        counts = self._counts()
+        left = counts.get("waiting", 0) + counts.get("admitted", 0) + counts.get("running", 0)
+        if left == 0:
+            return Ended(is_done=True, counts=counts)
+        if self._is_only_never() and not self._has_delayed():
+            return Ended(is_done=False, counts=counts, never=self._holds)
+        return None
+
+    def _counts(self) -> dict[JobState, int]:
+        if not self._backlogs:
+            return self._ledger.backlog.counts()
+        total: dict[JobState, int] = {}
+        for backlog in self._backlogs:
+            for state, count in self._ledger.backlog.counts(backlog).items():
+                total[state] = total.get(state, 0) + count
+        return total
+
+    def _note_never(self, snapshot: Snapshot, decision: Decision) -> None:
+        is_only_never = decision.hold and all(hold.is_infeasible for hold in decision.hold)
+        if is_only_never and not decision.admit and not snapshot.reservations:
+            self._never.append(decision.now)
+        else:
+            self._never = []
+
+    def _is_only_never(self) -> bool:
+        return len(self._never) >= NEVER_TICKS and self._never[-1] - self._never[0] >= NEVER_S
+
+    def _has_delayed(self) -> bool:
+        """Does a job wait out a back-off: then there is something to wait for. Asked once per account."""
+        self._never = self._never[-1:]
+        looked_at = 0
+        for backlog in self._backlogs or self._ledger.backlog.backlogs():
+            for job_id in self._ledger.backlog.ids("waiting", backlog):
+                job = self._ledger.backlog.job(job_id)
+                looked_at += 1
+                if looked_at > LOOKED_AT or (job is not None and job.not_before is not None):
+                    return job is not None and job.not_before is not None
+        return False
+
+
+def nap(seconds: float, should_stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not should_stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, NAP_S))

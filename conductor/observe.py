@@ -1,0 +1,34 @@
+"""The tick's only reader: ports → Snapshot and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conductor.model.snapshot import Candidate, Snapshot
+from conductor.ports import Ledger, Rates
+
+#: The first so many jobs of each class are looked at in a tick.
+HEADS = 16
+
+
+def observe(
+    ledger: Ledger, rates: Rates, backlogs: Sequence[str] = (), heads: int = HEADS
+) -> tuple[Snapshot, tuple[Candidate, ...]]:
+    """All that the decision may know. Raises `Unreachable`.
+
+    Candidates come first and reservations after the queues: what changes in between makes a job look as if it still
+    waited or still held something, which costs a tick and never over-commits.
+    """
+    candidates = ledger.backlog.candidates(heads, backlogs)
+    queued = ledger.handover.queued()
+    nodes = ledger.reports.live()
+    now = ledger.bell.now()
+    snapshot = Snapshot(
+        now=now,
+        nodes=nodes,
+        reservations=ledger.handover.reservations(),
+        queued=queued,
+        rates=rates.states(now),
+        controls=ledger.control.controls(),
+    )
+    return snapshot, candidates

@@ -1,0 +1,66 @@
+"""What the conductor says of its ticks: what it fed, what it held and why. One line when a reason changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from loguru import logger
+
+from conductor.apply import Applied
+from conductor.core.explain import SHORT_ID, describe, leading
+from conductor.model.decision import Admission, Hold, Verdict
+from conductor.text import many
+
+#: The same reason is worth a new line when it had been gone for so long.
+QUIET_S = 60.0
+NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
+
+
+class TickLog:
+    def __init__(self) -> None:
+        #: (lane, task) → its reason when it was last held, and when that was.
+        self._reasons: dict[tuple[str, str], dict[str, float]] = {}
+        self._never: set[str] = set()
+
+    def applied(self, applied: Applied) -> None:
+        for admission in applied.fed:
+            r = admission.reservation
+            place = "/".join((r.node, *r.devices))
+            log = logger.bind(event="fed", lane=r.lane, task=r.task, job_id=r.job_id, attempt=r.attempt, place=place)
+            log.info("Fed {} {} {} → {}", r.lane, r.task, r.job_id[:SHORT_ID], place)
+        for admission, why_not in applied.refused:
+            self._refused(admission, why_not)
+
+    def _refused(self, admission: Admission, why_not: str) -> None:
+        r = admission.reservation
+        log = logger.bind(event="not_fed", lane=r.lane, task=r.task, job_id=r.job_id)
+        log.debug("Not fed {} {} {}: {}", r.lane, r.task, r.job_id[:SHORT_ID], why_not)
+
+    def held(self, holds: Sequence[Hold], now: float) -> None:
+        for hold in holds:
+            verdict = leading(hold)
+            if verdict is None:
+                continue
+            if hold.is_infeasible:
+                self._can_never(hold, verdict, now)
+            elif self._is_news(hold, verdict, now):
+                # A full queue is the normal state of a lane at work, and no news.
+                level = "DEBUG" if verdict.gate == "lane" else "INFO"
+                log = logger.bind(event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting)
+                log.log(level, "Held {}: {}", hold.lane, describe(verdict, now))
+
+    def _is_news(self, hold: Hold, verdict: Verdict, now: float) -> bool:
+        reasons = self._reasons.setdefault((hold.lane, hold.task), {})
+        reason = f"{verdict.gate} {verdict.where if verdict.gate == 'rate' else ''} {NUMBER.sub('#', verdict.message)}"
+        last = reasons.get(reason)
+        reasons[reason] = now
+        return last is None or now - last > QUIET_S
+
+    def _can_never(self, hold: Hold, verdict: Verdict, now: float) -> None:
+        if hold.class_id in self._never:
+            return
+        self._never.add(hold.class_id)
+        never = min((v for v in hold.closed if v.is_never), key=lambda v: -v.limit, default=verdict)
+        log = logger.bind(event="infeasible", lane=hold.lane, task=hold.task, gate=never.gate, waiting=hold.waiting)
+        log.warning("{} of {} can never run here: {}", many(hold.waiting, "job"), hold.task, describe(never, now))
