@@ -1,73 +1,110 @@
-"""What the bodies of tasks share: arguments into a frozen struct, declared reads and writes, threads, leaving."""
+"""One body, from hand-over to its end. What a body cannot be trusted with is enforced here, from outside."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+import select
+import time
+from typing import TYPE_CHECKING
 
-import msgspec
+from workers import causes
+from workers.causes import Fault
+from workers.host import ChildBroken, Host
+from workers.protocol import Ended, Garbled, Progress, Run
 
-from conductor.errors import BadInput
-from conductor.model.spec import Needs
-from conductor.text import printable
-from workers.context import JobContext, Stopped
+if TYPE_CHECKING:
+    from conductor.model.spec import Request
+    from workers.lease import Held
+    from workers.stopping import Stopping
+
+#: A body sees the deadline itself first (`ctx.remaining_s`) and may say what it was doing.
+DEADLINE_GRACE_S = 1.0
+#: After a stop was asked for, a body has so long to leave; then its process is killed.
+STOP_GRACE_S = 2.0
 
 
-class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every task's arguments."""
-
-
-Shape = TypeVar("Shape", bound=Args)
-
-
-def parse(args: Mapping[str, Any], shape: type[Shape]) -> Shape:
-    """The arguments as `shape`. Raises `BadInput` that names the field: «args.seconds: expected `float`, got `str`»."""
+def run_body(host: Host, run: Run, request: Request, held: Held, stopping: Stopping) -> Ended | Fault:
+    """Let the child run it. `Ended` is the body's own word, `Fault` what was seen from outside."""
+    oom_before = causes.oom_kills()
     try:
-        return msgspec.convert(dict(args), shape)
-    except msgspec.ValidationError as e:
-        what, _, where = str(e).partition(" - at `$")
-        field = "args" + where.rstrip("`")
-        raise BadInput(f"{field}: {what[:1].lower()}{what[1:]}") from None
+        host.run(run)
+        return _Watch(host, request, held, stopping).until_ended()
+    except (EOFError, ChildBroken):
+        status = host.bury()
+        oom_after = causes.oom_kills()
+        was_oom = oom_before is not None and oom_after is not None and oom_after > oom_before
+        return causes.of_exit(status, was_oom, host.last_words())
+    except Garbled as e:
+        host.kill()
+        return Fault("task_error", f"the task's process said something unintelligible: {e}")
 
 
-def shown(path: str | Path) -> str:
-    """A file's name as it may be printed: line breaks and other control characters are escaped."""
-    text = str(path)
-    relative = text.partition(":")[2] if re.match(r"[a-z][a-z0-9_]*:", text) else text
-    return printable(PurePosixPath(relative).name)
+class _Watch:
+    def __init__(self, host: Host, request: Request, held: Held, stopping: Stopping) -> None:
+        self._host = host
+        self._request = request
+        self._held = held
+        self._stopping = stopping
+        now = time.monotonic()
+        self._deadline = now + request.timeout_s + DEADLINE_GRACE_S
+        self._stalls_at = now + request.stall_s if request.stall_s > 0 else None
+        #: Why the body was asked to leave, and until when it may.
+        self._leaving: Fault | None = None
+        self._kill_at: float | None = None
 
+    def until_ended(self) -> Ended | Fault:
+        channel = self._host.channel
+        while True:
+            self._look_for_stop()
+            if (fault := self._overdue()) is not None:
+                self._host.kill()
+                return fault
+            if not channel.has_buffered() and not self._sleep():
+                continue
+            match channel.receive():
+                case Progress(fraction=fraction, note=note):
+                    self._note(fraction, note)
+                case Ended() as ended:
+                    # Asked to leave, it left: what it says of its own end is not the reason.
+                    return ended if self._leaving is None else self._leaving
+                case _:
+                    raise Garbled("not a word that a child says while it runs a body")
 
-def read_of(ctx: JobContext, given: str | None, index: int, field: str = "source") -> str:
-    """The declared read a task works on: `given` by name, else the one at `index`.
+    def _sleep(self) -> bool:
+        """Until the child has said something (True), a limit is reached or somebody wakes us (False)."""
+        limits = [at for at in (self._deadline, self._stalls_at, self._kill_at) if at is not None]
+        channel, wake = self._host.channel.fileno(), self._stopping.wake_fd
+        ready = select.select([channel, wake], [], [], max(0.0, min(limits) - time.monotonic()))[0]
+        if wake in ready:
+            self._stopping.drain()
+        return channel in ready
 
-    A path that the line does not declare is refused: nothing would wait for it, and nothing would pay for it.
-    """
-    reads = ctx.spec.reads
-    if given is not None and given not in reads:
-        raise BadInput(f"args.{field}: {given!r} is not among the job's reads; list it there too")
-    if given is None and index >= len(reads):
-        raise BadInput(f"the job declares {len(reads)} reads and this task needs at least {index + 1}")
-    return reads[index] if given is None else given
+    def _look_for_stop(self) -> None:
+        if self._leaving is not None:
+            return
+        if self._held.verdict == "cancel":
+            self._leaving = causes.CANCELLED
+        elif self._held.verdict == "gone":
+            self._leaving = Fault("worker_lost", "the attempt was given to another worker")
+        elif self._stopping.is_urgent:
+            self._leaving = Fault("worker_lost", "the worker was told to stop at once")
+        else:
+            return
+        self._kill_at = time.monotonic() + STOP_GRACE_S
+        self._host.stop_body()
 
+    def _overdue(self) -> Fault | None:
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            return self._leaving
+        if now >= self._deadline:
+            return Fault("timeout", f"ran longer than its {self._request.timeout_s:g} s and was killed")
+        if self._stalls_at is not None and now >= self._stalls_at:
+            return Fault("stalled", f"reported no progress for {self._request.stall_s:g} s and was killed")
+        return None
 
-def write_of(ctx: JobContext, *suffixes: str) -> str:
-    """The first declared write whose name ends in one of `suffixes` (any, when none are named)."""
-    for output in ctx.spec.writes:
-        if not suffixes or output.path.lower().endswith(suffixes):
-            return output.path
-    wanted = f" that ends in {' or '.join(suffixes)}" if suffixes else ""
-    raise BadInput(f"the job declares no write{wanted}, and this task makes one")
-
-
-def threads(ctx: JobContext, declared: Needs) -> int:
-    """How many threads the job may use: the cores it asked for, never fewer than one."""
-    return max(1, math.ceil((ctx.spec.needs or declared).cpu))
-
-
-def leave_if_told(ctx: JobContext) -> None:
-    """Raises `Stopped` when the operator cancelled the job or the worker has to leave."""
-    if ctx.should_stop():
-        raise Stopped("stopped: the job was cancelled or its worker has to leave")
+    def _note(self, fraction: float, note: str) -> None:
+        held = self._held
+        held.is_news = held.is_news or fraction != held.progress or note != held.note
+        held.progress, held.note = fraction, note
+        if self._stalls_at is not None:
+            self._stalls_at = time.monotonic() + self._request.stall_s

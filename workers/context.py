@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,12 +108,9 @@ class JobContext:
     def _make(self, root: str, folder: Path) -> None:
         check_mounted(self.settings, root)
         folder.mkdir(parents=True, exist_ok=True)
-        note_owner(attempt_folder(self.settings, root, self.job_id, self.attempt))
 
 
 def is_readable(fd: int) -> bool:
-    import select
-
     return bool(select.select([fd], [], [], 0)[0])
 
 
@@ -122,19 +119,3 @@ def check_mounted(settings: Settings, root: str) -> None:
     declared = settings.roots.get(root)
     if declared is not None and declared.marker and not (declared.path / declared.marker).exists():
         raise PublishFailed(f"{root} is not mounted: {declared.marker} is missing in {declared.path}")
-
-
-def note_owner(folder: Path) -> None:
-    """Leave our parent's pid in the attempt's folder: `publish.sweep` removes folders whose worker is dead."""
-    try:
-        with (folder / "owner").open("x", encoding="ascii") as file:
-            file.write(owner(os.getppid()))
-    except FileExistsError:
-        pass
-
-
-def owner(pid: int) -> str:
-    """One process of one boot of one host: `HOSTNAME BOOT_ID PID`."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    boot_id = boot.read_text(encoding="ascii").strip() if boot.exists() else "-"
-    return f"{os.uname().nodename} {boot_id} {pid}"

@@ -9,15 +9,16 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from conductor.adapters import processes
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 _is_linux = sys.platform == "linux"
-# Loaded once: a child between fork and exec must not load libraries.
 _libc = ctypes.CDLL(None, use_errno=True) if _is_linux else None
 
 
@@ -33,12 +34,15 @@ def die_with_parent(number: signal.Signals, parent: int | None = None) -> None:
         os._exit(1)
 
 
-def before_exec() -> Callable[[], None] | None:
-    """`preexec_fn` for programs: killed with the process that started them. None where the kernel cannot do it."""
-    if _libc is None:
-        return None
-    parent = os.getpid()
-    return lambda: die_with_parent(signal.SIGKILL, parent)
+def tied(argv: Sequence[str]) -> list[str]:
+    """`argv`, killed with the process that starts it. argv[0] is a full path.
+
+    Through a small program of its own rather than a `preexec_fn`: forking Python code out of a process with threads
+    and gigabytes of model can deadlock, and copies the page tables.
+    """
+    if not _is_linux:
+        return list(argv)
+    return [sys.executable, "-I", "-S", processes.TIED.__fspath__(), f"{os.getpid()}:{int(signal.SIGKILL)}", *argv]
 
 
 def adopt_orphans() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -14,7 +15,7 @@ from typing import IO, NamedTuple
 
 from conductor.errors import DeadlineExceeded, JobError
 from workers.context import JobContext, Stopped
-from workers.orphans import before_exec, kill_group
+from workers.orphans import kill_group, tied
 
 _CHUNK = 1 << 16
 #: What a person needs of a failed program's words.
@@ -60,19 +61,19 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     inherited = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
     try:
+        program = shutil.which(argv[0])
+        if program is None:
+            raise JobError(f"cannot run {argv[0]!r}: there is no such program here")
         return subprocess.Popen(
-            list(argv),
+            tied([str(Path(program).absolute()), *argv[1:]]),
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE if takes_stdout else None,
             stderr=subprocess.PIPE,
             env={**inherited, **(env or {})},
             process_group=0,
-            preexec_fn=before_exec(),
         )
-    except FileNotFoundError as e:
-        raise JobError(f"cannot run {argv[0]!r}: {e.strerror} ({e.filename})") from None
-    except (PermissionError, ValueError) as e:
+    except (OSError, ValueError) as e:
         raise JobError(f"cannot run {argv[0]!r}: {e}") from None
 
 
@@ -130,7 +131,7 @@ class _Pump:
         while not has_ended and (open_streams or self._end_fd is not None):
             ready = self._selector.select(self._ctx.remaining_s())
             if not ready and self._ctx.remaining_s() <= 0:
-                raise DeadlineExceeded(f"{self._program.args[0]!r} was still running at the job's deadline")  # type: ignore[index]
+                raise DeadlineExceeded("a program was still running at the job's deadline")
             for key, _ in ready:
                 if key.data():
                     self._selector.unregister(key.fileobj)

@@ -1,4 +1,4 @@
-"""`python -I -S tied.py PARENT PROGRAM ARGUMENTS…`: becomes the program, tied to its parent's life (Linux).
+"""`python -I -S tied.py PARENT[:SIGNAL] PROGRAM ARGUMENTS…`: becomes the program, tied to its parent's life (Linux).
 
 A program of its own rather than a `preexec_fn`: forking Python code out of a process with threads can deadlock.
 """
@@ -14,8 +14,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    parent, program = int(sys.argv[1]), sys.argv[2:]
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    given, _, number = sys.argv[1].partition(":")
+    parent, program = int(given), sys.argv[2:]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number or signal.SIGTERM))
     # It may have died before the call: then nobody sends the signal any more.
     if os.getppid() != parent:
         sys.exit(128 + signal.SIGTERM)

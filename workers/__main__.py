@@ -1,0 +1,58 @@
+"""`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the node."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from loguru import logger
+
+from conductor.errors import ConductorError
+from conductor.model.spec import LANES
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
+    options = parser().parse_args(argv)
+    from conductor import logs
+    from conductor.settings import load
+    from workers.parent import work
+    from workers.parts import clean, unique_name
+    from workers.stopping import Stopping
+
+    # First of all: a signal during start-up must not leave a traceback.
+    stopping = Stopping()
+    stopping.install()
+    node = clean(options.node)
+    name = clean_name(options.name) or unique_name(node, options.lane)
+    try:
+        settings = load()
+        logs.set_up(settings.logs_dir, f"worker-{node}-{options.lane}")
+        work(settings, queue=options.queue, node=node, name=name, device=options.device, stopping=stopping)
+    except ConductorError as e:
+        logger.error("{}", e)
+        return e.exit_code
+    except Exception:  # noqa: BLE001  the last line of defence: said, and told to the supervisor by the exit code
+        logger.opt(exception=True).critical("Worker {} ends on an error that nobody foresaw", name)
+        return 1
+    return 0
+
+
+def clean_name(name: str | None) -> str:
+    import re
+
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name or "")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    result.add_argument("--queue", required=True)
+    result.add_argument("--lane", required=True, choices=LANES)
+    result.add_argument("--node", required=True)
+    result.add_argument("--name", help="default: node-lane-pid-random")
+    result.add_argument("--device", help="the device it serves, as the node's report names it: gpu0")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

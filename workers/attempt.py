@@ -1,0 +1,106 @@
+"""The attempt in hand, and the receipt it ends in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from conductor.catalogue import Catalogue
+from conductor.errors import JobError
+from conductor.model.receipt import RECEIPT_VERSION, Outcome, OutputFact, Receipt, Usage
+from conductor.model.spec import JobSpec, Request, TaskDecl, from_line, resolve
+from conductor.ports import Started
+from conductor.settings import Settings
+from workers import publish
+from workers.causes import Fault, cut
+from workers.code import code_version
+from workers.lease import Held
+from workers.usage import Meter
+
+
+class Attempt:
+    """One attempt that has been started. Raises `Refused` for a line that this worker must not or cannot run."""
+
+    def __init__(self, started: Started, catalogue: Catalogue, settings: Settings, valid_until: float) -> None:
+        reservation = started.reservation
+        self.job_id, self.number = reservation.job_id, reservation.attempt
+        self.started = started
+        self.devices = reservation.devices
+        self.line = started.line.decode()
+        self.spec, self.decl, self.request = understand(started.line, catalogue)
+        folders = publish.folders(settings, self.spec, self.number)
+        self.held = Held(self.job_id, self.number, Meter(folders, self.devices), valid_until)
+
+
+class Refused(JobError):
+    cause = "refused"
+
+
+def understand(line: bytes, catalogue: Catalogue) -> tuple[JobSpec, TaskDecl, Request]:
+    try:
+        spec = from_line(line)
+    except msgspec.DecodeError as e:
+        raise Refused(f"the ledger's line cannot be read: {e}") from None
+    decl = catalogue.get(spec.task)
+    if decl is None:
+        raise Refused(f"no task is named {spec.task!r} on this host: add its module to task_modules")
+    return spec, decl, resolve(spec, decl)
+
+
+class Scribe:
+    """Writes this worker's receipts. Times are this host's clock, epoch seconds."""
+
+    def __init__(self, node: str, worker: str) -> None:
+        self._node = node
+        self._worker = worker
+
+    def ok(
+        self,
+        attempt: Attempt,
+        began_at: float,
+        result: dict[str, Any],
+        usage: Usage,
+        outputs: tuple[OutputFact, ...],
+    ) -> Receipt:
+        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, began_at, "ok")
+        return msgspec.structs.replace(
+            plain,
+            outputs=outputs,
+            result=result,
+            usage=usage,
+            code_version=code_version(attempt.decl.module),
+        )
+
+    def failed(self, attempt: Attempt, began_at: float, fault: Fault, usage: Usage) -> Receipt:
+        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, began_at, "failed")
+        return msgspec.structs.replace(
+            plain,
+            cause=fault.cause,
+            message=fault.message,
+            exit_code=fault.exit_code,
+            usage=usage,
+            code_version=code_version(attempt.decl.module),
+        )
+
+    def refused(self, started: Started, began_at: float, error: JobError) -> Receipt:
+        """For a line that could not be understood: only what the reservation says is known."""
+        plain = self._base(started, "unknown", started.reservation.task, began_at, "failed")
+        return msgspec.structs.replace(plain, cause="refused", message=cut(str(error)))
+
+    def _base(self, started: Started, workflow: str, task: str, began_at: float, outcome: Outcome) -> Receipt:
+        reservation = started.reservation
+        return Receipt(
+            v=RECEIPT_VERSION,
+            job_id=reservation.job_id,
+            attempt=reservation.attempt,
+            workflow=workflow,
+            task=task,
+            outcome=outcome,
+            started_at=began_at,
+            ended_at=max(began_at, time.time()),
+            node=self._node,
+            worker=self._worker,
+            devices=reservation.devices,
+        )

@@ -1,0 +1,124 @@
+"""An exception or an exit status → one cause of the retry table, and words a person understands."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from conductor.errors import JobError, RateLimited
+from conductor.model.causes import CAUSES, Cause
+
+#: Longer words than this are cut: a receipt is a line.
+MAX_MESSAGE = 2000
+
+#: Shorter ones are no secrets, and would eat ordinary words.
+_SECRET_MIN = 6
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: As PyTorch, ONNX Runtime, CuPy, and the CUDA runtime say it.
+_CUDA_OOM = ("cuda out of memory", "cuda_error_out_of_memory", "cudaerrormemoryallocation", "cudnn_status_alloc_failed")
+_ORT_OOM = ("bfcarena", "failed to allocate memory for requested buffer")
+
+
+class Fault(NamedTuple):
+    """Why an attempt did not make it."""
+
+    cause: Cause
+    message: str
+    rate_key: str = ""
+    retry_after_s: float | None = None
+    exit_code: int | None = None
+
+
+CANCELLED = Fault("cancelled", "cancelled by the operator")
+
+
+def of_exception(error: BaseException) -> Fault:
+    """What a body raised."""
+    if isinstance(error, RateLimited):
+        return Fault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
+    if isinstance(error, JobError):
+        cause: Cause = error.cause if error.cause in CAUSES else "task_error"
+        return Fault(cause, cut(str(error)))
+    return Fault(_recognised(error), cut(f"{type(error).__name__}: {error}"))
+
+
+def _recognised(error: BaseException) -> Cause:
+    """Libraries do not know our errors: look through the chain for what the retry table tells apart."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, JobError) and seen.cause in CAUSES:
+            return seen.cause
+        if isinstance(seen, OSError) and seen.errno in _NO_SPACE:
+            return "no_space"
+        text = f"{type(seen).__name__}: {seen}".lower()
+        if any(words in text for words in _CUDA_OOM) or ("cuda" in text and any(w in text for w in _ORT_OOM)):
+            return "cuda_oom"
+        if isinstance(seen, MemoryError):
+            return "host_oom"
+        seen = seen.__cause__ or seen.__context__
+    return "task_error"
+
+
+def of_exit(status: int, was_oom_killed: bool, words: str) -> Fault:
+    """A child that ended by itself. `status`: as `subprocess` gives it, negative for a signal."""
+    if status == -signal.SIGKILL and was_oom_killed:
+        return Fault("host_oom", "killed by the kernel: the host ran out of memory", exit_code=status)
+    if status < 0:
+        said = f"the task's process was killed by signal {-status} ({_signal_name(-status)})"
+    else:
+        said = f"the task's process ended with exit code {status}"
+    return Fault("task_error", cut(f"{said}; last words: {words}" if words else said), exit_code=status)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def cut(text: str) -> str:
+    """Short enough for a line, and encodable: a file name that is not UTF-8 arrives as lone surrogates."""
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[: MAX_MESSAGE // 2]} … {text[-MAX_MESSAGE // 2 :]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Libraries like to quote what they sent: no key may reach a receipt or a log."""
+    for secret in secrets:
+        if len(secret) >= _SECRET_MIN:
+            text = text.replace(secret, "«secret»")
+    return text
+
+
+def oom_kills() -> int | None:
+    """How often the kernel killed for memory in this process's cgroup; None where that cannot be read."""
+    for file in _event_files():
+        try:
+            for line in file.read_text(encoding="ascii").splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _event_files() -> list[Path]:
+    """cgroup v2 first, v1 after, then the whole host's counter."""
+    files: list[Path] = []
+    try:
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                files.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
+            elif "memory" in controllers.split(","):
+                files.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
+    except (OSError, ValueError):
+        return []
+    return [*files, Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")]

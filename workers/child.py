@@ -1,0 +1,190 @@
+"""The child: runs bodies, one job after another, and keeps what is warm. `python -m workers.child FD PARENT`.
+
+It knows no Redis and publishes nothing; whatever happens to it costs the parent one attempt.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from conductor.model.spec import from_line
+from conductor.settings import Settings, absolute
+from workers import causes
+from workers.context import JobContext
+from workers.orphans import die_with_parent
+from workers.protocol import Channel, Ended, Open, Progress, Ready, Run, ToChild
+from workers.registry import body_of
+from workers.warm import WarmStore
+
+#: The display needs no more, and a body may call `progress` for every frame.
+_PROGRESS_EVERY_S = 0.1
+
+
+def main(argv: list[str]) -> int:
+    fd, parent = int(argv[0]), int(argv[1])
+    # The parent decides: a Ctrl-C at the terminal must not reach the body.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(signal.SIGKILL, parent)
+    if sys.platform != "linux":
+        threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
+    with socket.socket(fileno=fd) as sock:
+        channel = Channel(sock, ToChild)
+        with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+            Child(channel).serve()
+    return 0
+
+
+def _leave_when_orphaned(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+class Child:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._warm = WarmStore()
+        self._settings: Settings | None = None
+        self._modules = 0
+
+    def serve(self) -> None:
+        """Until the parent closes its end."""
+        self._channel.send(Ready(pid=os.getpid()))
+        while True:
+            match self._channel.receive():
+                case Open(settings=values):
+                    self._settings = absolute(Settings(**values))
+                    # Tasks of the user's own lie in the project's folder.
+                    sys.path.insert(0, str(self._settings.project))
+                    os.chdir(self._settings.project)
+                case Run() as run:
+                    self._channel.send(self._run(run))
+                case _:
+                    pass  # A `Stop` that came for a body that had just ended.
+
+    def _run(self, run: Run) -> Ended:
+        before = _cpu_s()
+        _forget_peak()
+        ended = self._body(run)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        return msgspec.structs.replace(
+            ended, rss_mib=_peak_mib(), cpu_s=round(_cpu_s() - before, 3), files=self._new_files()
+        )
+
+    def _body(self, run: Run) -> Ended:
+        assert self._settings is not None, "the parent opens before it runs"
+        spec = from_line(run.line)
+        ctx = JobContext(
+            spec,
+            self._settings,
+            attempt=run.attempt,
+            devices=run.devices,
+            timeout_s=run.timeout_s,
+            on_progress=_Throttle(self._channel).tell,
+            stop_fd=self._channel.fileno(),
+            warm=self._warm,
+        )
+        try:
+            result = body_of(run.decl)(spec.args, ctx)
+            # What cannot be written down must fail here, in the body's name.
+            return Ended(result=orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY)))
+        except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
+            fault = causes.of_exception(e)
+            secrets = self._secrets()
+            _print_trace(e, run, secrets)
+            # The traceback holds the body's frames, and these may hold a gigabyte.
+            del e
+            gc.collect()
+            message = causes.redact(fault.message, secrets)
+            return Ended(cause=fault.cause, message=message, rate_key=fault.rate_key, retry_after_s=fault.retry_after_s)
+
+    def _secrets(self) -> list[str]:
+        assert self._settings is not None
+        names = [endpoint.api_key_env for endpoint in self._settings.endpoints.values()]
+        return [os.environ[name] for name in names if name and name in os.environ]
+
+    def _new_files(self) -> tuple[str, ...] | None:
+        if len(sys.modules) == self._modules:
+            return None
+        self._modules = len(sys.modules)
+        return watched_files(self._settings.project if self._settings else None)
+
+
+class _Throttle:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._last = 0.0
+        self._note = ""
+        # Bodies may report from threads of their own.
+        self._lock = threading.Lock()
+
+    def tell(self, fraction: float, note: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last < _PROGRESS_EVERY_S and note == self._note and fraction < 1.0:
+                return
+            if now - self._last < _PROGRESS_EVERY_S / 10:
+                return  # Even new words not faster than that.
+            self._last, self._note = now, note
+            self._channel.send(Progress(fraction=fraction, note=note))
+
+
+def watched_files(project: Path | None) -> tuple[str, ...]:
+    """Source files of ours and of the project's that this process has loaded; installed libraries are not watched."""
+    ours = str(Path(__file__).parent) + os.sep
+    found: set[str] = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None) or ""
+        is_theirs = project is not None and file.startswith(f"{project}{os.sep}") and "site-packages" not in file
+        if file.startswith(ours) or is_theirs:
+            found.add(file)
+    return tuple(sorted(found))
+
+
+def _print_trace(error: BaseException, run: Run, secrets: list[str]) -> None:
+    """The whole story goes to the worker's own log file; the receipt gets the sentence."""
+    import traceback
+
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{run.decl.name} attempt {run.attempt} failed:\n")
+        sys.stderr.write(causes.redact("".join(traceback.format_exception(error)), secrets))
+
+
+def _cpu_s() -> float:
+    own, programs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime
+
+
+def _forget_peak() -> None:
+    # «5» resets VmHWM: without it a later job would be charged with an earlier one's peak.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mib() -> int | None:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) >> 10
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

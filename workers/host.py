@@ -1,0 +1,209 @@
+"""The child as its parent sees it: started, spoken to, replaced when it is stale, killed with all its family."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from workers import orphans
+from workers.protocol import Channel, Garbled, Open, Ready, Run, Stop, ToParent
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+#: Imports on a cold, busy disk; a child that takes longer is broken.
+START_LIMIT_S = 60.0
+#: Libraries leak a little with every job: a fresh child now and then costs 0.1 s in an hour's work.
+MAX_JOBS = 1000
+#: The worker's own log of what bodies print is started anew above this size.
+MAX_LOG_BYTES = 16 << 20
+_TAIL_BYTES = 2000
+#: What the child has no business with.
+_PRIVATE = ("CONDUCTOR_REDIS__URL",)
+_PACKAGES = Path(__file__).resolve().parent.parent
+
+
+class ChildBroken(Exception):
+    """The child does not start, or does not speak the protocol."""
+
+
+class Host:
+    """At most one child at a time. Main thread only: the kernel ties the child to the thread that started it."""
+
+    def __init__(self, settings: Settings, name: str, device: str | None = None) -> None:
+        self._settings = settings
+        self._device = device
+        self.log = settings.logs_dir / f"worker-{name}.out"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._visible = ""
+        self._jobs = 0
+        self._stamps: dict[str, int] = {}
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int:
+        """0 when there is no child."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def channel(self) -> Channel:
+        assert self._channel is not None, "ensure() comes first"
+        return self._channel
+
+    def ensure(self, devices: Sequence[str]) -> None:
+        """A child that is alive, fresh enough and sees exactly these devices. Raises `ChildBroken`."""
+        visible = self._visible_for(devices)
+        reason = self._why_replace(visible)
+        if reason and self._process is not None:
+            logger.debug("New child for {}: {}", self.log.stem, reason)
+            self.kill()
+        if self._process is None:
+            self._start(visible)
+
+    def run(self, run: Run) -> None:
+        """Hand over an attempt. Raises `ChildBroken` when nobody is there to take it."""
+        self._jobs += 1
+        self._log_start = self._log_size()
+        try:
+            self.channel.send(run)
+        except OSError as e:
+            raise ChildBroken(str(e)) from None
+
+    def stop_body(self) -> None:
+        try:
+            self.channel.send(Stop())
+        except OSError:
+            logger.debug("The child was gone before it could be stopped")
+
+    def watch(self, files: Sequence[str]) -> None:
+        """Replace the child once one of these source files changes."""
+        self._stamps = {file: _stamp(file) for file in files}
+
+    def kill(self) -> int:
+        """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            orphans.kill_family(self._process.pid)
+        return self.bury()
+
+    def bury(self) -> int:
+        """The child has ended or closed its channel: reap it and what it left behind. Its exit status."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        try:
+            status = process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            orphans.kill_family(process.pid)
+            status = process.wait()
+        orphans.kill_group(process.pid)
+        orphans.kill_adopted()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        return status
+
+    def tidy(self) -> None:
+        """Between jobs: kill what bodies left running in the background, and keep the log small."""
+        if killed := orphans.kill_adopted(but=self.pid):
+            logger.warning("{} process(es) left behind by a task were killed", killed)
+        if self._log_size() > MAX_LOG_BYTES:
+            os.truncate(self.log, 0)
+
+    def last_words(self) -> str:
+        """The end of what this attempt's body printed."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(self._log_start, self._log_size() - _TAIL_BYTES))
+                return log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        self.kill()
+        if self.log.exists() and self._log_size() == 0:
+            self.log.unlink()
+
+    def _visible_for(self, devices: Sequence[str]) -> str:
+        if not devices and self._device is not None:
+            devices = (self._device,)
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if given and tuple(devices) == (self._device,):
+            return given  # The node named it by UUID.
+        return ",".join(device.removeprefix("gpu") for device in devices)
+
+    # ── starting ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _why_replace(self, visible: str) -> str:
+        if self._process is None:
+            return "there is none"
+        if self._process.poll() is not None:
+            return "it has ended"
+        if visible != self._visible:
+            return f"devices {visible or 'none'} instead of {self._visible or 'none'}"
+        if self._jobs >= MAX_JOBS:
+            return f"it has run {self._jobs} jobs"
+        changed = [file for file, stamp in self._stamps.items() if _stamp(file) != stamp]
+        return f"{changed[0]} changed" if changed else ""
+
+    def _start(self, visible: str) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = self._spawn(theirs, visible)
+        finally:
+            theirs.close()
+        self._visible, self._jobs, self._stamps = visible, 0, {}
+        self._channel = Channel(ours, ToParent)
+        try:
+            self._channel.send(Open(settings=_without_secrets(self._settings)))
+            answer = self._channel.receive(START_LIMIT_S)
+        except (OSError, EOFError, Garbled):
+            answer = None
+        if not isinstance(answer, Ready):
+            status = self.kill()
+            raise ChildBroken(f"the worker's child does not start (exit status {status}): {self.last_words()}")
+
+    def _spawn(self, theirs: socket.socket, visible: str) -> subprocess.Popen[bytes]:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
+        # NVML's numbers are by bus; CUDA's own order would put the fastest first.
+        environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            return subprocess.Popen(
+                [sys.executable, "-m", "workers.child", str(theirs.fileno()), str(os.getpid())],
+                cwd=_PACKAGES,
+                env=environment,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+
+    def _log_size(self) -> int:
+        try:
+            return self.log.stat().st_size
+        except OSError:
+            return 0
+
+
+def _stamp(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns  # noqa: PTH116  thirty of these between two jobs: no Path for each
+    except OSError:
+        return 0
+
+
+def _without_secrets(settings: Settings) -> dict[str, object]:
+    values = settings.model_dump(mode="json")
+    values["redis"].pop("url", None)
+    return values

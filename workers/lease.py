@@ -1,0 +1,131 @@
+"""The keeper: one thread that renews the lease of the attempt in hand, measures it, and hears when it is to end.
+
+It runs beside whatever the main thread does: waiting for the body, hashing a large file, publishing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from loguru import logger
+
+from conductor.errors import ConductorError, Unreachable
+from conductor.ports import Attempts
+from workers.stopping import Stopping
+from workers.usage import Meter
+
+#: «cancel»: the operator's word. «gone»: the attempt was rescued, somebody else may be running the job.
+Verdict = Literal["cancel", "gone"]
+
+#: How often the child is measured, and how soon new progress is told.
+SAMPLE_S = 1.0
+#: After a failed renewal: Redis may be back any moment.
+_AGAIN_S = 0.25
+
+
+class Held:
+    """The attempt in hand. Written by both threads, each field by one."""
+
+    def __init__(self, job_id: str, attempt: int, meter: Meter, valid_until: float) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.meter = meter
+        #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
+        self.valid_until = valid_until
+        self.verdict: Verdict | None = None
+        #: Main thread's.
+        self.progress: float | None = None
+        self.note = ""
+        self.is_news = False
+        self.began = time.monotonic()
+        self.is_shown = False
+
+
+class Keeper:
+    """`hold` before the body starts, `release` after the receipt is accepted."""
+
+    def __init__(
+        self, attempts: Attempts, worker: str, lease_s: float, stopping: Stopping, chores: Callable[[Held | None], None]
+    ) -> None:
+        self._attempts = attempts
+        self._worker = worker
+        self._lease_s = lease_s
+        self._stopping = stopping
+        #: Called on every round with the attempt in hand.
+        self._chores = chores
+        self._held: Held | None = None
+        self._renew_at = 0.0
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._stopping.wake_keeper()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+
+    def hold(self, held: Held) -> None:
+        with self._lock:
+            self._held = held
+            self._renew_at = time.monotonic() + self._lease_s / 3
+
+    def release(self) -> None:
+        with self._lock:
+            self._held = None
+
+    def is_ours(self, held: Held) -> bool:
+        """Asked before anything is published. Renews first where the lease has run out; waits for Redis."""
+        while held.verdict is None and time.monotonic() >= held.valid_until:
+            with self._lock:
+                self._renew(held)
+            if held.verdict is None and time.monotonic() >= held.valid_until:
+                if self._stopping.is_urgent:
+                    return False
+                self._stopping.sleep(_AGAIN_S)
+        return held.verdict is None
+
+    def _work(self) -> None:
+        while not self._is_closed:
+            self._stopping.keeper_sleep(self._round())
+
+    def _round(self) -> float:
+        with self._lock:
+            held = self._held
+            if held is not None and held.verdict is None:
+                now = time.monotonic()
+                held.meter.sample()
+                if now >= self._renew_at or held.is_news:
+                    self._renew(held)
+                    if held.verdict is not None:
+                        self._stopping.wake()
+        self._chores(held)
+        # Also when idle: waking this thread for every job would cost a short one more than its own work.
+        return min(SAMPLE_S, self._lease_s / 3)
+
+    def _renew(self, held: Held) -> None:
+        """One renewal; the lock is held. An unreachable Redis is tried again shortly."""
+        asked_at = time.monotonic()
+        held.is_news = False
+        try:
+            answer = self._attempts.renew(
+                held.job_id, held.attempt, self._worker, self._lease_s, held.meter.usage(), held.progress, held.note
+            )
+        except Unreachable:
+            self._renew_at = time.monotonic() + _AGAIN_S
+            return
+        except ConductorError as e:
+            logger.warning("Renewing {} attempt {} was refused: {}", held.job_id, held.attempt, e)
+            self._renew_at = time.monotonic() + _AGAIN_S
+            return
+        self._renew_at = asked_at + self._lease_s / 3
+        if answer == "ok":
+            held.valid_until = asked_at + self._lease_s
+        else:
+            held.verdict = answer

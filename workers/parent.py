@@ -1,0 +1,123 @@
+"""The worker's parent process: takes attempts from one queue and has them run, until it is told to leave."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from conductor.errors import ConductorError, Unreachable
+from conductor.wiring import redis_of
+from workers.host import ChildBroken
+from workers.intake import Entry, Intake
+from workers.lease import Held
+from workers.parts import open_parts
+from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
+from workers.runner import Parts, Runner
+from workers.stopping import Stopping
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+#: The dashboard hears of jobs that take longer than this; writing of each would cost a short one a round trip.
+SHOWN_AFTER_S = 0.5
+BEAT_EVERY_S = 15.0
+_AGAIN_S = 0.5
+_UNBLOCK_EVERY_S = 0.05
+
+
+class Worker:
+    """One queue, one attempt at a time."""
+
+    def __init__(self, intake: Intake, presence: Presence, stopping: Stopping) -> None:
+        self._intake = intake
+        self._presence = presence
+        self._stopping = stopping
+        self._beat_at = 0.0
+        self._is_reachable = True
+
+    def work(self, parts: Parts) -> None:
+        """Until told to leave. What was taken and not started goes back."""
+        runner = Runner(parts)
+        self._warm_up(parts)
+        while not self._stopping.is_asked:
+            if (entry := self._take()) is not None and not self._stopping.is_asked:
+                self._run(runner, entry)
+        self._put_back()
+
+    def _warm_up(self, parts: Parts) -> None:
+        """The child's imports are paid before the first job, not by it."""
+        try:
+            parts.host.ensure(())
+        except ChildBroken as e:
+            logger.error("{}", e)
+
+    def _take(self) -> Entry | None:
+        try:
+            entry = self._intake.take()
+        except Unreachable as e:
+            if self._is_reachable:
+                logger.warning("{}; asking again until it answers", e)
+            self._is_reachable = False
+            self._stopping.sleep(_AGAIN_S)
+            return None
+        if not self._is_reachable:
+            logger.info("Redis answers again")
+        self._is_reachable = True
+        return entry
+
+    def _run(self, runner: Runner, entry: Entry) -> None:
+        began = time.monotonic()
+        receipt = runner.run(entry.job_id, entry.attempt)
+        if receipt is None:
+            self._forget(entry)
+        else:
+            self._presence.count(receipt.outcome == "ok", time.monotonic() - began)
+
+    def _forget(self, entry: Entry) -> None:
+        """It was not this attempt's turn: an old entry, or a foreign one under a name like ours."""
+        try:
+            self._intake.drop(entry.rq_id)
+        except ConductorError as e:
+            logger.warning("{}", e)
+
+    def _put_back(self) -> None:
+        try:
+            self._intake.put_back()
+        except ConductorError as e:
+            logger.warning("{}; what this worker holds is found by its supervisor", e)
+
+    # ── the keeper's thread ───────────────────────────────────────────────────────────────────────────────
+
+    def chores(self, held: Held | None) -> None:
+        """On every round of the keeper: the dashboard, and the way out of a blocking BLMOVE."""
+        if self._stopping.is_asked and held is None and self._intake.is_blocked:
+            self._intake.unblock()
+            self._stopping.wake_keeper()  # Once more: it may just have been about to block.
+            time.sleep(_UNBLOCK_EVERY_S)
+            return
+        shown = f"{held.job_id}-a{held.attempt}" if held and time.monotonic() - held.began > SHOWN_AFTER_S else None
+        if shown != self._presence.shown or time.monotonic() >= self._beat_at:
+            self._presence.show(shown)
+            self._beat_at = time.monotonic() + BEAT_EVERY_S
+
+
+def work(settings: Settings, *, queue: str, node: str, name: str, device: str | None, stopping: Stopping) -> None:
+    """A worker's whole life. Raises `Unreachable` when Redis is not there at the start."""
+    with redis_of(settings) as client:
+        intake = Intake(client, queue, name)
+        # Its own client: a beat must not wait for a connection that the main thread blocks.
+        presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name)
+        worker = Worker(intake, presence, stopping)
+        presence.birth()
+        try:
+            with open_parts(
+                settings, name=name, node=node, client=client, stopping=stopping, device=device, chores=worker.chores
+            ) as parts:
+                logger.info("Worker {} listens to {}", name, queue)
+                worker.work(parts)
+        finally:
+            presence.death()
+            intake.close()
+            logger.info("Worker {} leaves", name)

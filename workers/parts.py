@@ -1,0 +1,78 @@
+"""Puts a worker together from the settings of the current project, and takes it apart again."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.catalogue import catalogue_of
+from conductor.wiring import redis_ledger, redis_of
+from workers import orphans
+from workers.host import Host
+from workers.lease import Held, Keeper
+from workers.runner import Parts
+from workers.stopping import Stopping
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from conductor.settings import Settings
+
+
+def unique_name(node: str, lane: str) -> str:
+    """Never used before: after a SIGKILL the old name would be taken for minutes, and leases name their worker."""
+    return f"{clean(node)}-{lane}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def clean(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def node_name(settings: Settings) -> str:
+    return clean(settings.node or os.uname().nodename)
+
+
+Chores = Callable[[Held | None], None]
+
+
+@contextmanager
+def open_parts(
+    settings: Settings,
+    *,
+    name: str,
+    node: str,
+    client: Redis,
+    stopping: Stopping,
+    device: str | None = None,
+    chores: Chores = lambda held: None,
+) -> Generator[Parts]:
+    """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
+    orphans.adopt_orphans()
+    ledger = redis_ledger(client)
+    with ExitStack() as stack:
+        receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
+        stack.callback(receipts.close)
+        host = Host(settings, name, device)
+        stack.callback(host.close)
+        keeper = Keeper(ledger.attempts, name, settings.timing.lease_s, stopping, chores)
+        keeper.start()
+        stack.callback(keeper.close)
+        yield Parts(settings, ledger, catalogue_of(settings), receipts, host, keeper, stopping, name, node)
+
+
+@contextmanager
+def own_parts() -> Generator[Parts]:
+    """For a single attempt, in whatever process this is: signals are left alone."""
+    from conductor.settings import load
+
+    settings = load()
+    node = node_name(settings)
+    with redis_of(settings) as client:
+        stopping, name = Stopping(), unique_name(node, "exec")
+        with open_parts(settings, name=name, node=node, client=client, stopping=stopping) as parts:
+            yield parts

@@ -1,0 +1,142 @@
+"""What RQ sees of us: a worker with a name, a queue, a heartbeat, and a job class that runs one callable only.
+
+RQ's own work loop is not used (FACTS: it loses and doubles jobs); its registration is, for rq-dashboard.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import worker_registration
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.utils import now as utc_now
+from rq.worker import BaseWorker
+
+from conductor.errors import BadInput
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+#: The only function that may be named in a queue.
+CALLABLE = "workers.runner.run_job"
+
+#: A worker unheard of for so long vanishes from the dashboard.
+WORKER_TTL_S = 90
+#: Commands of a healthy Redis take microseconds; BLMOVE has a limit of its own on top.
+SOCKET_LIMIT_S = 5.0
+
+
+class RefusedJob(BadInput):
+    """A job that names another callable."""
+
+
+class OurJob(Job):
+    """RQ's job, unable to import or call anything but `CALLABLE`; callbacks in the hash are dropped unread."""
+
+    def restore(self, raw_data: Any) -> None:
+        kept = {key: value for key, value in raw_data.items() if not _is_callback(key)}
+        super().restore(kept)
+
+    def _deserialize_data(self) -> None:
+        super()._deserialize_data()
+        if self._func_name != CALLABLE or self._instance is not None:
+            raise RefusedJob(f"{self._func_name!r} is not {CALLABLE}: refused")
+
+    @property
+    def func(self) -> Any:
+        self._checked()
+        return super().func
+
+    def _checked(self) -> None:
+        if self.func_name != CALLABLE:
+            raise RefusedJob(f"{self.func_name!r} is not {CALLABLE}: refused")
+
+
+def _is_callback(key: Any) -> bool:
+    name = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+    return "callback" in name or "webhook" in name
+
+
+class RqWorker(BaseWorker):
+    """Registration, heartbeat and death as RQ does them."""
+
+    job_class = OurJob
+
+    def fields(self, rq_id: str | None) -> dict[Any, Any]:
+        """All that the worker's hash holds, as of now."""
+        self._state = "busy" if rq_id else "idle"
+        self.last_heartbeat = utc_now()
+        return {**self.serialize(), **self._counters(), "state": self._state, "current_job": rq_id or ""}
+
+    def _counters(self) -> dict[str, Any]:
+        return {
+            "successful_job_count": self.successful_job_count,
+            "failed_job_count": self.failed_job_count,
+            "total_working_time": self.total_working_time,
+        }
+
+
+class Presence:
+    """This worker on rq-dashboard. Never worth failing a job for: errors of Redis are left to the next beat."""
+
+    def __init__(self, client: Redis, queue: str, name: str) -> None:
+        self._worker = RqWorker(
+            [queue], name=name, connection=client, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S
+        )
+        self._client = client
+        self._shown: str | None = None
+
+    def birth(self) -> None:
+        self._worker.register_birth()
+        self.show(None)
+
+    def show(self, rq_id: str | None) -> None:
+        """Busy with that job, or idle; also the heartbeat. All fields: Redis may have forgotten us meanwhile."""
+        worker = self._worker
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.hset(worker.key, mapping=dict(worker.fields(rq_id)))
+                if not rq_id:
+                    pipeline.hdel(worker.key, "current_job")
+                pipeline.expire(worker.key, WORKER_TTL_S)
+                worker_registration.register(worker, pipeline)
+                pipeline.execute()
+            self._shown = rq_id
+        except RedisError:
+            self._shown = None
+
+    @property
+    def shown(self) -> str | None:
+        return self._shown
+
+    def count(self, ok: bool, seconds: float) -> None:
+        """For the dashboard's totals; written with the next beat."""
+        self._worker.successful_job_count += ok
+        self._worker.failed_job_count += not ok
+        self._worker.total_working_time += seconds
+
+    def death(self) -> None:
+        try:
+            self._worker.register_death()
+        except RedisError:
+            return  # Its key runs out by itself.
+
+
+def own_client(client: Redis, limit_s: float, is_single: bool = False) -> Redis:
+    """A client like `client` that gives up after `limit_s` and never repeats a command behind our back.
+
+    `is_single`: always the same connection, so that its id stays true until an error.
+
+    A repeated BLMOVE takes two jobs: the reply of the first may be all that was lost.
+    """
+    from redis import ConnectionPool, Redis
+
+    pool = client.connection_pool
+    options: dict[str, Any] = {**pool.connection_kwargs, "socket_timeout": limit_s, "retry": Retry(NoBackoff(), 0)}
+    options |= {"socket_connect_timeout": SOCKET_LIMIT_S}
+    own_pool = ConnectionPool(connection_class=pool.connection_class, **options)
+    return Redis(connection_pool=own_pool, single_connection_client=is_single)
