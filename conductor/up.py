@@ -66,7 +66,7 @@ def up_file(settings: Settings) -> Path:
 def up_detached(settings: Settings) -> int:
     refuse_second(settings)
     log = settings.logs_dir / "up.log"
-    argv = [sys.executable, "-m", "conductor", "up"]
+    argv = [sys.executable, "-P", "-m", "conductor", "up"]
     words = detach(argv, log, up_file(settings), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
         raise ConductorError(f"conductor did not come up:\n{words}")
@@ -99,7 +99,7 @@ class Part:
 
 
 def start_part(settings: Settings, part: Part) -> None:
-    argv = [sys.executable, "-m", "conductor", *part.words]
+    argv = [sys.executable, "-P", "-m", "conductor", *part.words]
     part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, cwd=settings.project)
     part.started_at = time.monotonic()
 

@@ -202,7 +202,7 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
     with only_one(settings, name):
         pass
     log, pid_file = settings.logs_dir / "node.out", pid_path(settings, name)
-    argv = [sys.executable, "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
+    argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
     words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
         raise ConductorError(f"the node did not come up:\n{words}")
@@ -268,11 +268,11 @@ def revive(settings: Settings) -> None:
 
 
 def retry_tables(settings: Settings) -> Overrides:
-    """The retry table of a job: its line's over its task's. A catalogue that cannot be read leaves the line's alone."""
-    from conductor.catalogue import load_catalogue
+    """The retry table of a job: its line's over its task's. Raises `ConfigError` when a task module cannot be read."""
+    from conductor.catalogue import catalogue_of
     from conductor.model.spec import from_line, resolve
 
-    catalogue = load_catalogue(settings.task_modules)
+    catalogue = catalogue_of(settings)
 
     def overrides(job: JobView) -> Mapping[Cause, int]:
         spec = from_line(job.line)

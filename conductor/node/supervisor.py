@@ -157,7 +157,8 @@ def launcher(settings: Settings, node: str) -> Launch:
     """Starts `python -m workers` for a queue."""
 
     def launch(plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "workers", "--queue", plan.queue, "--lane", plan.lane, "--node", node]
+        # -P: a folder of the project's that is called `workers` is not ours.
+        argv = [sys.executable, "-P", "-m", "workers", "--queue", plan.queue, "--lane", plan.lane, "--node", node]
         argv += ["--name", name, *(("--device", plan.device) if plan.device else ())]
         env = {"CONDUCTOR_PROJECT": str(settings.project)}
         if plan.uuid:

@@ -1,0 +1,191 @@
+"""`conductor node` on a real Valkey with real workers, killed, drained, doubled, and with devices that move."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from node_scene import Scene, configure, until, until_gone
+from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
+
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+
+@pytest.fixture
+def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
+    it = Scene(ledger, configure(project))
+    yield it
+    it.close()
+
+
+def test_a_node_reports_what_it_has_and_runs_what_it_is_given(scene: Scene):
+    scene.node()
+    report = until(scene.report)
+    assert {q.queue: q.workers for q in report.queues} == {"cpu-here": 1}
+    assert [(v.root, v.fault) for v in report.volumes] == [("scratch", None), ("published", None)]
+    assert report.ram_total_mib and report.cpu_count > 0
+    assert "no NVIDIA driver on this host" in report.notes
+
+    job = scene.sleep(1, 0.0)
+
+    scene.until_state(job, "done")
+
+
+def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(scene: Scene):
+    node = scene.node()
+    job = scene.sleep(1, 60.0)
+    scene.until_state(job, "running")
+    (worker,) = node.workers()
+    below = worker.children(recursive=True)
+
+    worker.kill()
+    killed_at = time.monotonic()
+
+    view = scene.until_state(job, "waiting", limit_s=2.0)
+    assert time.monotonic() - killed_at < 1.0
+    assert view.cause == "worker_lost"
+    assert f"(pid {worker.pid}) was killed by SIGKILL" in view.message
+    until_gone(below)
+    assert f"Rescued {job}" in node.said
+
+    until(lambda: node.workers() and node.workers()[0].pid != worker.pid)
+    second = scene.sleep(2, 0.0)
+    scene.until_state(second, "done")
+
+
+def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing(scene: Scene):
+    node = scene.node()
+    running = scene.sleep(1, 2.0)
+    scene.until_state(running, "running")
+    queued = scene.sleep(2, 0.0)
+    below = node.below()
+
+    node.process.send_signal(signal.SIGTERM)
+
+    until(lambda: (report := scene.report()) and report.is_draining)
+    assert node.wait() == 0
+    assert scene.job(running).state == "done"
+    assert scene.job(queued).state == "waiting"
+    assert scene.report() is None
+    until_gone(below)
+
+
+def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
+    node = scene.node()
+    job = scene.sleep(1, 60.0)
+    scene.until_state(job, "running")
+    below = node.below()
+
+    node.process.send_signal(signal.SIGINT)
+    until(lambda: "Draining" in node.said)
+    assert node.process.poll() is None and scene.job(job).state == "running"
+    node.process.send_signal(signal.SIGINT)
+
+    assert node.wait(10) == 130
+    assert scene.job(job).state == "waiting"
+    until_gone(below)
+    assert "Traceback" not in node.said
+
+
+def test_a_second_node_of_the_same_name_is_refused(scene: Scene):
+    node = scene.node()
+    twin = scene.run("node")
+    assert twin.wait() == 3
+    assert f"node here of {scene.settings.project} already runs here (pid {node.pid})" in twin.said
+    elsewhere = scene.run("node", env={"CONDUCTOR_STATE_DIR": "elsewhere"})
+    assert elsewhere.wait() == 3
+    assert "a node called here already reports to this Redis" in elsewhere.said
+    assert "Traceback" not in twin.said + elsewhere.said
+
+
+def test_after_kill_9_a_new_node_of_the_name_starts_at_once(scene: Scene):
+    first = scene.node()
+    workers = first.workers()
+    first.process.kill()
+    first.process.wait()
+    second = scene.run("node")
+    until(lambda: (report := scene.report()) and report.pid == second.pid)
+    # The old workers had nobody left: they go when they have nothing in hand.
+    until_gone(workers, 10)
+
+
+def test_vram_taken_by_a_foreign_process_is_reported_within_a_second(scene: Scene, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0), device(1))
+    scene.node(nvml.env)
+    report = until(lambda: (r := scene.report()) and len(r.devices) == 2 and r)
+    assert {q.queue: (q.device, q.workers) for q in report.queues} == {
+        "gpu-here-gpu0": ("gpu0", 2),
+        "gpu-here-gpu1": ("gpu1", 2),
+        "cpu-here": (None, 1),
+    }
+
+    nvml.show(device(0, used_mib=20000), device(1))
+    moved_at = time.monotonic()
+
+    until(lambda: (r := scene.report()) and r.devices[0].vram_used_mib == 20000)
+    assert time.monotonic() - moved_at < 1.5
+
+
+def test_a_device_that_is_lost_is_quarantined_and_comes_back(scene: Scene, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0), device(1))
+    node = scene.node(nvml.env)
+
+    def reasons() -> list[str | None]:
+        report = scene.report()
+        return [d.quarantined for d in report.devices] if report else []
+
+    until(lambda: reasons() == [None, None])
+    nvml.show(device(0), device(1, is_lost=True))
+    until(lambda: reasons() == [None, "GPU is lost"])
+    nvml.show("driver: lost")
+    until(lambda: reasons() == ["Unknown Error", "Unknown Error"])
+    nvml.show(device(0), device(1))
+    until(lambda: reasons() == [None, None])
+    assert len(node.workers()) == 5
+
+
+def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: Scene, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0), device(1))
+    node = scene.node(nvml.env)
+    workers = until(lambda: found if len(found := node.workers()) == 5 else None)
+    seen = sorted((w.cmdline()[w.cmdline().index("--queue") + 1], w.environ()["CUDA_VISIBLE_DEVICES"]) for w in workers)
+    assert seen == [
+        ("cpu-here", ""),
+        ("gpu-here-gpu0", "GPU-stub-0"),
+        ("gpu-here-gpu0", "GPU-stub-0"),
+        ("gpu-here-gpu1", "GPU-stub-1"),
+        ("gpu-here-gpu1", "GPU-stub-1"),
+    ]
+
+
+def test_a_mount_that_goes_away_is_a_fault_in_the_next_report(ledger: Ledger, project: Settings):
+    settings = configure(project)
+    nas = settings.project / "nas"
+    nas.mkdir()
+    (nas / ".conductor-mount").touch()
+    with (settings.project / "conductor.toml").open("a") as config:
+        config.write(f'[roots.nas]\npath = "{nas}"\nmarker = ".conductor-mount"\n')
+    scene = Scene(ledger, settings)
+
+    def fault() -> str | None:
+        report = scene.report()
+        return next((v.fault for v in report.volumes if v.root == "nas"), None) if report else "no report"
+
+    try:
+        scene.node()
+        assert fault() is None
+        (nas / ".conductor-mount").unlink()
+        until(lambda: fault() == f"not mounted: marker .conductor-mount is missing in {nas}")
+        (nas / ".conductor-mount").touch()
+        until(lambda: fault() is None)
+    finally:
+        scene.close()
+
+
+def test_only_the_wanted_lanes_are_served(scene: Scene):
+    scene.node(None, "--cpu-only")
+    report = until(scene.report)
+    assert [q.lane for q in report.queues] == ["cpu"]
