@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
-from conductor.model.decision import GATES
+from conductor.model.decision import GATES, Decision
+from conductor.model.snapshot import Snapshot
 from conductor.model.spec import Value
 from conductor.status import Status
-from conductor.text import duration
+from conductor.text import duration, printable
 
 #: The rate is that of the last so many seconds.
 WINDOW_S = 30.0
@@ -15,15 +17,28 @@ WINDOW_S = 30.0
 LONGEST_STEP_S = 10.0
 
 
+class Obituary(Value, frozen=True, kw_only=True):
+    """A dead job and why."""
+
+    job_id: str
+    task: str
+    cause: str
+    message: str
+
+
 class Account(Value, frozen=True, kw_only=True):
-    """The short account at the end. `done` and `dead` are of this run, `left` is what has not ended."""
+    """The short account at the end. `done` is of this run; `dead` and `left` are what there is of them now."""
 
     seconds: float
     done: int
     dead: int
     left: int
-    #: Cause → dead jobs, of all runs of these backlogs.
+    #: Cause → dead jobs.
     causes: dict[str, int] = {}
+    #: The first few of the dead; what died only for the sake of another is left out.
+    obituaries: tuple[Obituary, ...] = ()
+    #: What no node that reports could ever run, in words.
+    never: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
     held_s_by_gate: dict[str, float] = {}
 
@@ -66,10 +81,10 @@ class Pace:
         return Account(
             seconds=round(max(0.0, last.now - first.now), 1),
             done=max(0, last.total("done") - first.total("done")),
-            dead=max(0, last.total("dead") - first.total("dead")),
+            dead=last.total("dead"),
             left=left(last),
             causes=last.dead,
-            held_s_by_gate={gate: round(self.held_s[gate], 1) for gate in GATES if gate in self.held_s},
+            held_s_by_gate=in_order(self.held_s),
         )
 
 
@@ -81,6 +96,27 @@ def ended(status: Status) -> int:
     return status.total("done", "dead", "cancelled")
 
 
+class HeldTime:
+    """Fed by the loop itself, tick by tick: exact, where `Pace` only looks now and then."""
+
+    def __init__(self) -> None:
+        self.held_s: dict[str, float] = {}
+        self._gates: set[str] = set()
+        self._since: float | None = None
+
+    def tick(self, snapshot: Snapshot, decision: Decision) -> None:
+        """What was held after the last tick stayed so until this one."""
+        if self._since is not None and 0 < (step := snapshot.now - self._since) <= LONGEST_STEP_S:
+            for gate in self._gates:
+                self.held_s[gate] = self.held_s.get(gate, 0.0) + step
+        self._since = snapshot.now
+        self._gates = {verdict.gate for hold in decision.hold for verdict in hold.closed}
+
+
+def in_order(held_s: Mapping[str, float]) -> dict[str, float]:
+    return {gate: round(held_s[gate], 1) for gate in GATES if held_s.get(gate)}
+
+
 def lines(account: Account) -> list[str]:
     """The short account, for people."""
     words = [f"{account.done} done", *([f"{account.dead} dead"] if account.dead else [])]
@@ -88,6 +124,8 @@ def lines(account: Account) -> list[str]:
     out = [f"{', '.join(words)} in {duration(account.seconds)}"]
     if account.causes:
         out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
+    out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]
+    out += [printable(f"can never run here: {words}") for words in account.never]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
     out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
     return out

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
 
+import msgspec
 from loguru import logger
 
-from conductor.account import Account, Pace
+from conductor.account import Account, Obituary, Pace
 from conductor.errors import Unreachable
+from conductor.model.spec import from_line
 from conductor.ports import Ledger
-from conductor.status import causes_of_death, gather
+from conductor.status import DEAD_LOOKED_AT, causes_of_death, gather
 
 LOOK_S = 0.25
 LINE_EVERY_S = 5.0
+SHOWN_DEAD = 8
+STDERR = 2
 
 
 class Watch:
@@ -36,15 +42,25 @@ class Watch:
         return self.pace
 
     def account(self) -> Account:
-        import msgspec
-
         account = self.look().account()
-        return msgspec.structs.replace(account, causes=causes_of_death(self.ledger, self.backlog))
+        if not account.dead:
+            return account
+        causes = causes_of_death(self.ledger, self.backlog)
+        return msgspec.structs.replace(account, causes=causes, obituaries=obituaries(self.ledger, self.backlog))
 
 
-def is_live() -> bool:
-    """A terminal that can move its cursor, and nobody who records it."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+def obituaries(ledger: Ledger, backlog: str | None) -> tuple[Obituary, ...]:
+    """The first few dead jobs that died of themselves."""
+    found: list[Obituary] = []
+    for job_id in islice(ledger.backlog.ids("dead", backlog), DEAD_LOOKED_AT):
+        job = ledger.backlog.job(job_id)
+        if job is None or job.cause in (None, "dependency_dead"):
+            continue
+        task = from_line(job.line).task
+        found.append(Obituary(job_id=job_id, task=task, cause=job.cause, message=job.message))
+        if len(found) == SHOWN_DEAD:
+            break
+    return tuple(found)
 
 
 @contextmanager
@@ -52,22 +68,24 @@ def watching(ledger: Ledger, backlog: str | None = None, footer: str = "") -> Ge
     """Show the run while the block lasts. The block's own thread stays free for the work."""
     watch = Watch(ledger, backlog)
     over = threading.Event()
-    show = show_live if is_live() else show_lines
-    thread = threading.Thread(target=show, args=(watch, over, footer), name="watch", daemon=True)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        over.set()
-        thread.join()
+    with ExitStack() as stack:
+        tap = stack.enter_context(tapped()) if is_live() else None
+        show = (lambda: show_live(watch, over, footer, tap)) if tap else (lambda: show_lines(watch, over, footer))
+        thread = threading.Thread(target=show, name="watch", daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            over.set()
+            thread.join()
 
 
 def show_lines(watch: Watch, over: threading.Event, footer: str) -> None:
     from conductor.display import one_line
 
-    since = 0.0
     if footer:
         logger.info("{}", footer)
+    since = 0.0
     while not over.wait(LOOK_S):
         pace = watch.look()
         since += LOOK_S
@@ -76,13 +94,66 @@ def show_lines(watch: Watch, over: threading.Event, footer: str) -> None:
             logger.bind(event="progress").info("{}", one_line(pace))
 
 
-def show_live(watch: Watch, over: threading.Event, footer: str) -> None:
+# ── on a terminal ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def is_live() -> bool:
+    """A terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+class Tap:
+    """What is written to stderr, by us or by a child, goes through a pipe, to be printed above the live view."""
+
+    def __init__(self) -> None:
+        self.terminal = os.fdopen(os.dup(STDERR), "w", encoding="utf-8", errors="backslashreplace")
+        self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.dup2(writer, STDERR)
+        os.close(writer)
+        self._rest = b""
+
+    def lines(self, wait_s: float) -> list[str]:
+        """Whole lines that came within `wait_s`."""
+        select.select([self._reader], [], [], wait_s)
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._reader, 1 << 16):
+                self._rest += chunk
+        *whole, self._rest = self._rest.split(b"\n")
+        return [line.decode("utf-8", "backslashreplace") for line in whole]
+
+    def close(self) -> None:
+        """Everything as it was; what is still in the pipe is written out."""
+        sys.stderr.flush()
+        os.dup2(self.terminal.fileno(), STDERR)
+        for line in self.lines(0):
+            self.terminal.write(f"{line}\n")
+        self.terminal.close()
+        os.close(self._reader)
+
+
+@contextmanager
+def tapped() -> Generator[Tap]:
+    tap = Tap()
+    try:
+        yield tap
+    finally:
+        tap.close()
+
+
+def show_live(watch: Watch, over: threading.Event, footer: str, tap: Tap) -> None:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     from conductor.display import render
 
-    console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")) or None)
-    with Live(render(watch.pace, footer), console=console, refresh_per_second=4, transient=True) as live:
-        while not over.wait(LOOK_S):
-            live.update(render(watch.look(), footer))
+    console = Console(file=tap.terminal, no_color=bool(os.environ.get("NO_COLOR")) or None)
+    view = render(watch.pace, footer)
+    with Live(
+        view, console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        while not over.is_set():
+            for line in tap.lines(LOOK_S):
+                live.console.print(Text(line))
+            live.update(render(watch.look(), footer), refresh=True)

@@ -26,9 +26,7 @@ def plan(
     context: typer.Context,
     workflow: Annotated[
         str,
-        typer.Argument(
-            metavar="WORKFLOW", help="One of those installed, or of your workflows/.", show_default=False
-        ),
+        typer.Argument(metavar="WORKFLOW", help="One of those installed, or of your workflows/.", show_default=False),
     ] = "",
 ) -> None:
     """Write the manifest of a workflow. Without a name: list the workflows.
@@ -105,7 +103,9 @@ def conduct(
     until_done: Annotated[bool, typer.Option("--until-done", help="End when nothing is left to run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Feed the workers whenever there is room. Starts a node for the run where none is up.
+    """Feed the workers whenever there is room.
+
+    With --until-done and no node up, one is started for this run.
 
     Ctrl-C once: what runs is finished, nothing new starts. Twice: stop at once; nothing is lost, call it again.
 

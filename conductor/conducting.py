@@ -1,0 +1,125 @@
+"""One run of the conductor: Redis, a node where none is up, the loop, and the view beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import msgspec
+from loguru import logger
+from redis import Redis
+
+from conductor.account import Account, HeldTime, in_order
+from conductor.adapters import host_probe
+from conductor.adapters.rates import redis_rates
+from conductor.core.explain import describe
+from conductor.limits import limits_of
+from conductor.loop import Conductor, Ended
+from conductor.model.decision import Hold
+from conductor.node.plan import node_name
+from conductor.node.run import Identity, is_dead_here, retry_tables
+from conductor.ports import Ledger
+from conductor.settings import Settings
+from conductor.text import many
+from conductor.up import embedded_node
+from conductor.watch import Watch, watching
+from conductor.wiring import redis_ledger, redis_of
+
+INTERRUPTED = 130
+FOUND = 1
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to. `exit_code`: 0 all done, 1 something died or can never run, 130 broken off."""
+
+    account: Account
+    exit_code: int
+
+
+def conduct(settings: Settings, backlog: str | None = None, until_done: bool = False, footer: str = "") -> Ending:
+    """Feed the workers until nothing is left to run (`until_done`), or until a signal. Main thread only.
+
+    With `until_done` and no node alive, one is started for this run and drained at its end. The first SIGINT or
+    SIGTERM ends the feeding, the second stops what runs: it goes back to the backlog.
+    """
+    with redis_of(settings) as client, stopping() as stop:
+        ledger, held = redis_ledger(client), HeldTime()
+        with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
+            if until_done and has_work(watch) and not has_node(settings, ledger):
+                stack.enter_context(embedded_node(settings))
+            ended = conductor_of(settings, client, backlog, held).run(until_done, stop.is_set)
+            if stop.is_set():
+                logger.info("Stopping: nothing new is fed")
+        return ending(watch, held, ended, until_done)
+
+
+def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: HeldTime) -> Conductor:
+    ledger = redis_ledger(client)
+    return Conductor(
+        ledger,
+        redis_rates(client, ledger.attempts, settings.rates),
+        limits_of(settings),
+        settings.timing,
+        owner=f"{socket.gethostname()}-{os.getpid()}",
+        backlogs=(backlog,) if backlog else (),
+        on_tick=held.tick,
+        overrides=retry_tables(settings),
+    )
+
+
+def has_work(watch: Watch) -> bool:
+    return watch.pace.last.total("waiting", "admitted", "running") > 0
+
+
+def has_node(settings: Settings, ledger: Ledger) -> bool:
+    """A report may outlive its node by some seconds: one of a process that died on this host is none."""
+    here = Identity(node=node_name(settings), host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
+    return any(not is_dead_here(report, here) for report in ledger.reports.live())
+
+
+@contextmanager
+def stopping() -> Generator[threading.Event]:
+    """The first SIGINT, SIGTERM or SIGHUP sets the event; each further one is a KeyboardInterrupt."""
+    asked = threading.Event()
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ── the account ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ending(watch: Watch, held: HeldTime, ended: Ended, until_done: bool) -> Ending:
+    account = msgspec.structs.replace(
+        watch.account(),
+        held_s_by_gate=in_order(held.held_s or watch.pace.held_s),
+        never=tuple(never(hold, watch.pace.last.now) for hold in ended.never),
+    )
+    return Ending(account=account, exit_code=exit_code(account, ended, until_done))
+
+
+def exit_code(account: Account, ended: Ended, until_done: bool) -> int:
+    if not until_done:
+        return 0
+    if not ended.is_done and not ended.never:
+        return INTERRUPTED
+    return FOUND if account.dead or ended.never else 0
+
+
+def never(hold: Hold, now: float) -> str:
+    words = dict.fromkeys(describe(verdict, now) for verdict in hold.closed if verdict.is_never)
+    return f"{many(hold.waiting, 'job')} of {hold.task}: {'; '.join(words)}"
