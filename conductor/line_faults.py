@@ -54,7 +54,7 @@ def struct_faults(value: Mapping[str, Any], kind: type[Any], at: str) -> Iterato
     known = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in value:
         if key not in known:
-            yield f"{at}{_shown(key)}: is not a field{did_you_mean(key, known)}"
+            yield f"{at}{_key(key)}: is not a field{did_you_mean(key, known)}"
     for name, field in known.items():
         if name in value:
             yield from value_faults(value[name], field.type, f"{at}{name}")
@@ -76,6 +76,17 @@ def value_faults(value: Any, kind: Any, at: str) -> Iterator[str]:
             msgspec.convert(value, kind)
         except (msgspec.ValidationError, RecursionError) as e:
             yield f"{at}: {_in_words(at, value, str(e))}"
+            return
+        # A line broken elsewhere is still told about its paths.
+        fault = _path_fault_at(at, value)
+        if fault:
+            yield f"{at}: {fault}"
+
+
+def _path_fault_at(at: str, value: Any) -> str | None:
+    if re.fullmatch(r"writes\[\d+\]\.path", at):
+        return path_fault(value)
+    return read_fault(value) if re.fullmatch(r"reads\[\d+\]", at) else None
 
 
 def _parts(value: Any, kind: Any, at: str) -> Iterator[tuple[Any, Any, str]]:
@@ -85,8 +96,8 @@ def _parts(value: Any, kind: Any, at: str) -> Iterator[tuple[Any, Any, str]]:
             yield item, arguments[0], f"{at}[{n}]"
     elif origin is dict and arguments[1] is not Any and isinstance(value, dict):
         for key, item in cast(dict[str, Any], value).items():
-            yield key, arguments[0], f"{at}.{_shown(key)}"
-            yield item, arguments[1], f"{at}.{_shown(key)}"
+            yield key, arguments[0], f"{at}.{_key(key)}"
+            yield item, arguments[1], f"{at}.{_key(key)}"
 
 
 def _without_none(kind: Any) -> Any:
@@ -102,7 +113,7 @@ def _in_words(at: str, value: Any, message: str) -> str:
         return f"this conductor reads version 1, not {_shown(value)}"
     if at == "lane":
         return f"must be gpu, cpu, io or cloud, not {_shown(value)}{did_you_mean(str(value), LANES)}"
-    if at.startswith("retry.") and "enum" in message:
+    if at.startswith("retry.") and "enum value" in message:
         return f"is not a cause{did_you_mean(str(value), CAUSES)}"
     if "matching regex" in message and name in _WORDS:
         return f"{_WORDS[name]}, not {_shown(value)}"
@@ -111,7 +122,12 @@ def _in_words(at: str, value: Any, message: str) -> str:
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return repr(text if len(text) <= 60 else text[:60] + "…")
+    text = text if len(text) <= 60 else text[:60] + "…"
+    return repr(text) if isinstance(value, str) else text
+
+
+def _key(key: str) -> str:
+    return key if key.isidentifier() else _shown(key)
 
 
 def _best_effort(fields: Mapping[str, Any], bad: set[str]) -> JobSpec:

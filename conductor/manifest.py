@@ -250,7 +250,8 @@ def write(path: Path, specs: Iterable[JobSpec]) -> int:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as e:
-        raise ConfigError(f"cannot write {path}: {e.strerror}; name another place with -o") from None
+        why = "its folder is a file" if isinstance(e, FileExistsError) else e.strerror
+        raise ConfigError(f"cannot write {path}: {why}; name another place with -o") from None
     return count
 
 

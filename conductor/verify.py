@@ -160,12 +160,18 @@ def media_faults(media: MediaFact, expect: Mapping[str, object]) -> Iterator[str
         yield media.fault
         return
     known = {name: float(value) for name, value in expect.items() if isinstance(value, int | float)}
-    slack, lasts = known.get("tolerance_s", TOLERANCE_S), media.duration_s
-    low = known.get("duration_s", known.get("min_duration_s", 0.0)) - slack
-    high = known.get("duration_s", known.get("max_duration_s", float("inf"))) + slack
-    if not low <= lasts <= high:
-        wanted = f"{known['duration_s']:g}" if "duration_s" in known else f"{low + slack:g} to {high - slack:g}"
-        yield f"lasts {lasts:.2f} s instead of {wanted} s (± {slack:g})"
+    slack = known.get("tolerance_s", TOLERANCE_S)
+    for name, word, is_off in _DURATIONS:
+        if name in known and is_off(media.duration_s, known[name], slack):
+            yield f"lasts {media.duration_s:.2f} s instead of {word}{known[name]:g} s (± {slack:g})"
+
+
+#: Key of `expect`, how it is said, and when a duration breaks it.
+_DURATIONS: tuple[tuple[str, str, Callable[[float, float, float], bool]], ...] = (
+    ("duration_s", "", lambda lasts, wanted, slack: abs(lasts - wanted) > slack),
+    ("min_duration_s", "at least ", lambda lasts, wanted, slack: lasts < wanted - slack),
+    ("max_duration_s", "at most ", lambda lasts, wanted, slack: lasts > wanted + slack),
+)
 
 
 class _Review:

@@ -1,0 +1,319 @@
+"""verify: whatever is planted is found, named with its cause and its input, and nothing else is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conductor import manifest
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.spec import JobSpec, Output
+from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.verify import Checks, JobFacts, verify
+from conductor.verify_report import Finding, VerifyReport
+from tests.builders import a_spec
+
+
+class Place:
+    """A project with a manifest, receipts and outputs, in which faults are planted one by one."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / CONFIG_NAME).touch()
+        self.settings: Settings = load(folder)
+        self.manifest = folder / "m.jsonl"
+        self.log = ReceiptLog(self.settings.receipts_dir, "w1")
+        self.specs: list[JobSpec] = []
+
+    def job(self, n: int = 0, name: str = "out.json", /, **changes: Any) -> JobSpec:
+        spec = a_spec(n, **changes)
+        if name:
+            spec = a_spec(n, **changes, writes=(Output(path=f"scratch:t/{spec.id}/{name}"),))
+        self.specs.append(spec)
+        return spec
+
+    def file(self, path: str) -> Path:
+        root, _, relative = path.partition(":")
+        return self.settings.roots[root].path / relative
+
+    def done(self, spec: JobSpec, content: bytes = b"{}", attempt: int = 1, **changes: Any) -> Receipt:
+        facts: list[OutputFact] = []
+        for output in spec.writes:
+            self.file(output.path).parent.mkdir(parents=True, exist_ok=True)
+            self.file(output.path).write_bytes(content)
+            facts.append(OutputFact(path=output.path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+        return self.receipt(spec, attempt, outcome="ok", outputs=tuple(facts), **changes)
+
+    def receipt(self, spec: JobSpec, attempt: int = 1, **changes: Any) -> Receipt:
+        values: dict[str, Any] = {"v": 1, "job_id": spec.id, "attempt": attempt, "workflow": spec.workflow}
+        values |= {"task": spec.task, "started_at": 1.0, "ended_at": 2.0, "node": "n", "worker": "w"}
+        receipt = Receipt(**{**values, **changes})
+        self.log.append(receipt)
+        return receipt
+
+    def verify(self, checks: Checks | None = None, **options: Any) -> VerifyReport:
+        manifest.write(self.manifest, self.specs)
+        return verify(self.manifest, self.settings.receipts_dir, self.settings, checks, **options)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.log.close()
+
+
+def only(report: VerifyReport) -> Finding:
+    assert report.exit_code == 1 and not report.is_good
+    (finding,) = report.findings
+    return finding
+
+
+def test_a_run_with_nothing_wrong_is_good(place: Place) -> None:
+    for n in range(3):
+        place.done(place.job(n))
+
+    report = place.verify()
+
+    assert report.is_good and report.exit_code == 0
+    assert (report.jobs, report.done, report.outputs, report.bytes) == (3, 3, 3, 6)
+    assert report.to_text() == f"{place.manifest}: 3 of 3 jobs verified, 3 outputs checked (6 B)"
+
+
+def test_a_job_without_a_receipt_is_missing(place: Place) -> None:
+    spec = place.job()
+    finding = only(place.verify())
+    assert (finding.kind, finding.job_id) == ("missing", spec.id)
+
+
+def test_a_failed_job_is_named_with_its_last_cause_and_its_input(place: Place) -> None:
+    spec = place.job(0, reads=("/videos/bad one.mp4",))
+    place.receipt(spec, 1, outcome="failed", cause="task_error", message="first words")
+    place.receipt(spec, 2, outcome="failed", cause="bad_input", message="the index is missing")
+
+    report = place.verify()
+
+    finding = only(report)
+    assert (finding.kind, finding.cause, finding.subject) == ("failed", "bad_input", "bad one.mp4")
+    assert (
+        f"failed     bad one.mp4 diagnostics.echo [{spec.id}]: bad_input: the index is missing (attempt 2)"
+        in report.to_text()
+    )
+
+
+def test_a_job_that_failed_and_then_succeeded_is_done(place: Place) -> None:
+    spec = place.job()
+    place.receipt(spec, 1, outcome="failed", cause="timeout")
+    place.done(spec, attempt=2)
+    assert place.verify().is_good
+
+
+def test_jobs_behind_a_failed_one_are_missing_for_its_sake_and_counted_in_one_line(place: Place) -> None:
+    bad = place.job(0, reads=("/videos/bad.mp4",))
+    middle = place.job(1, after=(bad.id,))
+    last = place.job(2, after=(middle.id,))
+    place.receipt(bad, outcome="failed", cause="bad_input", message="cut off")
+
+    report = place.verify()
+
+    assert [(f.kind, f.job_id, f.because_of, f.subject) for f in report.findings] == [
+        ("failed", bad.id, "", "bad.mp4"),
+        ("missing", middle.id, bad.id, "bad.mp4"),
+        ("missing", last.id, bad.id, "bad.mp4"),
+    ]
+    assert report.to_text().splitlines()[1:] == [
+        "found: 1 failed, 2 missing",
+        f"  failed     bad.mp4 diagnostics.echo [{bad.id}]: bad_input: cut off (2 jobs behind it did not run)",
+    ]
+
+
+def test_an_output_with_another_content_is_altered_even_at_the_same_size(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    place.file(spec.writes[0].path).write_bytes(b"[]")
+    finding = only(place.verify())
+    assert (finding.kind, finding.path) == ("altered", spec.writes[0].path)
+    assert "its content changed after it was published" in finding.message
+
+
+def test_an_output_with_another_size_is_altered(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    place.file(spec.writes[0].path).write_bytes(b"[1]")
+    assert "has 3 bytes, 2 were published" in only(place.verify()).message
+
+
+def test_an_output_that_is_gone_a_link_or_a_pipe_is_altered(place: Place) -> None:
+    gone, link, pipe = (place.job(n) for n in range(3))
+    for spec in (gone, link, pipe):
+        place.done(spec)
+        place.file(spec.writes[0].path).unlink()
+    place.file(link.writes[0].path).symlink_to("/etc/hostname")
+    os.mkfifo(place.file(pipe.writes[0].path))
+
+    findings = place.verify().findings
+
+    assert [f.kind for f in findings] == ["altered"] * 3
+    assert "is not there" in findings[0].message
+    assert "link" in findings[1].message
+    assert "is not a regular file" in findings[2].message
+
+
+def test_an_output_that_its_receipt_does_not_name_is_altered(place: Place) -> None:
+    spec = place.job()
+    place.receipt(spec, outcome="ok")
+    assert only(place.verify()).kind == "altered"
+
+
+def test_json_that_does_not_parse_is_wrong(place: Place) -> None:
+    place.done(place.job(0), b"{")
+    place.done(place.job(1, "out.jsonl"), b"{}\n{}\n{\n")
+
+    findings = place.verify().findings
+
+    assert [f.kind for f in findings] == ["wrong", "wrong"]
+    assert "is not JSON" in findings[0].message and "line 3 is not JSON" in findings[1].message
+
+
+def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(place: Place) -> None:
+    twice, taken_back = place.job(0), place.job(1)
+    for spec in (twice, taken_back):
+        place.done(spec, attempt=1)
+        place.done(spec, attempt=2)
+    place.receipt(taken_back, 2, outcome="superseded")
+
+    finding = only(place.verify())
+
+    assert (finding.kind, finding.job_id) == ("duplicate", twice.id)
+    assert finding.message == "attempts 1, 2 each count as done"
+
+
+def test_the_same_attempt_written_twice_is_one(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    place.done(spec)
+    assert place.verify().is_good
+
+
+def test_one_path_published_by_two_jobs_is_a_duplicate(place: Place) -> None:
+    ours = place.job(0, "", writes=(Output(path="published:reel.txt"),))
+    theirs = a_spec(1, writes=ours.writes)
+    place.done(theirs, b"old")
+    place.done(ours, b"new")
+
+    finding = only(place.verify())
+
+    assert (finding.kind, finding.path) == ("duplicate", "published:reel.txt")
+    assert theirs.id in finding.message
+
+
+def test_a_file_nobody_declared_in_a_jobs_own_folder_is_unexpected(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    place.file(spec.writes[0].path).with_name("stray.bin").touch()
+    finding = only(place.verify())
+    assert (finding.kind, finding.message.split()[0]) == ("unexpected", f"scratch:t/{spec.id}/stray.bin")
+
+
+def test_receipts_of_other_jobs_are_ignored_unless_asked_for(place: Place) -> None:
+    place.done(place.job(0))
+    other = a_spec(99)
+    place.done(other)
+
+    assert place.verify().is_good
+    finding = only(place.verify(is_strict=True))
+    assert (finding.kind, finding.job_id) == ("unexpected", other.id)
+
+
+def test_a_workflows_own_checks_are_asked_for_done_jobs_and_once_at_the_end(place: Place) -> None:
+    done, _ = place.job(0), place.job(1)
+    place.done(done, result={"answer": 41})
+
+    def check(spec: JobSpec, receipt: Receipt, facts: JobFacts) -> Iterable[str]:
+        yield f"{receipt.result['answer']} is not 42 ({facts.outputs[spec.writes[0].path].file.bytes} bytes)"
+
+    checks = Checks(jobs=(check,), whole=(lambda: [Finding(kind="missing", message="and a gap")],))
+    findings = place.verify(checks).findings
+
+    assert [(f.kind, f.message) for f in findings if f.job_id in ("", done.id)] == [
+        ("wrong", "41 is not 42 (2 bytes)"),
+        ("missing", "and a gap"),
+    ]
+
+
+def test_progress_is_told_and_ends_with_all_jobs(place: Place) -> None:
+    for n in range(150):
+        place.job(n, "")
+    told: list[tuple[int, int]] = []
+
+    place.verify(on_progress=lambda done, total: told.append((done, total)))
+
+    assert told[-1] == (150, 150) and len(told) > 1
+
+
+def test_the_json_has_every_finding_and_the_text_a_few(place: Place) -> None:
+    for n in range(50):
+        place.job(n, "")
+    report = place.verify()
+    value = json.loads(json.dumps(report.to_json()))
+    assert len(value["findings"]) == 50 and value["counts"]["missing"] == 50 and value["is_good"] is False
+    assert "… and 30 more missing: --json lists all" in report.to_text()
+
+
+def test_names_from_outside_cannot_forge_a_line(place: Place) -> None:
+    spec = place.job(0, reads=("/videos/a\nfailed     fake\x1b[31m.mp4",))
+    place.receipt(spec, outcome="failed", cause="bad_input", message="bad\nline")
+    assert len(place.verify().to_text().splitlines()) == 3
+
+
+# ── media ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Two seconds of picture and sound."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    file = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    sources = ["-f", "lavfi", "-i", "testsrc=s=160x90:d=2", "-f", "lavfi", "-i", "sine=d=2"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *sources, "-shortest", str(file)], check=True)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("expect", [{}, {"duration_s": 2.0}, {"duration_s": 2.4}, {"max_duration_s": 1.8}])
+def test_media_that_decodes_and_lasts_as_expected_is_good(place: Place, clip: bytes, expect: dict[str, float]) -> None:
+    place.done(place.job(0, "a.mp4", expect=expect), clip)
+    assert place.verify().is_good
+
+
+@pytest.mark.parametrize(
+    ("expect", "wanted"),
+    [
+        ({"duration_s": 3.0}, "3 s (± 0.5)"),
+        ({"duration_s": 2.4, "tolerance_s": 0.1}, "2.4 s (± 0.1)"),
+        ({"max_duration_s": 1.0}, "at most 1 s (± 0.5)"),
+        ({"min_duration_s": 3.0}, "at least 3 s (± 0.5)"),
+    ],
+)
+def test_media_that_lasts_otherwise_is_wrong(place: Place, clip: bytes, expect: dict[str, float], wanted: str) -> None:
+    place.done(place.job(0, "%03d odd name.mp4", expect=expect), clip)
+    finding = only(place.verify())
+    assert finding.kind == "wrong" and f"lasts 2.00 s instead of {wanted}" in finding.message
+
+
+def test_media_that_does_not_decode_is_wrong_though_its_checksum_holds(place: Place, clip: bytes) -> None:
+    place.done(place.job(0, "a.mp4"), clip[: len(clip) // 2])
+    place.done(place.job(1, "a.mp4"), b"")
+    place.done(place.job(2, "a.mp4"), clip[:3000] + b"x" * 2000 + clip[5000:])
+
+    findings = place.verify().findings
+
+    assert [f.kind for f in findings] == ["wrong"] * 3
+    assert "does not decode" in findings[0].message
