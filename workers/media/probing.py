@@ -194,6 +194,8 @@ def measured(facts: MediaFacts, name: str, end_s: float, count: int) -> MediaFac
 def form(path: Path, name: str) -> tuple[Any, ...]:
     """What two files must have in common to be joined without encoding: codec, size, rate, and the codec's set-up."""
     with opened(path, name) as container:
-        video = container.streams.video[0]
-        context = video.codec_context
-        return (context.name, context.width, context.height, video.average_rate, context.pix_fmt, context.extradata)
+        video, sounds = container.streams.video[0], container.streams.audio
+        picture = video.codec_context
+        sound = (sounds[0].codec_context.name, sounds[0].rate, sounds[0].channels) if sounds else ()
+        rate = video.average_rate
+        return (picture.name, picture.width, picture.height, rate, picture.pix_fmt, picture.extradata, sound)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor import paths
-from conductor.errors import BadInput
+from conductor.errors import BadInput, JobError
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.registry import task
 from workers.toolkit import Args, parse, shown, threads, write_of
 
 if TYPE_CHECKING:
+    from workers.media.normal import Frame
     from workers.media.probing import MediaFacts
 
 NEEDS = Needs(cpu=1, ram_mib=512)
@@ -42,7 +43,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     check_joinable([name for name, _ in present], facts)
     is_same = len({probing.form(path, name) for name, path in present}) == 1
     seconds = sum(f.duration_s for f in facts)
-    join(ctx, [path for _, path in present], facts[0], seconds, None if is_same else given.crf)
+    join(ctx, [path for _, path in present], facts, seconds, None if is_same else given.crf)
     return {
         "segments": len(present),
         "missing": missing,
@@ -71,27 +72,54 @@ def check_joinable(names: Sequence[str], facts: Sequence[MediaFacts]) -> None:
         raise BadInput(f"{silent} has no sound and others have: media.cut gives every segment a track")
 
 
-def join(ctx: JobContext, files: Sequence[Path], first: MediaFacts, seconds: float, crf: int | None) -> None:
+def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], seconds: float, crf: int | None) -> None:
     """One file from many; `crf` None copies the pictures."""
     from workers.media import ffmpeg, normal
 
-    # Links of our own naming: a list file cannot carry every name a file may have.
+    cores = threads(ctx, NEEDS)
+    frame = normal.Frame(width=facts[0].width, height=facts[0].height, fps=facts[0].fps or 30.0)
+    streams = listed(ctx, files) if crf is None else fitted(files, facts, frame)
+    options = {"c:v": "copy"} if crf is None else normal.h264(frame, crf, cores)
+    if facts[0].has_audio:
+        options |= {"c:a": "aac", "b:a": "192k"}
+    write = write_of(ctx, ".mp4", ".mov", ".mkv")
+    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
+    if muxer != "matroska":
+        options |= {"movflags": "+faststart"}
+    job = ffmpeg.sink(streams[: 2 if facts[0].has_audio else 1], ctx.output(write), muxer, **options)
+    note = f"joining {len(files)} segments"
+    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=cores)
+    if seconds - made.seconds > max(1.0, seconds * 0.01):
+        raise JobError(f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s")
+
+
+def listed(ctx: JobContext, files: Sequence[Path]) -> list[Any]:
+    """Picture and sound of the files behind one another, by a list that ffmpeg reads."""
+    from workers.media import ffmpeg
+
     lines = ["ffconcat version 1.0"]
     for number, file in enumerate(files):
+        # Links of our own naming: a list cannot carry every name that a file may have.
         part = ctx.scratch / f"part{number:05d}"
         part.symlink_to(file)
         lines.append(f"file {part.name}")
     parts = ctx.scratch / LIST
     parts.write_text("\n".join(lines) + "\n", encoding="ascii")
     source = ffmpeg.source(parts, f="concat", containers=f"concat,{ffmpeg.CONTAINERS}")
-    frame = normal.Frame(width=first.width, height=first.height, fps=first.fps or 30.0)
-    picture = source.video if crf is None else normal.picture(source.video, frame)
-    encode = {"c:v": "copy"} if crf is None else normal.h264(frame, crf, threads(ctx, NEEDS))
-    streams, sound = ([picture, source.audio], {"c:a": "aac", "b:a": "192k"}) if first.has_audio else ([picture], {})
-    write = write_of(ctx, ".mp4", ".mov", ".mkv")
-    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
-    faststart = {} if muxer == "matroska" else {"movflags": "+faststart"}
-    job = ffmpeg.sink(streams, ctx.output(write), muxer, **encode, **sound, **faststart)
-    ffmpeg.run(
-        job, ctx, seconds=seconds, note=f"joining {len(files)} segments", name="a segment", threads=threads(ctx, NEEDS)
-    )
+    return [source.video, source.audio]
+
+
+def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: Frame) -> list[Any]:
+    """The same, with every picture brought into the first one's form. All files are open at once."""
+    import ffmpeg as graph
+
+    from workers.media import ffmpeg, normal
+
+    streams: list[Any] = []
+    for file, fact in zip(files, facts, strict=True):
+        source = ffmpeg.source(file, threads=1)
+        streams.append(normal.picture(source.video, frame))
+        if fact.has_audio:
+            streams.append(normal.sound(source.audio, fact.duration_s))
+    joined = graph.concat(*streams, v=1, a=int(facts[0].has_audio)).node
+    return [joined[0], joined[1]]

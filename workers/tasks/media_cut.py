@@ -97,7 +97,7 @@ def cut(
     audio = normal.sound(source.audio, seconds) if facts.has_audio else normal.silence(seconds)
     options = {"frames:v": frames, "c:a": "flac", **normal.h264(frame, crf, cores)}
     muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
-    job = ffmpeg.sink([normal.picture(source.video, frame), audio], ctx.output(write), muxer, **options)
+    job = ffmpeg.sink([normal.held(normal.picture(source.video, frame)), audio], ctx.output(write), muxer, **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)
     if made.frames < frames:
         raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on")

@@ -1,0 +1,146 @@
+"""shell with real programs, files.publish with real disks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from task_bench import Bench
+
+from conductor.errors import BadInput, DeadlineExceeded, JobError, NoSpace, PublishFailed, Refused
+from workers.context import Stopped
+from workers.tasks import files_publish, shell
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, shell_programs=(PYTHON, "no-such-program"))
+
+
+def script(code: str, *args: str) -> dict[str, list[str]]:
+    return {"argv": [PYTHON, "-c", code, *args]}
+
+
+def test_a_program_gets_the_files_of_its_job(bench: Bench):
+    source = bench.inputs / "a b.txt"
+    source.write_text("hello")
+    code = "import sys; open(sys.argv[2], 'w').write(open(sys.argv[1]).read().upper()); print(sys.argv[3])"
+    what = {"reads": [source], "writes": ["scratch:out.txt"]}
+    result = bench.run(shell.run, script(code, "{in:0}", "{out:0}", "{scratch}/x {other}"), **what)
+    assert bench.made("scratch:out.txt").read_text() == "HELLO"
+    assert result["exit_code"] == 0
+    assert result["stdout_tail"].rstrip().endswith("/work/x {other}")
+
+
+def test_nothing_is_expanded_by_a_shell(bench: Bench):
+    result = bench.run(shell.run, script("import sys; print(sys.argv[1])", "$HOME; `id` *"))
+    assert result["stdout_tail"] == "$HOME; `id` *\n"
+
+
+def test_a_program_that_is_not_listed_is_refused_with_what_to_do(bench: Bench):
+    with pytest.raises(Refused, match=r"'rm' may not be run: add it to shell_programs in conductor\.toml") as caught:
+        bench.run(shell.run, {"argv": ["rm", "-rf", "/"]})
+    assert caught.value.cause == "refused"
+
+
+def test_a_path_to_another_program_of_a_listed_name_is_refused(bench: Bench):
+    with pytest.raises(Refused):
+        bench.run(shell.run, {"argv": ["./no-such-program"]})
+
+
+def test_a_shell_string_is_refused(bench: Bench):
+    with pytest.raises(BadInput, match=r"args\.argv: expected `array`"):
+        bench.run(shell.run, {"argv": "rm -rf /"})
+
+
+def test_a_failed_program_is_a_task_error_with_its_last_words(bench: Bench):
+    with pytest.raises(JobError, match="exit code 3: it broke") as caught:
+        bench.run(shell.run, script("import sys; sys.stderr.write('it broke\\n'); sys.exit(3)"))
+    assert caught.value.cause == "task_error"
+
+
+def test_a_program_that_is_not_there_is_named(bench: Bench):
+    with pytest.raises(JobError, match="no-such-program"):
+        bench.run(shell.run, {"argv": ["no-such-program"]})
+
+
+def test_a_placeholder_without_a_file_is_bad_input(bench: Bench):
+    with pytest.raises(BadInput, match=r"\{in:0\} has no counterpart"):
+        bench.run(shell.run, script("", "{in:0}"))
+
+
+def test_the_environment_and_the_folder_are_the_jobs_own(bench: Bench):
+    (bench.inputs / "here").mkdir()
+    args = {**script("import os; print(os.environ['TONE'], os.getcwd())"), "env": {"TONE": "low"}}
+    result = bench.run(shell.run, {**args, "cwd": str(bench.inputs / "here")})
+    assert result["stdout_tail"] == f"low {bench.inputs / 'here'}\n"
+
+
+def test_a_program_ends_with_its_deadline(bench: Bench):
+    with pytest.raises(DeadlineExceeded):
+        bench.run(shell.run, script("import time; time.sleep(60)"), timeout_s=0.2)
+
+
+# ── files.publish ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_copy_has_the_checksum_of_its_source(bench: Bench):
+    content = os.urandom(5_000_000)
+    bench.settings.roots["scratch"].path.joinpath("reel.mp4").write_bytes(content)
+    result = bench.run(files_publish.run, reads=["scratch:reel.mp4"], writes=["published:2026/reel.mp4"])
+    assert result == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    assert bench.made("published:2026/reel.mp4").read_bytes() == content
+    assert bench.progress[-1] == 1.0
+
+
+def test_a_source_that_is_gone_is_bad_input(bench: Bench):
+    with pytest.raises(BadInput, match="not there"):
+        bench.run(files_publish.run, reads=["scratch:gone.mp4"], writes=["published:gone.mp4"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_target_is_no_space(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x" * 100)
+    ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
+    monkeypatch.setattr(ctx, "output", lambda path: Path("/dev/full"))
+    with pytest.raises(NoSpace, match="no room left"):
+        files_publish.run({}, ctx)
+
+
+def test_a_target_that_cannot_be_written_is_told_from_a_bad_source(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x")
+    ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
+
+    def refuse(path: str) -> Path:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(ctx, "output", refuse)
+    with pytest.raises(PublishFailed, match="cannot be written to"):
+        files_publish.run({}, ctx)
+
+
+def test_a_copy_that_reads_back_differently_is_not_published(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"good")
+    copied = files_publish.copied
+
+    def spoil(source: Path, target: Path, *rest: object) -> tuple[str, int]:
+        answer = copied(source, target, *rest)  # type: ignore[arg-type]
+        target.write_bytes(b"baad")
+        return answer
+
+    monkeypatch.setattr(files_publish, "copied", spoil)
+    with pytest.raises(PublishFailed, match="reads back differently"):
+        bench.run(files_publish.run, reads=["scratch:a"], writes=["published:a"])
+
+
+def test_a_copy_leaves_when_told(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x")
+    ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
+    monkeypatch.setattr(ctx, "should_stop", lambda: True)
+    with pytest.raises(Stopped):
+        files_publish.run({}, ctx)
