@@ -163,7 +163,7 @@ def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None
     if dispatched is not None:
         assert everything == dispatched
     held = {r.job_id: r.state for r in ledger.handover.reservations()}
-    assert held == {i: "admitted" for i in by_state["admitted"]} | {i: "running" for i in by_state["running"]}
+    assert held == dict.fromkeys(by_state["admitted"], "admitted") | dict.fromkeys(by_state["running"], "running")
     for job_id in by_state["waiting"] | by_state["dead"] | by_state["done"] | by_state["cancelled"]:
         view = ledger.backlog.job(job_id)
         assert view is not None

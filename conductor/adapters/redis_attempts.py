@@ -6,7 +6,9 @@ from typing import cast
 
 import msgspec
 
+from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_backlog import failures_of
+from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
@@ -78,6 +80,11 @@ class RedisAttempts:
     def closings(self) -> dict[str, float]:
         flat: list[bytes] = self._scripts.run("closings")
         return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def refusals(self) -> dict[str, int]:
+        with translating(self._scripts.client):
+            flat: dict[bytes, bytes] = self._scripts.client.hgetall(keys.REFUSALS)  # pyright: ignore[reportAssignmentType]
+        return {key.decode(): int(count) for key, count in flat.items()}
 
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
         return bool(self._scripts.run("rescue", job_id, attempt, message[:MESSAGE_CHARS], *verdict(then)))

@@ -41,10 +41,10 @@ class RedisBacklog:
         if born != self._born:
             # Redis was emptied meanwhile: numbers start again.
             self._classes, self._born = {}, born
-        self._learn([number for number, _, _ in found if number not in self._classes])
+        self._learn([number for number, *_ in found if number not in self._classes])
         candidates = (
-            Candidate(job_class=self._classes[number], waiting=waiting, heads=heads_of(flat))
-            for number, waiting, flat in found
+            Candidate(job_class=self._classes[number], waiting=waiting, heads=heads_of(ids, lines, int(born)))
+            for number, waiting, ids, lines in found
         )
         return tuple(sorted(candidates, key=lambda c: c.job_class.id))
 
@@ -128,10 +128,11 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
     return [backlog, descriptors, ids, lines, class_of, special]
 
 
-def heads_of(flat: list[Any]) -> tuple[Head, ...]:
+def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head, ...]:
+    fields = (line.split("|") for line in state_lines)
     return tuple(
-        Head(job_id=job_id, attempts=int(attempts), since=float(since))
-        for job_id, attempts, since in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+        Head(job_id=job_id, attempts=int(attempts), since=(born_ms + int(since)) / 1000)
+        for job_id, (_, attempts, _, _, since) in zip(ids, fields, strict=True)
     )
 
 
@@ -145,7 +146,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         backlog=job_class.backlog,
         class_id=job_class.id,
         attempts=int(attempts),
-        since=float(since),
+        since=since / 1000,
         line=line.encode(),
         cause=cast(Cause | None, failed.get("cause")),
         message=failed.get("message", ""),

@@ -14,6 +14,7 @@ HOLDS = PREFIX + "holds"
 LEADER = PREFIX + "leader"
 WAKE = PREFIX + "wake"
 NODES = PREFIX + "nodes"
+REFUSALS = PREFIX + "refusals"
 PAUSED = PREFIX + "paused"
 DRAINING = PREFIX + "draining"
 #: In `draining`: not one node but all.

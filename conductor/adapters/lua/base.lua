@@ -1,5 +1,7 @@
 -- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
---   conductor:state      hash  id -> LETTER|attempts|seq|class number|since|accepted attempt
+--   conductor:state      hash  id -> LETTER|attempts|seq|class number|since[|accepted attempt]
+--                        `since` in ms after `born`: a dozen bytes less a job, which is a size class of the allocator
+--   conductor:born       int   when the ledger's first job came (ms)
 --   conductor:count:B    hash  LETTER -> n, for each backlog B
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:wake       list  the bell, never longer than one
@@ -23,13 +25,13 @@ end
 local function job_of(id)
   local text = call('HGET', P .. 'state', id)
   if not text then return nil end
-  local letter, attempts, seq, class, since, accepted =
-    string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|([%d.]+)|(%d+)$')
+  local letter, attempts, seq, class, since, accepted = string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|(%d+)|?(%d*)$')
   return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
 end
 
 local function state_line(job)
-  return table.concat({job.letter, job.attempts, job.seq, job.class, job.since, job.accepted}, '|')
+  local line = table.concat({job.letter, job.attempts, job.seq, job.class, job.since}, '|')
+  return job.accepted == '' and line or line .. '|' .. job.accepted
 end
 
 -- The one place where a job changes its state: the counts follow in the same breath.

@@ -1,7 +1,7 @@
 -- uses base
 -- All the ledger knows of one job, in one look.
 --   ARGV[1]  id
---   returns  false, or msgpack {letter, attempts, since, descriptor JSON, line, not before (ms) or '',
+--   returns  false, or msgpack {letter, attempts, since (ms), descriptor JSON, line, not before (ms) or '',
 --            {waits for ..}, Reservation JSON or '', {cause, n, .., 'cause', c, 'message', m}}
 --   reads    conductor:state, jobs, classes, delayed, wants:ID, wants_end:ID, active, fails:ID
 local id = ARGV[1]
@@ -9,7 +9,7 @@ local job = job_of(id)
 if not job then return false end
 local waits_for = call('SUNION', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
 return cmsgpack.pack({
-  job.letter, job.attempts, job.since,
+  job.letter, job.attempts, call('GET', P .. 'born') + job.since,
   call('HGET', P .. 'classes', job.class),
   call('HGET', P .. 'jobs', id),
   call('ZSCORE', P .. 'delayed', id) or '',

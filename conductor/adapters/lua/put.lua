@@ -40,12 +40,14 @@ end
 
 call('SADD', P .. 'backlogs', backlog)
 call('SET', P .. 'born', whole(now_ms), 'NX')
+local born = tonumber(call('GET', P .. 'born'))
 local numbers = {}
 for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2]) end
 
 local fresh = unknown_indices()
 local seq = call('INCRBY', P .. 'seq', #fresh) - #fresh
-local since = seconds(now_ms)
+-- The clock may have been set back.
+local since = whole(math.max(0, now_ms - born))
 local added = {w = 0, d = 0}
 local bound = {}
 for first = 1, #fresh, CHUNK do
@@ -54,11 +56,11 @@ for first = 1, #fresh, CHUNK do
     local index = fresh[n]
     local id, number = ids[index], numbers[class_of[index]]
     local extra = special[index]
-    local letter, attempts, accepted = 'w', 0, 0
+    local letter, attempts, accepted = 'w', 0, ''
     if extra then
       bound[#bound + 1] = index
       attempts = extra[4]
-      if extra[3] then letter, accepted = 'd', attempts end
+      if extra[3] then letter, accepted = 'd', '|' .. attempts end
     else
       local going = free_to_go[number] or {}
       free_to_go[number] = going
@@ -67,7 +69,7 @@ for first = 1, #fresh, CHUNK do
     end
     added[letter] = added[letter] + 1
     states[#states + 1] = id
-    states[#states + 1] = table.concat({letter, attempts, seq + n, number, since, accepted}, '|')
+    states[#states + 1] = table.concat({letter, attempts, seq + n, number, since}, '|') .. accepted
     texts[#texts + 1] = id
     texts[#texts + 1] = lines[index]
   end

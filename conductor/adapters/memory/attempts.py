@@ -100,11 +100,16 @@ class MemoryAttempts:
         store = self._store
         with store.lock:
             store.closed[key] = max(store.closed.get(key, 0.0), store.now() + for_s)
+            store.refusals[key] = store.refusals.get(key, 0) + 1
             store.ring()
 
     def closings(self) -> dict[str, float]:
         with self._store.lock:
             return {key: until for key, until in self._store.closed.items() if until > self._store.now()}
+
+    def refusals(self) -> dict[str, int]:
+        with self._store.lock:
+            return dict(self._store.refusals)
 
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
         store = self._store

@@ -88,6 +88,7 @@ class Store:
         self.holds: tuple[Hold, ...] = ()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.closed: dict[str, float] = {}
+        self.refusals: dict[str, int] = {}
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
         self.is_draining = False

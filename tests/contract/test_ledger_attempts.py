@@ -1,0 +1,406 @@
+"""The life of an attempt, every fence of it, over Redis and over the twin."""
+
+from __future__ import annotations
+
+import pytest
+from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, line_of
+from msgspec import structs
+
+from conductor.errors import Fenced
+from conductor.model.decision import Admission, Hold
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Usage
+
+FULL = {"devices": ("gpu0", "gpu1"), "vram_mib": 10_240, "disk": {"scratch": 3_000_000_000_000}, "lane": "gpu"}
+
+
+def test_admitted_means_reserved_and_in_the_queue(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    assert scene.admit("a", queue="gpu-node1-gpu0", expected_s=4.5, **FULL) is None
+    assert scene.state("a") == "admitted"
+    (held,) = scene.ledger.handover.reservations()
+    assert held.admitted_at == pytest.approx(scene.ledger.bell.now(), abs=5)
+    wanted = a_reservation("a", queue="gpu-node1-gpu0", expected_s=4.5, **FULL)
+    assert structs.replace(held, admitted_at=0.0) == wanted
+    assert scene.view("a").reservation == held
+    assert scene.view("a").attempts == 1
+    assert scene.ledger.handover.queued() == {"gpu-node1-gpu0": 1}
+    assert scene.heads() == []
+
+
+def test_started_means_running_with_the_line_in_hand(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    assert scene.take("cpu-node1", "w1") == (an_id("a"), 1)
+    assert scene.take("cpu-node1", "w1") is None
+    assert [r.job_id for r in scene.ledger.attempts.held_by("w1")] == [an_id("a")], "taken, not started"
+    started = scene.ledger.attempts.start(an_id("a"), 1, "w1", 30)
+    assert started.line == line_of("a")
+    assert (started.reservation.state, started.reservation.worker) == ("running", "w1")
+    assert started.reservation.started_at is not None
+    assert started.failures == {}
+    assert [r.job_id for r in scene.ledger.attempts.held_by("w1")] == [an_id("a")], "started"
+    assert scene.ledger.attempts.held_by("w2") == ()
+    scene.accept("a")
+    assert scene.ledger.attempts.held_by("w1") == ()
+
+
+def test_a_receipt_makes_it_done_and_gives_everything_back(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    room = {"node1:cpu_milli": 1000}
+    assert scene.admit("a", ceilings=room) is None
+    assert scene.admit("b", ceilings=room) == "over ceiling node1:cpu_milli"
+    assert scene.state("b") == "waiting"
+    scene.start("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.ledger.handover.reservations() == ()
+    assert scene.admit("b", ceilings=room) is None
+
+
+@pytest.mark.parametrize("ending", ["accept", "fail", "dead", "rescue", "cancel"])
+def test_every_end_gives_the_reservation_back_exactly_once(scene: Scene, ending: str) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    room = {"node1/gpu0:vram_mib": 10_240, "node1/gpu1:vram_mib": 10_240, "node1/scratch:bytes": 3_000_000_000_000}
+    assert scene.admit("a", ceilings=room, **FULL) is None
+    if ending != "cancel":
+        scene.start("a")
+    end = {
+        "accept": lambda: scene.accept("a"),
+        "fail": lambda: scene.fail("a"),
+        "dead": lambda: scene.fail("a", then=Dead()),
+        "rescue": lambda: scene.rescue("a"),
+        "cancel": lambda: scene.cancel("a"),
+    }[ending]
+    end()
+    end()
+    assert scene.admit("b", ceilings=room, **FULL) is None
+    assert scene.ledger.handover.queued() == {"cpu-node1": 1}
+
+
+# ── fences ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    old = scene.epoch
+    scene.ledger.leadership.resign("conductor-1")
+    new = scene.ledger.leadership.lead("conductor-2", 3600)
+    assert new is not None
+    assert new > old
+    with pytest.raises(Fenced):
+        scene.ledger.handover.admit(old, [Admission(reservation=a_reservation("a"), backlog="night")])
+    with pytest.raises(Fenced):
+        scene.ledger.handover.record_holds(old, [])
+    assert scene.state("a") == "waiting"
+    scene.epoch = new
+    assert scene.admit("a") is None
+
+
+def test_only_a_waiting_job_is_admitted_and_only_as_its_next_attempt(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    assert scene.admit("a", 2) == "attempt 2 is not its next"
+    assert scene.admit("nobody") == "not waiting"
+    assert scene.admit("a") is None
+    assert scene.admit("a") == "not waiting"
+    assert scene.admit("a", 2) == "not waiting"
+
+
+def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
+    room = {"node1:cpu_milli": 2000}
+    wanted = [Admission(reservation=a_reservation(n), backlog="night", ceilings=room) for n in ("a", "b", "c", "a")]
+    answers = scene.ledger.handover.admit(scene.epoch, wanted)
+    assert answers == (None, None, "over ceiling node1:cpu_milli", "not waiting")
+    scene.check()
+    assert scene.ledger.handover.admit(scene.epoch, []) == ()
+
+
+def test_a_second_worker_cannot_start_what_one_has_started(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    with pytest.raises(Fenced):
+        scene.start("a", worker="w2")
+
+
+def test_a_worker_whose_answer_was_lost_may_ask_again(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    first = scene.ledger.handover.reservations()
+    scene.start("a")
+    assert scene.ledger.handover.reservations() == first
+
+
+def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    scene.take("cpu-node1", "slow")
+    assert scene.rescue("a")
+    with pytest.raises(Fenced):
+        scene.start("a", worker="slow")
+    scene.run("a", 2, "w2")
+    with pytest.raises(Fenced):
+        scene.start("a", 1, worker="slow")
+    assert scene.renew("a", 1, "slow") == "gone"
+    assert scene.fail("a", 1) == "gone"
+    assert scene.rescue("a", 1) is False
+    assert scene.state("a") == "running"
+    assert scene.renew("a", 2, "w2") == "ok"
+
+
+def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
+    with pytest.raises(Fenced):
+        scene.ledger.attempts.start(an_id("nobody"), 1, "w1", 30)
+    assert scene.renew("nobody") == "gone"
+    assert scene.ledger.attempts.accept(a_receipt("nobody")) == "gone"
+    assert scene.fail("nobody") == "gone"
+    assert scene.rescue("nobody") is False
+    assert scene.cancel("nobody") is None
+    assert scene.retry("nobody") is False
+
+
+# ── receipts ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_receipt_counts_and_the_very_same_may_be_sent_again(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.accept("a") == "accepted", "its first answer was lost"
+    assert scene.ledger.attempts.accept(a_receipt("a", 2)) == "already"
+    assert scene.fail("a") == "already"
+    assert scene.ledger.backlog.counts()["done"] == 1
+
+
+def test_a_late_receipt_counts_while_its_job_waits_again(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.rescue("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.heads() == []
+
+
+def test_a_late_receipt_counts_while_its_job_waits_out_a_back_off(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.rescue("a", then=Retry(delay_s=0.03))
+    assert scene.accept("a") == "accepted"
+    scene.let(0.05)
+    assert scene.heads() == []
+    assert scene.state("a") == "done"
+
+
+def test_a_late_receipt_counts_while_the_next_attempt_is_queued(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.rescue("a")
+    scene.admit("a", 2)
+    assert scene.accept("a", 1) == "accepted"
+    assert scene.ledger.handover.queued() == {}
+    with pytest.raises(Fenced):
+        scene.start("a", 2)
+
+
+def test_a_late_receipt_counts_while_the_next_attempt_runs_and_tells_it_to_stop(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.rescue("a")
+    scene.run("a", 2, "w2")
+    assert scene.accept("a", 1) == "accepted"
+    assert scene.renew("a", 2, "w2") == "gone"
+    assert scene.accept("a", 2) == "already"
+    assert scene.fail("a", 2) == "already"
+    assert scene.ledger.handover.reservations() == ()
+
+
+# ── failures ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_failure_is_counted_by_cause_and_the_job_waits_again(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    scene.run("a")
+    assert scene.fail("a", cause="server_error") == "accepted"
+    scene.run("a", 2)
+    assert scene.fail("a", 2, cause="rate_limited") == "accepted"
+    scene.run("a", 3)
+    assert scene.rescue("a", 3)
+    view = scene.view("a")
+    assert view.failures == {"server_error": 1, "rate_limited": 1, "worker_lost": 1}
+    assert (view.cause, view.message, view.attempts) == ("worker_lost", "the worker is gone", 3)
+    assert scene.heads() == ["a", "b"], "it keeps its place"
+    scene.admit("a", 4)
+    assert scene.ledger.attempts.start(an_id("a"), 4, "w1", 30).failures == view.failures
+
+
+def test_a_back_off_is_waited_out(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    scene.run("a")
+    scene.fail("a", then=Retry(delay_s=600))
+    view = scene.view("a")
+    assert view.state == "waiting"
+    assert view.not_before == pytest.approx(scene.ledger.bell.now() + 600, abs=5)
+    assert scene.heads() == ["b"]
+    assert scene.admit("a", 2) == "not waiting"
+    scene.run("b")
+    scene.fail("b", then=Retry(delay_s=0.03))
+    scene.let(0.05)
+    assert scene.heads() == ["b"]
+    assert scene.view("b").not_before is None
+
+
+def test_exhausted_means_dead_until_an_operator_retries_it(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.fail("a", cause="bad_input", then=Dead())
+    view = scene.view("a")
+    assert (view.state, view.cause, view.message) == ("dead", "bad_input", "it broke")
+    assert scene.heads() == []
+    assert scene.retry("a") is True
+    assert scene.retry("a") is False
+    view = scene.view("a")
+    assert (view.state, view.cause, view.failures, view.attempts) == ("waiting", None, {}, 1)
+    scene.run("a", 2)
+    assert scene.accept("a", 2) == "accepted"
+    assert scene.retry("a") is False
+
+
+def test_a_long_message_is_cut(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.ledger.attempts.fail(structs.replace(a_receipt("a", 1, "failed", "task_error"), message="é" * 2000), Dead())
+    assert scene.view("a").message == "é" * 500
+
+
+# ── leases and orphans ────────────────────────────────────────────────────────────────────────────────────
+
+
+def orphans(scene: Scene, grace_s: float) -> list[str]:
+    return [r.job_id for r in scene.ledger.handover.orphans(grace_s)]
+
+
+def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a", lease_s=0.02)
+    scene.let(0.03)
+    assert orphans(scene, 60) == [an_id("a")]
+    assert scene.renew("a") == "ok", "late, but nobody rescued it"
+    assert orphans(scene, 60) == []
+
+
+def test_a_job_in_its_queue_is_no_orphan_however_long(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    scene.let(0.03)
+    assert orphans(scene, 0.01) == []
+
+
+def test_a_job_taken_and_never_started_is_an_orphan_after_the_grace(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    scene.let(0.06)
+    scene.take("cpu-node1", "w1")
+    assert orphans(scene, 0.05) == [], "it has only just been taken, though it was admitted long ago"
+    scene.let(0.06)
+    assert orphans(scene, 0.05) == [an_id("a")]
+    assert scene.rescue("a")
+    assert orphans(scene, 0.05) == []
+    assert scene.heads() == ["a"]
+
+
+def test_a_rescued_job_is_out_of_its_queue(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    assert scene.rescue("a", then=Dead())
+    assert scene.ledger.handover.queued() == {}
+    assert scene.take("cpu-node1", "w1") is None
+    assert scene.state("a") == "dead"
+
+
+def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    note = 'cut ,"started_at":1 of "naïve", 50 %'
+    usage = Usage(vram_mib=900, rss_mib=100, scratch_bytes=7_000_000_000_000, cpu_s=1.5)
+    for progress in (0.25, 0.5):
+        assert scene.ledger.attempts.renew(an_id("a"), 1, "w1", 30, usage, progress, note) == "ok"
+        (held,) = scene.ledger.handover.reservations()
+        assert (held.usage, held.progress, held.note) == (usage, progress, note)
+    assert scene.renew("a") == "ok"
+    assert scene.ledger.handover.reservations() == (held,), "telling nothing changes nothing"
+
+
+# ── cancel ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_waiting_job_is_cancelled_at_once(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    assert scene.cancel("a") == "waiting"
+    assert scene.state("a") == "cancelled"
+    assert scene.view("a").cause == "cancelled"
+    assert scene.heads() == ["b"]
+    assert scene.cancel("a") == "cancelled"
+    assert scene.retry("a")
+    assert scene.heads() == ["a", "b"]
+
+
+def test_a_job_in_a_back_off_is_cancelled_at_once(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.fail("a", then=Retry(delay_s=0.02))
+    assert scene.cancel("a") == "waiting"
+    scene.let(0.03)
+    assert scene.heads() == []
+
+
+def test_an_admitted_job_is_cancelled_out_of_its_queue(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    assert scene.cancel("a") == "admitted"
+    assert scene.state("a") == "cancelled"
+    assert scene.take("cpu-node1", "w1") is None
+
+
+def test_a_running_job_is_told_and_then_rests_cancelled(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.cancel("a") == "running"
+    assert scene.state("a") == "running"
+    assert scene.renew("a") == "cancel"
+    assert scene.fail("a", cause="cancelled", then=Dead()) == "accepted"
+    assert scene.state("a") == "cancelled"
+    assert scene.view("a").cause == "cancelled"
+    scene.retry("a")
+    scene.run("a", 2)
+    assert scene.renew("a", 2) == "ok", "the cancel is forgotten"
+
+
+@pytest.mark.parametrize("how", ["fail", "rescue"])
+def test_a_cancel_wins_over_a_retry(scene: Scene, how: str) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.cancel("a")
+    if how == "fail":
+        scene.fail("a", cause="server_error", then=Retry())
+    else:
+        scene.rescue("a", then=Retry())
+    assert scene.state("a") == "cancelled"
+
+
+def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.cancel("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.state("a") == "done"
+    assert scene.cancel("a") == "done"
+
+
+# ── the gate ledger ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_gate_ledger_is_replaced_as_a_whole(scene: Scene) -> None:
+    hold = Hold(class_id="c1", backlog="night", task="media.cut", lane="cpu", waiting=3, verdicts=())
+    assert scene.ledger.handover.holds() == ()
+    scene.ledger.handover.record_holds(scene.epoch, [hold])
+    assert scene.ledger.handover.holds() == (hold,)
+    scene.ledger.handover.record_holds(scene.epoch, [])
+    assert scene.ledger.handover.holds() == ()

@@ -1,0 +1,228 @@
+"""The backlog's contract, over Redis and over the twin."""
+
+from __future__ import annotations
+
+import pytest
+from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
+
+from conductor.model.outcome import Dead
+from conductor.ports import Entry, PutResult
+
+
+def test_what_is_put_waits_and_a_second_put_changes_nothing(scene: Scene) -> None:
+    assert scene.put(an_entry("a"), an_entry("b")) == (2, 0)
+    assert scene.put(an_entry("a"), an_entry("c")) == (1, 1)
+    assert scene.ledger.backlog.counts("night")["waiting"] == 3
+    assert scene.heads() == ["a", "b", "c"]
+
+
+def test_a_line_comes_out_byte_for_byte(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    view = scene.view("a")
+    assert view.line == line_of("a")
+    assert (view.backlog, view.class_id, view.attempts, view.state) == ("night", "c1", 0, "waiting")
+    assert view.since == pytest.approx(scene.ledger.bell.now(), abs=5)
+
+
+def test_the_same_job_twice_in_one_call_is_one_job(scene: Scene) -> None:
+    assert scene.put(an_entry("a"), an_entry("a")) == (1, 1)
+
+
+def test_a_put_of_nothing_is_nothing(scene: Scene) -> None:
+    assert scene.ledger.backlog.put("night", []) == PutResult(new=0, known=0)
+
+
+def test_a_call_of_thousands_goes_in_whole_and_in_order(scene: Scene) -> None:
+    names = [f"n{i:04d}" for i in range(2500)]
+    scene.put(*(an_entry(name, a_class(f"c{i % 3}")) for i, name in enumerate(names)))
+    assert scene.ledger.backlog.counts()["waiting"] == 2500
+    heads = {c.job_class.id: (c.waiting, c.heads[0].job_id) for c in scene.ledger.backlog.candidates(1)}
+    assert heads == {"c0": (834, an_id("n0000")), "c1": (833, an_id("n0001")), "c2": (833, an_id("n0002"))}
+
+
+def test_jobs_of_one_request_are_one_class_with_its_oldest_first(scene: Scene) -> None:
+    gpu = a_class("gpu", lane="gpu", priority=5, writes={"scratch": 10}, duration_s=2.5)
+    scene.put(an_entry("a", gpu), an_entry("b"), an_entry("c", gpu))
+    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(1)}
+    assert by_class["gpu"].job_class == gpu
+    assert by_class["gpu"].waiting == 2
+    assert [head.job_id for head in by_class["gpu"].heads] == [an_id("a")]
+    assert by_class["c1"].waiting == 1
+
+
+def test_a_class_of_another_backlog_is_a_fault_of_the_caller(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="not morning"):
+        scene.ledger.backlog.put("morning", [an_entry("a")])
+
+
+def test_backlogs_are_counted_and_offered_apart(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.put(an_entry("b", a_class("c2", backlog="day")), backlog="day")
+    assert scene.ledger.backlog.backlogs() == ("day", "night")
+    assert scene.heads(backlogs=["day"]) == ["b"]
+    assert scene.heads(backlogs=["night"]) == ["a"]
+    assert sorted(scene.heads()) == ["a", "b"]
+    assert scene.ledger.backlog.counts("day")["waiting"] == 1
+    assert scene.ledger.backlog.counts()["waiting"] == 2
+    assert scene.ledger.backlog.counts("nowhere")["waiting"] == 0
+    assert list(scene.ledger.backlog.ids("waiting", "day")) == [an_id("b")]
+
+
+def test_ids_are_found_by_their_beginning(scene: Scene) -> None:
+    scene.put(an_entry("alpha"), an_entry("alps"), an_entry("beta"))
+    find = scene.ledger.backlog.find
+    assert find("al") == (an_id("alpha"), an_id("alps"))
+    assert find("beta") == (an_id("beta"),)
+    assert find("*") == ()
+    assert find("[a") == ()
+    assert len(find("", limit=2)) == 2
+
+
+def test_an_unknown_job_is_none(scene: Scene) -> None:
+    assert scene.ledger.backlog.job(an_id("nobody")) is None
+
+
+def test_jobs_done_before_redis_was_emptied_go_in_as_done(scene: Scene) -> None:
+    scene.put(an_entry("b", after=(an_id("a"),)), an_entry("a", is_done=True, attempts=3))
+    assert scene.state("a") == "done"
+    assert scene.heads() == ["b"], "and free those that wait for them"
+    assert scene.accept("a", 3) == "accepted", "the very receipt that was counted"
+    assert scene.accept("a", 2) == "already"
+
+
+def test_attempts_made_before_redis_was_emptied_are_not_numbered_again(scene: Scene) -> None:
+    scene.put(an_entry("a", attempts=2))
+    assert scene.admit("a", 1) == "attempt 1 is not its next"
+    assert scene.admit("a", 3) is None
+
+
+# ── jobs that wait for others ─────────────────────────────────────────────────────────────────────────────
+
+
+def after(name: str, *others: str) -> Entry:
+    return an_entry(name, after=tuple(an_id(other) for other in others))
+
+
+def after_ended(name: str, *others: str) -> Entry:
+    return an_entry(name, after_ended=tuple(an_id(other) for other in others))
+
+
+def test_a_job_goes_when_all_it_comes_after_are_accepted(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), after("c", "a", "b"))
+    assert scene.heads() == ["a", "b"]
+    assert scene.view("c").waits_for == (an_id("a"), an_id("b"))
+    scene.run("a")
+    scene.accept("a")
+    assert scene.heads() == ["b"]
+    assert scene.view("c").waits_for == (an_id("b"),)
+    scene.run("b")
+    scene.accept("b")
+    assert scene.heads() == ["c"]
+
+
+def test_the_order_in_which_lines_come_does_not_matter(scene: Scene) -> None:
+    scene.put(after("c", "a"))
+    assert scene.heads() == [], "unknown is unmet"
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.accept("a")
+    assert scene.heads() == ["c"]
+
+
+def test_what_is_done_already_is_met(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.accept("a")
+    scene.put(after("b", "a"))
+    assert scene.heads() == ["b"]
+
+
+def test_death_takes_along_all_that_come_after_however_deep(scene: Scene) -> None:
+    scene.put(an_entry("a"), after("b", "a"), after("c", "b"), after("d", "c", "e"), an_entry("e"), an_entry("f"))
+    scene.run("a")
+    scene.fail("a", then=Dead())
+    assert [scene.state(name) for name in "abcdef"] == ["dead", "dead", "dead", "dead", "waiting", "waiting"]
+    assert scene.view("a").cause == "task_error"
+    view = scene.view("c")
+    assert view.cause == "dependency_dead"
+    assert an_id("b") in view.message
+    assert view.failures == {}, "it made no attempt"
+
+
+def test_a_job_put_after_a_dead_one_is_dead_and_takes_its_own_along(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.fail("a", then=Dead())
+    scene.put(after("c", "b"), after("b", "a"))
+    assert scene.state("b") == scene.state("c") == "dead"
+    assert scene.view("b").cause == "dependency_dead"
+
+
+def test_a_retried_root_brings_back_those_that_died_with_it(scene: Scene) -> None:
+    scene.put(an_entry("a"), after("b", "a"), after("c", "b"), after("x", "a", "c"))
+    scene.run("a")
+    scene.fail("a", then=Dead())
+    assert scene.retry("a")
+    assert [scene.state(name) for name in "abcx"] == ["waiting"] * 4
+    assert scene.view("b").cause is None
+    for name, attempt in (("a", 2), ("b", 1), ("c", 1), ("x", 1)):
+        assert scene.heads() == [name]
+        scene.run(name, attempt)
+        scene.accept(name, attempt)
+    assert scene.ledger.backlog.counts()["done"] == 4
+
+
+def test_with_two_dead_roots_both_must_come_back(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), after("c", "a", "b"))
+    for name in "ab":
+        scene.run(name)
+        scene.fail(name, then=Dead())
+    assert scene.retry("a")
+    assert scene.state("c") == "dead"
+    assert scene.retry("c") is False, "it would wait for ever"
+    assert scene.retry("b")
+    assert scene.state("c") == "waiting"
+
+
+def test_a_late_receipt_of_a_dead_root_brings_its_own_back_to_life(scene: Scene) -> None:
+    scene.put(an_entry("a"), after("b", "a"), after("c", "b"))
+    scene.run("a")
+    scene.rescue("a", then=Dead())
+    assert scene.state("c") == "dead"
+    assert scene.accept("a") == "accepted"
+    assert [scene.state(name) for name in "abc"] == ["done", "waiting", "waiting"]
+    assert scene.heads() == ["b"]
+
+
+def test_a_job_that_makes_the_best_of_what_there_is_goes_when_all_have_ended(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), an_entry("c"), after_ended("best", "a", "b", "c"))
+    scene.run("a")
+    scene.accept("a")
+    scene.run("b")
+    scene.fail("b", then=Dead())
+    assert "best" not in scene.heads()
+    scene.cancel("c")
+    assert scene.heads() == ["best"]
+    scene.put(after_ended("late", "a", "b", "c"))
+    assert scene.heads() == ["best", "late"]
+
+
+def test_a_job_that_needs_one_and_outlasts_another_dies_only_with_the_first(scene: Scene) -> None:
+    both = an_entry("both", after=(an_id("a"),), after_ended=(an_id("b"),))
+    scene.put(an_entry("a"), an_entry("b"), both)
+    scene.cancel("b")
+    assert scene.view("both").waits_for == (an_id("a"),)
+    scene.cancel("a")
+    assert scene.state("both") == "dead"
+
+
+def test_a_waiting_dependant_can_be_cancelled_and_its_root_does_not_mind(scene: Scene) -> None:
+    scene.put(an_entry("a"), after("b", "a"), after("c", "b"))
+    assert scene.cancel("b") == "waiting"
+    assert scene.state("c") == "dead"
+    scene.run("a")
+    scene.accept("a")
+    assert scene.state("b") == "cancelled"
+    assert scene.retry("b")
+    assert scene.heads() == ["b"]
+    assert scene.state("c") == "waiting"
