@@ -28,7 +28,7 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
     able = [node for node in free.nodes.values() if node.queues.get(ask.lane)]
     stale = [
         Verdict(gate="report", passed=False, where=n.name, have=n.age_s, limit=free.limits.report_ttl_s, unit="s",
-                message=f"last report of {n.name} is {n.age_s:.0f} s old")
+                message=f"last report is {n.age_s:.0f} s old")
         for n in able if n.is_stale
     ]  # fmt: skip
     if not free.nodes:

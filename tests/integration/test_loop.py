@@ -1,0 +1,304 @@
+"""The conductor on both ledgers, with reports made up: what it hands over, to whom the lead goes, when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from builders import a_class, a_device, a_report, a_spec
+from loguru import logger
+from msgspec import structs
+
+from conductor.adapters.rates import memory_rates
+from conductor.errors import Unreachable
+from conductor.loop import Conductor, Ended
+from conductor.model.limits import Limits
+from conductor.model.receipt import Receipt
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import to_line
+from conductor.ports import Entry, Ledger
+from conductor.settings import Timing
+
+TIMING = Timing(tick_s=0.05, leader_ttl_s=0.6, lease_s=30)
+
+
+@pytest.fixture(params=["redis", "memory"])
+def any_ledger(request: pytest.FixtureRequest) -> Ledger:
+    if request.param == "redis":
+        return request.getfixturevalue("ledger")
+    from conductor.adapters.clock import SystemClock
+    from conductor.adapters.memory import memory_ledger
+
+    return memory_ledger(SystemClock())
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO", format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+def a_conductor(ledger: Ledger, owner: str = "one", **more: Any) -> Conductor:
+    return Conductor(ledger, memory_rates(ledger.attempts, {}), Limits(), TIMING, owner, **more)
+
+
+def dispatch(ledger: Ledger, job_class: JobClass, count: int, **spec: Any) -> list[str]:
+    specs = [a_spec(n, task=job_class.task, **spec) for n in range(count)]
+    entries = [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in specs]
+    ledger.backlog.put(job_class.backlog, entries)
+    return [s.id for s in specs]
+
+
+def publish(ledger: Ledger, report: NodeReport) -> None:
+    ledger.reports.publish(structs.replace(report, sent_at=ledger.bell.now()), ttl_s=60)
+
+
+def start_all(ledger: Ledger) -> None:
+    """Every worker takes what is queued for it."""
+    for r in ledger.handover.reservations():
+        if r.state == "admitted":
+            take(ledger, r)
+
+
+def take(ledger: Ledger, r: Reservation) -> None:
+    ledger.attempts.start(r.job_id, r.attempt, f"worker-{r.job_id}", 30)
+
+
+def finish(ledger: Ledger, r: Reservation) -> None:
+    now = ledger.bell.now()
+    receipt = Receipt(v=1, job_id=r.job_id, attempt=r.attempt, workflow="w", task=r.task, outcome="ok",
+                      started_at=now, ended_at=now, node=r.node, worker=r.worker or "w")  # fmt: skip
+    assert ledger.attempts.accept(receipt) == "accepted"
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+@contextmanager
+def running(conductor: Conductor, until_done: bool = False) -> Generator[list[Ended]]:
+    """`run` in a thread, stopped at the end; what it returned."""
+    stop, ended = threading.Event(), []
+    thread = threading.Thread(target=lambda: ended.append(conductor.run(until_done, stop.is_set)), daemon=True)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_twelve_jobs_of_ten_gib_are_never_more_than_two_on_a_device_of_24(any_ledger: Ledger, devices: int) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report(devices=devices))
+    ids = dispatch(ledger, a_class(vram_mib=10240), 12)
+    conductor = a_conductor(ledger)
+
+    for _ in range(100):
+        conductor.tick()
+        active = ledger.handover.reservations()
+        on_device = [sum(key in r.devices for r in active) for key in ("gpu0", "gpu1")]
+        assert max(on_device) <= 2
+        if not active:
+            break
+        start_all(ledger)
+        finish(ledger, ledger.handover.reservations()[0])
+
+    assert ledger.backlog.counts()["done"] == len(ids)
+
+
+def test_nothing_starts_while_a_foreign_process_holds_the_device(any_ledger: Ledger, said: list[str]) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report())
+    dispatch(ledger, a_class(vram_mib=10240), 12)
+    conductor = a_conductor(ledger)
+    conductor.tick()
+    start_all(ledger)
+
+    publish(ledger, a_report(devices=(a_device(vram_used_mib=20480),)))
+    for r in ledger.handover.reservations():
+        finish(ledger, r)
+    conductor.tick()
+    assert ledger.handover.reservations() == ()
+    assert [line for line in said if "Held gpu: vram needs 10.0 GiB, node1/gpu0 has 3.5 GiB free" in line]
+    assert [line for line in said if "20.0 GiB used by others" in line]
+
+    publish(ledger, a_report())
+    conductor.tick()
+    assert len(ledger.handover.reservations()) == 2
+
+
+def test_an_unchanged_reason_is_said_once_and_keeps_its_beginning(any_ledger: Ledger, said: list[str]) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report(devices=(a_device(vram_used_mib=20480),)))
+    dispatch(ledger, a_class(vram_mib=10240), 3)
+    conductor = a_conductor(ledger)
+
+    conductor.tick()
+    since = ledger.handover.holds()[0].since
+    for used in (20481, 20999, 21000):
+        publish(ledger, a_report(devices=(a_device(vram_used_mib=used),)))
+        conductor.tick()
+
+    assert len([line for line in said if line.startswith("Held")]) == 1
+    assert ledger.handover.holds()[0].since == since
+
+
+def test_says_what_it_fed_and_rings_true_until_all_is_done(any_ledger: Ledger, said: list[str]) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report())
+    ids = dispatch(ledger, a_class("cpu"), 5)
+    conductor = a_conductor(ledger)
+
+    with running(conductor, until_done=True) as ended:
+
+        def work() -> bool:
+            start_all(ledger)
+            for r in ledger.handover.reservations():
+                finish(ledger, r)
+            return bool(ended)
+
+        wait_until(work)
+
+    assert ended[0].is_done
+    assert ended[0].counts["done"] == 5
+    assert len([line for line in said if line.startswith(f"Fed cpu media.cut {ids[0][:8]} → node1")]) == 1
+    assert ledger.leadership.leader() is None
+
+
+def test_a_standby_leads_soon_after_the_leader_stops_renewing(any_ledger: Ledger) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report())
+    dispatch(ledger, a_class("cpu"), 1)
+    assert ledger.leadership.lead("one", TIMING.leader_ttl_s) is not None
+    standby = a_conductor(ledger, "two")
+    assert standby.tick() is None
+
+    started = time.monotonic()
+    with running(standby):
+        wait_until(lambda: len(ledger.handover.reservations()) == 1)
+        took_s = time.monotonic() - started
+
+    assert took_s < TIMING.leader_ttl_s * 4 / 3 + 0.5
+
+
+def test_a_long_tick_does_not_lose_the_lead(any_ledger: Ledger) -> None:
+    ledger = any_ledger
+    in_tick, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        in_tick.set()
+        go_on.wait(10)
+
+    conductor = a_conductor(ledger, on_tick=slow)
+    with running(conductor):
+        assert in_tick.wait(5)
+        end = time.monotonic() + 2 * TIMING.leader_ttl_s
+        while time.monotonic() < end:
+            assert ledger.leadership.lead("two", TIMING.leader_ttl_s) is None
+            time.sleep(0.02)
+        go_on.set()
+
+
+def test_a_fenced_leader_stands_by(any_ledger: Ledger, said: list[str]) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report())
+    dispatch(ledger, a_class("cpu"), 2)
+
+    def usurp() -> None:
+        ledger.leadership.resign("one")
+        ledger.leadership.lead("two", 30)
+
+    class Usurped:
+        def states(self, now: float) -> tuple[()]:
+            usurp()
+            return ()
+
+        def take(self, key: str, requests: int, tokens: int) -> None: ...
+
+    conductor = Conductor(ledger, Usurped(), Limits(), TIMING, "one")
+
+    assert conductor.tick() is None
+    assert ledger.handover.reservations() == ()
+    assert said[-1] == "Standing by: two leads"
+
+
+def test_a_standby_ends_when_another_conductor_has_done_all(any_ledger: Ledger) -> None:
+    ledger = any_ledger
+    ids = dispatch(ledger, a_class("cpu"), 1)
+    ledger.leadership.lead("one", 30)
+    with running(a_conductor(ledger, "two", backlogs=("b",)), until_done=True) as ended:
+        ledger.control.cancel(ids[0])
+        wait_until(lambda: bool(ended))
+
+    assert ended[0].is_done
+
+
+def test_only_infeasible_jobs_end_the_run_with_their_account(
+    any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.loop.NEVER_S", 0.2)
+    ledger = any_ledger
+    publish(ledger, a_report())
+    dispatch(ledger, a_class(vram_mib=40960), 3)
+
+    ended = a_conductor(ledger).run(until_done=True)
+
+    assert not ended.is_done
+    assert [hold.is_infeasible for hold in ended.never] == [True]
+    loud = [line for line in said if "can never run here" in line]
+    assert loud == ["3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)"]
+
+
+def test_an_orphan_goes_back_and_is_dead_after_its_budget(any_ledger: Ledger) -> None:
+    ledger = any_ledger
+    publish(ledger, a_report())
+    ids = dispatch(ledger, a_class("cpu"), 1, retry={"worker_lost": 1})
+    conductor = a_conductor(ledger)
+
+    for _ in range(2):
+        conductor.tick()
+        (r,) = ledger.handover.reservations()
+        ledger.attempts.start(r.job_id, r.attempt, "worker", 0.001)
+        wait_until(lambda: bool(ledger.handover.orphans(3)))
+    conductor.tick()
+
+    job = ledger.backlog.job(ids[0])
+    assert job is not None
+    assert (job.state, job.cause, job.attempts) == ("dead", "worker_lost", 2)
+
+
+def test_losing_redis_is_said_once_and_survived(memory_ledger: Ledger, said: list[str]) -> None:
+    ledger = memory_ledger
+    failing = 3
+    stop = threading.Event()
+
+    class Flaky:
+        def states(self, now: float) -> tuple[()]:
+            nonlocal failing
+            failing -= 1
+            if failing >= 0:
+                raise Unreachable("Redis at localhost:6379 cannot be reached")
+            return ()
+
+        def take(self, key: str, requests: int, tokens: int) -> None: ...
+
+    conductor = Conductor(ledger, Flaky(), Limits(), TIMING, "one", on_tick=lambda *_: stop.set())
+    conductor.run(should_stop=stop.is_set)
+
+    assert [line for line in said if "Redis" in line] == [
+        "Redis at localhost:6379 cannot be reached (trying again)",
+        "Redis is back",
+    ]
