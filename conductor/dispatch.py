@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from conductor.classes import Classifier
 from conductor.errors import ManifestError, UsageError
 from conductor.feasible import never
 from conductor.manifest import ManifestSummary, check, numbered, problems_found
+from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Entry, Ledger, PutResult
 from conductor.settings import did_you_mean
@@ -58,13 +60,13 @@ def dispatch(
     nothing of it is dispatched. Broken off in the middle, it is simply called again."""
     before = _stamp(manifest)
     summary = check(manifest, catalogue)
-    accepted = accepted_ids(receipts_dir, summary.ids.keys() | summary.outside.keys())
-    _refuse_unknown_waits(ledger, summary, accepted)
+    past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
+    _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
     new = known = done = seen = 0
-    for batch in batches(entries(manifest, classify, accepted)):
+    for batch in batches(entries(manifest, classify, past)):
         if _stamp(manifest) != before:
             raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
         result = put(batch)
@@ -72,22 +74,29 @@ def dispatch(
         done += sum(entry.is_done for entry in batch)
         if on_progress:
             on_progress(seen, summary.jobs)
-    if new and not is_dry_run:
-        ledger.bell.ring()
     warnings = () if has_nodes else tuple(unchecked(classify))
     return Dispatched(new=new, known=known, done=min(done, new), warnings=warnings)
 
 
-def entries(manifest: Path, classify: Classifier, accepted: frozenset[str]) -> Iterator[Entry]:
+class Past(Struct, frozen=True, kw_only=True):
+    """What the receipts tell of a manifest's jobs: id → accepted attempt, and id → highest attempt."""
+
+    accepted: Mapping[str, int]
+    attempts: Mapping[str, int]
+
+
+def entries(manifest: Path, classify: Classifier, past: Past) -> Iterator[Entry]:
     """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog."""
     for _, line, spec in numbered(manifest):
         yield Entry(
             job_id=spec.id,
             line=line,
             job_class=classify(spec),
-            after=tuple(other for other in spec.after if other not in accepted),
-            after_ended=tuple(other for other in spec.after_ended if other not in accepted),
-            is_done=spec.id in accepted,
+            after=tuple(other for other in spec.after if other not in past.accepted),
+            after_ended=tuple(other for other in spec.after_ended if other not in past.accepted),
+            is_done=spec.id in past.accepted,
+            # Redis was emptied: the next attempt must not carry the number of one that left a receipt.
+            attempts=past.accepted.get(spec.id, past.attempts.get(spec.id, 0)),
         )
 
 
@@ -102,21 +111,28 @@ def batches(items: Iterator[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def accepted_ids(receipts_dir: Path, wanted: set[str]) -> frozenset[str]:
-    """Which of these jobs an accepted receipt already proves done."""
+def past_of(receipts_dir: Path, wanted: AbstractSet[str]) -> Past:
+    """What is known of these jobs from receipts; nothing where there is no such folder."""
     from conductor.adapters.receipt_log import accepted, read_receipts
 
-    if not receipts_dir.is_dir():
-        return frozenset()
-    return frozenset(accepted(r for r in read_receipts(receipts_dir) if r.job_id in wanted))
+    attempts: dict[str, int] = {}
+
+    def theirs() -> Iterator[Receipt]:
+        for receipt in read_receipts(receipts_dir):
+            if receipt.job_id in wanted:
+                attempts[receipt.job_id] = max(receipt.attempt, attempts.get(receipt.job_id, 0))
+                yield receipt
+
+    counting = {job_id: receipt.attempt for job_id, receipt in accepted(theirs()).items()}
+    return Past(accepted=counting, attempts=attempts)
 
 
-def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, accepted: frozenset[str]) -> None:
+def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) -> None:
     """A job may wait for one of another manifest, if that one was dispatched before (or is proved done)."""
     unknown = {
         other: line
         for other, line in summary.outside.items()
-        if other not in accepted and ledger.backlog.job(other) is None
+        if other not in past.accepted and ledger.backlog.job(other) is None
     }
     if unknown:
         problems = tuple(

@@ -1,0 +1,173 @@
+"""Dispatch on a real Valkey: all of a manifest or nothing of it, twice is once, and receipts are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from conductor import manifest
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.catalogue import load_catalogue
+from conductor.dispatch import BATCH, Dispatched, backlog_name, dispatch
+from conductor.errors import ManifestError, UsageError
+from conductor.model.receipt import Outcome, Receipt
+from conductor.model.spec import JobSpec, Needs, to_line
+from conductor.ports import Ledger
+from tests.builders import a_report, a_spec
+
+CATALOGUE = load_catalogue()
+
+
+class Dispatcher:
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.ledger = ledger
+        self.path = folder / "m.jsonl"
+        self.receipts = folder / "receipts"
+
+    def __call__(self, specs: Iterable[JobSpec], **options: object) -> Dispatched:
+        manifest.write(self.path, specs)
+        return self.again(**options)
+
+    def again(self, **options: object) -> Dispatched:
+        return dispatch(self.ledger, self.path, "b", CATALOGUE, self.receipts, **options)  # type: ignore[arg-type]
+
+    def receipt(self, spec: JobSpec, outcome: Outcome, attempt: int = 1) -> None:
+        log = ReceiptLog(self.receipts, f"w{attempt}")
+        log.append(
+            Receipt(
+                v=1,
+                job_id=spec.id,
+                attempt=attempt,
+                workflow=spec.workflow,
+                task=spec.task,
+                outcome=outcome,
+                started_at=1,
+                ended_at=2,
+                node="n",
+                worker="w",
+            )
+        )
+        log.close()
+
+
+@pytest.fixture(params=["ledger", "memory_ledger"])
+def put(request: pytest.FixtureRequest, tmp_path: Path) -> Dispatcher:
+    return Dispatcher(request.getfixturevalue(request.param), tmp_path)
+
+
+def test_all_jobs_go_in_and_twice_is_once(put: Dispatcher) -> None:
+    told: list[tuple[int, int]] = []
+    count = 2 * BATCH + 7
+
+    first = put((a_spec(n) for n in range(count)), on_progress=lambda done, total: told.append((done, total)))
+    second = put.again()
+
+    assert (first.new, first.known) == (count, 0) and (second.new, second.known) == (0, count)
+    assert put.ledger.backlog.counts("b")["waiting"] == count
+    assert told == [(BATCH, count), (2 * BATCH, count), (count, count)]
+
+
+def test_lines_arrive_byte_for_byte_and_in_order(put: Dispatcher) -> None:
+    specs = [a_spec(n) for n in range(5)]
+    put(specs)
+
+    (candidate,) = put.ledger.backlog.candidates(10)
+
+    assert [head.job_id for head in candidate.heads] == [spec.id for spec in specs]
+    job = put.ledger.backlog.job(specs[3].id)
+    assert job is not None and job.line == to_line(specs[3]) and job.class_id == candidate.job_class.id
+
+
+def test_one_bad_line_at_the_end_and_nothing_is_dispatched(put: Dispatcher) -> None:
+    manifest.write(put.path, (a_spec(n) for n in range(BATCH + 1)))
+    with put.path.open("ab") as file:
+        file.write(b'{"v":1}\n')
+
+    with pytest.raises(ManifestError, match="nothing of it was dispatched"):
+        put.again()
+
+    assert sum(put.ledger.backlog.counts().values()) == 0
+
+
+def test_a_dry_run_counts_and_writes_nothing(put: Dispatcher) -> None:
+    put([a_spec(0)])
+    result = put([a_spec(n) for n in range(3)], is_dry_run=True)
+    assert (result.new, result.known) == (2, 1)
+    assert sum(put.ledger.backlog.counts().values()) == 1
+
+
+def test_jobs_with_an_accepted_receipt_go_in_as_done(put: Dispatcher) -> None:
+    done, failed, taken_back = (a_spec(n) for n in range(3))
+    waiting = a_spec(3, after=(done.id,))
+    put.receipt(done, "ok", attempt=2)
+    put.receipt(failed, "failed", attempt=3)
+    put.receipt(taken_back, "ok")
+    put.receipt(taken_back, "superseded")
+
+    result = put([done, failed, taken_back, waiting])
+
+    counts = put.ledger.backlog.counts("b")
+    assert (result.new, result.done, counts["done"], counts["waiting"]) == (4, 1, 1, 3)
+    views = [put.ledger.backlog.job(spec.id) for spec in (failed, waiting)]
+    assert [view.attempts for view in views if view] == [3, 0]
+    assert views[1] is not None and views[1].waits_for == ()
+
+
+def test_a_job_may_wait_for_one_of_an_earlier_manifest_but_not_for_nobody(put: Dispatcher) -> None:
+    earlier, proved, nobody = a_spec(0), a_spec(1), a_spec(2)
+    put([earlier])
+    put.receipt(proved, "ok")
+
+    assert put([a_spec(3, after=(earlier.id, proved.id))]).new == 1
+    with pytest.raises(ManifestError) as caught:
+        put([a_spec(4), a_spec(5, after=(earlier.id, nobody.id))])
+
+    problem = f"{put.path}:2: after: {nobody.id} is neither in this manifest nor known to the backlog"
+    assert caught.value.problems == (problem,)
+    assert put.ledger.backlog.job(a_spec(4).id) is None
+
+
+def test_a_job_may_wait_for_a_later_line(put: Dispatcher) -> None:
+    later = a_spec(1)
+    put([a_spec(0, after=(later.id,)), later])
+    view = put.ledger.backlog.job(a_spec(0).id)
+    assert view is not None and view.waits_for == (later.id,)
+
+
+def test_what_no_live_node_can_ever_run_is_refused_with_its_line(put: Dispatcher) -> None:
+    put.ledger.reports.publish(a_report(), ttl_s=60)
+    huge = a_spec(1, lane="gpu", needs=Needs(vram_mib=1 << 20))
+
+    with pytest.raises(ManifestError) as caught:
+        put([a_spec(0), huge])
+
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{put.path}:2: needs: can never run here: diagnostics.echo needs 1048576 MiB of VRAM")
+    assert sum(put.ledger.backlog.counts().values()) == 0
+
+
+def test_without_a_live_node_the_same_goes_in_with_a_warning(put: Dispatcher) -> None:
+    result = put([a_spec(1, lane="gpu", needs=Needs(vram_mib=1 << 20))])
+    assert result.new == 1 and "1048576 MiB of VRAM" in result.warnings[0]
+    assert put([a_spec(2)]).warnings == ()
+
+
+def test_a_manifest_that_changes_between_the_passes_is_not_half_believed(put: Dispatcher) -> None:
+    manifest.write(put.path, (a_spec(n) for n in range(2 * BATCH)))
+
+    def edit(done: int, total: int) -> None:
+        with put.path.open("ab") as file:
+            file.write(b"garbage\n")
+
+    with pytest.raises(ManifestError, match="changed while it was being dispatched"):
+        put.again(on_progress=edit)
+    assert put.ledger.backlog.counts("b")["waiting"] == BATCH
+
+
+@pytest.mark.parametrize("target", ["system_test", "backlog:", "backlogs:x", "backlog:a b", "backlog:é", "backlog:a:b"])
+def test_targets_that_are_none_are_refused(target: str) -> None:
+    with pytest.raises(UsageError, match="Write it as backlog:NAME"):
+        backlog_name(target)
+    assert backlog_name("backlog:night-1_x") == "night-1_x"
