@@ -155,10 +155,15 @@ class Scene:
 
     def sleep(self, n: int, seconds: float, queue: str = "cpu-here", **more: Any) -> str:
         """A `diagnostics.sleep` job, handed over to a queue; its id."""
+        job_id = self.put(n, seconds, **more)
+        self.admit(job_id, queue)
+        return job_id
+
+    def put(self, n: int, seconds: float, **more: Any) -> str:
+        """A `diagnostics.sleep` job in the backlog; its id."""
         spec = a_spec(n, task="diagnostics.sleep", args={"seconds": seconds, "n": n}, **more)
         job_class = class_of(spec, self.catalogue[spec.task], "night")
         self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
-        self.admit(spec.id, queue)
         return spec.id
 
     def admit(self, job_id: str, queue: str = "cpu-here") -> None:

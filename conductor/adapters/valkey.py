@@ -171,13 +171,18 @@ def is_alive(place: Place) -> bool:
 
 
 def ensure_listening(place: Place) -> None:
-    if not is_alive(place):
+    is_ours = not is_alive(place)
+    if is_ours:
         start(place)
     deadline = time.monotonic() + LISTEN_S
     while (answer := ping(place.socket)) != "PONG":
         if answer == "LOADING":
             deadline = time.monotonic() + LISTEN_S
-        if not is_alive(place):
+        if not is_alive(place) and not is_ours:
+            # It was dying when we looked: killed a moment ago, and its lock not yet let go of.
+            is_ours = True
+            start(place)
+        elif not is_alive(place):
             raise Unreachable(f"Valkey ended while it started: {last_words(place)} (all of it in {place.log})")
         if time.monotonic() > deadline:
             raise Unreachable(f"Valkey does not answer on {place.socket}; look into {place.log}, or `conductor down`")

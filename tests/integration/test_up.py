@@ -1,0 +1,174 @@
+"""`conductor up` and `down` as users run them: on the project's own Valkey, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from node_scene import CONFIG, Command, Scene, project_processes, until, until_gone
+
+from conductor.adapters import valkey
+from conductor.adapters.processes import live_pid
+from conductor.dashboard import url_file
+from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.up import up_file
+from conductor.wiring import open_ledger
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    (tmp_path / CONFIG_NAME).write_text(CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
+    yield load(tmp_path)
+    for process in project_processes(tmp_path):
+        process.kill()
+
+
+@pytest.fixture
+def command(settings: Settings) -> Iterator[Command]:
+    """`conductor up`, when all is up."""
+    it = Command(settings, "up")
+    try:
+        until(lambda: live_pid(up_file(settings)) == it.pid or not_ended(it))
+        yield it
+    finally:
+        it.close()
+
+
+def not_ended(command: Command) -> None:
+    assert command.process.poll() is None, command.said
+
+
+def part(command: Command, word: str) -> psutil.Process:
+    """The child that runs `conductor WORD`."""
+    return until(lambda: next((p for p in command.below() if words_of(p)[-1:] == [word]), None))
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return []
+    return [] if "tied.py" in " ".join(words) else words
+
+
+def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Settings, command: Command):
+    address = url_file(settings).read_text().strip()
+    assert address in command.said
+    with urllib.request.urlopen(address, timeout=10) as page:
+        assert page.status == 200
+
+    with open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        job, later = scene.put(1, 2.0), scene.put(2, 0.0)
+        scene.until_state(job, "running")
+        command.process.send_signal(signal.SIGINT)
+        assert command.wait() == 0
+        assert scene.job(job).state == "done"
+        assert scene.job(later).state in ("waiting", "done")
+        assert ledger.reports.live() == ()
+
+    until(lambda: project_processes(settings.project) == [])
+    assert not up_file(settings).exists() and not url_file(settings).exists()
+    assert "Traceback" not in command.said
+
+
+def test_a_second_ctrl_c_stops_at_once(settings: Settings, command: Command):
+    with open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        job = scene.put(1, 60.0)
+        scene.until_state(job, "running")
+        command.process.send_signal(signal.SIGINT)
+        until(lambda: "Draining" in command.said)
+        command.process.send_signal(signal.SIGINT)
+        assert command.wait(20) == 130
+        assert scene.job(job).state == "waiting"
+    until(lambda: project_processes(settings.project) == [])
+
+
+@pytest.mark.parametrize("word", ["node", "conduct", "dashboard"])
+def test_a_part_that_dies_is_started_again(command: Command, word: str):
+    first = part(command, word)
+    first.kill()
+    until(lambda: (second := part(command, word)) and second.pid != first.pid)
+    assert "starting it again" in command.said
+
+
+def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(settings: Settings, command: Command):
+    with open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        before = scene.put(1, 0.0)
+        scene.until_state(before, "done")
+
+        os.kill(int(valkey.place_of(settings).pid_file.read_text()), signal.SIGKILL)
+        valkey.ensure_running(settings)
+
+        assert scene.job(before).state == "done"
+        scene.until_state(scene.put(2, 0.0), "done")
+    assert "Traceback" not in command.said
+
+
+def test_killing_up_itself_takes_its_parts_along(settings: Settings, command: Command):
+    below = command.below()
+    assert len(below) >= 4
+    command.process.kill()
+    command.process.wait()
+    until_gone(below, 15)
+
+
+def test_up_twice_is_refused_in_a_sentence(settings: Settings, command: Command):
+    second = Command(settings, "up")
+    assert second.wait() == 3
+    assert f"is up already (pid {command.pid}); `conductor down` stops it" in second.said
+    assert "Traceback" not in second.said
+
+
+def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Settings):
+    detached = Command(settings, "up", "--detach")
+    assert detached.wait(60) == 0, detached.said
+    pid = live_pid(up_file(settings))
+    assert pid is not None and str(pid) in detached.said
+
+    again = Command(settings, "up", "--detach")
+    assert again.wait() == 3 and "is up already" in again.said
+
+    down = Command(settings, "down")
+    assert down.wait() == 0, down.said
+    until(lambda: project_processes(settings.project) == [])
+    assert live_pid(up_file(settings)) is None
+
+    nothing = Command(settings, "down")
+    assert nothing.wait() == 0
+    assert f"Nothing of {settings.project} was running" in nothing.said
+
+
+def test_a_node_in_the_background_is_stopped_by_the_stop_command(settings: Settings):
+    start = Command(settings, "node", "--detach", "--cpu-only")
+    assert start.wait(60) == 0, start.said
+    assert Command(settings, "node", "--detach").wait() == 3
+    stop = Command(settings, "node", "--stop")
+    assert stop.wait() == 0, stop.said
+    until(lambda: project_processes(settings.project) == [])
+
+
+def test_a_redis_that_does_not_answer_is_exit_code_4(tmp_path: Path):
+    (tmp_path / CONFIG_NAME).write_text('[redis]\nurl = "redis://127.0.0.1:1"\n')
+    command = Command(load(tmp_path), "up")
+    assert command.wait() == 4
+    assert "127.0.0.1:1" in command.said and "Traceback" not in command.said
+
+
+def test_conduct_starts_a_node_of_its_own_where_none_is_and_ends_it(settings: Settings):
+    with open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        job = scene.put(1, 0.0)
+        conduct = Command(settings, "conduct", "--until-done", "--json")
+        assert conduct.wait(60) == 0, conduct.said
+        assert scene.job(job).state == "done"
+        assert ledger.reports.live() == ()
+    assert "starting one for this run" in conduct.said
+    until(lambda: project_processes(settings.project) == [])
