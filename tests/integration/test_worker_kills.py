@@ -1,0 +1,213 @@
+"""Signals, kills and a Redis that goes away: nothing is lost, nothing counts twice, nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conductor.adapters import valkey
+from conductor.adapters.receipt_log import accepted
+from conductor.model.outcome import Retry
+from conductor.model.spec import JobSpec, Output
+from conductor.ports import Ledger
+from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.wiring import connect, redis_ledger
+from tests.builders import a_spec
+from tests.worker_scene import QUEUE, WorkerScene, a_scene, is_alive, wait_file, wait_until
+from workers.orphans import children_of
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
+    scene = a_scene(project, ledger)
+    yield scene
+    scene.close()
+
+
+def a_waiting_spec(folder: Path, n: int = 0, **more: object) -> JobSpec:
+    args = {"begun": str(folder / f"begun{n}"), "until": str(folder / f"until{n}"), **more}
+    return a_spec(n, task="mine.wait", args=args, writes=(Output(path=f"published:{n}.txt"),))
+
+
+def test_sigterm_lets_the_job_in_hand_finish(scene: WorkerScene, tmp_path: Path):
+    spec, next_one = scene.put(a_waiting_spec(tmp_path)), scene.put(a_spec(9, task="mine.write"))
+    worker = scene.worker()
+    wait_file(tmp_path / "begun0")
+
+    worker.send_signal(signal.SIGTERM)
+    (tmp_path / "until0").touch()
+
+    assert worker.wait(20) == 0
+    assert scene.state(spec) == "done"
+    assert scene.state(next_one) == "admitted"
+    assert scene.ledger.handover.queued() == {QUEUE: 1}
+
+
+def test_an_idle_worker_leaves_at_once(scene: WorkerScene):
+    spec = scene.put(a_spec(task="mine.warm"))
+    worker = scene.worker()
+    scene.wait_state(spec, "done")
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(5) == 0
+    late = scene.put(a_spec(2, task="mine.warm"))
+    assert scene.state(late) == "admitted"
+
+
+def test_a_second_signal_gives_the_attempt_back(scene: WorkerScene, tmp_path: Path):
+    spec = scene.put(a_waiting_spec(tmp_path))
+    worker = scene.worker()
+    child = int(wait_file(tmp_path / "begun0"))
+
+    signal_twice(worker)
+
+    assert worker.wait(20) == 0
+    assert scene.state(spec) == "waiting"
+    assert [(r.outcome, r.cause) for r in scene.receipts(spec)] == [("failed", "worker_lost")]
+    assert not is_alive(child)
+    assert not scene.staged()
+
+
+def signal_twice(worker: subprocess.Popen[bytes]) -> None:
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(0.6)  # After the first it works on; a second one sooner than 0.5 s would be taken for the same.
+    worker.send_signal(signal.SIGTERM)
+
+
+def test_a_killed_worker_takes_child_and_programs_along(scene: WorkerScene, tmp_path: Path):
+    spec = scene.put(a_waiting_spec(tmp_path, program=["sleep", "1000"]))
+    worker = scene.worker()
+    child = int(wait_file(tmp_path / "begun0"))
+    wait_until(lambda: children_of(child) != [], "the program runs")
+    (program,) = children_of(child)
+
+    worker.kill()
+
+    wait_until(lambda: not is_alive(child) and not is_alive(program), "both are gone")
+    assert scene.state(spec) == "running"
+    assert scene.receipts(spec) == []
+
+
+def test_a_killed_child_costs_one_attempt_and_no_program_lives_on(scene: WorkerScene, tmp_path: Path):
+    shell = ["sh", "-c", "setsid sleep 1000 & sleep 1000"]
+    spec = scene.put(a_waiting_spec(tmp_path, program=shell))
+    scene.worker()
+    child = int(wait_file(tmp_path / "begun0"))
+    wait_until(lambda: len(family(child)) == 4, "child, shell, and both sleeps run")
+    everyone = family(child)
+
+    os.kill(child, signal.SIGKILL)
+
+    (receipt,) = scene.wait_state(spec, "waiting")
+    assert receipt.cause == "task_error" and "SIGKILL" in receipt.message
+    wait_until(lambda: not any(map(is_alive, everyone)), "nobody is left")
+
+
+def family(pid: int) -> list[int]:
+    return [pid, *(p for child in children_of(pid) for p in family(child))]
+
+
+def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path):
+    spec = scene.put(a_waiting_spec(tmp_path))
+    slow = scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
+    wait_file(tmp_path / "begun0")
+    slow.send_signal(signal.SIGSTOP)
+
+    assert scene.ledger.attempts.rescue(spec.id, 1, "stopped for too long", Retry())
+    scene.admit(spec, 2)
+    (tmp_path / "until0").touch()
+    scene.worker()
+    (second,) = scene.wait_state(spec, "done")
+    slow.send_signal(signal.SIGCONT)
+    slow.send_signal(signal.SIGTERM)
+
+    assert slow.wait(20) == 0
+    assert [receipt.attempt for receipt in scene.receipts(spec)] == [second.attempt] == [2]
+    assert (scene.folder / "published/0.txt").read_text() == "attempt 2"
+    assert not scene.staged()
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings]]:
+    """A scene on a Valkey of its own, which a test may stop and kill."""
+    (tmp_path / CONFIG_NAME).write_text(
+        "[timing]\nlease_s = 1.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n", encoding="utf-8"
+    )
+    settings = load(tmp_path)
+    with valkey.session(settings) as url, connect(url) as client:
+        scene = a_scene(settings, redis_ledger(client))
+        yield scene, settings
+        scene.close()
+
+
+def server_pid(settings: Settings) -> int:
+    with valkey.session(settings) as url, connect(url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def test_redis_stopped_during_a_job_costs_nothing(mortal: tuple[WorkerScene, Settings], tmp_path: Path):
+    scene, settings = mortal
+    spec = scene.put(a_waiting_spec(tmp_path))
+    worker = scene.worker()
+    wait_file(tmp_path / "begun0")
+    server = server_pid(settings)
+
+    os.kill(server, signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1.1)  # The lease (1 s) runs out:
+    (tmp_path / "until0").touch()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(0.5)  # nothing may be published before Redis has said that the job is still ours.
+    assert not (scene.folder / "published/0.txt").exists()
+    os.kill(server, signal.SIGCONT)
+
+    scene.wait_state(spec, "done")
+    assert list(accepted(scene.receipts())) == [spec.id]
+    assert (scene.folder / "published/0.txt").read_text() == "attempt 1"
+    assert worker.poll() is None
+
+
+def test_redis_killed_and_started_again_during_a_job_costs_nothing(
+    mortal: tuple[WorkerScene, Settings], tmp_path: Path
+):
+    scene, settings = mortal
+    spec = scene.put(a_waiting_spec(tmp_path))
+    worker = scene.worker()
+    wait_file(tmp_path / "begun0")
+    server = server_pid(settings)
+
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: not is_alive(server), "the server is gone")
+    (tmp_path / "until0").touch()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(2.0)
+
+    with valkey.session(settings):
+        scene.wait_state(spec, "done")
+        after = scene.put(a_spec(7, task="mine.write"))
+        scene.wait_state(after, "done")
+        assert len(scene.receipts()) == 2
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+
+
+def test_a_worker_that_has_to_leave_does_not_wait_for_redis(mortal: tuple[WorkerScene, Settings], tmp_path: Path):
+    scene, settings = mortal
+    spec = scene.put(a_waiting_spec(tmp_path))
+    worker = scene.worker()
+    child = int(wait_file(tmp_path / "begun0"))
+    server = server_pid(settings)
+    os.kill(server, signal.SIGKILL)
+
+    signal_twice(worker)
+
+    assert worker.wait(20) == 0
+    assert not is_alive(child)
+    assert scene.receipts(spec) == []

@@ -1,0 +1,188 @@
+"""A project with tasks of its own and real workers on it: what the tests of the worker play their scenes with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conductor.adapters.receipt_log import read_receipts
+from conductor.catalogue import Catalogue, load_catalogue
+from conductor.classes import class_of
+from conductor.model.decision import Admission
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import JobSpec, resolve, to_line
+from conductor.ports import Entry, JobState, Ledger
+from conductor.settings import CONFIG_NAME, Settings, load
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NODE = "node1"
+QUEUE = "cpu-node1"
+LIMIT_S = 30.0
+
+TASKS = '''
+import os, signal, subprocess, sys, time
+from workers import task
+from workers.process import run_program
+
+VERSION = 1
+
+@task("mine.write", lane="cpu", timeout_s=60.0)
+def write(args, ctx):
+    for output in ctx.spec.writes:
+        ctx.output(output.path).write_text(args.get("text", "hello"))
+    (ctx.scratch / "junk").write_bytes(b"x" * 100_000)
+    return {"version": VERSION, "pid": os.getpid()}
+
+@task("mine.silent", lane="cpu")
+def silent(args, ctx):
+    return {}
+
+@task("mine.die", lane="cpu")
+def die(args, ctx):
+    print("my last words", file=sys.stderr, flush=True)
+    if "signal" in args:
+        os.kill(os.getpid(), args["signal"])
+    os._exit(7)
+
+@task("mine.raise", lane="cpu")
+def raises(args, ctx):
+    raise ValueError("the ring is broken \\udcff")
+
+@task("mine.warm", lane="cpu")
+def warm(args, ctx):
+    made = ctx.warm("model", lambda: {"made_by": ctx.job_id})
+    return {"made_by": made["made_by"], "pid": os.getpid()}
+
+@task("mine.hang", lane="cpu", timeout_s=0.3)
+def hang(args, ctx):
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+@task("mine.stall", lane="cpu", timeout_s=60.0, stall_s=0.3)
+def stall(args, ctx):
+    time.sleep(60)
+
+@task("mine.wait", lane="cpu", timeout_s=120.0)
+def wait(args, ctx):
+    """Says that it runs, then waits for a file, deaf to everything else."""
+    open(args["begun"], "w").write(str(os.getpid()))
+    for output in ctx.spec.writes:
+        ctx.output(output.path).write_text(f"attempt {ctx.attempt}")
+    if "program" in args:
+        run_program(args["program"], ctx)
+    while not os.path.exists(args["until"]):
+        time.sleep(0.01)
+    return {}
+'''
+
+
+@dataclass
+class WorkerScene:
+    settings: Settings
+    ledger: Ledger
+    catalogue: Catalogue
+    epoch: int
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list["subprocess.Popen[bytes]"])
+
+    @property
+    def folder(self) -> Path:
+        return self.settings.project
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, spec: JobSpec, attempt: int = 1) -> JobSpec:
+        """Dispatch and hand over to the one queue."""
+        decl = self.catalogue[spec.task]
+        job_class = class_of(spec, decl, "night")
+        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.admit(spec, attempt)
+        return spec
+
+    def admit(self, spec: JobSpec, attempt: int = 1) -> None:
+        decl = self.catalogue[spec.task]
+        reservation = Reservation(
+            job_id=spec.id, attempt=attempt, class_id=class_of(spec, decl, "night").id, task=spec.task, node=NODE,
+            queue=QUEUE, lane=resolve(spec, decl).lane,
+        )  # fmt: skip
+        answers = self.ledger.handover.admit(self.epoch, [Admission(reservation=reservation, backlog="night")])
+        assert answers == (None,)
+
+    def state(self, spec: JobSpec) -> JobState:
+        view = self.ledger.backlog.job(spec.id)
+        assert view is not None
+        return view.state
+
+    def receipts(self, spec: JobSpec | None = None) -> list[Receipt]:
+        every = read_receipts(self.settings.receipts_dir)
+        return [receipt for receipt in every if spec is None or receipt.job_id == spec.id]
+
+    def wait_state(self, spec: JobSpec, *states: JobState) -> list[Receipt]:
+        wait_until(lambda: self.state(spec) in states, f"{spec.task} is {'/'.join(states)}", lambda: self.story())
+        return self.receipts(spec)
+
+    def story(self) -> str:
+        logs = sorted(self.settings.logs_dir.glob("*")) if self.settings.logs_dir.exists() else []
+        return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+
+    # ── workers ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def worker(self, **env: str) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "workers", "--queue", QUEUE, "--lane", "cpu", "--node", NODE]
+        environment = {**os.environ, "CONDUCTOR_PROJECT": str(self.folder), "PYTHONPATH": str(REPOSITORY), **env}
+        process = subprocess.Popen(argv, cwd=self.folder, env=environment, stderr=subprocess.DEVNULL)
+        self.workers.append(process)
+        return process
+
+    def staged(self) -> list[Path]:
+        return [path for root in self.settings.roots.values() for path in root.path.glob(".tmp/*")]
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                with suppress(ProcessLookupError):
+                    worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
+
+
+def a_scene(project: Settings, ledger: Ledger, more: str = "") -> WorkerScene:
+    config = project.project / CONFIG_NAME
+    text = config.read_text(encoding="utf-8")
+    if "task_modules" not in text:
+        name = f"my_tasks_{os.urandom(4).hex()}"
+        (project.project / f"{name}.py").write_text(TASKS, encoding="utf-8")
+        config.write_text(f'task_modules = ["{name}"]\n{text}\n{more}', encoding="utf-8")
+    settings = load(project.project)
+    epoch = ledger.leadership.lead("test", 3600)
+    assert epoch is not None
+    return WorkerScene(settings, ledger, load_catalogue(settings.task_modules, settings.project), epoch)
+
+
+def wait_until(is_so: Callable[[], bool], what: str, story: Callable[[], str] = str, limit_s: float = LIMIT_S) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}\n{story()}"
+        time.sleep(0.01)
+
+
+def wait_file(path: Path) -> str:
+    wait_until(lambda: path.exists() and path.read_text() != "", f"{path.name} is written")
+    return path.read_text()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except FileNotFoundError:
+        return False
