@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -53,10 +52,11 @@ def speed(pace: Pace) -> str:
     return f"{rate}, about {duration(pace.eta_s)} still"
 
 
-def bar(status: Status) -> ProgressBar:
-    whole = left(status) + ended(status)
-    partly = sum(r.progress or 0.0 for r in status.active)
-    return ProgressBar(total=max(1, whole), completed=ended(status) + partly, width=BAR_WIDTH)
+def bar(status: Status) -> Text:
+    """What has ended, what runs counted by its progress, the rest."""
+    whole = max(1, left(status) + ended(status))
+    filled = round(BAR_WIDTH * (ended(status) + sum(r.progress or 0.0 for r in status.active)) / whole)
+    return Text("━" * filled, style="green").append("━" * (BAR_WIDTH - filled), style="bright_black")
 
 
 def jobs(status: Status) -> Table:
