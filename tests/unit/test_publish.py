@@ -1,0 +1,186 @@
+"""Publishing: whole or not at all, once, and in words when it cannot be done."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor.model.spec import JobSpec, Output
+from conductor.settings import Root, Settings
+from tests.builders import a_spec
+from workers import publish
+from workers.context import JobContext
+from workers.publish import _MADE_BY
+
+A, B = "published:deep/a.txt", "published:b.txt"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    roots = {"scratch": Root(path=tmp_path / "scratch"), "published": Root(path=tmp_path / "published")}
+    return Settings(project=tmp_path, roots=roots)
+
+
+def stage(settings: Settings, spec: JobSpec, attempt: int = 1, text: str = "hello") -> None:
+    ctx = JobContext(spec, settings, attempt=attempt)
+    for output in spec.writes:
+        ctx.output(output.path).write_text(text)
+
+
+def a_job(n: int = 0, *paths: str) -> JobSpec:
+    return a_spec(n, writes=tuple(Output(path=path) for path in paths or (A, B)))
+
+
+def no_links(monkeypatch: pytest.MonkeyPatch, *, nor_renames: bool = False) -> None:
+    def refuse(*args: object, **kwargs: object) -> bool:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    if nor_renames:
+        monkeypatch.setattr(publish, "_rename_no_replace", refuse)
+
+
+WAYS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "link": lambda patch: None,
+    "rename": lambda patch: no_links(patch),
+    "claim": lambda patch: no_links(patch, nor_renames=True),
+}
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every kind of file system."""
+    WAYS[request.param](monkeypatch)
+    return request.param
+
+
+def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
+    spec = a_job()
+    stage(settings, spec)
+
+    facts = publish.publish(settings, spec, 1)
+
+    assert [(fact.path, fact.bytes, fact.sha256) for fact in facts] == [
+        (path, 5, hashlib.sha256(b"hello").hexdigest()) for path in (A, B)
+    ]
+    assert (settings.project / "published/deep/a.txt").read_text() == "hello"
+
+
+def test_what_an_earlier_attempt_published_stands_and_its_hash_is_told(settings: Settings, way: str):
+    spec = a_job()
+    stage(settings, spec, 1, "first")
+    (first, _) = publish.publish(settings, spec, 1)
+    stage(settings, spec, 2, "second!")
+
+    (again, _) = publish.publish(settings, spec, 2)
+
+    assert again == first
+    assert (settings.project / "published/deep/a.txt").read_text() == "first"
+
+
+def test_another_jobs_file_is_never_taken_for_ours(settings: Settings, way: str):
+    try:
+        (settings.project / "x").touch()
+        os.setxattr(settings.project / "x", _MADE_BY, b"x")
+    except OSError:
+        pytest.skip("this file system keeps no attributes")
+    one, two, same = a_job(1), a_job(2), a_job(3)
+    stage(settings, one, text="one")
+    publish.publish(settings, one, 1)
+    stage(settings, two, text="two")
+    stage(settings, same, text="one")
+
+    with pytest.raises(BadInput, match=one.id):
+        publish.publish(settings, two, 1)
+    assert len(publish.publish(settings, same, 1)) == 2
+
+
+def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
+    spec = a_job()
+    JobContext(spec, settings).output(A).write_text("half")
+
+    with pytest.raises(JobError, match=r"published:b\.txt"):
+        publish.publish(settings, spec, 1)
+    assert not (settings.project / "published/deep").exists()
+
+
+def test_undeclared_files_stay_behind_and_are_cleaned(settings: Settings):
+    spec = a_job()
+    stage(settings, spec)
+    (JobContext(spec, settings).output(A).parent / "more.txt").write_text("undeclared")
+
+    publish.publish(settings, spec, 1)
+    publish.clean(settings, spec, (1,))
+
+    assert not (settings.project / "published/deep/more.txt").exists()
+    assert list(settings.project.glob("*/.tmp/*")) == []
+
+
+def test_a_link_or_a_folder_is_no_output(settings: Settings):
+    spec = a_job(0, B)
+    staged = JobContext(spec, settings).output(B)
+    staged.symlink_to("/etc/hostname")
+    with pytest.raises(JobError, match="not a regular file"):
+        publish.publish(settings, spec, 1)
+    staged.unlink()
+    staged.mkdir()
+    with pytest.raises(JobError, match="not a regular file"):
+        publish.publish(settings, spec, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EROFS, PublishFailed), (errno.EACCES, PublishFailed),
+        (errno.ESTALE, PublishFailed), (errno.EIO, PublishFailed), (errno.ENOENT, PublishFailed), (errno.EXDEV, PublishFailed),
+    ],
+)  # fmt: skip
+def test_a_disk_that_refuses_has_a_cause(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, number: int, error: type[JobError]
+):
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    spec = a_job()
+    stage(settings, spec)
+    monkeypatch.setattr(os, "link", refuse)
+
+    with pytest.raises(error, match="deep/a"):
+        publish.publish(settings, spec, 1)
+
+
+def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
+    marked = Root(path=settings.project / "published", marker=".conductor-mount")
+    nas = settings.model_copy(update={"roots": {**settings.roots, "published": marked}})
+    spec = a_job()
+
+    with pytest.raises(PublishFailed, match=r"not mounted: \.conductor-mount is missing"):
+        stage(nas, spec)
+    marked.path.mkdir()
+    (marked.path / ".conductor-mount").touch()
+    stage(nas, spec)
+    (marked.path / ".conductor-mount").unlink()
+    with pytest.raises(PublishFailed, match="not mounted"):
+        publish.publish(nas, spec, 1)
+
+
+def test_an_output_that_was_not_declared_is_refused(settings: Settings):
+    with pytest.raises(JobError, match="not among the job's `writes`"):
+        JobContext(a_job(), settings).output("published:other.txt")
+
+
+def test_a_full_disk_under_the_receipts_is_an_error_not_a_receipt(tmp_path: Path):
+    from tests.unit.test_receipt_file import a_receipt
+
+    log = ReceiptLog(tmp_path, "n-w")
+    log.file.symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match="No space"):
+        log.append(a_receipt())

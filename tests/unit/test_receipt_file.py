@@ -1,0 +1,67 @@
+"""Receipts on disk: a torn tail is tolerated and repaired; what counts is decided by one rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
+from conductor.model.receipt import Outcome, Receipt
+
+
+def a_receipt(job: str = "a", attempt: int = 1, outcome: Outcome = "ok", message: str = "") -> Receipt:
+    return Receipt(
+        v=1, job_id=job * 24, attempt=attempt, workflow="w", task="t", outcome=outcome, started_at=1.0, ended_at=2.0,
+        node="n", worker="w1", message=message,
+    )  # fmt: skip
+
+
+def test_a_line_cut_anywhere_costs_that_line_only(tmp_path: Path):
+    log = ReceiptLog(tmp_path, "n-w")
+    log.append(a_receipt("a"))
+    whole = log.file.read_bytes()
+    log.append(a_receipt("b", message="größer"))
+    both = log.file.read_bytes()
+    log.close()
+
+    for cut in range(len(whole), len(both)):
+        log.file.write_bytes(both[:cut])
+        bad: list[int] = []
+        assert [r.job_id[0] for r in read_receipts(tmp_path, lambda f, n, why: bad.append(n))] == ["a"]
+        assert bad == []  # It may just be under way.
+
+        again = ReceiptLog(tmp_path, "n-w")
+        again.append(a_receipt("c"))
+        again.close()
+        # Cut just before the newline the line is whole, and the repair makes it count again.
+        kept = ["a", "b", "c"] if cut == len(both) - 1 else ["a", "c"]
+        assert [r.job_id[0] for r in read_receipts(tmp_path, lambda f, n, why: bad.append(n))] == kept
+        assert len(bad) == (1 if len(whole) < cut < len(both) - 1 else 0)
+
+
+def test_files_of_all_writers_are_merged(tmp_path: Path):
+    for name in ("n-2", "n-1"):
+        ReceiptLog(tmp_path, name).append(a_receipt(name[-1]))
+
+    assert [r.job_id[0] for r in ReceiptLog(tmp_path, "n-3").read()] == ["1", "2"]
+
+
+def test_a_writers_name_stays_inside_the_folder(tmp_path: Path):
+    log = ReceiptLog(tmp_path / "receipts", "../evil/name")
+    log.append(a_receipt())
+
+    assert log.file.parent == tmp_path / "receipts" and log.file.exists()
+
+
+def test_no_folder_means_no_receipts(tmp_path: Path):
+    assert list(read_receipts(tmp_path / "none")) == []
+
+
+def test_the_lowest_standing_attempt_counts():
+    receipts = [
+        a_receipt("a", 2), a_receipt("a", 1, "failed"), a_receipt("a", 3),
+        a_receipt("b", 1), a_receipt("b", 1, "superseded"), a_receipt("b", 2),
+        a_receipt("c", 1, "superseded"), a_receipt("c", 1),
+        a_receipt("d", 1, "failed"),
+    ]  # fmt: skip
+
+    assert {job[0]: receipt.attempt for job, receipt in accepted(receipts).items()} == {"a": 2, "b": 2}
