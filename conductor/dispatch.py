@@ -55,9 +55,13 @@ def dispatch(
     *,
     is_dry_run: bool = False,
     vram_headroom_mib: int = 0,
+    is_gpu_on_cpu: bool = False,
 ) -> Dispatched:
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
-    nothing of it is dispatched. Broken off in the middle, it is simply called again."""
+    nothing of it is dispatched. Broken off in the middle, it is simply called again.
+
+    `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the CPU.
+    """
     before = _stamp(manifest)
     summary = check(manifest, catalogue)
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
@@ -69,13 +73,15 @@ def dispatch(
     for batch in batches(entries(manifest, classify, past)):
         if _stamp(manifest) != before:
             raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
-        result = put(batch)
-        new, known, seen = new + result.new, known + result.known, seen + len(batch)
-        done += sum(entry.is_done for entry in batch)
+        # Two calls, so that each says how many of its kind are new.
+        ended = put([entry for entry in batch if entry.is_done])
+        going = put([entry for entry in batch if not entry.is_done])
+        new, known = new + ended.new + going.new, known + ended.known + going.known
+        done, seen = done + ended.new, seen + len(batch)
         if on_progress:
             on_progress(seen, summary.jobs)
-    warnings = () if has_nodes else tuple(unchecked(classify))
-    return Dispatched(new=new, known=known, done=min(done, new), warnings=warnings)
+    warnings = () if has_nodes or is_gpu_on_cpu else tuple(unchecked(classify))
+    return Dispatched(new=new, known=known, done=done, warnings=warnings)
 
 
 class Past(Struct, frozen=True, kw_only=True):

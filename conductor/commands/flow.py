@@ -77,6 +77,7 @@ def dispatch(
             settings.receipts_dir,
             is_dry_run=dry_run,
             vram_headroom_mib=settings.limits.vram_headroom_mib,
+            is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
         )
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)

@@ -108,6 +108,7 @@ def test_jobs_with_an_accepted_receipt_go_in_as_done(put: Dispatcher) -> None:
 
     result = put([done, failed, taken_back, waiting])
 
+    assert put.again() == Dispatched(new=0, known=4, done=0)
     counts = put.ledger.backlog.counts("b")
     assert (result.new, result.done, counts["done"], counts["waiting"]) == (4, 1, 1, 3)
     views = [put.ledger.backlog.job(spec.id) for spec in (failed, waiting)]
@@ -151,6 +152,7 @@ def test_what_no_live_node_can_ever_run_is_refused_with_its_line(put: Dispatcher
 def test_without_a_live_node_the_same_goes_in_with_a_warning(put: Dispatcher) -> None:
     result = put([a_spec(1, lane="gpu", needs=Needs(vram_mib=1 << 20))])
     assert result.new == 1 and "1048576 MiB of VRAM" in result.warnings[0]
+    assert put.again(is_gpu_on_cpu=True).warnings == ()
     assert put([a_spec(2)]).warnings == ()
 
 

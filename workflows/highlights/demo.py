@@ -106,6 +106,7 @@ def put(settings: Settings, ledger: Ledger, manifest: Path, backlog: str) -> boo
         catalogue_of(settings),
         settings.receipts_dir,
         vram_headroom_mib=settings.limits.vram_headroom_mib,
+        is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
     )
     tell(f"dispatched {manifest.name}: {result.new} new, {result.known} known")
     counts = ledger.backlog.counts(backlog)
