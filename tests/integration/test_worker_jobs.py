@@ -190,3 +190,25 @@ def test_stock_rq_with_our_job_class_refuses_a_foreign_callable(redis_url: str):
             _ = OurJob.fetch(foreign.id, connection=client, serializer=JSONSerializer).func
         fetched = OurJob.fetch(ours.id, connection=client, serializer=JSONSerializer)
         assert fetched.func.__name__ == "run_job"
+
+
+def test_a_short_job_costs_three_round_trips(scene: WorkerScene, redis_url: str):
+    """BLMOVE, start, accept. Everything else (heartbeat, lease, dashboard) is for jobs that last."""
+    from redis import Redis
+
+    jobs = 30
+    specs = [scene.put(a_spec(n)) for n in range(jobs)]
+    commands: list[str] = []
+    with Redis.from_url(redis_url) as client, client.monitor() as monitor:
+        scene.worker()
+        for said in monitor.listen():
+            if said["client_type"] != "lua":
+                commands.append(said["command"].split(" ")[0].upper())
+            if commands.count("BLMOVE") > jobs:
+                break
+
+    assert all(scene.state(spec) == "done" for spec in specs)
+    life = commands[commands.index("BLMOVE") : -1]
+    # A beat of the dashboard (HSET, EXPIRE, SADD, SADD in one round trip), and loading two scripts, may be among them.
+    assert life.count("EVALSHA") in range(2 * jobs, 2 * jobs + 4)
+    assert len(life) <= 3 * jobs + 20, life

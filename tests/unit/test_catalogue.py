@@ -10,7 +10,13 @@ from conductor.catalogue import load_catalogue
 from conductor.errors import ConfigError, JobError, ManifestError
 from workers.registry import body_of
 
-ONE = 'from workers import task\n@task("mine.cut", lane="io", retry={{"timeout": 4}})\ndef run(args, ctx):\n    return {0}\n'
+ONE = """\
+from workers import task
+
+@task("mine.cut", lane="io", retry={"timeout": 4})
+def run(args, ctx):
+    return {}
+"""
 
 
 def write(folder: Path, name: str, text: str) -> str:
@@ -31,7 +37,7 @@ def test_the_built_in_tasks_are_there_without_their_libraries():
 
 
 def test_tasks_of_the_project_are_found_in_its_folder(tmp_path: Path):
-    name = write(tmp_path, "cat_own", ONE.format({}))
+    name = write(tmp_path, "cat_own", ONE)
 
     decl = load_catalogue([name], tmp_path)["mine.cut"]
 
@@ -45,15 +51,15 @@ def test_an_unknown_task_is_answered_with_the_near_ones():
 
 
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path):
-    names = [write(tmp_path, name, ONE.format({})) for name in ("cat_one", "cat_two")]
+    names = [write(tmp_path, name, ONE) for name in ("cat_one", "cat_two")]
 
     with pytest.raises(ConfigError, match="declared twice: in cat_one and in cat_two"):
         load_catalogue(names, tmp_path)
 
 
 def test_a_task_imported_by_another_module_is_declared_once(tmp_path: Path):
-    write(tmp_path, "cat_base", ONE.format({}))
-    user = write(tmp_path, "cat_user", "from cat_base import run\n" + ONE.format({}).replace("cut", "other"))
+    write(tmp_path, "cat_base", ONE)
+    user = write(tmp_path, "cat_user", "from cat_base import run\n" + ONE.replace("cut", "other"))
 
     assert "mine.other" in load_catalogue(["cat_base", user], tmp_path)
 
@@ -72,7 +78,7 @@ def test_a_module_that_does_not_serve_is_named(tmp_path: Path, text: str, words:
 def test_a_body_that_is_not_declared_as_the_task_is_not_run(tmp_path: Path):
     import msgspec
 
-    name = write(tmp_path, "cat_swapped", ONE.format({}))
+    name = write(tmp_path, "cat_swapped", ONE)
     decl = load_catalogue([name], tmp_path)["mine.cut"]
 
     for changes in ({"function": "task"}, {"module": "os", "function": "system"}, {"name": "mine.other"}):
