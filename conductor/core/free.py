@@ -88,7 +88,7 @@ class QueueFree:
         #: Admitted and running.
         self.active = 0
         #: False: paused, draining, quarantined, stale. Nothing is placed here, however much is free.
-        self.is_open = not (node.why_not or self.missing or (self.device and self.device.why_not))
+        self.is_open = node.is_open and not (self.missing or (self.device and self.device.why_not))
 
     @property
     def has_room(self) -> bool:
@@ -104,16 +104,16 @@ class QueueFree:
 
 
 class NodeFree:
-    """One node's pools and queues. `why_not` says why nothing is placed here at all, or None."""
+    """One node's pools and queues. Nothing is placed on one that drains or whose report is stale."""
 
-    __slots__ = ("age_s", "cpu", "devices", "disks", "is_stale", "name", "queues", "ram", "report", "why_not")
+    __slots__ = ("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report")
 
     def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
         self.report = report
         self.name = report.node
         self.age_s = snapshot.now - report.sent_at
         self.is_stale = self.age_s > limits.report_ttl_s
-        self.why_not = _why_not(self, snapshot)
+        self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
         self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
         self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
         self.ram = _ram_pool(report, limits.ram_headroom_mib)
@@ -123,6 +123,10 @@ class NodeFree:
             if queue.workers:
                 depth, queued = limits.depth.get(queue.lane, 1), snapshot.queued.get(queue.queue, 0)
                 self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_stale and not self.is_draining
 
     @property
     def vram_free_mib(self) -> int:
@@ -137,14 +141,6 @@ class NodeFree:
         for disk in self.disks.values():
             if disk.pool is not None:
                 yield disk.pool
-
-
-def _why_not(node: NodeFree, snapshot: Snapshot) -> str | None:
-    if node.is_stale:
-        return f"its report is {node.age_s:.0f} s old"
-    if node.report.is_draining or node.name in snapshot.controls.draining_nodes:
-        return "draining"
-    return None
 
 
 def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:

@@ -100,8 +100,8 @@ def after(waits_for: Sequence[str]) -> Verdict:
 
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """A node that drains, a device that is quarantined."""
-    if node.why_not is not None and not node.is_stale:
-        return [Verdict(gate="hold", passed=False, where=node.name, message=node.why_not)]
+    if node.is_draining:
+        return [Verdict(gate="hold", passed=False, where=node.name, message="draining")]
     faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not]
     faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
     return [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]

@@ -49,12 +49,14 @@ class Reasons:
         return tuple(sorted(found, key=lambda verdict: _RANK[verdict.gate]))
 
     def _nodes_shown(self, lane: Lane) -> list[NodeFree]:
-        """Fresh nodes with workers of the lane, those with most to give first."""
+        """Fresh nodes with workers of the lane, those with most to give first. Where there is none: what the stale
+        ones said last, so that a report that comes back brings no new reason."""
         shown = self._shown.get(lane)
         if shown is None:
-            nodes = [n for n in self._free.nodes.values() if n.queues.get(lane) and not n.is_stale]
+            able = [node for node in self._free.nodes.values() if node.queues.get(lane)]
+            nodes = [node for node in able if not node.is_stale] or able
             if len(nodes) > SHOWN_NODES:
-                nodes.sort(key=lambda n: (bool(n.why_not), -n.vram_free_mib, -n.cpu.free, n.name))
+                nodes.sort(key=lambda n: (n.is_draining, -n.vram_free_mib, -n.cpu.free, n.name))
             shown = self._shown[lane] = nodes[:SHOWN_NODES]
         return shown
 

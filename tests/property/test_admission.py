@@ -1,0 +1,290 @@
+"""What holds for every snapshot: nothing over-committed, the same answer twice, and a true reason for every wait."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from builders import GIB, NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_volume
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from conductor.core.admission import decide
+from conductor.core.charges import charges, cpu_key, disk_key, ram_key, vram_key
+from conductor.model.decision import Decision
+from conductor.model.limits import Limits
+from conductor.model.receipt import Usage
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Candidate, Controls, Reservation, Snapshot
+from conductor.model.spec import LANES
+
+LIMITS = Limits(disk_headroom_bytes={"scratch": GIB, "published": 0})
+NODES = ("n1", "n2")
+few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
+
+amount = st.sampled_from([0, 1, 1000, 4096, 10240, 16384, 24064, 24576, 65536])
+maybe = st.one_of(st.none(), st.integers(0, 24576))
+
+
+@st.composite
+def reports(draw: st.DrawFn, node: str) -> NodeReport:
+    devices = tuple(
+        a_device(i, vram_total_mib=draw(st.sampled_from([8192, 24576, 40960])), vram_used_mib=draw(maybe),
+                 quarantined=draw(st.sampled_from([None, None, None, "driver lost"])))
+        for i in range(draw(st.integers(0, 3)))
+    )  # fmt: skip
+    volumes = tuple(
+        a_volume(root, free_bytes=draw(st.one_of(st.none(), st.integers(0, 100 * GIB))),
+                 is_writable=draw(st.sampled_from([True, True, False])),
+                 fault=draw(st.sampled_from([None, None, "not mounted"])))
+        for root in draw(st.sampled_from([(), ("scratch",), ("scratch", "published")]))
+    )  # fmt: skip
+    report = a_report(
+        node,
+        devices=devices,
+        volumes=volumes,
+        workers=draw(st.integers(0, 3)),
+        ram_total_mib=draw(st.sampled_from([None, 32768])),
+        ram_available_mib=draw(st.one_of(st.none(), st.integers(0, 32768))),
+        cpu_count=draw(st.sampled_from([0.5, 2.0, 16.0])),
+        is_draining=draw(st.sampled_from([False, False, True])),
+        sent_at=NOW - draw(st.sampled_from([0, 1, 1, 60])),
+    )
+    kept = tuple(q for q in report.queues if draw(st.sampled_from([True, True, True, False])))
+    return structs.replace(report, queues=kept)
+
+
+@st.composite
+def reservations(draw: st.DrawFn, i: int) -> Reservation:
+    node, key = draw(st.sampled_from(NODES)), draw(st.sampled_from(["gpu0", "gpu1"]))
+    vram = draw(st.integers(0, 20000))
+    usage = draw(st.one_of(st.none(), st.builds(Usage, vram_mib=maybe, rss_mib=maybe, scratch_bytes=maybe)))
+    return a_reservation(f"run-{i:08d}", node=node, queue=f"gpu-{node}-{key}", devices=(key,) if vram else (),
+                         vram_mib=vram, ram_mib=draw(st.integers(0, 20000)), cpu=draw(st.sampled_from([0, 0.5, 8])),
+                         disk=draw(st.dictionaries(st.sampled_from(["scratch"]), st.integers(0, 50 * GIB))),
+                         usage=usage, expected_s=draw(st.sampled_from([0, 5, 500])))  # fmt: skip
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    nodes = tuple(draw(reports(node)) for node in NODES if draw(st.sampled_from([True, True, False])))
+    queues = [queue.queue for node in nodes for queue in node.queues]
+    return Snapshot(
+        now=NOW,
+        nodes=nodes,
+        reservations=tuple(draw(reservations(i)) for i in range(draw(st.integers(0, 4)))),
+        queued=draw(st.dictionaries(st.sampled_from(queues), st.integers(0, 6))) if queues else {},
+        rates=draw(
+            st.sampled_from([(), (a_rate(closed_until=NOW + 9),), (a_rate(requests_left=2, requests_limit=30),)])
+        ),
+        controls=Controls(
+            paused_lanes=draw(st.sampled_from([(), (), ("gpu",), ("cloud", "cpu")])),
+            is_draining=draw(st.sampled_from([False] * 7 + [True])),
+            draining_nodes=draw(st.sampled_from([(), (), ("n1",)])),
+        ),
+    )
+
+
+@st.composite
+def candidates(draw: st.DrawFn, i: int) -> Candidate:
+    values: dict[str, Any] = {
+        "vram_mib": draw(amount),
+        "devices": draw(st.sampled_from([1, 1, 1, 2])),
+        "ram_mib": draw(amount),
+        "cpu": draw(st.sampled_from([0, 0, 1, 4, 32])),
+        "scratch_bytes": draw(st.sampled_from([0, 0, GIB, 60 * GIB])),
+        "writes": draw(st.sampled_from([{}, {}, {"published": 0}, {"published": 70 * GIB}])),
+        "rates": draw(st.sampled_from([{}, {}, {"api": (1, 10)}, {"api": (31, 0)}])),
+    }
+    lane = draw(st.sampled_from(LANES))
+    job_class = a_class(lane, id=f"class-{i}", backlog=draw(st.sampled_from("ab")), priority=draw(st.integers(0, 1)),
+                        **values)  # fmt: skip
+    return a_candidate(job_class, waiting=draw(st.integers(1, 5)))
+
+
+crowds = st.integers(1, 4).flatmap(lambda n: st.tuples(*(candidates(i) for i in range(n))))
+
+
+def limits_of(snapshot: Snapshot) -> dict[str, int]:
+    """Charge key → what may be held in all there, by the reports' own figures; what cannot be read is left out."""
+    most: dict[str, int] = {}
+    for node in snapshot.nodes:
+        for device in node.devices:
+            most[vram_key(node.node, device.key)] = max(0, device.vram_total_mib - LIMITS.vram_headroom_mib)
+        if node.ram_total_mib is not None:
+            most[ram_key(node.node)] = max(0, node.ram_total_mib - LIMITS.ram_headroom_mib)
+        most[cpu_key(node.node)] = round(node.cpu_count * 1000)
+        for volume in node.volumes:
+            if volume.total_bytes is not None:
+                most[disk_key(node.node, volume.root)] = volume.total_bytes - LIMITS.disk_headroom(volume.root)
+    return most
+
+
+def total(reservations: Any) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for reservation in reservations:
+        for key, held in charges(reservation).items():
+            sums[key] = sums.get(key, 0) + held
+    return sums
+
+
+@few
+@given(snapshots(), crowds)
+def test_nothing_is_over_committed(snapshot: Snapshot, crowd: tuple[Candidate, ...]) -> None:
+    decision = decide(snapshot, crowd, LIMITS)
+
+    added = total(a.reservation for a in decision.admit)
+    after = total([*snapshot.reservations, *(a.reservation for a in decision.admit)])
+    most = limits_of(snapshot)
+    for key in added:
+        assert after[key] <= most.get(key, after[key]), key
+    for queue, count in counts(a.reservation.queue for a in decision.admit).items():
+        assert snapshot.queued.get(queue, 0) + count <= depth_of(snapshot, queue)
+    requests = sum(a.rates["api"][0] for a in decision.admit if "api" in a.rates)
+    assert requests <= next((r.requests_left for r in snapshot.rates if r.requests_left is not None), requests)
+
+
+@few
+@given(snapshots(), crowds)
+def test_what_is_admitted_fits_beside_what_is_measured(snapshot: Snapshot, crowd: tuple[Candidate, ...]) -> None:
+    decision = decide(snapshot, crowd, LIMITS)
+
+    added = total(a.reservation for a in decision.admit)
+    not_taken = total(
+        structs.replace(r, vram_mib=max(0, r.vram_mib - ((r.usage.vram_mib or 0) if r.usage else 0)))
+        for r in snapshot.reservations
+    )
+    for node in snapshot.nodes:
+        for device in node.devices:
+            key = vram_key(node.node, device.key)
+            if key in added and device.vram_used_mib is not None:
+                free = device.vram_total_mib - device.vram_used_mib - LIMITS.vram_headroom_mib
+                assert added[key] <= free - not_taken.get(key, 0)
+
+
+@few
+@given(snapshots(), crowds)
+def test_the_same_snapshot_gives_the_same_decision(snapshot: Snapshot, crowd: tuple[Candidate, ...]) -> None:
+    again = structs.replace(snapshot, nodes=snapshot.nodes[::-1], reservations=snapshot.reservations[::-1])
+
+    assert decide(snapshot, crowd, LIMITS) == decide(snapshot, crowd, LIMITS)
+    assert decide(snapshot, crowd, LIMITS).admit == decide(again, crowd[::-1], LIMITS).admit
+
+
+@few
+@given(snapshots(), crowds)
+def test_each_class_is_admitted_in_full_or_held_with_a_closed_gate(
+    snapshot: Snapshot, crowd: tuple[Candidate, ...]
+) -> None:
+    decision = decide(snapshot, crowd, LIMITS)
+
+    for candidate in crowd:
+        admitted = sum(a.reservation.class_id == candidate.job_class.id for a in decision.admit)
+        holds = [hold for hold in decision.hold if hold.class_id == candidate.job_class.id]
+        if holds:
+            assert holds[0].closed
+            assert holds[0].waiting == candidate.waiting - admitted > 0
+        else:
+            assert admitted == candidate.waiting
+
+
+@few
+@given(snapshots(), crowds)
+def test_the_ceilings_let_exactly_what_was_decided_through(snapshot: Snapshot, crowd: tuple[Candidate, ...]) -> None:
+    sums = total(snapshot.reservations)
+    for admission in decide(snapshot, crowd, LIMITS).admit:
+        taken = charges(admission.reservation)
+        assert set(admission.ceilings) == set(taken)
+        for key, held in taken.items():
+            sums[key] = sums.get(key, 0) + held
+            assert sums[key] <= admission.ceilings[key]
+
+
+@few
+@given(snapshots(), st.integers(0, 3).flatmap(candidates))
+def test_a_held_job_whose_closed_gates_alone_are_removed_is_admitted(snapshot: Snapshot, candidate: Candidate) -> None:
+    candidate = structs.replace(candidate, waiting=1, heads=candidate.heads[:1])
+    decision = decide(snapshot, [candidate], LIMITS)
+    if not decision.hold:
+        return
+
+    gates = {verdict.gate for verdict in decision.hold[0].closed}
+    opened = opened_up(snapshot, gates, candidate)
+
+    assert admits(decide(opened, [candidate], LIMITS)), gates
+
+
+def admits(decision: Decision) -> bool:
+    return len(decision.admit) == 1
+
+
+#: What opens the report gate where no node has workers of the lane.
+HOST = a_report(
+    "n9",
+    devices=tuple(a_device(i, vram_total_mib=10**6) for i in range(3)),
+    volumes=tuple(a_volume(root, total_bytes=10**15, free_bytes=10**15) for root in ("scratch", "published")),
+    ram_total_mib=10**7,
+    ram_available_mib=10**7,
+    cpu_count=1000.0,
+)
+
+
+def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snapshot:
+    """The snapshot with these gates made to pass, and nothing else changed."""
+    lane = candidate.job_class.lane
+    nodes = snapshot.nodes
+    if "report" in gates:
+        nodes = tuple(structs.replace(node, sent_at=NOW) for node in nodes)
+        if not any(q.lane == lane and q.workers for node in nodes for q in node.queues):
+            nodes = (*nodes, HOST)
+    changes: dict[str, Any] = {"nodes": tuple(opened_node(node, gates) for node in nodes)}
+    if "hold" in gates:
+        changes["controls"] = Controls()
+    if "lane" in gates:
+        changes["queued"] = {}
+    if "rate" in gates:
+        changes["rates"] = ()
+    freed = {"vram": {"vram_mib": 0, "devices": ()}, "ram": {"ram_mib": 0}, "cpu": {"cpu": 0}, "scratch": {"disk": {}}}
+    less = {name: value for gate in gates & set(freed) for name, value in freed[gate].items()}
+    changes["reservations"] = tuple(structs.replace(r, **less) for r in snapshot.reservations)
+    return structs.replace(snapshot, **changes)
+
+
+def opened_node(node: NodeReport, gates: set[str]) -> NodeReport:
+    changes: dict[str, Any] = {}
+    devices = node.devices
+    if "vram" in gates:
+        while len(devices) < 3:
+            devices = (*devices, a_device(len(devices)))
+        devices = tuple(structs.replace(d, vram_total_mib=10**6, vram_used_mib=0) for d in devices)
+    if "hold" in gates:
+        devices = tuple(structs.replace(d, quarantined=None) for d in devices)
+        changes["is_draining"] = False
+    if "mount" in gates:
+        volumes = {root: big(root) for root in ("scratch", "published")}
+        volumes |= {v.root: structs.replace(v, fault=None, is_writable=True) for v in node.volumes}
+        changes["volumes"] = tuple(volumes.values())
+    if "scratch" in gates:
+        volumes = changes.get("volumes", node.volumes)
+        changes["volumes"] = tuple(structs.replace(v, total_bytes=10**15, free_bytes=10**15) for v in volumes)
+    if "ram" in gates:
+        changes |= {"ram_total_mib": 10**7, "ram_available_mib": 10**7}
+    if "cpu" in gates:
+        changes["cpu_count"] = 10**6
+    return structs.replace(node, devices=devices, **changes)
+
+
+def big(root: str) -> Any:
+    return a_volume(root, total_bytes=10**15, free_bytes=10**15)
+
+
+def counts(names: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in names:
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def depth_of(snapshot: Snapshot, queue: str) -> int:
+    return next(LIMITS.depth[q.lane] for node in snapshot.nodes for q in node.queues if q.queue == queue)
