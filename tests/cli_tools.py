@@ -1,0 +1,60 @@
+"""The command line from a test: in this process where that will do, as a user's process where it must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Cli:
+    """`conductor …` in this process, for one project. Its settings come from there alone."""
+
+    def __init__(self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.project = project
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("CONDUCTOR_PROJECT", str(project))
+
+    def __call__(self, *argv: str) -> Result:
+        from conductor.commands.app import main
+
+        self._capsys.readouterr()
+        self._monkeypatch.setattr(sys, "argv", ["conductor", *argv])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = self._capsys.readouterr()
+        return Result(int(ended.value.code or 0), shown.out, shown.err)
+
+
+def conductor(*argv: str, cwd: Path, timeout: float = 100.0, env: dict[str, str] | None = None) -> Result:
+    """`python -m conductor …` as a user starts it."""
+    return program(sys.executable, "-m", "conductor", *argv, cwd=cwd, timeout=timeout, env=env)
+
+
+def program(*argv: str, cwd: Path, timeout: float = 100.0, env: dict[str, str] | None = None) -> Result:
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
