@@ -18,15 +18,17 @@ from conductor.account import Account, HeldTime, in_order
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.core.explain import describe
+from conductor.embedded import embedded_node
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended
 from conductor.model.decision import Hold
 from conductor.node.plan import node_name
-from conductor.node.run import Identity, is_dead_here, retry_tables
+from conductor.node.report import Identity
+from conductor.node.run import retry_tables
+from conductor.node.single import is_dead_here
 from conductor.ports import Ledger
 from conductor.settings import Settings
 from conductor.text import many
-from conductor.up import embedded_node
 from conductor.watch import Watch, watching
 from conductor.wiring import redis_ledger, redis_of
 

@@ -5,35 +5,29 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from loguru import logger
 
 from conductor.adapters import valkey
-from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, spawn, stop_by_file, write_pid
+from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.dashboard import url_file
-from conductor.errors import ConductorError, ConfigError, Unreachable, UsageError
-from conductor.node.backoff import Backoff
+from conductor.errors import ConductorError, ConfigError, Unreachable
 from conductor.node.plan import node_name
-from conductor.node.run import INTERRUPTED, pid_path, revive
+from conductor.node.run import INTERRUPTED, revive
+from conductor.node.single import pid_path
+from conductor.parts import HOPELESS, READY_S, Part, start_part
 from conductor.settings import Settings
 
 #: How often the project's own Valkey is looked after; nobody is told when it dies.
 WATCH_S = 0.5
-#: From the first start to «all are up».
-READY_S = 60.0
 #: Told to stop now, everything has this long; then it is killed.
 STOP_S = 15.0
-#: No other start can heal these: the settings must be changed first.
-HOPELESS = {UsageError.exit_code, ConfigError.exit_code}
 
 
 def up(settings: Settings, is_detached: bool = False) -> int:
@@ -80,28 +74,6 @@ def up_here(settings: Settings) -> int:
 
 
 # ── the parts ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass
-class Part:
-    """One child: what it is called and how it is started."""
-
-    name: str
-    words: tuple[str, ...]
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    start_at: float = 0.0
-    backoff: Backoff = field(default_factory=Backoff)
-
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid if self.process else None
-
-
-def start_part(settings: Settings, part: Part) -> None:
-    argv = [sys.executable, "-P", "-m", "conductor", *part.words]
-    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, cwd=settings.project)
-    part.started_at = time.monotonic()
 
 
 class Up:
@@ -261,71 +233,3 @@ def redis_held(settings: Settings) -> Generator[None]:
             return
         with valkey.session(settings):
             yield
-
-
-# ── a node for one command ────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def embedded_node(settings: Settings) -> Generator[None]:
-    """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained at its end.
-
-    A Ctrl-C while it drains stops it at once. Raises `ConductorError` when it does not come up; one that dies later
-    is started again.
-    """
-    keeper = NodeKeeper(settings)
-    logger.info("No node reports to this Redis: starting one for this run")
-    keeper.start()
-    try:
-        keeper.wait_ready()
-        yield
-    finally:
-        keeper.stop()
-
-
-class NodeKeeper(threading.Thread):
-    """Starts the node and starts it again when it dies: one thread for both, because it dies with that thread."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(name="node-keeper", daemon=True)
-        self._settings = settings
-        self._part = Part("node", ("node",))
-        self._stopping = threading.Event()
-        self._gave_up: int | None = None
-
-    def run(self) -> None:
-        part = self._part
-        while not self._stopping.is_set():
-            start_part(self._settings, part)
-            assert part.process is not None
-            code = part.process.wait()
-            if self._stopping.is_set():
-                return
-            if code in HOPELESS or (part.backoff.is_looping and code != 0):
-                self._gave_up = code
-                return
-            delay = part.backoff.died(time.monotonic() - part.started_at)
-            logger.warning("The node of this run ended (exit code {}); starting it again", code)
-            self._stopping.wait(delay)
-
-    def wait_ready(self) -> None:
-        file = pid_path(self._settings, node_name(self._settings))
-        deadline = time.monotonic() + READY_S
-        while self._part.pid is None or live_pid(file) != self._part.pid:
-            if self._gave_up is not None or time.monotonic() > deadline:
-                raise ConductorError("the node of this run did not come up: see what it says above")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        try:
-            self._end()
-        except KeyboardInterrupt:
-            self._end()
-
-    def _end(self) -> None:
-        process = self._part.process
-        while self.is_alive():
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            self.join()

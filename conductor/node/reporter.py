@@ -49,7 +49,7 @@ class Patient(Generic[T]):
 
 
 class Reporter(threading.Thread):
-    """Started once; `stop` ends it. `on_devices` is called (in this thread) when the set of devices changed."""
+    """Started once; `stop` ends it. `on_change` is called (in this thread) when the main thread has to look."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Reporter(threading.Thread):
         self._sent: NodeReport | None = None
         self._sent_at = 0.0
         self._is_away = False
+        self.has_failed = False
         self.reading = self._read(make_folders=True)
 
     # ── for the main thread ───────────────────────────────────────────────────────────────────────────────
@@ -93,6 +94,14 @@ class Reporter(threading.Thread):
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
+        try:
+            self._report()
+        except Exception:  # noqa: BLE001  a thread's end is seen by nobody: the main thread is told and ends the node
+            logger.opt(exception=True).critical("the reporter ended on an error that nobody foresaw")
+            self.has_failed = True
+            self._on_change()
+
+    def _report(self) -> None:
         timing = self._settings.timing
         read_at = time.monotonic()
         while not self._stopping:

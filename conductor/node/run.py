@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import msgspec
 from loguru import logger
 
 from conductor.adapters import host_probe, valkey
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.wakeup import STOP, Wakeup
-from conductor.errors import ConductorError, ConfigError, Unreachable
+from conductor.errors import ConductorError, Unreachable
 from conductor.model.causes import Cause
-from conductor.model.report import NodeReport
+from conductor.model.report import QueueReport
 from conductor.model.spec import LANES, Lane
 from conductor.node.plan import node_name, plan_queues
-from conductor.node.report import Identity, Workforce
+from conductor.node.report import Identity, Reading, Workforce
 from conductor.node.reporter import Reporter
 from conductor.node.rescue import Overrides, give_back, rescue
+from conductor.node.single import only_one, pid_path, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.tidy import tidy
 from conductor.ports import JobView, Ledger
@@ -97,6 +98,9 @@ class Node:
         self._reporter.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         write_pid(pid_file)
+        logger.info(
+            "Node {} is up: {}", self._identity.node, outline(self._reporter.reading, self._supervisor.queues())
+        )
         try:
             while not (self._draining_since is not None and self._supervisor.is_empty and not self._unrescued):
                 self._hear(self._wakeup.wait(self._patience()))
@@ -107,6 +111,8 @@ class Node:
 
     def _turn(self) -> None:
         """Bury, rescue, start, tell: in this order, so that a job is free before the next worker looks."""
+        if self._reporter.has_failed:
+            raise ConductorError("the node's reporter ended on an error (above); without it nothing is placed here")
         if self._draining_since is None:
             reading = self._reporter.reading
             node, lanes = self._identity.node, self._settings.lanes
@@ -221,44 +227,12 @@ def stop_node(settings: Settings, is_now: bool = False) -> int:
 # ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────
 
 
-def pid_path(settings: Settings, node: str) -> Path:
-    return settings.state_dir / f"node-{node}.pid"
-
-
-@contextmanager
-def only_one(settings: Settings, node: str) -> Generator[None]:
-    """The kernel lets go of the lock when this process dies, however it dies."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(settings.state_dir / f"node-{node}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = live_pid(pid_path(settings, node))
-            raise ConfigError(
-                f"node {node} of {settings.project} already runs here{f' (pid {pid})' if pid else ''}; "
-                "stop it with `conductor node --stop` or `conductor down`"
-            ) from None
-        yield
-    finally:
-        os.close(lock)
-
-
-def refuse_twin(ledger: Ledger, identity: Identity) -> None:
-    """Two nodes of one name would place twice what this host has. A report of a process that died here is no node."""
-    for report in ledger.reports.live():
-        if report.node == identity.node and not is_dead_here(report, identity):
-            raise ConfigError(
-                f"a node called {report.node} already reports to this Redis (host {report.host}, pid {report.pid}); "
-                'give this one another name: node = "…" in conductor.toml'
-            )
-
-
-def is_dead_here(report: NodeReport, identity: Identity) -> bool:
-    import psutil
-
-    is_here = (report.host, report.boot_id) == (identity.host, identity.boot_id)
-    return is_here and (report.pid == identity.pid or not psutil.pid_exists(report.pid))
+def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
+    """«gpu0 RTX 4090 24 GiB; 2 workers on gpu-a-gpu0, 16 on cpu-a; fault: …»."""
+    devices = [f"{d.key} {d.name} {d.vram_total_mib / 1024:.0f} GiB" for d in reading.devices]
+    workers = ", ".join(f"{queue.workers} on {queue.queue}" for queue in queues)
+    faults = [f"fault: {volume.fault}" for volume in reading.volumes if volume.fault]
+    return "; ".join([*devices, f"workers: {workers or 'none'}", *reading.notes, *faults])
 
 
 def revive(settings: Settings) -> None:
@@ -275,7 +249,10 @@ def retry_tables(settings: Settings) -> Overrides:
     catalogue = catalogue_of(settings)
 
     def overrides(job: JobView) -> Mapping[Cause, int]:
-        spec = from_line(job.line)
+        try:
+            spec = from_line(job.line)
+        except msgspec.DecodeError:
+            return {}  # a line nobody can read has no table of its own; its attempt says so
         decl = catalogue.get(spec.task)
         return resolve(spec, decl).retry if decl else spec.retry or {}
 

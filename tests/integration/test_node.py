@@ -5,13 +5,16 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from node_scene import Scene, configure, until, until_gone
+from node_scene import CONFIG, Scene, configure, until, until_gone
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
+from conductor.adapters import valkey
 from conductor.ports import Ledger
-from conductor.settings import Settings
+from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.wiring import connect, redis_ledger
 
 
 @pytest.fixture
@@ -189,3 +192,67 @@ def test_only_the_wanted_lanes_are_served(scene: Scene):
     scene.node(None, "--cpu-only")
     report = until(scene.report)
     assert [q.lane for q in report.queues] == ["cpu"]
+
+
+def test_a_node_and_its_workers_outlive_redis_and_go_on_when_it_is_back(tmp_path: Path):
+    theirs = Settings(state_dir=tmp_path / "theirs")
+    with valkey.session(theirs) as url, connect(url) as client:
+        (tmp_path / CONFIG_NAME).write_text(f'{CONFIG}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
+        scene = Scene(redis_ledger(client), load(tmp_path))
+        try:
+            node = scene.node()
+            (worker,) = node.workers()
+            job = scene.sleep(1, 3.0)
+            scene.until_state(job, "running")
+
+            valkey.stop(theirs)
+            until(lambda: "the workers go on, trying again" in node.said)
+            assert node.process.poll() is None and worker.is_running()
+            valkey.ensure_running(theirs)
+
+            until(scene.report)
+            scene.until_state(job, "done")
+            assert node.workers() == [worker]
+            assert "Redis answers again" in node.said and "Traceback" not in node.said
+        finally:
+            scene.close()
+
+
+def test_a_worker_killed_while_redis_is_away_is_rescued_when_it_is_back(tmp_path: Path):
+    theirs = Settings(state_dir=tmp_path / "theirs")
+    with valkey.session(theirs) as url, connect(url) as client:
+        # A lease that outlasts the test: only the supervisor can be the one who returns the job.
+        config = CONFIG.replace("[timing]", "[timing]\nlease_s = 60.0")
+        (tmp_path / CONFIG_NAME).write_text(f'{config}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
+        scene = Scene(redis_ledger(client), load(tmp_path))
+        try:
+            node = scene.node()
+            job = scene.sleep(1, 60.0)
+            scene.until_state(job, "running")
+            valkey.stop(theirs)
+            node.workers()[0].kill()
+            until(lambda: "was killed by SIGKILL" in node.said)
+            valkey.ensure_running(theirs)
+            assert scene.until_state(job, "waiting").cause == "worker_lost"
+        finally:
+            scene.close()
+
+
+def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: Scene):
+    import workers
+
+    broken = scene.settings.project / "broken"
+    (broken / "workers").mkdir(parents=True)
+    (broken / "workers" / "__init__.py").write_text(f"__path__ += {list(workers.__path__)!r}")
+    (broken / "workers" / "__main__.py").write_text("raise SystemExit('no GPU for you')")
+    node = scene.run("node", env={"PYTHONPATH": str(broken)})
+
+    def is_noted() -> bool:
+        report = scene.report()
+        return report is not None and any("workers of cpu-here keep dying at start" in note for note in report.notes)
+
+    until(is_noted)
+    assert "no GPU for you" in node.said
+    assert node.said.count("ended with exit code 1") < 10
+    node.process.send_signal(signal.SIGTERM)
+    assert node.wait(10) == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -20,23 +21,44 @@ from conductor.up import up_file
 from conductor.wiring import open_ledger
 
 
+def new_project(folder: Path) -> Settings:
+    (folder / CONFIG_NAME).write_text(CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
+    return load(folder)
+
+
+@contextmanager
+def is_up(settings: Settings) -> Generator[Command]:
+    """`conductor up`, from when all is up until nothing of it is left."""
+    command = Command(settings, "up")
+    try:
+        until(lambda: live_pid(up_file(settings)) == command.pid or not_ended(command), 60.0)
+        yield command
+    finally:
+        command.close()
+        for process in project_processes(settings.project):
+            process.kill()
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
-    (tmp_path / CONFIG_NAME).write_text(CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
-    yield load(tmp_path)
+    yield new_project(tmp_path)
     for process in project_processes(tmp_path):
         process.kill()
 
 
 @pytest.fixture
 def command(settings: Settings) -> Iterator[Command]:
-    """`conductor up`, when all is up."""
-    it = Command(settings, "up")
-    try:
-        until(lambda: live_pid(up_file(settings)) == it.pid or not_ended(it))
+    """One of the test's own."""
+    with is_up(settings) as it:
         yield it
-    finally:
-        it.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Command]]:
+    """One for all tests after which it still stands."""
+    settings = new_project(tmp_path_factory.mktemp("shared"))
+    with is_up(settings) as it:
+        yield settings, it
 
 
 def not_ended(command: Command) -> None:
@@ -91,14 +113,16 @@ def test_a_second_ctrl_c_stops_at_once(settings: Settings, command: Command):
 
 
 @pytest.mark.parametrize("word", ["node", "conduct", "dashboard"])
-def test_a_part_that_dies_is_started_again(command: Command, word: str):
+def test_a_part_that_dies_is_started_again(shared: tuple[Settings, Command], word: str):
+    _, command = shared
     first = part(command, word)
     first.kill()
     until(lambda: (second := part(command, word)) and second.pid != first.pid)
     assert "starting it again" in command.said
 
 
-def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(settings: Settings, command: Command):
+def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple[Settings, Command]):
+    settings, command = shared
     with open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
         before = scene.put(1, 0.0)
@@ -120,7 +144,8 @@ def test_killing_up_itself_takes_its_parts_along(settings: Settings, command: Co
     until_gone(below, 15)
 
 
-def test_up_twice_is_refused_in_a_sentence(settings: Settings, command: Command):
+def test_up_twice_is_refused_in_a_sentence(shared: tuple[Settings, Command]):
+    settings, command = shared
     second = Command(settings, "up")
     assert second.wait() == 3
     assert f"is up already (pid {command.pid}); `conductor down` stops it" in second.said

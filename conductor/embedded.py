@@ -1,0 +1,83 @@
+"""A node for one command: `conduct` on a Redis to which no node reports."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from loguru import logger
+
+from conductor.adapters.processes import live_pid
+from conductor.errors import ConductorError
+from conductor.node.plan import node_name
+from conductor.node.single import pid_path
+from conductor.parts import HOPELESS, READY_S, Part, start_part
+from conductor.settings import Settings
+
+
+@contextmanager
+def embedded_node(settings: Settings) -> Generator[None]:
+    """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained at its end.
+
+    A Ctrl-C while it drains stops it at once. Raises `ConductorError` when it does not come up; one that dies later
+    is started again.
+    """
+    keeper = NodeKeeper(settings)
+    logger.info("No node reports to this Redis: starting one for this run")
+    keeper.start()
+    try:
+        keeper.wait_ready()
+        yield
+    finally:
+        keeper.stop()
+
+
+class NodeKeeper(threading.Thread):
+    """Starts the node and starts it again when it dies: one thread for both, because it dies with that thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="node-keeper", daemon=True)
+        self._settings = settings
+        self._part = Part("node", ("node",))
+        self._stopping = threading.Event()
+        self._gave_up: int | None = None
+
+    def run(self) -> None:
+        part = self._part
+        while not self._stopping.is_set():
+            start_part(self._settings, part)
+            assert part.process is not None
+            code = part.process.wait()
+            if self._stopping.is_set():
+                return
+            if code in HOPELESS or (part.backoff.is_looping and code != 0):
+                self._gave_up = code
+                return
+            delay = part.backoff.died(time.monotonic() - part.started_at)
+            logger.warning("The node of this run ended (exit code {}); starting it again", code)
+            self._stopping.wait(delay)
+
+    def wait_ready(self) -> None:
+        file = pid_path(self._settings, node_name(self._settings))
+        deadline = time.monotonic() + READY_S
+        while self._part.pid is None or live_pid(file) != self._part.pid:
+            if self._gave_up is not None or time.monotonic() > deadline:
+                raise ConductorError("the node of this run did not come up: see what it says above")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        try:
+            self._end()
+        except KeyboardInterrupt:
+            self._end()
+
+    def _end(self) -> None:
+        process = self._part.process
+        while self.is_alive():
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            self.join()

@@ -1,0 +1,63 @@
+"""Devices are never overbooked: the whole chain over a stub driver, with a foreign process that comes and goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from node_scene import CONFIG, Scene, configure, until
+from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
+
+from conductor.model.spec import Needs
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+TEN_GIB = Needs(vram_mib=10240)
+
+
+@pytest.fixture
+def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
+    it = Scene(ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6")))
+    yield it
+    it.close()
+
+
+def watch(scene: Scene, jobs: list[str]) -> Counter[str]:
+    """Until all are done: the most jobs that any device held at one time."""
+    most: Counter[str] = Counter()
+
+    def all_done() -> bool:
+        held = Counter(d for r in scene.ledger.handover.reservations() for d in r.devices)
+        most.update({key: max(0, n - most[key]) for key, n in held.items()})
+        return all(scene.job(job).state == "done" for job in jobs)
+
+    until(all_done, 60.0, every_s=0.005)
+    return most
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(scene: Scene, nvml: Nvml, count: int):  # noqa: F811
+    nvml.show(*(device(i) for i in range(count)))
+    scene.node(nvml.env)
+    jobs = [scene.put(n, 0.2, lane="gpu", needs=TEN_GIB) for n in range(12)]
+    scene.run("conduct", env=nvml.env)
+    assert watch(scene, jobs) == {f"gpu{i}": 2 for i in range(count)}
+
+
+def test_nothing_starts_while_a_foreign_process_holds_the_memory(scene: Scene, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0))
+    scene.node(nvml.env)
+    first = scene.put(1, 1.0, lane="gpu", needs=TEN_GIB)
+    conduct = scene.run("conduct")
+    scene.until_state(first, "running")
+
+    nvml.show(device(0, used_mib=20000))
+    until(lambda: (r := scene.report()) and r.devices[0].vram_used_mib == 20000)
+    second = scene.put(2, 0.0, lane="gpu", needs=TEN_GIB)
+    scene.until_state(first, "done")
+    until(lambda: "Held gpu" in conduct.said)
+    assert scene.job(second).state == "waiting"
+
+    nvml.show(device(0))
+    scene.until_state(second, "done")
