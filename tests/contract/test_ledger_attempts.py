@@ -147,6 +147,20 @@ def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) ->
     assert scene.renew("a", 2, "w2") == "ok"
 
 
+def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.rescue("a")
+    scene.admit("a", 2)
+    with pytest.raises(Fenced):
+        scene.start("a", 1)
+    scene.take("cpu-node1", "w1")
+    scene.start("a", 2)
+    assert scene.renew("a", 1) == "gone", "though the same worker runs the next one"
+    with pytest.raises(Fenced):
+        scene.start("a", 1)
+
+
 def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
     with pytest.raises(Fenced):
         scene.ledger.attempts.start(an_id("nobody"), 1, "w1", 30)

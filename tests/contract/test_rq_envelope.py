@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from ledger_scenes import Scene, an_entry, an_id, redis_scene
+from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, redis_scene
 from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
@@ -14,6 +14,7 @@ from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegis
 from rq.serializers import JSONSerializer
 
 from conductor.adapters import rq_envelope
+from conductor.model.decision import Admission
 from conductor.model.outcome import Dead
 from conductor.wiring import connect, redis_ledger
 
@@ -128,11 +129,11 @@ def test_rq_dashboard_sees_it_run_and_end(rq_scene: Scene, client: Redis) -> Non
 def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) -> None:
     names = [f"n{i:03d}" for i in range(130)]
     rq_scene.ledger.backlog.put("night", [an_entry(name) for name in names])
-    rq_scene.dispatched = {an_id(name) for name in names}
-    rq_scene.redis = None  # the books are checked once, at the end
+    wanted = [Admission(reservation=a_reservation(name), backlog="night") for name in names]
+    assert rq_scene.ledger.handover.admit(rq_scene.epoch, wanted) == (None,) * 130
     for name in names:
-        rq_scene.run(name)
-        rq_scene.accept(name)
+        rq_scene.ledger.attempts.start(an_id(name), 1, "w1", 30)
+        rq_scene.ledger.attempts.accept(a_receipt(name))
     assert client.zcard(f"rq:finished:{QUEUE}") == 100
     assert len(client.keys("rq:job:*")) == 100
     assert rq_scene.ledger.backlog.counts()["done"] == 130
