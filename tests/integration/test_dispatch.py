@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from builders import a_report, a_spec
 
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
@@ -15,7 +16,6 @@ from conductor.errors import ManifestError, UsageError
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from tests.builders import a_report, a_spec
 
 CATALOGUE = load_catalogue()
 

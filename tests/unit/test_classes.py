@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from builders import a_spec
 
 from conductor.classes import Classifier, bytes_per_root, class_of
 from conductor.model.spec import Estimate, Needs, Output, TaskDecl
-from tests.builders import a_spec
 
 DECL = TaskDecl(
     name="diagnostics.echo", lane="cpu", needs=Needs(ram_mib=64), estimate=Estimate(duration_s=3), module="x"

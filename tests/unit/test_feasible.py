@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from builders import GIB, a_class, a_device, a_report, a_volume
+
 from conductor.feasible import never
-from tests.builders import GIB, a_class, a_device, a_report, a_volume
 
 SMALL = a_report("small", devices=(a_device(vram_total_mib=8192),))
 LARGE = a_report("large", devices=(a_device(vram_total_mib=24576), a_device(1, vram_total_mib=24576)))

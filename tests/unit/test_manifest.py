@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from builders import a_spec
 
 from conductor import manifest
 from conductor.errors import ConfigError, ManifestError
 from conductor.model.spec import JobSpec, Output, TaskDecl, content_id, to_line
-from tests.builders import a_spec
 
 CATALOGUE = {
     "diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x"),

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from builders import a_spec
+from verify_scene import Place, only
 
-from conductor import manifest
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, Output
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.verify import Checks, JobFacts, verify
-from conductor.verify_report import Finding, VerifyReport
-from tests.builders import a_spec
-
-
-class Place:
-    """A project with a manifest, receipts and outputs, in which faults are planted one by one."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / CONFIG_NAME).touch()
-        self.settings: Settings = load(folder)
-        self.manifest = folder / "m.jsonl"
-        self.log = ReceiptLog(self.settings.receipts_dir, "w1")
-        self.specs: list[JobSpec] = []
-
-    def job(self, n: int = 0, name: str = "out.json", /, **changes: Any) -> JobSpec:
-        spec = a_spec(n, **changes)
-        if name:
-            spec = a_spec(n, **changes, writes=(Output(path=f"scratch:t/{spec.id}/{name}"),))
-        self.specs.append(spec)
-        return spec
-
-    def file(self, path: str) -> Path:
-        root, _, relative = path.partition(":")
-        return self.settings.roots[root].path / relative
-
-    def done(self, spec: JobSpec, content: bytes = b"{}", attempt: int = 1, **changes: Any) -> Receipt:
-        facts: list[OutputFact] = []
-        for output in spec.writes:
-            self.file(output.path).parent.mkdir(parents=True, exist_ok=True)
-            self.file(output.path).write_bytes(content)
-            facts.append(OutputFact(path=output.path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
-        return self.receipt(spec, attempt, outcome="ok", outputs=tuple(facts), **changes)
-
-    def receipt(self, spec: JobSpec, attempt: int = 1, **changes: Any) -> Receipt:
-        values: dict[str, Any] = {"v": 1, "job_id": spec.id, "attempt": attempt, "workflow": spec.workflow}
-        values |= {"task": spec.task, "started_at": 1.0, "ended_at": 2.0, "node": "n", "worker": "w"}
-        receipt = Receipt(**{**values, **changes})
-        self.log.append(receipt)
-        return receipt
-
-    def verify(self, checks: Checks | None = None, **options: Any) -> VerifyReport:
-        manifest.write(self.manifest, self.specs)
-        return verify(self.manifest, self.settings.receipts_dir, self.settings, checks, **options)
+from conductor.verify import Checks, JobFacts
+from conductor.verify_report import Finding
 
 
 @pytest.fixture
@@ -68,12 +23,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(tmp_path)
     yield made
     made.log.close()
-
-
-def only(report: VerifyReport) -> Finding:
-    assert report.exit_code == 1 and not report.is_good
-    (finding,) = report.findings
-    return finding
 
 
 def test_a_run_with_nothing_wrong_is_good(place: Place) -> None:

@@ -17,6 +17,7 @@ from conductor.errors import ConductorError
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
 from conductor.settings import Settings
+from conductor.text import many
 from conductor.verify import Checks, JobFacts
 from conductor.verify_report import Finding
 from workflows.gap_fill.corpus import gaps, rooted
@@ -49,7 +50,7 @@ class Corpora:
                 yield Finding(kind="missing", subject=corpus, message=str(e))
                 continue
             if left:
-                what = f"{len(left)} documents have no annotation, the first is {left[0]!r}"
+                what = f"{many(len(left), 'document')} without an annotation, the first is {left[0]!r}"
                 yield Finding(kind="missing", subject=corpus, message=f"{what}: plan again to fill what is left")
 
 

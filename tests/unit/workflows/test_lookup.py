@@ -89,9 +89,9 @@ def test_plan_and_verify_run_as_plain_files_from_anywhere(project: Settings) -> 
 
 def test_a_python_without_the_packages_hands_over_to_the_projects_own_or_says_so(tmp_path: Path) -> None:
     bare = [sys.executable, "-I", "-S"]
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; from workflows import standalone as s"
+    code = f"import pathlib, sys; sys.path.insert(0, {str(ROOT)!r}); from workflows import standalone as s; "
     silent = subprocess.run(
-        [*bare, "-c", f"{code}; s.ROOT = Path({str(tmp_path)!r}); s.ensure_environment()"],
+        [*bare, "-c", f"{code}s.ROOT = pathlib.Path({str(tmp_path)!r}); s.ensure_environment()"],
         capture_output=True,
         text=True,
         check=False,
@@ -103,12 +103,16 @@ def test_a_python_without_the_packages_hands_over_to_the_projects_own_or_says_so
     python.write_text('#!/bin/sh\necho "handed over: $1"\n')
     python.chmod(0o755)
     handed = subprocess.run(
-        [*bare, "-c", f"{code}; s.ROOT = Path({str(tmp_path)!r}); sys.argv = ['plan.py']; s.ensure_environment()"],
+        [
+            *bare,
+            "-c",
+            f"{code}s.ROOT = pathlib.Path({str(tmp_path)!r}); sys.argv = ['p.py']; s.ensure_environment()",
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert handed.stdout == "handed over: plan.py\n"
+    assert handed.stdout == "handed over: p.py\n"
 
 
 def test_python_dash_m_lists_and_runs_workflows(project: Settings) -> None:
