@@ -245,7 +245,11 @@ NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
 #: The part of a request that a gate's answer depends on: classes that agree in it share the answer.
 Part = Callable[[Ask], Hashable]
 
-CLASS_GATES: tuple[Callable[[Ask, Free], list[Verdict]], ...] = (report, hold, rate)
+CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
+    (report, lambda ask: None),
+    (hold, lambda ask: None),
+    (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
+)
 
 NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
     (node_hold, lambda ask: (ask.vram_mib > 0, ask.devices)),

@@ -5,7 +5,7 @@ Classes that agree in what a gate asks for share its answer, so that a thousand 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
@@ -14,8 +14,9 @@ from conductor.core.placement import asks_vram
 from conductor.model.decision import GATES, Verdict
 from conductor.model.spec import Lane
 
-#: Nodes of a lane that are named in an answer: those with most to give. The rest say the same, only worse.
-SHOWN_NODES = 8
+#: So many nodes are named one by one; of more, the few with most to give: the rest say the same, only worse.
+MOST_NODES = 8
+SHOWN_NODES = 3
 
 _RANK = {gate: rank for rank, gate in enumerate(GATES)}
 
@@ -38,15 +39,20 @@ class Reasons:
         return known
 
     def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
-        found = [verdict for gate in CLASS_GATES for verdict in gate(ask, self._free)]
+        nodes, found = self._nodes_shown(ask.lane), list[Verdict]()
+        for gate, part in CLASS_GATES:
+            found += self._once((gate, ask.lane, part(ask)), lambda gate=gate: gate(ask, self._free))
         for gate, part in NODE_GATES:
-            key = (gate, ask.lane, part(ask))
-            answer = self._answers.get(key)
-            if answer is None:
-                nodes = self._nodes_shown(ask.lane)
-                answer = self._answers[key] = [v for node in nodes for v in gate(ask, node, self._free)]
-            found += answer
+            found += self._once(
+                (gate, ask.lane, part(ask)), lambda gate=gate: [v for n in nodes for v in gate(ask, n, self._free)]
+            )
         return tuple(sorted(found, key=lambda verdict: _RANK[verdict.gate]))
+
+    def _once(self, key: Hashable, answer: Callable[[], list[Verdict]]) -> list[Verdict]:
+        known = self._answers.get(key)
+        if known is None:
+            known = self._answers[key] = answer()
+        return known
 
     def _nodes_shown(self, lane: Lane) -> list[NodeFree]:
         """Fresh nodes with workers of the lane, those with most to give first. Where there is none: what the stale
@@ -55,9 +61,11 @@ class Reasons:
         if shown is None:
             able = [node for node in self._free.nodes.values() if node.queues.get(lane)]
             nodes = [node for node in able if not node.is_stale] or able
-            if len(nodes) > SHOWN_NODES:
-                nodes.sort(key=lambda n: (n.is_draining, -n.vram_free_mib, -n.cpu.free, n.name))
-            shown = self._shown[lane] = nodes[:SHOWN_NODES]
+            if len(nodes) > MOST_NODES:
+                nodes = sorted(nodes, key=lambda n: (n.is_draining, -n.vram_free_mib, -n.cpu.free, n.name))[
+                    :SHOWN_NODES
+                ]
+            shown = self._shown[lane] = nodes
         return shown
 
     def is_infeasible(self, ask: Ask) -> bool:
