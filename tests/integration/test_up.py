@@ -128,8 +128,11 @@ def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple
         before = scene.put(1, 0.0)
         scene.until_state(before, "done")
 
-        os.kill(int(valkey.place_of(settings).pid_file.read_text()), signal.SIGKILL)
-        valkey.ensure_running(settings)
+        pid_file = valkey.place_of(settings).pid_file
+        first = pid_file.read_text()
+        os.kill(int(first), signal.SIGKILL)
+        until(lambda: pid_file.exists() and pid_file.read_text() not in ("", first))
+        until(lambda: valkey.ping(valkey.place_of(settings).socket) == "PONG")
 
         assert scene.job(before).state == "done"
         scene.until_state(scene.put(2, 0.0), "done")
