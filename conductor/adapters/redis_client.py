@@ -54,12 +54,22 @@ REMEDIES = {
     "NOAUTH": "it asks for a password: put it into redis.url (redis://:PASSWORD@host:port)",
     "WRONGPASS": "user or password is wrong: correct redis.url",
     "NOPERM": "its user may not do this: give it the rights of the conductor's ACL",
-    "OOM": "its memory is full: raise maxmemory, or let running jobs drain; nothing was written",
-    "MISCONF": "it cannot write to its disk: make room there; nothing was written",
+    "OOM": "its memory is full, nothing was written: raise maxmemory (CONFIG SET maxmemory 0 lifts the limit)",
+    "MISCONF": "it cannot write to its disk, nothing was accepted: make room there",
     "READONLY": "it is a replica: point redis.url at the primary",
     "LOADING": "it is still reading its data: try again in a moment",
     "BUSY": "it is busy with a script: try again in a moment",
 }
+
+
+#: redis-py takes the word off these and makes it a class.
+CLASSES: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.NoPermissionError, "NOPERM"),
+    (exceptions.OutOfMemoryError, "OOM"),
+    (exceptions.ReadOnlyError, "READONLY"),
+    (exceptions.BusyLoadingError, "LOADING"),
+    (exceptions.AuthenticationError, "WRONGPASS"),
+)
 
 
 @contextmanager
@@ -67,29 +77,30 @@ def translating(client: Redis) -> Generator[None]:
     """Redis's errors as `Unreachable` and `Fenced`. What is a fault of ours passes through."""
     try:
         yield
-    except (exceptions.AuthenticationError, exceptions.ResponseError) as e:
-        raise refusal(client, e) from None
-    except exceptions.BusyLoadingError as e:
-        raise refusal(client, e) from None
-    except (exceptions.ConnectionError, exceptions.TimeoutError) as e:
-        where = address(client)
-        raise Unreachable(
-            f"Redis at {where} cannot be reached ({e}); start it, or set redis.url in conductor.toml"
-        ) from None
+    except exceptions.RedisError as e:
+        raise translated(client, e) from None
 
 
-def refusal(client: Redis, error: exceptions.RedisError) -> Exception:
-    text = str(error)
-    first = text.split(" ", 1)[0].rstrip(":")
-    if first == "FENCED":
+def translated(client: Redis, error: exceptions.RedisError) -> Exception:
+    text, where = str(error), address(client)
+    if text.startswith("FENCED "):
         return Fenced(text.removeprefix("FENCED "))
-    for word, remedy in REMEDIES.items():
-        # Redis-py strips the word from some replies and puts it into the class; scripts put it behind their own.
-        if first == word or f" {word} " in text or word.lower() in type(error).__name__.lower():
-            return Unreachable(f"Redis at {address(client)} refused: {remedy} ({text})")
-    if isinstance(error, exceptions.AuthenticationError):
-        return Unreachable(f"Redis at {address(client)} refused: {REMEDIES['WRONGPASS']} ({text})")
+    if word := refusal(error, text):
+        return Unreachable(f"Redis at {where} refused: {REMEDIES[word]} ({text})")
+    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
+        return Unreachable(f"Redis at {where} cannot be reached ({text}); start it, or set redis.url in conductor.toml")
     return error
+
+
+def refusal(error: exceptions.RedisError, text: str) -> str | None:
+    """The word of `REMEDIES` that a reply began with."""
+    if text.startswith("Authentication required"):
+        return "NOAUTH"
+    for kind, word in CLASSES:
+        if isinstance(error, kind):
+            return word
+    word = text.split(" ", 1)[0]
+    return word if word in REMEDIES else None
 
 
 def check_server(client: Redis) -> None:

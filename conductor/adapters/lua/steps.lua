@@ -44,11 +44,13 @@ local function release(id, rq_status)
   local text = call('HGET', P .. 'active', id)
   if not text then return end
   local held = cjson.decode(text)
-  for key, amount in pairs(cjson.decode(call('HGET', P .. 'charges', id))) do
-    if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
-  end
+  local amounts = cjson.decode(call('HGET', P .. 'charges', id))
+  -- First what takes no memory: a Redis that is full lets a script go on that has begun, and a job must be able to end.
   call('HDEL', P .. 'active', id)
   call('HDEL', P .. 'charges', id)
+  for key, amount in pairs(amounts) do
+    if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
+  end
   call('ZREM', P .. 'leases', id)
   call('ZREM', P .. 'handed', id)
   call('ZREM', P .. 'popped', id)

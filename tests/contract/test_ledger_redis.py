@@ -1,0 +1,221 @@
+"""What only the Redis ledger can do: be unreachable, refuse, forget its scripts, restart, grow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ledger_scenes import Scene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
+from loguru import logger
+from redis import Redis
+
+from conductor.adapters import redis_client, valkey
+from conductor.errors import ConfigError, Unreachable
+from conductor.model.decision import Admission
+from conductor.model.snapshot import Candidate
+from conductor.settings import Redis as RedisSettings
+from conductor.settings import Settings
+from conductor.wiring import connect, open_ledger, redis_ledger, redis_of
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Settings]:
+    """A project with a Valkey of its own, which a test may maltreat."""
+    settings = Settings(state_dir=tmp_path / "state")
+    with valkey.session(settings):
+        yield settings
+
+
+@pytest.fixture
+def client(own: Settings) -> Iterator[Redis]:
+    with connect(valkey.place_of(own).url) as client:
+        yield client
+
+
+@pytest.fixture
+def warnings_logged() -> Iterator[list[str]]:
+    said: list[str] = []
+    handler = logger.add(lambda message: said.append(str(message)), level="WARNING", format="{message}")
+    yield said
+    logger.remove(handler)
+
+
+def at_url(url: str) -> Settings:
+    return Settings(redis=RedisSettings(url=url))
+
+
+def test_nobody_there_is_one_sentence_with_address_and_remedy(tmp_path: Path) -> None:
+    wanted = r"unix://.*nothing\.sock cannot be reached.*redis\.url"
+    with pytest.raises(Unreachable, match=wanted) as caught, open_ledger(at_url(f"unix://{tmp_path}/nothing.sock")):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_port_is_named_and_the_password_is_not() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    url = f"redis://:hushhush@127.0.0.1:{port}/0"
+    with pytest.raises(Unreachable, match=f"127.0.0.1:{port}") as caught, open_ledger(at_url(url)):
+        pass
+    assert "hushhush" not in str(caught.value)
+
+
+def test_a_url_that_is_none_is_a_bad_setting() -> None:
+    with pytest.raises(ConfigError, match=r"redis\.url bogus://there"), open_ledger(at_url("bogus://u:hushhush@there")):
+        pass
+
+
+def test_a_missing_or_wrong_password_says_what_to_do(own: Settings, client: Redis) -> None:
+    path = valkey.place_of(own).socket
+    client.config_set("requirepass", "right")
+    with pytest.raises(Unreachable, match="asks for a password"), open_ledger(at_url(f"unix://{path}")):
+        pass
+    with pytest.raises(Unreachable, match="wrong") as caught, open_ledger(at_url(f"unix://:false@{path}")):
+        pass
+    assert "false" not in str(caught.value)
+    with open_ledger(at_url(f"unix://:right@{path}")) as ledger:
+        assert ledger.bell.now() > 0
+
+
+def test_a_full_redis_refuses_whole_and_says_so(client: Redis) -> None:
+    ledger = redis_ledger(client)
+    scene = redis_scene(client, ledger)
+    scene.put(*(an_entry(name) for name in ("w", "x", "y", "z")))
+    for name in ("x", "y", "z"):
+        scene.run(name)
+    client.config_set("maxmemory", "1")
+    with pytest.raises(Unreachable, match=r"memory is full.*maxmemory"):
+        ledger.backlog.put("night", [an_entry("b")])
+    assert ledger.backlog.counts()["waiting"] == 1, "reading goes on"
+    assert scene.accept("x") == "accepted", "and what runs can end"
+    assert scene.fail("y") == "accepted"
+    assert scene.rescue("z")
+    client.config_set("maxmemory", "0")
+    assert scene.put(an_entry("b")) == (1, 0)
+
+
+def test_an_evicting_or_forgetful_redis_is_warned_of(own: Settings, client: Redis, warnings_logged: list[str]) -> None:
+    url = valkey.place_of(own).url
+    with redis_of(at_url(url)):
+        pass
+    assert warnings_logged == []
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("appendonly", "no")
+    with redis_of(at_url(url)):
+        pass
+    assert "maxmemory-policy noeviction" in warnings_logged[0]
+    assert "appendonly yes" in warnings_logged[1]
+
+
+def test_a_user_that_may_not_ask_for_the_configuration_is_content(own: Settings, client: Redis) -> None:
+    client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-config")
+    with open_ledger(at_url(f"unix://worker:pw@{valkey.place_of(own).socket}")) as ledger:
+        assert ledger.backlog.backlogs() == ()
+
+
+def test_a_user_that_may_not_write_is_told_so(own: Settings, client: Redis) -> None:
+    client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval")
+    url = f"unix://reader:pw@{valkey.place_of(own).socket}"
+    with open_ledger(at_url(url)) as ledger, pytest.raises(Unreachable, match="may not do this"):
+        ledger.backlog.put("night", [an_entry("a")])
+
+
+def test_a_server_that_forgot_its_scripts_is_given_them_again(client: Redis) -> None:
+    scene = redis_scene(client, redis_ledger(client))
+    scene.put(an_entry("a"))
+    client.script_flush()
+    assert scene.put(an_entry("b")) == (1, 0)
+
+
+def test_a_killed_server_comes_back_with_all_it_acknowledged_and_the_ledger_goes_on(
+    own: Settings, client: Redis
+) -> None:
+    client.config_set("appendfsync", "always")
+    scene = redis_scene(client, redis_ledger(client))
+    scene.put(an_entry("a"), an_entry("b"))
+    scene.run("a")
+    os.kill(int(valkey.place_of(own).pid_file.read_text()), signal.SIGKILL)
+    assert valkey.wait_until(lambda: not valkey.is_running(own), 10)
+    with pytest.raises(Unreachable):
+        scene.renew("a")
+    valkey.ensure_running(own)
+    assert scene.renew("a") == "ok"
+    assert scene.accept("a") == "accepted"
+    assert scene.heads() == ["b"]
+
+
+def test_an_emptied_redis_does_not_lend_its_class_numbers_to_the_next_ledger(client: Redis) -> None:
+    ledger = redis_ledger(client)
+    ledger.backlog.put("night", [an_entry("a", a_class("big"))])
+    assert ledger.backlog.candidates(1)[0].job_class.id == "big"
+    client.flushall()
+    ledger.bell.wait(0.01)  # the next millisecond
+    ledger.backlog.put("night", [an_entry("a", a_class("small"))])
+    assert ledger.backlog.candidates(1)[0].job_class.id == "small"
+
+
+def commands_of(client: Redis, ledger_call: object) -> int:
+    """How many commands a call costs inside the server, the scripts' own among them."""
+
+    def calls() -> int:
+        return sum(row["calls"] for name, row in client.info("commandstats").items() if "info" not in name)
+
+    before = calls()
+    ledger_call()  # type: ignore[operator]
+    return calls() - before
+
+
+def test_a_look_at_the_heads_costs_by_classes_not_by_jobs(client: Redis) -> None:
+    ledger = redis_ledger(client)
+
+    def look() -> tuple[Candidate, ...]:
+        return ledger.backlog.candidates(4)
+
+    ledger.backlog.put("night", [an_entry(f"n{i}", a_class(f"c{i % 5}")) for i in range(50)])
+    look()
+    few = commands_of(client, look)
+    ledger.backlog.put("night", [an_entry(f"m{i}", a_class(f"c{i % 5}")) for i in range(5000)])
+    assert commands_of(client, look) == few
+
+
+def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redis) -> None:
+    ledger = redis_ledger(client)
+    epoch = ledger.leadership.lead("c", 60)
+    assert epoch is not None
+    ledger.backlog.put("night", [an_entry("a")])
+    ledger.handover.admit(epoch, [Admission(reservation=a_reservation("a"), backlog="night")])
+    ledger.attempts.start(an_id("a"), 1, "w1", 30)
+    ledger.attempts.accept(a_receipt("a"))
+    about_the_job = {k.decode() for k in client.keys("*") if an_id("a") in k.decode()}
+    assert about_the_job == {f"rq:job:{an_id('a')}-a1"}
+    for gone in ("active", "charges", "sum", "leases", "handed", "popped", "cancels", "ready", "class:1"):
+        assert not client.exists(f"conductor:{gone}"), gone
+
+
+def test_open_ledger_on_no_url_brings_its_own_server_and_takes_it_away(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state")
+    with open_ledger(settings) as ledger:
+        ledger.backlog.put("night", [an_entry("a")])
+        assert valkey.is_running(settings)
+    assert not valkey.is_running(settings)
+    with open_ledger(settings) as ledger:
+        assert ledger.backlog.counts()["waiting"] == 1
+
+
+def test_a_scene_of_the_suite_notices_a_wrong_count(client: Redis) -> None:
+    scene: Scene = redis_scene(client, redis_ledger(client))
+    scene.put(an_entry("a"))
+    client.hincrby("conductor:count:night", "w", 1)
+    with pytest.raises(AssertionError):
+        scene.check()
+
+
+def test_the_password_in_a_url_is_never_shown() -> None:
+    assert redis_client.without_password("redis://u:p@h:1/0") == "redis://h:1/0"
+    assert redis_client.without_password("unix:///a/b.sock") == "unix:///a/b.sock"
+    assert redis_client.without_password("nonsense") == "nonsense"
