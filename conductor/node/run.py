@@ -41,6 +41,7 @@ TIDY_EVERY_S = 600.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
 GIVE_BACK_AFTER_S = 1.0
 INTERRUPTED = 130
+PLATFORM_NOTES = () if sys.platform == "linux" else ("not Linux: workers live on when their node is killed",)
 #: From a detached start to the first report.
 READY_S = 60.0
 
@@ -162,7 +163,7 @@ class Node:
         return True
 
     def _tell(self) -> None:
-        notes = (*self._lane_notes, *self._supervisor.notes())
+        notes = (*PLATFORM_NOTES, *self._lane_notes, *self._supervisor.notes())
         is_draining = self._draining_since is not None
         self._reporter.tell(Workforce(queues=self._supervisor.queues(), is_draining=is_draining, notes=notes))
 
