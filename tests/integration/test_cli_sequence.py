@@ -1,0 +1,169 @@
+"""The sequence by hand, as a user types it: an empty folder, nothing running, one command after the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_tools import conductor
+
+from conductor.model.spec import JobSpec, content_id, to_line
+
+MANIFEST = "manifests/system_test_backlog_12.jsonl"
+
+
+def wait_for(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project without a conductor.toml; small workers, so that several tests can share two cores."""
+    (tmp_path / "conductor.toml").write_text(
+        "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 1\n[lanes.cloud]\nworkers = 1\n"
+        "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    )
+    return tmp_path
+
+
+def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
+    planned = conductor("plan", "system_test", "--mode", "backlog", "--count", "12", cwd=folder)
+    assert (planned.code, planned.out) == (0, f"{MANIFEST}: 12 jobs\n")
+    first = (folder / MANIFEST).read_bytes()
+    conductor("plan", "system_test", "--mode", "backlog", "--count", "12", cwd=folder)
+    assert (folder / MANIFEST).read_bytes() == first
+
+    put = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", cwd=folder)
+    assert (put.code, put.out) == (0, "backlog:system_test: 12 new, 0 known\n")
+    again = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", "--json", cwd=folder)
+    assert again.json == {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0}
+    early = conductor("verify", MANIFEST, cwd=folder)
+    assert early.code == 1
+    assert "12 missing" in early.out
+
+    ran = conductor("conduct", "--backlog", "backlog:system_test", "--until-done", cwd=folder)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("12 done in ")
+    assert "held back, by gate: " in ran.out
+    assert "Fed cpu diagnostics.echo" in ran.err
+
+    verified = conductor("verify", MANIFEST, cwd=folder)
+    assert verified.code == 0, verified.out
+    assert verified.out.startswith(f"{MANIFEST}: 12 of 12 jobs verified")
+
+    idle = conductor("conduct", "--backlog", "backlog:system_test", "--until-done", "--json", cwd=folder, timeout=20)
+    assert (idle.code, idle.json["done"], idle.json["left"]) == (0, 0, 0)
+    assert "starting one" not in idle.err, "nothing to run: no node is needed"
+    assert not (folder / ".conductor" / "valkey" / "valkey.sock").exists(), "nothing stays behind"
+
+
+def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
+    with (folder / "conductor.toml").open("r+") as file:
+        toml = file.read()
+        file.seek(0)
+        file.write(f"shell_programs = ['false']\n{toml}")
+    spec = JobSpec(
+        v=1,
+        id=content_id("mine", "shell", {"argv": ["false"]}, {}),
+        workflow="mine",
+        task="shell",
+        args={"argv": ["false"]},
+        retry={"task_error": 0},
+    )
+    (folder / "one.jsonl").write_bytes(to_line(spec) + b"\n")
+
+    assert conductor("dispatch", "one.jsonl", cwd=folder).out == "backlog:mine: 1 new, 0 known\n"
+    ran = conductor("conduct", "--until-done", cwd=folder)
+
+    assert ran.code == 1
+    assert ran.out.startswith("0 done, 1 dead in ")
+    assert "shell: task_error: " in ran.out
+    explained = conductor("explain", spec.id[:6], cwd=folder)
+    assert "last failure: task_error" in explained.out
+
+
+def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):
+    conductor("plan", "system_test", "--mode", "sleep", "--count", "3", "--seconds", "1", cwd=folder)
+    conductor("dispatch", "manifests/system_test_sleep_3.jsonl", cwd=folder)
+    argv = [sys.executable, "-m", "conductor", "conduct", "--until-done"]
+    log = folder / "stderr"
+    with log.open("wb") as sink:
+        run = subprocess.Popen(argv, cwd=folder, stderr=sink, stdout=subprocess.PIPE, start_new_session=True)
+    wait_for(lambda: b"Done: " in log.read_bytes())
+
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=60)
+
+    assert run.returncode == 130
+    assert b" left in " in out
+    audit = conductor("audit", cwd=folder)
+    assert audit.code == 0, audit.out
+    rest = conductor("conduct", "--until-done", cwd=folder)
+    assert rest.code == 0, rest.err
+    assert conductor("verify", "manifests/system_test_sleep_3.jsonl", cwd=folder).code == 0
+
+
+def test_bad_lines_are_all_named_and_nothing_is_dispatched(folder: Path):
+    (folder / "bad.jsonl").write_text('{"v":1}\n{"v":1,"id":"x","workflow":"w","task":"nope"}\nnot json\n')
+
+    put = conductor("dispatch", "bad.jsonl", "--target", "backlog:night", cwd=folder)
+
+    assert put.code == 3
+    assert put.err.startswith("conductor: bad.jsonl has ")
+    assert all(f"bad.jsonl:{line}: " in put.err for line in (1, 2, 3))
+    assert "Traceback" not in put.err
+    assert conductor("status", "--json", cwd=folder).json["backlogs"] == {}
+
+
+def test_a_dry_run_puts_nothing(folder: Path):
+    conductor("plan", "system_test", "--mode", "debug", cwd=folder)
+    manifest = next((folder / "manifests").glob("*.jsonl"))
+
+    dry = conductor("dispatch", str(manifest), "--dry-run", cwd=folder)
+
+    assert "would put" in dry.out
+    assert conductor("status", "--json", cwd=folder).json["backlogs"] == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="script(1) differs elsewhere")
+def test_on_a_terminal_the_view_is_live_and_log_lines_stand_above_it(folder: Path):
+    conductor("plan", "system_test", "--mode", "sleep", "--count", "3", "--seconds", "0.3", cwd=folder)
+    conductor("dispatch", "manifests/system_test_sleep_3.jsonl", cwd=folder)
+
+    shown = on_a_terminal([sys.executable, "-m", "conductor", "conduct", "--until-done"], folder)
+
+    assert "\x1b[" in shown
+    assert "waiting" in shown
+    assert "Fed " in shown
+    assert "3 done in " in shown
+
+
+def on_a_terminal(argv: list[str], cwd: Path) -> str:
+    """What a program writes to a terminal of its own."""
+    import pty
+
+    master, slave = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    run = subprocess.Popen(argv, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:  # the last writer is gone
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(master)
+    assert run.wait(timeout=30) == 0
+    return shown.decode("utf-8", "replace")

@@ -1,0 +1,74 @@
+"""pause, resume, drain, cancel, retry: the operator's word reaches the ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli_tools import Cli
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Night
+
+
+def test_a_paused_lane_is_fed_again_after_resume(cli: Cli, night: Night):
+    assert cli("pause", "gpu").out == "lane gpu is paused: what runs is finished\n"
+    assert night.ledger.control.controls().paused_lanes == ("gpu",)
+
+    assert cli("resume", "gpu", "--json").json == {"lane": "gpu", "is_paused": False}
+    assert night.ledger.control.controls().paused_lanes == ()
+
+
+def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: Night):
+    night.start(0)
+
+    assert cli("drain").out == "every node drains: 1 in flight, nothing new starts\n"
+    assert night.ledger.control.controls().is_draining
+    cli("drain", "--undo")
+    assert cli("drain", "studio2").out == "studio2 drains: 0 in flight, nothing new starts\n"
+    assert night.ledger.control.controls().draining_nodes == ("studio2",)
+    assert not night.ledger.control.controls().is_draining
+
+
+def test_cancel_takes_a_waiting_job_out_and_retry_sends_it_back(cli: Cli, night: Night):
+    assert cli("cancel", night.ids[0][:8]).out == f"{night.ids[0]}: was waiting, is cancelled\n"
+    assert night.view(0).state == "cancelled"
+
+    assert cli("retry", night.ids[0]).out == "1 job is waiting again\n"
+    assert night.view(0).state == "waiting"
+
+
+def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: Night):
+    night.start(0)
+
+    assert "was running, is being stopped" in cli("cancel", night.ids[0]).out
+    assert night.ledger.attempts.renew(night.ids[0], 1, "w1", 60) == "cancel"
+
+
+def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: Night):
+    night.finish(0)
+
+    ended = cli("cancel", night.ids[0])
+
+    assert (ended.code, ended.out) == (1, f"{night.ids[0]} is done\n")
+
+
+def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: Night):
+    night.fail(0, "no_space", "full")
+    night.fail(1, "bad_input", "cut off")
+    night.fail(2, "no_space", "full")
+
+    assert cli("retry", "--cause", "no_space").out == "2 jobs are waiting again\n"
+
+    assert [night.view(n).state for n in range(3)] == ["waiting", "dead", "waiting"]
+
+
+def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
+    assert cli("retry").code == 2
+    assert cli("retry", night.ids[0], "--cause", "no_space").code == 2
+    ended = cli("retry", "--cause", "nospace")
+    assert ended.code == 2
+    assert "did you mean no_space?" in ended.err
+
+
+def test_retry_of_a_job_that_waits_is_1(cli: Cli, night: Night):
+    assert cli("retry", night.ids[0]).code == 1

@@ -1,0 +1,215 @@
+"""status, top, explain, audit: what they say of a ledger with a night's work in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders import a_report
+from cli_tools import Cli
+
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.model.decision import Verdict
+from conductor.model.spec import to_line
+from conductor.ports import Entry
+from conductor.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Night
+
+CPU_SHUT = Verdict(gate="cpu", passed=False, where="node1", need=4, have=1.5, limit=8, unit="cores", holders=("job-7",))
+
+
+def test_status_of_nothing_says_what_to_do(cli: Cli):
+    shown = cli("status")
+
+    assert shown.code == 0
+    assert "nothing dispatched yet" in shown.out
+
+
+def test_status_counts_states_and_names_the_dead_by_cause(cli: Cli, night: Night):
+    night.finish(0)
+    night.fail(1, "no_space", "the disk is full")
+
+    shown = cli("status")
+
+    assert shown.out.splitlines()[1].split() == ["night", "2", "0", "0", "1", "1", "0", "0"]
+    assert "1  no_space" in shown.out
+    assert "led by studio-1" in shown.out
+    assert "no node is running" in shown.out
+
+
+def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, night: Night):
+    night.ledger.reports.publish(a_report(notes=("no NVIDIA driver",)), 60)
+    night.hold(CPU_SHUT)
+
+    shown = cli("status")
+
+    assert "3 jobs of diagnostics.echo (cpu, backlog night):" in shown.out
+    assert "cpu needs 4 cores, node1 has 1.5 cores free (held by job-7)" in shown.out
+    assert "node1: 16 cores, RAM 64.0 GiB free of 64.0 GiB" in shown.out
+    assert "note: node1: no NVIDIA driver" in shown.out
+
+
+def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
+    night.start(0)
+    night.ledger.attempts.renew(night.ids[0], 1, "w1", 60, progress=0.45, note="frame 12\nof 40")
+
+    row = next(line for line in cli("status").out.splitlines() if night.ids[0][:12] in line)
+
+    assert "node1" in row
+    assert "running" in row
+    assert "45% frame 12\\nof 40" in row
+
+
+def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: Night):
+    shown = cli("status", "--backlog", "backlog:other", "--json").json
+
+    assert list(shown["backlogs"]) == ["other"]
+    assert cli("status", "--backlog", "night").code == 2
+
+
+def test_status_as_json_has_every_field(cli: Cli, night: Night):
+    night.finish(0)
+    night.hold(CPU_SHUT)
+
+    shown = cli("status", "--json").json
+
+    assert shown["backlogs"]["night"]["done"] == 1
+    assert shown["holds"][0]["verdicts"][0]["is_never"] is False
+    assert shown["leader"] == "studio-1"
+
+
+def test_a_paused_lane_and_a_drain_are_said(cli: Cli, night: Night):
+    cli("pause", "gpu")
+    cli("drain")
+
+    shown = cli("status").out
+
+    assert any(line.split()[:1] == ["gpu"] and "paused" in line for line in shown.splitlines())
+    assert "draining: what runs is finished" in shown
+
+
+def test_top_in_a_pipe_is_one_line(cli: Cli, night: Night):
+    night.finish(0)
+    night.hold(CPU_SHUT)
+
+    assert cli("top").out == "1 of 4 done, 3 waiting; held by cpu\n"
+    assert cli("top", "--json").json["backlogs"]["night"]["waiting"] == 3
+
+
+def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: Night):
+    night.hold(CPU_SHUT)
+
+    shown = cli("explain", night.ids[2][:8])
+
+    assert shown.out.startswith(f"{night.ids[2]}  diagnostics.echo of system_test, backlog night\n  waiting for ")
+    assert "cpu needs 4 cores, node1 has 1.5 cores free" in shown.out
+
+
+def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):
+    night.ledger.leadership.resign("studio-1")
+
+    assert "no conductor is running, so nobody hands it over" in cli("explain", night.ids[0]).out
+
+
+def test_explain_of_a_job_that_is_not_held_says_that_its_turn_comes(cli: Cli, night: Night):
+    assert "no gate holds it" in cli("explain", night.ids[0]).out
+
+
+def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: Night, project: Settings):
+    receipt = night.finish(0)
+    project.receipts_dir.mkdir()
+    ReceiptLog(project.receipts_dir, "w1").append(receipt)
+
+    shown = cli("explain", night.ids[0])
+
+    assert "done for" in shown.out
+    assert "attempt 1: ok, 12 s on node1" in shown.out
+    assert cli("explain", night.ids[0], "--json").json["receipts"][0]["outcome"] == "ok"
+
+
+def test_explain_of_a_dead_job_gives_cause_and_message_on_their_line(cli: Cli, night: Night):
+    night.fail(1, "bad_input", "clip\n.mp4 is cut off")
+
+    assert "  last failure: bad_input: clip\\n.mp4 is cut off" in cli("explain", night.ids[1]).out.splitlines()
+
+
+def test_a_beginning_that_fits_two_jobs_is_refused_with_both(cli: Cli, night: Night):
+    twins = [Entry(job_id=f"twin-000{n}", line=to_line(night.specs[0]), job_class=night.job_class) for n in range(2)]
+    night.ledger.backlog.put("night", twins)
+
+    ended = cli("explain", "twin-")
+
+    assert ended.code == 2
+    assert "twin- could be twin-0000, twin-0001: give more letters" in ended.err
+
+
+def test_a_beginning_that_fits_no_job_is_a_usage_error(cli: Cli, night: Night):
+    ended = cli("explain", "zzzzzzzz")
+
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "no job's id begins with zzzzzzzz" in ended.err
+    assert cli("explain", "").code == 2
+
+
+def test_audit_of_a_sound_ledger_is_0(cli: Cli, night: Night):
+    night.finish(0)
+    night.start(1)
+    night.fail(2, "task_error", "broken")
+
+    shown = cli("audit")
+
+    assert shown.code == 0, shown.out
+    assert "ok   conservation: 4 jobs, each in exactly one state" in shown.out
+    assert all(check["is_sound"] for check in cli("audit", "--json").json["checks"])
+
+
+def test_audit_names_a_job_that_was_lost_and_is_1(cli: Cli, night: Night, redis_url: str):
+    from redis import Redis
+
+    with Redis.from_url(redis_url, protocol=2) as redis:
+        redis.hdel("conductor:state", night.ids[3])
+
+    shown = cli("audit")
+
+    assert shown.code == 1
+    assert "BAD  conservation: night: 4 counted as waiting, 3 there" in shown.out
+
+
+def test_audit_names_a_device_that_is_overbooked(cli: Cli, night: Night):
+    night.start(0, devices=("gpu0",), vram_mib=30_000, lane="gpu")
+    night.ledger.reports.publish(a_report(), 60)
+
+    shown = cli("audit")
+
+    assert shown.code == 1
+    assert "BAD  ceilings: node1/gpu0:vram_mib: 30000 reserved of 24576" in shown.out
+
+
+def test_doctor_finds_this_machine_ready_and_names_a_folder_that_is_not(cli: Cli, tmp_path: Path):
+    ready = cli("doctor")
+    assert ready.code == 0, ready.out
+    assert all(line.startswith(("ok ", "-- ", "      →")) for line in ready.out.splitlines())
+
+    with (tmp_path / "conductor.toml").open("a") as file:
+        file.write('shell_programs_missing = "x"\n')
+    assert cli("doctor").code == 3
+
+
+def test_doctor_says_what_to_do_about_what_is_wrong(cli: Cli, project: Settings):
+    toml = (project.project / "conductor.toml").read_text()
+    (project.project / "published").rmdir()
+    (project.project / "published").write_text("a file in the way")
+    extra = 'shell_programs = ["no-such-program"]\n'
+    endpoint = '[endpoints.cloud]\nbase_url = "http://localhost:1"\napi_key_env = "NO_SUCH_KEY"\n'
+    (project.project / "conductor.toml").write_text(extra + toml + endpoint)
+
+    shown = cli("doctor", "--json")
+
+    bad = {finding["what"]: finding for finding in json.loads(shown.out) if finding["mark"] == "BAD"}
+    assert shown.code == 1
+    assert set(bad) == {"root published", "program", "endpoint cloud"}
+    assert "roots.published.path" in bad["root published"]["advice"]
+    assert bad["endpoint cloud"]["advice"] == "export NO_SUCH_KEY=…"
