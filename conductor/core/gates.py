@@ -183,7 +183,7 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for root, need in ask.disk:
         disk, where = node.disks.get(root), f"{node.name}/{root}"
-        if not need or disk is None or disk.volume.fault is not None:
+        if not need or disk is None:
             continue
         if disk.pool is None:
             message = "free space is not known"
