@@ -27,13 +27,14 @@ class Obituary(Value, frozen=True, kw_only=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """The short account at the end. `done` is of this run; `dead` and `left` are what there is of them now."""
+    """The short account at the end. `done` and `dead` are of this run, `left` is what has not ended."""
 
     seconds: float
     done: int
     dead: int
     left: int
-    #: Cause → dead jobs.
+    dead_before: int = 0
+    #: Cause → jobs that died in this run.
     causes: dict[str, int] = {}
     #: The first few of the dead; what died only for the sake of another is left out.
     obituaries: tuple[Obituary, ...] = ()
@@ -81,7 +82,8 @@ class Pace:
         return Account(
             seconds=round(max(0.0, last.now - first.now), 1),
             done=max(0, last.total("done") - first.total("done")),
-            dead=last.total("dead"),
+            dead=max(0, last.total("dead") - first.total("dead")),
+            dead_before=first.total("dead"),
             left=left(last),
             causes=last.dead,
             held_s_by_gate=in_order(self.held_s),
@@ -121,7 +123,8 @@ def lines(account: Account) -> list[str]:
     """The short account, for people."""
     words = [f"{account.done} done", *([f"{account.dead} dead"] if account.dead else [])]
     words += [f"{account.left} left"] if account.left else []
-    out = [f"{', '.join(words)} in {duration(account.seconds)}"]
+    before = f" ({account.dead_before} died in earlier runs)" if account.dead_before else ""
+    out = [f"{', '.join(words)} in {duration(account.seconds)}{before}"]
     if account.causes:
         out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
     out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]

@@ -11,7 +11,7 @@ from conductor.model.decision import Hold
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Value
 from conductor.ports import JobView, Ledger
-from conductor.text import duration, printable, size
+from conductor.text import duration, many, printable, size
 
 
 class Story(Value, frozen=True, kw_only=True):
@@ -91,16 +91,18 @@ def lines(story: Story) -> list[str]:
 
 
 def where(story: Story) -> str:
-    """«waiting for 12 s», «running on studio1/gpu0 for 40 s, attempt 2, 45%»."""
+    """«waiting, dispatched 12 s ago», «running on studio1/gpu0 for 40 s, attempt 2, 45%»."""
     job, r = story.job, story.job.reservation
-    since = duration(story.now - job.since)
-    if job.state == "waiting" and job.not_before is not None and job.not_before > story.now:
-        return f"waiting for {since}; tried again in {duration(job.not_before - story.now)}"
+    ago = duration(story.now - job.since)
+    if job.state == "waiting":
+        is_later = job.not_before is not None and job.not_before > story.now
+        again = f"; tried again in {duration((job.not_before or 0) - story.now)}" if is_later else ""
+        return f"waiting, dispatched {ago} ago{again}"
     if r is None:
-        return f"{job.state} for {since}, attempts so far: {job.attempts}"
-    place = "/".join((r.node, *r.devices))
+        return f"{job.state}, dispatched {ago} ago, {many(job.attempts, 'attempt')}"
+    place, since = "/".join((r.node, *r.devices)), r.started_at or r.admitted_at
     done = "" if r.progress is None else f", {r.progress:.0%} {r.note}".rstrip()
-    return f"{job.state} on {place} for {since}, attempt {r.attempt}{done}"
+    return f"{job.state} on {place} for {duration(story.now - since)}, attempt {r.attempt}{done}"
 
 
 def receipt_lines(receipt: Receipt) -> list[str]:

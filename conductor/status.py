@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -11,7 +12,7 @@ from conductor.model.decision import Hold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, Reservation
 from conductor.model.spec import LANES, Lane, Value
-from conductor.ports import JobState, Ledger
+from conductor.ports import JobState, JobView, Ledger
 
 #: How many dead jobs are looked at for their causes; the count itself is exact.
 DEAD_LOOKED_AT = 1000
@@ -69,7 +70,7 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         active=active,
         holds=holds,
         closed_rates=ledger.attempts.closings(),
-        dead=causes_of_death(ledger, backlog) if has_causes else {},
+        dead=causes_of_death(the_dead(ledger, backlog)) if has_causes else {},
     )
     return status_with_notes(status)
 
@@ -94,13 +95,17 @@ def lanes_of(
     )
 
 
-def causes_of_death(ledger: Ledger, backlog: str | None) -> dict[str, int]:
-    causes: Counter[str] = Counter()
-    for job_id in islice(ledger.backlog.ids("dead", backlog), DEAD_LOOKED_AT):
+def the_dead(ledger: Ledger, backlog: str | None = None, known: Collection[str] = ()) -> Iterator[JobView]:
+    """The dead that are not `known`, at most `DEAD_LOOKED_AT` of them."""
+    others = (job_id for job_id in ledger.backlog.ids("dead", backlog) if job_id not in known)
+    for job_id in islice(others, DEAD_LOOKED_AT):
         view = ledger.backlog.job(job_id)
         if view is not None and view.state == "dead":
-            causes[view.cause or "unknown"] += 1
-    return dict(causes.most_common())
+            yield view
+
+
+def causes_of_death(dead: Iterable[JobView]) -> dict[str, int]:
+    return dict(Counter(view.cause or "unknown" for view in dead).most_common())
 
 
 def status_with_notes(status: Status) -> Status:

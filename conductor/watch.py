@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 
@@ -16,8 +16,8 @@ from loguru import logger
 from conductor.account import Account, Obituary, Pace
 from conductor.errors import Unreachable
 from conductor.model.spec import from_line
-from conductor.ports import Ledger
-from conductor.status import DEAD_LOOKED_AT, causes_of_death, gather
+from conductor.ports import JobView, Ledger
+from conductor.status import causes_of_death, gather, the_dead
 
 LOOK_S = 0.25
 LINE_EVERY_S = 5.0
@@ -32,6 +32,7 @@ class Watch:
         self.ledger = ledger
         self.backlog = backlog
         self.pace = Pace(gather(ledger, backlog, has_causes=False))
+        self._dead_before = frozenset(ledger.backlog.ids("dead", backlog))
 
     def look(self) -> Pace:
         """The present state; the last known one while Redis is away."""
@@ -45,22 +46,17 @@ class Watch:
         account = self.look().account()
         if not account.dead:
             return account
-        causes = causes_of_death(self.ledger, self.backlog)
-        return msgspec.structs.replace(account, causes=causes, obituaries=obituaries(self.ledger, self.backlog))
+        dead = tuple(the_dead(self.ledger, self.backlog, self._dead_before))
+        return msgspec.structs.replace(account, causes=causes_of_death(dead), obituaries=obituaries(dead))
 
 
-def obituaries(ledger: Ledger, backlog: str | None) -> tuple[Obituary, ...]:
-    """The first few dead jobs that died of themselves."""
-    found: list[Obituary] = []
-    for job_id in islice(ledger.backlog.ids("dead", backlog), DEAD_LOOKED_AT):
-        job = ledger.backlog.job(job_id)
-        if job is None or job.cause in (None, "dependency_dead"):
-            continue
-        task = from_line(job.line).task
-        found.append(Obituary(job_id=job_id, task=task, cause=job.cause, message=job.message))
-        if len(found) == SHOWN_DEAD:
-            break
-    return tuple(found)
+def obituaries(dead: Iterable[JobView]) -> tuple[Obituary, ...]:
+    """The first few that died of themselves, not for the sake of another."""
+    own = ((job, job.cause) for job in dead if job.cause is not None and job.cause != "dependency_dead")
+    return tuple(
+        Obituary(job_id=job.job_id, task=from_line(job.line).task, cause=cause, message=job.message)
+        for job, cause in islice(own, SHOWN_DEAD)
+    )
 
 
 @contextmanager

@@ -89,11 +89,13 @@ def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
     assert "shell: task_error: " in ran.out
     explained = conductor("explain", spec.id[:6], cwd=folder)
     assert "last failure: task_error" in explained.out
+    later = conductor("conduct", "--until-done", "--json", cwd=folder)
+    assert (later.code, later.json["dead"], later.json["dead_before"]) == (0, 0, 1), "it died in the run before"
 
 
 def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):
-    conductor("plan", "system_test", "--mode", "sleep", "--count", "3", "--seconds", "1", cwd=folder)
-    conductor("dispatch", "manifests/system_test_sleep_3.jsonl", cwd=folder)
+    conductor("plan", "system_test", "--mode", "sleep", "--count", "6", "--seconds", "0.5", cwd=folder)
+    conductor("dispatch", "manifests/system_test_sleep_6.jsonl", cwd=folder)
     argv = [sys.executable, "-m", "conductor", "conduct", "--until-done"]
     log = folder / "stderr"
     with log.open("wb") as sink:
@@ -109,7 +111,7 @@ def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):
     assert audit.code == 0, audit.out
     rest = conductor("conduct", "--until-done", cwd=folder)
     assert rest.code == 0, rest.err
-    assert conductor("verify", "manifests/system_test_sleep_3.jsonl", cwd=folder).code == 0
+    assert conductor("verify", "manifests/system_test_sleep_6.jsonl", cwd=folder).code == 0
 
 
 def test_bad_lines_are_all_named_and_nothing_is_dispatched(folder: Path):

@@ -104,7 +104,9 @@ def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: N
 
     shown = cli("explain", night.ids[2][:8])
 
-    assert shown.out.startswith(f"{night.ids[2]}  diagnostics.echo of system_test, backlog night\n  waiting for ")
+    assert shown.out.startswith(
+        f"{night.ids[2]}  diagnostics.echo of system_test, backlog night\n  waiting, dispatched "
+    )
     assert "cpu needs 4 cores, node1 has 1.5 cores free" in shown.out
 
 
@@ -125,7 +127,7 @@ def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: Night, pr
 
     shown = cli("explain", night.ids[0])
 
-    assert "done for" in shown.out
+    assert "  done, dispatched 0." in shown.out
     assert "attempt 1: ok, 12 s on node1" in shown.out
     assert cli("explain", night.ids[0], "--json").json["receipts"][0]["outcome"] == "ok"
 
