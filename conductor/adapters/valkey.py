@@ -94,8 +94,7 @@ def session(settings: Settings) -> Generator[str]:
 
     A user that is killed leaves a server behind; the next command takes it over.
     """
-    place = place_of(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
+    place = prepared(place_of(settings))
     users = os.open(place.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         with starting(place):
@@ -113,8 +112,7 @@ def session(settings: Settings) -> Generator[str]:
 
 def ensure_running(settings: Settings) -> str:
     """Start the server if it is not running, wait until it answers; its URL. Raises `ConfigError`, `Unreachable`."""
-    place = place_of(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
+    place = prepared(place_of(settings))
     with starting(place):
         ensure_listening(place)
     return place.url
@@ -131,6 +129,17 @@ def stop(settings: Settings) -> bool:
         return False
     with starting(place):
         return end(place)
+
+
+def prepared(place: Place) -> Place:
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        (place.folder / "start.lock").touch(mode=0o600)
+    except OSError as e:
+        raise ConfigError(
+            f"{place.folder} cannot be written to ({e.strerror}); set state_dir, or redis.url, in conductor.toml"
+        ) from None
+    return place
 
 
 # ── locks ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -159,7 +159,7 @@ def test_a_runtime_folder_that_others_can_enter_is_refused(tmp_path: Path, monke
 
 def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"redis\.url"):
         valkey.find_binary()
 
@@ -170,3 +170,9 @@ def test_a_server_that_cannot_start_says_why(settings: Settings) -> None:
     (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest\n")
     with pytest.raises(Unreachable, match=r"ended while it started: .*AOF.*valkey\.log"):
         valkey.ensure_running(settings)
+
+
+def test_a_state_folder_that_cannot_be_is_a_bad_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/state/valkey cannot be written to.*state_dir"):
+        valkey.ensure_running(Settings(state_dir=tmp_path / "file" / "state"))
