@@ -15,12 +15,12 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def bytes_per_root(writes: tuple[Output, ...]) -> dict[str, int]:
-    """Root → bytes that the outputs will take there; roots where nothing is planned to land are left out."""
+    """Root → bytes that the outputs will take there. 0 where only small files land: the root must still be there."""
     totals: dict[str, int] = {}
     for output in writes:
         root = output.path.partition(":")[0]
         totals[root] = totals.get(root, 0) + output.bytes
-    return {root: size for root, size in totals.items() if size > 0}
+    return totals
 
 
 def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:

@@ -22,10 +22,11 @@ def look(path: str, marker: str | None, make: bool) -> dict[str, Any]:
             os.makedirs(path, exist_ok=True)  # noqa: PTH103
         if not os.path.isdir(path):  # noqa: PTH112
             return {"fault": f"{path} is not there"}
-        facts = os.statvfs(path)
+        facts, device = os.statvfs(path), os.stat(path).st_dev  # noqa: PTH116
     except OSError as e:
         return {"fault": f"{path}: {e.strerror}"}
     return {
+        "filesystem": str(device),
         "total": facts.f_blocks * facts.f_frsize,
         # What is kept back for root is not ours to use, even where we are root.
         "free": facts.f_bavail * facts.f_frsize,

@@ -81,6 +81,7 @@ def volume(name: str, root: Root, facts: Mapping[str, Any]) -> Volume:
     return Volume(
         root=name,
         path=path,
+        filesystem=facts["filesystem"],
         total_bytes=facts["total"],
         free_bytes=facts["free"],
         is_writable=fault is None,

@@ -85,7 +85,10 @@ def _rate(verdict: Verdict, now: float) -> str:
 def _amount(verdict: Verdict, now: float) -> str:
     need = amount(verdict.need, verdict.unit)
     if verdict.is_never:
-        return f"{verdict.gate} needs {need}, {verdict.where} can never ({amount(verdict.limit, verdict.unit)})"
+        detail = verdict.message.removeprefix("can never: ") if verdict.gate == "scratch" else ""
+        return (
+            f"{verdict.gate} needs {need}, {verdict.where} can never ({detail or amount(verdict.limit, verdict.unit)})"
+        )
     if verdict.limit == 0 and verdict.message:
         return f"{verdict.gate} needs {need}, {verdict.where}: {verdict.message}"
     text = f"{verdict.gate} needs {need}, {verdict.where} has {amount(verdict.have, verdict.unit)} free"

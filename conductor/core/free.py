@@ -59,15 +59,27 @@ class DeviceFree:
 
 
 class DiskFree:
-    __slots__ = ("pool", "volume")
+    __slots__ = ("headroom", "pool", "total", "volume")
 
     def __init__(self, volume: Volume, headroom: int) -> None:
         self.volume = volume
+        self.headroom = headroom
         #: None where the free space cannot be read: unknown is not plenty.
         self.pool: Pool | None = None
+        self.total = 0
         if volume.free_bytes is not None:
-            total = volume.free_bytes if volume.total_bytes is None else volume.total_bytes
-            self.pool = Pool(max(0, total - headroom), max(0, total - volume.free_bytes))
+            self.total = volume.free_bytes if volume.total_bytes is None else volume.total_bytes
+            self.pool = Pool(max(0, self.total - headroom), max(0, self.total - volume.free_bytes))
+
+
+def _share_file_systems(disks: Iterable[DiskFree]) -> None:
+    """Roots on one file system draw on one pool, with the largest of their headrooms."""
+    pools: dict[str, Pool] = {}
+    for disk in disks:
+        if disk.pool is not None and (mark := disk.volume.filesystem) is not None:
+            pool = pools.setdefault(mark, disk.pool)
+            pool.limit = min(pool.limit, disk.pool.limit)
+            disk.pool = pool
 
 
 class QueueFree:
@@ -116,6 +128,7 @@ class NodeFree:
         self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
         self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
         self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
+        _share_file_systems(self.disks.values())
         self.ram = _ram_pool(report, limits.ram_headroom_mib)
         self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
         self.queues: dict[Lane, list[QueueFree]] = {}
@@ -140,7 +153,7 @@ class NodeFree:
             yield device.vram
         for disk in self.disks.values():
             if disk.pool is not None:
-                yield disk.pool
+                yield disk.pool  # Twice where it is shared: settling is a sum made anew.
 
 
 def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:

@@ -181,6 +181,7 @@ def cpu(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """Can its files land, on every disk it writes to. Disks that are not there are the mount gate's to name."""
     verdicts: list[Verdict] = []
+    asked = _asked_of_pools(ask, node)
     for root, need in ask.disk:
         disk, where = node.disks.get(root), f"{node.name}/{root}"
         if not need or disk is None:
@@ -191,9 +192,24 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
                 Verdict(gate="scratch", passed=False, where=where, need=need, unit="bytes", message=message)
             )
             continue
-        held = [(r, r.disk[root]) for r in free.held_on(node.name) if r.disk.get(root)]
-        verdicts.append(_pool_verdict("scratch", where, disk.pool, need, "bytes", held, free.now))
+        need = asked[disk.pool]
+        sharing = [other for other, its in node.disks.items() if its.pool is disk.pool]
+        held = [(r, taken) for r in free.held_on(node.name) if (taken := sum(r.disk.get(o, 0) for o in sharing))]
+        message = ""
+        if need > disk.pool.limit:
+            message = f"can never: {size(disk.total)} in all, headroom_bytes keeps {size(disk.headroom)} of it free"
+        verdicts.append(_pool_verdict("scratch", where, disk.pool, need, "bytes", held, free.now, message))
     return verdicts
+
+
+def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
+    """What the attempt puts on each file system: several roots may lie on one."""
+    asked: dict[Pool, int] = {}
+    for root, need in ask.disk:
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None:
+            asked[disk.pool] = asked.get(disk.pool, 0) + need
+    return asked
 
 
 def _devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, Free, NodeFree, QueueFree
+from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree
 from conductor.model.spec import LANES, Lane
 
 
@@ -31,14 +31,21 @@ def node_fits(node: NodeFree, ask: Ask) -> bool:
         return False
     if ask.ram_mib and (node.ram is None or node.ram.free < ask.ram_mib):
         return False
-    return all(disk_fits(node, root, size) for root, size in ask.disk)
+    return disks_fit(node, ask)
 
 
-def disk_fits(node: NodeFree, root: str, size: int) -> bool:
-    disk = node.disks.get(root)
-    if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
-        return False
-    return size == 0 or (disk.pool is not None and disk.pool.free >= size)
+def disks_fit(node: NodeFree, ask: Ask) -> bool:
+    """Is every root usable, and has every file system room for all that this attempt puts on it."""
+    asked: dict[Pool, int] = {}
+    for root, size in ask.disk:
+        disk = node.disks.get(root)
+        if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
+            return False
+        if size and disk.pool is None:
+            return False
+        if disk.pool is not None:
+            asked[disk.pool] = asked.get(disk.pool, 0) + size
+    return all(size == 0 or pool.free >= size for pool, size in asked.items())
 
 
 def asks_vram(queue: QueueFree, ask: Ask) -> bool:

@@ -32,6 +32,8 @@ class Volume(Value, frozen=True, kw_only=True):
     path: str
     total_bytes: int | None = None
     free_bytes: int | None = None
+    #: Roots of a node with the same mark lie on one file system: what is free there is free once.
+    filesystem: str | None = None
     is_writable: bool = False
     #: Why it cannot be used now («not mounted: marker .conductor-mount is missing»), or None.
     fault: str | None = None

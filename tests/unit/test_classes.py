@@ -40,9 +40,9 @@ def test_the_id_is_the_same_in_every_version() -> None:
     assert class_of(a_spec(1), DECL, "b").id == "knzsuinhtzp4"
 
 
-def test_bytes_are_summed_per_root_and_nothing_is_left_out_but_zero() -> None:
+def test_bytes_are_summed_per_root_and_nothing_is_left_out() -> None:
     writes = (Output(path="scratch:a", bytes=2), Output(path="scratch:b", bytes=3), Output(path="nas:c"))
-    assert bytes_per_root(writes) == {"scratch": 5}
+    assert bytes_per_root(writes) == {"scratch": 5, "nas": 0}
 
 
 def test_the_classifier_answers_as_class_of_does_and_makes_each_class_once() -> None:

@@ -19,6 +19,7 @@ from builders import (
 )
 
 from conductor.core.admission import decide
+from conductor.core.explain import explain
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
@@ -338,3 +339,24 @@ def test_a_stale_node_does_not_stop_a_fresh_one() -> None:
     snapshot = a_snapshot(nodes=(a_report("a", sent_at=NOW - 14), a_report("b")))
 
     assert decide(snapshot, [a_candidate(a_class())], LIMITS).admit[0].reservation.node == "b"
+
+
+def test_roots_on_one_file_system_share_its_free_space() -> None:
+    # Given scratch and published on one disk with 100 GiB free
+    volumes = tuple(a_volume(root, filesystem="66306") for root in ("scratch", "published"))
+    snapshot = a_snapshot(nodes=(a_report(volumes=volumes),))
+
+    # A job that puts 60 GiB on each of them fits nowhere; of two that ask one of the two, one is let in
+    both = a_class("cpu", writes={"scratch": 60 * GIB, "published": 60 * GIB})
+    assert {v.gate for v in held(snapshot, both).closed} == {"scratch"}
+    one = a_candidate(a_class("cpu", writes={"published": 60 * GIB}), waiting=2)
+    assert len(decide(snapshot, [one], LIMITS).admit) == 1
+
+
+def test_a_disk_smaller_than_its_headroom_says_so() -> None:
+    snapshot = a_snapshot(nodes=(a_report(volumes=(a_volume(total_bytes=6 << 20, free_bytes=6 << 20),)),))
+    hold = held(snapshot, a_class("cpu", writes={"scratch": 1 << 20}), Limits())
+
+    assert hold.is_infeasible
+    words = " ".join(explain(hold, NOW))
+    assert "6.0 MiB in all, headroom_bytes keeps 1.0 GiB of it free" in words
