@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -35,7 +36,8 @@ def look_at(path: Path) -> FileFact:
     except FileNotFoundError:
         return FileFact(fault="is not there")
     except OSError as e:
-        return FileFact(fault=f"cannot be read: {e.strerror}")
+        is_link = e.errno == errno.ELOOP
+        return FileFact(fault="is a symbolic link" if is_link else f"cannot be read: {e.strerror}")
 
 
 def _opened(path: Path) -> BinaryIO:

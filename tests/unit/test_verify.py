@@ -115,6 +115,16 @@ def test_an_output_that_is_gone_a_link_or_a_pipe_is_altered(place: Place) -> Non
     assert "is not a regular file" in findings[2].message
 
 
+def test_an_output_replaced_by_a_link_is_altered_even_if_it_leads_to_the_same_bytes(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    file = place.file(spec.writes[0].path)
+    file.rename(place.file("scratch:elsewhere.json"))
+    file.symlink_to(place.file("scratch:elsewhere.json"))
+    finding = only(place.verify())
+    assert finding.kind == "altered" and "is a symbolic link" in finding.message
+
+
 def test_an_output_that_its_receipt_does_not_name_is_altered(place: Place) -> None:
     spec = place.job()
     place.receipt(spec, outcome="ok")
