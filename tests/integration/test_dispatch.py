@@ -122,6 +122,8 @@ def test_a_job_may_wait_for_one_of_an_earlier_manifest_but_not_for_nobody(put: D
     put.receipt(proved, "ok")
 
     assert put([a_spec(3, after=(earlier.id, proved.id))]).new == 1
+    view = put.ledger.backlog.job(a_spec(3).id)
+    assert view is not None and view.waits_for == (earlier.id,), "what a receipt proves is in no backlog"
     with pytest.raises(ManifestError) as caught:
         put([a_spec(4), a_spec(5, after=(earlier.id, nobody.id))])
 
