@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import sys
 import threading
 from collections.abc import Iterator
@@ -150,11 +151,13 @@ def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
         assert socket.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_runtime_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (tmp_path / f"conductor-{os.getuid()}").mkdir(mode=0o755)
-    with pytest.raises(ConfigError, match="not a private folder"):
-        valkey.runtime_dir()
+def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not tmp_path: below xdist it is too long for a socket, and then another folder is taken.
+    with tempfile.TemporaryDirectory(prefix="c") as short:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        (Path(short) / f"conductor-{os.getuid()}").mkdir(mode=0o755)
+        with pytest.raises(ConfigError, match="not a private folder"):
+            valkey.runtime_dir()
 
 
 def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
