@@ -80,8 +80,11 @@ class Keeper:
         with self._lock:
             self._held = None
 
-    def is_ours(self, held: Held) -> bool:
-        """Asked before anything is published. Renews first where the lease has run out; waits for Redis."""
+    def is_ours(self, held: Held, is_doubtful: bool = False) -> bool:
+        """Asked before anything is published. Waits for Redis where the lease has run out, or `is_doubtful`."""
+        if is_doubtful:
+            with self._lock:
+                held.valid_until = 0.0
         while held.verdict is None and time.monotonic() >= held.valid_until:
             with self._lock:
                 self._renew(held)

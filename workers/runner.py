@@ -81,22 +81,30 @@ class Runner:
             return None
 
     def _run(self, attempt: Attempt, began_at: float) -> Receipt | None:
-        settings, held = self._parts.settings, attempt.held
-        publish.clean(settings, attempt.spec, range(1, attempt.number))
+        held = attempt.held
+        publish.clean(self._parts.settings, attempt.spec, range(1, attempt.number))
         ended = self._body(attempt)
         is_own = isinstance(ended, Ended)
         usage = held.meter.finish(ended.rss_mib if is_own else None, ended.cpu_s if is_own else None)
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
-        if not self._parts.keeper.is_ours(held) and held.verdict != "cancel":
-            publish.clean(settings, attempt.spec, (attempt.number,))
-            logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
-            return None
+        if not self._is_ours(attempt):
+            return self._drop(attempt)
         outputs = self._outputs(attempt, ended)
         if isinstance(outputs, Fault):
+            # It may have failed just because the next attempt has swept our files away.
+            if not self._is_ours(attempt, is_doubtful=True):
+                return self._drop(attempt)
             receipt = self._scribe.failed(attempt, began_at, outputs, usage)
             return self._give_back(receipt, attempt, attempt.started, attempt.request.retry, outputs)
         result = ended.result if isinstance(ended, Ended) else {}
         return self._hand_in(attempt, self._scribe.ok(attempt, began_at, result, usage, outputs))
+
+    def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
+        return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
+
+    def _drop(self, attempt: Attempt) -> None:
+        publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
+        logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
 
     def _body(self, attempt: Attempt) -> Ended | Fault:
         host = self._parts.host

@@ -131,11 +131,15 @@ def family(pid: int) -> list[int]:
     return [pid, *(p for child in children_of(pid) for p in family(child))]
 
 
-def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path):
+@pytest.mark.parametrize("lease_s", ["0.6", "60"])
+def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path, lease_s: str):
+    """Also one that wakes while its lease, by its own clock, is good: the next attempt has swept its files away."""
     spec = scene.put(a_waiting_spec(tmp_path))
-    slow = scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
+    slow = scene.worker(CONDUCTOR_TIMING__LEASE_S=lease_s)
     wait_file(tmp_path / "begun0")
     slow.send_signal(signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        slow.wait(0.7)
 
     assert scene.ledger.attempts.rescue(spec.id, 1, "stopped for too long", Retry())
     scene.admit(spec, 2)
