@@ -13,6 +13,7 @@ from typing import Literal
 
 from conductor.errors import ConductorError
 from conductor.model.spec import Value
+from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, Settings
 from conductor.text import many, size
 
@@ -231,4 +232,4 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
         if variable and not os.environ.get(variable):
             yield bad(f"endpoint {name}", f"its key is not set: ${variable} is empty", f"export {variable}=…")
         else:
-            yield ok(f"endpoint {name}", endpoint.base_url)
+            yield ok(f"endpoint {name}", without_passwords(endpoint.base_url))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from loguru import logger
 
-from conductor.text import printable
+from conductor import secrets
+from conductor.text import escaped, printable
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -32,11 +33,14 @@ LINE = "_line"
 def set_up(folder: Path, name: str, level: str = "INFO") -> Path | None:
     """Start logging as `name`. The path of the JSON log, or None where the folder cannot be written (said once)."""
     logger.remove()
-    logger.add(write_for_people, level=level, format=bare, catch=False)
+    logger.add(write_for_people, level=level, format=bare, catch=False, diagnose=False)
     file = folder / f"{name}.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        logger.add(file, level="DEBUG", format=json_format, rotation=ROTATION, retention=KEPT_FILES, encoding="utf-8")
+        logger.add(
+            file, level="DEBUG", format=json_format, rotation=ROTATION, retention=KEPT_FILES, encoding="utf-8",
+            diagnose=False,
+        )  # fmt: skip
     except OSError as e:
         logger.warning("No log file: {} cannot be written ({})", folder, e.strerror or e)
         return None
@@ -60,7 +64,7 @@ def write_for_people(message: Message) -> None:
 def line_for_people(record: Record) -> str:
     level = record["level"].name
     word = "" if level in ("DEBUG", "INFO") else f"{level.lower()}: "
-    return f"{record['time']:HH:mm:ss} {word}{printable(record['message'])}"
+    return f"{record['time']:HH:mm:ss} {word}{printable(secrets.scrub(record['message']))}"
 
 
 def is_coloured(stream: Any, environ: Mapping[str, str]) -> bool:
@@ -89,9 +93,10 @@ def json_line(record: Record) -> str:
     if fault := record["exception"]:
         fields["exception"] = trace(fault)
     try:
-        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(secrets.scrub_all(fields), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # a file name that is not UTF-8 (a lone surrogate), or an integer beyond 64 bits
-        return json.dumps(fields, default=str)
+        text = json.dumps(secrets.scrub_all(fields), default=str)
+    return escaped(text)
 
 
 def trace(fault: Any) -> str:

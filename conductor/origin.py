@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from conductor.model.spec import Value
+from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, ENV_PREFIX, Settings, read_file
 
 
@@ -54,12 +55,7 @@ def plain(value: Any) -> Any:
 
 def shown(key: str, value: Any) -> Any:
     """A password in an address is nobody's to read: redis://user:***@host."""
-    if key.endswith("url") and isinstance(value, str) and "@" in value and "://" in value:
-        scheme, _, rest = value.partition("://")
-        who, _, where = rest.rpartition("@")
-        user = who.partition(":")[0]
-        return f"{scheme}://{user}{':***' if ':' in who else ''}@{where}"
-    return value
+    return without_passwords(value) if key.endswith("url") and isinstance(value, str) else value
 
 
 def origin_of(key: str, written: Mapping[str, Any], environ: Mapping[str, str]) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from conductor import secrets
 from conductor.errors import ConfigError
 
 CONFIG_NAME = "conductor.toml"
@@ -31,9 +32,11 @@ class Section(BaseModel):
 
 class Redis(Section):
     #: redis://, rediss:// or unix://. None: a Valkey of the project's own, on a socket in its state folder.
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     #: Of the project's own Valkey only. «everysec» may lose the last second at a power cut, «always» nothing.
     appendfsync: Literal["everysec", "always"] = "everysec"
+    #: Name of the environment variable that holds the key hand-overs are signed with. None: they are not signed.
+    signing_key_env: str | None = None
 
 
 class LaneSettings(Section):
@@ -109,6 +112,10 @@ class Timing(Section):
 class Dashboard(Section):
     is_on: bool = True
     port: Annotated[int, Field(ge=0, le=65535)] = 9181
+    #: Where the pages read, as the ACL's `reader`. None: redis.url (the project's own Valkey has a reader of its own).
+    redis_url: str | None = Field(default=None, repr=False)
+    #: Name of the environment variable that holds the password of the pages (user: any). None: no login.
+    password_env: str | None = None
 
 
 class Settings(BaseSettings):
@@ -187,10 +194,14 @@ def load(start: Path | None = None) -> Settings:
     values: dict[str, Any] = {**content, "project": project}
     try:
         raw = Settings(**values)
+    except SettingsError as e:
+        raise ConfigError(f"{e}: a section in one variable is written as JSON") from None
     except ValidationError as e:
         faults = "; ".join(f"{'.'.join(str(p) for p in err['loc'])}: {err['msg']}" for err in e.errors())
         raise ConfigError(f"{file}: {faults}") from None
-    return absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+    settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+    secrets.remember(settings)
+    return settings
 
 
 def read_file(file: Path) -> dict[str, Any]:

@@ -12,6 +12,20 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode("ascii") for c in text)
 
 
+def escaped(line: str) -> str:
+    """A JSON text on one line for every reader: U+2028, U+0085, bidi controls and the like as `\\uXXXX`."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else _as_json(ord(c)) for c in line)
+
+
+def _as_json(code: int) -> str:
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
 def duration(seconds: float) -> str:
     """«0.4 s», «12 s», «3 min 20 s», «2 h 05 min»."""
     if seconds < 9.95:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from conductor import secrets
 from conductor.errors import JobError, RateLimited
 from conductor.model.causes import CAUSES, Cause
 
 #: Longer words than this are cut: a receipt is a line.
 MAX_MESSAGE = 2000
-
-#: Shorter ones are no secrets, and would eat ordinary words.
-_SECRET_MIN = 6
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 #: As PyTorch, ONNX Runtime, CuPy, and the CUDA runtime say it.
@@ -82,18 +79,11 @@ def _signal_name(number: int) -> str:
 
 
 def cut(text: str) -> str:
-    """Short enough for a line, and encodable: a file name that is not UTF-8 arrives as lone surrogates."""
+    """Short enough for a line, without secrets, and encodable: a name that is not UTF-8 arrives as lone surrogates."""
+    text = secrets.scrub(text)
     if len(text) > MAX_MESSAGE:
         text = f"{text[: MAX_MESSAGE // 2]} … {text[-MAX_MESSAGE // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Libraries like to quote what they sent: no key may reach a receipt or a log."""
-    for secret in secrets:
-        if len(secret) >= _SECRET_MIN:
-            text = text.replace(secret, "«secret»")
-    return text
 
 
 def oom_kills() -> int | None:

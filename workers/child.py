@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from conductor import secrets
 from conductor.model.spec import from_line
 from conductor.settings import Settings, absolute
 from workers import causes
@@ -66,6 +67,7 @@ class Child:
             match self._channel.receive():
                 case Open(settings=values):
                     self._settings = absolute(Settings(**values))
+                    secrets.remember(self._settings)
                     # Tasks of the user's own lie in the project's folder.
                     sys.path.insert(0, str(self._settings.project))
                     os.chdir(self._settings.project)
@@ -101,21 +103,16 @@ class Child:
         try:
             result = body_of(run.decl)(spec.args, ctx)
             # What cannot be written down must fail here, in the body's name.
-            return Ended(result=orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY)))
+            plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
+            return Ended(result=secrets.scrub_all(plain))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             fault = causes.of_exception(e)
-            secrets = self._secrets()
-            _print_trace(e, run, secrets)
+            _print_trace(e, run)
             # The traceback holds the body's frames, and these may hold a gigabyte.
             del e
             gc.collect()
-            message = causes.redact(fault.message, secrets)
+            message = secrets.scrub(fault.message)
             return Ended(cause=fault.cause, message=message, rate_key=fault.rate_key, retry_after_s=fault.retry_after_s)
-
-    def _secrets(self) -> list[str]:
-        assert self._settings is not None
-        names = [endpoint.api_key_env for endpoint in self._settings.endpoints.values()]
-        return [os.environ[name] for name in names if name and name in os.environ]
 
     def _new_files(self) -> tuple[str, ...] | None:
         if len(sys.modules) == self._modules:
@@ -140,7 +137,7 @@ class _Throttle:
             if now - self._last < _PROGRESS_EVERY_S / 10:
                 return  # Even new words not faster than that.
             self._last, self._note = now, note
-            self._channel.send(Progress(fraction=fraction, note=note))
+            self._channel.send(Progress(fraction=fraction, note=secrets.scrub(note)))
 
 
 def watched_files(project: Path | None) -> tuple[str, ...]:
@@ -155,13 +152,13 @@ def watched_files(project: Path | None) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _print_trace(error: BaseException, run: Run, secrets: list[str]) -> None:
+def _print_trace(error: BaseException, run: Run) -> None:
     """The whole story goes to the worker's own log file; the receipt gets the sentence."""
     import traceback
 
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{run.decl.name} attempt {run.attempt} failed:\n")
-        sys.stderr.write(causes.redact("".join(traceback.format_exception(error)), secrets))
+        sys.stderr.write(secrets.scrub("".join(traceback.format_exception(error))))
 
 
 def _cpu_s() -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from conductor import secrets
 from workers import orphans
 from workers.protocol import Channel, Garbled, Open, Ready, Run, Stop, ToParent
 
@@ -25,8 +26,6 @@ MAX_JOBS = 1000
 #: The worker's own log of what bodies print is started anew above this size.
 MAX_LOG_BYTES = 16 << 20
 _TAIL_BYTES = 2000
-#: What the child has no business with.
-_PRIVATE = ("CONDUCTOR_REDIS__URL",)
 _PACKAGES = Path(__file__).resolve().parent.parent
 
 
@@ -173,7 +172,7 @@ class Host:
 
     def _spawn(self, theirs: socket.socket, visible: str) -> subprocess.Popen[bytes]:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
+        environment = secrets.for_bodies(self._settings)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
@@ -206,4 +205,5 @@ def _stamp(file: str) -> int:
 def _without_secrets(settings: Settings) -> dict[str, object]:
     values = settings.model_dump(mode="json")
     values["redis"].pop("url", None)
+    values["dashboard"].pop("redis_url", None)
     return values

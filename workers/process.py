@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from conductor import secrets
 from conductor.errors import DeadlineExceeded, JobError
 from workers.context import JobContext, Stopped
 from workers.orphans import kill_group, tied
@@ -20,8 +21,6 @@ from workers.orphans import kill_group, tied
 _CHUNK = 1 << 16
 #: What a person needs of a failed program's words.
 _TAIL_BYTES = 4096
-#: Holds the worker's own password: no program of a job has any business with it.
-_PRIVATE = ("CONDUCTOR_REDIS__URL",)
 
 
 class Completed(NamedTuple):
@@ -42,10 +41,11 @@ def run_program(
     """Run `argv` to its end; a non-zero exit is returned, not raised.
 
     `on_stdout` gets raw chunks (without it stdout goes to the worker's log), `on_line` each line of stderr
-    (ended by a newline or a carriage return). `env` is added to the worker's own. Raises `DeadlineExceeded` at
-    the attempt's deadline, `Stopped` when the job is cancelled, `JobError` when the program cannot be started.
+    (ended by a newline or a carriage return). `env` is added to the worker's own, less its secrets. Raises
+    `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `JobError` when the program
+    cannot be started.
     """
-    program = _start(argv, cwd, stdin, on_stdout is not None, env)
+    program = _start(argv, cwd, stdin, on_stdout is not None, {**secrets.for_programs(ctx.settings), **(env or {})})
     try:
         with _Pump(program, ctx, on_stdout, on_line) as pump:
             tail = pump.run(stdin)
@@ -57,9 +57,8 @@ def run_program(
 
 
 def _start(
-    argv: Sequence[str], cwd: Path | None, stdin: bytes | None, takes_stdout: bool, env: Mapping[str, str] | None
+    argv: Sequence[str], cwd: Path | None, stdin: bytes | None, takes_stdout: bool, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    inherited = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
     try:
         program = shutil.which(argv[0])
         if program is None:
@@ -70,7 +69,7 @@ def _start(
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE if takes_stdout else None,
             stderr=subprocess.PIPE,
-            env={**inherited, **(env or {})},
+            env=env,
             process_group=0,
         )
     except (OSError, ValueError) as e:

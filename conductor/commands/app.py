@@ -68,9 +68,10 @@ def main() -> None:
 
 
 def say(error: ConductorError) -> int:
+    from conductor.secrets import scrub
     from conductor.text import printable
 
-    complain(printable(str(error)))
+    complain(printable(scrub(str(error))))
     if isinstance(error, ManifestError):
         for problem in error.problems[:SHOWN_PROBLEMS]:
             typer.echo(f"  {printable(problem)}", err=True)

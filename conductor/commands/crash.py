@@ -9,19 +9,20 @@ import traceback
 from pathlib import Path
 
 from conductor.errors import ConfigError
+from conductor.secrets import scrub
 from conductor.text import printable
 
 
 def sentence(error: Exception) -> str:
     """What to tell the user: the error's own words and where its trace lies."""
-    words = printable(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    words = printable(scrub(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__))
     where = write_trace(error)
     return f"unexpected error: {words}. " + (f"The trace is in {where}" if where else "Its trace could not be written.")
 
 
 def write_trace(error: Exception) -> Path | None:
     text = f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {' '.join(map(ascii, sys.argv))}\n"
-    text += "".join(traceback.format_exception(error)) + "\n"
+    text = scrub(text + "".join(traceback.format_exception(error)) + "\n")
     for folder in (logs_folder, fresh_folder):
         try:
             file = folder() / "crashes.log"

@@ -66,7 +66,8 @@ def test_the_deadline_kills_the_whole_group(settings: Settings, tmp_path: Path):
             ["sh", "-c", f"sleep 1000 & echo $! > {pid_file}; wait"], JobContext(a_spec(), settings, timeout_s=0.5)
         )
 
-    assert not is_alive(int(pid_file.read_text()))
+    pid = int(pid_file.read_text())
+    wait_until(lambda: not is_alive(pid), "the group is gone")
 
 
 def test_what_a_program_leaves_in_the_background_does_not_outlive_it(ctx: JobContext, tmp_path: Path):

@@ -1,0 +1,132 @@
+"""Secrets: masked wherever words go out, and not inherited by what a job runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from conductor import logs, secrets
+from conductor.errors import JobError
+from conductor.settings import CONFIG_NAME, Settings, load
+from tests.builders import a_spec
+from workers.causes import of_exception
+from workers.context import JobContext
+from workers.process import run_program
+
+KEY, PASSWORD, SIGNING = "sk-this-is-a-key", "pass%2Fword-of-redis", "signing-key-value"
+TOML = """\
+[redis]
+url = "redis://worker:pass%2Fword-of-redis@127.0.0.1:1/0"
+signing_key_env = "MY_SIGNING_KEY"
+[endpoints.cloud]
+base_url = "http://127.0.0.1:9"
+api_key_env = "MY_API_KEY"
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    monkeypatch.setenv("MY_API_KEY", KEY)
+    monkeypatch.setenv("MY_SIGNING_KEY", SIGNING)
+    monkeypatch.setenv("CONDUCTOR_DASHBOARD__REDIS_URL", "redis://reader:readers-word@127.0.0.1:1")
+    monkeypatch.setattr(secrets, "_known", set[str]())
+    (tmp_path / CONFIG_NAME).write_text(TOML)
+    yield load(tmp_path)
+    logger.remove()
+    logger.add(sys.stderr)
+
+
+ALL = (KEY, PASSWORD, "pass/word-of-redis", SIGNING, "readers-word")
+
+
+def test_loading_the_settings_is_enough_to_have_every_secret_masked(settings: Settings):
+    said = secrets.scrub(f"tried {' and '.join(ALL)}, in vain")
+
+    assert said == "tried *** and *** and *** and *** and ***, in vain"
+    assert secrets.scrub_all({"a": [KEY, 1], KEY: None}) == {"a": ["***", 1], "***": None}
+
+
+def test_a_short_word_is_no_secret_and_a_longer_one_hides_whole(settings: Settings):
+    assert secrets.mask("a cat in a category of words", ["cat", "category", "category of"]) == "a cat in a *** words"
+
+
+def test_no_log_line_and_no_trace_holds_a_secret(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = logs.set_up(tmp_path / "logs", "test")
+    assert file is not None
+    hidden = KEY
+    try:
+        raise ValueError(f"refused {hidden}")
+    except ValueError:
+        logger.bind(sent=KEY, nested={"x": [PASSWORD]}).opt(exception=True).error("sent {}", SIGNING)
+
+    text, shown = file.read_text(), capsys.readouterr().err
+    assert not any(secret in text + shown for secret in ALL)
+    line = json.loads(text)
+    assert line["message"] == "sent ***" and "refused ***" in line["exception"] and line["nested"] == {"x": ["***"]}
+
+
+def test_a_trace_names_no_values(settings: Settings, capsys: pytest.CaptureFixture[str]):
+    """loguru's own default writes every variable of every frame beside the line."""
+    control = io.StringIO()
+    logs_file = logs.set_up(settings.project / "logs", "test")
+    logger.add(control, diagnose=True)
+    unspoken = "value-of-a-variable"
+    try:
+        unspoken.index("never in it")
+    except ValueError:
+        logger.opt(exception=True).error("broken")
+
+    assert logs_file is not None
+    assert unspoken in control.getvalue(), "the control shows the hole"
+    assert unspoken not in logs_file.read_text() + capsys.readouterr().err
+
+
+def test_the_message_of_a_failure_holds_no_secret(settings: Settings):
+    assert of_exception(JobError(f"401 for {KEY}")).message == "401 for ***"
+    assert of_exception(RuntimeError(f"https://u:{KEY}@host")).message == "RuntimeError: https://u:***@host"
+
+
+@pytest.mark.parametrize(
+    "name", ["CONDUCTOR_REDIS__URL", "CONDUCTOR_REDIS", "conductor_redis__url", "CONDUCTOR_DASHBOARD__REDIS_URL"]
+)
+def test_a_program_of_a_job_inherits_no_secret(settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, f"redis://:{PASSWORD}@x")
+    monkeypatch.setenv("HARMLESS", "yes")
+    got = bytearray()
+    ctx = JobContext(a_spec(), settings, timeout_s=20)
+
+    run_program([sys.executable, "-c", "import os; print(dict(os.environ))"], ctx, on_stdout=got.extend)
+
+    assert not any(secret in got.decode() for secret in ALL) and "'HARMLESS': 'yes'" in got.decode()
+    assert name in os.environ, "the worker itself has it"
+
+
+def test_the_process_of_the_bodies_keeps_the_api_key_and_nothing_else(settings: Settings):
+    environment = secrets.for_bodies(settings)
+
+    assert environment["MY_API_KEY"] == KEY
+    assert not any(secret in "".join(environment.values()) for secret in ALL if secret != KEY)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://u:p@ss@h/0", "redis://u:***@h/0"),
+        ("redis://:p@h", "redis://:***@h"),
+        ("redis://h:1/0", "redis://h:1/0"),
+        ("unix:///tmp/x.sock", "unix:///tmp/x.sock"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str):
+    from conductor.origin import shown as shown_setting
+
+    assert shown_setting("redis.url", url) == shown
