@@ -56,7 +56,7 @@ class NodeKeeper(threading.Thread):
             if code in HOPELESS or (part.backoff.is_looping and code != 0):
                 self._gave_up = code
                 return
-            delay = part.backoff.died(time.monotonic() - part.started_at)
+            delay = part.backoff.died(time.monotonic() - part.started_at, code)
             logger.warning("The node of this run ended (exit code {}); starting it again", code)
             self._stopping.wait(delay)
 

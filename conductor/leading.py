@@ -10,6 +10,10 @@ from conductor.errors import Unreachable
 from conductor.ports import Leadership
 
 
+#: One small script on Redis each time.
+ASK_S = 0.1
+
+
 class Lead:
     """`renew` says whether this process leads now. The epoch fences every write, so a stale answer does no harm."""
 
@@ -21,8 +25,13 @@ class Lead:
 
     @property
     def poll_s(self) -> float:
-        """How often to renew, and how often to ask while somebody else leads."""
+        """How often to renew."""
         return self._ttl_s / 3
+
+    @property
+    def ask_s(self) -> float:
+        """How often to ask while somebody else leads: what is lost when a leader is killed, on top of its lease."""
+        return min(ASK_S, self._ttl_s / 3)
 
     def renew(self) -> int | None:
         """The epoch, or None while somebody else leads. Raises `Unreachable`."""

@@ -175,7 +175,7 @@ class Conductor:
     def _wait(self, wait_s: float | None, should_stop: Callable[[], bool]) -> None:
         if wait_s is None:
             # A standby must not wait on the bell: it would take the ring from the leader.
-            nap(self._lead.poll_s, should_stop)
+            nap(self._lead.ask_s, should_stop)
         else:
             self._ledger.bell.wait(min(wait_s, self._timing.tick_s))
 

@@ -120,7 +120,7 @@ class Up:
         part.process = None
         if self._asked:
             return
-        delay = part.backoff.died(time.monotonic() - part.started_at)
+        delay = part.backoff.died(time.monotonic() - part.started_at, code)
         part.start_at = time.monotonic() + delay
         if code in HOPELESS:
             self._hopeless = part

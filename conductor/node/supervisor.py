@@ -141,7 +141,7 @@ class Supervisor:
         if worker is None or (code := worker.process.poll()) is None:
             return None
         seat.worker = None
-        seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at)
+        seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
         # Its body may still be writing: it must be gone before somebody else gets the job.
         kill_session(worker.process.pid)
         return Death(worker=worker.name, queue=seat.plan.queue, pid=worker.process.pid, exit_code=code)

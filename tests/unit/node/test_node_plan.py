@@ -62,3 +62,12 @@ def test_a_first_death_is_answered_at_once_and_a_crash_loop_ever_later():
     assert max(backoff.died(0.1) for _ in range(50)) == LONGEST_S
     assert backoff.died(60.0) == 0
     assert not backoff.is_looping
+
+
+def test_a_kill_from_outside_is_no_crash_loop():
+    backoff = Backoff()
+    delays = [backoff.died(0.1, exit_code=-9) for _ in range(50)]
+    assert delays[:3] == [0, 0.25, 0.5] and max(delays) == 1.0
+    assert not backoff.is_looping
+    assert [backoff.died(0.1, exit_code=1) for _ in range(3)] == [0, 0.25, 0.5]
+    assert backoff.is_looping
