@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from conductor.errors import Unreachable
 from conductor.ports import Leadership
 
-
 #: One small script on Redis each time.
 ASK_S = 0.1
 
