@@ -39,6 +39,13 @@ class Entry(Struct, frozen=True, kw_only=True):
     is_done: bool = False
     #: Attempts its receipts tell of (Redis was emptied); of a job that is done: the number of the accepted one.
     attempts: int = 0
+    #: It had failed for good, or was cancelled, before Redis was emptied: so it goes in, and takes those along that
+    #: come after it.
+    over: Literal["dead", "cancelled"] | None = None
+    #: Cause → failed attempts before Redis was emptied, and the last one's words.
+    failures: Mapping[Cause, int] = {}
+    cause: Cause | None = None
+    message: str = ""
 
 
 class PutResult(Struct, frozen=True, kw_only=True):
@@ -84,6 +91,18 @@ class Backlog(Protocol):
 
     def backlogs(self) -> tuple[str, ...]: ...
 
+    def generation(self, proposed: str | None = None) -> str | None:
+        """The ledger's own mark; None while it has none. The first to propose one gives it; it goes with a FLUSHALL."""
+        ...
+
+    def settle(self, for_s: float) -> None:
+        """The ledger is being rebuilt: for so long nothing should be admitted, workers claim what they still run."""
+        ...
+
+    def settling_s(self) -> float:
+        """How long that still lasts; 0 when it is over."""
+        ...
+
     def job(self, job_id: str) -> JobView | None: ...
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
@@ -104,7 +123,8 @@ class Started(Struct, frozen=True, kw_only=True):
     failures: Mapping[Cause, int]
 
 
-RenewAnswer = Literal["ok", "cancel", "gone"]
+RenewAnswer = Literal["ok", "cancel", "gone", "unknown"]
+AdoptAnswer = Literal["ok", "gone", "unknown"]
 FinishAnswer = Literal["accepted", "already", "gone"]
 
 
@@ -125,7 +145,15 @@ class Attempts(Protocol):
         progress: float | None = None,
         note: str = "",
     ) -> RenewAnswer:
-        """«gone»: this attempt was rescued, stop. «cancel»: the operator cancelled it, kill the body."""
+        """«gone»: this attempt was rescued, stop. «cancel»: the operator cancelled it, kill the body.
+
+        «unknown»: the ledger never heard of it. Redis was emptied: go on, and `adopt` it."""
+        ...
+
+    def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
+        """An attempt from before Redis was emptied still runs: waiting → running, under its number and reservation.
+
+        «unknown»: the ledger does not know the job (yet). «gone»: it knows better, stop."""
         ...
 
     def accept(self, receipt: Receipt) -> FinishAnswer:
@@ -152,6 +180,10 @@ class Attempts(Protocol):
 
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
         """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more."""
+        ...
+
+    def give_back(self, job_id: str, attempt: int) -> bool:
+        """admitted(attempt) → waiting, at no cost: nobody started it. False when it is not so any more."""
         ...
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:

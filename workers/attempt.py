@@ -31,7 +31,7 @@ class Attempt:
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         folders = publish.folders(settings, self.spec, self.number)
-        self.held = Held(self.job_id, self.number, Meter(folders, self.devices), valid_until)
+        self.held = Held(reservation, Meter(folders, self.devices), valid_until)
 
 
 class Refused(JobError):

@@ -13,7 +13,8 @@ from typing import Literal
 from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
-from conductor.ports import Attempts
+from conductor.model.snapshot import Reservation
+from conductor.ports import Attempts, RenewAnswer
 from workers.stopping import Stopping
 from workers.usage import Meter
 
@@ -29,9 +30,10 @@ _AGAIN_S = 0.25
 class Held:
     """The attempt in hand. Written by both threads, each field by one."""
 
-    def __init__(self, job_id: str, attempt: int, meter: Meter, valid_until: float) -> None:
-        self.job_id = job_id
-        self.attempt = attempt
+    def __init__(self, reservation: Reservation, meter: Meter, valid_until: float) -> None:
+        self.reservation = reservation
+        self.job_id = reservation.job_id
+        self.attempt = reservation.attempt
         self.meter = meter
         #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
         self.valid_until = valid_until
@@ -117,9 +119,7 @@ class Keeper:
         asked_at = time.monotonic()
         held.is_news = False
         try:
-            answer = self._attempts.renew(
-                held.job_id, held.attempt, self._worker, self._lease_s, held.meter.usage(), held.progress, held.note
-            )
+            answer = self._ask(held)
         except Unreachable:
             self._renew_at = time.monotonic() + _AGAIN_S
             return
@@ -128,7 +128,21 @@ class Keeper:
             self._renew_at = time.monotonic() + _AGAIN_S
             return
         self._renew_at = asked_at + self._lease_s / 3
-        if answer == "ok":
-            held.valid_until = asked_at + self._lease_s
-        else:
+        if answer in ("cancel", "gone"):
             held.verdict = answer
+        else:
+            held.valid_until = asked_at + self._lease_s
+
+    def _ask(self, held: Held) -> RenewAnswer:
+        """A ledger that never heard of the attempt was emptied: it gets the attempt back as soon as it knows the job.
+
+        Until then nobody else can have been given it. The work goes on; its receipt counts when all is rebuilt."""
+        answer = self._attempts.renew(
+            held.job_id, held.attempt, self._worker, self._lease_s, held.meter.usage(), held.progress, held.note
+        )
+        if answer != "unknown":
+            return answer
+        adopted = self._attempts.adopt(held.reservation, self._worker, self._lease_s)
+        if adopted == "ok":
+            logger.info("Redis was emptied and rebuilt: {} attempt {} goes on", held.job_id, held.attempt)
+        return adopted

@@ -7,18 +7,18 @@ from typing import cast
 import msgspec
 
 from conductor.adapters import redis_keys as keys
-from conductor.adapters.redis_backlog import failures_of
+from conductor.adapters import rq_envelope
+from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Value
-from conductor.ports import FinishAnswer, RenewAnswer, Started
+from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
 
-#: Of a message, in characters: the whole of it is in the receipt.
-MESSAGE_CHARS = 500
-
+_pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _reservation = msgspec.json.Decoder(Reservation)
 _reservations = msgspec.json.Decoder(tuple[Reservation, ...])
@@ -59,6 +59,13 @@ class RedisAttempts:
         answer = self._scripts.run("renew", job_id, attempt, worker, ms(lease_s), members)
         return cast(RenewAnswer, answer.decode())
 
+    def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
+        job_id, attempt, queue, text, amounts, _, description = row_of(reservation, {})
+        head = [job_id, attempt, worker, ms(lease_s), rq_envelope.constant_fields()]
+        data = rq_envelope.data(job_id, attempt)
+        answer = self._scripts.run("adopt", _pack([*head, queue, text, amounts, description]), data)
+        return cast(AdoptAnswer, answer.decode())
+
     def accept(self, receipt: Receipt) -> FinishAnswer:
         answer = self._scripts.run("accept", receipt.job_id, receipt.attempt)
         return cast(FinishAnswer, answer.decode())
@@ -88,6 +95,9 @@ class RedisAttempts:
 
     def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
         return bool(self._scripts.run("rescue", job_id, attempt, message[:MESSAGE_CHARS], *verdict(then)))
+
+    def give_back(self, job_id: str, attempt: int) -> bool:
+        return bool(self._scripts.run("give_back", job_id, attempt))
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("held_by", worker))

@@ -20,6 +20,8 @@ _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _class_from_json = msgspec.json.Decoder(JobClass).decode
 _reservation_from_json = msgspec.json.Decoder(Reservation).decode
 SCAN_COUNT = 10_000
+#: Of a message, in characters: the whole of it is in the receipt.
+MESSAGE_CHARS = 500
 
 
 class RedisBacklog:
@@ -68,6 +70,22 @@ class RedisBacklog:
             names = cast(set[bytes], self._redis.smembers(keys.BACKLOGS))
         return tuple(sorted(name.decode() for name in names))
 
+    def generation(self, proposed: str | None = None) -> str | None:
+        with translating(self._redis):
+            if proposed is not None:
+                self._redis.set(keys.GENERATION, proposed, nx=True)
+            mark = cast(bytes | None, self._redis.get(keys.GENERATION))
+        return None if mark is None else mark.decode()
+
+    def settle(self, for_s: float) -> None:
+        with translating(self._redis):
+            self._redis.set(keys.SETTLING, "1", px=max(1, round(for_s * 1000)))
+
+    def settling_s(self) -> float:
+        with translating(self._redis):
+            left = self._redis.pttl(keys.SETTLING)
+        return max(0, left) / 1000
+
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)
         return None if packed is None else view_of(job_id, _unpack(packed))
@@ -110,7 +128,7 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
     position: dict[str, int] = {}
     descriptors: list[tuple[str, str]] = []
     class_of: list[int] = []
-    special: dict[int, tuple[tuple[str, ...], tuple[str, ...], bool, int]] = {}
+    special: dict[int, list[Any]] = {}
     for index, entry in enumerate(entries, start=1):
         job_class = entry.job_class
         at = position.get(job_class.id)
@@ -120,12 +138,20 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
             descriptors.append((job_class.id, _class_to_json(job_class).decode()))
             at = position[job_class.id] = len(descriptors)
         class_of.append(at)
-        if entry.after or entry.after_ended or entry.is_done or entry.attempts:
-            special[index] = (entry.after, entry.after_ended, entry.is_done, entry.attempts)
+        if entry.after or entry.after_ended or entry.is_done or entry.attempts or entry.over or entry.failures:
+            special[index] = special_of(entry)
     ids = [entry.job_id for entry in entries]
     # As text: the server's msgpack knows no binary. A line is JSON, so the bytes that come out are those that went in.
     lines = [entry.line.decode() for entry in entries]
     return [backlog, descriptors, ids, lines, class_of, special]
+
+
+def special_of(entry: Entry) -> list[Any]:
+    over = keys.LETTERS[entry.over] if entry.over else ""
+    failures = [word for cause, n in entry.failures.items() for word in (cause, str(n))]
+    if entry.cause is not None:
+        failures += ["cause", entry.cause, "message", entry.message[:MESSAGE_CHARS]]
+    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures]
 
 
 def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -11,8 +11,8 @@ from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.redis_attempts import ms, reservations_of
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
-from conductor.core.charges import charges
 from conductor.model.decision import Admission, Hold
 from conductor.model.snapshot import Reservation
 
@@ -30,7 +30,7 @@ class RedisHandover:
     def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
         if not admissions:
             return ()
-        rows = [row_of(admission) for admission in admissions]
+        rows = [row_of(a.reservation, a.ceilings) for a in admissions]
         # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
         data = (rq_envelope.data(a.reservation.job_id, a.reservation.attempt) for a in admissions)
         answers = self._scripts.run("admit", _pack([epoch, rq_envelope.constant_fields(), rows]), *data)
@@ -53,20 +53,3 @@ class RedisHandover:
         with translating(self._redis):
             text = cast(bytes | None, self._redis.get(keys.HOLDS))
         return () if text is None else _holds.decode(text)
-
-
-def row_of(admission: Admission) -> list[Any]:
-    """What `admit.lua` reads. The reservation goes without what the ledger itself sets (and adds behind it)."""
-    r = admission.reservation
-    bare = msgspec.structs.replace(
-        r, state="admitted", worker=None, admitted_at=0.0, started_at=None, usage=None, progress=None, note=""
-    )
-    return [
-        r.job_id,
-        r.attempt,
-        r.queue,
-        _to_json(bare).decode(),
-        charges(r),
-        admission.ceilings,
-        rq_envelope.description(r),
-    ]

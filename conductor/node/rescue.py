@@ -35,7 +35,8 @@ def _return(ledger: Ledger, held: Reservation, message: str, overrides: Override
 
 
 def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) -> int:
-    """Return what was handed to queues of this node that no worker serves, started by nobody; how many.
+    """Return what was handed to queues of this node that no worker serves, started by nobody; how many. It costs
+    the jobs nothing.
 
     `served`: the queues that do have workers. Call it when the others' workers take no more.
     """
@@ -44,7 +45,7 @@ def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) 
         for r in ledger.handover.reservations()
         if r.node == node and r.state == "admitted" and r.worker is None and r.queue not in served
     ]
-    count = sum(ledger.attempts.rescue(r.job_id, r.attempt, message, Retry()) for r in idle)
+    count = sum(ledger.attempts.give_back(r.job_id, r.attempt) for r in idle)
     if count:
-        logger.info("Gave back {} jobs that nobody here had started", count)
+        logger.info("Gave back {} jobs that nobody here had started: {}", count, message)
     return count

@@ -164,7 +164,9 @@ def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: Scene) -> N
 def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
     with pytest.raises(Fenced):
         scene.ledger.attempts.start(an_id("nobody"), 1, "w1", 30)
-    assert scene.renew("nobody") == "gone"
+    assert scene.renew("nobody") == "unknown"
+    assert scene.ledger.attempts.adopt(a_reservation("nobody"), "w1", 30) == "unknown"
+    assert scene.ledger.attempts.give_back(an_id("nobody"), 1) is False
     assert scene.ledger.attempts.accept(a_receipt("nobody")) == "gone"
     assert scene.fail("nobody") == "gone"
     assert scene.rescue("nobody") is False

@@ -147,6 +147,21 @@ class Twins(RuleBasedStateMachine):
     def rescue(self, name: str, attempt: int, then: Retry | Dead) -> None:
         self.both("attempts.rescue", an_id(name), attempt, "gone", then)
 
+    @rule(name=names, attempt=attempts)
+    def give_back(self, name: str, attempt: int) -> None:
+        self.both("attempts.give_back", an_id(name), attempt)
+
+    @rule(name=names, attempt=attempts, worker=workers)
+    def adopt(self, name: str, attempt: int, worker: str) -> None:
+        self.both("attempts.adopt", a_reservation(name, attempt, disk={"scratch": 10**15}), worker, 5000.0)
+
+    @rule(name=names, after=others, over=st.sampled_from(["dead", "cancelled", None]), n=st.integers(0, 2))
+    def put_what_failed_before(self, name: str, after: list[str], over: str | None, n: int) -> None:
+        past = {"failures": {"task_error": n}, "cause": "task_error", "message": "it broke"} if n else {}
+        wants = tuple(an_id(other) for other in after if other < name)
+        entry = an_entry(name, a_class("c0"), after=wants, over=over, attempts=n, **past)
+        self.both("backlog.put", "night", [entry])
+
     @rule(name=names)
     def cancel(self, name: str) -> None:
         self.both("control.cancel", an_id(name))

@@ -31,12 +31,7 @@ local function hand_over(admission, data)
   unrest(id, job)
   job.attempts = attempt
   move(id, job, 'a')
-  local amounts = {}
-  for key, amount in pairs(charges) do
-    call('HINCRBY', P .. 'sum', key, whole(amount))
-    amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount)
-  end
-  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+  charge(id, charges)
   call('HSET', P .. 'active', id, string.sub(reservation, 1, -2) .. ',"admitted_at":' .. admitted_at .. '}')
   call('ZADD', P .. 'handed', whole(now_ms), id)
   local entry = entry_of(id, attempt)

@@ -1,7 +1,8 @@
 -- uses base rq steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
---            special {index -> {after, after_ended, is_done, attempts}}}
+--            special {index -> {after, after_ended, is_done, attempts, over, failures}}}: `over` is '' or the letter of
+--            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, classes (hash number -> descriptor),
 --            class_ids (hash class id -> number), class_backlog, born, and what steps.lua names
@@ -108,7 +109,10 @@ for _, index in ipairs(bound) do
   else
     local doom = want(id, 'wants:', extra[1])
     want(id, 'wants_end:', extra[2])
-    if doom then
+    if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
+    if extra[5] ~= '' then
+      bury(id, job, extra[5])
+    elseif doom then
       note_orphan(id, doom)
       bury(id, job, 'x')
     else

@@ -39,6 +39,16 @@ local function promote_due()
   end
 end
 
+-- What an attempt holds, added to what is held in all, and noted, so that `release` gives back exactly that.
+local function charge(id, charges)
+  local amounts = {}
+  for key, amount in pairs(charges) do
+    call('HINCRBY', P .. 'sum', key, whole(amount))
+    amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount)
+  end
+  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+end
+
 -- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does.
 local function release(id, rq_status)
   local text = call('HGET', P .. 'active', id)

@@ -9,7 +9,7 @@ from conductor.errors import Fenced
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import Reservation
-from conductor.ports import FinishAnswer, RenewAnswer, Started
+from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
 
 
 class MemoryAttempts:
@@ -55,13 +55,33 @@ class MemoryAttempts:
             job = store.jobs.get(job_id)
             held = job and job.reservation
             if job is None or held is None:
-                return "gone"
+                is_unheard = job is None or (job.state == "waiting" and job.attempts < attempt)
+                return "unknown" if is_unheard else "gone"
             if held.attempt != attempt or held.state != "running" or held.worker != worker:
                 return "gone"
             job.lease_until = store.now() + lease_s
             if usage is not None or progress is not None or note:
                 job.reservation = structs.replace(held, usage=usage, progress=progress, note=note)
             return "cancel" if job.is_cancelled else "ok"
+
+    def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
+        store = self._store
+        with store.lock:
+            job = store.jobs.get(reservation.job_id)
+            if job is None:
+                return "unknown"
+            if job.state != "waiting" or job.attempts >= reservation.attempt:
+                return "gone"
+            store.unrest(job)
+            job.attempts = reservation.attempt
+            store.move(job, "running")
+            store.reserve(job, reservation)
+            now = store.now()
+            assert job.reservation is not None
+            job.reservation = structs.replace(job.reservation, state="running", worker=worker, started_at=now)
+            job.lease_until = now + lease_s
+            store.ring()
+            return "ok"
 
     def accept(self, receipt: Receipt) -> FinishAnswer:
         store = self._store
@@ -118,6 +138,18 @@ class MemoryAttempts:
             if job is None or job.state not in ("admitted", "running") or job.attempts != attempt:
                 return False
             store.lose(job, "worker_lost", message[:500], *verdict(then))
+            return True
+
+    def give_back(self, job_id: str, attempt: int) -> bool:
+        store = self._store
+        with store.lock:
+            job = store.jobs.get(job_id)
+            if job is None or job.state != "admitted" or job.attempts != attempt:
+                return False
+            store.release(job)
+            store.move(job, "waiting")
+            store.rest(job)
+            store.ring()
             return True
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:

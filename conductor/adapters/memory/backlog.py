@@ -54,8 +54,13 @@ class MemoryBacklog:
         job.wants_end = {other for other in entry.after_ended if self._state(other) not in ("done", *OVER)}
         for other in job.wants | job.wants_end:
             store.wanted[other].add(job.id)
+        job.failures.update(entry.failures)
+        if entry.cause is not None:
+            job.cause, job.message = entry.cause, entry.message[:500]
         doomed = [other for other in entry.after if self._state(other) in OVER]
-        if doomed:
+        if entry.over:
+            store.bury(job, entry.over)
+        elif doomed:
             note_orphan(job, doomed[-1])
             store.bury(job, "dead")
         else:
@@ -86,6 +91,20 @@ class MemoryBacklog:
     def backlogs(self) -> tuple[str, ...]:
         with self._store.lock:
             return tuple(sorted(self._store.counts))
+
+    def generation(self, proposed: str | None = None) -> str | None:
+        with self._store.lock:
+            if self._store.generation is None:
+                self._store.generation = proposed
+            return self._store.generation
+
+    def settle(self, for_s: float) -> None:
+        with self._store.lock:
+            self._store.settles_at = self._store.now() + for_s
+
+    def settling_s(self) -> float:
+        with self._store.lock:
+            return max(0.0, self._store.settles_at - self._store.now())
 
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import structs
-
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.charges import charges
 from conductor.errors import Fenced
@@ -38,19 +36,7 @@ class MemoryHandover:
         store.unrest(job)
         job.attempts = r.attempt
         store.move(job, "admitted")
-        store.sums.update(amounts)
-        job.charges = amounts
-        job.reservation = structs.replace(
-            r,
-            state="admitted",
-            admitted_at=store.now(),
-            worker=None,
-            started_at=None,
-            usage=None,
-            progress=None,
-            note="",
-        )
-        store.active[job.id] = job
+        store.reserve(job, r)
         store.queues[r.queue].append(entry_of(r))
         return None
 

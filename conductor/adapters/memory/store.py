@@ -8,6 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
+from conductor.core.charges import charges
 from conductor.model.causes import Cause
 from conductor.model.decision import Hold
 from conductor.model.report import NodeReport
@@ -92,6 +95,8 @@ class Store:
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
         self.is_draining = False
+        self.generation: str | None = None
+        self.settles_at = 0.0
 
     def now(self) -> float:
         return self.clock.now()
@@ -130,6 +135,22 @@ class Store:
             if job.not_before == not_before:
                 job.not_before = None
                 self.rest(job)
+
+    def reserve(self, job: Job, r: Reservation) -> None:
+        """What an attempt holds, from now on. Nothing of an earlier life of the reservation counts."""
+        job.charges = charges(r)
+        self.sums.update(job.charges)
+        job.reservation = structs.replace(
+            r,
+            state="admitted",
+            admitted_at=self.now(),
+            worker=None,
+            started_at=None,
+            usage=None,
+            progress=None,
+            note="",
+        )
+        self.active[job.id] = job
 
     def release(self, job: Job) -> None:
         """Give back what an admitted or running attempt holds, once: the reservation is the proof that it does."""
