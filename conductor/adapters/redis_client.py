@@ -96,6 +96,8 @@ def refusal(error: exceptions.RedisError, text: str) -> str | None:
     """The word of `REMEDIES` that a reply began with."""
     if text.startswith("Authentication required"):
         return "NOAUTH"
+    if text.startswith("ACL failure in script"):
+        return "NOPERM"
     for kind, word in CLASSES:
         if isinstance(error, kind):
             return word

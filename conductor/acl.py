@@ -1,0 +1,102 @@
+"""The Redis users: what each part of Conductor may do, and the text of an ACL file that says so.
+
+`conductor` dispatches, leads, reads and steers; `worker` is a node and its workers: it cannot write a manifest line,
+take the lead or pause a lane; `reader` only looks (rq-dashboard). Nobody but `admin` may flush, configure or debug.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from conductor.model.spec import Value
+
+CONDUCTOR, WORKER, READER, ADMIN = "conductor", "worker", "reader", "admin"
+
+#: To come in, be told who one is, and be let go.
+_CONNECTION = (
+    "auth",
+    "hello",
+    "ping",
+    "select",
+    "echo",
+    "quit",
+    "reset",
+    "client|id",
+    "client|setname",
+    "client|setinfo",
+    "client|info",
+)
+_READS = (
+    *("get", "mget", "exists", "type", "ttl", "pttl", "strlen"),
+    *("hget", "hmget", "hgetall", "hkeys", "hvals", "hlen", "hexists", "hstrlen", "hscan"),
+    *("smembers", "sismember", "smismember", "scard", "sscan", "sunion"),
+    *("zrange", "zrangebyscore", "zrevrange", "zrevrangebyscore", "zcard", "zcount", "zscore", "zrank", "zscan"),
+    *("llen", "lrange", "lindex", "lpos", "xrange", "xrevrange", "xlen"),
+)
+_WRITES = (
+    *("set", "del", "unlink", "expire", "pexpire", "incr", "incrby"),
+    *("hset", "hdel", "hincrby", "hincrbyfloat"),
+    *("sadd", "srem"),
+    *("zadd", "zrem", "zremrangebyscore", "zremrangebyrank", "zpopmin"),
+    *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lmove", "blmove", "blpop"),
+)
+#: The atomic steps: by their hash only. EVAL stays forbidden; what a loaded script calls is checked like all else.
+_STEPS = ("evalsha", "script|load", "script|exists", "multi", "exec", "discard", "watch", "unwatch", "time")
+_ASK = ("info", "acl|whoami")
+
+#: What the steps of an attempt's life write, and a node's report. The rest of the ledger (the lines, their seals, the
+#: lead, the operator's word, the gate ledger) a worker only reads.
+_WRITTEN_BY_WORKERS = (
+    *("state", "count:*", "class:*", "ready", "delayed", "wants:*", "wants_end:*", "wanted:*"),
+    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "fails:*", "cancels"),
+    *("wake", "nodes", "node:*", "closed", "refusals"),
+)
+
+
+class User(Value, frozen=True, kw_only=True):
+    name: str
+    password: str
+    #: As ACL SETUSER takes them, the password's hash among them.
+    rules: tuple[str, ...]
+
+
+def users() -> tuple[User, ...]:
+    """The four users, each with a fresh password of 256 bits."""
+    return tuple(a_user(name, secrets.token_urlsafe(32)) for name in (CONDUCTOR, WORKER, READER, ADMIN))
+
+
+def a_user(name: str, password: str) -> User:
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return User(name=name, password=password, rules=("reset", "on", f"#{digest}", *RULES[name]))
+
+
+def acl_text(found: tuple[User, ...]) -> str:
+    """An ACL file (`aclfile` of redis.conf or valkey.conf). It holds hashes, not passwords; nobody gets in without."""
+    lines = ["user default reset off", *(" ".join(("user", user.name, *user.rules)) for user in found)]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(*groups: tuple[str, ...]) -> tuple[str, ...]:
+    return ("-@all", *(f"+{name}" for group in groups for name in group))
+
+
+def _keys(*patterns: str) -> tuple[str, ...]:
+    return ("resetkeys", "resetchannels", *patterns)
+
+
+#: Name of the user → its rules, without state and password.
+RULES: dict[str, tuple[str, ...]] = {
+    CONDUCTOR: (*_keys("~conductor:*", "~rq:*"), *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK)),
+    WORKER: (
+        *_keys(
+            "%R~conductor:*",
+            *(f"~conductor:{name}" for name in _WRITTEN_BY_WORKERS),
+            "~rq:*",
+        ),
+        *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK, ("client|unblock",)),
+    ),
+    # MULTI only groups reads here: rq-dashboard's pages are read in pipelines.
+    READER: (*_keys("%R~conductor:*", "%R~rq:*"), *_commands(_CONNECTION, _READS, ("multi", "exec", "scan"), _ASK)),
+    ADMIN: ("allkeys", "allchannels", "+@all"),
+}

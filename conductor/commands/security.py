@@ -1,0 +1,31 @@
+"""Redis users: the ACL file of a Redis that several hosts share."""
+
+from __future__ import annotations
+
+import typer
+
+from conductor.commands.context import AsJson, emit
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(acl)
+
+
+def acl(as_json: AsJson = False) -> None:
+    """An ACL file for Redis or Valkey with fresh passwords, told on stderr once.
+
+    Users: conductor (dispatches and leads), worker (a node), reader (the dashboard), admin (you). Nobody else gets in.
+    The file holds hashes only. Each host's password goes into its CONDUCTOR_REDIS__URL.
+
+    Example: conductor acl > users.acl    (then: aclfile /etc/valkey/users.acl)
+    """
+    from conductor.acl import acl_text, users
+
+    found = users()
+    if as_json:
+        emit({"acl": acl_text(found), "users": {user.name: user.password for user in found}})
+        return
+    typer.echo(acl_text(found), nl=False)
+    typer.echo("Passwords, not shown again (redis://USER:PASSWORD@HOST:6379):", err=True)
+    for user in found:
+        typer.echo(f"  {user.name:9}  {user.password}", err=True)
