@@ -195,7 +195,8 @@ def roots(settings: Settings) -> Iterator[Finding]:
     for volume in volumes:
         what, headroom = f"root {volume.root}", settings.roots[volume.root].headroom_bytes
         if volume.fault or not volume.is_writable:
-            words = f"{volume.path}: {volume.fault or 'not writable'}"
+            fault = volume.fault or "not writable"
+            words = fault if volume.path in fault else f"{volume.path}: {fault}"
             yield bad(what, words, f"mount it, make it writable, or change roots.{volume.root}.path")
         elif volume.free_bytes is None:
             yield less(what, f"{volume.path}: free space unknown")

@@ -112,7 +112,8 @@ def node_lines(node: NodeReport) -> list[str]:
         out.append(printable(f"    {device.key} {device.name}: {used} of {device.vram_total_mib} MiB{fault}"))
     for volume in node.volumes:
         free = "free space unknown" if volume.free_bytes is None else f"{size(volume.free_bytes)} free"
-        out.append(printable(f"    {volume.root} at {volume.path}: {volume.fault or free}"))
+        at = "" if volume.fault and volume.path in volume.fault else f" at {volume.path}"
+        out.append(printable(f"    {volume.root}{at}: {volume.fault or free}"))
     return out
 
 
