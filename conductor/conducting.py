@@ -28,6 +28,7 @@ from conductor.node.run import retry_tables
 from conductor.node.single import is_dead_here
 from conductor.ports import Ledger
 from conductor.settings import Settings
+from conductor.signing import signer_of
 from conductor.text import many
 from conductor.watch import Watch, watching
 from conductor.wiring import redis_ledger, redis_of
@@ -50,18 +51,21 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
     SIGTERM ends the feeding, the second stops what runs: it goes back to the backlog.
     """
     with redis_of(settings) as client, stopping() as stop:
-        ledger, held = redis_ledger(client), HeldTime()
+        ledger, held = redis_ledger(client, signer_of(settings)), HeldTime()
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 stack.enter_context(embedded_node(settings))
             ended = conductor_of(settings, client, backlog, held).run(until_done, stop.is_set)
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
-        return ending(watch, held, ended, until_done)
+        result = ending(watch, held, ended, until_done)
+        if result.exit_code == INTERRUPTED:
+            logger.info("Interrupted, nothing is lost: the same command goes on from here")
+        return result
 
 
 def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: HeldTime) -> Conductor:
-    ledger = redis_ledger(client)
+    ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
         ledger,
         redis_rates(client, ledger.attempts, settings.rates),

@@ -107,6 +107,7 @@ def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):
 
     assert run.returncode == 130
     assert b" left in " in out
+    assert b"the same command goes on from here" in log.read_bytes()
     audit = conductor("audit", cwd=folder)
     assert audit.code == 0, audit.out
     rest = conductor("conduct", "--until-done", cwd=folder)
