@@ -36,7 +36,7 @@ _READS = (
 )
 _WRITES = (
     *("set", "del", "unlink", "expire", "pexpire", "incr", "incrby"),
-    *("hset", "hdel", "hincrby", "hincrbyfloat"),
+    *("hset", "hsetnx", "hdel", "hincrby", "hincrbyfloat"),
     *("sadd", "srem"),
     *("zadd", "zrem", "zremrangebyscore", "zremrangebyrank", "zpopmin"),
     *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lmove", "blmove", "blpop"),
@@ -49,7 +49,9 @@ _ASK = ("info", "acl|whoami")
 #: lead, the operator's word, the gate ledger) a worker only reads.
 _WRITTEN_BY_WORKERS = (
     *("state", "count:*", "class:*", "ready", "delayed", "wants:*", "wants_end:*", "wanted:*"),
-    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "fails:*", "cancels"),
+    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "fails:*", "asked", "told"),
+    # What an attempt taught of its job's needs makes a new class.
+    *("class_ids", "classes", "class_backlog"),
     *("wake", "nodes", "node:*", "closed", "refusals"),
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 
 import msgspec
 
+from conductor.core.raising import class_id
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import JobSpec, Output, TaskDecl, resolve
 
@@ -24,21 +23,19 @@ def bytes_per_root(writes: tuple[Output, ...]) -> dict[str, int]:
 
 
 def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
-    """The class of a job. Its id is 12 letters and digits over what the decision looks at, so that every
-    dispatcher, on every host, names the same class the same way."""
+    """The class of a job, before any attempt taught better (`core.raising`)."""
     request = resolve(spec, decl)
-    writes = bytes_per_root(spec.writes)
-    canonical = _encoder.encode([backlog, spec.task, request.lane, request.needs, spec.priority, writes])
-    return JobClass(
-        id=base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower(),
+    plain = JobClass(
+        id="",
         backlog=backlog,
         task=spec.task,
         lane=request.lane,
         needs=request.needs,
         priority=spec.priority,
-        writes=writes,
+        writes=bytes_per_root(spec.writes),
         duration_s=request.estimate.duration_s,
     )
+    return msgspec.structs.replace(plain, id=class_id(plain))
 
 
 class Classifier:

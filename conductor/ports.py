@@ -18,9 +18,11 @@ from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Controls, JobClass, RateState, Reservation
-from conductor.model.spec import Lane
+from conductor.model.spec import Lane, Needs
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
+#: What a job that was cancelled says of itself.
+BY_OPERATOR = "by the operator"
 STATES: tuple[JobState, ...] = ("waiting", "admitted", "running", "done", "dead", "review", "cancelled")
 
 
@@ -60,6 +62,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     state: JobState
     backlog: str
     class_id: str
+    #: Of its class, so with what failed attempts taught (`core.raising`).
+    needs: Needs
     attempts: int
     since: float
     line: bytes
@@ -99,8 +103,8 @@ class Backlog(Protocol):
         """The ledger is being rebuilt: for so long nothing should be admitted, workers claim what they still run."""
         ...
 
-    def settling_s(self) -> float:
-        """How long that still lasts; 0 when it is over."""
+    def pulse(self) -> tuple[str | None, float]:
+        """The mark, and how long it still settles (0: it does not), in one look."""
         ...
 
     def job(self, job_id: str) -> JobView | None: ...
@@ -121,6 +125,8 @@ class Started(Struct, frozen=True, kw_only=True):
     line: bytes
     reservation: Reservation
     failures: Mapping[Cause, int]
+    #: The class it was admitted as: its needs may be above those of the line.
+    job_class: JobClass
 
 
 RenewAnswer = Literal["ok", "cancel", "gone", "unknown"]
@@ -145,7 +151,8 @@ class Attempts(Protocol):
         progress: float | None = None,
         note: str = "",
     ) -> RenewAnswer:
-        """«gone»: this attempt was rescued, stop. «cancel»: the operator cancelled it, kill the body.
+        """«gone»: this attempt was rescued, stop. «cancel»: the operator wants it stopped, kill the body; it is not
+        renewed for ever after that.
 
         «unknown»: the ledger never heard of it. Redis was emptied: go on, and `adopt` it."""
         ...
@@ -178,7 +185,7 @@ class Attempts(Protocol):
         """Rate key → calls of `close_rate`, of all time: from how many came, the leader learns the budget."""
         ...
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
+    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
         """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more."""
         ...
 
@@ -266,6 +273,23 @@ class Control(Protocol):
 
     def cancel(self, job_id: str) -> JobState | None:
         """waiting or admitted → cancelled; running is told at its next renewal. The state it had, None if unknown."""
+        ...
+
+    def fail(self, job_id: str, cause: Cause, message: str) -> JobState | None:
+        """waiting or admitted → dead; running is told at its next renewal, and dead when its attempt has ended."""
+        ...
+
+    def requeue(self, job_id: str) -> JobState | None:
+        """admitted → waiting at no cost; running is told, and waiting when its attempt has ended; no back-off."""
+        ...
+
+    def asked(self) -> dict[str, str]:
+        """Running jobs that are being stopped → cancel, fail or requeue."""
+        ...
+
+    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+        """done by `attempt`, whose receipt was taken back → waiting. `after`: jobs that come after it; those of them
+        that are not done wait for it again. False when it is not done by that attempt."""
         ...
 
     def retry(self, job_id: str) -> bool:

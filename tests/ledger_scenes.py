@@ -127,6 +127,23 @@ class Scene:
         self.check()
         return answer
 
+    def force_fail(self, name: str, cause: Cause = "stalled") -> JobState | None:
+        answer = self.ledger.control.fail(an_id(name), cause, "by the operator: it hangs")
+        self.check()
+        return answer
+
+    def requeue(self, name: str) -> JobState | None:
+        answer = self.ledger.control.requeue(an_id(name))
+        self.check()
+        return answer
+
+    def redo(self, name: str, attempt: int = 1, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+        answer = self.ledger.control.redo(
+            an_id(name), attempt, [an_id(n) for n in after], [an_id(n) for n in after_ended]
+        )
+        self.check()
+        return answer
+
     def retry(self, name: str) -> bool:
         answer = self.ledger.control.retry(an_id(name))
         self.check()
@@ -191,7 +208,8 @@ def assert_consistent(redis: Redis) -> None:
     assert not (free | delayed) & bound
     assert {m.decode() for m in redis.zrange("conductor:handed", 0, -1)} == letters["a"]
     assert {m.decode() for m in redis.zrange("conductor:leases", 0, -1)} == letters["r"]
-    assert {m.decode() for m in redis.smembers("conductor:cancels")} <= letters["r"]
+    assert {m.decode() for m in redis.hkeys("conductor:asked")} <= letters["r"]
+    assert {m.decode() for m in redis.zrange("conductor:told", 0, -1)} <= letters["r"]
     active = {k.decode() for k in redis.hkeys("conductor:active")}
     assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys("conductor:charges")}
     assert_sums(redis)

@@ -12,14 +12,17 @@ from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
+from conductor.model.causes import Cause
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Value
 from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+_class_to_json = msgspec.json.Encoder(order="deterministic").encode
+_job_class = msgspec.json.Decoder(JobClass)
 _reservation = msgspec.json.Decoder(Reservation)
 _reservations = msgspec.json.Decoder(tuple[Reservation, ...])
 
@@ -37,11 +40,12 @@ class RedisAttempts:
         self._scripts = scripts
 
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
-        line, reservation, fails = _unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s)))
+        line, reservation, fails, descriptor = _unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s)))
         return Started(
             line=line.encode(),
             reservation=_reservation.decode(reservation),
             failures=failures_of(dict(zip(fails[0::2], fails[1::2], strict=True))),
+            job_class=_job_class.decode(descriptor),
         )
 
     def renew(
@@ -93,8 +97,8 @@ class RedisAttempts:
             flat: dict[bytes, bytes] = self._scripts.client.hgetall(keys.REFUSALS)  # pyright: ignore[reportAssignmentType]
         return {key.decode(): int(count) for key, count in flat.items()}
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
-        return bool(self._scripts.run("rescue", job_id, attempt, message[:MESSAGE_CHARS], *verdict(then)))
+    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
+        return bool(self._scripts.run("rescue", job_id, attempt, cause, message[:MESSAGE_CHARS], *verdict(then)))
 
     def give_back(self, job_id: str, attempt: int) -> bool:
         return bool(self._scripts.run("give_back", job_id, attempt))
@@ -107,8 +111,12 @@ def ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def verdict(then: Retry | Dead) -> tuple[str, int]:
-    return ("dead", 0) if isinstance(then, Dead) else ("retry", ms(then.delay_s))
+def verdict(then: Retry | Dead) -> tuple[str, int, str, bytes]:
+    if isinstance(then, Dead):
+        return "dead", 0, "", b""
+    if then.job_class is None:
+        return "retry", ms(then.delay_s), "", b""
+    return "retry", ms(then.delay_s), then.job_class.id, _class_to_json(then.job_class)
 
 
 def reservations_of(text: bytes) -> tuple[Reservation, ...]:

@@ -81,10 +81,12 @@ class RedisBacklog:
         with translating(self._redis):
             self._redis.set(keys.SETTLING, "1", px=max(1, round(for_s * 1000)))
 
-    def settling_s(self) -> float:
-        with translating(self._redis):
-            left = self._redis.pttl(keys.SETTLING)
-        return max(0, left) / 1000
+    def pulse(self) -> tuple[str | None, float]:
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            pipe.get(keys.GENERATION)
+            pipe.pttl(keys.SETTLING)
+            mark, left = cast(tuple[bytes | None, int], pipe.execute())
+        return (None if mark is None else mark.decode()), max(0, left) / 1000
 
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)
@@ -171,6 +173,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         state=keys.STATE_OF[letter],
         backlog=job_class.backlog,
         class_id=job_class.id,
+        needs=job_class.needs,
         attempts=int(attempts),
         since=since / 1000,
         line=line.encode(),

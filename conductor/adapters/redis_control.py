@@ -1,15 +1,18 @@
-"""The operator's word in Redis: pause, drain, cancel, retry."""
+"""The operator's word in Redis: pause, drain, cancel, fail, requeue, retry, redo."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_backlog import MESSAGE_CHARS
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
+from conductor.model.causes import Cause
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import JobState
+from conductor.ports import BY_OPERATOR, JobState
 
 
 class RedisControl:
@@ -44,8 +47,25 @@ class RedisControl:
         self._scripts.run("ring")
 
     def cancel(self, job_id: str) -> JobState | None:
-        letter = cast(bytes | None, self._scripts.run("cancel", job_id))
+        return self._ask(job_id, "cancel", "cancelled", BY_OPERATOR)
+
+    def fail(self, job_id: str, cause: Cause, message: str) -> JobState | None:
+        return self._ask(job_id, "fail", cause, message[:MESSAGE_CHARS])
+
+    def requeue(self, job_id: str) -> JobState | None:
+        return self._ask(job_id, "requeue", "", "")
+
+    def _ask(self, job_id: str, verb: str, cause: str, message: str) -> JobState | None:
+        letter = cast(bytes | None, self._scripts.run("ask", job_id, verb, cause, message))
         return None if letter is None else keys.STATE_OF[letter.decode()]
+
+    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+        return bool(self._scripts.run("redo", job_id, attempt, len(after), *after, *after_ended))
+
+    def asked(self) -> dict[str, str]:
+        with translating(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.ASKED))
+        return {job_id.decode(): text.decode().partition("|")[0] for job_id, text in rows.items()}
 
     def retry(self, job_id: str) -> bool:
         return bool(self._scripts.run("retry", job_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from conductor.core.raising import Raised
 from conductor.model.causes import Cause
 from conductor.model.outcome import Dead, Retry
 
@@ -19,27 +20,60 @@ class Row(NamedTuple):
     base_s: float = 0.0
     factor: float = 1.0
     cap_s: float = 3600.0
+    #: When it happens, and what the next attempt does otherwise: the words of docs/retry.md.
+    when: str = ""
+    change: str = "nothing: it is the same attempt again"
 
+
+NONE = "none: trying again cannot help"
 
 TABLE: Mapping[Cause, Row] = {
-    # Trying again cannot help.
-    "bad_input": Row(0),
-    "refused": Row(0),
-    "cancelled": Row(0),
-    "dependency_dead": Row(0),
+    "bad_input": Row(0, when="the input is missing, broken, or not what was planned with", change=NONE),
+    "refused": Row(0, when="the configuration does not allow it", change=NONE),
+    "cancelled": Row(0, when="the operator's word", change=NONE),
+    "dependency_dead": Row(
+        0, when="a job in its `after` is dead or cancelled", change="none: it comes back with the job it waits for"
+    ),
     # Nobody's fault: it costs nothing, and goes when the API says so.
-    "rate_limited": Row(None, base_s=10),
+    "rate_limited": Row(
+        None, base_s=10, when="the API answered 429", change="its rate key is closed for all until the API's own time"
+    ),
     # The host's fault, not the job's; bounded, or a job that kills its worker would do so all night.
-    "worker_lost": Row(5),
-    "server_error": Row(5, base_s=5, factor=2, cap_s=300),
-    "no_space": Row(20, base_s=30),
-    "cuda_oom": Row(3, base_s=5, factor=2, cap_s=60),
-    "host_oom": Row(2, base_s=10, factor=2, cap_s=60),
-    "timeout": Row(1),
-    "stalled": Row(1),
-    "task_error": Row(2, base_s=5, factor=2, cap_s=60),
+    "worker_lost": Row(5, when="its worker was killed, its host is gone, its lease ran out"),
+    "server_error": Row(5, base_s=5, factor=2, cap_s=300, when="the API answered 5xx or broke off"),
+    "no_space": Row(
+        20, base_s=30, when="the disk is full", change="asks for at least the space that was measured, and waits for it"
+    ),
+    "cuda_oom": Row(
+        3,
+        base_s=5,
+        factor=2,
+        cap_s=60,
+        when="the device had no memory left",
+        change="asks for more VRAM: the measured peak × 1.25 (not measured: what it asked × 1.5), at most a whole "
+        "device; after that it is dead",
+    ),
+    "host_oom": Row(
+        2,
+        base_s=10,
+        factor=2,
+        cap_s=60,
+        when="the kernel killed it for memory, or Python had none",
+        change="asks for more RAM: the measured peak × 1.25 (not measured: what it asked × 1.5), at most a whole node; "
+        "after that it is dead",
+    ),
+    "timeout": Row(1, when="it ran longer than its `timeout_s`", change="nothing: the same limit again"),
+    "stalled": Row(1, when="it reported no progress for the task's `stall_s`"),
+    "task_error": Row(2, base_s=5, factor=2, cap_s=60, when="any other error of the task"),
     # The work is done and kept: only the NAS is missing, so this waits longest.
-    "publish_failed": Row(60, base_s=10, factor=2, cap_s=600),
+    "publish_failed": Row(
+        60,
+        base_s=10,
+        factor=2,
+        cap_s=600,
+        when="the output is computed and cannot be put in place",
+        change="only publishes: the computed files are kept, nothing is computed again",
+    ),
 }
 
 
@@ -48,18 +82,21 @@ def after_failure(
     failures: Mapping[Cause, int],
     overrides: Mapping[Cause, int],
     retry_after_s: float | None = None,
+    raised: Raised | None = None,
 ) -> Retry | Dead:
     """`failures`: earlier failed attempts by cause, this one not among them. `overrides` replace budgets.
 
-    `retry_after_s` is what the API asked for; it stands over the table's own back-off."""
+    `retry_after_s` is what the API asked for; it stands over the table's own back-off. `raised`: what the attempt
+    taught about the job's needs."""
     row = TABLE[cause]
     budget = overrides.get(cause, row.budget)
     earlier = failures.get(cause, 0)
     if budget is not None and earlier >= budget:
         return Dead()
-    if retry_after_s is not None:
-        return Retry(delay_s=max(0.0, retry_after_s))
-    return Retry(delay_s=back_off(row, earlier))
+    if raised is not None and raised.hopeless:
+        return Dead(because=raised.hopeless)
+    delay_s = back_off(row, earlier) if retry_after_s is None else max(0.0, retry_after_s)
+    return Retry(delay_s=delay_s, job_class=raised.job_class if raised else None)
 
 
 def back_off(row: Row, earlier: int) -> float:
@@ -67,3 +104,25 @@ def back_off(row: Row, earlier: int) -> float:
         return 0.0
     # The exponent is bounded: a float has no room for 2 ** 5000.
     return min(row.cap_s, row.base_s * row.factor ** min(earlier, 64))
+
+
+def page() -> str:
+    """The table as Markdown, as it stands in docs/retry.md."""
+    lines = [
+        "| cause | when | retries | waits before a retry | what the next attempt does otherwise |",
+        "|---|---|---|---|---|",
+    ]
+    for cause, row in TABLE.items():
+        budget = "as many as it takes" if row.budget is None else str(row.budget)
+        lines.append(f"| `{cause}` | {row.when} | {budget} | {_waits(row)} | {row.change} |")
+    return "\n".join(lines)
+
+
+def _waits(row: Row) -> str:
+    if row.budget == 0:
+        return "–"
+    if row.base_s == 0:
+        return "not at all"
+    if row.factor == 1:
+        return f"{row.base_s:g} s"
+    return f"{row.base_s:g} s, each time {row.factor:g} × as long, at most {row.cap_s:g} s"

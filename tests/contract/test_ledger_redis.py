@@ -193,7 +193,7 @@ def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redi
     ledger.attempts.accept(a_receipt("a"))
     about_the_job = {k.decode() for k in client.keys("*") if an_id("a") in k.decode()}
     assert about_the_job == {f"rq:job:{an_id('a')}-a1"}
-    for gone in ("active", "charges", "sum", "leases", "handed", "popped", "cancels", "ready", "class:1"):
+    for gone in ("active", "charges", "sum", "leases", "handed", "popped", "asked", "told", "ready", "class:1"):
         assert not client.exists(f"conductor:{gone}"), gone
 
 

@@ -33,7 +33,7 @@ attempts = st.integers(1, 3)
 workers = st.sampled_from(["w1", "w2"])
 others = st.lists(names, max_size=2, unique=True)
 #: At once, or so late that it is never due in here: the two run on different clocks.
-outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Dead()])
+outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised")), Dead()])
 causes = st.sampled_from(["task_error", "server_error", "cancelled"])
 
 
@@ -47,6 +47,7 @@ def timeless(held: Reservation | None) -> object:
 def look(scene: Scene) -> dict[str, object]:
     """Everything that can be seen, less the times of day."""
     seen: dict[str, object] = {
+        "asked": scene.ledger.control.asked(),
         "counts": scene.ledger.backlog.counts(),
         "queued": scene.ledger.handover.queued(),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
@@ -165,6 +166,19 @@ class Twins(RuleBasedStateMachine):
     @rule(name=names)
     def cancel(self, name: str) -> None:
         self.both("control.cancel", an_id(name))
+
+    @rule(name=names)
+    def force_fail(self, name: str) -> None:
+        self.both("control.fail", an_id(name), "stalled", "it hangs")
+
+    @rule(name=names)
+    def requeue(self, name: str) -> None:
+        self.both("control.requeue", an_id(name))
+
+    @rule(name=names, attempt=attempts, after=others, after_ended=others)
+    def redo(self, name: str, attempt: int, after: list[str], after_ended: list[str]) -> None:
+        later = [[an_id(other) for other in some if other > name] for some in (after, after_ended)]
+        self.both("control.redo", an_id(name), attempt, *later)
 
     @rule(name=names)
     def retry(self, name: str) -> None:

@@ -4,20 +4,10 @@
 --            special {index -> {after, after_ended, is_done, attempts, over, failures}}}: `over` is '' or the letter of
 --            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID
 --   returns  how many were new
---   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, classes (hash number -> descriptor),
---            class_ids (hash class id -> number), class_backlog, born, and what steps.lua names
+--   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, born, and what
+--            steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 500
-
-local function class_number(id, descriptor)
-  local number = call('HGET', P .. 'class_ids', id)
-  if number then return number end
-  number = tostring(call('HLEN', P .. 'class_ids') + 1)
-  call('HSET', P .. 'class_ids', id, number)
-  call('HSET', P .. 'classes', number, descriptor)
-  call('HSET', P .. 'class_backlog', number, backlog)
-  return number
-end
 
 local function unknown_indices()
   local seen, fresh = {}, {}
@@ -43,7 +33,7 @@ call('SADD', P .. 'backlogs', backlog)
 call('SET', P .. 'born', whole(now_ms), 'NX')
 local born = tonumber(call('GET', P .. 'born'))
 local numbers = {}
-for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2]) end
+for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2], backlog) end
 
 local fresh = unknown_indices()
 local seq = call('INCRBY', P .. 'seq', #fresh) - #fresh

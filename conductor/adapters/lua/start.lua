@@ -1,7 +1,7 @@
 -- uses base rq
 -- admitted(attempt) -> running, with a lease.
 --   ARGV     id, attempt, worker, lease (ms)
---   returns  msgpack {line, Reservation JSON, {cause, n, ..}}; FENCED when it is not this attempt's turn.
+--   returns  msgpack {line, Reservation JSON, {cause, n, ..}, descriptor JSON}; FENCED when it is not this attempt's turn.
 --            The same worker asking again (its first answer was lost) is told the same again.
 --   writes   conductor:active, state, count:B, leases, handed, popped, hand:WORKER (list of entries it took); RQ's keys
 local id, attempt, worker, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -23,4 +23,5 @@ if not is_again then
   ring()
 end
 call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-return cmsgpack.pack({call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id)})
+return cmsgpack.pack({call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id),
+  call('HGET', P .. 'classes', job.class)})

@@ -10,8 +10,21 @@
 --   conductor:leases     zset  id, score expiry (ms)
 --   conductor:handed     zset  id, score admitted (ms): handed over, not started
 --   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
---   conductor:cancels    set   running jobs whose body is to be killed
+--   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to be stopped
+--   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
+--   conductor:class_ids  hash  class id -> number
+--   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
 --   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
+
+local function class_number(id, descriptor, backlog)
+  local number = call('HGET', P .. 'class_ids', id)
+  if number then return number end
+  number = tostring(call('HLEN', P .. 'class_ids') + 1)
+  call('HSET', P .. 'class_ids', id, number)
+  call('HSET', P .. 'classes', number, descriptor)
+  call('HSET', P .. 'class_backlog', number, backlog)
+  return number
+end
 
 -- A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or to its class.
 local function rest(id, job, not_before)
@@ -64,7 +77,8 @@ local function release(id, rq_status)
   call('ZREM', P .. 'leases', id)
   call('ZREM', P .. 'handed', id)
   call('ZREM', P .. 'popped', id)
-  call('SREM', P .. 'cancels', id)
+  call('HDEL', P .. 'asked', id)
+  call('ZREM', P .. 'told', id)
   rq_end(held.queue, entry_of(id, held.attempt), held.state == 'running' and rq_status or nil)
 end
 
@@ -138,17 +152,39 @@ local function revive(id)
   end
 end
 
--- An attempt ended without a receipt that counts: back to the backlog, or to its grave. A cancel wins over a retry.
-local function lose(id, job, cause, message, is_dead, delay_ms)
-  local is_cancelled = cause == 'cancelled' or call('SISMEMBER', P .. 'cancels', id) == 1
-  release(id, is_cancelled and 'canceled' or 'failed')
-  call('HINCRBY', P .. 'fails:' .. id, cause, 1)
-  note_failure(id, is_cancelled and 'cancelled' or cause, message)
-  if is_cancelled then
-    bury(id, job, 'c')
+-- The operator's last word on a running job, if any: cancel, fail or requeue, with a cause and a message.
+local function asked_of(id)
+  local text = call('HGET', P .. 'asked', id)
+  if not text then return nil end
+  return string.match(text, '^(%a+)|([%a_]*)|(.*)$')
+end
+
+-- What the operator asked for becomes of a job that holds nothing (any more).
+local function as_asked(id, job, verb, cause, message)
+  if verb == 'requeue' then
+    move(id, job, 'w')
+    rest(id, job)
+  else
+    note_failure(id, cause, message)
+    bury(id, job, verb == 'cancel' and 'c' or 'x')
+  end
+end
+
+-- An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word wins.
+-- `class`: the id and descriptor of the class it comes back into (its needs were raised); '' for its own.
+local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor)
+  local verb, asked_cause, asked_message = asked_of(id)
+  if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
+  release(id, verb == 'cancel' and 'canceled' or 'failed')
+  if verb ~= 'requeue' then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
+  if verb then
+    as_asked(id, job, verb, asked_cause, asked_message)
   elseif is_dead then
+    note_failure(id, cause, message)
     bury(id, job, 'x')
   else
+    note_failure(id, cause, message)
+    if class ~= '' then job.class = class_number(class, descriptor, call('HGET', P .. 'class_backlog', job.class)) end
     move(id, job, 'w')
     rest(id, job, now_ms + delay_ms)
   end

@@ -6,10 +6,14 @@ from msgspec import structs
 
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.errors import Fenced
+from conductor.model.causes import Cause
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import Reservation
 from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
+
+#: How long a worker that was told to stop may take, over its lease.
+STOP_S = 10.0
 
 
 class MemoryAttempts:
@@ -32,7 +36,7 @@ class MemoryAttempts:
                 store.move(job, "running")
                 store.ring()
             job.lease_until = store.now() + lease_s
-            return Started(line=job.line, reservation=held, failures=dict(job.failures))
+            return Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
 
     def _held(self, job_id: str) -> tuple[Job, Reservation]:
         job = self._store.jobs.get(job_id)
@@ -59,10 +63,13 @@ class MemoryAttempts:
                 return "unknown" if is_unheard else "gone"
             if held.attempt != attempt or held.state != "running" or held.worker != worker:
                 return "gone"
-            job.lease_until = store.now() + lease_s
+            if job.asked is None:
+                job.lease_until = store.now() + lease_s
+            elif not job.is_told:
+                job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
             if usage is not None or progress is not None or note:
                 job.reservation = structs.replace(held, usage=usage, progress=progress, note=note)
-            return "cancel" if job.is_cancelled else "ok"
+            return "ok" if job.asked is None else "cancel"
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
         store = self._store
@@ -113,7 +120,7 @@ class MemoryAttempts:
                 return "already"
             if job.state != "running" or job.attempts != receipt.attempt:
                 return "gone"
-            store.lose(job, receipt.cause or "task_error", receipt.message[:500], *verdict(then))
+            store.lose(job, receipt.cause or "task_error", receipt.message[:500], then)
             return "accepted"
 
     def close_rate(self, key: str, for_s: float) -> None:
@@ -131,13 +138,13 @@ class MemoryAttempts:
         with self._store.lock:
             return dict(self._store.refusals)
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead) -> bool:
+    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
             if job is None or job.state not in ("admitted", "running") or job.attempts != attempt:
                 return False
-            store.lose(job, "worker_lost", message[:500], *verdict(then))
+            store.lose(job, cause, message[:500], then)
             return True
 
     def give_back(self, job_id: str, attempt: int) -> bool:
@@ -158,7 +165,3 @@ class MemoryAttempts:
             held = [job.reservation for job in store.active.values() if job.reservation is not None]
             mine = [r for r in held if r.worker == worker or entry_of(r) in store.hands[worker]]
             return tuple(sorted(mine, key=lambda r: (r.admitted_at, r.job_id)))
-
-
-def verdict(then: Retry | Dead) -> tuple[bool, float]:
-    return (True, 0.0) if isinstance(then, Dead) else (False, then.delay_s)

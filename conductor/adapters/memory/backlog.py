@@ -102,9 +102,9 @@ class MemoryBacklog:
         with self._store.lock:
             self._store.settles_at = self._store.now() + for_s
 
-    def settling_s(self) -> float:
+    def pulse(self) -> tuple[str | None, float]:
         with self._store.lock:
-            return max(0.0, self._store.settles_at - self._store.now())
+            return self._store.generation, max(0.0, self._store.settles_at - self._store.now())
 
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:
@@ -128,6 +128,7 @@ def view_of(job: Job) -> JobView:
         state=job.state,
         backlog=job.job_class.backlog,
         class_id=job.job_class.id,
+        needs=job.job_class.needs,
         attempts=job.attempts,
         since=job.since,
         line=job.line,

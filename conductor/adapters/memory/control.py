@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from conductor.adapters.memory.store import Store, forget_failures
+from collections.abc import Sequence
+
+from conductor.adapters.memory.store import Asked, Store, forget_failures
+from conductor.model.causes import Cause
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import JobState
+from conductor.ports import BY_OPERATOR, JobState
 
 
 class MemoryControl:
@@ -36,6 +39,15 @@ class MemoryControl:
             store.ring()
 
     def cancel(self, job_id: str) -> JobState | None:
+        return self._ask(job_id, Asked("cancel", "cancelled", BY_OPERATOR))
+
+    def fail(self, job_id: str, cause: Cause, message: str) -> JobState | None:
+        return self._ask(job_id, Asked("fail", cause, message[:500]))
+
+    def requeue(self, job_id: str) -> JobState | None:
+        return self._ask(job_id, Asked("requeue"))
+
+    def _ask(self, job_id: str, asked: Asked) -> JobState | None:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
@@ -43,14 +55,35 @@ class MemoryControl:
                 return None
             found = job.state
             if found == "running":
-                job.is_cancelled = True
+                job.asked = asked
             elif found in ("waiting", "admitted"):
                 store.unrest(job)
                 store.release(job)
-                job.cause, job.message = "cancelled", "by the operator"
-                store.bury(job, "cancelled")
+                store.as_asked(job, asked)
                 store.ring()
             return found
+
+    def asked(self) -> dict[str, str]:
+        with self._store.lock:
+            return {job.id: job.asked.verb for job in self._store.active.values() if job.asked is not None}
+
+    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+        store = self._store
+        with store.lock:
+            job = store.jobs.get(job_id)
+            if job is None or job.state != "done" or job.accepted != attempt:
+                return False
+            job.accepted = 0
+            store.move(job, "waiting")
+            for others, name in ((after, "wants"), (after_ended, "wants_end")):
+                for other in (store.jobs[o] for o in others if o in store.jobs):
+                    if other.state in ("waiting", "dead", "cancelled"):
+                        store.unrest(other)
+                        getattr(other, name).add(job_id)
+                        store.wanted[job_id].add(other.id)
+            store.rest(job)
+            store.ring()
+            return True
 
     def retry(self, job_id: str) -> bool:
         store = self._store

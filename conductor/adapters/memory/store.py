@@ -7,16 +7,28 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from msgspec import structs
 
 from conductor.core.charges import charges
 from conductor.model.causes import Cause
 from conductor.model.decision import Hold
+from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
 from conductor.ports import Clock, JobState
+
+Verb = Literal["cancel", "fail", "requeue"]
+
+
+class Asked(NamedTuple):
+    """The operator's last word on a running job."""
+
+    verb: Verb
+    cause: Cause | None = None
+    message: str = ""
 
 
 @dataclass(slots=True)
@@ -38,7 +50,8 @@ class Job:
     charges: dict[str, int] = field(default_factory=dict[str, int])
     lease_until: float = 0.0
     popped_at: float | None = None
-    is_cancelled: bool = False
+    asked: Asked | None = None
+    is_told: bool = False
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
@@ -162,7 +175,7 @@ class Store:
             if not self.sums[key]:
                 del self.sums[key]
         job.reservation, job.charges = None, {}
-        job.popped_at, job.is_cancelled = None, False
+        job.popped_at, job.asked, job.is_told = None, None, False
         del self.active[job.id]
         entry = entry_of(held)
         if entry in self.queues[held.queue]:
@@ -202,20 +215,34 @@ class Store:
         wanted = (self.jobs.get(job_id) for job_id in job.wants)
         return any(other is not None and other.state in ("dead", "cancelled") for other in wanted)
 
-    def lose(self, job: Job, cause: Cause, message: str, is_dead: bool, delay_s: float) -> None:
-        """An attempt ended without a receipt that counts: back to the backlog, or to its grave. A cancel wins."""
-        is_cancelled = cause == "cancelled" or job.is_cancelled
+    def lose(self, job: Job, cause: Cause, message: str, then: Retry | Dead) -> None:
+        """An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word
+        wins."""
+        asked = job.asked or (Asked("cancel", cause, message) if cause == "cancelled" else None)
         self.release(job)
-        job.failures[cause] += 1
-        job.cause, job.message = ("cancelled" if is_cancelled else cause), message
-        if is_cancelled:
-            self.bury(job, "cancelled")
-        elif is_dead:
-            self.bury(job, "dead")
+        if asked is None or asked.verb != "requeue":
+            job.failures[(asked and asked.cause) or cause] += 1
+        if asked is not None:
+            self.as_asked(job, asked)
         else:
-            self.move(job, "waiting")
-            self.rest(job, self.now() + delay_s)
+            job.cause, job.message = cause, message
+            if isinstance(then, Dead):
+                self.bury(job, "dead")
+            else:
+                if then.job_class is not None:
+                    job.job_class = self.classes.setdefault(then.job_class.id, then.job_class)
+                self.move(job, "waiting")
+                self.rest(job, self.now() + then.delay_s)
         self.ring()
+
+    def as_asked(self, job: Job, asked: Asked) -> None:
+        """What the operator asked for becomes of a job that holds nothing (any more)."""
+        if asked.verb == "requeue":
+            self.move(job, "waiting")
+            self.rest(job)
+            return
+        job.cause, job.message = asked.cause, asked.message
+        self.bury(job, "cancelled" if asked.verb == "cancel" else "dead")
 
     def _dependants(self, job_id: str, forget: bool = False) -> Iterator[Job]:
         wanted = self.wanted.pop(job_id, set()) if forget else self.wanted.get(job_id, set())

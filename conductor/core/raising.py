@@ -1,0 +1,124 @@
+"""What the next attempt asks for after one that ran out of memory or space. Pure; the line itself never changes.
+
+The raised needs make another class of the job's, by the same rule as every class: `placed` names it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from conductor.model.causes import Cause
+from conductor.model.receipt import Usage
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Needs
+from conductor.text import size
+
+Resource = Literal["vram_mib", "ram_mib", "scratch_bytes"]
+
+#: What each cause ran out of.
+RAN_OUT_OF: dict[Cause, Resource] = {"cuda_oom": "vram_mib", "host_oom": "ram_mib", "no_space": "scratch_bytes"}
+WORDS: dict[Resource, str] = {"vram_mib": "VRAM", "ram_mib": "memory", "scratch_bytes": "scratch"}
+#: Above the measured peak: the allocation that failed is not in it.
+MARGIN = 1.25
+#: Above what was asked, where the peak is not known or was below it.
+BLIND_MARGIN = 1.5
+#: Raised needs are rounded up to these, so that jobs with nearly the same peak share a class.
+GRAIN: dict[Resource, int] = {"vram_mib": 256, "ram_mib": 256, "scratch_bytes": 64 << 20}
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Largest(NamedTuple):
+    """What one place of the reporting nodes has at most, less its headroom. None: nobody reports it."""
+
+    vram_mib: int | None = None
+    ram_mib: int | None = None
+    scratch_bytes: int | None = None
+
+
+class Raised(NamedTuple):
+    """The class of the next attempt, or why there can be none."""
+
+    job_class: JobClass | None = None
+    hopeless: str = ""
+
+
+def raised(cause: Cause, job_class: JobClass, usage: Usage, largest: Largest) -> Raised:
+    """What a failed attempt teaches about the job's needs. Neither field set: nothing."""
+    resource = RAN_OUT_OF.get(cause)
+    if resource is None:
+        return Raised()
+    asked, peak = _asked(job_class, resource), _peak(usage, resource)
+    if resource == "scratch_bytes":
+        # A full disk is most often full of other things: only what was measured beyond the request is asked for.
+        wanted = _rounded(peak, resource) if peak is not None and peak > asked else asked
+    elif peak is not None and peak > asked:
+        wanted = _rounded(peak * MARGIN, resource)
+    else:
+        wanted = _rounded(asked * BLIND_MARGIN, resource)
+    limit: int | None = getattr(largest, resource)
+    if limit is not None and wanted > limit:
+        if asked >= limit and resource != "scratch_bytes":
+            return Raised(hopeless=_never(resource, limit, peak))
+        wanted = max(asked, limit)
+    if wanted <= asked:
+        return Raised()
+    return Raised(job_class=placed(job_class, _with(job_class, resource, wanted)))
+
+
+def placed(job_class: JobClass, needs: Needs) -> JobClass:
+    """The class of the same jobs with other needs."""
+    changed = msgspec.structs.replace(job_class, needs=needs)
+    return msgspec.structs.replace(changed, id=class_id(changed))
+
+
+def class_id(c: JobClass) -> str:
+    """12 letters and digits over what the decision looks at, so that every host names the same class alike."""
+    canonical = _encoder.encode([c.backlog, c.task, c.lane, c.needs, c.priority, c.writes])
+    return base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower()
+
+
+def differences(own: Needs, now: Needs) -> list[str]:
+    """«asks 14.2 GiB of VRAM instead of 10.0 GiB», for every need that was raised above the line's own."""
+    found: list[str] = []
+    for resource, word in WORDS.items():
+        before, after = getattr(own, resource), getattr(now, resource)
+        if after > before:
+            instead = f" instead of {amount(resource, before)}" if before else ""
+            found.append(f"asks {amount(resource, after)} of {word}{instead}")
+    return found
+
+
+def amount(resource: Resource, value: float) -> str:
+    return size(value if resource == "scratch_bytes" else value * (1 << 20))
+
+
+def _asked(job_class: JobClass, resource: Resource) -> int:
+    """Of scratch: with the outputs, for these are measured with it."""
+    own: int = getattr(job_class.needs, resource)
+    return own + sum(job_class.writes.values()) if resource == "scratch_bytes" else own
+
+
+def _peak(usage: Usage, resource: Resource) -> int | None:
+    return {"vram_mib": usage.vram_mib, "ram_mib": usage.rss_mib, "scratch_bytes": usage.scratch_bytes}[resource]
+
+
+def _with(job_class: JobClass, resource: Resource, wanted: int) -> Needs:
+    if resource == "scratch_bytes":
+        wanted -= sum(job_class.writes.values())
+    return msgspec.structs.replace(job_class.needs, **{resource: wanted})
+
+
+def _rounded(value: float, resource: Resource) -> int:
+    grain = GRAIN[resource]
+    return -int(-value // grain) * grain
+
+
+def _never(resource: Resource, limit: int, peak: int | None) -> str:
+    place = "device" if resource == "vram_mib" else "node"
+    seen = "" if peak is None else f" (measured: {amount(resource, peak)})"
+    return f"it had all that the largest {place} has to give, {amount(resource, limit)} of {WORDS[resource]}{seen}"

@@ -1,0 +1,118 @@
+"""What an attempt teaches about its job, and the operator's word on one that runs, over Redis and over the twin."""
+
+from __future__ import annotations
+
+import pytest
+from ledger_scenes import Scene, a_class, an_entry, an_id
+from msgspec import structs
+
+from conductor.model.outcome import Dead, Retry
+from conductor.model.spec import Needs
+
+
+def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Scene) -> None:
+    larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, vram_mib=12_032))
+    scene.put(an_entry("a"), an_entry("b"))
+    scene.run("a")
+    assert scene.fail("a", cause="cuda_oom", then=Retry(job_class=larger)) == "accepted"
+    assert (scene.view("a").class_id, scene.view("a").needs) == ("c9", larger.needs)
+    assert scene.view("b").class_id == "c1"
+    found = [(c.job_class, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(10)]
+    assert found == [(a_class(), [an_id("b")]), (larger, [an_id("a")])]
+    assert scene.admit("a", 2) is None
+    assert scene.ledger.attempts.start(an_id("a"), 2, "w1", 30).job_class == larger
+    assert scene.rescue("a", 2)
+    assert scene.view("a").class_id == "c9", "what was learned stays"
+
+
+def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Scene) -> None:
+    larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, ram_mib=4096))
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.ledger.attempts.rescue(an_id("a"), 1, "killed for memory", Retry(job_class=larger), "host_oom")
+    view = scene.view("a")
+    assert (view.state, view.cause, view.failures, view.needs.ram_mib) == ("waiting", "host_oom", {"host_oom": 1}, 4096)
+
+
+@pytest.mark.parametrize("ending", ["fail", "rescue"])
+@pytest.mark.parametrize(("verb", "state"), [("cancel", "cancelled"), ("force_fail", "dead"), ("requeue", "waiting")])
+def test_the_operator_s_word_on_a_running_job_holds_however_its_attempt_ends(
+    scene: Scene, ending: str, verb: str, state: str
+) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert getattr(scene, verb)("a") == "running"
+    assert scene.state("a") == "running", "it holds what it holds until it has stopped"
+    assert list(scene.ledger.control.asked()) == [an_id("a")]
+    assert scene.renew("a") == "cancel"
+    assert scene.fail("a", cause="cancelled") == "accepted" if ending == "fail" else scene.rescue("a")
+    assert scene.state("a") == state
+    assert scene.ledger.control.asked() == {}
+    assert scene.ledger.handover.reservations() == ()
+    if verb == "force_fail":
+        assert (scene.view("a").cause, scene.view("a").message) == ("stalled", "by the operator: it hangs")
+    if verb == "requeue":
+        assert scene.view("a").failures == {}
+        assert scene.heads() == ["a"]
+
+
+def test_the_operator_s_word_on_what_nobody_runs_is_done_at_once(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"), an_entry("c"), an_entry("d", after=(an_id("a"),)))
+    assert scene.force_fail("a") == "waiting"
+    assert (scene.state("a"), scene.state("d")) == ("dead", "dead")
+    scene.admit("b")
+    assert scene.requeue("b") == "admitted"
+    assert scene.state("b") == "waiting"
+    assert scene.ledger.handover.queued() == {}
+    assert scene.admit("b", 2) is None
+    assert scene.admit("c") is None
+    scene.start("c")
+    scene.fail("c", then=Retry(delay_s=5000))
+    assert scene.heads() == []
+    assert scene.requeue("c") == "waiting"
+    assert scene.heads() == ["c"], "its back-off is over"
+    assert scene.requeue("a") == "dead"
+    assert scene.ledger.control.requeue("nobody-00000") is None
+
+
+def test_a_result_that_comes_before_the_stop_still_counts(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.requeue("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.state("a") == "done"
+    assert scene.ledger.control.asked() == {}
+
+
+def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a", lease_s=0.05)
+    scene.force_fail("a")
+    assert scene.renew("a", lease_s=0.05) == "cancel"
+    if scene.redis is not None:
+        scene.redis.zadd("conductor:leases", {an_id("a"): 1})  # instead of ten seconds
+    else:
+        scene.let(11)
+    assert scene.renew("a", lease_s=30) == "cancel"
+    assert [r.job_id for r in scene.ledger.handover.orphans(3)] == [an_id("a")]
+
+
+def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),)), an_entry("c", after=(an_id("a"),)))
+    scene.run("a")
+    scene.accept("a")
+    scene.run("c")
+    scene.fail("c", cause="bad_input", then=Dead())
+    assert scene.heads() == ["b"]
+
+    assert not scene.redo("a", 2), "another attempt is the accepted one"
+    assert scene.redo("a", 1, after=["b", "c"])
+    assert not scene.redo("a", 1)
+
+    assert (scene.state("a"), scene.heads()) == ("waiting", ["a"])
+    assert scene.view("b").waits_for == (an_id("a"),)
+    assert scene.retry("c")
+    assert scene.heads() == ["a"]
+    scene.run("a", 2)
+    assert scene.accept("a", 2) == "accepted"
+    assert sorted(scene.heads()) == ["b", "c"]
