@@ -1,0 +1,89 @@
+"""What a run of kills came to: recovery after each, failover of the lead, in seconds. Read from what was written."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tests.chaos.nemesis import Kill
+
+
+@dataclass
+class Figures:
+    jobs: int = 0
+    seconds: float = 0.0
+    kills: Counter[str] = field(default_factory=Counter[str])
+    #: Kill → the replacing attempt's first line, by kind of kill.
+    restart_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    #: Kill → receipt, less the job's own time.
+    receipt_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    #: SIGKILL of the leader → the standby's first admission.
+    failover_s: list[float] = field(default_factory=list[float])
+
+    def lines(self) -> list[str]:
+        total = sum(self.kills.values())
+        rate = self.jobs / self.seconds if self.seconds else 0
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.kills.most_common())
+        found = [f"{self.jobs} jobs, {total} kills in {self.seconds:.1f} s ({rate:.0f} jobs/s): {kinds}"]
+        for what, by_kind in (("next attempt", self.restart_s), ("receipt less the job's time", self.receipt_s)):
+            for kind in sorted(by_kind):
+                found.append(f"{kind} → {what}: {quantiles(by_kind[kind])}")
+        found.append(f"leader → first admission by another: {quantiles(self.failover_s)}")
+        return found
+
+
+def quantiles(values: Sequence[float]) -> str:
+    if not values:
+        return "none measured"
+    ordered = sorted(values)
+    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]  # noqa: E731
+    return f"p50 {at(0.5):.2f} s, p99 {at(0.99):.2f} s, longest {ordered[-1]:.2f} s (n = {len(ordered)})"
+
+
+def measured(kills: Iterable[Kill], manifests: Iterable[Path], receipts: Path, effects: Path, logs: Path) -> Figures:
+    figures = Figures()
+    own_s = {line["id"]: line["args"].get("seconds", 0.0) for f in manifests for line in _json_lines(f)}
+    figures.jobs = len(own_s)
+    begun: dict[str, dict[int, float]] = defaultdict(dict)
+    for line in effects.read_text().splitlines() if effects.exists() else ():
+        job_id, attempt, word, at, _ = line.split()
+        if word == "begin":
+            begun[job_id].setdefault(int(attempt), float(at))
+    ended = {(r["job_id"], r["attempt"]): r for file in receipts.glob("*.jsonl") for r in _json_lines(file)
+             if r["outcome"] == "ok"}  # fmt: skip
+    fed = sorted(_fed(logs))
+    for kill in kills:
+        figures.kills[kill.kind] += 1
+        if kill.kind == "leader":
+            # The dead feed no more: whatever was fed after it is another's work.
+            figures.failover_s += [at - kill.at for at in fed if at > kill.at][:1]
+        for job_id, attempt in kill.victims:
+            after = {n: at for n, at in begun[job_id].items() if n > attempt and at > kill.at}
+            if (job_id, attempt) in ended or not after:
+                continue
+            number = min(after)
+            figures.restart_s[kill.kind].append(after[number] - kill.at)
+            if (receipt := ended.get((job_id, number))) is not None:
+                figures.receipt_s[kill.kind].append(receipt["ended_at"] - kill.at - own_s.get(job_id, 0.0))
+    return figures
+
+
+def _fed(logs: Path) -> Iterable[float]:
+    """When each admission was, as the conductors logged it."""
+    for file in logs.glob("conduct*.jsonl"):
+        for line in _json_lines(file):
+            if line.get("event") == "fed":
+                yield datetime.fromisoformat(line["time"]).timestamp()
+
+
+def _json_lines(file: Path) -> Iterable[dict]:
+    for raw in file.read_bytes().split(b"\n"):
+        try:
+            if raw.strip():
+                yield json.loads(raw)
+        except ValueError:
+            continue

@@ -1,0 +1,192 @@
+"""Stopping points: put on PYTHONPATH by a test, this has every process of its world stop itself where the test says.
+
+The test writes `point` into $CHAOS_STOP: «NAME [JOB]». The first process that comes to that point takes the file,
+writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing.
+$CHAOS_BREAK names a safeguard that is taken out: a test of the tests.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FOLDER = os.environ.get("CHAOS_STOP")
+BROKEN = os.environ.get("CHAOS_BREAK", "")
+
+
+def point(name: str, job_id: str = "") -> None:
+    if FOLDER is None:
+        return
+    file = Path(FOLDER, "point")
+    with suppress(OSError):
+        wanted, _, job = file.read_text().partition(" ")
+        if wanted.replace("_", " ") != name or (job and job_id and job != job_id):
+            return
+        taken = Path(FOLDER, f"taken-{os.getpid()}")
+        file.rename(taken)
+        taken.write_text(str(os.getpid()))
+        taken.rename(Path(FOLDER, "reached"))
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def around(owner: Any, method: str, before: str = "", after: str = "", job: Callable[..., str] = lambda *_: "") -> None:
+    """Points before and after `owner.method`; `job` names the job from the call's arguments."""
+    real = getattr(owner, method)
+
+    def wrapped(*args: Any, **named: Any) -> Any:
+        if before:
+            point(before, job(*args))
+        answer = real(*args, **named)
+        if after:
+            point(after, job(*args))
+        return answer
+
+    setattr(owner, method, wrapped)
+
+
+# ── the points ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def intake(module: ModuleType) -> None:
+    real = module.Intake.take
+
+    def take(self: Any) -> Any:
+        entry = real(self)
+        if entry is not None:
+            point("taken", entry.job_id)
+        return entry
+
+    module.Intake.take = take
+
+
+def attempts(module: ModuleType) -> None:
+    kind = module.RedisAttempts
+    around(kind, "start", after="started", job=lambda self, job_id, *_: job_id)
+    around(kind, "accept", after="accepted", job=lambda self, receipt: receipt.job_id)
+    around(kind, "fail", before="before fail", after="failed", job=lambda self, receipt, then: receipt.job_id)
+
+
+def body(module: ModuleType) -> None:
+    around(module, "run_body", after="body ended", job=lambda host, run, *_: job_of(run.line))
+
+
+def job_of(line: str) -> str:
+    import json
+
+    return json.loads(line)["id"]
+
+
+def publish(module: ModuleType) -> None:
+    if BROKEN == "link":
+        module._place = replace
+    around(module, "_place", before="before link", after="linked", job=lambda file, final: job_in(file))
+
+
+def job_in(file: Path) -> str:
+    """ROOT/.tmp/ID.ATTEMPT/…"""
+    return next((part.rpartition(".")[0] for above, part in zip(file.parts, file.parts[1:], strict=False)
+                 if above == ".tmp"), "")  # fmt: skip
+
+
+def receipts(module: ModuleType) -> None:
+    if BROKEN == "superseded":
+        without_take_back(module.ReceiptLog)
+    around(module.ReceiptLog, "append", before="before receipt", after="receipt", job=lambda self, r: r.job_id)
+
+
+def handover(module: ModuleType) -> None:
+    def first(self: Any, epoch: int, admissions: Sequence[Any]) -> str:
+        return admissions[0].reservation.job_id
+
+    around(module.RedisHandover, "admit", before="before admit", after="admitted", job=first)
+    around(module.RedisHandover, "record_holds", before="before record")
+
+
+def rates(module: ModuleType) -> None:
+    around(module.LimitsRates, "take", after="rate taken")
+
+
+def rescue(module: ModuleType) -> None:
+    around(module, "rescue", before="before rescue", after="rescued")
+
+
+def steps(module: ModuleType) -> None:
+    if BROKEN == "fence":
+        module.source = without_fence(module.source)
+
+
+# ── safeguards taken out ──────────────────────────────────────────────────────────────────────────────────
+
+
+def replace(file: Path, final: Path) -> bool:
+    file.replace(final)
+    return True
+
+
+def without_take_back(log: Any) -> None:
+    real = log.append
+    log.append = lambda self, receipt: None if receipt.outcome == "superseded" else real(self, receipt)
+
+
+FENCE = "if held.attempt ~= attempt or not (is_again or job.letter == 'a') then"
+
+
+def without_fence(real: Callable[[str], str]) -> Callable[[str], str]:
+    def source(name: str) -> str:
+        text = real(name)
+        assert name != "start" or FENCE in text
+        return text.replace(FENCE, "if false then")
+
+    return source
+
+
+# ── on import ─────────────────────────────────────────────────────────────────────────────────────────────
+
+HOOKS: dict[str, Callable[[ModuleType], None]] = {
+    "workers.intake": intake,
+    "conductor.adapters.redis_attempts": attempts,
+    "workers.body": body,
+    "workers.publish": publish,
+    "conductor.adapters.receipt_log": receipts,
+    "conductor.adapters.redis_handover": handover,
+    "conductor.adapters.rates": rates,
+    "conductor.node.rescue": rescue,
+    "conductor.adapters.redis_scripts": steps,
+}
+
+
+class Finder:
+    """Finds nothing itself: lets the others find, and puts the points in when the module was run."""
+
+    def __init__(self) -> None:
+        self._asking: set[str] = set()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in HOOKS or name in self._asking:
+            return None
+        self._asking.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking.discard(name)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            run(module)
+            HOOKS[name](module)
+
+        spec.loader.exec_module = exec_module  # pyright: ignore[reportAttributeAccessIssue]
+        return spec
+
+
+if FOLDER is not None or BROKEN:
+    sys.meta_path.insert(0, Finder())  # pyright: ignore[reportArgumentType]

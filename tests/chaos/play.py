@@ -1,0 +1,53 @@
+"""One run: a world, a manifest, a nemesis, and the checker's word at the end."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.chaos import checker
+from tests.chaos.figures import Figures, measured
+from tests.chaos.jobs import EFFECTS, mixed
+from tests.chaos.nemesis import Blow, Nemesis, schedule
+from tests.chaos.world import World, a_world
+
+#: After the last kill everything that was held has to come to its end.
+SETTLE_S = 60.0
+
+
+def run(
+    folder: Path, seed: int, jobs: int, kills: int, gap_s: float, mean_s: float = 0.02
+) -> tuple[Figures, list[str]]:
+    """Jobs and kills of this seed in a fresh project; the figures, and what is wrong (empty: nothing)."""
+    specs = mixed(jobs, random.Random(seed), mean_s)
+    with a_world(folder) as world:
+        world.dispatch(specs)
+        return struck(world, schedule(seed, kills, gap_s))
+
+
+def struck(world: World, blows: Sequence[Blow], settle_s: float = SETTLE_S) -> tuple[Figures, list[str]]:
+    """Strike until both the schedule and the work are done, stop everything, check."""
+    nemesis, began = Nemesis(world), time.monotonic()
+    nemesis.run([*blows])
+    world.until(world.is_over, "all jobs have ended", settle_s)
+    seconds = time.monotonic() - began
+    found = checked(world)
+    settings = world.settings
+    figures = measured(nemesis.kills, world.manifests, settings.receipts_dir, world.folder / EFFECTS, settings.logs_dir)
+    figures.seconds = seconds
+    return figures, found
+
+
+def checked(world: World) -> list[str]:
+    """Bring the world to rest and have the checker look at it."""
+    world.stop()
+    return checker.faults(evidence(world))
+
+
+def evidence(world: World) -> checker.Evidence:
+    left = [f"{proc.kind} {proc.pid} {proc.name}" for proc in world.left() if "valkey-server" not in proc.name]
+    roots = {name: root.path for name, root in world.settings.roots.items()}
+    with world.redis as client:
+        return checker.gather(world.manifests, world.settings.receipts_dir, roots, client, world.folder / EFFECTS, left)
