@@ -12,6 +12,8 @@ from conductor.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
+    from conductor.signing import Signer
+
 
 @contextmanager
 def open_ledger(settings: Settings) -> Generator[Ledger]:
@@ -19,8 +21,10 @@ def open_ledger(settings: Settings) -> Generator[Ledger]:
 
     Raises `Unreachable` (with the address and the remedy) and `ConfigError`.
     """
+    from conductor.signing import signer_of
+
     with redis_of(settings) as client:
-        yield redis_ledger(client)
+        yield redis_ledger(client, signer_of(settings))
 
 
 @contextmanager
@@ -48,8 +52,8 @@ def connect(url: str) -> Generator[Redis]:
         yield client
 
 
-def redis_ledger(client: Redis) -> Ledger:
-    """Every port on one client; threads may share it."""
+def redis_ledger(client: Redis, signer: Signer | None = None) -> Ledger:
+    """Every port on one client; threads may share it. With a `signer`, lines are sealed and hand-overs signed."""
     from conductor.adapters.redis_attempts import RedisAttempts
     from conductor.adapters.redis_backlog import RedisBacklog
     from conductor.adapters.redis_bell import RedisBell
@@ -58,12 +62,13 @@ def redis_ledger(client: Redis) -> Ledger:
     from conductor.adapters.redis_leadership import RedisLeadership
     from conductor.adapters.redis_reports import RedisReports
     from conductor.adapters.redis_scripts import Scripts
+    from conductor.adapters.redis_signed import SealingBacklog, SigningHandover
 
     scripts = Scripts(client)
     return Ledger(
-        backlog=RedisBacklog(scripts),
+        backlog=SealingBacklog(scripts, signer) if signer else RedisBacklog(scripts),
         attempts=RedisAttempts(scripts),
-        handover=RedisHandover(scripts),
+        handover=SigningHandover(scripts, signer) if signer else RedisHandover(scripts),
         leadership=RedisLeadership(scripts),
         bell=RedisBell(scripts),
         reports=RedisReports(scripts),

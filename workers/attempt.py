@@ -13,6 +13,7 @@ from conductor.model.receipt import RECEIPT_VERSION, Outcome, OutputFact, Receip
 from conductor.model.spec import JobSpec, Request, TaskDecl, from_line, resolve
 from conductor.ports import Started
 from conductor.settings import Settings
+from conductor.signing import signer_of
 from workers import publish
 from workers.causes import Fault, cut
 from workers.code import code_version
@@ -30,6 +31,7 @@ class Attempt:
         self.devices = reservation.devices
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
+        check_genuine(started, self.spec, settings)
         folders = publish.folders(settings, self.spec, self.number)
         self.held = Held(reservation, Meter(folders, self.devices), valid_until)
 
@@ -47,6 +49,16 @@ def understand(line: bytes, catalogue: Catalogue) -> tuple[JobSpec, TaskDecl, Re
     if decl is None:
         raise Refused(f"no task is named {spec.task!r} on this host: add its module to task_modules")
     return spec, decl, resolve(spec, decl)
+
+
+def check_genuine(started: Started, spec: JobSpec, settings: Settings) -> None:
+    """Redis is not trusted with what is run: raises `Refused` for another job's line, or a hand-over nobody signed."""
+    held = started.reservation
+    if spec.id != held.job_id:
+        raise Refused(f"the ledger's line is of job {spec.id}: somebody wrote to Redis")
+    signer = signer_of(settings)
+    if signer is not None and not signer.is_signed(held, started.line):
+        raise Refused("the hand-over carries no signature of this key: it was forged, or the key differs between hosts")
 
 
 class Scribe:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import catalogue_of
+from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
 from workers.host import Host
@@ -53,7 +54,8 @@ def open_parts(
 ) -> Generator[Parts]:
     """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
     orphans.adopt_orphans()
-    ledger = redis_ledger(client)
+    # A missing key is said now, not by the first job.
+    ledger = redis_ledger(client, signer_of(settings))
     with ExitStack() as stack:
         receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
         stack.callback(receipts.close)

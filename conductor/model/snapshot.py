@@ -71,6 +71,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     #: What the task said of itself: fraction done in [0, 1] and a word, for the display.
     progress: float | None = None
     note: str = ""
+    #: Over job, attempt, queue and line, where a key is configured (`conductor.signing`).
+    signature: str = ""
 
 
 class RateState(Value, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class Controls(Value, frozen=True, kw_only=True):
     paused_lanes: tuple[Lane, ...] = ()
     is_draining: bool = False
     draining_nodes: tuple[str, ...] = ()
+    #: Why the conductor itself starts nothing (a ledger that was emptied); empty: it does.
+    hold: str = ""
 
 
 class Snapshot(Value, frozen=True, kw_only=True):

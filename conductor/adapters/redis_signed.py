@@ -1,0 +1,90 @@
+"""The two ports that sign: lines are sealed when they are put, and only sealed ones are admitted.
+
+conductor:seals   hash  id -> seal of its line; a worker's user may read it and not write it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+from loguru import logger
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_backlog import RedisBacklog
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_control import RedisControl
+from conductor.adapters.redis_handover import RedisHandover
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.decision import Admission
+from conductor.ports import Entry, PutResult
+from conductor.signing import Signer
+
+#: Why a job is not handed over; it is cancelled, which `conductor retry` takes back after a dispatch with the key.
+UNSEALED = "its line carries no seal of this key"
+
+
+class SealingBacklog(RedisBacklog):
+    def __init__(self, scripts: Scripts, signer: Signer) -> None:
+        super().__init__(scripts)
+        self._signer = signer
+
+    def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
+        # Seals first: between the two steps a leader would find unsealed jobs. A kill in between leaves seals unused.
+        seals = {entry.job_id: self._signer.seal(entry.line) for entry in entries}
+        with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for job_id, seal in seals.items():
+                pipe.hsetnx(keys.SEALS, job_id, seal)
+            pipe.execute()
+        result = super().put(backlog, entries)
+        if result.known:
+            self._reseal(entries, seals)
+        return result
+
+    def _reseal(self, entries: Sequence[Entry], seals: dict[str, str]) -> None:
+        """Known already: dispatched before there was a key, or with other needs. What stands in the ledger counts."""
+        ids = [entry.job_id for entry in entries]
+        with translating(self._redis):
+            standing = cast(list[bytes | None], self._redis.hmget(keys.JOBS, ids))
+            same = {e.job_id: seals[e.job_id] for e, line in zip(entries, standing, strict=True) if e.line == line}
+            if same:
+                self._redis.hset(keys.SEALS, mapping=dict(same))  # pyright: ignore[reportArgumentType]
+
+
+class SigningHandover(RedisHandover):
+    def __init__(self, scripts: Scripts, signer: Signer) -> None:
+        super().__init__(scripts)
+        self._signer = signer
+        self._control = RedisControl(scripts)
+
+    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
+        signed = self._signed(admissions)
+        for admission, good in zip(admissions, signed, strict=True):
+            if good is None:
+                self._quarantine(admission.reservation.job_id)
+        answers = iter(super().admit(epoch, [good for good in signed if good is not None]))
+        return tuple(UNSEALED if good is None else next(answers) for good in signed)
+
+    def _signed(self, admissions: Sequence[Admission]) -> list[Admission | None]:
+        if not admissions:
+            return []
+        ids = [admission.reservation.job_id for admission in admissions]
+        with translating(self._redis):
+            lines = cast(list[bytes | None], self._redis.hmget(keys.JOBS, ids))
+            seals = cast(list[bytes | None], self._redis.hmget(keys.SEALS, ids))
+        return [self._sign(*row) for row in zip(admissions, lines, seals, strict=True)]
+
+    def _sign(self, admission: Admission, line: bytes | None, seal: bytes | None) -> Admission | None:
+        if line is None or seal is None or not self._signer.is_sealed(line, seal.decode("utf-8", "replace")):
+            return None
+        held = admission.reservation
+        signature = self._signer.sign(held, line)
+        return msgspec.structs.replace(admission, reservation=msgspec.structs.replace(held, signature=signature))
+
+    def _quarantine(self, job_id: str) -> None:
+        log = logger.bind(event="forged", job_id=job_id)
+        log.warning(
+            "Cancelled {}: {}; dispatch its manifest with the key set, then `conductor retry`", job_id, UNSEALED
+        )
+        self._control.cancel(job_id)
