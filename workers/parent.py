@@ -115,9 +115,9 @@ def work(settings: Settings, *, queue: str, node: str, name: str, device: str | 
             with open_parts(
                 settings, name=name, node=node, client=client, stopping=stopping, device=device, chores=worker.chores
             ) as parts:
-                logger.info("Worker {} listens to {}", name, queue)
+                logger.debug("Worker {} listens to {}", name, queue)
                 worker.work(parts)
         finally:
             presence.death()
             intake.close()
-            logger.info("Worker {} leaves", name)
+            logger.debug("Worker {} leaves", name)
