@@ -19,6 +19,7 @@ from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.core.explain import describe
 from conductor.embedded import embedded_node
+from conductor.guard import Guard, refuse_lost
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended
 from conductor.model.decision import Hold
@@ -48,10 +49,13 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
     """Feed the workers until nothing is left to run (`until_done`), or until a signal. Main thread only.
 
     With `until_done` and no node alive, one is started for this run and drained at its end. The first SIGINT or
-    SIGTERM ends the feeding, the second stops what runs: it goes back to the backlog.
+    SIGTERM ends the feeding, the second stops what runs: it goes back to the backlog. Raises `ConfigError` when
+    Redis was emptied since the last dispatch; without `until_done` it says so and waits for the rebuild.
     """
     with redis_of(settings) as client, stopping() as stop:
         ledger, held = redis_ledger(client, signer_of(settings)), HeldTime()
+        if until_done:
+            refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 stack.enter_context(embedded_node(settings))
@@ -75,6 +79,7 @@ def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: H
         backlogs=(backlog,) if backlog else (),
         on_tick=held.tick,
         overrides=retry_tables(settings),
+        guard=Guard(ledger, settings.receipts_dir).reason,
     )
 
 

@@ -12,7 +12,9 @@ from msgspec import Struct
 from conductor.classes import Classifier
 from conductor.errors import ManifestError, UsageError
 from conductor.feasible import never
-from conductor.manifest import ManifestSummary, check, numbered, problems_found
+from conductor.guard import refuse_lost
+from conductor.journal import Journal, new_mark
+from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Entry, Ledger, PutResult
@@ -40,9 +42,15 @@ def backlog_name(target: str) -> str:
     if target == name or not name or not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
         near = did_you_mean(target.partition(":")[0], [TARGET[:-1]])
         raise UsageError(
-            f"{target!r} is not a target{near} Write it as backlog:NAME, with letters, digits, «-» and «_»"
+            f"{target!r} is not a target{near}: write it as backlog:NAME, with letters, digits, «-» and «_»"
         )
     return name
+
+
+def default_backlog(manifest: Path) -> str:
+    """The workflow of the first line. Raises `ManifestError`."""
+    first = next(read(manifest), None)
+    return first.workflow.replace(".", "_") if first else "default"
 
 
 def dispatch(
@@ -58,10 +66,11 @@ def dispatch(
     is_gpu_on_cpu: bool = False,
 ) -> Dispatched:
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
-    nothing of it is dispatched. Broken off in the middle, it is simply called again.
+    nothing of it is dispatched; `ConfigError` where Redis was emptied since. Broken off, it is simply called again.
 
     `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the CPU.
     """
+    refuse_lost(ledger, receipts_dir)
     before = _stamp(manifest)
     summary = check(manifest, catalogue)
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
@@ -69,6 +78,10 @@ def dispatch(
     classify = Classifier(catalogue, backlog)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
+    if not is_dry_run:
+        # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
+        journal = Journal(receipts_dir)
+        journal.dispatched(manifest, backlog, summary.jobs, ledger.backlog.generation(new_mark()) or "")
     new = known = done = seen = 0
     for batch in batches(entries(manifest, classify, past)):
         if _stamp(manifest) != before:

@@ -68,8 +68,10 @@ class Conductor:
         *,
         on_tick: OnTick | None = None,
         overrides: Overrides = budgets_of_line,
+        guard: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all."""
+        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all. `guard`: why nothing may be
+        admitted now (`conductor.guard`); while it says so, nothing counts as done either."""
         self._ledger = ledger
         self._rates = rates
         self._limits = limits
@@ -77,6 +79,8 @@ class Conductor:
         self._backlogs = tuple(backlogs)
         self._on_tick = on_tick
         self._overrides = overrides
+        self._guard = guard
+        self._held_back = ""
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
         self._log = TickLog()
         self._epoch: int | None = None
@@ -105,7 +109,11 @@ class Conductor:
 
     def _led(self, epoch: int) -> float:
         self._rescue_orphans()
+        hold = self._look_out()
         snapshot, candidates = observe(self._ledger, self._rates, self._backlogs)
+        if hold:
+            controls = msgspec.structs.replace(snapshot.controls, hold=hold)
+            snapshot = msgspec.structs.replace(snapshot, controls=controls)
         decision = decide(snapshot, candidates, self._limits)
         decision = msgspec.structs.replace(decision, hold=with_since(decision.hold, self._holds))
         applied = apply(self._ledger, self._rates, epoch, decision)
@@ -129,6 +137,15 @@ class Conductor:
             self._is_standby_said = True
             leader = self._ledger.leadership.leader()
             logger.bind(event="standby").info("Standing by: {} leads", leader[0] if leader else "nobody yet")
+
+    def _look_out(self) -> str:
+        """Why nothing may be admitted: Redis was emptied, or is being rebuilt. Said once, and again when it is over."""
+        hold = self._guard() or ""
+        if bool(hold) != bool(self._held_back):
+            log = logger.bind(event="held_back" if hold else "goes_on")
+            log.warning("Starting nothing: {}", hold) if hold else log.info("The ledger is whole again: going on")
+        self._held_back = hold
+        return hold
 
     def _rescue_orphans(self) -> None:
         for orphan in self._ledger.handover.orphans(self._timing.admitted_grace_s):
@@ -195,7 +212,8 @@ class Conductor:
         counts = self._counts()
         left = counts.get("waiting", 0) + counts.get("admitted", 0) + counts.get("running", 0)
         if left == 0:
-            return Ended(is_done=True, counts=counts)
+            # An emptied ledger has nothing left to do, and nothing of it is done: asked after the counting.
+            return None if self._look_out() else Ended(is_done=True, counts=counts)
         if self._is_only_never() and not self._has_delayed():
             return Ended(is_done=False, counts=counts, never=self._holds)
         return None

@@ -120,3 +120,8 @@ def status_with_notes(status: Status) -> Status:
     notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
     notes += [f"{node.node}: {note}" for node in status.nodes for note in node.notes]
     return msgspec.structs.replace(status, notes=tuple(notes))
+
+
+def noting(status: Status, note: str | None) -> Status:
+    """`note` before all others."""
+    return msgspec.structs.replace(status, notes=(note, *status.notes)) if note else status

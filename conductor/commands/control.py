@@ -9,7 +9,7 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, one_job
 
 if TYPE_CHECKING:
-    from conductor.ports import Ledger
+    from conductor.ports import JobView, Ledger
 
 
 #: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
@@ -74,9 +74,14 @@ def cancel(
 
     Example: conductor cancel k3v7
     """
-    with ledger_here() as (_, ledger):
-        job_id = one_job(ledger, job).job_id
+    from conductor.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        view = one_job(ledger, job)
+        job_id = view.job_id
         was = ledger.control.cancel(job_id)
+        if was in ("waiting", "admitted", "running"):
+            Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
         ledger.bell.ring()
     is_taken = was in ("waiting", "admitted", "running")
     word = f"{job_id}: was {was}, is {'being stopped' if was == 'running' else 'cancelled'}"
@@ -100,9 +105,13 @@ def retry(
     """
     if (job is None) == (cause is None):
         raise typer.BadParameter("give a JOB, or --cause CAUSE")
-    with ledger_here() as (_, ledger):
-        wanted = (one_job(ledger, job).job_id,) if job is not None else dead_of(ledger, cause or "")
-        sent = [job_id for job_id in wanted if ledger.control.retry(job_id)]
+    from conductor.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
+        attempts = {view.job_id: view.attempts for view in wanted if ledger.control.retry(view.job_id)}
+        sent = list(attempts)
+        Journal(settings.receipts_dir).operator("retried", attempts)
         ledger.bell.ring()
     plural = "job is" if len(sent) == 1 else "jobs are"
     answer(as_json, {"sent_back": sent}, f"{len(sent)} {plural} waiting again")
@@ -110,7 +119,7 @@ def retry(
         raise typer.Exit(1)
 
 
-def dead_of(ledger: Ledger, cause: str) -> tuple[str, ...]:
+def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
     """The dead jobs of a cause. Raises `UsageError` for a word that is no cause."""
     from conductor.errors import UsageError
     from conductor.model.causes import CAUSES
@@ -119,7 +128,7 @@ def dead_of(ledger: Ledger, cause: str) -> tuple[str, ...]:
     if cause not in CAUSES:
         raise UsageError(f"{cause} is no cause{did_you_mean(cause, CAUSES)}. There are: {', '.join(CAUSES)}")
     ids = tuple(ledger.backlog.ids("dead"))
-    return tuple(i for i in ids if (view := ledger.backlog.job(i)) is not None and view.cause == cause)
+    return tuple(view for i in ids if (view := ledger.backlog.job(i)) is not None and view.cause == cause)
 
 
 def answer(as_json: bool, value: dict[str, object], sentence: str) -> None:

@@ -64,11 +64,11 @@ def dispatch(
     Example: conductor dispatch manifests/system_test_backlog_50.jsonl --target backlog:system_test
     """
     from conductor.catalogue import catalogue_of
-    from conductor.dispatch import backlog_name
+    from conductor.dispatch import backlog_name, default_backlog
     from conductor.dispatch import dispatch as put
 
     with ledger_here() as (settings, ledger):
-        name = backlog_name(target) if target else backlog_of(manifest)
+        name = backlog_name(target) if target else default_backlog(manifest)
         result = put(
             ledger,
             manifest,
@@ -87,14 +87,6 @@ def dispatch(
     done = f" ({result.done} of them done already, by their receipts)" if result.done else ""
     would = "would put " if dry_run else ""
     typer.echo(f"backlog:{name}: {would}{result.new} new{done}, {result.known} known")
-
-
-def backlog_of(manifest: Path) -> str:
-    """The workflow of the first line. Raises `ManifestError`."""
-    from conductor.manifest import read
-
-    first = next(read(manifest), None)
-    return first.workflow.replace(".", "_") if first else "default"
 
 
 def conduct(

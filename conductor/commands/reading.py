@@ -29,12 +29,13 @@ def status(
     Example: conductor status --json
     """
     from conductor.dispatch import backlog_name
-    from conductor.status import gather
+    from conductor.guard import standing_of
+    from conductor.status import gather, noting
     from conductor.status_text import lines
 
     name = backlog_name(backlog) if backlog else None
-    with ledger_here() as (_, ledger):
-        now = gather(ledger, name)
+    with ledger_here() as (settings, ledger):
+        now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
     if as_json:
         emit(now)
     else:

@@ -41,7 +41,8 @@ class _Tick:
         self._refused: set[Hashable] = set()
 
     def decision(self) -> Decision:
-        is_stopped = self.snapshot.controls.is_draining
+        controls = self.snapshot.controls
+        is_stopped = controls.is_draining or controls.hold != ""
         while (turn := self.turns.next()) is not None:
             ask = Ask(turn.job_class)
             place = None if is_stopped or ask.key in self._refused else self._place(ask)

@@ -42,8 +42,10 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
 
 
 def hold(ask: Ask, free: Free) -> list[Verdict]:
-    """The operator's word on the lane and on the whole."""
+    """The operator's word on the lane and on the whole, and the conductor's own."""
     controls = free.snapshot.controls
+    if controls.hold:
+        return [Verdict(gate="hold", passed=False, message=controls.hold)]
     if controls.is_draining:
         return [Verdict(gate="hold", passed=False, message="draining: nothing new is started")]
     is_paused = ask.lane in controls.paused_lanes

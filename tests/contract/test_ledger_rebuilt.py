@@ -73,6 +73,14 @@ def test_an_attempt_the_ledger_never_heard_of_is_told_so_and_adopted(scene: Scen
     assert scene.ledger.handover.reservations() == ()
 
 
+def test_a_rebuilt_job_takes_back_the_attempt_that_was_under_way(scene: Scene) -> None:
+    scene.put(an_entry("a", attempts=200))
+    assert scene.renew("a", 3) == "unknown"
+    assert adopt(scene, "a", 3) == "ok"
+    assert scene.fail("a", 3) == "accepted"
+    assert scene.admit("a", 4) is None
+
+
 def test_what_it_holds_counts_again_and_old_readings_do_not(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     stale: Reservation = a_reservation("a", 2, state="running", worker="w0", admitted_at=5.0, progress=0.5)
@@ -84,7 +92,10 @@ def test_what_it_holds_counts_again_and_old_readings_do_not(scene: Scene) -> Non
 
 def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: Scene) -> None:
     scene.put(an_entry("a", attempts=100), an_entry("b"), an_entry("c"), an_entry("d", is_done=True, attempts=1))
-    assert adopt(scene, "a", 1) == "gone", "it was rebuilt as being past that"
+    scene.run("a", 101)
+    assert adopt(scene, "a", 1) == scene.renew("a", 1) == "gone", "another attempt runs"
+    scene.rescue("a", 101)
+    assert adopt(scene, "a", 1) == scene.renew("a", 1) == "gone", "another attempt ran"
     scene.run("b")
     assert adopt(scene, "b", 2) == "gone", "it runs"
     scene.cancel("c")
@@ -160,11 +171,13 @@ def test_the_first_mark_stays(scene: Scene) -> None:
 
 def test_a_rebuilt_ledger_settles_for_a_while(scene: Scene) -> None:
     backlog = scene.ledger.backlog
-    assert backlog.settling_s() == 0
+    assert backlog.pulse() == (None, 0)
+    backlog.generation("one")
     backlog.settle(0.05)
-    assert 0 < backlog.settling_s() <= 0.05
+    mark, settling_s = backlog.pulse()
+    assert mark == "one" and 0 < settling_s <= 0.05
     scene.let(0.06)
-    assert backlog.settling_s() == 0
+    assert backlog.pulse() == ("one", 0)
 
 
 def test_receipts_of_a_job_that_is_not_known_wait_on_disk(scene: Scene) -> None:

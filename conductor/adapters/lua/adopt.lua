@@ -9,7 +9,7 @@
 local id, attempt, worker, lease_ms, fields, queue, reservation, charges, description = unpack(cmsgpack.unpack(ARGV[1]))
 local job = job_of(id)
 if not job then return 'unknown' end
-if job.letter ~= 'w' or job.attempts >= attempt then return 'gone' end
+if not is_unheard(job, attempt) then return 'gone' end
 unrest(id, job)
 job.attempts = attempt
 move(id, job, 'r')

@@ -29,6 +29,12 @@ local function job_of(id)
   return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
 end
 
+-- Does an attempt come from before Redis was emptied? A job that a rebuild put back has had a multiple of 100 attempts
+-- (LIFE of core/past.py), so that all that may still run somewhere lies below.
+local function is_unheard(job, attempt)
+  return not job or (job.letter == 'w' and (job.attempts < attempt or (job.attempts > 0 and job.attempts % 100 == 0)))
+end
+
 local function state_line(job)
   local line = table.concat({job.letter, job.attempts, job.seq, job.class, job.since}, '|')
   return job.accepted == '' and line or line .. '|' .. job.accepted

@@ -9,9 +9,7 @@ local STOP_MS = 10000
 local id, attempt, worker, lease_ms, told = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local text = call('HGET', P .. 'active', id)
 if not text then
-  local job = job_of(id)
-  local is_unheard = not job or (job.letter == 'w' and job.attempts < attempt)
-  return is_unheard and 'unknown' or 'gone'
+  return is_unheard(job_of(id), attempt) and 'unknown' or 'gone'
 end
 local held = cjson.decode(text)
 if held.attempt ~= attempt or held.state ~= 'running' or held.worker ~= worker then return 'gone' end

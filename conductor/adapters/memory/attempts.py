@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from conductor.adapters.memory.store import Job, Store, entry_of
+from conductor.core.past import is_unheard
 from conductor.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.outcome import Dead, Retry
@@ -59,8 +60,8 @@ class MemoryAttempts:
             job = store.jobs.get(job_id)
             held = job and job.reservation
             if job is None or held is None:
-                is_unheard = job is None or (job.state == "waiting" and job.attempts < attempt)
-                return "unknown" if is_unheard else "gone"
+                is_news = job is None or is_unheard(job.state, job.attempts, attempt)
+                return "unknown" if is_news else "gone"
             if held.attempt != attempt or held.state != "running" or held.worker != worker:
                 return "gone"
             if job.asked is None:
@@ -77,7 +78,7 @@ class MemoryAttempts:
             job = store.jobs.get(reservation.job_id)
             if job is None:
                 return "unknown"
-            if job.state != "waiting" or job.attempts >= reservation.attempt:
+            if not is_unheard(job.state, job.attempts, reservation.attempt):
                 return "gone"
             store.unrest(job)
             job.attempts = reservation.attempt

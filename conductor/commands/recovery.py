@@ -1,0 +1,107 @@
+"""What makes Redis disposable, and the project movable: rebuild, backup, restore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.commands.context import AsJson, emit, ledger_here
+
+if TYPE_CHECKING:
+    from conductor.journal import Source
+    from conductor.rebuild import Rebuilt
+    from conductor.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    for command in (rebuild,):
+        app.command()(command)
+
+
+def rebuild(
+    manifest: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MANIFEST]…", help="Default: all that was dispatched from here.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="backlog:NAME", help="Default: where it was dispatched to, else its workflow's name."),
+    ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Go on without manifests that are no longer there.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an emptied Redis its jobs back, from manifests and receipts.
+
+    Done stays done, dead stays dead, what runs goes on, the rest waits. Twice is once; nothing need be stopped.
+    Pauses and drains are to be given again.
+
+    Example: conductor rebuild
+    Example: conductor rebuild manifests/videos.jsonl --target backlog:night
+    """
+    from conductor.catalogue import catalogue_of
+    from conductor.rebuild import rebuild as run
+
+    with ledger_here() as (settings, ledger):
+        chosen, warnings = sources(settings, manifest or [], target, skip_missing)
+        result = run(ledger, settings.receipts_dir, catalogue_of(settings), chosen, settings.timing.lease_s)
+    for warning in (*warnings, *result.warnings):
+        typer.echo(f"note: {warning}", err=True)
+    if as_json:
+        emit(result)
+    else:
+        typer.echo("\n".join(lines(result)))
+
+
+def sources(
+    settings: Settings, manifests: list[Path], target: str | None, skip_missing: bool
+) -> tuple[list[Source], list[str]]:
+    """What to rebuild, and what had to be left out. Raises `ManifestError`, `UsageError`."""
+    from conductor.dispatch import backlog_name
+    from conductor.errors import ManifestError, UsageError
+    from conductor.journal import Journal
+
+    dispatched = Journal(settings.receipts_dir).standing(None).sources
+    if manifests:
+        name = backlog_name(target) if target else None
+        return [source for path in manifests for source in of_manifest(path, name, dispatched)], []
+    if target:
+        raise UsageError("--target goes with manifests: name them")
+    if not dispatched:
+        raise UsageError(f"nothing was dispatched from here, by {settings.receipts_dir}: name the manifests")
+    gone = [source.manifest for source in dispatched if not source.manifest.is_file()]
+    if gone and not skip_missing:
+        raise ManifestError(
+            f"{len(gone)} of {len(dispatched)} manifests that were dispatched are not there; bring them back (git, or "
+            "`conductor restore`), or leave them out with --skip-missing",
+            tuple(f"{path} is missing" for path in gone),
+        )
+    return [s for s in dispatched if s.manifest not in gone], [f"{path} is missing: left out" for path in gone]
+
+
+def of_manifest(path: Path, backlog: str | None, dispatched: tuple[Source, ...]) -> list[Source]:
+    from conductor.dispatch import default_backlog
+    from conductor.journal import Source
+
+    if backlog is not None:
+        return [Source(manifest=path, backlog=backlog)]
+    known = [source for source in dispatched if source.manifest == path.resolve()]
+    return known or [Source(manifest=path, backlog=default_backlog(path))]
+
+
+def lines(result: Rebuilt) -> list[str]:
+    out: list[str] = []
+    for one in result.manifests:
+        kinds = {"done": one.done, "dead": one.dead, "cancelled": one.cancelled, "waiting": one.waiting}
+        words = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+        back = (
+            f"{one.new} of {one.jobs} jobs put back ({words})" if one.new else f"all of its {one.jobs} jobs are there"
+        )
+        out.append(f"backlog:{one.backlog}: {one.manifest}: {back}")
+    if result.accepted:
+        out.append(f"{result.accepted} accepted by receipts that the ledger had not heard of")
+    if result.settles_s:
+        out.append(f"for {result.settles_s:g} s nothing new starts: workers claim what they still run")
+    return out

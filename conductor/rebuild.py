@@ -1,0 +1,223 @@
+"""Redis is disposable: manifests and receipts give back the same done, dead and waiting jobs. Idempotent.
+
+Safe beside a live conductor and live workers: it only puts what is not known, and accepts what is proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from conductor.adapters.receipt_log import accepted, read_receipts
+from conductor.classes import Classifier
+from conductor.core.past import LIFE, Failure, Verdict, next_life, verdict
+from conductor.dispatch import batches
+from conductor.errors import ConductorError
+from conductor.journal import Journal, Note, Source, new_mark, settled_by_operator, sha256_of
+from conductor.manifest import check, numbered
+from conductor.model.receipt import Receipt
+from conductor.model.spec import JobSpec, TaskDecl, Value, resolve
+from conductor.ports import Entry, JobState, Ledger
+
+UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
+
+OnProgress = Callable[[int, int], None]
+
+
+class Restored(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """One manifest. Of those that were `new` to the ledger so many were done, dead or cancelled already."""
+
+    manifest: str
+    backlog: str
+    jobs: int
+    new: int
+    done: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.new - self.done - self.dead - self.cancelled
+
+
+class Rebuilt(Value, frozen=True, kw_only=True, omit_defaults=False):
+    manifests: tuple[Restored, ...]
+    #: Jobs the ledger had as not done, and whose receipt proves that they are.
+    accepted: int
+    #: The ledger had been emptied (or is another one); nothing is admitted for `settles_s`, in which workers claim
+    #: what they still run.
+    was_lost: bool
+    settles_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+class Past(Struct, frozen=True, kw_only=True):
+    """What receipts and the operator's words say of the jobs of some manifests."""
+
+    accepted: Mapping[str, Receipt]
+    highest: Mapping[str, int]
+    failed: Mapping[str, Sequence[Failure]]
+    forgiven: Mapping[str, int]
+    cancelled: Mapping[str, int]
+
+
+def rebuild(
+    ledger: Ledger,
+    receipts_dir: Path,
+    catalogue: Mapping[str, TaskDecl],
+    sources: Sequence[Source],
+    lease_s: float,
+    on_progress: OnProgress | None = None,
+) -> Rebuilt:
+    """Put back what is missing of `sources`. Raises `ManifestError` before anything is put, `Unreachable`.
+
+    Broken off in the middle, it is simply called again: until its end the ledger counts as lost, and nothing runs.
+    """
+    journal = Journal(receipts_dir)
+    before = ledger.backlog.generation()
+    standing = journal.standing(before)
+    is_lost = before is None or standing.is_lost
+    summaries = [check(source.manifest, catalogue) for source in sources]
+    wanted = {job_id for summary in summaries for job_id in summary.ids}
+    outside = {other for summary in summaries for other in summary.outside} - wanted
+    # The order matters. The mark: until the journal names it, every conductor knows this ledger for a lost one and
+    # holds. The pause comes before the first job, for conductors that do not see the journal.
+    mark = ledger.backlog.generation(new_mark()) or ""
+    # In a ledger that knows all of it nothing is new, and nothing has to be waited for.
+    settles_s = lease_s if is_lost or standing.missing else 0.0
+    if settles_s:
+        ledger.backlog.settle(settles_s)
+    past = past_of(receipts_dir, wanted | outside, journal.notes())
+    total, seen = len(wanted), 0
+    restored: list[Restored] = []
+    for source in sources:
+        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1))
+        for batch in batches(put.entries()):
+            put.add(batch)
+            seen += len(batch)
+            if on_progress:
+                on_progress(min(seen, total), total)
+        restored.append(put.restored())
+    proved = accept_proved(ledger, receipts_dir, wanted)
+    if settles_s:
+        ledger.backlog.settle(settles_s)
+    if ledger.backlog.generation() != mark:
+        raise ConductorError("Redis was emptied again while it was rebuilt: call `conductor rebuild` again")
+    for source, summary in zip(sources, summaries, strict=True):
+        journal.dispatched(source.manifest, source.backlog, summary.jobs, mark)
+    ledger.bell.ring()
+    return Rebuilt(
+        manifests=tuple(restored),
+        accepted=proved,
+        was_lost=is_lost,
+        settles_s=settles_s,
+        warnings=tuple(warnings(ledger, sources, outside - past.accepted.keys())),
+    )
+
+
+def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past:
+    highest: dict[str, int] = {}
+    failed: dict[str, list[Failure]] = {}
+
+    def theirs() -> Iterator[Receipt]:
+        for receipt in read_receipts(receipts_dir):
+            if receipt.job_id not in wanted:
+                continue
+            highest[receipt.job_id] = max(receipt.attempt, highest.get(receipt.job_id, 0))
+            if receipt.outcome == "failed":
+                failure = Failure(receipt.attempt, receipt.cause or "task_error", receipt.message)
+                failed.setdefault(receipt.job_id, []).append(failure)
+            else:
+                yield receipt
+
+    proofs = accepted(theirs())
+    forgiven, cancelled = settled_by_operator(notes)
+    return Past(accepted=proofs, highest=highest, failed=failed, forgiven=forgiven, cancelled=cancelled)
+
+
+class Putter:
+    """One manifest on its way back."""
+
+    def __init__(
+        self, ledger: Ledger, source: Source, catalogue: Mapping[str, TaskDecl], past: Past, above: int
+    ) -> None:
+        """`above`: all that was handed out in earlier lives of the ledger, but the last, lies below."""
+        self._ledger = ledger
+        self._source = source
+        self._catalogue = catalogue
+        self._past = past
+        self._above = above
+        self._classify = Classifier(catalogue, source.backlog)
+        self._jobs = 0
+        self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
+
+    def entries(self) -> Iterator[Entry]:
+        proofs = self._past.accepted
+        for _, line, spec in numbered(self._source.manifest):
+            proof = proofs.get(spec.id)
+            judged = Verdict() if proof else self._judged(spec)
+            yield Entry(
+                job_id=spec.id,
+                line=line,
+                job_class=self._classify(spec),
+                # What a receipt proves is not waited for: its line may be in no backlog.
+                after=tuple(other for other in spec.after if other not in proofs),
+                after_ended=tuple(other for other in spec.after_ended if other not in proofs),
+                is_done=proof is not None,
+                attempts=proof.attempt if proof else self._number(spec.id),
+                over=judged.over,
+                failures=judged.failures,
+                cause=judged.cause,
+                message=judged.message,
+            )
+
+    def _judged(self, spec: JobSpec) -> Verdict:
+        past = self._past
+        failed, cancelled = past.failed.get(spec.id, ()), past.cancelled.get(spec.id)
+        if not failed and cancelled is None:
+            return Verdict()
+        budgets = resolve(spec, self._catalogue[spec.task]).retry
+        return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled)
+
+    def _number(self, job_id: str) -> int:
+        return next_life(max(self._past.highest.get(job_id, 0), self._above))
+
+    def add(self, batch: list[Entry]) -> None:
+        self._jobs += len(batch)
+        # One call per kind, so that each says how many of it were new.
+        for kind in self._new:
+            entries = [entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind]
+            if entries:
+                self._new[kind] += self._ledger.backlog.put(self._source.backlog, entries).new
+
+    def restored(self) -> Restored:
+        return Restored(
+            manifest=str(self._source.manifest),
+            backlog=self._source.backlog,
+            jobs=self._jobs,
+            new=sum(self._new.values()),
+            done=self._new["done"],
+            dead=self._new["dead"],
+            cancelled=self._new["cancelled"],
+        )
+
+
+def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
+    """Receipts that came while the jobs went in (their workers were told «gone»), and what an older ledger missed."""
+    proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
+    undone = {job_id for state in UNDONE for job_id in ledger.backlog.ids(state) if job_id in proofs}
+    return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))
+
+
+def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> Iterator[str]:
+    for source in sources:
+        if source.sha256 and source.sha256 != sha256_of(source.manifest):
+            yield (
+                f"{source.manifest} is not as it was when it was dispatched: it was rebuilt as it is now; what it no "
+                "longer names is not in the backlog"
+            )
+    for other in sorted(outside):
+        if ledger.backlog.job(other) is None:
+            yield f"{other} is waited for, and is in no manifest that was given"

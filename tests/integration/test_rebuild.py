@@ -1,0 +1,306 @@
+"""Redis is disposable: after a FLUSHALL, manifests and receipts give back what was done, dead and waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import a_spec
+from node_scene import Scene as NodeScene
+from node_scene import configure, until
+from redis import Redis
+
+from conductor import manifest
+from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
+from conductor.catalogue import load_catalogue
+from conductor.core.past import LIFE
+from conductor.dispatch import dispatch
+from conductor.errors import ConfigError, ManifestError
+from conductor.guard import Guard
+from conductor.journal import Journal, Source
+from conductor.model.causes import Cause
+from conductor.model.receipt import Outcome, Receipt
+from conductor.model.spec import JobSpec
+from conductor.ports import STATES, JobState, Ledger
+from conductor.rebuild import Rebuilt, rebuild
+from conductor.settings import Settings
+
+CATALOGUE = load_catalogue()
+LEASE_S = 0.2
+
+
+class Place:
+    """One project folder, one ledger that can be emptied."""
+
+    def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
+        self.ledger = ledger
+        self.receipts = folder / "receipts"
+        self.manifest = folder / "manifests" / "m.jsonl"
+        self.url = redis_url
+        self.guard = Guard(ledger, self.receipts)
+
+    def plan(self, *specs: JobSpec, name: str = "m.jsonl") -> Path:
+        path = self.manifest.with_name(name)
+        manifest.write(path, specs)
+        return path
+
+    def dispatch(self, *specs: JobSpec, name: str = "m.jsonl", backlog: str = "night") -> Path:
+        path = self.plan(*specs, name=name)
+        dispatch(self.ledger, path, backlog, CATALOGUE, self.receipts)
+        return path
+
+    def receipt(
+        self, spec: JobSpec, outcome: Outcome = "ok", attempt: int = 1, cause: Cause | None = None, message: str = ""
+    ) -> Receipt:
+        receipt = Receipt(
+            v=1, job_id=spec.id, attempt=attempt, workflow=spec.workflow, task=spec.task, outcome=outcome, cause=cause,
+            message=message, started_at=1.0, ended_at=2.0, node="n", worker="w",
+        )  # fmt: skip
+        log = ReceiptLog(self.receipts, "w")
+        log.append(receipt)
+        log.close()
+        return receipt
+
+    def flush(self) -> None:
+        with Redis.from_url(self.url, protocol=2) as client:
+            client.flushall()
+
+    def rebuild(self, *sources: Source) -> Rebuilt:
+        chosen = sources or Journal(self.receipts).standing(None).sources
+        return rebuild(self.ledger, self.receipts, CATALOGUE, chosen, LEASE_S)
+
+    def states(self, *specs: JobSpec) -> list[JobState | None]:
+        views = [self.ledger.backlog.job(spec.id) for spec in specs]
+        return [view.state if view else None for view in views]
+
+    def sets(self) -> dict[JobState, set[str]]:
+        return {state: set(self.ledger.backlog.ids(state)) for state in STATES}
+
+
+@pytest.fixture
+def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> Place:
+    return Place(ledger, tmp_path, redis_url)
+
+
+# ── the same sets ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_done_dead_cancelled_and_waiting_come_back_as_they_were(place: Place) -> None:
+    done, dead, tired, fresh = (a_spec(n) for n in range(4))
+    behind = a_spec(5, after=(dead.id,))
+    ready = a_spec(6, after=(done.id,))
+    stopped = a_spec(7)
+    place.dispatch(done, dead, tired, fresh, behind, ready, stopped)
+    place.receipt(done)
+    place.receipt(dead, "failed", cause="bad_input", message="not a video")
+    place.receipt(tired, "failed", cause="task_error", message="once")
+    place.receipt(stopped, "failed", cause="cancelled")
+    place.flush()
+
+    result = place.rebuild()
+
+    assert place.states(done, dead, tired, fresh, behind, ready, stopped) == [
+        "done", "dead", "waiting", "waiting", "dead", "waiting", "cancelled",
+    ]  # fmt: skip
+    (one,) = result.manifests
+    assert (one.new, one.done, one.dead, one.cancelled, one.waiting) == (7, 1, 1, 1, 4)
+    view = place.ledger.backlog.job(dead.id)
+    assert view is not None and (view.cause, view.message) == ("bad_input", "not a video")
+    weary = place.ledger.backlog.job(tired.id)
+    assert weary is not None and weary.failures == {"task_error": 1}, "the budget goes on where it was"
+    waiting = place.ledger.backlog.job(ready.id)
+    assert waiting is not None and waiting.waits_for == ()
+
+
+def test_the_budget_of_the_line_decides_as_it_did_live(place: Place) -> None:
+    strict, lenient = a_spec(0, retry={"task_error": 1}), a_spec(1, retry={"task_error": 5})
+    place.dispatch(strict, lenient)
+    for attempt in (1, 2):
+        for spec in (strict, lenient):
+            place.receipt(spec, "failed", attempt, "task_error", "no")
+    place.flush()
+    place.rebuild()
+    assert place.states(strict, lenient) == ["dead", "waiting"]
+
+
+def test_twice_is_once_also_beside_a_ledger_that_is_whole(place: Place) -> None:
+    specs = [a_spec(n) for n in range(3)]
+    place.dispatch(*specs)
+    place.receipt(specs[0])
+    place.flush()
+    place.rebuild()
+    before = place.sets()
+
+    again = place.rebuild()
+
+    assert place.sets() == before
+    assert (again.was_lost, again.settles_s, again.accepted) == (False, 0, 0)
+    assert [one.new for one in again.manifests] == [0]
+    assert len(Journal(place.receipts).notes()) == 2, "nothing new to note"
+
+
+def test_each_manifest_goes_back_to_the_backlog_it_was_dispatched_to(place: Place) -> None:
+    first, second = a_spec(1), a_spec(2, after=(a_spec(1).id,))
+    place.dispatch(first, backlog="day")
+    place.dispatch(second, name="n.jsonl", backlog="night")
+    place.flush()
+    place.rebuild()
+    assert place.ledger.backlog.counts("day")["waiting"] == 1
+    assert place.ledger.backlog.counts("night")["waiting"] == 1
+    view = place.ledger.backlog.job(second.id)
+    assert view is not None and view.waits_for == (first.id,)
+
+
+def test_no_number_is_given_out_twice_over_several_lives(place: Place) -> None:
+    spec = a_spec()
+    place.dispatch(spec)
+    seen: list[int] = []
+    for _ in range(3):
+        place.flush()
+        place.rebuild()
+        view = place.ledger.backlog.job(spec.id)
+        assert view is not None
+        seen.append(view.attempts)
+    assert seen == [LIFE, 2 * LIFE, 3 * LIFE]
+
+
+def test_what_the_operator_said_is_not_forgotten(place: Place) -> None:
+    sent_back, called_off = a_spec(0), a_spec(1)
+    place.dispatch(sent_back, called_off)
+    place.receipt(sent_back, "failed", cause="bad_input")
+    Journal(place.receipts).operator("retried", {sent_back.id: 1})
+    Journal(place.receipts).operator("cancelled", {called_off.id: 0})
+    place.flush()
+    place.rebuild()
+    assert place.states(sent_back, called_off) == ["waiting", "cancelled"]
+
+
+def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = a_spec()
+    place.dispatch(spec)
+    place.flush()
+    put = place.ledger.backlog.put
+
+    def put_late(backlog: str, entries: object) -> object:
+        # Its worker was just told «gone»: the receipt is on disk, and was not when the receipts were read.
+        place.receipt(spec)
+        return put(backlog, entries)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(place.ledger.backlog, "put", put_late)
+    result = place.rebuild()
+    assert (result.accepted, place.states(spec)) == (1, ["done"])
+
+
+def test_a_manifest_that_changed_since_is_said(place: Place) -> None:
+    path = place.dispatch(a_spec(1), a_spec(2))
+    place.flush()
+    place.plan(a_spec(1), name=path.name)
+    assert "not as it was" in place.rebuild().warnings[0]
+
+
+def test_a_bad_manifest_is_refused_before_anything_is_put(place: Place) -> None:
+    good = place.dispatch(a_spec(1))
+    place.flush()
+    bad = place.manifest.with_name("bad.jsonl")
+    bad.write_text("{}\n")
+    with pytest.raises(ManifestError):
+        place.rebuild(Source(manifest=good, backlog="b"), Source(manifest=bad, backlog="b"))
+    assert place.ledger.backlog.backlogs() == () and place.ledger.backlog.generation() is None
+
+
+# ── it is noticed ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_emptied_ledger_is_noticed_until_all_of_the_rebuild_is_through(place: Place) -> None:
+    assert place.guard.reason() is None, "nothing was ever dispatched"
+    spec = a_spec()
+    place.dispatch(spec)
+    assert place.guard.reason() is None
+    place.flush()
+    lost = place.guard.reason()
+    assert lost is not None and "conductor rebuild" in lost and "emptied" in lost
+    place.ledger.backlog.generation("half of a rebuild")
+    assert place.guard.reason() == lost
+    place.rebuild()
+    time.sleep(0.01)
+    until(lambda: place.guard.reason() is None)
+
+
+def test_dispatch_into_an_emptied_ledger_is_refused_with_the_remedy(place: Place) -> None:
+    path = place.dispatch(a_spec(1))
+    place.flush()
+    with pytest.raises(ConfigError, match="conductor rebuild"):
+        dispatch(place.ledger, path, "night", CATALOGUE, place.receipts)
+    place.rebuild()
+    assert dispatch(place.ledger, path, "night", CATALOGUE, place.receipts).known == 1
+
+
+def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Place) -> None:
+    first = place.dispatch(a_spec(1))
+    place.dispatch(a_spec(2), name="n.jsonl")
+    place.flush()
+    place.rebuild(Source(manifest=first, backlog="night"))
+    standing = Journal(place.receipts).standing(place.ledger.backlog.generation())
+    assert not standing.is_lost
+    assert standing.sentence is not None and standing.sentence.startswith("n.jsonl was dispatched and is not in")
+
+
+def test_a_host_without_the_journal_notices_as_well(place: Place, tmp_path: Path) -> None:
+    place.dispatch(a_spec(1))
+    elsewhere = Guard(place.ledger, tmp_path / "elsewhere")
+    assert elsewhere.reason() is None
+    place.flush()
+    assert "emptied" in (elsewhere.reason() or "")
+    place.rebuild()
+    assert "just rebuilt" in (elsewhere.reason() or "")
+    until(lambda: elsewhere.reason() is None)
+
+
+# ── the whole of it, in the middle of a run ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[NodeScene]:
+    text = 'node = "here"\n[lanes]\ncpu.workers = 2\nio.workers = 0\ncloud.workers = 0\ngpu.workers = 0\n'
+    text += "[timing]\nlease_s = 3.0\nreport_every_s = 0.5\n[dashboard]\nport = 0\n"
+    scene = NodeScene(ledger, configure(project, text))
+    yield scene
+    scene.close()
+
+
+def test_flushall_in_the_middle_of_a_run_and_rebuild(scene: NodeScene, redis_url: str) -> None:
+    settings = scene.settings
+    quick = [a_spec(n, task="diagnostics.sleep", args={"seconds": 0.02, "n": n}) for n in range(30)]
+    slow = [a_spec(n, task="diagnostics.sleep", args={"seconds": 6.0, "n": n}, priority=9) for n in (100, 101)]
+    path = settings.project / "m.jsonl"
+    manifest.write(path, [*quick, *slow])
+    dispatch(scene.ledger, path, "night", scene.catalogue, settings.receipts_dir)
+    scene.run("node")
+    conduct = scene.run("conduct")
+    until(lambda: len(scene.ledger.handover.reservations()) >= 2 and scene.job(slow[0].id).state == "running")
+    until(lambda: scene.job(slow[1].id).state == "running")
+
+    with Redis.from_url(redis_url, protocol=2) as client:
+        client.flushall()
+
+    until(lambda: "Starting nothing: " in conduct.said, 10)
+    refused = scene.run("dispatch", "m.jsonl")
+    assert refused.wait() == 3 and "conductor rebuild" in refused.said
+    assert "conductor rebuild" in said(scene, "status")
+    rebuilt = scene.run("rebuild")
+    assert rebuilt.wait() == 0, rebuilt.said
+    until(lambda: all(scene.job(spec.id).state == "done" for spec in (*quick, *slow)), 60)
+
+    receipts = list(read_receipts(settings.receipts_dir))
+    assert len(accepted(receipts)) == 32
+    assert [r.attempt for r in receipts if r.job_id in {s.id for s in slow}] == [1, 1], "what ran went on, and once"
+    assert "goes on" in "".join(p.read_text() for p in settings.logs_dir.glob("*"))
+    assert "The ledger is whole again" in conduct.said
+
+
+def said(scene: NodeScene, *words: str) -> str:
+    command = scene.run(*words)
+    assert command.wait() == 0, command.said
+    return command.said
