@@ -64,6 +64,9 @@ def of_exit(status: int, was_oom_killed: bool, words: str) -> Fault:
     """A child that ended by itself. `status`: as `subprocess` gives it, negative for a signal."""
     if status == -signal.SIGKILL and was_oom_killed:
         return Fault("host_oom", "killed by the kernel: the host ran out of memory", exit_code=status)
+    if status == -signal.SIGKILL:
+        # Nothing that a body does to itself: a person, or a kernel whose counters cannot be read here.
+        return Fault("worker_lost", "the task's process was killed by SIGKILL, from outside", exit_code=status)
     if status < 0:
         said = f"the task's process was killed by signal {-status} ({_signal_name(-status)})"
     else:

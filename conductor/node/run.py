@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,15 +17,18 @@ from loguru import logger
 
 from conductor.adapters import host_probe, valkey
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, Unreachable
 from conductor.model.causes import Cause
+from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.spec import LANES, Lane
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
 from conductor.node.reporter import Reporter
 from conductor.node.rescue import Overrides, give_back, rescue
+from conductor.node.settle import settle, settle_all, sweep
 from conductor.node.single import only_one, pid_path, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.tidy import tidy
@@ -87,6 +91,8 @@ class Node:
         self._overrides = retry_tables(settings)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
+        #: Last receipts of dead workers: what their attempts left on disk is swept up.
+        self._ended: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._lane_notes: tuple[str, ...] = ()
         self._draining_since: float | None = None
         self._gave_back = False
@@ -94,6 +100,7 @@ class Node:
 
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
+        self._settle_all()
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
@@ -146,6 +153,7 @@ class Node:
         waiting, self._unrescued = self._unrescued + deaths, []
         for i, death in enumerate(waiting):
             try:
+                self._settle(death)
                 rescue(self._ledger, death, self._overrides)
             except Unreachable:
                 self._unrescued = waiting[i:]
@@ -153,6 +161,25 @@ class Node:
         # Told to stop now and no Redis: their leases run out, the conductor returns them then.
         if self._was_killed:
             self._unrescued = []
+
+    def _settle(self, death: Death) -> None:
+        """First what it finished, then what it lost: a job whose receipt is on disk is not run again."""
+        log = ReceiptLog(self._settings.receipts_dir, f"{self._identity.node}-{death.worker}")
+        try:
+            if (last := settle(self._ledger, log)) is not None:
+                self._ended.put(last)
+        except OSError as e:
+            logger.error("The receipts of worker {} cannot be read: {}", death.worker, e)
+        finally:
+            log.close()
+
+    def _settle_all(self) -> None:
+        """Also the workers that died with an earlier node of this name."""
+        try:
+            for last in settle_all(self._ledger, self._settings.receipts_dir, self._identity.node):
+                self._ended.put(last)
+        except (Unreachable, OSError) as e:
+            logger.warning("Receipts of earlier workers were not looked through: {}", e)
 
     def _give_back(self, why: str) -> bool:
         served = () if self._draining_since is not None else [q.queue for q in self._supervisor.queues() if q.workers]
@@ -179,13 +206,17 @@ class Node:
 
     def _tidy(self) -> None:
         """In a thread: a NAS may be slow to remove a folder, and nobody waits for this one."""
+        due = 0.0
         while True:
             roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
-            try:
-                tidy(roots, self._ledger, time.time())
-            except Unreachable:
-                logger.debug("not tidied: Redis is away")
-            time.sleep(TIDY_EVERY_S)
+            if time.monotonic() >= due:
+                try:
+                    tidy(roots, self._ledger, time.time())
+                except Unreachable:
+                    logger.debug("not tidied: Redis is away")
+                due = time.monotonic() + TIDY_EVERY_S
+            with suppress(queue.Empty):
+                sweep(roots, self._ended.get(timeout=max(0.0, due - time.monotonic())))
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""

@@ -242,10 +242,15 @@ class World:
         return "\n".join(lines)
 
     def kill_all(self) -> None:
+        """Whoever was just being started is found on the second look."""
+        processes = [role.process for role in self.roles if role.process is not None]
         self.roles = []
-        for proc in self.processes():
-            with suppress(OSError):
-                os.kill(proc.pid, signal.SIGKILL)
+        while found := self.processes():
+            for proc in found:
+                with suppress(OSError):
+                    os.kill(proc.pid, signal.SIGKILL)
+            for process in processes:
+                process.wait()
 
 
 def _proc(pid: int, words: list[str]) -> Proc:

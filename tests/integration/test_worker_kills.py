@@ -123,7 +123,7 @@ def test_a_killed_child_costs_one_attempt_and_no_program_lives_on(scene: WorkerS
     os.kill(child, signal.SIGKILL)
 
     (receipt,) = scene.wait_state(spec, "waiting")
-    assert receipt.cause == "task_error" and "SIGKILL" in receipt.message
+    assert receipt.cause == "worker_lost" and "SIGKILL" in receipt.message
     wait_until(lambda: not any(map(is_alive, everyone)), "nobody is left")
 
 

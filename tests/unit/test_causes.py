@@ -50,7 +50,7 @@ def test_a_429_carries_its_key_and_its_wait():
     ("status", "was_oom", "cause", "words"),
     [
         (-9, True, "host_oom", "ran out of memory"),
-        (-9, False, "task_error", "SIGKILL"),
+        (-9, False, "worker_lost", "SIGKILL"),
         (-11, True, "task_error", "SIGSEGV"),
         (-60, False, "task_error", "signal 60"),
         (3, False, "task_error", "exit code 3; last words: help"),

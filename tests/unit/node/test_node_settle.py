@@ -1,0 +1,87 @@
+"""Receipts of workers that died before the ledger heard of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from builders import a_spec
+
+from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
+from conductor.catalogue import load_catalogue
+from conductor.classes import class_of
+from conductor.model.receipt import Receipt
+from conductor.model.spec import to_line
+from conductor.node.settle import last_receipt, settle, settle_all, sweep
+from conductor.ports import Entry, Ledger
+
+
+def a_receipt(job_id: str, attempt: int = 1, **changes: object) -> Receipt:
+    plain = Receipt(
+        v=1, job_id=job_id, attempt=attempt, workflow="w", task="t", outcome="ok", started_at=1.0, ended_at=2.0,
+        node="n", worker="w",
+    )  # fmt: skip
+    return msgspec.structs.replace(plain, **changes)
+
+
+def put(ledger: Ledger, n: int) -> str:
+    spec = a_spec(n)
+    job_class = class_of(spec, load_catalogue()[spec.task], "night")
+    ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    return spec.id
+
+
+def test_a_receipt_that_nobody_heard_of_is_handed_in(memory_ledger: Ledger, tmp_path: Path):
+    job_id = put(memory_ledger, 1)
+    log = ReceiptLog(tmp_path, "n-w1")
+    log.append(a_receipt(job_id))
+
+    assert settle(memory_ledger, log) == a_receipt(job_id)
+
+    assert memory_ledger.backlog.counts()["done"] == 1
+    assert len(list(read_receipts(tmp_path))) == 1
+
+
+def test_a_receipt_that_came_second_is_taken_back(memory_ledger: Ledger, tmp_path: Path):
+    job_id = put(memory_ledger, 1)
+    memory_ledger.attempts.accept(a_receipt(job_id, 2))
+    ReceiptLog(tmp_path, "n-w2").append(a_receipt(job_id, 2))
+    ReceiptLog(tmp_path, "n-w1").append(a_receipt(job_id, 1))
+
+    for _ in range(2):
+        assert len(list(settle_all(memory_ledger, tmp_path, "n"))) == 2
+
+    assert accepted(read_receipts(tmp_path))[job_id].attempt == 2
+    assert [r.outcome for r in read_receipts(tmp_path)] == ["ok", "superseded", "ok"]
+
+
+def test_what_was_taken_back_elsewhere_is_not_handed_in_again(memory_ledger: Ledger, tmp_path: Path):
+    job_id = put(memory_ledger, 1)
+    ReceiptLog(tmp_path, "n-w1").append(a_receipt(job_id))
+    ReceiptLog(tmp_path, "verify").append(a_receipt(job_id, outcome="superseded"))
+
+    list(settle_all(memory_ledger, tmp_path, "n"))
+
+    assert memory_ledger.backlog.counts()["waiting"] == 1
+
+
+def test_a_torn_line_is_no_receipt(tmp_path: Path):
+    log = ReceiptLog(tmp_path, "n-w1")
+    log.append(a_receipt("a" * 24))
+    whole = log.file.read_bytes()
+    log.file.write_bytes(whole + whole[:-10])
+
+    assert last_receipt(log.file) == a_receipt("a" * 24)
+    assert last_receipt(tmp_path / "none.jsonl") is None
+
+
+def test_the_folder_of_an_ended_attempt_is_swept_but_not_what_waits_for_its_nas(tmp_path: Path):
+    ended, kept = a_receipt("a" * 24), a_receipt("b" * 24, outcome="failed", cause="publish_failed")
+    folders = [tmp_path / ".tmp" / f"{r.job_id}.1" for r in (ended, kept)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+
+    for receipt in (ended, kept):
+        sweep([tmp_path], receipt)
+
+    assert [folder.exists() for folder in folders] == [False, True]
