@@ -93,6 +93,7 @@ def redis(settings: Settings) -> Iterator[Finding]:
 
 
 def answering(settings: Settings) -> Finding:
+    from conductor.adapters.redis_client import distrust, server_facts
     from conductor.origin import shown
     from conductor.wiring import redis_of
 
@@ -100,13 +101,12 @@ def answering(settings: Settings) -> Finding:
     try:
         with redis_of(settings) as connection:
             connection.ping()
-            kept = connection.config_get("maxmemory-policy").get("maxmemory-policy")
+            faults = list(distrust(server_facts(connection)))
     except ConductorError as e:
         return bad("redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own")
-    except Exception as e:  # noqa: BLE001  CONFIG may be forbidden, and then nobody knows
-        return less("redis", f"{address} answers, its settings cannot be read ({e})", "it must not evict: noeviction")
-    if kept != "noeviction":
-        return bad("redis", f"{address} evicts keys ({kept}): jobs would vanish", "set maxmemory-policy noeviction")
+    if faults:
+        words, advice = (", and ".join(part) for part in zip(*(f.rsplit(": ", 1) for f in faults), strict=True))
+        return bad("redis", f"{address} {words}", advice)
     return ok("redis", f"{address} answers")
 
 

@@ -36,10 +36,8 @@ class Restored(Value, frozen=True, kw_only=True, omit_defaults=False):
     done: int = 0
     dead: int = 0
     cancelled: int = 0
-
-    @property
-    def waiting(self) -> int:
-        return self.new - self.done - self.dead - self.cancelled
+    #: The rest, jobs that died for another's sake among them.
+    waiting: int = 0
 
 
 class Rebuilt(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -201,6 +199,7 @@ class Putter:
             done=self._new["done"],
             dead=self._new["dead"],
             cancelled=self._new["cancelled"],
+            waiting=self._new["waiting"],
         )
 
 

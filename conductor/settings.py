@@ -35,6 +35,9 @@ class Redis(Section):
     url: str | None = Field(default=None, repr=False)
     #: Of the project's own Valkey only. «everysec» may lose the last second at a power cut, «always» nothing.
     appendfsync: Literal["everysec", "always"] = "everysec"
+    #: Work also with a Redis that keeps no append-only file, or that throws keys away when its memory is full: what it
+    #: forgets, `conductor rebuild` brings back.
+    is_volatile_ok: bool = False
     #: Name of the environment variable that holds the key hand-overs are signed with. None: they are not signed.
     signing_key_env: str | None = None
 

@@ -16,30 +16,33 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_ledger(settings: Settings) -> Generator[Ledger]:
+def open_ledger(settings: Settings, is_lenient: bool = False) -> Generator[Ledger]:
     """The ledger of `settings`: on the Redis it names, or on the project's own Valkey, started when there is none.
 
-    Raises `Unreachable` (with the address and the remedy) and `ConfigError`.
+    Raises `Unreachable` (with the address and the remedy) and `ConfigError`, also for a Redis that forgets what it
+    accepted; `is_lenient`, for those who only look: that is warned of.
     """
     from conductor.signing import signer_of
 
-    with redis_of(settings) as client:
+    with redis_of(settings, is_lenient) as client:
         yield redis_ledger(client, signer_of(settings))
 
 
 @contextmanager
-def redis_of(settings: Settings) -> Generator[Redis]:
-    """A client that has been answered. The project's own Valkey lives at least as long as the block."""
+def redis_of(settings: Settings, is_lenient: bool = False) -> Generator[Redis]:
+    """A client that has been answered, on a server that can be trusted (`is_lenient`: or is warned of).
+
+    The project's own Valkey lives at least as long as the block."""
     from conductor.adapters import valkey
     from conductor.adapters.redis_client import check_server
 
     if settings.redis.url is not None:
         with connect(settings.redis.url) as client:
-            check_server(client)
+            check_server(client, is_lenient or settings.redis.is_volatile_ok)
             yield client
         return
     with valkey.session(settings) as url, connect(url) as client:
-        check_server(client)
+        check_server(client, is_lenient or settings.redis.is_volatile_ok)
         yield client
 
 

@@ -105,7 +105,8 @@ class Worker:
 
 def work(settings: Settings, *, queue: str, node: str, name: str, device: str | None, stopping: Stopping) -> None:
     """A worker's whole life. Raises `Unreachable` when Redis is not there at the start."""
-    with redis_of(settings) as client:
+    # What may be trusted is the node's question: a worker goes on with what it was given.
+    with redis_of(settings, is_lenient=True) as client:
         intake = Intake(client, queue, name)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name)

@@ -74,7 +74,7 @@ def own_parts() -> Generator[Parts]:
 
     settings = load()
     node = node_name(settings)
-    with redis_of(settings) as client:
+    with redis_of(settings, is_lenient=True) as client:
         stopping, name = Stopping(), unique_name(node, "exec")
         with open_parts(settings, name=name, node=node, client=client, stopping=stopping) as parts:
             yield parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,22 +105,38 @@ def refusal(error: exceptions.RedisError, text: str) -> str | None:
     return word if word in REMEDIES else None
 
 
-def check_server(client: Redis) -> None:
-    """Reach it, and warn where it may lose what it accepted. Raises `Unreachable`."""
+def check_server(client: Redis, is_lenient: bool = False) -> None:
+    """Reach it, and refuse one that forgets what it accepted (`ConfigError`); `is_lenient`: only warn of it.
+
+    Raises `Unreachable`."""
     with translating(client):
         client.ping()
-    where = address(client)
+    faults = [f"Redis at {address(client)} {fault}" for fault in distrust(server_facts(client))]
+    if faults and not is_lenient:
+        raise ConfigError(f"{'; and '.join(faults)}; or accept it knowingly: redis.is_volatile_ok = true")
+    for fault in faults:
+        logger.warning(fault)
+
+
+def server_facts(client: Redis) -> dict[str, str]:
+    """What INFO says of its persistence and memory; nothing where this user may not ask."""
     try:
-        told: dict[str, str] = client.config_get("maxmemory-policy", "appendonly")  # pyright: ignore[reportAssignmentType]
+        with client.pipeline(transaction=False) as pipe:
+            pipe.info("persistence")
+            pipe.info("memory")
+            sections: list[dict[str, Any]] = pipe.execute()
     except exceptions.ResponseError:
-        return  # not for this user to ask
-    if (policy := told.get("maxmemory-policy", "noeviction")) != "noeviction":
-        logger.warning(
-            f"Redis at {where} throws keys away when its memory is full (maxmemory-policy {policy}), jobs among them; "
-            "remedy: CONFIG SET maxmemory-policy noeviction"
+        return {}
+    return {name: str(value) for section in sections for name, value in section.items()}
+
+
+def distrust(facts: Mapping[str, str]) -> Generator[str]:
+    """Why such a server cannot be trusted with jobs, and what to do about it. Pure."""
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield (
+            f"throws keys away when its memory is full (maxmemory-policy {policy}), jobs among them: "
+            "CONFIG SET maxmemory-policy noeviction"
         )
-    if told.get("appendonly", "yes") != "yes":
-        logger.warning(
-            f"Redis at {where} keeps no append-only file: what it holds is gone when it is killed; "
-            "remedy: CONFIG SET appendonly yes (`conductor rebuild` restores from manifests and receipts)"
-        )
+    if facts.get("aof_enabled", "1") != "1":
+        yield "keeps no append-only file, so what it holds is gone when it is killed: CONFIG SET appendonly yes"

@@ -23,12 +23,14 @@ def settings_here() -> Settings:
 
 
 @contextmanager
-def ledger_here() -> Generator[tuple[Settings, Ledger]]:
-    """The settings and the ledger they name; the project's own Valkey is started for as long as it is needed."""
+def ledger_here(is_lenient: bool = True) -> Generator[tuple[Settings, Ledger]]:
+    """The settings and the ledger they name; the project's own Valkey is started for as long as it is needed.
+
+    A Redis that may forget what it accepts is warned of, or refused (`is_lenient=False`: who entrusts jobs to it)."""
     from conductor.wiring import open_ledger
 
     settings = settings_here()
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, is_lenient) as ledger:
         yield settings, ledger
 
 

@@ -67,7 +67,7 @@ def dispatch(
     from conductor.dispatch import backlog_name, default_backlog
     from conductor.dispatch import dispatch as put
 
-    with ledger_here() as (settings, ledger):
+    with ledger_here(is_lenient=False) as (settings, ledger):
         name = backlog_name(target) if target else default_backlog(manifest)
         result = put(
             ledger,

@@ -44,7 +44,7 @@ def rebuild(
     from conductor.catalogue import catalogue_of
     from conductor.rebuild import rebuild as run
 
-    with ledger_here() as (settings, ledger):
+    with ledger_here(is_lenient=False) as (settings, ledger):
         chosen, warnings = sources(settings, manifest or [], target, skip_missing)
         result = run(ledger, settings.receipts_dir, catalogue_of(settings), chosen, settings.timing.lease_s)
     for warning in (*warnings, *result.warnings):
