@@ -10,15 +10,19 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from conductor.errors import BadInput
+from conductor.folders import place_of
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
 #: Below every root: what running attempts write, moved to its final name when it is whole. No job may name it.
 STAGING = ".tmp"
+CONFIG_NAME = "conductor.toml"
+#: In an attempt's folder below it: the outputs there are whole, and wait to be put in place.
+KEPT = "kept.json"
 
 _ROOTED = re.compile(r"([a-z][a-z0-9_]*):(.+)", re.DOTALL)
 
@@ -54,6 +58,34 @@ def resolve(settings: Settings, path: str, for_writing: bool) -> Path:
     return _below_inputs(settings, path)
 
 
+def open_to_read(settings: Settings, path: str) -> BinaryIO:
+    """The file behind `path`, open. Looked at again once it is open: a link swapped in meanwhile is refused.
+
+    Raises `BadInput` when it is not there, no regular file, or lies elsewhere than `resolve` allows.
+    """
+    file = resolve(settings, path, for_writing=False)
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(f"input {path!r} is not there") from None
+    stream = os.fdopen(fd, "rb")
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BadInput(f"input {path!r} is not a regular file")
+        really = place_of(fd)
+        if really is not None and not any(_is_below(Path(really), base) for base in _bases(settings, path)):
+            raise BadInput(f"path {path!r}: it leads out of the folders that jobs may read")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _bases(settings: Settings, path: str) -> tuple[Path, ...]:
+    root, _ = split(path)
+    return (root_folder(settings, root),) if root else settings.inputs
+
+
 def root_folder(settings: Settings, root: str) -> Path:
     declared = settings.roots.get(root)
     if declared is None:
@@ -67,9 +99,21 @@ def _below_inputs(settings: Settings, path: str) -> Path:
         # Both spellings count: the folder as declared and as it really is (/tmp is a link on macOS).
         for base in (folder, Path(os.path.realpath(folder))):
             if path.startswith(str(base).rstrip("/") + "/"):
-                return _confined(base, path[len(str(base).rstrip("/")) + 1 :], path, for_writing=False)
+                found = _confined(base, path[len(str(base).rstrip("/")) + 1 :], path, for_writing=False)
+                if _is_private(settings, found):
+                    raise BadInput(f"path {path!r} is Conductor's own: it may hold passwords, and no job reads it")
+                return found
     folders = ", ".join(map(str, settings.inputs))
     raise BadInput(f"path {path!r} is not below a folder that jobs may read ({folders}): add its folder to `inputs`")
+
+
+def _is_private(settings: Settings, file: Path) -> bool:
+    """conductor.toml, and the state folder except the roots in it: `inputs` is the whole project by default."""
+    real = os.path.realpath(file)
+    if real == os.path.realpath(settings.project / CONFIG_NAME):
+        return True
+    is_state = _is_below(Path(real), settings.state_dir)
+    return is_state and not any(_is_below(Path(real), root.path) for root in settings.roots.values())
 
 
 def _components(path: str, relative: str) -> list[str]:

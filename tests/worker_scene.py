@@ -156,12 +156,13 @@ class WorkerScene:
             worker.wait()
 
 
-def a_scene(project: Settings, ledger: Ledger, more: str = "") -> WorkerScene:
+def a_scene(project: Settings, ledger: Ledger, more: str = "", tasks: str = "") -> WorkerScene:
+    """`more`: for conductor.toml; `tasks`: for the module of tasks."""
     config = project.project / CONFIG_NAME
     text = config.read_text(encoding="utf-8")
     if "task_modules" not in text:
         name = f"my_tasks_{os.urandom(4).hex()}"
-        (project.project / f"{name}.py").write_text(TASKS, encoding="utf-8")
+        (project.project / f"{name}.py").write_text(TASKS + tasks, encoding="utf-8")
         config.write_text(f'task_modules = ["{name}"]\n{text}\n{more}', encoding="utf-8")
     settings = load(project.project)
     epoch = ledger.leadership.lead("test", 3600)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import resource
 import signal
 import socket
@@ -20,7 +21,10 @@ import msgspec
 import orjson
 
 from conductor import secrets
-from conductor.model.spec import from_line
+from conductor.errors import BadInput, UsageError
+from conductor.fingerprint import fingerprint
+from conductor.model.spec import JobSpec, from_line
+from conductor.paths import resolve
 from conductor.settings import Settings, absolute
 from workers import causes
 from workers.context import JobContext
@@ -101,6 +105,7 @@ class Child:
             warm=self._warm,
         )
         try:
+            check_inputs(spec, self._settings)
             result = body_of(run.decl)(spec.args, ctx)
             # What cannot be written down must fail here, in the body's name.
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
@@ -119,6 +124,26 @@ class Child:
             return None
         self._modules = len(sys.modules)
         return watched_files(self._settings.project if self._settings else None)
+
+
+#: As `conductor.fingerprint` writes them; a plan of one's own may have its own marks.
+_FINGERPRINT = re.compile(r"[0-9]+-[0-9]+")
+
+
+def check_inputs(spec: JobSpec, settings: Settings) -> None:
+    """The user's own files must be what the plan saw: the job's id, and so its outputs' names, stand for them."""
+    for path, mark in spec.inputs.items():
+        if not _FINGERPRINT.fullmatch(mark):
+            continue
+        file = resolve(settings, path, for_writing=False)
+        if not file.exists():
+            raise BadInput(f"input {path!r} is not there")
+        try:
+            now = fingerprint(file)
+        except UsageError as e:
+            raise BadInput(str(e)) from None
+        if now != mark:
+            raise BadInput(f"input {path!r} changed since it was planned: plan again")
 
 
 class _Throttle:

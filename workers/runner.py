@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 from loguru import logger
 
+from conductor.core.raising import RAN_OUT_OF, Raised, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, JobError, Unreachable
+from conductor.limits import limits_of
 from conductor.model.outcome import Dead, Retry
-from conductor.model.receipt import OutputFact, Receipt
-from workers import causes, publish
+from conductor.model.receipt import OutputFact, Receipt, Usage
+from workers import causes, kept, publish
 from workers.attempt import Attempt, Refused, Scribe
 from workers.body import run_body
 from workers.causes import Fault
 from workers.host import ChildBroken, Host
+from workers.kept import Kept
 from workers.lease import Keeper
 from workers.protocol import Ended, Run
+from workers.usage import larger
 
 if TYPE_CHECKING:
     from conductor.catalogue import Catalogue
@@ -31,6 +35,8 @@ T = TypeVar("T")
 
 #: Redis is away: asked again so often, for as long as it takes. The work in hand is worth the wait.
 _AGAIN_S = 0.5
+#: What only the place for the outputs lacked: they are kept, the next attempt does not compute them again.
+KEEPING = frozenset({"publish_failed", "no_space"})
 
 
 class Parts(NamedTuple):
@@ -66,7 +72,7 @@ class Runner:
         try:
             attempt = Attempt(started, self._parts.catalogue, self._parts.settings, asked_at + lease_s)
         except Refused as e:
-            return self._give_back(self._scribe.refused(started, began_at, e), None, started, {})
+            return self._give_back(self._scribe.refused(started, began_at, e), Dead())
         self._parts.keeper.hold(attempt.held)
         try:
             return self._run(attempt, began_at)
@@ -81,23 +87,50 @@ class Runner:
             return None
 
     def _run(self, attempt: Attempt, began_at: float) -> Receipt | None:
-        held = attempt.held
-        publish.clean(self._parts.settings, attempt.spec, range(1, attempt.number))
-        ended = self._body(attempt)
-        is_own = isinstance(ended, Ended)
-        usage = held.meter.finish(ended.rss_mib if is_own else None, ended.cpu_s if is_own else None)
+        held, settings, spec = attempt.held, self._parts.settings, attempt.spec
+        if (fault := self._closed_rate(attempt)) is not None:
+            return self._not_called(attempt, began_at, fault)
+        earlier = kept.find(settings, spec, attempt.number)
+        publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
+        ended = self._body(attempt) if earlier is None else Ended(result=earlier.result)
+        usage = held.meter.finish(*((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (None, None)))
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
         if not self._is_ours(attempt):
             return self._drop(attempt)
-        outputs = self._outputs(attempt, ended)
-        if isinstance(outputs, Fault):
-            # It may have failed just because the next attempt has swept our files away.
-            if not self._is_ours(attempt, is_doubtful=True):
-                return self._drop(attempt)
-            receipt = self._scribe.failed(attempt, began_at, outputs, usage)
-            return self._give_back(receipt, attempt, attempt.started, attempt.request.retry, outputs)
-        result = ended.result if isinstance(ended, Ended) else {}
-        return self._hand_in(attempt, self._scribe.ok(attempt, began_at, result, usage, outputs))
+        fault = self._fault_of(attempt, ended)
+        if fault is None and isinstance(ended, Ended):
+            done = earlier or kept.computed(settings, spec, attempt.number, ended.result, usage)
+            outputs = self._outputs(attempt, done, is_again=earlier is not None)
+            if not isinstance(outputs, Fault):
+                usage = larger(done.usage, usage)
+                return self._hand_in(attempt, self._scribe.ok(attempt, began_at, done.result, usage, outputs), done)
+            fault = outputs
+        # It may have failed just because the next attempt has swept our files away.
+        if not self._is_ours(attempt, is_doubtful=True):
+            return self._drop(attempt)
+        assert fault is not None, "a body that did not end has a fault"
+        return self._failed(attempt, self._scribe.failed(attempt, began_at, fault, usage), fault)
+
+    def _closed_rate(self, attempt: Attempt) -> Fault | None:
+        """The rates its API calls would go against, closed since it was handed over: then nothing is called."""
+        keys = attempt.request.needs.rates
+        if not keys:
+            return None
+        closings = self._patiently(self._attempts.closings) or {}
+        shut = {key: until for key, until in closings.items() if key in keys}
+        if not shut:
+            return None
+        key, until = max(shut.items(), key=lambda item: item[1])
+        wait_s = max(0.0, until - (self._patiently(self._parts.ledger.bell.now) or until))
+        return Fault("rate_limited", f"not called: {key} was closed by a 429 of another call", key, wait_s)
+
+    def _not_called(self, attempt: Attempt, began_at: float, fault: Fault) -> Receipt:
+        """Goes back as if refused: what was handed out and not accepted is what the budget is learned from."""
+        receipt = self._scribe.failed(attempt, began_at, fault, Usage())
+        self._patiently(lambda: self._attempts.close_rate(fault.rate_key, 0.0))
+        self._patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
+        logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
+        return receipt
 
     def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
         return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
@@ -126,57 +159,94 @@ class Runner:
         host.tidy()
         return ended
 
-    def _outputs(self, attempt: Attempt, ended: Ended | Fault) -> tuple[OutputFact, ...] | Fault:
-        """The published files, or why there are none."""
+    def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
         if isinstance(ended, Fault):
             return ended
         if ended.cause is not None:
             return Fault(ended.cause, ended.message, ended.rate_key, ended.retry_after_s)
-        if attempt.held.verdict == "cancel":
-            return causes.CANCELLED
+        return causes.CANCELLED if attempt.held.verdict == "cancel" else None
+
+    def _outputs(self, attempt: Attempt, done: Kept, is_again: bool) -> tuple[OutputFact, ...] | Fault:
+        """The published files, or why there are none. What is computed is not thrown away for want of a place."""
+        settings, spec = self._parts.settings, attempt.spec
         try:
-            return publish.publish(self._parts.settings, attempt.spec, attempt.number)
+            return kept.put_in_place(settings, spec, done)
         except JobError as e:
-            return causes.of_exception(e)
+            fault = causes.of_exception(e)
+        if fault.cause in KEEPING:
+            kept.keep(settings, spec, done)
+        elif is_again:
+            publish.clean(settings, spec, (done.attempt,))
+        return fault
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _hand_in(self, attempt: Attempt, receipt: Receipt) -> Receipt:
+    def _hand_in(self, attempt: Attempt, receipt: Receipt, done: Kept) -> Receipt | None:
         """On disk first, then the ledger: from the first on the result counts, whoever is killed."""
-        try:
-            self._parts.receipts.append(receipt)
-        except OSError as e:
-            fault = Fault("no_space", f"the receipt cannot be written: {e}")
+        if (fault := self._write_down(attempt, receipt)) is not None:
+            if not self._is_ours(attempt, is_doubtful=True):
+                return self._drop(attempt)
+            kept.keep(self._parts.settings, attempt.spec, done)
             failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
-            return self._give_back(failed, attempt, attempt.started, attempt.request.retry, fault)
+            return self._failed(attempt, failed, fault)
         answer = self._patiently(lambda: self._attempts.accept(receipt))
         if answer == "already":
             self._note(msgspec.structs.replace(receipt, outcome="superseded"))
-        publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
+        publish.clean(self._parts.settings, attempt.spec, {attempt.number, done.attempt})
         logger.info("Done: {} {} in {:.2f} s ({})", receipt.task, receipt.job_id, receipt.seconds, answer or "unsaid")
         return receipt
 
-    def _give_back(
-        self,
-        receipt: Receipt,
-        attempt: Attempt | None,
-        started: Started,
-        budgets: dict[causes.Cause, int],
-        fault: Fault | None = None,
-    ) -> Receipt:
+    def _write_down(self, attempt: Attempt, receipt: Receipt) -> Fault | None:
+        """Waits for room rather than throw the result away; whoever looks at the job sees what it waits for."""
+        held, is_said = attempt.held, False
+        while True:
+            try:
+                self._parts.receipts.append(receipt)
+                return None
+            except OSError as e:
+                words = f"the receipt cannot be written: {e.strerror or e}"
+            if not is_said:
+                logger.error("{} {}: {} (trying again)", receipt.task, receipt.job_id, words)
+                held.note, held.is_news, is_said = words, True, True
+            if self._parts.stopping.is_urgent or held.verdict is not None:
+                return causes.CANCELLED if held.verdict == "cancel" else Fault("publish_failed", words)
+            self._parts.stopping.sleep(_AGAIN_S)
+
+    def _failed(self, attempt: Attempt, receipt: Receipt, fault: Fault) -> Receipt:
         """A failed attempt: receipt, then the ledger decides by the table where the job goes."""
-        cause = receipt.cause or "task_error"
-        then = after_failure(cause, started.failures, budgets, fault.retry_after_s if fault else None)
+        then = after_failure(
+            fault.cause,
+            attempt.started.failures,
+            attempt.request.retry,
+            fault.retry_after_s,
+            self._lesson(attempt, receipt),
+        )
+        if isinstance(then, Dead) and then.because:
+            receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))
+        self._give_back(receipt, then, fault)
+        if isinstance(then, Dead):
+            kept.purge(self._parts.settings, attempt.spec, is_all=fault.cause not in KEEPING)
+        elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.number):
+            publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
+        return receipt
+
+    def _lesson(self, attempt: Attempt, receipt: Receipt) -> Raised | None:
+        """What it needs, where it ran out of something. The nodes are asked only then."""
+        cause, started = receipt.cause, attempt.started
+        if cause not in RAN_OUT_OF:
+            return None
+        reports = self._patiently(self._parts.ledger.reports.live) or ()
+        most = largest(reports, limits_of(self._parts.settings))
+        return raised(cause, started.job_class, receipt.usage, most)
+
+    def _give_back(self, receipt: Receipt, then: Retry | Dead, fault: Fault | None = None) -> Receipt:
         self._note(receipt)
         if fault is not None and fault.rate_key:
             key, wait_s = fault.rate_key, fault.retry_after_s or 1.0
             self._patiently(lambda: self._attempts.close_rate(key, wait_s))
         self._patiently(lambda: self._attempts.fail(receipt, then))
-        if attempt is not None and cause != "publish_failed":
-            # Output that is computed and only cannot be put in place stays.
-            publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
         what = _after_words(then)
-        logger.warning("Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, cause, receipt.message, what)
+        logger.warning("Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, receipt.cause, receipt.message, what)
         return receipt
 
     def _note(self, receipt: Receipt) -> None:
@@ -202,7 +272,10 @@ class Runner:
 
 
 def _after_words(then: Retry | Dead) -> str:
-    return "dead letter" if isinstance(then, Dead) else f"again in {then.delay_s:g} s"
+    if isinstance(then, Dead):
+        return "dead letter"
+    more = "" if then.job_class is None else ", with more of what it ran out of"
+    return f"again in {then.delay_s:g} s{more}"
 
 
 def run_job(job_id: str, attempt: int) -> str:

@@ -29,7 +29,17 @@ class ReceiptLog:
         self._is_torn = False
 
     def append(self, receipt: Receipt) -> None:
-        """Write one line and have it on disk. Raises `OSError`; a later append repairs what a failed one left."""
+        """Write one line and have it on disk. Raises `OSError`; a later append repairs what a failed one left.
+
+        That one opens the file anew: the disk may have been exchanged, a share mounted again.
+        """
+        try:
+            self._append(receipt)
+        except OSError:
+            self.close()
+            raise
+
+    def _append(self, receipt: Receipt) -> None:
         fd = self._open()
         line = _encoder.encode(receipt) + b"\n"
         if self._is_torn:

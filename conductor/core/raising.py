@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from conductor.core.ask import SCRATCH_ROOT
 from conductor.model.causes import Cause
+from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
+from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs
 from conductor.text import size
@@ -38,6 +42,15 @@ class Largest(NamedTuple):
     vram_mib: int | None = None
     ram_mib: int | None = None
     scratch_bytes: int | None = None
+
+
+def largest(reports: Sequence[NodeReport], limits: Limits) -> Largest:
+    """Over all nodes that report. Only what is known counts."""
+    vram = [d.vram_total_mib - limits.vram_headroom_mib for node in reports for d in node.devices if not d.quarantined]
+    ram = [node.ram_total_mib - limits.ram_headroom_mib for node in reports if node.ram_total_mib is not None]
+    volumes = [v for node in reports for v in node.volumes if v.root == SCRATCH_ROOT]
+    disk = [v.total_bytes - limits.disk_headroom(v.root) for v in volumes if v.total_bytes is not None]
+    return Largest(*(max(found, default=None) for found in (vram, ram, disk)))
 
 
 class Raised(NamedTuple):

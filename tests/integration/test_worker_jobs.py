@@ -40,19 +40,23 @@ def test_a_job_ends_in_its_output_one_receipt_and_nothing_else(scene: WorkerScen
 
 
 @pytest.mark.parametrize(
-    ("args", "words"),
-    [({}, "exit code 7"), ({"signal": 11}, "signal 11 (SIGSEGV)"), ({"signal": 9}, "signal 9 (SIGKILL)")],
+    ("args", "cause", "words"),
+    [
+        ({}, "task_error", "exit code 7; last words: my last words"),
+        ({"signal": 11}, "task_error", "signal 11 (SIGSEGV); last words: my last words"),
+        ({"signal": 9}, "worker_lost", "SIGKILL, from outside"),
+    ],
 )
-def test_a_body_that_dies_takes_only_the_child(scene: WorkerScene, args: dict[str, int], words: str):
-    dies = scene.put(a_spec(task="mine.die", args=args, retry={"task_error": 0}))
+def test_a_body_that_dies_takes_only_the_child(scene: WorkerScene, args: dict[str, int], cause: str, words: str):
+    dies = scene.put(a_spec(task="mine.die", args=args, retry={"task_error": 0, "worker_lost": 0}))
     after = scene.put(a_spec(2, task="mine.write"))
 
     worker = scene.worker()
 
     scene.wait_state(after, "done")
     (receipt,) = scene.wait_state(dies, "dead")
-    assert receipt.cause == "task_error"
-    assert words in receipt.message and "my last words" in receipt.message
+    assert receipt.cause == cause
+    assert words in receipt.message
     assert worker.poll() is None
 
 
