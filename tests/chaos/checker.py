@@ -103,7 +103,7 @@ def read_effects(file: Path | None) -> Counter[tuple[str, int]]:
 
 
 def dump(client: Redis) -> dict[str, Any]:
-    """The ledger's keys and RQ's, decoded, with `ttl:KEY` beside each RQ job."""
+    """The ledger's keys and RQ's, decoded, with `ttl:KEY` beside what may be about to vanish."""
     found: dict[str, Any] = {}
     keys = [key for pattern in ("conductor:*", "rq:*") for key in client.scan_iter(pattern, count=1000)]
     kinds = _piped(client, [("TYPE", key) for key in keys])
@@ -115,7 +115,7 @@ def dump(client: Redis) -> dict[str, Any]:
     values = _piped(client, [(words[0], key, *words[1:]) for key, words in asked])
     for (key, _), value in zip(asked, values, strict=True):
         found[key.decode()] = _text(value)
-    jobs = [key for key in keys if key.startswith(b"rq:job:")]
+    jobs = [key for key in keys if key.startswith((b"rq:job:", b"conductor:hand:"))]
     for key, ttl in zip(jobs, _piped(client, [("TTL", key) for key in jobs]), strict=True):
         found[f"ttl:{key.decode()}"] = ttl
     return found
@@ -303,8 +303,8 @@ def rq_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
     for key, value in seen.redis.items():
         entries: Iterable[str] = ()
-        if key.startswith(("rq:queue:", "conductor:hand:")):
-            entries = value
+        if key.startswith("rq:queue:") or (key.startswith("conductor:hand:") and seen.redis.get(f"ttl:{key}", -1) < 0):
+            entries = value  # What a dead worker held in its hand was returned, and is kept a day for who asks.
         elif key.startswith("rq:wip:"):
             entries = [entry.removesuffix(":1") for entry in value[::2]]
         elif key.startswith("rq:job:") and seen.redis.get(f"ttl:{key}", -1) < 0:

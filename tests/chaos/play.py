@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tests.chaos import checker
 from tests.chaos.figures import Figures, measured
@@ -51,3 +54,9 @@ def evidence(world: World) -> checker.Evidence:
     roots = {name: root.path for name, root in world.settings.roots.items()}
     with world.redis as client:
         return checker.gather(world.manifests, world.settings.receipts_dir, roots, client, world.folder / EFFECTS, left)
+
+
+def say(capsys: pytest.CaptureFixture[str], lines: Sequence[str]) -> None:
+    """Figures are for people, whether the test passes or not."""
+    with capsys.disabled():
+        sys.stdout.write("".join(f"\n  {line}" for line in lines) + "\n")

@@ -1,0 +1,62 @@
+"""The tests are tested: with a safeguard taken out the checker goes red, and stock RQ does not stand what we stand."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import checker, play, stock_rq
+from tests.chaos.jobs import EFFECTS, made
+from tests.chaos.nemesis import send
+from tests.chaos.test_crash_points import arm, reached
+from tests.chaos.world import World, a_world
+
+
+def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
+    """A worker is paused at a point until another has the job, and woken: what the checker says, if `broken` is out."""
+    stop = tmp_path / "stop"
+    stop.mkdir()
+    env = {"CHAOS_STOP": str(stop), "CHAOS_BREAK": broken}
+    with a_world(tmp_path, nodes=1, conductors=1, cpu=2, io=0, is_hooked=True, env=env) as world:
+        job = made(0, "chaos.step", {"n": 0, "seconds": seconds}, outputs=1)
+        arm(world, point, job)
+        world.put(job)
+        pid = reached(world)
+        world.until(lambda: begun(world, job.id, 2), "another attempt has begun")
+        if not seconds:
+            world.until(lambda: world.state(job.id) == "d", "the other is done")
+        send(pid, signal.SIGCONT)
+        world.until(lambda: world.state(job.id) == "d" and not world.active(), "both have ended")
+        return play.checked(world)
+
+
+def begun(world: World, job_id: str, attempt: int) -> int:
+    return checker.read_effects(world.folder / EFFECTS)[job_id, attempt]
+
+
+@pytest.mark.parametrize(
+    ("broken", "point", "seconds", "word"),
+    [
+        ("link", "before link", 0.0, "altered"),
+        ("superseded", "before receipt", 0.0, "doubled"),
+        ("fence", "taken", 2.0, "twice"),
+    ],
+)
+def test_without_a_safeguard_the_checker_goes_red(tmp_path: Path, broken: str, point: str, seconds: float, word: str):
+    with_it, without_it = tmp_path / "with", tmp_path / "without"
+    for folder in (with_it, without_it):
+        folder.mkdir()
+
+    assert late(with_it, "", point, seconds) == []
+    assert any(fault.startswith(word) for fault in late(without_it, broken, point, seconds))
+
+
+@pytest.mark.slow
+def test_stock_rq_loses_or_doubles_under_the_same_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    lost, doubled = stock_rq.play(tmp_path, random.Random(7), jobs=400, kills=60)
+
+    play.say(capsys, [f"stock RQ, 400 jobs, 60 kills, seed 7: {lost} lost, {doubled} doubled"])
+    assert lost + doubled > 0
