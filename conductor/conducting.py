@@ -28,6 +28,7 @@ from conductor.node.report import Identity
 from conductor.node.run import retry_tables
 from conductor.node.single import is_dead_here
 from conductor.ports import Ledger
+from conductor.reconcile import Reconciler
 from conductor.settings import Settings
 from conductor.signing import signer_of
 from conductor.text import many
@@ -80,6 +81,7 @@ def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: H
         on_tick=held.tick,
         overrides=retry_tables(settings),
         guard=Guard(ledger, settings.receipts_dir).reason,
+        reconciler=Reconciler(ledger, settings.receipts_dir),
     )
 
 

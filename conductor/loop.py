@@ -22,6 +22,7 @@ from conductor.model.snapshot import Reservation, Snapshot
 from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import JobState, JobView, Ledger, Rates
+from conductor.reconcile import Reconciler
 from conductor.settings import Timing
 from conductor.tick_log import TickLog
 
@@ -69,9 +70,12 @@ class Conductor:
         on_tick: OnTick | None = None,
         overrides: Overrides = budgets_of_line,
         guard: Callable[[], str | None] = lambda: None,
+        reconciler: Reconciler | None = None,
     ) -> None:
-        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all. `guard`: why nothing may be
-        admitted now (`conductor.guard`); while it says so, nothing counts as done either."""
+        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all.
+
+        `guard`: why nothing may be admitted now; while it says so, nothing counts as done either. `reconciler`: hands
+        in what receipts prove, when the lead is taken, when Redis is back, and before anything is rescued."""
         self._ledger = ledger
         self._rates = rates
         self._limits = limits
@@ -80,6 +84,7 @@ class Conductor:
         self._on_tick = on_tick
         self._overrides = overrides
         self._guard = guard
+        self._reconciler = reconciler
         self._held_back = ""
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
         self._log = TickLog()
@@ -133,6 +138,8 @@ class Conductor:
             self._holds = self._ledger.handover.holds()
             self._is_standby_said = False
             logger.bind(event="leading", epoch=epoch).info("Leading (epoch {})", epoch)
+            if self._reconciler is not None:
+                self._reconciler.catch_up()
         elif not self._is_standby_said:
             self._is_standby_said = True
             leader = self._ledger.leadership.leader()
@@ -148,8 +155,12 @@ class Conductor:
         return hold
 
     def _rescue_orphans(self) -> None:
-        for orphan in self._ledger.handover.orphans(self._timing.admitted_grace_s):
-            self._rescue(orphan)
+        orphans = self._ledger.handover.orphans(self._timing.admitted_grace_s)
+        # Killed between its receipt and `accept`: run again it would be done twice over.
+        proved = self._reconciler.settled(orphans) if orphans and self._reconciler is not None else frozenset[str]()
+        for orphan in orphans:
+            if orphan.job_id not in proved:
+                self._rescue(orphan)
 
     def _rescue(self, orphan: Reservation) -> None:
         job = self._ledger.backlog.job(orphan.job_id)
@@ -199,6 +210,8 @@ class Conductor:
     def _lost(self, losses: int, error: Unreachable) -> int:
         if losses == 0:
             logger.bind(event="redis_lost").warning("{} (trying again)", error)
+        # It may come back without its last second: as if the lead had just been taken.
+        self._epoch = None
         return losses + 1
 
     def _reached(self, losses: int) -> int:

@@ -1,0 +1,95 @@
+"""What receipts prove and the ledger missed: a worker killed before its `accept`, a Redis that lost its last second.
+
+Only the ends of files written to lately are read; all of them lie on this host, or in a folder that hosts share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from loguru import logger
+
+from conductor.adapters.receipt_log import accepted
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Reservation
+from conductor.ports import Ledger
+
+#: A Redis that syncs once a second may come back without the last of them; this much is looked through, and some.
+LOST_S = 5.0
+#: Receipts carry their host's clock, reservations that of Redis.
+CLOCKS_S = 300.0
+BLOCK_BYTES = 1 << 16
+
+_decode = msgspec.json.Decoder(Receipt).decode
+
+
+class Reconciler:
+    """Hands in what is proved. Every step is the ledger's own `accept`, so doing it twice is doing it once."""
+
+    def __init__(self, ledger: Ledger, receipts_dir: Path) -> None:
+        self._ledger = ledger
+        self._folder = receipts_dir
+
+    def catch_up(self) -> int:
+        """When the lead is taken, or Redis is back: nothing is run in vain whose receipt is there. How many it was."""
+        active = self._ledger.handover.reservations()
+        proofs = self._proofs(active)
+        newest = max((receipt.ended_at for receipt in proofs), default=0.0)
+        ids = {r.job_id for r in active} | {r.job_id for r in proofs if r.ended_at >= newest - LOST_S}
+        return self._hand_in(receipt for job_id, receipt in accepted(proofs).items() if job_id in ids)
+
+    def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
+        """Those whose receipt is on disk: they are accepted instead of run again."""
+        ids = {orphan.job_id for orphan in orphans}
+        proofs = accepted(receipt for receipt in self._proofs(orphans) if receipt.job_id in ids)
+        self._hand_in(proofs.values())
+        return frozenset(proofs)
+
+    def _proofs(self, active: Iterable[Reservation]) -> list[Receipt]:
+        """Ok and superseded receipts since the eldest of these was admitted; of the last seconds in any case."""
+        try:
+            files = [(f.stat().st_mtime, f) for f in self._folder.glob("*.jsonl")] if self._folder.is_dir() else []
+            newest = max((written_at for written_at, _ in files), default=0.0)
+            since = min([newest - LOST_S, *(r.admitted_at - CLOCKS_S for r in active)])
+            lately = sorted(file for written_at, file in files if written_at >= since)
+            return [r for file in lately for r in receipts_since(file, since) if r.outcome != "failed"]
+        except OSError as e:
+            logger.warning("Receipts in {} cannot be read ({}): what they prove may be run again", self._folder, e)
+            return []
+
+    def _hand_in(self, receipts: Iterable[Receipt]) -> int:
+        count = 0
+        for receipt in receipts:
+            job = self._ledger.backlog.job(receipt.job_id)
+            if job is None or job.state == "done" or self._ledger.attempts.accept(receipt) != "accepted":
+                continue
+            count += 1
+            log = logger.bind(event="reconciled", job_id=receipt.job_id, attempt=receipt.attempt)
+            log.info("Done by its receipt: {} {} attempt {}", receipt.task, receipt.job_id, receipt.attempt)
+        return count
+
+
+def receipts_since(file: Path, since: float) -> Iterator[Receipt]:
+    """The receipts at the end of a file, from the first one on that did not end before `since` or lies near it."""
+    size, length = file.stat().st_size, BLOCK_BYTES
+    while True:
+        found = list(_whole(file, max(0, size - length)))
+        if length >= size or (found and found[0].ended_at < since):
+            yield from (receipt for receipt in found if receipt.ended_at >= since)
+            return
+        length *= 4
+
+
+def _whole(file: Path, start: int) -> Iterator[Receipt]:
+    with file.open("rb") as stream:
+        # One byte earlier: a line that begins exactly there is whole.
+        stream.seek(max(0, start - 1))
+        if start:
+            stream.readline()
+        for line in stream:
+            try:
+                yield _decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # `audit` and `verify` say so; here only what is whole proves anything
