@@ -6,9 +6,9 @@ import select
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from conductor import paths
+from conductor import folders, paths
 from conductor.errors import BadInput, JobError, PublishFailed
 from conductor.model.spec import JobSpec
 from workers.warm import WarmStore
@@ -88,6 +88,18 @@ class JobContext:
         self._make(root, file.parent)
         return file
 
+    def read(self, path: str) -> BinaryIO:
+        """The file behind `path`, open; what was opened is what was allowed. Raises as `input`."""
+        return paths.open_to_read(self.settings, path)
+
+    def create(self, path: str) -> BinaryIO:
+        """The declared output `path`, open to write (and to read back), reached through no link. Raises as `output`."""
+        self.output(path)
+        root, relative = paths.split(path)
+        folder = attempt_folder(self.settings, root, self.job_id, self.attempt)
+        base = paths.root_folder(self.settings, root)
+        return folders.create(base, staged(folder, relative).relative_to(base).parts)
+
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far it is (0 to 1) and in a word what it does. Also tells the watch that it is not stuck."""
         if self._on_progress is not None:
@@ -107,7 +119,9 @@ class JobContext:
 
     def _make(self, root: str, folder: Path) -> None:
         check_mounted(self.settings, root)
-        folder.mkdir(parents=True, exist_ok=True)
+        base = paths.root_folder(self.settings, root)
+        with folders.below(base, folder.relative_to(base).parts, make=True):
+            return
 
 
 def is_readable(fd: int) -> bool:

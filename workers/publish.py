@@ -6,14 +6,14 @@ import ctypes
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conductor import folders as folders_of
 from conductor import paths
 from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.receipt import OutputFact
@@ -28,7 +28,6 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 #: Which job made a file; kept by most file systems, needed by none.
 _MADE_BY = "user.conductor.job"
 _RENAME_NOREPLACE = 1
-_AT_FDCWD = -100
 
 
 def publish(settings: Settings, spec: JobSpec, attempt: int) -> tuple[OutputFact, ...]:
@@ -38,12 +37,35 @@ def publish(settings: Settings, spec: JobSpec, attempt: int) -> tuple[OutputFact
     an output the body did not write, `NoSpace`, `PublishFailed`, and `BadInput` where another job's file stands.
     """
     pairs = [(output.path, _staged(settings, spec.id, attempt, output.path)) for output in spec.writes]
-    touched: set[Path] = set()
-    facts = tuple(_publish_one(settings, spec.id, path, file, touched) for path, file in pairs)
-    for folder in touched:
-        with _translated(str(folder)):
-            _fsync(folder, os.O_RDONLY)
+    with Touched() as touched:
+        facts = tuple(_publish_one(settings, spec.id, path, file, touched) for path, file in pairs)
+        with _translated(", ".join(path for path, _ in pairs)):
+            touched.sync()
     return facts
+
+
+class Touched:
+    """Folders with new names in them, held open, so that the very ones are synced: each once, at the end."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, int], int] = {}
+
+    def add(self, folder: int) -> None:
+        facts = os.fstat(folder)
+        key = (facts.st_dev, facts.st_ino)
+        if key not in self._open:
+            self._open[key] = os.dup(folder)
+
+    def sync(self) -> None:
+        for folder in self._open.values():
+            _fsync(folder)
+
+    def __enter__(self) -> Touched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in self._open.values():
+            os.close(folder)
 
 
 def _staged(settings: Settings, job_id: str, attempt: int, path: str) -> Path:
@@ -59,21 +81,37 @@ def _staged(settings: Settings, job_id: str, attempt: int, path: str) -> Path:
     return file
 
 
-def _publish_one(settings: Settings, job_id: str, path: str, file: Path, touched: set[Path]) -> OutputFact:
+def _publish_one(settings: Settings, job_id: str, path: str, file: Path, touched: Touched) -> OutputFact:
     check_mounted(settings, paths.split(path)[0])
-    final = paths.resolve(settings, path, for_writing=True)
-    with _translated(path):
-        fact = _fact(path, file)
-        _fsync(file, os.O_RDWR)
-        _mark(file, job_id)
-        _make_folders(final.parent, touched)
-        touched.add(final.parent)
-        if _place(file, final):
-            return fact
-        standing = _fact(path, final)
-    if standing.sha256 != fact.sha256 and (maker := _maker(final)) not in (None, job_id):
+    paths.resolve(settings, path, for_writing=True)
+    root, relative = paths.split(path)
+    base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
+    # By descriptor from here on: a folder swapped for a link after the look above leads nowhere.
+    with _translated(path), folders_of.below(base, file.relative_to(base).parts[:-1]) as source:
+        with _opened(file.name, os.O_RDWR, source) as staged_fd:
+            fact = _fact(path, staged_fd)
+            _fsync(staged_fd)
+            _mark(staged_fd, job_id)
+        with folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
+            touched.add(folder)
+            if _place(name, source, folder):
+                return fact
+            with _opened(name, os.O_RDONLY, folder) as final_fd:
+                standing, maker = _fact(path, final_fd), _maker(final_fd)
+    if standing.sha256 != fact.sha256 and maker not in (None, job_id):
         raise BadInput(f"{path!r} is there already, made by job {maker}: remove it, or plan another name")
     return standing
+
+
+@contextmanager
+def _opened(name: str, flags: int, folder: int) -> Generator[int]:
+    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "what stands there is not a regular file")
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class _translated:
@@ -96,40 +134,28 @@ class _translated:
         raise PublishFailed(f"cannot put {self._path!r} in place: {why}") from None
 
 
-def _fact(path: str, file: Path) -> OutputFact:
-    with file.open("rb") as stream:
+def _fact(path: str, fd: int) -> OutputFact:
+    with os.fdopen(os.dup(fd), "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return OutputFact(path=path, bytes=os.fstat(stream.fileno()).st_size, sha256=digest)
+        return OutputFact(path=path, bytes=os.fstat(fd).st_size, sha256=digest)
 
 
-def _fsync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags)
+def _fsync(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as e:
         # Some network file systems cannot sync a folder; the files in it are synced.
         if e.errno != errno.EINVAL:
             raise
-    finally:
-        os.close(fd)
-
-
-def _make_folders(folder: Path, touched: set[Path]) -> None:
-    """Create what is missing; a new folder's name is on disk only once its parent is synced."""
-    here = folder
-    while not here.exists():
-        touched.add(here.parent)
-        here = here.parent
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 # ── placing: never over an existing file ──────────────────────────────────────────────────────────────────
 
 
-def _place(file: Path, final: Path) -> bool:
-    """Give `file` its final name. False: a file stands there already. Atomic in every way it can be done."""
+def _place(name: str, source: int, folder: int) -> bool:
+    """`name` from the folder `source` into `folder`. False: something stands there. Atomic in every way there is."""
     try:
-        os.link(file, final, follow_symlinks=False)
+        os.link(name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         return True
     except FileExistsError:
         return False
@@ -137,19 +163,19 @@ def _place(file: Path, final: Path) -> bool:
         if e.errno not in _NO_LINKS:
             raise
     try:
-        return _rename_no_replace(file, final)
+        return _rename_no_replace(name, source, folder)
     except OSError as e:
         if e.errno not in _NO_LINKS:
             raise
-    return _rename_by_claim(file, final)
+    return _rename_by_claim(name, source, folder)
 
 
-def _rename_no_replace(file: Path, final: Path) -> bool:
+def _rename_no_replace(name: str, source: int, folder: int) -> bool:
     """renameat2(RENAME_NOREPLACE): where there are no hard links (exFAT, some network shares)."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if rename is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if rename(_AT_FDCWD, os.fsencode(file), _AT_FDCWD, os.fsencode(final), _RENAME_NOREPLACE) == 0:
+    if rename(source, os.fsencode(name), folder, os.fsencode(name), _RENAME_NOREPLACE) == 0:
         return True
     fault = ctypes.get_errno()
     if fault == errno.EEXIST:
@@ -157,34 +183,43 @@ def _rename_no_replace(file: Path, final: Path) -> bool:
     raise OSError(fault, os.strerror(fault))
 
 
-def _rename_by_claim(file: Path, final: Path) -> bool:
+def _rename_by_claim(name: str, source: int, folder: int) -> bool:
     """The last resort: an exclusively created claim decides who may rename.
 
     A claim left by an attempt that died in between is taken over: only the attempt that holds the lease is here,
     and an older one that wakes up finds the file.
     """
-    claim = final.with_name(f".{final.name[:200]}.claim")
+    claim = f".{name[:50]}.claim"
     with suppress(FileExistsError):
-        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
     try:
-        if final.exists():
+        if _stands(name, folder):
             return False
-        file.rename(final)
+        os.rename(name, name, src_dir_fd=source, dst_dir_fd=folder)
         return True
     finally:
-        claim.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(claim, dir_fd=folder)
 
 
-def _mark(file: Path, job_id: str) -> None:
+def _stands(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _mark(fd: int, job_id: str) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setxattr(file, _MADE_BY, job_id.encode("ascii"))
+            os.setxattr(fd, _MADE_BY, job_id.encode("ascii"))
 
 
-def _maker(file: Path) -> str | None:
+def _maker(fd: int) -> str | None:
     if sys.platform == "linux":
         with suppress(OSError):
-            return os.getxattr(file, _MADE_BY).decode("ascii", "replace")
+            return os.getxattr(fd, _MADE_BY).decode("ascii", "replace")
     return None
 
 
@@ -201,7 +236,7 @@ def clean(settings: Settings, spec: JobSpec, attempts: Iterable[int]) -> None:
     for number in attempts:
         for folder in folders(settings, spec, number):
             if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+                folders_of.remove(folder.parent.parent, (paths.STAGING, folder.name))
 
 
 def _roots(settings: Settings, spec: JobSpec) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from task_bench import Bench
@@ -107,7 +108,11 @@ def test_a_source_that_is_gone_is_bad_input(bench: Bench):
 def test_a_full_target_is_no_space(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x" * 100)
     ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
-    monkeypatch.setattr(ctx, "output", lambda path: Path("/dev/full"))
+
+    def full(path: str) -> Any:
+        return Path("/dev/full").open("w+b", buffering=0)
+
+    monkeypatch.setattr(ctx, "create", full)
     with pytest.raises(NoSpace, match="no room left"):
         files_publish.run({}, ctx)
 
@@ -116,10 +121,10 @@ def test_a_target_that_cannot_be_written_is_told_from_a_bad_source(bench: Bench,
     bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x")
     ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
 
-    def refuse(path: str) -> Path:
+    def refuse(path: str) -> BinaryIO:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(ctx, "output", refuse)
+    monkeypatch.setattr(ctx, "create", refuse)
     with pytest.raises(PublishFailed, match="cannot be written to"):
         files_publish.run({}, ctx)
 
@@ -128,9 +133,10 @@ def test_a_copy_that_reads_back_differently_is_not_published(bench: Bench, monke
     bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"good")
     copied = files_publish.copied
 
-    def spoil(source: Path, target: Path, *rest: object) -> tuple[str, int]:
+    def spoil(source: BinaryIO, target: BinaryIO, *rest: object) -> tuple[str, int]:
         answer = copied(source, target, *rest)  # type: ignore[arg-type]
-        target.write_bytes(b"baad")
+        target.seek(0)
+        target.write(b"baad")
         return answer
 
     monkeypatch.setattr(files_publish, "copied", spoil)

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
@@ -33,40 +33,40 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     path = read_of(ctx, given.source, 0)
     source, name = ctx.input(path), shown(path)
     try:
-        target = ctx.output(write_of(ctx))
-        sha256, size = copied(source, target, ctx, name)
-        if checksum(target, ctx, name) != sha256:
-            raise PublishFailed(f"{name}: the copy in {target.parent} reads back differently from what was written")
+        with ctx.read(path) as file, ctx.create(write_of(ctx)) as target:
+            sha256, size = copied(file, target, ctx, name)
+            if checksum(target, ctx, name) != sha256:
+                raise PublishFailed(f"{name}: the copy reads back differently from what was written")
     except OSError as e:
         raise understood(e, source, name) from e
     return {"sha256": sha256, "bytes": size}
 
 
-def copied(source: Path, target: Path, ctx: JobContext, name: str) -> tuple[str, int]:
+def copied(file: BinaryIO, out: BinaryIO, ctx: JobContext, name: str) -> tuple[str, int]:
     """Copy and fsync; (sha256, bytes) of what was read."""
     digest, done = hashlib.sha256(), 0
-    with source.open("rb") as file, target.open("wb") as out:
-        size = max(1, os.fstat(file.fileno()).st_size)
-        while chunk := file.read(CHUNK):
-            leave_if_told(ctx)
-            digest.update(chunk)
-            out.write(chunk)
-            done += len(chunk)
-            ctx.progress(0.5 * done / size, f"copying {name}")
-        out.flush()
-        os.fsync(out.fileno())
+    size = max(1, os.fstat(file.fileno()).st_size)
+    while chunk := file.read(CHUNK):
+        leave_if_told(ctx)
+        digest.update(chunk)
+        out.write(chunk)
+        done += len(chunk)
+        ctx.progress(0.5 * done / size, f"copying {name}")
+    out.flush()
+    os.fsync(out.fileno())
     return digest.hexdigest(), done
 
 
-def checksum(file: Path, ctx: JobContext, name: str) -> str:
+def checksum(file: BinaryIO, ctx: JobContext, name: str) -> str:
+    """Of the file from its beginning."""
     digest, done = hashlib.sha256(), 0
-    with file.open("rb") as opened:
-        size = max(1, os.fstat(opened.fileno()).st_size)
-        while chunk := opened.read(CHUNK):
-            leave_if_told(ctx)
-            digest.update(chunk)
-            done += len(chunk)
-            ctx.progress(0.5 + 0.5 * done / size, f"checking {name}")
+    file.seek(0)
+    size = max(1, os.fstat(file.fileno()).st_size)
+    while chunk := file.read(CHUNK):
+        leave_if_told(ctx)
+        digest.update(chunk)
+        done += len(chunk)
+        ctx.progress(0.5 + 0.5 * done / size, f"checking {name}")
     return digest.hexdigest()
 
 
