@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import types
 import typing
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Union, cast, get_args, get_origin
 
@@ -169,8 +170,9 @@ def _id_is_content(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
 
 
 def _inputs_are_read(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
+    reads = frozenset(spec.reads) if spec.inputs else frozenset[str]()
     for path in spec.inputs:
-        if path not in spec.reads:
+        if path not in reads:
             yield f"inputs: {_shown(path)} is not among the reads"
 
 
@@ -185,9 +187,11 @@ def _paths_stay_inside(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str
 
 def _outputs_differ(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
     if len(spec.writes) > 1:
-        paths = [output.path for output in spec.writes]
-        for path in {p for p in paths if paths.count(p) > 1}:
-            yield f"writes: {_shown(path)} is written twice"
+        seen: set[str] = set()
+        for output in spec.writes:
+            if (key := same_file(output.path)) in seen:
+                yield f"writes: {_shown(output.path)} is written twice"
+            seen.add(key)
 
 
 def _waits_make_sense(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
@@ -210,6 +214,11 @@ _RULES: tuple[tuple[frozenset[str], Rule], ...] = (
 )
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*:(?!/|\.tmp/)(?:(?!\.{1,2}(?:/|\Z))[^/\x00]+(?:/(?!\Z)|\Z))+\Z")
+
+
+def same_file(path: str) -> str:
+    """Equal for names that a file system may take for one: macOS does not tell «é» from «e» with an accent."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def path_fault(path: str) -> str | None:

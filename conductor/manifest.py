@@ -15,11 +15,11 @@ from typing import BinaryIO
 from msgspec import Struct
 
 from conductor.errors import ConfigError, ManifestError
-from conductor.line_faults import is_sound, line_faults, rule_faults
+from conductor.line_faults import is_sound, line_faults, rule_faults, same_file
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
 
 #: A longer line is a mistake (a whole file in `args`), and would not fit the memory of everything it passes through.
-MAX_LINE_BYTES = 4 << 20
+MAX_LINE_BYTES = 1 << 20
 #: So many faults are kept in words; the rest is counted.
 MAX_PROBLEMS = 1000
 
@@ -157,8 +157,9 @@ class _Checker:
             return
         for output in spec.writes:
             # A path that holds its job's id is nobody else's: no need to remember it.
-            if spec.id not in output.path and self.paths.setdefault(output.path, number) != number:
-                self.fault(number, f"writes: {output.path!r} is already written by line {self.paths[output.path]}")
+            if spec.id not in output.path and self.paths.setdefault(same_file(output.path), number) != number:
+                first = self.paths[same_file(output.path)]
+                self.fault(number, f"writes: {output.path!r} is already written by line {first}")
         for other in (*spec.after, *spec.after_ended):
             if other not in self.ids:
                 self.ahead.setdefault(other, number)

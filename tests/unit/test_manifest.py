@@ -254,7 +254,7 @@ def test_a_line_of_50_mib_is_refused_without_being_held_in_memory(tmp_path: Path
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found == ["2: line: is longer than 4 MiB"]
+    assert found == ["2: line: is longer than 1 MiB"]
     assert peak < 20 << 20
 
 
