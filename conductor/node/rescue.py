@@ -17,12 +17,19 @@ from conductor.ports import JobView, Ledger
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
 
-def rescue(ledger: Ledger, death: Death, overrides: Overrides) -> int:
-    """Return all that this worker had taken, started or not; how many. Raises `Unreachable`: then call it again."""
-    return sum(_return(ledger, held, death.message, overrides) for held in ledger.attempts.held_by(death.worker))
+def rescue(
+    ledger: Ledger, death: Death, overrides: Overrides, on_dead: Callable[[Reservation], None] = lambda held: None
+) -> int:
+    """Return all that this worker had taken, started or not; how many. Raises `Unreachable`: then call it again.
+
+    `on_dead` hears of those that nobody will try again."""
+    held_by = ledger.attempts.held_by(death.worker)
+    return sum(_return(ledger, held, death.message, overrides, on_dead) for held in held_by)
 
 
-def _return(ledger: Ledger, held: Reservation, message: str, overrides: Overrides) -> bool:
+def _return(
+    ledger: Ledger, held: Reservation, message: str, overrides: Overrides, on_dead: Callable[[Reservation], None]
+) -> bool:
     job = ledger.backlog.job(held.job_id)
     if job is None:
         return False
@@ -30,6 +37,8 @@ def _return(ledger: Ledger, held: Reservation, message: str, overrides: Override
     if not ledger.attempts.rescue(held.job_id, held.attempt, message, then):
         return False
     where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
+    if not isinstance(then, Retry):
+        on_dead(held)
     logger.warning("Rescued {} (attempt {}): {}; {}", held.job_id, held.attempt, message, where)
     return True
 

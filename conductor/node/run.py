@@ -23,6 +23,7 @@ from conductor.errors import ConductorError, Unreachable
 from conductor.model.causes import Cause
 from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
@@ -91,8 +92,8 @@ class Node:
         self._overrides = retry_tables(settings)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
-        #: Last receipts of dead workers: what their attempts left on disk is swept up.
-        self._ended: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
+        #: Job and attempt of what dead workers left on disk: swept up by the tidier.
+        self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._lane_notes: tuple[str, ...] = ()
         self._draining_since: float | None = None
         self._gave_back = False
@@ -154,7 +155,7 @@ class Node:
         for i, death in enumerate(waiting):
             try:
                 self._settle(death)
-                rescue(self._ledger, death, self._overrides)
+                rescue(self._ledger, death, self._overrides, self._over)
             except Unreachable:
                 self._unrescued = waiting[i:]
                 break
@@ -167,7 +168,7 @@ class Node:
         log = ReceiptLog(self._settings.receipts_dir, f"{self._identity.node}-{death.worker}")
         try:
             if (last := settle(self._ledger, log)) is not None:
-                self._ended.put(last)
+                self._over(last)
         except OSError as e:
             logger.error("The receipts of worker {} cannot be read: {}", death.worker, e)
         finally:
@@ -177,9 +178,14 @@ class Node:
         """Also the workers that died with an earlier node of this name."""
         try:
             for last in settle_all(self._ledger, self._settings.receipts_dir, self._identity.node):
-                self._ended.put(last)
+                self._over(last)
         except (Unreachable, OSError) as e:
             logger.warning("Receipts of earlier workers were not looked through: {}", e)
+
+    def _over(self, attempt: Receipt | Reservation) -> None:
+        """Its files can go, but for output that only could not be published."""
+        if not (isinstance(attempt, Receipt) and attempt.cause == "publish_failed"):
+            self._ended.put((attempt.job_id, attempt.attempt))
 
     def _give_back(self, why: str) -> bool:
         served = () if self._draining_since is not None else [q.queue for q in self._supervisor.queues() if q.workers]
@@ -216,7 +222,7 @@ class Node:
                     logger.debug("not tidied: Redis is away")
                 due = time.monotonic() + TIDY_EVERY_S
             with suppress(queue.Empty):
-                sweep(roots, self._ended.get(timeout=max(0.0, due - time.monotonic())))
+                sweep(roots, *self._ended.get(timeout=max(0.0, due - time.monotonic())))
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""

@@ -16,6 +16,7 @@ from loguru import logger
 
 from conductor.adapters.receipt_log import ReceiptLog, read_receipts
 from conductor.model.receipt import Receipt
+from conductor.paths import KEPT
 from conductor.ports import Ledger
 
 #: The last receipt of a file is looked for in so much of its end first.
@@ -87,9 +88,9 @@ def _last_of(raw: bytes) -> Receipt | None:
     return None
 
 
-def sweep(roots: Iterable[Path], receipt: Receipt) -> None:
-    """Remove the folders of an attempt that ended. Output that could not be published stays where it is."""
-    if receipt.cause == "publish_failed":
-        return
-    for root in roots:
-        shutil.rmtree(root / ".tmp" / f"{receipt.job_id}.{receipt.attempt}", ignore_errors=True)
+def sweep(roots: Iterable[Path], job_id: str, attempt: int) -> None:
+    """Remove the folders of an attempt that is over. Output that is kept for a later publishing stays where it is."""
+    folders = [root / ".tmp" / f"{job_id}.{attempt}" for root in roots]
+    if not any((folder / KEPT).exists() for folder in folders):
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)

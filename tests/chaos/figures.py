@@ -24,6 +24,15 @@ class Figures:
     #: SIGKILL of the leader → the standby's first admission.
     failover_s: list[float] = field(default_factory=list[float])
 
+    def add(self, other: Figures) -> None:
+        self.jobs += other.jobs
+        self.seconds += other.seconds
+        self.kills.update(other.kills)
+        self.failover_s += other.failover_s
+        for mine, theirs in ((self.restart_s, other.restart_s), (self.receipt_s, other.receipt_s)):
+            for kind, values in theirs.items():
+                mine[kind] += values
+
     def lines(self) -> list[str]:
         total = sum(self.kills.values())
         rate = self.jobs / self.seconds if self.seconds else 0

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import play
+from tests.chaos.jobs import made
+from tests.chaos.nemesis import schedule
+from tests.chaos.world import a_world
 
 #: Seeds that once found something (each with what it found) stay.
 FIXED = 2  # doubled: killed between receipt and accept; and an attempt's folder left behind
@@ -28,3 +31,18 @@ def test_random_kills_lose_nothing_and_double_nothing(
 
     play.say(capsys, figures.lines())
     assert faults == []
+
+
+def test_a_death_is_answered_at_once_where_there_is_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Single deaths on a calm machine: what recovery itself takes, without the queue for the few workers left."""
+    jobs = [made(n, "chaos.step", {"n": n, "seconds": 0.3}, outputs=1) for n in range(240)]
+    with a_world(tmp_path, nodes=1, cpu=3, io=0, depth=1) as world:
+        world.put(*jobs)
+        blows = schedule(5, 24, 0.8, {"worker": 2, "body": 2, "worker+body": 1, "leader": 1})
+        figures, faults = play.struck(world, blows)
+
+    play.say(capsys, figures.lines())
+    assert faults == []
+    died = sorted(second for values in figures.restart_s.values() for second in values)
+    assert died[len(died) // 2] < 1.0
+    assert max(figures.failover_s) < 5.0

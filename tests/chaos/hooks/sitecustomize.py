@@ -2,7 +2,7 @@
 
 The test writes `point` into $CHAOS_STOP: «NAME [JOB]». The first process that comes to that point takes the file,
 writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing.
-$CHAOS_BREAK names a safeguard that is taken out: a test of the tests.
+$CHAOS_BREAK names a safeguard that is taken out: a test of the tests. $CHAOS_CLOCK sets the clock off, in seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 FOLDER = os.environ.get("CHAOS_STOP")
 BROKEN = os.environ.get("CHAOS_BREAK", "")
+CLOCK = float(os.environ.get("CHAOS_CLOCK", "0"))
 
 
 def point(name: str, job_id: str = "") -> None:
@@ -190,5 +192,8 @@ class Finder:
         return spec
 
 
+if CLOCK:
+    _now = time.time
+    time.time = lambda: _now() + CLOCK
 if FOLDER is not None or BROKEN:
     sys.meta_path.insert(0, Finder())  # pyright: ignore[reportArgumentType]

@@ -13,6 +13,7 @@ from conductor.classes import class_of
 from conductor.model.receipt import Receipt
 from conductor.model.spec import to_line
 from conductor.node.settle import last_receipt, settle, settle_all, sweep
+from conductor.paths import KEPT
 from conductor.ports import Entry, Ledger
 
 
@@ -75,13 +76,13 @@ def test_a_torn_line_is_no_receipt(tmp_path: Path):
     assert last_receipt(tmp_path / "none.jsonl") is None
 
 
-def test_the_folder_of_an_ended_attempt_is_swept_but_not_what_waits_for_its_nas(tmp_path: Path):
-    ended, kept = a_receipt("a" * 24), a_receipt("b" * 24, outcome="failed", cause="publish_failed")
-    folders = [tmp_path / ".tmp" / f"{r.job_id}.1" for r in (ended, kept)]
-    for folder in folders:
+def test_the_folder_of_an_ended_attempt_is_swept_but_not_what_is_kept_for_its_nas(tmp_path: Path):
+    ended, kept = tmp_path / ".tmp" / f"{'a' * 24}.1", tmp_path / ".tmp" / f"{'b' * 24}.1"
+    for folder in (ended, kept):
         folder.mkdir(parents=True)
+    (kept / KEPT).write_text("{}")
 
-    for receipt in (ended, kept):
-        sweep([tmp_path], receipt)
+    for folder in (ended, kept):
+        sweep([tmp_path], folder.name.removesuffix(".1"), 1)
 
-    assert [folder.exists() for folder in folders] == [False, True]
+    assert [folder.exists() for folder in (ended, kept)] == [False, True]
