@@ -6,18 +6,22 @@ what a job's state really is, `conductor status` tells.
 
 from __future__ import annotations
 
+import hmac
+import os
+import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 from loguru import logger
 
-from conductor.errors import Unreachable, UsageError
+from conductor.errors import ConfigError, Unreachable, UsageError
 from conductor.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +48,15 @@ PAGES = frozenset(
         *("queues_overview", "workers_overview", "jobs_overview", "job_view", "list_queues", "list_jobs"),
         *("job_info", "list_workers", "favicon", "static"),
     )
+) | {"static"}
+#: Only the scripts of the page as it was served run (its templates need eval); nothing comes from or goes elsewhere.
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval' 'nonce-{}'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
+#: rq-dashboard puts what it gets as JSON into the page as HTML: these would begin a tag or end an attribute.
+LOOKALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”"})
 REGISTRIES = frozenset({"queued", "failed", "deferred", "started", "finished", "scheduled", "canceled"})
 
 
@@ -59,7 +71,9 @@ def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None)
     Writes the address to `url_file`. Raises `UsageError` when no port is free, `Unreachable` without a Redis.
     """
     first = settings.dashboard.port if port is None else port
-    server = listen(make_app(connect(redis_url, is_own=settings.redis.url is None)), first)
+    own_url = settings.dashboard.redis_url
+    client = connect(own_url or redis_url, is_own=settings.redis.url is None and own_url is None)
+    server = listen(make_app(client, password_of(settings)), first)
     address = f"http://{LOOPBACK}:{server.port}/"
     file = url_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -145,14 +159,16 @@ def become_reader(connection: Any) -> None:
 # ── the pages ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_app(client: Redis) -> Flask:
-    """rq-dashboard's pages over `client`, every request checked first."""
+def make_app(client: Redis, password: str | None = None) -> Flask:
+    """rq-dashboard's pages over `client`, every request checked first; with a `password`, only for who has it."""
+    import rq_dashboard
     from flask import Flask
     from redis.exceptions import RedisError
     from rq.exceptions import NoSuchJobError
     from werkzeug.exceptions import HTTPException
 
-    app = Flask("conductor.dashboard")
+    # Flask's own /static stands before the blueprint's: it has to serve the same files.
+    app = Flask("conductor.dashboard", static_folder=Path(rq_dashboard.__file__).parent / "static")
     app.config.update(
         RQ_DASHBOARD_REDIS_URL=("this project",),
         RQ_DASHBOARD_POLL_INTERVAL=2500,
@@ -160,7 +176,7 @@ def make_app(client: Redis) -> Flask:
         DEPRECATED_OPTIONS=[],
     )
     app.redis_conn = client  # pyright: ignore[reportAttributeAccessIssue]
-    app.before_request(refuse)
+    app.before_request(lambda: refuse() or not_logged_in(password))
     app.register_blueprint(read_only_pages(client))
     app.after_request(harden)
 
@@ -196,11 +212,47 @@ def refuse() -> tuple[str, int] | None:
     return None
 
 
+def not_logged_in(password: str | None) -> tuple[str, int, dict[str, str]] | None:
+    """HTTP's basic login, whatever the user's name; None: come in."""
+    from flask import request
+
+    given = request.authorization.password if request.authorization else None
+    if password is None or hmac.compare_digest((given or "").encode(), password.encode()):
+        return None
+    return "the dashboard asks for its password\n", 401, {"WWW-Authenticate": 'Basic realm="conductor"'}
+
+
+def password_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> str | None:
+    """None where no login is configured. Raises `ConfigError` when the variable that is named holds nothing."""
+    name = settings.dashboard.password_env
+    if name is None:
+        return None
+    if not (password := environ.get(name)):
+        raise ConfigError(f"dashboard.password_env names ${name}, which is empty: set it, or take the setting out")
+    return password
+
+
 def harden(response: Any) -> Any:
+    nonce = secrets.token_urlsafe(16)
+    if response.mimetype == "text/html" and not response.direct_passthrough:
+        response.set_data(response.get_data(as_text=True).replace("<script", f'<script nonce="{nonce}"'))
+    elif response.mimetype == "application/json" and not response.direct_passthrough:
+        response.set_data(orjson.dumps(harmless(orjson.loads(response.get_data()))))
+    response.headers["Content-Security-Policy"] = CONTENT_POLICY.format(nonce)
+    response.headers["Cache-Control"] = "no-store"
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def harmless(value: Any) -> Any:
+    """A JSON value with no text in it that is HTML."""
+    if isinstance(value, str):
+        return value.translate(LOOKALIKES)
+    if isinstance(value, dict):
+        return {key: harmless(item) for key, item in cast(dict[str, Any], value).items()}
+    return [harmless(item) for item in cast(list[Any], value)] if isinstance(value, list) else value
 
 
 def read_only_pages(client: Redis) -> Any:

@@ -134,6 +134,8 @@ def stop(settings: Settings) -> bool:
 def prepared(place: Place) -> Place:
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
+        # The AOF holds every line that was dispatched, and whoever opens the socket is the conductor.
+        place.folder.chmod(0o700)
         (place.folder / "start.lock").touch(mode=0o600)
     except OSError as e:
         raise ConfigError(

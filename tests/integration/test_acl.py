@@ -35,6 +35,7 @@ class Guarded:
         self.socket = folder / "v.sock"
         (folder / "users.acl").write_text(text or acl_text(found))
         argv = [str(find_binary()), "--port", "0", "--unixsocket", str(self.socket), "--aclfile", "users.acl"]
+        argv += ["--appendonly", "yes"]
         self.process = subprocess.Popen([*argv, "--save", ""], cwd=folder, stdout=subprocess.DEVNULL)
         self.url = {user.name: f"unix://{user.name}:{user.password}@{self.socket}" for user in found}
         self.passwords = [user.password for user in found]

@@ -82,6 +82,15 @@ def test_the_environment_and_the_folder_are_the_jobs_own(bench: Bench):
     assert result["stdout_tail"] == f"low {bench.inputs / 'here'}\n"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["LD_PRELOAD", "ld_preload", "PATH", "PYTHONPATH", "BASH_ENV", "DYLD_INSERT_LIBRARIES", "A=B", "", "https_proxy"],
+)
+def test_a_line_does_not_make_a_listed_program_run_other_code(bench: Bench, name: str):
+    with pytest.raises(Refused, match="may not set"):
+        bench.run(shell.run, {**script("pass"), "env": {name: "/somewhere/evil.so"}})
+
+
 def test_a_program_ends_with_its_deadline(bench: Bench):
     with pytest.raises(DeadlineExceeded):
         bench.run(shell.run, script("import time; time.sleep(60)"), timeout_s=0.2)

@@ -80,6 +80,12 @@ def test_it_never_evicts_keeps_a_log_and_listens_on_no_port(settings: Settings) 
         assert told == {"maxmemory-policy": "noeviction", "appendonly": "yes", "port": "0", "unixsocketperm": "700"}
 
 
+def test_nobody_else_on_this_machine_reads_its_files_or_opens_its_socket(settings: Settings) -> None:
+    with valkey.session(settings):
+        place = valkey.place_of(settings)
+        assert place.folder.stat().st_mode & 0o077 == 0 and place.socket.stat().st_mode & 0o077 == 0
+
+
 def test_two_commands_side_by_side_share_one_server(settings: Settings) -> None:
     with holder(settings) as other:
         first = pid_of(settings)

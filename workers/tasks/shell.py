@@ -16,6 +16,12 @@ from workers.process import run_program
 from workers.registry import task
 from workers.toolkit import Args, parse
 
+#: Variables that make the loader or an interpreter run other code: a line may not set them for a listed program.
+_LOADERS = re.compile(
+    r"(LD_|DYLD_|PYTHON|PERL|RUBY|NODE_|JAVA_|JDK_|_JAVA|GIT_|GCONV|LOCPATH|CONDUCTOR_)\w*"
+    r"|PATH|IFS|ENV|BASH_ENV|BASH_FUNC.*|SHELLOPTS|PS4|PROMPT_COMMAND|EDITOR|PAGER|HOSTALIASES|.*_PROXY|LUA_INIT.*",
+    re.IGNORECASE,
+)
 _PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
 
 
@@ -35,6 +41,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """
     given = parse(args, ShellArgs)
     check_allowed(given.argv[0], ctx.settings.shell_programs)
+    check_environment(given.env)
     argv = [given.argv[0], *(expand(part, ctx) for part in given.argv[1:])]
     tail = Tail(4096)
     cwd = ctx.input(given.cwd) if given.cwd else ctx.scratch
@@ -51,6 +58,12 @@ def check_allowed(program: str, allowed: tuple[str, ...]) -> None:
         raise Refused(
             f"the program {program!r} may not be run: add it to shell_programs in conductor.toml (allowed: {listed})"
         )
+
+
+def check_environment(env: Mapping[str, str]) -> None:
+    for name in env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or _LOADERS.fullmatch(name):
+            raise Refused(f"args.env: a job may not set {name[:80]!r}: it can make a listed program run other code")
 
 
 def expand(part: str, ctx: JobContext) -> str:
