@@ -1,103 +1,130 @@
-"""The invariants, held against a live ledger: what `conductor audit` reads and adds up."""
+"""`conductor audit`: every invariant, on the live system or from files alone; every offender by its id.
+
+What looks wrong is looked at again before it is said: receipts and reports are not of the same instant as the ledger.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from conductor.core.charges import charges, disk_key, vram_key
-from conductor.model.report import NodeReport
-from conductor.model.snapshot import Reservation
+from conductor import audit_files as files
+from conductor.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
+from conductor.journal import Journal
 from conductor.model.spec import Value
-from conductor.ports import STATES, Ledger
+from conductor.settings import Settings
+from conductor.text import many
 
-#: Jobs change state while they are counted: a fault counts only when it is there so many times in a row.
-LOOKS = 3
+if TYPE_CHECKING:
+    from conductor.adapters.redis_books import Books
+    from conductor.ports import Ledger
+
+#: A fault counts only when it is there in every look; so long between them.
+PAUSES_S = (0.25, 0.75, 2.0)
 SHOWN = 3
 
 
-class Check(Value, frozen=True, kw_only=True):
+class Check(Value, frozen=True, kw_only=True, omit_defaults=False):
     name: str
     is_sound: bool
-    #: What was counted, or what is wrong.
+    #: What was counted, or what is wrong, in short.
     finding: str
+    #: All that is wrong: «subject: what». The subject is a job's id, wherever it is about one.
+    faults: tuple[str, ...] = ()
 
 
-class AuditReport(Value, frozen=True, kw_only=True):
+class AuditReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     checks: tuple[Check, ...]
     is_sound: bool
 
 
-def audited(ledger: Ledger) -> AuditReport:
-    """Every check; one that fails is looked at again, for a count is not one instant."""
-    checks = tuple(settled(check, ledger) for check in (conservation, in_flight, ceilings, attempts))
+#: Check → what is wrong, and what was counted.
+Look = dict[str, tuple[list[Fault], str]]
+
+
+def audit_live(ledger: Ledger, read_books: Callable[[], Books], settings: Settings, is_hashing: bool) -> AuditReport:
+    """Hold ledger, queues, reports, receipts and outputs against each other. Raises `Unreachable`."""
+    outputs = files.Outputs(settings, is_hashing)
+    return settled(partial(look_live, ledger, read_books, settings, outputs))
+
+
+def look_live(ledger: Ledger, read_books: Callable[[], Books], settings: Settings, outputs: files.Outputs) -> Look:
+    # The books first: a receipt is on disk before its job is done.
+    books = read_books()
+    nodes = ledger.reports.live()
+    proofs = files.Proofs(settings.receipts_dir)
+    look: Look = {name: (list(check(books)), sound(books)) for name, (check, sound) in OF_BOOKS.items()}
+    limits = capacities(nodes)
+    look["ceilings"] = list(ceilings(books, nodes)), f"{many(len(limits), 'limit')}, none overbooked"
+    running = sum(held.state == "running" for held in books.active.values())
+    look["workers"] = list(workers(books, nodes)), f"{running} running, each on a node that reports"
+    ours = [job_id for job_id in books.jobs if job_id in proofs]
+    look["receipts"] = (
+        [*files.receipts(books, proofs), *files.one_each(proofs), *files.whole(proofs)],
+        f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
+    )
+    sources = Journal(settings.receipts_dir).standing(ledger.backlog.generation()).present
+    look["dispatched"] = list(files.dispatched(books, sources)), f"{many(len(sources), 'manifest')}, every job is there"
+    return look | of_outputs(outputs, proofs, ours)
+
+
+def audit_files(manifests: Sequence[Path], settings: Settings, is_hashing: bool) -> AuditReport:
+    """From manifests, receipts and outputs alone. Raises `ManifestError`."""
+    outputs = files.Outputs(settings, is_hashing)
+    return settled(partial(look_at_files, manifests, settings, outputs))
+
+
+def look_at_files(manifests: Sequence[Path], settings: Settings, outputs: files.Outputs) -> Look:
+    ids = files.ids_of(manifests)
+    proofs = files.Proofs(settings.receipts_dir)
+    done = [job_id for job_id in ids if job_id in proofs]
+    ours = (fault for fault in files.one_each(proofs) if fault.subject in ids)
+    look: Look = {
+        "receipts": ([*ours, *files.whole(proofs)], f"{len(done)} of {len(ids)} jobs done, each by one receipt"),
+        "order": (list(files.order(proofs, manifests)), "none before what it comes after"),
+        "declared": (list(files.declared(proofs, manifests)), "receipts name what was declared"),
+    }
+    return look | of_outputs(outputs, proofs, done)
+
+
+def of_outputs(outputs: files.Outputs, proofs: files.Proofs, ids: Sequence[str]) -> Look:
+    outputs.looked_at = 0
+    faults = [*outputs.faults(proofs, ids), *files.published_twice(proofs, ids)]
+    return {"outputs": (faults, f"{many(outputs.looked_at, 'file')} as published")}
+
+
+def settled(look: Callable[[], Look]) -> AuditReport:
+    """What is wrong in every look: a system at work changes while it is looked at."""
+    found = look()
+    for pause_s in PAUSES_S:
+        if not any(faults for faults, _ in found.values()):
+            break
+        time.sleep(pause_s)
+        again = look()
+        found = {name: (still(found[name][0], faults), sound) for name, (faults, sound) in again.items()}
+    checks = tuple(verdict(name, faults, sound) for name, (faults, sound) in found.items())
     return AuditReport(checks=checks, is_sound=all(check.is_sound for check in checks))
 
 
-def settled(check: Callable[[Ledger], Check], ledger: Ledger) -> Check:
-    result = check(ledger)
-    for _ in range(LOOKS - 1):
-        if result.is_sound:
-            break
-        result = check(ledger)
-    return result
+def still(before: list[Fault], now: list[Fault]) -> list[Fault]:
+    """Those of now whose subject was at fault before; in what way may have changed meanwhile (a count, an age)."""
+    known = {fault.subject for fault in before}
+    return [fault for fault in now if fault.subject in known]
 
 
-def conservation(ledger: Ledger) -> Check:
-    """Each backlog's counts against the jobs themselves, each of them in exactly one state."""
-    faults: list[str] = []
-    jobs = 0
-    for backlog in ledger.backlog.backlogs():
-        counts = ledger.backlog.counts(backlog)
-        seen: Counter[str] = Counter()
-        for state in STATES:
-            ids = list(ledger.backlog.ids(state, backlog))
-            seen.update(ids)
-            jobs += len(ids)
-            if len(ids) != counts.get(state, 0):
-                faults.append(f"{backlog}: {counts.get(state, 0)} counted as {state}, {len(ids)} there")
-        faults += [f"{job_id} is in {n} states" for job_id, n in seen.items() if n > 1]
-    return verdict("conservation", faults, f"{jobs} jobs, each in exactly one state")
+def verdict(name: str, faults: list[Fault], sound: str) -> Check:
+    all_of_them = tuple(f"{fault.subject}: {fault.words}" for fault in faults)
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    words = "; ".join(all_of_them[:SHOWN]) + more
+    return Check(name=name, is_sound=not faults, finding=words or sound, faults=all_of_them)
 
 
-def in_flight(ledger: Ledger) -> Check:
-    """A reservation for each admitted or running job, and for no other."""
-    reserved = {r.job_id for r in ledger.handover.reservations()}
-    active = {job_id for state in ("admitted", "running") for job_id in ledger.backlog.ids(state)}
-    faults = [f"{job_id} holds a reservation and is not in flight" for job_id in sorted(reserved - active)]
-    faults += [f"{job_id} is in flight without a reservation" for job_id in sorted(active - reserved)]
-    return verdict("reservations", faults, f"{len(reserved)}, one for each job in flight")
-
-
-def ceilings(ledger: Ledger) -> Check:
-    """What is reserved fits the device, the disk, the host that was reported."""
-    nodes = ledger.reports.live()
-    sums = summed(ledger.handover.reservations())
-    limits = {key: limit for node in nodes for key, limit in capacities(node).items()}
-    faults = [f"{key}: {sums[key]} reserved of {limit}" for key, limit in limits.items() if sums[key] > limit]
-    return verdict("ceilings", faults, f"{len(limits)} capacities, none overbooked")
-
-
-def summed(reservations: Iterable[Reservation]) -> Counter[str]:
-    sums: Counter[str] = Counter()
-    for reservation in reservations:
-        sums.update(charges(reservation))
-    return sums
-
-
-def capacities(node: NodeReport) -> dict[str, int]:
-    found = {vram_key(node.node, device.key): device.vram_total_mib for device in node.devices}
-    disks = {disk_key(node.node, v.root): v.total_bytes for v in node.volumes if v.total_bytes is not None}
-    return found | disks
-
-
-def attempts(ledger: Ledger) -> Check:
-    """No job in flight has more reservations than one attempt."""
-    each = Counter(r.job_id for r in ledger.handover.reservations())
-    faults = [f"{job_id} holds {n} reservations" for job_id, n in each.items() if n > 1]
-    return verdict("attempts", faults, f"{len(each)} in flight, one attempt each")
-
-
-def verdict(name: str, faults: list[str], sound: str) -> Check:
-    words = "; ".join(faults[:SHOWN]) + (f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else "")
-    return Check(name=name, is_sound=not faults, finding=words or sound)
+def lines(report: AuditReport) -> Iterator[str]:
+    """One line a check, and below it every offender that it has no room for."""
+    for check in report.checks:
+        yield f"{'ok ' if check.is_sound else 'BAD'}  {check.name}: {check.finding}"
+        for fault in check.faults[SHOWN:]:
+            yield f"       {fault}"

@@ -51,6 +51,10 @@ class Source(Value, frozen=True, kw_only=True):
     sha256: str = ""
     jobs: int = 0
 
+    @property
+    def is_unchanged(self) -> bool:
+        return self.manifest.is_file() and sha256_of(self.manifest) == self.sha256
+
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Note).decode
@@ -143,6 +147,11 @@ class Standing(Value, frozen=True, kw_only=True):
     is_lost: bool = False
     #: How many ledgers came before this one.
     lives: int = 0
+
+    @property
+    def present(self) -> tuple[Source, ...]:
+        """What was dispatched into this ledger, or rebuilt in it."""
+        return tuple(source for source in self.sources if source not in self.missing)
 
     @property
     def sentence(self) -> str | None:

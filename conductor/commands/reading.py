@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here
+
+if TYPE_CHECKING:
+    from conductor.audit import AuditReport
 
 config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -90,24 +94,44 @@ def explain(
         typer.echo("\n".join(lines(story)))
 
 
-def audit(as_json: AsJson = False) -> None:
-    """Hold the ledger against its invariants. Exit 1 on a fault.
+def audit(
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="MANIFEST", help="From manifests, receipts and outputs alone; may be given again."),
+    ] = None,
+    hash_outputs: Annotated[bool, typer.Option("--hash", help="Read the outputs whole, not just their sizes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold everything against its invariants. Exit 1 on a fault; every offender is named.
 
-    Every job in exactly one state, one reservation each for what is in flight, nothing overbooked.
+    Live: each job in exactly one place, sums, queues, leases, workers, one receipt for what is done, outputs as
+    published. With --manifest no Redis is asked.
 
     Example: conductor audit
+    Example: conductor audit --manifest manifests/videos.jsonl --hash
     """
-    from conductor.audit import audited
+    from conductor.audit import audit_files, lines
+    from conductor.text import printable
 
-    with ledger_here() as (_, ledger):
-        report = audited(ledger)
+    report = audit_files(manifest, settings_here(), hash_outputs) if manifest else live_report(hash_outputs)
     if as_json:
         emit(report)
     else:
-        for check in report.checks:
-            typer.echo(f"{'ok ' if check.is_sound else 'BAD'}  {check.name}: {check.finding}")
+        typer.echo("\n".join(printable(line) for line in lines(report)))
     if not report.is_sound:
         raise typer.Exit(1)
+
+
+def live_report(is_hashing: bool) -> AuditReport:
+    from conductor.adapters.redis_books import read_books
+    from conductor.adapters.redis_scripts import Scripts
+    from conductor.audit import audit_live
+    from conductor.wiring import redis_ledger, redis_of
+
+    settings = settings_here()
+    with redis_of(settings, is_lenient=True) as client:
+        scripts = Scripts(client)
+        return audit_live(redis_ledger(client), lambda: read_books(scripts), settings, is_hashing)
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -1,0 +1,106 @@
+"""The whole ledger at one instant, for those who check it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_scripts import Scripts
+from conductor.model.snapshot import Reservation
+from conductor.ports import JobState
+
+_unpack = msgspec.msgpack.Decoder().decode
+_reservation = msgspec.json.Decoder(Reservation).decode
+_charges = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class JobRow(NamedTuple):
+    state: JobState
+    attempts: int
+    class_no: str
+    #: The attempt whose receipt was accepted; 0: none.
+    accepted: int
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """What `audit.lua` returns, in the words of the model. Ids are job ids, `queues` hold entries (ID-aN)."""
+
+    jobs: Mapping[str, JobRow]
+    #: Ids in `state` that cannot be read.
+    garbled: Sequence[str]
+    #: Ids without a manifest line.
+    lineless: Sequence[str]
+    counts: Mapping[str, Mapping[JobState, int]]
+    backlog_of: Mapping[str, str]
+    free: Mapping[str, Sequence[str]]
+    ready: frozenset[str]
+    delayed: Sequence[str]
+    bound: Sequence[str]
+    active: Mapping[str, Reservation]
+    charges: Mapping[str, Mapping[str, int]]
+    sums: Mapping[str, int]
+    #: Id → expiry; epoch seconds, as `now`.
+    leases: Mapping[str, float]
+    handed: frozenset[str]
+    popped: Mapping[str, float]
+    queues: Mapping[str, Sequence[str]]
+    #: Id → status and origin of its attempt's RQ job.
+    rq: Mapping[str, tuple[str, str]]
+    wip: Mapping[str, Sequence[str]]
+    now: float
+
+
+def read_books(scripts: Scripts) -> Books:
+    """One script, so that everything is of one instant. Raises `Unreachable`."""
+    (state, counts, free, ready, delayed, bound, active, charges, sums, leases, handed, popped, queues, rq, wip,
+     class_backlog, lineless, now_ms) = _unpack(scripts.run("audit"))  # fmt: skip
+    jobs, garbled = rows(state)
+    return Books(
+        jobs=jobs,
+        garbled=garbled,
+        lineless=lineless,
+        counts={
+            name: {keys.STATE_OF[letter]: int(n) for letter, n in pairs(row)} for name, row in mapping(counts).items()
+        },
+        backlog_of=dict(pairs(class_backlog)),
+        free=mapping(free),
+        ready=frozenset(ready),
+        delayed=delayed,
+        bound=bound,
+        active={job_id: _reservation(text) for job_id, text in pairs(active)},
+        charges={job_id: _charges(text) if text != "{}" else {} for job_id, text in pairs(charges)},
+        sums={key: int(n) for key, n in pairs(sums)},
+        leases={job_id: float(at) / 1000 for job_id, at in pairs(leases)},
+        handed=frozenset(handed),
+        popped={job_id: float(at) / 1000 for job_id, at in pairs(popped)},
+        queues=mapping(queues),
+        rq={job_id: (status, origin) for job_id, (status, origin) in mapping(rq).items()},
+        wip=mapping(wip),
+        now=now_ms / 1000,
+    )
+
+
+def pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(flat[0::2], flat[1::2], strict=True))
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The server's msgpack knows an empty table for a list only."""
+    return dict(value) if value else {}
+
+
+def rows(flat: Sequence[str]) -> tuple[dict[str, JobRow], list[str]]:
+    found: dict[str, JobRow] = {}
+    garbled: list[str] = []
+    for job_id, text in pairs(flat):
+        letter, *fields = text.split("|")
+        try:
+            attempts, _, class_no, _, *accepted = fields
+            found[job_id] = JobRow(keys.STATE_OF[letter], int(attempts), class_no, int(accepted[0]) if accepted else 0)
+        except (KeyError, ValueError):
+            garbled.append(job_id)
+    return found, garbled

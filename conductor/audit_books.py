@@ -1,0 +1,175 @@
+"""The invariants of the ledger itself, held against its books of one instant. Pure: (books, reports) → faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from conductor.adapters.redis_books import Books
+from conductor.adapters.redis_keys import entry
+from conductor.core.charges import charges, disk_key, vram_key
+from conductor.model.report import NodeReport
+from conductor.ports import STATES
+
+#: Whoever is to rescue an orphan has had so long.
+RESCUE_S = 30.0
+
+
+class Fault(NamedTuple):
+    #: The job, or what else is wrong: a backlog, a charge key, an entry.
+    subject: str
+    words: str
+
+
+def conservation(books: Books) -> Iterator[Fault]:
+    """Each backlog's counts against the jobs themselves."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for job_id, row in books.jobs.items():
+        backlog = books.backlog_of.get(row.class_no)
+        if backlog is None:
+            yield Fault(job_id, f"is of class {row.class_no}, which there is not")
+        else:
+            seen[backlog, row.state] += 1
+    for job_id in books.garbled:
+        yield Fault(job_id, "has a state that cannot be read")
+    for job_id in books.lineless:
+        yield Fault(job_id, "has no manifest line")
+    for backlog in sorted(books.counts.keys() | {backlog for backlog, _ in seen}):
+        for state in STATES:
+            counted, there = books.counts.get(backlog, {}).get(state, 0), seen[backlog, state]
+            if counted != there:
+                yield Fault(backlog, f"{counted} counted as {state}, {there} there")
+
+
+def places(books: Books) -> Iterator[Fault]:
+    """Each job is in the one place that its state names, and in no other."""
+    found: dict[str, list[str]] = {}
+    for number, ids in books.free.items():
+        for job_id in ids:
+            found.setdefault(job_id, []).append(f"class {number}")
+        if number not in books.ready:
+            yield Fault(f"class {number}", "has jobs and is not among those looked at")
+    for name, ids in (
+        ("delayed", books.delayed),
+        ("bound", books.bound),
+        ("handed", books.handed),
+        ("leased", books.leases),
+    ):
+        for job_id in ids:
+            found.setdefault(job_id, []).append(name)
+    for job_id, row in books.jobs.items():
+        at = found.get(job_id, [])
+        wanted = {
+            "waiting": (f"class {row.class_no}", "delayed", "bound"),
+            "admitted": ("handed",),
+            "running": ("leased",),
+        }
+        allowed = wanted.get(row.state, ())
+        if len(at) != bool(allowed) or any(place not in allowed for place in at):
+            yield Fault(job_id, f"is {row.state} and {'in ' + ' and '.join(at) if at else 'nowhere'}")
+    for job_id in found.keys() - books.jobs.keys():
+        yield Fault(job_id, f"is in {' and '.join(found[job_id])} and is no job")
+
+
+def reservations(books: Books) -> Iterator[Fault]:
+    """A reservation for each job in flight and for no other, of the attempt that is under way."""
+    for job_id, held in books.active.items():
+        row = books.jobs.get(job_id)
+        if row is None or row.state not in ("admitted", "running"):
+            yield Fault(job_id, "holds a reservation and is not in flight")
+        elif (row.state, row.attempts) != (held.state, held.attempt):
+            yield Fault(job_id, f"is {row.state} in attempt {row.attempts}, reserved: {held.state}, {held.attempt}")
+        if charges(held) != books.charges.get(job_id):
+            yield Fault(job_id, "is charged for something else than its reservation")
+    for job_id, row in books.jobs.items():
+        if row.state in ("admitted", "running") and job_id not in books.active:
+            yield Fault(job_id, "is in flight without a reservation")
+    for job_id in books.charges.keys() - books.active.keys():
+        yield Fault(job_id, "is charged and holds no reservation")
+    for job_id in books.popped.keys() - books.handed:
+        yield Fault(job_id, "is noted as taken from its queue and is not handed over")
+
+
+def sums(books: Books) -> Iterator[Fault]:
+    """What is reserved in all is the sum of what each attempt is charged."""
+    total: Counter[str] = Counter()
+    for amounts in books.charges.values():
+        total.update(amounts)
+    for key in sorted(total.keys() | books.sums.keys()):
+        if total[key] != books.sums.get(key, 0):
+            yield Fault(key, f"{books.sums.get(key, 0)} counted as reserved, {total[key]} is")
+
+
+def queues(books: Books) -> Iterator[Fault]:
+    """RQ's keys are a true copy: entries only of what is handed over, each once, a job hash for each attempt."""
+    current = {entry(job_id, held.attempt): held for job_id, held in books.active.items()}
+    seen = Counter(name for names in books.queues.values() for name in names)
+    for queue, names in books.queues.items():
+        for name in names:
+            held = current.get(name)
+            if held is None or held.state != "admitted" or held.queue != queue:
+                yield Fault(name, f"lies in queue {queue} and is not handed over there")
+    for name in (name for name, n in seen.items() if n > 1):
+        yield Fault(name, f"lies {seen[name]} times in queues")
+    for job_id, held in books.active.items():
+        status, origin = books.rq.get(job_id, ("", ""))
+        wanted = ("queued" if held.state == "admitted" else "started", held.queue)
+        if (status, origin) != wanted:
+            yield Fault(
+                job_id, f"is {wanted[0]} in {wanted[1]}, its RQ job says {status or 'nothing'} {origin}".rstrip()
+            )
+    working = {name.rpartition(":")[0]: queue for queue, names in books.wip.items() for name in names}
+    for name, queue in working.items():
+        if name not in current or current[name].state != "running" or current[name].queue != queue:
+            yield Fault(name, f"is among what runs in {queue} and does not")
+    for name, held in current.items():
+        if held.state == "running" and name not in working:
+            yield Fault(held.job_id, "runs and is not among what RQ shows as running")
+
+
+def leases(books: Books) -> Iterator[Fault]:
+    """Orphans are rescued: no lease ran out, and no entry was taken and not started, long ago."""
+    for job_id, until in books.leases.items():
+        if until < books.now - RESCUE_S:
+            yield Fault(job_id, f"its lease ran out {books.now - until:.0f} s ago, and nobody rescued it")
+    for job_id, at in books.popped.items():
+        if at < books.now - RESCUE_S:
+            yield Fault(job_id, f"was taken from its queue {books.now - at:.0f} s ago and not started")
+
+
+def ceilings(books: Books, nodes: Sequence[NodeReport]) -> Iterator[Fault]:
+    """What is reserved fits the device and the disk that were reported."""
+    for key, limit in capacities(nodes).items():
+        if books.sums.get(key, 0) > limit:
+            yield Fault(key, f"{books.sums[key]} reserved of {limit}")
+
+
+def capacities(nodes: Sequence[NodeReport]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in nodes:
+        found |= {vram_key(node.node, device.key): device.vram_total_mib for device in node.devices}
+        found |= {disk_key(node.node, v.root): v.total_bytes for v in node.volumes if v.total_bytes is not None}
+    return found
+
+
+def workers(books: Books, nodes: Sequence[NodeReport]) -> Iterator[Fault]:
+    """What runs, runs on a node that reports and has workers on that queue."""
+    served = {(node.node, queue.queue) for node in nodes for queue in node.queues if queue.workers}
+    for job_id, held in books.active.items():
+        if held.state == "running" and (held.node, held.queue) not in served:
+            yield Fault(job_id, f"runs on {held.node} in {held.queue}, of which no node reports workers")
+
+
+#: Name → check, and what to say where nothing is wrong.
+OF_BOOKS: dict[str, tuple[Callable[[Books], Iterator[Fault]], Callable[[Books], str]]] = {
+    "conservation": (conservation, lambda b: f"{len(b.jobs)} jobs, each in exactly one state"),
+    "places": (
+        places,
+        lambda b: f"{sum(map(len, b.free.values()))} free to go, {len(b.delayed)} delayed, the rest where they belong",
+    ),
+    "reservations": (reservations, lambda b: f"{len(b.active)}, one for each job in flight"),
+    "sums": (sums, lambda b: f"{len(b.sums)} add up"),
+    "queues": (queues, lambda b: f"{sum(map(len, b.queues.values()))} entries, each handed over"),
+    "leases": (leases, lambda b: f"{len(b.leases)} running, none abandoned"),
+}

@@ -1,0 +1,167 @@
+"""The invariants of what lies on disk: receipts, manifests, outputs. No Redis is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from conductor.adapters.receipt_log import read_receipts
+from conductor.adapters.redis_books import Books
+from conductor.audit_books import Fault
+from conductor.errors import BadInput
+from conductor.journal import Source
+from conductor.manifest import read
+from conductor.model.receipt import OutputFact, Receipt
+from conductor.paths import resolve
+from conductor.settings import Settings
+
+
+class Proofs:
+    """What all receipts come to: job → its standing ok attempts, each with what it published. Read in one pass."""
+
+    def __init__(self, receipts_dir: Path) -> None:
+        self.broken: list[Fault] = []
+        self.read = 0
+        self._oks: dict[str, dict[int, tuple[OutputFact, ...]]] = {}
+        taken_back: set[tuple[str, int]] = set()
+        for receipt in read_receipts(receipts_dir, self._note_broken):
+            self.read += 1
+            if receipt.outcome == "ok":
+                self._add(receipt)
+            elif receipt.outcome == "superseded":
+                taken_back.add((receipt.job_id, receipt.attempt))
+        for job_id, attempt in taken_back:
+            if self._oks.get(job_id, {}).pop(attempt, None) is None:
+                self.broken.append(Fault(job_id, f"attempt {attempt} takes a receipt back that there is not"))
+        self._oks = {job_id: attempts for job_id, attempts in self._oks.items() if attempts}
+
+    def _note_broken(self, file: Path, line: int, fault: str) -> None:
+        self.broken.append(Fault(f"{file.name}:{line}", f"is not a whole receipt: {fault}"))
+
+    def _add(self, receipt: Receipt) -> None:
+        self._oks.setdefault(receipt.job_id, {})[receipt.attempt] = receipt.outputs
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._oks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._oks)
+
+    def __len__(self) -> int:
+        return len(self._oks)
+
+    def standing(self, job_id: str) -> Collection[int]:
+        return self._oks.get(job_id, {}).keys()
+
+    def outputs(self, job_id: str) -> tuple[OutputFact, ...]:
+        """Of the attempt that counts, the lowest; none where no receipt stands."""
+        attempts = self._oks.get(job_id)
+        return attempts[min(attempts)] if attempts else ()
+
+
+def whole(proofs: Proofs) -> Iterator[Fault]:
+    """Each line of the receipts is one; what is taken back was given. A torn last line is no fault."""
+    return iter(proofs.broken)
+
+
+def one_each(proofs: Proofs) -> Iterator[Fault]:
+    """At most one ok receipt stands for a job."""
+    for job_id in proofs:
+        if len(attempts := proofs.standing(job_id)) > 1:
+            yield Fault(job_id, f"attempts {', '.join(map(str, sorted(attempts)))} each count as done")
+
+
+def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
+    """Done in the ledger and accepted on disk are the same jobs, by the same attempt."""
+    for job_id, row in books.jobs.items():
+        standing = proofs.standing(job_id)
+        if row.state == "done" and row.accepted not in standing:
+            has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else ""
+            yield Fault(job_id, f"is done by attempt {row.accepted}, of which no receipt stands on disk{has}")
+        elif row.state != "done" and standing:
+            yield Fault(job_id, f"is {row.state}, though the receipt of attempt {min(standing)} says it is done")
+
+
+def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[Fault]:
+    """What was dispatched into this ledger is in it. Manifests that changed or went since are not asked."""
+    for source in sources:
+        if source.is_unchanged:
+            for spec in read(source.manifest):
+                if spec.id not in books.jobs:
+                    yield Fault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
+
+
+def order(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
+    """What is done, was done after what it comes after."""
+    for manifest in manifests:
+        for spec in read(manifest):
+            if spec.id in proofs:
+                for other in spec.after:
+                    if other not in proofs:
+                        yield Fault(spec.id, f"is done, and {other}, which it comes after, is not")
+
+
+def declared(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
+    """A receipt names what its job declares to write, no less and no more."""
+    for manifest in manifests:
+        for spec in read(manifest):
+            if spec.id in proofs:
+                named, wanted = {fact.path for fact in proofs.outputs(spec.id)}, {output.path for output in spec.writes}
+                for path in sorted(wanted - named):
+                    yield Fault(spec.id, f"{path} is declared, and its receipt does not name it")
+                for path in sorted(named - wanted):
+                    yield Fault(spec.id, f"{path} is in its receipt, and it does not declare it")
+
+
+class Outputs:
+    """Published files, held against the receipts that count."""
+
+    def __init__(self, settings: Settings, is_hashing: bool) -> None:
+        self._settings = settings
+        self._is_hashing = is_hashing
+        self.looked_at = 0
+
+    def faults(self, proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
+        for job_id in ids:
+            for fact in proofs.outputs(job_id):
+                self.looked_at += 1
+                if fault := self._fault(fact):
+                    yield Fault(job_id, f"{fact.path} {fault}")
+
+    def _fault(self, fact: OutputFact) -> str | None:
+        try:
+            file = resolve(self._settings, fact.path, for_writing=False)
+            facts = file.lstat()
+        except FileNotFoundError:
+            return "is missing"
+        except (OSError, BadInput) as e:
+            return f"cannot be looked at: {e}"
+        if not stat.S_ISREG(facts.st_mode):
+            return "is not a regular file"
+        if facts.st_size != fact.bytes:
+            return f"has {facts.st_size} bytes, {fact.bytes} were published"
+        if self._is_hashing and sha256_of(file) != fact.sha256:
+            return "is not what was published: another sha256"
+        return None
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def published_twice(proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
+    """No path is published by two jobs."""
+    owner: dict[str, str] = {}
+    for job_id in ids:
+        for fact in proofs.outputs(job_id):
+            # A path that holds its job's id is nobody else's: no need to remember it.
+            if job_id not in fact.path and owner.setdefault(fact.path, job_id) != job_id:
+                yield Fault(job_id, f"{fact.path} was published by {owner[fact.path]} too")
+
+
+def ids_of(manifests: Sequence[Path]) -> dict[str, None]:
+    """The jobs of manifests in their order. Raises `ManifestError`."""
+    return {spec.id: None for manifest in manifests for spec in read(manifest)}

@@ -1,0 +1,396 @@
+"""A checker is checked: one fault of each kind is planted and named, nobody else accused; a busy system is sound."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from builders import a_report
+from cli_tools import Cli
+from ledger_scenes import Scene, a_class, a_receipt, an_entry, an_id, redis_scene
+from redis import Redis
+from verify_scene import Place
+
+from conductor import audit, manifest
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.adapters.redis_books import read_books
+from conductor.adapters.redis_scripts import Scripts
+from conductor.catalogue import load_catalogue
+from conductor.dispatch import dispatch
+from conductor.model.outcome import Retry
+from conductor.model.receipt import OutputFact
+from conductor.ports import Ledger
+from conductor.settings import Settings
+from conductor.wiring import redis_ledger
+
+QUEUE = "cpu-node1"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "PAUSES_S", (0.01, 0.02))
+
+
+class World:
+    """A waiting (w), a delayed (y), a bound (b), an admitted (a), a running (r), a dead (x) and a done job (d)."""
+
+    def __init__(self, redis: Redis, ledger: Ledger, settings: Settings) -> None:
+        self.redis = redis
+        self.ledger = ledger
+        self.settings = settings
+        self.log = ReceiptLog(settings.receipts_dir, "w1")
+        self.scene = scene = redis_scene(redis, ledger)
+        ledger.reports.publish(a_report(), 60)
+        scene.put(*(an_entry(name) for name in "wyarxd"), an_entry("b", after=(an_id("w"),)))
+        scene.run("y")
+        scene.fail("y", then=Retry(delay_s=600))
+        scene.run("x")
+        self.ledger.attempts.fail(a_receipt("x", outcome="failed", cause="bad_input"), audit_dead())
+        scene.run("d")
+        self.done("d")
+        scene.run("r")
+        scene.admit("a", disk={"scratch": 1000})
+
+    def file(self, name: str) -> Path:
+        return self.settings.roots["scratch"].path / f"{an_id(name)}.txt"
+
+    def done(self, name: str, attempt: int = 1) -> None:
+        content = name.encode()
+        self.file(name).write_bytes(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        fact = OutputFact(path=f"scratch:{an_id(name)}.txt", bytes=len(content), sha256=sha256)
+        receipt = msgspec.structs.replace(a_receipt(name, attempt), outputs=(fact,))
+        self.log.append(receipt)
+        assert self.ledger.attempts.accept(receipt) == "accepted"
+
+    def audit(self, is_hashing: bool = False) -> audit.AuditReport:
+        scripts = Scripts(self.redis)
+        return audit.audit_live(self.ledger, lambda: read_books(scripts), self.settings, is_hashing)
+
+
+def audit_dead() -> object:
+    from conductor.model.outcome import Dead
+
+    return Dead()
+
+
+@pytest.fixture
+def world(project: Settings, ledger: Ledger, redis_url: str) -> Iterator[World]:
+    with Redis.from_url(redis_url, protocol=2) as redis:
+        world = World(redis, ledger, project)
+        yield world
+        world.log.close()
+
+
+def bad(report: audit.AuditReport) -> dict[str, tuple[str, ...]]:
+    assert report.is_sound == all(check.is_sound for check in report.checks)
+    return {check.name: check.faults for check in report.checks if not check.is_sound}
+
+
+def test_a_sound_system_of_every_state_is_sound(world: World) -> None:
+    report = world.audit(is_hashing=True)
+    assert bad(report) == {}
+    assert report.is_sound
+
+
+# ── planted in Redis ──────────────────────────────────────────────────────────────────────────────────────
+
+Plant = Callable[[World], object]
+STATE, ACTIVE = "conductor:state", "conductor:active"
+
+
+def edit(world: World, name: str, old: str, new: str) -> None:
+    text = world.redis.hget(STATE, an_id(name)).decode()
+    assert old in text
+    world.redis.hset(STATE, an_id(name), text.replace(old, new, 1))
+
+
+def told_apart(world: World, name: str, **changes: object) -> None:
+    held = msgspec.json.decode(world.redis.hget(ACTIVE, an_id(name)))
+    world.redis.hset(ACTIVE, an_id(name), msgspec.json.encode(held | changes))
+
+
+#: What is planted → the checks that must name it, and whom they name; no other check may speak.
+PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
+    "a lost job": (
+        lambda w: (w.redis.hdel(STATE, an_id("x")), w.redis.hdel("conductor:jobs", an_id("x"))),
+        {"conservation": "night: 1 counted as dead, 0 there"},
+    ),
+    "a job without its line": (lambda w: w.redis.hdel("conductor:jobs", an_id("w")), {"conservation": an_id("w")}),
+    "a state nobody can read": (
+        lambda w: (w.redis.hset(STATE, an_id("x"), "?"), w.redis.hincrby("conductor:count:night", "x", -1)),
+        {"conservation": an_id("x")},
+    ),
+    "a count that is off": (
+        lambda w: w.redis.hincrby("conductor:count:night", "d", 1),
+        {"conservation": "night: 2 counted"},
+    ),
+    "a waiting job in no place": (
+        lambda w: (w.redis.zrem("conductor:class:1", an_id("w")), w.redis.srem("conductor:ready", "1")),
+        {"places": f"{an_id('w')}: is waiting and nowhere"},
+    ),
+    "a job in two places": (
+        lambda w: w.redis.zadd("conductor:delayed", {an_id("w"): 9e15}),
+        {"places": f"{an_id('w')}: is waiting and in class 1 and delayed"},
+    ),
+    "a dead job that could be admitted": (
+        lambda w: w.redis.zadd("conductor:class:1", {an_id("x"): 1}),
+        {"places": an_id("x")},
+    ),
+    "a class nobody looks at": (lambda w: w.redis.srem("conductor:ready", "1"), {"places": "class 1"}),
+    "a running job without a lease": (lambda w: w.redis.zrem("conductor:leases", an_id("r")), {"places": an_id("r")}),
+    "a lease of nobody": (
+        lambda w: w.redis.zadd("conductor:leases", {an_id("q"): 9e15}),
+        {"places": f"{an_id('q')}: is in leased and is no job"},
+    ),
+    "an attempt of the wrong number": (lambda w: edit(w, "r", "r|1|", "r|2|"), {"reservations": an_id("r")}),
+    "a reservation of a job that is over": (
+        lambda w: (
+            w.redis.hset(ACTIVE, an_id("x"), w.redis.hget(ACTIVE, an_id("a")).replace(b"a-0", b"x-0")),
+            w.redis.hset("conductor:charges", an_id("x"), w.redis.hget("conductor:charges", an_id("a"))),
+            [
+                w.redis.hincrby("conductor:sum", k, n)
+                for k, n in (("node1:cpu_milli", 1000), ("node1:ram_mib", 100), ("node1/scratch:bytes", 1000))
+            ],
+            w.redis.hset(f"rq:job:{an_id('x')}-a1", mapping={"status": "queued", "origin": QUEUE}),
+        ),
+        {"reservations": an_id("x")},
+    ),
+    "a charge that is not the reservation's": (
+        lambda w: told_apart(w, "a", cpu=3.0),
+        {"reservations": an_id("a")},
+    ),
+    "a sum that is off": (
+        lambda w: w.redis.hincrby("conductor:sum", "node1:cpu_milli", 5),
+        {"sums": "node1:cpu_milli: 2005"},
+    ),
+    "a sum of nothing": (lambda w: w.redis.hset("conductor:sum", "gone:ram_mib", 7), {"sums": "gone:ram_mib"}),
+    "a queue entry of nobody": (
+        lambda w: w.redis.rpush(f"rq:queue:{QUEUE}", f"{an_id('d')}-a1"),
+        {"queues": f"{an_id('d')}-a1"},
+    ),
+    "a queue entry twice": (
+        lambda w: w.redis.rpush(f"rq:queue:{QUEUE}", f"{an_id('a')}-a1"),
+        {"queues": f"{an_id('a')}-a1: lies 2 times"},
+    ),
+    "an RQ job that is gone": (lambda w: w.redis.delete(f"rq:job:{an_id('r')}-a1"), {"queues": an_id("r")}),
+    "an RQ job in a wrong state": (
+        lambda w: w.redis.hset(f"rq:job:{an_id('a')}-a1", "status", "started"),
+        {"queues": an_id("a")},
+    ),
+    "one that RQ shows as running and does not": (
+        lambda w: w.redis.zadd(f"rq:wip:{QUEUE}", {f"{an_id('d')}-a1:1": 9e15}),
+        {"queues": f"{an_id('d')}-a1"},
+    ),
+    "a lease that ran out and nobody cared": (
+        lambda w: w.redis.zadd("conductor:leases", {an_id("r"): 5}),
+        {"leases": an_id("r")},
+    ),
+    "a disk that is overbooked": (
+        lambda w: (
+            w.scene.put(an_entry("z", a_class("c2"))) and w.scene.admit("z", class_id="c2", disk={"scratch": 1 << 50})
+        ),
+        {"ceilings": "node1/scratch:bytes"},
+    ),
+    "a worker that no node reports": (lambda w: w.ledger.reports.withdraw("node1"), {"workers": an_id("r")}),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_what_is_planted_in_redis_is_named_and_nothing_else(world: World, name: str) -> None:
+    plant, wanted = PLANTED[name]
+    plant(world)
+
+    found = bad(world.audit())
+
+    assert found.keys() == wanted.keys(), found
+    for check, words in wanted.items():
+        assert len(found[check]) == 1, found
+        assert found[check][0].startswith(words)
+
+
+# ── planted on disk ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_done_without_a_receipt_is_named(world: World) -> None:
+    world.log.file.unlink()
+    assert [f.split(":")[0] for f in bad(world.audit())["receipts"]] == [an_id("d")]
+
+
+def test_a_receipt_that_nobody_accepted_is_named(world: World) -> None:
+    world.log.append(a_receipt("r"))
+    (fault,) = bad(world.audit())["receipts"]
+    assert fault == f"{an_id('r')}: is running, though the receipt of attempt 1 says it is done"
+
+
+def test_two_receipts_that_stand_are_named(world: World) -> None:
+    world.log.append(a_receipt("d", 2))
+    assert bad(world.audit()) == {"receipts": (f"{an_id('d')}: attempts 1, 2 each count as done",)}
+    world.log.append(a_receipt("d", 2, "superseded"))
+    assert bad(world.audit()) == {}
+
+
+def test_done_by_an_attempt_whose_receipt_is_not_there_is_named(world: World) -> None:
+    edit(world, "d", "d|1|", "d|7|")
+    world.redis.hset(STATE, an_id("d"), world.redis.hget(STATE, an_id("d"))[:-1] + b"7")
+    (fault,) = bad(world.audit())["receipts"]
+    assert fault.startswith(f"{an_id('d')}: is done by attempt 7")
+
+
+def test_a_garbled_receipt_is_named_by_its_line_and_a_torn_tail_is_not(world: World) -> None:
+    with world.log.file.open("ab") as file:
+        file.write(b"garbage\n")
+        file.write(b'{"v":1,"job_id":"half')
+    (fault,) = bad(world.audit())["receipts"]
+    assert fault.startswith("w1.jsonl:2: ")
+
+
+@pytest.mark.parametrize("how", ["missing", "bytes", "regular"])
+def test_an_output_that_is_not_as_published_is_named(world: World, how: str) -> None:
+    file = world.file("d")
+    file.unlink()
+    if how == "bytes":
+        file.write_bytes(b"longer")
+    elif how == "regular":
+        file.symlink_to("/dev/null")
+    (fault,) = bad(world.audit())["outputs"]
+    assert fault.startswith(an_id("d"))
+
+
+def test_an_output_of_the_same_size_is_only_told_apart_by_its_hash(world: World) -> None:
+    world.file("d").write_bytes(b"!")
+    assert bad(world.audit()) == {}
+    assert [f.split(":")[0] for f in bad(world.audit(is_hashing=True))["outputs"]] == [an_id("d")]
+
+
+def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, ledger: Ledger, redis_url: str) -> None:
+    from builders import a_spec
+
+    specs = [a_spec(n) for n in range(3)]
+    path = project.project / "m.jsonl"
+    manifest.write(path, specs)
+    dispatch(ledger, path, "night", load_catalogue(), project.receipts_dir)
+    with Redis.from_url(redis_url, protocol=2) as redis:
+        for key in (STATE, "conductor:jobs"):
+            redis.hdel(key, specs[1].id)
+        redis.hincrby("conductor:count:night", "w", -1)
+        redis.zrem("conductor:class:1", specs[1].id)
+        scripts = Scripts(redis)
+        report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+    assert bad(report) == {"dispatched": (f"{specs[1].id}: was dispatched with m.jsonl and is nowhere",)}
+
+
+# ── a system at work is sound ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, redis_url: str) -> None:
+    over = threading.Event()
+    errors: list[BaseException] = []
+
+    def busy() -> None:
+        try:
+            with Redis.from_url(redis_url, protocol=2) as redis:
+                work(redis_scene(redis, redis_ledger(redis)), ReceiptLog(project.receipts_dir, "w1"), over)
+        except BaseException as e:  # noqa: BLE001
+            errors.append(e)
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        with Redis.from_url(redis_url, protocol=2) as redis:
+            scripts = Scripts(redis)
+            ledger.reports.publish(a_report(), 60)
+            for _ in range(30):
+                report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+                assert bad(report) == {}
+    finally:
+        over.set()
+        thread.join()
+    assert errors == []
+
+
+def work(scene: Scene, log: ReceiptLog, over: threading.Event) -> None:
+    """Jobs through all of their lives, as fast as it goes; the books of the scene are not checked on the way."""
+    scene.check = lambda: None  # type: ignore[method-assign]
+    n = 0
+    while not over.is_set():
+        n += 1
+        done, failed, rescued = (f"{kind}{n}" for kind in ("done", "fail", "resc"))
+        scene.put(*(an_entry(name) for name in (done, failed, rescued)))
+        for name in (done, failed, rescued):
+            assert scene.admit(name) is None
+            assert scene.take(QUEUE, "w1") is not None
+            scene.start(name)
+        log.append(a_receipt(done))
+        assert scene.accept(done) == "accepted"
+        scene.fail(failed)
+        scene.rescue(rescued)
+        scene.cancel(rescued)
+    log.close()
+
+
+# ── from files alone ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def of_files(place: Place, is_hashing: bool = True) -> dict[str, tuple[str, ...]]:
+    manifest.write(place.manifest, place.specs)
+    return bad(audit.audit_files([place.manifest], place.settings, is_hashing))
+
+
+def test_without_redis_what_is_done_and_what_waits_is_sound(place: Place) -> None:
+    first = place.job(0)
+    place.done(first)
+    place.job(1, after=(first.id,))
+    place.receipt(place.job(2), outcome="failed", cause="task_error")
+    assert of_files(place) == {}
+
+
+def test_without_redis_every_planted_fault_is_named(place: Place) -> None:
+    twice, gone, altered, early, undeclared = (place.job(n) for n in range(5))
+    late = place.job(5)
+    early_one = place.job(6, after=(late.id,))
+    for spec in (twice, gone, altered, early, undeclared, early_one):
+        place.done(spec)
+    place.done(twice, attempt=2)
+    place.file(gone.writes[0].path).unlink()
+    place.file(altered.writes[0].path).write_bytes(b"[]")
+    place.receipt(undeclared, 3, outcome="superseded")
+
+    found = of_files(place)
+
+    assert {check: [fault.split(":")[0] for fault in faults] for check, faults in found.items()} == {
+        "receipts": [twice.id, undeclared.id],
+        "order": [early_one.id],
+        "outputs": [gone.id, altered.id],
+    }
+    assert [f.split(":")[0] for f in of_files(place, is_hashing=False)["outputs"]] == [gone.id]
+
+
+def test_the_command_names_each_offender_and_is_1(cli: Cli, project: Settings) -> None:
+    place = Place(project.project)
+    for n in range(6):
+        place.done(place.job(n))
+        place.file(place.specs[n].writes[0].path).unlink()
+    manifest.write(place.manifest, place.specs)
+
+    shown = cli("audit", "--manifest", str(place.manifest))
+
+    assert shown.code == 1
+    assert all(spec.id in shown.out for spec in place.specs)
+    assert "BAD  outputs: " in shown.out
+    report = cli("audit", "--manifest", str(place.manifest), "--json").json
+    assert [len(check["faults"]) for check in report["checks"] if not check["is_sound"]] == [6]
+
+
+@pytest.fixture
+def cli(project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    return Cli(project.project, capsys, monkeypatch)
