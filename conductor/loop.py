@@ -168,7 +168,8 @@ class Conductor:
             return
         then = after_failure("worker_lost", job.failures, self._overrides(job))
         worker = orphan.worker or f"a worker of {orphan.queue}"
-        if self._ledger.attempts.rescue(orphan.job_id, orphan.attempt, f"{worker} was lost", then):
+        # A leader paused since it looked must not take an attempt from a worker that lives again.
+        if self._ledger.attempts.rescue(orphan.job_id, orphan.attempt, f"{worker} was lost", then, if_lapsed=True):
             where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
             log = logger.bind(event="rescued", lane=orphan.lane, job_id=orphan.job_id, attempt=orphan.attempt)
             log.warning("Rescued {} {}: {} was lost; {}", orphan.lane, orphan.job_id, worker, where)

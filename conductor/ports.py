@@ -185,8 +185,20 @@ class Attempts(Protocol):
         """Rate key → calls of `close_rate`, of all time: from how many came, the leader learns the budget."""
         ...
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
-        """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more."""
+    def rescue(
+        self,
+        job_id: str,
+        attempt: int,
+        message: str,
+        then: Retry | Dead,
+        cause: Cause = "worker_lost",
+        *,
+        if_lapsed: bool = False,
+    ) -> bool:
+        """An orphan (worker dead, lease run out) goes back. False when it was not in that attempt any more.
+
+        `if_lapsed`: also False when its lease runs again; for one who only looked, and may have slept since.
+        """
         ...
 
     def give_back(self, job_id: str, attempt: int) -> bool:

@@ -97,8 +97,19 @@ class RedisAttempts:
             flat: dict[bytes, bytes] = self._scripts.client.hgetall(keys.REFUSALS)  # pyright: ignore[reportAssignmentType]
         return {key.decode(): int(count) for key, count in flat.items()}
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
-        return bool(self._scripts.run("rescue", job_id, attempt, cause, message[:MESSAGE_CHARS], *verdict(then)))
+    def rescue(
+        self,
+        job_id: str,
+        attempt: int,
+        message: str,
+        then: Retry | Dead,
+        cause: Cause = "worker_lost",
+        *,
+        if_lapsed: bool = False,
+    ) -> bool:
+        when = "lapsed" if if_lapsed else ""
+        told = message[:MESSAGE_CHARS]
+        return bool(self._scripts.run("rescue", job_id, attempt, cause, told, *verdict(then), when))
 
     def give_back(self, job_id: str, attempt: int) -> bool:
         return bool(self._scripts.run("give_back", job_id, attempt))

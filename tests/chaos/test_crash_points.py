@@ -94,6 +94,23 @@ def test_a_supervisor_hit_at_any_point_loses_nothing(world: World, name: str, ac
     is_published_once(world, job)
 
 
+def test_a_leader_that_slept_before_a_rescue_takes_nothing_from_a_worker_that_woke(world: World):
+    job = a_job(seconds=5.0)
+    world.put(job)
+    held = world.until(lambda: running(world, job), "it runs")
+    (worker,) = [w for w in world.of_kind("worker") if w.name == held["worker"]]
+    arm(world, "before rescue step", job)
+    send(worker.pid, signal.SIGSTOP)
+    leader = reached(world)
+    send(worker.pid, signal.SIGCONT)
+    world.until(lambda: has_lease(world, job), "the worker has its lease again", 5.0)
+    send(leader, signal.SIGCONT)
+
+    is_published_once(world, job)
+
+    assert checker.read_effects(world.folder / EFFECTS)[job.id, 2] == 0
+
+
 # ── the parts of a case ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -153,6 +170,11 @@ def strike(world: World, act: str, pid: int, until: object) -> None:
 def running(world: World, job: JobSpec) -> dict[str, object] | None:
     begun = checker.read_effects(world.folder / EFFECTS)
     return next((h for h in world.active() if h["job_id"] == job.id and (job.id, h["attempt"]) in begun), None)
+
+
+def has_lease(world: World, job: JobSpec) -> bool:
+    until = world.asked(lambda r: r.zscore("conductor:leases", job.id))
+    return until is not None and until / 1000 > time.time() + 0.5
 
 
 def is_published_once(world: World, job: JobSpec) -> None:

@@ -147,6 +147,21 @@ def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) ->
     assert scene.renew("a", 2, "w2") == "ok"
 
 
+def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: Scene) -> None:
+    def lapsed() -> bool:
+        return scene.ledger.attempts.rescue(an_id("a"), 1, "looked at long ago", Retry(), if_lapsed=True)
+
+    scene.put(an_entry("a"))
+    scene.run("a", lease_s=0.05)
+    scene.let(0.1)
+    assert [held.job_id for held in scene.ledger.handover.orphans(1.0)] == [an_id("a")]
+    assert scene.renew("a", lease_s=0.05) == "ok"
+
+    assert not lapsed()
+    scene.let(0.1)
+    assert lapsed()
+
+
 def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: Scene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")

@@ -139,11 +139,22 @@ class MemoryAttempts:
         with self._store.lock:
             return dict(self._store.refusals)
 
-    def rescue(self, job_id: str, attempt: int, message: str, then: Retry | Dead, cause: Cause = "worker_lost") -> bool:
+    def rescue(
+        self,
+        job_id: str,
+        attempt: int,
+        message: str,
+        then: Retry | Dead,
+        cause: Cause = "worker_lost",
+        *,
+        if_lapsed: bool = False,
+    ) -> bool:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
             if job is None or job.state not in ("admitted", "running") or job.attempts != attempt:
+                return False
+            if if_lapsed and job.state == "running" and job.lease_until > store.now():
                 return False
             store.lose(job, cause, message[:500], then)
             return True

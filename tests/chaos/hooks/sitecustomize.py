@@ -72,6 +72,7 @@ def attempts(module: ModuleType) -> None:
     kind = module.RedisAttempts
     around(kind, "start", after="started", job=lambda self, job_id, *_: job_id)
     around(kind, "accept", after="accepted", job=lambda self, receipt: receipt.job_id)
+    around(kind, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
     around(kind, "fail", before="before fail", after="failed", job=lambda self, receipt, then: receipt.job_id)
 
 
