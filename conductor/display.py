@@ -77,7 +77,7 @@ def row(r: Reservation, now: float) -> list[Text]:
     used = r.usage.vram_mib if r.usage else None
     vram = "" if not r.vram_mib else f"{'?' if used is None else used} of {r.vram_mib} MiB"
     cells = [r.task, r.job_id[:12], "/".join((r.node, *r.devices)), since, progress + printable(r.note)[:40], vram]
-    return [Text(cell, style="" if is_running else "dim") for cell in cells]
+    return [Text(printable(cell), style="" if is_running else "dim") for cell in cells]
 
 
 def holds(status: Status) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from conductor.model.spec import Value
 from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, ENV_PREFIX, Settings, read_file
+from conductor.text import escaped
 
 
 class Row(Value, frozen=True, kw_only=True):
@@ -86,4 +87,4 @@ def parsed(text: str) -> Any:
 
 def as_text(value: Any) -> str:
     """As TOML would write it; what is not set as `(none)`."""
-    return "(none)" if value is None else orjson.dumps(value).decode()
+    return "(none)" if value is None else escaped(orjson.dumps(value).decode())

@@ -69,9 +69,13 @@ def emit(value: Any) -> None:
     import msgspec
     import orjson
 
+    from conductor.text import escaped
+
     # omit_defaults keeps manifest lines short; here whoever reads wants every field.
     plain = msgspec.to_builtins(complete(value), str_keys=True, enc_hook=str)
-    typer.echo(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode())
+    text = orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode()
+    # A terminal obeys more characters than JSON escapes.
+    typer.echo("\n".join(escaped(line) for line in text.split("\n")))
 
 
 def complete(value: Any) -> Any:

@@ -132,7 +132,9 @@ def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
 
 
 def answer(as_json: bool, value: dict[str, object], sentence: str) -> None:
+    from conductor.text import printable
+
     if as_json:
         emit(value)
     else:
-        typer.echo(sentence)
+        typer.echo(printable(sentence))
