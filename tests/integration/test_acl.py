@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,10 @@ def empty(guarded: Guarded) -> Guarded:
     return guarded
 
 
-def as_user(server: Guarded, name: str, tmp_path: Path) -> Settings:
+def as_user(server: Guarded, name: str, tmp_path: Path, more: str = "") -> Settings:
     folder = tmp_path / name
     folder.mkdir()
-    (folder / CONFIG_NAME).write_text(f'[redis]\nurl = "{server.url[name]}"\n')
+    (folder / CONFIG_NAME).write_text(f'{more}[redis]\nurl = "{server.url[name]}"\n')
     return load(folder)
 
 
@@ -270,3 +271,40 @@ def test_the_command_as_json(tmp_path: Path):
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     assert set(answer["users"]) == {*RULES} and answer["acl"].count("\n") == 5 and done.stderr == ""
+
+
+def test_no_password_is_in_a_command_line_a_receipt_a_log_or_redis(empty: Guarded, tmp_path: Path):
+    """A program of a job tells its whole environment, while every command line on this machine is read."""
+    settings = as_user(empty, WORKER, tmp_path, 'shell_programs = ["env"]\n')
+    key = "sk-only-for-the-bodies"
+    with connect(empty.url[CONDUCTOR]) as client:
+        scene: WorkerScene = a_scene(settings, redis_ledger(client), KEYED)
+        try:
+            scene.worker(CONDUCTOR_REDIS__URL=empty.url[WORKER], MY_API_KEY=key)
+            spec = scene.put(a_spec(task="shell", args={"argv": ["env"]}, workflow="my"))
+            (receipt,) = scene.wait_state(spec, "done", "dead")
+            shown = command_lines()
+            told = scene.story() + "".join(f.read_text() for f in settings.receipts_dir.rglob("*") if f.is_file())
+        finally:
+            scene.close()
+    assert receipt.outcome == "ok" and "PATH=" in receipt.result["stdout_tail"]
+    assert "workers" in shown
+    with empty.client(ADMIN) as admin:
+        kept = b"".join(admin.dump(name) or b"" for name in admin.keys("*")).decode("latin-1")
+    for secret in (*empty.passwords, key):
+        assert secret not in shown and secret not in told and secret not in kept
+
+
+def command_lines() -> str:
+    found: list[str] = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_text(errors="replace"))
+    return "\n".join(found)
+
+
+KEYED = """\
+[endpoints.cloud]
+base_url = "http://127.0.0.1:9"
+api_key_env = "MY_API_KEY"
+"""
