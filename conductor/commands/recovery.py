@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here
+from conductor.commands.context import AsJson, emit, ledger_here, settings_here
 
 if TYPE_CHECKING:
+    from conductor.backup import Moved
     from conductor.journal import Source
     from conductor.rebuild import Rebuilt
     from conductor.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    for command in (rebuild,):
+    for command in (rebuild, backup, restore):
         app.command()(command)
 
 
@@ -53,6 +54,53 @@ def rebuild(
         emit(result)
     else:
         typer.echo("\n".join(lines(result)))
+
+
+ArchiveFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tar.gz.")]
+
+
+def backup(
+    file: ArchiveFile,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Manifests, receipts, what was dispatched, and the settings, in one file.
+
+    Neither the outputs nor Redis are in it: copy the first yourself; the second is rebuilt from these. May be taken
+    while everything runs.
+
+    Example: conductor backup /mnt/nas/night.tar.gz
+    """
+    from conductor.backup import backup as run
+
+    moved(run(settings_here(), file, force), "saved in", as_json)
+
+
+def restore(
+    file: ArchiveFile,
+    force: Annotated[bool, typer.Option("--force", help="Also where receipts are there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put the files of a backup where this project has them; then `conductor rebuild`.
+
+    Example: conductor restore /mnt/nas/night.tar.gz
+    """
+    from conductor.backup import restore as run
+
+    moved(run(settings_here(), file, force), "restored from", as_json)
+    typer.echo("next: conductor rebuild", err=True)
+
+
+def moved(result: Moved, how: str, as_json: bool) -> None:
+    from conductor.text import many, size
+
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        emit(result)
+        return
+    files = f"{many(result.manifests, 'manifest')} and {many(result.receipts, 'file')} of receipts"
+    typer.echo(f"{files} {how} {result.file} ({size(result.bytes)}); outputs are not in it")
 
 
 def sources(

@@ -10,73 +10,18 @@ import pytest
 from builders import a_spec
 from node_scene import Scene as NodeScene
 from node_scene import configure, until
+from rebuild_scene import CATALOGUE, Place
 from redis import Redis
 
 from conductor import manifest
-from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
-from conductor.catalogue import load_catalogue
+from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.core.past import LIFE
 from conductor.dispatch import dispatch
 from conductor.errors import ConfigError, ManifestError
 from conductor.guard import Guard
 from conductor.journal import Journal, Source
-from conductor.model.causes import Cause
-from conductor.model.receipt import Outcome, Receipt
-from conductor.model.spec import JobSpec
-from conductor.ports import STATES, JobState, Ledger
-from conductor.rebuild import Rebuilt, rebuild
+from conductor.ports import Ledger
 from conductor.settings import Settings
-
-CATALOGUE = load_catalogue()
-LEASE_S = 0.2
-
-
-class Place:
-    """One project folder, one ledger that can be emptied."""
-
-    def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
-        self.ledger = ledger
-        self.receipts = folder / "receipts"
-        self.manifest = folder / "manifests" / "m.jsonl"
-        self.url = redis_url
-        self.guard = Guard(ledger, self.receipts)
-
-    def plan(self, *specs: JobSpec, name: str = "m.jsonl") -> Path:
-        path = self.manifest.with_name(name)
-        manifest.write(path, specs)
-        return path
-
-    def dispatch(self, *specs: JobSpec, name: str = "m.jsonl", backlog: str = "night") -> Path:
-        path = self.plan(*specs, name=name)
-        dispatch(self.ledger, path, backlog, CATALOGUE, self.receipts)
-        return path
-
-    def receipt(
-        self, spec: JobSpec, outcome: Outcome = "ok", attempt: int = 1, cause: Cause | None = None, message: str = ""
-    ) -> Receipt:
-        receipt = Receipt(
-            v=1, job_id=spec.id, attempt=attempt, workflow=spec.workflow, task=spec.task, outcome=outcome, cause=cause,
-            message=message, started_at=1.0, ended_at=2.0, node="n", worker="w",
-        )  # fmt: skip
-        log = ReceiptLog(self.receipts, "w")
-        log.append(receipt)
-        log.close()
-        return receipt
-
-    def flush(self) -> None:
-        with Redis.from_url(self.url, protocol=2) as client:
-            client.flushall()
-
-    def rebuild(self, *sources: Source) -> Rebuilt:
-        chosen = sources or Journal(self.receipts).standing(None).sources
-        return rebuild(self.ledger, self.receipts, CATALOGUE, chosen, LEASE_S)
-
-    def states(self, *specs: JobSpec) -> list[JobState | None]:
-        views = [self.ledger.backlog.job(spec.id) for spec in specs]
-        return [view.state if view else None for view in views]
-
-    def sets(self) -> dict[JobState, set[str]]:
-        return {state: set(self.ledger.backlog.ids(state)) for state in STATES}
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""The record in one file: settings, manifests, receipts, journal. Neither outputs nor Redis: the first are too large,
+the second is rebuilt from these (`conductor rebuild`).
+
+A .tar.gz of plain files below `manifests/`, `receipts/` and `project/`, and `conductor.toml`; streamed both ways.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from conductor.errors import ConfigError, UsageError
+from conductor.journal import SUFFIX, Journal
+from conductor.model.spec import Value
+from conductor.settings import CONFIG_NAME, Settings
+
+#: What `restore` puts beside a conductor.toml that is there already and says something else.
+BESIDE = CONFIG_NAME + ".restored"
+
+
+class Moved(Value, frozen=True, kw_only=True, omit_defaults=False):
+    """What went into a backup, or came out of one."""
+
+    file: str
+    manifests: int = 0
+    receipts: int = 0
+    bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+# ── out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
+    """Write it, whole or not at all; readable by its owner alone, for settings may hold a password. Beside a live
+    system it holds all that was on disk when it began.
+
+    Raises `UsageError` when the file is there already (not `is_forced`), `ConfigError` when it cannot be written."""
+    if file.exists() and not is_forced:
+        raise UsageError(f"{file} is there already: name another file, or --force")
+    found, notes = contents(settings)
+    counts = {"manifests": 0, "receipts": 0}
+    size = 0
+    with written(file) as stream, tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
+        for name, path in found.items():
+            with path.open("rb") as source:
+                info = archive.gettarinfo(arcname=name, fileobj=source)
+                info.uid = info.gid = 0
+                info.uname = info.gname = ""
+                archive.addfile(info, source)
+            size += info.size
+            kind = "receipts" if name.startswith("receipts/") else "manifests"
+            counts[kind] += name != CONFIG_NAME
+    return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
+
+
+def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:
+    """Name in the archive → file, and what had to be left out."""
+    found: dict[str, Path] = {}
+    notes: list[str] = []
+    config = settings.project / CONFIG_NAME
+    if config.is_file():
+        found[CONFIG_NAME] = config
+    found |= {f"manifests/{path.relative_to(settings.manifests_dir).as_posix()}": path
+              for path in plain_files(settings.manifests_dir, "**/*.jsonl")}  # fmt: skip
+    taken = set(found.values())
+    for source in Journal(settings.receipts_dir).standing(None).sources:
+        manifest = source.manifest
+        if not manifest.is_file():
+            notes.append(f"{manifest} was dispatched and is not there")
+        elif manifest.is_relative_to(settings.project.resolve()) and manifest not in taken:
+            found[f"project/{manifest.relative_to(settings.project.resolve()).as_posix()}"] = manifest
+        elif manifest not in taken and not manifest.is_relative_to(settings.manifests_dir.resolve()):
+            notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
+    # Last: of what is appended to meanwhile it has the more.
+    for pattern in (f"*{SUFFIX}", "*.jsonl"):
+        found |= {f"receipts/{path.name}": path for path in plain_files(settings.receipts_dir, pattern)}
+    return found, notes
+
+
+def plain_files(folder: Path, pattern: str) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.is_symlink())
+
+
+@contextmanager
+def written(file: Path) -> Generator[IO[bytes]]:
+    """A new file that has its name only when all of it is on disk."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as e:
+        raise ConfigError(f"cannot write {file}: {e.strerror or e}") from None
+
+
+# ── back ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def restore(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
+    """Put a backup's files where this project has its manifests and receipts. A conductor.toml that is there stays.
+
+    All names are looked at before anything is written. Raises `UsageError` for what is no backup of ours and, unless
+    `is_forced`, where receipts are there already; `ConfigError` when something cannot be written."""
+    if not is_forced and (there := next(receipts_there(settings), None)) is not None:
+        raise UsageError(
+            f"{settings.receipts_dir} has receipts already ({there.name}): restore into an empty project, or --force "
+            "replaces those of the same name"
+        )
+    for member, _ in members(file):
+        place(settings, member)
+    counts = {"manifests": 0, "receipts": 0}
+    size, notes = 0, list[str]()
+    for member, stream in members(file):
+        target = place(settings, member)
+        if member.name == CONFIG_NAME and target.exists():
+            target = settings.project / BESIDE
+            notes.append(f"{CONFIG_NAME} was there and stays; the backup's lies beside it as {BESIDE}")
+        with written(target) as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+        if target.name != BESIDE and target.name != CONFIG_NAME:
+            target.chmod(0o644)
+        size += member.size
+        counts["receipts" if member.name.startswith("receipts/") else "manifests"] += member.name != CONFIG_NAME
+    return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
+
+
+def receipts_there(settings: Settings) -> Iterator[Path]:
+    yield from settings.receipts_dir.glob("*.jsonl")
+    yield from settings.receipts_dir.glob(f"*{SUFFIX}")
+
+
+def members(file: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """One after the other, never all of it in memory."""
+    try:
+        with tarfile.open(file, mode="r|gz") as archive:
+            for member in archive:
+                stream = archive.extractfile(member)
+                if stream is None:
+                    raise UsageError(f"{file} is not a backup of ours: {member.name!r} is no plain file")
+                yield member, stream
+    except (tarfile.TarError, EOFError) as e:
+        raise UsageError(f"{file} is not a whole backup: {e}") from None
+    except OSError as e:
+        raise UsageError(f"{file} cannot be read as a backup: {e.strerror or e}") from None
+
+
+def place(settings: Settings, member: tarfile.TarInfo) -> Path:
+    """Where a member goes. Raises `UsageError` for whatever `backup` would not have written."""
+    parts = PurePosixPath(member.name).parts
+    is_odd = (
+        not member.isreg() or member.name.startswith("/") or ".." in parts or "\\" in member.name or "\0" in member.name
+    )
+    if member.name == CONFIG_NAME and not is_odd:
+        return settings.project / CONFIG_NAME
+    folders = {"manifests": settings.manifests_dir, "receipts": settings.receipts_dir, "project": settings.project}
+    base = folders.get(parts[0]) if len(parts) > 1 else None
+    if base is None or is_odd or not is_record(parts):
+        raise UsageError(f"not a backup of ours: {member.name!r} has no place here; nothing was restored")
+    target = base.joinpath(*parts[1:])
+    # A folder on the way that is a link must not lead out.
+    if not target.parent.resolve().is_relative_to(base.resolve()) or target.is_symlink():
+        raise UsageError(f"{target} lies behind a link that leads out of {base}; nothing was restored")
+    return target
+
+
+def is_record(parts: tuple[str, ...]) -> bool:
+    if parts[0] == "receipts":
+        return len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX))
+    # A manifest of the project, wherever it lies, and never what would be run.
+    return parts[-1].endswith(".jsonl")

@@ -1,0 +1,175 @@
+"""Backup and restore: one file with the record in it, nothing else, and nothing that leads out of the project."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import a_spec
+from cli_tools import conductor
+from rebuild_scene import Place
+
+from conductor import manifest
+from conductor.backup import BESIDE, backup, restore
+from conductor.errors import UsageError
+from conductor.ports import Ledger
+from conductor.settings import Settings, load
+
+
+@pytest.fixture
+def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
+    return Place(ledger, project.project, redis_url)
+
+
+@pytest.fixture
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load(tmp_path_factory.mktemp("elsewhere"))
+
+
+def names(file: Path) -> list[str]:
+    with tarfile.open(file) as archive:
+        return archive.getnames()
+
+
+def an_archive(file: Path, *members: tarfile.TarInfo | str) -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        for member in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            content = b"{}\n" if info.isreg() else b""
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file
+
+
+def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(place: Place, project: Settings) -> None:
+    done, dead, fresh = (a_spec(n) for n in range(3))
+    place.dispatch(done, dead, backlog="night")
+    manifest.write(project.project / "own.jsonl", [fresh])
+    assert conductor("dispatch", "own.jsonl", "--target", "backlog:day", cwd=project.project).code == 0
+    place.receipt(done)
+    place.receipt(dead, "failed", cause="bad_input", message="no")
+    before = place.sets()
+    file = project.project / "deep" / "b.tar.gz"
+
+    saved = conductor("backup", str(file), "--json", cwd=project.project)
+
+    assert saved.code == 0, saved.err
+    assert (saved.json["manifests"], saved.json["receipts"]) == (2, 2)
+    assert file.stat().st_mode & 0o077 == 0, "it may hold a password"
+    place.flush()
+    folder = project.project.parent / "new"
+    folder.mkdir()
+    (folder / "conductor.toml").write_text((project.project / "conductor.toml").read_text() + "# mine\n")
+    back = conductor("restore", str(file), cwd=folder)
+    assert back.code == 0 and "conductor rebuild" in back.err and BESIDE in back.err
+    assert (folder / "conductor.toml").read_text().endswith("# mine\n")
+    rebuilt = conductor("rebuild", cwd=folder)
+    assert rebuilt.code == 0, rebuilt.err
+    assert {**before, "waiting": {fresh.id}, "dead": {dead.id}, "done": {done.id}} == place.sets()
+
+
+def test_outputs_and_logs_are_not_in_it(place: Place, project: Settings) -> None:
+    place.dispatch(a_spec(1))
+    place.receipt(a_spec(1))
+    (project.roots["published"].path / "film.mp4").write_bytes(b"x")
+    (project.receipts_dir / "link.jsonl").symlink_to("/etc/passwd")
+    backup(project, project.project / "b.tar.gz")
+    assert {name.split("/")[0] for name in names(project.project / "b.tar.gz")} == {
+        "conductor.toml",
+        "manifests",
+        "receipts",
+    }
+    assert "receipts/link.jsonl" not in names(project.project / "b.tar.gz")
+
+
+def test_what_is_appended_meanwhile_does_not_break_it(
+    place: Place, project: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.receipt(a_spec(1))
+    add = tarfile.TarFile.addfile
+
+    def add_late(self: tarfile.TarFile, *args: object) -> None:
+        place.receipt(a_spec(2))
+        add(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", add_late)
+    backup(project, project.project / "b.tar.gz")
+    monkeypatch.undo()
+    restore(elsewhere, project.project / "b.tar.gz")
+    assert (elsewhere.receipts_dir / "w.jsonl").read_bytes().count(b"\n") >= 1
+
+
+def test_neither_overwrites_without_being_told(place: Place, project: Settings) -> None:
+    place.receipt(a_spec(1))
+    file = project.project / "b.tar.gz"
+    backup(project, file)
+    with pytest.raises(UsageError, match="there already"):
+        backup(project, file)
+    with pytest.raises(UsageError, match="has receipts already"):
+        restore(project, file)
+    backup(project, file, is_forced=True)
+    (project.receipts_dir / "w.jsonl").write_bytes(b"")
+    restore(project, file, is_forced=True)
+    assert (project.receipts_dir / "w.jsonl").read_bytes() != b""
+
+
+def a_link(kind: bytes, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("receipts/w.jsonl")
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "../out.jsonl", "/etc/out.jsonl", "receipts/../../out.jsonl", "receipts/deep/w.jsonl", "receipts/w.py",
+        "evil.py", "project/tasks.py", "project/.git/hooks/pre-commit", "manifests/run.sh", "receipts",
+        a_link(tarfile.SYMTYPE, "/etc/passwd"), a_link(tarfile.LNKTYPE, "conductor.toml"), a_link(tarfile.CHRTYPE, ""),
+    ],
+    ids=lambda member: member if isinstance(member, str) else f"type {member.type.decode()}",
+)  # fmt: skip
+def test_what_no_backup_holds_is_refused_before_anything_is_written(
+    elsewhere: Settings, tmp_path: Path, member: tarfile.TarInfo | str
+) -> None:
+    file = an_archive(tmp_path / "evil.tar.gz", "manifests/good.jsonl", member)
+    with pytest.raises(UsageError):
+        restore(elsewhere, file)
+    assert list(elsewhere.project.rglob("*")) == []
+
+
+def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    elsewhere.manifests_dir.mkdir()
+    (elsewhere.manifests_dir / "x").symlink_to(outside)
+    with pytest.raises(UsageError, match="leads out"):
+        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/x/m.jsonl"))
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda raw: raw[: len(raw) // 2], lambda raw: b"not an archive"], ids=["cut", "garbage"]
+)
+def test_a_broken_file_is_refused_whole(
+    place: Place, project: Settings, elsewhere: Settings, spoil: Callable[[bytes], bytes]
+) -> None:
+    place.receipt(a_spec(1))
+    file = project.project / "b.tar.gz"
+    backup(project, file)
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(UsageError):
+        restore(elsewhere, file)
+    assert list(elsewhere.project.rglob("*")) == []
+
+
+def test_a_backup_that_cannot_be_finished_leaves_nothing(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
+    with pytest.raises(Exception, match="No space left"):
+        backup(project, project.project / "b.tar.gz")
+    assert list(project.project.glob("*b.tar.gz*")) == []
