@@ -32,7 +32,7 @@ from conductor.node.rescue import Overrides, give_back, rescue
 from conductor.node.settle import settle, settle_all, sweep
 from conductor.node.single import only_one, pid_path, refuse_twin
 from conductor.node.supervisor import Death, Supervisor, launcher
-from conductor.node.tidy import tidy
+from conductor.node.tidy import tidy, tidy_ended
 from conductor.ports import JobView, Ledger
 from conductor.settings import Settings
 from conductor.wiring import open_ledger
@@ -43,6 +43,7 @@ OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 IDLE_S = 5.0
 RETRY_S = 0.2
 TIDY_EVERY_S = 600.0
+TIDY_ENDED_EVERY_S = 5.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
 GIVE_BACK_AFTER_S = 1.0
 INTERRUPTED = 130
@@ -221,8 +222,11 @@ class Node:
                 except Unreachable:
                     logger.debug("not tidied: Redis is away")
                 due = time.monotonic() + TIDY_EVERY_S
-            with suppress(queue.Empty):
-                sweep(roots, *self._ended.get(timeout=max(0.0, due - time.monotonic())))
+            try:
+                sweep(roots, *self._ended.get(timeout=TIDY_ENDED_EVERY_S))
+            except queue.Empty:
+                with suppress(Unreachable):
+                    tidy_ended(roots, self._ledger)
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""

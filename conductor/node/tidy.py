@@ -1,8 +1,8 @@
 """Removes what killed attempts left in the `.tmp` folders of the roots. Careful: a folder too many costs a night.
 
-A folder `.tmp/ID.ATTEMPT` goes when that attempt is not active, nothing in it was touched for a while, and the job
-does not rest on it: output that could not be published is kept. Jobs this ledger does not know may be another
-project's on the same NAS: theirs are left for a day.
+A folder `.tmp/ID.ATTEMPT` goes soon after its job has ended; before that when the attempt is not active, nothing in it
+was touched for a while, and the job does not rest on it: output that could not be published is kept. Jobs this ledger
+does not know may be another project's on the same NAS: theirs are left for a day.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from conductor.paths import KEPT
 from conductor.ports import Ledger
 
 FOLDER = ".tmp"
@@ -27,15 +28,28 @@ def tidy(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
 
     Raises `Unreachable` before anything is removed unjudged; a folder that cannot be removed is left and logged.
     """
+    return remove(folder for root in roots for folder in stale(root, ledger, now))
+
+
+def tidy_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
+    """Remove the folders of jobs that have come to their end, however fresh: nobody will publish from them.
+
+    Cheap: names only, and one look at the ledger for each folder. Raises `Unreachable`.
+    """
+    return remove(folder for root in roots for folder in attempts(root) if has_ended(folder, ledger))
+
+
+def remove(folders: Iterable[Path]) -> list[Path]:
     removed: list[Path] = []
-    for root in roots:
-        for folder in stale(root, ledger, now):
-            try:
-                shutil.rmtree(folder)
-            except OSError as e:
-                logger.warning("cannot remove {}: {}", folder, e.strerror)
-                continue
-            removed.append(folder)
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue  # the worker itself was quicker
+        except OSError as e:
+            logger.warning("cannot remove {}: {}", folder, e.strerror)
+            continue
+        removed.append(folder)
     if removed:
         logger.info("Removed {} folders of attempts that are over", len(removed))
     return removed
@@ -77,3 +91,13 @@ def is_over(folder: Path, idle_s: float, ledger: Ledger) -> bool:
         return False
     # Computed and only not yet published: never thrown away while the job may still come to its end.
     return job.cause != "publish_failed" or job.state in ("done", "cancelled")
+
+
+def has_ended(folder: Path, ledger: Ledger) -> bool:
+    """Attempt numbers are never given twice: what is retried later has another folder."""
+    match = NAME.fullmatch(folder.name)
+    assert match is not None
+    job = ledger.backlog.job(match[1])
+    if job is None or job.state not in ("done", "dead", "cancelled") or job.reservation is not None:
+        return False
+    return job.state == "done" or not ((folder / KEPT).exists() or job.cause == "publish_failed")

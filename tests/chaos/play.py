@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.chaos.world import World, a_world
 
 #: After the last kill everything that was held has to come to its end.
 SETTLE_S = 60.0
+SWEPT_S = 15.0
 
 
 def run(
@@ -44,9 +46,15 @@ def struck(world: World, blows: Sequence[Blow], settle_s: float = SETTLE_S) -> t
 
 
 def checked(world: World) -> list[str]:
-    """Bring the world to rest and have the checker look at it."""
+    """Bring the world to rest and have the checker look at it. What the dead left is swept up within seconds."""
+    with suppress(AssertionError):
+        world.until(lambda: not staged(world), "nothing is staged any more", SWEPT_S)
     world.stop()
     return checker.faults(evidence(world))
+
+
+def staged(world: World) -> list[Path]:
+    return [path for root in world.settings.roots.values() for path in (root.path / ".tmp").glob("*")]
 
 
 def evidence(world: World) -> checker.Evidence:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from conductor.node.tidy import tidy
+from conductor.node.tidy import tidy, tidy_ended
+from conductor.paths import KEPT
 
 ID = "abcdefgh"
 HOUR = 3600.0
@@ -72,3 +73,23 @@ def test_links_and_other_names_are_left_alone(tmp_path: Path):
 
 def test_a_root_that_is_not_there_is_no_error(tmp_path: Path):
     assert run(tmp_path / "nothing", ledger()) == []
+
+
+@pytest.mark.parametrize("state", ["done", "dead", "cancelled"])
+def test_what_a_job_left_that_has_ended_is_removed_however_fresh(tmp_path: Path, state: str):
+    folder, stranger = attempt(tmp_path, age_s=0.0), attempt(tmp_path, "strangers.1", age_s=0.0)
+    assert tidy_ended([tmp_path], ledger(state=state, cause="worker_lost")) == [folder]
+    assert stranger.exists()
+
+
+@pytest.mark.parametrize("state", ["waiting", "admitted", "running"])
+def test_what_a_job_left_that_goes_on_is_not_touched_while_fresh(tmp_path: Path, state: str):
+    attempt(tmp_path, age_s=0.0)
+    assert tidy_ended([tmp_path], ledger(state=state)) == []
+
+
+def test_what_a_dead_job_could_not_publish_stays(tmp_path: Path):
+    folder = attempt(tmp_path)
+    assert tidy_ended([tmp_path], ledger(state="dead", cause="publish_failed")) == []
+    (folder / KEPT).write_text("{}")
+    assert tidy_ended([tmp_path], ledger(state="dead", cause="worker_lost")) == []
