@@ -10,46 +10,69 @@ from collections.abc import Hashable, Sequence
 
 from conductor.core.ask import Ask
 from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
-from conductor.core.free import Free, Pool
+from conductor.core.free import Pool
 from conductor.core.gates import is_rate_open
+from conductor.core.guard import Kept, keep_for
+from conductor.core.life import Member
 from conductor.core.ordering import Turn, Turns
-from conductor.core.placement import Place, Placement
+from conductor.core.orders import Orders, blocks
+from conductor.core.placement import Place
 from conductor.core.reasons import Reasons
-from conductor.model.decision import Admission, Decision, Hold
+from conductor.core.standing import Standing
+from conductor.model.decision import Admission, Decision, Hold, Verdict
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Head, Reservation, Snapshot
 
 #: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the queue.
 RAMP_S = 0.05
 
 
-def decide(snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Decision:
-    """One tick's decision. Each class ends as admitted (as many heads as fit now), or held with every gate's answer."""
-    return _Tick(snapshot, candidates, limits).decision()
+def decide(
+    snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing | None = None
+) -> Decision:
+    """One tick's decision. Each class ends as admitted (as many heads as fit now), or held with every gate's answer.
+
+    `standing`: what the snapshot's nodes, reservations and chains amount to, from a caller that was told of every
+    change since (`simulate`). Without it that is worked out here, from the snapshot alone.
+    """
+    if standing is None:
+        standing = Standing(snapshot, limits)
+        standing.look_at(candidates)
+    else:
+        standing.renew(snapshot)
+    return _Tick(snapshot, candidates, limits, standing).decision()
 
 
 class _Tick:
-    def __init__(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> None:
+    def __init__(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing) -> None:
         self.snapshot = snapshot
         self.limits = limits
-        self.free = Free(snapshot, limits)
-        self.placement = Placement(self.free)
-        self.turns = Turns(candidates, snapshot.reservations)
+        self.standing = standing
+        self.free = standing.free
+        self.placement = standing.placement
+        self.orders = Orders(limits.order, candidates, self.free, standing.life)
+        self.turns = Turns(candidates, snapshot.reservations, self.orders)
         self.admissions: list[Admission] = []
-        self.held: list[tuple[Turn, Ask]] = []
+        #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the gates.
+        self.held: dict[str, tuple[Turn, Ask, Verdict | None]] = {}
         self.has_more_heads = False
+        self.kept: Kept | None = None
         self._refused: set[Hashable] = set()
+        #: What said no to a place that fits, in the last question.
+        self._denied: Verdict | None = None
+        self._blocked_by: Verdict | None = None
 
     def decision(self) -> Decision:
         controls = self.snapshot.controls
         is_stopped = controls.is_draining or controls.hold != ""
         while (turn := self.turns.next()) is not None:
-            ask = Ask(turn.job_class)
-            place = None if is_stopped or ask.key in self._refused else self._place(ask)
+            head = turn.head
+            assert head is not None, "a turn has a head"
+            member = self.standing.life.member(head.job_id)
+            ask = Ask(turn.job_class, None if member is None else member.chain.node)
+            place = None if is_stopped else self._place(turn, head, ask, member)
             if place is None:
-                # What is free only shrinks within a tick: an equal request need not be tried again.
-                self._refused.add(ask.key)
-                self.held.append((turn, ask))
+                self._hold(turn, head, ask, member)
             else:
                 self._admit(turn, ask, place)
         holds = self._holds()
@@ -57,10 +80,49 @@ class _Tick:
             now=self.snapshot.now, admit=tuple(self.admissions), hold=holds, next_tick_s=self._next_tick_s(holds)
         )
 
-    def _place(self, ask: Ask) -> Place | None:
+    def _place(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> Place | None:
+        self._denied = self._blocked_by
+        if self._blocked_by is not None or ask.key in self._refused:
+            return None
         if ask.lane in self.snapshot.controls.paused_lanes or not is_rate_open(ask, self.free):
             return None
-        return self.placement.find(ask)
+        duration_s = turn.job_class.duration_s
+
+        def lets(place: Place) -> bool:
+            kept = self.kept
+            if kept is not None and not kept.lets(place, ask, duration_s, self.free.now):
+                self._denied = kept.verdict()
+            elif member is not None and self.limits.is_safe and not self._is_safe(member, place, ask):
+                self._denied = _no_way_out(member, place)
+            else:
+                return True
+            return False
+
+        place = self.placement.find(ask, lets, head.job_id)
+        if place is not None and self.kept is not None:
+            self.kept.took(place, ask, duration_s, self.free.now)
+        return place
+
+    def _is_safe(self, member: Member, place: Place, ask: Ask) -> bool:
+        disk = place.node.disks.get(member.chain.root)
+        if disk is None or disk.pool is None:
+            return True  # it writes nothing there: the mount gate would have said no
+        temporary = dict(ask.disk).get(member.chain.root, 0) - member.written
+        return self.standing.life.is_safe(member, place.node.name, disk.pool.free - max(0, temporary))
+
+    def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> None:
+        denied = self._denied
+        if denied is None:
+            # What is free only shrinks within a tick: an equal request need not be tried again.
+            self._refused.add(ask.key)
+            if self.kept is None and self.orders.is_guarded and self.orders.is_overdue(turn.job_class, head):
+                self.kept = keep_for(head.job_id, ask, self.free)
+        if blocks(self.limits.order) and self._blocked_by is None:
+            message = f"waits its turn behind {head.job_id[:8]}"
+            self._blocked_by = Verdict(gate="hold", passed=False, holders=(head.job_id,), message=message)
+        self.held.setdefault(turn.job_class.id, (turn, ask, denied))
+        if member is not None:
+            self.turns.passed_over(turn)
 
     def _admit(self, turn: Turn, ask: Ask, place: Place) -> None:
         head = turn.head
@@ -83,8 +145,9 @@ class _Tick:
         place.queue.queued += 1
         place.queue.active += 1
         self.placement.took(place)
+        self.standing.life.began(head.job_id, place.node.name)
         self.turns.admitted(turn)
-        if turn.head is None and turn.candidate.waiting > turn.admitted:
+        if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
 
     def _holds(self) -> tuple[Hold, ...]:
@@ -96,19 +159,26 @@ class _Tick:
                 task=turn.job_class.task,
                 lane=turn.job_class.lane,
                 waiting=turn.candidate.waiting - turn.admitted,
-                verdicts=reasons.verdicts(ask),
+                verdicts=self._verdicts(reasons, ask, denied),
                 is_infeasible=reasons.is_infeasible(ask),
                 since=self.snapshot.now,
             )
-            for turn, ask in self.held
+            for turn, ask, denied in self.held.values()
+            if turn.candidate.waiting > turn.admitted
         )
+
+    def _verdicts(self, reasons: Reasons, ask: Ask, denied: Verdict | None) -> tuple[Verdict, ...]:
+        if not self.standing.explains:
+            return ()
+        asked = reasons.verdicts(ask)
+        return asked if denied is None else (*asked, denied)
 
     def _next_tick_s(self, holds: Sequence[Hold]) -> float:
         if self.has_more_heads:
             return 0.0
         wait = self.limits.tick_s
-        for hold, (_, ask) in zip(holds, self.held, strict=True):
-            closed = hold.closed
+        for hold in holds:
+            ask, closed = self.held[hold.class_id][1], hold.closed
             if all(v.gate == "lane" for v in closed) and any(q.has_idle_worker for q in self.free.queues[ask.lane]):
                 wait = min(wait, RAMP_S)
             for verdict in closed:
@@ -150,4 +220,18 @@ def _reservation(turn: Turn, ask: Ask, place: Place, now: float) -> Reservation:
         disk=dict(ask.disk),
         admitted_at=now,
         expected_s=job_class.duration_s,
+    )
+
+
+def _no_way_out(member: Member, place: Place) -> Verdict:
+    disk = place.node.disks[member.chain.root]
+    return Verdict(
+        gate="scratch",
+        passed=False,
+        where=f"{place.node.name}/{member.chain.root}",
+        need=member.written,
+        have=max(0, disk.pool.free) if disk.pool else 0,
+        limit=disk.pool.limit if disk.pool else 0,
+        unit="bytes",
+        message="it fits, but then what was begun could not all be finished",
     )

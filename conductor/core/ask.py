@@ -21,10 +21,12 @@ def disk_needs(job_class: JobClass) -> dict[str, int]:
 class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
-    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "ram_mib", "rates", "vram_mib")
+    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "node", "ram_mib", "rates", "vram_mib")
 
-    def __init__(self, job_class: JobClass) -> None:
+    def __init__(self, job_class: JobClass, node: str | None = None) -> None:
         needs = job_class.needs
+        #: Where its chain's files are: it can run nowhere else.
+        self.node = node
         self.lane: Lane = job_class.lane
         #: Per device; `devices` of them, all on one node.
         self.vram_mib: int = needs.vram_mib
@@ -35,6 +37,7 @@ class Ask:
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
         self.key: Hashable = (
             self.lane,
+            node,
             self.vram_mib,
             self.devices,
             self.ram_mib,

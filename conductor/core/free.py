@@ -40,6 +40,11 @@ class Pool:
         self.reserved += amount
         self.free -= amount
 
+    def fill(self, amount: int) -> None:
+        """Taken by what no reservation holds: files that stay. Negative: they went."""
+        self.foreign += amount
+        self.free -= amount
+
     @property
     def ceiling(self) -> int:
         """What the sum of reservations may reach here: re-checked in the step that hands over."""
@@ -195,34 +200,68 @@ class Free:
         for node in self.nodes.values():
             for lane, queues in node.queues.items():
                 self.queues[lane] += queues
-        self._charge(snapshot.reservations)
-        self._added: list[Reservation] = []
-        self._held: dict[str, list[Reservation]] | None = None
-
-    def _charge(self, reservations: Iterable[Reservation]) -> None:
-        by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
-        for reservation in reservations:
-            if (queue := by_name.get(reservation.queue)) is not None:
-                queue.active += 1
-            if (node := self.nodes.get(reservation.node)) is not None:
-                _charge_node(node, reservation)
+        self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
+        self._on_node: dict[str, dict[str, Reservation]] = {}
+        self._sorted: dict[str, list[Reservation]] = {}
+        for reservation in snapshot.reservations:
+            self._charge(reservation)
         for node in self.nodes.values():
             for pool in node.pools():
                 pool.settle()
 
+    def _charge(self, reservation: Reservation) -> None:
+        self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
+        if (queue := self._by_name.get(reservation.queue)) is not None:
+            queue.active += 1
+        if (node := self.nodes.get(reservation.node)) is not None:
+            _charge_node(node, reservation)
+
     def add(self, reservation: Reservation) -> None:
-        """One admitted in this tick: its amounts are taken from the pools by the caller."""
-        self._added.append(reservation)
-        self._held = None
+        """One admitted in this tick, or brought up to date: its amounts are taken from the pools by the caller."""
+        self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
+        self._sorted.pop(reservation.node, None)
+
+    def started(self, reservation: Reservation) -> None:
+        """One that was admitted is no longer queued."""
+        self._by_name[reservation.queue].queued -= 1
+        self.add(reservation)
+
+    def drop(self, reservation: Reservation) -> NodeFree:
+        """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
+        del self._on_node[reservation.node][reservation.job_id]
+        self._sorted.pop(reservation.node, None)
+        node = self.nodes[reservation.node]
+        self._by_name[reservation.queue].active -= 1
+        for pool, amount in held(node, reservation):
+            pool.take(-amount)
+        return node
 
     def held_on(self, node: str) -> list[Reservation]:
-        """The reservations on a node, the one expected to end first in front. Asked for held classes only."""
-        if self._held is None:
-            self._held = {}
-            all_held = (*self.snapshot.reservations, *self._added)
-            for reservation in sorted(all_held, key=lambda r: (release_at(r, self.now), r.job_id)):
-                self._held.setdefault(reservation.node, []).append(reservation)
-        return self._held.get(node, [])
+        """The reservations on a node, the one expected to end first in front."""
+        known = self._sorted.get(node)
+        if known is None:
+            here = self._on_node.get(node, {}).values()
+            known = self._sorted[node] = sorted(here, key=lambda r: (release_at(r, self.now), r.job_id))
+        return known
+
+    def reservations(self) -> Iterable[Reservation]:
+        for here in self._on_node.values():
+            yield from here.values()
+
+
+def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
+    """(pool, amount) of all that a reservation holds on its node."""
+    for key in r.devices:
+        if (device := node.devices.get(key)) is not None:
+            yield device.vram, r.vram_mib
+    if node.ram is not None and r.ram_mib:
+        yield node.ram, r.ram_mib
+    if r.cpu:
+        yield node.cpu, round(r.cpu * 1000)
+    for root, size in r.disk.items():
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None and size:
+            yield disk.pool, size
 
 
 def release_at(reservation: Reservation, now: float) -> float:

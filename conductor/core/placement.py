@@ -7,7 +7,8 @@ for another policy is `Placement.find`; gates, charges and ceilings do not chang
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree
@@ -26,7 +27,9 @@ class Place:
 
 
 def node_fits(node: NodeFree, ask: Ask) -> bool:
-    """Do RAM, cores and disks of this node hold it."""
+    """Do RAM, cores and disks of this node hold it, and are the files it reads there."""
+    if ask.node is not None and node.name != ask.node:
+        return False
     if ask.cpu_milli and node.cpu.free < ask.cpu_milli:
         return False
     if ask.ram_mib and (node.ram is None or node.ram.free < ask.ram_mib):
@@ -53,6 +56,24 @@ def asks_vram(queue: QueueFree, ask: Ask) -> bool:
     return ask.vram_mib > 0 and (queue.lane != "gpu" or queue.device is not None or queue.missing is not None)
 
 
+#: May this place be taken by this request: it may be kept free for another.
+Lets = Callable[[Place], bool]
+
+
+def anywhere(place: Place) -> bool:
+    return True
+
+
+class Placing(Protocol):
+    """A rule for where an attempt goes. It is told of every change of a node that it does not make itself."""
+
+    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None: ...
+
+    def took(self, place: Place) -> None: ...
+
+    def moved(self, node: NodeFree) -> None: ...
+
+
 class Placement:
     """Finds places in `Free`, and keeps its orders right while admissions reduce it."""
 
@@ -64,20 +85,22 @@ class Placement:
         #: The gpu lane of nodes without devices.
         self._on_cpu = [q for q in self._open["gpu"] if q.device is None]
 
-    def find(self, ask: Ask) -> Place | None:
+    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
         if ask.lane == "gpu" and ask.devices == 1:
-            return self._on_one_device(ask) or self._scan(self._on_cpu, ask)
-        return self._scan(self._open[ask.lane], ask)
+            return self._on_one_device(ask, lets) or self._scan(self._on_cpu, ask, lets)
+        return self._scan(self._open[ask.lane], ask, lets)
 
-    def _on_one_device(self, ask: Ask) -> Place | None:
+    def _on_one_device(self, ask: Ask, lets: Lets) -> Place | None:
         for queue in self._devices.at_least(ask.vram_mib):
             if queue.device is not None and node_fits(queue.node, ask):
-                return Place(queue, (queue.device,))
+                place = Place(queue, (queue.device,))
+                if lets(place):
+                    return place
         return None
 
-    def _scan(self, queues: Iterable[QueueFree], ask: Ask) -> Place | None:
+    def _scan(self, queues: Iterable[QueueFree], ask: Ask, lets: Lets) -> Place | None:
         places = (self._in_queue(queue, ask) for queue in queues)
-        return min((place for place in places if place is not None), key=_rank, default=None)
+        return min((place for place in places if place is not None and lets(place)), key=rank, default=None)
 
     def _in_queue(self, queue: QueueFree, ask: Ask) -> Place | None:
         if not node_fits(queue.node, ask):
@@ -95,6 +118,10 @@ class Placement:
                 self._on_cpu.remove(place.queue)
         self._devices.moved(place.node)
 
+    def moved(self, node: NodeFree) -> None:
+        """Something of it was given back."""
+        self._devices.moved(node)
+
 
 def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
     """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among them."""
@@ -105,7 +132,7 @@ def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
     return tuple(fitting[: ask.devices]) if len(fitting) >= ask.devices else None
 
 
-def _rank(place: Place) -> tuple[float, ...]:
+def rank(place: Place) -> tuple[float, ...]:
     """Idle workers first, then the least busy queue, then the tightest devices and the tightest node."""
     queue = place.queue
     load = queue.active / queue.workers

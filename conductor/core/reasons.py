@@ -39,12 +39,13 @@ class Reasons:
         return known
 
     def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
-        nodes, found = self._nodes_shown(ask.lane), list[Verdict]()
+        nodes, found = self._nodes_shown(ask), list[Verdict]()
         for gate, part in CLASS_GATES:
             found += self._once((gate, ask.lane, part(ask)), lambda gate=gate: gate(ask, self._free))
         for gate, part in NODE_GATES:
             found += self._once(
-                (gate, ask.lane, part(ask)), lambda gate=gate: [v for n in nodes for v in gate(ask, n, self._free)]
+                (gate, ask.lane, ask.node, part(ask)),
+                lambda gate=gate: [v for n in nodes for v in gate(ask, n, self._free)],
             )
         return tuple(sorted(found, key=lambda verdict: _RANK[verdict.gate]))
 
@@ -54,7 +55,12 @@ class Reasons:
             known = self._answers[key] = answer()
         return known
 
-    def _nodes_shown(self, lane: Lane) -> list[NodeFree]:
+    def _nodes_shown(self, ask: Ask) -> list[NodeFree]:
+        """Of a job whose files lie on one node: that one."""
+        home = None if ask.node is None else self._free.nodes.get(ask.node)
+        return [home] if home is not None else self._nodes_of(ask.lane)
+
+    def _nodes_of(self, lane: Lane) -> list[NodeFree]:
         """Fresh nodes with workers of the lane, those with most to give first. Where there is none: what the stale
         ones said last, so that a report that comes back brings no new reason."""
         shown = self._shown.get(lane)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import field
 
 from conductor.model.spec import Lane, Value
 
 DEFAULT_DEPTH: dict[Lane, int] = {"gpu": 2, "cpu": 2, "io": 2, "cloud": 5}
+
+
+#: Who goes first within a backlog and a priority. «auto»: what is there at once goes by its size, the largest first;
+#: what keeps coming goes by its duration, the shortest first, and who has waited too long gets a place kept free.
+Order = Literal["auto", "oldest", "fifo", "shortest", "area", "guarded", "largest", "frees", "critical"]
+#: Where it goes among the places that fit. «least_loss»: where the least is lost to the jobs that are usual here.
+PlaceRule = Literal["tightest", "least_loss", "first", "random"]
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -24,6 +33,12 @@ class Limits(Value, frozen=True, kw_only=True):
     #: A report older than this is no report.
     report_ttl_s: float = 10.0
     tick_s: float = 1.0
+    order: Order = "oldest"
+    place: PlaceRule = "tightest"
+    #: Admit only where all that was begun can still finish on its disk (`core.life`).
+    is_safe: bool = True
+    #: Of the place rule «random» only: the same seed gives the same places.
+    seed: int = 0
 
     def disk_headroom(self, root: str) -> int:
         return self.disk_headroom_bytes.get(root, self.default_disk_headroom_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.files import Chain
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
 from conductor.model.spec import Lane, Needs, Value
@@ -109,3 +110,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     queued: dict[str, int] = {}
     rates: tuple[RateState, ...] = ()
     controls: Controls = Controls()
+    #: What jobs of the backlog read of each other: the chains that were begun, and those of the heads.
+    chains: tuple[Chain, ...] = ()
+    #: The longest that any job has waited so far: what is usual here, and so what is too long.
+    longest_wait_s: float = 0.0

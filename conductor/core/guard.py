@@ -1,0 +1,121 @@
+"""A place kept free for one that has waited too long: others may pass it only where they do not delay it.
+
+The place is the node where it could start soonest, by the estimates of what runs there. Until then, whatever ends
+before may use the place, and whatever fits beside it when it starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import nlargest
+
+from conductor.core.ask import Ask
+from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held, release_at
+from conductor.core.placement import Place, asks_vram
+from conductor.model.decision import Verdict
+
+#: So many nodes are looked at, those with most to give.
+MOST_NODES = 32
+
+
+class Kept:
+    """What is kept for `ask` on one node: from when, and what is left beside it then."""
+
+    __slots__ = ("beside", "is_known", "job_id", "node", "starts_at")
+
+    def __init__(self, job_id: str, node: NodeFree, starts_at: float, beside: dict[Pool, int], is_known: bool) -> None:
+        self.job_id = job_id
+        self.node = node
+        self.starts_at = starts_at
+        #: False: what runs there gave no estimates, and `starts_at` is now, so that nothing counts as ending before.
+        self.is_known = is_known
+        self.beside = beside
+
+    def lets(self, place: Place, ask: Ask, duration_s: float, now: float) -> bool:
+        """May this one go there: it is elsewhere, ends in time, or fits beside."""
+        if place.node is not self.node or (duration_s > 0 and now + duration_s <= self.starts_at):
+            return True
+        return all(self.beside.get(pool, 0) >= amount for pool, amount in taken(place.node, place.devices, ask))
+
+    def took(self, place: Place, ask: Ask, duration_s: float, now: float) -> None:
+        if place.node is self.node and not (duration_s > 0 and now + duration_s <= self.starts_at):
+            for pool, amount in taken(place.node, place.devices, ask):
+                self.beside[pool] = self.beside.get(pool, 0) - amount
+
+    def verdict(self) -> Verdict:
+        return Verdict(
+            gate="hold",
+            passed=False,
+            where=self.node.name,
+            holders=(self.job_id,),
+            reopens_at=self.starts_at if self.is_known else None,
+            message=f"kept free for {self.job_id[:8]}, which has waited longest",
+        )
+
+
+def keep_for(job_id: str, ask: Ask, free: Free) -> Kept | None:
+    """The place where it could start soonest; None where it could start nowhere, however long one waits."""
+    best: Kept | None = None
+    for node in _likely(ask, free):
+        kept = _on(job_id, ask, node, free)
+        if kept is not None and (best is None or kept.starts_at < best.starts_at):
+            best = kept
+    return best
+
+
+def _likely(ask: Ask, free: Free) -> Iterable[NodeFree]:
+    able = [node for node in free.nodes.values() if any(queue.is_open for queue in node.queues.get(ask.lane, ()))]
+    if ask.node is not None:
+        able = [node for node in able if node.name == ask.node]
+    if len(able) <= MOST_NODES:
+        return able
+    return nlargest(MOST_NODES, able, key=lambda node: (node.vram_free_mib, node.cpu.free))
+
+
+def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
+    """What runs there ends one after the other, until the request fits."""
+    left = {pool: pool.free for pool in node.pools()}
+    at = free.now
+    devices = _devices(ask, node, left)
+    if devices is None:
+        for reservation in free.held_on(node.name):
+            at = release_at(reservation, free.now)
+            for pool, amount in held(node, reservation):
+                left[pool] += amount
+            if (devices := _devices(ask, node, left)) is not None:
+                break
+        else:
+            return None
+    is_known = at != float("inf")
+    if not is_known:
+        # Nobody can say when: until it starts, nothing more may be taken of what it lacks.
+        left = {pool: min(amount, pool.free) for pool, amount in left.items()}
+    for pool, amount in taken(node, devices or (), ask):
+        left[pool] -= amount
+    return Kept(job_id, node, at if is_known else free.now, left, is_known)
+
+
+def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFree, ...] | None:
+    """The devices it would take, () where it asks none; None while it does not fit."""
+    devices: tuple[DeviceFree, ...] = ()
+    if any(asks_vram(queue, ask) for queue in node.queues.get(ask.lane, ())):
+        fitting = [d for d in node.devices.values() if d.why_not is None and left[d.vram] >= ask.vram_mib]
+        if len(fitting) < ask.devices:
+            return None
+        devices = tuple(sorted(fitting, key=lambda d: (left[d.vram], d.index))[: ask.devices])
+    return devices if all(left[pool] >= amount for pool, amount in taken(node, devices, ask)) else None
+
+
+def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple[Pool, int]]:
+    """(pool, amount) of all that one attempt takes there."""
+    pools = [(device.vram, ask.vram_mib) for device in devices]
+    if ask.ram_mib and node.ram is not None:
+        pools.append((node.ram, ask.ram_mib))
+    if ask.cpu_milli:
+        pools.append((node.cpu, ask.cpu_milli))
+    by_pool: dict[Pool, int] = {}
+    for root, size in ask.disk:
+        disk = node.disks.get(root)
+        if size and disk is not None and disk.pool is not None:
+            by_pool[disk.pool] = by_pool.get(disk.pool, 0) + size
+    return [*pools, *by_pool.items()]

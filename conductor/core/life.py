@@ -1,0 +1,304 @@
+"""The life of files on a disk: what a job's end gives back, and whether all that was begun can still finish.
+
+A state is safe when some order is known in which all jobs of the begun chains finish, one at a time, on what is
+free. «Does my output fit now?» leads into states where nothing fits any more; this looks before it leaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from conductor.model.files import Chain, FileJob
+
+
+class Member:
+    """One job of a chain, with what it waits for and who waits for it."""
+
+    __slots__ = ("after", "chain", "id", "is_going", "kids", "reads", "tail_s", "waits", "writes", "written")
+
+    def __init__(self, job: FileJob, chain: LiveChain) -> None:
+        self.id = job.job_id
+        self.chain = chain
+        self.is_going = job.is_going
+        self.reads = job.reads
+        self.writes = job.writes
+        self.written = sum(job.writes.values())
+        self.tail_s = job.tail_s
+        self.waits = 0
+        self.after = job.after
+        self.kids: list[Member] = []
+
+    def as_job(self) -> FileJob:
+        return FileJob(
+            job_id=self.id,
+            is_going=self.is_going,
+            writes=self.writes,
+            reads=self.reads,
+            after=tuple(other for other in self.after if other in self.chain.members),
+            tail_s=self.tail_s,
+        )
+
+
+class LiveChain:
+    """A chain in motion: its members that have not ended, its files that are on the disk or will be."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.id = chain.id
+        self.root = chain.root
+        self.node = chain.node
+        self.members = {job.job_id: Member(job, self) for job in chain.jobs}
+        #: Bytes of every file that is or will be there, and how many of its readers have not ended.
+        self.size: dict[str, int] = dict(chain.kept)
+        self.left: dict[str, int] = {}
+        for job in chain.jobs:
+            self.size |= job.writes
+            for path in job.reads:
+                self.left[path] = self.left.get(path, 0) + 1
+            for other in job.after:
+                if (before := self.members.get(other)) is not None:
+                    before.kids.append(self.members[job.job_id])
+                    self.members[job.job_id].waits += 1
+        #: An order that was found to finish; most admissions only take their own job out of it.
+        self.witness: list[Member] | None = None
+
+    def kept(self) -> dict[str, int]:
+        """Files of jobs that have ended, with readers left."""
+        coming = {path for member in self.members.values() for path in member.writes}
+        return {path: size for path, size in self.size.items() if self.left.get(path) and path not in coming}
+
+    def freed(self, member: Member, left: Mapping[str, int]) -> int:
+        """Bytes that go when it ends: files of which it is the last reader, and its own that nobody reads."""
+        gone = sum(self.size.get(path, 0) for path in member.reads if left[path] == 1)
+        return gone + sum(size for path, size in member.writes.items() if not left.get(path))
+
+
+#: Which job to try first when an order is looked for: (chain, member, bytes freed, how lately it became ready).
+Rule = Callable[[Member, int, int], tuple[float, ...]]
+
+
+def _frees_most(member: Member, freed: int, late: int) -> tuple[float, ...]:
+    return (member.written - freed, -late)
+
+
+def _latest(member: Member, freed: int, late: int) -> tuple[float, ...]:
+    return (-late, member.written - freed)
+
+
+def _cheapest(member: Member, freed: int, late: int) -> tuple[float, ...]:
+    """Those that give back at least what they write, the smallest first; then the latest."""
+    net = freed - member.written
+    return (0, member.written, -net) if net >= 0 else (1, -late, 0)
+
+
+def _nearest_end(member: Member, freed: int, late: int) -> tuple[float, ...]:
+    return (member.tail_s, -late)
+
+
+RULES: tuple[Rule, ...] = (_frees_most, _latest, _cheapest, _nearest_end)
+
+
+class Life:
+    """All chains that were begun or have a job at hand. Kept by one who tells it of every start and end."""
+
+    def __init__(self, chains: Iterable[Chain] = ()) -> None:
+        self.chains: dict[str, LiveChain] = {}
+        self._of: dict[str, Member] = {}
+        for chain in chains:
+            self.add(chain)
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def add(self, chain: Chain) -> None:
+        live = self.chains[chain.id] = LiveChain(chain)
+        self._of |= live.members
+
+    def member(self, job_id: str) -> Member | None:
+        return self._of.get(job_id)
+
+    def net(self, member: Member) -> int:
+        """Bytes that its end gives back, less those that it writes."""
+        return member.chain.freed(member, member.chain.left) - member.written
+
+    # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
+
+    def began(self, job_id: str, node: str) -> None:
+        if (member := self._of.get(job_id)) is not None:
+            member.is_going = True
+            member.chain.node = node
+
+    def ended(self, job_id: str) -> int:
+        """How many bytes left the disk with it. What it wrote and others read stays."""
+        member = self._of.pop(job_id, None)
+        if member is None:
+            return 0
+        chain = member.chain
+        gone = chain.freed(member, chain.left)
+        del chain.members[job_id]
+        for path in member.reads:
+            chain.left[path] -= 1
+        for kid in member.kids:
+            kid.waits -= 1
+        if not chain.members:
+            del self.chains[chain.id]
+        return gone
+
+    def as_chains(self) -> tuple[Chain, ...]:
+        """The same as values, for a snapshot."""
+        return tuple(
+            Chain(
+                id=live.id,
+                root=live.root,
+                node=live.node,
+                jobs=tuple(member.as_job() for member in live.members.values()),
+                kept=live.kept(),
+            )
+            for live in self.chains.values()
+        )
+
+    # ── what may happen ───────────────────────────────────────────────────────────────────────────────────
+
+    def is_safe(self, member: Member, node: str, free: int) -> bool:
+        """With `free` bytes on the disk now: once it is admitted there, can all that was begun there still finish?"""
+        chain = member.chain
+        begun = [c for c in self.chains.values() if c.root == chain.root and c is not chain and c.node == node]
+        return Rehearsal([*begun, chain], member, free).finishes()
+
+
+class Rehearsal:
+    """What is left of some chains, played to the end: first all that is going, then one job at a time."""
+
+    def __init__(self, chains: list[LiveChain], extra: Member | None, free: int) -> None:
+        self.chains = chains
+        self.free = free
+        self.left = {id(chain): dict(chain.left) for chain in chains}
+        self.waits: dict[Member, int] = {m: m.waits for chain in chains for m in chain.members.values()}
+        self.extra = extra
+        if extra is not None:
+            self.free -= extra.written
+        for chain in chains:
+            for member in chain.members.values():
+                if member.is_going or member is extra:
+                    self._end(member)
+        self.rest = [m for m in self.waits if not m.is_going and m is not extra]
+
+    def finishes(self) -> bool:
+        """Is an order known in which the rest finishes. Remembered with its chain for the next question."""
+        home = self.chains[-1]
+        if home.witness is not None and self._follows(home.witness):
+            return True
+        for rule in RULES:
+            if (order := self.order_by(rule)) is not None:
+                home.witness = order
+                return True
+        return False
+
+    def _follows(self, witness: list[Member]) -> bool:
+        order = [
+            member for member in witness if member in self.waits and not member.is_going and member is not self.extra
+        ]
+        return len(order) == len(self.rest) and self._play(order)
+
+    def _play(self, order: list[Member]) -> bool:
+        free, left = self.free, {key: dict(counts) for key, counts in self.left.items()}
+        for member in order:
+            if member.written > free:
+                return False
+            mine = left[id(member.chain)]
+            free += member.chain.freed(member, mine) - member.written
+            for path in member.reads:
+                mine[path] -= 1
+        return True
+
+    def _end(self, member: Member) -> None:
+        left = self.left[id(member.chain)]
+        self.free += member.chain.freed(member, left)
+        for path in member.reads:
+            left[path] -= 1
+        for kid in member.kids:
+            self.waits[kid] -= 1
+
+    def order_by(self, rule: Rule) -> list[Member] | None:
+        """The rest in an order that fits, by one rule; None where the rule gets stuck."""
+        before = self.free, self.left, self.waits
+        self.left = {key: dict(counts) for key, counts in self.left.items()}
+        self.waits = dict(self.waits)
+        try:
+            return self._greedily(rule)
+        finally:
+            self.free, self.left, self.waits = before
+
+    def _greedily(self, rule: Rule) -> list[Member] | None:
+        ready = {m: i for i, m in enumerate(m for m in self.rest if self.waits[m] == 0)}
+        late, order = len(ready), list[Member]()
+        while ready:
+            best: tuple[tuple[float, ...], int, Member] | None = None
+            for member, since in ready.items():
+                if member.written <= self.free:
+                    freed = member.chain.freed(member, self.left[id(member.chain)])
+                    key = (rule(member, freed, since), since, member)
+                    if best is None or key[:2] < best[:2]:
+                        best = key
+            if best is None:
+                return None
+            member = best[2]
+            del ready[member]
+            order.append(member)
+            self.free -= member.written
+            self._end(member)
+            for kid in member.kids:
+                if self.waits[kid] == 0 and not kid.is_going and kid is not self.extra:
+                    ready[kid] = late
+                    late += 1
+        return order if len(order) == len(self.rest) else None
+
+
+# ── at plan time ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def least_disk(chain: Chain) -> int:
+    """The smallest disk, in bytes, on which an order is known that finishes the whole chain one job at a time."""
+    live = LiveChain(chain)
+    low, high = largest_job(chain), sum(member.written for member in live.members.values()) + sum(chain.kept.values())
+    known = high
+    while low <= high:
+        middle = (low + high) // 2
+        if can_finish(chain, middle):
+            known, high = middle, middle - 1
+        else:
+            low = middle + 1
+    return known
+
+
+def can_finish(chain: Chain, disk: int) -> bool:
+    rehearsal = Rehearsal([LiveChain(chain)], None, disk)
+    return any(rehearsal.order_by(rule) is not None for rule in RULES)
+
+
+def largest_job(chain: Chain) -> int:
+    """What the largest single job's outputs and intermediate inputs take: below that nothing can work."""
+    size = {path: bytes_ for job in chain.jobs for path, bytes_ in job.writes.items()} | chain.kept
+    return max(
+        (sum(job.writes.values()) + sum(size.get(path, 0) for path in job.reads) for job in chain.jobs), default=0
+    )
+
+
+def connected(jobs: Iterable[FileJob], root: str = "scratch") -> list[Chain]:
+    """Jobs as chains: those that share a file, or wait for each other on the way to one, belong together."""
+    by_id = {job.job_id: job for job in jobs}
+    maker = {path: job.job_id for job in by_id.values() for path in job.writes}
+    parent = {job_id: job_id for job_id in by_id}
+
+    def find(job_id: str) -> str:
+        while parent[job_id] != job_id:
+            parent[job_id] = job_id = parent[parent[job_id]]
+        return job_id
+
+    for job in by_id.values():
+        for other in (*(maker[path] for path in job.reads if path in maker), *job.after):
+            if other in parent:
+                parent[find(other)] = find(job.job_id)
+    chains: dict[str, list[FileJob]] = {}
+    for job in by_id.values():
+        chains.setdefault(find(job.job_id), []).append(job)
+    return [Chain(id=min(j.job_id for j in group), root=root, jobs=tuple(group)) for group in chains.values()]

@@ -1,0 +1,60 @@
+"""What a snapshot amounts to: what is left, where things go, which files live. Built for one tick, or kept up to date
+by a caller that knows of every start and end (`simulate`), so that a tick costs by what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conductor.core.ask import Ask
+from conductor.core.free import Free
+from conductor.core.life import Life
+from conductor.core.packing import Kind, Mix, Packing
+from conductor.core.placement import Placement, Placing
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate, Reservation, Snapshot
+
+
+class Standing:
+    """Mutable. The decision takes from it what it admits; its keeper gives back what ended."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.free = Free(snapshot, limits)
+        self.life = Life(snapshot.chains)
+        self.mix = Mix()
+        #: False: held classes are named without the answers of their gates, which cost most of a large tick.
+        self.explains = True
+        self.placement: Placing = (
+            Placement(self.free)
+            if limits.place == "tightest"
+            else Packing(self.free, self.mix, limits.place, limits.seed)
+        )
+
+    def look_at(self, candidates: Iterable[Candidate]) -> None:
+        """Which kinds of jobs are usual here, as far as one snapshot tells: those that wait and those that run."""
+        for candidate in candidates:
+            self.mix.saw(kind_of(Ask(candidate.job_class)), candidate.waiting)
+        for r in self.free.reservations():
+            self.mix.saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
+
+    # ── for its keeper ────────────────────────────────────────────────────────────────────────────────────
+
+    def renew(self, snapshot: Snapshot) -> None:
+        """Another tick: time has passed, all else was told."""
+        self.free.snapshot = snapshot
+        self.free.now = snapshot.now
+
+    def started(self, reservation: Reservation) -> None:
+        """An admitted one runs: the same reservation, with the time it started at."""
+        self.free.started(reservation)
+
+    def ended(self, reservation: Reservation) -> None:
+        """It gives back what it held; what it wrote stays on the disk until its last reader has ended."""
+        node = self.free.drop(reservation)
+        member = self.life.member(reservation.job_id)
+        if member is not None and (disk := node.disks.get(member.chain.root)) and disk.pool is not None:
+            disk.pool.fill(member.written - self.life.ended(reservation.job_id))
+        self.placement.moved(node)
+
+
+def kind_of(ask: Ask) -> Kind:
+    return Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)

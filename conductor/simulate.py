@@ -1,0 +1,63 @@
+"""A manifest on a cluster that is only described: when would each job run, and what would it wait for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from conductor.errors import ManifestError
+from conductor.manifest import read
+from conductor.model.spec import JobSpec, TaskDecl
+from conductor.simulation import cluster
+from conductor.simulation.figures import Figures, JobLine, figures
+from conductor.simulation.policies import DEFAULT, limits_of
+from conductor.simulation.workload import Job, Workload
+from conductor.simulation.world import World
+
+
+class Simulated(Struct, frozen=True, kw_only=True):
+    """`refused`: a sentence for all that can never run there, with what would do."""
+
+    figures: Figures
+    refused: tuple[str, ...]
+    lines: tuple[JobLine, ...]
+
+
+def simulate(
+    manifest: Path,
+    cluster_file: Path,
+    catalogue: Mapping[str, TaskDecl],
+    *,
+    is_batch: bool = False,
+    policy: str = DEFAULT,
+    seed: int = 0,
+    with_lines: bool = False,
+) -> Simulated:
+    """Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy)."""
+    begin = time.monotonic()
+    workload = Workload(known(manifest, catalogue), catalogue, is_batch)
+    world = World(workload, cluster.read(cluster_file), limits_of(policy, seed))
+    world.run()
+    lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
+    found = figures(world, time.monotonic() - begin)
+    return Simulated(figures=found, refused=tuple(world.refused), lines=lines)
+
+
+def known(manifest: Path, catalogue: Mapping[str, TaskDecl]) -> Iterator[JobSpec]:
+    for spec in read(manifest):
+        if spec.task not in catalogue:
+            raise ManifestError(f"{manifest}: job {spec.id} names the task {spec.task!r}, which nobody declares")
+        yield spec
+
+
+def job_line(job: Job) -> JobLine:
+    return JobLine(
+        id=job.id,
+        start_s=job.start_s,
+        end_s=job.end_s,
+        node=job.node,
+        device=",".join(job.devices) or None,
+    )

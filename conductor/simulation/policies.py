@@ -1,0 +1,49 @@
+"""The rules that `conductor simulate --policy` knows: ours, and simple ones to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from conductor.errors import UsageError
+from conductor.model.limits import Limits, Order, PlaceRule
+from conductor.settings import did_you_mean
+from conductor.simulation.cluster import PLENTY
+
+DEFAULT = "auto"
+
+#: Name → who goes first, where to, and whether a way out is kept.
+POLICIES: Mapping[str, tuple[Order, PlaceRule, bool]] = {
+    "auto": ("auto", "least_loss", True),
+    "fifo": ("fifo", "first", False),
+    "first_fit": ("oldest", "first", False),
+    "best_fit": ("largest", "tightest", False),
+    "shortest": ("shortest", "least_loss", True),
+    "area": ("area", "least_loss", True),
+    "guarded": ("guarded", "least_loss", True),
+    "tightest": ("oldest", "tightest", True),
+    "random": ("oldest", "random", False),
+    # Of disks: «does my output fit now?», in four orders.
+    "threshold": ("oldest", "tightest", False),
+    "threshold_frees": ("frees", "tightest", False),
+    "threshold_critical": ("critical", "tightest", False),
+}
+
+
+def limits_of(policy: str, seed: int = 0) -> Limits:
+    """Raises `UsageError` with the names there are."""
+    if policy not in POLICIES:
+        raise UsageError(
+            f"there is no policy {policy!r}{did_you_mean(policy, POLICIES) or f': {chr(44).join(POLICIES)}'}"
+        )
+    order, place, is_safe = POLICIES[policy]
+    return Limits(
+        depth={"gpu": PLENTY, "cpu": PLENTY, "io": PLENTY, "cloud": PLENTY},
+        vram_headroom_mib=0,
+        ram_headroom_mib=0,
+        default_disk_headroom_bytes=0,
+        report_ttl_s=float("inf"),
+        order=order,
+        place=place,
+        is_safe=is_safe,
+        seed=seed,
+    )

@@ -1,0 +1,149 @@
+"""A manifest → what is to be simulated: jobs with arrivals, their classes, and the chains that share files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from conductor.classes import class_of
+from conductor.core.life import connected
+from conductor.model.files import Chain, FileJob
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import JobSpec, TaskDecl, resolve
+from conductor.simulation.cluster import SCRATCH
+
+BACKLOG = "simulated"
+#: Durations are known to the decision in steps of 2 ** (1 / STEPS): like jobs share a class.
+STEPS = 8
+#: Jobs of one moment keep the order of the manifest by arriving so much apart.
+APART_S = 1e-6
+
+
+class Job:
+    """One job in the simulation. Times in seconds since the first arrival."""
+
+    __slots__ = (
+        "arrival_s", "devices", "duration_s", "end_s", "id", "job_class", "kids", "node", "reads", "ready_s",
+        "reservation", "seq", "start_s", "waits", "writes",
+    )  # fmt: skip
+
+    def __init__(self, job_id: str, seq: int, arrival_s: float, duration_s: float, job_class: JobClass) -> None:
+        self.id = job_id
+        self.seq = seq
+        self.arrival_s = arrival_s
+        self.duration_s = duration_s
+        self.job_class = job_class
+        self.ready_s = arrival_s
+        self.start_s: float | None = None
+        self.end_s: float | None = None
+        #: What it holds while it runs; where it ran.
+        self.reservation: Reservation | None = None
+        self.node: str | None = None
+        self.devices: tuple[str, ...] = ()
+        #: How many it waits for, and who waits for it.
+        self.waits = 0
+        self.kids: list[Job] = []
+        #: Files on scratch that others read, by path.
+        self.writes: dict[str, int] = {}
+        self.reads: tuple[str, ...] = ()
+
+    @property
+    def since(self) -> float:
+        return self.arrival_s + self.seq * APART_S
+
+
+class Workload:
+    """All jobs of a manifest, and the chains among them."""
+
+    def __init__(self, specs: Iterable[JobSpec], catalogue: Mapping[str, TaskDecl], is_batch: bool) -> None:
+        self.jobs: list[Job] = []
+        self._by_id: dict[str, Job] = {}
+        self._classes: dict[bytes, JobClass] = {}
+        self._catalogue = catalogue
+        waits: list[tuple[Job, tuple[str, ...]]] = []
+        for seq, spec in enumerate(specs):
+            job = self._job(spec, seq, is_batch)
+            self.jobs.append(job)
+            self._by_id[job.id] = job
+            if spec.after or spec.after_ended or spec.reads:
+                waits.append((job, (*spec.after, *spec.after_ended)))
+                job.reads = tuple(path for path in dict.fromkeys(spec.reads) if path.startswith(f"{SCRATCH}:"))
+            if spec.writes:
+                job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
+        for job, others in waits:
+            self._wait_for(job, others)
+        self.chains = self._chains(bool(waits))
+
+    def _job(self, spec: JobSpec, seq: int, is_batch: bool) -> Job:
+        arrival = 0.0 if is_batch else float(spec.args.get("arrival_s", 0.0))
+        request = resolve(spec, self._catalogue[spec.task])
+        duration = request.estimate.duration_s
+        return Job(spec.id, seq, arrival, duration, self._class(spec, rounded(duration)))
+
+    def _class(self, spec: JobSpec, duration_s: float) -> JobClass:
+        sizes = sorted((o.path.partition(":")[0], o.bytes) for o in spec.writes)
+        key = msgspec.json.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes, duration_s])
+        known = self._classes.get(key)
+        if known is None:
+            plain = class_of(spec, self._catalogue[spec.task], BACKLOG)
+            known = self._classes[key] = msgspec.structs.replace(
+                plain, id=f"{plain.id}-{len(self._classes)}", duration_s=duration_s
+            )
+        return known
+
+    def _wait_for(self, job: Job, others: Sequence[str]) -> None:
+        for other in dict.fromkeys(others):
+            if (before := self._by_id.get(other)) is not None:
+                before.kids.append(job)
+                job.waits += 1
+
+    # ── chains ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _chains(self, is_linked: bool) -> list[Chain]:
+        if not is_linked:
+            return []
+        made = {path for job in self.jobs for path in job.writes}
+        after: dict[str, list[str]] = {}
+        for job in self.jobs:
+            for kid in job.kids:
+                after.setdefault(kid.id, []).append(job.id)
+        tail = tails(self.jobs)
+        parts = [
+            FileJob(
+                job_id=job.id,
+                writes=job.writes,
+                reads=tuple(path for path in job.reads if path in made),
+                after=tuple(after.get(job.id, ())),
+                tail_s=tail[job.id],
+            )
+            for job in self.jobs
+            if job.waits or job.kids
+        ]
+        return [chain for chain in connected(parts, SCRATCH) if any(job.reads for job in chain.jobs)]
+
+
+def tails(jobs: Sequence[Job]) -> dict[str, float]:
+    """Job → seconds from its start to the end of the longest path behind it."""
+    waits = dict.fromkeys((job.id for job in jobs), 0)
+    for job in jobs:
+        for kid in job.kids:
+            if kid.id in waits:
+                waits[kid.id] += 1
+    order = [job for job in jobs if not waits[job.id]]
+    for job in order:  # grows while it is walked
+        for kid in job.kids:
+            if kid.id in waits:
+                waits[kid.id] -= 1
+                if not waits[kid.id]:
+                    order.append(kid)
+    tail: dict[str, float] = {}
+    for job in reversed(order):
+        tail[job.id] = job.duration_s + max((tail[kid.id] for kid in job.kids if kid.id in tail), default=0.0)
+    return {job.id: tail.get(job.id, job.duration_s) for job in jobs}
+
+
+def rounded(duration_s: float) -> float:
+    """Up to the next step, so that nobody is thought to end before it does."""
+    return 0.0 if duration_s <= 0 else 2 ** (math.ceil(math.log2(duration_s) * STEPS - 1e-9) / STEPS)

@@ -1,0 +1,239 @@
+"""The event queue: arrivals and ends move the clock, `decide` does the rest. No second decision is made here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import islice
+
+import msgspec
+
+from conductor.core.admission import decide
+from conductor.core.ask import Ask
+from conductor.core.life import can_finish, largest_job, least_disk
+from conductor.core.standing import Standing, kind_of
+from conductor.model.decision import Decision
+from conductor.model.files import Chain
+from conductor.model.limits import Limits
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.simulation.cluster import SCRATCH
+from conductor.simulation.ledger import Hosts
+from conductor.simulation.workload import Job, Workload
+from conductor.text import size
+
+#: As the live tick looks at them.
+HEADS = 16
+#: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
+MANY_JOBS = 5_000
+ASK_EVERY = 200
+
+ARRIVAL, END = 1, 0
+
+
+class Line:
+    """The waiting jobs of one class, the oldest first, and its candidate while nothing of it changes."""
+
+    __slots__ = ("candidate", "job_class", "jobs")
+
+    def __init__(self, job_class: JobClass) -> None:
+        self.job_class = job_class
+        self.jobs: deque[Job] = deque()
+        self.candidate: Candidate | None = None
+
+    def as_candidate(self) -> Candidate:
+        if self.candidate is None:
+            heads = tuple(Head(job_id=j.id, attempts=0, since=j.since) for j in islice(self.jobs, HEADS))
+            self.candidate = Candidate(job_class=self.job_class, waiting=len(self.jobs), heads=heads)
+        return self.candidate
+
+
+class World:
+    """Runs a workload to its end. Afterwards the jobs hold their times; `hosts` what was really used."""
+
+    def __init__(self, workload: Workload, nodes: Sequence[NodeReport], limits: Limits) -> None:
+        self.jobs = workload.jobs
+        self.nodes = tuple(nodes)
+        self.limits = limits
+        self.hosts = Hosts(nodes, workload.jobs)
+        self.now = 0.0
+        self.done = 0
+        #: Sentences: what can never run here, and what would do.
+        self.refused: list[str] = []
+        self.infeasible: dict[str, Job] = {}
+        self.held_s: dict[str, float] = {}
+        self.standing = Standing(Snapshot(now=0.0, nodes=self.nodes), limits)
+        self._by_id = {job.id: job for job in workload.jobs}
+        self._events: list[tuple[float, int, int, Job]] = []
+        self._lines: dict[str, Line] = {}
+        self._rates: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._ticks = 0
+        self._longest_s = 0.0
+        self._take_chains(workload.chains)
+        for job in workload.jobs:
+            if not job.waits:
+                heappush(self._events, (job.arrival_s, ARRIVAL, job.seq, job))
+
+    # ── what can never run ────────────────────────────────────────────────────────────────────────────────
+
+    def _take_chains(self, chains: Sequence[Chain]) -> None:
+        disk = max((v.total_bytes or 0 for n in self.nodes for v in n.volumes if v.root == SCRATCH), default=0)
+        for chain in chains:
+            if self.limits.is_safe and not can_finish(chain, disk):
+                what = f"{len(chain.jobs)} jobs that read each other's files"
+                why = (
+                    f"the largest of them needs {size(largest_job(chain))}"
+                    if largest_job(chain) > disk
+                    else "no order is known in which they finish"
+                )
+                would = least_disk(chain)
+                self.refused.append(
+                    f"{what} (from {chain.id[:8]} on): {why} on a scratch of {size(disk)}; {would} bytes would do"
+                )
+                for part in chain.jobs:
+                    self._refuse(self._by_id[part.job_id])
+            else:
+                self.standing.life.add(chain)
+
+    def _refuse(self, job: Job) -> None:
+        """It, and all that wait for it, will never run."""
+        front = [job]
+        while front:
+            job = front.pop()
+            if job.id not in self.infeasible:
+                self.infeasible[job.id] = job
+                front += job.kids
+
+    def _refuse_class(self, line: Line, decision: Decision) -> None:
+        hold = next(h for h in decision.hold if h.class_id == line.job_class.id)
+        never = next((v for v in hold.closed if v.is_never), None)
+        self.refused.append(
+            f"{hold.waiting} of {line.job_class.task}: no node is large enough"
+            + (f" ({never.gate} needs {never.need:g} {never.unit}, {never.where} has {never.limit:g})" if never else "")
+        )
+        for job in line.jobs:
+            self._refuse(job)
+        del self._lines[line.job_class.id]
+
+    # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> None:
+        while self._events:
+            at = self._events[0][0]
+            self._pass(at - self.now)
+            self.now = at
+            while self._events and self._events[0][0] <= at:
+                _, kind, _, job = heappop(self._events)
+                if kind == END:
+                    self._end(job)
+                else:
+                    self._arrive(job)
+            self._decide()
+
+    def _pass(self, seconds: float) -> None:
+        for gate, waiting in self._rates.items():
+            self.held_s[gate] = self.held_s.get(gate, 0.0) + waiting * seconds
+
+    def _arrive(self, job: Job) -> None:
+        if job.id in self.infeasible:
+            return
+        job.ready_s = self.now
+        line = self._lines.get(job.job_class.id)
+        if line is None:
+            line = self._lines[job.job_class.id] = Line(job.job_class)
+        line.jobs.append(job)
+        line.candidate = None
+        self.standing.mix.saw(kind_of(Ask(job.job_class)))
+
+    def _end(self, job: Job) -> None:
+        reservation = job.reservation
+        assert reservation is not None, "what ends has run"
+        job.end_s = self.now
+        job.reservation = None
+        self.done += 1
+        self.hosts.ended(job, reservation)
+        self.standing.ended(reservation)
+        for kid in job.kids:
+            kid.waits -= 1
+            if not kid.waits:
+                heappush(self._events, (max(self.now, kid.arrival_s), ARRIVAL, kid.seq, kid))
+
+    # ── the decision ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _decide(self) -> None:
+        self._ticks += 1
+        is_due = len(self.jobs) <= MANY_JOBS or self._ticks % ASK_EVERY == 0 or not self._asked >= self._lines.keys()
+        self.standing.explains = is_due
+        while self._lines:
+            decision = self._tick()
+            if not (decision.admit and decision.next_tick_s == 0.0):
+                break
+        else:
+            decision = Decision(now=self.now)
+        if is_due:
+            self._note(decision)
+
+    def _tick(self) -> Decision:
+        candidates = [line.as_candidate() for line in self._lines.values()]
+        decision = decide(self.snapshot(), candidates, self.limits, self.standing)
+        for admission in decision.admit:
+            self._start(admission.reservation)
+        return decision
+
+    def snapshot(self) -> Snapshot:
+        """Nodes as they were at the start: what has changed since, the standing was told."""
+        return Snapshot(now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s)
+
+    def full_snapshot(self) -> Snapshot:
+        """The same instant as a live conductor would see it: nothing is taken for known."""
+        kept = self.hosts.lying()
+        return msgspec.structs.replace(
+            self.snapshot(),
+            nodes=tuple(_with_files(node, kept.get(node.node, 0)) for node in self.nodes),
+            reservations=tuple(self.standing.free.reservations()),
+            chains=self.standing.life.as_chains(),
+        )
+
+    def _start(self, admitted: Reservation) -> None:
+        job = self._by_id[admitted.job_id]
+        reservation = msgspec.structs.replace(admitted, state="running", started_at=self.now)
+        line = self._lines[job.job_class.id]
+        line.jobs.remove(job)
+        line.candidate = None
+        if not line.jobs:
+            del self._lines[job.job_class.id]
+        job.start_s = self.now
+        job.reservation, job.node, job.devices = reservation, reservation.node, reservation.devices
+        self._longest_s = max(self._longest_s, self.now - job.arrival_s)
+        self.standing.started(reservation)
+        self.hosts.started(job, reservation)
+        heappush(self._events, (self.now + job.duration_s, END, job.seq, job))
+
+    def _note(self, decision: Decision) -> None:
+        """Who waits for which gate, until the next time they are asked."""
+        self._asked = set(self._lines)
+        self._rates = {}
+        for hold in decision.hold:
+            line = self._lines.get(hold.class_id)
+            if line is None:
+                continue
+            if hold.is_infeasible:
+                self._refuse_class(line, decision)
+                continue
+            for gate in {verdict.gate for verdict in hold.closed}:
+                self._rates[gate] = self._rates.get(gate, 0) + hold.waiting
+
+    @property
+    def stuck(self) -> int:
+        """Jobs that could run, and never did."""
+        return len(self.jobs) - self.done - len(self.infeasible)
+
+
+def _with_files(node: NodeReport, kept: int) -> NodeReport:
+    volumes = tuple(
+        msgspec.structs.replace(v, free_bytes=(v.total_bytes or 0) - kept) if v.root == SCRATCH else v
+        for v in node.volumes
+    )
+    return msgspec.structs.replace(node, volumes=volumes)

@@ -1,0 +1,128 @@
+"""Random chains on a small disk: never over it, never stuck where the serial order fits; the plain rule gets stuck."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from conductor.catalogue import load_catalogue
+from conductor.core.life import can_finish, largest_job, least_disk
+from conductor.model.files import Chain, FileJob
+from conductor.model.spec import Estimate, JobSpec, Needs, Output, TaskDecl
+from conductor.simulation import cluster
+from conductor.simulation.policies import limits_of
+from conductor.simulation.workload import Workload
+from conductor.simulation.world import World
+
+few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
+CATALOGUE = load_catalogue()
+
+
+@st.composite
+def workflows(draw: st.DrawFn) -> list[JobSpec]:
+    """A few graphs of up to a dozen jobs; files of 1 to 20 bytes, each read by some of the later jobs."""
+    seed, graphs = draw(st.integers(0, 10**6)), draw(st.integers(1, 3))
+    return [spec for graph in range(graphs) for spec in a_graph(random.Random(seed + graph), graph)]
+
+
+def a_graph(dice: random.Random, graph: int) -> list[JobSpec]:
+    made: list[JobSpec] = []
+    for i in range(dice.randint(3, 12)):
+        before = dice.sample(made, min(len(made), dice.choice((0, 1, 1, 2, 3))))
+        made.append(
+            JobSpec(
+                v=1,
+                id=f"job-{graph:02d}-{i:04d}",
+                workflow="trace",
+                task="trace.job",
+                needs=Needs(cpu=1),
+                reads=tuple(spec.writes[0].path for spec in before),
+                writes=(Output(path=f"scratch:{graph}/{i}", bytes=dice.randint(1, 20)),),
+                after=tuple(spec.id for spec in before),
+                estimate=Estimate(duration_s=dice.randint(1, 100)),
+            )
+        )
+    return made
+
+
+def run(specs: list[JobSpec], disk: int, policy: str, **limits: Any) -> World:
+    node = cluster.NodeKind(name="host", cpu_milli=4000, scratch_bytes=disk)
+    world = World(
+        Workload(specs, CATALOGUE, True), cluster.reports((node,)), structs.replace(limits_of(policy), **limits)
+    )
+    world.run()
+    return world
+
+
+def serial_disk(specs: list[JobSpec]) -> int:
+    """The smallest disk on which each chain, one after the other, is known to finish."""
+    return max((least_disk(chain) for chain in Workload(specs, CATALOGUE, True).chains), default=20)
+
+
+@few
+@given(workflows(), st.sampled_from([1.0, 1.05, 1.3, 2.0]))
+def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(specs: list[JobSpec], room: float) -> None:
+    disk = max(int(serial_disk(specs) * room), 20)
+
+    world = run(specs, disk, "auto")
+
+    assert (world.stuck, world.hosts.overruns, world.refused) == (0, 0, [])
+    assert world.done == len(specs)
+    assert world.hosts.peak_disk <= disk
+
+
+@few
+@given(workflows(), st.sampled_from(["threshold", "threshold_frees", "threshold_critical"]))
+def test_the_plain_rule_is_never_over_the_disk_either(specs: list[JobSpec], policy: str) -> None:
+    world = run(specs, max(serial_disk(specs), 20), policy)
+
+    assert world.hosts.overruns == 0
+
+
+def test_the_plain_rule_gets_stuck_on_the_same_cases() -> None:
+    stuck = 0
+    for seed in range(60):
+        specs = a_graph(random.Random(seed), 0)
+        disk = max(serial_disk(specs), 20)
+        assert run(specs, disk, "auto").stuck == 0
+        stuck += run(specs, disk, "threshold").stuck > 0
+
+    assert stuck > 5
+
+
+@few
+@given(workflows())
+def test_below_the_smallest_disk_it_is_refused_with_one_that_would_do(specs: list[JobSpec]) -> None:
+    chains = Workload(specs, CATALOGUE, True).chains
+    if not chains:
+        return
+    needed = max(least_disk(chain) for chain in chains)
+
+    world = run(specs, needed - 1, "auto")
+
+    assert world.refused
+    assert any(f"{needed} bytes would do" in sentence for sentence in world.refused)
+    assert world.stuck == 0
+    assert run(specs, max(needed, 20), "auto").refused == []
+
+
+def test_the_largest_job_is_the_least_that_any_disk_must_hold() -> None:
+    jobs = (
+        FileJob(job_id="a", writes={"scratch:a": 10}),
+        FileJob(job_id="b", writes={"scratch:b": 7}, reads=("scratch:a",), after=("a",)),
+        FileJob(job_id="c", writes={"scratch:c": 1}, reads=("scratch:b",), after=("b",)),
+    )
+    chain = Chain(id="a", jobs=jobs)
+
+    assert (largest_job(chain), least_disk(chain)) == (17, 17)
+    assert can_finish(chain, 17)
+    assert not can_finish(chain, 16)
+
+
+def test_the_task_of_a_trace_is_declared() -> None:
+    assert isinstance(CATALOGUE["trace.job"], TaskDecl)
