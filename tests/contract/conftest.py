@@ -1,12 +1,16 @@
-"""The contract suites run over both: the real Valkey and the in-memory twin."""
+"""The contract suites run over the real Valkey, over it as the users of the ACL, and over the in-memory twin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
+import msgspec
 import pytest
 from ledger_scenes import Scene, redis_scene
+from redis import Redis
 
+from conductor.acl import CONDUCTOR, WORKER, a_user
 from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
@@ -14,11 +18,25 @@ from conductor.ports import Ledger
 from conductor.wiring import connect, redis_ledger
 
 
-@pytest.fixture(params=["redis", "memory"])
+def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
+    """Workers' ports as the ACL's `worker`, all else as its `conductor`: each verb must be allowed to who says it."""
+    ports: dict[str, Ledger] = {}
+    for name in (CONDUCTOR, WORKER):
+        client.execute_command("ACL", "SETUSER", name, *a_user(name, "a password").rules)
+        place = url.removeprefix("unix://")
+        ports[name] = redis_ledger(stack.enter_context(connect(f"unix://{name}:a password@{place}")))
+    theirs = ports[WORKER]
+    return msgspec.structs.replace(ports[CONDUCTOR], attempts=theirs.attempts, reports=theirs.reports)
+
+
+@pytest.fixture(params=["redis", "users", "memory"])
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    if request.param == "redis":
-        with connect(request.getfixturevalue("redis_url")) as client:
-            yield redis_scene(client, redis_ledger(client))
+    if request.param in ("redis", "users"):
+        url = request.getfixturevalue("redis_url")
+        with ExitStack() as stack:
+            client = stack.enter_context(connect(url))
+            is_plain = request.param == "redis"
+            yield redis_scene(client, redis_ledger(client) if is_plain else as_users(client, url, stack))
         return
     clock = ManualClock(1_700_000_000.0)
     ledger = memory_ledger(clock)
