@@ -1,40 +1,76 @@
-"""`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the node."""
+"""`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the node.
+
+`python -m workers --spare`: one in reserve, which is told on its stdin whom it replaces.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from conductor.errors import ConductorError
 from conductor.model.spec import LANES
 
+if TYPE_CHECKING:
+    from workers.host import Host
+    from workers.stopping import Stopping
+
 
 def main(argv: list[str] | None = None) -> int:
     """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
-    options = parser().parse_args(argv)
-    from conductor import logs
-    from conductor.settings import load
-    from workers.parent import work
-    from workers.parts import clean, unique_name
+    given = sys.argv[1:] if argv is None else argv
+    options = None if given[:1] == ["--spare"] else parser().parse_args(given)
     from workers.stopping import Stopping
 
     # First of all: a signal during start-up must not leave a traceback.
     stopping = Stopping()
     stopping.install()
-    node = clean(options.node)
-    name = clean_name(options.name) or unique_name(node, options.lane)
     try:
-        settings = load()
-        logs.set_up(settings.logs_dir, f"worker-{node}-{options.lane}")
-        work(settings, queue=options.queue, node=node, name=name, device=options.device, stopping=stopping)
+        if options is None:
+            return spare(stopping)
+        serve(options, stopping)
     except ConductorError as e:
         logger.error("{}", e)
         return e.exit_code
     except Exception:  # noqa: BLE001  the last line of defence: said, and told to the supervisor by the exit code
-        logger.opt(exception=True).critical("Worker {} ends on an error that nobody foresaw", name)
+        logger.opt(exception=True).critical("Worker {} ends on an error that nobody foresaw", " ".join(given))
         return 1
+    return 0
+
+
+def serve(options: argparse.Namespace, stopping: Stopping, host: Host | None = None) -> None:
+    from conductor import logs
+    from conductor.settings import load
+    from workers.parent import work
+    from workers.parts import clean, unique_name
+
+    node = clean(options.node)
+    name = clean_name(options.name) or unique_name(node, options.lane)
+    settings = load()
+    logs.set_up(settings.logs_dir, f"worker-{node}-{options.lane}")
+    if host is not None:
+        host.serve(name, options.device)
+    work(settings, queue=options.queue, node=node, name=name, device=options.device, stopping=stopping, host=host)
+
+
+def spare(stopping: Stopping) -> int:
+    """Wait, prepared, for somebody to replace."""
+    import os
+
+    from conductor.settings import load
+    from workers.spare import await_order, prepare, show_as
+
+    host = prepare(load())
+    order = await_order(stopping)
+    if order is None:
+        host.close()
+        return 0
+    os.environ.update(order.env)
+    show_as(order.argv)
+    serve(parser().parse_args(order.argv), stopping, host)
     return 0
 
 

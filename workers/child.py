@@ -69,7 +69,8 @@ class Child:
         self._channel.send(Ready(pid=os.getpid()))
         while True:
             match self._channel.receive():
-                case Open(settings=values):
+                case Open(settings=values, visible=visible):
+                    os.environ["CUDA_VISIBLE_DEVICES"] = visible
                     self._settings = absolute(Settings(**values))
                     secrets.remember(self._settings)
                     # Tasks of the user's own lie in the project's folder.

@@ -57,9 +57,18 @@ class Host:
         assert self._channel is not None, "ensure() comes first"
         return self._channel
 
+    def serve(self, name: str, device: str | None) -> None:
+        """What was prepared becomes that worker's: its log takes the worker's name, whoever writes to it."""
+        log = self._settings.logs_dir / f"worker-{name}.out"
+        if self.log.exists():
+            self.log.replace(log)
+        self.log, self._device = log, device
+
     def ensure(self, devices: Sequence[str]) -> None:
         """A child that is alive, fresh enough and sees exactly these devices. Raises `ChildBroken`."""
         visible = self._visible_for(devices)
+        if self._process is not None and self._jobs == 0 and visible != self._visible:
+            self._turn_to(visible)
         reason = self._why_replace(visible)
         if reason and self._process is not None:
             logger.debug("New child for {}: {}", self.log.stem, reason)
@@ -139,6 +148,14 @@ class Host:
             return given  # The node named it by UUID.
         return ",".join(device.removeprefix("gpu") for device in devices)
 
+    def _turn_to(self, visible: str) -> None:
+        """CUDA looks at what is visible when it is first used: a child that has run nothing can still be told."""
+        try:
+            self.channel.send(Open(settings=_without_secrets(self._settings), visible=visible))
+            self._visible = visible
+        except OSError:
+            logger.debug("The child was gone before its first job")
+
     # ── starting ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _why_replace(self, visible: str) -> str:
@@ -162,7 +179,7 @@ class Host:
         self._visible, self._jobs, self._stamps = visible, 0, {}
         self._channel = Channel(ours, ToParent)
         try:
-            self._channel.send(Open(settings=_without_secrets(self._settings)))
+            self._channel.send(Open(settings=_without_secrets(self._settings), visible=visible))
             answer = self._channel.receive(START_LIMIT_S)
         except (OSError, EOFError, Garbled):
             answer = None

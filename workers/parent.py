@@ -9,7 +9,7 @@ from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
 from conductor.wiring import redis_of
-from workers.host import ChildBroken
+from workers.host import ChildBroken, Host
 from workers.intake import Entry, Intake
 from workers.lease import Held
 from workers.parts import open_parts
@@ -103,8 +103,17 @@ class Worker:
             self._beat_at = time.monotonic() + BEAT_EVERY_S
 
 
-def work(settings: Settings, *, queue: str, node: str, name: str, device: str | None, stopping: Stopping) -> None:
-    """A worker's whole life. Raises `Unreachable` when Redis is not there at the start."""
+def work(
+    settings: Settings,
+    *,
+    queue: str,
+    node: str,
+    name: str,
+    device: str | None,
+    stopping: Stopping,
+    host: Host | None = None,
+) -> None:
+    """A worker's whole life. `host`: one with its child prepared. Raises `Unreachable` without Redis at the start."""
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True) as client:
         intake = Intake(client, queue, name)
@@ -114,7 +123,14 @@ def work(settings: Settings, *, queue: str, node: str, name: str, device: str | 
         presence.birth()
         try:
             with open_parts(
-                settings, name=name, node=node, client=client, stopping=stopping, device=device, chores=worker.chores
+                settings,
+                name=name,
+                node=node,
+                client=client,
+                stopping=stopping,
+                device=device,
+                chores=worker.chores,
+                host=host,
             ) as parts:
                 logger.debug("Worker {} listens to {}", name, queue)
                 worker.work(parts)

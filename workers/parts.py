@@ -51,6 +51,7 @@ def open_parts(
     stopping: Stopping,
     device: str | None = None,
     chores: Chores = lambda held: None,
+    host: Host | None = None,
 ) -> Generator[Parts]:
     """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
     orphans.adopt_orphans()
@@ -59,7 +60,7 @@ def open_parts(
     with ExitStack() as stack:
         receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
         stack.callback(receipts.close)
-        host = Host(settings, name, device)
+        host = host or Host(settings, name, device)
         stack.callback(host.close)
         keeper = Keeper(ledger.attempts, name, settings.timing.lease_s, stopping, chores)
         keeper.start()

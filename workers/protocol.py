@@ -14,9 +14,12 @@ from conductor.model.spec import TaskDecl, Value
 
 
 class Open(Value, frozen=True, kw_only=True, tag="open", tag_field="say"):
-    """First word to a fresh child: the settings (less the way to Redis) as JSON values."""
+    """First word to a fresh child: the settings (less the way to Redis) as JSON values. Said again before its first
+    job where other devices are to be seen."""
 
     settings: dict[str, Any]
+    #: CUDA_VISIBLE_DEVICES.
+    visible: str = ""
 
 
 class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):

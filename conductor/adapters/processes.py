@@ -31,6 +31,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     output: IO[bytes] | int | None = None,
+    stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
     """A child in its own session that gets SIGTERM when this process dies (on Linux; elsewhere it lives on).
 
@@ -41,7 +42,7 @@ def spawn(
         [*tie, *argv],
         env={**os.environ, **(env or {})},
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=output,
         stderr=None if output is None else subprocess.STDOUT,
         start_new_session=True,

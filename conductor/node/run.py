@@ -31,6 +31,7 @@ from conductor.node.reporter import Reporter
 from conductor.node.rescue import Overrides, give_back, rescue
 from conductor.node.settle import settle, settle_all, sweep
 from conductor.node.single import only_one, pid_path, refuse_twin
+from conductor.node.spare import Spare, start_spare
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.tidy import tidy, tidy_ended
 from conductor.ports import JobView, Ledger
@@ -88,7 +89,8 @@ class Node:
         self._lanes = lanes
         self._wakeup = wakeup
         self._should_stop = should_stop
-        self._supervisor = Supervisor(launcher(settings, identity.node))
+        self._spare = Spare(lambda: start_spare(settings))
+        self._supervisor = Supervisor(launcher(settings, identity.node, self._spare))
         self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
         self._overrides = retry_tables(settings)
         #: Dead workers whose jobs are not yet returned: Redis was away.
@@ -99,6 +101,8 @@ class Node:
         self._draining_since: float | None = None
         self._gave_back = False
         self._was_killed = False
+        #: Until the spare wants to be looked after.
+        self._spare_s: float | None = None
 
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
@@ -130,6 +134,7 @@ class Node:
             self._supervisor.plan(plans)
         self._bury(self._supervisor.reap())
         self._supervisor.start_due()
+        self._spare_s = self._spare.tend()
         self._tell()
         if self._draining_since is not None and not self._gave_back:
             is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
@@ -143,6 +148,7 @@ class Node:
                 self._draining_since = time.monotonic()
                 self._tell()
                 self._supervisor.drain()
+                self._spare.close()
             elif not self._supervisor.is_empty and not self._was_killed:
                 logger.warning("Stopping now: the jobs in hand go back to the backlog")
                 self._was_killed = True
@@ -156,7 +162,8 @@ class Node:
         for i, death in enumerate(waiting):
             try:
                 self._settle(death)
-                rescue(self._ledger, death, self._overrides, self._over)
+                if rescue(self._ledger, death, self._overrides, self._over):
+                    self._supervisor.had_settled(death.worker)
             except Unreachable:
                 self._unrescued = waiting[i:]
                 break
@@ -207,6 +214,8 @@ class Node:
             limits.append(RETRY_S)
         if self._draining_since is not None and not self._gave_back:
             limits.append(GIVE_BACK_AFTER_S)
+        if self._spare_s is not None:
+            limits.append(self._spare_s)
         if (next_start := self._supervisor.next_start_s) is not None:
             limits.append(next_start)
         return min(limits)
@@ -231,6 +240,7 @@ class Node:
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""
         self._supervisor.kill()
+        self._spare.close()
         self._reporter.stop()
         try:
             self._give_back("its node has stopped")

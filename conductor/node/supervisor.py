@@ -18,6 +18,7 @@ from conductor.adapters.processes import kill_session, spawn
 from conductor.model.report import QueueReport
 from conductor.node.backoff import Backoff
 from conductor.node.plan import QueuePlan
+from conductor.node.spare import Spare
 from conductor.settings import Settings
 
 
@@ -55,6 +56,8 @@ class Seat:
 
     plan: QueuePlan
     worker: Worker | None = None
+    #: Name of the worker that was there before.
+    last: str = ""
     start_at: float = 0.0
     is_wanted: bool = True
     backoff: Backoff = field(default_factory=Backoff)
@@ -111,6 +114,13 @@ class Supervisor:
             if seat.worker is not None:
                 kill_session(seat.worker.process.pid)
 
+    def had_settled(self, name: str) -> None:
+        """The dead worker `name` had a job in hand, so its start was sound: its seat waits for nothing."""
+        for seat in self._seats:
+            if seat.last == name:
+                seat.start_at = self._clock()
+                seat.backoff = Backoff()
+
     @property
     def is_empty(self) -> bool:
         return all(seat.worker is None for seat in self._seats)
@@ -140,7 +150,7 @@ class Supervisor:
         worker = seat.worker
         if worker is None or (code := worker.process.poll()) is None:
             return None
-        seat.worker = None
+        seat.worker, seat.last = None, worker.name
         seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
         # Its body may still be writing: it must be gone before somebody else gets the job.
         kill_session(worker.process.pid)
@@ -153,19 +163,21 @@ class Supervisor:
                 os.kill(seat.worker.process.pid, signal.SIGTERM)
 
 
-def launcher(settings: Settings, node: str) -> Launch:
-    """Starts `python -m workers` for a queue."""
+def launcher(settings: Settings, node: str, spare: Spare | None = None) -> Launch:
+    """Starts `python -m workers` for a queue, or makes the spare that worker."""
 
     def launch(plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
-        # -P: a folder of the project's that is called `workers` is not ours.
-        argv = [sys.executable, "-P", "-m", "workers", "--queue", plan.queue, "--lane", plan.lane, "--node", node]
-        argv += ["--name", name, *(("--device", plan.device) if plan.device else ())]
+        words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
+        words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
         env = {"CONDUCTOR_PROJECT": str(settings.project)}
         if plan.uuid:
             # By UUID: CUDA's own numbering need not be NVML's.
             env["CUDA_VISIBLE_DEVICES"] = plan.uuid
         elif plan.lane != "gpu" or plan.device is None:
             env["CUDA_VISIBLE_DEVICES"] = ""
-        return spawn(argv, env=env, cwd=settings.project)
+        if spare is not None and (process := spare.take(words, env)) is not None:
+            return process
+        # -P: a folder of the project's that is called `workers` is not ours.
+        return spawn([sys.executable, "-P", "-m", "workers", *words], env=env, cwd=settings.project)
 
     return launch

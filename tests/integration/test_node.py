@@ -52,11 +52,34 @@ def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(s
     assert view.cause == "worker_lost"
     assert f"(pid {worker.pid}) was killed by SIGKILL" in view.message
     until_gone(below)
-    assert f"Rescued {job}" in node.said
+    until(lambda: f"Rescued {job}" in node.said)
 
     until(lambda: node.workers() and node.workers()[0].pid != worker.pid)
     second = scene.sleep(2, 0.0)
     scene.until_state(second, "done")
+
+
+def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_as_that_worker(scene: Scene):
+    node = scene.node()
+    spare = until(lambda: next((p for p in node.below() if "--spare" in p.cmdline() and p.children()), None))
+    job = scene.sleep(1, 60.0)
+    scene.until_state(job, "running")
+    (worker,) = node.workers()
+
+    worker.kill()
+    scene.until_state(job, "waiting")
+    scene.admit(job)
+
+    held = scene.until_state(job, "running").reservation
+    assert held is not None and held.worker is not None
+    (again,) = node.workers()
+    assert again.pid == spare.pid
+    assert [again.cmdline()[i + 1] for i, word in enumerate(again.cmdline()) if word == "--name"] == [held.worker]
+    until(lambda: any("--spare" in p.cmdline() for p in node.below()))
+    node.process.send_signal(signal.SIGTERM)
+    node.process.send_signal(signal.SIGINT)
+    assert node.wait() == 130
+    until_gone([spare, *node.below()])
 
 
 def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing(scene: Scene):

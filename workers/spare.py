@@ -1,0 +1,69 @@
+"""A worker in reserve: everything is imported and the child is up before it is known whom it is to replace."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import select
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from conductor.node.spare import Order
+from workers.host import ChildBroken, Host
+from workers.stopping import Stopping
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+
+def prepare(settings: Settings) -> Host:
+    """Whatever a worker's start has to pay for, paid now."""
+    from conductor.catalogue import catalogue_of
+
+    for module in ("workers.parent", "redis.connection", "rq.serializers", "conductor.logs"):
+        importlib.import_module(module)
+    catalogue_of(settings)
+    host = Host(settings, f"spare-{os.getpid()}")
+    try:
+        host.ensure(())
+    except ChildBroken as e:
+        logger.warning("{}", e)
+    return host
+
+
+def show_as(words: Sequence[str]) -> None:
+    """`ps` shows the worker that it became: Linux keeps the words in the process's own memory; elsewhere they stay."""
+    try:
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        start, end = int(fields[45]), int(fields[46])
+    except (OSError, ValueError, IndexError):
+        return
+    room = end - start
+    text = b"\0".join(os.fsencode(word) for word in (*sys.orig_argv[: sys.orig_argv.index("--spare")], *words))
+    if 0 < len(text) < room:
+        ctypes.memmove(start, text.ljust(room, b"\0"), room)
+
+
+def await_order(stopping: Stopping) -> Order | None:
+    """The line on stdin; None when this spare is told to leave, or its node is gone."""
+    import msgspec
+
+    line = b""
+    while not stopping.is_asked:
+        ready = select.select([sys.stdin, stopping.wake_fd], [], [])[0]
+        if stopping.wake_fd in ready:
+            stopping.drain()
+        if sys.stdin not in ready:
+            continue
+        chunk = os.read(sys.stdin.fileno(), 1 << 16)
+        line += chunk
+        if line.endswith(b"\n"):
+            return msgspec.json.decode(line, type=Order)
+        if not chunk:
+            return None
+    return None
