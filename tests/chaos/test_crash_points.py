@@ -143,8 +143,8 @@ def is_stopped(pid: int) -> bool:
 
 
 def strike_worker(world: World, act: str, pid: int, job: JobSpec) -> None:
+    # None where the last one was just killed and the next is not needed yet.
     bodies = [p.pid for p in world.of_kind("body") if parent_of(p.pid) == pid]
-    assert bodies, "a worker without a child"
     if act in ("kill body", "kill both"):
         for body in bodies:
             os.kill(body, signal.SIGKILL)

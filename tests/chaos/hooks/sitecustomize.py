@@ -91,13 +91,16 @@ def publish(module: ModuleType) -> None:
         # Alone it does no harm here: the next attempt sweeps away what a late one would put over its output.
         module._place = replace
         module.clean = lambda *_: None
-    around(module, "_place", before="before link", after="linked", job=lambda file, final: job_in(file))
+    publishing = ""
+    real = module.publish
 
+    def wrapped(settings: Any, spec: Any, attempt: int) -> Any:
+        nonlocal publishing
+        publishing = spec.id
+        return real(settings, spec, attempt)
 
-def job_in(file: Path) -> str:
-    """ROOT/.tmp/ID.ATTEMPT/…"""
-    return next((part.rpartition(".")[0] for above, part in zip(file.parts, file.parts[1:], strict=False)
-                 if above == ".tmp"), "")  # fmt: skip
+    module.publish = wrapped
+    around(module, "_place", before="before link", after="linked", job=lambda *_: publishing)
 
 
 def receipts(module: ModuleType) -> None:
@@ -130,8 +133,8 @@ def steps(module: ModuleType) -> None:
 # ── safeguards taken out ──────────────────────────────────────────────────────────────────────────────────
 
 
-def replace(file: Path, final: Path) -> bool:
-    file.replace(final)
+def replace(name: str, source: int, folder: int) -> bool:
+    os.replace(name, name, src_dir_fd=source, dst_dir_fd=folder)
     return True
 
 
