@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id, redis_scene
+from node_scene import until
 from redis import Redis
 
+from conductor.adapters.rates import memory_rates
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.ports import Ledger
+from conductor.guard import Guard
+from conductor.loop import Conductor, Ended
+from conductor.model.causes import Cause
+from conductor.model.limits import Limits
+from conductor.ports import JobView, Ledger
 from conductor.reconcile import BLOCK_BYTES, Reconciler, receipts_since
+from conductor.settings import Timing
 
 
 @pytest.fixture
@@ -88,3 +98,67 @@ def test_a_long_file_is_read_from_its_end_and_no_line_is_lost(disk: Disk, count:
     for wanted in {0, 1, count // 2, count}:
         found = list(receipts_since(log.file, now - wanted))
         assert len(found) == wanted
+
+
+# ── the conductor asks it ─────────────────────────────────────────────────────────────────────────────────
+
+
+def no_budgets(_: JobView) -> dict[Cause, int]:
+    return {}
+
+
+def a_conductor(disk: Disk, **more: object) -> Conductor:
+    timing = Timing(tick_s=0.05, leader_ttl_s=2.0, admitted_grace_s=0.05)
+    rates = memory_rates(disk.ledger.attempts, {})
+    return Conductor(
+        disk.ledger, rates, Limits(), timing, "one", reconciler=disk.reconciler, overrides=no_budgets, **more
+    )  # type: ignore[arg-type]
+
+
+def test_a_conductor_does_not_run_again_what_a_lost_host_has_proved(scene: Scene, disk: Disk) -> None:
+    scene.ledger.leadership.resign("conductor-1")
+    scene.put(an_entry("b"))
+    conductor = a_conductor(disk)
+    scene.epoch = conductor.tick() and scene.ledger.leadership.leader()[1]  # type: ignore[index]
+    scene.put(an_entry("a"))
+    scene.run("a", lease_s=0.01)
+    scene.run("b", lease_s=0.01)
+    disk.ok("a")
+    scene.let(0.02)
+    conductor.tick()
+    assert (scene.state("a"), scene.state("b")) == ("done", "waiting")
+    assert scene.view("b").cause == "worker_lost"
+
+
+def test_an_emptied_ledger_is_not_called_done(scene: Scene, disk: Disk, redis_url: str) -> None:
+    scene.ledger.leadership.resign("conductor-1")
+    scene.ledger.backlog.generation("first")
+    scene.put(an_entry("a"))
+    conductor = a_conductor(disk, guard=Guard(disk.ledger, disk.folder).reason)
+    ended: list[Ended] = []
+    over = threading.Event()
+    thread = threading.Thread(target=lambda: ended.append(conductor.run(True, over.is_set)), daemon=True)
+    thread.start()
+    try:
+        until(lambda: disk.ledger.leadership.leader() is not None)
+        with Redis.from_url(redis_url, protocol=2) as client:
+            client.flushall()
+        assert not until_quiet(lambda: not ended)
+        scene.dispatched = set()
+        scene.put(an_entry("a", is_done=True, attempts=1))
+        disk.ledger.backlog.generation("second")
+        thread.join(10)
+        assert [e.is_done for e in ended] == [True], "rebuilt, and there it is done"
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def until_quiet(is_so: Callable[[], bool], for_s: float = 0.5) -> bool:
+    """True as soon as it is not so any more; False when it stayed so."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        if not is_so():
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,78 @@
+"""The journal of dispatches: durable, torn tails tolerated, several hosts, a project that moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conductor.journal import Journal, settled_by_operator
+
+
+def a_manifest(folder: Path, text: str = "{}\n") -> Path:
+    path = folder / "manifests" / "m.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_manifest_is_noted_once_and_again_when_it_changed_or_went_elsewhere(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    for _ in range(2):
+        journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert len(journal.notes()) == 1
+    journal.dispatched(a_manifest(tmp_path, "{}\n{}\n"), "night", 2, "g1")
+    journal.dispatched(a_manifest(tmp_path), "day", 1, "g1")
+    journal.dispatched(a_manifest(tmp_path), "day", 1, "g2")
+    assert len(journal.notes()) == 4
+
+
+def test_how_a_ledger_stands_to_what_was_dispatched(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    assert journal.standing(None).sentence is None
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert journal.standing("g1").sentence is None
+    for other in (None, "g2"):
+        standing = journal.standing(other)
+        assert standing.is_lost and standing.lives == 1
+        assert standing.sentence is not None and "conductor rebuild" in standing.sentence
+
+
+def test_a_project_can_be_moved_as_a_whole(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    Journal(old / "receipts").dispatched(a_manifest(old), "night", 1, "g1")
+    new = old.rename(tmp_path / "new")
+    (source,) = Journal(new / "receipts").standing("g1").sources
+    assert source.manifest == new / "manifests" / "m.jsonl" and source.is_unchanged
+
+
+def test_a_cut_line_says_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    with journal.file.open("ab") as file:
+        file.write(b'{"at":1,"what":"retr')
+    assert len(journal.notes()) == 1
+    journal.operator("retried", {"abcdefgh": 2})
+    assert [note.what for note in journal.notes()] == ["dispatched", "retried"]
+
+
+def test_several_hosts_write_and_all_is_read_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    other = Journal(tmp_path / "receipts")
+    other.file = other.folder / "elsewhere.journal"
+    other.dispatched(a_manifest(tmp_path), "night", 1, "g2")
+    assert [note.generation for note in journal.notes()] == ["g1", "g2"]
+    assert journal.standing("g2").sentence is None
+
+
+def test_without_a_dispatch_from_here_the_operators_word_needs_no_record(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.operator("cancelled", {"abcdefgh": 0})
+    assert not journal.folder.exists()
+
+
+def test_the_operators_last_word_holds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    journal.operator("cancelled", {"aaaaaaaa": 0, "bbbbbbbb": 1})
+    journal.operator("retried", {"bbbbbbbb": 1})
+    assert settled_by_operator(journal.notes()) == ({"bbbbbbbb": 1}, {"aaaaaaaa": 0})
