@@ -18,7 +18,7 @@ from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Controls, JobClass, RateState, Reservation
-from conductor.model.spec import Lane, Needs
+from conductor.model.spec import Lane
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
 #: What a job that was cancelled says of itself.
@@ -62,8 +62,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     state: JobState
     backlog: str
     class_id: str
-    #: Of its class, so with what failed attempts taught (`core.raising`).
-    needs: Needs
+    #: With what failed attempts taught of its needs (`core.raising`).
+    job_class: JobClass
     attempts: int
     since: float
     line: bytes

@@ -6,6 +6,9 @@ import select
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from conductor.adapters import oom
 from workers import causes
 from workers.causes import Fault
 from workers.host import ChildBroken, Host
@@ -24,18 +27,21 @@ STOP_GRACE_S = 2.0
 
 def run_body(host: Host, run: Run, request: Request, held: Held, stopping: Stopping) -> Ended | Fault:
     """Let the child run it. `Ended` is the body's own word, `Fault` what was seen from outside."""
-    oom_before = causes.oom_kills()
+    before = oom.kills()
     try:
         host.run(run)
-        return _Watch(host, request, held, stopping).until_ended()
+        ended = _Watch(host, request, held, stopping).until_ended()
     except (EOFError, ChildBroken):
         status = host.bury()
-        oom_after = causes.oom_kills()
-        was_oom = oom_before is not None and oom_after is not None and oom_after > oom_before
-        return causes.of_exit(status, was_oom, host.last_words())
+        return causes.of_exit(status, oom.has_grown(before, oom.kills()), host.last_words())
     except Garbled as e:
         host.kill()
         return Fault("task_error", f"the task's process said something unintelligible: {e}")
+    if isinstance(ended, Ended) and ended.cause == "task_error" and oom.has_grown(before, oom.kills()):
+        # Not the child itself, or it could not say so: most likely a program that it runs.
+        words = f"the kernel killed for want of memory while it ran; the task said: {ended.message}"
+        return msgspec.structs.replace(ended, cause="host_oom", message=causes.cut(words))
+    return ended
 
 
 class _Watch:

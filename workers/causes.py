@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-from pathlib import Path
 from typing import NamedTuple
 
 from conductor import secrets
@@ -87,31 +86,3 @@ def cut(text: str) -> str:
     if len(text) > MAX_MESSAGE:
         text = f"{text[: MAX_MESSAGE // 2]} … {text[-MAX_MESSAGE // 2 :]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def oom_kills() -> int | None:
-    """How often the kernel killed for memory in this process's cgroup; None where that cannot be read."""
-    for file in _event_files():
-        try:
-            for line in file.read_text(encoding="ascii").splitlines():
-                name, _, count = line.partition(" ")
-                if name == "oom_kill":
-                    return int(count)
-        except (OSError, ValueError):
-            continue
-    return None
-
-
-def _event_files() -> list[Path]:
-    """cgroup v2 first, v1 after, then the whole host's counter."""
-    files: list[Path] = []
-    try:
-        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if not controllers:
-                files.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
-            elif "memory" in controllers.split(","):
-                files.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
-    except (OSError, ValueError):
-        return []
-    return [*files, Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")]

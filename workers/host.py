@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,8 @@ class Host:
         self._jobs = 0
         self._stamps: dict[str, int] = {}
         self._log_start = 0
+        #: Most memory that the child buried last ever held, since its last job began.
+        self.peak_mib: int | None = None
 
     @property
     def pid(self) -> int:
@@ -79,6 +83,7 @@ class Host:
     def run(self, run: Run) -> None:
         """Hand over an attempt. Raises `ChildBroken` when nobody is there to take it."""
         self._jobs += 1
+        self.peak_mib = None
         self._log_start = self._log_size()
         try:
             self.channel.send(run)
@@ -107,11 +112,9 @@ class Host:
         """The child has ended or closed its channel: reap it and what it left behind. Its exit status."""
         assert self._process is not None
         process, self._process = self._process, None
-        try:
-            status = process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
+        if not _has_ended(process, 1.0):
             orphans.kill_family(process.pid)
-            status = process.wait()
+        status, self.peak_mib = _reap(process)
         orphans.kill_group(process.pid)
         orphans.kill_adopted()
         if self._channel is not None:
@@ -210,6 +213,33 @@ class Host:
             return self.log.stat().st_size
         except OSError:
             return 0
+
+
+def _has_ended(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+    """Without reaping it: who does that is told what it used."""
+    deadline = time.monotonic() + limit_s
+    while process.returncode is None:
+        with suppress(ChildProcessError):
+            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.002)
+                continue
+        break
+    return True
+
+
+def _reap(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
+    """Its exit status as `subprocess` gives it, and its peak in MiB where the kernel says so."""
+    if process.returncode is not None:
+        return process.returncode, None
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:
+        return process.wait(), None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    # KiB on Linux, bytes on macOS.
+    return process.returncode, usage.ru_maxrss >> (10 if sys.platform == "linux" else 20)
 
 
 def _stamp(file: str) -> int:

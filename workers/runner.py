@@ -93,7 +93,9 @@ class Runner:
         earlier = kept.find(settings, spec, attempt.number)
         publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
         ended = self._body(attempt) if earlier is None else Ended(result=earlier.result)
-        usage = held.meter.finish(*((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (None, None)))
+        usage = held.meter.finish(
+            *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
+        )
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
         if not self._is_ours(attempt):
             return self._drop(attempt)

@@ -173,7 +173,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         state=keys.STATE_OF[letter],
         backlog=job_class.backlog,
         class_id=job_class.id,
-        needs=job_class.needs,
+        job_class=job_class,
         attempts=int(attempts),
         since=since / 1000,
         line=line.encode(),

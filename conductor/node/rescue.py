@@ -6,35 +6,55 @@ from collections.abc import Callable, Collection, Mapping
 
 from loguru import logger
 
+from conductor.core.raising import RAN_OUT_OF, Largest, largest, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
-from conductor.model.outcome import Retry
+from conductor.model.limits import Limits
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 from conductor.node.supervisor import Death
 from conductor.ports import JobView, Ledger
+from conductor.text import size
 
 #: A job's own retry table (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
 
 def rescue(
-    ledger: Ledger, death: Death, overrides: Overrides, on_dead: Callable[[Reservation], None] = lambda held: None
+    ledger: Ledger,
+    death: Death,
+    overrides: Overrides,
+    on_dead: Callable[[Reservation], None] = lambda held: None,
+    limits: Limits | None = None,
 ) -> int:
     """Return all that this worker had taken, started or not; how many. Raises `Unreachable`: then call it again.
 
     `on_dead` hears of those that nobody will try again."""
     held_by = ledger.attempts.held_by(death.worker)
-    return sum(_return(ledger, held, death.message, overrides, on_dead) for held in held_by)
+    return sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
 
 
 def _return(
-    ledger: Ledger, held: Reservation, message: str, overrides: Overrides, on_dead: Callable[[Reservation], None]
+    ledger: Ledger,
+    held: Reservation,
+    death: Death,
+    overrides: Overrides,
+    on_dead: Callable[[Reservation], None],
+    limits: Limits,
 ) -> bool:
     job = ledger.backlog.job(held.job_id)
     if job is None:
         return False
-    then = after_failure("worker_lost", job.failures, overrides(job))
-    if not ledger.attempts.rescue(held.job_id, held.attempt, message, then):
+    # A worker killed for memory says as much about the job as a child would.
+    cause: Cause = "host_oom" if death.was_oom and held.state == "running" else "worker_lost"
+    usage = held.usage or Usage()
+    most = largest(ledger.reports.live(), limits) if cause in RAN_OUT_OF else Largest()
+    then = after_failure(cause, job.failures, overrides(job), raised=raised(cause, job.job_class, usage, most))
+    peak = f" (it held {size(usage.rss_mib << 20)})" if death.was_oom and usage.rss_mib is not None else ""
+    because = f"; {then.because}" if isinstance(then, Dead) and then.because else ""
+    message = f"{death.message}{peak}{because}"
+    if not ledger.attempts.rescue(held.job_id, held.attempt, message, then, cause):
         return False
     where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
     if not isinstance(then, Retry):

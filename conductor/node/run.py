@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import msgspec
 from loguru import logger
+from msgspec.structs import replace
 
-from conductor.adapters import host_probe, valkey
+from conductor.adapters import host_probe, oom, valkey
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, Unreachable
+from conductor.limits import limits_of
 from conductor.model.causes import Cause
 from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
@@ -101,6 +104,8 @@ class Node:
         self._draining_since: float | None = None
         self._gave_back = False
         self._was_killed = False
+        self._limits = limits_of(settings)
+        self._oom_kills = oom.kills()
         #: Until the spare wants to be looked after.
         self._spare_s: float | None = None
 
@@ -155,6 +160,10 @@ class Node:
                 self._supervisor.kill()
 
     def _bury(self, deaths: list[Death]) -> None:
+        if deaths:
+            before, self._oom_kills = self._oom_kills, oom.kills()
+            if oom.has_grown(before, self._oom_kills):
+                deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
         for death in deaths:
             if self._draining_since is None or death.exit_code != 0:
                 logger.warning("{}", death.message)
@@ -162,7 +171,7 @@ class Node:
         for i, death in enumerate(waiting):
             try:
                 self._settle(death)
-                if rescue(self._ledger, death, self._overrides, self._over):
+                if rescue(self._ledger, death, self._overrides, self._over, self._limits):
                     self._supervisor.had_settled(death.worker)
             except Unreachable:
                 self._unrescued = waiting[i:]

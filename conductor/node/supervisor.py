@@ -30,10 +30,16 @@ class Death(Struct, frozen=True, kw_only=True):
     pid: int
     #: Negative: killed by that signal.
     exit_code: int
+    #: The kernel killed for want of memory meanwhile.
+    was_oom: bool = False
 
     @property
     def message(self) -> str:
         """«worker gpu-a-1f2e (pid 412) was killed by SIGKILL»."""
+        return f"{self._how}, for the host ran out of memory" if self.was_oom else self._how
+
+    @property
+    def _how(self) -> str:
         if self.exit_code >= 0:
             return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
         try:

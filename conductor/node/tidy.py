@@ -90,7 +90,8 @@ def is_over(folder: Path, idle_s: float, ledger: Ledger) -> bool:
     if job.reservation is not None and job.reservation.attempt == int(match[2]):
         return False
     # Computed and only not yet published: never thrown away while the job may still come to its end.
-    return job.cause != "publish_failed" or job.state in ("done", "cancelled")
+    is_kept = (folder / KEPT).exists() or "publish_failed" in job.failures or job.cause == "publish_failed"
+    return not is_kept or job.state in ("done", "cancelled")
 
 
 def has_ended(folder: Path, ledger: Ledger) -> bool:

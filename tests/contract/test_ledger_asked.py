@@ -15,7 +15,7 @@ def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Sce
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
     assert scene.fail("a", cause="cuda_oom", then=Retry(job_class=larger)) == "accepted"
-    assert (scene.view("a").class_id, scene.view("a").needs) == ("c9", larger.needs)
+    assert (scene.view("a").class_id, scene.view("a").job_class.needs) == ("c9", larger.needs)
     assert scene.view("b").class_id == "c1"
     found = [(c.job_class, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(10)]
     assert found == [(a_class(), [an_id("b")]), (larger, [an_id("a")])]
@@ -31,7 +31,12 @@ def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Sc
     scene.run("a")
     assert scene.ledger.attempts.rescue(an_id("a"), 1, "killed for memory", Retry(job_class=larger), "host_oom")
     view = scene.view("a")
-    assert (view.state, view.cause, view.failures, view.needs.ram_mib) == ("waiting", "host_oom", {"host_oom": 1}, 4096)
+    assert (view.state, view.cause, view.failures, view.job_class.needs.ram_mib) == (
+        "waiting",
+        "host_oom",
+        {"host_oom": 1},
+        4096,
+    )
 
 
 @pytest.mark.parametrize("ending", ["fail", "rescue"])

@@ -17,7 +17,7 @@ from conductor.model.spec import JobSpec, Needs, Output, RateNeed
 from conductor.ports import JobView, Ledger
 from conductor.settings import Settings
 from tests.builders import a_spec
-from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
+from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_until
 
 MORE_TASKS = """
 from conductor.errors import CudaOutOfMemory, NoSpace
@@ -118,9 +118,9 @@ def test_an_out_of_memory_asks_for_more_up_to_a_whole_device_and_is_then_dead(sc
     scene.worker()
 
     scene.wait_state(spec, "waiting")
-    assert view_of(scene, spec).needs.vram_mib == 4096 * 1.5
+    assert view_of(scene, spec).job_class.needs.vram_mib == 4096 * 1.5
     again(scene, spec, 2)
-    wait_until(lambda: view_of(scene, spec).needs.vram_mib == 8192, "no more than a device has")
+    wait_until(lambda: view_of(scene, spec).job_class.needs.vram_mib == 8192, "no more than a device has")
     wait_until(lambda: scene.state(spec) == "waiting", "it comes back")
     again(scene, spec, 3)
     receipts = scene.wait_state(spec, "dead")
@@ -138,8 +138,10 @@ def test_memory_and_space_are_raised_to_what_was_measured(scene: WorkerScene):
     scene.wait_state(memory, "waiting")
     scene.wait_state(fills, "waiting")
     assert view_of(scene, memory).cause == "host_oom"
-    assert view_of(scene, memory).needs.ram_mib == 512, "asked 256, measured less: half as much again, rounded up"
-    assert view_of(scene, fills).needs.scratch_bytes == 64 << 20, "the 3 MB that were measured, rounded up"
+    assert view_of(scene, memory).job_class.needs.ram_mib == 512, (
+        "asked 256, measured less: half as much again, rounded up"
+    )
+    assert view_of(scene, fills).job_class.needs.scratch_bytes == 64 << 20, "the 3 MB that were measured, rounded up"
     wait_until(lambda: not scene.staged(), "its folders are removed")
 
 

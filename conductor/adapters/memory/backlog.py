@@ -128,7 +128,7 @@ def view_of(job: Job) -> JobView:
         state=job.state,
         backlog=job.job_class.backlog,
         class_id=job.job_class.id,
-        needs=job.job_class.needs,
+        job_class=job.job_class,
         attempts=job.attempts,
         since=job.since,
         line=job.line,

@@ -17,8 +17,10 @@ HOUR = 3600.0
 
 def ledger(**job: Any) -> Any:
     """A ledger that knows one job."""
-    view = SimpleNamespace(**{"state": "waiting", "cause": None, "reservation": None, **job})
-    return SimpleNamespace(backlog=SimpleNamespace(job=lambda job_id: view if job_id == ID and job else None))
+    view = SimpleNamespace(**{"state": "waiting", "cause": None, "failures": {}, "reservation": None, **job})
+    return SimpleNamespace(
+        failures={}, backlog=SimpleNamespace(job=lambda job_id: view if job_id == ID and job else None)
+    )
 
 
 def attempt(root: Path, name: str = f"{ID}.1", age_s: float = HOUR) -> Path:
