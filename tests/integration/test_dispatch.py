@@ -172,6 +172,6 @@ def test_a_manifest_that_changes_between_the_passes_is_not_half_believed(put: Di
 
 @pytest.mark.parametrize("target", ["system_test", "backlog:", "backlogs:x", "backlog:a b", "backlog:é", "backlog:a:b"])
 def test_targets_that_are_none_are_refused(target: str) -> None:
-    with pytest.raises(UsageError, match="Write it as backlog:NAME"):
+    with pytest.raises(UsageError, match="write it as backlog:NAME"):
         backlog_name(target)
     assert backlog_name("backlog:night-1_x") == "night-1_x"
