@@ -18,7 +18,6 @@ from conductor.manifest import ManifestSummary, check, numbered, problems_found,
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Entry, Ledger, PutResult
-from conductor.settings import did_you_mean
 
 BATCH = 500
 TARGET = "backlog:"
@@ -40,10 +39,7 @@ def backlog_name(target: str) -> str:
     """`backlog:NAME` → NAME. Raises `UsageError`."""
     name = target.removeprefix(TARGET)
     if target == name or not name or not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
-        near = did_you_mean(target.partition(":")[0], [TARGET[:-1]])
-        raise UsageError(
-            f"{target!r} is not a target{near}: write it as backlog:NAME, with letters, digits, «-» and «_»"
-        )
+        raise UsageError(f"{target!r} is not a target: write it as backlog:NAME, with letters, digits, «-» and «_»")
     return name
 
 
