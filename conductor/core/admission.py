@@ -151,7 +151,7 @@ class _Tick:
             self.has_more_heads = True
 
     def _holds(self) -> tuple[Hold, ...]:
-        reasons = Reasons(self.free)
+        reasons = Reasons(self.free, self.standing.kinds)
         return tuple(
             Hold(
                 class_id=turn.job_class.id,

@@ -56,7 +56,7 @@ class Orders:
         self._life = life
         self._free = free
         self._candidates = candidates
-        self._sizes = Sizes(free)
+        self._known_sizes: Sizes | None = None
         self._share: dict[str, float] = {}
         self._patience: float | None = None
         self._longest: float | None = None
@@ -85,6 +85,11 @@ class Orders:
         if self.is_guarded and self.is_overdue(job_class, head):
             return (0.0, head.since)
         return (1.0, *self._by(job_class, head), head.since)
+
+    def _sizes(self) -> Sizes:
+        if self._known_sizes is None:
+            self._known_sizes = Sizes(self._free)
+        return self._known_sizes
 
     # ── the rules ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,7 +121,7 @@ class Orders:
     def _share_of(self, job_class: JobClass) -> float:
         known = self._share.get(job_class.id)
         if known is None:
-            known = self._share[job_class.id] = self._sizes.of_class(job_class)
+            known = self._share[job_class.id] = self._sizes().of_class(job_class)
         return known
 
     # ── who has waited too long ───────────────────────────────────────────────────────────────────────────
@@ -139,7 +144,7 @@ class Orders:
             waiting = sum(c.waiting * c.job_class.duration_s * self._share_of(c.job_class) for c in self._candidates)
             now = self._free.now
             running = sum(
-                (release_at(r, now) - now) * self._sizes.of_reservation(r)
+                (release_at(r, now) - now) * self._sizes().of_reservation(r)
                 for r in self._free.reservations()
                 if r.expected_s > 0
             )

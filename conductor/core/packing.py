@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from heapq import heapify, heappop
+from heapq import heappop, heappush
+from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
@@ -26,6 +27,9 @@ MOST_KINDS = 48
 WEIGHT_OF_SHARES = 5.0
 #: The kinds are looked at anew when so much more was seen than the last time.
 GROWTH = 1.25
+
+#: The log of new states is begun anew beyond this, and twice the states there are.
+LONGEST_LOG = 10_000
 
 INFINITE = float("inf")
 
@@ -90,7 +94,17 @@ class Choice(NamedTuple):
     picks: tuple[int, ...]
 
 
-PLAIN: tuple[Lane, ...] = tuple(lane for lane in LANES if lane != "gpu")
+class Answers:
+    """Of one kind of request in one lane: what each state that was seen would cost, the best in front."""
+
+    __slots__ = ("heap", "known", "seen")
+
+    def __init__(self) -> None:
+        #: How much of the log of new states was looked at.
+        self.seen = 0
+        self.known: dict[State, Choice | None] = {}
+        #: Of states that no node is in any more, entries stay until they come to the front.
+        self.heap: list[tuple[Choice, State]] = []
 
 
 class Packing:
@@ -103,48 +117,77 @@ class Packing:
         self._seed = seed
         self._nodes: list[NodeFree] = list(free.nodes.values())
         self._index = {node: i for i, node in enumerate(self._nodes)}
-        self._state: list[State | None] = []
+        self._state: list[State | None] = [None] * len(self._nodes)
+        #: State → numbers of the nodes that are in it, and the log of states that came to have one.
         self._groups: dict[State, list[int]] = {}
-        self._choices: dict[tuple[State, Kind, Lane], Choice | None] = {}
-        self._worth: dict[tuple[int, float, tuple[int, ...]], float] = {}
+        self._log: list[State] = []
+        self._answers: dict[tuple[Kind, Lane], Answers] = {}
+        self._worth = Worth(())
         self._version = -1
         self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
-        for i, node in enumerate(self._nodes):
-            state = state_of(node)
-            self._state.append(state)
-            if state is not None:
-                self._groups.setdefault(state, []).append(i)
+        for node in self._nodes:
+            self.moved(node)
 
     # ── the question ──────────────────────────────────────────────────────────────────────────────────────
 
     def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
         kind = Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
-        self._renew()
         if not (kind.cpu or kind.ram or kind.vram):
             return self._idlest(ask, lets)
+        self._renew()
+        answers = self._looked_at(kind, ask.lane)
         if ask.node is not None:
-            return self._pinned(ask, kind, lets)
-        found = [(choice, state) for state in self._groups if (choice := self._choice(state, kind, ask)) is not None]
+            return self._pinned(ask, answers, lets)
         if self._rule == "random":
-            return self._random(found, ask, lets, job_id)
+            return self._random(ask, answers, lets, job_id)
         if self._rule == "first":
-            nodes = sorted((i, choice) for choice, state in found for i in self._groups[state])
+            nodes = sorted((i, choice) for choice, state in self._open(answers) for i in self._groups[state])
             return next((place for i, choice in nodes if (place := self._place(i, ask, choice, lets))), None)
-        order = [(choice, self._groups[state][0], state) for choice, state in found]
-        heapify(order)
-        while order:
-            choice, _, state = heappop(order)
-            for i in self._groups[state]:
-                if (place := self._place(i, ask, choice, lets)) is not None:
-                    return place
-        return None
+        return self._best(ask, answers, lets)
+
+    def _best(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
+        heap, refused = answers.heap, list[tuple[Choice, State]]()
+        found: Place | None = None
+        while heap and found is None:
+            choice, state = heap[0]
+            for i in self._groups.get(state, ()):
+                if (found := self._place(i, ask, choice, lets)) is not None:
+                    break
+            else:
+                heappop(heap)
+                if state in self._groups:
+                    refused.append((choice, state))
+                else:
+                    del answers.known[state]
+        for entry in refused:
+            heappush(heap, entry)
+        return found
 
     def _renew(self) -> None:
+        """With other weights all answers are void."""
         self._mix.settle(self._largest)
         if self._version != self._mix.version:
             self._version = self._mix.version
-            self._choices.clear()
-            self._worth.clear()
+            self._worth = Worth(self._mix.weights if self._rule == "least_loss" else ())
+            self._answers.clear()
+            self._log = list(self._groups)
+
+    def _looked_at(self, kind: Kind, lane: Lane) -> Answers:
+        """The answers, brought up to date: only states that are new to them cost anything."""
+        answers = self._answers.get((kind, lane))
+        if answers is None:
+            answers = self._answers[kind, lane] = Answers()
+        known = answers.known
+        for state in islice(self._log, answers.seen, None):
+            if state not in known and state in self._groups:
+                choice = known[state] = self._choice(state, kind, lane)
+                if choice is not None:
+                    heappush(answers.heap, (choice, state))
+        answers.seen = len(self._log)
+        return answers
+
+    def _open(self, answers: Answers) -> list[tuple[Choice, State]]:
+        return [entry for entry in answers.heap if entry[1] in self._groups]
 
     def _idlest(self, ask: Ask, lets: Lets) -> Place | None:
         """What asks for nothing that can be packed is spread over the workers."""
@@ -152,24 +195,25 @@ class Packing:
         places = (Place(queue) for queue in queues)
         return min((place for place in places if lets(place)), key=rank, default=None)
 
-    def _pinned(self, ask: Ask, kind: Kind, lets: Lets) -> Place | None:
+    def _pinned(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
         node = self._free.nodes.get(ask.node or "")
         state = None if node is None else self._state[self._index[node]]
-        if node is None or state is None or (choice := self._choice(state, kind, ask)) is None:
-            return None
-        return self._place(self._index[node], ask, choice, lets)
+        choice = None if state is None else answers.known.get(state)
+        return None if node is None or choice is None else self._place(self._index[node], ask, choice, lets)
 
-    def _random(self, found: Sequence[tuple[Choice, State]], ask: Ask, lets: Lets, job_id: str) -> Place | None:
-        nodes = sorted((i, choice) for choice, state in found for i in self._groups[state])
-        while nodes:
-            draw = crc32(f"{self._seed}:{job_id}:{len(nodes)}".encode())
-            i, choice = nodes.pop(draw % len(nodes))
-            node = self._nodes[i]
-            fitting = sorted(d.vram.free for d in usable(node) if d.vram.free >= ask.vram_mib)
-            if ask.devices == 1 and fitting:
-                choice = choice._replace(picks=(fitting[(draw >> 16) % len(fitting)],))
-            if (place := self._place(i, ask, choice, lets)) is not None:
-                return place
+    def _random(self, ask: Ask, answers: Answers, lets: Lets, job_id: str) -> Place | None:
+        """Any node that fits, and any device on it that does."""
+        found = self._open(answers)
+        draw = crc32(f"{self._seed}:{job_id}".encode())
+        left = draw % max(1, sum(len(self._groups[state]) for _, state in found))
+        for choice, state in found:
+            group = self._groups[state]
+            if left < len(group):
+                fitting = sorted(amount for amount in (*state.idle, *state.busy) if amount >= ask.vram_mib)
+                if ask.devices == 1 and fitting:
+                    choice = choice._replace(picks=(fitting[(draw >> 16) % len(fitting)],))
+                return self._place(group[left], ask, choice, lets)
+            left -= len(group)
         return None
 
     def _place(self, i: int, ask: Ask, choice: Choice, lets: Lets) -> Place | None:
@@ -185,39 +229,24 @@ class Packing:
 
     # ── its answer for a state ────────────────────────────────────────────────────────────────────────────
 
-    def _choice(self, state: State, kind: Kind, ask: Ask) -> Choice | None:
-        key = (state, kind, ask.lane)
-        if key not in self._choices:
-            self._choices[key] = self._best(state, kind, ask)
-        return self._choices[key]
-
-    def _best(self, state: State, kind: Kind, ask: Ask) -> Choice | None:
+    def _choice(self, state: State, kind: Kind, lane: Lane) -> Choice | None:
         if state.cpu < kind.cpu or state.ram < kind.ram or (kind.ram and state.ram == INFINITE):
             return None
-        if not kind.vram or (ask.lane == "gpu" and not state.idle and not state.busy):
-            return self._on_lane(state, kind, ask.lane)
+        if not kind.vram or (lane == "gpu" and not state.idle and not state.busy):
+            openness = state.lanes[LANES.index(lane)]
+            return self._weighed(state, kind, (), openness < 2) if openness else None
         options = picks_of(state, kind)
         return min((self._weighed(state, kind, picks, is_busy) for picks, is_busy in options), default=None)
 
-    def _on_lane(self, state: State, kind: Kind, lane: Lane) -> Choice | None:
-        openness = state.lanes[LANES.index(lane)]
-        return self._weighed(state, kind, (), openness < 2) if openness else None
-
     def _weighed(self, state: State, kind: Kind, picks: tuple[int, ...], is_busy: bool) -> Choice:
-        vram = tuple(sorted((*state.idle, *state.busy)))
+        vram = sorted((*state.idle, *state.busy))
         after = list(vram)
         for amount in picks:
             after[after.index(amount)] -= kind.vram
+        after.sort()
         cpu, ram = state.cpu - kind.cpu, state.ram - kind.ram
-        loss = self._value(state.cpu, state.ram, vram) - self._value(cpu, ram, tuple(sorted(after)))
+        loss = self._worth.of(state.cpu, state.ram, tuple(vram)) - self._worth.of(cpu, ram, tuple(after))
         return Choice(is_busy, round(loss, 3), sum(after), cpu, picks)
-
-    def _value(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
-        key = (cpu, ram, vram)
-        known = self._worth.get(key)
-        if known is None:
-            known = self._worth[key] = worth(cpu, ram, vram, self._mix.weights)
-        return known
 
     # ── what changes ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -236,25 +265,58 @@ class Packing:
             if not group:
                 del self._groups[before]
         if after is not None:
-            insort(self._groups.setdefault(after, []), i)
+            group = self._groups.get(after)
+            if group is None:
+                self._groups[after] = [i]
+                self._log.append(after)
+                self._shorten()
+            else:
+                insort(group, i)
+
+    def _shorten(self) -> None:
+        """States come and go: the log is begun anew when it is long, and who looks at it looks at all of it once."""
+        if len(self._log) > LONGEST_LOG + 2 * len(self._groups):
+            self._log = list(self._groups)
+            for answers in self._answers.values():
+                answers.seen = 0
 
 
-def worth(cpu: int, ram: float, vram: tuple[int, ...], weights: Iterable[tuple[Kind, float]]) -> float:
-    """MiB that the node could still give, on average over the kinds, each filling it alone."""
-    total = 0.0
-    for kind, weight in weights:
-        if cpu < kind.cpu or ram < kind.ram:
-            continue
-        if kind.devices == 1:
-            count = sum(free // kind.vram for free in vram)
-        else:
-            count = sum(1 for free in vram if free >= kind.vram) // kind.devices
-        if kind.cpu:
-            count = min(count, cpu // kind.cpu)
-        if kind.ram and ram != INFINITE:
-            count = min(count, int(ram // kind.ram))
-        total += weight * count * kind.devices * kind.vram
-    return total
+class Worth:
+    """MiB that a node could still give, on average over the kinds, each filling it alone. Remembered by state."""
+
+    def __init__(self, weights: Sequence[tuple[Kind, float]]) -> None:
+        self._kinds = [(k.cpu or 1, k.ram or 1, k.cpu, k.ram, weight * k.devices * k.vram) for k, weight in weights]
+        self._asks = [(k.vram, k.devices) for k, _ in weights]
+        self._counts: dict[tuple[int, ...], list[int]] = {}
+        self._known: dict[tuple[int, float, tuple[int, ...]], float] = {}
+
+    def of(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
+        key = (cpu, ram, vram)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._sum(cpu, ram, vram)
+        return known
+
+    def _sum(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
+        counts = self._counts.get(vram)
+        if counts is None:
+            counts = self._counts[vram] = [_fitting(vram, amount, devices) for amount, devices in self._asks]
+        total = 0.0
+        for count, (cpu_each, ram_each, needs_cpu, needs_ram, weight) in zip(counts, self._kinds, strict=True):
+            if count:
+                if needs_cpu and count * cpu_each > cpu:
+                    count = cpu // cpu_each
+                if needs_ram and count * ram_each > ram:
+                    count = int(ram // ram_each)
+                total += count * weight
+        return total
+
+
+def _fitting(vram: tuple[int, ...], amount: int, devices: int) -> int:
+    """How many requests of `devices` devices with `amount` each the devices hold."""
+    if devices == 1:
+        return sum([free // amount for free in vram])
+    return sum([free >= amount for free in vram]) // devices
 
 
 def picks_of(state: State, kind: Kind) -> Iterable[tuple[tuple[int, ...], bool]]:
@@ -270,10 +332,6 @@ def picks_of(state: State, kind: Kind) -> Iterable[tuple[tuple[int, ...], bool]]
     if len(idle) + len(busy) >= kind.devices:
         taken = [*idle, *busy][: kind.devices]
         yield tuple(taken), len(idle) < kind.devices
-
-
-def usable(node: NodeFree) -> list[DeviceFree]:
-    return [q.device for q in node.queues.get("gpu", ()) if q.device is not None and q.is_open and q.has_room]
 
 
 def state_of(node: NodeFree) -> State | None:

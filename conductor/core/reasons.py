@@ -24,10 +24,11 @@ _RANK = {gate: rank for rank, gate in enumerate(GATES)}
 class Reasons:
     """Answers for one free state: ask it after the last admission."""
 
-    def __init__(self, free: Free) -> None:
+    def __init__(self, free: Free, kinds: dict[Lane, list[NodeFree]] | None = None) -> None:
+        """`kinds` is filled, and may be handed in again while the nodes are the same."""
         self._free = free
         self._shown: dict[Lane, list[NodeFree]] = {}
-        self._kinds: dict[Lane, list[NodeFree]] = {}
+        self._kinds: dict[Lane, list[NodeFree]] = {} if kinds is None else kinds
         self._answers: dict[Hashable, list[Verdict]] = {}
         self._whole: dict[Hashable, tuple[Verdict, ...]] = {}
         self._never: dict[Hashable, bool] = {}

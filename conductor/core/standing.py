@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conductor.core.ask import Ask
-from conductor.core.free import Free
+from conductor.core.free import Free, NodeFree
 from conductor.core.life import Life
 from conductor.core.packing import Kind, Mix, Packing
 from conductor.core.placement import Placement, Placing
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.spec import Lane
 
 
 class Standing:
@@ -23,6 +24,8 @@ class Standing:
         self.mix = Mix()
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True
+        #: Lane → one node of each size, for the question what could ever run.
+        self.kinds: dict[Lane, list[NodeFree]] = {}
         self.placement: Placing = (
             Placement(self.free)
             if limits.place == "tightest"
