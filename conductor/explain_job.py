@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import orjson
 
 from conductor.core.explain import explain
+from conductor.core.raising import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
 from conductor.model.receipt import Receipt
-from conductor.model.spec import Value
+from conductor.model.spec import Needs, Value
 from conductor.ports import JobView, Ledger
 from conductor.text import duration, many, printable, size
 
@@ -27,11 +30,14 @@ class Story(Value, frozen=True, kw_only=True):
     hold: Hold | None = None
     receipts: tuple[Receipt, ...] = ()
     notes: tuple[str, ...] = ()
+    #: Needs that failed attempts raised above the line's own.
+    raised: tuple[str, ...] = ()
 
 
 def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     """Read what is known of `job`. Its receipts are searched for in the files: no index is kept."""
     line = orjson.loads(job.line)
+    mine = receipts_of(job.job_id, receipts_dir)
     is_free = job.state == "waiting" and not job.waits_for
     hold = next((h for h in ledger.handover.holds() if h.class_id == job.class_id), None) if is_free else None
     return Story(
@@ -41,9 +47,23 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
         hold=hold,
-        receipts=receipts_of(job.job_id, receipts_dir),
+        receipts=mine,
         notes=tuple(notes(ledger, job, hold)),
+        raised=tuple(raised(job, line, mine)),
     )
+
+
+def raised(job: JobView, line: dict[str, object], receipts: Sequence[Receipt]) -> list[str]:
+    """«asks 14.2 GiB of VRAM instead of 10.0 GiB, after an out-of-memory at 12.9 GiB (attempt 1)»."""
+    asked = msgspec.convert(line.get("needs") or {}, Needs)
+    found = differences(asked, job.job_class.needs, job.failures)
+    taught = [r for r in receipts if r.outcome == "failed" and r.cause in RAN_OUT_OF]
+    if not found or not taught:
+        return found
+    last, word = taught[-1], WORDS[RAN_OUT_OF[taught[-1].cause or "cuda_oom"]]
+    peak = {"cuda_oom": last.usage.vram_mib, "host_oom": last.usage.rss_mib}.get(last.cause or "")
+    at = f" at {size(peak << 20)}" if peak is not None else ""
+    return [f"{', '.join(found)}, after attempt {last.attempt} ran out of {word}{at}"]
 
 
 def state_of(ledger: Ledger, job_id: str) -> str:
@@ -81,7 +101,7 @@ def lines(story: Story) -> list[str]:
     if story.hold is not None:
         out.append("  held by:")
         out += [f"    {line}" for line in explain(story.hold, story.now)]
-    out += [f"  {note}" for note in story.notes]
+    out += [f"  {note}" for note in (*story.raised, *story.notes)]
     if job.cause is not None:
         out.append(f"  last failure: {job.cause}: {job.message}")
     if job.failures:

@@ -150,6 +150,7 @@ class Attempts(Protocol):
         usage: Usage | None = None,
         progress: float | None = None,
         note: str = "",
+        quiet_s: float = 0.0,
     ) -> RenewAnswer:
         """«gone»: this attempt was rescued, stop. «cancel»: the operator wants it stopped, kill the body; it is not
         renewed for ever after that.
@@ -223,6 +224,10 @@ class Handover(Protocol):
 
     def queued(self) -> dict[str, int]:
         """Queue → entries not yet taken by a worker."""
+        ...
+
+    def leases(self) -> dict[str, float]:
+        """Running jobs → until when their workers' last renewal holds."""
         ...
 
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:

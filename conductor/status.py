@@ -8,6 +8,7 @@ from itertools import islice
 
 import msgspec
 
+from conductor.core.stuck import Stuck
 from conductor.model.decision import Hold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, Reservation
@@ -44,6 +45,8 @@ class Status(Value, frozen=True, kw_only=True):
     closed_rates: dict[str, float] = {}
     #: Cause → dead jobs.
     dead: dict[str, int] = {}
+    #: Jobs in flight that do not get on.
+    stuck: tuple[Stuck, ...] = ()
     notes: tuple[str, ...] = ()
 
     def total(self, *states: JobState) -> int:

@@ -19,6 +19,7 @@ def lines(status: Status) -> list[str]:
     sections = [
         backlogs(status),
         running(status),
+        stuck(status),
         held(status),
         dead(status),
         lanes(status),
@@ -55,6 +56,14 @@ def active_row(r: Reservation, now: float) -> list[object]:
     place = "/".join((r.node, *r.devices)) or r.queue
     done = "" if r.progress is None else f"{r.progress:.0%}"
     return [r.task, r.job_id[:12], place, f"{r.state} {duration(now - since)}", f"{done} {r.note}".strip()]
+
+
+def stuck(status: Status) -> list[str]:
+    if not status.stuck:
+        return []
+    rows: list[list[object]] = [[s.task, s.job_id[:12], s.seen, s.then] for s in status.stuck[:SHOWN_ROWS]]
+    head = "stuck (`conductor requeue JOB` takes one back, `conductor fail JOB` gives it up):"
+    return [head, *table(rows), *more(len(status.stuck))]
 
 
 def held(status: Status) -> list[str]:

@@ -112,5 +112,6 @@ class _Watch:
         held = self._held
         held.is_news = held.is_news or fraction != held.progress or note != held.note
         held.progress, held.note = fraction, note
+        held.moved_at = time.monotonic()
         if self._stalls_at is not None:
             self._stalls_at = time.monotonic() + self._request.stall_s

@@ -42,6 +42,8 @@ class Held:
         self.progress: float | None = None
         self.note = ""
         self.is_news = False
+        #: When the body last said how far it is (monotonic).
+        self.moved_at = time.monotonic()
         self.began = time.monotonic()
         self.is_shown = False
 
@@ -137,8 +139,16 @@ class Keeper:
         """A ledger that never heard of the attempt was emptied: it gets the attempt back as soon as it knows the job.
 
         Until then nobody else can have been given it. The work goes on; its receipt counts when all is rebuilt."""
+        quiet_s = round(time.monotonic() - held.moved_at, 1)
         answer = self._attempts.renew(
-            held.job_id, held.attempt, self._worker, self._lease_s, held.meter.usage(), held.progress, held.note
+            held.job_id,
+            held.attempt,
+            self._worker,
+            self._lease_s,
+            held.meter.usage(),
+            held.progress,
+            held.note,
+            quiet_s,
         )
         if answer != "unknown":
             return answer

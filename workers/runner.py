@@ -216,6 +216,9 @@ class Runner:
 
     def _failed(self, attempt: Attempt, receipt: Receipt, fault: Fault) -> Receipt:
         """A failed attempt: receipt, then the ledger decides by the table where the job goes."""
+        if attempt.held.verdict == "cancel" and fault.cause == "cancelled":
+            fault = self._as_asked(attempt.job_id, fault)
+            receipt = msgspec.structs.replace(receipt, cause=fault.cause, message=fault.message)
         then = after_failure(
             fault.cause,
             attempt.started.failures,
@@ -231,6 +234,13 @@ class Runner:
         elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.number):
             publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
         return receipt
+
+    def _as_asked(self, job_id: str, fault: Fault) -> Fault:
+        """The receipt says what the operator meant: a job that is only to run elsewhere was not cancelled."""
+        verb = (self._patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
+        if verb == "requeue":
+            return Fault("worker_lost", "taken from its worker by the operator")
+        return Fault("cancelled", "failed by the operator") if verb == "fail" else fault
 
     def _lesson(self, attempt: Attempt, receipt: Receipt) -> Raised | None:
         """What it needs, where it ran out of something. The nodes are asked only then."""

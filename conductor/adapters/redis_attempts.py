@@ -33,6 +33,7 @@ class Told(Value, frozen=True, kw_only=True):
     usage: Usage | None = None
     progress: float | None = None
     note: str = ""
+    quiet_s: float = 0.0
 
 
 class RedisAttempts:
@@ -57,8 +58,9 @@ class RedisAttempts:
         usage: Usage | None = None,
         progress: float | None = None,
         note: str = "",
+        quiet_s: float = 0.0,
     ) -> RenewAnswer:
-        told = msgspec.json.encode(Told(usage=usage, progress=progress, note=note))
+        told = msgspec.json.encode(Told(usage=usage, progress=progress, note=note, quiet_s=quiet_s))
         members = b"" if told == b"{}" else b"," + told[1:-1]
         answer = self._scripts.run("renew", job_id, attempt, worker, ms(lease_s), members)
         return cast(RenewAnswer, answer.decode())

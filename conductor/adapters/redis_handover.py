@@ -43,6 +43,11 @@ class RedisHandover:
         flat = _unpack(self._scripts.run("queued"))
         return dict(zip(flat[0::2], flat[1::2], strict=True))
 
+    def leases(self) -> dict[str, float]:
+        with translating(self._redis):
+            rows = cast(list[tuple[bytes, float]], self._redis.zrange(keys.LEASES, 0, -1, withscores=True))
+        return {job_id.decode(): until / 1000 for job_id, until in rows}
+
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("orphans", ms(admitted_grace_s)))
 

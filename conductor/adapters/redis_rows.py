@@ -17,7 +17,15 @@ _to_json = msgspec.json.Encoder().encode
 def row_of(r: Reservation, ceilings: Mapping[str, int]) -> list[Any]:
     """The reservation goes without what the ledger itself sets (and adds behind it)."""
     bare = msgspec.structs.replace(
-        r, state="admitted", worker=None, admitted_at=0.0, started_at=None, usage=None, progress=None, note=""
+        r,
+        state="admitted",
+        worker=None,
+        admitted_at=0.0,
+        started_at=None,
+        usage=None,
+        progress=None,
+        note="",
+        quiet_s=0.0,
     )
     return [
         r.job_id,

@@ -1,7 +1,8 @@
-"""The operator's word: pause, resume, drain, cancel, retry. Each is one atomic step in the ledger."""
+"""The operator's word: pause, resume, drain, cancel, fail, requeue, retry. Each is one atomic step in the ledger."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, one_job
 
 if TYPE_CHECKING:
+    from conductor.model.causes import Cause
     from conductor.ports import JobView, Ledger
 
 
@@ -17,8 +19,12 @@ LaneName = Literal["gpu", "cpu", "io", "cloud"]
 LaneArgument = Annotated[LaneName, typer.Argument(metavar="LANE", help="gpu, cpu, io or cloud.")]
 
 
+#: States in which there is something to take out.
+GOING = ("waiting", "admitted", "running")
+
+
 def register(app: typer.Typer) -> None:
-    for command in (pause, resume, drain, cancel, retry):
+    for command in (pause, resume, drain, cancel, fail, requeue, retry):
         app.command()(command)
 
 
@@ -80,11 +86,58 @@ def cancel(
         view = one_job(ledger, job)
         job_id = view.job_id
         was = ledger.control.cancel(job_id)
-        if was in ("waiting", "admitted", "running"):
+        if was in GOING:
             Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
         ledger.bell.ring()
-    is_taken = was in ("waiting", "admitted", "running")
-    word = f"{job_id}: was {was}, is {'being stopped' if was == 'running' else 'cancelled'}"
+    said(as_json, job_id, was, "cancelled", "being stopped")
+
+
+def fail(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    cause: Annotated[
+        str, typer.Option(metavar="CAUSE", help="What it is to count as: task_error, stalled, bad_input, …")
+    ] = "task_error",
+    as_json: AsJson = False,
+) -> None:
+    """Send a job to the dead letter; if it runs, it is stopped.
+
+    Jobs that come after it die with it. `conductor retry JOB` sends it back.
+
+    Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
+    """
+    from conductor.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        known, view = known_cause(cause), one_job(ledger, job)
+        was = ledger.control.fail(view.job_id, known, "failed by the operator")
+        if was in GOING:
+            # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
+            Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts})
+        ledger.bell.ring()
+    said(as_json, view.job_id, was, "dead", "being stopped, and then dead")
+
+
+def requeue(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a job from its worker and put it back, at no cost to its retries.
+
+    One that waits out a back-off goes at once.
+
+    Example: conductor requeue k3v7
+    """
+    with ledger_here() as (_, ledger):
+        job_id = one_job(ledger, job).job_id
+        was = ledger.control.requeue(job_id)
+        ledger.bell.ring()
+    said(as_json, job_id, was, "waiting", "being stopped, and then waits again")
+
+
+def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> None:
+    """Exit 1 where the job had ended already."""
+    is_taken = was in GOING
+    word = f"{job_id}: was {was}, is {later if was == 'running' else now}"
     answer(as_json, {"job_id": job_id, "was": was, "is_taken": is_taken}, word if is_taken else f"{job_id} is {was}")
     if not is_taken:
         raise typer.Exit(1)
@@ -95,16 +148,23 @@ def retry(
     cause: Annotated[
         str | None, typer.Option(metavar="CAUSE", help="Every dead job with this cause: no_space, server_error, …")
     ] = None,
+    missing: Annotated[
+        Path | None,
+        typer.Option(metavar="MANIFEST", help="Its done jobs whose outputs are missing or altered are made again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send dead or cancelled jobs back to the backlog.
 
     Their failures are forgotten; jobs that died for their sake come along.
 
-    Examples: conductor retry k3v7; conductor retry --cause no_space
+    Examples: conductor retry k3v7; conductor retry --cause no_space; conductor retry --missing manifests/night.jsonl
     """
-    if (job is None) == (cause is None):
-        raise typer.BadParameter("give a JOB, or --cause CAUSE")
+    if [job, cause, missing].count(None) != 2:
+        raise typer.BadParameter("give a JOB, or --cause CAUSE, or --missing MANIFEST")
+    if missing is not None:
+        retry_missing(missing, as_json)
+        return
     from conductor.journal import Journal
 
     with ledger_here() as (settings, ledger):
@@ -119,19 +179,46 @@ def retry(
         raise typer.Exit(1)
 
 
-def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
-    """The dead jobs of a cause. Raises `UsageError` for a word that is no cause."""
+def retry_missing(manifest: Path, as_json: bool) -> None:
+    """Exit 1 when some of them are in no backlog."""
+    from conductor.redo import redo_missing
+
+    with ledger_here() as (settings, ledger):
+        redone = redo_missing(ledger, manifest, settings)
+        ledger.bell.ring()
+    plural = "job is" if len(redone.sent_back) == 1 else "jobs are"
+    words = [f"{len(redone.sent_back)} {plural} waiting again"]
+    if redone.not_done:
+        words.append(f"{len(redone.not_done)} were not done before either")
+    if redone.aside:
+        words.append(f"{len(redone.aside)} files of theirs lie in .tmp/aside of their root")
+    if redone.unknown:
+        words.append(f"{len(redone.unknown)} are in no backlog: `conductor dispatch {manifest}`")
+    answer(as_json, redone, "; ".join(words))
+    if redone.unknown:
+        raise typer.Exit(1)
+
+
+def known_cause(word: str) -> Cause:
+    """Raises `UsageError` for a word that is no cause."""
     from conductor.errors import UsageError
     from conductor.model.causes import CAUSES
     from conductor.settings import did_you_mean
 
-    if cause not in CAUSES:
-        raise UsageError(f"{cause} is no cause{did_you_mean(cause, CAUSES)}. There are: {', '.join(CAUSES)}")
+    for cause in CAUSES:
+        if cause == word:
+            return cause
+    raise UsageError(f"{word} is no cause{did_you_mean(word, CAUSES)}. There are: {', '.join(CAUSES)}")
+
+
+def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
+    """The dead jobs of a cause. Raises `UsageError` for a word that is no cause."""
+    known_cause(cause)
     ids = tuple(ledger.backlog.ids("dead"))
     return tuple(view for i in ids if (view := ledger.backlog.job(i)) is not None and view.cause == cause)
 
 
-def answer(as_json: bool, value: dict[str, object], sentence: str) -> None:
+def answer(as_json: bool, value: object, sentence: str) -> None:
     from conductor.text import printable
 
     if as_json:

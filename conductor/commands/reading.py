@@ -32,14 +32,18 @@ def status(
 
     Example: conductor status --json
     """
+    from msgspec.structs import replace
+
     from conductor.dispatch import backlog_name
     from conductor.guard import standing_of
     from conductor.status import gather, noting
     from conductor.status_text import lines
+    from conductor.stuck import stuck_jobs
 
     name = backlog_name(backlog) if backlog else None
     with ledger_here() as (settings, ledger):
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
+        now = replace(now, stuck=stuck_jobs(ledger, now.active, settings))
     if as_json:
         emit(now)
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -95,10 +95,12 @@ def class_id(c: JobClass) -> str:
     return base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower()
 
 
-def differences(own: Needs, now: Needs) -> list[str]:
-    """«asks 14.2 GiB of VRAM instead of 10.0 GiB», for every need that was raised above the line's own."""
+def differences(own: Needs, now: Needs, causes: Iterable[Cause]) -> list[str]:
+    """«asks 14.2 GiB of VRAM instead of 10.0 GiB», for what failures of these causes raised above the line's own."""
     found: list[str] = []
-    for resource, word in WORDS.items():
+    resources: list[Resource] = [RAN_OUT_OF[cause] for cause in causes if cause in RAN_OUT_OF]
+    for resource in dict.fromkeys(resources):
+        word = WORDS[resource]
         before, after = getattr(own, resource), getattr(now, resource)
         if after > before:
             instead = f" instead of {amount(resource, before)}" if before else ""

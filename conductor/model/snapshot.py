@@ -72,6 +72,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     #: What the task said of itself: fraction done in [0, 1] and a word, for the display.
     progress: float | None = None
     note: str = ""
+    #: Seconds since it last said so, as of the last renewal of its lease.
+    quiet_s: float = 0.0
     #: Over job, attempt, queue and line, where a key is configured (`conductor.signing`).
     signature: str = ""
 

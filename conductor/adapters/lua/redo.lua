@@ -3,11 +3,13 @@
 -- Those that come after it and are not done wait for it again.
 --   ARGV     id, accepted attempt, n, the n jobs in whose `after` it stands, those in whose `after_ended` it stands
 --   returns  1, or 0 when it is not done by that attempt
---   writes   conductor:state, count:B, wants:X, wants_end:X, wanted:ID, what `rest` and `unrest` of steps.lua touch
+--   writes   conductor:redone (hash id -> the highest attempt whose receipt counts no more), state, count:B, wants:X, wants_end:X, wanted:ID, what `rest` and `unrest` of steps.lua touch
 local id, n = ARGV[1], tonumber(ARGV[3])
 local job = job_of(id)
 if not job or job.letter ~= 'd' or job.accepted ~= ARGV[2] then return 0 end
 job.accepted = ''
+-- What was taken back stays taken back, whoever still hands it in.
+call('HSET', P .. 'redone', id, job.attempts)
 move(id, job, 'w')
 for i = 4, #ARGV do
   local other = ARGV[i]

@@ -54,6 +54,7 @@ class MemoryAttempts:
         usage: Usage | None = None,
         progress: float | None = None,
         note: str = "",
+        quiet_s: float = 0.0,
     ) -> RenewAnswer:
         store = self._store
         with store.lock:
@@ -68,8 +69,8 @@ class MemoryAttempts:
                 job.lease_until = store.now() + lease_s
             elif not job.is_told:
                 job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
-            if usage is not None or progress is not None or note:
-                job.reservation = structs.replace(held, usage=usage, progress=progress, note=note)
+            if usage is not None or progress is not None or note or quiet_s:
+                job.reservation = structs.replace(held, usage=usage, progress=progress, note=note, quiet_s=quiet_s)
             return "ok" if job.asked is None else "cancel"
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
@@ -99,6 +100,8 @@ class MemoryAttempts:
                 return "gone"
             if job.state == "done":
                 return "accepted" if job.accepted == receipt.attempt else "already"
+            if receipt.attempt <= job.redone:
+                return "already"
             was_over = job.state in ("dead", "cancelled")
             store.unrest(job)
             store.release(job)

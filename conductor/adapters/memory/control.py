@@ -73,7 +73,7 @@ class MemoryControl:
             job = store.jobs.get(job_id)
             if job is None or job.state != "done" or job.accepted != attempt:
                 return False
-            job.accepted = 0
+            job.accepted, job.redone = 0, job.attempts
             store.move(job, "waiting")
             for others, name in ((after, "wants"), (after_ended, "wants_end")):
                 for other in (store.jobs[o] for o in others if o in store.jobs):

@@ -68,6 +68,11 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
+    def leases(self) -> dict[str, float]:
+        with self._store.lock:
+            running = (job for job in self._store.active.values() if job.state == "running")
+            return {job.id: job.lease_until for job in running}
+
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
         with self._store.lock:
             return eldest_first([job for job in self._store.active.values() if self._is_orphan(job, admitted_grace_s)])

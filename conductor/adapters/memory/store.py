@@ -52,6 +52,7 @@ class Job:
     popped_at: float | None = None
     asked: Asked | None = None
     is_told: bool = False
+    redone: int = 0
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
@@ -162,6 +163,7 @@ class Store:
             usage=None,
             progress=None,
             note="",
+            quiet_s=0.0,
         )
         self.active[job.id] = job
 

@@ -13,7 +13,20 @@ from conductor.errors import ManifestError, Unreachable
 
 COMMANDS = (
     *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "status", "top", "explain"),
-    *("audit", "doctor", "pause", "resume", "drain", "cancel", "retry", "rebuild", "backup", "restore"),
+    *(
+        "audit",
+        "doctor",
+        "pause",
+        "resume",
+        "drain",
+        "cancel",
+        "fail",
+        "requeue",
+        "retry",
+        "rebuild",
+        "backup",
+        "restore",
+    ),
     *("simulate", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")

@@ -1,0 +1,45 @@
+"""The stuck jobs of a live ledger: read here, judged in `core.stuck`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from conductor.catalogue import catalogue_of
+from conductor.core.stuck import Stuck, sign_of
+from conductor.errors import ConfigError
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Request, TaskDecl, from_line, resolve
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+
+def stuck_jobs(ledger: Ledger, active: Sequence[Reservation], settings: Settings) -> tuple[Stuck, ...]:
+    """Those of `active` that do not get on, the longest in flight first. Raises `Unreachable`."""
+    catalogue, lease_s = tasks_of(settings) if active else {}, settings.timing.lease_s
+    leases, asked, now = ledger.handover.leases(), ledger.control.asked(), ledger.bell.now()
+    found = (
+        sign_of(r, _request(ledger, r, catalogue), leases.get(r.job_id), lease_s, asked.get(r.job_id), now)
+        for r in active
+    )
+    return tuple(stuck for stuck in found if stuck is not None)
+
+
+def tasks_of(settings: Settings) -> Mapping[str, TaskDecl]:
+    """None where a task module cannot be read: `status` is looked at most when something is broken."""
+    try:
+        return catalogue_of(settings)
+    except ConfigError:
+        return {}
+
+
+def _request(ledger: Ledger, held: Reservation, catalogue: Mapping[str, TaskDecl]) -> Request | None:
+    decl = catalogue.get(held.task)
+    job = ledger.backlog.job(held.job_id) if decl is not None and held.state == "running" else None
+    if job is None or decl is None:
+        return None
+    try:
+        return resolve(from_line(job.line), decl)
+    except msgspec.DecodeError:
+        return None
