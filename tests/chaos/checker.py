@@ -115,7 +115,7 @@ def dump(client: Redis) -> dict[str, Any]:
     values = _piped(client, [(words[0], key, *words[1:]) for key, words in asked])
     for (key, _), value in zip(asked, values, strict=True):
         found[key.decode()] = _text(value)
-    jobs = [key for key in keys if key.startswith(b"rq:job:")]
+    jobs = [key for key in keys if key.startswith((b"rq:job:", b"conductor:hand:"))]
     for key, ttl in zip(jobs, _piped(client, [("TTL", key) for key in jobs]), strict=True):
         found[f"ttl:{key.decode()}"] = ttl
     return found
@@ -297,17 +297,14 @@ _ENTRY = re.compile(r"(.+)-a(\d+)(?::1)?")
 
 
 def rq_faults(seen: Evidence) -> list[str]:
-    """RQ's keys are a cache: nothing in them may be in flight that the ledger does not know to be.
-
-    `conductor:hand:WORKER` is no claim: what a worker had taken when it died is told by its queue and `popped`.
-    """
+    """RQ's keys are a cache: nothing in them may be in flight that the ledger does not know to be."""
     active = {job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:active", {}).items()}
     flying = {f"{job_id}-a{held['attempt']}" for job_id, held in active.items()}
     found: list[str] = []
     for key, value in seen.redis.items():
         entries: Iterable[str] = ()
-        if key.startswith("rq:queue:"):
-            entries = value
+        if key.startswith("rq:queue:") or (key.startswith("conductor:hand:") and seen.redis.get(f"ttl:{key}", -1) < 0):
+            entries = value  # What a dead worker held in its hand was returned, and is kept a day for who asks.
         elif key.startswith("rq:wip:"):
             entries = [entry.removesuffix(":1") for entry in value[::2]]
         elif key.startswith("rq:job:") and seen.redis.get(f"ttl:{key}", -1) < 0:

@@ -221,3 +221,18 @@ def test_the_password_in_a_url_is_never_shown() -> None:
     assert redis_client.without_password("redis://u:p@h:1/0") == "redis://h:1/0"
     assert redis_client.without_password("unix:///a/b.sock") == "unix:///a/b.sock"
     assert redis_client.without_password("nonsense") == "nonsense"
+
+
+def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(client: Redis) -> None:
+    # Given a worker that took an entry and died before it started, and nobody left who would ask what it held
+    scene = redis_scene(client, redis_ledger(client))
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    client.sadd("rq:workers", "rq:worker:w1")
+    assert scene.take("cpu-node1", "w1") == (an_id("a"), 1)
+
+    # When the conductor returns the job
+    assert scene.rescue("a")
+
+    # Then nothing of the worker's hand is left in Redis
+    assert client.keys("conductor:hand:*") == []

@@ -12,6 +12,7 @@
 --   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
 --   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to be stopped
 --   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
+--   conductor:hand:WORKER  list  entries a worker of rq:workers has taken and not started
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
 --   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
@@ -62,6 +63,13 @@ local function charge(id, charges)
   call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
 end
 
+-- An entry that a worker took and never started: the worker died, and so may have all who would look into its hand.
+local function let_go(entry)
+  for _, worker in ipairs(call('SMEMBERS', 'rq:workers')) do
+    call('LREM', P .. 'hand:' .. string.sub(worker, string.len('rq:worker:') + 1), 0, entry)
+  end
+end
+
 -- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does.
 local function release(id, rq_status)
   local text = call('HGET', P .. 'active', id)
@@ -79,6 +87,7 @@ local function release(id, rq_status)
   call('ZREM', P .. 'popped', id)
   call('HDEL', P .. 'asked', id)
   call('ZREM', P .. 'told', id)
+  if held.state ~= 'running' then let_go(entry_of(id, held.attempt)) end
   rq_end(held.queue, entry_of(id, held.attempt), held.state == 'running' and rq_status or nil)
 end
 
