@@ -7,10 +7,11 @@ and who has waited too long goes before all others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from conductor.core.free import Free, release_at
+from conductor.core.free import Free, NodeFree, release_at
 from conductor.core.life import Life
+from conductor.core.rehearsal import MOST_ITEMS, MOST_NODES, Item, Plan, Room, Running, best
 from conductor.model.limits import Order
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
 
@@ -59,6 +60,8 @@ class Orders:
         self._known_sizes: Sizes | None = None
         self._share: dict[str, float] = {}
         self._patience: float | None = None
+        self._ranks: dict[str, int] = {}
+        self._plan: Plan | None = None
         self._longest: float | None = None
         self.rule: Order = _chosen(candidates) if rule == "auto" else rule
         self._by: OrderBy = {
@@ -72,6 +75,8 @@ class Orders:
             "frees": self._frees,
             "critical": self._critical,
         }[self.rule]
+        if self.is_guarded:
+            self._rehearse()
 
     @property
     def has_chains(self) -> bool:
@@ -82,6 +87,9 @@ class Orders:
         return self.rule == "guarded"
 
     def key(self, job_class: JobClass, head: Head) -> Key:
+        if self._plan is not None:
+            rank = self._ranks.get(head.job_id)
+            return (1.0, job_class.duration_s, head.since) if rank is None else (0.0, rank)
         if self.is_guarded and self.is_overdue(job_class, head):
             return (0.0, head.since)
         return (1.0, *self._by(job_class, head), head.since)
@@ -124,9 +132,31 @@ class Orders:
             known = self._share[job_class.id] = self._sizes().of_class(job_class)
         return known
 
+    # ── orders tried out ──────────────────────────────────────────────────────────────────────────────────
+
+    def _rehearse(self) -> None:
+        """Choose the order by playing it through, where what waits and runs is little enough for that."""
+        items = [_item(c.job_class, head) for c in self._candidates for head in c.heads]
+        nodes = [node for node in self._free.nodes.values() if node.is_open]
+        is_whole = all(c.waiting == len(c.heads) for c in self._candidates)
+        if not is_whole or not 1 < len(items) <= MOST_ITEMS or len(nodes) > MOST_NODES:
+            return
+        if any(item.duration_s <= 0 for item in items):
+            return
+        room = _room(nodes)
+        fitting = [item for item in items if next(room.place(item), None) is not None]
+        if not fitting:
+            return
+        running = list(_running(nodes, self._free))
+        able = [item for item in items if _could_ever(item, nodes)]
+        self._plan = best(able, room, running, self._free.now, self._free.snapshot.longest_wait_s)
+        self._ranks = {item.id: rank for rank, item in enumerate(self._plan.order)}
+
     # ── who has waited too long ───────────────────────────────────────────────────────────────────────────
 
     def is_overdue(self, job_class: JobClass, head: Head) -> bool:
+        if self._plan is not None:
+            return self._plan.kept is not None and self._plan.kept.id == head.job_id
         waited = self._free.now - head.since
         return waited > SHARE_OF_LONGEST * self._longest_s() and waited > (
             SHARE_OF_WORK * self._work_s() + job_class.duration_s
@@ -158,6 +188,39 @@ def _chosen(candidates: Sequence[Candidate]) -> Order:
     if not any(c.job_class.duration_s for c in candidates):
         return "oldest" if not heads or max(heads) - min(heads) > AT_ONCE_S else "area"
     return "area" if max(heads) - min(heads) <= AT_ONCE_S else "guarded"
+
+
+def _item(job_class: JobClass, head: Head) -> Item:
+    n = job_class.needs
+    devices = n.devices if n.vram_mib else 0
+    return Item(head.job_id, head.since, job_class.duration_s, round(n.cpu * 1000), n.ram_mib, devices, n.vram_mib)
+
+
+def _room(nodes: Sequence[NodeFree]) -> Room:
+    return Room(
+        [node.cpu.free for node in nodes],
+        [float("inf") if node.ram is None else node.ram.free for node in nodes],
+        [[d.vram.free for d in node.devices.values() if d.why_not is None] for node in nodes],
+    )
+
+
+def _could_ever(item: Item, nodes: Sequence[NodeFree]) -> bool:
+    empty = Room(
+        [node.cpu.limit for node in nodes],
+        [float("inf") if node.ram is None else node.ram.limit for node in nodes],
+        [[d.vram.limit for d in node.devices.values() if d.why_not is None] for node in nodes],
+    )
+    return next(empty.place(item), None) is not None
+
+
+def _running(nodes: Sequence[NodeFree], free: Free) -> Iterator[Running]:
+    """What runs and gave an estimate; what gave none is not counted on to end."""
+    for at, node in enumerate(nodes):
+        number = {key: i for i, key in enumerate(k for k, d in node.devices.items() if d.why_not is None)}
+        for r in free.held_on(node.name):
+            if r.expected_s > 0:
+                devices = tuple(number[key] for key in r.devices if key in number)
+                yield Running(release_at(r, free.now), at, devices, round(r.cpu * 1000), r.ram_mib, r.vram_mib)
 
 
 def blocks(rule: Order) -> bool:
