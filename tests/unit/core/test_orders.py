@@ -49,7 +49,7 @@ def test_fifo_lets_nobody_pass_and_says_behind_whom_they_wait() -> None:
 
     assert admitted(decision) == []
     behind = next(hold for hold in decision.hold if hold.class_id == "small")
-    assert "waits its turn behind old" in [verdict.message for verdict in behind.closed]
+    assert "waits its turn behind old-0000" in [verdict.message for verdict in behind.closed]
 
 
 def test_what_came_at_once_is_ordered_by_size_and_what_keeps_coming_by_duration() -> None:
