@@ -48,10 +48,13 @@ class Pod(NamedTuple):
 def pods(folder: Path) -> list[Pod]:
     with (folder / "openb_pod_list_default.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [
-        Pod(int(r["cpu_milli"]), int(r["memory_mib"]), int(r["num_gpu"]), 1000 if int(r["num_gpu"]) > 1 else int(r["gpu_milli"] or 0))
-        for r in rows
-    ]  # fmt: skip
+    return [pod_of(row) for row in rows]
+
+
+def pod_of(row: dict[str, str]) -> Pod:
+    gpus = int(row["num_gpu"])
+    share = 1000 if gpus > 1 else int(row["gpu_milli"] or 0)
+    return Pod(int(row["cpu_milli"]), int(row["memory_mib"]), gpus, share)
 
 
 def nodes(folder: Path) -> tuple[NodeReport, ...]:

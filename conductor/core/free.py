@@ -200,6 +200,7 @@ class Free:
         for node in self.nodes.values():
             for lane, queues in node.queues.items():
                 self.queues[lane] += queues
+        self._whole: tuple[int, int, int] | None = None
         self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
         self._on_node: dict[str, dict[str, Reservation]] = {}
         self._sorted: dict[str, list[Reservation]] = {}
@@ -208,6 +209,18 @@ class Free:
         for node in self.nodes.values():
             for pool in node.pools():
                 pool.settle()
+
+    @property
+    def whole(self) -> tuple[int, int, int]:
+        """(VRAM in MiB, milli-cores, RAM in MiB) of all nodes together, less the headrooms."""
+        if self._whole is None:
+            nodes = self.nodes.values()
+            self._whole = (
+                sum(d.vram.limit for node in nodes for d in node.devices.values()),
+                sum(node.cpu.limit for node in nodes),
+                sum(node.ram.limit for node in nodes if node.ram is not None),
+            )
+        return self._whole
 
     def _charge(self, reservation: Reservation) -> None:
         self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation

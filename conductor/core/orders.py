@@ -30,10 +30,7 @@ class Sizes:
     """How large a request is: the share of the whole that it takes of what it takes most of."""
 
     def __init__(self, free: Free) -> None:
-        nodes = free.nodes.values()
-        self._vram = sum(d.vram.limit for node in nodes for d in node.devices.values())
-        self._cpu = sum(node.cpu.limit for node in nodes)
-        self._ram = sum(node.ram.limit for node in nodes if node.ram is not None)
+        self._vram, self._cpu, self._ram = free.whole
 
     def of(self, vram_mib: float, cpu_milli: float, ram_mib: float) -> float:
         return max(_share(vram_mib, self._vram), _share(cpu_milli, self._cpu), _share(ram_mib, self._ram))
