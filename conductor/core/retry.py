@@ -38,8 +38,9 @@ TABLE: Mapping[Cause, Row] = {
     "rate_limited": Row(
         None, base_s=10, when="the API answered 429", change="its rate key is closed for all until the API's own time"
     ),
-    # The host's fault, not the job's; bounded, or a job that kills its worker would do so all night.
-    "worker_lost": Row(5, when="its worker was killed, its host is gone, its lease ran out"),
+    # The host's fault, not the job's: a long job on a host that keeps losing workers must get through. Bounded, or a
+    # job that kills its worker would do so all night.
+    "worker_lost": Row(10, when="its worker was killed, its host is gone, its lease ran out"),
     "server_error": Row(5, base_s=5, factor=2, cap_s=300, when="the API answered 5xx or broke off"),
     "no_space": Row(
         20, base_s=30, when="the disk is full", change="asks for at least the space that was measured, and waits for it"

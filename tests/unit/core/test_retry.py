@@ -21,7 +21,7 @@ def test_what_trying_again_cannot_help_is_dead_at_once(cause: Cause) -> None:
 @pytest.mark.parametrize(
     ("cause", "delays"),
     [
-        ("worker_lost", [0, 0, 0, 0, 0, None]),
+        ("worker_lost", [*[0.0] * 10, None]),
         ("server_error", [5, 10, 20, 40, 80, None]),
         ("cuda_oom", [5, 10, 20, None]),
         ("host_oom", [10, 20, None]),
