@@ -1,0 +1,59 @@
+"""Valkey with `appendfsync always`, killed twenty times amid writes: what it acknowledged is there afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from ledger_scenes import an_entry, an_id
+
+from conductor.adapters import valkey
+from conductor.errors import Unreachable
+from conductor.settings import Redis, Settings
+from conductor.wiring import connect, redis_ledger
+
+KILLS = 20
+#: Acknowledged between two kills, at least: the blow falls among writes.
+BETWEEN = 50
+
+
+def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state", redis=Redis(appendfsync="always"))
+    acknowledged: list[str] = []
+    enough, is_over = threading.Semaphore(0), threading.Event()
+
+    def put_on() -> None:
+        """Until told to stop; what gets no answer is put again: a maybe is known the second time."""
+        with connect(valkey.place_of(settings).url) as client:
+            ledger, n = redis_ledger(client), 0
+            while not is_over.is_set():
+                try:
+                    ledger.backlog.put("night", [an_entry(f"job{n}")])
+                except Unreachable:
+                    is_over.wait(0.01)
+                    continue
+                acknowledged.append(an_id(f"job{n}"))
+                n += 1
+                enough.release()
+
+    with valkey.session(settings):
+        writer = threading.Thread(target=put_on)
+        writer.start()
+        for _ in range(KILLS):
+            for _ in range(BETWEEN):
+                assert enough.acquire(timeout=30)
+            os.kill(int(valkey.place_of(settings).pid_file.read_text()), signal.SIGKILL)
+            assert valkey.wait_until(lambda: not valkey.is_running(settings), 10)
+            valkey.ensure_running(settings)
+        is_over.set()
+        writer.join(timeout=30)
+        with connect(valkey.place_of(settings).url) as client:
+            ledger = redis_ledger(client)
+            waiting = set(ledger.backlog.ids("waiting", "night"))
+            counted = ledger.backlog.counts("night")["waiting"]
+
+    print(f"\n  {KILLS} kills, {len(acknowledged)} acknowledged, {len(set(acknowledged) - waiting)} lost")  # noqa: T201
+    assert set(acknowledged) <= waiting
+    assert counted == len(waiting)
