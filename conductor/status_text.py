@@ -35,7 +35,7 @@ def lines(status: Status) -> list[str]:
 
 def backlogs(status: Status) -> list[str]:
     if not status.backlogs:
-        return ["nothing dispatched yet: `conductor plan`, then `conductor dispatch`"]
+        return ["no backlog holds a job: `conductor plan`, then `conductor dispatch`"]
     rows: list[list[object]] = [["backlog", *STATES]]
     rows += [
         list[object]([name, *(counts.get(state, 0) for state in STATES)]) for name, counts in status.backlogs.items()

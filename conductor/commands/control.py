@@ -212,10 +212,11 @@ def known_cause(word: str) -> Cause:
 
 
 def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
-    """The dead jobs of a cause. Raises `UsageError` for a word that is no cause."""
-    known_cause(cause)
-    ids = tuple(ledger.backlog.ids("dead"))
-    return tuple(view for i in ids if (view := ledger.backlog.job(i)) is not None and view.cause == cause)
+    """The dead jobs of a cause; for `cancelled` those that were cancelled. Raises `UsageError` for no cause."""
+    known = known_cause(cause)
+    ids = tuple(ledger.backlog.ids("cancelled" if known == "cancelled" else "dead"))
+    views = (ledger.backlog.job(job_id) for job_id in ids)
+    return tuple(view for view in views if view is not None and (view.state == "cancelled" or view.cause == known))
 
 
 def answer(as_json: bool, value: object, sentence: str) -> None:

@@ -62,6 +62,16 @@ def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: Night):
     assert [night.view(n).state for n in range(3)] == ["waiting", "dead", "waiting"]
 
 
+def test_retry_of_what_was_cancelled_takes_all_of_it(cli: Cli, night: Night):
+    night.fail(0, "no_space", "full")
+    cli("cancel", night.ids[1])
+    cli("cancel", night.ids[2])
+
+    assert cli("retry", "--cause", "cancelled").out == "2 jobs are waiting again\n"
+
+    assert [night.view(n).state for n in range(3)] == ["dead", "waiting", "waiting"]
+
+
 def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
     assert cli("retry").code == 2
     assert cli("retry", night.ids[0], "--cause", "no_space").code == 2

@@ -25,7 +25,7 @@ def test_status_of_nothing_says_what_to_do(cli: Cli):
     shown = cli("status")
 
     assert shown.code == 0
-    assert "nothing dispatched yet" in shown.out
+    assert "no backlog holds a job" in shown.out
 
 
 def test_status_counts_states_and_names_the_dead_by_cause(cli: Cli, night: Night):
