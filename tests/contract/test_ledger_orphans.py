@@ -1,0 +1,143 @@
+"""Attempts that end otherwise: orphans, rescues, renewals, cancels; over Redis and over the twin."""
+
+from __future__ import annotations
+
+import pytest
+from ledger_scenes import Scene, an_entry, an_id
+
+from conductor.model.decision import Hold
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Usage
+
+
+def orphans(scene: Scene, grace_s: float) -> list[str]:
+    return [r.job_id for r in scene.ledger.handover.orphans(grace_s)]
+
+
+def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a", lease_s=0.02)
+    scene.let(0.03)
+    assert orphans(scene, 60) == [an_id("a")]
+    assert scene.renew("a") == "ok", "late, but nobody rescued it"
+    assert orphans(scene, 60) == []
+
+
+def test_a_job_in_its_queue_is_no_orphan_however_long(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    scene.let(0.03)
+    assert orphans(scene, 0.01) == []
+
+
+def test_a_job_taken_and_never_started_is_an_orphan_after_the_grace(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    scene.let(0.06)
+    scene.take("cpu-node1", "w1")
+    assert orphans(scene, 0.05) == [], "it has only just been taken, though it was admitted long ago"
+    scene.let(0.06)
+    assert orphans(scene, 0.05) == [an_id("a")]
+    assert scene.rescue("a")
+    assert orphans(scene, 0.05) == []
+    assert scene.heads() == ["a"]
+
+
+def test_a_rescued_job_is_out_of_its_queue(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    assert scene.rescue("a", then=Dead())
+    assert scene.ledger.handover.queued() == {}
+    assert scene.take("cpu-node1", "w1") is None
+    assert scene.state("a") == "dead"
+
+
+def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    note = 'cut ,"started_at":1 of "naïve", 50 %'
+    usage = Usage(vram_mib=900, rss_mib=100, scratch_bytes=7_000_000_000_000, cpu_s=1.5)
+    for progress in (0.25, 0.5):
+        assert scene.ledger.attempts.renew(an_id("a"), 1, "w1", 30, usage, progress, note) == "ok"
+        (held,) = scene.ledger.handover.reservations()
+        assert (held.usage, held.progress, held.note) == (usage, progress, note)
+    assert scene.renew("a") == "ok"
+    assert scene.ledger.handover.reservations() == (held,), "telling nothing changes nothing"
+
+
+# ── cancel ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_waiting_job_is_cancelled_at_once(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    assert scene.cancel("a") == "waiting"
+    assert scene.state("a") == "cancelled"
+    assert scene.view("a").cause == "cancelled"
+    assert scene.heads() == ["b"]
+    assert scene.cancel("a") == "cancelled"
+    assert scene.retry("a")
+    assert scene.heads() == ["a", "b"]
+
+
+def test_a_job_in_a_back_off_is_cancelled_at_once(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.fail("a", then=Retry(delay_s=0.02))
+    assert scene.cancel("a") == "waiting"
+    scene.let(0.03)
+    assert scene.heads() == []
+
+
+def test_an_admitted_job_is_cancelled_out_of_its_queue(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.admit("a")
+    assert scene.cancel("a") == "admitted"
+    assert scene.state("a") == "cancelled"
+    assert scene.take("cpu-node1", "w1") is None
+
+
+def test_a_running_job_is_told_and_then_rests_cancelled(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.cancel("a") == "running"
+    assert scene.state("a") == "running"
+    assert scene.renew("a") == "cancel"
+    assert scene.fail("a", cause="cancelled", then=Dead()) == "accepted"
+    assert scene.state("a") == "cancelled"
+    assert scene.view("a").cause == "cancelled"
+    scene.retry("a")
+    scene.run("a", 2)
+    assert scene.renew("a", 2) == "ok", "the cancel is forgotten"
+
+
+@pytest.mark.parametrize("how", ["fail", "rescue"])
+def test_a_cancel_wins_over_a_retry(scene: Scene, how: str) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.cancel("a")
+    if how == "fail":
+        scene.fail("a", cause="server_error", then=Retry())
+    else:
+        scene.rescue("a", then=Retry())
+    assert scene.state("a") == "cancelled"
+
+
+def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    scene.cancel("a")
+    assert scene.accept("a") == "accepted"
+    assert scene.state("a") == "done"
+    assert scene.cancel("a") == "done"
+
+
+# ── the gate ledger ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_gate_ledger_is_replaced_as_a_whole(scene: Scene) -> None:
+    hold = Hold(class_id="c1", backlog="night", task="media.cut", lane="cpu", waiting=3, verdicts=())
+    assert scene.ledger.handover.holds() == ()
+    scene.ledger.handover.record_holds(scene.epoch, [hold])
+    assert scene.ledger.handover.holds() == (hold,)
+    scene.ledger.handover.record_holds(scene.epoch, [])
+    assert scene.ledger.handover.holds() == ()
