@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from conductor.core.raising import class_id
+from conductor.core.steps import step_up
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import JobSpec, Output, TaskDecl, resolve
 
@@ -33,9 +36,28 @@ def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
         needs=request.needs,
         priority=spec.priority,
         writes=bytes_per_root(spec.writes),
-        duration_s=request.estimate.duration_s,
+        duration_s=step_up(request.estimate.duration_s),
+        size=step_up(request.estimate.size),
+        kind=kind_of(spec, decl),
+        warm=warm_of(spec.args, decl.warm),
     )
     return msgspec.structs.replace(plain, id=class_id(plain))
+
+
+def kind_of(spec: JobSpec, decl: TaskDecl) -> str:
+    """«media.render», or «media.render:3fa9c1d2» where arguments set kinds apart."""
+    if not decl.parameters:
+        return spec.task
+    chosen = [spec.args.get(name) for name in decl.parameters]
+    return f"{spec.task}:{hashlib.sha256(_encoder.encode(chosen)).hexdigest()[:8]}"
+
+
+def warm_of(args: Mapping[str, Any], pattern: str) -> str:
+    """«onnx:{model}» with the job's arguments; empty where one is missing."""
+    try:
+        return pattern.format_map(args) if pattern else ""
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return ""
 
 
 class Classifier:
@@ -47,11 +69,14 @@ class Classifier:
         self._known: dict[bytes, JobClass] = {}
 
     def __call__(self, spec: JobSpec) -> JobClass:
+        decl = self._catalogue[spec.task]
         sizes = [(o.path.partition(":")[0], o.bytes) for o in spec.writes]
-        key = _encoder.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes])
+        steps = spec.estimate and (step_up(spec.estimate.duration_s), step_up(spec.estimate.size))
+        apart = [kind_of(spec, decl), warm_of(spec.args, decl.warm)] if decl.parameters or decl.warm else None
+        key = _encoder.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes, steps, apart])
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = class_of(spec, self._catalogue[spec.task], self._backlog)
+            known = self._known[key] = class_of(spec, decl, self._backlog)
         return known
 
     @property

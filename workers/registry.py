@@ -6,7 +6,7 @@ There is no global table: a catalogue (`conductor.catalogue`) holds what the mod
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from conductor.errors import JobError
@@ -34,6 +34,9 @@ def task(
     stall_s: float = 0.0,
     retry: Mapping[Cause, int] | None = None,
     estimate: Estimate = _NO_ESTIMATE,
+    parameters: Sequence[str] = (),
+    canary: int = 0,
+    warm: str = "",
 ) -> Callable[[Body], Body]:
     """Declare `def run(args, ctx) -> dict | None` as the task `name`.
 
@@ -49,6 +52,9 @@ def task(
             stall_s=stall_s,
             retry=dict(retry or {}),
             estimate=estimate,
+            parameters=tuple(parameters),
+            canary=canary,
+            warm=warm,
             module=body.__module__,
             function=body.__name__,
         )

@@ -91,7 +91,9 @@ def placed(job_class: JobClass, needs: Needs) -> JobClass:
 
 def class_id(c: JobClass) -> str:
     """12 letters and digits over what the decision looks at, so that every host names the same class alike."""
-    canonical = _encoder.encode([c.backlog, c.task, c.lane, c.needs, c.priority, c.writes])
+    canonical = _encoder.encode(
+        [c.backlog, c.task, c.lane, c.needs, c.priority, c.writes, c.duration_s, c.size, c.kind, c.warm]
+    )
     return base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower()
 
 

@@ -23,7 +23,13 @@ class JobClass(Value, frozen=True, kw_only=True):
     priority: int = 0
     #: Root → bytes its outputs will take there (from `writes`); charged with `needs.scratch_bytes`.
     writes: dict[str, int] = {}
+    #: The estimate, rounded up to a step (`core.steps`), as is the size: like jobs share a class.
     duration_s: float = 0.0
+    size: float = 0.0
+    #: Task and parameters: what canaries and breakers go by.
+    kind: str = ""
+    #: What a worker may keep warm for it («onnx:yolov8n»); empty: nothing.
+    warm: str = ""
 
 
 class Head(Value, frozen=True, kw_only=True):

@@ -59,6 +59,9 @@ class Output(Value, frozen=True, kw_only=True):
 
 class Estimate(Value, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
+    #: How large the job is in the task's own measure (pixels × seconds, characters): what it really took is learned
+    #: per step of it. 0: not known.
+    size: Annotated[float, Meta(ge=0, le=1e18)] = 0.0
 
 
 class JobSpec(Value, frozen=True, kw_only=True):
@@ -102,6 +105,13 @@ class TaskDecl(Value, frozen=True, kw_only=True):
     stall_s: Seconds = 0.0
     retry: dict[Cause, int] = {}
     estimate: Estimate = Estimate()
+    #: Names of the arguments that make jobs of this task differ in what could be wrong with them (a preset, a model):
+    #: with the task and its code they are the *kind* that canaries and breakers go by.
+    parameters: tuple[str, ...] = ()
+    #: The first so many of a new kind must verify before the rest is released. 0: no canary.
+    canary: Annotated[int, Meta(ge=0, le=1000)] = 0
+    #: What `ctx.warm` keeps of it, arguments in braces: «onnx:{model}». A device that has it is preferred.
+    warm: str = ""
     #: Module that holds the body, imported in the worker's child only.
     module: str
     function: str = "run"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from conductor.classes import class_of
 from conductor.core.life import connected
+from conductor.core.steps import step_up
 from conductor.model.files import Chain, FileJob
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import JobSpec, TaskDecl, resolve
 from conductor.simulation.cluster import SCRATCH
 
 BACKLOG = "simulated"
-#: Durations are known to the decision in steps of 2 ** (1 / STEPS): like jobs share a class.
-STEPS = 8
 #: Jobs of one moment keep the order of the manifest by arriving so much apart.
 APART_S = 1e-6
 
@@ -80,7 +78,7 @@ class Workload:
         arrival = 0.0 if is_batch else float(spec.args.get("arrival_s", 0.0))
         request = resolve(spec, self._catalogue[spec.task])
         duration = request.estimate.duration_s
-        return Job(spec.id, seq, arrival, duration, self._class(spec, rounded(duration)))
+        return Job(spec.id, seq, arrival, duration, self._class(spec, step_up(duration)))
 
     def _class(self, spec: JobSpec, duration_s: float) -> JobClass:
         sizes = sorted((o.path.partition(":")[0], o.bytes) for o in spec.writes)
@@ -142,8 +140,3 @@ def tails(jobs: Sequence[Job]) -> dict[str, float]:
     for job in reversed(order):
         tail[job.id] = job.duration_s + max((tail[kid.id] for kid in job.kids if kid.id in tail), default=0.0)
     return {job.id: tail.get(job.id, job.duration_s) for job in jobs}
-
-
-def rounded(duration_s: float) -> float:
-    """Up to the next step, so that nobody is thought to end before it does."""
-    return 0.0 if duration_s <= 0 else 2 ** (math.ceil(math.log2(duration_s) * STEPS - 1e-9) / STEPS)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from builders import a_spec
 
 from conductor.classes import Classifier, bytes_per_root, class_of
+from conductor.core.steps import step_up
 from conductor.model.spec import Estimate, Needs, Output, TaskDecl
 
 DECL = TaskDecl(
@@ -20,7 +22,7 @@ def test_jobs_that_ask_the_same_share_a_class_whatever_they_do() -> None:
     other = class_of(a_spec(2, lane="cpu", needs=Needs(ram_mib=64)), DECL, "b")
 
     assert one == other and re.fullmatch(r"[a-z2-7]{12}", one.id)
-    assert (one.lane, one.needs, one.duration_s) == ("cpu", Needs(ram_mib=64), 3)
+    assert (one.lane, one.needs, one.duration_s) == ("cpu", Needs(ram_mib=64), step_up(3))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_backlogs_do_not_share_classes() -> None:
 
 def test_the_id_is_the_same_in_every_version() -> None:
     # A change here splits the classes of a backlog that is being worked on: think twice.
-    assert class_of(a_spec(1), DECL, "b").id == "knzsuinhtzp4"
+    assert class_of(a_spec(1), DECL, "b").id == "gtkm2f4wavmp"
 
 
 def test_bytes_are_summed_per_root_and_nothing_is_left_out() -> None:
@@ -51,3 +53,18 @@ def test_the_classifier_answers_as_class_of_does_and_makes_each_class_once() -> 
 
     assert [classify(spec) for spec in specs] == [class_of(spec, DECL, "b") for spec in specs]
     assert len(classify.classes) == 3
+
+
+def test_nearly_equal_durations_share_a_class_and_none_is_thought_shorter_than_it_is() -> None:
+    near, far = a_spec(1, estimate=Estimate(duration_s=100)), a_spec(2, estimate=Estimate(duration_s=101))
+    assert class_of(near, DECL, "b") == class_of(far, DECL, "b")
+    assert class_of(near, DECL, "b").duration_s >= 101
+    assert class_of(a_spec(3, estimate=Estimate(duration_s=200)), DECL, "b").id != class_of(near, DECL, "b").id
+
+
+def test_parameters_set_kinds_apart_and_name_what_is_kept_warm() -> None:
+    decl = msgspec.structs.replace(DECL, parameters=("model",), warm="onnx:{model}")
+    small, large = (class_of(a_spec(1, args={"model": m, "n": 1}), decl, "b") for m in ("s", "l"))
+    assert (small.kind, small.warm) != (large.kind, large.warm) and small.id != large.id
+    assert small.warm == "onnx:s" and small.kind.startswith(f"{DECL.name}:")
+    assert class_of(a_spec(1, args={}), decl, "b").warm == ""
