@@ -1,0 +1,55 @@
+-- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them for one
+-- attempt, `turn.lua` for many. Needs base.lua, rq.lua and steps.lua.
+--   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
+
+-- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
+-- The same worker asking again (its first answer was lost) is told the same again.
+local function start_one(id, attempt, worker, lease_ms)
+  call('LREM', P .. 'hand:' .. worker, 0, entry_of(id, attempt))
+  local job = job_of(id)
+  local text = call('HGET', P .. 'active', id)
+  if not job or not text then return nil, 'this attempt is over' end
+  local held = cjson.decode(text)
+  local is_again = held.state == 'running' and held.worker == worker
+  if held.attempt ~= attempt or not (is_again or job.letter == 'a') then return nil, 'another attempt has its place' end
+  if not is_again then
+    text = string.sub(text, 1, -2) .. ',"state":"running","worker":' .. cjson.encode(worker)
+      .. ',"started_at":' .. seconds(now_ms) .. '}'
+    call('HSET', P .. 'active', id, text)
+    move(id, job, 'r')
+    call('ZREM', P .. 'handed', id)
+    call('ZREM', P .. 'popped', id)
+    rq_start(held.queue, entry_of(id, attempt), worker)
+    ring()
+  end
+  call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
+  return {call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id), call('HGET', P .. 'classes', job.class)}
+end
+
+-- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone. `attempt`: a string.
+local function accept_one(id, attempt)
+  local job = job_of(id)
+  if not job then return 'gone' end
+  if job.letter == 'd' then return job.accepted == attempt and 'accepted' or 'already' end
+  if tonumber(attempt) <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
+  local was_over = job.letter == 'x' or job.letter == 'c'
+  unrest(id, job)
+  release(id, 'finished')
+  call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
+  job.accepted = attempt
+  move(id, job, 'd')
+  if was_over then revive(id) end
+  free(id)
+  ring()
+  return 'accepted'
+end
+
+-- running(attempt) -> waiting, dead or cancelled: accepted | already | gone.
+local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor)
+  local job = job_of(id)
+  if not job then return 'gone' end
+  if job.letter == 'd' then return 'already' end
+  if job.letter ~= 'r' or job.attempts ~= attempt then return 'gone' end
+  lose(id, job, cause, message, is_dead, delay_ms, class, descriptor)
+  return 'accepted'
+end
