@@ -21,7 +21,7 @@ from conductor.core.explain import describe
 from conductor.embedded import embedded_node
 from conductor.guard import Guard, refuse_lost
 from conductor.limits import limits_of
-from conductor.loop import Conductor, Ended
+from conductor.loop import Conductor, Ended, Record
 from conductor.model.decision import Hold
 from conductor.node.plan import node_name
 from conductor.node.report import Identity
@@ -29,6 +29,7 @@ from conductor.node.run import retry_tables
 from conductor.node.single import is_dead_here
 from conductor.ports import Ledger
 from conductor.reconcile import Reconciler
+from conductor.recording import Recorder, folder_of
 from conductor.settings import Settings
 from conductor.signing import signer_of
 from conductor.text import many
@@ -60,7 +61,9 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 stack.enter_context(embedded_node(settings))
-            ended = conductor_of(settings, client, backlog, held).run(until_done, stop.is_set)
+            record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
+            record = record if settings.ticks.is_on else None
+            ended = conductor_of(settings, client, backlog, held, record).run(until_done, stop.is_set)
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
         result = ending(watch, held, ended, until_done)
@@ -69,7 +72,9 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
         return result
 
 
-def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: HeldTime) -> Conductor:
+def conductor_of(
+    settings: Settings, client: Redis, backlog: str | None, held: HeldTime, record: Record | None = None
+) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
         ledger,
@@ -79,6 +84,7 @@ def conductor_of(settings: Settings, client: Redis, backlog: str | None, held: H
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
         on_tick=held.tick,
+        record=record,
         overrides=retry_tables(settings),
         guard=Guard(ledger, settings.receipts_dir).reason,
         reconciler=Reconciler(ledger, settings.receipts_dir),

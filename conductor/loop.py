@@ -18,7 +18,7 @@ from conductor.model.causes import Cause
 from conductor.model.decision import Decision, Hold
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
-from conductor.model.snapshot import Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Reservation, Snapshot
 from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import JobState, JobView, Ledger, Rates
@@ -39,6 +39,8 @@ LONGEST_BACK_OFF_S = 5.0
 NAP_S = 0.25
 
 OnTick = Callable[[Snapshot, Decision], None]
+#: What `decide` was given, and its answer: one that keeps it (`conductor.recording`).
+Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
 #: A job's own retry budgets (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
@@ -68,6 +70,7 @@ class Conductor:
         backlogs: Sequence[str] = (),
         *,
         on_tick: OnTick | None = None,
+        record: Record | None = None,
         overrides: Overrides = budgets_of_line,
         guard: Callable[[], str | None] = lambda: None,
         reconciler: Reconciler | None = None,
@@ -82,6 +85,7 @@ class Conductor:
         self._timing = timing
         self._backlogs = tuple(backlogs)
         self._on_tick = on_tick
+        self._keep = record
         self._overrides = overrides
         self._guard = guard
         self._reconciler = reconciler
@@ -120,6 +124,8 @@ class Conductor:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         decision = decide(snapshot, candidates, self._limits)
+        if self._keep is not None:
+            self._keep(snapshot, candidates, self._limits, decision)
         decision = msgspec.structs.replace(decision, hold=with_since(decision.hold, self._holds))
         applied = apply(self._ledger, self._rates, epoch, decision)
         self._log.applied(applied)

@@ -121,6 +121,14 @@ class Dashboard(Section):
     password_env: str | None = None
 
 
+class Ticks(Section):
+    """What each tick saw and decided, kept in `state_dir/ticks` for `conductor replay`."""
+
+    is_on: bool = True
+    #: Of all recordings together; the oldest goes.
+    max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
+
+
 class Settings(BaseSettings):
     """The whole configuration. Paths are absolute after `load`."""
 
@@ -155,6 +163,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     timing: Timing = Timing()
     dashboard: Dashboard = Dashboard()
+    ticks: Ticks = Ticks()
 
     @classmethod
     def settings_customise_sources(

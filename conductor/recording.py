@@ -1,0 +1,236 @@
+"""Every tick of a live conductor on disk: bounded, rotating, written beside the loop, readable after any crash.
+
+`STATE_DIR/ticks/TIME-PID.ticks`: a mark, then one zlib stream of frames (four bytes of length, then
+`recording_frames`), flushed after each batch. What a kill cut off is a last frame that is not whole: it is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from loguru import logger
+
+from conductor.errors import ConfigError
+from conductor.model.decision import Decision
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate, Snapshot
+from conductor.recording_frames import FORMAT, Header, Reader, Tick, Writer
+from conductor.settings import Settings
+
+MARK = b"conductor ticks\n"
+NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-\d+\.ticks")
+#: The bound is kept by files of this share of it; the oldest goes.
+FILES = 16
+#: A file is also ended after so much before compression: its parts are held in memory by who reads it.
+MOST_PLAIN_BYTES = 64 << 20
+#: Ticks that may wait to be written; beyond that they are left out, and counted.
+WAITING_TICKS = 64
+CLOSE_S = 5.0
+LENGTH_BYTES = 4
+
+
+def folder_of(settings: Settings) -> Path:
+    return settings.state_dir / "ticks"
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Recorder:
+    """Give it each tick (`record`), which costs the loop next to nothing; a thread of its own writes them.
+
+    A disk that fails ends the recording with one warning, never the conductor.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._files = Files(folder, max_bytes)
+        self._queue: queue.Queue[Tick | None] = queue.Queue(WAITING_TICKS)
+        self._thread: threading.Thread | None = None
+        self._skipped = 0
+        self._is_broken = False
+
+    def record(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, decision: Decision) -> None:
+        if self._is_broken:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
+            self._thread.start()
+        tick = Tick(
+            snapshot=snapshot, candidates=tuple(candidates), limits=limits, decision=decision, skipped=self._skipped
+        )
+        try:
+            self._queue.put_nowait(tick)
+            self._skipped = 0
+        except queue.Full:
+            self._skipped += 1
+
+    def close(self) -> None:
+        """What was given is written. Twice is once."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join(CLOSE_S)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_all(self) -> None:
+        try:
+            while self._write(self._batch()):
+                pass
+        except OSError as e:
+            self._is_broken = True
+            logger.bind(event="not_recorded").warning("Ticks are no longer recorded: {}", e)
+            while self._queue.get() is not None:
+                pass
+        finally:
+            self._files.close()
+
+    def _batch(self) -> list[Tick | None]:
+        """The next one, and all that came with it: flushed together they take less."""
+        batch = [self._queue.get()]
+        while batch[-1] is not None and not self._queue.empty():
+            batch.append(self._queue.get())
+        return batch
+
+    def _write(self, batch: list[Tick | None]) -> bool:
+        for tick in batch:
+            if tick is None:
+                self._files.flush()
+                return False
+            self._files.append(tick)
+        self._files.flush()
+        return True
+
+
+class Files:
+    """The newest file, and the bound over all of them. Used by one thread."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._file: BinaryIO | None = None
+        self._written = 0
+        self._writer = Writer()
+        self._stream = zlib.compressobj(1)
+
+    def append(self, tick: Tick) -> None:
+        is_full = self._written > self._max_bytes // FILES or self._writer.written_bytes > MOST_PLAIN_BYTES
+        if self._file is None or is_full:
+            self._begin(tick.snapshot.now)
+        self._put(self._writer.frame(tick))
+
+    def flush(self) -> None:
+        self._out(self._stream.flush(zlib.Z_SYNC_FLUSH))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _begin(self, now: float) -> None:
+        self.close()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_room()
+        stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        path = self._folder / f"{stamp}-{os.getpid()}.ticks"
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
+        self._file.write(MARK)
+        self._written, self._writer, self._stream = 0, Writer(), zlib.compressobj(1)
+        header = Header(
+            format=FORMAT, version=version("conductor-jobs"), host=socket.gethostname(), pid=os.getpid(), started_at=now
+        )
+        self._put(msgspec.msgpack.encode(header))
+
+    def _make_room(self) -> None:
+        """So that the files that are there and a whole new one stay below the bound."""
+        sizes = [(path, path.stat().st_size) for path in files_of(self._folder)]
+        total = sum(size for _, size in sizes) + self._max_bytes // FILES
+        for path, size in sizes:
+            if total <= self._max_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+
+    def _put(self, frame: bytes) -> None:
+        self._out(self._stream.compress(len(frame).to_bytes(LENGTH_BYTES, "big") + frame))
+
+    def _out(self, data: bytes) -> None:
+        if self._file is not None and data:
+            self._file.write(data)
+            self._written += len(data)
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The recordings of a folder, the oldest first."""
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def read_ticks(path: Path) -> Iterator[Tick]:
+    """The ticks of one file, or of all of a folder, in the order they were recorded.
+
+    A file ends where it was cut off. Raises `ConfigError` for what is no recording or another version's.
+    """
+    for file in files_of(path) if path.is_dir() else [path]:
+        yield from _ticks_of(file)
+
+
+def _ticks_of(file: Path) -> Iterator[Tick]:
+    frames, reader = _frames(file), Reader()
+    try:
+        header = next(frames, None)
+        if header is not None and (found := msgspec.msgpack.decode(header, type=Header)).format != FORMAT:
+            raise ConfigError(
+                f"{file} is of format {found.format}, written by version {found.version}: replay it there"
+            )
+        for frame in frames:
+            yield reader.tick(frame)
+    except (msgspec.DecodeError, IndexError) as e:
+        raise ConfigError(f"{file} cannot be read by this version of Conductor: {e}") from None
+
+
+def _frames(file: Path) -> Iterator[bytes]:
+    try:
+        content = file.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"{file} cannot be read: {e.strerror}") from None
+    if not content.startswith(MARK):
+        if MARK.startswith(content):
+            return  # killed before the first tick
+        raise ConfigError(f"{file} is no recording of ticks")
+    plain, at = _plain(content[len(MARK) :]), 0
+    while at + LENGTH_BYTES <= len(plain):
+        end = at + LENGTH_BYTES + int.from_bytes(plain[at : at + LENGTH_BYTES], "big")
+        if end > len(plain):
+            return
+        yield plain[at + LENGTH_BYTES : end]
+        at = end
+
+
+def _plain(data: bytes) -> bytes:
+    """As much as can be unpacked: piece by piece, so that a fault costs what comes after it only."""
+    stream, out = zlib.decompressobj(), bytearray()
+    try:
+        for at in range(0, len(data), 1 << 14):
+            out += stream.decompress(data[at : at + (1 << 14)])
+    except zlib.error as e:
+        logger.warning("A recording is damaged after {} bytes: {}", len(out), e)
+    return bytes(out)
