@@ -27,7 +27,7 @@ COMMANDS = (
         "backup",
         "restore",
     ),
-    *("simulate", "acl"),
+    *("simulate", "replay", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 

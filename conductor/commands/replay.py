@@ -1,0 +1,97 @@
+"""What a conductor decided, decided again: recorded ticks, without Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.commands.context import AsJson, emit, settings_here
+
+if TYPE_CHECKING:
+
+    pass
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(replay)
+
+
+def replay(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER|FILE]", help="Default: the project's own ticks.", show_default=False),
+    ] = None,
+    tick: Annotated[int | None, typer.Option(metavar="N", help="Show that one; negative: from the end.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Show the tick of 02:14, or of a date.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Why that job waited: all its times, or --at.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide the recorded ticks again. Exit 1 where the answer is another one now.
+
+    Needs no Redis: a tick holds all that its decision went by.
+
+    Example: conductor replay --job k3v7 --at 02:14
+    """
+    from conductor.errors import UsageError
+    from conductor.recording import files_of, folder_of
+
+    folder = recording or folder_of(settings_here())
+    if not folder.exists() or (folder.is_dir() and not files_of(folder)):
+        raise UsageError(f"{folder} holds no recorded ticks: `conductor conduct` records them (ticks.is_on)")
+    if job is not None:
+        _job(folder, job, at, as_json)
+    elif tick is not None or at is not None:
+        _one(folder, tick, at, as_json)
+    else:
+        _all(folder, as_json)
+
+
+def _all(folder: Path, as_json: bool) -> None:
+    from conductor.recording import read_ticks
+    from conductor.replay import lines, replay
+
+    found = replay(read_ticks(folder))
+    if as_json:
+        emit(found)
+    else:
+        typer.echo("\n".join(lines(found)))
+    raise typer.Exit(int(found.difference is not None))
+
+
+def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> None:
+    from conductor.recording import read_ticks
+    from conductor.replay import difference_of
+    from conductor.replay_moments import lines_of, tick_at, tick_number
+
+    ticks = read_ticks(folder)
+    found, moment = tick_number(ticks, number) if number is not None else tick_at(ticks, _time(folder, at or ""))
+    words = difference_of(found)
+    if as_json:
+        emit({"moment": moment, "difference": words})
+    else:
+        typer.echo("\n".join(lines_of(moment)))
+        typer.echo(f"now: {words}" if words else "decided again: the same")
+    raise typer.Exit(int(words is not None))
+
+
+def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
+    from conductor.recording import read_ticks
+    from conductor.replay_moments import at_time, class_of_job, lines_of_story, story
+
+    job_id, classes = class_of_job(read_ticks(folder), job)
+    found = story(read_ticks(folder), job_id, classes)
+    if at is not None:
+        found = at_time(found, _time(folder, at))
+    if as_json:
+        emit({"job_id": job_id, "moments": found})
+    else:
+        typer.echo("\n".join(lines_of_story(job_id, found)))
+
+
+def _time(folder: Path, text: str) -> float:
+    from conductor.recording import read_ticks
+    from conductor.replay_moments import moment_of
+
+    return moment_of(text, max((tick.snapshot.now for tick in read_ticks(folder)), default=0.0))
