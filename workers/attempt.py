@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from conductor.catalogue import Catalogue
+from conductor.code_version import code_version
 from conductor.errors import JobError
-from conductor.model.receipt import RECEIPT_VERSION, Outcome, OutputFact, Receipt, Usage
+from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage
 from conductor.model.spec import JobSpec, Request, TaskDecl, from_line, resolve
 from conductor.ports import Started
 from conductor.settings import Settings
 from conductor.signing import signer_of
 from workers import publish
 from workers.causes import Fault, cut
-from workers.code import code_version
 from workers.lease import Held
 from workers.usage import Meter
 
@@ -115,4 +115,22 @@ class Scribe:
             node=self._node,
             worker=self._worker,
             devices=reservation.devices,
+            asked=asked(started),
         )
+
+
+def asked(started: Started) -> Asked | None:
+    """What it was admitted as; None where that says nothing."""
+    c, reservation = started.job_class, started.reservation
+    is_on_device = bool(reservation.devices) and c.lane == "gpu"
+    found = Asked(
+        kind="" if c.kind == c.task else c.kind,
+        size=c.size,
+        duration_s=c.duration_s,
+        # What it takes from an API's budget is in its line, and no memory or disk.
+        needs=msgspec.structs.replace(c.needs, rates={}),
+        writes_bytes=sum(c.writes.values()),
+        vram_mib=reservation.vram_mib if is_on_device and reservation.vram_mib != c.needs.vram_mib else None,
+        ram_mib=reservation.ram_mib if reservation.ram_mib != c.needs.ram_mib else None,
+    )
+    return None if found == Asked() else found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 from loguru import logger
 
-from conductor.core.raising import RAN_OUT_OF, Raised, largest, raised
+from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, JobError, Unreachable
 from conductor.limits import limits_of
@@ -249,7 +249,7 @@ class Runner:
             return None
         reports = self._patiently(self._parts.ledger.reports.live) or ()
         most = largest(reports, limits_of(self._parts.settings))
-        return raised(cause, started.job_class, receipt.usage, most)
+        return raised(cause, as_reserved(started.job_class, started.reservation), receipt.usage, most)
 
     def _give_back(self, receipt: Receipt, then: Retry | Dead, fault: Fault | None = None) -> Receipt:
         self._note(receipt)

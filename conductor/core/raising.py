@@ -17,7 +17,7 @@ from conductor.model.causes import Cause
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import JobClass
+from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Needs
 from conductor.text import size
 
@@ -81,6 +81,14 @@ def raised(cause: Cause, job_class: JobClass, usage: Usage, largest: Largest) ->
     if wanted <= asked:
         return Raised()
     return Raised(job_class=placed(job_class, _with(job_class, resource, wanted)))
+
+
+def as_reserved(job_class: JobClass, reservation: Reservation) -> JobClass:
+    """With what was reserved where that was more than the class asks: it was learned (`core.learned`), and ran out."""
+    vram = max(job_class.needs.vram_mib, reservation.vram_mib)
+    ram = max(job_class.needs.ram_mib, reservation.ram_mib)
+    needs = msgspec.structs.replace(job_class.needs, vram_mib=vram, ram_mib=ram)
+    return msgspec.structs.replace(job_class, needs=needs)
 
 
 def placed(job_class: JobClass, needs: Needs) -> JobClass:

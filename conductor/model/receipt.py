@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from conductor.model.causes import Cause
-from conductor.model.spec import Count, JobId, Seconds, Value
+from conductor.model.spec import Count, JobId, Needs, Seconds, Value
 
 RECEIPT_VERSION = 1
 
@@ -33,6 +33,21 @@ class Usage(Value, frozen=True, kw_only=True):
     cpu_s: float | None = None
 
 
+class Asked(Value, frozen=True, kw_only=True):
+    """What the attempt was admitted as: what its use is to be compared with (`core.learned`)."""
+
+    #: Of its class; empty: the task's name.
+    kind: str = ""
+    size: float = 0.0
+    duration_s: float = 0.0
+    needs: Needs = Needs()
+    #: Bytes planned for its outputs, on all disks.
+    writes_bytes: Count = 0
+    #: What was reserved where that differs from `needs`: it was learned.
+    vram_mib: int | None = None
+    ram_mib: int | None = None
+
+
 class Receipt(Value, frozen=True, kw_only=True):
     """One line of `receipts/*.jsonl`. Times are epoch seconds."""
 
@@ -53,6 +68,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     #: What the task returned: small JSON (a lifecycle, a provider, a count). Never a secret.
     result: dict[str, Any] = {}
     usage: Usage = Usage()
+    #: None: a class that asks nothing and is not told from others of its task.
+    asked: Asked | None = None
     code_version: str = ""
     exit_code: int | None = None
 
