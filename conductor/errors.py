@@ -57,6 +57,12 @@ class BadInput(JobError):
     cause = "bad_input"
 
 
+class BadOutput(JobError):
+    """What it wrote is not what its line expects. Nothing of it is published."""
+
+    cause = "bad_output"
+
+
 class NoSpace(JobError):
     """A disk is full (ENOSPC, EDQUOT). Retried when there is room."""
 

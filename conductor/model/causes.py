@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 Cause = Literal[
     "bad_input",
+    "bad_output",
     "cuda_oom",
     "host_oom",
     "no_space",

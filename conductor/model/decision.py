@@ -79,5 +79,7 @@ class Decision(Value, frozen=True, kw_only=True):
     now: float
     admit: tuple[Admission, ...] = ()
     hold: tuple[Hold, ...] = ()
+    #: Kinds whose waiting jobs go to `review`: they failed alike, and so did all that tried since.
+    review: tuple[str, ...] = ()
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0

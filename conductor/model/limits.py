@@ -18,6 +18,17 @@ Order = Literal["auto", "oldest", "fifo", "shortest", "area", "guarded", "larges
 PlaceRule = Literal["tightest", "least_loss", "first", "random"]
 
 
+class BreakerRule(Value, frozen=True, kw_only=True):
+    """When failures alike close a kind, and how often and when one job of it may try whether they are over."""
+
+    #: 0: nothing is ever closed.
+    failures: int = 5
+    #: So many tries in vain, then what waits of the kind goes to `review`.
+    probes: int = 3
+    first_s: float = 60.0
+    longest_s: float = 1800.0
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """Depths, headrooms and the two times the decision goes by. Sizes as in the names."""
 
@@ -39,6 +50,12 @@ class Limits(Value, frozen=True, kw_only=True):
     is_safe: bool = True
     #: Of the place rule «random» only: the same seed gives the same places.
     seed: int = 0
+
+    #: Task → so many of each new kind must verify before the rest of it starts.
+    canary: dict[str, int] = {}
+    breaker: BreakerRule = BreakerRule()
+    #: A backlog with more jobs in review than this starts nothing; None: no limit.
+    review_debt: int | None = None
 
     def disk_headroom(self, root: str) -> int:
         return self.disk_headroom_bytes.get(root, self.default_disk_headroom_bytes)

@@ -17,6 +17,9 @@ class Device(Value, frozen=True, kw_only=True):
     vram_total_mib: int
     #: Used by anyone, ourselves included.
     vram_used_mib: int | None = None
+    #: Worker → MiB of it that the worker's processes hold; what idle ones keep warm is among it. None: the driver does
+    #: not tell, and all that is used beyond what attempts say of themselves counts as others'.
+    ours: dict[str, int] | None = None
     #: Why nothing is placed here, or None.
     quarantined: str | None = None
 
@@ -47,6 +50,8 @@ class QueueReport(Value, frozen=True, kw_only=True):
     #: Device key for a GPU worker, None elsewhere (and for a GPU lane that runs on the CPU).
     device: str | None = None
     workers: int = 0
+    #: What its workers keep warm («onnx:yolo.onnx»): a job that wants it starts sooner here.
+    warm: tuple[str, ...] = ()
 
 
 class NodeReport(Value, frozen=True, kw_only=True):
@@ -64,5 +69,7 @@ class NodeReport(Value, frozen=True, kw_only=True):
     ram_available_mib: int | None = None
     cpu_count: float = 1.0
     is_draining: bool = False
+    #: Task → version of its code on this host (`conductor.code_version`).
+    code: dict[str, str] = {}
     #: Said once by `status`: «no NVIDIA driver: the gpu lane runs on the CPU».
     notes: tuple[str, ...] = ()

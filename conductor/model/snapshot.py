@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.causes import Cause
 from conductor.model.files import Chain
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
 from conductor.model.spec import Lane, Needs, Value
 
 ActiveState = Literal["admitted", "running"]
+Role = Literal["", "canary", "probe"]
 
 
 class JobClass(Value, frozen=True, kw_only=True):
@@ -82,6 +84,13 @@ class Reservation(Value, frozen=True, kw_only=True):
     quiet_s: float = 0.0
     #: Over job, attempt, queue and line, where a key is configured (`conductor.signing`).
     signature: str = ""
+    #: Of its class, and the code that its node says it has for the task («» where it says none).
+    kind: str = ""
+    code: str = ""
+    #: Its outputs are checked before they count: one of the first of its kind, or a try whether a breaker may close.
+    role: Role = ""
+    #: So many failures alike close its kind; 0: none do.
+    breaker: int = 0
 
 
 class RateState(Value, frozen=True, kw_only=True):
@@ -100,6 +109,26 @@ class RateState(Value, frozen=True, kw_only=True):
     is_learned: bool = False
 
 
+class KindState(Value, frozen=True, kw_only=True):
+    """What became of the jobs of one kind under one version of their code, as far as it holds others back."""
+
+    kind: str
+    version: str = ""
+    #: Canaries and probes that ended well.
+    verified: int = 0
+    #: Most failures alike with no success in between; when the first of all came, and the last.
+    failed: int = 0
+    since: float = 0.0
+    last_at: float = 0.0
+    cause: Cause | None = None
+    message: str = ""
+    #: When the breaker opened, and how many tries to close it have failed since.
+    opened_at: float | None = None
+    probes: int = 0
+    #: What waited when the tries were used up lies in `review`, all of it.
+    is_reviewed: bool = False
+
+
 class Controls(Value, frozen=True, kw_only=True):
     """What the operator said."""
 
@@ -108,6 +137,16 @@ class Controls(Value, frozen=True, kw_only=True):
     draining_nodes: tuple[str, ...] = ()
     #: Why the conductor itself starts nothing (a ledger that was emptied); empty: it does.
     hold: str = ""
+
+
+class UsualKind(Value, frozen=True, kw_only=True):
+    """One sort of request, and how much it counts where the place rule asks what is usual here."""
+
+    cpu_milli: int
+    ram_mib: int
+    devices: int
+    vram_mib: int
+    weight: float
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -122,3 +161,9 @@ class Snapshot(Value, frozen=True, kw_only=True):
     chains: tuple[Chain, ...] = ()
     #: The longest that any job has waited so far: what is usual here, and so what is too long.
     longest_wait_s: float = 0.0
+    #: Of every kind that has canaries or failed lately.
+    kinds: tuple[KindState, ...] = ()
+    #: Backlog → jobs in review.
+    in_review: dict[str, int] = {}
+    #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.
+    usual: tuple[UsualKind, ...] = ()
