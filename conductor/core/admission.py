@@ -107,8 +107,10 @@ class _Tick:
         disk = place.node.disks.get(member.chain.root)
         if disk is None or disk.pool is None:
             return True  # it writes nothing there: the mount gate would have said no
-        temporary = dict(ask.disk).get(member.chain.root, 0) - member.written
-        return self.standing.life.is_safe(member, place.node.name, disk.pool.free - max(0, temporary))
+        sharing = {root for root, its in place.node.disks.items() if its.pool is disk.pool}
+        asked = sum(size for root, size in ask.disk if root in sharing)
+        free = disk.pool.free - max(0, asked - member.takes(sharing))
+        return self.standing.life.is_safe(member, place.node.name, free, sharing)
 
     def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> None:
         denied = self._denied

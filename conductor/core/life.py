@@ -6,7 +6,7 @@ free. «Does my output fit now?» leads into states where nothing fits any more;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from conductor.model.files import Chain, FileJob
 
@@ -14,7 +14,10 @@ from conductor.model.files import Chain, FileJob
 class Member:
     """One job of a chain, with what it waits for and who waits for it."""
 
-    __slots__ = ("after", "chain", "id", "is_going", "kids", "reads", "tail_s", "waits", "writes", "written")
+    __slots__ = (
+        "after", "chain", "elsewhere", "id", "is_going", "kids", "reads", "stays", "tail_s", "temporary", "waits",
+        "writes", "written",
+    )  # fmt: skip
 
     def __init__(self, job: FileJob, chain: LiveChain) -> None:
         self.id = job.job_id
@@ -22,7 +25,11 @@ class Member:
         self.is_going = job.is_going
         self.reads = job.reads
         self.writes = job.writes
-        self.written = sum(job.writes.values())
+        self.stays = job.stays
+        self.elsewhere = job.elsewhere
+        self.temporary = job.temporary
+        #: All that it leaves on the chain's disk, results among it.
+        self.written = sum(job.writes.values()) + job.stays
         self.tail_s = job.tail_s
         self.waits = 0
         self.after = job.after
@@ -36,7 +43,14 @@ class Member:
             reads=self.reads,
             after=tuple(other for other in self.after if other in self.chain.members),
             tail_s=self.tail_s,
+            stays=self.stays,
+            elsewhere=self.elsewhere,
+            temporary=self.temporary,
         )
+
+    def takes(self, sharing: Collection[str]) -> int:
+        """What it leaves on the chain's disk, with the other roots that lie on it."""
+        return self.written + sum(size for root, size in self.elsewhere.items() if root in sharing)
 
 
 class LiveChain:
@@ -158,28 +172,33 @@ class Life:
 
     # ── what may happen ───────────────────────────────────────────────────────────────────────────────────
 
-    def is_safe(self, member: Member, node: str, free: int) -> bool:
-        """With `free` bytes on the disk now: once it is admitted there, can all that was begun there still finish?"""
+    def is_safe(self, member: Member, node: str, free: int, sharing: Collection[str] = ()) -> bool:
+        """With `free` bytes on the disk now: once it is admitted there, can all that was begun there still finish?
+        `sharing`: all roots that lie on that disk; empty: the chain's own."""
         chain = member.chain
-        begun = [c for c in self.chains.values() if c.root == chain.root and c is not chain and c.node == node]
-        return Rehearsal([*begun, chain], member, free).finishes()
+        roots = {chain.root, *sharing}
+        begun = [c for c in self.chains.values() if c.root in roots and c is not chain and c.node == node]
+        return Rehearsal([*begun, chain], member, free, roots).finishes()
 
 
 class Rehearsal:
     """What is left of some chains, played to the end: first all that is going, then one job at a time."""
 
-    def __init__(self, chains: list[LiveChain], extra: Member | None, free: int) -> None:
+    def __init__(self, chains: list[LiveChain], extra: Member | None, free: int, sharing: Collection[str] = ()) -> None:
         self.chains = chains
         self.free = free
+        self.takes = {m: m.takes(sharing) for chain in chains for m in chain.members.values()}
         self.left = {id(chain): dict(chain.left) for chain in chains}
         self.waits: dict[Member, int] = {m: m.waits for chain in chains for m in chain.members.values()}
         self.extra = extra
         if extra is not None:
-            self.free -= extra.written
+            self.free -= self.takes[extra]
         for chain in chains:
             for member in chain.members.values():
                 if member.is_going or member is extra:
                     self._end(member)
+                    # What it holds beyond its files it gives back; of the extra one that was not taken.
+                    self.free += member.temporary if member.is_going else 0
         self.rest = [m for m in self.waits if not m.is_going and m is not extra]
 
     def finishes(self) -> bool:
@@ -202,10 +221,10 @@ class Rehearsal:
     def _play(self, order: list[Member]) -> bool:
         free, left = self.free, {key: dict(counts) for key, counts in self.left.items()}
         for member in order:
-            if member.written > free:
+            if self.takes[member] + member.temporary > free:
                 return False
             mine = left[id(member.chain)]
-            free += member.chain.freed(member, mine) - member.written
+            free += member.chain.freed(member, mine) - self.takes[member]
             for path in member.reads:
                 mine[path] -= 1
         return True
@@ -234,7 +253,7 @@ class Rehearsal:
         while ready:
             best: tuple[tuple[float, ...], int, Member] | None = None
             for member, since in ready.items():
-                if member.written <= self.free:
+                if self.takes[member] + member.temporary <= self.free:
                     freed = member.chain.freed(member, self.left[id(member.chain)])
                     key = (rule(member, freed, since), since, member)
                     if best is None or key[:2] < best[:2]:
@@ -244,7 +263,7 @@ class Rehearsal:
             member = best[2]
             del ready[member]
             order.append(member)
-            self.free -= member.written
+            self.free -= self.takes[member]
             self._end(member)
             for kid in member.kids:
                 if self.waits[kid] == 0 and not kid.is_going and kid is not self.extra:
@@ -256,22 +275,25 @@ class Rehearsal:
 # ── at plan time ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def least_disk(chain: Chain) -> int:
-    """The smallest disk, in bytes, on which an order is known that finishes the whole chain one job at a time."""
-    live = LiveChain(chain)
-    low, high = largest_job(chain), sum(member.written for member in live.members.values()) + sum(chain.kept.values())
+def least_disk(chain: Chain, sharing: Collection[str] = ()) -> int:
+    """The smallest disk, in bytes, on which an order is known that finishes the whole chain one job at a time.
+    `sharing`: other roots on that disk."""
+    members = LiveChain(chain).members.values()
+    low = largest_job(chain)
+    high = sum(m.takes(sharing) for m in members) + sum(chain.kept.values())
+    high += max((m.temporary for m in members), default=0)
     known = high
     while low <= high:
         middle = (low + high) // 2
-        if can_finish(chain, middle):
+        if can_finish(chain, middle, sharing):
             known, high = middle, middle - 1
         else:
             low = middle + 1
     return known
 
 
-def can_finish(chain: Chain, disk: int) -> bool:
-    rehearsal = Rehearsal([LiveChain(chain)], None, disk)
+def can_finish(chain: Chain, disk: int, sharing: Collection[str] = ()) -> bool:
+    rehearsal = Rehearsal([LiveChain(chain)], None, disk, sharing)
     return any(rehearsal.order_by(rule) is not None for rule in RULES)
 
 
@@ -279,7 +301,11 @@ def largest_job(chain: Chain) -> int:
     """What the largest single job's outputs and intermediate inputs take: below that nothing can work."""
     size = {path: bytes_ for job in chain.jobs for path, bytes_ in job.writes.items()} | chain.kept
     return max(
-        (sum(job.writes.values()) + sum(size.get(path, 0) for path in job.reads) for job in chain.jobs), default=0
+        (
+            sum(job.writes.values()) + job.stays + job.temporary + sum(size.get(path, 0) for path in job.reads)
+            for job in chain.jobs
+        ),
+        default=0,
     )
 
 

@@ -38,6 +38,8 @@ class Volume(Value, frozen=True, kw_only=True):
     #: Roots of a node with the same mark lie on one file system: what is free there is free once.
     filesystem: str | None = None
     is_writable: bool = False
+    #: Less than its headroom was free: nothing new starts to write here until so much is. None: open.
+    opens_at_bytes: int | None = None
     #: Why it cannot be used now («not mounted: marker .conductor-mount is missing»), or None.
     fault: str | None = None
 
@@ -64,6 +66,8 @@ class NodeReport(Value, frozen=True, kw_only=True):
     sent_at: float = 0.0
     devices: tuple[Device, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    #: How old the reading of the volumes was when the report was sent.
+    volumes_age_s: float = 0.0
     queues: tuple[QueueReport, ...] = ()
     ram_total_mib: int | None = None
     ram_available_mib: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from conductor.model.causes import Cause
-from conductor.model.files import Chain
+from conductor.model.files import Chain, Landed
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
 from conductor.model.spec import Lane, Needs, Value
@@ -159,6 +159,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     controls: Controls = Controls()
     #: What jobs of the backlog read of each other: the chains that were begun, and those of the heads.
     chains: tuple[Chain, ...] = ()
+    #: What came onto the disks lately: readings older than that do not have it yet.
+    landed: tuple[Landed, ...] = ()
     #: The longest that any job has waited so far: what is usual here, and so what is too long.
     longest_wait_s: float = 0.0
     #: Of every kind that has canaries or failed lately.
