@@ -19,6 +19,7 @@ from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, QueueFree
 from conductor.core.placement import Lets, Place, anywhere, disks_fit, node_fits, rank
 from conductor.model.limits import PlaceRule
+from conductor.model.snapshot import UsualKind
 from conductor.model.spec import LANES, Lane
 
 #: So many kinds of jobs are thought of, those that make up most.
@@ -58,6 +59,19 @@ class Mix:
         if kind.vram:
             self._seen[kind] += count  # pyright: ignore[reportArgumentType]
             self._total += count
+
+    def given(self, usual: Sequence[UsualKind]) -> None:
+        """From a snapshot that says what is usual: nothing is added to it."""
+        self.weights = tuple((Kind(u.cpu_milli, u.ram_mib, u.devices, u.vram_mib), u.weight) for u in usual)
+        self._next = INFINITE
+        self.version += 1
+
+    def as_usual(self) -> tuple[UsualKind, ...]:
+        """For a snapshot: what `given` takes."""
+        return tuple(
+            UsualKind(cpu_milli=k.cpu, ram_mib=k.ram, devices=k.devices, vram_mib=k.vram, weight=weight)
+            for k, weight in self.weights
+        )
 
     def settle(self, largest: int) -> None:
         """Bring the weights up to date where enough is new. `largest`: MiB of the largest device."""
@@ -127,6 +141,10 @@ class Packing:
         self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
         for node in self._nodes:
             self.moved(node)
+
+    def settle(self) -> None:
+        """The mix as the next question will see it."""
+        self._mix.settle(self._largest)
 
     # ── the question ──────────────────────────────────────────────────────────────────────────────────────
 

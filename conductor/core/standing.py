@@ -11,7 +11,7 @@ from conductor.core.life import Life
 from conductor.core.packing import Kind, Mix, Packing
 from conductor.core.placement import Placement, Placing
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Reservation, Snapshot, UsualKind
 from conductor.model.spec import Lane
 
 
@@ -33,11 +33,20 @@ class Standing:
         )
 
     def look_at(self, candidates: Iterable[Candidate]) -> None:
-        """Which kinds of jobs are usual here, as far as one snapshot tells: those that wait and those that run."""
+        """Which kinds of jobs are usual here: as the snapshot remembers, or those that wait and those that run."""
+        if self.free.snapshot.usual:
+            self.mix.given(self.free.snapshot.usual)
+            return
         for candidate in candidates:
             self.mix.saw(kind_of(Ask(candidate.job_class)), candidate.waiting)
         for r in self.free.reservations():
             self.mix.saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
+
+    def usual(self) -> tuple[UsualKind, ...]:
+        """What it remembers of the kinds of jobs, for a snapshot that shall be decided without it."""
+        if isinstance(self.placement, Packing):
+            self.placement.settle()
+        return self.mix.as_usual()
 
     # ── for its keeper ────────────────────────────────────────────────────────────────────────────────────
 
