@@ -229,8 +229,8 @@ def _plain(data: bytes) -> bytes:
     """As much as can be unpacked: piece by piece, so that a fault costs what comes after it only."""
     stream, out = zlib.decompressobj(), bytearray()
     try:
-        for at in range(0, len(data), 1 << 14):
-            out += stream.decompress(data[at : at + (1 << 14)])
+        for at in range(0, len(data), 1 << 12):
+            out += stream.decompress(data[at : at + (1 << 12)])
     except zlib.error as e:
         logger.warning("A recording is damaged after {} bytes: {}", len(out), e)
     return bytes(out)

@@ -64,7 +64,8 @@ class Frame(Struct, frozen=True, array_like=True):
     candidates: list[tuple[int, int, int]]
     admit: list[int]
     hold: list[int]
-    next_tick_s: float
+    #: The decision's other fields.
+    decision: int
     skipped: int = 0
 
 
@@ -91,7 +92,7 @@ class Writer:
             [(self._kept(c.job_class), c.waiting, self._part(c.heads)) for c in tick.candidates],
             [self._part(admission) for admission in decision.admit],
             [self._part(undated(hold, s.now)) for hold in decision.hold],
-            decision.next_tick_s,
+            self._part(replace(decision, now=0.0, admit=(), hold=())),
             tick.skipped,
         )
         frame = _encode(Frame(self._new, *fields))
@@ -141,11 +142,11 @@ class Reader:
             )
             for kind, waiting, heads in f.candidates
         )
-        decision = Decision(
+        decision = replace(
+            self._value(f.decision, Decision),
             now=f.now,
             admit=self._values(f.admit, Admission),
             hold=tuple(dated(hold, f.now) for hold in self._values(f.hold, Hold)),
-            next_tick_s=f.next_tick_s,
         )
         limits = self._value(f.limits, Limits)
         return Tick(snapshot=snapshot, candidates=candidates, limits=limits, decision=decision, skipped=f.skipped)

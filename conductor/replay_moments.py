@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import msgspec
 
 from conductor.core.explain import explain
-from conductor.core.holds import closed_gates, with_since
+from conductor.core.holds import carried, closed_gates
 from conductor.errors import UsageError
-from conductor.model.decision import Decision, Hold, Verdict
+from conductor.model.decision import Decision, GateLedger, Hold, Verdict
 from conductor.model.spec import Value
 from conductor.recording_frames import Tick
 from conductor.replay import clock, place
@@ -31,14 +32,18 @@ class Moment(Value, frozen=True, kw_only=True):
 
 def moments(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, Moment]]:
     """Each tick with its decision, in which a hold knows since when it is the same."""
-    before: tuple[Hold, ...] = ()
-    last = 0.0
+    gates = GateLedger()
     for number, tick in enumerate(ticks, start=1):
         now = tick.snapshot.now
-        before = with_since(tick.decision.hold, before if 0 <= now - last <= GAP_S else ())
-        last = now
-        decision = msgspec.structs.replace(tick.decision, hold=before)
+        gates = GateLedger(
+            at=now, holds=carried(tick.decision.hold, gates if is_near(gates, now) else GateLedger(), now)
+        )
+        decision = msgspec.structs.replace(tick.decision, hold=gates.holds)
         yield tick, Moment(tick=number, at=now, decision=decision)
+
+
+def is_near(gates: GateLedger, now: float) -> bool:
+    return 0 <= now - gates.at <= GAP_S
 
 
 def tick_number(ticks: Iterable[Tick], number: int) -> tuple[Tick, Moment]:
@@ -129,22 +134,27 @@ def class_of_job(ticks: Iterable[Tick], job: str) -> tuple[str, dict[str, None]]
     raise UsageError(f"no job whose id begins with {job} was among those that a recorded tick looked at")
 
 
-def story(ticks: Iterable[Tick], job_id: str, classes: dict[str, None]) -> list[JobMoment]:
-    """Its waits and runs, one entry for each change of what kept it."""
+def story(ticks: Iterable[Tick], job_id: str, classes: dict[str, None], at: float | None = None) -> list[JobMoment]:
+    """Its waits and runs, one entry for each change of what kept it. `at`: the one of that time, as it was then.
+
+    Raises `UsageError` where the recording begins later."""
     out: list[JobMoment] = []
     key: object = None
+    if at is not None:
+        ticks = takewhile(lambda tick: tick.snapshot.now <= at, ticks)
     for tick, moment in moments(ticks):
         state, hold, words = _state(tick, moment, job_id, classes)
-        is_same = key == (state, None if hold is None else closed_gates(hold))
-        if is_same and out:
+        if out:
             out[-1] = msgspec.structs.replace(out[-1], until=moment.at)
-        else:
-            if out:
-                out[-1] = msgspec.structs.replace(out[-1], until=moment.at)
-            because = () if hold is None else hold.closed
-            out.append(JobMoment(at=moment.at, until=moment.at, state=state, because=because, words=words))
+        begin = moment.at
+        if key == (state, None if hold is None else closed_gates(hold)):
+            begin = out.pop().at  # the numbers of its last tick are those that count
+        because = () if hold is None else hold.closed
+        out.append(JobMoment(at=begin, until=moment.at, state=state, because=because, words=words))
         key = (state, None if hold is None else closed_gates(hold))
-    return out
+    if at is not None and not out:
+        raise UsageError(f"nothing was recorded before {clock(at)}")
+    return out if at is None else out[-1:]
 
 
 def _state(
@@ -165,14 +175,6 @@ def _state(
             return "waiting", None, ("its class was being admitted: its turn had not come",)
         return "waiting", hold, tuple(explain(hold, moment.at))
     return "away", None, ("not free to go, or over: it waited for others, for a back-off, or had ended",)
-
-
-def at_time(found: list[JobMoment], at: float) -> list[JobMoment]:
-    """The one entry that holds at that time. Raises `UsageError` where the recording begins later."""
-    begun = [moment for moment in found if moment.at <= at]
-    if not begun:
-        raise UsageError(f"nothing was recorded before {clock(at)}")
-    return begun[-1:]
 
 
 def lines_of_story(job_id: str, found: Iterable[JobMoment]) -> list[str]:

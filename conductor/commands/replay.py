@@ -10,7 +10,6 @@ import typer
 from conductor.commands.context import AsJson, emit, settings_here
 
 if TYPE_CHECKING:
-
     pass
 
 
@@ -78,12 +77,10 @@ def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> Non
 
 def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
     from conductor.recording import read_ticks
-    from conductor.replay_moments import at_time, class_of_job, lines_of_story, story
+    from conductor.replay_moments import class_of_job, lines_of_story, story
 
     job_id, classes = class_of_job(read_ticks(folder), job)
-    found = story(read_ticks(folder), job_id, classes)
-    if at is not None:
-        found = at_time(found, _time(folder, at))
+    found = story(read_ticks(folder), job_id, classes, None if at is None else _time(folder, at))
     if as_json:
         emit({"job_id": job_id, "moments": found})
     else:
