@@ -100,6 +100,8 @@ class TaskDecl(Value, frozen=True, kw_only=True):
     name: Name
     lane: Lane
     needs: Needs = Needs()
+    #: What was learned is never asked below this. The default lets measurements speak.
+    floor: Needs = Needs()
     timeout_s: Seconds = 3600.0
     #: No progress report for so long means stuck; 0 switches the watch off.
     stall_s: Seconds = 0.0

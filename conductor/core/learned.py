@@ -1,0 +1,290 @@
+"""Learned needs: what jobs of a kind really took, and what admission asks for them because of it. Pure.
+
+Up as soon as the 95th percentile exceeds what was declared; down only after many clean samples of the code that runs
+now, and never below the task's floor. What nothing is known of is asked as declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from conductor.core.raising import Resource
+from conductor.core.samples import (
+    RESOURCES,
+    Key,
+    Memory,
+    Ring,
+    Sample,
+    declared_of,
+    key_of_class,
+    line_through,
+    quantile,
+    usual,
+)
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Needs, RateNeed, Seconds, TaskDecl, Value
+
+#: So many samples of the present code, and those of older code count no more. Below it, p95 is the largest.
+ENOUGH = 20
+#: So many of the present code, and durations and tokens are its own.
+FEW = 3
+#: Sizes within this factor are neighbours: what they took says something of this one.
+NEAR = 2.0
+P95 = 0.95
+#: Learned needs are rounded up to these.
+GRAIN: dict[Resource, int] = {"vram_mib": 64, "ram_mib": 64, "scratch_bytes": 1 << 20}
+#: So little is not asked where less was declared: every worker's child has it.
+SMALL: dict[Resource, int] = {"vram_mib": 0, "ram_mib": 256, "scratch_bytes": 64 << 20}
+#: A whole device, whatever its size: cut to what there is where it is applied.
+ALONE_MIB = 1 << 40
+#: Peaks of VRAM and scratch are sampled once a second: those of shorter attempts may have been missed.
+SAMPLED_S = 2.0
+
+
+class Policy(Value, frozen=True, kw_only=True):
+    """What the operator lets be learned."""
+
+    is_on: bool = True
+    #: On top of the 95th percentile.
+    margin: float = 1.25
+    #: Clean samples before less is asked than was declared; 0: never less.
+    lower_after: int = ENOUGH
+
+
+class Estimate(Value, frozen=True, kw_only=True):
+    """One amount of one class: MiB, bytes, seconds or tokens, as `what` says."""
+
+    what: str
+    declared: float
+    #: What admission goes by, before it is cut to what the largest place has.
+    uses: float
+    why: str
+    p50: float | None = None
+    p95: float | None = None
+    highest: float | None = None
+    #: What it rests on.
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def is_learned(self) -> bool:
+        return self.uses != self.declared
+
+
+class Taught(NamedTuple):
+    """A class with learned needs. `is_more`: some are above the declared ones, and are still to be cut."""
+
+    job_class: JobClass
+    is_more: bool
+
+
+class Learned:
+    """The estimates of a `Memory`. `code`: task → the code that runs now; where it is not named, the latest seen."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        decls: Mapping[str, TaskDecl],
+        policy: Policy | None = None,
+        code: Mapping[str, str] | None = None,
+    ) -> None:
+        self.memory = memory
+        self.policy = policy or Policy()
+        self._decls = decls
+        self.code = code or {}
+
+    def code_of(self, task: str) -> str:
+        return self.code.get(task) or self.memory.latest_code(task)
+
+    def taught(self, c: JobClass) -> Taught:
+        """The class with what was learned in place of what was declared. Its id stays: the ledger knows it by that."""
+        if not self.policy.is_on:
+            return Taught(c, is_more=False)
+        found = {resource: self.need(c, resource) for resource in RESOURCES}
+        amounts = {resource: round(estimate.uses) for resource, estimate in found.items() if estimate.is_learned}
+        if "scratch_bytes" in amounts:
+            amounts["scratch_bytes"] = max(0, amounts["scratch_bytes"] - sum(c.writes.values()))
+        needs = msgspec.structs.replace(c.needs, **amounts, rates=self._rates(c))
+        is_more = any(estimate.uses > estimate.declared for estimate in found.values())
+        return Taught(msgspec.structs.replace(c, needs=needs, duration_s=self.duration_s(c)), is_more)
+
+    def _rates(self, c: JobClass) -> dict[str, RateNeed]:
+        tokens = self.tokens(c)
+        if tokens is None or not tokens.is_learned:
+            return c.needs.rates
+        return {
+            key: msgspec.structs.replace(need, tokens=round(tokens.uses)) if need.tokens else need
+            for key, need in c.needs.rates.items()
+        }
+
+    # ── memory, VRAM, scratch ─────────────────────────────────────────────────────────────────────────────
+
+    def need(self, c: JobClass, resource: Resource) -> Estimate:
+        """Of scratch: temporary files and outputs together."""
+        declared = declared_of(c.needs, sum(c.writes.values()), resource)
+        own, bounds = self._seen(c, resource)
+        seen = [*own, *bounds]
+        values = [float(s.value(resource) or 0) for s in seen]
+        found = Estimate(
+            what=resource,
+            declared=declared,
+            uses=declared,
+            why="as declared" + (f": {_receipts(seen)} give no reason to ask otherwise" if seen else ""),
+            p50=quantile(values, 0.5) if values else None,
+            p95=quantile(values, P95) if values else None,
+            highest=max(values, default=None),
+            samples=tuple(seen),
+        )
+        if resource == "vram_mib" and not seen and self._is_cold(c):
+            why = "alone on its device: no VRAM is declared, and none was measured yet"
+            return msgspec.structs.replace(found, uses=ALONE_MIB, why=why)
+        return self._more(found, resource) or self._less(found, c, resource) or found
+
+    def _seen(self, c: JobClass, resource: Resource) -> tuple[list[Sample], list[Sample]]:
+        """What jobs of this size and request took; of smaller ones the out-of-memories, for it needs no less."""
+        key, code = key_of_class(c), self.code_of(c.task)
+        own = [s for s in self._samples(key) if s.value(resource) is not None]
+        smaller = [r for r in self.memory.rings(key.kind) if 0 < r.size <= key.size and r.key != key]
+        bounds = [s for ring in smaller for s in ring.samples if s.ran_out_of == resource]
+        if not own:
+            near = [r for r in smaller if r.size * NEAR >= key.size]
+            own = [s for r in near for s in r.samples if s.value(resource) is not None and s.ran_out_of != resource]
+        present = [s for s in own if s.code == code]
+        if len(present) >= ENOUGH:
+            return present, [s for s in bounds if s.code == code]
+        return own, bounds
+
+    def _more(self, found: Estimate, resource: Resource) -> Estimate | None:
+        fresh = fresh_bound(found.samples, resource)
+        evidence = max(found.p95 or 0.0, fresh or 0)
+        is_over = evidence > max(found.declared, SMALL[resource])
+        if not is_over and (fresh is None or fresh < found.declared):
+            return None
+        uses = rounded(max(evidence * self.policy.margin, found.highest or 0.0), resource)
+        if uses <= found.declared:
+            return None
+        ran_out = sum(s.ran_out_of == resource for s in found.samples)
+        also = f", {ran_out} of which ran out of it" if ran_out else ""
+        why = f"p95 × {self.policy.margin:g} of {_receipts(found.samples)}{also}: more than declared"
+        return msgspec.structs.replace(found, uses=uses, why=why)
+
+    def _less(self, found: Estimate, c: JobClass, resource: Resource) -> Estimate | None:
+        """Only by the code that runs now, well measured, and where none of the kind ran out of it."""
+        key, code, wanted = key_of_class(c), self.code_of(c.task), self.policy.lower_after
+        if not wanted or found.declared <= 0:
+            return None
+        if any(s.ran_out_of == resource and s.code == code for r in self.memory.rings(key.kind) for s in r.samples):
+            return None
+        clean = [
+            (s, value * max(1.0, key.size / ring.size if key.size else 1.0))
+            for ring in self._near(key)
+            for s in ring.samples
+            if s.code == code and (value := s.value(resource)) is not None and is_well_measured(s, resource)
+        ]
+        if len(clean) < wanted:
+            return None
+        values = [value for _, value in clean]
+        by_use = rounded(max(quantile(values, P95) * self.policy.margin, *values), resource)
+        uses = max(by_use, self._floor(c, resource), GRAIN[resource])
+        if uses >= found.declared:
+            return None
+        samples = tuple(s for s, _ in clean)
+        near = ", of nearby sizes too" if len(samples) > len(found.samples) else ""
+        at_floor = "; its floor" if uses > by_use else ""
+        why = f"p95 × {self.policy.margin:g} of {_receipts(samples)}{near}{at_floor}: less than declared"
+        return msgspec.structs.replace(found, uses=uses, why=why, samples=samples)
+
+    def _near(self, key: Key) -> Iterator[Ring]:
+        """Of sizes within a factor of `NEAR`; without a size its own only."""
+        for ring in self.memory.rings(key.kind):
+            if ring.key == key or (key.size and key.size / NEAR <= ring.size <= key.size * NEAR):
+                yield ring
+
+    def _samples(self, key: Key) -> Sequence[Sample]:
+        ring = self.memory.ring(key)
+        return ring.samples if ring else ()
+
+    def _floor(self, c: JobClass, resource: Resource) -> int:
+        decl = self._decls.get(c.task)
+        return declared_of(decl.floor if decl else Needs(), sum(c.writes.values()), resource)
+
+    def _is_cold(self, c: JobClass) -> bool:
+        """A task whose own place is the GPU and that says nothing of its VRAM. Others were sent there by their line."""
+        decl = self._decls.get(c.task)
+        return c.lane == "gpu" and not c.needs.vram_mib and decl is not None and decl.lane == "gpu"
+
+    # ── duration, tokens ──────────────────────────────────────────────────────────────────────────────────
+
+    def duration_s(self, c: JobClass) -> Seconds:
+        """What is expected of a job of this class; 0 where nobody knows."""
+        return self.duration(c).uses
+
+    def duration(self, c: JobClass) -> Estimate:
+        """The usual one, for sums of it are what an ETA is. Unseen sizes: by a line through the others."""
+        return self._usual("duration_s", c, c.duration_s, lambda s: s.seconds)
+
+    def tokens(self, c: JobClass) -> Estimate | None:
+        """Of a class that takes tokens from one API; None for others."""
+        asked = [need.tokens for need in c.needs.rates.values() if need.tokens]
+        return self._usual("tokens", c, asked[0], lambda s: s.tokens) if len(asked) == 1 else None
+
+    def _usual(self, what: str, c: JobClass, declared: float, of: Callable[[Sample], float | None]) -> Estimate:
+        key, code = key_of_class(c), self.code_of(c.task)
+        own = [s for s in self._samples(key) if s.ran_out_of is None and of(s) is not None]
+        present = [s for s in own if s.code == code]
+        samples = tuple(present if len(present) >= FEW else own)
+        values = [float(of(s) or 0) for s in samples]
+        if values:
+            return Estimate(
+                what=what,
+                declared=declared,
+                uses=usual(values),
+                why=f"the usual of {_receipts(samples)}",
+                p50=quantile(values, 0.5),
+                p95=quantile(values, P95),
+                highest=max(values),
+                samples=samples,
+            )
+        by_line = self._by_size(key, c.duration_s if what == "duration_s" else 0.0, of)
+        if by_line is None:
+            return Estimate(what=what, declared=declared, uses=declared, why="as declared")
+        uses, samples = by_line
+        why = f"by size, from {_receipts(samples)} of other sizes"
+        return Estimate(what=what, declared=declared, uses=uses, why=why, samples=samples)
+
+    def _by_size(
+        self, key: Key, planned_s: float, of: Callable[[Sample], float | None]
+    ) -> tuple[float, tuple[Sample, ...]] | None:
+        """A line through the medians of the other sizes; without sizes, of the other planned durations."""
+        x = key.size or planned_s
+        points: list[tuple[float, float]] = []
+        samples: list[Sample] = []
+        for ring in self.memory.rings(key.kind):
+            at = ring.size if key.size else 0.0 if ring.size else ring.duration_s
+            known = [s for s in ring.samples if s.ran_out_of is None and of(s) is not None]
+            if x and at and known:
+                points.append((at, quantile([float(of(s) or 0) for s in known], 0.5)))
+                samples += known
+        return (line_through(points, x), tuple(samples)) if points else None
+
+
+def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
+    """The most that was not enough, as long as fewer than `ENOUGH` were enough since: then these know better."""
+    bounds = [s for s in samples if s.ran_out_of == resource]
+    fresh = [b for b in bounds if sum(s.at > b.at and s.ran_out_of is None for s in samples) < ENOUGH]
+    return max((b.value(resource) or 0 for b in fresh), default=None)
+
+
+def is_well_measured(sample: Sample, resource: Resource) -> bool:
+    return sample.ran_out_of is None and (resource == "ram_mib" or sample.seconds >= SAMPLED_S)
+
+
+def rounded(value: float, resource: Resource) -> int:
+    grain = GRAIN[resource]
+    return -int(-value // grain) * grain
+
+
+def _receipts(samples: Sequence[Sample]) -> str:
+    return f"{len(samples)} receipt{'' if len(samples) == 1 else 's'}"

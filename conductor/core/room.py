@@ -1,0 +1,74 @@
+"""Cuts learned needs to what there is, so that no measurement makes a job wait for what cannot come. Pure.
+
+A job that could run as declared can run as learned: on the node that could give it most, asking no more than that
+node has when nothing of ours runs there. What others hold there counts only while nothing of ours does, for then no
+waiting helps: the job gets the place to itself.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from conductor.core.ask import SCRATCH_ROOT
+from conductor.core.free import DeviceFree, Free, NodeFree, Pool
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Needs
+
+
+def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
+    """`learned`, cut where no node could ever give it. Where none could give what is declared: the declared needs."""
+    nodes = [node for node in free.nodes.values() if declared.lane in node.queues]
+    found = [cut for node in nodes if node.is_open and (cut := _on(node, declared, learned)) is not None]
+    found = found or [cut for node in nodes if (cut := _on(node, declared, learned)) is not None]
+    if not found:
+        return msgspec.structs.replace(declared.needs, rates=learned.rates)
+    return max(found, key=lambda needs: (needs.vram_mib, needs.ram_mib, needs.scratch_bytes))
+
+
+def _on(node: NodeFree, declared: JobClass, learned: Needs) -> Needs | None:
+    """What it would ask on this node; None where it could not even run as declared."""
+    asks, changes = declared.needs, dict[str, int]()
+    devices = _devices(node, declared)
+    if (asks.vram_mib or learned.vram_mib) and devices:
+        able = [device.vram for device in devices if device.vram.limit >= asks.vram_mib]
+        if len(able) < asks.devices:
+            return None
+        room = sorted((_room(pool) for pool in able), reverse=True)[asks.devices - 1]
+        changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, room)
+    elif learned.vram_mib > asks.vram_mib:
+        changes["vram_mib"] = asks.vram_mib  # it runs on the CPU here
+    if node.ram is not None:
+        if asks.ram_mib > node.ram.limit:
+            return None
+        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, _room(node.ram))
+    disk = node.disks.get(SCRATCH_ROOT)
+    if disk is not None and disk.pool is not None:
+        outputs = sum(size for root, size in declared.writes.items() if _pool(node, root) is disk.pool)
+        if asks.scratch_bytes + outputs > disk.pool.limit:
+            return None
+        changes["scratch_bytes"] = _cut(asks.scratch_bytes, learned.scratch_bytes, _room(disk.pool) - outputs)
+    return msgspec.structs.replace(learned, **changes)
+
+
+def _devices(node: NodeFree, declared: JobClass) -> list[DeviceFree]:
+    """Those that its lane's workers here could use; of several at once, any of the node's."""
+    queues = node.queues[declared.lane]
+    if declared.lane == "gpu" and (declared.needs.devices == 1 or all(queue.device is None for queue in queues)):
+        found = [queue.device for queue in queues if queue.device is not None]
+    else:
+        found = list(node.devices.values())
+    return [device for device in found if device.why_not is None]
+
+
+def _pool(node: NodeFree, root: str) -> Pool | None:
+    disk = node.disks.get(root)
+    return disk.pool if disk is not None else None
+
+
+def _room(pool: Pool) -> int:
+    """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
+    return pool.limit if pool.reserved else pool.limit - pool.foreign
+
+
+def _cut(asked: int, learned: int, room: int) -> int:
+    return learned if learned <= asked else max(asked, min(learned, room))
