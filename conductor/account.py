@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from conductor.model.decision import GATES, Decision
-from conductor.model.snapshot import Snapshot
+from conductor.model.decision import GATES, Gate
 from conductor.model.spec import Value
 from conductor.status import Status
 from conductor.text import duration, printable
 
 #: The rate is that of the last so many seconds.
 WINDOW_S = 30.0
-#: A gap between two looks longer than this was not watched (a suspended laptop): it counts for nobody.
-LONGEST_STEP_S = 10.0
 
 
 class Obituary(Value, frozen=True, kw_only=True):
@@ -50,14 +47,9 @@ class Pace:
     def __init__(self, first: Status) -> None:
         self.first = first
         self.last = first
-        self.held_s: dict[str, float] = {}
         self._done: deque[tuple[float, int]] = deque([(first.now, ended(first))])
 
     def add(self, status: Status) -> None:
-        step = status.now - self.last.now
-        if 0 < step <= LONGEST_STEP_S:
-            for gate in {verdict.gate for hold in status.holds for verdict in hold.closed}:
-                self.held_s[gate] = self.held_s.get(gate, 0.0) + step
         self.last = status
         self._done.append((status.now, ended(status)))
         while len(self._done) > 2 and status.now - self._done[0][0] > WINDOW_S:
@@ -86,7 +78,7 @@ class Pace:
             dead_before=first.total("dead"),
             left=left(last),
             causes=last.dead,
-            held_s_by_gate=in_order(self.held_s),
+            held_s_by_gate=in_order(since(first.lost_s, last.lost_s)),
         )
 
 
@@ -98,24 +90,13 @@ def ended(status: Status) -> int:
     return status.total("done", "dead", "cancelled")
 
 
-class HeldTime:
-    """Fed by the loop itself, tick by tick: exact, where `Pace` only looks now and then."""
-
-    def __init__(self) -> None:
-        self.held_s: dict[str, float] = {}
-        self._gates: set[str] = set()
-        self._since: float | None = None
-
-    def tick(self, snapshot: Snapshot, decision: Decision) -> None:
-        """What was held after the last tick stayed so until this one."""
-        if self._since is not None and 0 < (step := snapshot.now - self._since) <= LONGEST_STEP_S:
-            for gate in self._gates:
-                self.held_s[gate] = self.held_s.get(gate, 0.0) + step
-        self._since = snapshot.now
-        self._gates = {verdict.gate for hold in decision.hold for verdict in hold.closed}
+def since(before: Mapping[Gate, float], now: Mapping[Gate, float]) -> dict[Gate, float]:
+    """What the gate ledger counted meanwhile; one that was emptied in between counts from nothing."""
+    return {gate: seconds - before.get(gate, 0.0) if seconds >= before.get(gate, 0.0) else seconds
+            for gate, seconds in now.items()}  # fmt: skip
 
 
-def in_order(held_s: Mapping[str, float]) -> dict[str, float]:
+def in_order(held_s: Mapping[Gate, float]) -> dict[str, float]:
     return {gate: round(held_s[gate], 1) for gate in GATES if held_s.get(gate)}
 
 

@@ -14,7 +14,7 @@ import msgspec
 from loguru import logger
 from redis import Redis
 
-from conductor.account import Account, HeldTime, in_order
+from conductor.account import Account
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.core.explain import describe
@@ -55,7 +55,7 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
     Redis was emptied since the last dispatch; without `until_done` it says so and waits for the rebuild.
     """
     with redis_of(settings) as client, stopping() as stop:
-        ledger, held = redis_ledger(client, signer_of(settings)), HeldTime()
+        ledger = redis_ledger(client, signer_of(settings))
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
@@ -63,18 +63,16 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
                 stack.enter_context(embedded_node(settings))
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
-            ended = conductor_of(settings, client, backlog, held, record).run(until_done, stop.is_set)
+            ended = conductor_of(settings, client, backlog, record).run(until_done, stop.is_set)
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
-        result = ending(watch, held, ended, until_done)
+        result = ending(watch, ended, until_done)
         if result.exit_code == INTERRUPTED:
             logger.info("Interrupted, nothing is lost: the same command goes on from here")
         return result
 
 
-def conductor_of(
-    settings: Settings, client: Redis, backlog: str | None, held: HeldTime, record: Record | None = None
-) -> Conductor:
+def conductor_of(settings: Settings, client: Redis, backlog: str | None, record: Record | None = None) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
         ledger,
@@ -83,7 +81,6 @@ def conductor_of(
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
-        on_tick=held.tick,
         record=record,
         overrides=retry_tables(settings),
         guard=Guard(ledger, settings.receipts_dir).reason,
@@ -122,10 +119,9 @@ def stopping() -> Generator[threading.Event]:
 # ── the account ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ending(watch: Watch, held: HeldTime, ended: Ended, until_done: bool) -> Ending:
+def ending(watch: Watch, ended: Ended, until_done: bool) -> Ending:
     account = msgspec.structs.replace(
         watch.account(),
-        held_s_by_gate=in_order(held.held_s or watch.pace.held_s),
         never=tuple(never(hold, watch.pace.last.now) for hold in ended.never),
     )
     return Ending(account=account, exit_code=exit_code(account, ended, until_done))

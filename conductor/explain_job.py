@@ -39,7 +39,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     line = orjson.loads(job.line)
     mine = receipts_of(job.job_id, receipts_dir)
     is_free = job.state == "waiting" and not job.waits_for
-    hold = next((h for h in ledger.handover.holds() if h.class_id == job.class_id), None) if is_free else None
+    hold = next((h for h in ledger.handover.gates().holds if h.class_id == job.class_id), None) if is_free else None
     return Story(
         now=ledger.bell.now(),
         job=job,

@@ -10,12 +10,12 @@ from loguru import logger
 
 from conductor.apply import apply
 from conductor.core.admission import decide
-from conductor.core.holds import is_other_reason, with_since
+from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
 from conductor.model.causes import Cause
-from conductor.model.decision import Decision, Hold
+from conductor.model.decision import Decision, GateLedger, Hold
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
 from conductor.model.snapshot import Candidate, Reservation, Snapshot
@@ -94,8 +94,8 @@ class Conductor:
         self._log = TickLog()
         self._epoch: int | None = None
         self._is_standby_said = False
-        self._holds: tuple[Hold, ...] = ()
-        self._recorded_at = 0.0
+        #: As of the last tick, and what of it was recorded.
+        self._gates = self._recorded = GateLedger()
         self._never: list[float] = []
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
@@ -126,11 +126,11 @@ class Conductor:
         decision = decide(snapshot, candidates, self._limits)
         if self._keep is not None:
             self._keep(snapshot, candidates, self._limits, decision)
-        decision = msgspec.structs.replace(decision, hold=with_since(decision.hold, self._holds))
+        decision = msgspec.structs.replace(decision, hold=carried(decision.hold, self._gates, decision.now))
         applied = apply(self._ledger, self._rates, epoch, decision)
         self._log.applied(applied)
         self._log.held(decision.hold, decision.now)
-        self._record(epoch, decision)
+        self._record(epoch, snapshot, decision)
         self._note_never(snapshot, decision)
         if self._on_tick is not None:
             self._on_tick(snapshot, decision)
@@ -141,7 +141,7 @@ class Conductor:
         self._epoch = epoch
         self._never = []
         if epoch is not None:
-            self._holds = self._ledger.handover.holds()
+            self._gates = self._recorded = self._ledger.handover.gates()
             self._is_standby_said = False
             logger.bind(event="leading", epoch=epoch).info("Leading (epoch {})", epoch)
             if self._reconciler is not None:
@@ -180,12 +180,18 @@ class Conductor:
             log = logger.bind(event="rescued", lane=orphan.lane, job_id=orphan.job_id, attempt=orphan.attempt)
             log.warning("Rescued {} {}: {} was lost; {}", orphan.lane, orphan.job_id, worker, where)
 
-    def _record(self, epoch: int, decision: Decision) -> None:
-        is_due = decision.now - self._recorded_at >= RECORD_EVERY_S and decision.hold != self._holds
-        if is_due or is_other_reason(decision.hold, self._holds):
-            self._ledger.handover.record_holds(epoch, decision.hold)
-            self._recorded_at = decision.now
-            self._holds = decision.hold
+    def _record(self, epoch: int, snapshot: Snapshot, decision: Decision) -> None:
+        now = decision.now
+        self._gates = GateLedger(at=now, holds=decision.hold, lost_s=lost_by_backlog(self._gates, now))
+        if now - self._recorded.at < RECORD_EVERY_S and not is_other_reason(decision.hold, self._recorded.holds):
+            return
+        self._gates = self._recorded = msgspec.structs.replace(
+            self._gates,
+            shared=shared_out(snapshot, decision.admit, self._limits),
+            rates=rates_left(snapshot.rates, decision.admit),
+            reports={node.node: node.sent_at for node in snapshot.nodes},
+        )
+        self._ledger.handover.record_gates(epoch, self._gates)
 
     # ── the cadence ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +241,7 @@ class Conductor:
             # An emptied ledger has nothing left to do, and nothing of it is done: asked after the counting.
             return None if self._look_out() else Ended(is_done=True, counts=counts)
         if self._is_only_never() and not self._has_delayed():
-            return Ended(is_done=False, counts=counts, never=self._holds)
+            return Ended(is_done=False, counts=counts, never=self._gates.holds)
         return None
 
     def _counts(self) -> dict[JobState, int]:

@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, Hold
+from conductor.model.decision import Admission, GateLedger
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
@@ -74,6 +75,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     not_before: float | None = None
     #: Ids in `after` not yet accepted, and in `after_ended` not yet ended.
     waits_for: tuple[str, ...] = ()
+    #: Jobs of its class that go before it; None while it is in no class (it waits for others, or does not wait).
+    ahead: int | None = None
     reservation: Reservation | None = None
     #: Cause → failed attempts so far.
     failures: Mapping[Cause, int] = {}
@@ -182,8 +185,20 @@ class Attempts(Protocol):
         """Rate key → closed until; what ran out is left out."""
         ...
 
+    def tell_calls(self, calls: Sequence[Call]) -> None:
+        """What came of the API calls of one attempt, all at once: a 429 closes its key, the rest is for the leader."""
+        ...
+
+    def calls(self) -> tuple[Call, ...]:
+        """What was told and not yet forgotten, the oldest first."""
+        ...
+
+    def forget_calls(self, count: int) -> None:
+        """The oldest so many have been taken into account."""
+        ...
+
     def refusals(self) -> dict[str, int]:
-        """Rate key → calls of `close_rate`, of all time: from how many came, the leader learns the budget."""
+        """Rate key → 429s, of all time."""
         ...
 
     def rescue(
@@ -234,11 +249,13 @@ class Handover(Protocol):
         """Running with a lease that ran out, or admitted so long ago and no longer in its queue."""
         ...
 
-    def record_holds(self, epoch: int, holds: Sequence[Hold]) -> None:
-        """Replace the gate ledger: what `explain`, `status` and the pages read."""
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
+        """Replace the gate ledger: what `explain`, `status`, the metrics and the pages read."""
         ...
 
-    def holds(self) -> tuple[Hold, ...]: ...
+    def gates(self) -> GateLedger:
+        """As of the last tick that recorded it; an empty one before the first."""
+        ...
 
 
 class Leadership(Protocol):
@@ -274,9 +291,13 @@ class Reports(Protocol):
 class Rates(Protocol):
     """The budgets of the APIs. Only the leader takes from them, at the hand-over; only a worker's 429 closes one."""
 
-    def states(self, now: float) -> tuple[RateState, ...]: ...
+    def states(self, now: float, active: Sequence[Reservation] | None = None) -> tuple[RateState, ...]:
+        """Every budget, after what workers told. `active`: all reservations, read before; None: not known."""
+        ...
 
-    def take(self, key: str, requests: int, tokens: int) -> None: ...
+    def take(self, job_id: str, attempt: int, key: str, requests: int, tokens: int) -> None:
+        """Set aside what an attempt may use; it is given back, or trued up, when its call is told or it is gone."""
+        ...
 
 
 class Control(Protocol):

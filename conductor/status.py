@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 
 from conductor.core.stuck import Stuck
-from conductor.model.decision import Hold
+from conductor.model.decision import Gate, GateLedger, Hold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, Reservation
 from conductor.model.spec import LANES, Lane, Value
@@ -41,6 +41,8 @@ class Status(Value, frozen=True, kw_only=True):
     #: Admitted and running attempts.
     active: tuple[Reservation, ...] = ()
     holds: tuple[Hold, ...] = ()
+    #: Gate → seconds during which it held at least one class back, of all time.
+    lost_s: dict[Gate, float] = {}
     #: Rate key → closed by a 429 until.
     closed_rates: dict[str, float] = {}
     #: Cause → dead jobs.
@@ -62,7 +64,8 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
     active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
     controls = ledger.control.controls()
     leader = ledger.leadership.leader()
-    holds = tuple(h for h in ledger.handover.holds() if backlog in (None, h.backlog))
+    gates = ledger.handover.gates()
+    holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
     status = Status(
         now=ledger.bell.now(),
         leader=leader[0] if leader else None,
@@ -72,10 +75,20 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         controls=controls,
         active=active,
         holds=holds,
+        lost_s=lost_of(gates, names),
         closed_rates=ledger.attempts.closings(),
         dead=causes_of_death(the_dead(ledger, backlog)) if has_causes else {},
     )
     return status_with_notes(status)
+
+
+def lost_of(gates: GateLedger, backlogs: Iterable[str]) -> dict[Gate, float]:
+    """Over these backlogs: where several were held, the longest of them counts."""
+    lost: dict[Gate, float] = {}
+    for backlog in backlogs:
+        for gate, seconds in gates.lost_s.get(backlog, {}).items():
+            lost[gate] = max(lost.get(gate, 0.0), seconds)
+    return lost
 
 
 def lanes_of(

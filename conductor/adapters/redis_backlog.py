@@ -165,7 +165,7 @@ def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head
 
 
 def view_of(job_id: str, row: list[Any]) -> JobView:
-    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails = row
+    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails, ahead = row
     job_class = _class_from_json(descriptor)
     failed = dict(zip(fails[0::2], fails[1::2], strict=True))
     return JobView(
@@ -181,6 +181,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         message=failed.get("message", ""),
         not_before=float(not_before) / 1000 if not_before else None,
         waits_for=tuple(sorted(waits_for)),
+        ahead=None if ahead == "" else ahead,
         reservation=_reservation_from_json(reservation) if reservation else None,
         failures=failures_of(failed),
     )

@@ -13,13 +13,13 @@ from conductor.adapters.redis_attempts import ms, reservations_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
-from conductor.model.decision import Admission, Hold
+from conductor.model.decision import Admission, GateLedger
 from conductor.model.snapshot import Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
-_holds = msgspec.json.Decoder(tuple[Hold, ...])
+_gates = msgspec.json.Decoder(GateLedger)
 
 
 class RedisHandover:
@@ -51,10 +51,11 @@ class RedisHandover:
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("orphans", ms(admitted_grace_s)))
 
-    def record_holds(self, epoch: int, holds: Sequence[Hold]) -> None:
-        self._scripts.run("record_holds", epoch, _to_json(holds))
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
+        self._scripts.run("record_gates", epoch, _to_json(gates))
 
-    def holds(self) -> tuple[Hold, ...]:
+    def gates(self) -> GateLedger:
         with translating(self._redis):
             text = cast(bytes | None, self._redis.get(keys.HOLDS))
-        return () if text is None else _holds.decode(text)
+        # An earlier version wrote a list; the next tick replaces it.
+        return GateLedger() if text is None or text.startswith(b"[") else _gates.decode(text)

@@ -1,32 +1,126 @@
-"""The gate ledger from tick to tick: how long a class has been held by the same gates, and what is worth recording."""
+"""The gate ledger from tick to tick: since when each gate is closed, what it has cost, what is worth recording."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from conductor.model.decision import Hold
+from conductor.core.free import Free, Pool
+from conductor.model.decision import Admission, Gate, GateLedger, Hold, Shared
+from conductor.model.limits import Limits
+from conductor.model.snapshot import RateState, Snapshot
+
+#: A gap between two ticks longer than this (a suspended laptop, no conductor) was lost to no gate.
+LONGEST_GAP_S = 60.0
+
+LostBy = dict[Gate, float]
 
 
-def closed_gates(hold: Hold) -> frozenset[str]:
+def closed_gates(hold: Hold) -> frozenset[Gate]:
     return frozenset(verdict.gate for verdict in hold.closed)
 
 
-def with_since(holds: Iterable[Hold], before: Sequence[Hold]) -> tuple[Hold, ...]:
-    """A class that was already held by the same gates keeps the moment it began."""
-    known = {hold.class_id: (closed_gates(hold), hold.since) for hold in before}
-    carried: list[Hold] = []
-    for hold in holds:
-        gates, since = known.get(hold.class_id, (frozenset[str](), 0.0))
-        carried.append(msgspec.structs.replace(hold, since=since) if gates == closed_gates(hold) else hold)
-    return tuple(carried)
+def carried(holds: Iterable[Hold], before: GateLedger, now: float) -> tuple[Hold, ...]:
+    """What was closed at the tick before, and still is, keeps the moment it began; all of it counts until now."""
+    step, known = _step(before, now), {hold.class_id: hold for hold in before.holds}
+    return tuple(_carried(hold, known.get(hold.class_id), step, now) for hold in holds)
+
+
+def with_since(holds: Sequence[Hold], before: Sequence[Hold]) -> tuple[Hold, ...]:
+    """Of a moment looked at by itself (a recorded tick): only what began when, not what it cost."""
+    return carried(holds, GateLedger(holds=tuple(before)), holds[0].since if holds else 0.0)
+
+
+def _carried(hold: Hold, was: Hold | None, step: float, now: float) -> Hold:
+    gates = closed_gates(hold)
+    if was is None:
+        return msgspec.structs.replace(hold, closed_since=dict.fromkeys(sorted(gates), now))
+    began: dict[Gate, float] = was.closed_since or dict.fromkeys(closed_gates(was), was.since)
+    return msgspec.structs.replace(
+        hold,
+        since=was.since if gates == began.keys() else hold.since,
+        closed_since={gate: began.get(gate, now) for gate in sorted(gates)},
+        lost_s=_more(was.lost_s, began, step),
+    )
+
+
+def lost_by_backlog(before: GateLedger, now: float) -> dict[str, LostBy]:
+    """What was held after the last tick stayed so until this one."""
+    step, closed = _step(before, now), dict[str, dict[Gate, float]]()
+    for hold in before.holds:
+        closed.setdefault(hold.backlog, {}).update(hold.closed_since)
+    lost = dict(before.lost_s)
+    return lost | {backlog: _more(lost.get(backlog, {}), gates, step) for backlog, gates in closed.items()}
+
+
+def _step(before: GateLedger, now: float) -> float:
+    step = now - before.at if before.at else 0.0
+    return step if 0 < step <= LONGEST_GAP_S else 0.0
+
+
+def _more(lost: Mapping[Gate, float], closed: Iterable[Gate], step: float) -> LostBy:
+    more = dict(lost)
+    if step:
+        for gate in closed:
+            more[gate] = more.get(gate, 0.0) + step
+    return more
 
 
 def is_other_reason(holds: Sequence[Hold], before: Sequence[Hold]) -> bool:
-    """Another class is held, or one by other gates: numbers that moved are no news."""
+    """Another class is held, or one by other gates, or for another first job: numbers that moved are no news."""
     return _reasons(holds) != _reasons(before)
 
 
-def _reasons(holds: Sequence[Hold]) -> set[tuple[str, frozenset[str], bool]]:
+def _reasons(holds: Sequence[Hold]) -> set[tuple[str, frozenset[Gate], bool]]:
     return {(hold.class_id, closed_gates(hold), hold.is_infeasible) for hold in holds}
+
+
+# ── what there is, for who reads the record ───────────────────────────────────────────────────────────────
+
+
+def shared_out(snapshot: Snapshot, admitted: Sequence[Admission], limits: Limits) -> tuple[Shared, ...]:
+    """Every amount that is shared out, by the decision's own sums, with what the tick handed over."""
+    going = (*snapshot.reservations, *(admission.reservation for admission in admitted))
+    free = Free(msgspec.structs.replace(snapshot, reservations=going), limits)
+    return tuple(_pools(free))
+
+
+def _pools(free: Free) -> Iterator[Shared]:
+    for node in free.nodes.values():
+        for device in node.devices.values():
+            yield _shared(f"{node.name}/{device.key}", "vram", "MiB", device.vram)
+        for root, disk in node.disks.items():
+            if disk.pool is not None:
+                yield _shared(f"{node.name}/{root}", "scratch", "bytes", disk.pool)
+        if node.ram is not None:
+            yield _shared(node.name, "ram", "MiB", node.ram)
+        yield _shared(node.name, "cpu", "cores", node.cpu, 1000)
+
+
+def _shared(where: str, gate: Gate, unit: str, pool: Pool, scale: int = 1) -> Shared:
+    return Shared(
+        where=where,
+        gate=gate,
+        unit=unit,
+        limit=pool.limit / scale,
+        reserved=pool.reserved / scale,
+        others=pool.foreign / scale,
+        free=max(0, pool.free) / scale,
+    )
+
+
+def rates_left(rates: Iterable[RateState], admitted: Iterable[Admission]) -> tuple[RateState, ...]:
+    """The budgets, less what the tick handed over."""
+    taken: dict[str, tuple[int, int]] = {}
+    for admission in admitted:
+        for key, (requests, tokens) in admission.rates.items():
+            before = taken.get(key, (0, 0))
+            taken[key] = (before[0] + requests, before[1] + tokens)
+    return tuple(_less(state, *taken.get(state.key, (0, 0))) for state in rates)
+
+
+def _less(state: RateState, requests: int, tokens: int) -> RateState:
+    left = None if state.requests_left is None else max(0, state.requests_left - requests)
+    rest = None if state.tokens_left is None else max(0, state.tokens_left - tokens)
+    return msgspec.structs.replace(state, requests_left=left, tokens_left=rest)

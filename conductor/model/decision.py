@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import RateState, Reservation
 from conductor.model.spec import Value
 
 Gate = Literal["lane", "vram", "scratch", "ram", "cpu", "rate", "after", "mount", "hold", "report"]
@@ -44,6 +44,11 @@ class Verdict(Value, frozen=True, kw_only=True):
     #: What a person should know beyond the numbers: «not mounted: marker missing».
     message: str = ""
 
+    @property
+    def margin(self) -> float:
+        """What would be left once it is in; negative: what is missing."""
+        return self.have - self.need
+
 
 class Admission(Value, frozen=True, kw_only=True):
     """A job to hand over now, and what it will hold."""
@@ -69,6 +74,20 @@ class Hold(Value, frozen=True, kw_only=True):
     is_infeasible: bool = False
     #: When this class was first held for the present set of gates.
     since: float = 0.0
+    #: Its first job that stays: what the answers below are about.
+    head: str = ""
+    #: Gate → since when it has been closed to this class without a break.
+    closed_since: dict[Gate, float] = {}
+    #: Gate → seconds that it has held this class back so far; gates that are closed together count each.
+    lost_s: dict[Gate, float] = {}
+    #: Since when jobs that come after `head` in order have been started while there was no room for it.
+    overtaken_since: float | None = None
+    #: From then on a place is kept free for `head`, against everybody.
+    kept_from: float | None = None
+    #: «node1/gpu0», while a place is kept.
+    kept_at: str = ""
+    #: It starts no later than about then, if what runs keeps to its estimates; None: nobody can say.
+    starts_by: float | None = None
 
     @property
     def closed(self) -> tuple[Verdict, ...]:
@@ -83,3 +102,31 @@ class Decision(Value, frozen=True, kw_only=True):
     review: tuple[str, ...] = ()
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
+
+
+class Shared(Value, frozen=True, kw_only=True):
+    """One amount that is shared out (a device's VRAM, a node's RAM or cores, a disk), after the tick's admissions."""
+
+    where: str
+    gate: Gate
+    unit: str
+    #: Capacity less headroom.
+    limit: float
+    reserved: float
+    #: Measured as used beyond what the reservations are known to have taken.
+    others: float
+    free: float
+
+
+class GateLedger(Value, frozen=True, kw_only=True):
+    """What a tick left behind, as it is recorded: the one source of `explain`, `status`, the logs and the metrics."""
+
+    #: The tick's `now`.
+    at: float = 0.0
+    holds: tuple[Hold, ...] = ()
+    #: Backlog → gate → seconds during which it held at least one class back, since the ledger began.
+    lost_s: dict[str, dict[Gate, float]] = {}
+    shared: tuple[Shared, ...] = ()
+    rates: tuple[RateState, ...] = ()
+    #: Node → when its report was sent.
+    reports: dict[str, float] = {}

@@ -7,7 +7,7 @@ from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, line
 from msgspec import structs
 
 from conductor.errors import Fenced
-from conductor.model.decision import Admission
+from conductor.model.decision import Admission, GateLedger
 from conductor.model.outcome import Dead, Retry
 
 FULL = {"devices": ("gpu0", "gpu1"), "vram_mib": 10_240, "disk": {"scratch": 3_000_000_000_000}, "lane": "gpu"}
@@ -89,7 +89,7 @@ def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: Scene)
     with pytest.raises(Fenced):
         scene.ledger.handover.admit(old, [Admission(reservation=a_reservation("a"), backlog="night")])
     with pytest.raises(Fenced):
-        scene.ledger.handover.record_holds(old, [])
+        scene.ledger.handover.record_gates(old, GateLedger())
     assert scene.state("a") == "waiting"
     scene.epoch = new
     assert scene.admit("a") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, an_entry, an_id
 
-from conductor.model.decision import Hold
+from conductor.model.decision import GateLedger, Hold
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage
 
@@ -136,8 +136,9 @@ def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
 
 def test_the_gate_ledger_is_replaced_as_a_whole(scene: Scene) -> None:
     hold = Hold(class_id="c1", backlog="night", task="media.cut", lane="cpu", waiting=3, verdicts=())
-    assert scene.ledger.handover.holds() == ()
-    scene.ledger.handover.record_holds(scene.epoch, [hold])
-    assert scene.ledger.handover.holds() == (hold,)
-    scene.ledger.handover.record_holds(scene.epoch, [])
-    assert scene.ledger.handover.holds() == ()
+    gates = GateLedger(at=1.0, holds=(hold,), lost_s={"night": {"vram": 3.5}}, reports={"node1": 0.5})
+    assert scene.ledger.handover.gates().holds == ()
+    scene.ledger.handover.record_gates(scene.epoch, gates)
+    assert scene.ledger.handover.gates() == gates
+    scene.ledger.handover.record_gates(scene.epoch, GateLedger(at=2.0))
+    assert scene.ledger.handover.gates().holds == ()

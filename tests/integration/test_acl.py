@@ -99,7 +99,9 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     theirs.attempts.close_rate("cloud", 1.0)
     theirs.bell.ring()
     assert ours.bell.wait(0.1) and theirs.bell.now() > 0
-    ours.handover.record_holds(epoch, ())
+    from conductor.model.decision import GateLedger
+
+    ours.handover.record_gates(epoch, GateLedger())
     ours.control.set_paused("gpu", True)
     assert theirs.control.controls().paused_lanes == ("gpu",)
     assert ours.handover.orphans(0.0) == () and ours.handover.queued() == {"cpu-node1": 1}, (

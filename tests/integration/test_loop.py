@@ -147,13 +147,13 @@ def test_an_unchanged_reason_is_said_once_and_keeps_its_beginning(any_ledger: Le
     conductor = a_conductor(ledger)
 
     conductor.tick()
-    since = ledger.handover.holds()[0].since
+    since = ledger.handover.gates().holds[0].since
     for used in (20481, 20999, 21000):
         publish(ledger, a_report(devices=(a_device(vram_used_mib=used),)))
         conductor.tick()
 
     assert len([line for line in said if line.startswith("Held")]) == 1
-    assert ledger.handover.holds()[0].since == since
+    assert ledger.handover.gates().holds[0].since == since
 
 
 def test_says_what_it_fed_and_rings_true_until_all_is_done(any_ledger: Ledger, said: list[str]) -> None:

@@ -2,8 +2,8 @@
 -- All the ledger knows of one job, in one look.
 --   ARGV[1]  id
 --   returns  false, or msgpack {letter, attempts, since (ms), descriptor JSON, line, not before (ms) or '',
---            {waits for ..}, Reservation JSON or '', {cause, n, .., 'cause', c, 'message', m}}
---   reads    conductor:state, jobs, classes, delayed, wants:ID, wants_end:ID, active, fails:ID
+--            {waits for ..}, Reservation JSON or '', {cause, n, .., 'cause', c, 'message', m}, jobs before it or ''}
+--   reads    conductor:state, jobs, classes, delayed, wants:ID, wants_end:ID, active, fails:ID, class:NO
 local id = ARGV[1]
 local job = job_of(id)
 if not job then return false end
@@ -16,4 +16,5 @@ return cmsgpack.pack({
   waits_for,
   call('HGET', P .. 'active', id) or '',
   call('HGETALL', P .. 'fails:' .. id),
+  call('ZRANK', P .. 'class:' .. job.class, id) or '',
 })

@@ -109,7 +109,7 @@ class MemoryBacklog:
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:
             job = self._store.jobs.get(job_id)
-            return None if job is None else view_of(job)
+            return None if job is None else view_of(job, self._store.ready[job.job_class.id].before(job.id, job.seq))
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
         with self._store.lock:
@@ -122,7 +122,7 @@ class MemoryBacklog:
         return (job.id for job in jobs if job.state == state and backlog in (None, job.job_class.backlog))
 
 
-def view_of(job: Job) -> JobView:
+def view_of(job: Job, ahead: int | None = None) -> JobView:
     return JobView(
         job_id=job.id,
         state=job.state,
@@ -136,6 +136,7 @@ def view_of(job: Job) -> JobView:
         message=job.message,
         not_before=job.not_before,
         waits_for=tuple(sorted(job.wants | job.wants_end)),
+        ahead=ahead,
         reservation=job.reservation,
         failures=dict(job.failures),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.charges import charges
 from conductor.errors import Fenced
-from conductor.model.decision import Admission, Hold
+from conductor.model.decision import Admission, GateLedger
 from conductor.model.snapshot import Reservation
 
 
@@ -91,14 +91,14 @@ class MemoryHandover:
         job.popped_at = now if job.popped_at is None else job.popped_at
         return job.popped_at <= now - grace_s
 
-    def record_holds(self, epoch: int, holds: Sequence[Hold]) -> None:
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
         with self._store.lock:
             self._fence(epoch)
-            self._store.holds = tuple(holds)
+            self._store.gates = gates
 
-    def holds(self) -> tuple[Hold, ...]:
+    def gates(self) -> GateLedger:
         with self._store.lock:
-            return self._store.holds
+            return self._store.gates
 
 
 def eldest_first(jobs: Sequence[Job]) -> tuple[Reservation, ...]:

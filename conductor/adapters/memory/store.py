@@ -13,7 +13,7 @@ from msgspec import structs
 
 from conductor.core.charges import charges
 from conductor.model.causes import Cause
-from conductor.model.decision import Hold
+from conductor.model.decision import GateLedger
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
@@ -81,6 +81,12 @@ class ClassQueue:
             heapq.heappush(self._heap, item)
         return [job_id for _, job_id in taken]
 
+    def before(self, job_id: str, seq: int) -> int | None:
+        """How many stand before it; None when it is not here."""
+        return (
+            len({other for at, other in self._heap if at < seq and other in self.ids}) if job_id in self.ids else None
+        )
+
 
 class Store:
     """All state. Every verb of a port takes `lock` once and leaves things whole."""
@@ -102,7 +108,7 @@ class Store:
         self.hands: defaultdict[str, list[str]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
-        self.holds: tuple[Hold, ...] = ()
+        self.gates = GateLedger()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.closed: dict[str, float] = {}
         self.refusals: dict[str, int] = {}

@@ -114,7 +114,7 @@ def handover(module: ModuleType) -> None:
         return admissions[0].reservation.job_id
 
     around(module.RedisHandover, "admit", before="before admit", after="admitted", job=first)
-    around(module.RedisHandover, "record_holds", before="before record")
+    around(module.RedisHandover, "record_gates", before="before record")
 
 
 def rates(module: ModuleType) -> None:

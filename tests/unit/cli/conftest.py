@@ -12,7 +12,7 @@ from cli_tools import Cli
 from loguru import logger
 
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, Hold, Verdict
+from conductor.model.decision import Admission, GateLedger, Hold, Verdict
 from conductor.model.outcome import Dead
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
@@ -80,7 +80,7 @@ class Night:
         hold = Hold(
             class_id="c1", backlog="night", task="diagnostics.echo", lane="cpu", waiting=waiting, verdicts=verdicts
         )
-        self.ledger.handover.record_holds(self.epoch, [hold])
+        self.ledger.handover.record_gates(self.epoch, GateLedger(at=self.ledger.bell.now(), holds=(hold,)))
 
     def view(self, n: int) -> JobView:
         view = self.ledger.backlog.job(self.ids[n])

@@ -5,9 +5,8 @@ import io
 from builders import NOW, a_reservation
 
 from conductor import display
-from conductor.account import Account, HeldTime, Obituary, Pace, lines
-from conductor.model.decision import Decision, Hold, Verdict
-from conductor.model.snapshot import Snapshot
+from conductor.account import Account, Obituary, Pace, lines
+from conductor.model.decision import Hold, Verdict
 from conductor.status import Status
 
 
@@ -23,29 +22,19 @@ def a_status(at: float, done: int = 0, waiting: int = 0, **more: object) -> Stat
     return Status(now=NOW + at, backlogs={"b": {"done": done, "waiting": waiting}}, **more)  # type: ignore[arg-type]
 
 
-def test_a_gate_counts_for_the_time_it_held_something():
-    pace = Pace(a_status(0))
-    pace.add(a_status(1, holds=(a_hold("cpu", "lane"),)))
-    pace.add(a_status(3, holds=(a_hold("cpu"), a_hold("cpu"))))
-    pace.add(a_status(4))
+def test_the_account_says_what_the_gate_ledger_counted_during_the_run():
+    pace = Pace(a_status(0, lost_s={"cpu": 10.0, "vram": 2.0}))
+    pace.add(a_status(3, holds=(a_hold("cpu"),), lost_s={"cpu": 13.0, "vram": 2.0}))
+    pace.add(a_status(4, lost_s={"cpu": 13.0, "lane": 1.0, "vram": 2.0}))
 
     assert pace.account().held_s_by_gate == {"lane": 1.0, "cpu": 3.0}
 
 
-def test_a_gap_that_nobody_watched_counts_for_no_gate():
-    pace = Pace(a_status(0))
-    pace.add(a_status(8 * 3600, holds=(a_hold("cpu"),)))
+def test_a_gate_ledger_that_was_emptied_during_the_run_counts_from_nothing():
+    pace = Pace(a_status(0, lost_s={"cpu": 10.0}))
+    pace.add(a_status(3, lost_s={"cpu": 4.0}))
 
-    assert pace.account().held_s_by_gate == {}
-
-
-def test_the_loop_counts_what_it_held_from_tick_to_tick():
-    held = HeldTime()
-    for at, gates in ((0, ("cpu",)), (0.5, ("cpu", "rate")), (1.5, ()), (9, ())):
-        hold = (a_hold(*gates),) if gates else ()
-        held.tick(Snapshot(now=NOW + at), Decision(now=NOW + at, hold=hold))
-
-    assert held.held_s == {"cpu": 1.5, "rate": 1.0}
+    assert pace.account().held_s_by_gate == {"cpu": 4.0}
 
 
 def test_the_time_left_follows_the_rate_of_the_last_half_minute():
