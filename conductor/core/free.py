@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.model.limits import Limits
+from conductor.model.receipt import Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import RateState, Reservation, Snapshot
 from conductor.model.spec import LANES, Lane
@@ -18,7 +19,7 @@ from conductor.model.spec import LANES, Lane
 class Pool:
     """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
 
-    __slots__ = ("foreign", "free", "limit", "reserved", "taken", "used")
+    __slots__ = ("beyond", "foreign", "free", "limit", "reserved", "taken", "used")
 
     def __init__(self, limit: int, used: int | None) -> None:
         self.limit = limit
@@ -27,13 +28,15 @@ class Pool:
         self.reserved = 0
         #: What the reservations are known to use of it already.
         self.taken = 0
+        #: What they use beyond what was reserved.
+        self.beyond = 0
         self.foreign = 0
         self.free = limit
 
     def settle(self) -> None:
         """After the last reservation was added: what others use, and what is left."""
         if self.used is not None:
-            self.foreign = max(0, self.used - self.taken)
+            self.foreign = max(0, self.used - self.taken) + self.beyond
         self.free = self.limit - self.reserved - self.foreign
 
     def take(self, amount: int) -> None:
@@ -52,7 +55,7 @@ class Pool:
 
 
 class DeviceFree:
-    __slots__ = ("index", "key", "total_mib", "vram", "why_not")
+    __slots__ = ("index", "key", "ours", "total_mib", "vram", "why_not")
 
     def __init__(self, device: Device, headroom_mib: int) -> None:
         self.key = device.key
@@ -61,6 +64,11 @@ class DeviceFree:
         #: Why nothing is placed here, or None.
         self.why_not = device.quarantined
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
+        #: Worker → MiB; None: not told. Not foreign, and free where no reservation covers it: what a worker keeps warm
+        #: between jobs gives way to the next attempt on the device (`workers.room`).
+        self.ours = device.ours
+        if device.ours is not None:
+            self.vram.taken = sum(device.ours.values())
 
 
 class DiskFree:
@@ -234,10 +242,13 @@ class Free:
         self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
         self._sorted.pop(reservation.node, None)
 
-    def started(self, reservation: Reservation) -> None:
-        """One that was admitted is no longer queued."""
-        self._by_name[reservation.queue].queued -= 1
+    def started(self, reservation: Reservation) -> NodeFree | None:
+        """One that was admitted is no longer queued. Its node where its queue was full until now."""
+        queue = self._by_name[reservation.queue]
+        was_full = not queue.has_room
+        queue.queued -= 1
         self.add(reservation)
+        return queue.node if was_full else None
 
     def drop(self, reservation: Reservation) -> NodeFree:
         """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
@@ -288,10 +299,9 @@ def _charge_node(node: NodeFree, r: Reservation) -> None:
     usage = r.usage
     # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
     is_measured = usage is not None and r.started_at is not None and r.started_at <= node.report.sent_at
-    vram = (usage.vram_mib or 0) // max(1, len(r.devices)) if usage and is_measured else 0
     for key in r.devices:
         if (device := node.devices.get(key)) is not None:
-            _charge_pool(device.vram, r.vram_mib, vram)
+            _charge_device(device, r, key, node.report.sent_at, usage if is_measured else None)
     if node.ram is not None:
         _charge_pool(node.ram, r.ram_mib, usage.rss_mib or 0 if usage and is_measured else 0)
     _charge_pool(node.cpu, round(r.cpu * 1000), 0)
@@ -300,6 +310,18 @@ def _charge_node(node: NodeFree, r: Reservation) -> None:
         if disk is not None and disk.pool is not None:
             written = usage.scratch_bytes or 0 if usage and is_measured and root == SCRATCH_ROOT else 0
             _charge_pool(disk.pool, size, written)
+
+
+def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float, usage: Usage | None) -> None:
+    """Where the driver tells who holds what, an attempt's part was taken from what others use already."""
+    if device.ours is None:
+        taken = usage.vram_on.get(key, usage.vram_mib or 0) if usage else 0
+        _charge_pool(device.vram, r.vram_mib, taken)
+        return
+    device.vram.reserved += r.vram_mib
+    if r.worker and r.started_at is not None and r.started_at <= sent_at:
+        # What it holds beyond its word is as gone as what a stranger holds.
+        device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
 
 
 def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:

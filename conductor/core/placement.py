@@ -78,10 +78,9 @@ class Placement:
     """Finds places in `Free`, and keeps its orders right while admissions reduce it."""
 
     def __init__(self, free: Free) -> None:
-        self._devices = DeviceOrder(q for q in free.queues["gpu"] if q.device and q.is_open and q.has_room)
-        self._open: dict[Lane, list[QueueFree]] = {
-            lane: [q for q in free.queues[lane] if q.is_open and q.has_room] for lane in LANES
-        }
+        self._devices = DeviceOrder(q for q in free.queues["gpu"] if q.device and q.is_open)
+        #: Those that are full now stay in: a keeper of the state sees them get room again.
+        self._open: dict[Lane, list[QueueFree]] = {lane: [q for q in free.queues[lane] if q.is_open] for lane in LANES}
         #: The gpu lane of nodes without devices.
         self._on_cpu = [q for q in self._open["gpu"] if q.device is None]
 
@@ -103,7 +102,7 @@ class Placement:
         return min((place for place in places if place is not None and lets(place)), key=rank, default=None)
 
     def _in_queue(self, queue: QueueFree, ask: Ask) -> Place | None:
-        if not node_fits(queue.node, ask):
+        if not queue.has_room or not node_fits(queue.node, ask):
             return None
         if not asks_vram(queue, ask):
             return Place(queue)
@@ -112,10 +111,6 @@ class Placement:
 
     def took(self, place: Place) -> None:
         """After a place was charged: its queue is one deeper, its node's devices have less."""
-        if not place.queue.has_room:
-            self._open[place.queue.lane].remove(place.queue)
-            if place.queue in self._on_cpu:
-                self._on_cpu.remove(place.queue)
         self._devices.moved(place.node)
 
     def moved(self, node: NodeFree) -> None:
@@ -151,7 +146,8 @@ class DeviceOrder:
             self._at.setdefault(queue.node, []).append(i)
         for node, places in self._at.items():
             for i in places:
-                self._keys[i] = self._key(i, node.vram_free_mib)
+                if self._queues[i].has_room:
+                    self._keys[i] = self._key(i, node.vram_free_mib)
         self._order = sorted(self._keys.values())
 
     def _key(self, i: int, node_free: int) -> tuple[bool, int, int, int]:
@@ -172,10 +168,9 @@ class DeviceOrder:
         if not places:
             return
         node_free = node.vram_free_mib
-        for i in list(places):
-            del self._order[bisect_left(self._order, self._keys[i])]
+        for i in places:
+            if (key := self._keys.pop(i, None)) is not None:
+                del self._order[bisect_left(self._order, key)]
             if self._queues[i].has_room:
-                self._keys[i] = self._key(i, node_free)
-                insort(self._order, self._keys[i])
-            else:
-                places.remove(i)
+                key = self._keys[i] = self._key(i, node_free)
+                insort(self._order, key)

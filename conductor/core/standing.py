@@ -56,8 +56,10 @@ class Standing:
         self.free.now = snapshot.now
 
     def started(self, reservation: Reservation) -> None:
-        """An admitted one runs: the same reservation, with the time it started at."""
-        self.free.started(reservation)
+        """An admitted one runs: the same reservation, with the time it started at. Its queue has room for another."""
+        node = self.free.started(reservation)
+        if node is not None:
+            self.placement.moved(node)
 
     def ended(self, reservation: Reservation) -> None:
         """It gives back what it held; what it wrote stays on the disk until its last reader has ended."""
