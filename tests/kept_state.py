@@ -1,0 +1,71 @@
+"""The decision on recorded ticks with a state that is kept from one to the next, as `simulate` keeps it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from conductor.core.admission import decide
+from conductor.core.standing import Standing
+from conductor.model.decision import Decision
+from conductor.model.snapshot import Reservation, Snapshot
+from conductor.recording_frames import Tick
+
+
+class Kept:
+    """Told of every start and end that lies between two ticks. What cannot be told so (a node's new readings, measured
+    use, an admission that the hand-over refused) makes it begin anew; `followed` counts the ticks that did not."""
+
+    def __init__(self) -> None:
+        self._standing: Standing | None = None
+        self._before: Tick | None = None
+        self._holds: dict[str, Reservation] = {}
+        self.followed = 0
+
+    def decide(self, tick: Tick) -> Decision:
+        snapshot = tick.snapshot
+        if self._standing is not None and self._before is not None and self._follows(self._before, tick):
+            self._tell(self._standing, snapshot)
+            self.followed += 1
+        else:
+            self._standing = Standing(snapshot, tick.limits)
+            self._standing.look_at(tick.candidates)
+        decision = decide(snapshot, tick.candidates, tick.limits, self._standing)
+        self._holds = {r.job_id: r for r in snapshot.reservations}
+        self._holds |= {a.reservation.job_id: a.reservation for a in decision.admit}
+        self._before = tick
+        return decision
+
+    def _follows(self, before: Tick, tick: Tick) -> bool:
+        was, now = before.snapshot, tick.snapshot
+        if not tick.limits == before.limits or told_apart(was) != told_apart(now):
+            return False
+        if tick.limits.place == "least_loss" and was.usual != now.usual:
+            return False
+        return all(
+            (mine := self._holds.get(r.job_id)) is not None and same_but_started(mine, r) for r in now.reservations
+        )
+
+    def _tell(self, standing: Standing, snapshot: Snapshot) -> None:
+        there = {r.job_id: r for r in snapshot.reservations}
+        for job_id, mine in self._holds.items():
+            now = there.get(job_id)
+            if now is None:
+                if mine.state == "admitted":
+                    standing.started(mine)
+                standing.ended(mine)
+            elif mine.state == "admitted" and now.state == "running":
+                standing.started(now)
+        for node in standing.free.nodes.values():
+            for queue in (queue for queues in node.queues.values() for queue in queues):
+                queue.queued = snapshot.queued.get(queue.name, 0)  # taken by a worker that has not started it yet
+            standing.placement.moved(node)
+
+
+def told_apart(snapshot: Snapshot) -> Snapshot:
+    """What must be the same in both: all but the time, what runs, and what is queued."""
+    return replace(snapshot, now=0.0, reservations=(), queued={}, longest_wait_s=0.0, usual=())
+
+
+def same_but_started(mine: Reservation, now: Reservation) -> bool:
+    went = replace(mine, state=now.state, started_at=now.started_at, worker=now.worker, admitted_at=now.admitted_at)
+    return went == now and not (mine.state == "running" and now.state == "admitted")
