@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from conductor import secrets
+from conductor.adapters import nvml_probe
 from workers import orphans
 from workers.protocol import Channel, Garbled, Open, Ready, Run, Stop, ToParent
 
@@ -149,7 +150,9 @@ class Host:
         given = os.environ.get("CUDA_VISIBLE_DEVICES")
         if given and tuple(devices) == (self._device,):
             return given  # The node named it by UUID.
-        return ",".join(device.removeprefix("gpu") for device in devices)
+        # Asked anew each time: rare, and a driver that was reloaded may number them otherwise.
+        known = nvml_probe.uuids() if devices else {}
+        return ",".join(known.get(device) or device.removeprefix("gpu") for device in devices)
 
     def _turn_to(self, visible: str) -> None:
         """CUDA looks at what is visible when it is first used: a child that has run nothing can still be told."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from conductor.adapters import nvml_probe
 from conductor.model.receipt import Usage
 from workers.orphans import children_of
 
@@ -25,32 +28,41 @@ class Meter:
 
     def sample(self) -> Usage:
         pids = family(self.pid) if self.pid else []
-        return self._add(Usage(rss_mib=resident_mib(pids), vram_mib=self._vram(pids), scratch_bytes=self._scratch()))
+        return self._add(Usage(rss_mib=resident_mib(pids), scratch_bytes=self._scratch()), pids)
 
     def finish(self, rss_mib: int | None, cpu_s: float | None) -> Usage:
         """A last look when the body has ended, and what the child said of itself."""
         pids = [self.pid] if self.pid else []
-        own = Usage(rss_mib=rss_mib, cpu_s=cpu_s, vram_mib=self._vram(pids), scratch_bytes=self._scratch())
-        return self._add(own)
+        return self._add(Usage(rss_mib=rss_mib, cpu_s=cpu_s, scratch_bytes=self._scratch()), pids)
 
     def usage(self) -> Usage:
         return self._usage
 
-    def _add(self, now: Usage) -> Usage:
-        self._usage = larger(self._usage, now)
+    def _add(self, now: Usage, pids: Sequence[int]) -> Usage:
+        self._usage = larger(self._usage, with_vram(now, self._vram(pids)))
         return self._usage
 
-    def _vram(self, pids: Sequence[int]) -> int | None:
-        return vram_mib(pids, self._devices) if self._devices and pids else None
+    def _vram(self, pids: Sequence[int]) -> dict[str, int] | None:
+        """MiB now on each of the attempt's devices; None where the driver does not tell."""
+        held = nvml_probe.held_by(pids) if self._devices and pids else None
+        return None if held is None else {device: held.get(device, 0) for device in self._devices}
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders))
+
+
+def with_vram(usage: Usage, vram: Mapping[str, int] | None) -> Usage:
+    if not vram:
+        return usage
+    several = dict(vram) if len(vram) > 1 else {}
+    return msgspec.structs.replace(usage, vram_mib=max(vram.values()), vram_on=several)
 
 
 def larger(a: Usage, b: Usage) -> Usage:
     """Field by field; unknown gives way to known."""
     return Usage(
         vram_mib=_larger(a.vram_mib, b.vram_mib),
+        vram_on={d: max(a.vram_on.get(d, 0), b.vram_on.get(d, 0)) for d in {**a.vram_on, **b.vram_on}},
         rss_mib=_larger(a.rss_mib, b.rss_mib),
         scratch_bytes=_larger(a.scratch_bytes, b.scratch_bytes),
         cpu_s=_larger(a.cpu_s, b.cpu_s),
@@ -100,23 +112,3 @@ def folder_bytes(folder: Path) -> int:
             except OSError:
                 continue
     return total
-
-
-def vram_mib(pids: Sequence[int], devices: Sequence[str]) -> int | None:
-    """The most that these processes hold on one of the devices; None where the driver does not tell."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        used = [_used_on(pynvml, int(device.removeprefix("gpu")), set(pids)) for device in devices]
-    except (ValueError, pynvml.NVMLError):
-        return None
-    known = [size for size in used if size is not None]
-    return max(known) >> 20 if known else None
-
-
-def _used_on(pynvml: Any, index: int, pids: set[int]) -> int | None:
-    """Bytes, or None when none of `pids` is listed: a container may see other pids than the driver."""
-    processes = pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByIndex(index))
-    sizes = [p.usedGpuMemory for p in processes if p.pid in pids and p.usedGpuMemory is not None]
-    return sum(sizes) if sizes else None

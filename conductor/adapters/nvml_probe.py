@@ -6,7 +6,7 @@ in the list, quarantined with the reason, so that nobody takes its silence for �
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -35,6 +35,8 @@ class RawDevice(Struct, frozen=True, kw_only=True):
     name: str = ""
     total_bytes: int | None = None
     used_bytes: int | None = None
+    #: Who holds memory on it, computing or drawing.
+    processes: tuple[RawProcess, ...] = ()
     #: NVML's error for this device, or None.
     error: str | None = None
 
@@ -73,8 +75,8 @@ def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...],
     return tuple(_device(device) for device in shown), notes
 
 
-def vram_of(pids: Collection[int]) -> int | None:
-    """MiB that these processes hold on all devices together; None where NVML does not say. Never raises.
+def held_by(pids: Collection[int]) -> dict[str, int] | None:
+    """Device key → MiB that these processes hold there; None where NVML does not say. Never raises.
 
     None too where it lists none of them: in a container it may know them by other pids, and 0 would be a lie.
     """
@@ -82,14 +84,18 @@ def vram_of(pids: Collection[int]) -> int | None:
 
     try:
         _init()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        processes = [p for handle in handles for p in _processes(handle)]
+        listed = {
+            f"gpu{i}": _processes(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())
+        }
     except pynvml.NVMLError:
         _forget()
         return None
-    mine = [p.used_bytes for p in processes if p.pid in pids]
-    known = [used for used in mine if used is not None]
-    return -(-sum(known) // MIB) if known and len(known) == len(mine) else None
+    return sums(listed, pids)
+
+
+def uuids() -> dict[str, str]:
+    """Device key → what CUDA knows the device by. Empty where NVML does not answer."""
+    return {f"gpu{device.index}": device.uuid for device in read().devices if device.uuid}
 
 
 # ── NVML ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,10 +148,17 @@ def _read_device(index: int) -> RawDevice:
     except pynvml.NVMLError as e:
         is_unknown = _code(e) == pynvml.NVML_ERROR_NOT_SUPPORTED
         return RawDevice(index=index, uuid=uuid, name=name, error=None if is_unknown else str(e))
-    return RawDevice(index=index, uuid=uuid, name=name, total_bytes=int(memory.total), used_bytes=int(memory.used))
+    return RawDevice(
+        index=index,
+        uuid=uuid,
+        name=name,
+        total_bytes=int(memory.total),
+        used_bytes=int(memory.used),
+        processes=_processes(handle),
+    )
 
 
-def _processes(handle: Any) -> list[RawProcess]:
+def _processes(handle: Any) -> tuple[RawProcess, ...]:
     import pynvml
 
     found: dict[int, int | None] = {}
@@ -154,10 +167,18 @@ def _processes(handle: Any) -> list[RawProcess]:
         for process in _or_none(listing, handle) or ():
             used = process.usedGpuMemory
             found[int(process.pid)] = None if used is None or used == NOT_AVAILABLE else int(used)
-    return [RawProcess(pid=pid, used_bytes=used) for pid, used in found.items()]
+    return tuple(RawProcess(pid=pid, used_bytes=used) for pid, used in found.items())
 
 
 # ── pure ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sums(listed: Mapping[str, Collection[RawProcess]], pids: Collection[int]) -> dict[str, int] | None:
+    """MiB per device, rounded up; None where one of them is of unknown size, or none is listed at all."""
+    mine = {key: [p.used_bytes for p in found if p.pid in pids] for key, found in listed.items()}
+    if not any(mine.values()) or any(used is None for each in mine.values() for used in each):
+        return None
+    return {key: -(-sum(used for used in each if used is not None) // MIB) for key, each in mine.items() if each}
 
 
 def _device(raw: RawDevice) -> Device:

@@ -27,10 +27,17 @@ class OutputFact(Value, frozen=True, kw_only=True):
 class Usage(Value, frozen=True, kw_only=True):
     """Peaks of one attempt; None where it could not be measured (never 0 for unknown)."""
 
+    #: Per device: the most on any one of them.
     vram_mib: int | None = None
+    #: Of a job on several devices: device key → its peak there, MiB.
+    vram_on: dict[str, int] = {}
     rss_mib: int | None = None
     scratch_bytes: int | None = None
     cpu_s: float | None = None
+    #: Of all API calls of the attempt, as the servers counted them.
+    tokens: int | None = None
+    #: Rate key → USD, by the prices of conductor.toml.
+    spend: dict[str, float] = {}
 
 
 class Asked(Value, frozen=True, kw_only=True):

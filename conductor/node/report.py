@@ -39,6 +39,8 @@ class Workforce(Struct, frozen=True, kw_only=True):
     queues: tuple[QueueReport, ...] = ()
     is_draining: bool = False
     notes: tuple[str, ...] = ()
+    #: pid → name of the workers that live.
+    pids: dict[int, str] = {}
 
 
 def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent_at: float) -> NodeReport:
@@ -63,7 +65,7 @@ def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent
 def remember(known: Sequence[Device], seen: Sequence[Device], why: str) -> tuple[Device, ...]:
     """The devices seen now, and those of before that are not among them: quarantined, never silently gone."""
     indices = {device.index for device in seen}
-    lost = (replace(d, vram_used_mib=None, quarantined=why) for d in known if d.index not in indices)
+    lost = (replace(d, vram_used_mib=None, ours=None, quarantined=why) for d in known if d.index not in indices)
     return tuple(sorted([*map(_with_name(known), seen), *lost], key=lambda device: device.index))
 
 
@@ -75,7 +77,7 @@ def _with_name(known: Sequence[Device]):  # noqa: ANN202
         old = before.get(device.index)
         if device.quarantined is None or old is None:
             return device
-        return replace(old, vram_used_mib=None, quarantined=device.quarantined)
+        return replace(old, vram_used_mib=None, ours=None, quarantined=device.quarantined)
 
     return filled
 
@@ -90,6 +92,7 @@ def is_news(before: NodeReport | None, now: NodeReport) -> bool:
 def _facts(report: NodeReport) -> tuple[object, ...]:
     return (
         [(d.index, d.uuid, d.vram_total_mib, d.quarantined, d.vram_used_mib is None) for d in report.devices],
+        [None if d.ours is None else sorted(d.ours) for d in report.devices],
         [(v.root, v.fault, v.is_writable) for v in report.volumes],
         report.queues,
         report.is_draining,
@@ -101,6 +104,7 @@ def _has_moved(before: NodeReport, now: NodeReport) -> bool:
     """Called with the same devices and volumes in both."""
     vram = any(
         abs((old.vram_used_mib or 0) - (new.vram_used_mib or 0)) > MOVED_MIB
+        or abs(sum((old.ours or {}).values()) - sum((new.ours or {}).values())) > MOVED_MIB
         for old, new in zip(before.devices, now.devices, strict=True)
     )
     ram = abs((before.ram_available_mib or 0) - (now.ram_available_mib or 0)) > MOVED_MIB * 4

@@ -15,6 +15,7 @@ from conductor.adapters import host_probe, nvml_probe
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.errors import Unreachable
 from conductor.model.report import Device, NodeReport
+from conductor.node.owners import owner_among, with_ours
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember
 from conductor.ports import Ledger
 from conductor.settings import Settings
@@ -134,7 +135,8 @@ class Reporter(threading.Thread):
             why = f"the NVIDIA driver did not answer for {GPU_LIMIT_S:g} s"
             return remember(known, (), why), (why,)
         devices, notes = nvml_probe.parse(raw, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        return remember(known, devices, raw.error or "NVML does not list it any more"), notes
+        seen = with_ours(devices, raw, owner_among(self._workforce.pids))
+        return remember(known, seen, raw.error or "NVML does not list it any more"), notes
 
     def _publish(self) -> None:
         timing = self._settings.timing

@@ -215,7 +215,8 @@ class Node:
     def _tell(self) -> None:
         notes = (*PLATFORM_NOTES, *self._lane_notes, *self._supervisor.notes())
         is_draining = self._draining_since is not None
-        self._reporter.tell(Workforce(queues=self._supervisor.queues(), is_draining=is_draining, notes=notes))
+        queues, pids = self._supervisor.queues(), self._supervisor.pids()
+        self._reporter.tell(Workforce(queues=queues, is_draining=is_draining, notes=notes, pids=pids))
 
     def _patience(self) -> float:
         limits = [IDLE_S]

@@ -146,6 +146,10 @@ class Supervisor:
             reports[plan.queue] = QueueReport(queue=plan.queue, lane=plan.lane, device=plan.device, workers=alive)
         return tuple(reports.values())
 
+    def pids(self) -> dict[int, str]:
+        """Pid → name of the workers that live, those that are told to go among them."""
+        return {seat.worker.process.pid: seat.worker.name for seat in self._seats if seat.worker is not None}
+
     def notes(self) -> tuple[str, ...]:
         loops = sorted({seat.plan.queue for seat in self._seats if seat.is_wanted and seat.backoff.is_looping})
         return tuple(

@@ -26,7 +26,7 @@ import sys, msgspec
 from conductor.adapters import nvml_probe
 for line in sys.stdin:
     pids = [int(word) for word in line.split()]
-    answer = {"vram": nvml_probe.vram_of(pids)} if pids else {"devices": nvml_probe.parse(nvml_probe.read())}
+    answer = {"vram": nvml_probe.held_by(pids)} if pids else {"devices": nvml_probe.parse(nvml_probe.read())}
     print(msgspec.json.encode(answer).decode(), flush=True)
 """
 
@@ -52,7 +52,7 @@ class Prober:
     def devices(self) -> tuple[tuple[Device, ...], tuple[str, ...]]:
         return msgspec.convert(self._ask("")["devices"], tuple[tuple[Device, ...], tuple[str, ...]])
 
-    def vram_of(self, *pids: int) -> object:
+    def held_by(self, *pids: int) -> object:
         return self._ask(" ".join(map(str, pids)))["vram"]
 
     def close(self) -> None:
@@ -112,18 +112,18 @@ def test_a_driver_that_fails_and_comes_back_is_found_again(prober: Prober, nvml:
     assert len(prober.devices()[0]) == 1
 
 
-def test_vram_of_a_process_tree_is_the_sum_over_all_devices(prober: Prober, nvml: Nvml):  # noqa: F811
+def test_vram_of_a_process_tree_is_told_per_device(prober: Prober, nvml: Nvml):  # noqa: F811
     nvml.show(device(0, processes=[(11, 100), (12, 30), (99, 5000)]), device(1, processes=[(12, 4)]))
-    assert prober.vram_of(11, 12) == 134
-    assert prober.vram_of(12) == 34
+    assert prober.held_by(11, 12) == {"gpu0": 130, "gpu1": 4}
+    assert prober.held_by(11) == {"gpu0": 100}
 
 
-def test_vram_of_is_unknown_where_nvml_does_not_say(prober: Prober, nvml: Nvml):  # noqa: F811
+def test_vram_of_a_process_is_unknown_where_nvml_does_not_say(prober: Prober, nvml: Nvml):  # noqa: F811
     nvml.show(device(0, processes=[(11, 100), (12, None)]))
-    assert prober.vram_of(11, 12) is None
-    assert prober.vram_of(77) is None
+    assert prober.held_by(11, 12) is None
+    assert prober.held_by(77) is None
     nvml.show("driver: lost")
-    assert prober.vram_of(11) is None
+    assert prober.held_by(11) is None
 
 
 def test_cuda_visible_devices_of_the_node_hides_the_others():

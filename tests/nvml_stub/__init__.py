@@ -24,6 +24,9 @@ class Nvml:
     def env(self) -> dict[str, str]:
         return {"LD_LIBRARY_PATH": str(self.library), "NVML_STUB_STATE": str(self.state)}
 
+    def lines(self) -> list[str]:
+        return self.state.read_text().splitlines()
+
     def show(self, *devices: str) -> None:
         """One string per device, see `device`; or «driver: lost», «driver: absent»."""
         draft = self.state.with_suffix(".draft")
@@ -36,11 +39,44 @@ def device(
     total_mib: int = 24576,
     used_mib: int | None = 0,
     is_lost: bool = False,
-    processes: Sequence[tuple[int, int | None]] = (),
+    processes: Sequence[tuple[int | str, int | None]] = (),
 ) -> str:
     holders = " ".join(f"{pid}:{'NA' if mib is None else mib}" for pid, mib in processes)
     used = "NA" if used_mib is None else used_mib
     return f"Stub-{index} GPU-stub-{index} {total_mib} {used} {'lost' if is_lost else 'ok'} {holders}".strip()
+
+
+#: For a module of tasks: bodies that take VRAM of the stub, and lose it with their process, as on a real device.
+TASKS = '''
+import fcntl, os, subprocess, sys, time
+from pathlib import Path
+from workers import task
+
+def take(state, mib, uuids):
+    """This process holds so much on each of these devices from now on."""
+    state = Path(state)
+    with open(state.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = state.read_text().splitlines()
+        for i, line in enumerate(lines):
+            words = [word for word in line.split() if not word.startswith(f"+{os.getpid()}:")]
+            lines[i] = " ".join([*words, *([f"+{os.getpid()}:{mib}"] if mib and words[1] in uuids else [])])
+        draft = state.with_suffix(".draft")
+        draft.write_text("".join(line + "\\n" for line in lines))
+        draft.replace(state)
+
+def visible():
+    return [word for word in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if word]
+
+@task("vram.hold", lane="gpu", timeout_s=60.0)
+def hold(args, ctx):
+    """Takes args.mib on each device that it sees, until the file args.until is there."""
+    take(args["state"], args["mib"], visible())
+    while not os.path.exists(args["until"]) and not ctx.should_stop():
+        time.sleep(0.01)
+    take(args["state"], args.get("leaves", 0), visible())
+    return {"visible": os.environ["CUDA_VISIBLE_DEVICES"], "pid": os.getpid()}
+'''
 
 
 def build(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 /* A libnvidia-ml.so.1 for tests. Reads $NVML_STUB_STATE on every call, so that a test can move the VRAM while the
-   conductor runs. One line per device:  NAME UUID TOTAL_MIB USED_MIB|NA STATE [PID:MIB|PID:NA ...]   STATE: ok, lost
+   conductor runs. One line per device:  NAME UUID TOTAL_MIB USED_MIB|NA STATE [PID:MIB|PID:NA|+PID:MIB ...]
+   STATE: ok, lost.  +PID:MIB is listed, and added to USED_MIB, only as long as the process lives.
    A first line «driver: lost» or «driver: absent» makes every call fail. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,27 @@ static int load(unsigned *count) {
     }
     fclose(file);
     return OK;
+}
+static int is_alive(int pid) {
+    char path[64], text[512], *end;
+    FILE *file;
+    size_t size;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (!(file = fopen(path, "r"))) return 0;
+    size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = 0;
+    end = strrchr(text, ')');
+    return end && end[2] != 'Z' && end[2] != 'X';
+}
+static unsigned long long taken(const char *processes) {
+    unsigned long long sum = 0;
+    const char *at = processes;
+    for (; (at = strchr(at, '+')); at++) {
+        const char *colon = strchr(at, ':');
+        if (colon && is_alive(atoi(at + 1))) sum += strtoull(colon + 1, 0, 10);
+    }
+    return sum;
 }
 /* A handle is the device's number plus one. */
 static int find(void *handle, Device **device) {
@@ -52,7 +74,7 @@ int nvmlDeviceGetMemoryInfo(void *h, Memory *m) {
     Device *d; int code = find(h, &d);
     if (code) return code;
     if (!strcmp(d->used, "NA")) return NOT_SUPPORTED;
-    m->total = d->total << 20; m->used = strtoull(d->used, 0, 10) << 20; m->free = m->total - m->used;
+    m->total = d->total << 20; m->used = (strtoull(d->used, 0, 10) + taken(d->processes)) << 20; m->free = m->total - m->used;
     return OK;
 }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *count, Process *out) {
@@ -60,6 +82,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *count, Process *o
     if (code) return code;
     strcpy(copy, d->processes);
     for (word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest), n++) {
+        if (*word == '+' && !is_alive(atoi(++word))) { n--; continue; }
         if (!out || n >= *count || !(used = strchr(word, ':'))) continue;
         out[n] = (Process){(unsigned)atoi(word), strcmp(used + 1, "NA") ? strtoull(used + 1, 0, 10) << 20 : ~0ULL, ~0u, ~0u};
     }

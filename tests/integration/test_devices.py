@@ -1,0 +1,68 @@
+"""Jobs that want several devices at once, over the whole chain: node, ledger, conductor, worker, stub driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from node_scene import until
+from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
+from vram_scene import VramScene
+
+from conductor.ports import Ledger
+from conductor.settings import Settings
+
+
+@pytest.fixture
+def scene(ledger: Ledger, project: Settings, nvml: Nvml) -> Iterator[VramScene]:  # noqa: F811
+    nvml.show(device(0), device(1))
+    it = VramScene(ledger, project, nvml)
+    yield it
+    it.close()
+
+
+def test_a_job_of_two_devices_is_charged_run_and_measured_on_both(scene: VramScene):
+    scene.node(scene.stub.env)
+    job = scene.hold(1, 10240, devices=2)
+    conduct = scene.run("conduct")
+
+    held = scene.until_state(job, "running").reservation
+    assert held is not None
+    assert (held.queue, held.devices, held.vram_mib) == ("gpu-here-gpu0", ("gpu0", "gpu1"), 10240)
+    for index in (0, 1):
+        assert until(lambda i=index: (d := scene.device(i)) and d.ours) == {held.worker: 10240}
+    until(lambda: (r := scene.job(job).reservation) and r.usage and r.usage.vram_mib == 10240)
+    # Another that wants both fits beside it (20 GiB of 24 on each), a third does not.
+    others = [scene.hold(n, 10240, devices=2) for n in (2, 3)]
+    scene.until_state(others[0], "running")
+    until(lambda: "Held gpu" in conduct.said)
+    assert scene.job(others[1]).state == "waiting"
+
+    scene.release(1, 2, 3)
+
+    scene.until_state(job, "done")
+    (receipt,) = scene.receipts(job)
+    assert receipt.devices == ("gpu0", "gpu1")
+    assert receipt.result["visible"] == "GPU-stub-0,GPU-stub-1"
+    assert (receipt.usage.vram_mib, receipt.usage.vram_on) == (10240, {"gpu0": 10240, "gpu1": 10240})
+    for other in others:
+        scene.until_state(other, "done")
+    assert all(set(scene.receipts(j)[0].devices) == {"gpu0", "gpu1"} for j in others)
+
+
+def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene: VramScene):
+    scene.node(scene.stub.env)
+    # Each of them nearly fills its devices: every order of queues and devices is played through.
+    jobs = [scene.hold(n, 20480, devices=1 + n % 2) for n in range(12)]
+    scene.release(*range(12))
+
+    scene.run("conduct")
+
+    for job in jobs:
+        scene.until_state(job, "done", limit_s=40.0)
+    ran = [scene.receipts(job)[0] for job in jobs]
+    assert [len(receipt.devices) for receipt in ran] == [1 + n % 2 for n in range(12)]
+    for a in ran:
+        for b in ran:
+            if a is not b and set(a.devices) & set(b.devices):
+                assert a.ended_at <= b.started_at + 0.05 or b.ended_at <= a.started_at + 0.05, "they overlapped"
