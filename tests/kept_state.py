@@ -37,7 +37,7 @@ class Kept:
 
     def _follows(self, before: Tick, tick: Tick) -> bool:
         was, now = before.snapshot, tick.snapshot
-        if not tick.limits == before.limits or told_apart(was) != told_apart(now):
+        if tick.limits != before.limits or told_apart(was) != told_apart(now):
             return False
         if tick.limits.place == "least_loss" and was.usual != now.usual:
             return False

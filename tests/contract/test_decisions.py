@@ -1,4 +1,4 @@
-"""One decision: `simulate` with the state it keeps, the live conductor afresh, and replay on the same recorded ticks."""
+"""One decision: `simulate` with the state it keeps, the live conductor afresh, and replay on the same ticks."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def step(ledger: Ledger, draw: random.Random) -> None:
                     ended_at=now,
                     node=r.node,
                     worker=r.worker or "w",
-                )  # fmt: skip
+                )
             )
 
 
