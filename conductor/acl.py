@@ -49,10 +49,10 @@ _ASK = ("info", "acl|whoami")
 #: lead, the operator's word, the gate ledger) a worker only reads.
 _WRITTEN_BY_WORKERS = (
     *("state", "count:*", "class:*", "ready", "delayed", "wants:*", "wants_end:*", "wanted:*"),
-    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "fails:*", "asked", "told"),
+    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "taken:*", "fails:*", "asked", "told"),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),
-    *("wake", "nodes", "node:*", "closed", "refusals"),
+    *("wake", "nodes", "node:*", "closed", "refusals", "kinds", "calls"),
 )
 
 

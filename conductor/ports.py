@@ -15,10 +15,11 @@ from msgspec import Struct
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger
+from conductor.model.files import FileJob, LetGo, Outlook
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Controls, JobClass, RateState, Reservation
+from conductor.model.snapshot import Candidate, Controls, Head, JobClass, KindState, RateState, Reservation
 from conductor.model.spec import Lane
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
@@ -28,6 +29,18 @@ STATES: tuple[JobState, ...] = ("waiting", "admitted", "running", "done", "dead"
 
 
 # ── backlog ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EntryFiles(Struct, frozen=True, kw_only=True):
+    """Of a job that writes files others read, or reads such: on roots whose files are let go when they were read."""
+
+    #: `writes`: all its outputs on such roots; `elsewhere`: bytes on other roots.
+    job: FileJob
+    #: Path that it writes → all that are known to read it, those that are not put yet among them.
+    readers: Mapping[str, Sequence[str]] = {}
+    #: Of one that is done: where its files lie, and path → bytes.
+    node: str = ""
+    outputs: Mapping[str, int] = {}
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -49,6 +62,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     failures: Mapping[Cause, int] = {}
     cause: Cause | None = None
     message: str = ""
+    files: EntryFiles | None = None
 
 
 class PutResult(Struct, frozen=True, kw_only=True):
@@ -94,6 +108,14 @@ class Backlog(Protocol):
         """
         ...
 
+    def outlook(self, heads: Sequence[str]) -> Outlook:
+        """Chains that were begun and those of these jobs, what landed on disks lately, the longest wait so far."""
+        ...
+
+    def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
+        """(class id, head) of those of these jobs that may go now."""
+        ...
+
     def counts(self, backlog: str | None = None) -> dict[JobState, int]: ...
 
     def backlogs(self) -> tuple[str, ...]: ...
@@ -137,11 +159,46 @@ AdoptAnswer = Literal["ok", "gone", "unknown"]
 FinishAnswer = Literal["accepted", "already", "gone"]
 
 
+class Turn(Struct, frozen=True, kw_only=True):
+    """What a worker brings to the ledger between two of its jobs, and how much more it wants to begin."""
+
+    worker: str
+    queue: str
+    lease_s: float
+    #: Tells a turn that is asked for again, because its answer was lost, from the next one.
+    number: str
+    #: ok receipts, already durable.
+    done: tuple[Receipt, ...] = ()
+    #: (job id, attempt) started by this worker whose bodies never began.
+    returned: tuple[tuple[str, int], ...] = ()
+    #: (job id, attempt) of the entries it has taken from its queue and not started.
+    in_hand: tuple[tuple[str, int], ...] = ()
+    #: At most so many more of its queue, as long as they should be over within so many seconds.
+    most: int = 0
+    budget_s: float = 0.0
+    #: Task → seconds that one takes here. Others are taken by an idle worker only, one at a time.
+    paces: Mapping[str, float] = {}
+    is_idle: bool = False
+
+
+class Turned(Struct, frozen=True, kw_only=True):
+    #: One for each of `done`.
+    answers: tuple[FinishAnswer, ...] = ()
+    started: tuple[Started, ...] = ()
+    #: (job id, attempt) of entries whose turn it was not (any more).
+    over: tuple[tuple[str, int], ...] = ()
+
+
 class Attempts(Protocol):
     """The life of one attempt. Called by workers; fenced by the attempt's number."""
 
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
         """admitted(attempt) → running, with a lease. Raises `Fenced` when it is not this attempt's turn."""
+        ...
+
+    def turn(self, turn: Turn) -> Turned:
+        """`accept` of all that is done, the unbegun back to waiting at no cost, `start` of all that is in hand and of
+        as much more of the queue as is wanted: one step. A worker takes no more than its share of its queue."""
         ...
 
     def renew(
@@ -219,6 +276,14 @@ class Attempts(Protocol):
 
     def give_back(self, job_id: str, attempt: int) -> bool:
         """admitted(attempt) → waiting, at no cost: nobody started it. False when it is not so any more."""
+        ...
+
+    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
+        """Files on that node whose last readers are accepted: to be removed. Some of them, where there are more."""
+        ...
+
+    def gone(self, node: str, paths: Sequence[str]) -> None:
+        """They are removed, or will not be."""
         ...
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
@@ -331,7 +396,29 @@ class Control(Protocol):
         ...
 
     def retry(self, job_id: str) -> bool:
-        """dead or cancelled → waiting, with its failures forgotten; jobs that died with it come along."""
+        """dead, cancelled or in review → waiting, with its failures forgotten; who went there with it comes along."""
+        ...
+
+
+class Kinds(Protocol):
+    """Canaries and breakers. What is counted of a kind is counted in the steps that end its attempts."""
+
+    def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
+        """Of every kind that has canaries or failed lately; and backlog → jobs in review."""
+        ...
+
+    def review(self, epoch: int, kind: str, most: int) -> int:
+        """waiting → review: at most so many jobs of a kind, and with each those that come after it. How many it was.
+
+        Raises `Fenced`."""
+        ...
+
+    def in_review(self, backlog: str | None = None) -> dict[str, int]:
+        """Kind → jobs in review, those that only come after others among them. Goes through all jobs."""
+        ...
+
+    def resume(self, kind: str) -> int:
+        """The operator's word: closed kinds (of that name, or of the task of that name) are tried at once. How many."""
         ...
 
 
@@ -345,6 +432,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     bell: Bell
     reports: Reports
     control: Control
+    kinds: Kinds
 
 
 # ── the world outside Redis ───────────────────────────────────────────────────────────────────────────────

@@ -62,6 +62,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None) -> Ledger:
     from conductor.adapters.redis_bell import RedisBell
     from conductor.adapters.redis_control import RedisControl
     from conductor.adapters.redis_handover import RedisHandover
+    from conductor.adapters.redis_kinds import RedisKinds
     from conductor.adapters.redis_leadership import RedisLeadership
     from conductor.adapters.redis_reports import RedisReports
     from conductor.adapters.redis_scripts import Scripts
@@ -76,4 +77,5 @@ def redis_ledger(client: Redis, signer: Signer | None = None) -> Ledger:
         bell=RedisBell(scripts),
         reports=RedisReports(scripts),
         control=RedisControl(scripts),
+        kinds=RedisKinds(scripts),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -10,21 +11,30 @@ from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_outlook import let_go_of
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
+from conductor.core.tally import fingerprint
+from conductor.model.calls import Call
 from conductor.model.causes import Cause
+from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Value
-from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
+from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
+_call_to_json = msgspec.json.Encoder().encode
+_call = msgspec.json.Decoder(Call)
 _reservation = msgspec.json.Decoder(Reservation)
 _reservations = msgspec.json.Decoder(tuple[Reservation, ...])
+
+#: What a leader takes into account in one look; the rest has its turn in the next.
+CALLS_AT_ONCE = 5_000
 
 
 class Told(Value, frozen=True, kw_only=True):
@@ -41,12 +51,19 @@ class RedisAttempts:
         self._scripts = scripts
 
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
-        line, reservation, fails, descriptor = _unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s)))
-        return Started(
-            line=line.encode(),
-            reservation=_reservation.decode(reservation),
-            failures=failures_of(dict(zip(fails[0::2], fails[1::2], strict=True))),
-            job_class=_job_class.decode(descriptor),
+        return started_of(_unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s))))
+
+    def turn(self, turn: Turn) -> Turned:
+        done = [done_row(receipt) for receipt in turn.done]
+        in_hand = [f"{job_id}-a{attempt}" for job_id, attempt in turn.in_hand]
+        head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
+        message = _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle])
+        answers, started, over = _unpack(self._scripts.run("turn", message))
+        entries = (entry.rpartition("-a") for entry in over)
+        return Turned(
+            answers=tuple(answers),
+            started=tuple(map(started_of, started)),
+            over=tuple((job_id, int(attempt)) for job_id, _, attempt in entries),
         )
 
     def renew(
@@ -66,14 +83,15 @@ class RedisAttempts:
         return cast(RenewAnswer, answer.decode())
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
-        job_id, attempt, queue, text, amounts, _, description = row_of(reservation, {})
+        job_id, attempt, queue, text, amounts, _, description, node = row_of(reservation, {})
         head = [job_id, attempt, worker, ms(lease_s), rq_envelope.constant_fields()]
         data = rq_envelope.data(job_id, attempt)
-        answer = self._scripts.run("adopt", _pack([*head, queue, text, amounts, description]), data)
+        answer = self._scripts.run("adopt", _pack([*head, queue, text, amounts, description, node]), data)
         return cast(AdoptAnswer, answer.decode())
 
     def accept(self, receipt: Receipt) -> FinishAnswer:
-        answer = self._scripts.run("accept", receipt.job_id, receipt.attempt)
+        landed = landed_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
+        answer = self._scripts.run("accept", receipt.job_id, receipt.attempt, receipt.code_version, landed)
         return cast(FinishAnswer, answer.decode())
 
     def fail(self, receipt: Receipt, then: Retry | Dead) -> FinishAnswer:
@@ -84,11 +102,27 @@ class RedisAttempts:
             receipt.cause or "task_error",
             receipt.message[:MESSAGE_CHARS],
             *verdict(then),
+            fingerprint(receipt.cause or "task_error", receipt.message, isinstance(then, Dead)),
+            receipt.code_version,
         )
         return cast(FinishAnswer, answer.decode())
 
     def close_rate(self, key: str, for_s: float) -> None:
-        self._scripts.run("close_rate", key, ms(for_s))
+        self._scripts.run("close_rate", key, ms(for_s), 1, b"")
+
+    def tell_calls(self, calls: Sequence[Call]) -> None:
+        rows = ((c.key, ms(c.closes_for_s or 0.0), int(c.outcome == "refused"), _call_to_json(c)) for c in calls)
+        if flat := [value for row in rows for value in row]:
+            self._scripts.run("close_rate", *flat)
+
+    def calls(self) -> tuple[Call, ...]:
+        with translating(self._scripts.client):
+            told: list[bytes] = self._scripts.client.lrange(keys.CALLS, 0, CALLS_AT_ONCE - 1)  # pyright: ignore[reportAssignmentType]
+        return tuple(map(_call.decode, told))
+
+    def forget_calls(self, count: int) -> None:
+        with translating(self._scripts.client):
+            self._scripts.client.ltrim(keys.CALLS, count, -1)
 
     def closings(self) -> dict[str, float]:
         flat: list[bytes] = self._scripts.run("closings")
@@ -111,13 +145,37 @@ class RedisAttempts:
     ) -> bool:
         when = "lapsed" if if_lapsed else ""
         told = message[:MESSAGE_CHARS]
-        return bool(self._scripts.run("rescue", job_id, attempt, cause, told, *verdict(then), when))
+        alike_in = fingerprint(cause, message, isinstance(then, Dead))
+        return bool(self._scripts.run("rescue", job_id, attempt, cause, told, *verdict(then), alike_in, when))
 
     def give_back(self, job_id: str, attempt: int) -> bool:
         return bool(self._scripts.run("give_back", job_id, attempt))
 
+    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
+        rows: list[bytes] = self._scripts.run("let_go", node, most)
+        return tuple(sorted(map(let_go_of, rows), key=lambda fact: fact.path))
+
+    def gone(self, node: str, paths: Sequence[str]) -> None:
+        if paths:
+            self._scripts.run("let_go", node, 0, *paths)
+
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("held_by", worker))
+
+
+def started_of(row: list[Any]) -> Started:
+    line, reservation, fails, descriptor = row
+    return Started(
+        line=line.encode(),
+        reservation=_reservation.decode(reservation),
+        failures=failures_of(dict(zip(fails[0::2], fails[1::2], strict=True))),
+        job_class=_job_class.decode(descriptor),
+    )
+
+
+def done_row(receipt: Receipt) -> list[Any]:
+    """What `accept_one` of attempts.lua is told of a receipt."""
+    return [receipt.job_id, receipt.attempt]
 
 
 def ms(seconds: float) -> int:

@@ -17,10 +17,19 @@ USES = "-- uses "
 
 @cache
 def source(name: str) -> str:
-    """`lua/NAME.lua` behind the shared files that its first line names."""
+    """`lua/NAME.lua` behind the shared files that its first line names, and those that theirs name: each once."""
+    parts: dict[str, str] = {}
+    _gather(name, parts)
+    return "\n".join(parts.values())
+
+
+def _gather(name: str, parts: dict[str, str]) -> None:
     text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-    shared = text.partition("\n")[0].removeprefix(USES).split()
-    return "\n".join([*((FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in shared), text])
+    first = text.partition("\n")[0]
+    for part in first.removeprefix(USES).split() if first.startswith(USES) else ():
+        if part not in parts:
+            _gather(part, parts)
+    parts[name] = text
 
 
 class Scripts:

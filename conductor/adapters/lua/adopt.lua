@@ -1,12 +1,12 @@
--- uses base rq steps
+-- uses base rq chains steps
 -- An attempt from before Redis was emptied still runs: waiting -> running again, under its old number and reservation.
 -- No ceiling is asked: what it holds, it holds.
 --   ARGV[1]  msgpack {id, attempt, worker, lease (ms), constant RQ fields {name, value, ..}, queue, Reservation JSON,
---            charges {key: amount}, RQ description}
+--            charges {key: amount}, RQ description, node}
 --   ARGV[2]  RQ's `data` field
 --   returns  ok | unknown (no such job here, yet) | gone (the ledger knows better)
 --   writes   conductor:active, charges, sum, state, count:B, class:C, ready, delayed, leases; rq:job:ENTRY, rq:wip:Q
-local id, attempt, worker, lease_ms, fields, queue, reservation, charges, description = unpack(cmsgpack.unpack(ARGV[1]))
+local id, attempt, worker, lease_ms, fields, queue, reservation, charges, description, node = unpack(cmsgpack.unpack(ARGV[1]))
 local job = job_of(id)
 if not job then return 'unknown' end
 if not is_unheard(job, attempt) then return 'gone' end
@@ -17,6 +17,7 @@ charge(id, charges)
 local now_s = seconds(now_ms)
 call('HSET', P .. 'active', id, string.sub(reservation, 1, -2) .. ',"admitted_at":' .. now_s .. ',"state":"running","worker":'
   .. cjson.encode(worker) .. ',"started_at":' .. now_s .. '}')
+chain_begun(id, node)
 call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
 local entry, at = entry_of(id, attempt), iso(now_ms)
 call('HSET', 'rq:job:' .. entry, 'data', ARGV[2], 'description', description, 'origin', queue, 'created_at', at,

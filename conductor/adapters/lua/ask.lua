@@ -1,4 +1,4 @@
--- uses base rq steps
+-- uses base rq chains steps
 -- The operator's word on one job: cancel it, fail it (to the dead letter), or requeue it (back to waiting, at no cost).
 -- A running one is told at its next renewal; what was asked last is what becomes of it, however its attempt ends.
 --   ARGV     id, cancel | fail | requeue, cause, message
@@ -10,7 +10,7 @@ if not job then return false end
 local letter = job.letter
 if letter == 'r' then
   call('HSET', P .. 'asked', id, verb .. '|' .. cause .. '|' .. message)
-elseif letter == 'w' or letter == 'a' then
+elseif letter == 'w' or letter == 'a' or (letter == 'v' and verb ~= 'requeue') then
   unrest(id, job)
   -- Taken back by the operator or given back: no worker has done anything for it yet.
   release(id, verb ~= 'requeue' and 'canceled' or nil)

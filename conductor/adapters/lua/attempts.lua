@@ -1,5 +1,6 @@
+-- uses kinds
 -- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them for one
--- attempt, `turn.lua` for many. Needs base.lua, rq.lua and steps.lua.
+-- attempt, `turn.lua` for many. Needs base.lua, rq.lua, steps.lua and kinds.lua.
 --   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
 
 -- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
@@ -27,29 +28,59 @@ local function start_one(id, attempt, worker, lease_ms)
 end
 
 -- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone. `attempt`: a string.
-local function accept_one(id, attempt)
+-- `code`: the version that made it.
+-- `landed`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
+local function accept_one(id, attempt, code, landed)
   local job = job_of(id)
   if not job then return 'gone' end
   if job.letter == 'd' then return job.accepted == attempt and 'accepted' or 'already' end
   if tonumber(attempt) <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
-  local was_over = job.letter == 'x' or job.letter == 'c'
+  local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
   unrest(id, job)
-  release(id, 'finished')
+  local held = release(id, 'finished')
   call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
   job.accepted = attempt
   move(id, job, 'd')
+  if landed and landed ~= '' then files_landed(id, attempt, landed) end
   if was_over then revive(id) end
   free(id)
+  -- Of an attempt that was rescued nobody knows any more as what it was admitted.
+  if held and held.attempt == tonumber(attempt) then kind_passed(held, code) end
   ring()
   return 'accepted'
 end
 
 -- running(attempt) -> waiting, dead or cancelled: accepted | already | gone.
-local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor)
+-- `fingerprint`: what other failures of its kind would be alike in; '' (or nil) where it says nothing of the kind.
+local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor, fingerprint, code)
   local job = job_of(id)
   if not job then return 'gone' end
   if job.letter == 'd' then return 'already' end
   if job.letter ~= 'r' or job.attempts ~= attempt then return 'gone' end
-  lose(id, job, cause, message, is_dead, delay_ms, class, descriptor)
+  kind_failed(lose(id, job, cause, message, is_dead, delay_ms, class, descriptor), code, fingerprint, cause, message)
   return 'accepted'
+end
+
+-- An attempt whose body never began goes back, at no cost to the job's budgets: admitted(attempt), or running(attempt)
+-- where `worker` is the one that runs it and says so -> waiting, or what the operator asked for. 1, or 0 when not so.
+-- Its number is used up, so that an entry still lying in some worker's hand finds itself over.
+local function give_back_one(id, attempt, worker)
+  local job = job_of(id)
+  if not job or job.attempts ~= attempt then return 0 end
+  local verb, cause, message
+  if job.letter == 'r' then
+    if not worker or cjson.decode(call('HGET', P .. 'active', id)).worker ~= worker then return 0 end
+    verb, cause, message = asked_of(id)
+  elseif job.letter ~= 'a' then
+    return 0
+  end
+  release(id)
+  if verb then
+    as_asked(id, job, verb, cause, message)
+  else
+    move(id, job, 'w')
+    rest(id, job)
+  end
+  ring()
+  return 1
 end

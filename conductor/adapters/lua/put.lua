@@ -1,8 +1,8 @@
--- uses base rq steps
+-- uses base rq chains steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
---            special {index -> {after, after_ended, is_done, attempts, over, failures}}}: `over` is '' or the letter of
---            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID
+--            special {index -> {after, after_ended, is_done, attempts, over, failures, files}}}: `over` is '' or the letter of
+--            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''}
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, born, and what
 --            steps.lua names
@@ -75,9 +75,10 @@ for letter, n in pairs(added) do
   if n > 0 then call('HINCRBY', P .. 'count:' .. backlog, letter, n) end
 end
 
--- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along.
+-- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along, and so does
+-- what is in review.
 local function want(id, key, others)
-  local doom
+  local doom, is_shelved
   for _, other in ipairs(others) do
     local job = job_of(other)
     local letter = job and job.letter
@@ -86,25 +87,32 @@ local function want(id, key, others)
       call('SADD', P .. key .. id, other)
       call('SADD', P .. 'wanted:' .. other, id)
       if is_over then doom = other end
+      is_shelved = is_shelved or letter == 'v'
     end
   end
-  return doom
+  return doom, is_shelved
 end
 
 for _, index in ipairs(bound) do
   local id, extra = ids[index], special[index]
-  local job = job_of(id)
+  local job, files = job_of(id), extra[7]
+  if #files > 0 then
+    chain_in(id, job.letter == 'd', files[1], files[2])
+    if files[3] ~= '' then files_landed(id, tostring(extra[4]), files[3]) end
+  end
   if job.letter == 'd' then
     free(id)
   else
-    local doom = want(id, 'wants:', extra[1])
-    want(id, 'wants_end:', extra[2])
+    local doom, is_shelved = want(id, 'wants:', extra[1])
+    local _, is_shelved_too = want(id, 'wants_end:', extra[2])
     if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
     if extra[5] ~= '' then
       bury(id, job, extra[5])
     elseif doom then
       note_orphan(id, doom)
       bury(id, job, 'x')
+    elseif is_shelved or is_shelved_too then
+      shelve(id, job)
     else
       rest(id, job)
     end

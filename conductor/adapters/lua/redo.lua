@@ -1,4 +1,4 @@
--- uses base rq steps
+-- uses base rq chains steps
 -- done -> waiting: its receipt was taken back, for an output of it is missing or is not what was published.
 -- Those that come after it and are not done wait for it again.
 --   ARGV     id, accepted attempt, n, the n jobs in whose `after` it stands, those in whose `after_ended` it stands
@@ -14,7 +14,8 @@ move(id, job, 'w')
 for i = 4, #ARGV do
   local other = ARGV[i]
   local dependant = job_of(other)
-  if dependant and (dependant.letter == 'w' or dependant.letter == 'x' or dependant.letter == 'c') then
+  if dependant and (dependant.letter == 'w' or dependant.letter == 'x' or dependant.letter == 'c'
+      or dependant.letter == 'v') then
     if dependant.letter == 'w' then unrest(other, dependant) end
     call('SADD', P .. (i < 4 + n and 'wants:' or 'wants_end:') .. other, id)
     call('SADD', P .. 'wanted:' .. id, other)

@@ -70,7 +70,7 @@ local function let_go(entry)
   end
 end
 
--- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does.
+-- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does, and returned.
 local function release(id, rq_status)
   local text = call('HGET', P .. 'active', id)
   if not text then return end
@@ -89,6 +89,7 @@ local function release(id, rq_status)
   call('ZREM', P .. 'told', id)
   if held.state ~= 'running' then let_go(entry_of(id, held.attempt)) end
   rq_end(held.queue, entry_of(id, held.attempt), held.state == 'running' and rq_status or nil)
+  return held
 end
 
 local function note_failure(id, cause, message)
@@ -99,10 +100,24 @@ local function note_orphan(id, dead)
   note_failure(id, 'dependency_dead', 'it comes after ' .. dead .. ', which did not make it')
 end
 
+-- Does it come after a job that is dead, cancelled or in review?
+local function is_blocked(id)
+  for _, other in ipairs(call('SMEMBERS', P .. 'wants:' .. id)) do
+    local job = job_of(other)
+    if job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v') then return true end
+  end
+  for _, other in ipairs(call('SMEMBERS', P .. 'wants_end:' .. id)) do
+    local job = job_of(other)
+    if job and job.letter == 'v' then return true end
+  end
+  return false
+end
+
 -- One of the things `id` waited for is settled; when it was the last one, it may go.
 local function settle_want(id, key, settled)
   if call('SREM', P .. key .. id, settled) == 0 then return end
   local job = job_of(id)
+  if job and job.letter == 'v' and not is_blocked(id) then move(id, job, 'w') end
   if job and job.letter == 'w' then rest(id, job) end
 end
 
@@ -126,7 +141,7 @@ local function bury(id, job, letter)
       settle_want(other, 'wants_end:', dead)
       if call('SISMEMBER', P .. 'wants:' .. other, dead) == 1 then
         local victim = job_of(other)
-        if victim.letter == 'w' then
+        if victim.letter == 'w' or victim.letter == 'v' then
           note_orphan(other, dead)
           move(other, victim, 'x')
           table.insert(graves, other)
@@ -136,23 +151,34 @@ local function bury(id, job, letter)
   end
 end
 
-local function has_dead_wants(id)
-  for _, other in ipairs(call('SMEMBERS', P .. 'wants:' .. id)) do
-    local job = job_of(other)
-    if job and (job.letter == 'x' or job.letter == 'c') then return true end
+-- Into review ('v'), out of wherever it waited; the jobs that come after it, dead or alive, wait there with it.
+local function shelve(id, job)
+  unrest(id, job)
+  move(id, job, 'v')
+  local shelved = {id}
+  while #shelved > 0 do
+    local root = table.remove(shelved)
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. root)) do
+      local follower = job_of(other)
+      if follower.letter == 'w' and (call('SISMEMBER', P .. 'wants:' .. other, root) == 1
+          or call('SISMEMBER', P .. 'wants_end:' .. other, root) == 1) then
+        move(other, follower, 'v')
+        table.insert(shelved, other)
+      end
+    end
   end
-  return false
 end
 
--- Those who died with a job that lives again: each one comes back unless it wants another dead one.
+-- Those who died with a job that lives again, or went into review with it: each one comes back unless it wants another.
 local function revive(id)
   local risen = {id}
   while #risen > 0 do
     for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. table.remove(risen))) do
       local job = job_of(other)
-      if job.letter == 'x' and call('HGET', P .. 'fails:' .. other, 'cause') == 'dependency_dead'
-          and not has_dead_wants(other) then
-        call('DEL', P .. 'fails:' .. other)
+      local died_with = job.letter == 'x' and call('HGET', P .. 'fails:' .. other, 'cause') == 'dependency_dead'
+      local waits_with = job.letter == 'v' and call('EXISTS', P .. 'wants:' .. other, P .. 'wants_end:' .. other) > 0
+      if (died_with or waits_with) and not is_blocked(other) then
+        if died_with then call('DEL', P .. 'fails:' .. other) end
         move(other, job, 'w')
         rest(other, job)
         table.insert(risen, other)
@@ -181,10 +207,11 @@ end
 
 -- An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word wins.
 -- `class`: the id and descriptor of the class it comes back into (its needs were raised); '' for its own.
+-- Returns what it held; nil where it was the operator who ended it.
 local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor)
   local verb, asked_cause, asked_message = asked_of(id)
   if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
-  release(id, verb == 'cancel' and 'canceled' or 'failed')
+  local held = release(id, verb == 'cancel' and 'canceled' or 'failed')
   if verb ~= 'requeue' then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
   if verb then
     as_asked(id, job, verb, asked_cause, asked_message)
@@ -198,4 +225,5 @@ local function lose(id, job, cause, message, is_dead, delay_ms, class, descripto
     rest(id, job, now_ms + delay_ms)
   end
   ring()
+  return not verb and held or nil
 end

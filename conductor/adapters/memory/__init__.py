@@ -8,6 +8,7 @@ from conductor.adapters.memory.backlog import MemoryBacklog
 from conductor.adapters.memory.board import MemoryBell, MemoryLeadership, MemoryReports
 from conductor.adapters.memory.control import MemoryControl
 from conductor.adapters.memory.handover import MemoryHandover
+from conductor.adapters.memory.kinds import MemoryKinds
 from conductor.adapters.memory.store import Store
 from conductor.ports import Clock, Ledger
 
@@ -23,4 +24,5 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         bell=MemoryBell(store),
         reports=MemoryReports(store),
         control=MemoryControl(store),
+        kinds=MemoryKinds(store),
     )

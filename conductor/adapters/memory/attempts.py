@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import structs
 
+from conductor.adapters.memory import kinds
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.past import is_unheard
+from conductor.core.tally import fingerprint
 from conductor.errors import Fenced
+from conductor.model.calls import Call
 from conductor.model.causes import Cause
+from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import Reservation
-from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started
+from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 
 #: How long a worker that was told to stop may take, over its lease.
 STOP_S = 10.0
@@ -38,6 +44,43 @@ class MemoryAttempts:
                 store.ring()
             job.lease_until = store.now() + lease_s
             return Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
+
+    def turn(self, turn: Turn) -> Turned:
+        with self._store.lock:
+            answers = tuple(map(self.accept, turn.done))
+            for job_id, attempt in turn.returned:
+                self._give_back(job_id, attempt, turn.worker)
+            taken = self._take(turn)
+            started: list[Started] = []
+            over: list[tuple[str, int]] = []
+            for job_id, attempt in (*turn.in_hand, *taken):
+                try:
+                    started.append(self.start(job_id, attempt, turn.worker, turn.lease_s))
+                except Fenced:
+                    over.append((job_id, attempt))
+            return Turned(answers=answers, started=tuple(started), over=tuple(over))
+
+    def _take(self, turn: Turn) -> list[tuple[str, int]]:
+        """What a turn takes from its queue; asked for again, what it took the first time."""
+        store = self._store
+        number, taken = store.taken.get(turn.worker, ("", []))
+        if number == turn.number or turn.most == 0:
+            return taken if number == turn.number else []
+        queue, taken, spent = store.queues[turn.queue], list[tuple[str, int]](), 0.0
+        most = min(turn.most, len(queue))
+        while len(taken) < most:
+            job_id, _, attempt = queue[0].rpartition("-a")
+            held = store.jobs[job_id].reservation
+            pace = turn.paces.get(held.task) if held is not None else None
+            is_first = turn.is_idle and not taken and not turn.in_hand
+            if not is_first and (pace is None or spent + pace > turn.budget_s):
+                break
+            queue.pop(0)
+            taken.append((job_id, int(attempt)))
+            spent += turn.budget_s if pace is None else pace
+        if taken:
+            store.taken[turn.worker] = (turn.number, taken)
+        return taken
 
     def _held(self, job_id: str) -> tuple[Job, Reservation]:
         job = self._store.jobs.get(job_id)
@@ -102,15 +145,18 @@ class MemoryAttempts:
                 return "accepted" if job.accepted == receipt.attempt else "already"
             if receipt.attempt <= job.redone:
                 return "already"
-            was_over = job.state in ("dead", "cancelled")
+            was_over = job.state in ("dead", "cancelled", "review")
             store.unrest(job)
-            store.release(job)
+            held = store.release(job)
             job.wants, job.wants_end = set(), set()
             job.accepted = receipt.attempt
             store.move(job, "done")
+            store.chains.has_landed(job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs})
             if was_over:
                 store.revive(job)
             store.free(job)
+            if held is not None and held.attempt == receipt.attempt:
+                kinds.passed(store, held, receipt.code_version)
             store.ring()
             return "accepted"
 
@@ -124,7 +170,10 @@ class MemoryAttempts:
                 return "already"
             if job.state != "running" or job.attempts != receipt.attempt:
                 return "gone"
-            store.lose(job, receipt.cause or "task_error", receipt.message[:500], then)
+            cause, message = receipt.cause or "task_error", receipt.message[:500]
+            held = store.lose(job, cause, message, then)
+            alike_in = fingerprint(cause, receipt.message, isinstance(then, Dead))
+            kinds.failed(store, held, receipt.code_version, alike_in, cause, message)
             return "accepted"
 
     def close_rate(self, key: str, for_s: float) -> None:
@@ -133,6 +182,25 @@ class MemoryAttempts:
             store.closed[key] = max(store.closed.get(key, 0.0), store.now() + for_s)
             store.refusals[key] = store.refusals.get(key, 0) + 1
             store.ring()
+
+    def tell_calls(self, calls: Sequence[Call]) -> None:
+        store = self._store
+        with store.lock:
+            for call in calls:
+                if call.closes_for_s:
+                    store.closed[call.key] = max(store.closed.get(call.key, 0.0), store.now() + call.closes_for_s)
+                if call.outcome == "refused":
+                    store.refusals[call.key] = store.refusals.get(call.key, 0) + 1
+            store.calls += calls
+            store.ring()
+
+    def calls(self) -> tuple[Call, ...]:
+        with self._store.lock:
+            return tuple(self._store.calls)
+
+    def forget_calls(self, count: int) -> None:
+        with self._store.lock:
+            del self._store.calls[:count]
 
     def closings(self) -> dict[str, float]:
         with self._store.lock:
@@ -159,20 +227,42 @@ class MemoryAttempts:
                 return False
             if if_lapsed and job.state == "running" and job.lease_until > store.now():
                 return False
-            store.lose(job, cause, message[:500], then)
+            held = store.lose(job, cause, message[:500], then)
+            kinds.failed(store, held, "", fingerprint(cause, message, isinstance(then, Dead)), cause, message[:500])
             return True
 
     def give_back(self, job_id: str, attempt: int) -> bool:
+        with self._store.lock:
+            return self._give_back(job_id, attempt)
+
+    def _give_back(self, job_id: str, attempt: int, worker: str | None = None) -> bool:
+        """Also of a running one, where `worker` is the one that runs it, and says that its body never began."""
         store = self._store
-        with store.lock:
-            job = store.jobs.get(job_id)
-            if job is None or job.state != "admitted" or job.attempts != attempt:
-                return False
-            store.release(job)
+        job = store.jobs.get(job_id)
+        if job is None or job.attempts != attempt or job.reservation is None:
+            return False
+        if job.state != "admitted" and (worker is None or job.reservation.worker != worker):
+            return False
+        asked = job.asked
+        store.release(job)
+        if asked is not None:
+            store.as_asked(job, asked)
+        else:
             store.move(job, "waiting")
             store.rest(job)
-            store.ring()
-            return True
+        store.ring()
+        return True
+
+    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
+        with self._store.lock:
+            return tuple(fact for _, fact in sorted(self._store.chains.let_go[node].items()))[:most]
+
+    def gone(self, node: str, paths: Sequence[str]) -> None:
+        with self._store.lock:
+            for path in paths:
+                self._store.chains.let_go[node].pop(path, None)
+            if paths:
+                self._store.ring()
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         store = self._store

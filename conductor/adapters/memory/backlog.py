@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from conductor.adapters.memory.store import Job, Store, note_orphan
+from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head
 from conductor.ports import STATES, Entry, JobState, JobView, PutResult
 
@@ -47,6 +48,8 @@ class MemoryBacklog:
     def _bind(self, job: Job, entry: Entry) -> None:
         """What it still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along."""
         store = self._store
+        if entry.files is not None:
+            store.chains.add(job.id, job.state == "done", entry.files, entry.attempts)
         if job.state == "done":
             store.free(job)
             return
@@ -63,6 +66,8 @@ class MemoryBacklog:
         elif doomed:
             note_orphan(job, doomed[-1])
             store.bury(job, "dead")
+        elif any(self._state(other) == "review" for other in job.wants | job.wants_end):
+            store.shelve(job)
         else:
             store.rest(job)
 
@@ -82,6 +87,22 @@ class MemoryBacklog:
                     shown = tuple(Head(job_id=job.id, attempts=job.attempts, since=job.since) for job in first)
                     found.append(Candidate(job_class=job_class, waiting=len(waiting.ids), heads=shown))
             return tuple(found)
+
+    def outlook(self, heads: Sequence[str]) -> Outlook:
+        store = self._store
+        with store.lock:
+            return Outlook(
+                chains=tuple(store.chains.shown(heads)),
+                landed=tuple(store.chains.landed),
+                longest_wait_s=store.longest_s,
+            )
+
+    def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
+        store = self._store
+        with store.lock:
+            jobs = (store.jobs[job_id] for job_id in ids if job_id in store.jobs)
+            ready = (job for job in jobs if job.id in store.ready[job.job_class.id].ids)
+            return tuple((j.job_class.id, Head(job_id=j.id, attempts=j.attempts, since=j.since)) for j in ready)
 
     def counts(self, backlog: str | None = None) -> dict[JobState, int]:
         with self._store.lock:

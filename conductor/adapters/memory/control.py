@@ -56,7 +56,7 @@ class MemoryControl:
             found = job.state
             if found == "running":
                 job.asked = asked
-            elif found in ("waiting", "admitted"):
+            elif found in ("waiting", "admitted") or (found == "review" and asked.verb != "requeue"):
                 store.unrest(job)
                 store.release(job)
                 store.as_asked(job, asked)
@@ -77,7 +77,7 @@ class MemoryControl:
             store.move(job, "waiting")
             for others, name in ((after, "wants"), (after_ended, "wants_end")):
                 for other in (store.jobs[o] for o in others if o in store.jobs):
-                    if other.state in ("waiting", "dead", "cancelled"):
+                    if other.state in ("waiting", "dead", "cancelled", "review"):
                         store.unrest(other)
                         getattr(other, name).add(job_id)
                         store.wanted[job_id].add(other.id)
@@ -89,7 +89,7 @@ class MemoryControl:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
-            if job is None or job.state not in ("dead", "cancelled") or store.has_dead_wants(job):
+            if job is None or job.state not in ("dead", "cancelled", "review") or store.is_blocked(job):
                 return False
             forget_failures(job)
             store.move(job, "waiting")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conductor.adapters.memory import kinds
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.charges import charges
 from conductor.errors import Fenced
@@ -31,8 +32,10 @@ class MemoryHandover:
         amounts = charges(r)
         if job is None or job.id not in store.ready[job.job_class.id].ids:
             return "not waiting"
-        if objection := self._objection(job, admission, amounts):
+        if objection := self._objection(job, admission, amounts) or kinds.objection(store, r):
             return objection
+        if not job.attempts:
+            store.longest_s = max(store.longest_s, store.now() - job.since)
         store.unrest(job)
         job.attempts = r.attempt
         store.move(job, "admitted")

@@ -11,7 +11,10 @@ from typing import Literal, NamedTuple
 
 from msgspec import structs
 
+from conductor.adapters.memory.chains import Chains
 from conductor.core.charges import charges
+from conductor.core.tally import Record
+from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import GateLedger
 from conductor.model.outcome import Dead, Retry
@@ -106,20 +109,31 @@ class Store:
         self.sums: Counter[str] = Counter()
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
         self.hands: defaultdict[str, list[str]] = defaultdict(list)
+        #: Worker → number of its last turn that took something from its queue, and what that was.
+        self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.closed: dict[str, float] = {}
         self.refusals: dict[str, int] = {}
+        self.kinds: dict[str, Record] = {}
+        #: What workers told of their API calls.
+        self.calls: list[Call] = []
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
         self.is_draining = False
         self.generation: str | None = None
         self.settles_at = 0.0
+        self.longest_s = 0.0
+        self.chains = Chains(self.state_of, self.now)
 
     def now(self) -> float:
         return self.clock.now()
+
+    def state_of(self, job_id: str) -> JobState | None:
+        job = self.jobs.get(job_id)
+        return None if job is None else job.state
 
     def ring(self) -> None:
         self.has_rung = True
@@ -132,7 +146,8 @@ class Store:
         counts = self.counts[job.job_class.backlog]
         counts[job.state] -= 1
         counts[state] += 1
-        job.state = state
+        before, job.state = job.state, state
+        self.chains.moved(job.id, before, state)
 
     def rest(self, job: Job, not_before: float | None = None) -> None:
         """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its class."""
@@ -172,12 +187,13 @@ class Store:
             quiet_s=0.0,
         )
         self.active[job.id] = job
+        self.chains.begun(job.id, r.node)
 
-    def release(self, job: Job) -> None:
+    def release(self, job: Job) -> Reservation | None:
         """Give back what an admitted or running attempt holds, once: the reservation is the proof that it does."""
         held = job.reservation
         if held is None:
-            return
+            return None
         for key, amount in job.charges.items():
             self.sums[key] -= amount
             if not self.sums[key]:
@@ -188,6 +204,7 @@ class Store:
         entry = entry_of(held)
         if entry in self.queues[held.queue]:
             self.queues[held.queue].remove(entry)
+        return held
 
     def free(self, job: Job) -> None:
         """Those who waited for a job that is done now."""
@@ -203,31 +220,49 @@ class Store:
             dead = graves.pop()
             for other in self._dependants(dead.id):
                 self._settle(other, other.wants_end, dead.id)
-                if dead.id in other.wants and other.state == "waiting":
+                if dead.id in other.wants and other.state in ("waiting", "review"):
                     note_orphan(other, dead.id)
                     self.move(other, "dead")
                     graves.append(other)
 
+    def shelve(self, job: Job) -> None:
+        """Into review, out of wherever it waited; the jobs that come after it, dead or alive, wait there with it."""
+        self.unrest(job)
+        self.move(job, "review")
+        shelved = [job]
+        while shelved:
+            root = shelved.pop()
+            for other in self._dependants(root.id):
+                if other.state == "waiting" and (root.id in other.wants or root.id in other.wants_end):
+                    self.move(other, "review")
+                    shelved.append(other)
+
     def revive(self, job: Job) -> None:
-        """Those who died with a job that lives again: each comes back unless it wants another dead one."""
+        """Those who died with a job that lives again, or went into review with it: each comes back unless it wants
+        another."""
         risen = [job]
         while risen:
             for other in self._dependants(risen.pop().id):
-                if other.state == "dead" and other.cause == "dependency_dead" and not self.has_dead_wants(other):
-                    forget_failures(other)
+                died_with = other.state == "dead" and other.cause == "dependency_dead"
+                waits_with = other.state == "review" and bool(other.wants or other.wants_end)
+                if (died_with or waits_with) and not self.is_blocked(other):
+                    if died_with:
+                        forget_failures(other)
                     self.move(other, "waiting")
                     self.rest(other)
                     risen.append(other)
 
-    def has_dead_wants(self, job: Job) -> bool:
-        wanted = (self.jobs.get(job_id) for job_id in job.wants)
-        return any(other is not None and other.state in ("dead", "cancelled") for other in wanted)
+    def is_blocked(self, job: Job) -> bool:
+        """Does it come after a job that is dead, cancelled or in review?"""
+        after = {self.jobs[job_id].state for job_id in job.wants if job_id in self.jobs}
+        ended = {self.jobs[job_id].state for job_id in job.wants_end if job_id in self.jobs}
+        return bool(after & {"dead", "cancelled", "review"}) or "review" in ended
 
-    def lose(self, job: Job, cause: Cause, message: str, then: Retry | Dead) -> None:
+    def lose(self, job: Job, cause: Cause, message: str, then: Retry | Dead) -> Reservation | None:
         """An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word
-        wins."""
+        wins. What it held; None where it was the operator who ended it."""
         asked = job.asked or (Asked("cancel", cause, message) if cause == "cancelled" else None)
-        self.release(job)
+        held = self.release(job)
         if asked is None or asked.verb != "requeue":
             job.failures[(asked and asked.cause) or cause] += 1
         if asked is not None:
@@ -242,6 +277,7 @@ class Store:
                 self.move(job, "waiting")
                 self.rest(job, self.now() + then.delay_s)
         self.ring()
+        return held if asked is None else None
 
     def as_asked(self, job: Job, asked: Asked) -> None:
         """What the operator asked for becomes of a job that holds nothing (any more)."""
@@ -260,6 +296,8 @@ class Store:
         """One of the things it waited for is settled; when it was the last one, it may go."""
         if settled in wants:
             wants.discard(settled)
+            if job.state == "review" and not self.is_blocked(job):
+                self.move(job, "waiting")
             if job.state == "waiting":
                 self.rest(job)
 

@@ -1,0 +1,58 @@
+"""Canaries and breakers in Redis: what is known of every kind, and what is done to a kind as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import cast
+
+import msgspec
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.core.tally import Record, state_of
+from conductor.model.snapshot import JobClass, KindState
+from conductor.ports import Kinds
+
+_unpack = msgspec.msgpack.Decoder().decode
+_record = msgspec.json.Decoder(Record).decode
+_class_from_json = msgspec.json.Decoder(JobClass).decode
+
+
+class RedisKinds(Kinds):
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.client
+
+    def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
+        rows, review = _unpack(self._scripts.run("kind_states"))
+        found = [state_of(field, _record(text)) for field, text in zip(rows[0::2], rows[1::2], strict=True)]
+        lie = {backlog: n for backlog, n in zip(review[0::2], review[1::2], strict=True) if n}
+        return tuple(sorted(found, key=lambda s: (s.kind, s.version))), lie
+
+    def review(self, epoch: int, kind: str, most: int) -> int:
+        return self._scripts.run("review", epoch, kind, most)
+
+    def resume(self, kind: str) -> int:
+        return self._scripts.run("resume_kind", kind)
+
+    def in_review(self, backlog: str | None = None) -> dict[str, int]:
+        with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.CLASSES)
+            pipe.hgetall(keys.CLASS_BACKLOG)
+            classes, backlogs = cast(list[dict[bytes, bytes]], pipe.execute())
+        found: Counter[str] = Counter()
+        for number, n in self._by_class().items():
+            if backlog in (None, backlogs[number].decode()):
+                found[_class_from_json(classes[number]).kind] += n
+        return dict(found)
+
+    def _by_class(self) -> Counter[bytes]:
+        """Class number → jobs in review. Goes through all jobs: for an account, not for a tick."""
+        found: Counter[bytes] = Counter()
+        letter = keys.LETTERS["review"].encode()
+        with translating(self._redis):
+            for _, text in self._redis.hscan_iter(keys.STATE, count=10_000):
+                if text.startswith(letter):
+                    found[text.split(b"|")[3]] += 1
+        return found

@@ -1,0 +1,212 @@
+"""What a kind may start now: its first few before the rest, and nothing while it is closed, but for a try. Pure.
+
+A kind is a task with those of its arguments that matter; all is counted apart for each version of its code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from conductor.model.decision import Verdict
+from conductor.model.limits import BreakerRule, Limits
+from conductor.model.snapshot import JobClass, KindState, Reservation, Role, Snapshot
+from conductor.text import many
+
+
+class Permit(NamedTuple):
+    """It may start, as what, and with which code."""
+
+    role: Role
+    code: str
+
+
+class Kinds:
+    """For one tick; told of every admission."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self._snapshot = snapshot
+        self._limits = limits
+        self._states: dict[str, list[KindState]] = {}
+        for state in snapshot.kinds:
+            self._states.setdefault(state.kind, []).append(state)
+        self._going: dict[str, list[Reservation]] = {}
+        for reservation in snapshot.reservations:
+            self.took(reservation)
+        self._code = {node.node: node.code for node in snapshot.nodes}
+
+    def took(self, reservation: Reservation) -> None:
+        if reservation.kind:
+            self._going.setdefault(reservation.kind, []).append(reservation)
+
+    def ask(self, job_class: JobClass, node: str) -> Permit | Verdict:
+        """May one more of its kind start on that node; as what, or why not."""
+        code = self._code_on(job_class, node)
+        owed = self._limits.review_debt
+        if owed is not None and (lie := self._snapshot.in_review.get(job_class.backlog, 0)) > owed:
+            message = f"{many(lie, 'job')} in review, more than {owed} (breaker.review_debt)"
+            return _no(job_class, message, have=lie, limit=owed)
+        if not job_class.kind:
+            return Permit("", code)
+        return self._by_breaker(job_class, code) or self._by_canary(job_class, code) or Permit("", code)
+
+    def closed(self, job_class: JobClass) -> Verdict | None:
+        """Why it may start nowhere; None where it may somewhere."""
+        answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
+        verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
+        return verdicts[0] if len(verdicts) == len(answers) else None
+
+    def used_up(self) -> tuple[str, ...]:
+        """Closed kinds whose tries were all in vain, whatever code is there: what waits of them goes to review."""
+        now, rule = self._snapshot.now, self._limits.breaker
+        found: dict[str, bool] = {}
+        for kind in self._states:
+            closed = [self._closed_by(kind, code) for code in self._codes(kind)]
+            found[kind] = bool(closed) and all(c and c.is_over(now, rule) and not c.state.is_reviewed for c in closed)
+        return tuple(sorted(kind for kind, is_over in found.items() if is_over))
+
+    def is_used_up(self, job_class: JobClass) -> bool:
+        """As `used_up`, of a kind of which something waits, whether or not all was moved before."""
+        closed = [self._closed_by(job_class.kind, code) for code in self._codes(job_class.kind)]
+        return bool(closed) and all(c and c.is_over(self._snapshot.now, self._limits.breaker) for c in closed)
+
+    # ── the breaker ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _by_breaker(self, job_class: JobClass, code: str) -> Permit | Verdict | None:
+        rule, kind, now = self._limits.breaker, job_class.kind, self._snapshot.now
+        if not rule.failures:
+            return None
+        closed = self._closed_by(kind, code)
+        if closed is None:
+            return self._by_failures(job_class, code)
+        trying = [r for r in self._going.get(kind, ()) if r.role == "probe"]
+        if trying:
+            return _no(job_class, f"{closed.words(kind)}; one of it is being tried", trying)
+        if closed.is_over(now, rule):
+            return _no(job_class, f"{closed.words(kind)}; tried {many(closed.state.probes, 'time')} in vain")
+        if now < (next_at := closed.next_at(rule)):
+            return _no(job_class, closed.words(kind), reopens_at=next_at)
+        return Permit("probe", code)
+
+    def _by_failures(self, job_class: JobClass, code: str) -> Verdict | None:
+        """Some failed alike and none has made it since: no more of it at once than may still fail."""
+        state = self._state(job_class.kind, code)
+        if state is None or not state.failed:
+            return None
+        # What this very tick admits bears its time, which may be a moment before the last failure.
+        first_at = min(state.since, self._snapshot.now)
+        since = [r for r in self._of(job_class.kind, code) if r.admitted_at >= first_at]
+        if len(since) < self._limits.breaker.failures - state.failed:
+            return None
+        return _no(job_class, f"{_failures(state, job_class.kind)}; {len(since)} more of it are being tried", since)
+
+    def _closed_by(self, kind: str, code: str) -> _Closed | None:
+        """Its own open breaker; of a kind with new code: that of the code before, which one job may try at once."""
+        state = self._state(kind, code)
+        if state is not None:
+            return _Closed(state, is_new_code=False) if state.opened_at is not None else None
+        others = [s for s in self._states.get(kind, ()) if s.opened_at is not None]
+        last = max(others, key=lambda s: s.last_at, default=None)
+        return None if last is None else _Closed(last, is_new_code=True)
+
+    # ── canaries ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _by_canary(self, job_class: JobClass, code: str) -> Permit | Verdict | None:
+        wanted = self._limits.canary.get(job_class.task, 0)
+        state = self._state(job_class.kind, code)
+        verified = 0 if state is None else state.verified
+        if verified >= wanted:
+            return None
+        going = self._of(job_class.kind, code)
+        if len(going) < wanted - verified:
+            return Permit("canary", code)
+        ids = ", ".join(f"{r.job_id[:8]}…" for r in going[:3]) + (", …" if len(going) > 3 else "")
+        message = f"canary: {verified} of {wanted} verified, {len(going)} running ({ids})"
+        return _no(job_class, message, going, have=verified, limit=wanted)
+
+    # ── which code ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _state(self, kind: str, code: str) -> KindState | None:
+        return next((s for s in self._states.get(kind, ()) if s.version == code), None)
+
+    def _of(self, kind: str, code: str) -> list[Reservation]:
+        return [r for r in self._going.get(kind, ()) if r.code in (code, "")]
+
+    def _code_on(self, job_class: JobClass, node: str) -> str:
+        said = self._code.get(node, {}).get(job_class.task)
+        return self._last_code(job_class.kind) if said is None else said
+
+    def _last_code(self, kind: str) -> str:
+        """Of a node that does not say: what was used last."""
+        return max(self._states.get(kind, ()), key=lambda s: s.last_at, default=KindState(kind=kind)).version
+
+    def _nodes_by_code(self, job_class: JobClass) -> list[str]:
+        """A node for each version that is there."""
+        by_code = {self._code_on(job_class, name): name for name in self._code}
+        return list(by_code.values()) or [""]
+
+    def _codes(self, kind: str) -> set[str]:
+        task = kind.partition(":")[0]
+        said = {code[task] for code in self._code.values() if task in code}
+        return said or {self._last_code(kind)}
+
+
+class _Closed(NamedTuple):
+    """An open breaker, and whether it was other code that opened it."""
+
+    state: KindState
+    is_new_code: bool
+
+    def next_at(self, rule: BreakerRule) -> float:
+        wait_s = min(rule.longest_s, rule.first_s * 2 ** min(self.state.probes, 32))
+        return 0.0 if self.is_new_code else self.state.last_at + wait_s
+
+    def is_over(self, now: float, rule: BreakerRule) -> bool:
+        """What comes much later, when the fault may lie long behind, gets a try of its own."""
+        is_spent = self.state.probes >= rule.probes and not self.is_new_code
+        return is_spent and now < self.state.last_at + rule.longest_s
+
+    def words(self, kind: str) -> str:
+        return f"breaker open: {_failures(self.state, kind)}"
+
+
+def _failures(state: KindState, kind: str) -> str:
+    """«5 of media.render failed alike: task_error: KeyError: 'fps'»."""
+    return f"{state.failed} of {kind} failed alike: {state.cause}: {state.message}"
+
+
+def reviewed_words(state: KindState, jobs: int) -> str:
+    """«994 jobs of media.render in review: 6 failed alike (task_error: KeyError: 'fps')»."""
+    return (
+        f"{many(jobs, 'job')} of {state.kind} in review: {state.failed} failed alike ({state.cause}: {state.message})"
+    )
+
+
+def state_words(state: KindState, canary: int, rule: BreakerRule) -> str:
+    """What `status` says of a kind that is held back; empty for one that is not. Times are left to the caller."""
+    if state.opened_at is not None:
+        tries = f"; tried {many(state.probes, 'time')} since" if state.probes else ""
+        return f"closed: {state.failed} failed alike: {state.cause}: {state.message}{tries}"
+    if state.failed:
+        return f"{state.failed} of {rule.failures} failed alike: {state.cause}: {state.message}"
+    return f"canary: {state.verified} of {canary} verified" if state.verified < canary else ""
+
+
+def _no(
+    job_class: JobClass,
+    message: str,
+    going: Sequence[Reservation] = (),
+    reopens_at: float | None = None,
+    have: float = 0.0,
+    limit: float = 0.0,
+) -> Verdict:
+    return Verdict(
+        gate="hold",
+        passed=False,
+        where=job_class.kind or job_class.task,
+        holders=tuple(r.job_id for r in going),
+        reopens_at=reopens_at,
+        have=have,
+        limit=limit,
+        message=message,
+    )
