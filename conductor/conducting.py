@@ -17,11 +17,13 @@ from redis import Redis
 from conductor.account import Account
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
+from conductor.catalogue import catalogue_of
 from conductor.core.explain import describe
 from conductor.embedded import embedded_node
 from conductor.guard import Guard, refuse_lost
+from conductor.learning import Learning
 from conductor.limits import limits_of
-from conductor.loop import Conductor, Ended, Record
+from conductor.loop import Conductor, Ended, Record, Teach
 from conductor.model.decision import Hold
 from conductor.node.plan import node_name
 from conductor.node.report import Identity
@@ -63,7 +65,8 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
                 stack.enter_context(embedded_node(settings))
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
-            ended = conductor_of(settings, client, backlog, record).run(until_done, stop.is_set)
+            learning = stack.enter_context(Learning(settings, catalogue_of(settings), limits_of(settings)))
+            ended = conductor_of(settings, client, backlog, record, learning.teach).run(until_done, stop.is_set)
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
         result = ending(watch, ended, until_done)
@@ -72,7 +75,9 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
         return result
 
 
-def conductor_of(settings: Settings, client: Redis, backlog: str | None, record: Record | None = None) -> Conductor:
+def conductor_of(
+    settings: Settings, client: Redis, backlog: str | None, record: Record | None, teach: Teach
+) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
         ledger,
@@ -82,6 +87,7 @@ def conductor_of(settings: Settings, client: Redis, backlog: str | None, record:
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
         record=record,
+        teach=teach,
         overrides=retry_tables(settings),
         guard=Guard(ledger, settings.receipts_dir).reason,
         reconciler=Reconciler(ledger, settings.receipts_dir),

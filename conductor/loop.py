@@ -41,6 +41,8 @@ NAP_S = 0.25
 OnTick = Callable[[Snapshot, Decision], None]
 #: What `decide` was given, and its answer: one that keeps it (`conductor.recording`).
 Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
+#: Puts learned needs in place of declared ones (`conductor.learning`).
+Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
 #: A job's own retry budgets (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
@@ -71,6 +73,7 @@ class Conductor:
         *,
         on_tick: OnTick | None = None,
         record: Record | None = None,
+        teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
         guard: Callable[[], str | None] = lambda: None,
         reconciler: Reconciler | None = None,
@@ -86,6 +89,7 @@ class Conductor:
         self._backlogs = tuple(backlogs)
         self._on_tick = on_tick
         self._keep = record
+        self._teach = teach
         self._overrides = overrides
         self._guard = guard
         self._reconciler = reconciler
@@ -123,6 +127,7 @@ class Conductor:
         if hold:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
+        candidates = self._teach(snapshot, candidates)
         decision = decide(snapshot, candidates, self._limits)
         if self._keep is not None:
             self._keep(snapshot, candidates, self._limits, decision)

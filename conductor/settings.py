@@ -24,6 +24,7 @@ ENV_PREFIX = "CONDUCTOR_"
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeFloat = Annotated[float, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -80,6 +81,8 @@ class Rate(Section):
 
     requests_per_min: Annotated[int, Field(ge=1)] | None = None
     tokens_per_min: Annotated[int, Field(ge=1)] | None = None
+    #: US dollars in any 24 hours, by the prices of the endpoint of the same name.
+    usd_per_day: Positive | None = None
 
 
 class Endpoint(Section):
@@ -89,6 +92,9 @@ class Endpoint(Section):
     model: str = ""
     #: Name of the environment variable that holds the key; the key itself is never written down.
     api_key_env: str | None = None
+    #: What a million tokens cost, in US dollars; needed for `rates.KEY.usd_per_day`.
+    usd_per_million_input: NotNegativeFloat = 0.0
+    usd_per_million_output: NotNegativeFloat = 0.0
 
 
 class Limits(Section):
@@ -119,6 +125,16 @@ class Dashboard(Section):
     redis_url: str | None = Field(default=None, repr=False)
     #: Name of the environment variable that holds the password of the pages (user: any). None: no login.
     password_env: str | None = None
+
+
+class Learning(Section):
+    """What receipts teach about needs (`conductor needs`)."""
+
+    is_on: bool = True
+    #: Asked is the 95th percentile of what was measured times this.
+    margin: Annotated[float, Field(ge=1.0, le=10.0)] = 1.25
+    #: Less than declared is asked after so many clean receipts of the present code; 0: never.
+    lower_after: Annotated[int, Field(ge=0, le=64)] = 20
 
 
 class Ticks(Section):
@@ -164,6 +180,7 @@ class Settings(BaseSettings):
     timing: Timing = Timing()
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
+    learning: Learning = Learning()
 
     @classmethod
     def settings_customise_sources(

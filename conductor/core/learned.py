@@ -107,7 +107,7 @@ class Learned:
         if "scratch_bytes" in amounts:
             amounts["scratch_bytes"] = max(0, amounts["scratch_bytes"] - sum(c.writes.values()))
         needs = msgspec.structs.replace(c.needs, **amounts, rates=self._rates(c))
-        is_more = any(estimate.uses > estimate.declared for estimate in found.values())
+        is_more = any(estimate.uses > estimate.declared for estimate in found.values()) or needs.rates != c.needs.rates
         return Taught(msgspec.structs.replace(c, needs=needs, duration_s=self.duration_s(c)), is_more)
 
     def _rates(self, c: JobClass) -> dict[str, RateNeed]:

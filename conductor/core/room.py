@@ -12,7 +12,7 @@ import msgspec
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool
 from conductor.model.snapshot import JobClass
-from conductor.model.spec import Needs
+from conductor.model.spec import Needs, RateNeed
 
 
 def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
@@ -21,8 +21,19 @@ def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
     found = [cut for node in nodes if node.is_open and (cut := _on(node, declared, learned)) is not None]
     found = found or [cut for node in nodes if (cut := _on(node, declared, learned)) is not None]
     if not found:
-        return msgspec.structs.replace(declared.needs, rates=learned.rates)
-    return max(found, key=lambda needs: (needs.vram_mib, needs.ram_mib, needs.scratch_bytes))
+        return declared.needs
+    most = max(found, key=lambda needs: (needs.vram_mib, needs.ram_mib, needs.scratch_bytes))
+    return msgspec.structs.replace(most, rates=_rates(declared.needs, learned, free))
+
+
+def _rates(declared: Needs, learned: Needs, free: Free) -> dict[str, RateNeed]:
+    """Tokens, cut to what the API gives in a minute."""
+    found = dict(learned.rates)
+    for key, need in learned.rates.items():
+        limit = free.rates[key].state.tokens_limit if key in free.rates else None
+        if limit is not None and need.tokens > limit:
+            found[key] = msgspec.structs.replace(need, tokens=max(limit, declared.rates[key].tokens))
+    return found
 
 
 def _on(node: NodeFree, declared: JobClass, learned: Needs) -> Needs | None:
@@ -34,7 +45,8 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> Needs | None:
         if len(able) < asks.devices:
             return None
         room = sorted((_room(pool) for pool in able), reverse=True)[asks.devices - 1]
-        changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, room)
+        # Where all is held by others, one that is to be alone waits for them; zero would ask nothing.
+        changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, max(1, room))
     elif learned.vram_mib > asks.vram_mib:
         changes["vram_mib"] = asks.vram_mib  # it runs on the CPU here
     if node.ram is not None:

@@ -182,7 +182,7 @@ def sample_of(receipt: Receipt) -> Sample | None:
         vram_mib=use.vram_mib,
         ram_mib=use.rss_mib,
         scratch_bytes=use.scratch_bytes,
-        tokens=tokens_of(receipt.result),
+        tokens=tokens_of(receipt.result) if use.tokens is None else use.tokens,
         ran_out_of=ran_out_of if receipt.outcome == "failed" else None,
         reserved=_reserved(asked, ran_out_of) if ran_out_of else 0,
     )

@@ -1,0 +1,268 @@
+"""Learns needs from receipts as they are written, and puts what was learned into the candidates of a tick.
+
+A thread reads what was added to the receipt files; the tick only looks things up. `state_dir/learned.json` holds the
+samples and how far each file was read: it may be deleted, the ends of the files are then read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+from loguru import logger
+
+from conductor.code_version import code_version
+from conductor.core.free import Free
+from conductor.core.learned import Learned, Policy, Taught
+from conductor.core.room import within
+from conductor.core.samples import Memory, Ring
+from conductor.model.limits import Limits
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Candidate, JobClass, Snapshot
+from conductor.model.spec import Needs, TaskDecl
+from conductor.settings import Settings
+
+CACHE_VERSION = 1
+#: New receipts are looked for so often, and the cache is written at most so often.
+EVERY_S, WRITE_EVERY_S = 1.0, 30.0
+#: Of a file that was never read before only so much of its end is: what is older would be forgotten anyway.
+TAIL_BYTES = 32 << 20
+BLOCK_BYTES = 4 << 20
+#: A node whose jobs ended so long ago, and none of whose receipts is here, keeps them elsewhere.
+UNSEEN_S = 60.0
+
+_decode = msgspec.json.Decoder(Receipt).decode
+
+
+class Cache(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    v: int = CACHE_VERSION
+    folder: str
+    #: File → bytes read.
+    read: dict[str, int]
+    nodes: list[str]
+    rings: list[Ring]
+
+
+class Receipts:
+    """The receipt files as far as they were read, and what they taught. Not for several threads."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._read: dict[str, int] = {}
+        self.memory = Memory()
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            found = msgspec.json.decode(self._cache.read_bytes(), type=Cache)
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.DecodeError) as e:
+            logger.info("{} cannot be read ({}): the receipts are read again", self._cache, e)
+            return
+        if found.v == CACHE_VERSION and found.folder == str(self._folder):
+            self._read, self.memory = found.read, Memory(found.rings)
+            self.memory.nodes.update(found.nodes)
+
+    def save(self) -> None:
+        """Whole or not at all; samples and offsets are of one moment."""
+        rings = list(self.memory.rings())
+        cache = Cache(folder=str(self._folder), read=self._read, nodes=sorted(self.memory.nodes), rings=rings)
+        draft = self._cache.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(msgspec.json.encode(cache))
+            draft.replace(self._cache)
+        except OSError as e:
+            logger.warning("{} cannot be written ({}): receipts are read again after a restart", self._cache, e)
+            with contextlib.suppress(OSError):
+                draft.unlink()
+
+    def news(self) -> list[Receipt]:
+        """What was added since the last call, a block per file. Raises `OSError` where none can be read."""
+        if not self._folder.is_dir():
+            return []
+        with os.scandir(self._folder) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")}
+        self._read = {name: at for name, at in self._read.items() if name in sizes}
+        found: list[Receipt] = []
+        fault: OSError | None = None
+        for name in sorted(sizes):
+            at = self._read.get(name)
+            if at is None or at > sizes[name]:  # new, or another file under an old name
+                at = max(0, sizes[name] - TAIL_BYTES)
+            try:
+                found += self._block(name, at) if at < sizes[name] else []
+            except OSError as e:
+                fault = e
+        if fault is not None and not found:
+            raise fault
+        return found
+
+    def _block(self, name: str, at: int) -> list[Receipt]:
+        with (self._folder / name).open("rb") as file:
+            file.seek(at)
+            block = file.read(BLOCK_BYTES)
+        end = block.rfind(b"\n") + 1
+        if not end and len(block) == BLOCK_BYTES:
+            end = len(block)  # no receipt is so long
+        self._read[name] = at + end
+        found: list[Receipt] = []
+        for line in block[:end].splitlines():
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                found.append(_decode(line))  # what is not whole is named by `audit` and `verify`
+        return found
+
+
+def cache_of(settings: Settings) -> Path:
+    return settings.state_dir / "learned.json"
+
+
+def policy_of(settings: Settings) -> Policy:
+    chosen = settings.learning
+    return Policy(is_on=chosen.is_on, margin=chosen.margin, lower_after=chosen.lower_after)
+
+
+class Codes(Mapping[str, str]):
+    """Task → the version of the code that a worker started now would run; as of the last `renew`."""
+
+    def __init__(self, decls: Mapping[str, TaskDecl]) -> None:
+        self._decls = decls
+        self._known: dict[str, str] = {}
+
+    def renew(self) -> None:
+        self._known = {task: code_version(self._decls[task].module) for task in self._known}
+
+    def __getitem__(self, task: str) -> str:
+        if task not in self._known:
+            self._known[task] = code_version(self._decls[task].module)
+        return self._known[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decls)
+
+    def __len__(self) -> int:
+        return len(self._decls)
+
+
+class Learning:
+    """Of the leader: `teach` is called by its tick, all else happens in a thread. Use as a context manager."""
+
+    def __init__(self, settings: Settings, decls: Mapping[str, TaskDecl], limits: Limits) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._codes = Codes(decls)
+        self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
+        self.learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
+        self._known: dict[str, tuple[int, str, Taught]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
+        self._unseen = Unseen(settings.receipts_dir)
+        self._has_news = False
+
+    def __enter__(self) -> Learning:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+        if self._has_news:
+            self._receipts.save()
+
+    def teach(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates with learned needs and durations, cut to what the nodes have. Reads no file."""
+        if not self.learned.policy.is_on:
+            return tuple(candidates)
+        if not self._thread.is_alive() and not self._stop.is_set():
+            self._thread.start()  # who only stands by reads nothing
+        with self._lock:
+            taught = [self._taught(candidate.job_class) for candidate in candidates]
+            self._unseen.look(snapshot, self.learned.memory.nodes)
+        free = Free(snapshot, self._limits) if any(t.is_more for t in taught) else None
+        return tuple(
+            msgspec.structs.replace(candidate, job_class=_cut(candidate.job_class, t, free))
+            for candidate, t in zip(candidates, taught, strict=True)
+        )
+
+    def duration_s(self, job_class: JobClass) -> float:
+        """What a job of this class is expected to take; 0 where nobody knows."""
+        with self._lock:
+            return self._taught(job_class).job_class.duration_s
+
+    def _taught(self, c: JobClass) -> Taught:
+        version, code = self.learned.memory.version(c.kind or c.task), self.learned.code_of(c.task)
+        known = self._known.get(c.id)
+        if known is None or known[:2] != (version, code):
+            if len(self._known) > 10_000:
+                self._known.clear()
+            known = self._known[c.id] = (version, code, self.learned.taught(c))
+        return known[2]
+
+    # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _work(self) -> None:
+        written_at, is_said = time.monotonic(), False
+        while not self._stop.is_set():
+            try:
+                wait_s = 0.0 if self.read() else EVERY_S
+                is_said = False
+            except OSError as e:
+                if not is_said:
+                    logger.warning("Receipts cannot be read ({}): nothing is learned until they can", e)
+                wait_s, is_said = EVERY_S, True
+            if self._has_news and time.monotonic() - written_at >= WRITE_EVERY_S:
+                self._receipts.save()
+                written_at, self._has_news = time.monotonic(), False
+            self._stop.wait(wait_s)
+
+    def read(self) -> int:
+        """Take in what was added to the files; how many receipts it was. Raises `OSError`."""
+        receipts = self._receipts.news()
+        self._codes.renew()
+        with self._lock:
+            for receipt in receipts:
+                self.learned.memory.learn(receipt)
+        self._has_news |= bool(receipts)
+        return len(receipts)
+
+
+def _cut(declared: JobClass, taught: Taught, free: Free | None) -> JobClass:
+    if free is None or not taught.is_more:
+        return taught.job_class
+    needs: Needs = within(declared, taught.job_class.needs, free)
+    return msgspec.structs.replace(taught.job_class, needs=needs)
+
+
+class Unseen:
+    """Says once of each node that its jobs end and none of its receipts comes into the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._going: dict[str, frozenset[str]] = {}
+        self._ended_at: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def look(self, snapshot: Snapshot, seen: set[str]) -> None:
+        going: dict[str, set[str]] = {}
+        for reservation in snapshot.reservations:
+            going.setdefault(reservation.node, set()).add(reservation.job_id)
+        for node, before in self._going.items():
+            if before - going.get(node, set()):
+                self._ended_at.setdefault(node, snapshot.now)
+        self._going = {node: frozenset(ids) for node, ids in going.items()}
+        for node, at in self._ended_at.items():
+            if node not in seen and node not in self._said and snapshot.now - at > UNSEEN_S:
+                self._said.add(node)
+                words = "No receipt of node {} comes into {}: what its jobs take is not learned; share the folder"
+                logger.bind(event="receipts_unseen", node=node).warning(words, node, self._folder)
