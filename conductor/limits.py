@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conductor.model.limits import Limits
+from conductor.model.limits import BreakerRule, Limits
 from conductor.settings import Settings
 
 
@@ -16,4 +16,12 @@ def limits_of(settings: Settings) -> Limits:
         cpu_share=settings.limits.cpu_share,
         report_ttl_s=settings.timing.report_ttl_s,
         tick_s=settings.timing.tick_s,
+        canary=dict(settings.canary),
+        breaker=BreakerRule(
+            failures=settings.breaker.failures,
+            probes=settings.breaker.probes,
+            first_s=settings.breaker.first_probe_s,
+            longest_s=settings.breaker.longest_probe_s,
+        ),
+        review_debt=settings.breaker.review_debt,
     )

@@ -23,12 +23,18 @@ def observe(
     queued = ledger.handover.queued()
     nodes = ledger.reports.live()
     now = ledger.bell.now()
+    # Before the rates: who is gone from them has told what its calls came to.
+    reservations = ledger.handover.reservations()
+    # Behind the reservations: what failed in between is counted twice over, never not at all.
+    kinds, in_review = ledger.kinds.states()
     snapshot = Snapshot(
         now=now,
         nodes=nodes,
-        reservations=ledger.handover.reservations(),
+        reservations=reservations,
         queued=queued,
-        rates=rates.states(now),
+        rates=rates.states(now, reservations),
         controls=ledger.control.controls(),
+        kinds=kinds,
+        in_review=in_review,
     )
     return snapshot, candidates

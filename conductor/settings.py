@@ -104,6 +104,20 @@ class Limits(Section):
     cpu_share: Positive = 1.0
 
 
+class Breaker(Section):
+    """When jobs of one kind fail alike, the rest of it is held back, tried again later, and set aside at last."""
+
+    #: So many failures alike with no success in between. 0: nothing is ever held back.
+    failures: Annotated[int, Field(ge=0, le=1000)] = 5
+    #: One job tries whether it is over, so many times; then the rest goes into review.
+    probes: NotNegative = 3
+    #: Before the first try; before each further one twice as long, at most the longest.
+    first_probe_s: Positive = 60.0
+    longest_probe_s: Positive = 1800.0
+    #: A backlog with more jobs in review starts nothing. None: no limit.
+    review_debt: NotNegative | None = None
+
+
 class Timing(Section):
     #: The safety net under the wake-ups.
     tick_s: Positive = 1.0
@@ -177,6 +191,9 @@ class Settings(BaseSettings):
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
     limits: Limits = Limits()
+    breaker: Breaker = Breaker()
+    #: Task → so many of each new kind of its jobs must verify before the rest starts: over what `@task` says.
+    canary: dict[str, NotNegative] = {}
     timing: Timing = Timing()
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+import msgspec
+
 from conductor.core.ask import Ask
 from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
 from conductor.core.free import Pool
 from conductor.core.gates import is_rate_open
 from conductor.core.guard import Kept, keep_for
+from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
 from conductor.core.ordering import Turn, Turns
 from conductor.core.orders import Orders, blocks
@@ -52,6 +55,7 @@ class _Tick:
         self.placement = standing.placement
         self.orders = Orders(limits.order, candidates, self.free, standing.life)
         self.turns = Turns(candidates, snapshot.reservations, self.orders)
+        self.kinds = Kinds(snapshot, limits)
         self.admissions: list[Admission] = []
         #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the gates.
         self.held: dict[str, tuple[Turn, Ask, Verdict | None]] = {}
@@ -76,13 +80,18 @@ class _Tick:
             else:
                 self._admit(turn, ask, place)
         holds = self._holds()
+        waiting = {turn.job_class.kind for turn, _, _ in self.held.values()}
         return Decision(
-            now=self.snapshot.now, admit=tuple(self.admissions), hold=holds, next_tick_s=self._next_tick_s(holds)
+            now=self.snapshot.now,
+            admit=tuple(self.admissions),
+            hold=holds,
+            review=() if is_stopped else self.kinds.used_up(waiting),
+            next_tick_s=self._next_tick_s(holds),
         )
 
     def _place(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> Place | None:
-        self._denied = self._blocked_by
-        if self._blocked_by is not None or ask.key in self._refused:
+        self._denied = self._blocked_by or self.kinds.closed(turn.job_class)
+        if self._denied is not None or ask.key in self._refused:
             return None
         if ask.lane in self.snapshot.controls.paused_lanes or not is_rate_open(ask, self.free):
             return None
@@ -94,6 +103,8 @@ class _Tick:
                 self._denied = kept.verdict()
             elif member is not None and self.limits.is_safe and not self._is_safe(member, place, ask):
                 self._denied = _no_way_out(member, place)
+            elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
+                self._denied = answer
             else:
                 return True
             return False
@@ -129,7 +140,15 @@ class _Tick:
     def _admit(self, turn: Turn, ask: Ask, place: Place) -> None:
         head = turn.head
         assert head is not None, "a turn has a head"
-        reservation = _reservation(turn, ask, place, self.snapshot.now)
+        permit = self.kinds.ask(turn.job_class, place.node.name)
+        assert isinstance(permit, Permit), "its kind was asked before it was placed"
+        reservation = msgspec.structs.replace(
+            _reservation(turn, ask, place, self.snapshot.now),
+            role=permit.role,
+            code=permit.code,
+            breaker=self.limits.breaker.failures,
+        )
+        self.kinds.took(reservation)
         self.admissions.append(
             Admission(
                 reservation=reservation,
@@ -212,6 +231,7 @@ def _reservation(turn: Turn, ask: Ask, place: Place, now: float) -> Reservation:
         attempt=head.attempts + 1,
         class_id=job_class.id,
         task=job_class.task,
+        kind=job_class.kind,
         node=place.node.name,
         queue=place.queue.name,
         lane=job_class.lane,

@@ -5,7 +5,7 @@ A kind is a task with those of its arguments that matter; all is counted apart f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from conductor.model.decision import Verdict
@@ -34,6 +34,9 @@ class Kinds:
         for reservation in snapshot.reservations:
             self.took(reservation)
         self._code = {node.node: node.code for node in snapshot.nodes}
+        self._by_code: dict[str, list[str]] = {}
+        #: Nothing holds any kind back.
+        self._is_free = not (snapshot.kinds or limits.canary or limits.review_debt is not None)
 
     def took(self, reservation: Reservation) -> None:
         if reservation.kind:
@@ -42,39 +45,39 @@ class Kinds:
     def ask(self, job_class: JobClass, node: str) -> Permit | Verdict:
         """May one more of its kind start on that node; as what, or why not."""
         code = self._code_on(job_class, node)
+        if self._is_free or not job_class.kind:
+            return Permit("", code)
         owed = self._limits.review_debt
         if owed is not None and (lie := self._snapshot.in_review.get(job_class.backlog, 0)) > owed:
             message = f"{many(lie, 'job')} in review, more than {owed} (breaker.review_debt)"
             return _no(job_class, message, have=lie, limit=owed)
-        if not job_class.kind:
-            return Permit("", code)
         return self._by_breaker(job_class, code) or self._by_canary(job_class, code) or Permit("", code)
 
     def closed(self, job_class: JobClass) -> Verdict | None:
         """Why it may start nowhere; None where it may somewhere."""
+        if self._is_free or not job_class.kind:
+            return None
         answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
         verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
         return verdicts[0] if len(verdicts) == len(answers) else None
 
-    def used_up(self) -> tuple[str, ...]:
-        """Closed kinds whose tries were all in vain, whatever code is there: what waits of them goes to review."""
-        now, rule = self._snapshot.now, self._limits.breaker
-        found: dict[str, bool] = {}
-        for kind in self._states:
-            closed = [self._closed_by(kind, code) for code in self._codes(kind)]
-            found[kind] = bool(closed) and all(c and c.is_over(now, rule) and not c.state.is_reviewed for c in closed)
-        return tuple(sorted(kind for kind, is_over in found.items() if is_over))
+    def used_up(self, waiting: Collection[str]) -> tuple[str, ...]:
+        """Closed kinds whose tries were all in vain, whatever code is there: what waits of them goes to review.
 
-    def is_used_up(self, job_class: JobClass) -> bool:
-        """As `used_up`, of a kind of which something waits, whether or not all was moved before."""
-        closed = [self._closed_by(job_class.kind, code) for code in self._codes(job_class.kind)]
-        return bool(closed) and all(c and c.is_over(self._snapshot.now, self._limits.breaker) for c in closed)
+        `waiting`: kinds of which something may go now; of the others what waits out a back-off is moved, once."""
+        return tuple(sorted(kind for kind in self._states if self._is_used_up(kind, kind in waiting)))
+
+    def _is_used_up(self, kind: str, is_waiting: bool) -> bool:
+        now, rule = self._snapshot.now, self._limits.breaker
+        closed = [self._closed_by(kind, code) for code in self._codes(kind)]
+        over = all(c is not None and c.is_over(now, rule) for c in closed)
+        return over and (is_waiting or not all(c is not None and c.state.is_reviewed for c in closed))
 
     # ── the breaker ───────────────────────────────────────────────────────────────────────────────────────
 
     def _by_breaker(self, job_class: JobClass, code: str) -> Permit | Verdict | None:
         rule, kind, now = self._limits.breaker, job_class.kind, self._snapshot.now
-        if not rule.failures:
+        if not rule.failures or kind not in self._states:
             return None
         closed = self._closed_by(kind, code)
         if closed is None:
@@ -142,8 +145,11 @@ class Kinds:
 
     def _nodes_by_code(self, job_class: JobClass) -> list[str]:
         """A node for each version that is there."""
-        by_code = {self._code_on(job_class, name): name for name in self._code}
-        return list(by_code.values()) or [""]
+        known = self._by_code.get(job_class.kind)
+        if known is None:
+            by_code = {self._code_on(job_class, name): name for name in self._code}
+            known = self._by_code[job_class.kind] = list(by_code.values()) or [""]
+        return known
 
     def _codes(self, kind: str) -> set[str]:
         task = kind.partition(":")[0]
