@@ -237,6 +237,13 @@ class Free:
         if (node := self.nodes.get(reservation.node)) is not None:
             _charge_node(node, reservation)
 
+    def renew(self, snapshot: Snapshot) -> None:
+        """For a keeper of the state: another time, other budgets of APIs, the same nodes."""
+        self.snapshot = snapshot
+        self.now = snapshot.now
+        if snapshot.rates or self.rates:
+            self.rates = {state.key: RateFree(state) for state in snapshot.rates}
+
     def add(self, reservation: Reservation) -> None:
         """One admitted in this tick, or brought up to date: its amounts are taken from the pools by the caller."""
         self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation

@@ -51,9 +51,8 @@ class Standing:
     # ── for its keeper ────────────────────────────────────────────────────────────────────────────────────
 
     def renew(self, snapshot: Snapshot) -> None:
-        """Another tick: time has passed, all else was told."""
-        self.free.snapshot = snapshot
-        self.free.now = snapshot.now
+        """Another tick: time has passed, the budgets of APIs are those of now, all else was told."""
+        self.free.renew(snapshot)
 
     def started(self, reservation: Reservation) -> None:
         """An admitted one runs: the same reservation, with the time it started at. Its queue has room for another."""

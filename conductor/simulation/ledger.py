@@ -22,7 +22,8 @@ class Hosts:
                 self._has[f"{node.node}/{device.key}"] = device.vram_total_mib
             self._has[f"{node.node}:ram"] = node.ram_total_mib or 0
             self._has[f"{node.node}:cpu"] = round(node.cpu_count * 1000)
-            self._has[f"{node.node}:disk"] = next(v.total_bytes or 0 for v in node.volumes if v.root == SCRATCH)
+            scratch = (v.total_bytes or 0 for v in node.volumes if v.root == SCRATCH)
+            self._has[f"{node.node}:disk"] = next(scratch, 0)
         self._readers: dict[str, int] = {}
         #: Path → (bytes, disk) of what is on a disk.
         self._files: dict[str, tuple[int, str]] = {}

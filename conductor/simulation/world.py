@@ -1,11 +1,16 @@
-"""The event queue: arrivals and ends move the clock, `decide` does the rest. No second decision is made here."""
+"""The event queue: arrivals and ends move the clock, `decide` does the rest. No second decision is made here.
+
+A world may begin empty (`conductor simulate`), or from what a live conductor sees (`conductor.prediction`): then jobs
+are going already, a queue has as many workers as its node says, and APIs have budgets.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -17,7 +22,7 @@ from conductor.model.decision import Decision
 from conductor.model.files import Chain
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
 from conductor.simulation.cluster import SCRATCH
 from conductor.simulation.ledger import Hosts
 from conductor.simulation.workload import Job, Workload
@@ -28,8 +33,32 @@ HEADS = 16
 #: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
 MANY_JOBS = 5_000
 ASK_EVERY = 200
+#: An API that has room again is looked at no sooner than after so long.
+LEAST_LOOK_S = 0.01
 
-ARRIVAL, END = 1, 0
+#: What an event is; of one moment, ends come first. LOOK: an API may have room again.
+END, ARRIVAL, LOOK = 0, 1, 2
+
+
+class Budgets(Protocol):
+    """What an API still allows, in simulated time (`conductor.simulation.rates`)."""
+
+    def at(self, now: float) -> None: ...
+
+    def states(self, active: Sequence[Reservation]) -> tuple[RateState, ...]: ...
+
+    def take(self, job_id: str, attempt: int, rates: Mapping[str, tuple[int, int]]) -> None: ...
+
+
+class Pool:
+    """The workers of one queue, and what was handed over to it and waits for one of them."""
+
+    __slots__ = ("busy", "handed", "workers")
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.busy = 0
+        self.handed: deque[Job] = deque()
 
 
 class Line:
@@ -52,20 +81,35 @@ class Line:
 class World:
     """Runs a workload to its end. Afterwards the jobs hold their times; `hosts` what was really used."""
 
-    def __init__(self, workload: Workload, nodes: Sequence[NodeReport], limits: Limits) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        nodes: Sequence[NodeReport],
+        limits: Limits,
+        *,
+        begin: Snapshot | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
+        """`begin`: the instant to go on from; the workload's jobs that are going hold reservations of it."""
+        self._goes_on_from_live = begin is not None
+        begin = begin or Snapshot(now=0.0, nodes=tuple(nodes))
         self.jobs = workload.jobs
         self.nodes = tuple(nodes)
         self.limits = limits
         self.hosts = Hosts(nodes, workload.jobs)
-        self.now = 0.0
+        self.now = begin.now
         self.done = 0
         #: Sentences: what can never run here, and what would do.
         self.refused: list[str] = []
         self.infeasible: dict[str, Job] = {}
         self.held_s: dict[str, float] = {}
-        self.standing = Standing(Snapshot(now=0.0, nodes=self.nodes), limits)
+        self.standing = Standing(begin, limits)
+        self._controls = begin.controls
+        self._budgets = budgets
+        self._look_at: float | None = None
+        self._pools = {q.queue: Pool(q.workers) for node in self.nodes for q in node.queues}
         self._by_id = {job.id: job for job in workload.jobs}
-        self._events: list[tuple[float, int, int, Job]] = []
+        self._events: list[tuple[float, int, int, Job | None]] = []
         self._lines: dict[str, Line] = {}
         self._rates: dict[str, int] = {}
         self._asked: set[str] = set()
@@ -73,8 +117,24 @@ class World:
         self._longest_s = 0.0
         self._take_chains(workload.chains)
         for job in workload.jobs:
-            if not job.waits:
-                heappush(self._events, (job.arrival_s, ARRIVAL, job.seq, job))
+            if job.reservation is not None:
+                self._goes_on(job, job.reservation)
+            elif not job.waits:
+                heappush(self._events, (max(self.now, job.arrival_s), ARRIVAL, job.seq, job))
+
+    def _goes_on(self, job: Job, reservation: Reservation) -> None:
+        """It was going when the world began: for what is left of its duration, or handed over and not begun."""
+        self.hosts.started(job, reservation)
+        job.start_s = reservation.started_at or self.now
+        job.node, job.devices = reservation.node, reservation.devices
+        pool = self._pools.setdefault(reservation.queue, Pool(1))
+        if reservation.state == "running":
+            pool.busy += 1
+            heappush(self._events, (max(self.now, job.start_s + job.duration_s), END, job.seq, job))
+        elif pool.busy < pool.workers:
+            self._begin(job, pool)
+        else:
+            pool.handed.append(job)
 
     # ── what can never run ────────────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +186,9 @@ class World:
             self.now = at
             while self._events and self._events[0][0] <= at:
                 _, kind, _, job = heappop(self._events)
-                if kind == END:
+                if job is None:
+                    self._look_at = None
+                elif kind == END:
                     self._end(job)
                 else:
                     self._arrive(job)
@@ -155,6 +217,10 @@ class World:
         self.done += 1
         self.hosts.ended(job, reservation)
         self.standing.ended(reservation)
+        pool = self._pools[reservation.queue]
+        pool.busy -= 1
+        if pool.handed and pool.busy < pool.workers:
+            self._begin(pool.handed.popleft(), pool)
         for kid in job.kids:
             kid.waits -= 1
             if not kid.waits:
@@ -165,7 +231,8 @@ class World:
     def _decide(self) -> None:
         self._ticks += 1
         is_due = len(self.jobs) <= MANY_JOBS or self._ticks % ASK_EVERY == 0 or not self._asked >= self._lines.keys()
-        self.standing.explains = is_due
+        # Only the answers of the rate gates say when one opens again.
+        self.standing.explains = is_due or self._budgets is not None
         while self._lines:
             decision = self._tick()
             if not (decision.admit and decision.next_tick_s == 0.0):
@@ -174,17 +241,39 @@ class World:
             decision = Decision(now=self.now)
         if is_due:
             self._note(decision)
+        if self._budgets is not None:
+            self._look_again(decision)
+
+    def _look_again(self, decision: Decision) -> None:
+        """Nothing may end or arrive by the time an API has room again."""
+        times = [
+            v.reopens_at for hold in decision.hold for v in hold.closed if v.gate == "rate" and v.reopens_at is not None
+        ]
+        at = max(self.now + LEAST_LOOK_S, min(times, default=float("inf")))
+        if at < float("inf") and (self._look_at is None or at < self._look_at):
+            self._look_at = at
+            heappush(self._events, (at, LOOK, -1, None))
 
     def _tick(self) -> Decision:
         candidates = [line.as_candidate() for line in self._lines.values()]
         decision = decide(self.snapshot(), candidates, self.limits, self.standing)
         for admission in decision.admit:
+            if self._budgets is not None and admission.rates:
+                self._budgets.take(admission.reservation.job_id, admission.reservation.attempt, admission.rates)
             self._start(admission.reservation)
         return decision
 
     def snapshot(self) -> Snapshot:
         """Nodes as they were at the start: what has changed since, the standing was told."""
-        return Snapshot(now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s)
+        plain = Snapshot(now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls)
+        if not self._goes_on_from_live:
+            return plain
+        # Whose turn it is between backlogs goes by what each has going.
+        going, rates = tuple(self.standing.free.reservations()), tuple[RateState, ...]()
+        if self._budgets is not None:
+            self._budgets.at(self.now)
+            rates = self._budgets.states(going)
+        return msgspec.structs.replace(plain, reservations=going, rates=rates)
 
     def full_snapshot(self) -> Snapshot:
         """The same instant as a live conductor would see it: nothing is taken for known."""
@@ -199,17 +288,27 @@ class World:
 
     def _start(self, admitted: Reservation) -> None:
         job = self._by_id[admitted.job_id]
-        reservation = msgspec.structs.replace(admitted, state="running", started_at=self.now)
         line = self._lines[job.job_class.id]
         line.jobs.remove(job)
         line.candidate = None
         if not line.jobs:
             del self._lines[job.job_class.id]
-        job.start_s = self.now
-        job.reservation, job.node, job.devices = reservation, reservation.node, reservation.devices
+        job.reservation, job.node, job.devices = admitted, admitted.node, admitted.devices
         self._longest_s = max(self._longest_s, self.now - job.arrival_s)
-        self.standing.started(reservation)
-        self.hosts.started(job, reservation)
+        self.hosts.started(job, admitted)
+        pool = self._pools[admitted.queue]
+        if pool.busy < pool.workers:
+            self._begin(job, pool)
+        else:
+            pool.handed.append(job)
+
+    def _begin(self, job: Job, pool: Pool) -> None:
+        """A worker takes it."""
+        assert job.reservation is not None, "what begins was handed over"
+        pool.busy += 1
+        job.start_s = self.now
+        job.reservation = msgspec.structs.replace(job.reservation, state="running", started_at=self.now)
+        self.standing.started(job.reservation)
         heappush(self._events, (self.now + job.duration_s, END, job.seq, job))
 
     def _note(self, decision: Decision) -> None:
