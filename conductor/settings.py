@@ -132,6 +132,18 @@ class Timing(Section):
     admitted_grace_s: Positive = 3.0
 
 
+class Workers(Section):
+    """When a worker's long-lived child gives way to a fresh one, and what it may keep between jobs."""
+
+    #: Libraries leak a little with every job: a fresh child after so many. 0: never for that.
+    max_jobs: NotNegative = 1000
+    #: Memory that does not come back: a fresh child once it holds so much more between jobs than it did at first.
+    leak_rss_mib: Annotated[int, Field(ge=1)] = 1024
+    leak_vram_mib: Annotated[int, Field(ge=1)] = 512
+    #: A worker that has had nothing to do for so long keeps nothing on its device: it is somebody else's then.
+    warm_idle_s: Positive = 300.0
+
+
 class Dashboard(Section):
     is_on: bool = True
     port: Annotated[int, Field(ge=0, le=65535)] = 9181
@@ -195,6 +207,7 @@ class Settings(BaseSettings):
     #: Task → so many of each new kind of its jobs must verify before the rest starts: over what `@task` says.
     canary: dict[str, NotNegative] = {}
     timing: Timing = Timing()
+    workers: Workers = Workers()
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: Learning = Learning()
