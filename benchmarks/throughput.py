@@ -79,9 +79,11 @@ is_on = false
 class Bench:
     """One project with a node and a conductor of its own."""
 
-    def __init__(self, folder: Path, cpu: int = 0, cloud: int = 0) -> None:
+    def __init__(self, folder: Path, cpu: int = 0, cloud: int = 0, url: str | None = None) -> None:
+        """`url`: a Redis to share, emptied by the caller. None: a Valkey of the project's own."""
         (folder / f"{MODULE}.py").write_text(TASKS, encoding="utf-8")
         text = CONFIG.format(node=NODE, module=MODULE, cpu=cpu, cloud=cloud)
+        text += f'[redis]\nurl = "{url}"\n' if url else ""
         (folder / "conductor.toml").write_text(text, encoding="utf-8")
         self.settings = load(folder)
         self.catalogue = load_catalogue(self.settings.task_modules, self.settings.project)
@@ -170,19 +172,19 @@ def until(what: Callable[[], Any], limit_s: float = LIMIT_S, every_s: float = 0.
 # ── the figures ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def noop(jobs: int = 4000, rounds: int = 3) -> dict[str, Any]:
+def noop(jobs: int = 4000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that do nothing, two worker processes."""
-    return _rate(Bench(_folder(), cpu=2), "bench.noop", jobs, rounds)
+    return _rate(Bench(_folder(), cpu=2, url=url), "bench.noop", jobs, rounds)
 
 
-def cloud(jobs: int = 3000, rounds: int = 3) -> dict[str, Any]:
+def cloud(jobs: int = 3000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that wait 10 ms, ten slots: the bound is 1,000 a second."""
-    return _rate(Bench(_folder(), cloud=10), "bench.nap", jobs, rounds)
+    return _rate(Bench(_folder(), cloud=10, url=url), "bench.nap", jobs, rounds)
 
 
-def idle(jobs: int = 200) -> dict[str, Any]:
+def idle(jobs: int = 200, url: str | None = None) -> dict[str, Any]:
     """From the call that dispatches a job into an idle system to the first line of its body."""
-    bench, delays = Bench(_folder(), cpu=2), list[float]()
+    bench, delays = Bench(_folder(), cpu=2, url=url), list[float]()
     with bench.open() as ledger:
         for _ in range(jobs):
             spec = bench.spec("bench.stamp", seconds=0)
