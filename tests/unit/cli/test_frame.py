@@ -27,7 +27,7 @@ COMMANDS = (
         "backup",
         "restore",
     ),
-    *("simulate", "replay", "acl"),
+    *("simulate", "replay", "needs", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 
