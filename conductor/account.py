@@ -35,6 +35,9 @@ class Account(Value, frozen=True, kw_only=True):
     causes: dict[str, int] = {}
     #: The first few of the dead; what died only for the sake of another is left out.
     obituaries: tuple[Obituary, ...] = ()
+    #: Jobs that are set aside since others of their kind failed alike, and what to do about each kind of them.
+    review: int = 0
+    reviews: tuple[str, ...] = ()
     #: What no node that reports could ever run, in words.
     never: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
@@ -77,6 +80,7 @@ class Pace:
             dead=max(0, last.total("dead") - first.total("dead")),
             dead_before=first.total("dead"),
             left=left(last),
+            review=last.total("review"),
             causes=last.dead,
             held_s_by_gate=in_order(since(first.lost_s, last.lost_s)),
         )
@@ -104,11 +108,13 @@ def lines(account: Account) -> list[str]:
     """The short account, for people."""
     words = [f"{account.done} done", *([f"{account.dead} dead"] if account.dead else [])]
     words += [f"{account.left} left"] if account.left else []
+    words += [f"{account.review} in review"] if account.review else []
     before = f" ({account.dead_before} died in earlier runs)" if account.dead_before else ""
     out = [f"{', '.join(words)} in {duration(account.seconds)}{before}"]
     if account.causes:
         out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
     out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]
+    out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
     out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))

@@ -21,6 +21,7 @@ from conductor.catalogue import catalogue_of
 from conductor.core.explain import describe
 from conductor.embedded import embedded_node
 from conductor.guard import Guard, refuse_lost
+from conductor.kinds import canaries_of, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended, Record, Teach
@@ -43,7 +44,7 @@ FOUND = 1
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to. `exit_code`: 0 all done, 1 something died or can never run, 130 broken off."""
+    """What a run came to. `exit_code`: 0 all done, 1 something died, is in review or can never run, 130 broken off."""
 
     account: Account
     exit_code: int
@@ -69,7 +70,7 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
             ended = conductor_of(settings, client, backlog, record, learning.teach).run(until_done, stop.is_set)
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
-        result = ending(watch, ended, until_done)
+        result = ending(watch, ended, until_done, review_lines(ledger, backlog) if until_done else ())
         if result.exit_code == INTERRUPTED:
             logger.info("Interrupted, nothing is lost: the same command goes on from here")
         return result
@@ -82,7 +83,7 @@ def conductor_of(
     return Conductor(
         ledger,
         redis_rates(client, ledger.attempts, settings.rates),
-        limits_of(settings),
+        msgspec.structs.replace(limits_of(settings), canary=canaries_of(settings, catalogue_of(settings))),
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
@@ -125,9 +126,10 @@ def stopping() -> Generator[threading.Event]:
 # ── the account ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ending(watch: Watch, ended: Ended, until_done: bool) -> Ending:
+def ending(watch: Watch, ended: Ended, until_done: bool, reviews: tuple[str, ...] = ()) -> Ending:
     account = msgspec.structs.replace(
         watch.account(),
+        reviews=reviews,
         never=tuple(never(hold, watch.pace.last.now) for hold in ended.never),
     )
     return Ending(account=account, exit_code=exit_code(account, ended, until_done))
@@ -138,7 +140,7 @@ def exit_code(account: Account, ended: Ended, until_done: bool) -> int:
         return 0
     if not ended.is_done and not ended.never:
         return INTERRUPTED
-    return FOUND if account.dead or ended.never else 0
+    return FOUND if account.dead or account.review or ended.never else 0
 
 
 def never(hold: Hold, now: float) -> str:

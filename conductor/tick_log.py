@@ -31,6 +31,10 @@ class TickLog:
             log.info("Fed {} {} {} → {}", r.lane, r.task, r.job_id[:SHORT_ID], place)
         for admission, why_not in applied.refused:
             self._refused(admission, why_not)
+        for kind, count in applied.reviewed.items():
+            log = logger.bind(event="reviewed", kind=kind, jobs=count)
+            if count:
+                log.warning("Into review: {} of {}; `conductor status` says why", many(count, "job"), kind)
 
     def _refused(self, admission: Admission, why_not: str) -> None:
         r = admission.reservation

@@ -113,6 +113,11 @@ def _output_facts(path: str, settings: Settings) -> OutputFacts:
         file = resolve(settings, path, for_writing=False)
     except BadInput as e:
         return OutputFacts(file=FileFact(fault=str(e)))
+    return facts_of(path, file)
+
+
+def facts_of(path: str, file: Path) -> OutputFacts:
+    """What is seen of an output that lies, or is still staged, at `file`: read whole."""
     seen = look_at(file)
     if seen.fault is not None:
         return OutputFacts(file=seen)
@@ -147,11 +152,17 @@ def output_faults(fact: OutputFact, seen: OutputFacts, expect: Mapping[str, obje
         yield "altered", f"has {seen.file.bytes} bytes, {fact.bytes} were published"
     elif seen.file.sha256 != fact.sha256:
         yield "altered", "its content changed after it was published"
-    elif seen.json_fault:
-        yield "wrong", seen.json_fault
-    elif seen.media is not None:
-        for fault in media_faults(seen.media, expect):
+    else:
+        for fault in content_faults(seen, expect):
             yield "wrong", fault
+
+
+def content_faults(seen: OutputFacts, expect: Mapping[str, object]) -> Iterator[str]:
+    """What is wrong with what is in it. Pure."""
+    if seen.json_fault:
+        yield seen.json_fault
+    elif seen.media is not None:
+        yield from media_faults(seen.media, expect)
 
 
 def media_faults(media: MediaFact, expect: Mapping[str, object]) -> Iterator[str]:

@@ -17,7 +17,9 @@ from conductor.settings import Settings
 from conductor.signing import signer_of
 from workers import publish
 from workers.causes import Fault, cut
+from workers.kept import Kept
 from workers.lease import Held
+from workers.protocol import Run
 from workers.usage import Meter
 
 
@@ -32,8 +34,32 @@ class Attempt:
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings)
+        #: As it is now: what is on disk when the attempt ends may be newer than what ran.
+        self.code_version = code_version(self.decl.module)
         folders = publish.folders(settings, self.spec, self.number)
         self.held = Held(reservation, Meter(folders, self.devices), valid_until)
+        #: By this host's clock, epoch seconds: when its turn came.
+        self.began_at = time.time()
+        #: Children that went before they began it.
+        self.false_starts = 0
+        #: What an earlier attempt computed and could not put in place.
+        self.earlier: Kept | None = None
+
+    @property
+    def run(self) -> Run:
+        """What the child is told."""
+        return Run(
+            line=self.line,
+            decl=self.decl,
+            attempt=self.number,
+            devices=self.devices,
+            timeout_s=self.request.timeout_s,
+        )
+
+    def begin(self, pid: int) -> None:
+        """Its body has its turn, in the process `pid`."""
+        self.began_at = time.time()
+        self.held.begin(pid)
 
 
 class Refused(JobError):
@@ -71,34 +97,33 @@ class Scribe:
     def ok(
         self,
         attempt: Attempt,
-        began_at: float,
         result: dict[str, Any],
         usage: Usage,
         outputs: tuple[OutputFact, ...],
     ) -> Receipt:
-        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, began_at, "ok")
+        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "ok")
         return msgspec.structs.replace(
             plain,
             outputs=outputs,
             result=result,
             usage=usage,
-            code_version=code_version(attempt.decl.module),
+            code_version=attempt.code_version,
         )
 
-    def failed(self, attempt: Attempt, began_at: float, fault: Fault, usage: Usage) -> Receipt:
-        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, began_at, "failed")
+    def failed(self, attempt: Attempt, fault: Fault, usage: Usage) -> Receipt:
+        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "failed")
         return msgspec.structs.replace(
             plain,
             cause=fault.cause,
             message=fault.message,
             exit_code=fault.exit_code,
             usage=usage,
-            code_version=code_version(attempt.decl.module),
+            code_version=attempt.code_version,
         )
 
-    def refused(self, started: Started, began_at: float, error: JobError) -> Receipt:
+    def refused(self, started: Started, error: JobError) -> Receipt:
         """For a line that could not be understood: only what the reservation says is known."""
-        plain = self._base(started, "unknown", started.reservation.task, began_at, "failed")
+        plain = self._base(started, "unknown", started.reservation.task, time.time(), "failed")
         return msgspec.structs.replace(plain, cause="refused", message=cut(str(error)))
 
     def _base(self, started: Started, workflow: str, task: str, began_at: float, outcome: Outcome) -> Receipt:

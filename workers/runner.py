@@ -15,7 +15,7 @@ from conductor.errors import Fenced, JobError, Unreachable
 from conductor.limits import limits_of
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact, Receipt, Usage
-from workers import causes, kept, publish
+from workers import causes, checks, kept, publish
 from workers.attempt import Attempt, Refused, Scribe
 from workers.body import run_body
 from workers.causes import Fault
@@ -172,6 +172,8 @@ class Runner:
         """The published files, or why there are none. What is computed is not thrown away for want of a place."""
         settings, spec = self._parts.settings, attempt.spec
         try:
+            if attempt.started.reservation.role:
+                checks.check(settings, spec, done.attempt)
             return kept.put_in_place(settings, spec, done)
         except JobError as e:
             fault = causes.of_exception(e)

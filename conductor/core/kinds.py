@@ -181,11 +181,13 @@ def _failures(state: KindState, kind: str) -> str:
     return f"{state.failed} of {kind} failed alike: {state.cause}: {state.message}"
 
 
-def reviewed_words(state: KindState, jobs: int) -> str:
-    """«994 jobs of media.render in review: 6 failed alike (task_error: KeyError: 'fps')»."""
-    return (
-        f"{many(jobs, 'job')} of {state.kind} in review: {state.failed} failed alike ({state.cause}: {state.message})"
-    )
+def reviewed_words(kind: str, jobs: int, state: KindState | None) -> str:
+    """«994 jobs of media.render in review: 6 failed alike (task_error: KeyError: 'fps')», and what to do. `state`: of
+    the breaker that closed it; None for those that only come after others."""
+    if state is None:
+        return f"{many(jobs, 'job')} of {kind} in review: they come after jobs that are"
+    alike = f"{state.failed} failed alike ({state.cause}: {state.message})"
+    return f"{many(jobs, 'job')} of {kind} in review: {alike}: fix it, then `conductor retry --cause review`"
 
 
 def state_words(state: KindState, canary: int, rule: BreakerRule) -> str:

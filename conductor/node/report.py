@@ -31,6 +31,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     host: HostFacts
     notes: tuple[str, ...] = ()
+    #: Task → version of its code.
+    code: dict[str, str] = {}
 
 
 class Workforce(Struct, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent
         ram_available_mib=reading.host.ram_available_mib,
         cpu_count=reading.host.cpu_count,
         is_draining=workforce.is_draining,
+        code=reading.code,
         notes=(*reading.notes, *workforce.notes),
     )
 
@@ -96,6 +99,7 @@ def _facts(report: NodeReport) -> tuple[object, ...]:
         [(v.root, v.fault, v.is_writable) for v in report.volumes],
         report.queues,
         report.is_draining,
+        report.code,
         report.notes,
     )
 

@@ -11,12 +11,16 @@ from typing import Generic, TypeVar
 from loguru import logger
 from msgspec.structs import replace
 
-from conductor.adapters import host_probe, nvml_probe
+from conductor.adapters import badges, host_probe, nvml_probe
+from conductor.adapters.badges import Badges
 from conductor.adapters.disk_probe import DiskProbe
+from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
+from conductor.kinds import codes_of
 from conductor.model.report import Device, NodeReport
 from conductor.node.owners import owner_among, with_ours
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember
+from conductor.node.warden import Warden
 from conductor.ports import Ledger
 from conductor.settings import Settings
 
@@ -66,8 +70,11 @@ class Reporter(threading.Thread):
         self._ledger = ledger
         self._on_change = on_change
         self._revive = revive
+        self._catalogue = catalogue_of(settings)
         self._disks = DiskProbe(settings.roots)
         self._gpus = Patient(nvml_probe.read)
+        self._badges = Badges(badges.folder_of(settings))
+        self._warden = Warden(self._operators_words)
         self._wake = threading.Event()
         self._stopping = False
         self._workforce = Workforce()
@@ -126,7 +133,11 @@ class Reporter(threading.Thread):
         known = () if make_folders else self.reading.devices
         devices, notes = self._read_devices(known)
         return Reading(
-            devices=devices, volumes=self._disks.read(make=make_folders), host=host_probe.read(), notes=notes
+            devices=devices,
+            volumes=self._disks.read(make=make_folders),
+            host=host_probe.read(),
+            notes=notes,
+            code=codes_of(self._catalogue),
         )
 
     def _read_devices(self, known: tuple[Device, ...]) -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -135,8 +146,20 @@ class Reporter(threading.Thread):
             why = f"the NVIDIA driver did not answer for {GPU_LIMIT_S:g} s"
             return remember(known, (), why), (why,)
         devices, notes = nvml_probe.parse(raw, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        seen = with_ours(devices, raw, owner_among(self._workforce.pids))
+        owner = owner_among(self._workforce.pids)
+        seen = with_ours(devices, raw, owner)
+        if seen:
+            seen = self._warden.look(seen, raw, owner, self._badges.read(), time.time())
         return remember(known, seen, raw.error or "NVML does not list it any more"), notes
+
+    def _operators_words(self) -> dict[str, int]:
+        """Device → how often the operator has resumed it, of this node."""
+        try:
+            resumed = self._ledger.control.resumed()
+        except Unreachable:
+            return {}
+        at = f"{self._identity.node}/"
+        return {place.removeprefix(at): count for place, count in resumed.items() if place.startswith(at)}
 
     def _publish(self) -> None:
         timing = self._settings.timing

@@ -1,0 +1,35 @@
+"""Kinds of jobs at the edge: how many canaries each task wants, which code is here, and what is said of a review."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from conductor.code_version import code_version
+from conductor.core.kinds import reviewed_words
+from conductor.errors import ConfigError
+from conductor.model.spec import TaskDecl
+from conductor.ports import Ledger
+from conductor.settings import Settings, did_you_mean
+
+
+def canaries_of(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> dict[str, int]:
+    """Task → canaries: conductor.toml over what `@task` says. Raises `ConfigError` for an unknown task."""
+    for task in settings.canary:
+        if task not in catalogue:
+            raise ConfigError(f"[canary]: no task is named {task!r}{did_you_mean(task, catalogue)}")
+    declared = {name: decl.canary for name, decl in catalogue.items()}
+    return {task: n for task, n in {**declared, **settings.canary}.items() if n}
+
+
+def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:
+    """Task → version of its code as it lies on this host's disk now, which is what the next attempt runs."""
+    versions = {module: code_version(module) for module in {decl.module for decl in catalogue.values()}}
+    return {name: versions[decl.module] for name, decl in sorted(catalogue.items())}
+
+
+def review_lines(ledger: Ledger, backlog: str | None = None) -> tuple[str, ...]:
+    """A sentence for each kind with jobs in review, those that failed first. Goes through all jobs."""
+    found = ledger.kinds.in_review(backlog)
+    closed = {s.kind: s for s in ledger.kinds.states()[0] if s.opened_at is not None}
+    ordered = sorted(found.items(), key=lambda item: (item[0] not in closed, item[0]))
+    return tuple(reviewed_words(kind, n, closed.get(kind)) for kind, n in ordered)
