@@ -16,6 +16,7 @@ from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger
 from conductor.model.files import FileJob, LetGo, Outlook
+from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
@@ -332,6 +333,12 @@ class Leadership(Protocol):
 
     def leader(self) -> tuple[str, int] | None: ...
 
+    def expect(self, forecast: Forecast) -> None:
+        """What the leader expects of a run: in place of the forecast of the same backlog."""
+        ...
+
+    def forecasts(self) -> tuple[Forecast, ...]: ...
+
 
 class Bell(Protocol):
     """Wakes the conductor: a finished job, a new entry, a fresh report ring it."""
@@ -371,6 +378,14 @@ class Control(Protocol):
     def controls(self) -> Controls: ...
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None: ...
+
+    def set_device_paused(self, place: str, is_paused: bool) -> None:
+        """`place`: «NODE/gpu0». Resuming is also the word that a quarantined device is to be used all the same."""
+        ...
+
+    def resumed(self) -> dict[str, int]:
+        """Place → how often the operator has resumed it, of all time."""
+        ...
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None: ...
 
@@ -442,6 +457,10 @@ class ReceiptLog(Protocol):
     """Append-only, durable before `append` returns; one file per writer, merged by the reader."""
 
     def append(self, receipt: Receipt) -> None: ...
+
+    def extend(self, receipts: Iterable[Receipt]) -> None:
+        """Several, made durable together."""
+        ...
 
     def read(self) -> Iterable[Receipt]: ...
 

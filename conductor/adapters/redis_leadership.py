@@ -1,13 +1,22 @@
-"""Who leads: a lease with a fencing number, in Redis."""
+"""Who leads: a lease with a fencing number, in Redis. And what the leader expects of its run.
+
+conductor:forecasts   hash  backlog (empty: all) -> Forecast JSON
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
+import msgspec
+
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_attempts import ms
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
+from conductor.model.forecast import Forecast
+
+_to_json = msgspec.json.Encoder().encode
+_forecast = msgspec.json.Decoder(Forecast)
 
 
 class RedisLeadership:
@@ -28,3 +37,12 @@ class RedisLeadership:
             return None
         epoch, _, owner = text.decode().partition(" ")
         return owner, int(epoch)
+
+    def expect(self, forecast: Forecast) -> None:
+        with translating(self._redis):
+            self._redis.hset(keys.FORECASTS, forecast.backlog, _to_json(forecast).decode())
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        with translating(self._redis):
+            found = cast(dict[bytes, bytes], self._redis.hgetall(keys.FORECASTS))
+        return tuple(_forecast.decode(text) for _, text in sorted(found.items()))

@@ -9,6 +9,7 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id
 from msgspec import structs
 
+from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead
 from conductor.model.report import Device, NodeReport, QueueReport
 from conductor.model.snapshot import Controls
@@ -165,3 +166,16 @@ def test_threads_may_share_it(scene: Scene) -> None:
     scene.dispatched = {an_id(name) for name in names}
     assert scene.ledger.backlog.counts()["waiting"] == 40
     scene.check()
+
+
+def test_the_forecast_of_a_run_replaces_the_one_before_of_the_same_backlog(scene: Scene) -> None:
+    first = Forecast(begun_at=1.0, first_made_at=2.0, first_ends_at=9.5, first_left=3, first_known=4, made_at=2.0)
+    of_b = structs.replace(first, backlog="b", ends_at=12.25, is_rough=True)
+    later = structs.replace(of_b, made_at=3.0, ends_at=None, because="the gpu lane is paused", ended_at=13.0)
+    assert scene.ledger.leadership.forecasts() == ()
+
+    for forecast in (first, of_b, later):
+        scene.ledger.leadership.expect(forecast)
+
+    assert scene.ledger.leadership.forecasts() == (first, later)
+    assert (later.predicted_s, later.took_s) == (8.5, 12.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from conductor.adapters.memory.store import Store
+from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 
 
@@ -35,6 +36,14 @@ class MemoryLeadership:
         with self._store.lock:
             held = self._store.leader
             return None if held is None or held[2] <= self._store.now() else held[:2]
+
+    def expect(self, forecast: Forecast) -> None:
+        with self._store.lock:
+            self._store.forecasts[forecast.backlog] = forecast
+
+    def forecasts(self) -> tuple[Forecast, ...]:
+        with self._store.lock:
+            return tuple(forecast for _, forecast in sorted(self._store.forecasts.items()))
 
 
 class MemoryBell:

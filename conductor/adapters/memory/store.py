@@ -17,6 +17,7 @@ from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import GateLedger
+from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
@@ -115,6 +116,7 @@ class Store:
         self.epoch = 0
         self.gates = GateLedger()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
+        self.forecasts: dict[str, Forecast] = {}
         self.closed: dict[str, float] = {}
         self.refusals: dict[str, int] = {}
         self.kinds: dict[str, Record] = {}
@@ -122,6 +124,9 @@ class Store:
         self.calls: list[Call] = []
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
+        self.paused_devices: set[str] = set()
+        #: Place → how often it was resumed.
+        self.resumed: Counter[str] = Counter()
         self.is_draining = False
         self.generation: str | None = None
         self.settles_at = 0.0

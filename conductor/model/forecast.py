@@ -1,0 +1,37 @@
+"""Forecast: when a run should be through, as the conductor said at its start and as it says now. Epoch seconds."""
+
+from __future__ import annotations
+
+from conductor.model.spec import Value
+
+
+class Forecast(Value, frozen=True, kw_only=True):
+    """Of one backlog, or of all. Kept in the ledger: a conductor that is started again goes on with it."""
+
+    #: Empty: all of them.
+    backlog: str = ""
+    #: When the run began: its first tick with something to do.
+    begun_at: float
+    #: The first answer: when it was given, the end it named, and how much was left and known (ever dispatched) then.
+    first_made_at: float
+    first_ends_at: float
+    first_left: int
+    first_known: int
+    #: The latest answer.
+    made_at: float
+    #: None: nobody can say, `because` says why.
+    ends_at: float | None = None
+    because: str = ""
+    #: By the work that each resource has to carry, not played through: it is a long backlog.
+    is_rough: bool = False
+    #: When nothing was left any more.
+    ended_at: float | None = None
+
+    @property
+    def predicted_s(self) -> float:
+        """How long the run should take, as said at its start."""
+        return self.first_ends_at - self.begun_at
+
+    @property
+    def took_s(self) -> float | None:
+        return None if self.ended_at is None else self.ended_at - self.begun_at
