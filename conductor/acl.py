@@ -52,6 +52,9 @@ _WRITTEN_BY_WORKERS = (
     *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "taken:*", "fails:*", "asked", "told"),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),
+    # Files that were made and read, and the chains of their jobs.
+    *("chain_node", "chain_busy", "chain_rev", "chain_file", "chain_made:*", "readers:*"),
+    *("let_go:*", "letting", "landed"),
     *("wake", "nodes", "node:*", "closed", "refusals", "kinds", "calls"),
 )
 

@@ -9,7 +9,7 @@ import msgspec
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
-from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of
+from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of, landed_text
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_outlook import let_go_of
 from conductor.adapters.redis_rows import row_of
@@ -90,8 +90,7 @@ class RedisAttempts:
         return cast(AdoptAnswer, answer.decode())
 
     def accept(self, receipt: Receipt) -> FinishAnswer:
-        landed = landed_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
-        answer = self._scripts.run("accept", receipt.job_id, receipt.attempt, receipt.code_version, landed)
+        answer = self._scripts.run("accept", *done_row(receipt))
         return cast(FinishAnswer, answer.decode())
 
     def fail(self, receipt: Receipt, then: Retry | Dead) -> FinishAnswer:
@@ -175,7 +174,8 @@ def started_of(row: list[Any]) -> Started:
 
 def done_row(receipt: Receipt) -> list[Any]:
     """What `accept_one` of attempts.lua is told of a receipt."""
-    return [receipt.job_id, receipt.attempt]
+    landed = landed_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
+    return [receipt.job_id, receipt.attempt, receipt.code_version, landed]
 
 
 def ms(seconds: float) -> int:

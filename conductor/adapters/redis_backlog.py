@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
+from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
 from conductor.ports import STATES, Entry, JobState, JobView, PutResult
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
+_to_json = msgspec.json.Encoder().encode
 _class_from_json = msgspec.json.Decoder(JobClass).decode
 _reservation_from_json = msgspec.json.Decoder(Reservation).decode
 SCAN_COUNT = 10_000
@@ -31,6 +34,7 @@ class RedisBacklog:
         #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from the next.
         self._classes: dict[str, JobClass] = {}
         self._born = ""
+        self._outlook = RedisOutlook(scripts)
 
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
         if not entries:
@@ -49,6 +53,16 @@ class RedisBacklog:
             for number, waiting, ids, lines in found
         )
         return tuple(sorted(candidates, key=lambda c: c.job_class.id))
+
+    def outlook(self, heads: Sequence[str]) -> Outlook:
+        return self._outlook.read(heads)
+
+    def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
+        """After `candidates`, whose classes it goes by."""
+        born, *rows = _unpack(self._scripts.run("heads", _pack(list(ids))))
+        known = [row for row in rows if row[0] in self._classes] if born == self._born else []
+        shown = heads_of([row[1] for row in known], [row[2] for row in known], int(born))
+        return tuple((self._classes[row[0]].id, head) for row, head in zip(known, shown, strict=True))
 
     def _learn(self, numbers: Sequence[str]) -> None:
         if not numbers:
@@ -140,7 +154,7 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
             descriptors.append((job_class.id, _class_to_json(job_class).decode()))
             at = position[job_class.id] = len(descriptors)
         class_of.append(at)
-        if entry.after or entry.after_ended or entry.is_done or entry.attempts or entry.over or entry.failures:
+        if is_special(entry):
             special[index] = special_of(entry)
     ids = [entry.job_id for entry in entries]
     # As text: the server's msgpack knows no binary. A line is JSON, so the bytes that come out are those that went in.
@@ -148,12 +162,29 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
     return [backlog, descriptors, ids, lines, class_of, special]
 
 
+def is_special(e: Entry) -> bool:
+    return bool(e.after or e.after_ended or e.is_done or e.attempts or e.over or e.failures or e.files)
+
+
 def special_of(entry: Entry) -> list[Any]:
     over = keys.LETTERS[entry.over] if entry.over else ""
     failures = [word for cause, n in entry.failures.items() for word in (cause, str(n))]
     if entry.cause is not None:
         failures += ["cause", entry.cause, "message", entry.message[:MESSAGE_CHARS]]
-    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures]
+    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures, files_of(entry)]
+
+
+def files_of(entry: Entry) -> list[Any]:
+    files = entry.files
+    if files is None:
+        return []
+    landed = landed_text(files.node, files.outputs) if entry.is_done else ""
+    return [_to_json(files.job).decode(), {path: list(ids) for path, ids in files.readers.items()}, landed]
+
+
+def landed_text(node: str, outputs: Mapping[str, int]) -> str:
+    """What an accepted attempt left on the disks of its node, as `chains.lua` reads it."""
+    return _to_json({"node": node, "outputs": outputs}).decode() if outputs else ""
 
 
 def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head, ...]:

@@ -35,4 +35,5 @@ def row_of(r: Reservation, ceilings: Mapping[str, int]) -> list[Any]:
         charges(r),
         dict(ceilings),
         rq_envelope.description(r),
+        r.node,
     ]

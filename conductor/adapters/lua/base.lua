@@ -40,13 +40,18 @@ local function state_line(job)
   return job.accepted == '' and line or line .. '|' .. job.accepted
 end
 
+-- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
+local files_moved
+
 -- The one place where a job changes its state: the counts follow in the same breath.
 local function move(id, job, letter)
+  local before = job.letter
   local counts = P .. 'count:' .. call('HGET', P .. 'class_backlog', job.class)
   call('HINCRBY', counts, job.letter, -1)
   call('HINCRBY', counts, letter, 1)
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
+  if files_moved then files_moved(id, before, letter) end
 end
 
 local function ring()

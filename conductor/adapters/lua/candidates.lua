@@ -1,4 +1,4 @@
--- uses base rq steps
+-- uses base rq chains steps
 -- Every class with jobs that may go now, with its first few; due back-offs are moved in first.
 --   ARGV[1]  heads per class
 --   ARGV[2]  msgpack array of backlogs; empty: all

@@ -1,4 +1,4 @@
--- uses base rq steps attempts
+-- uses base rq chains steps attempts
 -- admitted(attempt) -> running, with a lease.
 --   ARGV     id, attempt, worker, lease (ms)
 --   returns  msgpack {line, Reservation JSON, {cause, n, ..}, descriptor JSON}; FENCED when it is not this attempt's turn.

@@ -1,0 +1,58 @@
+-- uses base rq chains steps attempts
+-- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts what it
+-- took from its queue, with as much more of that queue as should be over within its budget of seconds.
+--   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed}, ..}, returned {{id, attempt}, ..},
+--            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle}
+--   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails, descriptor}, ..},
+--            over {ENTRY, ..}: it is not their turn}
+--            The same turn asked for again (the answer was lost) starts what it took the first time, and no more.
+--   reads    rq:workers:Q: each worker of a queue takes its share of it
+--   writes   conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; rq:queue:Q; what attempts.lua touches
+local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle =
+  unpack(cmsgpack.unpack(ARGV[1]))
+local taken_key, queue_key = P .. 'taken:' .. worker, 'rq:queue:' .. queue
+local answers, started, over, taken = {}, {}, {}, {}
+
+local function parsed(entry)
+  local id, attempt = string.match(entry, '^([%w_-]+)-a([1-9]%d*)$')
+  return id, tonumber(attempt)
+end
+
+local function start(entry)
+  local id, attempt = parsed(entry)
+  local row = id and start_one(id, attempt, worker, lease_ms)
+  if row then started[#started + 1] = row else over[#over + 1] = entry end
+end
+
+-- The next entry of the queue, if it is ours and should be over in time; an idle worker takes whatever comes first.
+local function next_entry(spent)
+  local entry = call('LINDEX', queue_key, 0)
+  local id = entry and parsed(entry)
+  if not id then return nil end
+  local text = call('HGET', P .. 'active', id)
+  local pace = paces[text and string.match(text, '"task":"([^"]*)"') or '']
+  local is_first = is_idle and #taken == 0 and #in_hand == 0
+  if not is_first and (not pace or spent + pace > budget) then return nil end
+  call('LPOP', queue_key)
+  taken[#taken + 1] = entry
+  return entry, spent + (pace or budget)
+end
+
+for i, row in ipairs(done) do answers[i] = accept_one(row[1], whole(row[2]), row[3], row[4]) end
+for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
+for _, entry in ipairs(in_hand) do start(entry) end
+
+local before = call('GET', taken_key)
+if before and string.match(before, '^%S+') == number then
+  for entry in string.gmatch(before, ' (%S+)') do start(entry) end
+elseif most > 0 then
+  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', 'rq:workers:' .. queue)))
+  local entry, spent = nil, 0
+  while #taken < math.min(most, share) do
+    entry, spent = next_entry(spent)
+    if not entry then break end
+    start(entry)
+  end
+  if #taken > 0 then call('SET', taken_key, number .. ' ' .. table.concat(taken, ' '), 'PX', lease_ms) end
+end
+return cmsgpack.pack({answers, started, over})

@@ -1,0 +1,159 @@
+"""Files that jobs write for each other, in memory: the twin of `lua/chains.lua`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from conductor.core.chains import Members, root_of
+from conductor.model.files import Chain, FileJob, Landed, LetGo
+from conductor.ports import EntryFiles, JobState
+
+GOING: tuple[JobState, ...] = ("admitted", "running")
+LANDED_S = 60.0
+LETTERS: dict[JobState, str] = {
+    "waiting": "w", "admitted": "a", "running": "r", "done": "d", "dead": "x", "review": "v", "cancelled": "c",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class OneChain:
+    number: int
+    ids: list[str] = field(default_factory=list[str])
+    node: str | None = None
+    #: Members that are admitted or running, plus files that lie there for somebody.
+    busy: int = 0
+    #: Path → where it lies and what it is.
+    made: dict[str, tuple[str, LetGo]] = field(default_factory=dict[str, tuple[str, LetGo]])
+
+
+class Chains:
+    """Under the store's lock. `state_of`: of any job, None where it is not known (yet)."""
+
+    def __init__(self, state_of: Callable[[str], JobState | None], now: Callable[[], float]) -> None:
+        self._state_of = state_of
+        self._now = now
+        self._files: dict[str, FileJob] = {}
+        self._chain_of: dict[str, OneChain] = {}
+        self._by_path: dict[str, OneChain] = {}
+        self._numbers = 0
+        self._readers: defaultdict[str, set[str]] = defaultdict(set)
+        self.let_go: defaultdict[str, dict[str, LetGo]] = defaultdict(dict)
+        self.landed: list[Landed] = []
+
+    # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, job_id: str, is_done: bool, files: EntryFiles, attempt: int) -> None:
+        job = files.job
+        paths = dict.fromkeys((*job.reads, *job.writes))
+        chain: OneChain | None = None
+        for path in paths:
+            if (known := self._by_path.get(path)) is not None:
+                chain = known if chain is None or chain is known else self._joined(chain, known)
+        if chain is None:
+            self._numbers += 1
+            chain = OneChain(self._numbers)
+        self._by_path |= dict.fromkeys(paths, chain)
+        self._files[job_id] = job
+        self._chain_of[job_id] = chain
+        chain.ids.append(job_id)
+        for path, ids in files.readers.items():
+            self._readers[path].update(other for other in ids if self._state_of(other) != "done")
+        for path in job.reads:
+            if is_done:
+                self._readers[path].discard(job_id)
+            else:
+                self._readers[path].add(job_id)
+                self._take_back(chain, path)
+        if is_done and files.outputs:
+            self.has_landed(job_id, attempt, files.node, files.outputs)
+
+    def _joined(self, one: OneChain, other: OneChain) -> OneChain:
+        if len(one.ids) < len(other.ids):
+            one, other = other, one
+        one.ids += other.ids
+        one.made |= other.made
+        one.node = one.node or other.node
+        one.busy += other.busy
+        for where in (self._chain_of, self._by_path):
+            for key in [key for key, chain in where.items() if chain is other]:
+                where[key] = one
+        return one
+
+    def moved(self, job_id: str, old: JobState, new: JobState) -> None:
+        chain = self._chain_of.get(job_id)
+        if chain is None:
+            return
+        if (old in GOING) != (new in GOING):
+            self._busier(chain, 1 if new in GOING else -1)
+        job = self._files[job_id]
+        if new == "done":
+            for path in job.reads:
+                self._readers[path].discard(job_id)
+                if not self._readers[path]:
+                    self._let_go(chain, path)
+        elif old == "done":
+            self._undone(chain, job)
+
+    def _undone(self, chain: OneChain, job: FileJob) -> None:
+        for path in job.reads:
+            self._readers[path].add(job.job_id)
+            self._take_back(chain, path)
+        for path in job.writes:
+            if chain.made.pop(path, None) is not None:
+                self._busier(chain, -1)
+            for letting in self.let_go.values():
+                letting.pop(path, None)
+            self._by_path[path] = chain
+
+    def begun(self, job_id: str, node: str) -> None:
+        if (chain := self._chain_of.get(job_id)) is not None:
+            chain.node = chain.node or node
+
+    def has_landed(self, job_id: str, attempt: int, node: str, outputs: Mapping[str, int]) -> None:
+        chain, job = self._chain_of.get(job_id), self._files.get(job_id)
+        by_root: dict[str, int] = {}
+        for path, size in outputs.items():
+            by_root[root_of(path)] = by_root.get(root_of(path), 0) + size
+            if chain is not None and job is not None and path in job.writes and self._readers[path]:
+                fact = LetGo(path=path, job_id=job_id, attempt=attempt, bytes=size)
+                if path not in chain.made:
+                    self._busier(chain, 1)
+                chain.made[path] = (node, fact)
+                chain.node = chain.node or node
+        now = self._now()
+        self.landed += [Landed(node=node, root=root, bytes=size, at=now) for root, size in by_root.items() if size]
+        self.landed = [fact for fact in self.landed if fact.at >= now - LANDED_S]
+
+    def _let_go(self, chain: OneChain, path: str) -> None:
+        if (fact := chain.made.pop(path, None)) is not None:
+            self._by_path.pop(path, None)
+            self.let_go[fact[0]][path] = fact[1]
+            self._busier(chain, -1)
+
+    def _take_back(self, chain: OneChain, path: str) -> None:
+        for node, letting in self.let_go.items():
+            if (fact := letting.pop(path, None)) is not None:
+                chain.made[path] = (node, fact)
+                self._by_path[path] = chain
+                chain.node = chain.node or node
+                self._busier(chain, 1)
+
+    def _busier(self, chain: OneChain, n: int) -> None:
+        chain.busy += n
+        if chain.busy <= 0:
+            chain.busy, chain.node = 0, None
+
+    # ── what is seen ──────────────────────────────────────────────────────────────────────────────────────
+
+    def shown(self, heads: Sequence[str]) -> Iterable[Chain]:
+        wanted = {chain.number: chain for chain in self._chain_of.values() if chain.node is not None}
+        wanted |= {chain.number: chain for job_id in heads if (chain := self._chain_of.get(job_id)) is not None}
+        for number, chain in sorted(wanted.items()):
+            members = Members()
+            members.add(self._files[job_id] for job_id in chain.ids)
+            letters = "".join(LETTERS[self._state_of(job_id) or "cancelled"] for job_id in chain.ids)
+            made = {path: fact.bytes for path, (_, fact) in chain.made.items()}
+            if (seen := members.as_chain(str(number), letters, chain.node, made)) is not None:
+                yield seen

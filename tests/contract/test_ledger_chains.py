@@ -1,0 +1,274 @@
+"""Files and chains in the ledger, over Redis and over the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import pytest
+from ledger_scenes import NODE, Scene, a_receipt, an_entry, an_id
+
+from conductor.model.files import Chain, FileJob, LetGo
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import OutputFact
+from conductor.ports import Entry, EntryFiles
+
+
+def path(name: str) -> str:
+    return f"scratch:{name}"
+
+
+def with_files(
+    name: str,
+    reads: Sequence[str] = (),
+    writes: Mapping[str, int] | None = None,
+    readers: Mapping[str, Sequence[str]] | None = None,
+    **more: object,
+) -> Entry:
+    """Files by short names; it comes after nothing unless `after` says so."""
+    job = FileJob(
+        job_id=an_id(name),
+        reads=tuple(map(path, reads)),
+        writes={path(file): size for file, size in (writes or {}).items()},
+    )
+    known = {path(file): tuple(map(an_id, names)) for file, names in (readers or {}).items()}
+    done = {path(file): size for file, size in (writes or {}).items()} if more.get("is_done") else {}
+    return an_entry(name, files=EntryFiles(job=job, readers=known, node=NODE, outputs=done), **more)
+
+
+def a_pair(scene: Scene) -> None:
+    """`w` writes x, which `r` reads."""
+    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r"]}), with_files("r", reads=["x"], after=(an_id("w"),)))
+
+
+def done(scene: Scene, name: str, attempt: int = 1, **outputs: int) -> None:
+    """Run it to its accepted receipt, with files of these sizes."""
+    scene.run(name, attempt)
+    facts = tuple(OutputFact(path=path(file), bytes=size, sha256="0" * 64) for file, size in outputs.items())
+    receipt = msgspec.structs.replace(a_receipt(name, attempt), outputs=facts)
+    assert scene.ledger.attempts.accept(receipt) == "accepted"
+    scene.check()
+
+
+def chains(scene: Scene, *heads: str) -> tuple[Chain, ...]:
+    return scene.ledger.backlog.outlook([an_id(name) for name in heads]).chains
+
+
+def chain(scene: Scene, *heads: str) -> Chain:
+    (only,) = chains(scene, *heads)
+    return only
+
+
+def let_go(scene: Scene) -> list[str]:
+    return [fact.path for fact in scene.ledger.attempts.let_go(NODE)]
+
+
+def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: Scene) -> None:
+    a_pair(scene)
+    assert chains(scene) == ()
+    seen = chain(scene, "w")
+    assert (seen.node, seen.root, seen.kept) == (None, "scratch", {})
+    writer, reader = seen.jobs
+    assert (writer.job_id, writer.writes, writer.is_going) == (an_id("w"), {path("x"): 10}, False)
+    assert (reader.reads, reader.after) == ((path("x"),), (an_id("w"),))
+
+    scene.run("w")
+
+    begun = chain(scene)
+    assert (begun.node, begun.jobs[0].is_going) == (NODE, True)
+
+
+def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_has(scene: Scene) -> None:
+    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}))
+    scene.put(with_files("r", reads=["x"]), with_files("s", reads=["x"]))
+    done(scene, "w", x=12)
+    assert chain(scene).kept == {path("x"): 12}
+    done(scene, "r")
+    assert (let_go(scene), chain(scene).kept) == ([], {path("x"): 12})
+    done(scene, "s")
+
+    assert scene.ledger.attempts.let_go(NODE) == (LetGo(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12),)
+    assert scene.ledger.attempts.let_go("elsewhere") == ()
+    assert chains(scene, "w", "r") == ()
+
+    scene.ledger.attempts.gone(NODE, [path("x")])
+
+    assert let_go(scene) == []
+
+
+def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: Scene) -> None:
+    scene.put(with_files("w", writes={"x": 10, "y": 5}, readers={"x": ["r"]}), with_files("r", reads=["x"]))
+    writer = chain(scene, "w").jobs[0]
+    assert (writer.writes, writer.stays) == ({path("x"): 10}, 5)
+    done(scene, "w", x=10, y=5)
+    done(scene, "r")
+
+    assert let_go(scene) == [path("x")]
+
+
+def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene: Scene) -> None:
+    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "late"]}), with_files("r", reads=["x"]))
+    done(scene, "w", x=10)
+    done(scene, "r")
+    assert let_go(scene) == []
+    scene.put(with_files("late", reads=["x"]))
+    assert chain(scene).kept == {path("x"): 10}
+    done(scene, "late")
+
+    assert let_go(scene) == [path("x")]
+
+
+def test_chains_that_turn_out_to_share_a_file_become_one(scene: Scene) -> None:
+    a_pair(scene)
+    scene.put(with_files("v", writes={"y": 3}, readers={"y": ["u"]}), with_files("u", reads=["y"]))
+    done(scene, "v", y=3)
+    assert len(chains(scene, "w", "v")) == 2
+    scene.put(with_files("both", reads=["x", "y"]))
+
+    joined = chain(scene, "w")
+
+    assert {job.job_id for job in joined.jobs} == {an_id(name) for name in ("w", "r", "u", "both")}
+    assert (joined.node, joined.kept) == (NODE, {path("y"): 3})
+
+
+@pytest.mark.parametrize("verb", ["rescue", "fail", "give_back", "requeue"])
+def test_a_chain_of_which_nothing_runs_or_lies_anywhere_may_begin_elsewhere(scene: Scene, verb: str) -> None:
+    a_pair(scene)
+    if verb in ("give_back", "requeue"):
+        scene.admit("w")
+    else:
+        scene.run("w")
+    assert chain(scene).node == NODE
+    actions = {
+        "rescue": lambda: scene.rescue("w"),
+        "fail": lambda: scene.fail("w"),
+        "give_back": lambda: scene.ledger.attempts.give_back(an_id("w"), 1),
+        "requeue": lambda: scene.requeue("w"),
+    }
+    actions[verb]()
+
+    assert chains(scene) == ()
+    assert (chain(scene, "w").node, chain(scene, "w").jobs[0].is_going) == (None, False)
+
+
+def test_a_chain_whose_file_lies_somewhere_stays_there_whatever_becomes_of_an_attempt(scene: Scene) -> None:
+    a_pair(scene)
+    done(scene, "w", x=10)
+    scene.run("r")
+    scene.fail("r", then=Retry(delay_s=500))
+
+    assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
+
+
+def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: Scene) -> None:
+    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}))
+    scene.put(with_files("r", reads=["x"]), with_files("s", reads=["x"]))
+    done(scene, "w", x=10)
+    scene.run("r")
+    scene.fail("r", then=Dead())
+    assert chain(scene).kept == {}, "no job of the chain will give it back"
+    done(scene, "s")
+    assert (let_go(scene), chains(scene)) == ([], ())
+
+    scene.retry("r")
+
+    assert chain(scene).kept == {path("x"): 10}
+    done(scene, "r", 2)
+    assert let_go(scene) == [path("x")]
+
+
+def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) -> None:
+    a_pair(scene)
+    done(scene, "w", x=10)
+    done(scene, "r")
+    assert let_go(scene) == [path("x")]
+
+    assert scene.redo("r")
+
+    assert let_go(scene) == []
+    assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
+    done(scene, "r", 2)
+    assert let_go(scene) == [path("x")]
+
+
+def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
+    a_pair(scene)
+    done(scene, "w", x=10)
+    done(scene, "r")
+    scene.ledger.attempts.gone(NODE, [path("x")])
+    assert scene.redo("r")
+    assert scene.redo("w", after=["r"])
+
+    assert [job.job_id for job in chain(scene, "w").jobs] == [an_id("w"), an_id("r")]
+    done(scene, "w", 2, x=11)
+    assert chain(scene).kept == {path("x"): 11}
+    done(scene, "r", 2)
+    assert let_go(scene) == [path("x")]
+
+
+def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_read(scene: Scene) -> None:
+    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}, is_done=True, attempts=1))
+    scene.put(with_files("r", reads=["x"], is_done=True, attempts=1), with_files("s", reads=["x"]))
+
+    assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
+    done(scene, "s")
+    assert let_go(scene) == [path("x")]
+
+
+def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: Scene) -> None:
+    from ledger_scenes import a_reservation
+
+    a_pair(scene)
+    assert scene.ledger.attempts.adopt(a_reservation("w", 1), "w1", 30.0) == "ok"
+
+    assert (chain(scene).node, chain(scene).jobs[0].is_going) == (NODE, True)
+
+
+def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
+    a_pair(scene)
+    done(scene, "w", x=10)
+    scene.run("r")
+    facts = tuple(
+        OutputFact(path=where, bytes=size, sha256="0" * 64) for where, size in (("published:a", 3), ("published:b", 4))
+    )
+    scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt("r"), outputs=facts))
+
+    landed = scene.ledger.backlog.outlook([]).landed
+
+    assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [(NODE, "scratch", 10), (NODE, "published", 7)]
+    assert landed[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
+
+
+def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b"))
+    scene.let(0.3)
+    scene.run("a")
+    first = scene.ledger.backlog.outlook([]).longest_wait_s
+    assert first == pytest.approx(0.3, abs=0.25)
+    scene.fail("a")
+    scene.let(0.3)
+    scene.run("a", 2)
+    assert scene.ledger.backlog.outlook([]).longest_wait_s == first, "a retry waits for its own sake"
+    scene.run("b")
+
+    assert scene.ledger.backlog.outlook([]).longest_wait_s >= 0.55
+
+
+def test_heads_are_found_wherever_they_stand_in_their_class(scene: Scene) -> None:
+    scene.put(*(an_entry(f"n{i}") for i in range(5)), an_entry("bound", after=(an_id("n0"),)))
+    assert scene.heads(2) == ["n0", "n1"]
+
+    found = scene.ledger.backlog.heads([an_id("n4"), an_id("bound"), an_id("nobody")])
+
+    assert [(class_id, head.job_id, head.attempts) for class_id, head in found] == [("c1", an_id("n4"), 0)]
+
+
+def test_a_second_look_costs_only_what_changed_and_says_the_same(scene: Scene) -> None:
+    a_pair(scene)
+    assert chain(scene, "w") == chain(scene, "w")
+    scene.put(with_files("s", reads=["x"]))
+    assert [job.job_id for job in chain(scene, "w").jobs] == [an_id(name) for name in ("w", "r", "s")]
+    done(scene, "w", x=10)
+    assert chain(scene) == chain(scene)
+    scene.run("r")
+    assert [job.is_going for job in chain(scene).jobs] == [True, False]
