@@ -134,6 +134,7 @@ def status_with_notes(status: Status) -> Status:
     if status.controls.is_draining:
         notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
     notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
+    notes += [f"{at} is paused (`conductor resume {at}`)" for at in status.controls.paused_devices]
     notes += [f"{node.node}: {note}" for node in status.nodes for note in node.notes]
     return msgspec.structs.replace(status, notes=tuple(notes))
 

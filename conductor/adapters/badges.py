@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class OwnBadge:
             self._shown = badge
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self) -> Generator[None]:
         """Waits for a sibling that is ending our child at this moment."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
@@ -105,7 +105,7 @@ class Badges:
         """Of a worker that died."""
         (self._folder / f"{worker}{SUFFIX}").unlink(missing_ok=True)
 
-    def sweep(self, live: Iterator[str] | set[str]) -> None:
+    def sweep(self, live: Collection[str]) -> None:
         """Badges of workers that are none of these: they died with an earlier node."""
         for worker in set(self.read()) - set(live):
             self.remove(worker)

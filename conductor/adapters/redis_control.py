@@ -30,10 +30,22 @@ class RedisControl:
             paused_lanes=tuple(lane for lane in LANES if lane in paused),
             is_draining=keys.ALL_NODES in draining,
             draining_nodes=tuple(sorted(draining - {keys.ALL_NODES})),
+            paused_devices=tuple(sorted(word for word in paused if "/" in word)),
         )
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
         self._set(keys.PAUSED, lane, is_paused)
+
+    def set_device_paused(self, place: str, is_paused: bool) -> None:
+        if not is_paused:
+            with translating(self._redis):
+                self._redis.hincrby(keys.RESUMED, place, 1)
+        self._set(keys.PAUSED, place, is_paused)
+
+    def resumed(self) -> dict[str, int]:
+        with translating(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.RESUMED))
+        return {place.decode(): int(count) for place, count in rows.items()}
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None:
         self._set(keys.DRAINING, keys.ALL_NODES if node is None else node, is_draining)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 #: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
 LaneName = Literal["gpu", "cpu", "io", "cloud"]
-LaneArgument = Annotated[LaneName, typer.Argument(metavar="LANE", help="gpu, cpu, io or cloud.")]
+LANES: dict[str, LaneName] = {"gpu": "gpu", "cpu": "cpu", "io": "io", "cloud": "cloud"}
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="LANE|DEVICE", help="gpu, cpu, io or cloud; or a device: gpu0, studio2/gpu0.")
+]
 
 
 #: States in which there is something to take out.
@@ -28,28 +31,53 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def pause(lane: LaneArgument, as_json: AsJson = False) -> None:
-    """Stop feeding a lane; what runs is finished.
+def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
+    """Stop feeding a lane, or a device; what runs is finished.
 
-    Example: conductor pause gpu
+    Examples: conductor pause gpu; conductor pause studio2/gpu0
     """
-    set_paused(lane, True, as_json)
+    set_paused(place, True, as_json)
 
 
-def resume(lane: LaneArgument, as_json: AsJson = False) -> None:
-    """Feed a paused lane again.
+def resume(place: PlaceArgument, as_json: AsJson = False) -> None:
+    """Feed a paused lane or device again; also a device in quarantine.
 
-    Example: conductor resume gpu
+    Examples: conductor resume gpu; conductor resume studio2/gpu0
     """
-    set_paused(lane, False, as_json)
+    set_paused(place, False, as_json)
 
 
-def set_paused(lane: LaneName, is_paused: bool, as_json: bool) -> None:
+def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
+    """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
+    lane = LANES.get(place)
     with ledger_here() as (_, ledger):
-        ledger.control.set_paused(lane, is_paused)
+        if lane is None:
+            place = device_at(ledger, place)
+            ledger.control.set_device_paused(place, is_paused)
+        else:
+            ledger.control.set_paused(lane, is_paused)
         ledger.bell.ring()
+    if lane is None:
+        word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
+        answer(as_json, {"device": place, "is_paused": is_paused}, word)
+        return
     word = f"lane {lane} is paused: what runs is finished" if is_paused else f"lane {lane} is fed again"
     answer(as_json, {"lane": lane, "is_paused": is_paused}, word)
+
+
+def device_at(ledger: Ledger, word: str) -> str:
+    """«NODE/gpu0» for a device that is reported; «gpu0» alone will do where only one node has it."""
+    from conductor.errors import UsageError
+
+    places = [f"{node.node}/{device.key}" for node in ledger.reports.live() for device in node.devices]
+    found = [place for place in places if word in (place, place.partition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{word} is a device of several nodes: say which: {', '.join(found)}")
+    raise UsageError(
+        f"{word} is no lane ({', '.join(LANES)}) and no device that reports ({', '.join(places) or 'none'})"
+    )
 
 
 def drain(

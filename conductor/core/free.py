@@ -140,6 +140,10 @@ class NodeFree:
         self.is_stale = self.age_s > limits.report_ttl_s
         self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
         self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
+        for place in snapshot.controls.paused_devices:
+            name, _, key = place.partition("/")
+            if name == self.name and key in self.devices:
+                self.devices[key].why_not = f"by the operator, until `conductor resume {place}`"
         self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
         _share_file_systems(self.disks.values())
         self.ram = _ram_pool(report, limits.ram_headroom_mib)

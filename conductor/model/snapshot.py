@@ -59,6 +59,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     attempt: int
     class_id: str
     task: str
+    #: Empty in reservations of an earlier version.
+    backlog: str = ""
     node: str
     queue: str
     lane: Lane
@@ -103,10 +105,18 @@ class RateState(Value, frozen=True, kw_only=True):
     tokens_limit: int | None = None
     #: When the window gives room again.
     resets_at: float | None = None
+    tokens_reset_at: float | None = None
     #: A 429 closed it until then.
     closed_until: float | None = None
-    #: The limits were learned from 429s, not configured.
+    #: The limits were learned from 429s or told by the server, not configured.
     is_learned: bool = False
+    #: USD of the last 24 hours, less what is under way; when the oldest hour of it is forgotten.
+    usd_left: float | None = None
+    usd_limit: float | None = None
+    usd_reset_at: float | None = None
+    #: What calls cost lately; 0: not known.
+    usd_per_token: float = 0.0
+    usd_per_call: float = 0.0
 
 
 class KindState(Value, frozen=True, kw_only=True):
@@ -129,12 +139,19 @@ class KindState(Value, frozen=True, kw_only=True):
     is_reviewed: bool = False
 
 
+def cost_of(usd_per_token: float, usd_per_call: float, requests: int, tokens: int) -> float:
+    """What an attempt is thought to cost: by its tokens, where it does not say any by its calls."""
+    return tokens * usd_per_token if tokens else requests * usd_per_call
+
+
 class Controls(Value, frozen=True, kw_only=True):
     """What the operator said."""
 
     paused_lanes: tuple[Lane, ...] = ()
     is_draining: bool = False
     draining_nodes: tuple[str, ...] = ()
+    #: «NODE/gpu0»: nothing is placed there.
+    paused_devices: tuple[str, ...] = ()
     #: Why the conductor itself starts nothing (a ledger that was emptied); empty: it does.
     hold: str = ""
 
@@ -167,5 +184,9 @@ class Snapshot(Value, frozen=True, kw_only=True):
     kinds: tuple[KindState, ...] = ()
     #: Backlog → jobs in review.
     in_review: dict[str, int] = {}
+    #: Job → since when jobs that come after it have been started while there was no room for it.
+    overtaken: dict[str, float] = {}
+    #: Lane or backlog that is outside its hours → when they begin again.
+    shut: dict[str, float] = {}
     #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.
     usual: tuple[UsualKind, ...] = ()

@@ -22,12 +22,25 @@ class MemoryControl:
                 paused_lanes=tuple(lane for lane in LANES if lane in store.paused),
                 is_draining=store.is_draining,
                 draining_nodes=tuple(sorted(store.draining)),
+                paused_devices=tuple(sorted(store.paused_devices)),
             )
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
         with self._store.lock:
             (self._store.paused.add if is_paused else self._store.paused.discard)(lane)
             self._store.ring()
+
+    def set_device_paused(self, place: str, is_paused: bool) -> None:
+        store = self._store
+        with store.lock:
+            (store.paused_devices.add if is_paused else store.paused_devices.discard)(place)
+            if not is_paused:
+                store.resumed[place] += 1
+            store.ring()
+
+    def resumed(self) -> dict[str, int]:
+        with self._store.lock:
+            return dict(self._store.resumed)
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None:
         store = self._store

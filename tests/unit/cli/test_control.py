@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from cli_tools import Cli
 
+from conductor.model.report import Device, NodeReport
+
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Night
 
@@ -82,3 +84,18 @@ def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
 
 def test_retry_of_a_job_that_waits_is_1(cli: Cli, night: Night):
     assert cli("retry", night.ids[0]).code == 1
+
+
+def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_one_node_has_it(cli: Cli, night: Night):
+    here = NodeReport(node="here", host="h", devices=(Device(index=0, uuid="u", name="Stub", vram_total_mib=24576),))
+    night.ledger.reports.publish(here, 60.0)
+
+    assert cli("pause", "gpu0").out == "here/gpu0 is paused: what runs there is finished\n"
+    assert night.ledger.control.controls().paused_devices == ("here/gpu0",)
+    assert "here/gpu0 is paused" in cli("status").out
+    assert cli("resume", "here/gpu0").out == "here/gpu0 is used again\n"
+    assert night.ledger.control.controls().paused_devices == ()
+
+    lost = cli("pause", "gpu7")
+    assert lost.code == 2
+    assert "gpu7 is no lane (gpu, cpu, io, cloud) and no device that reports (here/gpu0)" in lost.err
