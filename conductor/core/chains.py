@@ -57,8 +57,8 @@ class Members:
         maker = {path: job.job_id for job in self._raw for path in job.writes}
         read = {path for job in self._raw for path in job.reads}
         ids = {job.job_id for job in self._raw}
-        roots = Counter(root_of(path) for path in sorted(read))
-        self._root = SCRATCH_ROOT if SCRATCH_ROOT in roots else max(sorted(roots), key=roots.__getitem__)
+        roots = Counter(root_of(path) for path in sorted(read or maker))
+        self._root = max(sorted(roots), key=lambda root: (root == SCRATCH_ROOT, roots[root]), default=SCRATCH_ROOT)
         return [self._settle(job, maker, read, ids) for job in self._raw]
 
     def _settle(self, job: FileJob, maker: Mapping[str, str], read: set[str], ids: set[str]) -> FileJob:

@@ -23,17 +23,23 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
 from conductor.model.decision import Admission
+from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
-from conductor.model.snapshot import Reservation
+from conductor.model.receipt import OutputFact
+from conductor.model.snapshot import KindState, Reservation
+from conductor.ports import EntryFiles, Turn
 from conductor.wiring import connect, redis_ledger
 
 NAMES = [f"j{n}" for n in range(6)]
 names = st.sampled_from(NAMES)
 attempts = st.integers(1, 3)
 workers = st.sampled_from(["w1", "w2"])
+kinds = st.sampled_from(["k0", "k1"])
+roles = st.sampled_from(["", "", "canary", "probe"])
+codes = st.sampled_from(["v1", "v2"])
 others = st.lists(names, max_size=2, unique=True)
 #: At once, or so late that it is never due in here: the two run on different clocks.
-outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised")), Dead()])
+outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised", kind="k0")), Dead()])
 causes = st.sampled_from(["task_error", "server_error", "cancelled"])
 
 
@@ -44,14 +50,25 @@ def timeless(held: Reservation | None) -> object:
     return msgspec.structs.replace(held, admitted_at=0.0, started_at=started_at)
 
 
+def timeless_kind(kind: KindState) -> KindState:
+    opened_at = None if kind.opened_at is None else 0.0
+    return msgspec.structs.replace(kind, since=0.0, last_at=0.0, opened_at=opened_at)
+
+
 def look(scene: Scene) -> dict[str, object]:
     """Everything that can be seen, less the times of day."""
+    kinds, lie = scene.ledger.kinds.states()
     seen: dict[str, object] = {
+        "kinds": [timeless_kind(kind) for kind in kinds],
+        "review": (lie, scene.ledger.kinds.in_review()),
         "asked": scene.ledger.control.asked(),
         "counts": scene.ledger.backlog.counts(),
         "queued": scene.ledger.handover.queued(),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
         "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
+        "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
+        "begun": scene.ledger.backlog.outlook([]).chains,
+        "let_go": scene.ledger.attempts.let_go("node1"),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
     }
     for c in scene.ledger.backlog.candidates(10):
@@ -87,13 +104,37 @@ class Twins(RuleBasedStateMachine):
     def put(self, name: str, after: list[str], after_ended: list[str], is_done: bool, class_no: int) -> None:
         entry = an_entry(
             name,
-            a_class(f"c{class_no}"),
+            a_class(f"c{class_no}", kind=f"k{class_no}"),
             # Only what comes before it in the alphabet: a plan has no cycles.
             after=tuple(an_id(other) for other in after if other < name),
             after_ended=tuple(an_id(other) for other in after_ended if other < name),
             is_done=is_done and name == NAMES[0],
         )
         self.both("backlog.put", "night", [entry])
+
+    @rule(name=names, reads=others, is_done=st.booleans(), extra=others)
+    def put_with_files(self, name: str, reads: list[str], is_done: bool, extra: list[str]) -> None:
+        """It writes a file of its own name, and reads those of some before it. `extra`: readers known beforehand."""
+        before = [other for other in reads if other < name]
+        writes = {f"scratch:{name}": 10}
+        files = EntryFiles(
+            job=FileJob(job_id=an_id(name), writes=writes, reads=tuple(f"scratch:{other}" for other in before)),
+            readers={f"scratch:{name}": tuple(an_id(other) for other in extra if other > name)},
+            node="node1",
+            outputs=writes if is_done else {},
+        )
+        after = tuple(an_id(other) for other in before)
+        entry = an_entry(name, a_class("c0"), files=files, after=after, is_done=is_done, attempts=int(is_done))
+        self.both("backlog.put", "night", [entry])
+
+    @rule(name=names)
+    def gone(self, name: str) -> None:
+        self.both("attempts.gone", "node1", [f"scratch:{name}"])
+
+    @rule(name=names, attempt=attempts, size=st.integers(0, 20))
+    def accept_with_files(self, name: str, attempt: int, size: int) -> None:
+        fact = OutputFact(path=f"scratch:{name}", bytes=size, sha256="0" * 64)
+        self.both("attempts.accept", msgspec.structs.replace(a_receipt(name, attempt), outputs=(fact,)))
 
     @rule(first=names, second=names, attempt=attempts, room=st.integers(1, 3))
     def admit(self, first: str, second: str, attempt: int, room: int) -> None:
@@ -111,10 +152,15 @@ class Twins(RuleBasedStateMachine):
         answers = [s.ledger.handover.admit(s.epoch, admissions) for s in (self.redis, self.memory)]
         assert answers[0] == answers[1]
 
-    @rule()
-    def admit_what_may_go(self) -> None:
-        heads = [head for c in self.memory.ledger.backlog.candidates(1) for head in c.heads]
-        rows = [a_reservation(head.job_id.removesuffix("-0000000"), head.attempts + 1) for head in heads]
+    @rule(role=roles, code=codes)
+    def admit_what_may_go(self, role: str, code: str) -> None:
+        found = [(head, c.job_class.kind) for c in self.memory.ledger.backlog.candidates(1) for head in c.heads]
+        rows = [
+            a_reservation(
+                head.job_id.removesuffix("-0000000"), head.attempts + 1, kind=kind, role=role, code=code, breaker=2
+            )
+            for head, kind in found
+        ]
         self.redis_and_memory_epochs([Admission(reservation=row, backlog="night") for row in rows])
 
     @rule(worker=workers)
@@ -131,6 +177,24 @@ class Twins(RuleBasedStateMachine):
     @rule(name=names, attempt=attempts, worker=workers)
     def start(self, name: str, attempt: int, worker: str) -> None:
         self.both("attempts.start", an_id(name), attempt, worker, 5000.0)
+
+    @rule(
+        worker=workers, done=names, back=names, attempt=attempts, most=st.integers(0, 3), is_idle=st.booleans(),
+        pace=st.sampled_from([None, 0.1]), number=st.sampled_from(["1", "2"]),
+    )  # fmt: skip
+    def turn(
+        self, worker: str, done: str, back: str, attempt: int, most: int, is_idle: bool, pace: float | None, number: str
+    ) -> None:
+        taken = self.memory.take("cpu-node1", worker)
+        assert self.redis.take("cpu-node1", worker) == taken
+        turn = Turn(
+            worker=worker, queue="cpu-node1", lease_s=5000.0, number=number, done=(a_receipt(done, attempt),),
+            returned=((an_id(back), attempt),), in_hand=(taken,) if taken else (), most=most, budget_s=0.2,
+            paces={} if pace is None else {"media.cut": pace}, is_idle=is_idle,
+        )  # fmt: skip
+        turned = [scene.ledger.attempts.turn(turn) for scene in (self.redis, self.memory)]
+        seen = [(t.answers, [s.line for s in t.started], t.over) for t in turned]
+        assert seen[0] == seen[1]
 
     @rule(name=names, attempt=attempts, worker=workers, progress=st.sampled_from([None, 0.5]))
     def renew(self, name: str, attempt: int, worker: str, progress: float | None) -> None:
@@ -160,7 +224,7 @@ class Twins(RuleBasedStateMachine):
     def put_what_failed_before(self, name: str, after: list[str], over: str | None, n: int) -> None:
         past = {"failures": {"task_error": n}, "cause": "task_error", "message": "it broke"} if n else {}
         wants = tuple(an_id(other) for other in after if other < name)
-        entry = an_entry(name, a_class("c0"), after=wants, over=over, attempts=n, **past)
+        entry = an_entry(name, a_class("c0", kind="k0"), after=wants, over=over, attempts=n, **past)
         self.both("backlog.put", "night", [entry])
 
     @rule(name=names)
@@ -179,6 +243,15 @@ class Twins(RuleBasedStateMachine):
     def redo(self, name: str, attempt: int, after: list[str], after_ended: list[str]) -> None:
         later = [[an_id(other) for other in some if other > name] for some in (after, after_ended)]
         self.both("control.redo", an_id(name), attempt, *later)
+
+    @rule(kind=kinds)
+    def review(self, kind: str) -> None:
+        answers = [s.ledger.kinds.review(s.epoch, kind, 1000) for s in (self.redis, self.memory)]
+        assert answers[0] == answers[1]
+
+    @rule(kind=kinds)
+    def resume(self, kind: str) -> None:
+        self.both("kinds.resume", kind)
 
     @rule(name=names)
     def retry(self, name: str) -> None:
