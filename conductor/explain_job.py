@@ -81,6 +81,8 @@ def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
 
 
 def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:
+    if job.state == "review":
+        return [in_review(ledger, job)]
     if job.state != "waiting":
         return []
     if ledger.leadership.leader() is None:
@@ -88,6 +90,19 @@ def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:
     if not job.waits_for and job.not_before is None and hold is None:
         return ["no gate holds it: it goes with the next tick, in its turn"]
     return []
+
+
+def in_review(ledger: Ledger, job: JobView) -> str:
+    if job.waits_for:
+        return "in review with the jobs it waits for: `conductor retry` of those brings it back"
+    closed = [s for s in ledger.kinds.states()[0] if s.kind == job.job_class.kind and s.opened_at is not None]
+    if not closed:
+        return "in review; its kind is open again: `conductor retry --cause review`"
+    state = max(closed, key=lambda s: s.last_at)
+    return (
+        f"in review: {state.failed} of {state.kind} failed alike ({state.cause}: {state.message}): fix it, then "
+        "`conductor retry --cause review`"
+    )
 
 
 # ── as text ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,8 +10,9 @@ import msgspec
 
 from conductor.core.stuck import Stuck
 from conductor.model.decision import Gate, GateLedger, Hold
+from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Controls, Reservation
+from conductor.model.snapshot import Controls, KindState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import JobState, JobView, Ledger
 
@@ -47,8 +48,12 @@ class Status(Value, frozen=True, kw_only=True):
     closed_rates: dict[str, float] = {}
     #: Cause → dead jobs.
     dead: dict[str, int] = {}
+    #: Kinds of jobs that failed alike since the last that did not.
+    kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.
     stuck: tuple[Stuck, ...] = ()
+    #: When the run that goes on should be through, and what was said of it first.
+    forecast: Forecast | None = None
     notes: tuple[str, ...] = ()
 
     def total(self, *states: JobState) -> int:
@@ -77,6 +82,8 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         holds=holds,
         lost_s=lost_of(gates, names),
         closed_rates=ledger.attempts.closings(),
+        kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
+        forecast=forecast_of(ledger, backlog),
         dead=causes_of_death(the_dead(ledger, backlog)) if has_causes else {},
     )
     return status_with_notes(status)
@@ -89,6 +96,12 @@ def lost_of(gates: GateLedger, backlogs: Iterable[str]) -> dict[Gate, float]:
         for gate, seconds in gates.lost_s.get(backlog, {}).items():
             lost[gate] = max(lost.get(gate, 0.0), seconds)
     return lost
+
+
+def forecast_of(ledger: Ledger, backlog: str | None) -> Forecast | None:
+    """The one of that backlog, or of all; the newest where both are given."""
+    found = [f for f in ledger.leadership.forecasts() if not backlog or f.backlog in ("", backlog)]
+    return max(found, key=lambda f: f.made_at, default=None)
 
 
 def lanes_of(

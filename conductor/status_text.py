@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conductor.core.explain import describe
+from conductor.forecast_text import told, when
 from conductor.model.decision import Hold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
@@ -18,10 +19,12 @@ def lines(status: Status) -> list[str]:
     """Every section that has something to say, a blank line between them."""
     sections = [
         backlogs(status),
+        forecast(status),
         running(status),
         stuck(status),
         held(status),
         dead(status),
+        failing(status),
         lanes(status),
         nodes(status),
         [f"note: {printable(note)}" for note in status.notes],
@@ -41,6 +44,18 @@ def backlogs(status: Status) -> list[str]:
         list[object]([name, *(counts.get(state, 0) for state in STATES)]) for name, counts in status.backlogs.items()
     ]
     return table(rows, indent="")
+
+
+def forecast(status: Status) -> list[str]:
+    """Of a run that goes on: when it ends; of one that has ended: how right that was."""
+    found = status.forecast
+    if found is None:
+        return []
+    if found.ended_at is not None:
+        return [f"the last run: {told(found)}"]
+    if not status.leader or not status.total("waiting", "admitted", "running"):
+        return []
+    return [f"done {when(found, status.now)}"]
 
 
 def running(status: Status) -> list[str]:
@@ -89,6 +104,19 @@ def dead(status: Status) -> list[str]:
         return []
     rows: list[list[object]] = [[count, cause] for cause, count in status.dead.items()]
     return ["dead, by cause (`conductor retry --cause CAUSE` sends them back):", *table(rows)]
+
+
+def failing(status: Status) -> list[str]:
+    if not status.kinds:
+        return []
+    out = ["failing alike (`conductor resume KIND` tries a closed one at once):"]
+    for kind in status.kinds[:SHOWN_ROWS]:
+        lasts = duration(status.now - (kind.since if kind.opened_at is None else kind.opened_at))
+        tried = f", tried {many(kind.probes, 'time')} in vain" if kind.probes else ""
+        how = f"for {lasts}" if kind.opened_at is None else f"closed for {lasts}{tried}"
+        code = f" ({kind.version})" if kind.version else ""
+        out.append(printable(f"  {kind.kind}{code}: {how}: {kind.failed} × {kind.cause}: {kind.message}"))
+    return out + more(len(status.kinds))
 
 
 def lanes(status: Status) -> list[str]:

@@ -23,7 +23,7 @@ PlaceArgument = Annotated[
 
 
 #: States in which there is something to take out.
-GOING = ("waiting", "admitted", "running")
+GOING = ("waiting", "admitted", "running", "review")
 
 
 def register(app: typer.Typer) -> None:
@@ -39,12 +39,34 @@ def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
     set_paused(place, True, as_json)
 
 
-def resume(place: PlaceArgument, as_json: AsJson = False) -> None:
-    """Feed a paused lane or device again; also a device in quarantine.
+def resume(
+    what: Annotated[
+        str, typer.Argument(metavar="LANE|NODE/DEVICE|KIND", help="Or a task whose jobs failed alike and are held.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Feed a paused lane or device again; also a device in quarantine. Try a closed kind of jobs at once.
 
-    Examples: conductor resume gpu; conductor resume studio2/gpu0
+    Of a kind one job goes first; when it ends well, so do the others.
+
+    Examples: conductor resume gpu; conductor resume studio2/gpu0; conductor resume media.transcode
     """
-    set_paused(place, False, as_json)
+    if what in LANES or "/" in what:
+        set_paused(what, False, as_json)
+    else:
+        resume_kind(what, as_json)
+
+
+def resume_kind(kind: str, as_json: bool) -> None:
+    from conductor.errors import UsageError
+    from conductor.settings import did_you_mean
+
+    with ledger_here() as (_, ledger):
+        closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
+        if not ledger.kinds.resume(kind):
+            near = did_you_mean(kind, (*LANES, *closed))
+            raise UsageError(f"{kind} is no lane, no device (NODE/gpu0), and no kind of jobs that is held back{near}")
+    answer(as_json, {"kind": kind, "is_resumed": True}, f"{kind}: one job of it is tried at once")
 
 
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
@@ -174,7 +196,11 @@ def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> N
 def retry(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Its id, or the first letters of it.")] = None,
     cause: Annotated[
-        str | None, typer.Option(metavar="CAUSE", help="Every dead job with this cause: no_space, server_error, …")
+        str | None,
+        typer.Option(
+            metavar="CAUSE",
+            help="Every dead job with this cause: no_space, server_error, …; review: every job in review.",
+        ),
     ] = None,
     missing: Annotated[
         Path | None,
@@ -182,11 +208,11 @@ def retry(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send dead or cancelled jobs back to the backlog.
+    """Send dead or cancelled jobs, or those in review, back to the backlog.
 
     Their failures are forgotten; jobs that died for their sake come along.
 
-    Examples: conductor retry k3v7; conductor retry --cause no_space; conductor retry --missing manifests/night.jsonl
+    Examples: conductor retry k3v7; conductor retry --cause review; conductor retry --missing manifests/night.jsonl
     """
     if [job, cause, missing].count(None) != 2:
         raise typer.BadParameter("give a JOB, or --cause CAUSE, or --missing MANIFEST")
@@ -197,6 +223,9 @@ def retry(
 
     with ledger_here() as (settings, ledger):
         wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
+        # First, or what comes back is set aside again at once.
+        for kind in {view.job_class.kind for view in wanted if view.state == "review"}:
+            ledger.kinds.resume(kind)
         attempts = {view.job_id: view.attempts for view in wanted if ledger.control.retry(view.job_id)}
         sent = list(attempts)
         Journal(settings.receipts_dir).operator("retried", attempts)
@@ -240,7 +269,12 @@ def known_cause(word: str) -> Cause:
 
 
 def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
-    """The dead jobs of a cause; for `cancelled` those that were cancelled. Raises `UsageError` for no cause."""
+    """The dead jobs of a cause; for `cancelled` those that were cancelled, for `review` those that are set aside.
+
+    Raises `UsageError` for no cause."""
+    if cause == "review":
+        reviewed = (ledger.backlog.job(job_id) for job_id in tuple(ledger.backlog.ids("review")))
+        return tuple(view for view in reviewed if view is not None and view.state == "review")
     known = known_cause(cause)
     ids = tuple(ledger.backlog.ids("cancelled" if known == "cancelled" else "dead"))
     views = (ledger.backlog.job(job_id) for job_id in ids)

@@ -25,6 +25,8 @@ def describe(verdict: Verdict, now: float) -> str:
         return _amount(verdict, now)
     if verdict.gate == "lane":
         return f"lane {verdict.where}: {verdict.message}"
+    if verdict.gate == "hold" and verdict.reopens_at is not None:
+        return f"hold: {verdict.message}; next try in {duration(max(0.0, verdict.reopens_at - now))} (canary)"
     return f"{verdict.gate}{_at(verdict, ': ')}{', ' if verdict.where else ': '}{verdict.message}"
 
 

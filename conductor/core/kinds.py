@@ -190,16 +190,6 @@ def reviewed_words(kind: str, jobs: int, state: KindState | None) -> str:
     return f"{many(jobs, 'job')} of {kind} in review: {alike}: fix it, then `conductor retry --cause review`"
 
 
-def state_words(state: KindState, canary: int, rule: BreakerRule) -> str:
-    """What `status` says of a kind that is held back; empty for one that is not. Times are left to the caller."""
-    if state.opened_at is not None:
-        tries = f"; tried {many(state.probes, 'time')} since" if state.probes else ""
-        return f"closed: {state.failed} failed alike: {state.cause}: {state.message}{tries}"
-    if state.failed:
-        return f"{state.failed} of {rule.failures} failed alike: {state.cause}: {state.message}"
-    return f"canary: {state.verified} of {canary} verified" if state.verified < canary else ""
-
-
 def _no(
     job_class: JobClass,
     message: str,
@@ -211,7 +201,6 @@ def _no(
     return Verdict(
         gate="hold",
         passed=False,
-        where=job_class.kind or job_class.task,
         holders=tuple(r.job_id for r in going),
         reopens_at=reopens_at,
         have=have,
