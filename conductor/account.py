@@ -42,6 +42,11 @@ class Account(Value, frozen=True, kw_only=True):
     never: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
     held_s_by_gate: dict[str, float] = {}
+    #: How long the run should take, as said at its start, and how long it took; None: nothing was said.
+    predicted_s: float | None = None
+    took_s: float | None = None
+    #: The two in words.
+    forecast: str = ""
 
 
 class Pace:
@@ -111,6 +116,8 @@ def lines(account: Account) -> list[str]:
     words += [f"{account.review} in review"] if account.review else []
     before = f" ({account.dead_before} died in earlier runs)" if account.dead_before else ""
     out = [f"{', '.join(words)} in {duration(account.seconds)}{before}"]
+    if account.forecast:
+        out.append(account.forecast)
     if account.causes:
         out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
     out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]

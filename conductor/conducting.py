@@ -20,17 +20,20 @@ from conductor.adapters.rates import redis_rates
 from conductor.catalogue import catalogue_of
 from conductor.core.explain import describe
 from conductor.embedded import embedded_node
+from conductor.forecast_text import told
+from conductor.forecasting import Forecasting
 from conductor.guard import Guard, refuse_lost
 from conductor.kinds import canaries_of, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
-from conductor.loop import Conductor, Ended, Record, Teach
+from conductor.loop import Conductor, Ended, OnTick, Record, Teach
 from conductor.model.decision import Hold
+from conductor.model.forecast import Forecast
 from conductor.node.plan import node_name
 from conductor.node.report import Identity
 from conductor.node.run import retry_tables
 from conductor.node.single import is_dead_here
-from conductor.ports import Ledger
+from conductor.ports import STATES, Ledger
 from conductor.reconcile import Reconciler
 from conductor.recording import Recorder, folder_of
 from conductor.settings import Settings
@@ -67,17 +70,20 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
             learning = stack.enter_context(Learning(settings, catalogue_of(settings), limits_of(settings)))
-            ended = conductor_of(settings, client, backlog, record, learning.teach).run(until_done, stop.is_set)
+            forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
+            conductor = conductor_of(settings, client, backlog, record, learning.teach, forecasting.tick)
+            ended = conductor.run(until_done, stop.is_set)
+            forecast = forecasting.ended() if ended.is_done else None
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
-        result = ending(watch, ended, until_done, review_lines(ledger, backlog) if until_done else ())
+        result = ending(watch, ended, until_done, review_lines(ledger, backlog) if until_done else (), forecast)
         if result.exit_code == INTERRUPTED:
             logger.info("Interrupted, nothing is lost: the same command goes on from here")
         return result
 
 
 def conductor_of(
-    settings: Settings, client: Redis, backlog: str | None, record: Record | None, teach: Teach
+    settings: Settings, client: Redis, backlog: str | None, record: Record | None, teach: Teach, on_tick: OnTick
 ) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
@@ -87,6 +93,7 @@ def conductor_of(
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
+        on_tick=on_tick,
         record=record,
         teach=teach,
         overrides=retry_tables(settings),
@@ -126,9 +133,14 @@ def stopping() -> Generator[threading.Event]:
 # ── the account ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ending(watch: Watch, ended: Ended, until_done: bool, reviews: tuple[str, ...] = ()) -> Ending:
+def ending(
+    watch: Watch, ended: Ended, until_done: bool, reviews: tuple[str, ...] = (), forecast: Forecast | None = None
+) -> Ending:
     account = msgspec.structs.replace(
         watch.account(),
+        predicted_s=forecast and round(forecast.predicted_s, 1),
+        took_s=forecast and round(forecast.took_s or 0.0, 1),
+        forecast="" if forecast is None else told(forecast, watch.pace.last.total(*STATES)),
         reviews=reviews,
         never=tuple(never(hold, watch.pace.last.now) for hold in ended.never),
     )

@@ -8,6 +8,8 @@ from rich.text import Text
 
 from conductor.account import Pace, ended, left
 from conductor.core.explain import describe, leading
+from conductor.forecast_text import when
+from conductor.model.forecast import Forecast
 from conductor.model.snapshot import Reservation
 from conductor.status import Status
 from conductor.text import duration, many, printable
@@ -15,6 +17,8 @@ from conductor.text import duration, many, printable
 SHOWN_JOBS = 14
 SHOWN_HOLDS = 4
 BAR_WIDTH = 40
+#: A forecast counts for so long, or for this share of what it named: the next one is late then.
+FRESH_S, FRESH_SHARE = 120.0, 0.5
 COLOURS = {"waiting": "white", "admitted": "cyan", "running": "blue", "done": "green", "dead": "red"}
 
 
@@ -43,13 +47,24 @@ def headline(pace: Pace) -> Text:
 
 
 def speed(pace: Pace) -> str:
-    """«2.4 jobs/s, about 40 s still»."""
+    """«done about 03:40 (in 2 h 10 min)»; while nothing is forecast: «2.4 jobs/s, about 40 s still»."""
     if left(pace.last) == 0:
         return "nothing left"
+    if (forecast := fresh(pace.last)) is not None:
+        return f"done {when(forecast, pace.last.now)}"
     if pace.per_s == 0 or pace.eta_s is None:
         return ""
     rate = f"{pace.per_s:.1f} jobs/s" if pace.per_s >= 0.95 else f"{pace.per_s * 60:.1f} jobs/min"
     return f"{rate}, about {duration(pace.eta_s)} still"
+
+
+def fresh(status: Status) -> Forecast | None:
+    """A forecast of the run that goes on, which it has not outlived."""
+    found = status.forecast
+    if found is None or found.ended_at is not None or found.ends_at is None:
+        return None
+    is_new = status.now - found.made_at < max(FRESH_S, FRESH_SHARE * (found.ends_at - found.made_at))
+    return found if is_new and found.ends_at > status.now else None
 
 
 def bar(status: Status) -> Text:

@@ -35,3 +35,24 @@ class Forecast(Value, frozen=True, kw_only=True):
     @property
     def took_s(self) -> float | None:
         return None if self.ended_at is None else self.ended_at - self.begun_at
+
+
+class Prediction(Value, frozen=True, kw_only=True):
+    """`ends_at`: epoch seconds; None where nobody can say, then `because` is a sentence."""
+
+    made_at: float
+    left: int
+    ends_at: float | None = None
+    because: str = ""
+    is_rough: bool = False
+    #: Gate → seconds of waiting that it costs, over all jobs: only of what was played through.
+    lost_s: dict[str, float] = {}
+
+
+class Answer(Value, frozen=True, kw_only=True):
+    """What `conductor.prediction_child` writes, a line each. `known`: jobs ever dispatched; `wall_s`: what it took."""
+
+    prediction: Prediction | None = None
+    known: int = 0
+    wall_s: float = 0.0
+    error: str = ""

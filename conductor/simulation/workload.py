@@ -72,7 +72,7 @@ class Workload:
                 job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
         for job, others in waits:
             self._wait_for(job, others)
-        self.chains = self._chains(bool(waits))
+        self.chains = chains_of(self.jobs) if waits else []
 
     def _job(self, spec: JobSpec, seq: int, is_batch: bool) -> Job:
         arrival = 0.0 if is_batch else float(spec.args.get("arrival_s", 0.0))
@@ -97,29 +97,33 @@ class Workload:
                 before.kids.append(job)
                 job.waits += 1
 
-    # ── chains ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _chains(self, is_linked: bool) -> list[Chain]:
-        if not is_linked:
-            return []
-        made = {path for job in self.jobs for path in job.writes}
-        after: dict[str, list[str]] = {}
-        for job in self.jobs:
-            for kid in job.kids:
-                after.setdefault(kid.id, []).append(job.id)
-        tail = tails(self.jobs)
-        parts = [
-            FileJob(
-                job_id=job.id,
-                writes=job.writes,
-                reads=tuple(path for path in job.reads if path in made),
-                after=tuple(after.get(job.id, ())),
-                tail_s=tail[job.id],
-            )
-            for job in self.jobs
-            if job.waits or job.kids
-        ]
-        return [chain for chain in connected(parts, SCRATCH) if any(job.reads for job in chain.jobs)]
+def chains_of(jobs: Sequence[Job]) -> list[Chain]:
+    """Jobs that read each other's files on scratch; what is going already keeps its node."""
+    made = {path for job in jobs for path in job.writes}
+    after: dict[str, list[str]] = {}
+    for job in jobs:
+        for kid in job.kids:
+            after.setdefault(kid.id, []).append(job.id)
+    tail = tails(jobs)
+    parts = [
+        FileJob(
+            job_id=job.id,
+            is_going=job.reservation is not None,
+            writes=job.writes,
+            reads=tuple(path for path in job.reads if path in made),
+            after=tuple(after.get(job.id, ())),
+            tail_s=tail[job.id],
+        )
+        for job in jobs
+        if job.waits or job.kids
+    ]
+    node_of = {job.id: job.reservation.node for job in jobs if job.reservation is not None}
+    return [
+        msgspec.structs.replace(chain, node=next((node_of[j.job_id] for j in chain.jobs if j.job_id in node_of), None))
+        for chain in connected(parts, SCRATCH)
+        if any(job.reads for job in chain.jobs)
+    ]
 
 
 def tails(jobs: Sequence[Job]) -> dict[str, float]:

@@ -17,7 +17,8 @@ import msgspec
 from conductor.core.admission import decide
 from conductor.core.ask import Ask
 from conductor.core.life import can_finish, largest_job, least_disk
-from conductor.core.standing import Standing, kind_of
+from conductor.core.standing import Standing
+from conductor.core.worth import kind_of
 from conductor.model.decision import Decision
 from conductor.model.files import Chain
 from conductor.model.limits import Limits
@@ -25,7 +26,7 @@ from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
 from conductor.simulation.cluster import SCRATCH
 from conductor.simulation.ledger import Hosts
-from conductor.simulation.workload import Job, Workload
+from conductor.simulation.workload import Job
 from conductor.text import size
 
 #: As the live tick looks at them.
@@ -48,6 +49,13 @@ class Budgets(Protocol):
     def states(self, active: Sequence[Reservation]) -> tuple[RateState, ...]: ...
 
     def take(self, job_id: str, attempt: int, rates: Mapping[str, tuple[int, int]]) -> None: ...
+
+
+class Load(Protocol):
+    """What is to be simulated: a manifest's `Workload`, or what a ledger holds."""
+
+    jobs: list[Job]
+    chains: list[Chain]
 
 
 class Pool:
@@ -83,7 +91,7 @@ class World:
 
     def __init__(
         self,
-        workload: Workload,
+        workload: Load,
         nodes: Sequence[NodeReport],
         limits: Limits,
         *,

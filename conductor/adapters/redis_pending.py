@@ -1,0 +1,93 @@
+"""Every job that has not ended, with its line: what a forecast plays through. Reads only, a few thousand at a time.
+
+Not of one instant: a job that ends meanwhile is seen twice or not at all, which a forecast bears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import cast
+
+import msgspec
+from redis import Redis
+
+from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_client import translating
+from conductor.model.snapshot import JobClass
+from conductor.ports import JobState
+
+SCAN_COUNT = 5_000
+LINES = 2_000
+GOING: frozenset[JobState] = frozenset({"waiting", "admitted", "running"})
+
+_class = msgspec.json.Decoder(JobClass).decode
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    job_id: str
+    state: JobState
+    attempts: int
+    #: Order of arrival.
+    seq: int
+    #: Dispatched, epoch seconds.
+    since: float
+    job_class: JobClass
+    line: bytes
+
+
+class Row(msgspec.Struct, frozen=True):
+    job_id: str
+    state: JobState
+    attempts: int
+    seq: int
+    class_no: str
+    since_ms: int
+
+
+def read_pending(client: Redis, backlogs: Collection[str] = (), most: int = 50_000) -> list[Pending] | None:
+    """The jobs of the backlogs (empty: all) that wait or are going, in order of arrival; None: more than `most`."""
+    with translating(client):
+        born = int(cast(bytes | None, client.get(keys.BORN)) or 0)
+        owner = cast(dict[bytes, bytes], client.hgetall(keys.CLASS_BACKLOG))
+        texts = cast(dict[bytes, bytes], client.hgetall(keys.CLASSES))
+    mine = {no.decode() for no, name in owner.items() if not backlogs or name.decode() in backlogs}
+    classes = {no.decode(): _class(text) for no, text in texts.items() if no.decode() in mine}
+    rows = _rows(client, classes.keys(), most)
+    if rows is None:
+        return None
+    found: list[Pending] = []
+    rows.sort(key=lambda row: row.seq)
+    for part in (rows[at : at + LINES] for at in range(0, len(rows), LINES)):
+        with translating(client):
+            lines = cast(list[bytes | None], client.hmget(keys.JOBS, [row.job_id for row in part]))
+        found += [
+            Pending(
+                job_id=row.job_id,
+                state=row.state,
+                attempts=row.attempts,
+                seq=row.seq,
+                since=(born + row.since_ms) / 1000,
+                job_class=classes[row.class_no],
+                line=line,
+            )
+            for row, line in zip(part, lines, strict=True)
+            if line is not None
+        ]
+    return found
+
+
+def _rows(client: Redis, mine: Collection[str], most: int) -> list[Row] | None:
+    found: dict[str, Row] = {}
+    cursor = 0
+    while True:
+        with translating(client):
+            cursor, part = cast(tuple[int, dict[bytes, bytes]], client.hscan(keys.STATE, cursor, count=SCAN_COUNT))
+        for job_id, text in part.items():
+            letter, attempts, seq, number, since, *_ = text.decode().split("|")
+            state = keys.STATE_OF[letter]
+            if state in GOING and number in mine:
+                found[job_id.decode()] = Row(job_id.decode(), state, int(attempts), int(seq), number, int(since))
+        if len(found) > most:
+            return None
+        if cursor == 0:
+            return list(found.values())

@@ -1,0 +1,182 @@
+"""When will all of it be done: what waits and goes, played through from the present snapshot by the very decision.
+
+Durations are those that receipts taught; each queue has the workers its node reports. Pure but for what it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.adapters.redis_pending import Pending
+from conductor.core.free import Free
+from conductor.core.life import can_finish
+from conductor.model.forecast import Prediction
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate, JobClass, RateState, Reservation, Snapshot
+from conductor.model.spec import Lane, from_line
+from conductor.settings import Rate
+from conductor.simulation.cluster import SCRATCH
+from conductor.simulation.rates import SimulatedRates
+from conductor.simulation.workload import Job, chains_of
+from conductor.simulation.world import World
+
+#: A class with the needs and the duration that receipts taught.
+Teach = Callable[[JobClass], JobClass]
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the past teaches: the class with its learned needs and duration, what a worker loses between two jobs."""
+
+    teach: Teach
+    overhead_s: float = 0.0
+
+
+class Live:
+    """Jobs as `World` wants them, from the ledger's lines and reservations."""
+
+    def __init__(self, pending: Sequence[Pending], snapshot: Snapshot, known: Known) -> None:
+        self._taught: dict[str, JobClass] = {}
+        self._known = known
+        self.unknown: set[str] = set()
+        held = {r.job_id: r for r in snapshot.reservations}
+        rows = [(row, from_line(row.line)) for row in pending]
+        self.jobs = [self._job(row, held.get(row.job_id)) for row, _ in rows]
+        by_id = {job.id: job for job in self.jobs}
+        for job, (_, spec) in zip(self.jobs, rows, strict=True):
+            for other in dict.fromkeys((*spec.after, *spec.after_ended)):
+                if (before := by_id.get(other)) is not None:
+                    before.kids.append(job)
+                    job.waits += 1
+            job.reads = tuple(path for path in dict.fromkeys(spec.reads) if path.startswith(f"{SCRATCH}:"))
+            job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
+        # Where the live conductor keeps no way out for chains, neither does the one that is played.
+        self.chains = chains_of(self.jobs) if snapshot.chains else []
+
+    def _job(self, row: Pending, reservation: Reservation | None) -> Job:
+        taught = self._taught.get(row.job_class.id)
+        if taught is None:
+            taught = self._taught[row.job_class.id] = self._known.teach(row.job_class)
+        if taught.duration_s <= 0:
+            self.unknown.add(taught.task)
+        job = Job(row.job_id, row.seq, row.since, taught.duration_s + self._known.overhead_s, taught)
+        job.reservation = reservation
+        return job
+
+
+class MovedBudgets:
+    """The budgets of APIs on the clock of a world."""
+
+    def __init__(self, budgets: Mapping[str, Rate], now: float) -> None:
+        self._clock = ManualClock(now)
+        self._rates = SimulatedRates(budgets, memory_ledger(self._clock).attempts, self._clock)
+
+    def at(self, now: float) -> None:
+        self._clock.advance(max(0.0, now - self._clock.now()))
+
+    def states(self, active: Sequence[Reservation]) -> tuple[RateState, ...]:
+        return self._rates.states(active)
+
+    def take(self, job_id: str, attempt: int, rates: Mapping[str, tuple[int, int]]) -> None:
+        self._rates.take(job_id, attempt, rates)
+
+
+def played(
+    snapshot: Snapshot, limits: Limits, pending: Sequence[Pending], known: Known, budgets: Mapping[str, Rate]
+) -> Prediction:
+    """Play it to its end."""
+    live = Live(pending, snapshot, known)
+    plain = Prediction(made_at=snapshot.now, left=len(live.jobs))
+    if not live.jobs:
+        return msgspec.structs.replace(plain, ends_at=snapshot.now)
+    if why := why_not(snapshot, [job.job_class for job in live.jobs], live.unknown):
+        return msgspec.structs.replace(plain, because=why)
+    world = world_of(live, snapshot, limits, budgets)
+    world.run()
+    ends = [job.end_s for job in world.jobs if job.end_s is not None]
+    lost_s = {gate: round(seconds, 3) for gate, seconds in sorted(world.held_s.items())}
+    if world.stuck or not ends:
+        return msgspec.structs.replace(plain, because="what waits cannot all run with what there is now", lost_s=lost_s)
+    return msgspec.structs.replace(plain, ends_at=max(ends), lost_s=lost_s)
+
+
+def world_of(live: Live, snapshot: Snapshot, limits: Limits, budgets: Mapping[str, Rate]) -> World:
+    """What goes on from the snapshot. Its reports do not grow old, and what is held is measured as it is now."""
+    going = {job.id for job in live.jobs if job.reservation is not None}
+    # What has ended since it was read holds nothing for long, and nobody would tell the world that it ended.
+    begin = msgspec.structs.replace(
+        snapshot, chains=(), reservations=tuple(r for r in snapshot.reservations if r.job_id in going)
+    )
+    unbounded = msgspec.structs.replace(limits, report_ttl_s=math.inf)
+    live.chains = [chain for chain in live.chains if can_finish(chain, largest_disk(snapshot))]
+    moved = MovedBudgets(budgets, snapshot.now) if budgets else None
+    return World(live, snapshot.nodes, unbounded, begin=begin, budgets=moved)
+
+
+def largest_disk(snapshot: Snapshot) -> int:
+    return max((v.total_bytes or 0 for n in snapshot.nodes for v in n.volumes if v.root == SCRATCH), default=0)
+
+
+def why_not(snapshot: Snapshot, classes: Sequence[JobClass], unknown: Collection[str]) -> str:
+    """Why nobody can say when it ends; empty: one can."""
+    controls = snapshot.controls
+    if not snapshot.nodes:
+        return "no node reports"
+    if controls.is_draining or controls.hold:
+        return controls.hold or "it drains: nothing new starts"
+    if paused := sorted({c.lane for c in classes} & set(controls.paused_lanes)):
+        return f"the {paused[0]} lane is paused"
+    if unknown:
+        return f"nothing is known yet of how long {', '.join(sorted(unknown))} takes"
+    return ""
+
+
+# ── too many to be played ─────────────────────────────────────────────────────────────────────────────────
+
+
+def by_area(
+    snapshot: Snapshot, limits: Limits, candidates: Sequence[Candidate], waiting: int, known: Known
+) -> Prediction:
+    """The most loaded resource decides: workers of a lane, VRAM, memory, cores. `waiting`: with those in no class."""
+    taught = [(known.teach(c.job_class), c.waiting) for c in candidates]
+    plain = Prediction(made_at=snapshot.now, left=waiting + len(snapshot.reservations), is_rough=True)
+    unknown = {c.task for c, _ in taught if c.duration_s <= 0}
+    if why := why_not(snapshot, [c for c, _ in taught], unknown):
+        return msgspec.structs.replace(plain, because=why)
+    free_to_go = sum(count for _, count in taught)
+    if not free_to_go:
+        return msgspec.structs.replace(plain, because="what waits comes after others")
+    # Who waits for others is in no class: taken to be like the rest.
+    more = waiting / free_to_go
+    work = [(c, count * more * (c.duration_s + known.overhead_s)) for c, count in taught]
+    longest = max(_loads(Free(snapshot, limits), work), default=0.0)
+    going = sum(max(0.0, r.expected_s - (snapshot.now - (r.started_at or snapshot.now))) for r in snapshot.reservations)
+    return msgspec.structs.replace(
+        plain, ends_at=snapshot.now + longest + going / max(1, sum(_workers(snapshot).values()))
+    )
+
+
+def _loads(free: Free, work: Sequence[tuple[JobClass, float]]) -> list[float]:
+    """Seconds that each resource has to carry, were it always full."""
+    vram, cpu, ram = free.whole
+    loads = [_load(sum(c.needs.vram_mib * c.needs.devices * s for c, s in work), vram)]
+    loads.append(_load(sum(c.needs.cpu * 1000 * s for c, s in work), cpu))
+    loads.append(_load(sum(c.needs.ram_mib * s for c, s in work), ram))
+    for lane, workers in _workers(free.snapshot).items():
+        loads.append(_load(sum(s for c, s in work if c.lane == lane), workers))
+    return loads
+
+
+def _load(amount: float, capacity: float) -> float:
+    return amount / capacity if capacity else 0.0
+
+
+def _workers(snapshot: Snapshot) -> dict[Lane, int]:
+    found: dict[Lane, int] = {}
+    for queue in (queue for node in snapshot.nodes for queue in node.queues):
+        found[queue.lane] = found.get(queue.lane, 0) + queue.workers
+    return found
