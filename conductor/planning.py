@@ -31,10 +31,12 @@ def job(
     after_ended: Sequence[JobSpec] = (),
     needs: Needs | None = None,
     duration_s: float | None = None,
+    size: float = 0.0,
     **others: Any,
 ) -> JobSpec:
     """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` → bytes.
 
+    `size`: in the task's own measure (pixels × seconds, characters); what jobs take is learned by it. 0: not known.
     Inputs are added to the reads. `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
     """
     given = dict(inputs or {})
@@ -51,13 +53,21 @@ def job(
         after=tuple(dict.fromkeys(spec.id for spec in after)),
         after_ended=tuple(dict.fromkeys(spec.id for spec in after_ended)),
         needs=needs,
-        estimate=None if duration_s is None else Estimate(duration_s=duration_s),
+        estimate=_estimate(duration_s, size),
         **others,
     )
 
 
 def _with_id(path: str, job_id: str) -> str:
     return path.replace(ID, job_id).replace(SHORT, job_id[:SHORT_LENGTH])
+
+
+def _estimate(duration_s: float | None, size: float) -> Estimate | None:
+    """Only what is known is written. The size to three digits: people read it, and like jobs share a class anyway."""
+    known: dict[str, float] = {} if duration_s is None else {"duration_s": duration_s}
+    if size:
+        known["size"] = float(f"{size:.3g}")
+    return Estimate(**known) if known else None
 
 
 def rounded_up(size: float) -> int:

@@ -11,7 +11,7 @@ from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage
-from conductor.model.spec import JobSpec, Request, TaskDecl, from_line, resolve
+from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.ports import Started
 from conductor.settings import Settings
 from conductor.signing import signer_of
@@ -147,15 +147,15 @@ class Scribe:
 def asked(started: Started) -> Asked | None:
     """What it was admitted as; None where that says nothing."""
     c, reservation = started.job_class, started.reservation
-    is_on_device = bool(reservation.devices) and c.lane == "gpu"
-    found = Asked(
-        kind="" if c.kind == c.task else c.kind,
-        size=c.size,
-        duration_s=c.duration_s,
-        # What it takes from an API's budget is in its line, and no memory or disk.
-        needs=msgspec.structs.replace(c.needs, rates={}),
-        writes_bytes=sum(c.writes.values()),
-        vram_mib=reservation.vram_mib if is_on_device and reservation.vram_mib != c.needs.vram_mib else None,
-        ram_mib=reservation.ram_mib if reservation.ram_mib != c.needs.ram_mib else None,
-    )
-    return None if found == Asked() else found
+    found: dict[str, Any] = {"size": c.size, "duration_s": c.duration_s, "writes_bytes": sum(c.writes.values())}
+    found["kind"] = "" if c.kind == c.task else c.kind
+    # What it takes from an API's budget is in its line, and no memory or disk.
+    if (needs := msgspec.structs.replace(c.needs, rates={})) != Needs():
+        found["needs"] = needs
+    if reservation.devices and reservation.vram_mib != c.needs.vram_mib:
+        found["vram_mib"] = reservation.vram_mib
+    if reservation.ram_mib != c.needs.ram_mib:
+        found["ram_mib"] = reservation.ram_mib
+    # Only what is not the default: every receipt has this, and a float is written even where it equals it.
+    known = {name: value for name, value in found.items() if value or name in ("vram_mib", "ram_mib")}
+    return Asked(**known) if known else None

@@ -74,7 +74,8 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
 def annotation(batch: list[tuple[str, str]], target: Target, instruction: str) -> JobSpec:
     endpoint, lane = target
     answer = ANSWER_TOKENS * len(batch)
-    question = (len(instruction) + sum(len(text) for _, text in batch)) // CHARACTERS_A_TOKEN
+    characters = len(instruction) + sum(len(text) for _, text in batch)
+    question = characters // CHARACTERS_A_TOKEN
     # In steps of 1024, so that batches of like size stay in one class.
     tokens = -(-(question + answer) // 1024) * 1024
     return job(
@@ -88,6 +89,7 @@ def annotation(batch: list[tuple[str, str]], target: Target, instruction: str) -
         },
         writes={f"scratch:{NAME}/{{id}}/annotations.jsonl": rounded_up(answer * 8)},
         lane=lane,
+        size=characters,
         needs=Needs(ram_mib=64, rates={endpoint: RateNeed(requests=1, tokens=tokens)}),
     )
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from conductor.errors import UsageError
+from conductor.errors import JobError, UsageError
 from conductor.model.spec import JobSpec, Lane, Needs
 from conductor.planning import input_files, input_of, job, note, rounded_up
 from conductor.settings import Settings
@@ -59,7 +59,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
     lane = lane_of(options.lane, settings)
     cuts: list[JobSpec] = []
     for video in videos_of(options, settings):
-        chain = chain_of(video, options.seconds, size, lane)
+        chain = chain_of(video, options.seconds, size, lane, picture_of(video))
         cuts.append(chain[-1])
         yield from chain
     yield from reel_of(cuts, options.seconds, size)
@@ -80,11 +80,33 @@ def videos_of(options: argparse.Namespace, settings: Settings) -> list[Path]:
     return videos
 
 
-def chain_of(video: Path, seconds: float, size: tuple[int, int], lane: Lane) -> tuple[JobSpec, JobSpec, JobSpec]:
-    """probe → analyse → cut of one video."""
+def picture_of(video: Path) -> tuple[int, float]:
+    """(pixels, seconds) by the file's header; zeros where it tells nothing: the probe will say what is wrong."""
+    from workers.media.probing import probe
+
+    try:
+        facts = probe(video, video.name, check="header")
+    except (JobError, OSError):
+        return 0, 0.0
+    return facts.width * facts.height, facts.duration_s
+
+
+def chain_of(
+    video: Path, seconds: float, size: tuple[int, int], lane: Lane, picture: tuple[int, float] = (0, 0.0)
+) -> tuple[JobSpec, JobSpec, JobSpec]:
+    """probe → analyse → cut of one video. How large a job is: in pixels × seconds of what it decodes and encodes."""
+    pixels, lasts_s = picture
+    cut_s = min(seconds, lasts_s)
     source, width_height = str(video), {"width": size[0], "height": size[1], "fps": FPS}
     inputs = input_of(video)
-    probe = job(NAME, "media.probe", {"source": source}, inputs=inputs, writes={path("probe.json"): JSON_BYTES})
+    probe = job(
+        NAME,
+        "media.probe",
+        {"source": source},
+        inputs=inputs,
+        writes={path("probe.json"): JSON_BYTES},
+        size=pixels * lasts_s,
+    )
     analyse = job(
         NAME,
         "vision.analyse",
@@ -94,6 +116,7 @@ def chain_of(video: Path, seconds: float, size: tuple[int, int], lane: Lane) -> 
         after=(probe,),
         lane=lane,
         needs=GPU_NEEDS if lane == "gpu" else None,
+        size=pixels * lasts_s,
     )
     analysis = analyse.writes[0].path
     cut = job(
@@ -104,6 +127,7 @@ def chain_of(video: Path, seconds: float, size: tuple[int, int], lane: Lane) -> 
         reads=(analysis,),
         writes={path("cut.mp4"): cut_bytes(seconds, size)},
         after=(analyse,),
+        size=(pixels + size[0] * size[1]) * cut_s,
         expect={"max_duration_s": seconds},
     )
     return probe, analyse, cut
@@ -121,6 +145,7 @@ def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple
         reads=segments,
         writes={path("reel.mp4"): total_bytes},
         after_ended=cuts,
+        size=size[0] * size[1] * seconds * len(cuts),
         expect=expect,
     )
     reel = assemble.writes[0].path
@@ -131,6 +156,7 @@ def reel_of(cuts: list[JobSpec], seconds: float, size: tuple[int, int]) -> tuple
         reads=(reel,),
         writes={"published:highlights-{short}.mp4": total_bytes},
         after=(assemble,),
+        size=total_bytes,
         expect=expect,
     )
     return assemble, publish

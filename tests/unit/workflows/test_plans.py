@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from media import clip
 
 from conductor import manifest
 from conductor.catalogue import load_catalogue
 from conductor.errors import ConfigError, UsageError
-from conductor.model.spec import JobSpec
+from conductor.model.spec import Estimate, JobSpec, content_id
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.workflow_lookup import plan
 
@@ -159,6 +160,21 @@ def test_a_folder_that_jobs_may_not_read_is_refused_with_the_line_to_add(
         plan("highlights", ["--inputs", str(elsewhere)], project)
 
 
+def test_what_a_video_holds_stands_in_its_jobs_sizes_and_changes_no_id(project: Settings) -> None:
+    folder = videos(project, "broken.mp4")
+    clip(folder / "real.mp4", seconds=2.0, size="320x180")
+
+    specs = planned(project, "highlights", "--seconds", "1", "--size", "640x360")
+
+    sizes = [0.0 if spec.estimate is None else spec.estimate.size for spec in specs]
+    assert sizes[:3] == [0.0, 0.0, 0.0]
+    assert sizes[3:7] == pytest.approx([115_200.0, 115_200.0, 288_000.0, 460_800.0], rel=0.02)
+    assert all(size == float(f"{size:.3g}") for size in sizes)
+    assert {spec.id for spec in specs} == {
+        content_id(spec.workflow, spec.task, spec.args, spec.inputs) for spec in specs
+    }
+
+
 # ── gap_fill ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -183,6 +199,8 @@ def test_only_documents_with_a_text_and_without_an_annotation_are_planned(projec
     assert [spec.task for spec in specs] == ["llm.annotate", "corpus.apply"] * 3
     assert specs[1].after == (specs[0].id,) and specs[1].args["corpus"] == "corpus:corpus.sqlite"
     assert specs[0].needs is not None and list(specs[0].needs.rates) == ["ollama"]
+    characters = len(specs[0].args["instruction"]) + 3 * len("text 1")
+    assert specs[0].estimate == Estimate(size=characters)
 
 
 def test_batches_are_shared_between_the_local_and_the_cloud_lane(project: Settings) -> None:
