@@ -57,6 +57,10 @@ class Stage:
             "BENCH_PROCESSES": str(processes),
         }
 
+    def of(self, processes: int) -> Stage:
+        """The same with another number of worker processes."""
+        return Stage(self.python, self._shared["BENCH_URL"], self._folder, processes)
+
     def env(self, peer: Peer) -> dict[str, str]:
         path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
         own = {"PATH": path, "PYTHONPATH": str(HERE), "BENCH_APP": peer.app, "BENCH_VARIANT": peer.variant}

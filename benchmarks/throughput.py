@@ -49,6 +49,19 @@ def nap(args, ctx):
     time.sleep(0.01)
     return {}
 
+@task("bench.infer", lane="cpu", warm="bench.model")
+def infer(args, ctx):
+    import numpy
+    import onnxruntime
+
+    def make():
+        return onnxruntime.InferenceSession(args["model"], providers=["CPUExecutionProvider"])
+
+    session = ctx.warm("bench.model", make)
+    given = session.get_inputs()[0]
+    session.run(None, {given.name: numpy.zeros(given.shape, dtype=numpy.float32)})
+    return {}
+
 @task("bench.stamp", lane="cpu")
 def stamp(args, ctx):
     began = time.monotonic()
@@ -207,6 +220,13 @@ def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     return _latency([after[0] - before[1] for before, after in pairwise(stamps)])
 
 
+def infer(jobs: int, model: Path, url: str | None = None) -> dict[str, Any]:
+    """An ONNX model, kept warm in the one worker's child."""
+    bench = Bench(_folder(), cpu=1, url=url)
+    with bench.open() as ledger:
+        return _rates(bench, ledger, "bench.infer", jobs, 1, model=str(model))
+
+
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {"noop": noop, "cloud": cloud, "idle": idle, "gate": gate}
 
 
@@ -221,12 +241,16 @@ def _folder() -> Path:
 
 def _rate(bench: Bench, task: str, jobs: int, rounds: int) -> dict[str, Any]:
     with bench.open() as ledger:
-        parts = [bench.run(ledger, [bench.spec(task) for _ in range(jobs)]) for _ in range(rounds)]
+        return _rates(bench, ledger, task, jobs, rounds)
+
+
+def _rates(bench: Bench, ledger: Ledger, task: str, jobs: int, rounds: int, **args: object) -> dict[str, Any]:
+    parts = [bench.run(ledger, [bench.spec(task, **args) for _ in range(jobs)]) for _ in range(rounds)]
     rates = sorted(jobs / part["all_s"] for part in parts)
     run = statistics.median(jobs / part["run_s"] for part in parts)
     return {
         "unit": "jobs/s", "n": jobs, "rounds": rounds, "median": round(statistics.median(rates), 1),
-        "low": round(rates[0], 1), "high": round(rates[-1], 1), "dispatch_to_done": round(run, 1),
+        "low": round(rates[0], 1), "high": round(rates[-1], 1), "dispatch_to_done": round(run, 1), "all": rates,
     }  # fmt: skip
 
 
@@ -241,7 +265,7 @@ def _latency(delays_s: Sequence[float]) -> dict[str, Any]:
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
     return {
         "unit": "ms", "n": len(ordered), "p50": round(statistics.median(ordered), 2), "p99": round(p99, 2),
-        "low": round(ordered[0], 2), "high": round(ordered[-1], 2),
+        "low": round(ordered[0], 2), "high": round(ordered[-1], 2), "all": ordered,
     }  # fmt: skip
 
 
@@ -257,7 +281,9 @@ def main() -> int:
 
 def text(result: dict[str, dict[str, Any]]) -> str:
     return "\n".join(
-        f"{name:<6} " + "  ".join(f"{key} {value}" for key, value in row.items() if key != "unit") + f"  {row['unit']}"
+        f"{name:<6} "
+        + "  ".join(f"{key} {value}" for key, value in row.items() if key not in ("unit", "all"))
+        + f"  {row['unit']}"
         for name, row in result.items()
     )
 

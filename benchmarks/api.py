@@ -1,0 +1,329 @@
+"""A rate-limited API whose limit changes three times an hour: how many of the allowed calls are made, how many 429s?
+
+    python benchmarks/api.py [--hours 4] [--seeds 3] [--json]
+
+The very `LimitsRates` and `decide`, on a clock moved by hand, against servers that count differently. Workers enough:
+nothing but the API's limit is short. Allowed is what the server's rule lets through at most; a token bucket also what
+it had in reserve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import math
+import random
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.adapters.rate_store import MemoryRateStore
+from conductor.adapters.rates import LimitsRates
+from conductor.core.admission import decide
+from conductor.model.calls import Budget, Call
+from conductor.model.limits import Limits
+from conductor.model.report import NodeReport, QueueReport
+from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.model.spec import Needs, RateNeed
+from conductor.ports import Ledger
+from conductor.settings import Rate
+from conductor.simulation.rates import ManualLog
+
+WINDOW_S = 60.0
+CHANGES_AN_HOUR = 3
+KEY = "api"
+NODE = "node1"
+QUEUE = f"cloud-{NODE}"
+START = 1_700_000_017.0
+
+
+# ── servers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Server:
+    """Allows so many calls a minute, by the rule of its subclass. `limits`: (from when, limit), in order."""
+
+    def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
+        self.limits = limits
+        self.limit = limits[0][1]
+
+    def at(self, now: float) -> None:
+        self.limit = next(limit for since, limit in reversed(self.limits) if since <= now)
+
+    def ask(self, now: float) -> float | None:
+        """None: accepted; else the seconds until it would be."""
+        raise NotImplementedError
+
+    def remaining(self, now: float) -> int:
+        raise NotImplementedError
+
+    def allowed(self, start: float, end: float) -> float:
+        """The most calls between the two. By the minute: what the limit comes to."""
+        edges = [since for since, _ in self.limits] + [end]
+        pairs = zip(self.limits, edges[1:], strict=True)
+        return sum(limit * max(0.0, min(end, to) - max(start, since)) / WINDOW_S for (since, limit), to in pairs)
+
+
+class Sliding(Server):
+    """So many in any minute."""
+
+    def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
+        super().__init__(limits)
+        self.recent: deque[float] = deque()
+
+    def ask(self, now: float) -> float | None:
+        while self.recent and self.recent[0] <= now - WINDOW_S:
+            self.recent.popleft()
+        if len(self.recent) >= self.limit:
+            return self.recent[len(self.recent) - self.limit] + WINDOW_S - now
+        self.recent.append(now)
+        return None
+
+    def remaining(self, now: float) -> int:
+        return max(0, self.limit - sum(at > now - WINDOW_S for at in self.recent))
+
+
+class Fixed(Server):
+    """So many from one full minute to the next."""
+
+    def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
+        super().__init__(limits)
+        self.window, self.used = 0.0, 0
+
+    def ask(self, now: float) -> float | None:
+        if now // WINDOW_S != self.window:
+            self.window, self.used = now // WINDOW_S, 0
+        if self.used >= self.limit:
+            return (self.window + 1) * WINDOW_S - now
+        self.used += 1
+        return None
+
+    def remaining(self, now: float) -> int:
+        return max(0, self.limit - self.used)
+
+
+class Bucket(Server):
+    """So many a minute, evenly, and a reserve of `SHARE` minutes."""
+
+    SHARE = 1.0
+
+    def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
+        super().__init__(limits)
+        self.level, self.seen = self.limit * self.SHARE, START
+
+    def ask(self, now: float) -> float | None:
+        self.level = min(self.limit * self.SHARE, self.level + self.limit * (now - self.seen) / WINDOW_S)
+        self.seen = now
+        if self.level < 1:
+            return (1 - self.level) * WINDOW_S / self.limit
+        self.level -= 1
+        return None
+
+    def remaining(self, now: float) -> int:
+        return int(self.level)
+
+    def allowed(self, start: float, end: float) -> float:
+        return super().allowed(start, end) + self.limits[0][1] * self.SHARE
+
+
+class SmallBucket(Bucket):
+    """The reserve is six seconds' worth."""
+
+    SHARE = 0.1
+
+
+SERVERS: dict[str, type[Server]] = {"sliding": Sliding, "fixed": Fixed, "bucket": Bucket, "small bucket": SmallBucket}
+
+
+# ── one run ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Setting(NamedTuple):
+    server: type[Server]
+    mean: int = 120
+    #: Each limit is the mean times or divided by at most this.
+    spread: float = 2.0
+    hours: float = 4.0
+    is_announced: bool = False
+    has_retry_after: bool = True
+    call_s: float = 1.5
+    workers: int = 32
+    seed: int = 1
+
+
+class Outcome(NamedTuple):
+    accepted: int
+    refused: int
+    allowed: float
+
+    @property
+    def used(self) -> float:
+        return self.accepted / self.allowed
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / (self.accepted + self.refused)
+
+
+def limits_of(setting: Setting) -> list[tuple[float, int]]:
+    rng = random.Random(setting.seed)
+    limits: list[tuple[float, int]] = []
+    for i in range(math.ceil(setting.hours * CHANGES_AN_HOUR)):
+        at = START + (i + (rng.uniform(-0.3, 0.3) if i else 0)) * 3600 / CHANGES_AN_HOUR
+        limits.append((at, max(1, round(setting.mean * setting.spread ** rng.uniform(-1, 1)))))
+    return limits
+
+
+class World:
+    """One API, one node with cloud workers, a backlog that never ends."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.clock = ManualClock(START)
+        self.ledger: Ledger = memory_ledger(self.clock)
+        budgets: dict[str, Rate] = {}
+        self.rates = LimitsRates(ManualLog(self.clock), MemoryRateStore(), self.ledger.attempts, budgets, self.clock)
+        self.server = setting.server(limits_of(setting))
+        self.rng = random.Random(setting.seed + 1000)
+        self.ids = count()
+        self.active: dict[str, Reservation] = {}
+        #: (when, tie, what, job)
+        self.events: list[tuple[float, int, str, str]] = []
+        needs = Needs(rates={KEY: RateNeed()})
+        self.job_class = JobClass(id="c", backlog="b", task="llm.annotate", lane="cloud", needs=needs)
+        self.report = NodeReport(
+            node=NODE, host=NODE, cpu_count=64, ram_total_mib=65536, ram_available_mib=65536,
+            queues=(QueueReport(queue=QUEUE, lane="cloud", workers=setting.workers),),
+        )  # fmt: skip
+        self.accepted = self.refused = 0
+        self.due = -1.0
+
+    def tick_at(self, at: float) -> None:
+        """The next look, unless one is due before."""
+        if not self.clock.now() <= self.due <= at:
+            self.due = at
+            self.later(at, "tick")
+
+    def later(self, at: float, what: str, job: str = "") -> None:
+        heapq.heappush(self.events, (at, next(self.ids), what, job))
+
+    def run(self) -> Outcome:
+        end = START + self.setting.hours * 3600
+        self.tick_at(START)
+        while True:
+            at, _, what, job = heapq.heappop(self.events)
+            if at >= end:
+                break
+            self.clock.advance(at - self.clock.now())
+            if what == "tick":
+                # Others were put before it, or come at once: only the one that is due counts.
+                if at == self.due:
+                    self._tick(at)
+            elif what == "start":
+                held = self.active[job]
+                self.active[job] = Reservation(**{**_fields(held), "state": "running"})
+                # The bell: the leader sees that it runs, and the call is on its way.
+                self.tick_at(at)
+                self.later(at + self.rng.uniform(0.01, 0.15), "arrive", job)
+            elif what == "arrive":
+                self._arrive(at, job)
+            else:
+                self._answered(at, what, job)
+        return Outcome(self.accepted, self.refused, self.server.allowed(START, end))
+
+    def _tick(self, now: float) -> None:
+        self.due = -1.0
+        active = tuple(self.active.values())
+        queued = sum(r.state == "admitted" for r in active)
+        snapshot = Snapshot(
+            now=now,
+            nodes=(NodeReport(**{**_fields(self.report), "sent_at": now}),),
+            reservations=active,
+            queued={QUEUE: queued},
+            rates=self.rates.states(now, active),
+        )
+        heads = tuple(Head(job_id=f"job-{next(self.ids):08d}", attempts=0, since=START) for _ in range(16))
+        decision = decide(snapshot, [Candidate(job_class=self.job_class, waiting=1 << 20, heads=heads)], Limits())
+        for admission in decision.admit:
+            held = admission.reservation
+            self.rates.take(held.job_id, held.attempt, KEY, *admission.rates[KEY])
+            self.active[held.job_id] = held
+            self.later(now + self.rng.uniform(0.002, 0.02), "start", held.job_id)
+        self.tick_at(now + max(0.01, min(decision.next_tick_s, 1.0)))
+
+    def _arrive(self, now: float, job: str) -> None:
+        # Whose key was closed since it was handed over is not called: `workers.runner`.
+        if KEY in self.ledger.attempts.closings():
+            self._answered(now, "uncalled", job)
+            return
+        self.server.at(now)
+        wait_s = self.server.ask(now)
+        if wait_s is None:
+            self.accepted += 1
+            self.later(now + self.setting.call_s * self.rng.uniform(0.5, 1.5), "ok", job)
+        else:
+            self.refused += 1
+            self.later(now + 0.05, f"refused {wait_s}", job)
+
+    def _answered(self, now: float, what: str, job: str) -> None:
+        outcome, _, wait = what.partition(" ")
+        budget, closes = Budget(), None
+        if outcome == "refused":
+            closes = math.ceil(float(wait)) if self.setting.has_retry_after else 5.0
+        if self.setting.is_announced and outcome != "uncalled":
+            budget = Budget(limit=self.server.limit, remaining=self.server.remaining(now), resets_in_s=WINDOW_S)
+        call = Call(key=KEY, outcome=outcome, job_id=job, attempt=1, closes_for_s=closes, requests=budget)  # pyright: ignore[reportArgumentType]
+        self.ledger.attempts.tell_calls((call,))
+        del self.active[job]
+        self.tick_at(now)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+# ── the table ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows(hours: float) -> Iterator[tuple[str, Setting]]:
+    for name, server in SERVERS.items():
+        yield f"{name}, about 120 a minute, unannounced", Setting(server, hours=hours)
+    for name, server in SERVERS.items():
+        yield f"{name}, about 120 a minute, announced", Setting(server, hours=hours, is_announced=True)
+    for name, server in SERVERS.items():
+        yield f"{name}, about 30 a minute, unannounced", Setting(server, hours=hours, mean=30)
+    for name, server in SERVERS.items():
+        yield f"{name}, about 600 a minute, unannounced", Setting(server, hours=hours / 4, mean=600, workers=96)
+    for name, server in SERVERS.items():
+        yield f"{name}, about 120, no Retry-After", Setting(server, hours=hours, has_retry_after=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--hours", type=float, default=4.0)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    print(f"{'server':44} {'used':>7} {'429s':>7}", file=sys.stderr if given.json else sys.stdout)
+    out: list[dict[str, Any]] = []
+    for name, setting in rows(given.hours):
+        if given.only not in name:
+            continue
+        runs = [World(setting._replace(seed=seed + 1)).run() for seed in range(given.seeds)]
+        total = Outcome(*(sum(column) for column in zip(*runs, strict=True)))
+        out.append({"server": name, "used": total.used, "refused": total.refused_share, "calls": total.accepted})
+        if not given.json:
+            print(f"{name:44} {total.used:7.2%} {total.refused_share:7.2%}", flush=True)
+    if given.json:
+        print(json.dumps(out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
