@@ -21,7 +21,7 @@ def disk_needs(job_class: JobClass) -> dict[str, int]:
 class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
-    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "node", "ram_mib", "rates", "vram_mib")
+    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "node", "ram_mib", "rates", "vram_mib", "warm")
 
     def __init__(self, job_class: JobClass, node: str | None = None) -> None:
         needs = job_class.needs
@@ -32,6 +32,8 @@ class Ask:
         self.vram_mib: int = needs.vram_mib
         self.devices: int = needs.devices if needs.vram_mib else 0
         self.ram_mib: int = needs.ram_mib
+        #: Where it would rather be; not part of `key`, since it fits as well elsewhere.
+        self.warm: str = job_class.warm
         self.cpu_milli: int = round(needs.cpu * 1000)
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conductor.core.ask import SCRATCH_ROOT
+from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import RateState, Reservation, Snapshot
 from conductor.model.spec import LANES, Lane
+
+#: How long a look at the disks may have taken.
+MEASURED_S = 0.5
 
 
 class Pool:
@@ -28,7 +32,7 @@ class Pool:
         self.reserved = 0
         #: What the reservations are known to use of it already.
         self.taken = 0
-        #: What they use beyond what was reserved.
+        #: What they use beyond what was reserved, and what came since it was measured.
         self.beyond = 0
         self.foreign = 0
         self.free = limit
@@ -98,7 +102,9 @@ def _share_file_systems(disks: Iterable[DiskFree]) -> None:
 class QueueFree:
     """One RQ queue of a node: how deep it is, and whether a worker of it has nothing to do."""
 
-    __slots__ = ("active", "depth", "device", "is_open", "lane", "missing", "name", "node", "queued", "workers")
+    __slots__ = (
+        *("active", "depth", "device", "is_open", "lane", "missing", "name", "node", "queued", "warm", "workers"),
+    )
 
     def __init__(self, report: QueueReport, node: NodeFree, depth: int, queued: int) -> None:
         self.name = report.queue
@@ -110,6 +116,7 @@ class QueueFree:
         self.depth = depth
         self.queued = queued
         self.workers = report.workers
+        self.warm = report.warm
         #: Admitted and running.
         self.active = 0
         #: False: paused, draining, quarantined, stale. Nothing is placed here, however much is free.
@@ -218,6 +225,9 @@ class Free:
         self._sorted: dict[str, list[Reservation]] = {}
         for reservation in snapshot.reservations:
             self._charge(reservation)
+        for fact in snapshot.landed:
+            if (node := self.nodes.get(fact.node)) is not None:
+                _add_landed(node, fact)
         for node in self.nodes.values():
             for pool in node.pools():
                 pool.settle()
@@ -333,6 +343,14 @@ def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float,
     if r.worker and r.started_at is not None and r.started_at <= sent_at:
         # What it holds beyond its word is as gone as what a stranger holds.
         device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
+
+
+def _add_landed(node: NodeFree, fact: Landed) -> None:
+    """A file that came after the disk was measured is in no reading and in no reservation."""
+    disk = node.disks.get(fact.root)
+    measured_at = node.report.sent_at - node.report.volumes_age_s
+    if disk is not None and disk.pool is not None and fact.at >= measured_at - MEASURED_S:
+        disk.pool.beyond += fact.bytes
 
 
 def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:

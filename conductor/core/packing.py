@@ -15,9 +15,11 @@ from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
+from conductor.core.affinity import Warmth, slack
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, QueueFree
 from conductor.core.placement import Lets, Place, anywhere, disks_fit, node_fits, rank
+from conductor.core.worth import Kind, Worth, kind_of
 from conductor.model.limits import PlaceRule
 from conductor.model.snapshot import UsualKind
 from conductor.model.spec import LANES, Lane
@@ -33,15 +35,6 @@ GROWTH = 1.25
 LONGEST_LOG = 10_000
 
 INFINITE = float("inf")
-
-
-class Kind(NamedTuple):
-    """What one sort of job takes; `vram` per device."""
-
-    cpu: int
-    ram: int
-    devices: int
-    vram: int
 
 
 class Mix:
@@ -136,6 +129,7 @@ class Packing:
         self._groups: dict[State, list[int]] = {}
         self._log: list[State] = []
         self._answers: dict[tuple[Kind, Lane], Answers] = {}
+        self._warmth = Warmth(free)
         self._worth = Worth(())
         self._version = -1
         self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
@@ -149,7 +143,7 @@ class Packing:
     # ── the question ──────────────────────────────────────────────────────────────────────────────────────
 
     def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
-        kind = Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
+        kind = kind_of(ask)
         if not (kind.cpu or kind.ram or kind.vram):
             return self._idlest(ask, lets)
         self._renew()
@@ -170,6 +164,7 @@ class Packing:
             choice, state = heap[0]
             for i in self._groups.get(state, ()):
                 if (found := self._place(i, ask, choice, lets)) is not None:
+                    found = self._warmer(found, ask, choice, answers, lets) if ask.warm else found
                     break
             else:
                 heappop(heap)
@@ -180,6 +175,23 @@ class Packing:
         for entry in refused:
             heappush(heap, entry)
         return found
+
+    def _warmer(self, cold: Place, ask: Ask, best: Choice, answers: Answers, lets: Lets) -> Place:
+        """A queue that has the job's model, where it is as soon free and not much more is lost by it."""
+        kind = kind_of(ask)
+        for queue in self._warmth.queues(ask):
+            i = self._index[queue.node]
+            state = self._state[i]
+            choice = None if state is None else answers.known.get(state)
+            if state is None or choice is None:
+                continue
+            if queue.device is not None and kind.devices == 1 and queue.device.vram.free >= kind.vram:
+                choice = self._weighed(state, kind, (queue.device.vram.free,), not queue.has_idle_worker)
+            if choice.is_busy == best.is_busy and choice.loss <= best.loss + slack(ask):
+                place = self._place(i, ask, choice, lets, queue)
+                if place is not None and place.queue is queue:
+                    return place
+        return cold
 
     def _renew(self) -> None:
         """With other weights all answers are void."""
@@ -211,7 +223,8 @@ class Packing:
         """What asks for nothing that can be packed is spread over the workers."""
         queues = (q for q in self._free.queues[ask.lane] if q.is_open and q.has_room and node_fits(q.node, ask))
         places = (Place(queue) for queue in queues)
-        return min((place for place in places if lets(place)), key=rank, default=None)
+        found = (place for place in places if lets(place))
+        return min(found, key=lambda place: rank(place, ask.warm), default=None)
 
     def _pinned(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
         node = self._free.nodes.get(ask.node or "")
@@ -234,11 +247,12 @@ class Packing:
             left -= len(group)
         return None
 
-    def _place(self, i: int, ask: Ask, choice: Choice, lets: Lets) -> Place | None:
+    def _place(self, i: int, ask: Ask, choice: Choice, lets: Lets, queue: QueueFree | None = None) -> Place | None:
+        """`queue`: the one to take where several would do."""
         node = self._nodes[i]
         if ask.disk and not disks_fit(node, ask):
             return None
-        devices = pick(node, choice.picks)
+        devices = pick(node, choice.picks, queue)
         queue = queue_for(node, ask, devices)
         if queue is None:
             return None
@@ -299,44 +313,6 @@ class Packing:
                 answers.seen = 0
 
 
-class Worth:
-    """MiB that a node could still give, on average over the kinds, each filling it alone. Remembered by state."""
-
-    def __init__(self, weights: Sequence[tuple[Kind, float]]) -> None:
-        self._kinds = [(k.cpu or 1, k.ram or 1, k.cpu, k.ram, weight * k.devices * k.vram) for k, weight in weights]
-        self._asks = [(k.vram, k.devices) for k, _ in weights]
-        self._counts: dict[tuple[int, ...], list[int]] = {}
-        self._known: dict[tuple[int, float, tuple[int, ...]], float] = {}
-
-    def of(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
-        key = (cpu, ram, vram)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._sum(cpu, ram, vram)
-        return known
-
-    def _sum(self, cpu: int, ram: float, vram: tuple[int, ...]) -> float:
-        counts = self._counts.get(vram)
-        if counts is None:
-            counts = self._counts[vram] = [_fitting(vram, amount, devices) for amount, devices in self._asks]
-        total = 0.0
-        for count, (cpu_each, ram_each, needs_cpu, needs_ram, weight) in zip(counts, self._kinds, strict=True):
-            if count:
-                if needs_cpu and count * cpu_each > cpu:
-                    count = cpu // cpu_each
-                if needs_ram and count * ram_each > ram:
-                    count = int(ram // ram_each)
-                total += count * weight
-        return total
-
-
-def _fitting(vram: tuple[int, ...], amount: int, devices: int) -> int:
-    """How many requests of `devices` devices with `amount` each the devices hold."""
-    if devices == 1:
-        return sum([free // amount for free in vram])
-    return sum([free >= amount for free in vram]) // devices
-
-
 def picks_of(state: State, kind: Kind) -> Iterable[tuple[tuple[int, ...], bool]]:
     """(free MiB of the devices taken, is one of them busy), one for each choice that makes a difference."""
     if kind.devices == 1:
@@ -370,12 +346,12 @@ def state_of(node: NodeFree) -> State | None:
     return State(node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes))
 
 
-def pick(node: NodeFree, amounts: Sequence[int]) -> tuple[DeviceFree, ...]:
-    """Devices with just so much free, idle ones first."""
+def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None) -> tuple[DeviceFree, ...]:
+    """Devices with just so much free, `first` before the others, idle ones before busy ones."""
     if not amounts:
         return ()
     queues = [q for q in node.queues.get("gpu", ()) if q.device is not None and q.is_open and q.has_room]
-    queues.sort(key=lambda q: not q.has_idle_worker)
+    queues.sort(key=lambda q: (q is not first, not q.has_idle_worker))
     chosen: list[DeviceFree] = []
     for amount in amounts:
         for queue in queues:

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from conductor.core.affinity import Warmth, slack
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree
 from conductor.model.spec import LANES, Lane
@@ -43,6 +44,9 @@ def disks_fit(node: NodeFree, ask: Ask) -> bool:
     for root, size in ask.disk:
         disk = node.disks.get(root)
         if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
+            return False
+        # Begun chains go on when a disk is closed: it is they who give it back.
+        if disk.volume.opens_at_bytes is not None and ask.node is None:
             return False
         if size and disk.pool is None:
             return False
@@ -80,6 +84,7 @@ class Placement:
     def __init__(self, free: Free) -> None:
         self._devices = DeviceOrder(q for q in free.queues["gpu"] if q.device and q.is_open)
         #: Those that are full now stay in: a keeper of the state sees them get room again.
+        self._warmth = Warmth(free)
         self._open: dict[Lane, list[QueueFree]] = {lane: [q for q in free.queues[lane] if q.is_open] for lane in LANES}
         #: The gpu lane of nodes without devices.
         self._on_cpu = [q for q in self._open["gpu"] if q.device is None]
@@ -94,12 +99,25 @@ class Placement:
             if queue.device is not None and node_fits(queue.node, ask):
                 place = Place(queue, (queue.device,))
                 if lets(place):
-                    return place
+                    return self._warmer(place, ask, lets)
         return None
+
+    def _warmer(self, cold: Place, ask: Ask, lets: Lets) -> Place:
+        """A device that has the job's model, where it is as soon free and fits about as tightly."""
+        most = sum(d.vram.free for d in cold.devices) + slack(ask)
+        for queue in self._warmth.queues(ask):
+            device = queue.device
+            if device is None or not ask.vram_mib <= device.vram.free <= most or not node_fits(queue.node, ask):
+                continue
+            place = Place(queue, (device,))
+            if queue.has_idle_worker == cold.queue.has_idle_worker and (queue is cold.queue or lets(place)):
+                return place
+        return cold
 
     def _scan(self, queues: Iterable[QueueFree], ask: Ask, lets: Lets) -> Place | None:
         places = (self._in_queue(queue, ask) for queue in queues)
-        return min((place for place in places if place is not None and lets(place)), key=rank, default=None)
+        found = (place for place in places if place is not None and lets(place))
+        return min(found, key=lambda place: rank(place, ask.warm), default=None)
 
     def _in_queue(self, queue: QueueFree, ask: Ask) -> Place | None:
         if not queue.has_room or not node_fits(queue.node, ask):
@@ -127,11 +145,11 @@ def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
     return tuple(fitting[: ask.devices]) if len(fitting) >= ask.devices else None
 
 
-def rank(place: Place) -> tuple[float, ...]:
-    """Idle workers first, then the least busy queue, then the tightest devices and the tightest node."""
+def rank(place: Place, warm: str = "") -> tuple[float, ...]:
+    """Idle workers first, then who has its model, the least busy queue, the tightest devices and the tightest node."""
     queue = place.queue
-    load = queue.active / queue.workers
-    return (not queue.has_idle_worker, load, sum(d.vram.free for d in place.devices), place.node.cpu.free)
+    load, is_cold = queue.active / queue.workers, warm not in queue.warm if warm else False
+    return (not queue.has_idle_worker, is_cold, load, sum(d.vram.free for d in place.devices), place.node.cpu.free)
 
 
 class DeviceOrder:

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree
 from conductor.core.life import Life
-from conductor.core.packing import Kind, Mix, Packing
+from conductor.core.packing import Mix, Packing
 from conductor.core.placement import Placement, Placing
+from conductor.core.worth import Kind, kind_of
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Reservation, Snapshot, UsualKind
 from conductor.model.spec import Lane
@@ -67,7 +68,3 @@ class Standing:
         if member is not None and (disk := node.disks.get(member.chain.root)) and disk.pool is not None:
             disk.pool.fill(member.written - self.life.ended(reservation.job_id))
         self.placement.moved(node)
-
-
-def kind_of(ask: Ask) -> Kind:
-    return Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
