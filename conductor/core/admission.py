@@ -7,6 +7,7 @@ by what is really left. Looks at the heads of classes only: the cost follows cla
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -19,12 +20,16 @@ from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
 from conductor.core.ordering import Turn, Turns
 from conductor.core.orders import Orders, blocks
+from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.placement import Place
 from conductor.core.reasons import Reasons
 from conductor.core.standing import Standing
 from conductor.model.decision import Admission, Decision, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, Reservation, Snapshot
+
+#: What a request lacks that others could take before it: a place with room, the budget of an API.
+Lack = Literal["", "room", "rate"]
 
 #: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the queue.
 RAMP_S = 0.05
@@ -53,47 +58,72 @@ class _Tick:
         self.standing = standing
         self.free = standing.free
         self.placement = standing.placement
-        self.orders = Orders(limits.order, candidates, self.free, standing.life)
-        self.turns = Turns(candidates, snapshot.reservations, self.orders)
+        self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
+        self.turns = Turns(candidates, self.free, self.orders, limits)
+        self.passing = Passing(snapshot.overtaken, snapshot.now)
+        self.candidates = candidates
         self.kinds = Kinds(snapshot, limits)
         self.admissions: list[Admission] = []
         #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the gates.
-        self.held: dict[str, tuple[Turn, Ask, Verdict | None]] = {}
+        self.held: dict[str, tuple[Turn, Head, Ask, Verdict | None]] = {}
         self.has_more_heads = False
         self.kept: Kept | None = None
-        self._refused: set[Hashable] = set()
+        #: Budgets kept for one that was passed over: key → its id.
+        self.kept_rates: dict[str, str] = {}
+        #: Requests that were refused, and what they lack: equal ones need not be tried again.
+        self._refused: dict[Hashable, Lack] = {}
+        #: What the last one lacked; empty: it was refused for another reason.
+        self._lack: Lack = ""
         #: What said no to a place that fits, in the last question.
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
 
     def decision(self) -> Decision:
         controls = self.snapshot.controls
-        is_stopped = controls.is_draining or controls.hold != ""
+        self.is_stopped = controls.is_draining or controls.hold != ""
+        # One in a tick: the others that are due take their turn, and wait for it to be served.
+        while (turn := self.turns.next_due()) is not None:
+            if self._try(turn, is_due=True) or self._lack:
+                break
         while (turn := self.turns.next()) is not None:
-            head = turn.head
-            assert head is not None, "a turn has a head"
-            member = self.standing.life.member(head.job_id)
-            ask = Ask(turn.job_class, None if member is None else member.chain.node)
-            place = None if is_stopped else self._place(turn, head, ask, member)
-            if place is None:
-                self._hold(turn, head, ask, member)
-            else:
-                self._admit(turn, ask, place)
+            self._try(turn)
         holds = self._holds()
-        waiting = {turn.job_class.kind for turn, _, _ in self.held.values()}
+        waiting = {turn.job_class.kind for turn, *_ in self.held.values()}
         return Decision(
             now=self.snapshot.now,
             admit=tuple(self.admissions),
             hold=holds,
-            review=() if is_stopped else self.kinds.used_up(waiting),
+            review=() if self.is_stopped else self.kinds.used_up(waiting),
             next_tick_s=self._next_tick_s(holds),
         )
 
+    def _try(self, turn: Turn, is_due: bool = False) -> bool:
+        head = turn.head
+        assert head is not None, "a turn has a head"
+        member = self.standing.life.member(head.job_id)
+        ask = Ask(turn.job_class, None if member is None else member.chain.node)
+        self._lack = ""
+        place = None if self.is_stopped else self._place(turn, head, ask, member)
+        if place is None:
+            self._hold(turn, head, ask, member, is_due)
+        else:
+            self._admit(turn, ask, place)
+        return place is not None
+
     def _place(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> Place | None:
         self._denied = self._blocked_by or self.kinds.closed(turn.job_class)
-        if self._denied is not None or ask.key in self._refused:
+        if self._denied is not None:
             return None
-        if ask.lane in self.snapshot.controls.paused_lanes or not is_rate_open(ask, self.free):
+        if (lack := self._refused.get(ask.key)) is not None:
+            self._lack = lack
+            return None
+        if ask.lane in self.snapshot.controls.paused_lanes:
+            return None
+        if not is_rate_open(ask, self.free):
+            self._lack = "rate"
+            return None
+        if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
+            self._denied = _kept_budget(key, self.kept_rates[key])
             return None
         duration_s = turn.job_class.duration_s
 
@@ -110,7 +140,9 @@ class _Tick:
             return False
 
         place = self.placement.find(ask, lets, head.job_id)
-        if place is not None and self.kept is not None:
+        if place is None and self._denied is None:
+            self._lack = "room"
+        elif place is not None and self.kept is not None:
             self.kept.took(place, ask, duration_s, self.free.now)
         return place
 
@@ -123,17 +155,21 @@ class _Tick:
         free = disk.pool.free - max(0, asked - member.takes(sharing))
         return self.standing.life.is_safe(member, place.node.name, free, sharing)
 
-    def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> None:
+    def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
         denied = self._denied
         if denied is None:
-            # What is free only shrinks within a tick: an equal request need not be tried again.
-            self._refused.add(ask.key)
-            if self.kept is None and self.orders.is_guarded and self.orders.is_overdue(turn.job_class, head):
-                self.kept = keep_for(head.job_id, ask, self.free)
+            # What is free only shrinks within a tick.
+            self._refused[ask.key] = self._lack
+        if self._lack:
+            self.passing.lacked(head.job_id, ask)
+        if self._lack == "room" and self.kept is None and (is_due or self.orders.is_overdue(turn.job_class, head)):
+            self.kept = keep_for(head.job_id, ask, self.free)
+        if self._lack == "rate" and is_due:
+            self.kept_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
         if blocks(self.limits.order) and self._blocked_by is None:
             message = f"waits its turn behind {head.job_id[:8]}"
             self._blocked_by = Verdict(gate="hold", passed=False, holders=(head.job_id,), message=message)
-        self.held.setdefault(turn.job_class.id, (turn, ask, denied))
+        self.held.setdefault(turn.job_class.id, (turn, head, ask, denied))
         if member is not None:
             self.turns.passed_over(turn)
 
@@ -158,6 +194,7 @@ class _Tick:
             )
         )
         self.free.add(reservation)
+        self.passing.admitted(ask)
         for _, pool, amount in _pools(ask, place):
             pool.take(amount)
         for key, need in ask.rates:
@@ -167,12 +204,17 @@ class _Tick:
         place.queue.active += 1
         self.placement.took(place)
         self.standing.life.began(head.job_id, place.node.name)
-        self.turns.admitted(turn)
+        self.turns.admitted(turn, reservation)
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
 
     def _holds(self) -> tuple[Hold, ...]:
         reasons = Reasons(self.free, self.standing.kinds)
+        overtaken, limits, now = self.passing.since(), self.limits, self.snapshot.now
+        bound_of: dict[str, Bound] = {}
+        if overtaken and limits.keep_after_s is not None:
+            longest = longest_s(self.candidates, self.free)
+            bound_of = bounds(overtaken, self.kept, limits.keep_after_s, longest, now)
         return tuple(
             Hold(
                 class_id=turn.job_class.id,
@@ -182,9 +224,15 @@ class _Tick:
                 waiting=turn.candidate.waiting - turn.admitted,
                 verdicts=self._verdicts(reasons, ask, denied),
                 is_infeasible=reasons.is_infeasible(ask),
-                since=self.snapshot.now,
+                since=now,
+                head=head.job_id,
+                first_from=self.turns.first_from(turn.job_class, head, limits.overdue_s),
+                overtaken_since=overtaken.get(head.job_id),
+                kept_from=bound.kept_from if (bound := bound_of.get(head.job_id)) else None,
+                kept_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
+                starts_by=bound.starts_by if bound else None,
             )
-            for turn, ask, denied in self.held.values()
+            for turn, head, ask, denied in self.held.values()
             if turn.candidate.waiting > turn.admitted
         )
 
@@ -199,7 +247,7 @@ class _Tick:
             return 0.0
         wait = self.limits.tick_s
         for hold in holds:
-            ask, closed = self.held[hold.class_id][1], hold.closed
+            ask, closed = self.held[hold.class_id][2], hold.closed
             if all(v.gate == "lane" for v in closed) and any(q.has_idle_worker for q in self.free.queues[ask.lane]):
                 wait = min(wait, RAMP_S)
             for verdict in closed:
@@ -231,6 +279,7 @@ def _reservation(turn: Turn, ask: Ask, place: Place, now: float) -> Reservation:
         attempt=head.attempts + 1,
         class_id=job_class.id,
         task=job_class.task,
+        backlog=job_class.backlog,
         kind=job_class.kind,
         node=place.node.name,
         queue=place.queue.name,
@@ -243,6 +292,11 @@ def _reservation(turn: Turn, ask: Ask, place: Place, now: float) -> Reservation:
         admitted_at=now,
         expected_s=job_class.duration_s,
     )
+
+
+def _kept_budget(key: str, job_id: str) -> Verdict:
+    message = f"kept for {job_id[:8]}, which was passed over for too long"
+    return Verdict(gate="hold", passed=False, where=key, holders=(job_id,), message=message)
 
 
 def _no_way_out(member: Member, place: Place) -> Verdict:

@@ -16,20 +16,33 @@ from conductor.model.decision import Verdict
 
 #: So many nodes are looked at, those with most to give.
 MOST_NODES = 32
+INFINITY = float("inf")
 
 
 class Kept:
     """What is kept for `ask` on one node: from when, and what is left beside it then."""
 
-    __slots__ = ("beside", "is_known", "job_id", "node", "starts_at")
+    __slots__ = ("beside", "devices", "is_known", "job_id", "node", "starts_at")
 
-    def __init__(self, job_id: str, node: NodeFree, starts_at: float, beside: dict[Pool, int], is_known: bool) -> None:
+    def __init__(
+        self, job_id: str, node: NodeFree, devices: tuple[DeviceFree, ...], starts_at: float, beside: dict[Pool, int],
+        is_known: bool,
+    ) -> None:  # fmt: skip
         self.job_id = job_id
         self.node = node
+        self.devices = devices
         self.starts_at = starts_at
         #: False: what runs there gave no estimates, and `starts_at` is now, so that nothing counts as ending before.
         self.is_known = is_known
         self.beside = beside
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """The soonest; where nobody can say, that which lacks the smallest part."""
+        if self.is_known:
+            return (False, self.starts_at, 0.0)
+        lack = max((-left / pool.limit for pool, left in self.beside.items() if pool.limit), default=0.0)
+        return (True, 0.0, max(0.0, lack))
 
     def lets(self, place: Place, ask: Ask, duration_s: float, now: float) -> bool:
         """May this one go there: it is elsewhere, ends in time, or fits beside."""
@@ -42,14 +55,19 @@ class Kept:
             for pool, amount in taken(place.node, place.devices, ask):
                 self.beside[pool] = self.beside.get(pool, 0) - amount
 
+    @property
+    def where(self) -> str:
+        """«node1/gpu0»."""
+        return "/".join((self.node.name, "+".join(device.key for device in self.devices))).rstrip("/")
+
     def verdict(self) -> Verdict:
         return Verdict(
             gate="hold",
             passed=False,
-            where=self.node.name,
+            where=self.where,
             holders=(self.job_id,),
             reopens_at=self.starts_at if self.is_known else None,
-            message=f"kept free for {self.job_id[:8]}, which has waited longest",
+            message=f"kept free for {self.job_id[:8]}, which others passed",
         )
 
 
@@ -58,7 +76,7 @@ def keep_for(job_id: str, ask: Ask, free: Free) -> Kept | None:
     best: Kept | None = None
     for node in _likely(ask, free):
         kept = _on(job_id, ask, node, free)
-        if kept is not None and (best is None or kept.starts_at < best.starts_at):
+        if kept is not None and (best is None or kept.rank < best.rank):
             best = kept
     return best
 
@@ -82,17 +100,29 @@ def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
             at = release_at(reservation, free.now)
             for pool, amount in held(node, reservation):
                 left[pool] += amount
-            if (devices := _devices(ask, node, left)) is not None:
+            if at != INFINITY and (devices := _devices(ask, node, left)) is not None:
                 break
         else:
-            return None
-    is_known = at != float("inf")
-    if not is_known:
-        # Nobody can say when: until it starts, nothing more may be taken of what it lacks.
-        left = {pool: min(amount, pool.free) for pool, amount in left.items()}
+            return _unknown(job_id, ask, node, left, free.now)
     for pool, amount in taken(node, devices or (), ask):
         left[pool] -= amount
-    return Kept(job_id, node, at if is_known else free.now, left, is_known)
+    return Kept(job_id, node, devices or (), at, left, True)
+
+
+def _unknown(job_id: str, ask: Ask, node: NodeFree, at_last: dict[Pool, int], now: float) -> Kept | None:
+    """It fits once all has ended, and nobody can say when that is. The devices with most free now are waited for:
+    what is kept is not taken again, so the choice stays the same from tick to tick."""
+    able = [d for d in node.devices.values() if d.why_not is None and at_last[d.vram] >= ask.vram_mib]
+    able.sort(key=lambda device: (-device.vram.free, device.index))
+    chosen = {device.vram for device in able[: ask.devices]}
+    others = {d.vram for d in node.devices.values()} - chosen
+    devices = _devices(ask, node, at_last | dict.fromkeys(others, 0))
+    if devices is None:
+        return None
+    left = {pool: pool.free for pool in node.pools()}
+    for pool, amount in taken(node, devices, ask):
+        left[pool] -= amount
+    return Kept(job_id, node, devices, now, left, False)
 
 
 def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFree, ...] | None:

@@ -1,15 +1,22 @@
-"""Whose turn it is: priority first, then the backlog that has least going, then the key of the rule in force.
+"""Whose turn it is: priority first (with age), then the backlog that holds least by its weight, then the key of the
+rule in force. Before all of them: one that was passed over for too long.
 
 `Turns` hands out one class at a time, with one of its heads, and is told what became of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
+from collections.abc import Sequence
+from heapq import heappop, heappush
 
+from conductor.core.free import Free
 from conductor.core.orders import Key, Orders
+from conductor.core.shares import Share, Shares
+from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
+
+#: (level, share of its backlog, key of its first class, that class).
+GroupKey = tuple[int, Share, Key, str]
 
 
 class Turn:
@@ -34,70 +41,131 @@ class Turn:
         return self.heads[-1] if self.heads else None
 
 
+class Ages:
+    """Priorities with age: the level of a job, 0 for the highest that waits."""
+
+    __slots__ = ("_at", "_now", "_step_s")
+
+    def __init__(self, candidates: Sequence[Candidate], now: float, step_s: float | None) -> None:
+        ranked = sorted({c.job_class.priority for c in candidates}, reverse=True)
+        self._at = {priority: level for level, priority in enumerate(ranked)}
+        self._now = now
+        self._step_s = step_s
+
+    def level(self, priority: int, head: Head) -> int:
+        level = self._at[priority]
+        if level == 0 or self._step_s is None:
+            return level
+        return max(0, level - int((self._now - head.since) / self._step_s))
+
+    def top_from(self, priority: int, head: Head) -> float | None:
+        """When it counts as of the highest priority that waits; None where that never happens."""
+        level = self._at[priority]
+        if level == 0:
+            return head.since
+        return None if self._step_s is None else head.since + level * self._step_s
+
+
 class Group:
-    """The classes of one backlog and priority, the smallest key in front."""
+    """The classes of one backlog and level, the smallest key in front."""
 
-    __slots__ = ("_orders", "backlog", "heap", "priority")
+    __slots__ = ("backlog", "heap", "level", "queued")
 
-    def __init__(self, priority: int, backlog: str, orders: Orders) -> None:
-        self.priority = priority
+    def __init__(self, level: int, backlog: str) -> None:
+        self.level = level
         self.backlog = backlog
-        self._orders = orders
         self.heap: list[tuple[Key, str, Turn]] = []
-
-    def push(self, turn: Turn, head: Head) -> None:
-        heappush(self.heap, (self._orders.key(turn.job_class, head), turn.job_class.id, turn))
+        #: The key it waits by among the groups; None: it does not.
+        self.queued: GroupKey | None = None
 
 
 class Turns:
     """The classes in order. A class whose head was admitted, or passed over, goes back in with its next one."""
 
-    def __init__(self, candidates: Iterable[Candidate], reservations: Iterable[Reservation], orders: Orders) -> None:
-        groups: dict[tuple[int, str], Group] = {}
-        backlog_of: dict[str, str] = {}
-        for turn in (Turn(candidate, orders) for candidate in candidates):
-            priority, backlog = turn.job_class.priority, turn.job_class.backlog
-            backlog_of[turn.job_class.id] = backlog
-            if (head := turn.head) is not None:
-                groups.setdefault((priority, backlog), Group(priority, backlog, orders)).push(turn, head)
-        self._going: dict[str, int] = {}
-        for reservation in reservations:
-            if (backlog := backlog_of.get(reservation.class_id)) is not None:
-                self._going[backlog] = self._going.get(backlog, 0) + 1
+    def __init__(self, candidates: Sequence[Candidate], free: Free, orders: Orders, limits: Limits) -> None:
+        self._orders = orders
+        self._now = free.now
+        self._shares = Shares(candidates, free, limits.weights)
+        self.ages = Ages(candidates, free.now, limits.aging_s)
+        self._groups: dict[tuple[int, str], Group] = {}
+        self._heap: list[tuple[GroupKey, int, Group]] = []
+        self._count = 0
         self._current: Group | None = None
-        self._heap = [(self._key(group), i, group) for i, group in enumerate(groups.values())]
-        heapify(self._heap)
+        self._due: list[tuple[float, str, Turn]] = []
+        overtaken, keep_after_s = free.snapshot.overtaken, limits.keep_after_s
+        for candidate in candidates:
+            turn = Turn(candidate, orders)
+            if (head := turn.head) is None:
+                continue
+            since = overtaken.get(head.job_id) if overtaken else None
+            if since is not None and keep_after_s is not None and free.now - since >= keep_after_s:
+                self._due.append((since, head.job_id, turn))
+            else:
+                self._put(turn, head)
+        self._due.sort(key=lambda due: due[:2], reverse=True)
 
-    def _key(self, group: Group) -> tuple[int, int, Key, str]:
+    def _put(self, turn: Turn, head: Head) -> None:
+        job_class = turn.job_class
+        at = (self.ages.level(job_class.priority, head), job_class.backlog)
+        group = self._groups.get(at)
+        if group is None:
+            group = self._groups[at] = Group(*at)
+        heappush(group.heap, (self._orders.key(job_class, head), job_class.id, turn))
+        self._queue(group)
+
+    def _queue(self, group: Group) -> None:
+        """One entry a group counts, the one with the key it was queued by last; others are passed over."""
+        key = self._key(group)
+        if group.queued is None or key < group.queued:
+            group.queued = key
+            self._count += 1
+            heappush(self._heap, (key, self._count, group))
+
+    def _key(self, group: Group) -> GroupKey:
         key, class_id, _ = group.heap[0]
-        return (-group.priority, self._going.get(group.backlog, 0), key, class_id)
+        return (group.level, self._shares.of(group.backlog), key, class_id)
+
+    def first_from(self, job_class: JobClass, head: Head, overdue_s: float | None) -> float | None:
+        """When it goes before all others of its backlog; None: it does now, or age does not bring it there."""
+        top = self.ages.top_from(job_class.priority, head)
+        if top is None:
+            return None
+        if overdue_s is not None and not self._orders.is_by_age:
+            top = max(top, head.since + overdue_s)
+        return top if top > self._now else None
+
+    def next_due(self) -> Turn | None:
+        """Those that were passed over for too long, the longest first; before `next`."""
+        return self._due.pop()[2] if self._due else None
 
     def next(self) -> Turn | None:
-        self._put_back()
+        """Call it when no due one is to be tried any more: the rest of them takes its turn like the others."""
+        while (due := self.next_due()) is not None:
+            if due.head is not None:
+                self._put(due, due.head)
+        if self._current is not None and self._current.heap:
+            self._queue(self._current)
         while self._heap:
-            key, i, group = heappop(self._heap)
-            # A key only grows while its group lies in the heap: the backlog was served at another priority.
-            if (current := self._key(group)) != key:
-                heappush(self._heap, (current, i, group))
+            key, _, group = heappop(self._heap)
+            if group.queued != key:
+                continue
+            group.queued = None
+            # A share only grows while its group is queued: the backlog was served at another level.
+            if self._key(group) != key:
+                self._queue(group)
                 continue
             self._current = group
             return heappop(group.heap)[2]
         return None
 
-    def _put_back(self) -> None:
-        group, self._current = self._current, None
-        if group is not None and group.heap:
-            heappush(self._heap, (self._key(group), 0, group))
-
-    def admitted(self, turn: Turn) -> None:
-        """Call it for the turn that `next` gave, before the next `next`."""
-        backlog = turn.job_class.backlog
-        self._going[backlog] = self._going.get(backlog, 0) + 1
+    def admitted(self, turn: Turn, reservation: Reservation) -> None:
+        """Call it for the turn that was given last, before the next one."""
+        self._shares.admitted(turn.job_class, reservation)
         turn.admitted += 1
         self.passed_over(turn)
 
     def passed_over(self, turn: Turn) -> None:
         """This head is done with for now, another of its class may do."""
         turn.heads.pop()
-        if (head := turn.head) is not None and self._current is not None:
-            self._current.push(turn, head)
+        if (head := turn.head) is not None:
+            self._put(turn, head)

@@ -50,9 +50,12 @@ def _share(amount: float, whole: float) -> float:
 class Orders:
     """The rule in force for one tick."""
 
-    def __init__(self, rule: Order, candidates: Sequence[Candidate], free: Free, life: Life) -> None:
+    def __init__(
+        self, rule: Order, candidates: Sequence[Candidate], free: Free, life: Life, overdue_s: float | None = None
+    ) -> None:
         self._life = life
         self._free = free
+        self._overdue_s = overdue_s
         self._candidates = candidates
         self._known_sizes: Sizes | None = None
         self._share: dict[str, float] = {}
@@ -83,7 +86,13 @@ class Orders:
     def is_guarded(self) -> bool:
         return self.rule == "guarded"
 
+    @property
+    def is_by_age(self) -> bool:
+        return self.rule in ("oldest", "fifo")
+
     def key(self, job_class: JobClass, head: Head) -> Key:
+        if self._overdue_s is not None and not self.is_by_age and self._free.now - head.since > self._overdue_s:
+            return (-1.0, head.since)
         if self._plan is not None:
             rank = self._ranks.get(head.job_id)
             return (1.0, job_class.duration_s, head.since) if rank is None else (0.0, rank)
@@ -152,6 +161,8 @@ class Orders:
     # ── who has waited too long ───────────────────────────────────────────────────────────────────────────
 
     def is_overdue(self, job_class: JobClass, head: Head) -> bool:
+        if not self.is_guarded:
+            return False
         if self._plan is not None:
             return self._plan.kept is not None and self._plan.kept.id == head.job_id
         waited = self._free.now - head.since

@@ -50,6 +50,17 @@ class Limits(Value, frozen=True, kw_only=True):
     is_safe: bool = True
     #: Of the place rule «random» only: the same seed gives the same places.
     seed: int = 0
+    #: Backlog → its weight in the fair share; those not named count 1.
+    weights: dict[str, float] = {}
+    #: For every so many seconds that it has waited, a job counts as of the next higher priority among those that wait.
+    #: None: never.
+    aging_s: float | None = None
+    #: Who has waited so long goes before all others of its backlog and priority, whatever the order. None: nobody.
+    overdue_s: float | None = None
+    #: Passed over for so long by jobs that come after it: a place is kept free for it. None: never.
+    keep_after_s: float | None = None
+    #: Lane or backlog → when it may start jobs, as seconds of the day, local time; those not named: always.
+    hours: dict[str, tuple[tuple[int, int], ...]] = {}
 
     #: Task → so many of each new kind must verify before the rest of it starts.
     canary: dict[str, int] = {}
