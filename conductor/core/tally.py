@@ -47,6 +47,7 @@ _BLANKED = tuple(
     re.compile(pattern)
     for pattern in (
         r"'[^']*'|\"[^\"]*\"|«[^»]*»|`[^`]*`",  # what is quoted
+        r"/[^:;,()#]*\.[a-z][a-z0-9]{1,4}\b",  # a path whose names may hold blanks
         r"\b[a-z][a-z0-9_]*:[^\s,;:()]*/[^\s,;()]*|(?:[a-z]:)?[\\/][^\s,;:()]+",  # root:a/b, /a/b, c:\a
         r"\b[\w.-]+\.[a-z][a-z0-9]{1,4}\b",  # a file's name
         r"\b(?=[a-z0-9-]*\d)[a-z0-9-]{8,}\b",  # ids, hashes
@@ -67,6 +68,7 @@ def fingerprint(cause: Cause, message: str, is_dead: bool) -> str:
     words = message[:1000].lower()
     for pattern in _BLANKED:
         words = pattern.sub("#", words)
+    words = re.sub(r"#[#\s]*#", "#", words)
     return f"{cause}: {' '.join(words.split())[:_LONGEST]}"
 
 
