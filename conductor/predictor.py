@@ -1,0 +1,136 @@
+"""Works out when all will be done, from the ledger and the receipts as they are now. It only reads."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from redis import Redis
+
+from conductor.adapters.redis_pending import read_pending
+from conductor.catalogue import catalogue_of
+from conductor.core.free import Free
+from conductor.core.learned import Learned
+from conductor.core.room import within
+from conductor.learning import Codes, Receipts, cache_of, policy_of
+from conductor.limits import limits_of
+from conductor.model.forecast import Answer
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Candidate, JobClass, RateState, Reservation, Snapshot
+from conductor.observe import observe
+from conductor.ports import Ledger
+from conductor.prediction import Known, by_area, played
+from conductor.settings import Settings
+from conductor.wiring import redis_ledger
+
+#: More jobs than this are not played through: the work that each resource has to carry is added up.
+MOST = 50_000
+#: The loss between two jobs is looked for in so many of the newest receipt files, in so much of their ends.
+FILES, TAIL_BYTES = 16, 1 << 16
+#: A longer gap between two jobs of a worker was not lost: it had nothing to do.
+LONGEST_GAP_S = 1.0
+#: Nothing was seen yet.
+USUAL_GAP_S = 0.05
+
+
+class NoBudgets:
+    """Whoever reads a budget's state consumes what workers told: that is for the leader alone."""
+
+    def states(self, now: float, active: Sequence[Reservation]) -> tuple[RateState, ...]:
+        return ()
+
+
+class Predictor:
+    """Keeps what it read of the receipts from one question to the next."""
+
+    def __init__(self, settings: Settings, client: Redis, backlogs: Sequence[str]) -> None:
+        self._settings = settings
+        self._client = client
+        self._backlogs = tuple(backlogs)
+        self.ledger: Ledger = redis_ledger(client)
+        self.limits = limits_of(settings)
+        decls = catalogue_of(settings)
+        self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
+        self._codes = Codes(decls)
+        self._learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
+
+    def observed(self) -> tuple[Snapshot, tuple[Candidate, ...]]:
+        return observe(self.ledger, NoBudgets(), self._backlogs)  # pyright: ignore[reportArgumentType]
+
+    def answer(self) -> Answer:
+        began = time.monotonic()
+        counts = self.counts()
+        known = sum(counts.values())
+        snapshot, candidates = self.observed()
+        past = self.known(snapshot)
+        pending = read_pending(self._client, self._backlogs, MOST)
+        if pending is None:
+            found = by_area(snapshot, self.limits, candidates, counts.get("waiting", 0), past)
+        else:
+            found = played(snapshot, self.limits, pending, past, self._settings.rates)
+        return Answer(prediction=found, known=known, wall_s=time.monotonic() - began)
+
+    def counts(self) -> dict[str, int]:
+        total: dict[str, int] = {}
+        for name in self._backlogs or self.ledger.backlog.backlogs():
+            for state, count in self.ledger.backlog.counts(name).items():
+                total[state] = total.get(state, 0) + count
+        return total
+
+    def known(self, snapshot: Snapshot) -> Known:
+        """What receipts teach, up to this moment."""
+        while receipts := self._receipts.news():
+            for receipt in receipts:
+                self._learned.memory.learn(receipt)
+        self._codes.renew()
+        free = Free(snapshot, self.limits)
+
+        def teach(c: JobClass) -> JobClass:
+            taught = self._learned.taught(c)
+            duration_s = self._learned.duration_s(c)
+            needs = within(c, taught.job_class.needs, free) if taught.is_more else taught.job_class.needs
+            return msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s)
+
+        return Known(teach=teach, overhead_s=gap_s(self._settings.receipts_dir))
+
+
+# ── what a worker loses between two jobs ──────────────────────────────────────────────────────────────────
+
+
+def gap_s(folder: Path) -> float:
+    """The median time from the end of one attempt to the start of the next of a worker that had one waiting."""
+    files = sorted(folder.glob("*.jsonl"), key=_changed)[-FILES:] if folder.is_dir() else []
+    gaps = sorted(gap for file in files for gap in _gaps(file))
+    return gaps[len(gaps) // 2] if gaps else USUAL_GAP_S
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _gaps(file: Path) -> Iterator[float]:
+    """One file is one worker's, in the order of what it did."""
+    ended: dict[str, float] = {}
+    for receipt in _last_receipts(file):
+        gap = receipt.started_at - ended.get(receipt.worker, float("-inf"))
+        if 0 <= gap <= LONGEST_GAP_S:
+            yield gap
+        ended[receipt.worker] = receipt.ended_at
+
+
+def _last_receipts(file: Path) -> Iterator[Receipt]:
+    try:
+        with file.open("rb") as content:
+            content.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            lines = content.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            yield msgspec.json.decode(line, type=Receipt)
