@@ -187,32 +187,36 @@ def until(what: Callable[[], Any], limit_s: float = LIMIT_S, every_s: float = 0.
 
 def noop(jobs: int = 4000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that do nothing, two worker processes."""
-    return _rate(Bench(_folder(), cpu=2, url=url), "bench.noop", jobs, rounds)
+    return _rate(Bench(new_folder(), cpu=2, url=url), "bench.noop", jobs, rounds)
 
 
 def cloud(jobs: int = 3000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that wait 10 ms, ten slots: the bound is 1,000 a second."""
-    return _rate(Bench(_folder(), cloud=10, url=url), "bench.nap", jobs, rounds)
+    return _rate(Bench(new_folder(), cloud=10, url=url), "bench.nap", jobs, rounds)
 
 
 def idle(jobs: int = 200, url: str | None = None) -> dict[str, Any]:
     """From the call that dispatches a job into an idle system to the first line of its body."""
-    bench, delays = Bench(_folder(), cpu=2, url=url), list[float]()
+    bench = Bench(new_folder(), cpu=2, url=url)
     with bench.open() as ledger:
-        for _ in range(jobs):
-            spec = bench.spec("bench.stamp", seconds=0)
-            put_at = time.monotonic()
-            bench.put(ledger, spec)
-            until(lambda: ledger.backlog.counts()["waiting"] + len(ledger.handover.reservations()) == 0)
-            delays.append(-put_at)
-            time.sleep(0.02)
-        delays = [at + began for at, (began, _) in zip(delays, _stamps(bench)[-jobs:], strict=True)]
-    return _latency(delays)
+        return _latency(idle_delays(bench, ledger, jobs))
+
+
+def idle_delays(bench: Bench, ledger: Ledger, jobs: int) -> list[float]:
+    """Seconds, in order. Each is put when the one before has ended, and a moment more."""
+    sent: list[float] = []
+    for _ in range(jobs):
+        spec, done = bench.spec("bench.stamp", seconds=0), ledger.backlog.counts()["done"]
+        sent.append(time.monotonic())
+        bench.put(ledger, spec)
+        until(lambda done=done: ledger.backlog.counts()["done"] > done)
+        time.sleep(0.02)
+    return [began - at for at, (began, _) in zip(sent, _stamps(bench)[-jobs:], strict=True)]
 
 
 def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     """One core, wanted whole by each job: from the end of one body to the first line of the next, a queue behind it."""
-    bench = Bench(_folder(), cpu=2)
+    bench = Bench(new_folder(), cpu=2)
     whole = Needs(cpu=float(os.cpu_count() or 1))
     with bench.open() as ledger:
         bench.run(ledger, [bench.spec("bench.stamp", whole, seconds=body_s) for _ in range(jobs)])
@@ -222,7 +226,7 @@ def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
 
 def infer(jobs: int, model: Path, url: str | None = None) -> dict[str, Any]:
     """An ONNX model, kept warm in the one worker's child."""
-    bench = Bench(_folder(), cpu=1, url=url)
+    bench = Bench(new_folder(), cpu=1, url=url)
     with bench.open() as ledger:
         return _rates(bench, ledger, "bench.infer", jobs, 1, model=str(model))
 
@@ -235,7 +239,7 @@ def measure(name: str) -> dict[str, Any]:
     return FIGURES[name]()
 
 
-def _folder() -> Path:
+def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="throughput-"))
 
 
