@@ -1,22 +1,23 @@
-"""One body, from hand-over to its end. What a body cannot be trusted with is enforced here, from outside."""
+"""Bodies on their way through the child, one behind the other. What they cannot be trusted with is enforced here."""
 
 from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from conductor.adapters import oom
 from workers import causes
+from workers.attempt import Attempt
 from workers.causes import Fault
 from workers.host import ChildBroken, Host
-from workers.protocol import Ended, Garbled, Progress, Run
+from workers.protocol import Ended, Garbled, Passed, Progress
 
 if TYPE_CHECKING:
-    from conductor.model.spec import Request
-    from workers.lease import Held
     from workers.stopping import Stopping
 
 #: A body sees the deadline itself first (`ctx.remaining_s`) and may say what it was doing.
@@ -25,91 +26,246 @@ DEADLINE_GRACE_S = 1.0
 STOP_GRACE_S = 2.0
 
 
-def run_body(host: Host, run: Run, request: Request, held: Held, stopping: Stopping) -> Ended | Fault:
-    """Let the child run it. `Ended` is the body's own word, `Fault` what was seen from outside."""
-    before = oom.kills()
-    try:
-        host.run(run)
-        ended = _Watch(host, request, held, stopping).until_ended()
-    except (EOFError, ChildBroken):
-        status = host.bury()
-        return causes.of_exit(status, oom.has_grown(before, oom.kills()), host.last_words())
-    except Garbled as e:
-        host.kill()
-        return Fault("task_error", f"the task's process said something unintelligible: {e}")
-    if isinstance(ended, Ended) and ended.cause == "task_error" and oom.has_grown(before, oom.kills()):
-        # Not the child itself, or it could not say so: most likely a program that it runs.
-        words = f"the kernel killed for want of memory while it ran; the task said: {ended.message}"
-        return msgspec.structs.replace(ended, cause="host_oom", message=causes.cut(words))
-    return ended
+class End(NamedTuple):
+    """`Ended` is the body's own word, `Fault` what was seen from outside."""
+
+    attempt: Attempt
+    said: Ended | Fault
 
 
-class _Watch:
-    def __init__(self, host: Host, request: Request, held: Held, stopping: Stopping) -> None:
+class Course:
+    """What the child was given, in order. The first is the one that runs; the others have not begun, and can be
+    taken back from the child: what it did not take a ticket for, it does not run."""
+
+    def __init__(self, host: Host, stopping: Stopping) -> None:
         self._host = host
-        self._request = request
-        self._held = held
         self._stopping = stopping
-        now = time.monotonic()
-        self._deadline = now + request.timeout_s + DEADLINE_GRACE_S
-        self._stalls_at = now + request.stall_s if request.stall_s > 0 else None
-        #: Why the body was asked to leave, and until when it may.
-        self._leaving: Fault | None = None
-        self._kill_at: float | None = None
+        self._given: deque[Attempt] = deque()
+        self._watch: _Watch | None = None
+        #: Taken back; the child will pass over so many before it runs what it is given next.
+        self._passing = 0
+        self._back: list[Attempt] = []
+        self._kills = oom.kills()
 
-    def until_ended(self) -> Ended | Fault:
+    def __len__(self) -> int:
+        return len(self._given)
+
+    @property
+    def running(self) -> Attempt | None:
+        return self._given[0] if self._given else None
+
+    @property
+    def can_take(self) -> bool:
+        """Not while the child still has to pass over some."""
+        return not self._passing or not self._given
+
+    @property
+    def began_at(self) -> float:
+        """When the one that runs had its turn (monotonic)."""
+        return self._watch.began_at if self._watch else time.monotonic()
+
+    def all(self) -> Iterable[Attempt]:
+        return self._given
+
+    def give(self, attempt: Attempt) -> None:
+        """Raises `ChildBroken`. The host was made sure of before."""
+        if self._passing:
+            self._let_pass()
+        if not self._given:
+            self._host.begin()
+        self._host.give(attempt.run)
+        self._given.append(attempt)
+        if self._watch is None:
+            self._begin()
+
+    def refresh(self) -> None:
+        """What the kernel killed until now was none of what is given from now on."""
+        self._kills = oom.kills()
+
+    def take_back(self) -> list[Attempt]:
+        """Those that have not begun, in order; also those that a child had not begun when it went."""
+        self._revoke()
+        back, self._back = self._back, []
+        return back
+
+    def wait(self, limit_s: float | None) -> End | None:
+        """The next end. None when the time was up, or somebody woke us."""
+        watch, attempt = self._watch, self.running
+        assert watch is not None and attempt is not None, "something was given"
+        try:
+            said = self._listen(watch, limit_s)
+        except (EOFError, ChildBroken):
+            return self._gone(attempt)
+        except Garbled as e:
+            said = self._killed(Fault("task_error", f"the task's process said something unintelligible: {e}"))
+        if said is None:
+            return None
+        if isinstance(said, Ended):
+            self._next(said)
+            said = self._explained(said)
+        return End(attempt, said)
+
+    # ── the child ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        attempt = self._given[0]
+        self._watch = _Watch(attempt)
+        attempt.begin(self._host.pid)
+
+    def _next(self, ended: Ended) -> None:
+        self._given.popleft()
+        self._watch = None
+        if self._given:
+            self._host.begin(ended.log_bytes)
+            self._begin()
+
+    def _let_pass(self) -> None:
+        """The child runs nothing now: it says at once what it did not begin."""
+        while self._passing:
+            try:
+                said = self._host.channel.receive(STOP_GRACE_S)
+            except (EOFError, Garbled) as e:
+                raise ChildBroken(str(e)) from None
+            if not isinstance(said, Passed):
+                raise ChildBroken("it said something else than what it did not begin")
+            self._passing -= 1
+
+    def _revoke(self) -> None:
+        back = self._host.take_back() if self._given else 0
+        self._passing += back
+        self._keep_back(back)
+
+    def _keep_back(self, count: int) -> None:
+        """The last so many of what was given have not begun."""
+        kept = [self._given.pop() for _ in range(min(count, len(self._given)))]
+        self._back += reversed(kept)
+        if not self._given:
+            self._watch = None
+
+    def _gone(self, attempt: Attempt) -> End | None:
+        """The child ended by itself: only the body that it ran is to blame."""
+        status = self._host.bury()
+        self._left(len(self._given))
+        if not self._given:
+            attempt.false_starts += 1
+            if attempt.false_starts == 1:
+                return None
+            self._back.remove(attempt)
+        self._given.clear()
+        self._watch = None
+        return End(attempt, causes.of_exit(status, self._has_killed(), self._host.last_words()))
+
+    def _killed(self, fault: Fault) -> Fault:
+        self._host.kill()
+        # The first was waited for, begun or not: what was seen is its own.
+        self._left(len(self._given) - 1)
+        self._given.clear()
+        self._watch = None
+        return fault
+
+    def _left(self, most: int) -> None:
+        self._keep_back(min(self._host.unbegun, most))
+        self._passing = 0
+
+    def _has_killed(self) -> bool:
+        before, self._kills = self._kills, oom.kills()
+        return oom.has_grown(before, self._kills)
+
+    def _explained(self, ended: Ended) -> Ended:
+        if ended.cause == "task_error" and self._has_killed():
+            # Not the child itself, or it could not say so: most likely a program that it runs.
+            words = f"the kernel killed for want of memory while it ran; the task said: {ended.message}"
+            return msgspec.structs.replace(ended, cause="host_oom", message=causes.cut(words))
+        return ended
+
+    # ── listening ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _listen(self, watch: _Watch, limit_s: float | None) -> Ended | Fault | None:
         channel = self._host.channel
+        until = None if limit_s is None else time.monotonic() + limit_s
         while True:
-            self._look_for_stop()
-            if (fault := self._overdue()) is not None:
-                self._host.kill()
-                return fault
-            if not channel.has_buffered() and not self._sleep():
-                continue
+            self._look_for_stop(watch)
+            if self._watch is not watch:
+                return None  # It had not begun, and now will not.
+            if (fault := watch.overdue()) is not None:
+                return self._killed(fault)
+            if not channel.has_buffered() and not self._sleep(watch, until):
+                return None
             match channel.receive():
                 case Progress(fraction=fraction, note=note):
-                    self._note(fraction, note)
+                    watch.note(fraction, note)
                 case Ended() as ended:
                     # Asked to leave, it left: what it says of its own end is not the reason.
-                    return ended if self._leaving is None else self._leaving
+                    if watch.leaving is None:
+                        return ended
+                    self._next(ended)
+                    return watch.leaving
+                case Passed() if self._passing:
+                    self._passing -= 1
                 case _:
                     raise Garbled("not a word that a child says while it runs a body")
 
-    def _sleep(self) -> bool:
+    def _sleep(self, watch: _Watch, until: float | None) -> bool:
         """Until the child has said something (True), a limit is reached or somebody wakes us (False)."""
-        limits = [at for at in (self._deadline, self._stalls_at, self._kill_at) if at is not None]
+        limits = [at for at in (until, *watch.limits()) if at is not None]
         channel, wake = self._host.channel.fileno(), self._stopping.wake_fd
         ready = select.select([channel, wake], [], [], max(0.0, min(limits) - time.monotonic()))[0]
         if wake in ready:
             self._stopping.drain()
         return channel in ready
 
-    def _look_for_stop(self) -> None:
-        if self._leaving is not None:
+    def _look_for_stop(self, watch: _Watch) -> None:
+        """A body that is to leave is asked to, once nothing behind it can be meant."""
+        fault = _why_leave(watch.attempt, self._stopping)
+        if fault is None or watch.leaving is not None:
             return
-        if self._held.verdict == "cancel":
-            self._leaving = causes.CANCELLED
-        elif self._held.verdict == "gone":
-            self._leaving = Fault("worker_lost", "the attempt was given to another worker")
-        elif self._stopping.is_urgent:
-            self._leaving = Fault("worker_lost", "the worker was told to stop at once")
-        else:
-            return
-        self._kill_at = time.monotonic() + STOP_GRACE_S
-        self._host.stop_body()
+        self._revoke()
+        # Two have begun: the first one's end is on its way, and will be heard first.
+        if self._watch is watch and len(self._given) == 1:
+            watch.leave(fault)
+            self._host.stop_body()
 
-    def _overdue(self) -> Fault | None:
+
+def _why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
+    if attempt.held.verdict == "cancel":
+        return causes.CANCELLED
+    if attempt.held.verdict == "gone":
+        return Fault("worker_lost", "the attempt was given to another worker")
+    return Fault("worker_lost", "the worker was told to stop at once") if stopping.is_urgent else None
+
+
+class _Watch:
+    """Over the one body that runs."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._request = attempt.request
+        self.began_at = now = time.monotonic()
+        self._deadline = now + self._request.timeout_s + DEADLINE_GRACE_S
+        self._stalls_at = now + self._request.stall_s if self._request.stall_s > 0 else None
+        #: Why the body was asked to leave, and until when it may.
+        self.leaving: Fault | None = None
+        self._kill_at: float | None = None
+
+    def limits(self) -> tuple[float | None, ...]:
+        return self._deadline, self._stalls_at, self._kill_at
+
+    def leave(self, fault: Fault) -> None:
+        self.leaving = fault
+        self._kill_at = time.monotonic() + STOP_GRACE_S
+
+    def overdue(self) -> Fault | None:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
-            return self._leaving
+            return self.leaving
         if now >= self._deadline:
             return Fault("timeout", f"ran longer than its {self._request.timeout_s:g} s and was killed")
         if self._stalls_at is not None and now >= self._stalls_at:
             return Fault("stalled", f"reported no progress for {self._request.stall_s:g} s and was killed")
         return None
 
-    def _note(self, fraction: float, note: str) -> None:
-        held = self._held
+    def note(self, fraction: float, note: str) -> None:
+        held = self.attempt.held
         held.is_news = held.is_news or fraction != held.progress or note != held.note
         held.progress, held.note = fraction, note
         held.moved_at = time.monotonic()

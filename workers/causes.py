@@ -27,6 +27,8 @@ class Fault(NamedTuple):
     rate_key: str = ""
     retry_after_s: float | None = None
     exit_code: int | None = None
+    #: Its API was not called: the attempt goes back as if it had been refused.
+    is_uncalled: bool = False
 
 
 CANCELLED = Fault("cancelled", "cancelled by the operator")

@@ -1,5 +1,6 @@
-"""The child: runs bodies, one job after another, and keeps what is warm. `python -m workers.child FD PARENT`.
+"""The child: runs bodies, one job after another, and keeps what is warm.
 
+`python -m workers.child PARENT SOCKET TICKETS STOP`: the pid of its parent, and the descriptors of `protocol`.
 It knows no Redis and publishes nothing; whatever happens to it costs the parent one attempt.
 """
 
@@ -29,7 +30,7 @@ from conductor.settings import Settings, absolute
 from workers import causes
 from workers.context import JobContext
 from workers.orphans import die_with_parent
-from workers.protocol import Channel, Ended, Open, Progress, Ready, Run, ToChild
+from workers.protocol import Channel, Ended, Open, Passed, Progress, Ready, Run, ToChild
 from workers.registry import body_of
 from workers.warm import WarmStore
 
@@ -38,7 +39,7 @@ _PROGRESS_EVERY_S = 0.1
 
 
 def main(argv: list[str]) -> int:
-    fd, parent = int(argv[0]), int(argv[1])
+    parent, fd, tickets_fd, stop_fd = map(int, argv)
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, parent)
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
         with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-            Child(channel).serve()
+            Child(channel, tickets_fd, stop_fd).serve()
     return 0
 
 
@@ -58,9 +59,12 @@ def _leave_when_orphaned(parent: int) -> None:
 
 
 class Child:
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, tickets_fd: int, stop_fd: int) -> None:
         self._channel = channel
+        self._tickets_fd = tickets_fd
+        self._stop_fd = stop_fd
         self._warm = WarmStore()
+        self._peak = Peak()
         self._settings: Settings | None = None
         self._modules = 0
 
@@ -77,19 +81,32 @@ class Child:
                     sys.path.insert(0, str(self._settings.project))
                     os.chdir(self._settings.project)
                 case Run() as run:
-                    self._channel.send(self._run(run))
+                    self._channel.send(self._run(run) if self._may_begin() else Passed())
                 case _:
-                    pass  # A `Stop` that came for a body that had just ended.
+                    pass
+
+    def _may_begin(self) -> bool:
+        """Takes the ticket. A stop that is still there was for a body before: the parent asks only what has begun."""
+        _read(self._stop_fd, 1 << 10)
+        return _read(self._tickets_fd, 1) != b""
 
     def _run(self, run: Run) -> Ended:
         before = _cpu_s()
-        _forget_peak()
+        self._peak.begin()
+        began_at, began = time.time(), time.monotonic()
         ended = self._body(run)
+        seconds = time.monotonic() - began
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
         return msgspec.structs.replace(
-            ended, rss_mib=_peak_mib(), cpu_s=round(_cpu_s() - before, 3), files=self._new_files()
+            ended,
+            began_at=began_at,
+            seconds=seconds,
+            log_bytes=os.fstat(1).st_size,
+            rss_mib=self._peak.mib(),
+            cpu_s=round(_cpu_s() - before, 3),
+            files=self._new_files(),
         )
 
     def _body(self, run: Run) -> Ended:
@@ -102,7 +119,7 @@ class Child:
             devices=run.devices,
             timeout_s=run.timeout_s,
             on_progress=_Throttle(self._channel).tell,
-            stop_fd=self._channel.fileno(),
+            stop_fd=self._stop_fd,
             warm=self._warm,
         )
         try:
@@ -192,21 +209,39 @@ def _cpu_s() -> float:
     return own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime
 
 
-def _forget_peak() -> None:
-    # «5» resets VmHWM: without it a later job would be charged with an earlier one's peak.
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+class Peak:
+    """The most memory that this process held since a job began, as the kernel counts it."""
+
+    def __init__(self) -> None:
+        self._floor = 0
+
+    def begin(self) -> None:
+        """Without it a later job would be charged with an earlier one's peak. Costs most where there was one."""
+        if _max_rss() > self._floor + _WORTH_FORGETTING:
+            # «5» resets the kernel's high-water mark.
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            self._floor = _max_rss()
+
+    def mib(self) -> int | None:
+        """None where the mark cannot be reset: there it is of the process's whole life."""
+        return _max_rss() >> 20 if sys.platform == "linux" else None
 
 
-def _peak_mib() -> int | None:
+#: Bytes above the last mark that are taken for a peak.
+_WORTH_FORGETTING = 1 << 20
+
+
+def _max_rss() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _read(fd: int, size: int) -> bytes:
+    """What is there now; nothing when nothing is."""
     try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) >> 10
-    return None
+        return os.read(fd, size)
+    except BlockingIOError:
+        return b""
 
 
 if __name__ == "__main__":

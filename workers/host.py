@@ -17,15 +17,21 @@ from loguru import logger
 from conductor import secrets
 from conductor.adapters import nvml_probe
 from workers import orphans
-from workers.protocol import Channel, Garbled, Open, Ready, Run, Stop, ToParent
+from workers.protocol import Channel, Garbled, Open, Ready, Run, ToParent
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
 #: Imports on a cold, busy disk; a child that takes longer is broken.
 START_LIMIT_S = 60.0
-#: Libraries leak a little with every job: a fresh child now and then costs 0.1 s in an hour's work.
+#: Libraries leak a little with every job: a fresh child now and then costs 0.3 s in an hour's work.
 MAX_JOBS = 1000
+#: Of jobs that last milliseconds a thousand are over in a second: so long a child is kept all the same.
+MIN_AGE_S = 600.0
+#: Source files are looked at no more often than this: nobody saves one and expects a job of that instant to see it.
+_LOOK_EVERY_S = 0.005
+#: Where bodies follow each other at once: what one left running is found so soon.
+_COUNT_EVERY_S = 0.02
 #: The worker's own log of what bodies print is started anew above this size.
 MAX_LOG_BYTES = 16 << 20
 _TAIL_BYTES = 2000
@@ -47,8 +53,15 @@ class Host:
         self._channel: Channel | None = None
         self._visible = ""
         self._jobs = 0
+        self._born_at = 0.0
         self._stamps: dict[str, int] = {}
+        self._looked_at = 0.0
+        self._counted_at = 0.0
         self._log_start = 0
+        #: (our end, the child's end), see `protocol`.
+        self._tickets = self._stop = (-1, -1)
+        #: Bodies that had not begun when the child buried last went.
+        self.unbegun = 0
         #: Most memory that the child buried last ever held, since its last job began.
         self.peak_mib: int | None = None
 
@@ -81,21 +94,34 @@ class Host:
         if self._process is None:
             self._start(visible)
 
-    def run(self, run: Run) -> None:
-        """Hand over an attempt. Raises `ChildBroken` when nobody is there to take it."""
+    def give(self, run: Run) -> None:
+        """One more body to run, after those that were given before. Raises `ChildBroken` when nobody is there."""
         self._jobs += 1
-        self.peak_mib = None
-        self._log_start = self._log_size()
         try:
+            # The ticket first: a child that reads faster than we write would find none.
+            os.write(self._tickets[0], b"!")
             self.channel.send(run)
         except OSError as e:
             raise ChildBroken(str(e)) from None
 
+    def begin(self, log_start: int | None = None) -> None:
+        """The next body has its turn: what was printed (up to `log_start`, or now) and used before is not its own."""
+        self.peak_mib = None
+        self._log_start = self._log_size() if log_start is None else log_start
+
+    def take_back(self) -> int:
+        """How many of the bodies given, the last ones, had not begun; they will not (the child says `Passed`)."""
+        back = _drain(self._tickets[1])
+        self._jobs -= back
+        return back
+
     def stop_body(self) -> None:
-        try:
-            self.channel.send(Stop())
-        except OSError:
-            logger.debug("The child was gone before it could be stopped")
+        """The body that runs is to leave; a child that does not is killed soon after. First `take_back` the others."""
+        os.write(self._stop[0], b"!")
+
+    def is_due(self, devices: Sequence[str]) -> bool:
+        """Should another child run what comes next, or this one only once what bodies left behind is cleared away?"""
+        return self._why_replace(self._visible_for(devices)) != "" or self._has_strays()
 
     def watch(self, files: Sequence[str]) -> None:
         """Replace the child once one of these source files changes."""
@@ -119,9 +145,22 @@ class Host:
         orphans.kill_group(process.pid)
         orphans.kill_adopted()
         if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+            self.unbegun = _drain(self._tickets[1])
+            self._close_ends()
         return status
+
+    def _close_ends(self) -> None:
+        assert self._channel is not None
+        self._channel.close()
+        self._channel = None
+        for end in (*self._tickets, *self._stop):
+            os.close(end)
+
+    def _has_strays(self) -> bool:
+        if time.monotonic() - self._counted_at < _COUNT_EVERY_S:
+            return False
+        self._counted_at = time.monotonic()
+        return any(pid != self.pid for pid in orphans.children_of(os.getpid()))
 
     def tidy(self) -> None:
         """Between jobs: kill what bodies left running in the background, and keep the log small."""
@@ -171,18 +210,24 @@ class Host:
             return "it has ended"
         if visible != self._visible:
             return f"devices {visible or 'none'} instead of {self._visible or 'none'}"
-        if self._jobs >= MAX_JOBS:
+        now = time.monotonic()
+        if self._jobs >= MAX_JOBS and now - self._born_at >= MIN_AGE_S:
             return f"it has run {self._jobs} jobs"
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return ""
+        self._looked_at = now
         changed = [file for file, stamp in self._stamps.items() if _stamp(file) != stamp]
         return f"{changed[0]} changed" if changed else ""
 
     def _start(self, visible: str) -> None:
         ours, theirs = socket.socketpair()
+        self._tickets, self._stop = _pipe(), _pipe()
         try:
             self._process = self._spawn(theirs, visible)
         finally:
             theirs.close()
         self._visible, self._jobs, self._stamps = visible, 0, {}
+        self._born_at = time.monotonic()
         self._channel = Channel(ours, ToParent)
         try:
             self._channel.send(Open(settings=_without_secrets(self._settings), visible=visible))
@@ -198,13 +243,14 @@ class Host:
         environment = secrets.for_bodies(self._settings)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
+        ends = (theirs.fileno(), self._tickets[1], self._stop[1])
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             return subprocess.Popen(
-                [sys.executable, "-m", "workers.child", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", "workers.child", str(os.getpid()), *map(str, ends)],
                 cwd=_PACKAGES,
                 env=environment,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=ends,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -216,6 +262,22 @@ class Host:
             return self.log.stat().st_size
         except OSError:
             return 0
+
+
+def _pipe() -> tuple[int, int]:
+    """(to write, to read), neither of which blocks."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_blocking(writer, False)
+    return writer, reader
+
+
+def _drain(reader: int) -> int:
+    """How many bytes lay there."""
+    try:
+        return len(os.read(reader, 1 << 16))
+    except BlockingIOError:
+        return 0
 
 
 def _has_ended(process: subprocess.Popen[bytes], limit_s: float) -> bool:

@@ -1,4 +1,5 @@
-"""The keeper: one thread that renews the lease of the attempt in hand, measures it, and hears when it is to end.
+"""The keeper: one thread that renews the leases of the attempts in hand, measures the one that runs, and hears when
+one is to end.
 
 It runs beside whatever the main thread does: waiting for the body, hashing a large file, publishing.
 """
@@ -28,7 +29,7 @@ _AGAIN_S = 0.25
 
 
 class Held:
-    """The attempt in hand. Written by both threads, each field by one."""
+    """An attempt in hand. Written by both threads, each field by one."""
 
     def __init__(self, reservation: Reservation, meter: Meter, valid_until: float) -> None:
         self.reservation = reservation
@@ -37,15 +38,22 @@ class Held:
         self.meter = meter
         #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
         self.valid_until = valid_until
+        self.renew_at = 0.0
         self.verdict: Verdict | None = None
         #: Main thread's.
+        self.is_running = False
         self.progress: float | None = None
         self.note = ""
         self.is_news = False
         #: When the body last said how far it is (monotonic).
         self.moved_at = time.monotonic()
         self.began = time.monotonic()
-        self.is_shown = False
+
+    def begin(self, pid: int) -> None:
+        """Its body has its turn, in the process `pid`."""
+        self.meter.pid = pid
+        self.began = self.moved_at = time.monotonic()
+        self.is_running = True
 
 
 class Keeper:
@@ -58,10 +66,9 @@ class Keeper:
         self._worker = worker
         self._lease_s = lease_s
         self._stopping = stopping
-        #: Called on every round with the attempt in hand.
+        #: Called on every round with the attempt that runs.
         self._chores = chores
-        self._held: Held | None = None
-        self._renew_at = 0.0
+        self._helds: list[Held] = []
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
@@ -76,13 +83,13 @@ class Keeper:
             self._thread.join(timeout=2.0)
 
     def hold(self, held: Held) -> None:
+        held.renew_at = time.monotonic() + self._lease_s / 3
         with self._lock:
-            self._held = held
-            self._renew_at = time.monotonic() + self._lease_s / 3
+            self._helds.append(held)
 
-    def release(self) -> None:
+    def release(self, held: Held) -> None:
         with self._lock:
-            self._held = None
+            self._helds.remove(held)
 
     def is_ours(self, held: Held, is_doubtful: bool = False) -> bool:
         """Asked before anything is published. Waits for Redis where the lease has run out, or `is_doubtful`."""
@@ -104,17 +111,22 @@ class Keeper:
 
     def _round(self) -> float:
         with self._lock:
-            held = self._held
-            if held is not None and held.verdict is None:
-                now = time.monotonic()
-                held.meter.sample()
-                if now >= self._renew_at or held.is_news:
-                    self._renew(held)
-                    if held.verdict is not None:
-                        self._stopping.wake()
-        self._chores(held)
+            for held in self._helds:
+                self._look_after(held)
+            running = next((held for held in self._helds if held.is_running), None)
+        self._chores(running)
         # Also when idle: waking this thread for every job would cost a short one more than its own work.
         return min(SAMPLE_S, self._lease_s / 3)
+
+    def _look_after(self, held: Held) -> None:
+        if held.verdict is not None:
+            return
+        if held.is_running:
+            held.meter.sample()
+        if time.monotonic() >= held.renew_at or held.is_news:
+            self._renew(held)
+            if held.verdict is not None:
+                self._stopping.wake()
 
     def _renew(self, held: Held) -> None:
         """One renewal; the lock is held. An unreachable Redis is tried again shortly."""
@@ -123,13 +135,13 @@ class Keeper:
         try:
             answer = self._ask(held)
         except Unreachable:
-            self._renew_at = time.monotonic() + _AGAIN_S
+            held.renew_at = time.monotonic() + _AGAIN_S
             return
         except ConductorError as e:
             logger.warning("Renewing {} attempt {} was refused: {}", held.job_id, held.attempt, e)
-            self._renew_at = time.monotonic() + _AGAIN_S
+            held.renew_at = time.monotonic() + _AGAIN_S
             return
-        self._renew_at = asked_at + self._lease_s / 3
+        held.renew_at = asked_at + self._lease_s / 3
         if answer in ("cancel", "gone"):
             held.verdict = answer
         else:

@@ -9,15 +9,17 @@ from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
 from conductor.wiring import redis_of
+from workers.flow import Flow
 from workers.host import ChildBroken, Host
 from workers.intake import Entry, Intake
 from workers.lease import Held
 from workers.parts import open_parts
 from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
-from workers.runner import Parts, Runner
+from workers.runner import Parts
 from workers.stopping import Stopping
 
 if TYPE_CHECKING:
+    from conductor.model.receipt import Receipt
     from conductor.settings import Settings
 
 #: The dashboard hears of jobs that take longer than this; writing of each would cost a short one a round trip.
@@ -28,10 +30,11 @@ _UNBLOCK_EVERY_S = 0.05
 
 
 class Worker:
-    """One queue, one attempt at a time."""
+    """One queue. A long job goes alone, short ones several at a time."""
 
-    def __init__(self, intake: Intake, presence: Presence, stopping: Stopping) -> None:
+    def __init__(self, intake: Intake, queue: str, presence: Presence, stopping: Stopping) -> None:
         self._intake = intake
+        self._queue = queue
         self._presence = presence
         self._stopping = stopping
         self._beat_at = 0.0
@@ -39,11 +42,11 @@ class Worker:
 
     def work(self, parts: Parts) -> None:
         """Until told to leave. What was taken and not started goes back."""
-        runner = Runner(parts)
+        flow = Flow(parts, self._queue, self._count)
         self._warm_up(parts)
         while not self._stopping.is_asked:
             if (entry := self._take()) is not None and not self._stopping.is_asked:
-                self._run(runner, entry)
+                flow.run([(entry.job_id, entry.attempt)])
         self._put_back()
 
     def _warm_up(self, parts: Parts) -> None:
@@ -67,20 +70,8 @@ class Worker:
         self._is_reachable = True
         return entry
 
-    def _run(self, runner: Runner, entry: Entry) -> None:
-        began = time.monotonic()
-        receipt = runner.run(entry.job_id, entry.attempt)
-        if receipt is None:
-            self._forget(entry)
-        else:
-            self._presence.count(receipt.outcome == "ok", time.monotonic() - began)
-
-    def _forget(self, entry: Entry) -> None:
-        """It was not this attempt's turn: an old entry, or a foreign one under a name like ours."""
-        try:
-            self._intake.drop(entry.rq_id)
-        except ConductorError as e:
-            logger.warning("{}", e)
+    def _count(self, receipt: Receipt) -> None:
+        self._presence.count(receipt.outcome == "ok", receipt.seconds)
 
     def _put_back(self) -> None:
         try:
@@ -119,7 +110,7 @@ def work(
         intake = Intake(client, queue, name)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name)
-        worker = Worker(intake, presence, stopping)
+        worker = Worker(intake, queue, presence, stopping)
         presence.birth()
         try:
             with open_parts(

@@ -1,4 +1,8 @@
-"""What parent and child say to each other: one JSON object a line over a socket pair. No Redis, no pickle."""
+"""What parent and child say to each other: one JSON object a line over a socket pair. No Redis, no pickle.
+
+Two pipes go beside it. `tickets`: a child takes one byte before each body, so that the parent, by taking bytes back,
+knows which bodies have not begun and now never will. `stop`: readable when the body that runs is to leave.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,6 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     timeout_s: float = 3600.0
 
 
-class Stop(Value, frozen=True, kw_only=True, tag="stop", tag_field="say"):
-    """The body is to leave now; a child that does not is killed soon after."""
-
-
 class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
     pid: int
 
@@ -43,6 +43,10 @@ class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
 class Progress(Value, frozen=True, kw_only=True, tag="progress", tag_field="say"):
     fraction: float
     note: str = ""
+
+
+class Passed(Value, frozen=True, kw_only=True, tag="passed", tag_field="say"):
+    """What was to run next was taken back before its body began: there was no ticket for it."""
 
 
 class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
@@ -53,6 +57,11 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     message: str = ""
     rate_key: str = ""
     retry_after_s: float | None = None
+    #: When the body began (epoch seconds), and how long it took.
+    began_at: float | None = None
+    seconds: float = 0.0
+    #: Size of its log when it ended: what comes after was printed by the next.
+    log_bytes: int | None = None
     #: The child's own peak in this attempt; what its programs took is sampled from outside.
     rss_mib: int | None = None
     #: Of the child and of the programs it waited for.
@@ -61,8 +70,8 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     files: tuple[str, ...] | None = None
 
 
-ToChild = Open | Run | Stop
-ToParent = Ready | Progress | Ended
+ToChild = Open | Run
+ToParent = Ready | Progress | Passed | Ended
 
 _encoder = msgspec.json.Encoder()
 

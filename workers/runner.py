@@ -1,9 +1,8 @@
-"""One attempt, whole: start, body, publish, receipt, accept or fail. `run_job` is the one function RQ knows."""
+"""What becomes of an attempt: publish, receipt, accept or fail. `run_job` is the one function RQ knows."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
@@ -11,23 +10,22 @@ from loguru import logger
 
 from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
-from conductor.errors import Fenced, JobError, Unreachable
+from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact, Receipt, Usage
 from workers import causes, checks, kept, publish
 from workers.attempt import Attempt, Refused, Scribe
-from workers.body import run_body
 from workers.causes import Fault
-from workers.host import ChildBroken, Host
+from workers.host import Host
 from workers.kept import Kept
 from workers.lease import Keeper
-from workers.protocol import Ended, Run
+from workers.protocol import Ended
 from workers.usage import larger
 
 if TYPE_CHECKING:
     from conductor.catalogue import Catalogue
-    from conductor.ports import Ledger, ReceiptLog, Started
+    from conductor.ports import FinishAnswer, Ledger, ReceiptLog, Started
     from conductor.settings import Settings
     from workers.stopping import Stopping
 
@@ -54,45 +52,33 @@ class Parts(NamedTuple):
     node: str
 
 
+class Done(NamedTuple):
+    """An attempt whose outputs are in place, on the way to the ledger."""
+
+    attempt: Attempt
+    receipt: Receipt
+    computed: Kept
+
+
 class Runner:
-    """Runs attempts one after another, all through one child."""
+    """What becomes of attempts once their bodies have ended: published, written down, failed, dropped."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._attempts = parts.ledger.attempts
         self._scribe = Scribe(parts.node, parts.worker)
 
-    def run(self, job_id: str, number: int) -> Receipt | None:
-        """The receipt this attempt ended in; None when it was not its turn, or not any more."""
-        asked_at, began_at = time.monotonic(), time.time()
-        lease_s = self._parts.settings.timing.lease_s
-        started = self._patiently(lambda: self._start(job_id, number, lease_s))
-        if started is None:
-            return None
-        try:
-            attempt = Attempt(started, self._parts.catalogue, self._parts.settings, asked_at + lease_s)
-        except Refused as e:
-            return self._give_back(self._scribe.refused(started, began_at, e), Dead())
-        self._parts.keeper.hold(attempt.held)
-        try:
-            return self._run(attempt, began_at)
-        finally:
-            self._parts.keeper.release()
+    def refuse(self, started: Started, error: Refused) -> Receipt:
+        """An attempt that this worker must not or cannot run."""
+        return self._give_back(self._scribe.refused(started, error), Dead())
 
-    def _start(self, job_id: str, number: int, lease_s: float) -> Started | None:
-        try:
-            return self._attempts.start(job_id, number, self._parts.worker, lease_s)
-        except Fenced as e:
-            logger.info("Not started: {} attempt {}: {}", job_id, number, e)
-            return None
+    def conclude(self, attempt: Attempt, ended: Ended | Fault) -> Done | Receipt | None:
+        """After its body: `Done` waits to be handed in; a receipt is that of a failure, which the ledger knows of.
 
-    def _run(self, attempt: Attempt, began_at: float) -> Receipt | None:
-        held, settings, spec = attempt.held, self._parts.settings, attempt.spec
-        if (fault := self._closed_rate(attempt)) is not None:
-            return self._not_called(attempt, began_at, fault)
-        earlier = kept.find(settings, spec, attempt.number)
-        publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
-        ended = self._body(attempt) if earlier is None else Ended(result=earlier.result)
+        None: it was given to another worker."""
+        if isinstance(ended, Fault) and ended.is_uncalled:
+            return self._not_called(attempt, ended)
+        held, settings, spec, earlier = attempt.held, self._parts.settings, attempt.spec, attempt.earlier
         usage = held.meter.finish(
             *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
         )
@@ -105,32 +91,34 @@ class Runner:
             outputs = self._outputs(attempt, done, is_again=earlier is not None)
             if not isinstance(outputs, Fault):
                 usage = larger(done.usage, usage)
-                return self._hand_in(attempt, self._scribe.ok(attempt, began_at, done.result, usage, outputs), done)
+                return Done(attempt, self._scribe.ok(attempt, done.result, usage, outputs), done)
             fault = outputs
         # It may have failed just because the next attempt has swept our files away.
         if not self._is_ours(attempt, is_doubtful=True):
             return self._drop(attempt)
         assert fault is not None, "a body that did not end has a fault"
-        return self._failed(attempt, self._scribe.failed(attempt, began_at, fault, usage), fault)
+        return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
 
-    def _closed_rate(self, attempt: Attempt) -> Fault | None:
+    def closed_rate(self, attempt: Attempt) -> Fault | None:
         """The rates its API calls would go against, closed since it was handed over: then nothing is called."""
         keys = attempt.request.needs.rates
         if not keys:
             return None
-        closings = self._patiently(self._attempts.closings) or {}
+        closings = self.patiently(self._attempts.closings) or {}
         shut = {key: until for key, until in closings.items() if key in keys}
         if not shut:
             return None
         key, until = max(shut.items(), key=lambda item: item[1])
-        wait_s = max(0.0, until - (self._patiently(self._parts.ledger.bell.now) or until))
-        return Fault("rate_limited", f"not called: {key} was closed by a 429 of another call", key, wait_s)
+        wait_s = max(0.0, until - (self.patiently(self._parts.ledger.bell.now) or until))
+        return Fault(
+            "rate_limited", f"not called: {key} was closed by a 429 of another call", key, wait_s, is_uncalled=True
+        )
 
-    def _not_called(self, attempt: Attempt, began_at: float, fault: Fault) -> Receipt:
+    def _not_called(self, attempt: Attempt, fault: Fault) -> Receipt:
         """Goes back as if refused: what was handed out and not accepted is what the budget is learned from."""
-        receipt = self._scribe.failed(attempt, began_at, fault, Usage())
-        self._patiently(lambda: self._attempts.close_rate(fault.rate_key, 0.0))
-        self._patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
+        receipt = self._scribe.failed(attempt, fault, Usage())
+        self.patiently(lambda: self._attempts.close_rate(fault.rate_key, 0.0))
+        self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
         logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
         return receipt
 
@@ -140,26 +128,6 @@ class Runner:
     def _drop(self, attempt: Attempt) -> None:
         publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
         logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
-
-    def _body(self, attempt: Attempt) -> Ended | Fault:
-        host = self._parts.host
-        try:
-            host.ensure(attempt.devices)
-        except ChildBroken as e:
-            return Fault("worker_lost", causes.cut(str(e)))
-        attempt.held.meter.pid = host.pid
-        run = Run(
-            line=attempt.line,
-            decl=attempt.decl,
-            attempt=attempt.number,
-            devices=attempt.devices,
-            timeout_s=attempt.request.timeout_s,
-        )
-        ended = run_body(host, run, attempt.request, attempt.held, self._parts.stopping)
-        if isinstance(ended, Ended) and ended.files is not None:
-            host.watch(ended.files)
-        host.tidy()
-        return ended
 
     def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
         if isinstance(ended, Fault):
@@ -185,20 +153,36 @@ class Runner:
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _hand_in(self, attempt: Attempt, receipt: Receipt, done: Kept) -> Receipt | None:
-        """On disk first, then the ledger: from the first on the result counts, whoever is killed."""
-        if (fault := self._write_down(attempt, receipt)) is not None:
-            if not self._is_ours(attempt, is_doubtful=True):
-                return self._drop(attempt)
-            kept.keep(self._parts.settings, attempt.spec, done)
+    def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
+        """On disk when this returns. Those whose receipts cannot be written have failed, and are kept."""
+        if not done:
+            return ()
+        try:
+            self._parts.receipts.extend(each.receipt for each in done)
+        except OSError:
+            return tuple(each for each in done if self._is_written(each))
+        return tuple(done)
+
+    def _is_written(self, done: Done) -> bool:
+        attempt, receipt = done.attempt, done.receipt
+        if (fault := self._write_down(attempt, receipt)) is None:
+            return True
+        if not self._is_ours(attempt, is_doubtful=True):
+            self._drop(attempt)
+        else:
+            kept.keep(self._parts.settings, attempt.spec, done.computed)
             failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
-            return self._failed(attempt, failed, fault)
-        answer = self._patiently(lambda: self._attempts.accept(receipt))
+            self._failed(attempt, failed, fault)
+        self._parts.keeper.release(attempt.held)
+        return False
+
+    def handed_in(self, done: Done, answer: FinishAnswer | None) -> None:
+        """The ledger has its receipt; None: it could not be asked, the receipt stays."""
+        attempt, receipt = done.attempt, done.receipt
         if answer == "already":
             self._note(msgspec.structs.replace(receipt, outcome="superseded"))
-        publish.clean(self._parts.settings, attempt.spec, {attempt.number, done.attempt})
+        publish.clean(self._parts.settings, attempt.spec, {attempt.number, done.computed.attempt})
         logger.info("Done: {} {} in {:.2f} s ({})", receipt.task, receipt.job_id, receipt.seconds, answer or "unsaid")
-        return receipt
 
     def _write_down(self, attempt: Attempt, receipt: Receipt) -> Fault | None:
         """Waits for room rather than throw the result away; whoever looks at the job sees what it waits for."""
@@ -239,7 +223,7 @@ class Runner:
 
     def _as_asked(self, job_id: str, fault: Fault) -> Fault:
         """The receipt says what the operator meant: a job that is only to run elsewhere was not cancelled."""
-        verb = (self._patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
+        verb = (self.patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
         if verb == "requeue":
             return Fault("worker_lost", "taken from its worker by the operator")
         return Fault("cancelled", "failed by the operator") if verb == "fail" else fault
@@ -249,7 +233,7 @@ class Runner:
         cause, started = receipt.cause, attempt.started
         if cause not in RAN_OUT_OF:
             return None
-        reports = self._patiently(self._parts.ledger.reports.live) or ()
+        reports = self.patiently(self._parts.ledger.reports.live) or ()
         most = largest(reports, limits_of(self._parts.settings))
         return raised(cause, as_reserved(started.job_class, started.reservation), receipt.usage, most)
 
@@ -257,8 +241,8 @@ class Runner:
         self._note(receipt)
         if fault is not None and fault.rate_key:
             key, wait_s = fault.rate_key, fault.retry_after_s or 1.0
-            self._patiently(lambda: self._attempts.close_rate(key, wait_s))
-        self._patiently(lambda: self._attempts.fail(receipt, then))
+            self.patiently(lambda: self._attempts.close_rate(key, wait_s))
+        self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then)
         logger.warning("Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, receipt.cause, receipt.message, what)
         return receipt
@@ -270,7 +254,7 @@ class Runner:
         except OSError as e:
             logger.error("The receipt of {} attempt {} cannot be written: {}", receipt.job_id, receipt.attempt, e)
 
-    def _patiently(self, step: Callable[[], T]) -> T | None:
+    def patiently(self, step: Callable[[], T]) -> T | None:
         """Until Redis answers. None when the worker has to leave first: the lease runs out then, the receipt stays."""
         is_said = False
         while True:
@@ -297,8 +281,10 @@ def run_job(job_id: str, attempt: int) -> str:
 
     Returns what RQ may show as the result: the outcome, or «not its turn».
     """
+    from workers.flow import Flow
     from workers.parts import own_parts
 
+    ends: list[Receipt] = []
     with own_parts() as parts:
-        receipt = Runner(parts).run(job_id, attempt)
-    return "not its turn" if receipt is None else receipt.outcome
+        Flow(parts, on_end=ends.append).run([(job_id, attempt)])
+    return ends[0].outcome if ends else "not its turn"

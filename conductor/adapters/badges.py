@@ -23,6 +23,8 @@ SUFFIX = ".badge"
 class Badge(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     queue: str = ""
+    #: That its queue is fed for; empty: its jobs hold no VRAM.
+    device: str = ""
     #: Pid of the child; 0: none yet.
     child: int = 0
     #: The attempt in hand, or the last one; empty: none so far.
@@ -30,6 +32,8 @@ class Badge(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     #: Device → MiB reserved for the attempt in hand; empty: idle, or an attempt without VRAM.
     reserved: dict[str, int] = {}
+    #: Epoch seconds, this host's: when it last began or ended something.
+    since: float = 0.0
     #: Keys of what the child keeps for the next jobs.
     warm: tuple[str, ...] = ()
 

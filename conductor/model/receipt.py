@@ -10,6 +10,8 @@ from conductor.model.causes import Cause
 from conductor.model.spec import Count, JobId, Needs, Seconds, Value
 
 RECEIPT_VERSION = 1
+#: A worker hands in no more than so many together: of one that was killed, so many may be on disk and unheard of.
+MOST_UNHEARD = 64
 
 #: ok: the outputs are in place. failed: this attempt did not make it. superseded: another attempt's receipt
 #: was accepted first; this line takes back the `ok` of the same job and attempt.

@@ -18,6 +18,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor.adapters import host_probe, oom, valkey
+from conductor.adapters.badges import Badges, folder_of
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.wakeup import STOP, Wakeup
@@ -95,6 +96,7 @@ class Node:
         self._spare = Spare(lambda: start_spare(settings))
         self._supervisor = Supervisor(launcher(settings, identity.node, self._spare))
         self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
+        self._badges = Badges(folder_of(settings))
         self._overrides = retry_tables(settings)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
@@ -112,6 +114,7 @@ class Node:
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
         self._settle_all()
+        self._badges.sweep(())
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
@@ -165,6 +168,7 @@ class Node:
             if oom.has_grown(before, self._oom_kills):
                 deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
         for death in deaths:
+            self._badges.remove(death.worker)
             if self._draining_since is None or death.exit_code != 0:
                 logger.warning("{}", death.message)
         waiting, self._unrescued = self._unrescued + deaths, []
@@ -184,7 +188,7 @@ class Node:
         """First what it finished, then what it lost: a job whose receipt is on disk is not run again."""
         log = ReceiptLog(self._settings.receipts_dir, f"{self._identity.node}-{death.worker}")
         try:
-            if (last := settle(self._ledger, log)) is not None:
+            for last in settle(self._ledger, log):
                 self._over(last)
         except OSError as e:
             logger.error("The receipts of worker {} cannot be read: {}", death.worker, e)

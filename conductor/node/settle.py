@@ -8,36 +8,43 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from conductor.adapters.receipt_log import ReceiptLog, read_receipts
-from conductor.model.receipt import Receipt
+from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.paths import KEPT
-from conductor.ports import Ledger
+from conductor.ports import Ledger, Turn
 
-#: The last receipt of a file is looked for in so much of its end first.
-TAIL_BYTES = 1 << 16
+#: The last receipts of a file are looked for in so much of its end first.
+TAIL_BYTES = 1 << 18
 _SUPERSEDED = re.compile(rb'"outcome":"superseded"')
 
 _decoder = msgspec.json.Decoder(Receipt)
 
 
-def settle(ledger: Ledger, log: ReceiptLog) -> Receipt | None:
-    """Hand in what the dead writer of `log` could not; its last receipt, or None. Raises `Unreachable`, `OSError`.
+def settle(ledger: Ledger, log: ReceiptLog, taken_back: Collection[tuple[str, int]] = ()) -> tuple[Receipt, ...]:
+    """Hand in what the dead writer of `log` could not; its last receipts, oldest first.
 
-    A worker does one attempt at a time, so only its last line can be unheard of. Where another attempt was accepted
-    meanwhile, the line is taken back, as the worker itself would have done.
+    Raises `Unreachable`, `OSError`.
+
+    A worker hands in no more than `MOST_UNHEARD` at a time, so only so many of its last lines can be unheard of; to
+    hand in one twice does no harm. Where another attempt was accepted meanwhile, the line is taken back, as the worker
+    itself would have done. `taken_back`: (job id, attempt) of those that were already.
     """
-    last = last_receipt(log.file)
-    if last is not None and last.outcome == "ok":
-        answer = ledger.attempts.accept(last)
+    last = last_receipts(log.file)
+    gone = {(r.job_id, r.attempt) for r in last if r.outcome == "superseded"}.union(taken_back)
+    done = tuple(r for r in last if r.outcome == "ok" and (r.job_id, r.attempt) not in gone)
+    if not done:
+        return last
+    turned = ledger.attempts.turn(Turn(worker=log.file.stem, queue="", lease_s=1.0, number="", done=done))
+    for receipt, answer in zip(done, turned.answers, strict=True):
         if answer == "already":
-            log.append(msgspec.structs.replace(last, outcome="superseded"))
-            logger.info("Taken back: the receipt of {} attempt {}, another came first", last.job_id, last.attempt)
+            log.append(msgspec.structs.replace(receipt, outcome="superseded"))
+            logger.info("Taken back: the receipt of {} attempt {}, another came first", receipt.job_id, receipt.attempt)
     return last
 
 
@@ -46,14 +53,9 @@ def settle_all(ledger: Ledger, folder: Path, node: str) -> Iterator[Receipt]:
     files = sorted(folder.glob(f"{node}-*.jsonl")) if folder.is_dir() else []
     taken_back = {(r.job_id, r.attempt) for r in superseded(folder)} if files else set[tuple[str, int]]()
     for file in files:
-        last = last_receipt(file)
-        if last is not None and (last.outcome != "ok" or (last.job_id, last.attempt) in taken_back):
-            yield last
-            continue
         log = ReceiptLog(folder, file.stem)
         try:
-            if (settled := settle(ledger, log)) is not None:
-                yield settled
+            yield from settle(ledger, log, taken_back)
         finally:
             log.close()
 
@@ -64,28 +66,31 @@ def superseded(folder: Path) -> Iterator[Receipt]:
         yield from (receipt for receipt in read_receipts(folder) if receipt.outcome == "superseded")
 
 
-def last_receipt(file: Path) -> Receipt | None:
-    """The last whole line; what a crash cut short was never acted upon."""
+def last_receipts(file: Path) -> tuple[Receipt, ...]:
+    """The last whole lines, oldest first; what a crash cut short was never acted upon."""
     try:
         with file.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - TAIL_BYTES))
             found = _last_of(stream.read())
-            if found is None and size > TAIL_BYTES:
+            if len(found) < MOST_UNHEARD and size > TAIL_BYTES:
                 stream.seek(0)
                 found = _last_of(stream.read())
-            return found
+            return tuple(reversed(found))
     except FileNotFoundError:
-        return None
+        return ()
 
 
-def _last_of(raw: bytes) -> Receipt | None:
+def _last_of(raw: bytes) -> list[Receipt]:
+    found: list[Receipt] = []
     for line in reversed(raw.split(b"\n")[:-1]):
+        if len(found) == MOST_UNHEARD:
+            break
         try:
-            return _decoder.decode(line)
+            found.append(_decoder.decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-    return None
+    return found
 
 
 def sweep(roots: Iterable[Path], job_id: str, attempt: int) -> None:

@@ -47,7 +47,7 @@ class MemoryAttempts:
 
     def turn(self, turn: Turn) -> Turned:
         with self._store.lock:
-            answers = tuple(map(self.accept, turn.done))
+            answers = tuple(self.accept(receipt) for receipt in turn.done)
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
             taken = self._take(turn)

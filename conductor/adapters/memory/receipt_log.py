@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from conductor.model.receipt import Receipt
 
@@ -15,6 +15,9 @@ class MemoryReceiptLog:
 
     def append(self, receipt: Receipt) -> None:
         self._receipts.append(receipt)
+
+    def extend(self, receipts: Iterable[Receipt]) -> None:
+        self._receipts.extend(receipts)
 
     def read(self) -> Iterator[Receipt]:
         return iter(tuple(self._receipts))

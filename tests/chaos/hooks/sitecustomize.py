@@ -70,20 +70,31 @@ def intake(module: ModuleType) -> None:
 
 def attempts(module: ModuleType) -> None:
     kind = module.RedisAttempts
-    around(kind, "start", after="started", job=lambda self, job_id, *_: job_id)
-    around(kind, "accept", after="accepted", job=lambda self, receipt: receipt.job_id)
+    real = kind.turn
+
+    def turn(self: Any, turn: Any) -> Any:
+        turned = real(self, turn)
+        for receipt in turn.done:
+            point("accepted", receipt.job_id)
+        for started in turned.started:
+            point("started", started.reservation.job_id)
+        return turned
+
+    kind.turn = turn
     around(kind, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
     around(kind, "fail", before="before fail", after="failed", job=lambda self, receipt, then: receipt.job_id)
 
 
 def body(module: ModuleType) -> None:
-    around(module, "run_body", after="body ended", job=lambda host, run, *_: job_of(run.line))
+    real = module.Course.wait
 
+    def wait(self: Any, limit_s: float | None) -> Any:
+        end = real(self, limit_s)
+        if end is not None:
+            point("body ended", end.attempt.job_id)
+        return end
 
-def job_of(line: str) -> str:
-    import json
-
-    return json.loads(line)["id"]
+    module.Course.wait = wait
 
 
 def publish(module: ModuleType) -> None:
@@ -106,7 +117,17 @@ def publish(module: ModuleType) -> None:
 def receipts(module: ModuleType) -> None:
     if BROKEN == "superseded":
         without_take_back(module.ReceiptLog)
-    around(module.ReceiptLog, "append", before="before receipt", after="receipt", job=lambda self, r: r.job_id)
+    real = module.ReceiptLog.extend
+
+    def extend(self: Any, receipts: Any) -> None:
+        found = list(receipts)
+        for receipt in found:
+            point("before receipt", receipt.job_id)
+        real(self, found)
+        for receipt in found:
+            point("receipt", receipt.job_id)
+
+    module.ReceiptLog.extend = extend
 
 
 def handover(module: ModuleType) -> None:

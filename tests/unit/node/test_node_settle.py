@@ -10,9 +10,9 @@ from builders import a_spec
 from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
-from conductor.model.receipt import Receipt
+from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.model.spec import to_line
-from conductor.node.settle import last_receipt, settle, settle_all, sweep
+from conductor.node.settle import last_receipts, settle, settle_all, sweep
 from conductor.paths import KEPT
 from conductor.ports import Entry, Ledger
 
@@ -37,10 +37,20 @@ def test_a_receipt_that_nobody_heard_of_is_handed_in(memory_ledger: Ledger, tmp_
     log = ReceiptLog(tmp_path, "n-w1")
     log.append(a_receipt(job_id))
 
-    assert settle(memory_ledger, log) == a_receipt(job_id)
+    assert settle(memory_ledger, log) == (a_receipt(job_id),)
 
     assert memory_ledger.backlog.counts()["done"] == 1
     assert len(list(read_receipts(tmp_path))) == 1
+
+
+def test_all_that_a_worker_hands_in_together_is_handed_in_for_it(memory_ledger: Ledger, tmp_path: Path):
+    job_ids = [put(memory_ledger, n) for n in range(MOST_UNHEARD)]
+    log = ReceiptLog(tmp_path, "n-w1")
+    log.extend(a_receipt(job_id, result={"text": "x" * 10_000}) for job_id in job_ids)
+
+    assert [receipt.job_id for receipt in settle(memory_ledger, log)] == job_ids
+
+    assert memory_ledger.backlog.counts()["done"] == MOST_UNHEARD
 
 
 def test_a_receipt_that_came_second_is_taken_back(memory_ledger: Ledger, tmp_path: Path):
@@ -50,7 +60,7 @@ def test_a_receipt_that_came_second_is_taken_back(memory_ledger: Ledger, tmp_pat
     ReceiptLog(tmp_path, "n-w1").append(a_receipt(job_id, 1))
 
     for _ in range(2):
-        assert len(list(settle_all(memory_ledger, tmp_path, "n"))) == 2
+        assert {r.job_id for r in settle_all(memory_ledger, tmp_path, "n")} == {job_id}
 
     assert accepted(read_receipts(tmp_path))[job_id].attempt == 2
     assert [r.outcome for r in read_receipts(tmp_path)] == ["ok", "superseded", "ok"]
@@ -72,8 +82,8 @@ def test_a_torn_line_is_no_receipt(tmp_path: Path):
     whole = log.file.read_bytes()
     log.file.write_bytes(whole + whole[:-10])
 
-    assert last_receipt(log.file) == a_receipt("a" * 24)
-    assert last_receipt(tmp_path / "none.jsonl") is None
+    assert last_receipts(log.file) == (a_receipt("a" * 24),)
+    assert last_receipts(tmp_path / "none.jsonl") == ()
 
 
 def test_the_folder_of_an_ended_attempt_is_swept_but_not_what_is_kept_for_its_nas(tmp_path: Path):

@@ -1,0 +1,206 @@
+"""The attempts one worker has started, on their way: begun in order, ended one by one, handed in together.
+
+A long job goes alone. Of short ones several are started in one step of the ledger, lie ready in the child, share an
+fsync of their receipts and are accepted in the step that starts the next ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from loguru import logger
+
+from conductor.model.receipt import MOST_UNHEARD, Receipt
+from conductor.ports import Started, Turn
+from workers import causes, kept, publish
+from workers.attempt import Attempt, Refused
+from workers.body import Course
+from workers.causes import Fault
+from workers.host import ChildBroken
+from workers.pace import TOGETHER_S, Paces
+from workers.protocol import Ended
+from workers.runner import Done, Parts, Runner
+
+#: What is done is handed in after so long at the latest, while others go on.
+FLUSH_S = 0.02
+#: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
+LONG_S = 0.1
+#: Given to the child ahead of time.
+WINDOW = 32
+
+#: How an attempt ended; None: it was not this worker's turn (any more).
+OnEnd = Callable[[Receipt], None]
+
+
+class Flow:
+    """One worker's. `run` returns when all that it started has ended and the queue gave no more."""
+
+    def __init__(self, parts: Parts, queue: str = "", on_end: OnEnd = lambda receipt: None) -> None:
+        """`queue`: taken from as long as jobs are short; empty: nothing but what `run` is given."""
+        self._parts = parts
+        self._queue = queue
+        self._on_end = on_end
+        self._runner = Runner(parts)
+        self._course = Course(parts.host, parts.stopping)
+        self._paces = Paces()
+        self._waiting: deque[Attempt] = deque()
+        self._done: list[Done] = []
+        self._done_at = 0.0
+        self._numbers = (f"{parts.worker}:{n}" for n in itertools.count(1))
+
+    def run(self, in_hand: Sequence[tuple[str, int]]) -> None:
+        """`in_hand`: (job id, attempt) of the entries that were taken from the queue."""
+        self._turn(in_hand)
+        while self._waiting or self._course:
+            self._feed()
+            self._listen()
+            self._reconsider()
+            if self._is_turn_due():
+                self._turn()
+
+    # ── through the child ─────────────────────────────────────────────────────────────────────────────────
+
+    def _feed(self) -> None:
+        while self._waiting and self._course.can_take and len(self._course) < WINDOW:
+            attempt = self._waiting[0]
+            if self._course and self._has_to_wait(attempt):
+                return
+            self._waiting.popleft()
+            if (end := self._before(attempt)) is not None:
+                self._ended(attempt, end)
+            else:
+                self._give(attempt)
+
+    def _has_to_wait(self, attempt: Attempt) -> bool:
+        """Until the child is idle: it has to be replaced, or bodies left something behind."""
+        return self._parts.host.is_due(attempt.devices)
+
+    def _before(self, attempt: Attempt) -> Ended | Fault | None:
+        """How it ends without a body."""
+        if attempt.held.verdict == "cancel":
+            return causes.CANCELLED
+        if attempt.held.verdict == "gone" or self._parts.stopping.is_urgent:
+            return Fault("worker_lost", "the attempt was taken from its worker before it began")
+        if (fault := self._runner.closed_rate(attempt)) is not None:
+            return fault
+        settings, spec = self._parts.settings, attempt.spec
+        attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
+        publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
+        return Ended(result=earlier.result) if earlier is not None else None
+
+    def _give(self, attempt: Attempt) -> None:
+        try:
+            if not self._course:
+                self._parts.host.ensure(attempt.devices)
+            self._course.give(attempt)
+        except ChildBroken as e:
+            self._waiting.extendleft(reversed(self._course.take_back()))
+            self._ended(attempt, Fault("worker_lost", causes.cut(str(e))))
+
+    def _listen(self) -> None:
+        if not self._course:
+            return
+        end = self._course.wait(self._patience_s())
+        if end is not None:
+            self._ended(*end)
+        if not self._course:
+            self._waiting.extendleft(reversed(self._course.take_back()))
+            self._parts.host.tidy()
+
+    def _patience_s(self) -> float | None:
+        now = time.monotonic()
+        limits: list[float] = []
+        if self._done:
+            limits.append(self._done_at + FLUSH_S - now)
+        if self._waiting or len(self._course) > 1:
+            limits.append(self._course.began_at + LONG_S - now)
+        return max(0.0, min(limits)) if limits else None
+
+    def _ended(self, attempt: Attempt, said: Ended | Fault) -> None:
+        if isinstance(said, Ended):
+            if said.began_at is not None:
+                attempt.began_at = said.began_at
+                self._paces.saw(attempt.spec.task, said.seconds)
+            if said.files is not None:
+                self._parts.host.watch(said.files)
+        ended = self._runner.conclude(attempt, said)
+        if isinstance(ended, Done):
+            if not self._done:
+                self._done_at = time.monotonic()
+            self._done.append(ended)
+            return
+        self._parts.keeper.release(attempt.held)
+        if ended is not None:
+            self._on_end(ended)
+
+    # ── with the ledger ───────────────────────────────────────────────────────────────────────────────────
+
+    def _reconsider(self) -> None:
+        """The one that runs is not short after all, or this worker is to leave: others may have the rest."""
+        is_long = bool(self._course) and time.monotonic() >= self._course.began_at + LONG_S
+        if (is_long or self._parts.stopping.is_asked) and (self._waiting or len(self._course) > 1):
+            back = [*self._course.take_back(), *self._waiting]
+            self._waiting.clear()
+            self._turn(returned=[attempt for attempt in back if not attempt.held.verdict])
+            for attempt in back:
+                self._parts.keeper.release(attempt.held)
+
+    def _is_turn_due(self) -> bool:
+        if not self._done:
+            return False
+        is_idle = not self._waiting and not self._course
+        return is_idle or len(self._done) >= MOST_UNHEARD or time.monotonic() >= self._done_at + FLUSH_S
+
+    def _turn(self, in_hand: Sequence[tuple[str, int]] = (), returned: Iterable[Attempt] = ()) -> None:
+        """Receipts to disk first: from then on the results count, whoever is killed."""
+        done, self._done = self._runner.written(self._done), []
+        asked_at = time.monotonic()
+        most, budget_s = self._room()
+        turn = Turn(
+            worker=self._parts.worker,
+            queue=self._queue,
+            lease_s=self._parts.settings.timing.lease_s,
+            number=next(self._numbers),
+            done=tuple(each.receipt for each in done),
+            returned=tuple((attempt.job_id, attempt.number) for attempt in returned),
+            in_hand=tuple(in_hand),
+            most=most,
+            budget_s=budget_s,
+            paces=self._paces.short(),
+            is_idle=not self._waiting and not self._course,
+        )
+        turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
+        for number, each in enumerate(done):
+            self._runner.handed_in(each, turned.answers[number] if turned else None)
+            self._parts.keeper.release(each.attempt.held)
+            self._on_end(each.receipt)
+        for started in turned.started if turned else ():
+            self._begin(started, asked_at)
+        for job_id, number in turned.over if turned else ():
+            logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
+        self._course.refresh()
+
+    def _room(self) -> tuple[int, float]:
+        """How many more to take, and for how long; nothing beside a job that is not known to be short."""
+        if not self._queue or self._parts.stopping.is_asked:
+            return 0, 0.0
+        left_s = TOGETHER_S
+        for attempt in itertools.chain(self._waiting, self._course.all()):
+            pace = self._paces.of(attempt.spec.task)
+            left_s -= TOGETHER_S if pace is None else pace
+        most = MOST_UNHEARD - len(self._waiting) - len(self._course)
+        return (most, left_s) if left_s > 0 and most > 0 else (0, 0.0)
+
+    def _begin(self, started: Started, asked_at: float) -> None:
+        parts = self._parts
+        try:
+            valid_until = asked_at + parts.settings.timing.lease_s
+            attempt = Attempt(started, parts.catalogue, parts.settings, valid_until)
+        except Refused as e:
+            self._on_end(self._runner.refuse(started, e))
+            return
+        parts.keeper.hold(attempt.held)
+        self._waiting.append(attempt)
