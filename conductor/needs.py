@@ -157,7 +157,9 @@ def lines(report: Report, name: str | None) -> list[str]:
         return [f"no receipt{of} in {printable(report.folder)} yet: what is asked is what is declared"]
     out: list[str] = []
     if not report.is_on:
-        out.append("learning is off ([learning] is_on = false): what is declared is asked")
+        out.append(
+            "learning is off ([learning] is_on = false): what is declared is asked; only the ETA goes by receipts"
+        )
     if name is None:
         out += _overview(report)
     else:

@@ -112,7 +112,7 @@ class Learned:
 
     def _rates(self, c: JobClass) -> dict[str, RateNeed]:
         tokens = self.tokens(c)
-        if tokens is None or not tokens.is_learned:
+        if tokens is None or not tokens.is_learned or not self.policy.is_on:
             return c.needs.rates
         return {
             key: msgspec.structs.replace(need, tokens=round(tokens.uses)) if need.tokens else need
@@ -137,6 +137,8 @@ class Learned:
             highest=max(values, default=None),
             samples=tuple(seen),
         )
+        if not self.policy.is_on:
+            return msgspec.structs.replace(found, why="as declared: learning is off")
         if resource == "vram_mib" and not seen and self._is_cold(c):
             why = "alone on its device: no VRAM is declared, and none was measured yet"
             return msgspec.structs.replace(found, uses=ALONE_MIB, why=why)
@@ -222,7 +224,9 @@ class Learned:
         return self.duration(c).uses
 
     def duration(self, c: JobClass) -> Estimate:
-        """The usual one, for sums of it are what an ETA is. Unseen sizes: by a line through the others."""
+        """The usual one, for sums of it are what an ETA is. Unseen sizes: by a line through the others.
+
+        Also where learning is switched off: an ETA holds nothing back."""
         return self._usual("duration_s", c, c.duration_s, lambda s: s.seconds)
 
     def tokens(self, c: JobClass) -> Estimate | None:
