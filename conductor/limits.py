@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conductor import hours
 from conductor.model.limits import BreakerRule, Limits
 from conductor.settings import Settings
 
@@ -16,6 +17,13 @@ def limits_of(settings: Settings) -> Limits:
         cpu_share=settings.limits.cpu_share,
         report_ttl_s=settings.timing.report_ttl_s,
         tick_s=settings.timing.tick_s,
+        order="auto",
+        place="least_loss",
+        weights={name: backlog.weight for name, backlog in settings.backlogs.items()},
+        aging_s=settings.waiting.aging_s,
+        overdue_s=settings.waiting.overdue_s,
+        keep_after_s=settings.waiting.keep_after_s,
+        hours={name: hours.parse(text) for name, text in settings.hours.items()},
         canary=dict(settings.canary),
         breaker=BreakerRule(
             failures=settings.breaker.failures,

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from conductor import secrets
+from conductor import hours, secrets
 from conductor.errors import ConfigError
 
 CONFIG_NAME = "conductor.toml"
@@ -72,8 +72,19 @@ class Root(Section):
     path: Path
     #: Kept free for everybody else.
     headroom_bytes: NotNegative = 1 << 30
+    #: Once less than that was free, nothing new starts to write here until so much is. None: half as much again.
+    reopen_bytes: NotNegative | None = None
+    #: Files that jobs made here are removed when all jobs that read them are done; what nobody reads is a result and
+    #: stays. None: so it is on `scratch`, and nowhere else.
+    is_tidied: bool | None = None
     #: A file that must lie in it: an unmounted NAS is an empty folder on the system disk.
     marker: str | None = None
+
+    def opens_at(self, total_bytes: int | None) -> int:
+        """Free bytes at which it opens again; never more than an empty disk half beyond its headroom has."""
+        wanted = self.headroom_bytes * 3 // 2 if self.reopen_bytes is None else self.reopen_bytes
+        most = wanted if total_bytes is None else (self.headroom_bytes + max(total_bytes, self.headroom_bytes)) // 2
+        return max(self.headroom_bytes, min(wanted, most))
 
 
 class Rate(Section):
@@ -116,6 +127,24 @@ class Breaker(Section):
     longest_probe_s: Positive = 1800.0
     #: A backlog with more jobs in review starts nothing. None: no limit.
     review_debt: NotNegative | None = None
+
+
+class Backlog(Section):
+    """One backlog, by its name without `backlog:`."""
+
+    #: Two backlogs that both have work hold parts of the machines as their weights are to each other.
+    weight: Positive = 1.0
+
+
+class Waiting(Section):
+    """What becomes of jobs that wait long, so that none waits for ever."""
+
+    #: For every so many seconds that it has waited, a job counts as of the next higher priority among those that wait.
+    aging_s: Positive = 3600.0
+    #: Passed over for so long by jobs that come after it, a job gets a place kept free for it.
+    keep_after_s: Annotated[float, Field(ge=0)] = 300.0
+    #: Who has waited so long goes before all others of its backlog and priority, whatever the order.
+    overdue_s: Positive = 43_200.0
 
 
 class Timing(Section):
@@ -203,6 +232,10 @@ class Settings(BaseSettings):
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
     limits: Limits = Limits()
+    backlogs: dict[str, Backlog] = {}
+    waiting: Waiting = Waiting()
+    #: Lane or backlog → when it may start jobs: «18:00-08:00», local time of the conductor; others: always.
+    hours: dict[str, str] = {}
     breaker: Breaker = Breaker()
     #: Task → so many of each new kind of its jobs must verify before the rest starts: over what `@task` says.
     canary: dict[str, NotNegative] = {}
@@ -211,6 +244,13 @@ class Settings(BaseSettings):
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: Learning = Learning()
+
+    @field_validator("hours")
+    @classmethod
+    def _are_hours(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in value.values():
+            hours.parse(text)
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -223,6 +263,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # `load` passes the file's content as keywords, so the environment has to come before them.
         return env_settings, init_settings
+
+
+def tidied_roots(settings: Settings) -> frozenset[str]:
+    """Roots whose files are removed when they were read by all."""
+    return frozenset(
+        name
+        for name, root in settings.roots.items()
+        if (name == "scratch" if root.is_tidied is None else root.is_tidied)
+    )
 
 
 DEFAULT_ROOTS: Mapping[str, Root] = {

@@ -13,7 +13,7 @@ from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
-from conductor.model.snapshot import RateState, Reservation, Snapshot
+from conductor.model.snapshot import RateState, Reservation, Snapshot, cost_of
 from conductor.model.spec import LANES, Lane
 
 #: How long a look at the disks may have taken.
@@ -191,18 +191,24 @@ def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:
 class RateFree:
     """One API's budget, less what this tick hands over. None: that budget has no known limit."""
 
-    __slots__ = ("requests_left", "state", "tokens_left")
+    __slots__ = ("requests_left", "state", "tokens_left", "usd_left")
 
     def __init__(self, state: RateState) -> None:
         self.state = state
         self.requests_left = state.requests_left
         self.tokens_left = state.tokens_left
+        self.usd_left = state.usd_left
+
+    def usd_of(self, requests: int, tokens: int) -> float:
+        return cost_of(self.state.usd_per_token, self.state.usd_per_call, requests, tokens)
 
     def take(self, requests: int, tokens: int) -> None:
         if self.requests_left is not None:
             self.requests_left -= requests
         if self.tokens_left is not None:
             self.tokens_left -= tokens
+        if self.usd_left is not None:
+            self.usd_left -= self.usd_of(requests, tokens)
 
 
 class Free:

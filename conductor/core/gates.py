@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree, release_at
+from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree, release_at
 from conductor.core.placement import asks_vram
 from conductor.model.decision import Verdict
-from conductor.model.snapshot import RateState, Reservation
+from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
 
 MIB = 1 << 20
@@ -53,6 +53,15 @@ def hold(ask: Ask, free: Free) -> list[Verdict]:
     return [Verdict(gate="hold", passed=not is_paused, where=ask.lane, message=message)]
 
 
+def outside_hours(job_class: JobClass, free: Free) -> Verdict | None:
+    """Its lane, or its backlog, may not start anything at this time of the day; None where it may."""
+    for name, what in ((job_class.lane, "lane"), (job_class.backlog, "backlog")):
+        if (at := free.snapshot.shut.get(name)) is not None:
+            message = f"the {name} {what} is outside its hours"
+            return Verdict(gate="hold", passed=False, where=name, reopens_at=at, message=message)
+    return None
+
+
 def rate(ask: Ask, free: Free) -> list[Verdict]:
     """The budget of every API the class calls; a 429 closes it at once."""
     verdicts: list[Verdict] = []
@@ -63,8 +72,14 @@ def rate(ask: Ask, free: Free) -> list[Verdict]:
             continue
         state = budget.state
         verdicts.append(_closing(state, free.now))
-        verdicts.append(_budget(state, need.requests, budget.requests_left, state.requests_limit, "requests"))
-        verdicts.append(_budget(state, need.tokens, budget.tokens_left, state.tokens_limit, "tokens"))
+        verdicts.append(
+            _budget(state, need.requests, budget.requests_left, state.requests_limit, "requests", state.resets_at)
+        )
+        verdicts.append(
+            _budget(state, need.tokens, budget.tokens_left, state.tokens_limit, "tokens", state.tokens_reset_at)
+        )
+        if state.usd_limit is not None:
+            verdicts.append(_spend(budget, budget.usd_of(need.requests, need.tokens)))
     return verdicts
 
 
@@ -79,17 +94,29 @@ def _closing(state: RateState, now: float) -> Verdict:
     return Verdict(gate="rate", passed=False, where=state.key, reopens_at=until, message="rate limit")
 
 
-def _budget(state: RateState, need: int, left: int | None, limit: int | None, unit: str) -> Verdict:
+def _budget(
+    state: RateState, need: int, left: int | None, limit: int | None, unit: str, resets_at: float | None
+) -> Verdict:
     if left is None or limit is None:
         return Verdict(gate="rate", passed=True, where=state.key, need=need, unit=unit, message="no known limit")
     # A limit that was learned from 429s must not make a job unschedulable: such a job waits for the whole budget.
     asked = min(need, limit) if state.is_learned else need
     passed = left >= asked
     is_never = need > limit and not state.is_learned
-    reopens_at = None if passed or is_never else state.resets_at
+    reopens_at = None if passed or is_never else resets_at
     message = "" if passed else "rate limit"
     return Verdict(gate="rate", passed=passed, where=state.key, need=need, have=max(0, left), limit=limit, unit=unit,
                    reopens_at=reopens_at, is_never=is_never, message=message)  # fmt: skip
+
+
+def _spend(budget: RateFree, need: float) -> Verdict:
+    """Money of the last 24 hours. Where a call's price is not known yet, it goes while anything is left."""
+    state, left, limit = budget.state, budget.usd_left or 0.0, budget.state.usd_limit or 0.0
+    passed = left > 0 and left >= need
+    is_never = need > limit
+    return Verdict(gate="rate", passed=passed, where=state.key, need=need, have=max(0.0, left), limit=limit, unit="USD",
+                   reopens_at=None if passed or is_never else state.usd_reset_at, is_never=is_never,
+                   message="" if passed else "spent for these 24 hours")  # fmt: skip
 
 
 def after(waits_for: Sequence[str]) -> Verdict:
@@ -186,6 +213,9 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     asked = _asked_of_pools(ask, node)
     for root, need in ask.disk:
         disk, where = node.disks.get(root), f"{node.name}/{root}"
+        if disk is not None and (closed := _closed_disk(ask, disk, where, need)) is not None:
+            verdicts.append(closed)
+            continue
         if not need or disk is None:
             continue
         if disk.pool is None:
@@ -202,6 +232,16 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
             message = f"can never: {size(disk.total)} in all, headroom_bytes keeps {size(disk.headroom)} of it free"
         verdicts.append(_pool_verdict("scratch", where, disk.pool, need, "bytes", held, free.now, message))
     return verdicts
+
+
+def _closed_disk(ask: Ask, disk: DiskFree, where: str, need: int) -> Verdict | None:
+    opens_at, free = disk.volume.opens_at_bytes, disk.volume.free_bytes or 0
+    if opens_at is None or ask.node is not None:
+        return None
+    message = f"closed: less than {size(disk.headroom)} was free, opens at {size(opens_at)}"
+    return Verdict(
+        gate="scratch", passed=False, where=where, need=need, have=free, limit=opens_at, unit="bytes", message=message
+    )
 
 
 def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.host_probe import HostFacts
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.settings import Root
 
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
@@ -45,7 +46,9 @@ class Workforce(Struct, frozen=True, kw_only=True):
     pids: dict[int, str] = {}
 
 
-def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent_at: float) -> NodeReport:
+def make_report(
+    identity: Identity, reading: Reading, workforce: Workforce, sent_at: float, volumes_age_s: float = 0.0
+) -> NodeReport:
     """`sent_at`: epoch seconds by the ledger's clock."""
     return NodeReport(
         node=identity.node,
@@ -55,6 +58,7 @@ def make_report(identity: Identity, reading: Reading, workforce: Workforce, sent
         sent_at=sent_at,
         devices=reading.devices,
         volumes=reading.volumes,
+        volumes_age_s=volumes_age_s,
         queues=workforce.queues,
         ram_total_mib=reading.host.ram_total_mib,
         ram_available_mib=reading.host.ram_available_mib,
@@ -85,6 +89,19 @@ def _with_name(known: Sequence[Device]):  # noqa: ANN202
     return filled
 
 
+def with_thresholds(before: Sequence[Volume], now: Sequence[Volume], roots: Mapping[str, Root]) -> tuple[Volume, ...]:
+    """A disk closes when less than its headroom is free, and opens when so much more is: one that hovers at the limit
+    would open and close with every file."""
+    closed = {volume.root for volume in before if volume.opens_at_bytes is not None}
+    return tuple(_with_threshold(volume, volume.root in closed, roots[volume.root]) for volume in now)
+
+
+def _with_threshold(volume: Volume, was_closed: bool, root: Root) -> Volume:
+    free, opens_at = volume.free_bytes, root.opens_at(volume.total_bytes)
+    is_closed = was_closed if free is None else free < (opens_at if was_closed else root.headroom_bytes)
+    return replace(volume, opens_at_bytes=opens_at) if is_closed else volume
+
+
 def is_news(before: NodeReport | None, now: NodeReport) -> bool:
     """Something by which a job may be placed differently changed since the report that was last sent."""
     if before is None:
@@ -96,7 +113,7 @@ def _facts(report: NodeReport) -> tuple[object, ...]:
     return (
         [(d.index, d.uuid, d.vram_total_mib, d.quarantined, d.vram_used_mib is None) for d in report.devices],
         [None if d.ours is None else sorted(d.ours) for d in report.devices],
-        [(v.root, v.fault, v.is_writable) for v in report.volumes],
+        [(v.root, v.fault, v.is_writable, v.opens_at_bytes) for v in report.volumes],
         report.queues,
         report.is_draining,
         report.code,

@@ -12,14 +12,15 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor.adapters import badges, host_probe, nvml_probe
-from conductor.adapters.badges import Badges
+from conductor.adapters.badges import Badge, Badges
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
 from conductor.model.report import Device, NodeReport
+from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
-from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember
+from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
 from conductor.node.warden import Warden
 from conductor.ports import Ledger
 from conductor.settings import Settings
@@ -132,9 +133,11 @@ class Reporter(threading.Thread):
     def _read(self, make_folders: bool = False) -> Reading:
         known = () if make_folders else self.reading.devices
         devices, notes = self._read_devices(known)
+        before = () if make_folders else self.reading.volumes
+        self._volumes_at = time.monotonic()
         return Reading(
             devices=devices,
-            volumes=self._disks.read(make=make_folders),
+            volumes=with_thresholds(before, self._disks.read(make=make_folders), self._settings.roots),
             host=host_probe.read(),
             notes=notes,
             code=codes_of(self._catalogue),
@@ -149,8 +152,17 @@ class Reporter(threading.Thread):
         owner = owner_among(self._workforce.pids)
         seen = with_ours(devices, raw, owner)
         if seen:
-            seen = self._warden.look(seen, raw, owner, self._badges.read(), time.time())
+            worn, now = self._worn(), time.time()
+            seen = self._warden.look(seen, raw, owner, worn, now)
+            for badge in to_end(worn.values(), seen, self._settings.workers.warm_idle_s, now):
+                if self._badges.end_idle(badge):
+                    logger.debug("{} was idle for long: what it kept on {} is given back", badge.worker, badge.device)
         return remember(known, seen, raw.error or "NVML does not list it any more"), notes
+
+    def _worn(self) -> dict[str, Badge]:
+        """The badges of the workers that live."""
+        live = set(self._workforce.pids.values())
+        return {worker: badge for worker, badge in self._badges.read().items() if worker in live}
 
     def _operators_words(self) -> dict[str, int]:
         """Device → how often the operator has resumed it, of this node."""
@@ -163,7 +175,9 @@ class Reporter(threading.Thread):
 
     def _publish(self) -> None:
         timing = self._settings.timing
-        report = make_report(self._identity, self.reading, self._workforce, 0.0)
+        age_s = time.monotonic() - self._volumes_at
+        workforce = replace(self._workforce, queues=with_warm(self._workforce.queues, self._worn()))
+        report = make_report(self._identity, self.reading, workforce, 0.0, age_s)
         has_news = is_news(self._sent, report)
         if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
             return
