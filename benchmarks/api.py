@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.rate_store import MemoryRateStore
@@ -225,8 +227,7 @@ class World:
                 if at == self.due:
                     self._tick(at)
             elif what == "start":
-                held = self.active[job]
-                self.active[job] = Reservation(**{**_fields(held), "state": "running"})
+                self.active[job] = replace(self.active[job], state="running")
                 # The bell: the leader sees that it runs, and the call is on its way.
                 self.tick_at(at)
                 self.later(at + self.rng.uniform(0.01, 0.15), "arrive", job)
@@ -242,7 +243,7 @@ class World:
         queued = sum(r.state == "admitted" for r in active)
         snapshot = Snapshot(
             now=now,
-            nodes=(NodeReport(**{**_fields(self.report), "sent_at": now}),),
+            nodes=(replace(self.report, sent_at=now),),
             reservations=active,
             queued={QUEUE: queued},
             rates=self.rates.states(now, active),
@@ -283,10 +284,6 @@ class World:
         self.tick_at(now)
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__}
-
-
 # ── the table ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -316,7 +313,7 @@ def main() -> int:
         if given.only not in name:
             continue
         runs = [World(setting._replace(seed=seed + 1)).run() for seed in range(given.seeds)]
-        total = Outcome(*(sum(column) for column in zip(*runs, strict=True)))
+        total = Outcome(sum(r.accepted for r in runs), sum(r.refused for r in runs), sum(r.allowed for r in runs))
         out.append({"server": name, "used": total.used, "refused": total.refused_share, "calls": total.accepted})
         if not given.json:
             print(f"{name:44} {total.used:7.2%} {total.refused_share:7.2%}", flush=True)

@@ -1,84 +1,262 @@
-"""What a 429 teaches: how many requests a minute an API really allows, and when to try for one more.
+"""What answers teach about an API's limit: how many calls a window it really allows, and when to try for more.
 
-Pure. The budget in force is the configured one, or what was learned where that is less or nothing is configured.
+Pure. Nothing is known of the server's own rule; three are told apart by what its 429s look like: so many in any window
+(sliding), so many from one full window to the next (fixed), so many a second with a reserve (a token bucket).
 """
 
 from __future__ import annotations
 
+import math
+
+from msgspec.structs import replace
+
 from conductor.model.spec import Value
 
-#: Clean windows before the next probe: doubled when a probe is refused, back to one when it holds.
-MOST_PATIENT = 16
-#: Below this many a minute a probe doubles: such a figure rather comes from a hiccup than from a budget.
-SMALL = 8
+#: 429s earned by a call that was accepted: what probing may cost. The rest of one per cent is for limits that fall.
+EARNED = 0.008
+#: Earned and not spent: at most so many, so that a long quiet time does not end in a burst of probes.
+MOST_EARNED = 2.0
+#: What falling limits cost is paid back by probing less, up to so many 429s.
+MOST_OWED = -1.5
+#: One burst of 429s takes at most three quarters of a limit: they may as well come from a hiccup.
+LEAST_KEPT = 0.25
+#: A raised limit that held is raised again by twice the step, up to this share of it.
+STEP_SHARE = 0.05
+#: Bursts of 429s closer together than this share of a window belong together: the limit is below what is handed out.
+CHAIN_SHARE = 0.25
+#: With so many bursts in a chain the pace of what was accepted meanwhile is the limit (a token bucket is empty).
+CHAIN_LONG = 2
+#: And so many calls accepted in it.
+CHAIN_CALLS = 6
+#: Accepted at less than this share of what a window held: an empty bucket.
+EVEN_SHARE = 0.85
+#: Ends of the server's windows, told by Retry-After in whole seconds, agree within this.
+EDGE_S = 1.3
+#: Told by a shorter Retry-After they say nothing: who counts any minute has those too, a minute after a burst.
+FAR_S = 2.5
+#: So many that agree: the server counts from one full window to the next.
+EDGES_AGREED = 2
+MOST_EDGES = 8
+
+
+#: A 429 comes within so long of its call: who has heard nothing by then was accepted.
+REFUSED_WITHIN_S = 2.0
 
 
 class Learned(Value, frozen=True, kw_only=True):
-    """What is known of one rate key. Times are epoch seconds."""
+    """What is known of one rate key. Times are epoch seconds, limits are calls per window."""
 
-    #: Requests per window; None: no 429 has come yet.
+    #: None: no 429 has come yet.
     limit: int | None = None
-    #: 429s of this key that were taken into account, of all time.
-    seen: int = 0
-    #: (when, how many) in the trailing window.
-    refused: tuple[tuple[float, int], ...] = ()
-    #: Start of the present clean stretch: the last 429, the last probe.
-    since: float = 0.0
-    #: The budget was used up at least once in that stretch; else there is nothing to be learned from it.
-    is_used_up: bool = False
-    #: The limit was raised and has not yet been refused.
-    is_probing: bool = False
-    patience: int = 1
+    #: The server said so itself, in a header of its last answer.
+    is_announced: bool = False
+    #: The limit that held before it was raised for a probe; None: no probe is going on.
+    sure: int | None = None
+    #: The limit before the first raise of the probe.
+    base: int = 0
+    step: int = 1
+    #: 429s that may still be spent on probing.
+    earned: float = MOST_EARNED
+    #: 429s until then belong to the last burst: calls that were under way when it began.
+    burst_until: float = 0.0
+    #: A burst is over: what the window holds with the first call that is accepted again is the limit.
+    is_doubted: bool = False
+    #: When that call was made, and what the window held then.
+    doubt_at: float = 0.0
+    doubt_held: int = 0
+    last_refused: float = 0.0
+    chain_since: float = 0.0
+    chain_bursts: int = 0
+    chain_accepted: int = 0
+    #: An end of the server's own windows, and how often it was confirmed.
+    edge: float | None = None
+    edges_agreed: int = 0
+    #: So many that agree say that the windows are fixed; more, each time that was found wrong.
+    edges_needed: int = EDGES_AGREED
+    #: Bursts of 429s came in a chain: calls go evenly from now on, as a token bucket lets them.
+    is_even: bool = False
+    #: When the limit was last raised.
+    raised_at: float = 0.0
+
+    @property
+    def is_fixed(self) -> bool:
+        return self.edge is not None and self.edges_agreed >= self.edges_needed
+
+
+class Look(Value, frozen=True, kw_only=True):
+    """What is seen of a key at one instant. Counts of the window in force (`window_of`)."""
+
+    now: float
+    window_s: float
+    #: Answers since the last look.
+    accepted: int = 0
+    refused: int = 0
+    #: Called in this window and not refused (yet).
+    held: int = 0
+    #: Of those, called within `refused_within`: a 429 may still come.
+    unsure: int = 0
+    #: Nothing is left of the limit in force.
+    is_wanted: bool = False
+    #: Until when a 429 closed the key.
+    closed_until: float | None = None
+    announced: int | None = None
+
+
+def refused_within(window_s: float) -> float:
+    return min(REFUSED_WITHIN_S, window_s / 30)
 
 
 def in_force(learned: Learned, configured: int | None) -> int | None:
-    """Requests per window to hand out; None: not limited as far as anybody knows."""
+    """Calls per window to hand out; None: not limited as far as anybody knows."""
     known = [limit for limit in (learned.limit, configured) if limit is not None]
     return min(known, default=None)
 
 
-def after_refusals(learned: Learned, count: int, granted: int, now: float, window_s: float) -> Learned:
-    """429s came (`count` of all time). `granted`: handed out in the trailing window, the refused ones among them.
-
-    What was handed out less what was refused is what the API accepted. While several refusals of one burst trickle
-    in, the figure falls with each; a known limit falls by at least one and at most by half per burst.
-    """
-    recent = tuple((at, n) for at, n in learned.refused if now - at < window_s)
-    # A counter that went back means that Redis forgot: all it has now is new.
-    new = count - learned.seen if count >= learned.seen else count
-    refused = (*recent, (now, new))
-    accepted = granted - sum(n for _, n in refused)
-    limit = max(1, accepted)
-    if learned.limit is not None:
-        is_first = not recent
-        limit = min(limit, learned.limit - 1 if is_first else learned.limit)
-        limit = max(1, limit, learned.limit // 2 if is_first else 1)
-    patience = min(MOST_PATIENT, learned.patience * 2) if learned.is_probing else learned.patience
-    return Learned(limit=limit, seen=count, refused=refused, since=now, patience=patience)
+def window_of(learned: Learned, now: float, window_s: float) -> float:
+    """How far back calls count: a whole window, or to the last end of one of the server's own."""
+    if not learned.is_fixed or learned.edge is None:
+        return window_s
+    return (now - learned.edge) % window_s
 
 
-def after_look(learned: Learned, left: int | None, configured: int | None, now: float, window_s: float) -> Learned:
-    """No 429 since the last look. After enough clean windows with the budget used up, try for a little more."""
-    if learned.limit is None or (configured is not None and learned.limit >= configured):
-        return learned
-    is_used_up = learned.is_used_up or (left is not None and left <= 0)
-    if is_used_up and now - learned.since >= learned.patience * window_s:
-        patience = 1 if learned.is_probing else learned.patience
-        limit = learned.limit + step(learned.limit)
-        limit = limit if configured is None else min(limit, configured)
-        return Learned(limit=limit, seen=learned.seen, since=now, is_probing=True, patience=patience)
-    if is_used_up == learned.is_used_up:
-        return learned
-    return Learned(
-        limit=learned.limit,
-        seen=learned.seen,
-        refused=learned.refused,
-        since=learned.since,
-        is_used_up=True,
-        is_probing=learned.is_probing,
-        patience=learned.patience,
-    )
+def after_look(learned: Learned, look: Look, configured: int | None) -> Learned:
+    """What is known after it. `configured` is never exceeded by a probe."""
+    known = replace(learned, chain_accepted=learned.chain_accepted + look.accepted)
+    known = replace(known, earned=min(MOST_EARNED, known.earned + EARNED * look.accepted))
+    if look.announced is not None:
+        known = _told(known, look.announced)
+    if look.refused:
+        known = _refused(known, look)
+    return known if known.is_announced else _probing(known, look, configured)
 
 
-def step(limit: int) -> int:
-    return limit if limit < SMALL else max(1, limit // 20)
+def _told(known: Learned, limit: int) -> Learned:
+    return replace(known, limit=limit, is_announced=True, sure=None, is_doubted=False, step=1)
+
+
+def _refused(known: Learned, look: Look) -> Learned:
+    if known.limit is not None:
+        known = replace(known, earned=max(MOST_OWED, known.earned - look.refused))
+    is_first, was_fixed = look.now > known.burst_until, known.is_fixed
+    if is_first:
+        known = _even(_edge(_chained(known, look), look), look)
+        until = look.now + refused_within(look.window_s)
+        known = replace(known, burst_until=until, last_refused=look.now, step=1)
+    if known.is_announced:
+        return known
+    if is_first and known.sure is not None:
+        # An even pace is refused late, when the reserve is empty: somewhere in between.
+        proved = (known.base + known.sure) // 2 if known.is_even else max(known.sure, look.held - look.unsure)
+        return replace(known, limit=proved, sure=None)
+    if was_fixed and not known.is_fixed:
+        return _unfixed(known, look)
+    if known.sure is None and (is_first or known.is_doubted or known.is_fixed):
+        is_doubted = not (known.is_fixed or known.is_even)
+        return replace(known, limit=_fallen(known, look, is_first), is_doubted=is_doubted, doubt_at=0.0)
+    return known
+
+
+def _unfixed(known: Learned, look: Look) -> Learned:
+    """What was counted is of windows that the server does not have: it says nothing of the limit."""
+    needed = min(MOST_EDGES, known.edges_needed + EDGES_AGREED)
+    known = replace(known, edges_needed=needed, chain_bursts=1, chain_since=look.now, chain_accepted=0)
+    return replace(known, limit=max(1, (known.limit or 1) - 1), is_doubted=True, doubt_at=0.0)
+
+
+def _fallen(known: Learned, look: Look, is_first: bool) -> int:
+    """The limit, told by what the window holds: what was accepted before the 429."""
+    if known.limit is None:
+        return max(1, look.held)
+    told = look.held if known.is_fixed else min(known.limit - is_first, look.held)
+    if known.is_even:
+        pace = _chain_pace(known, look)
+        told = known.limit - is_first * max(1, int(known.limit * STEP_SHARE)) if pace is None else pace
+    return max(1, min(known.limit, told), math.ceil(known.limit * LEAST_KEPT))
+
+
+def _chained(known: Learned, look: Look) -> Learned:
+    if look.now - known.last_refused <= look.window_s * CHAIN_SHARE:
+        return replace(known, chain_bursts=known.chain_bursts + 1)
+    return replace(known, chain_since=look.now, chain_bursts=1, chain_accepted=0)
+
+
+def _chain_pace(known: Learned, look: Look) -> int | None:
+    """Calls a window, by what was accepted since the first of the bursts; None: too few to say."""
+    if known.chain_bursts < CHAIN_LONG or known.chain_accepted < CHAIN_CALLS:
+        return None
+    return math.ceil(known.chain_accepted / (look.now - known.chain_since) * look.window_s)
+
+
+def _even(known: Learned, look: Look) -> Learned:
+    """429s that come again and again at less than the window held, and soon pass: an empty bucket."""
+    if known.limit is None or look.closed_until is None:
+        return known
+    if look.closed_until - look.now > 1.5 + 2 * look.window_s / known.limit:
+        return replace(known, is_even=False)
+    pace = _chain_pace(known, look)
+    is_short = known.chain_bursts <= CHAIN_LONG
+    if known.is_fixed or known.is_even or is_short or pace is None or pace >= EVEN_SHARE * min(known.limit, look.held):
+        return known
+    return replace(known, is_even=True)
+
+
+def _edge(known: Learned, look: Look) -> Learned:
+    """Where Retry-After always points at the same second of the window, the server's windows are fixed."""
+    if look.closed_until is None or look.closed_until <= look.now:
+        return known
+    is_far = look.closed_until - look.now > FAR_S * look.window_s / 60
+    if known.edge is None:
+        return replace(known, edge=look.closed_until) if is_far else known
+    if known.is_fixed and known.limit is not None and look.held < known.limit * LEAST_KEPT:
+        # With next to nothing used of a window: it is none.
+        return replace(known, edge=None, edges_agreed=0)
+    half = look.window_s / 2
+    off = (look.closed_until - known.edge + half) % look.window_s - half
+    if abs(off) > EDGE_S:
+        return replace(known, edge=look.closed_until if is_far else None, edges_agreed=0)
+    # Said in whole seconds, rounded up: the earliest is the nearest to it.
+    is_new = is_far and look.closed_until - known.edge > half
+    agreed = known.edges_agreed + 1 if is_new else known.edges_agreed
+    return replace(known, edge=look.closed_until - max(0.0, off), edges_agreed=agreed)
+
+
+def _probing(known: Learned, look: Look, configured: int | None) -> Learned:
+    if known.is_doubted:
+        known = _resolved(known, look)
+    limit = known.limit
+    if limit is None or known.is_doubted or look.now <= known.burst_until:
+        return known
+    if configured is not None and limit >= configured:
+        return known
+    if known.sure is not None:
+        return _raised(known, look, limit, configured) if _holds(known, look, limit) else known
+    if not look.is_wanted or known.earned < 1 or look.now - known.last_refused < look.window_s * CHAIN_SHARE:
+        return known
+    return replace(known, sure=limit, base=limit, limit=limit + 1, step=1, raised_at=look.now)
+
+
+def _holds(known: Learned, look: Look, limit: int) -> bool:
+    """The raised limit was used and no 429 came. At an even pace: for as long as it takes to come."""
+    if known.is_even:
+        return look.is_wanted and look.now - known.raised_at > refused_within(look.window_s) + 3 * look.window_s / limit
+    return look.held - look.unsure >= limit
+
+
+def _resolved(known: Learned, look: Look) -> Learned:
+    """After a burst calls go one by one. What the window held with the first that is accepted is the limit."""
+    is_shut = look.closed_until is not None and look.closed_until > look.now
+    if is_shut or look.now <= known.burst_until or known.limit is None:
+        return known
+    if not known.doubt_at:
+        return replace(known, doubt_at=look.now, doubt_held=look.held) if look.unsure else known
+    if look.now - known.doubt_at < refused_within(look.window_s):
+        return known
+    told = max(1, min(known.limit, known.doubt_held), math.ceil(known.limit * LEAST_KEPT))
+    return replace(known, limit=told, is_doubted=False, doubt_at=0.0, sure=told, base=told)
+
+
+def _raised(known: Learned, look: Look, limit: int, configured: int | None) -> Learned:
+    """The raised limit was reached and held: on to the next."""
+    step = min(2 * known.step, max(1, int(limit * STEP_SHARE)))
+    further = limit + step if configured is None else min(limit + step, configured)
+    return replace(known, sure=limit, limit=further, step=step, raised_at=look.now)

@@ -119,7 +119,7 @@ def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledge
 
     with connect(empty.url[CONDUCTOR]) as client:
         rates = redis_rates(client, both[0].attempts, {"cloud": Rate(requests_per_min=3)})
-        rates.take("cloud", 1, 0)
+        rates.take("job-00000001", 1, "cloud", 1, 0)
         (state,) = rates.states(time.time())
     assert state.requests_left == 2
 

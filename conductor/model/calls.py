@@ -1,0 +1,36 @@
+"""Call: what one call of an API came to, as its worker tells it, and what the server announced with the answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from conductor.model.spec import JobId, Value
+
+#: ok: answered. refused: a 429. failed: anything else went wrong. uncalled: nothing was sent.
+CallOutcome = Literal["ok", "refused", "failed", "uncalled"]
+
+
+class Budget(Value, frozen=True, kw_only=True):
+    """One budget as a server announces it with an answer. None: it did not say."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    #: Seconds from the answer on until it is whole again.
+    resets_in_s: float | None = None
+    #: What `limit` is counted over; None: not said, a minute.
+    window_s: float | None = None
+
+
+class Call(Value, frozen=True, kw_only=True):
+    """One call. `usd` by the prices of conductor.toml; None where tokens or prices are not known."""
+
+    key: str
+    outcome: CallOutcome
+    job_id: JobId = ""
+    attempt: int = 0
+    tokens: int | None = None
+    usd: float | None = None
+    #: How long the key stays shut: after a 429, or where the answer says that nothing is left.
+    closes_for_s: float | None = None
+    requests: Budget = Budget()
+    token_budget: Budget = Budget()
