@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from collections.abc import Collection, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -109,10 +109,13 @@ class Badges:
         """Of a worker that died."""
         (self._folder / f"{worker}{SUFFIX}").unlink(missing_ok=True)
 
-    def sweep(self, live: Collection[str]) -> None:
-        """Badges of workers that are none of these: they died with an earlier node."""
-        for worker in set(self.read()) - set(live):
-            self.remove(worker)
+    def sweep(self) -> None:
+        """Badges of workers that died with an earlier node: those that still finish a job hold their locks."""
+        for worker in self.read():
+            file = self._folder / f"{worker}{SUFFIX}"
+            with suppress(OSError), file.open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink()
 
     def end_idle(self, badge: Badge) -> bool:
         """Kill the child of a worker that has nothing in hand. False when it has, or there is none (any more)."""

@@ -114,7 +114,7 @@ class Node:
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
         self._settle_all()
-        self._badges.sweep(())
+        self._badges.sweep()
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
