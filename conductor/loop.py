@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from loguru import logger
 
+from conductor import hours
 from conductor.apply import apply
 from conductor.core.admission import decide
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
+from conductor.limits import live
 from conductor.model.causes import Cause
 from conductor.model.decision import Decision, GateLedger, Hold
 from conductor.model.limits import Limits
@@ -100,6 +102,8 @@ class Conductor:
         self._is_standby_said = False
         #: As of the last tick, and what of it was recorded.
         self._gates = self._recorded = GateLedger()
+        #: Passed over, then admitted, and turned down by the hand-over: since when they were passed over.
+        self._turned_down: dict[str, float] = {}
         self._never: list[float] = []
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
@@ -124,15 +128,19 @@ class Conductor:
         self._rescue_orphans()
         hold = self._look_out()
         snapshot, candidates = observe(self._ledger, self._rates, self._backlogs)
+        snapshot = self._remembered(snapshot)
         if hold:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
-        decision = decide(snapshot, candidates, self._limits)
+        limits = live(self._limits, len(snapshot.nodes))
+        decision = decide(snapshot, candidates, limits)
         if self._keep is not None:
-            self._keep(snapshot, candidates, self._limits, decision)
+            self._keep(snapshot, candidates, limits, decision)
         decision = msgspec.structs.replace(decision, hold=carried(decision.hold, self._gates, decision.now))
         applied = apply(self._ledger, self._rates, epoch, decision)
+        before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
+        self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
         self._log.applied(applied)
         self._log.held(decision.hold, decision.now)
         self._record(epoch, snapshot, decision)
@@ -141,6 +149,13 @@ class Conductor:
             self._on_tick(snapshot, decision)
         # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
         return decision.next_tick_s if applied.fed or not applied.refused else self._limits.tick_s
+
+    def _remembered(self, snapshot: Snapshot) -> Snapshot:
+        """With what was true at the tick before, and the time of the day."""
+        overtaken = {h.head: h.overtaken_since for h in self._gates.holds if h.overtaken_since is not None}
+        overtaken |= self._turned_down
+        shut = hours.shut(self._limits.hours, snapshot.now, hours.seconds_of_day(snapshot.now))
+        return msgspec.structs.replace(snapshot, overtaken=overtaken, shut=shut)
 
     def _lead_changed(self, epoch: int | None) -> None:
         self._epoch = epoch
