@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from redis import Redis
 
-from conductor.adapters.redis_pending import read_pending
+from conductor.adapters.redis_pending import Pending, read_pending
 from conductor.catalogue import catalogue_of
 from conductor.core.free import Free
 from conductor.core.learned import Learned
@@ -66,12 +66,25 @@ class Predictor:
         known = sum(counts.values())
         snapshot, candidates = self.observed()
         past = self.known(snapshot)
-        pending = read_pending(self._client, self._backlogs, MOST)
+        pending = self.pending()
         if pending is None:
             found = by_area(snapshot, self.limits, candidates, counts.get("waiting", 0), past)
         else:
             found = played(snapshot, self.limits, pending, past, self._settings.rates)
         return Answer(prediction=found, known=known, wall_s=time.monotonic() - began)
+
+    def pending(self) -> list[Pending] | None:
+        """None: more than are played through."""
+        return read_pending(self._client, self._backlogs, MOST)
+
+    def recorded_lost_s(self) -> dict[str, float]:
+        """Gate → seconds, of the backlogs together, by the gate ledger."""
+        gates = self.ledger.handover.gates()
+        total: dict[str, float] = {}
+        for name in self._backlogs or gates.lost_s:
+            for gate, seconds in gates.lost_s.get(name, {}).items():
+                total[gate] = total.get(gate, 0.0) + seconds
+        return total
 
     def counts(self) -> dict[str, int]:
         total: dict[str, int] = {}

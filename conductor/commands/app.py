@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from conductor.commands import control, flow, needs, reading, recovery, replay, security, services, simulate
+from conductor.commands import control, flow, needs, price, reading, recovery, replay, security, services, simulate
 from conductor.errors import ConductorError, ManifestError
 
 SHOWN_PROBLEMS = 20
@@ -51,7 +51,7 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-for family in (flow, services, reading, control, recovery, simulate, replay, needs, security):
+for family in (flow, services, reading, control, recovery, simulate, replay, price, needs, security):
     family.register(app)
 
 

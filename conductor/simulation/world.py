@@ -105,7 +105,7 @@ class World:
         self.nodes = tuple(nodes)
         self.limits = limits
         self.hosts = Hosts(nodes, workload.jobs)
-        self.now = begin.now
+        self.now = self.began_at = begin.now
         self.done = 0
         #: Sentences: what can never run here, and what would do.
         self.refused: list[str] = []
@@ -123,6 +123,7 @@ class World:
         self._asked: set[str] = set()
         self._ticks = 0
         self._longest_s = 0.0
+        self._overtaken: dict[str, float] = {}
         self._take_chains(workload.chains)
         for job in workload.jobs:
             if job.reservation is not None:
@@ -265,6 +266,7 @@ class World:
     def _tick(self) -> Decision:
         candidates = [line.as_candidate() for line in self._lines.values()]
         decision = decide(self.snapshot(), candidates, self.limits, self.standing)
+        self._overtaken = {h.head: h.overtaken_since for h in decision.hold if h.overtaken_since is not None}
         for admission in decision.admit:
             if self._budgets is not None and admission.rates:
                 self._budgets.take(admission.reservation.job_id, admission.reservation.attempt, admission.rates)
@@ -273,7 +275,10 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """Nodes as they were at the start: what has changed since, the standing was told."""
-        plain = Snapshot(now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls)
+        plain = Snapshot(
+            now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls,
+            overtaken=self._overtaken,
+        )  # fmt: skip
         if not self._goes_on_from_live:
             return plain
         # Whose turn it is between backlogs goes by what each has going.

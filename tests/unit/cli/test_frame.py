@@ -27,7 +27,7 @@ COMMANDS = (
         "backup",
         "restore",
     ),
-    *("simulate", "replay", "needs", "acl"),
+    *("simulate", "replay", "price", "needs", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 

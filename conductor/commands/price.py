@@ -1,0 +1,74 @@
+"""What to buy: how much sooner the same jobs would be done with one thing more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.commands.context import AsJson, emit, settings_here
+
+if TYPE_CHECKING:
+    from conductor.price import Price, Wish
+    from conductor.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(price)
+
+
+def price(
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MANIFEST]", help="Default: what waits and goes now.", show_default=False),
+    ] = None,
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="Live: this one only.")] = None,
+    cluster: Annotated[Path | None, typer.Option(metavar="CLUSTER.toml", help="Of a manifest: the hosts.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="So many GPUs more.")] = 1,
+    gpu_mib: Annotated[int, typer.Option(min=0, help="Of that size; 0: as the largest there is.")] = 0,
+    scratch_gb: Annotated[int, typer.Option(min=1, help="So much more scratch on each host.")] = 500,
+    quota: Annotated[float, typer.Option(min=0.01, help="So many times every API's quota.")] = 2.0,
+    hosts: Annotated[int, typer.Option(min=1, help="So many CPU hosts more.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """How much sooner with one more GPU, more scratch, more quota, one more host.
+
+    The jobs are played through by the live decision, with the durations that receipts taught. Nothing is executed.
+
+    Example: conductor price --backlog backlog:night
+    Example: conductor price manifests/night.jsonl --cluster cluster.toml --gpus 2
+    """
+    from conductor.errors import UsageError
+    from conductor.price import GB, Wish, lines
+
+    if (manifest is None) != (cluster is None) or (manifest is not None and backlog is not None):
+        raise UsageError("give a MANIFEST and --cluster, or neither: then it is about what waits now")
+    wish = Wish(gpus=gpus, gpu_mib=gpu_mib, scratch_bytes=scratch_gb * GB, quota=quota, hosts=hosts)
+    settings = settings_here()
+    if manifest is not None and cluster is not None:
+        found = _of_manifest(settings, manifest, cluster, wish)
+    else:
+        found = _of_ledger(settings, backlog, wish)
+    if as_json:
+        emit(found)
+    else:
+        typer.echo("\n".join(lines(found)))
+
+
+def _of_manifest(settings: Settings, manifest: Path, cluster: Path, wish: Wish) -> Price:
+    from conductor.catalogue import catalogue_of
+    from conductor.pricing import of_manifest
+
+    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, wish)
+
+
+def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
+    from conductor.dispatch import backlog_name
+    from conductor.predictor import Predictor
+    from conductor.pricing import of_ledger
+    from conductor.wiring import redis_of
+
+    names = (backlog_name(backlog),) if backlog else ()
+    with redis_of(settings, is_lenient=True) as client:
+        return of_ledger(Predictor(settings, client, names), settings.rates, wish)

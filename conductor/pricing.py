@@ -1,0 +1,63 @@
+"""What `conductor price` plays: a manifest on a described cluster, or what waits live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from conductor.errors import UsageError
+from conductor.model.snapshot import Snapshot
+from conductor.model.spec import TaskDecl
+from conductor.prediction import Live, MovedBudgets, why_not, world_of
+from conductor.predictor import MOST, Predictor
+from conductor.price import Budgets, Nodes, Price, Wish, price
+from conductor.settings import Rate
+from conductor.simulate import known
+from conductor.simulation import cluster
+from conductor.simulation.policies import DEFAULT, limits_of
+from conductor.simulation.workload import Workload
+from conductor.simulation.world import World
+
+
+def of_manifest(
+    manifest: Path, cluster_file: Path, catalogue: Mapping[str, TaskDecl], rates: Mapping[str, Rate], wish: Wish
+) -> Price:
+    """Raises `ManifestError`, `ConfigError`."""
+    specs, nodes = list(known(manifest, catalogue)), cluster.read(cluster_file)
+    asked = {key for spec in specs for key in (spec.needs.rates if spec.needs else catalogue[spec.task].needs.rates)}
+
+    def play(nodes: Nodes, budgets: Budgets) -> World:
+        moved = MovedBudgets(budgets, 0.0) if budgets else None
+        begin = Snapshot(now=0.0, nodes=nodes)
+        world = World(Workload(specs, catalogue, False), nodes, limits_of(DEFAULT), begin=begin, budgets=moved)
+        world.run()
+        return world
+
+    return price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+
+
+def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
+    """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    snapshot, _ = predictor.observed()
+    past, pending = predictor.known(snapshot), predictor.pending()
+    if pending is None:
+        raise UsageError(f"more than {MOST} jobs wait: price one backlog (--backlog), or a part of the manifest")
+    if not pending:
+        raise UsageError(
+            "nothing waits: `conductor dispatch` a manifest, or price one (MANIFEST --cluster CLUSTER.toml)"
+        )
+    first = Live(pending, snapshot, past)
+    if why := why_not(snapshot, [job.job_class for job in first.jobs], first.unknown):
+        raise UsageError(f"nobody can say how long it takes: {why}")
+
+    def play(nodes: Nodes, budgets: Budgets) -> World:
+        changed = msgspec.structs.replace(snapshot, nodes=nodes)
+        world = world_of(Live(pending, snapshot, past), changed, predictor.limits, budgets)
+        world.run()
+        return world
+
+    asked = {key for job in first.jobs for key in job.job_class.needs.rates}
+    found = price(play, snapshot.nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+    return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())
