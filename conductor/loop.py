@@ -11,6 +11,7 @@ from loguru import logger
 from conductor import hours
 from conductor.apply import apply
 from conductor.core.admission import decide
+from conductor.core.depth import FEWEST_HEADS, depths, next_heads
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
@@ -39,6 +40,9 @@ BACK_OFF_S = 0.25
 LONGEST_BACK_OFF_S = 5.0
 #: A stop is noticed within so long.
 NAP_S = 0.25
+
+#: Between two ticks while short jobs are fed.
+REST_S = 0.01
 
 OnTick = Callable[[Snapshot, Decision], None]
 #: What `decide` was given, and its answer: one that keeps it (`conductor.recording`).
@@ -99,6 +103,8 @@ class Conductor:
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
         self._log = TickLog()
         self._epoch: int | None = None
+        self._heads = FEWEST_HEADS
+        self._rest_s = 0.0
         self._is_standby_said = False
         #: As of the last tick, and what of it was recorded.
         self._gates = self._recorded = GateLedger()
@@ -127,7 +133,8 @@ class Conductor:
     def _led(self, epoch: int) -> float:
         self._rescue_orphans()
         hold = self._look_out()
-        snapshot, candidates = observe(self._ledger, self._rates, self._backlogs)
+        snapshot, candidates = observe(self._ledger, self._rates, self._backlogs, self._heads)
+        snapshot = self._deepened(snapshot, candidates)
         snapshot = self._remembered(snapshot)
         if hold:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
@@ -141,6 +148,8 @@ class Conductor:
         applied = apply(self._ledger, self._rates, epoch, decision)
         before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
         self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
+        self._heads = next_heads(self._heads, decision.next_tick_s == 0)
+        self._rest_s = REST_S if snapshot.deep and applied.fed else 0.0
         self._log.applied(applied)
         self._log.held(decision.hold, decision.now)
         self._record(epoch, snapshot, decision)
@@ -149,6 +158,12 @@ class Conductor:
             self._on_tick(snapshot, decision)
         # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
         return decision.next_tick_s if applied.fed or not applied.refused else self._limits.tick_s
+
+    def _deepened(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> Snapshot:
+        """With queues as deep as jobs are short that wait and run now."""
+        paces = self._ledger.handover.paces()
+        deep = depths(snapshot.nodes, snapshot.reservations, candidates, paces, self._limits)
+        return msgspec.structs.replace(snapshot, deep=deep) if deep else snapshot
 
     def _remembered(self, snapshot: Snapshot) -> Snapshot:
         """With what was true at the tick before, and the time of the day."""
@@ -238,6 +253,8 @@ class Conductor:
             # A standby must not wait on the bell: it would take the ring from the leader.
             nap(self._lead.ask_s, should_stop)
         else:
+            # Every turn of a worker rings. Where jobs are short, several turns are worth one tick; their queues are deep.
+            nap(self._rest_s, should_stop)
             self._ledger.bell.wait(min(wait_s, self._timing.tick_s))
 
     def _lost(self, losses: int, error: Unreachable) -> int:

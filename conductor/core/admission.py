@@ -14,7 +14,7 @@ import msgspec
 from conductor.core.ask import Ask
 from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
 from conductor.core.free import Pool
-from conductor.core.gates import is_rate_open
+from conductor.core.gates import is_rate_open, outside_hours
 from conductor.core.guard import Kept, keep_for
 from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
@@ -111,7 +111,7 @@ class _Tick:
         return place is not None
 
     def _place(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> Place | None:
-        self._denied = self._blocked_by or self.kinds.closed(turn.job_class)
+        self._denied = self._blocked_by or self._outside_hours(turn) or self.kinds.closed(turn.job_class)
         if self._denied is not None:
             return None
         if (lack := self._refused.get(ask.key)) is not None:
@@ -145,6 +145,9 @@ class _Tick:
         elif place is not None and self.kept is not None:
             self.kept.took(place, ask, duration_s, self.free.now)
         return place
+
+    def _outside_hours(self, turn: Turn) -> Verdict | None:
+        return outside_hours(turn.job_class, self.free) if self.snapshot.shut else None
 
     def _is_safe(self, member: Member, place: Place, ask: Ask) -> bool:
         disk = place.node.disks.get(member.chain.root)
