@@ -185,7 +185,8 @@ def _detail(kind: Kind) -> list[str]:
     for a in kind.amounts:
         figures = (("declared", a.declared), ("p50", a.p50), ("p95", a.p95), ("at most", a.highest))
         known = [f"{word} {_shown(a.what, value)}" for word, value in figures if value is not None]
-        out += [f"  {WORDS[a.what]}: {', '.join(known)}; asks {_asks(a)}", f"    {a.why}"]
+        verb = "expects" if a.what == "duration_s" else "asks"
+        out += [f"  {WORDS[a.what]}: {', '.join(known)}; {verb} {_asks(a)}", f"    {a.why}"]
         out += [f"      {_receipt(a.what, r)}" for r in a.receipts[-SHOWN:]]
         if (more := len(a.receipts) - SHOWN) > 0:
             out.append(f"      … and {more} before (--json has them all)")

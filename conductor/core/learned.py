@@ -29,8 +29,10 @@ from conductor.model.spec import Needs, RateNeed, Seconds, TaskDecl, Value
 
 #: So many samples of the present code, and those of older code count no more. Below it, p95 is the largest.
 ENOUGH = 20
-#: So many of the present code, and durations and tokens are its own.
+#: So many of the present code, and those of older code say nothing of durations and tokens.
 FEW = 3
+#: With fewer of its own size, durations and tokens are taken from all sizes: the first in a worker pays its imports.
+OWN = 8
 #: Sizes within this factor are neighbours: what they took says something of this one.
 NEAR = 2.0
 P95 = 0.95
@@ -125,13 +127,13 @@ class Learned:
         """Of scratch: temporary files and outputs together."""
         declared = declared_of(c.needs, sum(c.writes.values()), resource)
         own, bounds = self._seen(c, resource)
-        seen = [*own, *bounds]
+        seen = sorted([*own, *bounds], key=lambda s: (s.at, s.job_id, s.attempt))
         values = [float(s.value(resource) or 0) for s in seen]
         found = Estimate(
             what=resource,
             declared=declared,
             uses=declared,
-            why="as declared" + (f": {_receipts(seen)} give no reason to ask otherwise" if seen else ""),
+            why="as declared" + (f", after {_receipts(seen)}" if seen else ""),
             p50=quantile(values, 0.5) if values else None,
             p95=quantile(values, P95) if values else None,
             highest=max(values, default=None),
@@ -179,7 +181,7 @@ class Learned:
             return None
         if any(s.ran_out_of == resource and s.code == code for r in self.memory.rings(key.kind) for s in r.samples):
             return None
-        clean = [
+        clean: list[tuple[Sample, float]] = [
             (s, value * max(1.0, key.size / ring.size if key.size else 1.0))
             for ring in self._near(key)
             for s in ring.samples
@@ -192,7 +194,7 @@ class Learned:
         uses = max(by_use, self._floor(c, resource), GRAIN[resource])
         if uses >= found.declared:
             return None
-        samples = tuple(s for s, _ in clean)
+        samples = tuple(sorted((s for s, _ in clean), key=lambda s: (s.at, s.job_id, s.attempt)))
         near = ", of nearby sizes too" if len(samples) > len(found.samples) else ""
         at_floor = "; its floor" if uses > by_use else ""
         why = f"p95 × {self.policy.margin:g} of {_receipts(samples)}{near}{at_floor}: less than declared"
@@ -234,44 +236,57 @@ class Learned:
         asked = [need.tokens for need in c.needs.rates.values() if need.tokens]
         return self._usual("tokens", c, asked[0], lambda s: s.tokens) if len(asked) == 1 else None
 
-    def _usual(self, what: str, c: JobClass, declared: float, of: Callable[[Sample], float | None]) -> Estimate:
-        key, code = key_of_class(c), self.code_of(c.task)
-        own = [s for s in self._samples(key) if s.ran_out_of is None and of(s) is not None]
-        present = [s for s in own if s.code == code]
-        samples = tuple(present if len(present) >= FEW else own)
-        values = [float(of(s) or 0) for s in samples]
-        if values:
-            return Estimate(
-                what=what,
-                declared=declared,
-                uses=usual(values),
-                why=f"the usual of {_receipts(samples)}",
-                p50=quantile(values, 0.5),
-                p95=quantile(values, P95),
-                highest=max(values),
-                samples=samples,
-            )
-        by_line = self._by_size(key, c.duration_s if what == "duration_s" else 0.0, of)
-        if by_line is None:
+    def _usual(self, what: str, c: JobClass, declared: float, of: Measure) -> Estimate:
+        key = key_of_class(c)
+        own = self._known([ring] if (ring := self.memory.ring(key)) else [], c.task, of)
+        x = key.size or (c.duration_s if what == "duration_s" else 0.0)
+        by_size = self._known([r for r in self.memory.rings(key.kind) if _x(r, key)], c.task, of) if x else []
+        if len(own) >= OWN or (own and len(by_size) <= len(own)):
+            uses, samples, why = usual([value for _, _, value in own]), own, "the usual of"
+        elif by_size:
+            uses, samples, why = at_size([(_x(r, key), value) for r, _, value in by_size], x), by_size, "by size, from"
+        else:
             return Estimate(what=what, declared=declared, uses=declared, why="as declared")
-        uses, samples = by_line
-        why = f"by size, from {_receipts(samples)} of other sizes"
-        return Estimate(what=what, declared=declared, uses=uses, why=why, samples=samples)
+        values = [value for _, _, value in own]
+        taken = tuple(sample for _, sample, _ in samples)
+        return Estimate(
+            what=what,
+            declared=declared,
+            uses=uses,
+            why=f"{why} {_receipts(taken)}",
+            p50=quantile(values, 0.5) if values else None,
+            p95=quantile(values, P95) if values else None,
+            highest=max(values, default=None),
+            samples=taken,
+        )
 
-    def _by_size(
-        self, key: Key, planned_s: float, of: Callable[[Sample], float | None]
-    ) -> tuple[float, tuple[Sample, ...]] | None:
-        """A line through the medians of the other sizes; without sizes, of the other planned durations."""
-        x = key.size or planned_s
-        points: list[tuple[float, float]] = []
-        samples: list[Sample] = []
-        for ring in self.memory.rings(key.kind):
-            at = ring.size if key.size else 0.0 if ring.size else ring.duration_s
-            known = [s for s in ring.samples if s.ran_out_of is None and of(s) is not None]
-            if x and at and known:
-                points.append((at, quantile([float(of(s) or 0) for s in known], 0.5)))
-                samples += known
-        return (line_through(points, x), tuple(samples)) if points else None
+    def _known(self, rings: Sequence[Ring], task: str, of: Measure) -> list[tuple[Ring, Sample, float]]:
+        """Of the code that runs now, where there are a few of it."""
+        found = [
+            (ring, sample, value)
+            for ring in rings
+            for sample in ring.samples
+            if sample.ran_out_of is None and (value := of(sample)) is not None
+        ]
+        code = self.code_of(task)
+        present = [known for known in found if known[1].code == code]
+        return present if len(present) >= FEW else found
+
+
+Measure = Callable[[Sample], float | None]
+
+
+def _x(ring: Ring, key: Key) -> float:
+    """What stands for the size of its jobs; 0: nothing that compares."""
+    return ring.size if key.size else 0.0 if ring.size else ring.duration_s
+
+
+def at_size(points: Sequence[tuple[float, float]], x: float) -> float:
+    """By a line through the medians of the sizes, times what is usual beside it."""
+    sizes = sorted({at for at, _ in points})
+    medians = [(at, quantile([value for a, value in points if a == at], 0.5)) for at in sizes]
+    beside = [value / line for at, value in points if (line := line_through(medians, at)) > 0]
+    return line_through(medians, x) * (usual(beside) if beside else 1.0)
 
 
 def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:

@@ -188,13 +188,25 @@ def test_a_night_in_which_the_laptop_slept_does_not_become_the_duration():
 
 
 def test_an_unseen_size_takes_its_duration_from_a_line_through_the_others():
-    receipts = [a_receipt(n, size=float(x), seconds=2.0 + x / 10) for n, x in enumerate((10, 20, 40, 80))]
-    receipts.append(a_receipt(9, size=30.0, seconds=900.0))
+    sizes = [float(x) for x in (10, 20, 40, 80) for _ in range(5)]
+    receipts = [a_receipt(n, size=x, seconds=2.0 + x / 10) for n, x in enumerate(sizes)]
 
     found = learned(receipts).duration(of_size(60.0))
 
-    assert found.uses == pytest.approx(8.0, rel=0.05)
-    assert found.why == "by size, from 5 receipts of other sizes"
+    assert (found.uses, found.why) == (pytest.approx(8.0), "by size, from 20 receipts")
+    wild = [*receipts, a_receipt(99, size=30.0, seconds=900.0)]
+    assert learned(wild).duration_s(of_size(60.0)) == pytest.approx(8.0, rel=0.1)
+
+
+def test_the_first_of_a_size_in_a_cold_worker_is_not_the_duration_of_the_size():
+    sizes = [float(x) for x in (10, 20, 40, 80) for _ in range(5)]
+    receipts = [a_receipt(n, size=x, seconds=2.0 + x / 10) for n, x in enumerate(sizes)]
+    receipts.append(a_receipt(50, size=60.0, seconds=16.0))
+
+    assert learned(receipts).duration_s(of_size(60.0)) == pytest.approx(8.0, rel=0.1)
+    assert learned([*receipts, *(a_receipt(60 + n, size=60.0, seconds=8.0) for n in range(7))]).duration_s(
+        of_size(60.0)
+    ) == pytest.approx(9.0)
 
 
 def test_a_planned_duration_stands_for_a_size_that_is_not_known():
