@@ -46,6 +46,11 @@ class Attempt:
         self.earlier: Kept | None = None
 
     @property
+    def reserved(self) -> dict[str, int]:
+        """Device → MiB."""
+        return dict.fromkeys(self.devices, self.started.reservation.vram_mib)
+
+    @property
     def run(self) -> Run:
         """What the child is told."""
         return Run(
@@ -53,6 +58,7 @@ class Attempt:
             decl=self.decl,
             attempt=self.number,
             devices=self.devices,
+            vram_mib=self.started.reservation.vram_mib if self.devices else None,
             timeout_s=self.request.timeout_s,
         )
 

@@ -22,6 +22,7 @@ import msgspec
 import orjson
 
 from conductor import secrets
+from conductor.adapters import nvml_probe
 from conductor.errors import BadInput, UsageError
 from conductor.fingerprint import fingerprint
 from conductor.model.spec import JobSpec, from_line
@@ -32,10 +33,13 @@ from workers.context import JobContext
 from workers.orphans import die_with_parent
 from workers.protocol import Channel, Ended, Open, Passed, Progress, Ready, Run, ToChild
 from workers.registry import body_of
+from workers.usage import resident_mib
 from workers.warm import WarmStore
 
 #: The display needs no more, and a body may call `progress` for every frame.
 _PROGRESS_EVERY_S = 0.1
+#: A leak shows over many jobs: between short ones it need not be looked for.
+_WEIGH_EVERY_S = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -63,7 +67,11 @@ class Child:
         self._channel = channel
         self._tickets_fd = tickets_fd
         self._stop_fd = stop_fd
-        self._warm = WarmStore()
+        self._warm = WarmStore(held=vram_held)
+        #: Keys that tasks declare, of what they keep; what was said of them last, and when the memory.
+        self._declared: set[str] = set()
+        self._said: tuple[str, ...] = ()
+        self._weighed_at = 0.0
         self._peak = Peak()
         self._settings: Settings | None = None
         self._modules = 0
@@ -106,6 +114,8 @@ class Child:
             log_bytes=os.fstat(1).st_size,
             rss_mib=self._peak.mib(),
             cpu_s=round(_cpu_s() - before, 3),
+            rss_now_mib=self._weigh(),
+            warm=self._new_warm(),
             files=self._new_files(),
         )
 
@@ -122,12 +132,14 @@ class Child:
             stop_fd=self._stop_fd,
             warm=self._warm,
         )
+        declared = self._declared_key(spec, run)
         try:
+            self._warm.begin(declared or run.decl.name, run.vram_mib)
             check_inputs(spec, self._settings)
             result = body_of(run.decl)(spec.args, ctx)
             # What cannot be written down must fail here, in the body's name.
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
-            return Ended(result=secrets.scrub_all(plain))
+            return Ended(result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             fault = causes.of_exception(e)
             _print_trace(e, run)
@@ -135,7 +147,34 @@ class Child:
             del e
             gc.collect()
             message = secrets.scrub(fault.message)
-            return Ended(cause=fault.cause, message=message, rate_key=fault.rate_key, retry_after_s=fault.retry_after_s)
+            return Ended(
+                cause=fault.cause,
+                message=message,
+                rate_key=fault.rate_key,
+                retry_after_s=fault.retry_after_s,
+                calls=tuple(ctx.calls),
+            )
+
+    def _declared_key(self, spec: JobSpec, run: Run) -> str:
+        if not run.decl.warm:
+            return ""
+        from conductor.classes import warm_of
+
+        if key := warm_of(spec.args, run.decl.warm):
+            self._declared.add(key)
+        return key
+
+    def _new_warm(self) -> tuple[str, ...] | None:
+        self._warm.end()
+        now = tuple(key for key in self._warm.owners() if key in self._declared)
+        is_other, self._said = set(now) != set(self._said), now
+        return now if is_other else None
+
+    def _weigh(self) -> int | None:
+        if time.monotonic() - self._weighed_at < _WEIGH_EVERY_S:
+            return None
+        self._weighed_at = time.monotonic()
+        return resident_mib([os.getpid()])
 
     def _new_files(self) -> tuple[str, ...] | None:
         if len(sys.modules) == self._modules:
@@ -234,6 +273,12 @@ _WORTH_FORGETTING = 1 << 20
 
 def _max_rss() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def vram_held() -> int | None:
+    """MiB of VRAM that this process holds on its fullest device; None where the driver does not tell."""
+    held = nvml_probe.held_by([os.getpid()])
+    return None if held is None else max(held.values(), default=0)
 
 
 def _read(fd: int, size: int) -> bytes:

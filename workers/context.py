@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from conductor import folders, paths
 from conductor.errors import BadInput, JobError, PublishFailed
+from conductor.model.calls import Call
 from conductor.model.spec import JobSpec
 from workers.warm import WarmStore
 
@@ -56,6 +57,8 @@ class JobContext:
         self.devices = devices
         #: Becomes readable when the body has to stop; None where nobody can ask for it.
         self.stop_fd = stop_fd
+        #: Of APIs, in order.
+        self.calls: list[Call] = []
         self._deadline = time.monotonic() + timeout_s
         self._on_progress = on_progress
         self._warm = warm or WarmStore()
@@ -104,6 +107,10 @@ class JobContext:
         """Say how far it is (0 to 1) and in a word what it does. Also tells the watch that it is not stuck."""
         if self._on_progress is not None:
             self._on_progress(min(1.0, max(0.0, float(fraction))), str(note)[:200])
+
+    def called(self, call: Call) -> None:
+        """Tell what one call of an API came to: what it used is counted instead of what it was thought to use."""
+        self.calls.append(call)
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""

@@ -53,13 +53,14 @@ class Flow:
 
     def run(self, in_hand: Sequence[tuple[str, int]]) -> None:
         """`in_hand`: (job id, attempt) of the entries that were taken from the queue."""
-        self._turn(in_hand)
-        while self._waiting or self._course:
-            self._feed()
-            self._listen()
-            self._reconsider()
-            if self._is_turn_due():
-                self._turn()
+        with self._parts.claim.busy():
+            self._turn(in_hand)
+            while self._waiting or self._course:
+                self._feed()
+                self._listen()
+                self._reconsider()
+                if self._is_turn_due():
+                    self._turn()
 
     # ── through the child ─────────────────────────────────────────────────────────────────────────────────
 
@@ -95,6 +96,7 @@ class Flow:
         try:
             if not self._course:
                 self._parts.host.ensure(attempt.devices)
+            self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
             self._course.give(attempt)
         except ChildBroken as e:
             self._waiting.extendleft(reversed(self._course.take_back()))
@@ -127,6 +129,10 @@ class Flow:
             if said.files is not None:
                 self._parts.host.watch(said.files)
         ended = self._runner.conclude(attempt, said)
+        if isinstance(said, Ended):
+            self._parts.host.weigh(said, attempt.held.meter.vram_now_mib)
+            if said.warm is not None:
+                self._parts.claim.keeps(said.warm)
         if isinstance(ended, Done):
             if not self._done:
                 self._done_at = time.monotonic()
@@ -144,6 +150,8 @@ class Flow:
         if (is_long or self._parts.stopping.is_asked) and (self._waiting or len(self._course) > 1):
             back = [*self._course.take_back(), *self._waiting]
             self._waiting.clear()
+            if is_long and (running := self._course.running) is not None:
+                self._paces.saw(running.spec.task, LONG_S)
             self._turn(returned=[attempt for attempt in back if not attempt.held.verdict])
             for attempt in back:
                 self._parts.keeper.release(attempt.held)
@@ -171,6 +179,7 @@ class Flow:
             budget_s=budget_s,
             paces=self._paces.short(),
             is_idle=not self._waiting and not self._course,
+            news=self._paces.news(),
         )
         turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
         for number, each in enumerate(done):

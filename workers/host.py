@@ -17,15 +17,14 @@ from loguru import logger
 from conductor import secrets
 from conductor.adapters import nvml_probe
 from workers import orphans
-from workers.protocol import Channel, Garbled, Open, Ready, Run, ToParent
+from workers.leaks import Leaks
+from workers.protocol import Channel, Ended, Garbled, Open, Ready, Run, ToParent
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
 #: Imports on a cold, busy disk; a child that takes longer is broken.
 START_LIMIT_S = 60.0
-#: Libraries leak a little with every job: a fresh child now and then costs 0.3 s in an hour's work.
-MAX_JOBS = 1000
 #: Of jobs that last milliseconds a thousand are over in a second: so long a child is kept all the same.
 MIN_AGE_S = 600.0
 #: Source files are looked at no more often than this: nobody saves one and expects a job of that instant to see it.
@@ -56,6 +55,10 @@ class Host:
         self._born_at = 0.0
         self._stamps: dict[str, int] = {}
         self._looked_at = 0.0
+        #: Why the child should go before the next job: it does not give memory back.
+        self._tired = ""
+        self._leaks = Leaks(settings.workers)
+        self._warm: tuple[str, ...] = ()
         self._counted_at = 0.0
         self._log_start = 0
         #: (our end, the child's end), see `protocol`.
@@ -122,6 +125,13 @@ class Host:
     def is_due(self, devices: Sequence[str]) -> bool:
         """Should another child run what comes next, or this one only once what bodies left behind is cleared away?"""
         return self._why_replace(self._visible_for(devices)) != "" or self._has_strays()
+
+    def weigh(self, ended: Ended, vram_mib: int | None) -> None:
+        """After a body: does its memory come back. A child that keeps it is replaced before the next one."""
+        self._warm = self._warm if ended.warm is None else ended.warm
+        if not self._tired and (reason := self._leaks.look(ended.rss_now_mib, vram_mib, self._warm)):
+            self._tired = reason
+            logger.info("The child of {} is replaced: {}", self.log.stem, self._tired)
 
     def watch(self, files: Sequence[str]) -> None:
         """Replace the child once one of these source files changes."""
@@ -211,7 +221,9 @@ class Host:
         if visible != self._visible:
             return f"devices {visible or 'none'} instead of {self._visible or 'none'}"
         now = time.monotonic()
-        if self._jobs >= MAX_JOBS and now - self._born_at >= MIN_AGE_S:
+        if self._tired:
+            return self._tired
+        if 0 < self._settings.workers.max_jobs <= self._jobs and now - self._born_at >= MIN_AGE_S:
             return f"it has run {self._jobs} jobs"
         if now - self._looked_at < _LOOK_EVERY_S:
             return ""
@@ -228,6 +240,7 @@ class Host:
             theirs.close()
         self._visible, self._jobs, self._stamps = visible, 0, {}
         self._born_at = time.monotonic()
+        self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
         self._channel = Channel(ours, ToParent)
         try:
             self._channel.send(Open(settings=_without_secrets(self._settings), visible=visible))

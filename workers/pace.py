@@ -10,12 +10,17 @@ TOGETHER_S = 0.05
 _FORGET = 0.1
 
 
+def _is_other(before: float, now: float) -> bool:
+    return abs(now - before) > max(now, before) / 2
+
+
 class Paces:
     """Task → seconds: the longest of late."""
 
     def __init__(self) -> None:
         self._known: dict[str, float] = {}
         self._short: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     def saw(self, task: str, seconds: float) -> None:
         before = self._known.get(task, seconds)
@@ -28,6 +33,13 @@ class Paces:
     def of(self, task: str) -> float | None:
         """None: not known to be short."""
         return self._short.get(task)
+
+    def news(self) -> dict[str, float]:
+        """What has become another since it was asked last; 0: not short any more."""
+        known = {task: self._short.get(task, 0.0) for task in (*self._short, *self._told)}
+        news = {task: now for task, now in known.items() if _is_other(self._told.get(task, 0.0), now)}
+        self._told |= news
+        return news
 
     def short(self) -> Mapping[str, float]:
         return self._short

@@ -119,6 +119,7 @@ def work(
                 node=node,
                 client=client,
                 stopping=stopping,
+                queue=queue,
                 device=device,
                 chores=worker.chores,
                 host=host,

@@ -14,6 +14,7 @@ from conductor.catalogue import catalogue_of
 from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
+from workers.claim import Claim
 from workers.host import Host
 from workers.lease import Held, Keeper
 from workers.runner import Parts
@@ -49,6 +50,7 @@ def open_parts(
     node: str,
     client: Redis,
     stopping: Stopping,
+    queue: str = "",
     device: str | None = None,
     chores: Chores = lambda held: None,
     host: Host | None = None,
@@ -65,7 +67,10 @@ def open_parts(
         keeper = Keeper(ledger.attempts, name, settings.timing.lease_s, stopping, chores)
         keeper.start()
         stack.callback(keeper.close)
-        yield Parts(settings, ledger, catalogue_of(settings), receipts, host, keeper, stopping, name, node)
+        claim = Claim(settings, name, queue, device)
+        stack.callback(claim.close)
+        catalogue = catalogue_of(settings)
+        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim)
 
 
 @contextmanager

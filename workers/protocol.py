@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.spec import TaskDecl, Value
 
@@ -33,6 +34,8 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     decl: TaskDecl
     attempt: int
     devices: tuple[str, ...] = ()
+    #: Reserved on each of them; None without one.
+    vram_mib: int | None = None
     timeout_s: float = 3600.0
 
 
@@ -57,6 +60,8 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     message: str = ""
     rate_key: str = ""
     retry_after_s: float | None = None
+    #: What calls of APIs came to.
+    calls: tuple[Call, ...] = ()
     #: When the body began (epoch seconds), and how long it took.
     began_at: float | None = None
     seconds: float = 0.0
@@ -66,6 +71,10 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     rss_mib: int | None = None
     #: Of the child and of the programs it waited for.
     cpu_s: float | None = None
+    #: What the child holds now that the body has ended; said now and then.
+    rss_now_mib: int | None = None
+    #: What it keeps for the next jobs, by the keys their tasks declare; said when it changed.
+    warm: tuple[str, ...] | None = None
     #: Source files the body's code came from, said when they changed: the parent watches them.
     files: tuple[str, ...] | None = None
 

@@ -12,16 +12,18 @@ from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, rai
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
+from conductor.model.calls import Call
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact, Receipt, Usage
 from workers import causes, checks, kept, publish
 from workers.attempt import Attempt, Refused, Scribe
 from workers.causes import Fault
+from workers.claim import Claim
 from workers.host import Host
 from workers.kept import Kept
 from workers.lease import Keeper
 from workers.protocol import Ended
-from workers.usage import larger
+from workers.usage import larger, with_calls
 
 if TYPE_CHECKING:
     from conductor.catalogue import Catalogue
@@ -50,6 +52,7 @@ class Parts(NamedTuple):
     #: Names in receipts and leases.
     worker: str
     node: str
+    claim: Claim
 
 
 class Done(NamedTuple):
@@ -78,10 +81,13 @@ class Runner:
         None: it was given to another worker."""
         if isinstance(ended, Fault) and ended.is_uncalled:
             return self._not_called(attempt, ended)
+        # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
+        calls = self._tell_calls(attempt, ended) if isinstance(ended, Ended) else ()
         held, settings, spec, earlier = attempt.held, self._parts.settings, attempt.spec, attempt.earlier
         usage = held.meter.finish(
             *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
         )
+        usage = with_calls(usage, calls)
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
         if not self._is_ours(attempt):
             return self._drop(attempt)
@@ -115,12 +121,33 @@ class Runner:
         )
 
     def _not_called(self, attempt: Attempt, fault: Fault) -> Receipt:
-        """Goes back as if refused: what was handed out and not accepted is what the budget is learned from."""
+        """Goes back at no cost: its place in the budget is given back too."""
         receipt = self._scribe.failed(attempt, fault, Usage())
-        self.patiently(lambda: self._attempts.close_rate(fault.rate_key, 0.0))
+        self.tell_uncalled((attempt,))
         self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
         logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
         return receipt
+
+    def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
+        """Handed out and not called: what was set aside for them is free again."""
+        calls = [
+            Call(key=key, outcome="uncalled", job_id=attempt.job_id, attempt=attempt.number)
+            for attempt in attempts
+            for key in attempt.request.needs.rates
+        ]
+        if calls:
+            self.patiently(lambda: self._attempts.tell_calls(calls))
+
+    def _tell_calls(self, attempt: Attempt, ended: Ended) -> tuple[Call, ...]:
+        """The body's own words, and a 429 that it raised without them: that closes the key in the same step."""
+        calls = list(ended.calls)
+        key, wait_s = ended.rate_key, ended.retry_after_s
+        if key and not any(call.key == key and call.outcome == "refused" for call in calls):
+            calls.append(Call(key=key, outcome="refused", closes_for_s=1.0 if wait_s is None else wait_s))
+        told = tuple(msgspec.structs.replace(c, job_id=attempt.job_id, attempt=attempt.number) for c in calls)
+        if told:
+            self.patiently(lambda: self._attempts.tell_calls(told))
+        return told
 
     def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
         return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
@@ -239,9 +266,6 @@ class Runner:
 
     def _give_back(self, receipt: Receipt, then: Retry | Dead, fault: Fault | None = None) -> Receipt:
         self._note(receipt)
-        if fault is not None and fault.rate_key:
-            key, wait_s = fault.rate_key, fault.retry_after_s or 1.0
-            self.patiently(lambda: self._attempts.close_rate(key, wait_s))
         self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then)
         logger.warning("Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, receipt.cause, receipt.message, what)

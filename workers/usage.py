@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from conductor.adapters import nvml_probe
+from conductor.model.calls import Call
 from conductor.model.receipt import Usage
 from workers.orphans import children_of
 
@@ -25,6 +26,8 @@ class Meter:
         self._folders = tuple(folders)
         self._devices = tuple(devices)
         self._usage = Usage()
+        #: At the last look, on the fullest of its devices; None: not known.
+        self.vram_now_mib: int | None = None
 
     def sample(self) -> Usage:
         pids = family(self.pid) if self.pid else []
@@ -45,7 +48,9 @@ class Meter:
     def _vram(self, pids: Sequence[int]) -> dict[str, int] | None:
         """MiB now on each of the attempt's devices; None where the driver does not tell."""
         held = nvml_probe.held_by(pids) if self._devices and pids else None
-        return None if held is None else {device: held.get(device, 0) for device in self._devices}
+        vram = None if held is None else {device: held.get(device, 0) for device in self._devices}
+        self.vram_now_mib = max(vram.values()) if vram else None
+        return vram
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders))
@@ -66,7 +71,19 @@ def larger(a: Usage, b: Usage) -> Usage:
         rss_mib=_larger(a.rss_mib, b.rss_mib),
         scratch_bytes=_larger(a.scratch_bytes, b.scratch_bytes),
         cpu_s=_larger(a.cpu_s, b.cpu_s),
+        tokens=_larger(a.tokens, b.tokens),
+        spend={key: max(a.spend.get(key, 0.0), b.spend.get(key, 0.0)) for key in {**a.spend, **b.spend}},
     )
+
+
+def with_calls(usage: Usage, calls: Sequence[Call]) -> Usage:
+    """With the tokens and the money that calls of APIs took."""
+    tokens = [call.tokens for call in calls if call.tokens is not None]
+    spend: dict[str, float] = {}
+    for call in calls:
+        if call.usd is not None:
+            spend[call.key] = spend.get(call.key, 0.0) + call.usd
+    return msgspec.structs.replace(usage, tokens=sum(tokens) if tokens else None, spend=spend) if calls else usage
 
 
 def _larger(a: Any, b: Any) -> Any:

@@ -35,7 +35,8 @@ class WarmStore:
         self._held = held
         self._kept: dict[str, _Kept] = {}
         self._owner = ""
-        #: (owner, was it warm) → the most VRAM that a job of it took beyond what was held when it began.
+        #: (owner, was it warm) → the most VRAM that was held after a job of it, beyond what was before. Frameworks keep
+        #: what they took; what is taken and given back between is not seen.
         self._growth: dict[tuple[str, bool], int] = {}
         self._began: tuple[tuple[str, bool], int] | None = None
 
@@ -79,11 +80,11 @@ class WarmStore:
         if (held := self._held()) is not None:
             self._began = ((owner, owner in self.owners()), held)
 
-    def learn(self, peak_mib: int | None) -> None:
-        """What the job that began last held at most, as measured from outside."""
-        if self._began is not None and peak_mib is not None:
+    def end(self) -> None:
+        """The job that began last has ended."""
+        if self._began is not None and (now := self._held()) is not None:
             kind, held = self._began
-            self._growth[kind] = max(self._growth.get(kind, 0), peak_mib - held)
+            self._growth[kind] = max(self._growth.get(kind, 0), now - held)
         self._began = None
 
     def _drop(self, key: str) -> None:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from conductor.errors import BadInput, JobError, RateLimited, Refused, ServerError
+from conductor.model.calls import Call
 from conductor.text import printable
 from workers.context import JobContext
+from workers.llm.headers import requests_budget, retry_after_s, tokens_budget
 
 if TYPE_CHECKING:
     from openai import APIStatusError
 
     from conductor.settings import Endpoint
 
-#: A 429 that does not say when to come back.
-DEFAULT_RETRY_AFTER_S = 5.0
-MAX_RETRY_AFTER_S = 24 * 3600.0
 CONNECT_S = 10.0
 #: Answers of the 4xx family that another try may well not get.
 _PASSING = (408, 409, 425)
@@ -51,6 +49,15 @@ class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
+    @property
+    def total(self) -> int | None:
+        known = [count for count in (self.prompt_tokens, self.completion_tokens) if count is not None]
+        return sum(known) if known else None
+
+
+class _Counted(msgspec.Struct):
+    usage: _Usage | None = None
+
 
 class _Completion(msgspec.Struct):
     choices: list[_Choice]
@@ -59,7 +66,7 @@ class _Completion(msgspec.Struct):
 
 
 def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> Answer:
-    """One request to the endpoint `name`, within what is left of the attempt's time.
+    """One request to the endpoint `name`, within what is left of the attempt's time. What it came to is told.
 
     Raises `RateLimited`, `ServerError` (5xx, no connection), `BadInput` (other 4xx), `JobError` (no usable answer).
     """
@@ -78,10 +85,52 @@ def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> 
         try:
             raw = client.with_options(timeout=timeout).chat.completions.with_raw_response.create(**request)
         except openai.APIStatusError as e:
-            raise refusal(e, name) from None
+            raise told_refusal(ctx, e, name) from None
         except openai.APIConnectionError as e:
+            ctx.called(Call(key=name, outcome="failed"))
             raise ServerError(f"{name} at {host_of(endpoint)} did not answer: {e.__cause__ or e}") from None
-        return understood(raw.content, raw.headers, name)
+        return told_answer(ctx, raw.content, raw.headers, name)
+
+
+def told_refusal(ctx: JobContext, e: APIStatusError, name: str) -> JobError:
+    error, now, headers = refusal(e, name), time.time(), e.response.headers
+    closes = error.retry_after_s if isinstance(error, RateLimited) else None
+    call = Call(
+        key=name,
+        outcome="failed" if closes is None else "refused",
+        closes_for_s=closes,
+        requests=requests_budget(headers, now),
+        token_budget=tokens_budget(headers, now),
+    )
+    ctx.called(call)
+    return error
+
+
+def told_answer(ctx: JobContext, content: bytes, headers: Mapping[str, str], name: str) -> Answer:
+    """Tokens of an answer that is of no use were used all the same."""
+    now = time.time()
+    try:
+        usage = msgspec.json.decode(content, type=_Counted).usage
+    except msgspec.DecodeError:
+        usage = None
+    call = Call(
+        key=name,
+        outcome="ok",
+        tokens=None if usage is None else usage.total,
+        usd=None if usage is None else price(usage, ctx.settings.endpoints[name]),
+        requests=requests_budget(headers, now),
+        token_budget=tokens_budget(headers, now),
+    )
+    ctx.called(call)
+    return understood(content, headers, name)
+
+
+def price(usage: _Usage, endpoint: Endpoint) -> float | None:
+    """USD; None where no price or no count is known."""
+    asked, told = endpoint.usd_per_million_input, endpoint.usd_per_million_output
+    if usage.total is None or not (asked or told):
+        return None
+    return ((usage.prompt_tokens or 0) * asked + (usage.completion_tokens or 0) * told) / 1_000_000
 
 
 def endpoint_of(ctx: JobContext, name: str) -> Endpoint:
@@ -117,21 +166,6 @@ def refusal(e: APIStatusError, name: str) -> JobError:
     if e.status_code in (401, 403):
         return BadInput(f"{name} does not accept the key (answer {e.status_code}): check its api_key_env")
     return BadInput(f"{name} refused the request with {e.status_code}: {words}")
-
-
-def retry_after_s(headers: Mapping[str, str], now: float) -> float:
-    """Retry-After, as seconds or as an HTTP date, from now."""
-    said = headers.get("retry-after")
-    if said is None:
-        return DEFAULT_RETRY_AFTER_S
-    try:
-        after_s = float(said)
-    except ValueError:
-        try:
-            after_s = parsedate_to_datetime(said).timestamp() - now
-        except ValueError:
-            return DEFAULT_RETRY_AFTER_S
-    return min(MAX_RETRY_AFTER_S, max(0.0, after_s))
 
 
 def understood(content: bytes, headers: Mapping[str, str], name: str) -> Answer:

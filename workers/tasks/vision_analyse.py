@@ -38,7 +38,7 @@ class AnalyseArgs(Args, frozen=True, kw_only=True):
     seconds: Annotated[float, Meta(gt=0, le=3600)] = 4.0
 
 
-@task("vision.analyse", lane="cpu", needs=NEEDS, timeout_s=3600 * 4, stall_s=300)
+@task("vision.analyse", lane="cpu", needs=NEEDS, warm="onnx:{model}", timeout_s=3600 * 4, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), fps, width, model, output, provider (auto, cuda, cpu), batch, seconds.
 
