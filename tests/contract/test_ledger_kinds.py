@@ -290,3 +290,13 @@ def test_a_task_name_means_all_its_kinds(scene: Scene):
         scene.start(name)
         fail(scene, name)
     assert scene.ledger.kinds.resume("media.cut") == 2
+
+
+def test_what_comes_after_two_in_review_comes_back_with_the_second(scene: Scene):
+    closed(scene)
+    scene.put(an_entry("both", a_class("other"), after=(an_id("b1"),), after_ended=(an_id("b2"),)))
+    review(scene)
+    assert scene.retry("b1")
+    assert (scene.state("both"), scene.state("z")) == ("review", "waiting")
+    assert scene.retry("b2")
+    assert scene.state("both") == "waiting"
