@@ -116,6 +116,7 @@ def lines(story: Story) -> list[str]:
     if story.hold is not None:
         out.append("  held by:")
         out += [f"    {line}" for line in explain(story.hold, story.now)]
+        out += [f"  {sentence}" for sentence in story.hold.learned]
     out += [f"  {note}" for note in (*story.raised, *story.notes)]
     if job.cause is not None:
         out.append(f"  last failure: {job.cause}: {job.message}")

@@ -20,12 +20,13 @@ from loguru import logger
 from conductor.code_version import code_version
 from conductor.core.free import Free
 from conductor.core.learned import Learned, Policy, Taught
+from conductor.core.raising import instead
 from conductor.core.room import within
 from conductor.core.samples import Memory, Ring
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Snapshot
-from conductor.model.spec import Needs, TaskDecl
+from conductor.model.spec import TaskDecl
 from conductor.settings import Settings
 
 CACHE_VERSION = 1
@@ -238,10 +239,14 @@ class Learning:
 
 
 def _cut(declared: JobClass, taught: Taught, free: Free | None) -> JobClass:
-    if free is None or not taught.is_more:
-        return taught.job_class
-    needs: Needs = within(declared, taught.job_class.needs, free)
-    return msgspec.structs.replace(taught.job_class, needs=needs)
+    """With what the nodes can give at most, and a sentence for every amount that is not the declared one."""
+    c = taught.job_class
+    if free is not None and taught.is_more:
+        c = msgspec.structs.replace(c, needs=within(declared, c.needs, free))
+    if c.needs == declared.needs:
+        return c
+    words = (f"{change}, as receipts teach: `conductor needs {c.task}`" for change in instead(declared.needs, c.needs))
+    return msgspec.structs.replace(c, learned=tuple(words))
 
 
 class Unseen:

@@ -227,6 +227,7 @@ class _Tick:
                 waiting=turn.candidate.waiting - turn.admitted,
                 verdicts=self._verdicts(reasons, ask, denied),
                 is_infeasible=reasons.is_infeasible(ask),
+                learned=turn.job_class.learned,
                 since=now,
                 head=head.job_id,
                 first_from=self.turns.first_from(turn.job_class, head, limits.overdue_s),

@@ -118,6 +118,16 @@ def differences(own: Needs, now: Needs, causes: Iterable[Cause]) -> list[str]:
     return found
 
 
+def instead(declared: Needs, now: Needs) -> list[str]:
+    """«asks 1.2 GiB of VRAM instead of 4.0 GiB», for every amount that differs."""
+    found: list[str] = []
+    for resource, word in WORDS.items():
+        before, after = getattr(declared, resource), getattr(now, resource)
+        if before != after:
+            found.append(f"asks {amount(resource, after)} of {word} instead of {amount(resource, before)}")
+    return found
+
+
 def amount(resource: Resource, value: float) -> str:
     return size(value if resource == "scratch_bytes" else value * (1 << 20))
 

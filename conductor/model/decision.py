@@ -72,6 +72,8 @@ class Hold(Value, frozen=True, kw_only=True):
     waiting: int
     verdicts: tuple[Verdict, ...]
     is_infeasible: bool = False
+    #: What is asked instead of what was declared, and why.
+    learned: tuple[str, ...] = ()
     #: When this class was first held for the present set of gates.
     since: float = 0.0
     #: Its first job that stays: what the answers below are about.

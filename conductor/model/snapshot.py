@@ -32,6 +32,8 @@ class JobClass(Value, frozen=True, kw_only=True):
     kind: str = ""
     #: What a worker may keep warm for it («onnx:yolov8n»); empty: nothing.
     warm: str = ""
+    #: Where receipts taught other needs than its jobs declare: each as a sentence (`conductor.learning`).
+    learned: tuple[str, ...] = ()
 
 
 class Head(Value, frozen=True, kw_only=True):
@@ -172,6 +174,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     reservations: tuple[Reservation, ...] = ()
     #: Queue → jobs handed over and not yet started.
     queued: dict[str, int] = {}
+    #: Queue → how deep it may be now, where its jobs are so short that `Limits.depth` would starve its workers.
+    deep: dict[str, int] = {}
     rates: tuple[RateState, ...] = ()
     controls: Controls = Controls()
     #: What jobs of the backlog read of each other: the chains that were begun, and those of the heads.

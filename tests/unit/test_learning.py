@@ -16,6 +16,7 @@ from node_scene import until
 from conductor import learning
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.code_version import code_version
+from conductor.core.admission import decide
 from conductor.learning import Learning, Receipts, Unseen, cache_of
 from conductor.model.limits import Limits
 from conductor.model.snapshot import JobClass
@@ -165,6 +166,16 @@ def test_what_was_read_is_asked_from_then_on(lessons: Learning, log: ReceiptLog)
 
     assert asks(lessons).vram_mib == 7552
     assert lessons.duration_s(of_size()) == pytest.approx(5.0)
+
+
+def test_a_held_class_says_what_is_asked_instead_of_the_declared(lessons: Learning, log: ReceiptLog):
+    learn(lessons, log, 6000)
+    full = a_snapshot(reservations=(a_reservation(vram_mib=20_000),))
+
+    (hold,) = decide(full, lessons.teach(full, [a_candidate(of_size())]), Limits()).hold
+
+    assert hold.learned == ("asks 7.4 GiB of VRAM instead of 4.0 GiB, as receipts teach: `conductor needs media.cut`",)
+    assert [v.need for v in hold.closed if v.gate == "vram"] == [7552]
 
 
 def test_the_thread_reads_by_itself_and_leaves_its_knowledge(log: ReceiptLog, project: Settings):
