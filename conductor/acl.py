@@ -49,7 +49,20 @@ _ASK = ("info", "acl|whoami")
 #: lead, the operator's word, the gate ledger) a worker only reads.
 _WRITTEN_BY_WORKERS = (
     *("state", "count:*", "class:*", "ready", "delayed", "wants:*", "wants_end:*", "wanted:*"),
-    *("active", "charges", "sum", "leases", "handed", "popped", "hand:*", "taken:*", "fails:*", "asked", "told"),
+    *(
+        "active",
+        "charges",
+        "sum",
+        "leases",
+        "handed",
+        "popped",
+        "hand:*",
+        "taken:*",
+        "paces",
+        "fails:*",
+        "asked",
+        "told",
+    ),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),
     # Files that were made and read, and the chains of their jobs.

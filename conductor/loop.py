@@ -253,7 +253,7 @@ class Conductor:
             # A standby must not wait on the bell: it would take the ring from the leader.
             nap(self._lead.ask_s, should_stop)
         else:
-            # Every turn of a worker rings. Where jobs are short, several turns are worth one tick; their queues are deep.
+            # Every turn of a worker rings. Where jobs are short several turns are worth one tick: queues are deep.
             nap(self._rest_s, should_stop)
             self._ledger.bell.wait(min(wait_s, self._timing.tick_s))
 

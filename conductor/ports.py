@@ -180,6 +180,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     #: Task → seconds that one takes here. Others are taken by an idle worker only, one at a time.
     paces: Mapping[str, float] = {}
     is_idle: bool = False
+    #: What is news of them for the conductor; 0: it is none of the short ones any more.
+    news: Mapping[str, float] = {}
 
 
 class Turned(Struct, frozen=True, kw_only=True):
@@ -305,6 +307,10 @@ class Handover(Protocol):
 
     def queued(self) -> dict[str, int]:
         """Queue → entries not yet taken by a worker."""
+        ...
+
+    def paces(self) -> dict[str, float]:
+        """Task → seconds that one takes, as workers saw it of late; only of those that are over in milliseconds."""
         ...
 
     def leases(self) -> dict[str, float]:

@@ -57,7 +57,7 @@ class RedisAttempts:
         done = [done_row(receipt) for receipt in turn.done]
         in_hand = [f"{job_id}-a{attempt}" for job_id, attempt in turn.in_hand]
         head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
-        message = _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle])
+        message = _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news])
         answers, started, over = _unpack(self._scripts.run("turn", message))
         entries = (entry.rpartition("-a") for entry in over)
         return Turned(

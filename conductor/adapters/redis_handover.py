@@ -43,6 +43,11 @@ class RedisHandover:
         flat = _unpack(self._scripts.run("queued"))
         return dict(zip(flat[0::2], flat[1::2], strict=True))
 
+    def paces(self) -> dict[str, float]:
+        with translating(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.PACES))
+        return {task.decode(): float(seconds) for task, seconds in rows.items()}
+
     def leases(self) -> dict[str, float]:
         with translating(self._redis):
             rows = cast(list[tuple[bytes, float]], self._redis.zrange(keys.LEASES, 0, -1, withscores=True))

@@ -158,7 +158,8 @@ class NodeFree:
         self.queues: dict[Lane, list[QueueFree]] = {}
         for queue in report.queues:
             if queue.workers:
-                depth, queued = limits.depth.get(queue.lane, 1), snapshot.queued.get(queue.queue, 0)
+                depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
+                queued = snapshot.queued.get(queue.queue, 0)
                 self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
 
     @property

@@ -47,9 +47,12 @@ class MemoryAttempts:
 
     def turn(self, turn: Turn) -> Turned:
         with self._store.lock:
-            answers = tuple(self.accept(receipt) for receipt in turn.done)
+            answers: list[FinishAnswer] = [self.accept(receipt) for receipt in turn.done]
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
+            for task, seconds in turn.news.items():
+                self._store.paces[task] = seconds
+            self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
             taken = self._take(turn)
             started: list[Started] = []
             over: list[tuple[str, int]] = []
@@ -58,7 +61,7 @@ class MemoryAttempts:
                     started.append(self.start(job_id, attempt, turn.worker, turn.lease_s))
                 except Fenced:
                     over.append((job_id, attempt))
-            return Turned(answers=answers, started=tuple(started), over=tuple(over))
+            return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over))
 
     def _take(self, turn: Turn) -> list[tuple[str, int]]:
         """What a turn takes from its queue; asked for again, what it took the first time."""

@@ -71,6 +71,10 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
+    def paces(self) -> dict[str, float]:
+        with self._store.lock:
+            return dict(self._store.paces)
+
     def leases(self) -> dict[str, float]:
         with self._store.lock:
             running = (job for job in self._store.active.values() if job.state == "running")

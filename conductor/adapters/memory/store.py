@@ -112,6 +112,7 @@ class Store:
         self.hands: defaultdict[str, list[str]] = defaultdict(list)
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
+        self.paces: dict[str, float] = {}
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()
