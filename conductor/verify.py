@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -11,14 +11,15 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct
 
 from conductor import manifest as manifests
+from conductor import tidied
 from conductor.errors import BadInput
-from conductor.facts.files import FileFact, json_fault, look_at
+from conductor.facts.files import NOT_THERE, FileFact, json_fault, look_at
 from conductor.facts.media import MediaFact, decode, is_media
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
-from conductor.paths import resolve
+from conductor.paths import resolve, split
 from conductor.records import Record, Records
-from conductor.settings import Settings
+from conductor.settings import Settings, tidied_roots
 from conductor.verify_report import Finding, Kind, VerifyReport
 
 #: How far a duration may be off where `expect` does not say.
@@ -75,7 +76,8 @@ def verify(
     `is_strict` also reports receipts of jobs that the manifest does not name. Raises `ManifestError`.
     """
     records = Records.gather(manifest, receipts_dir)
-    review = _Review(records, checks or Checks())
+    gone = tidied.gone(receipts_dir) if (roots := tidied_roots(settings)) else frozenset[tuple[str, str, int]]()
+    review = _Review(records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots))
     done = 0
 
     def look(spec: JobSpec) -> JobFacts:
@@ -188,9 +190,12 @@ _DURATIONS: tuple[tuple[str, str, Callable[[float, float, float], bool]], ...] =
 class _Review:
     """Goes through the jobs in the manifest's order and keeps only what is wrong."""
 
-    def __init__(self, records: Records, checks: Checks) -> None:
+    def __init__(self, records: Records, checks: Checks, gone: Set[tuple[str, str, int]] = frozenset()) -> None:
         self.records = records
         self.checks = checks
+        #: (path, job, attempt) of files that were removed when all their readers were done.
+        self.gone = gone
+        self.tidied = 0
         self.findings: list[Finding] = []
         self.jobs = self.done = self.outputs = self.bytes = 0
         #: Job without a receipt → the failed job it comes down to.
@@ -237,6 +242,10 @@ class _Review:
         for path in sorted(declared - published.keys()):
             self.add(spec, "altered", f"{path} is declared, and its receipt does not name it", path=path)
         for path, fact in published.items():
+            seen = facts.outputs[path].file
+            if seen.fault == NOT_THERE and (path, spec.id, receipt.attempt) in self.gone:
+                self.tidied += 1
+                continue
             self.outputs += 1
             self.bytes += facts.outputs[path].file.bytes
             for kind, fault in output_faults(fact, facts.outputs[path], spec.expect):
@@ -272,5 +281,6 @@ class _Review:
             done=self.done,
             outputs=self.outputs,
             bytes=self.bytes,
+            tidied=self.tidied,
             findings=(*self.findings, *whole, *(others if is_strict else ())),
         )

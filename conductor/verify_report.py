@@ -44,6 +44,8 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     done: int
     outputs: int
     bytes: int
+    #: Outputs that were removed when all jobs that read them were done.
+    tidied: int = 0
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -63,6 +65,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def to_text(self) -> str:
         looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
+        looked += f", {self.tidied} intermediate removed" if self.tidied else ""
         head = f"{printable(self.manifest)}: {self.done} of {many(self.jobs, 'job')} verified{looked}"
         if self.is_good:
             return head

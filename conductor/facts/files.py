@@ -16,6 +16,8 @@ _CHUNK = 1 << 20
 #: A JSON document above this is not a result but data; it is hashed, not parsed.
 MAX_JSON_BYTES = 256 << 20
 
+NOT_THERE = "is not there"
+
 
 class FileFact(Struct, frozen=True, kw_only=True):
     """`fault` says why the file cannot be looked at; the rest is then empty."""
@@ -34,7 +36,7 @@ def look_at(path: Path) -> FileFact:
                 return FileFact(fault="is not a regular file")
             return FileFact(bytes=facts.st_size, sha256=_sha256(file))
     except FileNotFoundError:
-        return FileFact(fault="is not there")
+        return FileFact(fault=NOT_THERE)
     except OSError as e:
         is_link = e.errno == errno.ELOOP
         return FileFact(fault="is a symbolic link" if is_link else f"cannot be read: {e.strerror}")

@@ -29,6 +29,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
+from conductor.node.let_go import let_go
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
 from conductor.node.reporter import Reporter
@@ -48,6 +49,8 @@ OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 IDLE_S = 5.0
 RETRY_S = 0.2
 TIDY_EVERY_S = 600.0
+#: A disk that is nearly full waits for what its chains are done with.
+LET_GO_EVERY_S = 1.0
 TIDY_ENDED_EVERY_S = 5.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
 GIVE_BACK_AFTER_S = 1.0
@@ -236,7 +239,7 @@ class Node:
 
     def _tidy(self) -> None:
         """In a thread: a NAS may be slow to remove a folder, and nobody waits for this one."""
-        due = 0.0
+        due = ended_due = 0.0
         while True:
             roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
             if time.monotonic() >= due:
@@ -246,10 +249,19 @@ class Node:
                     logger.debug("not tidied: Redis is away")
                 due = time.monotonic() + TIDY_EVERY_S
             try:
-                sweep(roots, *self._ended.get(timeout=TIDY_ENDED_EVERY_S))
+                sweep(roots, *self._ended.get(timeout=LET_GO_EVERY_S))
             except queue.Empty:
                 with suppress(Unreachable):
-                    tidy_ended(roots, self._ledger)
+                    self._let_go()
+                    if time.monotonic() >= ended_due:
+                        ended_due = time.monotonic() + TIDY_ENDED_EVERY_S
+                        tidy_ended(roots, self._ledger)
+
+    def _let_go(self) -> None:
+        try:
+            let_go(self._settings, self._ledger, self._identity.node, time.time())
+        except OSError as e:
+            logger.warning("Nothing is removed: {} cannot be written: {}", self._settings.receipts_dir, e.strerror or e)
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""
