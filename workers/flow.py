@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from loguru import logger
 
+from conductor.core.tally import COUNTS
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.ports import Started, Turn
 from workers import causes, kept, publish
@@ -49,6 +50,7 @@ class Flow:
         self._waiting: deque[Attempt] = deque()
         self._done: list[Done] = []
         self._done_at = 0.0
+        self._has_failed = False
         self._numbers = (f"{parts.worker}:{n}" for n in itertools.count(1))
 
     def run(self, in_hand: Sequence[tuple[str, int]]) -> None:
@@ -140,14 +142,19 @@ class Flow:
             return
         self._parts.keeper.release(attempt.held)
         if ended is not None:
+            self._has_failed |= COUNTS[ended.cause or "task_error"].when == "always"
             self._on_end(ended)
 
     # ── with the ledger ───────────────────────────────────────────────────────────────────────────────────
 
     def _reconsider(self) -> None:
-        """The one that runs is not short after all, or this worker is to leave: others may have the rest."""
+        """The one that runs is not short after all, or this worker is to leave: others may have the rest.
+
+        After a failure too: the next ones may fail alike, and the conductor says how many more of them are to try."""
         is_long = bool(self._course) and time.monotonic() >= self._course.began_at + LONG_S
-        if (is_long or self._parts.stopping.is_asked) and (self._waiting or len(self._course) > 1):
+        is_over = is_long or self._has_failed or self._parts.stopping.is_asked
+        self._has_failed = False
+        if is_over and (self._waiting or len(self._course) > 1):
             back = [*self._course.take_back(), *self._waiting]
             self._waiting.clear()
             if is_long and (running := self._course.running) is not None:

@@ -241,7 +241,7 @@ class Runner:
         )
         if isinstance(then, Dead) and then.because:
             receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))
-        self._give_back(receipt, then, fault)
+        self._give_back(receipt, then)
         if isinstance(then, Dead):
             kept.purge(self._parts.settings, attempt.spec, is_all=fault.cause not in KEEPING)
         elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.number):
@@ -264,7 +264,7 @@ class Runner:
         most = largest(reports, limits_of(self._parts.settings))
         return raised(cause, as_reserved(started.job_class, started.reservation), receipt.usage, most)
 
-    def _give_back(self, receipt: Receipt, then: Retry | Dead, fault: Fault | None = None) -> Receipt:
+    def _give_back(self, receipt: Receipt, then: Retry | Dead) -> Receipt:
         self._note(receipt)
         self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then)

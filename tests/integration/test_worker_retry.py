@@ -176,7 +176,8 @@ def test_a_job_whose_rate_was_closed_meanwhile_is_not_called(scene: WorkerScene)
     assert view.not_before is not None
     assert view.not_before - scene.ledger.bell.now() == pytest.approx(3600, abs=60)
     assert scene.receipts(spec) == [], "no attempt was made of it"
-    assert scene.ledger.attempts.refusals() == {"api": 2}, "handed out and not accepted: the budget's to know"
+    assert scene.ledger.attempts.refusals() == {"api": 1}, "nobody was refused"
+    assert [(call.outcome, call.job_id) for call in scene.ledger.attempts.calls()] == [("uncalled", spec.id)]
 
 
 # ── receipts that cannot be written ───────────────────────────────────────────────────────────────────────

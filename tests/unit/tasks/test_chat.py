@@ -7,7 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from conductor.errors import JobError
-from workers.llm.chat import DEFAULT_RETRY_AFTER_S, budget, json_object, retry_after_s, understood
+from workers.llm.chat import budget, json_object, understood
+from workers.llm.headers import DEFAULT_RETRY_AFTER_S, retry_after_s
 
 NOW = 1_700_000_000.0
 
