@@ -22,7 +22,13 @@ from conductor.simulation.world import World
 
 
 def of_manifest(
-    manifest: Path, cluster_file: Path, catalogue: Mapping[str, TaskDecl], rates: Mapping[str, Rate], wish: Wish
+    manifest: Path,
+    cluster_file: Path,
+    catalogue: Mapping[str, TaskDecl],
+    rates: Mapping[str, Rate],
+    wish: Wish,
+    *,
+    is_batch: bool = False,
 ) -> Price:
     """Raises `ManifestError`, `ConfigError`."""
     specs, nodes = list(known(manifest, catalogue)), cluster.read(cluster_file)
@@ -31,7 +37,7 @@ def of_manifest(
     def play(nodes: Nodes, budgets: Budgets) -> World:
         moved = MovedBudgets(budgets, 0.0) if budgets else None
         begin = Snapshot(now=0.0, nodes=nodes)
-        world = World(Workload(specs, catalogue, False), nodes, limits_of(DEFAULT), begin=begin, budgets=moved)
+        world = World(Workload(specs, catalogue, is_batch), nodes, limits_of(DEFAULT), begin=begin, budgets=moved)
         world.run()
         return world
 

@@ -25,6 +25,7 @@ def price(
     ] = None,
     backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="Live: this one only.")] = None,
     cluster: Annotated[Path | None, typer.Option(metavar="CLUSTER.toml", help="Of a manifest: the hosts.")] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Of a manifest: arrivals are ignored.")] = False,
     gpus: Annotated[int, typer.Option(min=1, help="So many GPUs more.")] = 1,
     gpu_mib: Annotated[int, typer.Option(min=0, help="Of that size; 0: as the largest there is.")] = 0,
     scratch_gb: Annotated[int, typer.Option(min=1, help="So much more scratch on each host.")] = 500,
@@ -47,7 +48,7 @@ def price(
     wish = Wish(gpus=gpus, gpu_mib=gpu_mib, scratch_bytes=scratch_gb * GB, quota=quota, hosts=hosts)
     settings = settings_here()
     if manifest is not None and cluster is not None:
-        found = _of_manifest(settings, manifest, cluster, wish)
+        found = _of_manifest(settings, manifest, cluster, batch, wish)
     else:
         found = _of_ledger(settings, backlog, wish)
     if as_json:
@@ -56,11 +57,11 @@ def price(
         typer.echo("\n".join(lines(found)))
 
 
-def _of_manifest(settings: Settings, manifest: Path, cluster: Path, wish: Wish) -> Price:
+def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bool, wish: Wish) -> Price:
     from conductor.catalogue import catalogue_of
     from conductor.pricing import of_manifest
 
-    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, wish)
+    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, wish, is_batch=is_batch)
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:

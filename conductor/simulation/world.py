@@ -250,14 +250,16 @@ class World:
             decision = Decision(now=self.now)
         if is_due:
             self._note(decision)
-        if self._budgets is not None:
+        if self._goes_on_from_live:
             self._look_again(decision)
 
     def _look_again(self, decision: Decision) -> None:
-        """Nothing may end or arrive by the time an API has room again."""
+        """Nothing may end or arrive by the time an API has room again, or workers have taken what fills their queue."""
         times = [
             v.reopens_at for hold in decision.hold for v in hold.closed if v.gate == "rate" and v.reopens_at is not None
         ]
+        if decision.admit and decision.next_tick_s < self.limits.tick_s:
+            times.append(self.now + decision.next_tick_s)
         at = max(self.now + LEAST_LOOK_S, min(times, default=float("inf")))
         if at < float("inf") and (self._look_at is None or at < self._look_at):
             self._look_at = at
