@@ -38,6 +38,7 @@ from conductor.reconcile import Reconciler
 from conductor.recording import Recorder, folder_of
 from conductor.settings import Settings
 from conductor.signing import signer_of
+from conductor.spent import dearest, spent_lately
 from conductor.text import many
 from conductor.watch import Watch, watching
 from conductor.wiring import redis_ledger, redis_of
@@ -88,7 +89,13 @@ def conductor_of(
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
         ledger,
-        redis_rates(client, ledger.attempts, settings.rates),
+        redis_rates(
+            client,
+            ledger.attempts,
+            settings.rates,
+            prices=dearest(settings),
+            past=lambda: spent_lately(settings.receipts_dir),
+        ),
         msgspec.structs.replace(limits_of(settings), canary=canaries_of(settings, catalogue_of(settings))),
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
