@@ -1,0 +1,271 @@
+"""Nobody waits for ever, nor longer than was said: endless arrivals on a simulated clock, each tick by `decide`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from builders import GIB, NOW, a_class, a_device, a_rate, a_report, a_volume
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from conductor.core.admission import decide
+from conductor.core.holds import carried
+from conductor.model.decision import Decision, GateLedger
+from conductor.model.limits import Limits, Order
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
+
+few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")) // 2, deadline=None)
+DEPTH = {"gpu": 99, "cpu": 99, "io": 99, "cloud": 99}
+ORDERS: tuple[Order, ...] = ("oldest", "fifo", "auto", "shortest", "guarded", "area", "largest")
+KEEP, AGE, OVERDUE = 100.0, 500.0, 2000.0
+
+
+def limits(order: Order = "oldest", **more: Any) -> Limits:
+    values = {"keep_after_s": KEEP, "aging_s": AGE, "overdue_s": OVERDUE, "report_ttl_s": 1e9, **more}
+    return Limits(order=order, depth=dict(DEPTH), vram_headroom_mib=0, ram_headroom_mib=0, **values)  # type: ignore[arg-type]
+
+
+class Clock:
+    """Classes with jobs that wait, and what runs. Jobs take exactly their estimate, or `takes` if that says so."""
+
+    def __init__(self, nodes: tuple[NodeReport, ...], rule: Limits, takes: Callable[[JobClass], float] | None = None):
+        self.nodes, self.limits = nodes, rule
+        self.takes = takes or (lambda job_class: job_class.duration_s)
+        self.now = NOW
+        self.waiting: dict[str, tuple[JobClass, list[Head]]] = {}
+        self.running: list[tuple[float, Reservation]] = []
+        self.put_at: dict[str, float] = {}
+        self.started: dict[str, float] = {}
+        #: Job → the earliest bound that was ever stated for it.
+        self.bound: dict[str, float] = {}
+        self.gates = GateLedger()
+        self.rate: Callable[[float], tuple[RateState, ...]] = lambda now: ()
+
+    def put(self, job_class: JobClass, job_id: str) -> None:
+        _, heads = self.waiting.setdefault(job_class.id, (job_class, []))
+        self.put_at[job_id] = self.now
+        heads.append(Head(job_id=job_id, attempts=0, since=self.now))
+
+    def tick(self) -> Decision:
+        self.running = [(ends, r) for ends, r in self.running if ends > self.now]
+        candidates = [
+            Candidate(job_class=c, waiting=len(heads), heads=tuple(heads[:16]))
+            for c, heads in self.waiting.values() if heads
+        ]  # fmt: skip
+        overtaken = {h.head: h.overtaken_since for h in self.gates.holds if h.overtaken_since is not None}
+        snapshot = Snapshot(now=self.now, nodes=tuple(structs.replace(n, sent_at=self.now) for n in self.nodes),
+                            reservations=tuple(r for _, r in self.running), overtaken=overtaken,
+                            rates=self.rate(self.now))  # fmt: skip
+        decision = decide(snapshot, candidates, self.limits)
+        self.gates = GateLedger(at=self.now, holds=carried(decision.hold, self.gates, self.now))
+        for admission in decision.admit:
+            r = structs.replace(admission.reservation, state="running", started_at=self.now)
+            job_class, heads = self.waiting[r.class_id]
+            heads[:] = [head for head in heads if head.job_id != r.job_id]
+            self.started[r.job_id] = self.now
+            self.running.append((self.now + self.takes(job_class), r))
+        for hold in decision.hold:
+            if hold.starts_by is not None:
+                self.bound[hold.head] = min(hold.starts_by, self.bound.get(hold.head, float("inf")))
+        return decision
+
+    def run(self, arrivals: Callable[[int], Iterator[tuple[JobClass, str]]], ticks: int, step_s: float = 5.0) -> None:
+        for number in range(ticks):
+            for job_class, job_id in arrivals(number):
+                self.put(job_class, job_id)
+            self.tick()
+            self.now += step_s
+
+    def waited(self, job_id: str) -> float:
+        assert job_id in self.started, f"{job_id} never started"
+        return self.started[job_id] - self.put_at[job_id]
+
+
+NODE = a_report(devices=(a_device(vram_total_mib=24000),), cpu_count=64.0)
+BIG = a_class(vram_mib=20000, id="big", duration_s=50)
+SMALL = a_class(vram_mib=4000, id="small", duration_s=60)
+
+
+def stream(job_class: JobClass, per_tick: int = 1, first: tuple[tuple[JobClass, str], ...] = ()) -> Any:
+    """So many of the class at each tick, without end; `first` once they fill the device, and end one by one."""
+
+    def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
+        if number == 6:
+            yield from first
+        for i in range(per_tick):
+            yield job_class, f"{job_class.id}-{number:05d}-{i}"
+
+    return arrivals
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_bound_that_was_stated(order: Order) -> None:
+    world = Clock((NODE,), limits(order))
+
+    world.run(stream(SMALL, first=((BIG, "big-0"),)), 800)
+
+    assert world.waited("big-0") <= OVERDUE + KEEP + 2 * 60
+    if order == "fifo":
+        return
+    assert world.started["big-0"] <= world.bound["big-0"] + 5
+
+
+def test_without_a_kept_place_the_same_big_job_never_starts() -> None:
+    """The control: so the test above can fail."""
+    world = Clock((NODE,), limits("oldest", keep_after_s=None))
+
+    world.run(stream(SMALL, first=((BIG, "big-0"),)), 400)
+
+    assert "big-0" not in world.started
+
+
+def test_a_place_is_kept_also_where_nobody_gave_an_estimate() -> None:
+    big, small = structs.replace(BIG, duration_s=0.0), structs.replace(SMALL, duration_s=0.0)
+    node = a_report(devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)), cpu_count=64.0)
+    world = Clock((node,), limits(), takes=lambda job_class: 60)
+
+    world.run(stream(small, per_tick=3, first=((big, "big-0"),)), 400)
+
+    assert world.waited("big-0") <= KEEP + 2 * 60
+    assert world.bound == {}
+
+
+def test_a_low_priority_is_not_starved_by_an_endless_stream_of_high_ones() -> None:
+    low = a_class(vram_mib=4000, id="low", duration_s=60, priority=-900)
+    high = structs.replace(SMALL, priority=900)
+    world = Clock((NODE,), limits())
+
+    world.run(stream(high, first=((low, "low-0"),)), 400)
+
+    assert AGE <= world.waited("low-0") <= AGE + 60
+    starved = Clock((NODE,), limits(aging_s=None))
+    starved.run(stream(high, first=((low, "low-0"),)), 400)
+    assert "low-0" not in starved.started
+
+
+def test_a_big_one_of_low_priority_is_not_starved_either() -> None:
+    world = Clock((NODE,), limits())
+
+    world.run(stream(structs.replace(SMALL, priority=5), first=((BIG, "big-0"),)), 600)
+
+    assert AGE <= world.waited("big-0") <= AGE + KEEP + 2 * 60
+
+
+def test_backlogs_share_by_their_weights_whatever_the_length_of_their_lines() -> None:
+    """Three jobs of equal size run at a time for each unit of weight: 4 and 2 of 6."""
+    long = structs.replace(SMALL, id="long", backlog="long")
+    short = structs.replace(SMALL, id="short", backlog="short")
+    world = Clock((NODE,), limits(weights={"long": 2.0}))
+
+    def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
+        yield from ((long, f"long-{number}-{i}") for i in range(200 if number == 0 else 1))
+        yield from ((short, f"short-{number}-{i}") for i in range(1))
+
+    world.run(arrivals, 300)
+
+    begun = [sum(job_id.startswith(name) for job_id in world.started) for name in ("long", "short")]
+    assert begun[0] / begun[1] == pytest.approx(2.0, rel=0.1)
+
+
+def test_the_share_is_that_of_the_scarcest_resource() -> None:
+    """One job of `wide` takes half of the device; ten of `thin` take half of the cores."""
+    wide = a_class(vram_mib=12000, id="wide", backlog="wide", duration_s=60, cpu=1)
+    thin = a_class("cpu", id="thin", backlog="thin", duration_s=60, cpu=3.2)
+    world = Clock((NODE,), limits())
+    for i in range(100):
+        world.put(wide, f"wide-{i}")
+        world.put(thin, f"thin-{i}")
+
+    order = [a.backlog for a in world.tick().admit]
+
+    assert order[:12].count("wide") == 2
+    assert order[:4] == ["thin", "wide", *["thin"] * 2]
+
+
+@pytest.mark.parametrize("order", ["oldest", "shortest", "auto"])
+def test_one_backlog_does_not_starve_the_other_s_big_job(order: Order) -> None:
+    big = structs.replace(BIG, backlog="films")
+    world = Clock((NODE,), limits(order, weights={"clips": 5.0}))
+
+    world.run(stream(structs.replace(SMALL, backlog="clips"), first=((big, "big-0"),)), 800)
+
+    assert world.waited("big-0") <= OVERDUE + KEEP + 2 * 60
+
+
+def test_a_large_call_is_not_starved_of_its_budget_by_small_ones() -> None:
+    large = a_class("cloud", id="large", duration_s=5, rates={"api": (1, 80)})
+    small = a_class("cloud", id="small", duration_s=5, rates={"api": (1, 10)})
+    spent: list[tuple[float, int]] = []
+    world = Clock((a_report(workers=50),), limits())
+
+    def budget(now: float) -> tuple[RateState, ...]:
+        used = sum(tokens for at, tokens in spent if now - at < 60)
+        return (a_rate(tokens_left=100 - used, tokens_limit=100, resets_at=now + 1),)
+
+    world.rate = budget
+
+    def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
+        # What was handed out since the last tick.
+        spent.extend((at, 80 if job_id.startswith("large") else 10) for job_id, at in world.started.items()
+                     if at == world.now - 5)  # fmt: skip
+        yield from ((small, f"small-{number}-{i}") for i in range(3))
+        if number == 2:
+            yield large, "large-0"
+
+    world.run(arrivals, 120)
+
+    assert world.waited("large-0") <= KEEP + 60 + 10
+
+
+# ── whatever comes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@st.composite
+def kinds(draw: st.DrawFn, i: int) -> JobClass:
+    return a_class(
+        draw(st.sampled_from(["gpu", "gpu", "cpu"])),
+        id=f"kind-{i}",
+        backlog=draw(st.sampled_from("ab")),
+        priority=draw(st.integers(0, 2)),
+        vram_mib=draw(st.sampled_from([0, 2000, 5000, 11000, 20000])),
+        devices=draw(st.sampled_from([1, 1, 2])),
+        ram_mib=draw(st.sampled_from([0, 4000, 30000])),
+        cpu=draw(st.sampled_from([0, 1, 6])),
+        writes={"scratch": draw(st.sampled_from([0, 0, 30])) * GIB},
+        duration_s=draw(st.sampled_from([20.0, 60.0, 150.0])),
+    )
+
+
+@few
+@given(
+    st.sampled_from(ORDERS),
+    st.integers(2, 5).flatmap(lambda n: st.tuples(*(kinds(i) for i in range(n)))),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), min_size=1, max_size=6),
+)
+def test_every_kind_is_served_and_every_stated_bound_is_kept(
+    order: Order, classes: tuple[JobClass, ...], pattern: list[tuple[int, int]]
+) -> None:
+    """More arrives than can run, in a pattern that repeats for ever."""
+    devices = (a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000))
+    node = a_report(devices=devices, cpu_count=12.0, ram_total_mib=48000, ram_available_mib=48000,
+                    volumes=(a_volume(total_bytes=100 * GIB, free_bytes=100 * GIB),))  # fmt: skip
+    world = Clock((node,), limits(order, aging_s=200.0, overdue_s=800.0))
+
+    def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
+        if number == 0:
+            yield from ((job_class, f"{job_class.id}-first") for job_class in classes)
+        which, count = pattern[number % len(pattern)]
+        job_class = classes[which % len(classes)]
+        yield from ((job_class, f"{job_class.id}-{number:05d}-{i}") for i in range(count))
+
+    world.run(arrivals, 300, step_s=10.0)
+
+    for job_class in classes:
+        assert f"{job_class.id}-first" in world.started
+    for job_id, bound in world.bound.items():
+        assert world.started.get(job_id, world.now) <= bound + 10, job_id
