@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from builders import a_spec
-from node_scene import Command
+from node_scene import Command, until
 
 from conductor.adapters.receipt_log import read_receipts
 from conductor.model.receipt import Receipt
@@ -183,3 +183,19 @@ def test_a_canary_that_verifies_releases_the_rest_of_its_own_kind_only(play: Pla
 
 def output(n: int) -> tuple[Output, ...]:
     return (Output(path=f"published:{n}.json"),)
+
+
+def test_a_quick_task_that_goes_bad_after_hundreds_of_good_ones_costs_few_attempts_too(play: Play):
+    """Jobs of milliseconds are started many at a time, and lie deep in the queues: what has not begun goes back."""
+    scene = play(GOOD)
+    scene.run("node")
+    until(lambda: scene.ledger.reports.live())
+    scene.dispatch(clips(600))
+    assert scene.conduct()[0] == 0
+    scene.module.write_text(BAD.format(more=""))
+    scene.dispatch(clips(900)[600:])
+    code, said = scene.conduct()
+    assert code == 1, said
+    burned = [r for r in scene.receipts() if r.outcome == "failed"]
+    assert 5 < len(burned) <= 12, said
+    assert scene.ledger.backlog.counts()["review"] == 300
