@@ -61,7 +61,7 @@ class Command:
     """`conductor WORDS` in the project, its output in a file."""
 
     def __init__(self, settings: Settings, *words: str, env: Mapping[str, str] | None = None) -> None:
-        self.log = settings.project / f"{'-'.join(words)}-{time.monotonic_ns()}.out"
+        self.log = settings.project / f"{'-'.join(words).replace('/', '_')}-{time.monotonic_ns()}.out"
         with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "conductor", *words],

@@ -64,8 +64,7 @@ class WarmStore:
         self._owner, self._began = owner, None
         if allowed_mib is None:
             return
-        kind = (owner, owner in self.owners())
-        growth = self._growth.get(kind)
+        growth = self._expected(owner)
         # Never seen: it may need all that it reserved.
         spare = 0 if growth is None else allowed_mib - round(growth * MARGIN) - MARGIN_MIB
         for key in [key for key, kept in self._kept.items() if kept.owner != owner]:
@@ -86,6 +85,14 @@ class WarmStore:
             kind, held = self._began
             self._growth[kind] = max(self._growth.get(kind, 0), now - held)
         self._began = None
+
+    def _expected(self, owner: str) -> int | None:
+        """MiB that a job of it takes beyond what is held now, by the most so far; None: not known."""
+        cold = self._growth.get((owner, False))
+        if owner not in self.owners():
+            return cold
+        # Where it began cold before, what it left is all that it took, and is held already.
+        return self._growth.get((owner, True), None if cold is None else 0)
 
     def _drop(self, key: str) -> None:
         kept = self._kept.pop(key)
