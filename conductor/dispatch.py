@@ -9,9 +9,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from conductor import tidied
 from conductor.classes import Classifier
 from conductor.errors import ManifestError, UsageError
 from conductor.feasible import never
+from conductor.file_work import FileRules, FileWork
 from conductor.guard import refuse_lost
 from conductor.journal import Journal, new_mark
 from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
@@ -21,6 +23,7 @@ from conductor.ports import Entry, Ledger, PutResult
 
 BATCH = 500
 TARGET = "backlog:"
+DEFAULT_FILES = FileRules()
 
 #: (lines done, lines in all), called in the second pass after each batch.
 OnProgress = Callable[[int, int], None]
@@ -60,11 +63,13 @@ def dispatch(
     is_dry_run: bool = False,
     vram_headroom_mib: int = 0,
     is_gpu_on_cpu: bool = False,
+    files: FileRules = DEFAULT_FILES,
 ) -> Dispatched:
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
     nothing of it is dispatched; `ConfigError` where Redis was emptied since. Broken off, it is simply called again.
 
     `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the CPU.
+    `files`: where files go when they were read, and what is kept free on disks.
     """
     refuse_lost(ledger, receipts_dir)
     before = _stamp(manifest)
@@ -72,14 +77,16 @@ def dispatch(
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
-    has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib)
+    work = FileWork(summary, catalogue, files.tidied)
+    _refuse_removed(summary, work, receipts_dir)
+    has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
     if not is_dry_run:
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
         journal = Journal(receipts_dir)
         journal.dispatched(manifest, backlog, summary.jobs, ledger.backlog.generation(new_mark()) or "")
     new = known = done = seen = 0
-    for batch in batches(entries(manifest, classify, past)):
+    for batch in batches(entries(manifest, classify, past, work)):
         if _stamp(manifest) != before:
             raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
         # Two calls, so that each says how many of its kind are new.
@@ -98,9 +105,11 @@ class Past(Struct, frozen=True, kw_only=True):
 
     accepted: Mapping[str, int]
     attempts: Mapping[str, int]
+    #: Of those that are done: their receipts.
+    receipts: Mapping[str, Receipt] = {}
 
 
-def entries(manifest: Path, classify: Classifier, past: Past) -> Iterator[Entry]:
+def entries(manifest: Path, classify: Classifier, past: Past, work: FileWork) -> Iterator[Entry]:
     """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog."""
     for _, line, spec in numbered(manifest):
         yield Entry(
@@ -112,6 +121,7 @@ def entries(manifest: Path, classify: Classifier, past: Past) -> Iterator[Entry]
             is_done=spec.id in past.accepted,
             # Redis was emptied: the next attempt must not carry the number of one that left a receipt.
             attempts=past.accepted.get(spec.id, past.attempts.get(spec.id, 0)),
+            files=work.of(spec.id, past.receipts),
         )
 
 
@@ -138,8 +148,9 @@ def past_of(receipts_dir: Path, wanted: AbstractSet[str]) -> Past:
                 attempts[receipt.job_id] = max(receipt.attempt, attempts.get(receipt.job_id, 0))
                 yield receipt
 
-    counting = {job_id: receipt.attempt for job_id, receipt in accepted(theirs()).items()}
-    return Past(accepted=counting, attempts=attempts)
+    receipts = accepted(theirs())
+    counting = {job_id: receipt.attempt for job_id, receipt in receipts.items()}
+    return Past(accepted=counting, attempts=attempts, receipts=receipts)
 
 
 def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) -> None:
@@ -157,7 +168,28 @@ def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) 
         raise problems_found(summary.path, problems, len(problems), len(set(unknown.values())))
 
 
-def _refuse_infeasible(ledger: Ledger, summary: ManifestSummary, classify: Classifier, headroom_mib: int) -> bool:
+def _refuse_removed(summary: ManifestSummary, work: FileWork, receipts_dir: Path) -> None:
+    """A file that went when all its readers were done cannot be read by a job that comes later."""
+    made = {path for job in work.jobs.values() for path in job.writes}
+    wanted = {path for path in work.readers if path not in made}
+    removed = {fact.path for fact in tidied.read(receipts_dir) if fact.path in wanted} if wanted else set[str]()
+    if removed:
+        problems = tuple(
+            f"{summary.path}:{work.line_of[work.readers[path][0]]}: reads: {path!r} was removed when all that read it "
+            "were done: set roots.NAME.is_tidied = false and make it again with `conductor retry --missing MANIFEST`"
+            for path in sorted(removed)
+        )
+        raise problems_found(summary.path, problems, len(problems), len(problems))
+
+
+def _refuse_infeasible(
+    ledger: Ledger,
+    summary: ManifestSummary,
+    classify: Classifier,
+    headroom_mib: int,
+    work: FileWork,
+    disk_headroom: Mapping[str, int],
+) -> bool:
     """Stop at what no live node can ever run. False where no node is live: then nobody can know."""
     reports = ledger.reports.live()
     if not reports:
@@ -167,9 +199,10 @@ def _refuse_infeasible(ledger: Ledger, summary: ManifestSummary, classify: Class
     for number, _, spec in numbered(summary.path):
         job_class = classify(spec)
         if job_class.id not in verdicts:
-            verdicts[job_class.id] = never(job_class, reports, headroom_mib)
+            verdicts[job_class.id] = never(job_class, reports, headroom_mib, disk_headroom)
         if fault := verdicts[job_class.id]:
             problems.append(f"{summary.path}:{number}: needs: can never run here: {spec.task} {fault}")
+    problems += [f"{summary.path}:{line}: {why}" for line, why in work.never(reports, disk_headroom)]
     if problems:
         raise problems_found(summary.path, tuple(problems), len(problems), len(problems))
     return True

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass
 
+NO_HEADROOM: Mapping[str, int] = {}
 
-def never(job_class: JobClass, reports: Sequence[NodeReport], headroom: int = 0) -> str | None:
+
+def never(
+    job_class: JobClass,
+    reports: Sequence[NodeReport],
+    headroom: int = 0,
+    disk_headroom: Mapping[str, int] = NO_HEADROOM,
+) -> str | None:
     """Why no live node could ever run a job of this class, however empty it were; None when one could, or when
-    nobody knows (a reading that cannot be had counts as enough). `headroom` is the VRAM kept free, in MiB."""
+    nobody knows (a reading that cannot be had counts as enough). `headroom` is the VRAM kept free, in MiB;
+    `disk_headroom` what is kept free of each root, in bytes."""
     able = [node for node in reports if any(queue.lane == job_class.lane for queue in node.queues)]
     if not able:
         return None  # workers of this lane may be started later: the lane gate holds it and says so
@@ -21,7 +29,7 @@ def never(job_class: JobClass, reports: Sequence[NodeReport], headroom: int = 0)
         return f"needs {needs.ram_mib} MiB of memory, the largest node has {best:.0f}"
     if needs.cpu > (best := _best(node.cpu_count for node in able)):
         return f"needs {needs.cpu:g} cores, the largest node has {best:g}"
-    return _disk(job_class, able)
+    return _disk(job_class, able, disk_headroom)
 
 
 def _best(readings: Iterable[float | None]) -> float:
@@ -43,12 +51,14 @@ def _vram(job_class: JobClass, nodes: Sequence[NodeReport], headroom: int) -> st
     )
 
 
-def _disk(job_class: JobClass, nodes: Sequence[NodeReport]) -> str | None:
+def _disk(job_class: JobClass, nodes: Sequence[NodeReport], headroom: Mapping[str, int]) -> str | None:
     wanted = dict(job_class.writes)
     if job_class.needs.scratch_bytes:
         wanted["scratch"] = wanted.get("scratch", 0) + job_class.needs.scratch_bytes
     for root, size in wanted.items():
         volumes = [volume for node in nodes for volume in node.volumes if volume.root == root]
-        if volumes and size > (best := _best(volume.total_bytes for volume in volumes)):
-            return f"needs {size} bytes in {root}, the largest such disk has {best:.0f}: one of {size} bytes would do"
+        kept_free = headroom.get(root, 0)
+        if volumes and size + kept_free > (best := _best(volume.total_bytes for volume in volumes)):
+            would = size + kept_free
+            return f"needs {size} bytes in {root}, the largest such disk has {best:.0f}: one of {would} bytes would do"
     return None

@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -36,6 +36,8 @@ class ManifestSummary(Struct, frozen=True, kw_only=True):
     workflows: tuple[str, ...]
     ids: Mapping[str, int]
     outside: Mapping[str, int]
+    #: `root:relative` that is read → ids of the jobs that read it.
+    readers: Mapping[str, Sequence[str]]
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,6 +133,7 @@ class _Checker:
         self.paths: dict[str, int] = {}
         #: Id waited for before its own line came (or never comes) → first line that waits for it.
         self.ahead: dict[str, int] = {}
+        self.readers: dict[str, list[str]] = {}
 
     def add(self, number: int, line: bytes) -> None:
         self.jobs += 1
@@ -160,6 +163,9 @@ class _Checker:
             if spec.id not in output.path and self.paths.setdefault(same_file(output.path), number) != number:
                 first = self.paths[same_file(output.path)]
                 self.fault(number, f"writes: {output.path!r} is already written by line {first}")
+        for path in spec.reads:
+            if not path.startswith("/"):
+                self.readers.setdefault(path, []).append(spec.id)
         for other in (*spec.after, *spec.after_ended):
             if other not in self.ids:
                 self.ahead.setdefault(other, number)
@@ -190,6 +196,7 @@ class _Checker:
             workflows=tuple(sorted(self.workflows)),
             ids=self.ids,
             outside=outside,
+            readers=self.readers,
         )
 
 

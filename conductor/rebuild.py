@@ -5,7 +5,7 @@ Safe beside a live conductor and live workers: it only puts what is not known, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,8 +13,9 @@ from msgspec import Struct
 from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.classes import Classifier
 from conductor.core.past import LIFE, Failure, Verdict, next_life, verdict
-from conductor.dispatch import batches
+from conductor.dispatch import DEFAULT_FILES, batches
 from conductor.errors import ConductorError
+from conductor.file_work import FileWork
 from conductor.journal import Journal, Note, Source, new_mark, settled_by_operator, sha256_of
 from conductor.manifest import check, numbered
 from conductor.model.receipt import Receipt
@@ -68,6 +69,8 @@ def rebuild(
     sources: Sequence[Source],
     lease_s: float,
     on_progress: OnProgress | None = None,
+    *,
+    tidied: Set[str] = DEFAULT_FILES.tidied,
 ) -> Rebuilt:
     """Put back what is missing of `sources`. Raises `ManifestError` before anything is put, `Unreachable`.
 
@@ -90,8 +93,9 @@ def rebuild(
     past = past_of(receipts_dir, wanted | outside, journal.notes())
     total, seen = len(wanted), 0
     restored: list[Restored] = []
-    for source in sources:
-        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1))
+    for source, summary in zip(sources, summaries, strict=True):
+        work = FileWork(summary, catalogue, tidied)
+        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work)
         for batch in batches(put.entries()):
             put.add(batch)
             seen += len(batch)
@@ -139,7 +143,7 @@ class Putter:
     """One manifest on its way back."""
 
     def __init__(
-        self, ledger: Ledger, source: Source, catalogue: Mapping[str, TaskDecl], past: Past, above: int
+        self, ledger: Ledger, source: Source, catalogue: Mapping[str, TaskDecl], past: Past, above: int, work: FileWork
     ) -> None:
         """`above`: all that was handed out in earlier lives of the ledger, but the last, lies below."""
         self._ledger = ledger
@@ -147,6 +151,7 @@ class Putter:
         self._catalogue = catalogue
         self._past = past
         self._above = above
+        self._work = work
         self._classify = Classifier(catalogue, source.backlog)
         self._jobs = 0
         self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
@@ -169,6 +174,7 @@ class Putter:
                 failures=judged.failures,
                 cause=judged.cause,
                 message=judged.message,
+                files=self._work.of(spec.id, proofs),
             )
 
     def _judged(self, spec: JobSpec) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 import msgspec
@@ -47,8 +47,8 @@ def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
     Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made again.
     """
     report = verify(manifest, settings.receipts_dir, settings)
-    wanted = {f.job_id: f for f in report.findings if f.kind in ("missing", "altered")}
     check_roots(settings, report.findings)
+    wanted = with_makers(manifest, {f.job_id for f in report.findings if f.kind in ("missing", "altered")}, settings)
     records = Records.gather(manifest, settings.receipts_dir)
     specs = [spec for spec in manifests.read(manifest) if spec.id in wanted]
     after = dependants(manifests.read(manifest), wanted)
@@ -77,10 +77,35 @@ def check_roots(settings: Settings, findings: Iterable[Finding]) -> None:
             )
 
 
+def with_makers(manifest: Path, wanted: Set[str], settings: Settings) -> frozenset[str]:
+    """These jobs, and those that make what they read and what was removed when it was read: however far back."""
+    maker: dict[str, str] = {}
+    reads: dict[str, tuple[str, ...]] = {}
+    for spec in manifests.read(manifest) if wanted else ():
+        maker |= {output.path: spec.id for output in spec.writes}
+        if spec.reads:
+            reads[spec.id] = spec.reads
+    found, front = set(wanted), list(wanted)
+    while front:
+        for path in reads.get(front.pop(), ()):
+            other = maker.get(path)
+            if other is not None and other not in found and not _is_there(settings, path):
+                found.add(other)
+                front.append(other)
+    return frozenset(found)
+
+
+def _is_there(settings: Settings, path: str) -> bool:
+    try:
+        return paths.resolve(settings, path, for_writing=False).exists()
+    except BadInput:
+        return False
+
+
 Dependants = tuple[list[str], list[str]]
 
 
-def dependants(specs: Iterable[JobSpec], wanted: Mapping[str, object]) -> dict[str, Dependants]:
+def dependants(specs: Iterable[JobSpec], wanted: Iterable[str]) -> dict[str, Dependants]:
     """Job → those in whose `after`, and in whose `after_ended`, it stands."""
     found: dict[str, Dependants] = {job_id: ([], []) for job_id in wanted}
     for spec in specs:

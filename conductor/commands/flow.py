@@ -66,6 +66,7 @@ def dispatch(
     from conductor.catalogue import catalogue_of
     from conductor.dispatch import backlog_name, default_backlog
     from conductor.dispatch import dispatch as put
+    from conductor.file_work import rules_of
 
     with ledger_here(is_lenient=False) as (settings, ledger):
         name = backlog_name(target) if target else default_backlog(manifest)
@@ -78,6 +79,7 @@ def dispatch(
             is_dry_run=dry_run,
             vram_headroom_mib=settings.limits.vram_headroom_mib,
             is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
+            files=rules_of(settings),
         )
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)

@@ -44,10 +44,12 @@ def rebuild(
     """
     from conductor.catalogue import catalogue_of
     from conductor.rebuild import rebuild as run
+    from conductor.settings import tidied_roots
 
     with ledger_here(is_lenient=False) as (settings, ledger):
         chosen, warnings = sources(settings, manifest or [], target, skip_missing)
-        result = run(ledger, settings.receipts_dir, catalogue_of(settings), chosen, settings.timing.lease_s)
+        catalogue, roots = catalogue_of(settings), tidied_roots(settings)
+        result = run(ledger, settings.receipts_dir, catalogue, chosen, settings.timing.lease_s, tidied=roots)
     for warning in (*warnings, *result.warnings):
         typer.echo(f"note: {warning}", err=True)
     if as_json:
