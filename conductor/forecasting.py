@@ -5,6 +5,7 @@ The work is done by a process of its own (`conductor.prediction_child`); a threa
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -55,10 +56,16 @@ class Forecasting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if (child := self._child) is not None:
-            child.kill()
+        if self._child is not None:
+            self._child.kill()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join()  # one that was just being started is killed by it
+        if (child := self._child) is not None:
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
 
     def tick(self, snapshot: Snapshot, decision: Decision) -> None:
         """The first one with something to do begins the run."""

@@ -1,0 +1,235 @@
+"""The forecast of a run: read from a real ledger, worked out by a process of its own, held against the real end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from builders import a_class, a_report, a_snapshot, a_spec
+from cli_tools import conductor
+from msgspec.structs import replace
+
+from conductor.adapters.receipt_log import ReceiptLog
+from conductor.adapters.redis_pending import read_pending
+from conductor.forecast_text import told, when
+from conductor.forecasting import Forecasting
+from conductor.model.decision import Decision
+from conductor.model.forecast import Forecast
+from conductor.model.receipt import Asked, Receipt
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import to_line
+from conductor.ports import Entry, Ledger
+from conductor.predictor import Predictor, gap_s
+from conductor.settings import Settings
+from conductor.wiring import connect
+
+NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="class-nap")
+
+
+def put(ledger: Ledger, count: int, job_class: JobClass = NAP, first: int = 0, **spec: Any) -> list[str]:
+    made = [a_spec(n, task=job_class.task, **spec) for n in range(first, first + count)]
+    ledger.backlog.put(
+        job_class.backlog, [Entry(job_id=s.id, line=to_line(s), job_class=job_class, after=s.after) for s in made]
+    )
+    return [s.id for s in made]
+
+
+def a_receipt(n: int, started_at: float, seconds: float, worker: str = "w1") -> Receipt:
+    return Receipt(
+        v=1, job_id=a_spec(n + 1000).id, attempt=1, workflow="w", task="diagnostics.sleep", outcome="ok",
+        started_at=started_at, ended_at=started_at + seconds, node="node1", worker=worker, asked=Asked(),
+    )  # fmt: skip
+
+
+def learn(settings: Settings, seconds: float, gap: float = 0.2) -> None:
+    log = ReceiptLog(settings.receipts_dir, "node1-w1")
+    at = time.time() - 3600
+    for n in range(12):
+        log.append(a_receipt(n, at, seconds))
+        at += seconds + gap
+    log.close()
+
+
+def wait_for(is_so: Callable[[], bool], limit_s: float = 40.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+# ── what is left, as the ledger has it ────────────────────────────────────────────────────────────────────
+
+
+def test_all_that_has_not_ended_is_read_in_order_of_arrival(ledger: Ledger, redis_url: str) -> None:
+    ids = put(ledger, 3)
+    waits = put(ledger, 1, first=10, after=(ids[0],))
+    other = put(ledger, 2, replace(NAP, backlog="other", id="class-other"), first=20)
+    assert ledger.control.cancel(ids[1]) == "waiting"
+
+    with connect(redis_url) as client:
+        mine = read_pending(client, ("b",)) or []
+        everything = read_pending(client) or []
+        too_many = read_pending(client, (), 3)
+
+    assert [row.job_id for row in mine] == [ids[0], ids[2], *waits]
+    assert [row.job_id for row in everything] == [ids[0], ids[2], *waits, *other]
+    assert too_many is None
+    first = mine[0]
+    assert (first.state, first.attempts, first.job_class) == ("waiting", 0, NAP)
+    assert abs(first.since - ledger.bell.now()) < 10
+    assert json.loads(first.line)["id"] == ids[0]
+
+
+def test_the_end_goes_by_what_receipts_taught_and_by_the_loss_between_two_jobs(
+    ledger: Ledger, redis_url: str, project: Settings
+) -> None:
+    ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
+    put(ledger, 8)
+    with connect(redis_url) as client:
+        nobody = Predictor(project, client, ("b",)).answer()
+        learn(project, seconds=30.0, gap=0.5)
+        predictor = Predictor(project, client, ("b",))
+        found = predictor.answer()
+
+    assert nobody.prediction is not None and found.prediction is not None
+    assert nobody.prediction.because == "nothing is known yet of how long diagnostics.sleep takes"
+    assert (found.known, found.prediction.left) == (8, 8)
+    assert found.prediction.ends_at is not None
+    assert found.prediction.ends_at - found.prediction.made_at == pytest.approx(4 * 30.5, abs=0.5)
+
+
+def test_only_gaps_in_which_a_worker_had_something_to_do_count(project: Settings) -> None:
+    assert gap_s(project.receipts_dir) == 0.05
+    learn(project, seconds=2.0, gap=0.3)
+    log = ReceiptLog(project.receipts_dir, "node1-w1")
+    log.append(a_receipt(99, time.time(), 1.0))
+    log.close()
+
+    assert gap_s(project.receipts_dir) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_looking_ahead_changes_nothing_in_the_ledger(ledger: Ledger, redis_url: str, project: Settings) -> None:
+    ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=600)
+    put(ledger, 8)
+    learn(project, seconds=3.0)
+    with connect(redis_url) as client:
+        predictor = Predictor(project, client, ())
+        predictor.answer()
+        before = {key: client.dump(key) for key in client.keys("*")}  # pyright: ignore
+        predictor.answer()
+        after = {key: client.dump(key) for key in client.keys("*")}  # pyright: ignore
+
+    assert before == after
+
+
+# ── beside a run ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_tick(ledger: Ledger) -> tuple[Any, Decision]:
+    now = ledger.bell.now()
+    return a_snapshot(now=now, reservations=()), Decision(now=now, hold=())
+
+
+def begun(project: Settings, ledger: Ledger) -> Forecasting:
+    """One that has seen a tick with something to do."""
+    from builders import a_reservation
+
+    forecasting = Forecasting(project, ledger, "b")
+    snapshot, decision = a_tick(ledger)
+    forecasting.tick(replace(snapshot, reservations=(a_reservation(),)), decision)
+    return forecasting
+
+
+def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(ledger: Ledger, project: Settings) -> None:
+    ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
+    put(ledger, 8)
+    learn(project, seconds=30.0)
+
+    with begun(project, ledger) as forecasting:
+        wait_for(lambda: forecasting.latest is not None)
+        child = forecasting._child  # pyright: ignore[reportPrivateUsage]
+        (kept,) = ledger.leadership.forecasts()
+        ended = forecasting.ended()
+    assert ended is not None and child is not None
+
+    assert kept.ended_at is None
+    assert (kept.first_left, kept.first_known, kept.backlog) == (8, 8, "b")
+    assert kept.predicted_s == pytest.approx(4 * 30.2, abs=10)
+    assert ledger.leadership.forecasts() == (ended,)
+    assert ended.took_s == pytest.approx(0, abs=30)
+    wait_for(lambda: child.poll() is not None)
+
+
+def test_a_conductor_started_again_goes_on_with_what_was_said_at_the_start(ledger: Ledger, project: Settings) -> None:
+    ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
+    put(ledger, 8)
+    learn(project, seconds=30.0)
+    now = ledger.bell.now()
+    said = Forecast(backlog="b", begun_at=now - 100, first_made_at=now - 99, first_ends_at=now + 20, first_left=40,
+                    first_known=8, made_at=now - 30, ends_at=now + 20)  # fmt: skip
+    ledger.leadership.expect(said)
+
+    with begun(project, ledger) as forecasting:
+        wait_for(lambda: forecasting.latest is not None)
+        latest = forecasting.latest
+
+    assert latest is not None
+    assert (latest.begun_at, latest.first_ends_at, latest.first_left) == (now - 100, now + 20, 40)
+    assert latest.ends_at is not None and latest.ends_at > now + 60
+
+
+def test_a_run_that_is_over_at_once_starts_no_process(ledger: Ledger, project: Settings) -> None:
+    with begun(project, ledger) as forecasting:
+        assert forecasting.ended() is None
+    assert forecasting._child is None  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_forecast_in_words() -> None:
+    made = Forecast(begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100)
+
+    assert when(made, 40.0).endswith("(in 1 min 00 s)")
+    assert when(replace(made, ends_at=100_000.0, is_rough=True), 0.0).endswith("(roughly in 27 h 46 min)")
+    assert "nobody can say: the cpu lane is paused" in when(
+        replace(made, ends_at=None, because="the cpu lane is paused"), 0
+    )
+    assert told(made) == "predicted 1 min 40 s at the start"
+    assert told(replace(made, ended_at=103.0)) == "predicted 1 min 40 s at the start, took 1 min 43 s (3 % longer)"
+    assert told(replace(made, ended_at=100.2)).endswith("(as predicted)")
+    assert told(replace(made, ended_at=80.0), 7).endswith("(20 % shorter; 2 jobs more dispatched meanwhile)")
+
+
+# ── the whole of it, as a user runs it ────────────────────────────────────────────────────────────────────
+
+
+def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_again(tmp_path: Path) -> None:
+    (tmp_path / "conductor.toml").write_text(
+        "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 1\n[lanes.cloud]\nworkers = 1\n"
+        "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n[dashboard]\nis_on = false\n"
+    )
+    for run in (1, 2):
+        manifest = tmp_path / f"run{run}.jsonl"
+        lines = [a_spec(task="diagnostics.sleep", args={"seconds": 0.8, "n": 100 * run + n}) for n in range(8 if run == 2 else 3)]
+        manifest.write_bytes(b"".join(to_line(line) + b"\n" for line in lines))
+        assert conductor("dispatch", str(manifest), "--target", "backlog:naps", cwd=tmp_path).code == 0
+        ran = conductor("conduct", "--until-done", "--json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    account = ran.json
+
+    assert account["predicted_s"] is not None, ran.err
+    assert account["took_s"] > 8 * 0.8
+    assert "at the start, took" in account["forecast"]
+    assert account["forecast"] in conductor("status", cwd=tmp_path).out
+    status = conductor("status", "--json", cwd=tmp_path).json["forecast"]
+    assert status["ended_at"] - status["begun_at"] == pytest.approx(account["took_s"], abs=0.1)
+    again = conductor("replay", "--json", cwd=tmp_path)
+    assert (again.code, again.json["difference"]) == (0, None)
+    assert again.json["ticks"] > 16
+    job = msgspec.json.decode(manifest.read_bytes().splitlines()[-1])["id"]
+    story = conductor("replay", "--job", job, "--json", cwd=tmp_path).json["moments"]
+    assert "running" in [moment["state"] for moment in story]
+    assert "lane" in [verdict["gate"] for moment in story for verdict in moment["because"]]
