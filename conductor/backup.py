@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from conductor import tidied
 from conductor.errors import ConfigError, UsageError
 from conductor.journal import SUFFIX, Journal
 from conductor.model.spec import Value
@@ -79,7 +80,7 @@ def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:
         elif manifest not in taken and not manifest.is_relative_to(settings.manifests_dir.resolve()):
             notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
     # Last: of what is appended to meanwhile it has the more.
-    for pattern in (f"*{SUFFIX}", "*.jsonl"):
+    for pattern in (f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
         found |= {f"receipts/{path.name}": path for path in plain_files(settings.receipts_dir, pattern)}
     return found, notes
 
@@ -179,6 +180,6 @@ def place(settings: Settings, member: tarfile.TarInfo) -> Path:
 
 def is_record(parts: tuple[str, ...]) -> bool:
     if parts[0] == "receipts":
-        return len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX))
+        return len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX, tidied.SUFFIX))
     # A manifest of the project, wherever it lies, and never what would be run.
     return parts[-1].endswith(".jsonl")
