@@ -38,6 +38,11 @@ BLOCK_BYTES = 4 << 20
 #: A node whose jobs ended so long ago, and none of whose receipts is here, keeps them elsewhere.
 UNSEEN_S = 60.0
 
+#: A tick spends so much on news of classes that it knows.
+TICK_S = 0.005
+#: Classes whose estimates are kept.
+MOST_KNOWN = 10_000
+
 _decode = msgspec.json.Decoder(Receipt).decode
 
 
@@ -162,7 +167,10 @@ class Learning:
         self._codes = Codes(decls)
         self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
         self.learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
-        self._known: dict[str, tuple[int, str, Taught]] = {}
+        #: Class → version of its kind and its code, and what was worked out from them.
+        self._known: dict[str, tuple[tuple[int, str], Taught]] = {}
+        #: With whom the next tick begins.
+        self._turn = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
@@ -185,10 +193,10 @@ class Learning:
         """The candidates with learned needs and durations, cut to what the nodes have. Reads no file."""
         if not self.learned.policy.is_on:
             return tuple(candidates)
-        if not self._thread.is_alive() and not self._stop.is_set():
+        if self._thread.ident is None and not self._stop.is_set():
             self._thread.start()  # who only stands by reads nothing
         with self._lock:
-            taught = [self._taught(candidate.job_class) for candidate in candidates]
+            taught = self._all_taught([candidate.job_class for candidate in candidates])
             self._unseen.look(snapshot, self.learned.memory.nodes)
         free = Free(snapshot, self._limits) if any(t.is_more for t in taught) else None
         return tuple(
@@ -199,16 +207,25 @@ class Learning:
     def duration_s(self, job_class: JobClass) -> float:
         """What a job of this class is expected to take; 0 where nobody knows."""
         with self._lock:
-            return self._taught(job_class).job_class.duration_s
+            return self.learned.duration_s(job_class)
 
-    def _taught(self, c: JobClass) -> Taught:
-        version, code = self.learned.memory.version(c.kind or c.task), self.learned.code_of(c.task)
-        known = self._known.get(c.id)
-        if known is None or known[:2] != (version, code):
-            if len(self._known) > 10_000:
-                self._known.clear()
-            known = self._known[c.id] = (version, code, self.learned.taught(c))
-        return known[2]
+    def _all_taught(self, classes: Sequence[JobClass]) -> list[Taught]:
+        """What is new at once; where there is news of what is known, so many as a tick has time for, each in turn."""
+        until = time.monotonic() + TICK_S
+        first = self._turn if self._turn < len(classes) else 0
+        self._turn, found = 0, dict[int, Taught]()
+        for i in (*range(first, len(classes)), *range(first)):
+            c = classes[i]
+            state = (self.learned.memory.version(c.kind or c.task), self.learned.code_of(c.task))
+            known = self._known.get(c.id)
+            if known is None or (known[0] != state and time.monotonic() < until):
+                if len(self._known) > MOST_KNOWN:
+                    self._known.clear()
+                known = self._known[c.id] = (state, self.learned.taught(c))
+            elif known[0] != state and not self._turn:
+                self._turn = i
+            found[i] = known[1]
+        return [found[i] for i in range(len(classes))]
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,11 +6,12 @@ now, and never below the task's floor. What nothing is known of is asked as decl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from conductor.core.lines import Line, usual_line
 from conductor.core.raising import Resource
 from conductor.core.samples import (
     RESOURCES,
@@ -20,7 +21,6 @@ from conductor.core.samples import (
     Sample,
     declared_of,
     key_of_class,
-    line_through,
     quantile,
     usual,
 )
@@ -44,6 +44,12 @@ SMALL: dict[Resource, int] = {"vram_mib": 0, "ram_mib": 256, "scratch_bytes": 64
 ALONE_MIB = 1 << 40
 #: Peaks of VRAM and scratch are sampled once a second: those of shorter attempts may have been missed.
 SAMPLED_S = 2.0
+
+#: Intermediate results kept; then all are worked out anew.
+KEPT_FACTS = 1000
+
+Measure = Callable[[Sample], float | None]
+T = TypeVar("T")
 
 
 class Policy(Value, frozen=True, kw_only=True):
@@ -96,6 +102,7 @@ class Learned:
         self.policy = policy or Policy()
         self._decls = decls
         self.code = code or {}
+        self._kept: dict[Hashable, tuple[tuple[int, str], Any]] = {}
 
     def code_of(self, task: str) -> str:
         return self.code.get(task) or self.memory.latest_code(task)
@@ -127,13 +134,13 @@ class Learned:
         """Of scratch: temporary files and outputs together."""
         declared = declared_of(c.needs, sum(c.writes.values()), resource)
         own, bounds = self._seen(c, resource)
-        seen = sorted([*own, *bounds], key=lambda s: (s.at, s.job_id, s.attempt))
+        seen = sorted([*own, *bounds], key=_when)
         values = [float(s.value(resource) or 0) for s in seen]
         found = Estimate(
             what=resource,
             declared=declared,
             uses=declared,
-            why="as declared" + (f", after {_receipts(seen)}" if seen else ""),
+            why="as declared" + (f", after {_receipts(len(seen))}" if seen else ""),
             p50=quantile(values, 0.5) if values else None,
             p95=quantile(values, P95) if values else None,
             highest=max(values, default=None),
@@ -149,11 +156,11 @@ class Learned:
     def _seen(self, c: JobClass, resource: Resource) -> tuple[list[Sample], list[Sample]]:
         """What jobs of this size and request took; of smaller ones the out-of-memories, for it needs no less."""
         key, code = key_of_class(c), self.code_of(c.task)
-        own = [s for s in self._samples(key) if s.value(resource) is not None]
-        smaller = [r for r in self.memory.rings(key.kind) if 0 < r.size <= key.size and r.key != key]
-        bounds = [s for ring in smaller for s in ring.samples if s.ran_out_of == resource]
+        ring = self.memory.ring(key)
+        own = [s for s in (ring.samples if ring else ()) if s.value(resource) is not None]
+        bounds = [s for r, s in self._ran_out(c, resource) if r is not ring and 0 < r.size <= key.size]
         if not own:
-            near = [r for r in smaller if r.size * NEAR >= key.size]
+            near = [r for r in self._near(key) if r.size <= key.size]
             own = [s for r in near for s in r.samples if s.value(resource) is not None and s.ran_out_of != resource]
         present = [s for s in own if s.code == code]
         if len(present) >= ENOUGH:
@@ -171,7 +178,7 @@ class Learned:
             return None
         ran_out = sum(s.ran_out_of == resource for s in found.samples)
         also = f", {ran_out} of which ran out of it" if ran_out else ""
-        why = f"p95 × {self.policy.margin:g} of {_receipts(found.samples)}{also}: more than declared"
+        why = f"p95 × {self.policy.margin:g} of {_receipts(len(found.samples))}{also}: more than declared"
         return msgspec.structs.replace(found, uses=uses, why=why)
 
     def _less(self, found: Estimate, c: JobClass, resource: Resource) -> Estimate | None:
@@ -179,7 +186,7 @@ class Learned:
         key, code, wanted = key_of_class(c), self.code_of(c.task), self.policy.lower_after
         if not wanted or found.declared <= 0:
             return None
-        if any(s.ran_out_of == resource and s.code == code for r in self.memory.rings(key.kind) for s in r.samples):
+        if any(s.code == code for _, s in self._ran_out(c, resource)):
             return None
         clean: list[tuple[Sample, float]] = [
             (s, value * max(1.0, key.size / ring.size if key.size else 1.0))
@@ -194,21 +201,29 @@ class Learned:
         uses = max(by_use, self._floor(c, resource), GRAIN[resource])
         if uses >= found.declared:
             return None
-        samples = tuple(sorted((s for s, _ in clean), key=lambda s: (s.at, s.job_id, s.attempt)))
+        samples = tuple(sorted((s for s, _ in clean), key=_when))
         near = ", of nearby sizes too" if len(samples) > len(found.samples) else ""
         at_floor = "; its floor" if uses > by_use else ""
-        why = f"p95 × {self.policy.margin:g} of {_receipts(samples)}{near}{at_floor}: less than declared"
+        why = f"p95 × {self.policy.margin:g} of {_receipts(len(samples))}{near}{at_floor}: less than declared"
         return msgspec.structs.replace(found, uses=uses, why=why, samples=samples)
+
+    def _ran_out(self, c: JobClass, resource: Resource) -> list[tuple[Ring, Sample]]:
+        """Of the whole kind."""
+        kind = c.kind or c.task
+
+        def fresh() -> list[tuple[Ring, Sample]]:
+            return [(r, s) for r in self.memory.rings(kind) for s in r.samples if s.ran_out_of == resource]
+
+        return self._once((kind, resource), kind, c.task, fresh)
 
     def _near(self, key: Key) -> Iterator[Ring]:
         """Of sizes within a factor of `NEAR`; without a size its own only."""
-        for ring in self.memory.rings(key.kind):
-            if ring.key == key or (key.size and key.size / NEAR <= ring.size <= key.size * NEAR):
-                yield ring
-
-    def _samples(self, key: Key) -> Sequence[Sample]:
-        ring = self.memory.ring(key)
-        return ring.samples if ring else ()
+        own = self.memory.ring(key)
+        if key.size:
+            smallest, largest = key.size / NEAR, key.size * NEAR
+            yield from (r for r in self.memory.rings(key.kind) if smallest <= r.size <= largest or r is own)
+        elif own is not None:
+            yield own
 
     def _floor(self, c: JobClass, resource: Resource) -> int:
         decl = self._decls.get(c.task)
@@ -238,27 +253,39 @@ class Learned:
 
     def _usual(self, what: str, c: JobClass, declared: float, of: Measure) -> Estimate:
         key = key_of_class(c)
-        own = self._known([ring] if (ring := self.memory.ring(key)) else [], c.task, of)
+        ring = self.memory.ring(key)
+        own = self._known([ring] if ring else [], c.task, of)
+        values = [value for _, _, value in own]
         x = key.size or (c.duration_s if what == "duration_s" else 0.0)
-        by_size = self._known([r for r in self.memory.rings(key.kind) if _x(r, key)], c.task, of) if x else []
-        if len(own) >= OWN or (own and len(by_size) <= len(own)):
-            uses, samples, why = usual([value for _, _, value in own]), own, "the usual of"
-        elif by_size:
-            uses, samples, why = at_size([(_x(r, key), value) for r, _, value in by_size], x), by_size, "by size, from"
+        line, count = self._line(what, key, c.task, of) if x and len(own) < OWN else (None, 0)
+        if line is not None and count > len(own):
+            uses, why = line.at(x), f"by size, from {_receipts(count)}"
+            near = [s for r in self._near(key) for s in r.samples if s.ran_out_of is None and of(s) is not None]
+            samples = tuple(sorted(near, key=_when))
+        elif own:
+            uses, why, samples = usual(values), f"the usual of {_receipts(len(own))}", tuple(s for _, s, _ in own)
         else:
             return Estimate(what=what, declared=declared, uses=declared, why="as declared")
-        values = [value for _, _, value in own]
-        taken = tuple(sample for _, sample, _ in samples)
         return Estimate(
             what=what,
             declared=declared,
             uses=uses,
-            why=f"{why} {_receipts(taken)}",
+            why=why,
             p50=quantile(values, 0.5) if values else None,
             p95=quantile(values, P95) if values else None,
             highest=max(values, default=None),
-            samples=taken,
+            samples=samples,
         )
+
+    def _line(self, what: str, key: Key, task: str, of: Measure) -> tuple[Line | None, int]:
+        """Over all sizes of the kind (without sizes: planned durations), and how many samples it rests on."""
+
+        def fresh() -> tuple[Line | None, int]:
+            rings = [ring for ring in self.memory.rings(key.kind) if _x(ring, key)]
+            known = self._known(rings, task, of)
+            return (usual_line((_x(ring, key), v) for ring, _, v in known) if known else None), len(known)
+
+        return self._once((key.kind, what, key.size > 0), key.kind, task, fresh)
 
     def _known(self, rings: Sequence[Ring], task: str, of: Measure) -> list[tuple[Ring, Sample, float]]:
         """Of the code that runs now, where there are a few of it."""
@@ -272,8 +299,15 @@ class Learned:
         present = [known for known in found if known[1].code == code]
         return present if len(present) >= FEW else found
 
-
-Measure = Callable[[Sample], float | None]
+    def _once(self, name: Hashable, kind: str, task: str, fresh: Callable[[], T]) -> T:
+        """What does not change until the kind has another sample, or the task other code."""
+        state = (self.memory.version(kind), self.code_of(task))
+        known = self._kept.get(name)
+        if known is None or known[0] != state:
+            if len(self._kept) > KEPT_FACTS:
+                self._kept.clear()
+            known = self._kept[name] = (state, fresh())
+        return known[1]
 
 
 def _x(ring: Ring, key: Key) -> float:
@@ -281,12 +315,8 @@ def _x(ring: Ring, key: Key) -> float:
     return ring.size if key.size else 0.0 if ring.size else ring.duration_s
 
 
-def at_size(points: Sequence[tuple[float, float]], x: float) -> float:
-    """By a line through the medians of the sizes, times what is usual beside it."""
-    sizes = sorted({at for at, _ in points})
-    medians = [(at, quantile([value for a, value in points if a == at], 0.5)) for at in sizes]
-    beside = [value / line for at, value in points if (line := line_through(medians, at)) > 0]
-    return line_through(medians, x) * (usual(beside) if beside else 1.0)
+def _when(sample: Sample) -> tuple[float, str, int]:
+    return sample.at, sample.job_id, sample.attempt
 
 
 def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
@@ -305,5 +335,5 @@ def rounded(value: float, resource: Resource) -> int:
     return -int(-value // grain) * grain
 
 
-def _receipts(samples: Sequence[Sample]) -> str:
-    return f"{len(samples)} receipt{'' if len(samples) == 1 else 's'}"
+def _receipts(count: int) -> str:
+    return f"{count} receipt{'' if count == 1 else 's'}"

@@ -7,7 +7,7 @@ size the planned duration and bytes stand for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
 from msgspec import Struct, field
@@ -112,15 +112,25 @@ class Memory:
 
     def __init__(self, rings: Iterable[Ring] = ()) -> None:
         #: The most recently grown last.
-        self._rings: dict[Key, Ring] = {ring.key: ring for ring in rings}
+        self._rings: dict[Key, Ring] = {}
+        self._of_kind: dict[str, dict[Key, Ring]] = {}
         #: Kind → how often it has changed: what is worked out from it may be kept until then.
         self._versions: dict[str, int] = {}
         #: Task → the code of its latest sample, and when that was.
         self._latest: dict[str, tuple[float, str]] = {}
         self.nodes: set[str] = set()
-        for ring in self._rings.values():
+        for ring in rings:
+            self._hold(ring.key, ring)
             for sample in ring.samples:
                 self._note(ring, sample)
+
+    def _hold(self, key: Key, ring: Ring) -> None:
+        """Keep it as the one most recently grown; the longest unused goes."""
+        self._rings.pop(key, None)
+        self._rings[key] = self._of_kind.setdefault(ring.kind, {})[key] = ring
+        while len(self._rings) > RINGS:
+            oldest = next(iter(self._rings))
+            del self._of_kind[self._rings.pop(oldest).kind][oldest]
 
     def learn(self, receipt: Receipt) -> bool:
         """Take a receipt in. False: it teaches nothing (a failure that ran out of nothing, or one known already)."""
@@ -131,12 +141,10 @@ class Memory:
         asked = receipt.asked or Asked()
         kind = asked.kind or receipt.task
         key = key_of(kind, asked.size, asked.needs, asked.duration_s, asked.writes_bytes)
-        ring = self._rings.pop(key, None) or Ring(
+        ring = self._rings.get(key) or Ring(
             kind=kind, size=asked.size, needs=asked.needs, duration_s=asked.duration_s, writes_bytes=asked.writes_bytes
         )
-        self._rings[key] = ring
-        while len(self._rings) > RINGS:
-            self._rings.pop(next(iter(self._rings)))
+        self._hold(key, ring)
         is_new = ring.add(sample)
         if is_new:
             self._note(ring, sample)
@@ -160,8 +168,8 @@ class Memory:
         return self._rings.get(key)
 
     def rings(self, kind: str | None = None) -> Iterator[Ring]:
-        """Of one kind, or all, the longest unchanged first."""
-        return (ring for ring in self._rings.values() if kind is None or ring.kind == kind)
+        """Of one kind; or all, the longest unchanged first."""
+        return iter((self._rings if kind is None else self._of_kind.get(kind, {})).values())
 
 
 def sample_of(receipt: Receipt) -> Sample | None:
@@ -220,22 +228,3 @@ def usual(values: Iterable[float]) -> float:
     ordered = list(values)
     limit = 3 * quantile(ordered, 0.5)
     return sum(min(value, limit) for value in ordered) / len(ordered)
-
-
-def line_through(points: Sequence[tuple[float, float]], x: float) -> float:
-    """The value at `x` of a line through the points: the median of all slopes, never falling (Theil and Sen).
-
-    Outliers do not turn it, up to 29 % of them. From one point on: in proportion.
-    """
-    slopes = [(d - b) / (c - a) for i, (a, b) in enumerate(points) for c, d in points[i + 1 :] if c != a]
-    slope = max(0.0, _middle(slopes)) if slopes else _middle([b / a for a, b in points])
-    base = _middle([b - slope * a for a, b in points])
-    if base < 0:  # a job of no size does not take less than no time
-        base, slope = 0.0, _middle([b / a for a, b in points])
-    return base + slope * x
-
-
-def _middle(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

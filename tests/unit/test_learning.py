@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -166,6 +167,25 @@ def test_what_was_read_is_asked_from_then_on(lessons: Learning, log: ReceiptLog)
 
     assert asks(lessons).vram_mib == 7552
     assert lessons.duration_s(of_size()) == pytest.approx(5.0)
+
+
+def test_a_tick_has_only_so_much_time_for_news_and_every_class_gets_its_turn(
+    log: ReceiptLog, project: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Learning, "_work", lambda self: None)
+    lessons = Learning(project, {"media.cut": DECL}, Limits())
+    classes = [a_candidate(of_size(id=f"class-{i}")) for i in range(3)]
+    snapshot = a_snapshot()
+    lessons.teach(snapshot, classes)
+    clock = iter(range(1000))
+    monkeypatch.setattr(learning, "TICK_S", 1.5)
+    monkeypatch.setattr(learning, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    learn(lessons, log, 6000)
+
+    def renewed() -> int:
+        return sum(c.job_class.needs.vram_mib == 7552 for c in lessons.teach(snapshot, classes))
+
+    assert [renewed() for _ in range(4)] == [1, 2, 3, 3]
 
 
 def test_a_held_class_says_what_is_asked_instead_of_the_declared(lessons: Learning, log: ReceiptLog):
