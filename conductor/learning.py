@@ -18,6 +18,7 @@ import msgspec
 from loguru import logger
 
 from conductor.code_version import code_version
+from conductor.core.drift import drifts, sentence
 from conductor.core.free import Free
 from conductor.core.learned import Learned, Policy, Taught
 from conductor.core.raising import instead
@@ -176,6 +177,9 @@ class Learning:
         self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
         self._unseen = Unseen(settings.receipts_dir)
         self._has_news = False
+        #: Kinds with news since drift was looked for, and what was said of it.
+        self._changed: set[str] = set()
+        self._said: set[tuple[str, str, str]] = set()
 
     def __enter__(self) -> Learning:
         return self
@@ -187,6 +191,7 @@ class Learning:
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
         if self._has_news:
+            self._say_drift()
             self._receipts.save()
 
     def teach(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -240,9 +245,20 @@ class Learning:
                     logger.warning("Receipts cannot be read ({}): nothing is learned until they can", e)
                 wait_s, is_said = EVERY_S, True
             if self._has_news and time.monotonic() - written_at >= WRITE_EVERY_S:
+                self._say_drift()
                 self._receipts.save()
                 written_at, self._has_news = time.monotonic(), False
             self._stop.wait(wait_s)
+
+    def _say_drift(self) -> None:
+        """Once per kind, amount and code, while this conductor runs."""
+        for kind in self._changed:
+            rings = list(self.learned.memory.rings(kind))
+            for drift in drifts(kind, rings, self.learned.code_of(rings[0].task)) if rings else ():
+                if (name := (kind, drift.what, drift.code)) not in self._said:
+                    self._said.add(name)
+                    logger.bind(event="drift", kind=kind, what=drift.what).warning("{}", sentence(drift))
+        self._changed.clear()
 
     def read(self) -> int:
         """Take in what was added to the files; how many receipts it was. Raises `OSError`."""
@@ -251,6 +267,7 @@ class Learning:
         with self._lock:
             for receipt in receipts:
                 self.learned.memory.learn(receipt)
+                self._changed.add((receipt.asked and receipt.asked.kind) or receipt.task)
         self._has_news |= bool(receipts)
         return len(receipts)
 

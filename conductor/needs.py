@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from conductor.core.drift import Drift, drifts
+from conductor.core.drift import WORDS, Drift, drifts, sentence, short_code, shown
 from conductor.core.learned import ALONE_MIB, Estimate, Learned
 from conductor.core.samples import RESOURCES, Ring, Sample
 from conductor.errors import UsageError
@@ -15,11 +15,10 @@ from conductor.learning import Codes, Receipts, cache_of, policy_of
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import RateNeed, TaskDecl, Value
 from conductor.settings import Settings, did_you_mean
-from conductor.text import duration, many, printable, size, table
+from conductor.text import many, printable, table
 
 #: Of the receipts an estimate rests on, so many are named on the screen; `--json` has them all.
 SHOWN = 6
-WORDS = {"vram_mib": "vram", "ram_mib": "ram", "scratch_bytes": "scratch", "duration_s": "duration", "tokens": "tokens"}
 
 
 class Rested(Value, frozen=True, kw_only=True):
@@ -174,7 +173,7 @@ def _overview(report: Report) -> list[str]:
     rows: list[tuple[str, ...]] = [("kind", "size", "receipts", "what", "declared", "p50", "p95", "asks")]
     for kind in report.kinds:
         for a in kind.amounts:
-            figures = (_shown(a.what, v) for v in (a.declared, a.p50, a.p95))
+            figures = (shown(a.what, v) for v in (a.declared, a.p50, a.p95))
             rows.append((kind.kind, _size(kind), str(kind.receipts), WORDS[a.what], *figures, _asks(a)))
     return table(rows, indent="")
 
@@ -184,7 +183,7 @@ def _detail(kind: Kind) -> list[str]:
     out = [f"{kind.kind}{of}: {many(kind.receipts, 'receipt')}, code {short_code(kind.code_version) or 'not known'}"]
     for a in kind.amounts:
         figures = (("declared", a.declared), ("p50", a.p50), ("p95", a.p95), ("at most", a.highest))
-        known = [f"{word} {_shown(a.what, value)}" for word, value in figures if value is not None]
+        known = [f"{word} {shown(a.what, value)}" for word, value in figures if value is not None]
         verb = "expects" if a.what == "duration_s" else "asks"
         out += [f"  {WORDS[a.what]}: {', '.join(known)}; {verb} {_asks(a)}", f"    {a.why}"]
         out += [f"      {_receipt(a.what, r)}" for r in a.receipts[-SHOWN:]]
@@ -196,33 +195,12 @@ def _detail(kind: Kind) -> list[str]:
 def _receipt(what: str, r: Rested) -> str:
     when = datetime.fromtimestamp(r.at).strftime("%Y-%m-%d %H:%M:%S")
     note = ", ran out" if r.ran_out else ""
-    return f"{r.job_id} attempt {r.attempt}, {when} on {r.node}: {_shown(what, r.value)}{note}"
-
-
-def sentence(d: Drift) -> str:
-    """«media.render: vram p95 6.1 GiB → 8.4 GiB since code 3fa9c1d2 (30 receipts before, 12 since)»."""
-    since = f"since code {short_code(d.code)}" if d.code else "lately, with the same code"
-    change = f"{WORDS[d.what]} p95 {_shown(d.what, d.before)} → {_shown(d.what, d.after)}"
-    return printable(
-        f"{d.kind}: {change} {since} ({many(d.samples_before, 'receipt')} before, {d.samples_after} since)"
-    )
-
-
-def short_code(version: str) -> str:
-    return version.rpartition("+")[2]
+    return f"{r.job_id} attempt {r.attempt}, {when} on {r.node}: {shown(what, r.value)}{note}"
 
 
 def _asks(a: Amount) -> str:
-    return "a whole device" if a.uses is None else _shown(a.what, a.uses)
+    return "a whole device" if a.uses is None else shown(a.what, a.uses)
 
 
 def _size(kind: Kind) -> str:
     return f"{kind.size:.3g}" if kind.size else "–"
-
-
-def _shown(what: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    if what == "duration_s":
-        return duration(value)
-    return f"{value:.0f}" if what == "tokens" else size(value * (1 << 20) if what.endswith("_mib") else value)

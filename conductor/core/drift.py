@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from conductor.core.learned import P95
 from conductor.core.samples import Ring, Sample, quantile
 from conductor.model.spec import Value
+from conductor.text import duration, many, printable, size
 
 #: What is compared: name → what a sample says of it.
 MEASURES: dict[str, Callable[[Sample], float | None]] = {
@@ -21,6 +22,7 @@ MEASURES: dict[str, Callable[[Sample], float | None]] = {
     "duration_s": lambda s: s.seconds,
     "tokens": lambda s: s.tokens,
 }
+WORDS = {"vram_mib": "vram", "ram_mib": "ram", "scratch_bytes": "scratch", "duration_s": "duration", "tokens": "tokens"}
 #: The last so many are held against those before.
 LATELY = 10
 #: Fewer than so many on either side prove nothing.
@@ -118,3 +120,29 @@ def rank_z(a: Sequence[float], b: Sequence[float]) -> float:
     u = ranks_of_b - len(b) * (len(b) + 1) / 2
     variance = len(a) * len(b) / 12 * (n + 1 - ties / (n * (n - 1))) if n > 1 else 0.0
     return (u - len(a) * len(b) / 2) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+# ── as text ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sentence(d: Drift) -> str:
+    """«media.render: vram p95 6.1 GiB → 8.4 GiB since code 3fa9c1d2 (30 receipts before, 12 since)»."""
+    since = f"since code {short_code(d.code)}" if d.code else "lately, with the same code"
+    change = f"{WORDS[d.what]} p95 {shown(d.what, d.before)} → {shown(d.what, d.after)}"
+    return printable(
+        f"{d.kind}: {change} {since} ({many(d.samples_before, 'receipt')} before, {d.samples_after} since)"
+    )
+
+
+def short_code(version: str) -> str:
+    """«3fa9c1d2» of «0.1.0+3fa9c1d2»."""
+    return version.rpartition("+")[2]
+
+
+def shown(what: str, value: float | None) -> str:
+    """An amount as people read it; «–» where it is not known."""
+    if value is None:
+        return "–"
+    if what == "duration_s":
+        return duration(value)
+    return f"{value:.0f}" if what == "tokens" else size(value * (1 << 20) if what.endswith("_mib") else value)

@@ -172,7 +172,7 @@ def test_what_was_read_is_asked_from_then_on(lessons: Learning, log: ReceiptLog)
 def test_a_tick_has_only_so_much_time_for_news_and_every_class_gets_its_turn(
     log: ReceiptLog, project: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Learning, "_work", lambda self: None)
+    monkeypatch.setattr(Learning, "_work", lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
     lessons = Learning(project, {"media.cut": DECL}, Limits())
     classes = [a_candidate(of_size(id=f"class-{i}")) for i in range(3)]
     snapshot = a_snapshot()
@@ -243,6 +243,19 @@ def test_learning_switched_off_changes_nothing(log: ReceiptLog, project: Setting
     with Learning(off, {"media.cut": DECL}, Limits()) as lessons:
         learn(lessons, log, 6000)
         assert asks(lessons) == DECLARED
+
+
+def test_drift_is_said_once(log: ReceiptLog, project: Settings):
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="WARNING")
+    with Learning(project, {"media.cut": DECL}, Limits()) as lessons:
+        for n in range(10):
+            log.append(a_receipt(n, vram=2000, code_version="0.1.0+old"))
+            log.append(a_receipt(n + 50, vram=4000, code_version=CODE))
+        lessons.read()
+    logger.remove(sink)
+
+    assert [words.partition(" since")[0] for words in said] == ["media.cut: vram p95 2.0 GiB → 3.9 GiB"]
 
 
 def test_a_node_whose_receipts_are_not_here_is_named_once(tmp_path: Path):

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learned_scene import CODE, OLD, a_receipt
 
-from conductor.core.drift import Drift, drifts, rank_z
+from conductor.core.drift import Drift, drifts, rank_z, sentence
 from conductor.core.samples import Memory
 from conductor.model.receipt import Receipt
-from conductor.needs import sentence
 
 
 def found(receipts: Sequence[Receipt]) -> list[Drift]:
