@@ -21,7 +21,7 @@ from conductor.model.causes import Cause
 from conductor.model.decision import Decision, GateLedger, Hold
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
-from conductor.model.snapshot import Candidate, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, KindState, Reservation, Snapshot
 from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import JobState, JobView, Ledger, Rates
@@ -49,6 +49,8 @@ OnTick = Callable[[Snapshot, Decision], None]
 Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
 #: Puts learned needs in place of declared ones (`conductor.learning`).
 Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
+#: Told when what waits of a kind went into review, and what is known of kinds.
+OnReview = Callable[[str, Sequence[KindState]], None]
 #: A job's own retry budgets (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
@@ -82,6 +84,7 @@ class Conductor:
         teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
         guard: Callable[[], str | None] = lambda: None,
+        on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
     ) -> None:
         """`owner`: unique to this process. `backlogs`: those to feed from; empty: all.
@@ -98,6 +101,7 @@ class Conductor:
         self._teach = teach
         self._overrides = overrides
         self._guard = guard
+        self._on_review = on_review
         self._reconciler = reconciler
         self._held_back = ""
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
@@ -131,7 +135,9 @@ class Conductor:
             return None
 
     def _led(self, epoch: int) -> float:
-        self._rescue_orphans()
+        self._ask_ahead()
+        if self._rescue_orphans():
+            self._ask_ahead()  # What has gone back is among the candidates.
         hold = self._look_out()
         snapshot, candidates = observe(self._ledger, self._rates, self._backlogs, self._heads)
         snapshot = self._deepened(snapshot, candidates)
@@ -151,6 +157,9 @@ class Conductor:
         self._heads = next_heads(self._heads, decision.next_tick_s == 0)
         self._rest_s = REST_S if snapshot.deep and applied.fed else 0.0
         self._log.applied(applied)
+        for kind, count in applied.reviewed.items():
+            if count:
+                self._on_review(kind, snapshot.kinds)
         self._log.held(decision.hold, decision.now)
         self._record(epoch, snapshot, decision)
         self._note_never(snapshot, decision)
@@ -195,13 +204,18 @@ class Conductor:
         self._held_back = hold
         return hold
 
-    def _rescue_orphans(self) -> None:
+    def _ask_ahead(self) -> None:
+        self._ledger.handover.ask_ahead(self._heads, self._backlogs, self._timing.admitted_grace_s)
+
+    def _rescue_orphans(self) -> bool:
+        """Were there any."""
         orphans = self._ledger.handover.orphans(self._timing.admitted_grace_s)
         # Killed between its receipt and `accept`: run again it would be done twice over.
         proved = self._reconciler.settled(orphans) if orphans and self._reconciler is not None else frozenset[str]()
         for orphan in orphans:
             if orphan.job_id not in proved:
                 self._rescue(orphan)
+        return bool(orphans)
 
     def _rescue(self, orphan: Reservation) -> None:
         job = self._ledger.backlog.job(orphan.job_id)

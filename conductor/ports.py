@@ -309,6 +309,10 @@ class Handover(Protocol):
         """Queue → entries not yet taken by a worker."""
         ...
 
+    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
+        """A tick begins: what it will ask is asked in one go. Only the time of the answers changes, not their order."""
+        ...
+
     def paces(self) -> dict[str, float]:
         """Task → seconds that one takes, as workers saw it of late; only of those that are over in milliseconds."""
         ...

@@ -44,9 +44,22 @@ class RedisHandover:
         return dict(zip(flat[0::2], flat[1::2], strict=True))
 
     def paces(self) -> dict[str, float]:
-        with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.PACES))
-        return {task.decode(): float(seconds) for task, seconds in rows.items()}
+        flat = _unpack(self._scripts.run("paces"))
+        return {task: float(seconds) for task, seconds in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
+        self._scripts.ask_ahead(
+            (
+                ("orphans", (ms(admitted_grace_s),)),
+                ("candidates", (heads, _pack(list(backlogs)))),
+                ("queued", ()),
+                ("live", ()),
+                ("reservations", ()),
+                ("kind_states", ()),
+                ("closings", ()),
+                ("paces", ()),
+            )
+        )
 
     def leases(self) -> dict[str, float]:
         with translating(self._redis):

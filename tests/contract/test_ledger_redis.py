@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,3 +237,32 @@ def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(c
 
     # Then nothing of the worker's hand is left in Redis
     assert client.keys("conductor:hand:*") == []
+
+
+def test_what_was_asked_ahead_is_answered_once_and_then_asked_anew(client: Redis):
+    scene = redis_scene(client, redis_ledger(client))
+    ledger = scene.ledger
+    ledger.backlog.candidates(16)  # The server knows the script.
+    ledger.handover.ask_ahead(16, (), 3.0)
+    scene.put(an_entry("a"))
+
+    assert ledger.backlog.candidates(16) == ()  # As of then.
+    assert len(ledger.backlog.candidates(16)) == 1
+    ledger.handover.ask_ahead(16, (), 3.0)
+    assert len(ledger.backlog.candidates(8)) == 1  # Other arguments are another question.
+
+
+def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(client: Redis, monkeypatch: pytest.MonkeyPatch):
+    scene = redis_scene(client, redis_ledger(client))
+    ledger = scene.ledger
+    ledger.backlog.candidates(16)  # The server knows the script.
+    ledger.handover.ask_ahead(16, (), 3.0)
+    scene.put(an_entry("a"))
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(16))))
+    thread.start()
+    thread.join()
+    assert found == [1]
+
+    monkeypatch.setattr("time.monotonic", lambda: float("inf"))
+    assert len(ledger.backlog.candidates(16)) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -222,7 +222,7 @@ def test_a_fenced_leader_stands_by(any_ledger: Ledger, said: list[str]) -> None:
         ledger.leadership.lead("two", 30)
 
     class Usurped:
-        def states(self, now: float) -> tuple[()]:
+        def states(self, now: float, held: Sequence[Reservation] = ()) -> tuple[()]:
             usurp()
             return ()
 
@@ -286,7 +286,7 @@ def test_losing_redis_is_said_once_and_survived(memory_ledger: Ledger, said: lis
     stop = threading.Event()
 
     class Flaky:
-        def states(self, now: float) -> tuple[()]:
+        def states(self, now: float, held: Sequence[Reservation] = ()) -> tuple[()]:
             nonlocal failing
             failing -= 1
             if failing >= 0:

@@ -71,6 +71,9 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
+    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
+        """Nothing is far away here."""
+
     def paces(self) -> dict[str, float]:
         with self._store.lock:
             return dict(self._store.paces)
