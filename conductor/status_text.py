@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from conductor.core.explain import describe
+from collections.abc import Callable
+
+from conductor.core.explain import describe, prospects
 from conductor.forecast_text import told, when
+from conductor.hours import about
 from conductor.model.decision import Hold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
@@ -15,13 +18,14 @@ SHOWN_ROWS = 12
 SHOWN_GATES = 5
 
 
-def lines(status: Status) -> list[str]:
-    """Every section that has something to say, a blank line between them."""
+def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
+    """Every section that has something to say, a blank line between them. `red`: what makes a line stand out."""
     sections = [
         backlogs(status),
         forecast(status),
         running(status),
         stuck(status),
+        never(status, red),
         held(status),
         dead(status),
         failing(status),
@@ -81,20 +85,25 @@ def stuck(status: Status) -> list[str]:
     return [head, *table(rows), *more(len(status.stuck))]
 
 
+def never(status: Status, red: Callable[[str], str]) -> list[str]:
+    """What is not waiting: no node that reports could ever run it."""
+    holds = [hold for hold in status.holds if hold.is_infeasible]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
+    return [red(line) for line in ["can never run here:", *out, *more(len(holds))]] if out else []
+
+
 def held(status: Status) -> list[str]:
-    if not status.holds:
-        return []
-    out = ["held:"]
-    for hold in status.holds[:SHOWN_ROWS]:
-        out += held_lines(hold, status.now)
-    return out + more(len(status.holds))
+    holds = [hold for hold in status.holds if not hold.is_infeasible]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
+    return ["held:", *out, *more(len(holds))] if out else []
 
 
 def held_lines(hold: Hold, now: float) -> list[str]:
-    never = ", can never run here" if hold.is_infeasible else ""
     since = f" for {duration(now - hold.since)}" if hold.since else ""
-    first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}{never}:"
-    words = list(dict.fromkeys(describe(verdict, now) for verdict in hold.closed))
+    first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}:"
+    words = list(
+        dict.fromkeys([*(describe(v, now, about(now)) for v in hold.closed), *prospects(hold, now, about(now))])
+    )
     rest = [f"    … and {many(len(words) - SHOWN_GATES, 'more answer')}"] if len(words) > SHOWN_GATES else []
     return [printable(first), *(f"    {printable(word)}" for word in words[:SHOWN_GATES]), *rest]
 
@@ -146,7 +155,9 @@ def node_lines(node: NodeReport) -> list[str]:
     for device in node.devices:
         used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
         fault = f", not used: {device.quarantined}" if device.quarantined else ""
-        out.append(printable(f"    {device.key} {device.name}: {used} of {device.vram_total_mib} MiB{fault}"))
+        ours = f" ({sum(device.ours.values())} ours)" if device.ours else ""
+        out.append(printable(f"    {device.key} {device.name}: {used}{ours} of {device.vram_total_mib} MiB{fault}"))
+    out += [printable(f"    {q.queue} keeps warm: {', '.join(q.warm)}") for q in node.queues if q.warm]
     for volume in node.volumes:
         free = "free space unknown" if volume.free_bytes is None else f"{size(volume.free_bytes)} free"
         at = "" if volume.fault and volume.path in volume.fault else f" at {volume.path}"

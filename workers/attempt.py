@@ -37,7 +37,8 @@ class Attempt:
         #: As it is now: what is on disk when the attempt ends may be newer than what ran.
         self.code_version = code_version(self.decl.module)
         folders = publish.folders(settings, self.spec, self.number)
-        self.held = Held(reservation, Meter(folders, self.devices), valid_until)
+        meter = Meter(folders, self.devices, reservation.vram_mib, settings.limits.vram_headroom_mib)
+        self.held = Held(reservation, meter, valid_until)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()
         #: Children that went before they began it.

@@ -231,6 +231,8 @@ def _why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
         return causes.CANCELLED
     if attempt.held.verdict == "gone":
         return Fault("worker_lost", "the attempt was given to another worker")
+    if attempt.held.meter.beyond:
+        return Fault("cuda_oom", attempt.held.meter.beyond)
     return Fault("worker_lost", "the worker was told to stop at once") if stopping.is_urgent else None
 
 

@@ -123,6 +123,8 @@ class Keeper:
             return
         if held.is_running:
             held.meter.sample()
+            if held.meter.beyond:
+                self._stopping.wake()
         if time.monotonic() >= held.renew_at or held.is_news:
             self._renew(held)
             if held.verdict is not None:

@@ -12,7 +12,12 @@ import msgspec
 from conductor.adapters import nvml_probe
 from conductor.model.calls import Call
 from conductor.model.receipt import Usage
+from conductor.text import size
 from workers.orphans import children_of
+
+#: So much above its word an attempt may be (contexts, rounding) before anybody looks closer.
+BEYOND = 1.1
+BEYOND_MIB = 256
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -20,14 +25,21 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Meter:
     """One attempt's peaks. `sample` is called now and then by the keeper; the rest by the main thread."""
 
-    def __init__(self, folders: Sequence[Path], devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folders: Sequence[Path], devices: Sequence[str] = (), reserved_mib: int = 0, headroom_mib: int = 0
+    ) -> None:
+        """`reserved_mib`: on each of the devices; 0: not held to it. `headroom_mib`: what is to stay free there."""
         #: The child; 0 while there is none.
         self.pid = 0
         self._folders = tuple(folders)
         self._devices = tuple(devices)
+        self._reserved_mib = reserved_mib
+        self._headroom_mib = headroom_mib
         self._usage = Usage()
         #: At the last look, on the fullest of its devices; None: not known.
         self.vram_now_mib: int | None = None
+        #: Why the body is to be stopped: it holds more than it reserved, and the device is full.
+        self.beyond = ""
 
     def sample(self) -> Usage:
         pids = family(self.pid) if self.pid else []
@@ -50,7 +62,18 @@ class Meter:
         held = nvml_probe.held_by(pids) if self._devices and pids else None
         vram = None if held is None else {device: held.get(device, 0) for device in self._devices}
         self.vram_now_mib = max(vram.values()) if vram else None
+        if vram and self._reserved_mib and not self.beyond:
+            self.beyond = self._beyond(vram)
         return vram
+
+    def _beyond(self, vram: Mapping[str, int]) -> str:
+        """Looked at closely only where it is well above its word."""
+        over = {d: mib for d, mib in vram.items() if mib > self._reserved_mib * BEYOND + BEYOND_MIB}
+        full = {d for d, free in nvml_probe.free_mib().items() if free < self._headroom_mib} if over else set[str]()
+        for device in sorted(full.intersection(over)):
+            held = size(over[device] << 20)
+            return f"held {held} of {device} where {size(self._reserved_mib << 20)} were reserved, and it was full"
+        return ""
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders))

@@ -93,6 +93,15 @@ def held_by(pids: Collection[int]) -> dict[str, int] | None:
     return sums(listed, pids)
 
 
+def free_mib() -> dict[str, int]:
+    """Device key → MiB that nobody holds; devices whose use is not told are left out."""
+    return {
+        f"gpu{device.index}": (device.total_bytes - device.used_bytes) // MIB
+        for device in read().devices
+        if device.total_bytes is not None and device.used_bytes is not None
+    }
+
+
 def uuids() -> dict[str, str]:
     """Device key → what CUDA knows the device by. Empty where NVML does not answer."""
     return {f"gpu{device.index}": device.uuid for device in read().devices if device.uuid}

@@ -41,7 +41,7 @@ def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
 
 def resume(
     what: Annotated[
-        str, typer.Argument(metavar="LANE|NODE/DEVICE|KIND", help="Or a task whose jobs failed alike and are held.")
+        str, typer.Argument(metavar="LANE|DEVICE|KIND", help="Or a task whose jobs failed alike and are held.")
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +51,7 @@ def resume(
 
     Examples: conductor resume gpu; conductor resume studio2/gpu0; conductor resume media.transcode
     """
-    if what in LANES or "/" in what:
+    if what in LANES or "/" in what or what.removeprefix("gpu").isdigit():
         set_paused(what, False, as_json)
     else:
         resume_kind(what, as_json)

@@ -66,3 +66,35 @@ def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene
         for b in ran:
             if a is not b and set(a.devices) & set(b.devices):
                 assert a.ended_at <= b.started_at + 0.05 or b.ended_at <= a.started_at + 0.05, "they overlapped"
+
+
+def test_a_body_that_takes_what_others_were_promised_is_stopped_and_the_honest_one_goes_on(scene: VramScene):
+    scene.stub.show(device(0))
+    scene.node(scene.stub.env)
+    scene.run("conduct")
+    honest = scene.hold(1, 8192)
+    scene.until_state(honest, "running")
+
+    # It says 4 GiB and takes all that there is, as far as 276 MiB.
+    liar = scene.hold(2, 4096, takes=16108)
+
+    failed = until(lambda: scene.receipts(liar))[0]
+    assert (failed.cause, failed.usage.vram_mib) == ("cuda_oom", 16108)
+    assert failed.message == "held 15.7 GiB of gpu0 where 4.0 GiB were reserved, and it was full"
+    # Its next attempt asks for what it took, which does not fit beside the honest one.
+    scene.release(1, 2)
+    scene.until_state(honest, "done")
+    scene.until_state(liar, "done")
+    assert scene.receipts(honest)[0].outcome == "ok"
+
+
+def test_what_a_body_holds_beyond_its_word_is_harmless_where_nobody_needs_it(scene: VramScene):
+    scene.stub.show(device(0))
+    scene.node(scene.stub.env)
+    scene.run("conduct")
+    job = scene.hold(1, 4096, takes=6000)
+    scene.until_state(job, "running")
+    until(lambda: (r := scene.job(job).reservation) and r.usage and r.usage.vram_mib == 6000)
+    scene.release(1)
+    scene.until_state(job, "done")
+    assert len(scene.receipts(job)) == 1
