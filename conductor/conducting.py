@@ -23,7 +23,7 @@ from conductor.embedded import embedded_node
 from conductor.forecast_text import told
 from conductor.forecasting import Forecasting
 from conductor.guard import Guard, refuse_lost
-from conductor.kinds import canaries_of, review_lines
+from conductor.kinds import canaries_of, note_review, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended, OnTick, Record, Teach
@@ -105,6 +105,7 @@ def conductor_of(
         teach=teach,
         overrides=retry_tables(settings),
         guard=Guard(ledger, settings.receipts_dir).reason,
+        on_review=lambda kind, states: note_review(settings, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
     )
 

@@ -31,7 +31,7 @@ class Note(Value, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     at: float
-    what: Literal["dispatched", "retried", "cancelled"]
+    what: Literal["dispatched", "retried", "cancelled", "reviewed"]
     #: Of a dispatch: the ledger it went to, the manifest and what it held.
     generation: str = ""
     manifest: str = ""
@@ -40,6 +40,9 @@ class Note(Value, frozen=True, kw_only=True):
     jobs: int = 0
     #: Of an operator's word: job → its attempts until then.
     ids: dict[JobId, int] = {}
+    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common.
+    kind: str = ""
+    words: str = ""
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -100,6 +103,12 @@ class Journal:
         """Job → attempts it has had: what they came to is settled by this word."""
         if ids and self.files():
             self._append(Note(at=time.time(), what=what, ids=dict(ids)))
+
+    def reviewed(self, kind: str, words: str) -> None:
+        """What waits of a kind is set aside: for `verify`, which asks no Redis. Said once for each time it happens."""
+        last = next((n for n in reversed(self.notes()) if n.what in ("retried", "reviewed")), None)
+        if self.files() and (last is None or (last.what, last.kind, last.words) != ("reviewed", kind, words)):
+            self._append(Note(at=time.time(), what="reviewed", kind=kind, words=words))
 
     def _append(self, note: Note) -> None:
         try:
@@ -187,6 +196,23 @@ def _notes(file: Path) -> Iterator[Note]:
                 yield _decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as e:
                 logger.warning("{}:{}: not a whole note, passed over: {}", file, number, e)
+
+
+def in_review(notes: Iterable[Note]) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Kind → why what waited of it was set aside; and kind → jobs that the operator has sent back since."""
+    words: dict[str, str] = {}
+    back: dict[str, set[str]] = {}
+    generation = ""
+    for note in notes:
+        if note.what == "dispatched" and note.generation != generation:
+            # Another ledger: what lay in review waits again.
+            generation, words, back = note.generation, {}, {}
+        elif note.what == "reviewed":
+            words[note.kind], back[note.kind] = note.words, set()
+        elif note.what == "retried":
+            for ids in back.values():
+                ids.update(note.ids)
+    return words, back
 
 
 def settled_by_operator(notes: Iterable[Note]) -> tuple[dict[str, int], dict[str, int]]:

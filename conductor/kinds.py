@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from conductor.classes import kind_of
 from conductor.code_version import code_version
-from conductor.core.kinds import reviewed_words
+from conductor.core.kinds import failures_words, reviewed_words
 from conductor.errors import ConfigError
-from conductor.model.spec import TaskDecl
+from conductor.journal import Journal, in_review
+from conductor.model.snapshot import KindState
+from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger
 from conductor.settings import Settings, did_you_mean
 
@@ -27,9 +30,29 @@ def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:
     return {name: versions[decl.module] for name, decl in sorted(catalogue.items())}
 
 
+def why_missing(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> Callable[[JobSpec], str]:
+    """Of a job without a receipt: the journal knows which kinds were set aside. Needs no Redis."""
+    words, back = in_review(Journal(settings.receipts_dir).notes())
+
+    def why(spec: JobSpec) -> str:
+        decl = catalogue.get(spec.task)
+        kind = kind_of(spec, decl) if decl is not None else spec.task
+        is_set_aside = kind in words and spec.id not in back[kind]
+        return f"it is in review, for {words[kind]}" if is_set_aside else ""
+
+    return why
+
+
 def review_lines(ledger: Ledger, backlog: str | None = None) -> tuple[str, ...]:
     """A sentence for each kind with jobs in review, those that failed first. Goes through all jobs."""
     found = ledger.kinds.in_review(backlog)
     closed = {s.kind: s for s in ledger.kinds.states()[0] if s.opened_at is not None}
     ordered = sorted(found.items(), key=lambda item: (item[0] not in closed, item[0]))
     return tuple(reviewed_words(kind, n, closed.get(kind)) for kind, n in ordered)
+
+
+def note_review(settings: Settings, kind: str, states: Sequence[KindState]) -> None:
+    """In the journal: what waits of `kind` was set aside, and why."""
+    state = max((s for s in states if s.kind == kind), key=lambda s: s.failed, default=None)
+    if state is not None:
+        Journal(settings.receipts_dir).reviewed(kind, failures_words(state))

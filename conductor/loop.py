@@ -142,12 +142,15 @@ class Conductor:
         snapshot, candidates = observe(self._ledger, self._rates, self._backlogs, self._heads)
         snapshot = self._deepened(snapshot, candidates)
         snapshot = self._remembered(snapshot)
+        if snapshot.chains:
+            snapshot = msgspec.structs.replace(snapshot, order=self._order)
         if hold:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
         limits = live(self._limits, len(snapshot.nodes))
         decision = decide(snapshot, candidates, limits)
+        self._order = decision.order
         if self._keep is not None:
             self._keep(snapshot, candidates, limits, decision)
         decision = msgspec.structs.replace(decision, hold=carried(decision.hold, self._gates, decision.now))

@@ -47,6 +47,8 @@ class JobFacts(Struct, frozen=True, kw_only=True):
 
 #: Asked for each job with an accepted receipt; answers with complaints.
 JobCheck = Callable[[JobSpec, Receipt, JobFacts], Iterable[str]]
+#: Of a job without a receipt: why, as far as anybody knows.
+WhyMissing = Callable[[JobSpec], str]
 #: Asked once at the end.
 WholeCheck = Callable[[], Iterable[Finding]]
 
@@ -70,14 +72,18 @@ def verify(
     on_progress: OnProgress | None = None,
     *,
     is_strict: bool = False,
+    why_missing: WhyMissing = lambda spec: "",
 ) -> VerifyReport:
     """Hold every job against its receipts and its outputs, which are read whole: hashed, and media decoded.
 
-    `is_strict` also reports receipts of jobs that the manifest does not name. Raises `ManifestError`.
+    `is_strict` also reports receipts of jobs that the manifest does not name. `why_missing`: what is known of a job
+    without a receipt; empty: nothing. Raises `ManifestError`.
     """
     records = Records.gather(manifest, receipts_dir)
     gone = tidied.gone(receipts_dir) if (roots := tidied_roots(settings)) else frozenset[tuple[str, str, int]]()
-    review = _Review(records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots))
+    review = _Review(
+        records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots), why_missing
+    )
     done = 0
 
     def look(spec: JobSpec) -> JobFacts:
@@ -190,8 +196,15 @@ _DURATIONS: tuple[tuple[str, str, Callable[[float, float, float], bool]], ...] =
 class _Review:
     """Goes through the jobs in the manifest's order and keeps only what is wrong."""
 
-    def __init__(self, records: Records, checks: Checks, gone: Set[tuple[str, str, int]] = frozenset()) -> None:
+    def __init__(
+        self,
+        records: Records,
+        checks: Checks,
+        gone: Set[tuple[str, str, int]] = frozenset(),
+        why_missing: WhyMissing = lambda spec: "",
+    ) -> None:
         self.records = records
+        self.why_missing = why_missing
         self.checks = checks
         #: (path, job, attempt) of files that were removed when all their readers were done.
         self.gone = gone
@@ -225,7 +238,8 @@ class _Review:
         elif because_of:
             self.add(spec, "missing", f"never ran, because {because_of} failed", because_of=because_of)
         else:
-            self.add(spec, "missing", "has no receipt: it has not run yet, or is still running")
+            why = self.why_missing(spec) or "it has not run yet, or is still running"
+            self.add(spec, "missing", f"has no receipt: {why}")
 
     def _doubles(self, spec: JobSpec, record: Record) -> None:
         if len(record.attempts) > 1:

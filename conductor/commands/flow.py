@@ -140,13 +140,22 @@ def verify(
 
     Example: conductor verify manifests/system_test_backlog_50.jsonl
     """
+    from conductor.catalogue import catalogue_of
+    from conductor.kinds import why_missing
     from conductor.manifest import read
     from conductor.verify import verify as check
     from conductor.workflow_lookup import checks_for
 
     settings = settings_here()
     workflows = tuple(dict.fromkeys(spec.workflow for spec in read(manifest)))
-    found = check(manifest, settings.receipts_dir, settings, checks_for(workflows, settings), is_strict=strict)
+    found = check(
+        manifest,
+        settings.receipts_dir,
+        settings,
+        checks_for(workflows, settings),
+        is_strict=strict,
+        why_missing=why_missing(settings, catalogue_of(settings)),
+    )
     if as_json:
         emit(found.to_json())
     else:

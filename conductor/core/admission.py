@@ -58,11 +58,12 @@ class _Tick:
         self.standing = standing
         self.free = standing.free
         self.placement = standing.placement
+        self.kinds = Kinds(snapshot, limits)
+        candidates = self.kinds.fresh_first(candidates)
         self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
         self.passing = Passing(snapshot.overtaken, snapshot.now)
         self.candidates = candidates
-        self.kinds = Kinds(snapshot, limits)
         self.admissions: list[Admission] = []
         #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the gates.
         self.held: dict[str, tuple[Turn, Head, Ask, Verdict | None]] = {}
@@ -94,6 +95,7 @@ class _Tick:
             admit=tuple(self.admissions),
             hold=holds,
             review=() if self.is_stopped else self.kinds.used_up(waiting),
+            order=self.standing.life.order(),
             next_tick_s=self._next_tick_s(holds),
         )
 

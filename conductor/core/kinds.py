@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from conductor.model.decision import Verdict
 from conductor.model.limits import BreakerRule, Limits
-from conductor.model.snapshot import JobClass, KindState, Reservation, Role, Snapshot
+from conductor.model.snapshot import Candidate, JobClass, KindState, Reservation, Role, Snapshot
 from conductor.text import many
 
 
@@ -61,6 +63,14 @@ class Kinds:
         verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
         return verdicts[0] if len(verdicts) == len(answers) else None
 
+    def fresh_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Of a kind that fails: who has not failed yet goes before who has. A retry is no evidence against the others,
+        and what is wrong with a few would otherwise close the kind by their retries alone."""
+        failing = {kind for kind, states in self._states.items() if any(s.failed for s in states)}
+        if not failing:
+            return candidates
+        return [_fresh_first(c) if c.job_class.kind in failing else c for c in candidates]
+
     def used_up(self, waiting: Collection[str]) -> tuple[str, ...]:
         """Closed kinds whose tries were all in vain, whatever code is there: what waits of them goes to review.
 
@@ -84,11 +94,11 @@ class Kinds:
             return self._by_failures(job_class, code)
         trying = [r for r in self._going.get(kind, ()) if r.role == "probe"]
         if trying:
-            return _no(job_class, f"{closed.words(kind)}; one of it is being tried", trying)
+            return _no(job_class, f"{closed.words}; one of it is being tried", trying)
         if closed.is_over(now, rule):
-            return _no(job_class, f"{closed.words(kind)}; tried {many(closed.state.probes, 'time')} in vain")
+            return _no(job_class, f"{closed.words}; tried {many(closed.state.probes, 'time')} in vain")
         if now < (next_at := closed.next_at(rule)):
-            return _no(job_class, closed.words(kind), reopens_at=next_at)
+            return _no(job_class, closed.words, reopens_at=next_at)
         return Permit("probe", code)
 
     def _by_failures(self, job_class: JobClass, code: str) -> Verdict | None:
@@ -101,7 +111,7 @@ class Kinds:
         since = [r for r in self._of(job_class.kind, code) if r.admitted_at >= first_at]
         if len(since) < self._limits.breaker.failures - state.failed:
             return None
-        return _no(job_class, f"{_failures(state, job_class.kind)}; {len(since)} more of it are being tried", since)
+        return _no(job_class, f"{failures_words(state)}; {len(since)} more of it are being tried", since)
 
     def _closed_by(self, kind: str, code: str) -> _Closed | None:
         """Its own open breaker; of a kind with new code: that of the code before, which one job may try at once."""
@@ -157,6 +167,10 @@ class Kinds:
         return said or {self._last_code(kind)}
 
 
+def _fresh_first(candidate: Candidate) -> Candidate:
+    return msgspec.structs.replace(candidate, heads=tuple(sorted(candidate.heads, key=lambda head: head.attempts > 0)))
+
+
 class _Closed(NamedTuple):
     """An open breaker, and whether it was other code that opened it."""
 
@@ -172,13 +186,14 @@ class _Closed(NamedTuple):
         is_spent = self.state.probes >= rule.probes and not self.is_new_code
         return is_spent and now < self.state.last_at + rule.longest_s
 
-    def words(self, kind: str) -> str:
-        return f"breaker open: {_failures(self.state, kind)}"
+    @property
+    def words(self) -> str:
+        return f"breaker open: {failures_words(self.state)}"
 
 
-def _failures(state: KindState, kind: str) -> str:
+def failures_words(state: KindState) -> str:
     """«5 of media.render failed alike: task_error: KeyError: 'fps'»."""
-    return f"{state.failed} of {kind} failed alike: {state.cause}: {state.message}"
+    return f"{state.failed} of {state.kind} failed alike: {state.cause}: {state.message}"
 
 
 def reviewed_words(kind: str, jobs: int, state: KindState | None) -> str:

@@ -189,6 +189,18 @@ def test_every_gate_is_named_beside_the_breaker():
     assert {verdict.gate for verdict in hold.closed} == {"hold", "cpu"}
 
 
+def test_of_a_kind_that_fails_those_go_first_that_have_not_failed_yet():
+    node = a_report(code={"media.cut": "v1"})
+    candidate = a_candidate(CLASS, waiting=3)
+    tried = msgspec.structs.replace(candidate.heads[0], attempts=1)
+    candidate = msgspec.structs.replace(candidate, heads=(tried, *candidate.heads[1:]))
+    ids = [head.job_id for head in candidate.heads]
+    decision = decide(a_snapshot(nodes=(node,), kinds=(closed(last_at=NOW - 99),)), [candidate], LIMITS)
+    assert [a.reservation.job_id for a in decision.admit] == [ids[1]], "the try is made with one that is new"
+    decision = decide(a_snapshot(nodes=(node,)), [candidate], LIMITS)
+    assert [a.reservation.job_id for a in decision.admit] == ids
+
+
 # ── review debt ───────────────────────────────────────────────────────────────────────────────────────────
 
 
