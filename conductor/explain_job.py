@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from conductor.core.explain import explain
 from conductor.core.raising import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import JobView, Ledger
 from conductor.text import duration, many, printable, size
+from conductor.waiting import Waiting, waiting
+from conductor.waiting import lines as waiting_lines
 
 
 class Story(Value, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Story(Value, frozen=True, kw_only=True):
     waits_for: dict[str, str] = {}
     #: The gates that hold its class, as of the last tick.
     hold: Hold | None = None
+    #: The same as this job's own answer, every gate with its numbers.
+    waiting: Waiting | None = None
     receipts: tuple[Receipt, ...] = ()
     notes: tuple[str, ...] = ()
     #: Needs that failed attempts raised above the line's own.
@@ -40,13 +43,15 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     mine = receipts_of(job.job_id, receipts_dir)
     is_free = job.state == "waiting" and not job.waits_for
     hold = next((h for h in ledger.handover.gates().holds if h.class_id == job.class_id), None) if is_free else None
+    now = ledger.bell.now()
     return Story(
-        now=ledger.bell.now(),
+        now=now,
         job=job,
         task=line["task"],
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
         hold=hold,
+        waiting=None if hold is None else waiting(job, hold, now),
         receipts=mine,
         notes=tuple(notes(ledger, job, hold)),
         raised=tuple(raised(job, line, mine)),
@@ -114,8 +119,8 @@ def lines(story: Story) -> list[str]:
     out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
     out += [f"  waits for {other}: {state}" for other, state in story.waits_for.items()]
     if story.hold is not None:
-        out.append("  held by:")
-        out += [f"    {line}" for line in explain(story.hold, story.now)]
+        if story.waiting is not None:
+            out += [f"  {line}" for line in waiting_lines(story.waiting, story.now)]
         out += [f"  {sentence}" for sentence in story.hold.learned]
     out += [f"  {note}" for note in (*story.raised, *story.notes)]
     if job.cause is not None:

@@ -1,10 +1,10 @@
-"""When a lane or a backlog may start jobs: «18:00-08:00», or several of them, in the local time of the conductor."""
+"""Local time: when a lane or a backlog may start jobs («18:00-08:00»), and moments as people say them."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 DAY_S = 86_400
 SPAN = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*-\s*([01]?\d|2[0-4]):([0-5]\d)")
@@ -48,3 +48,16 @@ def is_in(span: tuple[int, int], at: int) -> bool:
 
 def until_next(spans: Sequence[tuple[int, int]], at: int) -> int:
     return min((begin - at) % DAY_S for begin, _ in spans)
+
+
+def about(now: float) -> Callable[[float], str]:
+    """Moments near `now` as «about 14:05», «about Tue 02:40», «about 2026-03-01 02:40»."""
+    today = time.localtime(now)[:3]
+
+    def when(at: float) -> str:
+        there = time.localtime(at)
+        if there[:3] == today or abs(at - now) < DAY_S / 2:
+            return time.strftime("about %H:%M", there)
+        return time.strftime("about %a %H:%M" if abs(at - now) < 6 * DAY_S else "about %Y-%m-%d %H:%M", there)
+
+    return when

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,12 @@ def status(
     if as_json:
         emit(now)
     else:
-        typer.echo("\n".join(lines(now)))
+        typer.echo("\n".join(lines(now, red)))
+
+
+def red(line: str) -> str:
+    """For a terminal; in a pipe `typer.echo` takes the colour out again."""
+    return line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED)
 
 
 def top(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Callable, Sequence
 
+from conductor.core.outlook import earliest
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.text import duration, many, size
 
 #: Job ids are shown by their first letters, as git shows commits.
 SHORT_ID = 8
 SHOWN_HOLDERS = 3
+SHOWN_PLACES = 6
 UNIT_BYTES = {"MiB": 1 << 20, "bytes": 1}
+AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", "ram", "cpu")
+
+#: A moment in words: «in about 55 s», or, where the edge hands in a clock, «about 14:05».
+When = Callable[[float], str]
 
 
-def describe(verdict: Verdict, now: float) -> str:
+def describe(verdict: Verdict, now: float, when: When | None = None) -> str:
     """«vram needs 10.0 GiB, node1/gpu0 has 4.0 GiB free (20.0 GiB used by others)», «rate limit, reopens in 12 s»."""
     if verdict.gate == "rate":
         return _rate(verdict, now)
@@ -21,8 +27,8 @@ def describe(verdict: Verdict, now: float) -> str:
         return f"waits for {many(round(verdict.need), 'job')}{_holders(verdict)}"
     if verdict.passed:
         return " ".join(part for part in (f"{verdict.gate} open", _at(verdict), _note(verdict)) if part)
-    if verdict.gate in ("vram", "ram", "cpu", "scratch") and verdict.unit != "devices":
-        return _amount(verdict, now)
+    if verdict.gate in AMOUNTS and verdict.unit != "devices":
+        return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {_place(verdict, when or _from(now))}"
     if verdict.gate == "lane":
         return f"lane {verdict.where}: {verdict.message}"
     if verdict.gate == "hold" and verdict.reopens_at is not None:
@@ -40,22 +46,59 @@ def explain(hold: Hold, now: float) -> list[str]:
             lines += [describe(verdict, now) for verdict in closed]
         elif asked:
             lines.append(f"{gate} open")
-    reopens = earliest(hold)
-    if reopens is not None:
-        lines.append(f"could start in about {duration(max(0.0, reopens - now))}")
+    lines += prospects(hold, now)
     return lines
 
 
-def earliest(hold: Hold) -> float | None:
-    """When every closed gate could be open at once, as far as the gates can say; None where one cannot."""
-    times: list[float] = []
-    by_gate = groupby(sorted(hold.closed, key=lambda v: v.gate), key=lambda v: v.gate)
-    for _, verdicts in by_gate:
-        known = [v.reopens_at for v in verdicts if v.reopens_at is not None]
-        if not known:
-            return None
-        times.append(min(known))
-    return max(times, default=None)
+def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None) -> str:
+    """«waiting 14 min 10 s: vram needs 10.0 GiB, gpu0 has 6.1 GiB (held by abc, def until about 14:05), gpu1 can never
+    (7.5 GiB); report, hold, scratch open; would start about 14:05»."""
+    when = when or _from(now)
+    nodes = {v.where.partition("/")[0] for v in hold.verdicts if "/" in v.where}
+    only = f"{next(iter(nodes))}/" if len(nodes) == 1 else ""
+    closed = {verdict.gate for verdict in hold.closed}
+    parts = [
+        _closed(gate, [v for v in hold.closed if v.gate == gate], only, now, when) for gate in GATES if gate in closed
+    ]
+    asked = {verdict.gate for verdict in hold.verdicts}
+    if still_open := [gate for gate in GATES if gate in asked - closed]:
+        parts.append(f"{', '.join(still_open)} open")
+    start = "can never run on the nodes that report" if hold.is_infeasible else f"waiting {duration(waited_s)}"
+    return f"{start}: {'; '.join([*parts, *prospects(hold, now, when)])}"
+
+
+def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When) -> str:
+    """One gate with all places that say no; `only`: the node that need not be named."""
+    amounts = [v for v in verdicts if gate in AMOUNTS and v.unit != "devices"]
+    words = [describe(v, now, when) for v in verdicts if v not in amounts]
+    if amounts:
+        need = f"{gate} needs {amount(amounts[0].need, amounts[0].unit)}"
+        words.insert(0, ", ".join([need, *(_place(v, when).removeprefix(only) for v in amounts[:SHOWN_PLACES])]))
+    words = list(dict.fromkeys(words))
+    rest = max(len(words), len(amounts)) - SHOWN_PLACES
+    return ", ".join(words[:SHOWN_PLACES]) + (f" and {many(rest, 'more answer')}" if rest > 0 else "")
+
+
+def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
+    """When it could start, and by when it does at the latest: what is kept for it, or will be."""
+    when, soonest, words = when or _from(now), earliest(hold), list[str]()
+    if hold.is_infeasible:
+        return words
+    if soonest is not None and (hold.starts_by is None or soonest < hold.starts_by):
+        words.append(f"would start {when(soonest)}")
+    kept = hold.kept_at or "a place"
+    since = "" if hold.kept_at or hold.kept_from is None else f" from {when(hold.kept_from)} on"
+    if hold.starts_by is not None:
+        words.append(f"starts no later than {when(hold.starts_by)}: {kept} is kept free for it{since}")
+    elif hold.kept_at or hold.kept_from is not None:
+        words.append(f"{kept} is kept free for it{since}")
+    if hold.first_from is not None:
+        words.append(f"goes before all others of its backlog from {when(hold.first_from)} on")
+    return words
+
+
+def _from(now: float) -> When:
+    return lambda at: f"in about {duration(max(0.0, at - now))}"
 
 
 def leading(hold: Hold) -> Verdict | None:
@@ -84,19 +127,18 @@ def _rate(verdict: Verdict, now: float) -> str:
     return f"{verdict.message}{reopens} ({verdict.where}{left})"
 
 
-def _amount(verdict: Verdict, now: float) -> str:
-    need = amount(verdict.need, verdict.unit)
+def _place(verdict: Verdict, when: When) -> str:
+    """«node1/gpu0 has 6.1 GiB free (held by abc, until about 14:05)», «node1/gpu1 can never (7.5 GiB)»."""
+    where = verdict.where
     if verdict.is_never:
         detail = verdict.message.removeprefix("can never: ") if verdict.gate == "scratch" else ""
-        return (
-            f"{verdict.gate} needs {need}, {verdict.where} can never ({detail or amount(verdict.limit, verdict.unit)})"
-        )
+        return f"{where} can never ({detail or amount(verdict.limit, verdict.unit)})"
     if verdict.limit == 0 and verdict.message:
-        return f"{verdict.gate} needs {need}, {verdict.where}: {verdict.message}"
-    text = f"{verdict.gate} needs {need}, {verdict.where} has {amount(verdict.have, verdict.unit)} free"
+        return f"{where}: {verdict.message}"
+    text = f"{where} has {amount(verdict.have, verdict.unit)} free"
     notes = [note for note in (verdict.message, _holders(verdict).strip()) if note]
     if verdict.reopens_at is not None:
-        notes.append(f"until in about {duration(max(0.0, verdict.reopens_at - now))}")
+        notes.append(f"until {when(verdict.reopens_at)}")
     return f"{text} ({', '.join(notes)})" if notes else text
 
 

@@ -154,9 +154,16 @@ def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """Is a queue of the lane shallow."""
     return [
         Verdict(gate="lane", passed=q.has_room, where=q.where, need=1, have=max(0, q.depth - q.queued), limit=q.depth,
-                unit="jobs", message="" if q.has_room else f"{q.queued} queued of {q.depth}")
+                unit="jobs", message="" if q.has_room else f"{q.queued} queued of {q.depth}",
+                reopens_at=None if q.has_room else _taken_at(q, node, free))
         for q in node.queues.get(ask.lane, ())
     ]  # fmt: skip
+
+
+def _taken_at(queue: QueueFree, node: NodeFree, free: Free) -> float | None:
+    """When a worker of it should end what it does, and take the next from its queue; None: nobody can say."""
+    at = next((release_at(r, free.now) for r in free.held_on(node.name) if r.queue == queue.name), None)
+    return None if at == float("inf") else at
 
 
 def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:

@@ -76,10 +76,9 @@ class Night:
         times = {"started_at": 100.0, "ended_at": 112.0}
         return Receipt(**{**values, **times, "task": "diagnostics.echo", "worker": "w1", **more})
 
-    def hold(self, *verdicts: Verdict, waiting: int = 3) -> None:
-        hold = Hold(
-            class_id="c1", backlog="night", task="diagnostics.echo", lane="cpu", waiting=waiting, verdicts=verdicts
-        )
+    def hold(self, *verdicts: Verdict, waiting: int = 3, **more: Any) -> None:
+        values = {"class_id": "c1", "backlog": "night", "task": "diagnostics.echo", "lane": "cpu", **more}
+        hold = Hold(waiting=waiting, verdicts=verdicts, **values)
         self.ledger.handover.record_gates(self.epoch, GateLedger(at=self.ledger.bell.now(), holds=(hold,)))
 
     def view(self, n: int) -> JobView:

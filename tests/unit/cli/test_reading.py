@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from builders import a_report
 from cli_tools import Cli
 
 from conductor.adapters.receipt_log import ReceiptLog
+from conductor.commands.reading import red
 from conductor.model.decision import Verdict
 from conductor.model.spec import to_line
 from conductor.ports import Entry
@@ -108,6 +110,45 @@ def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: N
         f"{night.ids[2]}  diagnostics.echo of system_test, backlog night\n  waiting, dispatched "
     )
     assert "cpu needs 4 cores, node1 has 1.5 cores free" in shown.out
+
+
+def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, night: Night):
+    now = night.ledger.bell.now()
+    night.hold(CPU_SHUT, closed_since={"cpu": now - 840}, lost_s={"cpu": 840.0, "lane": 12.0}, head=night.ids[0])
+
+    shown = cli("explain", night.ids[0])
+    (asked,) = cli("explain", night.ids[0], "--json").json["waiting"]["gates"]
+
+    assert "cpu needs 4 cores, node1 has 1.5 cores free (held by job-7)" in shown.out
+    assert "-2.5 cores" in shown.out
+    assert "14 min 00 s" in shown.out
+    assert (asked["need"], asked["have"], asked["margin"], asked["limit"]) == (4, 1.5, -2.5, 8)
+    assert (asked["lost_s"], asked["holders"], asked["closed_since"]) == (840.0, ["job-7"], now - 840)
+
+
+def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, night: Night):
+    night.hold(CPU_SHUT, head=night.ids[0])
+
+    shown = cli("explain", night.ids[2])
+    waiting = cli("explain", night.ids[2], "--json").json["waiting"]
+
+    assert f"2 jobs with the same needs go before it, the first is {night.ids[0]}, which waits for: cpu" in shown.out
+    assert (waiting["ahead"], waiting["of"], waiting["first"]) == (2, 3, night.ids[0])
+    assert cli("explain", night.ids[0], "--json").json["waiting"]["ahead"] == 0
+
+
+def test_what_can_never_run_is_no_waiting_job_and_stands_apart_in_red(
+    cli: Cli, night: Night, monkeypatch: pytest.MonkeyPatch
+):
+    night.hold(CPU_SHUT, is_infeasible=True)
+
+    shown = cli("status").out
+
+    assert "can never run here:\n  3 jobs of diagnostics.echo" in shown
+    assert "held:" not in shown
+    assert red("x") == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert red("x") == "x"
 
 
 def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):

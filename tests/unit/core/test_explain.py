@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from builders import NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_snapshot
+from msgspec import structs
 
 from conductor.core.admission import decide
-from conductor.core.explain import describe, earliest, explain, leading
+from conductor.core.explain import describe, explain, leading, prospects, sentence
 from conductor.core.gates import after
-from conductor.model.decision import Hold
+from conductor.core.outlook import earliest
+from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Controls, JobClass, Snapshot
 
@@ -75,7 +79,7 @@ def test_explain_names_every_place_and_what_is_open() -> None:
         "report open",
         "hold open",
         "lane open",
-        "could start in about 55 s",
+        "would start in about 55 s",
     ]
     assert earliest(hold) == NOW + 60
 
@@ -84,9 +88,81 @@ def test_infeasible_is_not_waiting() -> None:
     lines = explain(held(a_snapshot(), a_class(vram_mib=40960)), NOW)
 
     assert lines[0] == "can never run on the nodes that report (1 job)"
-    assert not any("could start" in line for line in lines)
+    assert not any("would start" in line for line in lines)
 
 
 def test_jobs_that_wait_for_others_are_explained_by_the_after_gate() -> None:
     assert describe(after(("a" * 24, "b" * 24)), NOW) == "waits for 2 jobs aaaaaaaa, bbbbbbbb"
     assert after(()).passed
+
+
+def at_clock(at: float) -> str:
+    return f"about +{at - NOW:.0f}"
+
+
+def test_one_sentence_says_all_closed_gates_where_what_is_open_and_when_it_would_start() -> None:
+    running = (
+        a_reservation("abc-00000000", vram_mib=10240, expected_s=600, started_at=NOW),
+        a_reservation("def-00000000", vram_mib=8192, expected_s=300, started_at=NOW),
+    )
+    hold = held(a_snapshot(nodes=(NODE,), reservations=running), a_class(vram_mib=10240, scratch_bytes=1 << 30))
+
+    assert sentence(hold, NOW, 850, at_clock) == (
+        "waiting 14 min 10 s: vram needs 10.0 GiB, gpu0 has 5.5 GiB free (held by def-0000, abc-0000, until about "
+        "+300), gpu1 can never (7.5 GiB); report, hold, mount, lane, scratch open; would start about +300"
+    )
+
+
+def test_the_sentence_says_what_is_kept_and_by_when_it_starts() -> None:
+    hold = held(a_snapshot(reservations=(a_reservation(vram_mib=20480),)), a_class(vram_mib=10240))
+
+    def said(**more: Any) -> str:
+        return "; ".join(prospects(structs.replace(hold, **more), NOW, at_clock))
+
+    assert said() == ""
+    assert said(kept_from=NOW + 60) == "a place is kept free for it from about +60 on"
+    assert said(kept_from=NOW - 5, kept_at="node1/gpu0") == "node1/gpu0 is kept free for it"
+    assert said(kept_from=NOW, kept_at="node1/gpu0", starts_by=NOW + 90) == (
+        "starts no later than about +90: node1/gpu0 is kept free for it"
+    )
+    assert said(kept_from=NOW + 60, starts_by=NOW + 90) == (
+        "starts no later than about +90: a place is kept free for it from about +60 on"
+    )
+    assert said(first_from=NOW + 9) == "goes before all others of its backlog from about +9 on"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "at"),
+    [
+        ([("vram", "n1/gpu0", 60), ("vram", "n1/gpu1", 30)], 30),
+        ([("vram", "n1/gpu0", 60), ("ram", "n1", 90)], 90),
+        ([("vram", "n1/gpu0", 60), ("ram", "n1", None), ("vram", "n2/gpu0", 80)], 80),
+        ([("vram", "n1/gpu0", 60), ("hold", "n1/gpu0", None), ("vram", "n1/gpu1", 70)], 70),
+        ([("vram", "n1/gpu0", 60), ("hold", "n1/gpu0", None)], None),
+        ([("scratch", "n1/scratch", 60), ("scratch", "n1/nas", 90)], 90),
+        ([("vram", "n1/gpu0", 60), ("hold", "gpu", None)], None),
+        ([("rate", "api", 20), ("lane", "n1", 10)], 20),
+    ],
+)
+def test_it_could_start_where_all_gates_are_open_soonest(
+    verdicts: list[tuple[Gate, str, float | None]], at: float | None
+) -> None:
+    asked = tuple(
+        Verdict(gate=gate, passed=False, where=where, reopens_at=None if opens is None else NOW + opens)
+        for gate, where, opens in verdicts
+    )
+    hold = Hold(class_id="c", backlog="b", task="t", lane="gpu", waiting=1, verdicts=asked)
+
+    assert earliest(hold) == (None if at is None else NOW + at)
+
+
+def test_several_devices_at_once_start_when_the_last_of_them_is_free() -> None:
+    node = a_report(devices=3)
+    running = tuple(
+        a_reservation(f"run-{i}", vram_mib=20000, devices=(f"gpu{i}",), expected_s=100 * (i + 1), started_at=NOW)
+        for i in range(3)
+    )
+
+    assert earliest(held(a_snapshot(nodes=(node,), reservations=running), a_class(vram_mib=9000, devices=2))) == (
+        NOW + 200
+    )

@@ -1,0 +1,61 @@
+"""When a held class could start, as far as its verdicts can say. Reads the record, works nothing out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from conductor.model.decision import Gate, Hold, Verdict
+
+#: Gates that are asked per node; the others speak for all places at once.
+OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", "ram", "cpu"})
+NEVER = float("inf")
+NOW = 0.0
+
+
+def earliest(hold: Hold) -> float | None:
+    """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
+    for_all = max((_opens(v) for v in hold.closed if v.gate not in OF_NODES and not _is_of_place(v)), default=NOW)
+    shut = {v.where for v in hold.closed if v.gate == "hold" and _is_of_place(v)}
+    by_node: dict[str, list[Verdict]] = {}
+    for verdict in hold.verdicts:
+        if verdict.gate in OF_NODES:
+            by_node.setdefault(verdict.where.partition("/")[0], []).append(verdict)
+    nodes = [_on_node(verdicts, shut) for node, verdicts in by_node.items() if node not in shut]
+    soonest = max(for_all, min(nodes, default=NOW if not by_node else NEVER))
+    return None if soonest in (NEVER, NOW) else soonest
+
+
+def _is_of_place(verdict: Verdict) -> bool:
+    """A node that drains, a device that is quarantined: other places may be open."""
+    return verdict.gate == "hold" and (verdict.message == "draining" or "/" in verdict.where)
+
+
+def _on_node(verdicts: Sequence[Verdict], shut: set[str]) -> float:
+    """All gates of it, each where it opens first; files go to every root, devices may be asked several at once."""
+    times = [NOW]
+    for gate in OF_NODES:
+        asked = [v for v in verdicts if v.gate == gate and v.where not in shut]
+        if gate in ("mount", "scratch"):
+            times += [_opens(v) for v in asked]
+        elif asked:
+            times.append(_nth(asked))
+        elif any(v.gate == gate for v in verdicts):
+            times.append(NEVER)  # all its places are shut
+    return max(times)
+
+
+def _nth(asked: Iterable[Verdict]) -> float:
+    wanted = 1
+    places: list[float] = []
+    for verdict in asked:
+        if verdict.unit == "devices":
+            wanted = round(verdict.need)
+        else:
+            places.append(_opens(verdict))
+    return sorted(places)[wanted - 1] if len(places) >= wanted else NEVER
+
+
+def _opens(verdict: Verdict) -> float:
+    if verdict.passed:
+        return NOW
+    return NEVER if verdict.is_never or verdict.reopens_at is None else verdict.reopens_at
