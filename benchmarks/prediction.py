@@ -39,7 +39,7 @@ def main() -> int:
             rows = measured(Path(folder), chosen.clips, chosen.runs)
     show(rows, chosen.json)
     last = rows[-1]["off"]
-    return int(last is None or abs(last) > REACH)
+    return int(last is None or abs(last) > REACH or rows[-1]["dead"] > 0)
 
 
 def measured(project: Path, clips: int, runs: int) -> list[dict[str, Any]]:
@@ -71,11 +71,14 @@ def one_run(project: Path, drawn: tuple[Path, ...], clips: int, number: int) -> 
 
 
 def conductor(project: Path, *argv: str) -> str:
-    """Its standard output. Raises `CalledProcessError` with what it said."""
+    """Its standard output; jobs that died are told by its exit code 1. Raises `CalledProcessError` for any other."""
     env = {**os.environ, "CONDUCTOR_PROJECT": str(project), "PYTHONPATH": str(HERE)}
-    return subprocess.run(
-        [sys.executable, "-m", "conductor", *argv], cwd=project, env=env, check=True, text=True, stdout=subprocess.PIPE
-    ).stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "conductor", *argv], cwd=project, env=env, check=False, text=True, stdout=subprocess.PIPE
+    )
+    if done.returncode > 1:
+        done.check_returncode()
+    return done.stdout
 
 
 def show(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -87,7 +90,8 @@ def show(rows: list[dict[str, Any]], as_json: bool) -> None:
         predicted = "nobody could say" if row["predicted_s"] is None else f"{row['predicted_s']:.1f} s"
         took = "" if row["took_s"] is None else f"{row['took_s']:.1f} s"
         off = "" if row["off"] is None else f"{100 * row['off']:+.1f} %"
-        print(f"{row['run']:>3}  {row['jobs']:>5}  {predicted:>16}  {took:>8}  {off}")
+        died = f"  {row['dead']} died: no measure" if row["dead"] else ""
+        print(f"{row['run']:>3}  {row['jobs']:>5}  {predicted:>16}  {took:>8}  {off}{died}")
     print(f"reach: within {100 * REACH:.0f} % in the last run")
 
 

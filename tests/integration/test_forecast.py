@@ -213,7 +213,10 @@ def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_a
     )
     for run in (1, 2):
         manifest = tmp_path / f"run{run}.jsonl"
-        lines = [a_spec(task="diagnostics.sleep", args={"seconds": 0.8, "n": 100 * run + n}) for n in range(8 if run == 2 else 3)]
+        lines = [
+            a_spec(task="diagnostics.sleep", args={"seconds": 0.8, "n": 100 * run + n})
+            for n in range(8 if run == 2 else 3)
+        ]
         manifest.write_bytes(b"".join(to_line(line) + b"\n" for line in lines))
         assert conductor("dispatch", str(manifest), "--target", "backlog:naps", cwd=tmp_path).code == 0
         ran = conductor("conduct", "--until-done", "--json", cwd=tmp_path)
