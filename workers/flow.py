@@ -127,9 +127,11 @@ class Flow:
         if isinstance(said, Ended):
             if said.began_at is not None:
                 attempt.began_at = said.began_at
-                self._paces.saw(attempt.spec.task, said.seconds)
             if said.files is not None:
                 self._parts.host.watch(said.files)
+            elif said.began_at is not None:
+                # One that had to import its modules says nothing of the next.
+                self._paces.saw(attempt.spec.task, said.seconds)
         ended = self._runner.conclude(attempt, said)
         if isinstance(said, Ended):
             self._parts.host.weigh(said, attempt.held.meter.vram_now_mib)
