@@ -185,8 +185,9 @@ def requeue(
 
 
 def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> None:
-    """Exit 1 where the job had ended already."""
-    is_taken = was in GOING
+    """Exit 1 where the job had ended already, or is what it is asked to be."""
+    # Out of review leads `retry`, with its failures forgotten.
+    is_taken = was in GOING and not (was == "review" and now == "waiting")
     word = f"{job_id}: was {was}, is {later if was == 'running' else now}"
     answer(as_json, {"job_id": job_id, "was": was, "is_taken": is_taken}, word if is_taken else f"{job_id} is {was}")
     if not is_taken:
