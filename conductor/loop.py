@@ -104,6 +104,8 @@ class Conductor:
         self._on_review = on_review
         self._reconciler = reconciler
         self._held_back = ""
+        #: In which all begun chains are known to finish, as of the last tick.
+        self._order: tuple[str, ...] = ()
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
         self._log = TickLog()
         self._epoch: int | None = None

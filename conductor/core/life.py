@@ -6,9 +6,12 @@ free. «Does my output fit now?» leads into states where nothing fits any more;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from conductor.model.files import Chain, FileJob
+
+#: Of an order so much is kept from tick to tick.
+MOST_KNOWN = 4096
 
 
 class Member:
@@ -114,11 +117,16 @@ RULES: tuple[Rule, ...] = (_frees_most, _latest, _cheapest, _nearest_end)
 class Life:
     """All chains that were begun or have a job at hand. Kept by one who tells it of every start and end."""
 
-    def __init__(self, chains: Iterable[Chain] = ()) -> None:
+    def __init__(self, chains: Iterable[Chain] = (), order: Iterable[str] = ()) -> None:
+        """`order`: ids in an order in which all that was begun is known to finish, from the tick before."""
         self.chains: dict[str, LiveChain] = {}
         self._of: dict[str, Member] = {}
         for chain in chains:
             self.add(chain)
+        #: Node → the order that its last admission left; of nodes that are not named: `_order`.
+        self._known: dict[str, list[Member]] = {}
+        self._order = [member for job_id in order if (member := self._of.get(job_id)) is not None]
+        self._found: tuple[str, list[Member]] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._of)
@@ -140,6 +148,8 @@ class Life:
         if (member := self._of.get(job_id)) is not None:
             member.is_going = True
             member.chain.node = node
+            if self._found is not None and self._found[0] == node:
+                self._known[node] = self._found[1]
 
     def ended(self, job_id: str) -> int:
         """How many bytes left the disk with it. What it wrote and others read stays."""
@@ -178,7 +188,18 @@ class Life:
         chain = member.chain
         roots = {chain.root, *sharing}
         begun = [c for c in self.chains.values() if c.root in roots and c is not chain and c.node == node]
-        return Rehearsal([*begun, chain], member, free, roots).finishes()
+        rehearsal = Rehearsal([*begun, chain], member, free, roots)
+        order = rehearsal.finishing(self._known.get(node, self._order))
+        self._found = None if order is None else (node, order)
+        return order is not None
+
+    def order(self) -> tuple[str, ...]:
+        """For the next tick: what was found to finish must be found again, and rules of thumb may miss it then."""
+        members = [m for known in self._known.values() for m in known]
+        named = set(self._known)
+        members += [m for m in self._order if m.chain.node not in named]
+        alive = (m.id for m in members if m.id in self._of and not m.is_going)
+        return tuple(dict.fromkeys(alive))[:MOST_KNOWN]
 
 
 class Rehearsal:
@@ -201,26 +222,33 @@ class Rehearsal:
                     self.free += member.temporary if member.is_going else 0
         self.rest = [m for m in self.waits if not m.is_going and m is not extra]
 
-    def finishes(self) -> bool:
-        """Is an order known in which the rest finishes. Remembered with its chain for the next question."""
+    def finishing(self, known: Sequence[Member]) -> list[Member] | None:
+        """An order in which the rest finishes: the one known from before, the chain's own, or by a rule."""
         home = self.chains[-1]
-        if home.witness is not None and self._follows(home.witness):
-            return True
+        for before in (known, home.witness):
+            if before is not None and (order := self._following(before)) is not None:
+                return order
         for rule in RULES:
             if (order := self.order_by(rule)) is not None:
                 home.witness = order
-                return True
-        return False
+                return order
+        return None
 
-    def _follows(self, witness: list[Member]) -> bool:
-        order = [
-            member for member in witness if member in self.waits and not member.is_going and member is not self.extra
-        ]
-        return len(order) == len(self.rest) and self._play(order)
+    def _following(self, before: Sequence[Member]) -> list[Member] | None:
+        """Those that it does not name come first: they ran when it was found, and gave back what they held."""
+        rest = set(self.rest)
+        named = [member for member in before if member in rest]
+        order = named if len(named) == len(rest) else [*(m for m in self.rest if m not in set(named)), *named]
+        return order if self._play(order) else None
 
     def _play(self, order: list[Member]) -> bool:
         free, left = self.free, {key: dict(counts) for key, counts in self.left.items()}
+        waits = dict(self.waits)
         for member in order:
+            if waits[member]:
+                return False
+            for kid in member.kids:
+                waits[kid] -= 1
             if self.takes[member] + member.temporary > free:
                 return False
             mine = left[id(member.chain)]

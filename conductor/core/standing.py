@@ -21,7 +21,7 @@ class Standing:
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
         self.free = Free(snapshot, limits)
-        self.life = Life(snapshot.chains)
+        self.life = Life(snapshot.chains, snapshot.order)
         self.mix = Mix()
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True

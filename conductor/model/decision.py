@@ -104,6 +104,8 @@ class Decision(Value, frozen=True, kw_only=True):
     hold: tuple[Hold, ...] = ()
     #: Kinds whose waiting jobs go to `review`: they failed alike, and so did all that tried since.
     review: tuple[str, ...] = ()
+    #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.
+    order: tuple[str, ...] = ()
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
 

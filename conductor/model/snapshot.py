@@ -180,6 +180,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     controls: Controls = Controls()
     #: What jobs of the backlog read of each other: the chains that were begun, and those of the heads.
     chains: tuple[Chain, ...] = ()
+    #: Jobs of begun chains in an order in which all of them are known to finish, from the tick before.
+    order: tuple[str, ...] = ()
     #: What came onto the disks lately: readings older than that do not have it yet.
     landed: tuple[Landed, ...] = ()
     #: The longest that any job has waited so far: what is usual here, and so what is too long.

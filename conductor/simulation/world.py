@@ -298,6 +298,7 @@ class World:
             nodes=tuple(_with_files(node, kept.get(node.node, 0)) for node in self.nodes),
             reservations=tuple(self.standing.free.reservations()),
             chains=self.standing.life.as_chains(),
+            order=self.standing.life.order(),
             usual=self.standing.usual(),
         )
 

@@ -6,6 +6,7 @@ import os
 import random
 from typing import Any
 
+from graphs import a_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -13,7 +14,7 @@ from msgspec import structs
 from conductor.catalogue import load_catalogue
 from conductor.core.life import can_finish, largest_job, least_disk
 from conductor.model.files import Chain, FileJob
-from conductor.model.spec import Estimate, JobSpec, Needs, Output, TaskDecl
+from conductor.model.spec import JobSpec, TaskDecl
 from conductor.simulation import cluster
 from conductor.simulation.policies import limits_of
 from conductor.simulation.workload import Workload
@@ -28,26 +29,6 @@ def workflows(draw: st.DrawFn) -> list[JobSpec]:
     """A few graphs of up to a dozen jobs; files of 1 to 20 bytes, each read by some of the later jobs."""
     seed, graphs = draw(st.integers(0, 10**6)), draw(st.integers(1, 3))
     return [spec for graph in range(graphs) for spec in a_graph(random.Random(seed + graph), graph)]
-
-
-def a_graph(dice: random.Random, graph: int) -> list[JobSpec]:
-    made: list[JobSpec] = []
-    for i in range(dice.randint(3, 12)):
-        before = dice.sample(made, min(len(made), dice.choice((0, 1, 1, 2, 3))))
-        made.append(
-            JobSpec(
-                v=1,
-                id=f"job-{graph:02d}-{i:04d}",
-                workflow="trace",
-                task="trace.job",
-                needs=Needs(cpu=1),
-                reads=tuple(spec.writes[0].path for spec in before),
-                writes=(Output(path=f"scratch:{graph}/{i}", bytes=dice.randint(1, 20)),),
-                after=tuple(spec.id for spec in before),
-                estimate=Estimate(duration_s=dice.randint(1, 100)),
-            )
-        )
-    return made
 
 
 def run(specs: list[JobSpec], disk: int, policy: str, **limits: Any) -> World:

@@ -1,0 +1,207 @@
+"""Random chains on a small disk through the live conductor and the ledger: attempts end, fail and are lost in any
+order, the disk is measured late, files go late. Never over the disk, never stuck where the serial order fits."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from builders import a_volume
+from graphs import a_graph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conductor import manifest as manifests
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.adapters.memory.handover import MemoryHandover
+from conductor.adapters.rates import memory_rates
+from conductor.catalogue import load_catalogue
+from conductor.core.life import least_disk
+from conductor.dispatch import FileRules, dispatch
+from conductor.errors import ManifestError
+from conductor.file_work import FileWork
+from conductor.loop import Conductor
+from conductor.model.files import Chain
+from conductor.model.limits import Limits
+from conductor.model.outcome import Retry
+from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.report import NodeReport, QueueReport
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import JobSpec
+from conductor.settings import Timing
+
+CATALOGUE = load_catalogue()
+NODE = "host"
+SAFE = Limits(order="auto", place="least_loss", disk_headroom_bytes={"scratch": 0})
+PLAIN = Limits(order="oldest", place="tightest", disk_headroom_bytes={"scratch": 0}, is_safe=False)
+#: So many ticks with nothing going and all known: then nothing will ever go.
+PATIENCE = 4
+
+
+class Night:
+    """One host with a small scratch disk. An attempt is taken to have written all its files as soon as it starts."""
+
+    def __init__(self, specs: list[JobSpec], disk: int, limits: Limits, dice: random.Random, folder: Path) -> None:
+        self.specs = {spec.id: spec for spec in specs}
+        self.disk = disk
+        self.dice = dice
+        self.clock = ManualClock(1_700_000_000.0)
+        self.ledger = memory_ledger(self.clock)
+        self.lying: dict[str, int] = {}
+        self.going: dict[str, Reservation] = {}
+        self.peak = 0
+        manifest = folder / "m.jsonl"
+        manifests.write(manifest, specs)
+        dispatch(self.ledger, manifest, "b", CATALOGUE, folder / "receipts", files=FileRules())
+        self.conductor = Conductor(self.ledger, memory_rates(self.ledger.attempts, {}), limits, Timing(), "c1")
+        self.report()
+
+    def report(self) -> None:
+        # Of what runs, some have written already and some have not.
+        begun = sum(self.written(job_id) for job_id in sorted(self.going) if self.dice.random() < 0.5)
+        free = self.disk - sum(self.lying.values()) - begun
+        volume = a_volume("scratch", total_bytes=self.disk, free_bytes=max(0, free))
+        queue = QueueReport(queue="cpu-host", lane="cpu", workers=4)
+        now = self.clock.now()
+        report = NodeReport(node=NODE, host=NODE, sent_at=now, volumes=(volume,), queues=(queue,), cpu_count=4.0)
+        self.ledger.reports.publish(report, 1e6)
+
+    def written(self, job_id: str) -> int:
+        return sum(output.bytes for output in self.specs[job_id].writes)
+
+    def tick(self) -> bool:
+        """Did something begin."""
+        self.conductor.tick()
+        handover, begun = self.ledger.handover, False
+        assert isinstance(handover, MemoryHandover)
+        while (taken := handover.take("cpu-host", "w")) is not None:
+            self.going[taken[0]] = self.ledger.attempts.start(*taken, "w", 1e9).reservation
+            begun = True
+        assert all(path in self.lying for job_id in self.going for path in self.specs[job_id].reads)
+        self.peak = max(self.peak, sum(self.lying.values()) + sum(map(self.written, self.going)))
+        return begun
+
+    def one_ends(self) -> None:
+        job_id = self.dice.choice(sorted(self.going))
+        held = self.going.pop(job_id)
+        fate = self.dice.random()
+        if fate < 0.15:
+            self.ledger.attempts.rescue(job_id, held.attempt, "killed", Retry())
+            return
+        spec = self.specs[job_id]
+        facts = tuple(OutputFact(path=o.path, bytes=o.bytes, sha256="0" * 64) for o in spec.writes)
+        receipt = Receipt(
+            v=1, job_id=job_id, attempt=held.attempt, workflow="trace", task="trace.job", node=NODE, worker="w",
+            started_at=0.0, ended_at=1.0, outcome="ok" if fate < 0.85 else "failed", outputs=facts,
+        )  # fmt: skip
+        if receipt.outcome == "failed":
+            self.ledger.attempts.fail(receipt, Retry())
+            return
+        self.lying |= {output.path: output.bytes for output in spec.writes}
+        assert self.ledger.attempts.accept(receipt) == "accepted"
+
+    def let_go(self) -> None:
+        gone = [fact.path for fact in self.ledger.attempts.let_go(NODE)]
+        for path in gone:
+            del self.lying[path]
+        self.ledger.attempts.gone(NODE, gone)
+
+    def run(self) -> int:
+        """How many jobs never ran."""
+        idle = 0
+        while (counts := self.ledger.backlog.counts())["done"] < len(self.specs) and idle < PATIENCE:
+            self.clock.advance(self.dice.choice((0.1, 1.0, 3.0)))
+            if not self.going or self.dice.random() < 0.6:
+                self.let_go()
+            if not self.going or self.dice.random() < 0.5:
+                self.clock.advance(1.0)
+                self.report()
+            begun = self.tick()
+            idle = 0 if begun or self.going else idle + 1
+            if self.going and self.dice.random() < 0.7:
+                self.one_ends()
+        return len(self.specs) - counts["done"]
+
+
+def run(specs: list[JobSpec], disk: int, limits: Limits, seed: int) -> tuple[Night, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        night = Night(specs, disk, limits, random.Random(seed), Path(folder))
+        return night, night.run()
+
+
+def chains_of(specs: list[JobSpec]) -> list[Chain]:
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "m.jsonl"
+        manifests.write(manifest, specs)
+        return list(FileWork(manifests.check(manifest, CATALOGUE), CATALOGUE, {"scratch"}).chains())
+
+
+def serial_disk(specs: list[JobSpec]) -> int:
+    """On which each chain, one after the other, is known to finish, the results of all others being there."""
+    chains = chains_of(specs)
+    members = {job.job_id for chain in chains for job in chain.jobs}
+    results = [sum(job.stays for job in chain.jobs) for chain in chains]
+    alone = sum(output.bytes for spec in specs if spec.id not in members for output in spec.writes)
+    most = max((least_disk(chain) - stays for chain, stays in zip(chains, results, strict=True)), default=0)
+    return alone + sum(results) + most
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([1.0, 1.05, 1.3, 2.0]))
+def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(seed: int, graphs: int, room: float) -> None:
+    specs = [spec for graph in range(graphs) for spec in a_graph(random.Random(seed + graph), graph)]
+    disk = int(serial_disk(specs) * room)
+
+    night, left = run(specs, disk, SAFE, seed)
+
+    assert left == 0
+    assert night.peak <= disk
+    night.let_go()
+    read = {path for spec in specs for path in spec.reads}
+    assert {path for path in night.lying if path in read} == set(), "read by all"
+    assert {path for spec in specs for o in spec.writes if (path := o.path) not in read} == set(night.lying)
+
+
+def test_the_plain_rule_gets_stuck_on_the_same_cases_and_is_not_over_the_disk_either() -> None:
+    stuck = 0
+    for seed in range(25):
+        specs = a_graph(random.Random(seed), 0)
+        disk = serial_disk(specs)
+        assert run(specs, disk, SAFE, seed)[1] == 0
+        night, left = run(specs, disk, PLAIN, seed)
+        assert night.peak <= disk
+        stuck += left > 0
+
+    assert stuck > 3
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_chain_that_no_disk_holds_is_refused_with_one_that_would_do(seed: int) -> None:
+    specs = a_graph(random.Random(seed), 0)
+    needed = max((least_disk(chain) for chain in chains_of(specs)), default=0)
+    if needed == 0:
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = memory_ledger(ManualClock(1_700_000_000.0))
+        manifest = Path(folder) / "m.jsonl"
+        manifests.write(manifest, specs)
+        put_report(ledger, needed - 1)
+        with pytest.raises(ManifestError) as refusal:
+            dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts")
+        assert any(f"a disk of {needed} bytes would do" in problem for problem in refusal.value.problems) or any(
+            "one of" in problem for problem in refusal.value.problems
+        )
+        put_report(ledger, needed + 7)
+        rules = FileRules(headroom={"scratch": 7})
+        assert dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts", files=rules).new == len(specs)
+
+
+def put_report(ledger, disk: int) -> None:
+    volume = a_volume("scratch", total_bytes=disk, free_bytes=disk)
+    queue = QueueReport(queue="cpu-host", lane="cpu", workers=4)
+    ledger.reports.publish(NodeReport(node=NODE, host=NODE, volumes=(volume,), queues=(queue,), cpu_count=4.0), 1e6)
