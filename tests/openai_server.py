@@ -30,7 +30,8 @@ class OpenAIServer:
         *,
         requests_per_min: int | None = None,
         window_s: float = 60.0,
-        retry_after: Literal["seconds", "date", "none"] = "seconds",
+        retry_after: Literal["seconds", "date", "ms", "none"] = "seconds",
+        announces: bool = True,
         fail_first: int = 0,
         fail_status: int = 503,
         babble_first: int = 0,
@@ -40,7 +41,7 @@ class OpenAIServer:
     ) -> None:
         self.requests_per_min = requests_per_min
         self.window_s = window_s
-        self.retry_after = retry_after
+        self.retry_after, self.announces = retry_after, announces
         self.fail_left, self.fail_status = fail_first, fail_status
         self.babble_left, self.babble = babble_first, babble
         self.api_key = api_key
@@ -100,19 +101,22 @@ class OpenAIServer:
         while self._recent and now - self._recent[0] >= self.window_s:
             self._recent.popleft()
         if self.requests_per_min is not None and len(self._recent) >= self.requests_per_min:
-            return self._recent[0] + self.window_s - now
+            # The limit may have been lowered meanwhile: more than one has to go.
+            return self._recent[len(self._recent) - self.requests_per_min] + self.window_s - now
         self._recent.append(now)
         return None
 
     def _wait_headers(self, wait_s: float) -> dict[str, str]:
         if self.retry_after == "none":
             return {}
+        if self.retry_after == "ms":
+            return {"Retry-After-Ms": str(math.ceil(wait_s * 1000))}
         if self.retry_after == "date":
             return {"Retry-After": formatdate(time.time() + math.ceil(wait_s), usegmt=True)}
         return {"Retry-After": str(max(1, math.ceil(wait_s)))}
 
     def _budget_headers(self) -> dict[str, str]:
-        if self.requests_per_min is None:
+        if self.requests_per_min is None or not self.announces:
             return {}
         left = self.requests_per_min - len(self._recent)
         return {

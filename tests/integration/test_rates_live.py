@@ -1,0 +1,94 @@
+"""Real workers, and a real server on loopback whose limit changes: what benchmarks/api.py simulates, in small."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+from openai_server import OpenAIServer
+
+from conductor.adapters.rates import redis_rates
+from conductor.classes import class_of
+from conductor.loop import Conductor
+from conductor.model.limits import Limits
+from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
+from conductor.ports import Entry, Ledger
+from conductor.settings import CONFIG_NAME, Settings, Timing
+from tests.builders import a_report, a_spec
+from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
+
+WINDOW_S = 3.0
+WORKERS = 3
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
+    scene = a_scene(project, ledger)
+    yield scene
+    scene.close()
+
+
+def a_question(n: int) -> JobSpec:
+    args = {"endpoint": "api", "items": [{"id": "a", "text": "x" * n}], "instruction": "Count."}
+    needs = Needs(rates={"api": RateNeed(requests=1, tokens=500)})
+    output = Output(path=f"scratch:answers/{n}.jsonl")
+    return a_spec(n, task="llm.annotate", args=args, needs=needs, writes=(output,), lane="cpu")
+
+
+def put(scene: WorkerScene, count: int) -> None:
+    for spec in map(a_question, range(count)):
+        job_class = class_of(spec, scene.catalogue[spec.task], "night")
+        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+
+
+@contextmanager
+def conducting(scene: WorkerScene, redis_url: str) -> Generator[None]:
+    """The conductor's own loop, with a minute of three seconds."""
+    from conductor.wiring import connect
+
+    stop = threading.Event()
+    scene.ledger.leadership.resign("test")
+    with connect(redis_url) as client:
+        rates = redis_rates(client, scene.ledger.attempts, {}, window_s=WINDOW_S)
+        conductor = Conductor(scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",))
+        thread = threading.Thread(target=conductor.run, kwargs={"should_stop": stop.is_set})
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(20)
+
+
+@pytest.mark.parametrize("announces", [True, False])
+def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: WorkerScene, redis_url: str, announces: bool):
+    jobs, low, high = 60, 15, 30
+    with OpenAIServer(requests_per_min=low, window_s=WINDOW_S, retry_after="ms", announces=announces) as server:
+        with (scene.folder / CONFIG_NAME).open("a") as config:
+            config.write(f'\n[endpoints.api]\nbase_url = "{server.base_url}"\nusd_per_million_output = 2.0\n')
+        put(scene, jobs)
+        report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
+        scene.ledger.reports.publish(report, 3600)
+        for _ in range(WORKERS):
+            scene.worker()
+        with conducting(scene, redis_url):
+            began = time.monotonic()
+            wait_until(lambda: server.served >= jobs // 2, "the first half is served", scene.story)
+            server.requests_per_min = high
+            wait_until(lambda: server.served >= jobs, "all are served", scene.story)
+            seconds = time.monotonic() - began
+            wait_until(lambda: scene.ledger.backlog.counts("night").get("done") == jobs, "all are done", scene.story)
+
+    receipts = scene.receipts()
+    failed = [receipt for receipt in receipts if receipt.outcome == "failed"]
+    assert {receipt.cause for receipt in failed} <= {"rate_limited"}
+    assert len(failed) == server.refused == scene.ledger.attempts.refusals().get("api", 0)
+    assert sum(r.outcome == "ok" for r in receipts) == server.served == jobs, "no call was made twice"
+    assert all(r.usage.tokens and r.usage.spend["api"] > 0 for r in receipts if r.outcome == "ok")
+    # The first burst teaches the limit; after that it costs a few to see it change. The host may be busy, so widely.
+    assert server.refused <= WORKERS + (6 if announces else 12), server.refused
+    slower = 2 if announces else 3
+    assert seconds <= slower * WINDOW_S * jobs / 2 * (1 / low + 1 / high), seconds
