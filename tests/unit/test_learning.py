@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from builders import NOW, a_candidate, a_device, a_report, a_reservation, a_snapshot
-from learned_scene import DECL, DECLARED, a_receipt, of_size
+from learned_scene import DECL, DECLARED, a_receipt, of_size, out_of_vram
 from loguru import logger
 from node_scene import until
 
@@ -196,6 +196,16 @@ def test_a_held_class_says_what_is_asked_instead_of_the_declared(lessons: Learni
 
     assert hold.learned == ("asks 7.4 GiB of VRAM instead of 4.0 GiB, as receipts teach: `conductor needs media.cut`",)
     assert [v.need for v in hold.closed if v.gate == "vram"] == [7552]
+
+
+def test_an_out_of_memory_is_a_lesson_for_the_siblings_that_wait(lessons: Learning, log: ReceiptLog):
+    learn(lessons, log, 3900, 3950)
+    assert asks(lessons).vram_mib == 4096
+
+    log.append(out_of_vram(9, vram=4050, code_version=CODE))
+    lessons.read()
+
+    assert asks(lessons).vram_mib == 5120
 
 
 def test_the_thread_reads_by_itself_and_leaves_its_knowledge(log: ReceiptLog, project: Settings):
