@@ -14,7 +14,18 @@ from conductor.text import many
 
 #: The same reason is worth a new line when it had been gone for so long.
 QUIET_S = 60.0
+#: So many reasons of one task are remembered; the one not seen for longest goes.
+MOST_REASONS = 32
 NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
+
+
+def reason_of(verdict: Verdict) -> str:
+    """What is the same from tick to tick while nothing but numbers, times and the jobs in the way change."""
+    message = verdict.message
+    for holder in verdict.holders:
+        message = message.replace(holder[:SHORT_ID], "#")
+    where = verdict.where if verdict.gate == "rate" else ""
+    return f"{verdict.gate} {where} {NUMBER.sub('#', message)}"
 
 
 class TickLog:
@@ -55,10 +66,11 @@ class TickLog:
                 log.log(level, "Held {}: {}", hold.lane, describe(verdict, now))
 
     def _is_news(self, hold: Hold, verdict: Verdict, now: float) -> bool:
-        reasons = self._reasons.setdefault((hold.lane, hold.task), {})
-        reason = f"{verdict.gate} {verdict.where if verdict.gate == 'rate' else ''} {NUMBER.sub('#', verdict.message)}"
-        last = reasons.get(reason)
+        reasons, reason = self._reasons.setdefault((hold.lane, hold.task), {}), reason_of(verdict)
+        last = reasons.pop(reason, None)
         reasons[reason] = now
+        if len(reasons) > MOST_REASONS:
+            del reasons[next(iter(reasons))]
         return last is None or now - last > QUIET_S
 
     def _can_never(self, hold: Hold, verdict: Verdict, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Commands that only look: status, top, explain, audit, doctor, config show."""
+"""Commands that only look: status, top, explain, metrics, audit, doctor, config show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, n
 
 
 def register(app: typer.Typer) -> None:
-    for command in (status, top, explain, audit, doctor):
+    for command in (status, top, explain, metrics, audit, doctor):
         app.command()(command)
     config_app.command("show")(config_show)
     # A second command keeps `config` a group whatever becomes of the first.
@@ -102,6 +102,19 @@ def explain(
         emit(story)
     else:
         typer.echo("\n".join(lines(story)))
+
+
+def metrics() -> None:
+    """The figures of the last tick for Prometheus.
+
+    Text format, on stdout: jobs by state, seconds lost to each gate, what is free and reserved, budgets, ages.
+
+    Example: conductor metrics > /var/lib/node_exporter/conductor.prom
+    """
+    from conductor.metrics import metrics
+
+    with ledger_here() as (_, ledger):
+        typer.echo(metrics(ledger), nl=False)
 
 
 def audit(

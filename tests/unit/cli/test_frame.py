@@ -14,6 +14,7 @@ from conductor.errors import ManifestError, Unreachable
 COMMANDS = (
     *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "status", "top", "explain"),
     *(
+        "metrics",
         "audit",
         "doctor",
         "pause",

@@ -1,0 +1,90 @@
+"""What the conductor says of its ticks: one line when a reason changes, however much the numbers move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from builders import NOW
+from loguru import logger
+
+from conductor.model.decision import Hold, Verdict
+from conductor.tick_log import MOST_REASONS, QUIET_S, TickLog
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO", format="{message}")
+    yield lines
+    logger.remove(sink)
+
+
+def a_hold(*verdicts: Verdict, class_id: str = "c", is_infeasible: bool = False) -> Hold:
+    return Hold(class_id=class_id, backlog="b", task="media.cut", lane="gpu", waiting=3, verdicts=verdicts,
+                is_infeasible=is_infeasible)  # fmt: skip
+
+
+def short(n: int) -> Verdict:
+    """The same reason with other numbers, places and holders each time."""
+    return Verdict(
+        gate="vram",
+        passed=False,
+        where=f"node1/gpu{n % 8}",
+        need=10240,
+        have=n % 9000,
+        limit=24064,
+        unit="MiB",
+        holders=(f"{n:08x}-job", f"{n + 1:08x}-job"),
+        reopens_at=NOW + n / 7,
+        message=f"{n / 100:.1f} GiB used by others",
+    )
+
+
+def kept(n: int) -> Verdict:
+    job_id = f"{n * 7919:08x}-job"
+    return Verdict(gate="hold", passed=False, where="node1/gpu0", holders=(job_id,), reopens_at=NOW + n,
+                   message=f"kept free for {job_id[:8]}, which others passed")  # fmt: skip
+
+
+def test_54_000_ticks_of_a_waiting_job_whose_numbers_move_are_one_line(said: list[str]) -> None:
+    log = TickLog()
+    for tick in range(54_000):
+        log.held([a_hold(short(tick))], NOW + tick)
+
+    assert len(said) == 1
+
+
+def test_another_reason_is_another_line_and_going_to_and_fro_between_two_is_none(said: list[str]) -> None:
+    log = TickLog()
+    for tick in range(2_000):
+        log.held([a_hold(short(tick) if tick % 3 else kept(tick))], NOW + tick)
+
+    assert ["vram" in line for line in said] == [False, True]
+
+
+def test_a_reason_that_had_been_gone_for_long_is_news_again(said: list[str]) -> None:
+    log = TickLog()
+    log.held([a_hold(short(1))], NOW)
+    log.held([], NOW + QUIET_S / 2)
+    log.held([a_hold(short(2))], NOW + QUIET_S + 1)
+
+    assert len(said) == 2
+
+
+def test_what_can_never_run_is_said_once_for_each_class(said: list[str]) -> None:
+    log = TickLog()
+    never = Verdict(gate="vram", passed=False, where="node1/gpu0", need=40960, limit=24064, unit="MiB", is_never=True)
+    for tick in range(100):
+        log.held([a_hold(never, is_infeasible=True), a_hold(never, class_id="d", is_infeasible=True)], NOW + tick)
+
+    assert len(said) == 2
+    assert "3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)" in said[0]
+
+
+def test_reasons_without_end_are_not_remembered_without_end(said: list[str]) -> None:
+    log = TickLog()
+    for tick in range(1000):
+        log.held([a_hold(Verdict(gate="hold", passed=False, message="reason " + "x" * tick))], NOW)
+
+    assert len(log._reasons["gpu", "media.cut"]) == MOST_REASONS  # pyright: ignore[reportPrivateUsage]
