@@ -12,7 +12,7 @@ from conductor.core.stuck import Stuck
 from conductor.model.decision import Gate, GateLedger, Hold
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Controls, KindState, Reservation
+from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import JobState, JobView, Ledger
 
@@ -46,6 +46,8 @@ class Status(Value, frozen=True, kw_only=True):
     lost_s: dict[Gate, float] = {}
     #: Rate key → closed by a 429 until.
     closed_rates: dict[str, float] = {}
+    #: What the last tick left of the budgets of APIs.
+    rates: tuple[RateState, ...] = ()
     #: Cause → dead jobs.
     dead: dict[str, int] = {}
     #: Kinds of jobs that failed alike since the last that did not.
@@ -82,6 +84,7 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         holds=holds,
         lost_s=lost_of(gates, names),
         closed_rates=ledger.attempts.closings(),
+        rates=gates.rates,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
         dead=causes_of_death(the_dead(ledger, backlog)) if has_causes else {},

@@ -132,11 +132,28 @@ def lanes(status: Status) -> list[str]:
     rows: list[list[object]] = [["lane", "workers", "queued", "running", ""]]
     for lane in status.lanes:
         rows.append([lane.lane, lane.workers, lane.queued, lane.running, "paused" if lane.is_paused else ""])
-    shut = [
+    return table(rows, indent="") + budgets(status)
+
+
+def budgets(status: Status) -> list[str]:
+    """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD left»."""
+    shut = status.closed_rates
+    out = [
         f"  rate {printable(key)}: closed by a 429, reopens in {duration(until - status.now)}"
-        for key, until in status.closed_rates.items()
+        for key, until in shut.items()
     ]
-    return table(rows, indent="") + shut
+    for rate in status.rates:
+        told: list[str] = []
+        if rate.requests_left is not None and rate.requests_limit is not None:
+            learned = " (learned)" if rate.is_learned else ""
+            told.append(f"{max(0, rate.requests_left)} of {rate.requests_limit} requests{learned}")
+        if rate.tokens_left is not None and rate.tokens_limit is not None:
+            told.append(f"{max(0, rate.tokens_left)} of {rate.tokens_limit} tokens")
+        if rate.usd_left is not None and rate.usd_limit is not None:
+            told.append(f"{max(0.0, rate.usd_left):.2f} of {rate.usd_limit:.2f} USD")
+        if told:
+            out.append(f"  rate {printable(rate.key)}: {', '.join(told)} left")
+    return out
 
 
 def nodes(status: Status) -> list[str]:

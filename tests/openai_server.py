@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal
 
+RetryAfter = Literal["seconds", "date", "ms", "none"]
 Babble = Literal["prose", "not json", "half", "cut off"]
 
 
@@ -30,7 +31,7 @@ class OpenAIServer:
         *,
         requests_per_min: int | None = None,
         window_s: float = 60.0,
-        retry_after: Literal["seconds", "date", "ms", "none"] = "seconds",
+        retry_after: RetryAfter = "seconds",
         announces: bool = True,
         fail_first: int = 0,
         fail_status: int = 503,
@@ -43,7 +44,8 @@ class OpenAIServer:
         self.window_s = window_s
         self.retry_after, self.announces = retry_after, announces
         self.fail_left, self.fail_status = fail_first, fail_status
-        self.babble_left, self.babble = babble_first, babble
+        self.babble_left = babble_first
+        self.babble: Babble = babble
         self.api_key = api_key
         self.latency_s = latency_s
         #: What it did so far: answered 200 and well, 429, 5xx, malformed, 401 or 404.
