@@ -12,6 +12,7 @@ from builders import a_volume
 from graphs import a_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conductor import manifest as manifests
 from conductor.adapters.clock import ManualClock
@@ -25,7 +26,7 @@ from conductor.errors import ManifestError
 from conductor.file_work import FileWork
 from conductor.loop import Conductor
 from conductor.model.files import Chain
-from conductor.model.limits import Limits
+from conductor.model.limits import BreakerRule, Limits
 from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
@@ -35,8 +36,10 @@ from conductor.settings import Timing
 
 CATALOGUE = load_catalogue()
 NODE = "host"
-SAFE = Limits(order="auto", place="least_loss", disk_headroom_bytes={"scratch": 0})
-PLAIN = Limits(order="oldest", place="tightest", disk_headroom_bytes={"scratch": 0}, is_safe=False)
+#: Failures here are dice, not a bad kind of jobs.
+NO_BREAKER = BreakerRule(failures=0)
+SAFE = Limits(order="auto", place="least_loss", disk_headroom_bytes={"scratch": 0}, breaker=NO_BREAKER)
+PLAIN = replace(SAFE, order="oldest", place="tightest", is_safe=False)
 #: So many ticks with nothing going and all known: then nothing will ever go.
 PATIENCE = 4
 

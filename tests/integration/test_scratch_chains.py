@@ -1,0 +1,127 @@
+"""Chains on a scratch disk that holds two files and a half: real node, real workers, files that come and go."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import a_spec
+from node_scene import Scene, configure, until
+
+from conductor import manifest as manifests
+from conductor import tidied
+from conductor.model.spec import JobSpec, Needs, Output
+from conductor.ports import Ledger
+from conductor.settings import Settings
+from conductor.verify import verify
+
+MIB = 1 << 20
+SHM = Path("/dev/shm")
+UNIT = 8
+#: Two writers of a file each may begin by what is free, and then neither reader finds the room for its own.
+ROOM = 20
+CHAINS = 4
+
+
+@pytest.fixture
+def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
+    if not SHM.is_dir() or not os.access(SHM, os.W_OK):
+        pytest.skip("no tmpfs to make a small disk of")
+    folder = Path(tempfile.mkdtemp(dir=SHM))
+    facts = os.statvfs(SHM)
+    kept_free = facts.f_bfree * facts.f_frsize - ROOM * MIB
+    config = """
+node = "here"
+shell_programs = ["dd"]
+[lanes]
+gpu.workers = 0
+cpu.workers = 2
+io.workers = 0
+cloud.workers = 0
+[limits]
+cpu_share = 4.0
+[timing]
+report_every_s = 0.2
+report_ttl_s = 3.0
+[dashboard]
+port = 0
+"""
+    file = project.project / "conductor.toml"
+    old = 'path = ".conductor/scratch"\nheadroom_bytes = 0'
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, f'path = "{folder}"\nheadroom_bytes = {kept_free}'))
+    it = Scene(ledger, configure(project, config))
+    yield it
+    it.close()
+    shutil.rmtree(folder)
+
+
+def a_job(n: int, source: str, size: int, before: JobSpec | None, root: str = "scratch") -> JobSpec:
+    argv = ["dd", f"if={source}", "of={out:0}", "bs=1M", f"count={size}"]
+    plain = a_spec(task="shell", workflow="system_test", args={"argv": argv, "env": {"N": str(n)}})
+    return a_spec(
+        task="shell",
+        workflow="system_test",
+        args=plain.args,
+        needs=Needs(cpu=0.5, ram_mib=16),
+        writes=(Output(path=f"{root}:t/{plain.id}/file", bytes=size * MIB),),
+        reads=() if before is None else (before.writes[0].path,),
+        after=() if before is None else (before.id,),
+    )
+
+
+def a_chain(n: int) -> list[JobSpec]:
+    first = a_job(3 * n, "/dev/zero", UNIT, None)
+    second = a_job(3 * n + 1, "{in:0}", UNIT, first)
+    return [first, second, a_job(3 * n + 2, "{in:0}", 1, second, "published")]
+
+
+def files(settings: Settings) -> list[Path]:
+    return [p for p in settings.roots["scratch"].path.rglob("*") if p.is_file()]
+
+
+def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scene: Scene) -> None:
+    settings = scene.settings
+    specs = [spec for chain in zip(*(a_chain(n) for n in range(CHAINS)), strict=True) for spec in chain]
+    manifest = settings.project / "m.jsonl"
+    manifests.write(manifest, specs)
+    scene.node()
+    assert scene.run("dispatch", str(manifest), "--target", "backlog:night").wait() == 0
+
+    conduct = scene.run("conduct", "--until-done")
+    assert conduct.wait(90) == 0, conduct.said
+
+    until(lambda: not files(settings))
+    report = verify(manifest, settings.receipts_dir, settings)
+    assert report.is_good, report.to_text()
+    assert (report.done, report.outputs, report.tidied) == (3 * CHAINS, CHAINS, 2 * CHAINS)
+    assert len(list(tidied.read(settings.receipts_dir))) == 2 * CHAINS
+
+    # What was removed is made again for a reader that has to be.
+    lost = settings.roots["published"].path / specs[-1].writes[0].path.partition(":")[2]
+    lost.unlink()
+    assert scene.run("retry", "--missing", str(manifest)).wait() == 0
+    again = scene.run("conduct", "--until-done")
+    assert again.wait(60) == 0, again.said
+
+    assert lost.stat().st_size == MIB
+    until(lambda: not files(settings))
+    assert verify(manifest, settings.receipts_dir, settings).is_good
+
+
+def test_a_chain_that_the_disk_can_never_hold_is_refused_with_one_that_would_do(scene: Scene) -> None:
+    first = a_job(0, "/dev/zero", ROOM - 6, None)
+    second = a_job(1, "{in:0}", ROOM - 6, first)
+    manifest = scene.settings.project / "m.jsonl"
+    manifests.write(manifest, [first, second, a_job(2, "{in:0}", 1, second, "published")])
+    scene.node()
+
+    refused = scene.run("dispatch", str(manifest), "--dry-run")
+
+    assert refused.wait() == 3
+    assert "can never all finish here" in refused.said
+    assert f"need {2 * (ROOM - 6) * MIB} bytes at once" in refused.said
