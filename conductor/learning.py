@@ -39,6 +39,10 @@ BLOCK_BYTES = 4 << 20
 #: A node whose jobs ended so long ago, and none of whose receipts is here, keeps them elsewhere.
 UNSEEN_S = 60.0
 
+#: Receipts taken in at one go; so many at once, and there are more to read.
+AT_ONCE, BEHIND = 100, 1000
+#: Looking for new ones takes at most this share of the time, however many files there are.
+LARGEST_SHARE = 0.05
 #: A tick spends so much on news of classes that it knows.
 TICK_S = 0.005
 #: Classes whose estimates are kept.
@@ -237,8 +241,10 @@ class Learning:
     def _work(self) -> None:
         written_at, is_said = time.monotonic(), False
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
-                wait_s = 0.0 if self.read() else EVERY_S
+                is_behind = self.read() >= BEHIND
+                wait_s = 0.0 if is_behind else max(EVERY_S, (time.monotonic() - began) / LARGEST_SHARE)
                 is_said = False
             except OSError as e:
                 if not is_said:
@@ -264,10 +270,11 @@ class Learning:
         """Take in what was added to the files; how many receipts it was. Raises `OSError`."""
         receipts = self._receipts.news()
         self._codes.renew()
-        with self._lock:
-            for receipt in receipts:
-                self.learned.memory.learn(receipt)
-                self._changed.add((receipt.asked and receipt.asked.kind) or receipt.task)
+        for at in range(0, len(receipts), AT_ONCE):
+            with self._lock:  # a tick waits for it
+                for receipt in receipts[at : at + AT_ONCE]:
+                    self.learned.memory.learn(receipt)
+                    self._changed.add((receipt.asked and receipt.asked.kind) or receipt.task)
         self._has_news |= bool(receipts)
         return len(receipts)
 
