@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from conductor.model.spec import Value
 
 #: 429s earned by a call that was accepted: what probing may cost. The rest of one per cent is for limits that fall.
-EARNED = 0.008
+EARNED = 0.0075
 #: Earned and not spent: at most so many, so that a long quiet time does not end in a burst of probes.
 MOST_EARNED = 2.0
 #: What falling limits cost is paid back by probing less, up to so many 429s.

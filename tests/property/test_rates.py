@@ -1,0 +1,97 @@
+"""However calls come and end: in no window are more called than the limit; nothing of a budget is lost or made up."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Literal
+
+from builders import a_reservation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.adapters.rate_store import MemoryRateStore
+from conductor.adapters.rates import LimitsRates
+from conductor.model.calls import Call
+from conductor.model.snapshot import RateState, Reservation
+from conductor.settings import Rate
+from conductor.simulation.rates import ManualLog
+
+Step = tuple[Literal["wait", "take", "start", "ok", "gone", "uncalled"], float]
+steps = st.lists(
+    st.tuples(st.sampled_from(["wait", "take", "take", "start", "start", "ok", "gone", "uncalled"]), st.floats(0, 40)),
+    max_size=80,
+)
+LIMIT, TOKENS, USD = 4, 1000, 1.0
+
+
+class Play:
+    def __init__(self) -> None:
+        self.clock = ManualClock(1_700_000_000.0)
+        self.attempts = memory_ledger(self.clock).attempts
+        budgets = {"api": Rate(requests_per_min=LIMIT, tokens_per_min=TOKENS, usd_per_day=USD)}
+        self.rates = LimitsRates(
+            ManualLog(self.clock), MemoryRateStore(), self.attempts, budgets, self.clock, prices={"api": 0.0005}
+        )
+        self.active: dict[str, Reservation] = {}
+        self.ids = count()
+        self.called: dict[str, float] = {}
+        self.spent = 0.0
+
+    def state(self) -> RateState:
+        return self.rates.states(self.clock.now(), tuple(self.active.values()))[0]
+
+    def do(self, what: str, amount: float) -> None:
+        self.clock.advance(amount if what == "wait" else 0.01)
+        state = self.state()
+        assert (state.requests_left or 0) >= 0
+        assert (state.tokens_left or 0) >= 0
+        assert (state.usd_left or 0.0) >= -1e-9
+        if what == "take" and (state.requests_left or 0) >= 1 and (state.tokens_left or 0) >= 300:
+            if (state.usd_left or 0.0) >= 300 * state.usd_per_token:
+                self.take()
+        elif what != "wait":
+            self.end(what, amount)
+
+    def take(self) -> None:
+        job_id = f"job-{next(self.ids):08d}"
+        self.rates.take(job_id, 1, "api", 1, 300)
+        self.active[job_id] = a_reservation(job_id, lane="cloud", state="admitted")
+
+    def end(self, what: str, amount: float) -> None:
+        wanted = "admitted" if what == "start" else "running"
+        found = next((r for r in self.active.values() if r.state == wanted), None)
+        if found is None:
+            return
+        if what == "start":
+            self.active[found.job_id] = a_reservation(found.job_id, lane="cloud", state="running")
+            self.called[found.job_id] = self.clock.now()
+        else:
+            if what == "ok":
+                tokens = int(amount * 7)
+                self.spent += tokens * 0.0005
+                call = Call(key="api", outcome="ok", job_id=found.job_id, attempt=1, tokens=tokens, usd=tokens * 0.0005)
+                self.attempts.tell_calls((call,))
+            elif what == "uncalled":
+                self.attempts.tell_calls((Call(key="api", outcome="uncalled", job_id=found.job_id, attempt=1),))
+                del self.called[found.job_id]
+            else:
+                self.spent += 300 * 0.0005
+            del self.active[found.job_id]
+        self.state()
+
+
+@given(steps=steps)
+@settings(max_examples=150, deadline=None)
+def test_never_more_than_the_limit_in_any_window_and_every_cent_is_counted(steps: list[Step]):
+    play = Play()
+    for what, amount in steps:
+        play.do(what, amount)
+
+    at = list(play.called.values())
+    assert all(sum(one <= other < one + 60 for other in at) <= LIMIT for one in at)
+    left = play.state().usd_left
+    assert left is not None
+    assert left <= USD - play.spent + 1e-6
+    assert play.active or abs(left - (USD - play.spent)) < 1e-5

@@ -1,0 +1,171 @@
+"""What answers teach about an API's limit, how fast calls may go, what others use, and what money is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conductor.core import spending
+from conductor.core.announced import elsewhere, per_window
+from conductor.core.pace import Windows, room
+from conductor.core.rates import EARNED, Learned, Look, after_look, in_force, window_of
+from conductor.model.calls import Budget, Call
+
+NOW = 1_700_000_000.0
+MINUTE = 60.0
+
+
+def a_look(at: float = NOW, **more: Any) -> Look:
+    return Look(now=at, window_s=MINUTE, **more)
+
+
+def known(limit: int = 60, **more: Any) -> Learned:
+    return Learned(limit=limit, **more)
+
+
+# ── the limit ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_429_tells_the_limit_by_what_the_window_holds():
+    after = after_look(Learned(), a_look(refused=1, held=37, unsure=3), None)
+    assert (after.limit, in_force(after, None), in_force(after, 20)) == (37, 37, 20)
+    assert after.earned == Learned().earned, "what was not known costs nothing"
+
+
+def test_of_one_burst_each_further_429_takes_its_call_off_the_limit():
+    after = after_look(Learned(), a_look(refused=1, held=37), None)
+    after = after_look(after, a_look(NOW + 1, refused=4, held=33), None)
+    assert after.limit == 33
+
+
+def test_one_burst_takes_three_quarters_at_most():
+    assert after_look(known(), a_look(refused=1, held=2), None).limit == 15
+
+
+def test_after_a_burst_the_first_call_that_is_accepted_tells_the_limit():
+    """A window that slides is full for a while after the limit fell: what it held at the 429 says nothing."""
+    after = after_look(known(100), a_look(refused=1, held=100, closed_until=NOW + 36), None)
+    assert (after.limit, after.is_doubted) == (99, True)
+    shut = after_look(after, a_look(NOW + 30, held=50, closed_until=NOW + 36), None)
+    assert shut == after
+    called = after_look(after, a_look(NOW + 36.1, held=40, unsure=1, closed_until=NOW + 36), None)
+    assert (called.doubt_held, called.limit) == (40, 99)
+    accepted = after_look(called, a_look(NOW + 38.2, held=39), None)
+    assert (accepted.sure, accepted.is_doubted) == (40, False)
+
+
+def test_a_probe_needs_an_earned_429_and_a_limit_that_is_used_up():
+    assert after_look(known(earned=0.5), a_look(is_wanted=True, held=60), None).limit == 60
+    assert after_look(known(earned=1.5), a_look(held=30), None).limit == 60
+    probing = after_look(known(earned=1.5), a_look(is_wanted=True, held=60), None)
+    assert (probing.limit, probing.sure) == (61, 60)
+    earned = after_look(known(earned=0.0), a_look(accepted=100), None).earned
+    assert earned == pytest.approx(100 * EARNED)
+
+
+def test_a_probe_that_holds_goes_on_by_larger_steps_and_one_that_fails_goes_back():
+    one = after_look(known(earned=1.5), a_look(is_wanted=True, held=60), None)
+    unanswered = after_look(one, a_look(NOW + 1, held=61, unsure=1), None)
+    assert unanswered.limit == 61
+    two = after_look(one, a_look(NOW + 3, held=61), None)
+    three = after_look(two, a_look(NOW + 6, held=63), None)
+    assert [k.limit for k in (two, three)] == [63, 66]
+    failed = after_look(three, a_look(NOW + 7, refused=1, held=65, unsure=2), None)
+    assert (failed.limit, failed.sure) == (63, None)
+    assert failed.earned < 1
+
+
+def test_a_configured_budget_is_never_exceeded_by_probing():
+    learned = known(30)
+    assert after_look(learned, a_look(is_wanted=True, held=30), 30) == learned
+    probing = after_look(known(29), a_look(is_wanted=True, held=29), 30)
+    assert after_look(probing, a_look(NOW + 9, held=30), 30).limit == 30
+
+
+def test_what_a_server_announces_is_believed_at_once_and_not_probed():
+    said = after_look(known(60, sure=59), a_look(announced=200, is_wanted=True), None)
+    assert (said.limit, said.is_announced, said.sure) == (200, True, None)
+    lower = after_look(said, a_look(NOW + 1, announced=20, refused=3, held=60), None)
+    assert lower.limit == 20
+
+
+def test_windows_that_always_end_at_the_same_second_are_the_servers_own():
+    learned = known(60)
+    for minute in range(3):
+        at = NOW + 60 * minute
+        learned = after_look(learned, a_look(at, refused=1, held=60, closed_until=at + 20), None)
+    assert learned.is_fixed
+    assert window_of(learned, NOW + 200 + 5, MINUTE) == pytest.approx(5)
+    elsewhere = after_look(learned, a_look(NOW + 250, refused=1, held=60, closed_until=NOW + 267), None)
+    assert not elsewhere.is_fixed
+    assert elsewhere.edges_needed > learned.edges_needed
+    assert window_of(elsewhere, NOW, MINUTE) == MINUTE
+
+
+# ── the pace ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def windows(**more: Any) -> Windows:
+    return Windows(window_s=MINUTE, width_s=MINUTE, **more)
+
+
+def test_a_configured_limit_may_go_in_one_burst():
+    assert room(60, Learned(), windows(), 0, NOW) == (60, None)
+    assert room(60, Learned(), windows(called=50, waiting=10, oldest=NOW - 20), 0, NOW) == (0, NOW + 40)
+    assert room(60, Learned(), windows(called=50), 7, NOW)[0] == 3
+    assert room(None, Learned(), windows(called=50), 0, NOW) == (None, None)
+
+
+def test_a_limit_that_429s_taught_goes_at_a_pace():
+    left, opens_at = room(60, known(), windows(called=30, lately=7, oldest=NOW - 50, lately_oldest=NOW - 4), 0, NOW)
+    assert (left, opens_at) == (0, NOW + 1)
+
+
+def test_a_limit_in_doubt_goes_one_by_one():
+    doubted = known(is_doubted=True)
+    assert room(60, doubted, windows(), 0, NOW)[0] == 1
+    assert room(60, doubted, windows(called=1, unsure=1), 0, NOW)[0] == 0
+
+
+# ── what servers say ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_limit_of_another_window_is_brought_to_ours_and_a_days_budget_is_not():
+    assert per_window([Budget(limit=10, window_s=10)], MINUTE) == 60
+    assert per_window([Budget(limit=60), Budget(limit=50, resets_in_s=60)], MINUTE) == 50
+    assert per_window([Budget(limit=200, resets_in_s=432)], MINUTE) is None
+    assert per_window([Budget(limit=200, window_s=86_400)], MINUTE) is None
+
+
+def test_what_others_use_is_what_is_gone_beyond_ours():
+    assert elsewhere(Budget(limit=60, remaining=20, resets_in_s=30), 35, MINUTE) == (5, 30)
+    assert elsewhere(Budget(limit=60, remaining=40), 35, MINUTE) == (0, MINUTE)
+    assert elsewhere(Budget(limit=60), 35, MINUTE) is None
+    gone = elsewhere(Budget(limit=200, remaining=0, resets_in_s=3600), 35, MINUTE)
+    assert gone is not None
+    assert gone[0] > 10**6
+    assert gone[1] == 3600
+
+
+# ── money ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_day_is_the_last_24_hours_and_at_most_one_more():
+    spent: dict[tuple[str, int], int] = {}
+    spending.charge(spent, "api", NOW, 2.0)
+    spending.charge(spent, "other", NOW, 9.0)
+    for hours, left in ((0, 3.0), (24, 3.0), (25.1, 5.0)):
+        assert spending.left(5.0, spent, "api", 0.0, NOW + hours * 3600)[0] == pytest.approx(left)
+    assert spending.left(5.0, spent, "api", 1.5, NOW)[0] == pytest.approx(1.5)
+    assert spending.stale(spent, NOW + 26 * 3600) == list(spent)
+    assert spending.left(None, spent, "api", 0.0, NOW) == (None, None)
+
+
+def test_what_an_answer_does_not_say_is_as_it_was_thought():
+    ok, silent = Call(key="api", outcome="ok", tokens=10, usd=0.1), Call(key="api", outcome="ok")
+    assert spending.used([ok], 500, 5.0) == (10, 0.1)
+    assert spending.used([silent], 500, 5.0) == (500, 5.0)
+    assert spending.used([], 500, 5.0) == (500, 5.0)
+    assert spending.used([Call(key="api", outcome="refused")], 500, 5.0) == (0, 0.0)
+    assert spending.averages(0.0, 0.0, [ok, silent]) == (pytest.approx(0.01), 0.1)
