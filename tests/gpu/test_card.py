@@ -1,4 +1,4 @@
-"""A real card, filled: the honest never run out of memory, the liar is stopped, the device is busy and comes back whole.
+"""A real card, filled: the honest never run out of memory, the liar is stopped, the card is busy and comes back whole.
 
 Skipped, with the reason, where there is no NVIDIA device or no CUDA driver. Prints its figures with the card's name.
 """
@@ -45,7 +45,7 @@ cpu.workers = 0
 io.workers = 0
 cloud.workers = 0
 [workers]
-warm_idle_s = 1.0
+warm_idle_s = 10.0
 [timing]
 report_every_s = 0.5
 report_ttl_s = 3.0
