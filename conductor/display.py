@@ -110,10 +110,10 @@ def holds(status: Status) -> list[str]:
 def one_line(pace: Pace) -> str:
     """The view for a pipe or a log: «12 of 50 done, 3 running, 35 waiting; 2.1 jobs/s, about 17 s still»."""
     status = pace.last
-    words = [f"{status.total('done')} of {left(status) + ended(status)} done"]
-    for state in ("running", "admitted", "waiting", "dead"):
+    words = [f"{status.total('done')} of {left(status) + ended(status) + status.total('review')} done"]
+    for state in ("running", "admitted", "waiting", "dead", "review"):
         if count := status.total(state):
-            words.append(f"{count} {state}")
+            words.append(f"{count} {'in review' if state == 'review' else state}")
     gates = sorted({verdict.gate for hold in status.holds for verdict in hold.closed})
     held = f"; held by {', '.join(gates)}" if gates else ""
     return f"{', '.join(words)}{f'; {speed(pace)}' if speed(pace) else ''}{held}"
