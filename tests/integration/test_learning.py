@@ -12,7 +12,7 @@ import pytest
 from node_scene import CONFIG, Scene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
-from conductor.adapters.receipt_log import ReceiptLog
+from conductor.adapters.receipt_log import ReceiptLog, read_receipts
 from conductor.code_version import code_version
 from conductor.core.learned import ENOUGH
 from conductor.model.receipt import Asked, Receipt, Usage
@@ -99,3 +99,5 @@ def test_what_jobs_took_decides_how_many_run_at_once(
     shown = json.loads(needs.said)
     vram = [a for kind in shown["kinds"] for a in kind["amounts"] if a["what"] == "vram_mib"]
     assert [(a["declared"], a["uses"], len(a["receipts"]) >= count) for a in vram] == [(4096, asked_mib, True)]
+    tonight = [r for r in read_receipts(scene.settings.receipts_dir) if r.job_id in jobs]
+    assert {r.asked.vram_mib for r in tonight if r.asked} == {asked_mib}
