@@ -120,5 +120,7 @@ def failed(
 
 def passed(record: Record | None, now: float, role: Role) -> Record | None:
     """One that ended well: whatever failed before it is over. None: there is nothing left to remember."""
+    if role == "" and record is not None and not record.failed:
+        return record
     verified = (record.verified if record else 0) + (role != "")
     return Record(verified=verified, last_at=now) if verified else None

@@ -81,7 +81,7 @@ local function kind_passed(held, code)
   if held.role == 'probe' then
     each_code(held.kind, function(other, record) if record.opened_at then call('HDEL', KINDS, other) end end)
   end
-  if not found and not is_tried then return end
+  if not is_tried and not (found and found.failed) then return end
   local verified = (found and found.verified or 0) + (is_tried and 1 or 0)
   if verified > 0 then
     write_kind(field, {verified = verified, last_at = now_ms / 1000})

@@ -85,3 +85,8 @@ def test_nothing_is_remembered_of_a_success_but_what_was_verified():
     assert passed(Record(verified=2, failed=3, alike={"x": 3}, opened_at=1.0), 5.0, "canary") == Record(
         verified=3, last_at=5.0
     )
+
+
+def test_a_success_like_all_others_changes_nothing():
+    record = Record(verified=3, last_at=2.0)
+    assert passed(record, 5.0, "") is record
