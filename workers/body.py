@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEADLINE_GRACE_S = 1.0
 #: After a stop was asked for, a body has so long to leave; then its process is killed.
 STOP_GRACE_S = 2.0
+_REFRESH_S = 0.25
 
 
 class End(NamedTuple):
@@ -45,7 +46,7 @@ class Course:
         #: Taken back; the child will pass over so many before it runs what it is given next.
         self._passing = 0
         self._back: list[Attempt] = []
-        self._kills = oom.kills()
+        self._kills, self._refresh_at = oom.kills(), time.monotonic() + _REFRESH_S
 
     def __len__(self) -> int:
         return len(self._given)
@@ -79,8 +80,9 @@ class Course:
             self._begin()
 
     def refresh(self) -> None:
-        """What the kernel killed until now was none of what is given from now on."""
-        self._kills = oom.kills()
+        """What the kernel killed until now was none of what is given from now on. Now and then is often enough."""
+        if time.monotonic() >= self._refresh_at:
+            self._kills, self._refresh_at = oom.kills(), time.monotonic() + _REFRESH_S
 
     def take_back(self) -> list[Attempt]:
         """Those that have not begun, in order; also those that a child had not begun when it went."""

@@ -26,7 +26,7 @@ from workers.protocol import Ended
 from workers.runner import Done, Parts, Runner
 
 #: What is done is handed in after so long at the latest, while others go on.
-FLUSH_S = 0.02
+FLUSH_S = 0.04
 #: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
 LONG_S = 0.1
 #: Given to the child ahead of time.
@@ -161,7 +161,7 @@ class Flow:
             self._waiting.clear()
             if is_long and (running := self._course.running) is not None:
                 self._paces.saw(running.spec.task, LONG_S)
-            self._turn(returned=[attempt for attempt in back if not attempt.held.verdict])
+            self._turn(returned=back)
             for attempt in back:
                 self._parts.keeper.release(attempt.held)
 
@@ -191,8 +191,9 @@ class Flow:
             news=self._paces.news(),
         )
         turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
-        for number, each in enumerate(done):
-            self._runner.handed_in(each, turned.answers[number] if turned else None)
+        answers = turned.answers if turned else (None,) * len(done)
+        self._runner.handed_in(done, answers)
+        for each in done:
             self._parts.keeper.release(each.attempt.held)
             self._on_end(each.receipt)
         for started in turned.started if turned else ():

@@ -203,13 +203,19 @@ class Runner:
         self._parts.keeper.release(attempt.held)
         return False
 
-    def handed_in(self, done: Done, answer: FinishAnswer | None) -> None:
-        """The ledger has its receipt; None: it could not be asked, the receipt stays."""
-        attempt, receipt = done.attempt, done.receipt
-        if answer == "already":
-            self._note(msgspec.structs.replace(receipt, outcome="superseded"))
-        publish.clean(self._parts.settings, attempt.spec, {attempt.number, done.computed.attempt})
-        logger.info("Done: {} {} in {:.2f} s ({})", receipt.task, receipt.job_id, receipt.seconds, answer or "unsaid")
+    def handed_in(self, done: Sequence[Done], answers: Sequence[FinishAnswer | None]) -> None:
+        """The ledger has their receipts; None: it could not be asked, the receipts stay."""
+        for each, answer in zip(done, answers, strict=True):
+            if answer == "already":
+                self._note(msgspec.structs.replace(each.receipt, outcome="superseded"))
+            publish.clean(self._parts.settings, each.attempt.spec, {each.attempt.number, each.computed.attempt})
+        if len(done) == 1:
+            r, answer = done[0].receipt, answers[0] or "unsaid"
+            logger.info("Done: {} {} in {:.2f} s ({})", r.task, r.job_id, r.seconds, answer)
+        elif done:
+            tasks = ", ".join(sorted({each.receipt.task for each in done}))
+            took_s = sum(each.receipt.seconds for each in done)
+            logger.info("Done: {} jobs of {} in {:.2f} s", len(done), tasks, took_s)
 
     def _write_down(self, attempt: Attempt, receipt: Receipt) -> Fault | None:
         """Waits for room rather than throw the result away; whoever looks at the job sees what it waits for."""

@@ -145,6 +145,8 @@ def _resident_by_psutil(pid: int) -> int | None:
 def folder_bytes(folder: Path) -> int:
     """What the files below really occupy; files that vanish meanwhile do not count."""
     total = 0
+    if not os.path.isdir(folder):  # noqa: PTH112  most attempts of short jobs have none
+        return total
     for place, _, names in os.walk(folder):
         for name in names:
             try:

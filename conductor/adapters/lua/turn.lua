@@ -12,31 +12,39 @@
 local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news =
   unpack(cmsgpack.unpack(ARGV[1]))
 local taken_key, queue_key = P .. 'taken:' .. worker, 'rq:queue:' .. queue
-local answers, started, over, taken = {}, {}, {}, {}
+local answers, started, over, taken, spent = {}, {}, {}, {}, 0
 
 local function parsed(entry)
   local id, attempt = string.match(entry, '^([%w_-]+)-a([1-9]%d*)$')
   return id, tonumber(attempt)
 end
 
+local function pace_of(reservation)
+  return paces[reservation and string.match(reservation, '"task":"([^"]*)"') or '']
+end
+
 local function start(entry)
   local id, attempt = parsed(entry)
   local row = id and start_one(id, attempt, worker, lease_ms)
-  if row then started[#started + 1] = row else over[#over + 1] = entry end
+  if not row then
+    over[#over + 1] = entry
+    return
+  end
+  started[#started + 1] = row
+  spent = spent + (pace_of(row[2]) or budget)
 end
 
 -- The next entry of the queue, if it is ours and should be over in time; an idle worker takes whatever comes first.
-local function next_entry(spent)
+local function next_entry()
   local entry = call('LINDEX', queue_key, 0)
   local id = entry and parsed(entry)
   if not id then return nil end
-  local text = call('HGET', P .. 'active', id)
-  local pace = paces[text and string.match(text, '"task":"([^"]*)"') or '']
+  local pace = pace_of(call('HGET', P .. 'active', id))
   local is_first = is_idle and #taken == 0 and #in_hand == 0
   if not is_first and (not pace or spent + pace > budget) then return nil end
   call('LPOP', queue_key)
   taken[#taken + 1] = entry
-  return entry, spent + (pace or budget)
+  return entry
 end
 
 for task, seconds in pairs(news) do
@@ -51,9 +59,8 @@ if before and string.match(before, '^%S+') == number then
   for entry in string.gmatch(before, ' (%S+)') do start(entry) end
 elseif most > 0 then
   local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', 'rq:workers:' .. queue)))
-  local entry, spent = nil, 0
   while #taken < math.min(most, share) do
-    entry, spent = next_entry(spent)
+    local entry = next_entry()
     if not entry then break end
     start(entry)
   end

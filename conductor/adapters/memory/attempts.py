@@ -53,23 +53,23 @@ class MemoryAttempts:
             for task, seconds in turn.news.items():
                 self._store.paces[task] = seconds
             self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
-            taken = self._take(turn)
             started: list[Started] = []
             over: list[tuple[str, int]] = []
-            for job_id, attempt in (*turn.in_hand, *taken):
-                try:
-                    started.append(self.start(job_id, attempt, turn.worker, turn.lease_s))
-                except Fenced:
-                    over.append((job_id, attempt))
+            spent = 0.0
+            for job_id, attempt in turn.in_hand:
+                spent += self._start_in(turn, job_id, attempt, started, over)
+            number, before = self._store.taken.get(turn.worker, ("", []))
+            if number == turn.number:
+                # Asked for again: what it took the first time, and no more.
+                for job_id, attempt in before:
+                    self._start_in(turn, job_id, attempt, started, over)
+            else:
+                self._take(turn, spent, started, over)
             return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over))
 
-    def _take(self, turn: Turn) -> list[tuple[str, int]]:
-        """What a turn takes from its queue; asked for again, what it took the first time."""
-        store = self._store
-        number, taken = store.taken.get(turn.worker, ("", []))
-        if number == turn.number or turn.most == 0:
-            return taken if number == turn.number else []
-        queue, taken, spent = store.queues[turn.queue], list[tuple[str, int]](), 0.0
+    def _take(self, turn: Turn, spent: float, started: list[Started], over: list[tuple[str, int]]) -> None:
+        store, taken = self._store, list[tuple[str, int]]()
+        queue = store.queues[turn.queue]
         most = min(turn.most, len(queue))
         while len(taken) < most:
             job_id, _, attempt = queue[0].rpartition("-a")
@@ -80,10 +80,21 @@ class MemoryAttempts:
                 break
             queue.pop(0)
             taken.append((job_id, int(attempt)))
-            spent += turn.budget_s if pace is None else pace
+            spent += self._start_in(turn, job_id, int(attempt), started, over)
         if taken:
             store.taken[turn.worker] = (turn.number, taken)
-        return taken
+
+    def _start_in(
+        self, turn: Turn, job_id: str, attempt: int, started: list[Started], over: list[tuple[str, int]]
+    ) -> float:
+        """Seconds that it should take of the turn's budget; 0 when it is not its turn."""
+        try:
+            begun = self.start(job_id, attempt, turn.worker, turn.lease_s)
+        except Fenced:
+            over.append((job_id, attempt))
+            return 0.0
+        started.append(begun)
+        return turn.paces.get(begun.reservation.task, turn.budget_s)
 
     def _held(self, job_id: str) -> tuple[Job, Reservation]:
         job = self._store.jobs.get(job_id)
