@@ -13,6 +13,7 @@ READING = Reading(
     volumes=(Volume(root="scratch", path="/s", total_bytes=10**12, free_bytes=10**11, is_writable=True),),
     host=HostFacts(ram_total_mib=64000, ram_available_mib=32000, cpu_count=16),
     notes=("a note",),
+    code={"media.cut": "0.1.0+3f9a2c71"},
 )
 WORKFORCE = Workforce(queues=(QueueReport(queue="gpu-here-gpu0", lane="gpu", device="gpu0", workers=2),))
 WHO = Identity(node="here", host="h", boot_id="b", pid=1)
@@ -24,11 +25,13 @@ def test_a_report_holds_all_that_was_read():
     assert REPORT.devices == (GPU,) and REPORT.volumes == READING.volumes and REPORT.queues == WORKFORCE.queues
     assert (REPORT.ram_total_mib, REPORT.ram_available_mib, REPORT.cpu_count) == (64000, 32000, 16)
     assert REPORT.notes == ("a note",)
+    assert REPORT.code == {"media.cut": "0.1.0+3f9a2c71"}
 
 
 @pytest.mark.parametrize(
     "change",
     [
+        {"code": {"media.cut": "0.1.0+new"}},
         {"devices": (replace(GPU, vram_used_mib=20000),)},
         {"devices": (replace(GPU, vram_used_mib=None),)},
         {"devices": (replace(GPU, quarantined="GPU is lost"),)},
