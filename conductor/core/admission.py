@@ -103,7 +103,7 @@ class _Tick:
         head = turn.head
         assert head is not None, "a turn has a head"
         member = self.standing.life.member(head.job_id)
-        ask = Ask(turn.job_class, None if member is None else member.chain.node)
+        ask = self.standing.ask(turn.job_class, None if member is None else member.chain.node)
         self._lack = ""
         place = None if self.is_stopped else self._place(turn, head, ask, member)
         if place is None:
@@ -135,6 +135,8 @@ class _Tick:
                 self._denied = kept.verdict()
             elif member is not None and self.limits.is_safe and not self._is_safe(member, place, ask):
                 self._denied = _no_way_out(member, place)
+            elif member is None and self.limits.is_safe and (crowded := self._crowded(place, ask)):
+                self._denied = _crowding(place, crowded, dict(ask.disk)[crowded])
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
                 self._denied = answer
             else:
@@ -159,6 +161,20 @@ class _Tick:
         asked = sum(size for root, size in ask.disk if root in sharing)
         free = disk.pool.free - max(0, asked - member.takes(sharing))
         return self.standing.life.is_safe(member, place.node.name, free, sharing)
+
+    def _crowded(self, place: Place, ask: Ask) -> str:
+        """The root on which what it writes and leaves would keep begun chains from their end; empty: none."""
+        if not self.standing.life:
+            return ""
+        for root, size in ask.disk:
+            disk = place.node.disks.get(root)
+            if not size or disk is None or disk.pool is None:
+                continue
+            sharing = {other for other, its in place.node.disks.items() if its.pool is disk.pool}
+            asked = sum(amount for other, amount in ask.disk if other in sharing)
+            if not self.standing.life.leaves_room(place.node.name, disk.pool.free - asked, sharing):
+                return root
+        return ""
 
     def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
         denied = self._denied
@@ -316,4 +332,18 @@ def _no_way_out(member: Member, place: Place) -> Verdict:
         limit=disk.pool.limit if disk.pool else 0,
         unit="bytes",
         message="it fits, but then what was begun could not all be finished",
+    )
+
+
+def _crowding(place: Place, root: str, need: int) -> Verdict:
+    pool = place.node.disks[root].pool
+    return Verdict(
+        gate="scratch",
+        passed=False,
+        where=f"{place.node.name}/{root}",
+        need=need,
+        have=max(0, pool.free) if pool else 0,
+        limit=pool.limit if pool else 0,
+        unit="bytes",
+        message="it fits, but then chains that were begun there could not all be finished",
     )

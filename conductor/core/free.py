@@ -6,7 +6,8 @@ headroom and `foreign` is what is measured as used beyond what the reservations 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.model.files import Landed
@@ -212,6 +213,13 @@ class RateFree:
             self.usd_left -= self.usd_of(requests, tokens)
 
 
+class Holding(NamedTuple):
+    """Who holds how much of one thing, the one expected to end first in front; and their ids."""
+
+    rows: list[tuple[Reservation, int]]
+    ids: tuple[str, ...]
+
+
 class Free:
     """The whole of it. Mutable, and private to one call of `decide`."""
 
@@ -230,6 +238,7 @@ class Free:
         self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
         self._on_node: dict[str, dict[str, Reservation]] = {}
         self._sorted: dict[str, list[Reservation]] = {}
+        self._holding: dict[str, dict[str, Holding]] = {}
         for reservation in snapshot.reservations:
             self._charge(reservation)
         for fact in snapshot.landed:
@@ -269,6 +278,7 @@ class Free:
         """One admitted in this tick, or brought up to date: its amounts are taken from the pools by the caller."""
         self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
         self._sorted.pop(reservation.node, None)
+        self._holding.pop(reservation.node, None)
 
     def started(self, reservation: Reservation) -> NodeFree | None:
         """One that was admitted is no longer queued. Its node where its queue was full until now."""
@@ -282,6 +292,7 @@ class Free:
         """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
         del self._on_node[reservation.node][reservation.job_id]
         self._sorted.pop(reservation.node, None)
+        self._holding.pop(reservation.node, None)
         node = self.nodes[reservation.node]
         self._by_name[reservation.queue].active -= 1
         for pool, amount in held(node, reservation):
@@ -294,6 +305,15 @@ class Free:
         if known is None:
             here = self._on_node.get(node, {}).values()
             known = self._sorted[node] = sorted(here, key=lambda r: (release_at(r, self.now), r.job_id))
+        return known
+
+    def holding(self, node: str, what: str, amount: Callable[[Reservation], int]) -> Holding:
+        """Those on a node that hold some of `what` (`amount` says how much), the one expected to end first in front."""
+        here = self._holding.setdefault(node, {})
+        known = here.get(what)
+        if known is None:
+            rows = [(r, held) for r in self.held_on(node) if (held := amount(r))]
+            known = here[what] = Holding(rows, tuple(r.job_id for r, _ in rows))
         return known
 
     def reservations(self) -> Iterable[Reservation]:

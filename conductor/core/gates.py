@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree, release_at
 from conductor.core.placement import asks_vram
-from conductor.model.decision import Verdict
+from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
 
@@ -194,8 +194,11 @@ def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Ve
         message = f"can never: {size(device.total_mib * MIB)}"
     elif need > pool.free and pool.foreign and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib):
         message = f"{size(pool.foreign * MIB)} used by others"
-    held = [(r, r.vram_mib) for r in free.held_on(node.name) if device.key in r.devices]
-    return _pool_verdict("vram", f"{node.name}/{device.key}", pool, need, "MiB", held, free.now, message)
+
+    def held(r: Reservation) -> int:
+        return r.vram_mib if device.key in r.devices else 0
+
+    return _pool_verdict("vram", node, device.key, pool, need, "MiB", held, free, message)
 
 
 def ram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
@@ -203,15 +206,17 @@ def ram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         return []
     if node.ram is None:
         return [Verdict(gate="ram", passed=False, where=node.name, need=ask.ram_mib, unit="MiB", message="not known")]
-    held = [(r, r.ram_mib) for r in free.held_on(node.name) if r.ram_mib]
-    return [_pool_verdict("ram", node.name, node.ram, ask.ram_mib, "MiB", held, free.now)]
+    return [_pool_verdict("ram", node, "", node.ram, ask.ram_mib, "MiB", lambda r: r.ram_mib, free)]
 
 
 def cpu(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     if not ask.cpu_milli:
         return []
-    held = [(r, round(r.cpu * 1000)) for r in free.held_on(node.name) if r.cpu]
-    return [_pool_verdict("cpu", node.name, node.cpu, ask.cpu_milli, "cores", held, free.now, scale=1000)]
+    return [_pool_verdict("cpu", node, "", node.cpu, ask.cpu_milli, "cores", _milli, free, scale=1000)]
+
+
+def _milli(r: Reservation) -> int:
+    return round(r.cpu * 1000)
 
 
 def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
@@ -233,11 +238,14 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
             continue
         need = asked[disk.pool]
         sharing = [other for other, its in node.disks.items() if its.pool is disk.pool]
-        held = [(r, taken) for r in free.held_on(node.name) if (taken := sum(r.disk.get(o, 0) for o in sharing))]
         message = ""
         if need > disk.pool.limit:
             message = f"can never: {size(disk.total)} in all, headroom_bytes keeps {size(disk.headroom)} of it free"
-        verdicts.append(_pool_verdict("scratch", where, disk.pool, need, "bytes", held, free.now, message))
+
+        def held(r: Reservation, sharing: Sequence[str] = sharing) -> int:
+            return sum(r.disk.get(other, 0) for other in sharing)
+
+        verdicts.append(_pool_verdict("scratch", node, root, disk.pool, need, "bytes", held, free, message))
     return verdicts
 
 
@@ -272,22 +280,29 @@ def _devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
 
 
 def _pool_verdict(
-    gate: str, where: str, pool: Pool, need: int, unit: str, held: Sequence[tuple[Reservation, int]], now: float,
-    message: str = "", scale: int = 1,
+    gate: Gate, node: NodeFree, part: str, pool: Pool, need: int, unit: str, held: Callable[[Reservation], int],
+    free: Free, message: str = "", scale: int = 1,
 ) -> Verdict:  # fmt: skip
-    passed = pool.free >= need
+    """`part`: the device or root, empty for the node's own; `held`: what a reservation has of it."""
+    where = f"{node.name}/{part}" if part else node.name
+    have, limit = max(0, pool.free), pool.limit
+    if pool.free >= need:
+        return Verdict(gate=gate, passed=True, where=where, need=need / scale, have=have / scale, limit=limit / scale,
+                       unit=unit, message=message)  # fmt: skip
+    is_never = need > limit
+    holding = free.holding(node.name, f"{gate} {part}", held)
     return Verdict(
-        gate=gate,  # pyright: ignore[reportArgumentType]
-        passed=passed,
+        gate=gate,
+        passed=False,
         where=where,
         need=need / scale,
-        have=max(0, pool.free) / scale,
-        limit=pool.limit / scale,
+        have=have / scale,
+        limit=limit / scale,
         unit=unit,
-        holders=() if passed else tuple(r.job_id for r, _ in held),
-        reopens_at=None if passed or need > pool.limit else _enough_at(need - pool.free, held, now),
-        is_never=need > pool.limit,
-        message=message or (f"can never: {pool.limit / scale:g} {unit}" if need > pool.limit else ""),
+        holders=holding.ids,
+        reopens_at=None if is_never else _enough_at(need - pool.free, holding.rows, free.now),
+        is_never=is_never,
+        message=message or (f"can never: {limit / scale:g} {unit}" if is_never else ""),
     )
 
 

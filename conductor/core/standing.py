@@ -12,7 +12,7 @@ from conductor.core.packing import Mix, Packing
 from conductor.core.placement import Placement, Placing
 from conductor.core.worth import Kind, kind_of
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Reservation, Snapshot, UsualKind
+from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot, UsualKind
 from conductor.model.spec import Lane
 
 
@@ -23,6 +23,7 @@ class Standing:
         self.free = Free(snapshot, limits)
         self.life = Life(snapshot.chains, snapshot.order)
         self.mix = Mix()
+        self._asks: dict[str, tuple[JobClass, Ask]] = {}
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True
         #: Lane → one node of each size, for the question what could ever run.
@@ -39,9 +40,18 @@ class Standing:
             self.mix.given(self.free.snapshot.usual)
             return
         for candidate in candidates:
-            self.mix.saw(kind_of(Ask(candidate.job_class)), candidate.waiting)
+            self.mix.saw(kind_of(self.ask(candidate.job_class)), candidate.waiting)
         for r in self.free.reservations():
             self.mix.saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
+
+    def ask(self, job_class: JobClass, node: str | None = None) -> Ask:
+        """Its request; read once where it is bound to no node."""
+        if node is not None:
+            return Ask(job_class, node)
+        known = self._asks.get(job_class.id)
+        if known is None or known[0] is not job_class:
+            known = self._asks[job_class.id] = (job_class, Ask(job_class))
+        return known[1]
 
     def usual(self) -> tuple[UsualKind, ...]:
         """What it remembers of the kinds of jobs, for a snapshot that shall be decided without it."""
