@@ -1,6 +1,6 @@
 """Every tick of a live conductor on disk: bounded, rotating, written beside the loop, readable after any crash.
 
-`STATE_DIR/ticks/TIME-PID.ticks`: a mark, then one zlib stream of frames (four bytes of length, then
+`STATE_DIR/ticks/TIME-PID.ticks`: a mark, then one zlib stream of frames (length, check sum, then
 `recording_frames`), flushed after each batch. What a kill cut off is a last frame that is not whole: it is left out.
 """
 
@@ -10,6 +10,7 @@ import os
 import queue
 import re
 import socket
+import struct
 import threading
 import time
 import zlib
@@ -38,7 +39,8 @@ MOST_PLAIN_BYTES = 64 << 20
 #: Ticks that may wait to be written; beyond that they are left out, and counted.
 WAITING_TICKS = 64
 CLOSE_S = 5.0
-LENGTH_BYTES = 4
+#: Before each frame: its length and its check sum.
+HEAD = struct.Struct(">II")
 
 
 def folder_of(settings: Settings) -> Path:
@@ -168,7 +170,7 @@ class Files:
             total -= size
 
     def _put(self, frame: bytes) -> None:
-        self._out(self._stream.compress(len(frame).to_bytes(LENGTH_BYTES, "big") + frame))
+        self._out(self._stream.compress(HEAD.pack(len(frame), zlib.crc32(frame)) + frame))
 
     def _out(self, data: bytes) -> None:
         if self._file is not None and data:
@@ -217,12 +219,16 @@ def _frames(file: Path) -> Iterator[bytes]:
             return  # killed before the first tick
         raise ConfigError(f"{file} is no recording of ticks")
     plain, at = _plain(content[len(MARK) :]), 0
-    while at + LENGTH_BYTES <= len(plain):
-        end = at + LENGTH_BYTES + int.from_bytes(plain[at : at + LENGTH_BYTES], "big")
-        if end > len(plain):
+    while at + HEAD.size <= len(plain):
+        length, check = HEAD.unpack_from(plain, at)
+        frame = plain[at + HEAD.size : at + HEAD.size + length]
+        if len(frame) < length:
             return
-        yield plain[at + LENGTH_BYTES : end]
-        at = end
+        if zlib.crc32(frame) != check:
+            logger.warning("{} is damaged after {} bytes: what comes after that is left out", file, at)
+            return
+        yield frame
+        at += HEAD.size + length
 
 
 def _plain(data: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """A tick as bytes and back: what the decision was given and what it decided, each part written once per file.
 
-Parts (a node's report, a class, a reservation, a hold) that are equal to an earlier one are named by number. Free words
+Parts (a node's report, a class, a reservation) that are equal to an earlier one are named by number. Of the answers of
+the gates, which are most of a tick and follow from the rest, a digest is kept, and all of them now and then. Free words
 of tasks and signatures stay out, and so do manifest lines: there are classes and ids only.
 """
 
@@ -25,6 +26,8 @@ FORMAT = 1
 SINCE_NOW = -1.0
 #: So many objects are known by their identity; then they are got to know anew.
 MOST_SAME = 10_000
+#: The holds are kept in full once in so long: to say what is different in words, where it is.
+FULL_EVERY_S = 10.0
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -35,7 +38,11 @@ class Tick(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     candidates: tuple[Candidate, ...]
     limits: Limits
+    #: Its holds only where `is_full`.
     decision: Decision
+    #: Of the holds (`digest_of`). Empty: not recorded, the decision is whole.
+    digest: bytes = b""
+    is_full: bool = True
     #: Ticks before this one that could not be recorded: the disk was slower than the conductor.
     skipped: int = 0
 
@@ -63,9 +70,11 @@ class Frame(Struct, frozen=True, array_like=True):
     #: (class, how many wait, heads)
     candidates: list[tuple[int, int, int]]
     admit: list[int]
-    hold: list[int]
+    #: None: left out.
+    hold: list[int] | None
     #: The decision's other fields.
     decision: int
+    digest: bytes
     skipped: int = 0
 
 
@@ -77,11 +86,16 @@ class Writer:
         self._new: list[msgspec.Raw] = []
         #: Objects that come again and again as the very same (a class): their bytes need not be made anew.
         self._same: dict[int, tuple[Any, int]] = {}
+        #: Class → its heads at the last tick: to compare them is cheaper than to write them again.
+        self._heads: dict[int, tuple[tuple[Head, ...], int]] = {}
+        self._full_at = float("-inf")
         self.written_bytes = 0
 
     def frame(self, tick: Tick) -> bytes:
         self._new = []
         s, decision = tick.snapshot, tick.decision
+        is_full = tick.is_full and not 0 <= s.now - self._full_at < FULL_EVERY_S
+        self._full_at = s.now if is_full else self._full_at
         fields = (
             s.now,
             self._part(replace(s, now=0.0, nodes=(), reservations=(), chains=())),
@@ -89,15 +103,23 @@ class Writer:
             [self._part(node) for node in s.nodes],
             [self._part(without_words(r)) for r in s.reservations],
             [self._part(chain) for chain in s.chains],
-            [(self._kept(c.job_class), c.waiting, self._part(c.heads)) for c in tick.candidates],
+            [self._candidate(c) for c in tick.candidates],
             [self._part(admission) for admission in decision.admit],
-            [self._part(undated(hold, s.now)) for hold in decision.hold],
+            [self._part(undated(hold, s.now)) for hold in decision.hold] if is_full else None,
             self._part(replace(decision, now=0.0, admit=(), hold=())),
+            tick.digest or digest_of(decision),
             tick.skipped,
         )
         frame = _encode(Frame(self._new, *fields))
         self.written_bytes += len(frame)
         return frame
+
+    def _candidate(self, candidate: Candidate) -> tuple[int, int, int]:
+        number = self._kept(candidate.job_class)
+        heads = self._heads.get(number)
+        if heads is None or heads[0] != candidate.heads:
+            heads = self._heads[number] = (candidate.heads, self._part(candidate.heads))
+        return number, candidate.waiting, heads[1]
 
     def _kept(self, value: Any) -> int:
         known = self._same.get(id(value))
@@ -146,10 +168,18 @@ class Reader:
             self._value(f.decision, Decision),
             now=f.now,
             admit=self._values(f.admit, Admission),
-            hold=tuple(dated(hold, f.now) for hold in self._values(f.hold, Hold)),
+            hold=tuple(dated(hold, f.now) for hold in self._values(f.hold or (), Hold)),
         )
         limits = self._value(f.limits, Limits)
-        return Tick(snapshot=snapshot, candidates=candidates, limits=limits, decision=decision, skipped=f.skipped)
+        return Tick(
+            snapshot=snapshot,
+            candidates=candidates,
+            limits=limits,
+            decision=decision,
+            digest=f.digest,
+            is_full=f.hold is not None,
+            skipped=f.skipped,
+        )
 
     def _values(self, numbers: Sequence[int], kind: Any) -> tuple[Any, ...]:
         return tuple(self._value(number, kind) for number in numbers)
@@ -172,6 +202,11 @@ def undated(hold: Hold, now: float) -> Hold:
 
 def dated(hold: Hold, now: float) -> Hold:
     return replace(hold, since=now) if hold.since == SINCE_NOW else hold
+
+
+def digest_of(decision: Decision) -> bytes:
+    """Of its holds."""
+    return blake2b(_encode(decision.hold), digest_size=16).digest()
 
 
 def canonical(decision: Decision) -> Decision:

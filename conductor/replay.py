@@ -12,8 +12,11 @@ from conductor.core.explain import describe
 from conductor.model.decision import Decision, Hold
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Value
-from conductor.recording_frames import Tick, canonical
+from conductor.recording_frames import Tick, canonical, digest_of
 from conductor.text import many
+
+#: Of a tick whose holds were not kept in full.
+HOLDS_DIFFER = "the same jobs were admitted, but the gates gave other answers"
 
 
 class Difference(Value, frozen=True, kw_only=True):
@@ -48,8 +51,10 @@ def replay(ticks: Iterable[Tick]) -> Replayed:
         words = difference_of(tick)
         if words is None:
             same += 1
-        elif difference is None:
-            difference = Difference(tick=count, at=tick.snapshot.now, words=words)
+        elif difference is None or (difference.words == HOLDS_DIFFER and words != HOLDS_DIFFER):
+            here = difference or Difference(tick=count, at=tick.snapshot.now, words=words)
+            more = f" (of tick {count})" if difference else ""
+            difference = msgspec.structs.replace(here, words=words + more)
     return Replayed(ticks=count, same=same, skipped=skipped, first_at=first, last_at=last, difference=difference)
 
 
@@ -58,9 +63,25 @@ def replay(ticks: Iterable[Tick]) -> Replayed:
 
 def difference_of(tick: Tick) -> str | None:
     """None: the same, bit for bit."""
-    now = canonical(decide(tick.snapshot, tick.candidates, tick.limits))
-    then = canonical(tick.decision)
-    return None if msgspec.msgpack.encode(then) == msgspec.msgpack.encode(now) else in_words(then, now)
+    return compared(tick)[1]
+
+
+def compared(tick: Tick) -> tuple[Decision, str | None]:
+    """The decision as it is now, and what was another one then."""
+    now = decide(tick.snapshot, tick.candidates, tick.limits)
+    then, found = canonical(without_holds(tick.decision)), canonical(without_holds(now))
+    if then != found:
+        return now, in_words(then, found)
+    if tick.digest and digest_of(now) == tick.digest:
+        return now, None
+    if not tick.is_full:
+        return now, HOLDS_DIFFER  # how, only their digest could tell
+    then, found = canonical(tick.decision), canonical(now)
+    return now, None if then == found else in_words(then, found)
+
+
+def without_holds(decision: Decision) -> Decision:
+    return msgspec.structs.replace(decision, hold=())
 
 
 def in_words(then: Decision, now: Decision) -> str:

@@ -14,7 +14,7 @@ from conductor.errors import UsageError
 from conductor.model.decision import Decision, GateLedger, Hold, Verdict
 from conductor.model.spec import Value
 from conductor.recording_frames import Tick
-from conductor.replay import clock, place
+from conductor.replay import clock, compared, place
 
 #: A gap between two ticks longer than this: the conductor was not running, or did not lead.
 GAP_S = 60.0
@@ -34,12 +34,15 @@ def moments(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, Moment]]:
     """Each tick with its decision, in which a hold knows since when it is the same."""
     gates = GateLedger()
     for number, tick in enumerate(ticks, start=1):
-        now = tick.snapshot.now
-        gates = GateLedger(
-            at=now, holds=carried(tick.decision.hold, gates if is_near(gates, now) else GateLedger(), now)
-        )
-        decision = msgspec.structs.replace(tick.decision, hold=gates.holds)
+        now, was = tick.snapshot.now, whole(tick)
+        gates = GateLedger(at=now, holds=carried(was.hold, gates if is_near(gates, now) else GateLedger(), now))
+        decision = msgspec.structs.replace(was, hold=gates.holds)
         yield tick, Moment(tick=number, at=now, decision=decision)
+
+
+def whole(tick: Tick) -> Decision:
+    """With its holds: those of then where they were kept, else worked out again."""
+    return tick.decision if tick.is_full else compared(tick)[0]
 
 
 def is_near(gates: GateLedger, now: float) -> bool:

@@ -16,7 +16,7 @@ from conductor.core.admission import decide
 from conductor.errors import ConfigError
 from conductor.model.limits import Limits
 from conductor.recording import MARK, Files, Recorder, files_of, read_ticks
-from conductor.recording_frames import Tick
+from conductor.recording_frames import Tick, digest_of
 
 LIMITS = Limits()
 
@@ -40,6 +40,19 @@ def record(folder: Path, ticks: list[Tick], max_bytes: int = 64 << 20) -> None:
     files.close()
 
 
+def as_read(ticks: list[Tick]) -> list[Tick]:
+    """With a digest, and every tenth second's with all its holds."""
+    return [
+        replace(
+            tick,
+            digest=digest_of(tick.decision),
+            is_full=n % 10 == 0,
+            decision=tick.decision if n % 10 == 0 else replace(tick.decision, hold=()),
+        )
+        for n, tick in enumerate(ticks)
+    ]
+
+
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
     found: list[str] = []
@@ -55,8 +68,10 @@ def test_what_is_read_is_what_was_recorded(tmp_path: Path) -> None:
         for tick in ticks:
             recorder.record(tick.snapshot, tick.candidates, tick.limits, tick.decision)
 
-    assert [replace(tick, skipped=0) for tick in read_ticks(tmp_path)] == ticks
+    found = list(read_ticks(tmp_path))
+    assert found == as_read(ticks)
     assert ticks[0].decision.admit and ticks[0].decision.hold[0].since == NOW
+    assert [tick.is_full for tick in found] == [n % 10 == 0 for n in range(50)]
 
 
 def test_a_tick_that_is_like_the_last_takes_little(tmp_path: Path) -> None:
@@ -87,7 +102,7 @@ def test_of_a_file_that_was_cut_off_anywhere_all_whole_ticks_are_read(tmp_path: 
     for size in (*range(0, len(whole), 7), len(whole)):
         file.write_bytes(whole[:size])
         found = list(read_ticks(tmp_path))
-        assert found == ticks[: len(found)]
+        assert found == as_read(ticks)[: len(found)]
         counts.append(len(found))
 
     assert counts == sorted(counts)
@@ -106,7 +121,7 @@ def test_a_damaged_file_gives_what_stands_before_the_fault(tmp_path: Path, warni
     found = list(read_ticks(tmp_path))
 
     assert 0 < len(found) < 300
-    assert found == ticks[: len(found)]
+    assert found == as_read(ticks)[: len(found)]
     assert "damaged" in warnings[0]
 
 
