@@ -75,8 +75,6 @@ class LiveChain:
                 if (before := self.members.get(other)) is not None:
                     before.kids.append(self.members[job.job_id])
                     self.members[job.job_id].waits += 1
-        #: An order that was found to finish; most admissions only take their own job out of it.
-        self.witness: list[Member] | None = None
 
     def kept(self) -> dict[str, int]:
         """Files of jobs that have ended, with readers left."""
@@ -193,13 +191,22 @@ class Life:
         self._found = None if order is None else (node, order)
         return order is not None
 
+    def leaves_room(self, node: str, free: int, sharing: Collection[str]) -> bool:
+        """With `free` bytes left on the disk by a job of no chain: can all that was begun there still finish?"""
+        begun = [c for c in self.chains.values() if c.root in sharing and c.node == node]
+        self._found = None
+        if not begun:
+            return True
+        return Rehearsal(begun, None, free, sharing).finishing(self._known.get(node, self._order)) is not None
+
     def order(self) -> tuple[str, ...]:
         """For the next tick: what was found to finish must be found again, and rules of thumb may miss it then."""
         members = [m for known in self._known.values() for m in known]
         named = set(self._known)
         members += [m for m in self._order if m.chain.node not in named]
-        alive = (m.id for m in members if m.id in self._of and not m.is_going)
-        return tuple(dict.fromkeys(alive))[:MOST_KNOWN]
+        alive = [m for m in members if m.id in self._of and not m.is_going]
+        alive.sort(key=lambda m: m.chain.node or "")
+        return tuple(dict.fromkeys(m.id for m in alive))[:MOST_KNOWN]
 
 
 class Rehearsal:
@@ -223,16 +230,10 @@ class Rehearsal:
         self.rest = [m for m in self.waits if not m.is_going and m is not extra]
 
     def finishing(self, known: Sequence[Member]) -> list[Member] | None:
-        """An order in which the rest finishes: the one known from before, the chain's own, or by a rule."""
-        home = self.chains[-1]
-        for before in (known, home.witness):
-            if before is not None and (order := self._following(before)) is not None:
-                return order
-        for rule in RULES:
-            if (order := self.order_by(rule)) is not None:
-                home.witness = order
-                return order
-        return None
+        """An order in which the rest finishes: the one known from before, or by a rule."""
+        if known and (order := self._following(known)) is not None:
+            return order
+        return next((order for rule in RULES if (order := self.order_by(rule)) is not None), None)
 
     def _following(self, before: Sequence[Member]) -> list[Member] | None:
         """Those that it does not name come first: they ran when it was found, and gave back what they held."""
