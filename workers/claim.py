@@ -80,7 +80,7 @@ class Claim:
         idle = [badge for badge in others.values() if badge.child and badge.device and not badge.reserved]
         if not idle:
             return
-        raw = {f"gpu{device.index}": device for device in nvml_probe.read().devices}
+        raw = {f"gpu{device.index}": device for device in nvml_probe.read(keys).devices}
         ended: list[Badge] = []
         for key in keys:
             if (device := raw.get(key)) is not None:
@@ -117,7 +117,7 @@ class Claim:
     def _until_gone(self, pids: set[int], keys: list[str]) -> None:
         deadline = time.monotonic() + GIVE_BACK_S
         while time.monotonic() < deadline:
-            devices = [device for device in nvml_probe.read().devices if f"gpu{device.index}" in keys]
+            devices = nvml_probe.read(keys).devices
             if not any(process.pid in pids for device in devices for process in device.processes):
                 return
             time.sleep(_LOOK_EVERY_S)

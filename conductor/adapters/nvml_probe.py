@@ -49,8 +49,10 @@ class RawGpus(Struct, frozen=True, kw_only=True):
     is_absent: bool = False
 
 
-def read() -> RawGpus:
-    """All that NVML says at this moment. Never raises; may block as long as the driver does."""
+def read(only: Collection[str] | None = None) -> RawGpus:
+    """All that NVML says at this moment. Never raises; may block as long as the driver does.
+
+    `only`: keys of the devices to look at; each costs the driver a listing of its processes."""
     import pynvml
 
     try:
@@ -60,7 +62,8 @@ def read() -> RawGpus:
         _forget()
         absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
         return RawGpus(error=str(e), is_absent=_code(e) in absent)
-    return RawGpus(devices=tuple(_read_device(index) for index in range(count)))
+    wanted = [index for index in range(count) if only is None or f"gpu{index}" in only]
+    return RawGpus(devices=tuple(_read_device(index) for index in wanted))
 
 
 def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...], tuple[str, ...]]:
