@@ -21,11 +21,12 @@ CANARY = msgspec.structs.replace(LIMITS, canary={"media.cut": 3})
 
 
 def a_state(**changes: Any) -> KindState:
-    return KindState(**{"kind": "media.cut", "version": "v1", **changes})
+    values: dict[str, Any] = {"kind": "media.cut", "version": "v1"}
+    return KindState(**{**values, **changes})
 
 
 def failing(failed: int = 5, **changes: Any) -> KindState:
-    values = {"failed": failed, "since": NOW - 30, "last_at": NOW - 10, "cause": "task_error"}
+    values: dict[str, Any] = {"failed": failed, "since": NOW - 30, "last_at": NOW - 10, "cause": "task_error"}
     return a_state(**{**values, "message": "KeyError: 'fps'", **changes})
 
 
@@ -34,7 +35,7 @@ def closed(**changes: Any) -> KindState:
 
 
 def going(n: int, **changes: Any) -> tuple[Reservation, ...]:
-    values = {"kind": "media.cut", "code": "v1", "lane": "cpu", "queue": "cpu-node1", **changes}
+    values: dict[str, Any] = {"kind": "media.cut", "code": "v1", "lane": "cpu", "queue": "cpu-node1", **changes}
     return tuple(a_reservation(f"{letter * 8}-0001", **values) for letter in "abcdefgh"[:n])
 
 
