@@ -7,9 +7,12 @@ free. «Does my output fit now?» leads into states where nothing fits any more;
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from heapq import heappop, heappush
 
 from conductor.model.files import Chain, FileJob
 
+#: Of more jobs than this the best next one is not looked for among all, step by step.
+MANY = 200
 #: Of an order so much is kept from tick to tick.
 MOST_KNOWN = 4096
 
@@ -272,9 +275,37 @@ class Rehearsal:
         self.left = {key: dict(counts) for key, counts in self.left.items()}
         self.waits = dict(self.waits)
         try:
-            return self._greedily(rule)
+            return self._greedily(rule) if len(self.rest) <= MANY else self._quickly(rule)
         finally:
             self.free, self.left, self.waits = before
+
+    def _quickly(self, rule: Rule) -> list[Member] | None:
+        """Of very many: each is ranked once, when it becomes ready; those that do not fit wait until more is free."""
+        late, order = 0, list[Member]()
+        heap: list[tuple[tuple[float, ...], int, Member]] = []
+        aside: list[tuple[tuple[float, ...], int, Member]] = []
+        ready = [m for m in self.rest if self.waits[m] == 0]
+        while ready or heap:
+            for member in ready:
+                freed = member.chain.freed(member, self.left[id(member.chain)])
+                heappush(heap, (rule(member, freed, late), late, member))
+                late += 1
+            ready = []
+            item = heappop(heap)
+            member = item[2]
+            if self.takes[member] + member.temporary > self.free:
+                aside.append(item)
+                continue
+            order.append(member)
+            before = self.free
+            self.free -= self.takes[member]
+            self._end(member)
+            ready = [k for k in member.kids if self.waits[k] == 0 and not k.is_going and k is not self.extra]
+            if self.free > before or not heap:
+                for other in aside:
+                    heappush(heap, other)
+                aside = []
+        return order if len(order) == len(self.rest) else None
 
     def _greedily(self, rule: Rule) -> list[Member] | None:
         ready = {m: i for i, m in enumerate(m for m in self.rest if self.waits[m] == 0)}
