@@ -24,8 +24,9 @@ FOREIGN_SHARE = 20
 
 
 def report(ask: Ask, free: Free) -> list[Verdict]:
-    """Does a live node have workers of this lane. Stale nodes are named one by one."""
-    able = [node for node in free.nodes.values() if node.queues.get(ask.lane)]
+    """Does a live node have workers of this lane; of a job whose files lie on one node: that one. Stale nodes are named
+    one by one."""
+    able = [n for n in free.nodes.values() if n.queues.get(ask.lane) and ask.node in (None, n.name)]
     stale = [
         Verdict(gate="report", passed=False, where=n.name, have=n.age_s, limit=free.limits.report_ttl_s, unit="s",
                 message=f"last report is {n.age_s:.0f} s old")
@@ -33,6 +34,10 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
     ]  # fmt: skip
     if not free.nodes:
         return [Verdict(gate="report", passed=False, need=1, unit="nodes", message="no node reports")]
+    if not able and ask.node is not None:
+        why = f"has no workers of the {ask.lane} lane" if ask.node in free.nodes else "does not report"
+        message = f"its files are there, and it {why}"
+        return [Verdict(gate="report", passed=False, where=ask.node, need=1, unit="nodes", message=message)]
     if not able:
         message = f"no node has workers of the {ask.lane} lane"
         return [Verdict(gate="report", passed=False, need=1, unit="nodes", message=message)]
@@ -326,7 +331,7 @@ NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
 Part = Callable[[Ask], Hashable]
 
 CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
-    (report, lambda ask: None),
+    (report, lambda ask: ask.node),
     (hold, lambda ask: None),
     (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
 )

@@ -58,8 +58,10 @@ class Reasons:
 
     def _nodes_shown(self, ask: Ask) -> list[NodeFree]:
         """Of a job whose files lie on one node: that one."""
-        home = None if ask.node is None else self._free.nodes.get(ask.node)
-        return [home] if home is not None else self._nodes_of(ask.lane)
+        if ask.node is None:
+            return self._nodes_of(ask.lane)
+        home = self._free.nodes.get(ask.node)
+        return [] if home is None else [home]
 
     def _nodes_of(self, lane: Lane) -> list[NodeFree]:
         """Fresh nodes with workers of the lane, those with most to give first. Where there is none: what the stale

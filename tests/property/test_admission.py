@@ -13,18 +13,32 @@ from msgspec import structs
 from conductor.core.admission import decide
 from conductor.core.charges import charges, cpu_key, disk_key, ram_key, vram_key
 from conductor.model.decision import Decision
+from conductor.model.files import Chain, FileJob
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Controls, Reservation, Snapshot
 from conductor.model.spec import LANES
 
-LIMITS = Limits(disk_headroom_bytes={"scratch": GIB, "published": 0})
+LIMITS = Limits(disk_headroom_bytes={"scratch": GIB, "published": 0}, keep_after_s=100.0, aging_s=30.0,
+                weights={"a": 2.0})  # fmt: skip
 NODES = ("n1", "n2")
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
 
 amount = st.sampled_from([0, 1, 1000, 4096, 10240, 16384, 24064, 24576, 65536])
 maybe = st.one_of(st.none(), st.integers(0, 24576))
+maybe_bytes = st.one_of(st.none(), st.integers(0, 100 * GIB))
+
+
+#: Two jobs of the first class read what a third one has written.
+CHAIN = Chain(
+    id="chain",
+    node="n1",
+    jobs=tuple(
+        FileJob(job_id=f"class-0-0000000{i}", reads=("scratch:x",), writes={f"scratch:y{i}": 30 * GIB}) for i in (0, 1)
+    ),
+    kept={"scratch:x": 20 * GIB},
+)
 
 
 @st.composite
@@ -34,8 +48,11 @@ def reports(draw: st.DrawFn, node: str) -> NodeReport:
                  quarantined=draw(st.sampled_from([None, None, None, "driver lost"])))
         for i in range(draw(st.integers(0, 3)))
     )  # fmt: skip
+    # One file system or two: what is free there is free once.
+    disk = draw(st.sampled_from([None, "one"]))
+    free_there = draw(st.integers(0, 100 * GIB))
     volumes = tuple(
-        a_volume(root, free_bytes=draw(st.one_of(st.none(), st.integers(0, 100 * GIB))),
+        a_volume(root, filesystem=disk, free_bytes=free_there if disk else draw(maybe_bytes),
                  is_writable=draw(st.sampled_from([True, True, False])),
                  fault=draw(st.sampled_from([None, None, "not mounted"])))
         for root in draw(st.sampled_from([(), ("scratch",), ("scratch", "published")]))
@@ -76,8 +93,25 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         reservations=tuple(draw(reservations(i)) for i in range(draw(st.integers(0, 4)))),
         queued=draw(st.dictionaries(st.sampled_from(queues), st.integers(0, 6))) if queues else {},
         rates=draw(
-            st.sampled_from([(), (a_rate(closed_until=NOW + 9),), (a_rate(requests_left=2, requests_limit=30),)])
+            st.sampled_from(
+                [
+                    (),
+                    (a_rate(closed_until=NOW + 9),),
+                    (a_rate(requests_left=2, requests_limit=30),),
+                    (a_rate(tokens_left=15, tokens_limit=40),),
+                ]
+            )
         ),
+        shut=draw(st.sampled_from([{}, {}, {}, {"cloud": NOW + 60}, {"a": NOW + 60}])),
+        # The first of a class was passed over: a place is kept for it.
+        overtaken=draw(
+            st.dictionaries(
+                st.sampled_from([f"class-{i}-00000000" for i in range(4)]),
+                st.sampled_from([NOW - 5, NOW - 200, NOW - 300]),
+                max_size=3,
+            )
+        ),
+        chains=draw(st.sampled_from([(), (), (CHAIN,), (structs.replace(CHAIN, node="n2"),)])),
         controls=Controls(
             paused_lanes=draw(st.sampled_from([(), (), ("gpu",), ("cloud", "cpu")])),
             is_draining=draw(st.sampled_from([False] * 7 + [True])),
@@ -121,6 +155,14 @@ def limits_of(snapshot: Snapshot) -> dict[str, int]:
     return most
 
 
+def fits_the_disks(node: NodeReport, added: dict[str, int]) -> bool:
+    """What was admitted, with what is measured as free: roots on one file system together."""
+    if not node.volumes or node.volumes[0].filesystem is None:
+        return True
+    together = sum(added.get(disk_key(node.node, volume.root), 0) for volume in node.volumes)
+    return together <= (node.volumes[0].free_bytes or 0)
+
+
 def total(reservations: Any) -> dict[str, int]:
     sums: dict[str, int] = {}
     for reservation in reservations:
@@ -141,8 +183,11 @@ def test_nothing_is_over_committed(snapshot: Snapshot, crowd: tuple[Candidate, .
         assert after[key] <= most.get(key, after[key]), key
     for queue, count in counts(a.reservation.queue for a in decision.admit).items():
         assert snapshot.queued.get(queue, 0) + count <= depth_of(snapshot, queue)
-    requests = sum(a.rates["api"][0] for a in decision.admit if "api" in a.rates)
-    assert requests <= next((r.requests_left for r in snapshot.rates if r.requests_left is not None), requests)
+    for at, budget in enumerate(("requests_left", "tokens_left")):
+        spent = sum(a.rates["api"][at] for a in decision.admit if "api" in a.rates)
+        assert spent <= next((left for r in snapshot.rates if (left := getattr(r, budget)) is not None), spent)
+    for node in snapshot.nodes:
+        assert not any(a.reservation.node == node.node for a in decision.admit) or fits_the_disks(node, added)
 
 
 @few
@@ -219,15 +264,16 @@ def admits(decision: Decision) -> bool:
     return len(decision.admit) == 1
 
 
-#: What opens the report gate where no node has workers of the lane.
-HOST = a_report(
-    "n9",
-    devices=tuple(a_device(i, vram_total_mib=10**6) for i in range(3)),
-    volumes=tuple(a_volume(root, total_bytes=10**15, free_bytes=10**15) for root in ("scratch", "published")),
-    ram_total_mib=10**7,
-    ram_available_mib=10**7,
-    cpu_count=1000.0,
-)
+def a_host(name: str) -> NodeReport:
+    """What opens the report gate where no node, or not the one that is asked for, has workers of the lane."""
+    return a_report(
+        name,
+        devices=tuple(a_device(i, vram_total_mib=10**6) for i in range(3)),
+        volumes=(big("scratch"), big("published")),
+        ram_total_mib=10**7,
+        ram_available_mib=10**7,
+        cpu_count=1000.0,
+    )
 
 
 def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snapshot:
@@ -236,11 +282,13 @@ def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snap
     nodes = snapshot.nodes
     if "report" in gates:
         nodes = tuple(structs.replace(node, sent_at=NOW) for node in nodes)
-        if not any(q.lane == lane and q.workers for node in nodes for q in node.queues):
-            nodes = (*nodes, HOST)
+        home = next((c.node for c in snapshot.chains for j in c.jobs if j.job_id == candidate.heads[0].job_id), None)
+        if not any(q.lane == lane and q.workers for node in nodes if home in (None, node.node) for q in node.queues):
+            nodes = (*(node for node in nodes if node.node != home), a_host(home or "n9"))
     changes: dict[str, Any] = {"nodes": tuple(opened_node(node, gates) for node in nodes)}
     if "hold" in gates:
         changes["controls"] = Controls()
+        changes["shut"] = {}
     if "lane" in gates:
         changes["queued"] = {}
     if "rate" in gates:
