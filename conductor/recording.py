@@ -37,7 +37,9 @@ FILES = 16
 #: A file is also ended after so much before compression: its parts are held in memory by who reads it.
 MOST_PLAIN_BYTES = 64 << 20
 #: Ticks that may wait to be written; beyond that they are left out, and counted.
-WAITING_TICKS = 64
+WAITING_TICKS = 256
+#: Ticks are gathered for so long, written together; a kill costs as much.
+BATCH_S = 0.2
 CLOSE_S = 5.0
 #: Before each frame: its length and its check sum.
 HEAD = struct.Struct(">II")
@@ -62,6 +64,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._skipped = 0
         self._is_broken = False
+        self._is_over = threading.Event()
 
     def record(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, decision: Decision) -> None:
         if self._is_broken:
@@ -81,6 +84,7 @@ class Recorder:
     def close(self) -> None:
         """What was given is written. Twice is once."""
         thread, self._thread = self._thread, None
+        self._is_over.set()
         if thread is not None:
             self._queue.put(None)
             thread.join(CLOSE_S)
@@ -106,6 +110,8 @@ class Recorder:
     def _batch(self) -> list[Tick | None]:
         """The next one, and all that came with it: flushed together they take less."""
         batch = [self._queue.get()]
+        if batch[0] is not None:
+            self._is_over.wait(BATCH_S)
         while batch[-1] is not None and not self._queue.empty():
             batch.append(self._queue.get())
         return batch

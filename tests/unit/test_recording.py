@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from conductor.core.admission import decide
 from conductor.errors import ConfigError
 from conductor.model.limits import Limits
-from conductor.recording import MARK, Files, Recorder, files_of, read_ticks
+from conductor.recording import MARK, WAITING_TICKS, Files, Recorder, files_of, read_ticks
 from conductor.recording_frames import Tick, digest_of
 
 LIMITS = Limits()
@@ -169,7 +169,7 @@ def test_ticks_beyond_what_may_wait_are_left_out_and_counted(tmp_path: Path, mon
     tick, recorder = a_tick(), Recorder(tmp_path, 1 << 20)
     start = recorder._write_all  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(recorder, "_write_all", lambda: None)
-    for _ in range(100):
+    for _ in range(400):
         recorder.record(tick.snapshot, tick.candidates, tick.limits, tick.decision)
     recorder._queue.get_nowait()  # pyright: ignore[reportPrivateUsage]
     recorder.record(tick.snapshot, tick.candidates, tick.limits, tick.decision)
@@ -177,4 +177,4 @@ def test_ticks_beyond_what_may_wait_are_left_out_and_counted(tmp_path: Path, mon
     recorder._queue.put(None)  # pyright: ignore[reportPrivateUsage]
     start()
 
-    assert [tick.skipped for tick in read_ticks(tmp_path)][-1] == 100 - 64
+    assert [tick.skipped for tick in read_ticks(tmp_path)][-1] == 400 - WAITING_TICKS
