@@ -185,9 +185,10 @@ def test_the_plain_rule_gets_stuck_on_the_same_cases_and_is_not_over_the_disk_ei
 @given(st.integers(0, 10**6))
 def test_a_chain_that_no_disk_holds_is_refused_with_one_that_would_do(seed: int) -> None:
     specs = a_graph(random.Random(seed), 0)
+    alone = max(output.bytes for spec in specs for output in spec.writes)
     needed = max((least_disk(chain) for chain in chains_of(specs)), default=0)
-    if needed == 0:
-        return
+    if needed < alone:
+        return  # a job of no chain asks for more
 
     with tempfile.TemporaryDirectory() as folder:
         ledger = memory_ledger(ManualClock(1_700_000_000.0))
@@ -196,9 +197,7 @@ def test_a_chain_that_no_disk_holds_is_refused_with_one_that_would_do(seed: int)
         put_report(ledger, needed - 1)
         with pytest.raises(ManifestError) as refusal:
             dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts")
-        assert any(f"a disk of {needed} bytes would do" in problem for problem in refusal.value.problems) or any(
-            "one of" in problem for problem in refusal.value.problems
-        )
+        assert any(f"of {needed} bytes would do" in problem for problem in refusal.value.problems)
         put_report(ledger, needed + 7)
         rules = FileRules(headroom={"scratch": 7})
         assert dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts", files=rules).new == len(specs)
