@@ -13,8 +13,9 @@ from redis import Redis
 from conductor.adapters.redis_pending import Pending, read_pending
 from conductor.catalogue import catalogue_of
 from conductor.core.free import Free
-from conductor.core.learned import Learned
+from conductor.core.learned import Estimate, Learned
 from conductor.core.room import within
+from conductor.core.samples import usual
 from conductor.learning import Codes, Receipts, cache_of, policy_of
 from conductor.limits import limits_of
 from conductor.model.forecast import Answer
@@ -30,6 +31,8 @@ from conductor.wiring import redis_ledger
 MOST = 50_000
 #: The loss between two jobs is looked for in so many of the newest receipt files, in so much of their ends.
 FILES, TAIL_BYTES = 16, 1 << 16
+#: A duration goes by so many of the last receipts.
+LAST = 20
 #: A longer gap between two jobs of a worker was not lost: it had nothing to do.
 LONGEST_GAP_S = 1.0
 #: Nothing was seen yet.
@@ -103,11 +106,18 @@ class Predictor:
 
         def teach(c: JobClass) -> JobClass:
             taught = self._learned.taught(c)
-            duration_s = self._learned.duration_s(c)
+            duration_s = lately(self._learned.duration(c))
             needs = within(c, taught.job_class.needs, free) if taught.is_more else taught.job_class.needs
             return msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s)
 
         return Known(teach=teach, overhead_s=gap_s(self._settings.receipts_dir))
+
+
+def lately(found: Estimate) -> float:
+    """Seconds: the usual of the last ones. How busy a host is besides changes from night to night."""
+    if found.p50 is None or len(found.samples) <= LAST:
+        return found.uses
+    return usual(s.seconds for s in sorted(found.samples, key=lambda s: s.at)[-LAST:])
 
 
 # ── what a worker loses between two jobs ──────────────────────────────────────────────────────────────────

@@ -236,3 +236,19 @@ def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_a
     story = conductor("replay", "--job", job, "--json", cwd=tmp_path).json["moments"]
     assert "running" in [moment["state"] for moment in story]
     assert "lane" in [verdict["gate"] for moment in story for verdict in moment["because"]]
+
+
+def test_the_last_receipts_count_when_a_host_has_become_slower(
+    ledger: Ledger, redis_url: str, project: Settings
+) -> None:
+    ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
+    put(ledger, 8)
+    log = ReceiptLog(project.receipts_dir, "node1-w1")
+    for n in range(50):
+        log.append(a_receipt(n, time.time() - 10_000 + 100 * n, 10.0 if n < 30 else 20.0))
+    log.close()
+    with connect(redis_url) as client:
+        found = Predictor(project, client, ("b",)).answer().prediction
+
+    assert found is not None and found.ends_at is not None
+    assert found.ends_at - found.made_at == pytest.approx(4 * 20.05, abs=0.5)
