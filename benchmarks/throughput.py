@@ -1,7 +1,7 @@
 """How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json]`.
 
-Figures: noop, cloud, idle, gate. Real processes on a Valkey of their own, all promises on: each job is planned into a
-manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure` is for
+Figures: noop, cloud, idle, gate, lane. Real processes on a Valkey of their own, all promises on: each job is planned
+into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure` is for
 `benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios hold.
 """
 
@@ -224,6 +224,15 @@ def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     return _latency([after[0] - before[1] for before, after in pairwise(stamps)])
 
 
+def lane(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
+    """One worker and room for all: its next job lies in its queue. From the end of one body to the next first line."""
+    bench = Bench(new_folder(), cpu=1)
+    with bench.open() as ledger:
+        bench.run(ledger, [bench.spec("bench.stamp", seconds=body_s) for _ in range(jobs)])
+        stamps = sorted(_stamps(bench)[-jobs:])
+    return _latency([after[0] - before[1] for before, after in pairwise(stamps)])
+
+
 def infer(jobs: int, model: Path, url: str | None = None) -> dict[str, Any]:
     """An ONNX model, kept warm in the one worker's child."""
     bench = Bench(new_folder(), cpu=1, url=url)
@@ -231,7 +240,13 @@ def infer(jobs: int, model: Path, url: str | None = None) -> dict[str, Any]:
         return _rates(bench, ledger, "bench.infer", jobs, 1, model=str(model))
 
 
-FIGURES: dict[str, Callable[[], dict[str, Any]]] = {"noop": noop, "cloud": cloud, "idle": idle, "gate": gate}
+FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "noop": noop,
+    "cloud": cloud,
+    "idle": idle,
+    "gate": gate,
+    "lane": lane,
+}
 
 
 def measure(name: str) -> dict[str, Any]:

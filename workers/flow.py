@@ -191,16 +191,17 @@ class Flow:
             news=self._paces.news(),
         )
         turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
-        answers = turned.answers if turned else (None,) * len(done)
-        self._runner.handed_in(done, answers)
+        for started in turned.started if turned else ():
+            self._begin(started, asked_at)
+        self._course.refresh()
+        # The next body begins before what is left to do for those that are over.
+        self._feed()
+        self._runner.handed_in(done, turned.answers if turned else (None,) * len(done))
         for each in done:
             self._parts.keeper.release(each.attempt.held)
             self._on_end(each.receipt)
-        for started in turned.started if turned else ():
-            self._begin(started, asked_at)
         for job_id, number in turned.over if turned else ():
             logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
-        self._course.refresh()
 
     def _room(self) -> tuple[int, float]:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
