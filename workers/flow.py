@@ -57,7 +57,7 @@ class Flow:
         """`in_hand`: (job id, attempt) of the entries that were taken from the queue."""
         with self._parts.claim.busy():
             self._turn(in_hand)
-            while self._waiting or self._course:
+            while self._waiting or self._course or self._done:
                 self._feed()
                 self._listen()
                 self._reconsider()
