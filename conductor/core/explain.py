@@ -92,7 +92,7 @@ def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
         words.append(f"starts no later than {when(hold.starts_by)}: {kept} is kept free for it{since}")
     elif hold.kept_at or hold.kept_from is not None:
         words.append(f"{kept} is kept free for it{since}")
-    if hold.first_from is not None:
+    if hold.first_from is not None and not words:
         words.append(f"goes before all others of its backlog from {when(hold.first_from)} on")
     return words
 
