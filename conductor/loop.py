@@ -10,9 +10,9 @@ from loguru import logger
 
 from conductor import hours
 from conductor.apply import apply
-from conductor.core.admission import decide
 from conductor.core.depth import FEWEST_HEADS, depths, next_heads
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out
+from conductor.core.keeping import Keeping
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
@@ -103,6 +103,7 @@ class Conductor:
         self._guard = guard
         self._on_review = on_review
         self._reconciler = reconciler
+        self._deciding = Keeping()
         self._held_back = ""
         #: In which all begun chains are known to finish, as of the last tick.
         self._order: tuple[str, ...] = ()
@@ -151,7 +152,7 @@ class Conductor:
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
         limits = live(self._limits, len(snapshot.nodes))
-        decision = decide(snapshot, candidates, limits)
+        decision = self._deciding.decide(snapshot, candidates, limits)
         self._order = decision.order
         if self._keep is not None:
             self._keep(snapshot, candidates, limits, decision)

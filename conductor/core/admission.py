@@ -22,11 +22,12 @@ from conductor.core.ordering import Turn, Turns
 from conductor.core.orders import Orders, blocks
 from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.placement import Place
-from conductor.core.reasons import Reasons
+from conductor.core.reasons import Answer, Reasons
 from conductor.core.standing import Standing
 from conductor.model.decision import Admission, Decision, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, Reservation, Snapshot
+from conductor.model.spec import Lane
 
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
 Lack = Literal["", "room", "rate"]
@@ -78,6 +79,9 @@ class _Tick:
         #: What said no to a place that fits, in the last question.
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
+        self.wait_s = limits.tick_s
+        self._denials: dict[tuple[int, int], Answer] = {}
+        self._idle: dict[Lane, bool] = {}
 
     def decision(self) -> Decision:
         controls = self.snapshot.controls
@@ -96,7 +100,7 @@ class _Tick:
             hold=holds,
             review=() if self.is_stopped else self.kinds.used_up(waiting),
             order=self.standing.life.order(),
-            next_tick_s=self._next_tick_s(holds),
+            next_tick_s=0.0 if self.has_more_heads else self.wait_s,
         )
 
     def _try(self, turn: Turn, is_due: bool = False) -> bool:
@@ -230,7 +234,7 @@ class _Tick:
             self.has_more_heads = True
 
     def _holds(self) -> tuple[Hold, ...]:
-        reasons = Reasons(self.free, self.standing.kinds)
+        reasons = Reasons(self.free, self.standing.kinds, self.standing.never)
         overtaken, limits, now = self.passing.since(), self.limits, self.snapshot.now
         bound_of: dict[str, Bound] = {}
         if overtaken and limits.keep_after_s is not None:
@@ -243,7 +247,7 @@ class _Tick:
                 task=turn.job_class.task,
                 lane=turn.job_class.lane,
                 waiting=turn.candidate.waiting - turn.admitted,
-                verdicts=self._verdicts(reasons, ask, denied),
+                verdicts=self._verdicts(reasons, turn, ask, denied),
                 is_infeasible=reasons.is_infeasible(ask),
                 learned=turn.job_class.learned,
                 since=now,
@@ -258,24 +262,31 @@ class _Tick:
             if turn.candidate.waiting > turn.admitted
         )
 
-    def _verdicts(self, reasons: Reasons, ask: Ask, denied: Verdict | None) -> tuple[Verdict, ...]:
+    def _verdicts(self, reasons: Reasons, turn: Turn, ask: Ask, denied: Verdict | None) -> tuple[Verdict, ...]:
         if not self.standing.explains:
             return ()
-        asked = reasons.verdicts(ask)
-        return asked if denied is None else (*asked, denied)
+        answer = reasons.answer(ask)
+        if denied is not None:
+            # One keeps many back: they share its word, and all that comes with it.
+            known = self._denials.get((id(answer), id(denied)))
+            if known is None:
+                known = self._denials[id(answer), id(denied)] = answer.but(denied)
+            answer = known
+        self._look_again(turn.job_class.lane, answer)
+        return answer.verdicts
 
-    def _next_tick_s(self, holds: Sequence[Hold]) -> float:
-        if self.has_more_heads:
-            return 0.0
-        wait = self.limits.tick_s
-        for hold in holds:
-            ask, closed = self.held[hold.class_id][2], hold.closed
-            if all(v.gate == "lane" for v in closed) and any(q.has_idle_worker for q in self.free.queues[ask.lane]):
-                wait = min(wait, RAMP_S)
-            for verdict in closed:
-                if verdict.gate == "rate" and verdict.reopens_at is not None:
-                    wait = min(wait, max(0.0, verdict.reopens_at - self.snapshot.now))
-        return wait
+    def _look_again(self, lane: Lane, answer: Answer) -> None:
+        """How soon, by what is closed to one class."""
+        if not answer.closed - {"lane"} and self._has_idle_worker(lane):
+            self.wait_s = min(self.wait_s, RAMP_S)
+        for at in answer.reopens_at:
+            self.wait_s = min(self.wait_s, max(0.0, at - self.snapshot.now))
+
+    def _has_idle_worker(self, lane: Lane) -> bool:
+        known = self._idle.get(lane)
+        if known is None:
+            known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
+        return known
 
 
 def _pools(ask: Ask, place: Place) -> list[tuple[str, Pool, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Lane, RateNeed
@@ -21,7 +22,9 @@ def disk_needs(job_class: JobClass) -> dict[str, int]:
 class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
-    __slots__ = ("cpu_milli", "devices", "disk", "key", "lane", "node", "ram_mib", "rates", "vram_mib", "warm")
+    __slots__ = (
+        "cpu_milli", "devices", "disk", "key", "lane", "node", "questions", "ram_mib", "rates", "vram_mib", "warm",
+    )  # fmt: skip
 
     def __init__(self, job_class: JobClass, node: str | None = None) -> None:
         needs = job_class.needs
@@ -37,6 +40,8 @@ class Ask:
         self.cpu_milli: int = round(needs.cpu * 1000)
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
+        #: What the gates are asked of it (`core.reasons`), once they were.
+        self.questions: list[tuple[Callable[..., Any], Hashable]] | None = None
         self.key: Hashable = (
             self.lane,
             node,

@@ -1,7 +1,5 @@
-"""What is left to give, per place: built once a tick from the snapshot, reduced by every admission of that tick.
-
-One formula for VRAM, RAM and disks: `free = limit − reserved − foreign`, where `limit` is the capacity less the
-headroom and `foreign` is what is measured as used beyond what the reservations are known to have taken.
+"""What is left to give, everywhere: built from the snapshot, or brought to the next one, and reduced by what is
+admitted. Of one node: `core.nodes`.
 """
 
 from __future__ import annotations
@@ -9,185 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from conductor.core.ask import SCRATCH_ROOT
+from conductor.core.nodes import DeviceFree as DeviceFree
+from conductor.core.nodes import DiskFree as DiskFree
+from conductor.core.nodes import NodeFree, QueueFree, add_landed, charge_node, held
+from conductor.core.nodes import Pool as Pool
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
-from conductor.model.receipt import Usage
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import NodeReport
 from conductor.model.snapshot import RateState, Reservation, Snapshot, cost_of
 from conductor.model.spec import LANES, Lane
 
-#: How long a look at the disks may have taken.
-MEASURED_S = 0.5
 
-
-class Pool:
-    """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
-
-    __slots__ = ("beyond", "foreign", "free", "limit", "reserved", "taken", "used")
-
-    def __init__(self, limit: int, used: int | None) -> None:
-        self.limit = limit
-        #: Used by anyone, as measured; None where it cannot be read.
-        self.used = used
-        self.reserved = 0
-        #: What the reservations are known to use of it already.
-        self.taken = 0
-        #: What they use beyond what was reserved, and what came since it was measured.
-        self.beyond = 0
-        self.foreign = 0
-        self.free = limit
-
-    def settle(self) -> None:
-        """After the last reservation was added: what others use, and what is left."""
-        if self.used is not None:
-            self.foreign = max(0, self.used - self.taken) + self.beyond
-        self.free = self.limit - self.reserved - self.foreign
-
-    def take(self, amount: int) -> None:
-        self.reserved += amount
-        self.free -= amount
-
-    def fill(self, amount: int) -> None:
-        """Taken by what no reservation holds: files that stay. Negative: they went."""
-        self.foreign += amount
-        self.free -= amount
-
-    @property
-    def ceiling(self) -> int:
-        """What the sum of reservations may reach here: re-checked in the step that hands over."""
-        return self.reserved + max(0, self.free)
-
-
-class DeviceFree:
-    __slots__ = ("index", "key", "ours", "total_mib", "vram", "why_not")
-
-    def __init__(self, device: Device, headroom_mib: int) -> None:
-        self.key = device.key
-        self.index = device.index
-        self.total_mib = device.vram_total_mib
-        #: Why nothing is placed here, or None.
-        self.why_not = device.quarantined
-        self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
-        #: Worker → MiB; None: not told. Not foreign, and free where no reservation covers it: what a worker keeps warm
-        #: between jobs gives way to the next attempt on the device (`workers.room`).
-        self.ours = device.ours
-        if device.ours is not None:
-            self.vram.taken = sum(device.ours.values())
-
-
-class DiskFree:
-    __slots__ = ("headroom", "pool", "total", "volume")
-
-    def __init__(self, volume: Volume, headroom: int) -> None:
-        self.volume = volume
-        self.headroom = headroom
-        #: None where the free space cannot be read: unknown is not plenty.
-        self.pool: Pool | None = None
-        self.total = 0
-        if volume.free_bytes is not None:
-            self.total = volume.free_bytes if volume.total_bytes is None else volume.total_bytes
-            self.pool = Pool(max(0, self.total - headroom), max(0, self.total - volume.free_bytes))
-
-
-def _share_file_systems(disks: Iterable[DiskFree]) -> None:
-    """Roots on one file system draw on one pool, with the largest of their headrooms."""
-    pools: dict[str, Pool] = {}
-    for disk in disks:
-        if disk.pool is not None and (mark := disk.volume.filesystem) is not None:
-            pool = pools.setdefault(mark, disk.pool)
-            pool.limit = min(pool.limit, disk.pool.limit)
-            disk.pool = pool
-
-
-class QueueFree:
-    """One RQ queue of a node: how deep it is, and whether a worker of it has nothing to do."""
-
-    __slots__ = (
-        *("active", "depth", "device", "is_open", "lane", "missing", "name", "node", "queued", "warm", "workers"),
-    )
-
-    def __init__(self, report: QueueReport, node: NodeFree, depth: int, queued: int) -> None:
-        self.name = report.queue
-        self.node = node
-        self.lane: Lane = report.lane
-        self.device = node.devices.get(report.device) if report.device else None
-        #: The device its workers are bound to, where the driver no longer shows it.
-        self.missing = report.device if self.device is None else None
-        self.depth = depth
-        self.queued = queued
-        self.workers = report.workers
-        self.warm = report.warm
-        #: Admitted and running.
-        self.active = 0
-        #: False: paused, draining, quarantined, stale. Nothing is placed here, however much is free.
-        self.is_open = node.is_open and not (self.missing or (self.device and self.device.why_not))
-
-    @property
-    def has_room(self) -> bool:
-        return self.queued < self.depth
-
-    @property
-    def has_idle_worker(self) -> bool:
-        return self.active < self.workers
-
-    @property
-    def where(self) -> str:
-        return f"{self.node.name}/{self.device.key}" if self.device else self.node.name
-
-
-class NodeFree:
-    """One node's pools and queues. Nothing is placed on one that drains or whose report is stale."""
-
-    __slots__ = ("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report")
-
-    def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
-        self.report = report
-        self.name = report.node
-        self.age_s = snapshot.now - report.sent_at
-        self.is_stale = self.age_s > limits.report_ttl_s
-        self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
-        self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
-        for place in snapshot.controls.paused_devices:
-            name, _, key = place.partition("/")
-            if name == self.name and key in self.devices:
-                self.devices[key].why_not = f"by the operator, until `conductor resume {place}`"
-        self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
-        _share_file_systems(self.disks.values())
-        self.ram = _ram_pool(report, limits.ram_headroom_mib)
-        self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
-        self.queues: dict[Lane, list[QueueFree]] = {}
-        for queue in report.queues:
-            if queue.workers:
-                depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
-                queued = snapshot.queued.get(queue.queue, 0)
-                self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
-
-    @property
-    def is_open(self) -> bool:
-        return not self.is_stale and not self.is_draining
-
-    @property
-    def vram_free_mib(self) -> int:
-        return sum(device.vram.free for device in self.devices.values())
-
-    def pools(self) -> Iterable[Pool]:
-        yield self.cpu
-        if self.ram is not None:
-            yield self.ram
-        for device in self.devices.values():
-            yield device.vram
-        for disk in self.disks.values():
-            if disk.pool is not None:
-                yield disk.pool  # Twice where it is shared: settling is a sum made anew.
-
-
-def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:
-    available = report.ram_available_mib
-    total = available if report.ram_total_mib is None else report.ram_total_mib
-    if total is None:
-        return None
-    return Pool(max(0, total - headroom_mib), None if available is None else max(0, total - available))
+def _name(report: NodeReport) -> str:
+    return report.node
 
 
 class RateFree:
@@ -213,11 +45,37 @@ class RateFree:
             self.usd_left -= self.usd_of(requests, tokens)
 
 
+class Going:
+    """What a backlog holds, as sums that come and go."""
+
+    __slots__ = ("count", "cpu_milli", "lanes", "ram_mib", "vram_mib")
+
+    def __init__(self) -> None:
+        self.vram_mib = self.cpu_milli = self.ram_mib = self.count = 0
+        self.lanes: dict[Lane, int] = dict.fromkeys(LANES, 0)
+
+    def add(self, r: Reservation, sign: int = 1) -> None:
+        self.vram_mib += sign * r.vram_mib * len(r.devices)
+        self.cpu_milli += sign * round(r.cpu * 1000)
+        self.ram_mib += sign * r.ram_mib
+        self.lanes[r.lane] += sign
+        self.count += sign
+
+    def merge(self, other: Going) -> None:
+        self.vram_mib += other.vram_mib
+        self.cpu_milli += other.cpu_milli
+        self.ram_mib += other.ram_mib
+        self.count += other.count
+        for lane, count in other.lanes.items():
+            self.lanes[lane] += count
+
+
 class Holding(NamedTuple):
-    """Who holds how much of one thing, the one expected to end first in front; and their ids."""
+    """Who holds how much of one thing, the one expected to end first in front; their ids, and when each should end."""
 
     rows: list[tuple[Reservation, int]]
     ids: tuple[str, ...]
+    ends: list[float]
 
 
 class Free:
@@ -227,14 +85,24 @@ class Free:
         self.snapshot = snapshot
         self.limits = limits
         self.now = snapshot.now
-        reports = sorted(snapshot.nodes, key=lambda report: report.node)
+        reports = sorted(snapshot.nodes, key=_name)
         self.nodes = {report.node: NodeFree(report, snapshot, limits) for report in reports}
         self.rates = {state.key: RateFree(state) for state in snapshot.rates}
         self.queues: dict[Lane, list[QueueFree]] = {lane: [] for lane in LANES}
         for node in self.nodes.values():
             for lane, queues in node.queues.items():
+                for number, queue in enumerate(queues, len(self.queues[lane])):
+                    queue.number = number
                 self.queues[lane] += queues
         self._whole: tuple[int, int, int] | None = None
+        self._places: dict[Lane, int] | None = None
+        #: A node could ever give more, or less, than before `follow`.
+        self.is_resized = False
+        #: Backlog (or a class, where a reservation does not say) → what it holds.
+        self.going: dict[tuple[str, str], Going] = {}
+        self._known: dict[str, Reservation] = {}
+        #: Nodes that were given something since they were read.
+        self._touched: set[str] = set()
         self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
         self._on_node: dict[str, dict[str, Reservation]] = {}
         self._sorted: dict[str, list[Reservation]] = {}
@@ -243,7 +111,7 @@ class Free:
             self._charge(reservation)
         for fact in snapshot.landed:
             if (node := self.nodes.get(fact.node)) is not None:
-                _add_landed(node, fact)
+                add_landed(node, fact)
         for node in self.nodes.values():
             for pool in node.pools():
                 pool.settle()
@@ -252,31 +120,58 @@ class Free:
     def whole(self) -> tuple[int, int, int]:
         """(VRAM in MiB, milli-cores, RAM in MiB) of all nodes together, less the headrooms."""
         if self._whole is None:
-            nodes = self.nodes.values()
-            self._whole = (
-                sum(d.vram.limit for node in nodes for d in node.devices.values()),
-                sum(node.cpu.limit for node in nodes),
-                sum(node.ram.limit for node in nodes if node.ram is not None),
+            vram, cpu, ram = (
+                zip(*(node.size() for node in self.nodes.values()), strict=True) if self.nodes else ((),) * 3
             )
+            self._whole = (sum(vram), sum(cpu), sum(ram))
         return self._whole
 
+    @property
+    def places(self) -> dict[Lane, int]:
+        """Lane → how many its workers and queues take at once."""
+        if self._places is None:
+            #: In the order of LANES.
+            self._places = {lane: sum([q.workers + q.depth for q in queues]) for lane, queues in self.queues.items()}
+        return self._places
+
     def _charge(self, reservation: Reservation) -> None:
-        self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
+        self._note(reservation)
         if (queue := self._by_name.get(reservation.queue)) is not None:
             queue.active += 1
         if (node := self.nodes.get(reservation.node)) is not None:
-            _charge_node(node, reservation)
+            charge_node(node, reservation)
+
+    def _note(self, r: Reservation) -> None:
+        self._on_node.setdefault(r.node, {})[r.job_id] = r
+        if r.job_id not in self._known:
+            self._tally(r, 1)
+        self._known[r.job_id] = r
+
+    def _forget(self, r: Reservation) -> None:
+        del self._on_node[r.node][r.job_id], self._known[r.job_id]
+        self._tally(r, -1)
+
+    def _tally(self, r: Reservation, sign: int) -> None:
+        key = (r.backlog, "" if r.backlog else r.class_id)
+        going = self.going.get(key)
+        if going is None:
+            going = self.going[key] = Going()
+        going.add(r, sign)
 
     def renew(self, snapshot: Snapshot) -> None:
         """For a keeper of the state: another time, other budgets of APIs, the same nodes."""
         self.snapshot = snapshot
         self.now = snapshot.now
+        # What is overdue ends now, whenever now is.
+        self._sorted.clear()
+        self._holding.clear()
         if snapshot.rates or self.rates:
             self.rates = {state.key: RateFree(state) for state in snapshot.rates}
 
     def add(self, reservation: Reservation) -> None:
         """One admitted in this tick, or brought up to date: its amounts are taken from the pools by the caller."""
-        self._on_node.setdefault(reservation.node, {})[reservation.job_id] = reservation
+        self._note(reservation)
+        self._touched.add(reservation.node)
         self._sorted.pop(reservation.node, None)
         self._holding.pop(reservation.node, None)
 
@@ -290,7 +185,7 @@ class Free:
 
     def drop(self, reservation: Reservation) -> NodeFree:
         """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
-        del self._on_node[reservation.node][reservation.job_id]
+        self._forget(self._known[reservation.job_id])
         self._sorted.pop(reservation.node, None)
         self._holding.pop(reservation.node, None)
         node = self.nodes[reservation.node]
@@ -298,6 +193,82 @@ class Free:
         for pool, amount in held(node, reservation):
             pool.take(-amount)
         return node
+
+    def follow(self, snapshot: Snapshot) -> list[NodeFree] | None:
+        """To a later snapshot: only nodes of which something changed are read again; they are returned, the same
+        objects. None: what changed is more than that, and all of this is to be built anew."""
+        before, limits, self.is_resized = self.snapshot, self.limits, False
+        reports = sorted(snapshot.nodes, key=_name)
+        if before.controls != snapshot.controls or [r.node for r in reports] != list(self.nodes):
+            return None
+        changed = self._touched | self._changed_reservations(snapshot.reservations)
+        self._touched.clear()
+        for was, now in ((before.queued, snapshot.queued), (before.deep, snapshot.deep)):
+            if was != now:
+                differing = {name for name, _ in was.items() ^ now.items()}
+                changed |= {queue.node.name for name in differing if (queue := self._by_name.get(name)) is not None}
+        changed |= {fact.node for fact in (*before.landed, *snapshot.landed)}
+        if before.deep != snapshot.deep:
+            self._places = None
+        self.renew(snapshot)
+        landed: dict[str, list[Landed]] = {}
+        for fact in snapshot.landed:
+            landed.setdefault(fact.node, []).append(fact)
+        read: list[NodeFree] = []
+        for report, node in zip(reports, self.nodes.values(), strict=True):
+            if report is not node.report and report != node.report:
+                changed.add(node.name)
+            if node.name in changed:
+                if not self._read_again(node, report, landed.get(node.name, ())):
+                    return None
+                read.append(node)
+            else:
+                node.age_s = self.now - report.sent_at
+                if (node.age_s > limits.report_ttl_s) != node.is_stale:
+                    return None
+        return read
+
+    def _changed_reservations(self, reservations: Iterable[Reservation]) -> set[str]:
+        """The nodes on which one came, went, or is another than it was."""
+        there = {r.job_id: r for r in reservations}
+        known, nodes = self._known, set[str]()
+        for r in [known[job_id] for job_id in known.keys() - there.keys()]:
+            nodes.add(r.node)
+            self._forget(r)
+        for r in [r for job_id, r in there.items() if known.get(job_id) is not r]:
+            if (was := known.get(r.job_id)) == r:
+                continue
+            if was is not None:
+                nodes.add(was.node)
+                self._forget(was)
+            nodes.add(r.node)
+            self._note(r)
+        return nodes
+
+    def _read_again(self, node: NodeFree, report: NodeReport, landed: Iterable[Landed]) -> bool:
+        """False: it has other queues now."""
+        shape, sizes, old = node.shape(), node.sizes(), [q for queues in node.queues.values() for q in queues]
+        node.read(report, self.snapshot, self.limits)
+        if node.shape() != shape:
+            return False
+        if node.sizes() != sizes:
+            self._whole = None
+            self.is_resized = True
+        new = [q for queues in node.queues.values() for q in queues]
+        for was, now in zip(old, new, strict=True):
+            now.number = was.number
+            self._by_name[now.name] = self.queues[now.lane][was.number] = now
+            if (now.workers, now.depth) != (was.workers, was.depth):
+                self._places = None
+        for r in self._on_node.get(node.name, {}).values():
+            if (queue := self._by_name.get(r.queue)) is not None:
+                queue.active += 1
+            charge_node(node, r)
+        for fact in landed:
+            add_landed(node, fact)
+        for pool in node.pools():
+            pool.settle()
+        return True
 
     def held_on(self, node: str) -> list[Reservation]:
         """The reservations on a node, the one expected to end first in front."""
@@ -313,7 +284,9 @@ class Free:
         known = here.get(what)
         if known is None:
             rows = [(r, held) for r in self.held_on(node) if (held := amount(r))]
-            known = here[what] = Holding(rows, tuple(r.job_id for r, _ in rows))
+            known = here[what] = Holding(
+                rows, tuple([r.job_id for r, _ in rows]), [release_at(r, self.now) for r, _ in rows]
+            )
         return known
 
     def reservations(self) -> Iterable[Reservation]:
@@ -321,65 +294,8 @@ class Free:
             yield from here.values()
 
 
-def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
-    """(pool, amount) of all that a reservation holds on its node."""
-    for key in r.devices:
-        if (device := node.devices.get(key)) is not None:
-            yield device.vram, r.vram_mib
-    if node.ram is not None and r.ram_mib:
-        yield node.ram, r.ram_mib
-    if r.cpu:
-        yield node.cpu, round(r.cpu * 1000)
-    for root, size in r.disk.items():
-        disk = node.disks.get(root)
-        if disk is not None and disk.pool is not None and size:
-            yield disk.pool, size
-
-
 def release_at(reservation: Reservation, now: float) -> float:
     """When it should end by its own estimate; infinity where it gave none. Overdue means: any moment now."""
     if reservation.expected_s <= 0:
         return float("inf")
     return max(now, (reservation.started_at or now) + reservation.expected_s)
-
-
-def _charge_node(node: NodeFree, r: Reservation) -> None:
-    usage = r.usage
-    # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
-    is_measured = usage is not None and r.started_at is not None and r.started_at <= node.report.sent_at
-    for key in r.devices:
-        if (device := node.devices.get(key)) is not None:
-            _charge_device(device, r, key, node.report.sent_at, usage if is_measured else None)
-    if node.ram is not None:
-        _charge_pool(node.ram, r.ram_mib, usage.rss_mib or 0 if usage and is_measured else 0)
-    _charge_pool(node.cpu, round(r.cpu * 1000), 0)
-    for root, size in r.disk.items():
-        disk = node.disks.get(root)
-        if disk is not None and disk.pool is not None:
-            written = usage.scratch_bytes or 0 if usage and is_measured and root == SCRATCH_ROOT else 0
-            _charge_pool(disk.pool, size, written)
-
-
-def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float, usage: Usage | None) -> None:
-    """Where the driver tells who holds what, an attempt's part was taken from what others use already."""
-    if device.ours is None:
-        taken = usage.vram_on.get(key, usage.vram_mib or 0) if usage else 0
-        _charge_pool(device.vram, r.vram_mib, taken)
-        return
-    device.vram.reserved += r.vram_mib
-    if r.worker and r.started_at is not None and r.started_at <= sent_at:
-        # What it holds beyond its word is as gone as what a stranger holds.
-        device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
-
-
-def _add_landed(node: NodeFree, fact: Landed) -> None:
-    """A file that came after the disk was measured is in no reading and in no reservation."""
-    disk = node.disks.get(fact.root)
-    measured_at = node.report.sent_at - node.report.volumes_age_s
-    if disk is not None and disk.pool is not None and fact.at >= measured_at - MEASURED_S:
-        disk.pool.beyond += fact.bytes
-
-
-def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:
-    pool.reserved += reserved
-    pool.taken += min(reserved, taken)

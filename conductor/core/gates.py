@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree, release_at
+from conductor.core.free import DeviceFree, DiskFree, Free, Holding, NodeFree, Pool, QueueFree, RateFree, release_at
 from conductor.core.placement import asks_vram
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
 
 MIB = 1 << 20
+INFINITY = float("inf")
 #: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
 FOREIGN_SHARE = 20
 
@@ -305,17 +306,16 @@ def _pool_verdict(
         limit=limit / scale,
         unit=unit,
         holders=holding.ids,
-        reopens_at=None if is_never else _enough_at(need - pool.free, holding.rows, free.now),
+        reopens_at=None if is_never else _enough_at(need - pool.free, holding),
         is_never=is_never,
         message=message or (f"can never: {limit / scale:g} {unit}" if is_never else ""),
     )
 
 
-def _enough_at(missing: int, held: Sequence[tuple[Reservation, int]], now: float) -> float | None:
+def _enough_at(missing: int, holding: Holding) -> float | None:
     """When enough of what is held should be given back, by the holders' own estimates; None: nobody can say."""
-    for reservation, amount in held:
-        at = release_at(reservation, now)
-        if at == float("inf"):
+    for (_, amount), at in zip(holding.rows, holding.ends, strict=True):
+        if at == INFINITY:
             return None
         missing -= amount
         if missing <= 0:

@@ -33,12 +33,13 @@ class Kinds:
         for state in snapshot.kinds:
             self._states.setdefault(state.kind, []).append(state)
         self._going: dict[str, list[Reservation]] = {}
-        for reservation in snapshot.reservations:
-            self.took(reservation)
-        self._code = {node.node: node.code for node in snapshot.nodes}
-        self._by_code: dict[str, list[str]] = {}
         #: Nothing holds any kind back.
         self._is_free = not (snapshot.kinds or limits.canary or limits.review_debt is not None)
+        if not self._is_free:
+            for reservation in snapshot.reservations:
+                self.took(reservation)
+        self._code = {node.node: node.code for node in snapshot.nodes}
+        self._by_code: dict[str, list[str]] = {}
 
     def took(self, reservation: Reservation) -> None:
         if reservation.kind:

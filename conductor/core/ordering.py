@@ -22,19 +22,16 @@ GroupKey = tuple[int, Share, Key, str]
 class Turn:
     """A class with waiting jobs, and how many of its heads were admitted in this tick."""
 
-    __slots__ = ("admitted", "candidate", "heads")
+    __slots__ = ("admitted", "candidate", "heads", "job_class")
 
     def __init__(self, candidate: Candidate, orders: Orders) -> None:
         self.candidate = candidate
+        self.job_class = candidate.job_class
         self.admitted = 0
         #: The next one is the last. They differ by more than age only where they belong to chains.
         self.heads = list(candidate.heads[::-1])
         if orders.has_chains and len(self.heads) > 1:
             self.heads.sort(key=lambda head: orders.key(candidate.job_class, head), reverse=True)
-
-    @property
-    def job_class(self) -> JobClass:
-        return self.candidate.job_class
 
     @property
     def head(self) -> Head | None:

@@ -48,6 +48,11 @@ class Mix:
         #: Goes up whenever `weights` changes: what was worked out from the old ones is void.
         self.version = 0
 
+    def begin(self) -> None:
+        """Nothing was seen: the weights are what comes now, and count as others only where they are."""
+        self._seen.clear()
+        self._total = self._next = 0.0
+
     def saw(self, kind: Kind, count: float = 1) -> None:
         if kind.vram:
             self._seen[kind] += count  # pyright: ignore[reportArgumentType]
@@ -55,9 +60,8 @@ class Mix:
 
     def given(self, usual: Sequence[UsualKind]) -> None:
         """From a snapshot that says what is usual: nothing is added to it."""
-        self.weights = tuple((Kind(u.cpu_milli, u.ram_mib, u.devices, u.vram_mib), u.weight) for u in usual)
+        self._set(tuple((Kind(u.cpu_milli, u.ram_mib, u.devices, u.vram_mib), u.weight) for u in usual))
         self._next = INFINITE
-        self.version += 1
 
     def as_usual(self) -> tuple[UsualKind, ...]:
         """For a snapshot: what `given` takes."""
@@ -68,7 +72,10 @@ class Mix:
 
     def settle(self, largest: int) -> None:
         """Bring the weights up to date where enough is new. `largest`: MiB of the largest device."""
-        if self._total < self._next or not self._total:
+        if self._total < self._next:
+            return
+        if not self._total:
+            self._set(())
             return
         self._next = self._total * GROWTH
         weighted = {
@@ -76,8 +83,12 @@ class Mix:
             for kind, count in self._seen.items()
         }
         most = sorted(weighted.items(), key=lambda item: (-item[1], item[0]))[:MOST_KINDS]
-        self.weights = tuple(most)
-        self.version += 1
+        self._set(tuple(most))
+
+    def _set(self, weights: tuple[tuple[Kind, float], ...]) -> None:
+        if weights != self.weights:
+            self.weights = weights
+            self.version += 1
 
 
 class State(NamedTuple):
@@ -129,7 +140,7 @@ class Packing:
         self._groups: dict[State, list[int]] = {}
         self._log: list[State] = []
         self._answers: dict[tuple[Kind, Lane], Answers] = {}
-        self._warmth = Warmth(free)
+        self._warmth: Warmth | None = None
         self._worth = Worth(())
         self._version = -1
         self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
@@ -179,6 +190,7 @@ class Packing:
     def _warmer(self, cold: Place, ask: Ask, best: Choice, answers: Answers, lets: Lets) -> Place:
         """A queue that has the job's model, where it is as soon free and not much more is lost by it."""
         kind = kind_of(ask)
+        self._warmth = self._warmth or Warmth(self._free)
         for queue in self._warmth.queues(ask):
             i = self._index[queue.node]
             state = self._state[i]
@@ -284,6 +296,10 @@ class Packing:
 
     def took(self, place: Place) -> None:
         self.moved(place.node)
+
+    def read_again(self, node: NodeFree) -> None:
+        self._warmth = None  # its queues are other objects now
+        self.moved(node)
 
     def moved(self, node: NodeFree) -> None:
         i = self._index[node]

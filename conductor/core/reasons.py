@@ -9,52 +9,78 @@ from collections.abc import Callable, Hashable
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
-from conductor.core.gates import CLASS_GATES, NODE_GATES, rate
+from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, node_hold, rate
 from conductor.core.placement import asks_vram
-from conductor.model.decision import GATES, Verdict
+from conductor.model.decision import GATES, Gate, Verdict
 from conductor.model.spec import Lane
 
 #: So many nodes are named one by one; of more, the few with most to give: the rest say the same, only worse.
 MOST_NODES = 8
 SHOWN_NODES = 3
 
-_RANK = {gate: rank for rank, gate in enumerate(GATES)}
+Gated = Callable[..., list[Verdict]]
+#: Each says one gate's word: so asked in the order of their gates, the answers are in it too.
+_WORD: dict[Gated, Gate] = {node_hold: "hold"}
+IN_ORDER: list[tuple[Gated, Part]] = sorted(
+    [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
+)
+OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
+
+
+class Answer:
+    """What all gates say of one request. Shared by the classes that agree in it."""
+
+    __slots__ = ("closed", "reopens_at", "verdicts")
+
+    def __init__(self, verdicts: tuple[Verdict, ...]) -> None:
+        self.verdicts = verdicts
+        closed = [v for v in verdicts if not v.passed]
+        self.closed = frozenset([v.gate for v in closed])
+        #: When a budget is there again, of those that say no.
+        self.reopens_at = [v.reopens_at for v in closed if v.gate == "rate" and v.reopens_at is not None]
+
+    def but(self, denied: Verdict) -> Answer:
+        return Answer((*self.verdicts, denied))
 
 
 class Reasons:
     """Answers for one free state: ask it after the last admission."""
 
-    def __init__(self, free: Free, kinds: dict[Lane, list[NodeFree]] | None = None) -> None:
-        """`kinds` is filled, and may be handed in again while the nodes are the same."""
+    def __init__(
+        self, free: Free, kinds: dict[Lane, list[NodeFree]] | None = None, never: dict[Hashable, bool] | None = None
+    ) -> None:
+        """`kinds` and `never` are filled, and may be handed in again while the nodes are the same."""
         self._free = free
         self._shown: dict[Lane, list[NodeFree]] = {}
         self._kinds: dict[Lane, list[NodeFree]] = {} if kinds is None else kinds
-        self._answers: dict[Hashable, list[Verdict]] = {}
-        self._whole: dict[Hashable, tuple[Verdict, ...]] = {}
-        self._never: dict[Hashable, bool] = {}
+        self._never: dict[Hashable, bool] = {} if never is None else never
+        self._answers: dict[Hashable, tuple[Verdict, ...]] = {}
+        self._whole: dict[Hashable, Answer] = {}
 
-    def verdicts(self, ask: Ask) -> tuple[Verdict, ...]:
+    def answer(self, ask: Ask) -> Answer:
         known = self._whole.get(ask.key)
         if known is None:
-            known = self._whole[ask.key] = self._ask_all(ask)
+            known = self._whole[ask.key] = Answer(self._ask_all(ask))
         return known
 
     def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
-        nodes, found = self._nodes_shown(ask), list[Verdict]()
-        for gate, part in CLASS_GATES:
-            found += self._once((gate, ask.lane, part(ask)), lambda gate=gate: gate(ask, self._free))
-        for gate, part in NODE_GATES:
-            found += self._once(
-                (gate, ask.lane, ask.node, part(ask)),
-                lambda gate=gate: [v for n in nodes for v in gate(ask, n, self._free)],
-            )
-        return tuple(sorted(found, key=lambda verdict: _RANK[verdict.gate]))
+        """In the order of `GATES`."""
+        questions = ask.questions
+        if questions is None:
+            questions = ask.questions = [(gate, (gate, ask.lane, ask.node, part(ask))) for gate, part in IN_ORDER]
+        found: tuple[Verdict, ...] = ()
+        for gate, key in questions:
+            known = self._answers.get(key)
+            if known is None:
+                known = self._answers[key] = self._asked(gate, ask)
+            if known:
+                found += known
+        return found
 
-    def _once(self, key: Hashable, answer: Callable[[], list[Verdict]]) -> list[Verdict]:
-        known = self._answers.get(key)
-        if known is None:
-            known = self._answers[key] = answer()
-        return known
+    def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:
+        if gate in OF_CLASS:
+            return tuple(gate(ask, self._free))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return tuple([v for node in self._nodes_shown(ask) for v in gate(ask, node, self._free)])  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def _nodes_shown(self, ask: Ask) -> list[NodeFree]:
         """Of a job whose files lie on one node: that one."""
@@ -79,16 +105,13 @@ class Reasons:
 
     def is_infeasible(self, ask: Ask) -> bool:
         """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
+        if ask.rates and any(verdict.is_never for verdict in rate(ask, self._free)):
+            return True
         known = self._never.get(ask.key)
         if known is None:
-            known = self._never[ask.key] = self._cannot_ever(ask)
+            kinds = self._kinds_of(ask.lane)
+            known = self._never[ask.key] = bool(kinds) and not any(could_ever(node, ask) for node in kinds)
         return known
-
-    def _cannot_ever(self, ask: Ask) -> bool:
-        if any(verdict.is_never for verdict in rate(ask, self._free)):
-            return True
-        kinds = self._kinds_of(ask.lane)
-        return bool(kinds) and not any(could_ever(node, ask) for node in kinds)
 
     def _kinds_of(self, lane: Lane) -> list[NodeFree]:
         """One node of each size: a thousand equal hosts are asked once."""

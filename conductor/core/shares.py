@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from conductor.core.free import Free
+from conductor.core.free import Free, Going
 from conductor.model.snapshot import Candidate, JobClass, Reservation
 
 #: (dominant share ÷ weight, jobs going ÷ weight): the smaller goes first.
@@ -21,32 +21,35 @@ class Shares:
     def __init__(self, candidates: Iterable[Candidate], free: Free, weights: Mapping[str, float]) -> None:
         backlog_of = {c.job_class.id: c.job_class.backlog for c in candidates}
         self._weights = weights
-        self._held: dict[str, list[float]] = {}
+        self._held: dict[str, Going] = {}
         self._shares: dict[str, Share] = {}
         self.is_even = len(set(backlog_of.values())) < 2
         if self.is_even:
             return
-        places = [float(sum(q.workers + q.depth for q in queues)) for queues in free.queues.values()]
-        self._whole = [*map(float, free.whole), *places]
-        self._lane_at = {lane: 3 + i for i, lane in enumerate(free.queues)}
-        for r in free.reservations():
-            if backlog := r.backlog or backlog_of.get(r.class_id, ""):
-                self._add(backlog, r)
+        self._whole = [*map(float, free.whole), *map(float, free.places.values())]
+        for (backlog, class_id), going in free.going.items():
+            if going.count and (backlog := backlog or backlog_of.get(class_id, "")):
+                self._of(backlog).merge(going)
+        for backlog in self._held:
+            self._renew(backlog)
 
     def of(self, backlog: str) -> Share:
         return self._shares.get(backlog, NOTHING)
 
     def admitted(self, job_class: JobClass, reservation: Reservation) -> None:
         if not self.is_even:
-            self._add(job_class.backlog, reservation)
+            self._of(job_class.backlog).add(reservation)
+            self._renew(job_class.backlog)
 
-    def _add(self, backlog: str, r: Reservation) -> None:
-        held = self._held.setdefault(backlog, [0.0] * (len(self._whole) + 1))
-        held[0] += r.vram_mib * len(r.devices)
-        held[1] += r.cpu * 1000
-        held[2] += r.ram_mib
-        held[self._lane_at[r.lane]] += 1
-        held[-1] += 1
+    def _of(self, backlog: str) -> Going:
+        held = self._held.get(backlog)
+        if held is None:
+            held = self._held[backlog] = Going()
+        return held
+
+    def _renew(self, backlog: str) -> None:
+        held = self._held[backlog]
+        amounts = (held.vram_mib, held.cpu_milli, held.ram_mib, *held.lanes.values())
+        share = max([amount / whole for amount, whole in zip(amounts, self._whole, strict=True) if whole])
         weight = self._weights.get(backlog, 1.0)
-        share = max(amount / whole for amount, whole in zip(held, self._whole, strict=False) if whole)
-        self._shares[backlog] = (share / weight, held[-1] / weight)
+        self._shares[backlog] = (share / weight, held.count / weight)

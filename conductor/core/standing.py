@@ -3,7 +3,7 @@ by a caller that knows of every start and end (`simulate`), so that a tick costs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree
@@ -15,15 +15,21 @@ from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot, UsualKind
 from conductor.model.spec import Lane
 
+#: So many requests are kept read.
+MOST_ASKS = 10_000
+
 
 class Standing:
     """Mutable. The decision takes from it what it admits; its keeper gives back what ended."""
 
     def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        self.limits = limits
         self.free = Free(snapshot, limits)
         self.life = Life(snapshot.chains, snapshot.order)
         self.mix = Mix()
         self._asks: dict[str, tuple[JobClass, Ask]] = {}
+        #: Requests that no node could ever take, and those that one could: while the nodes are the same.
+        self.never: dict[Hashable, bool] = {}
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True
         #: Lane → one node of each size, for the question what could ever run.
@@ -36,6 +42,8 @@ class Standing:
 
     def look_at(self, candidates: Iterable[Candidate]) -> None:
         """Which kinds of jobs are usual here: as the snapshot remembers, or those that wait and those that run."""
+        if not isinstance(self.placement, Packing):
+            return
         if self.free.snapshot.usual:
             self.mix.given(self.free.snapshot.usual)
             return
@@ -49,7 +57,9 @@ class Standing:
         if node is not None:
             return Ask(job_class, node)
         known = self._asks.get(job_class.id)
-        if known is None or known[0] is not job_class:
+        if known is None or (known[0] is not job_class and known[0] != job_class):
+            if len(self._asks) >= MOST_ASKS:
+                self._asks.clear()
             known = self._asks[job_class.id] = (job_class, Ask(job_class))
         return known[1]
 
@@ -58,6 +68,22 @@ class Standing:
         if isinstance(self.placement, Packing):
             self.placement.settle()
         return self.mix.as_usual()
+
+    def follow(self, snapshot: Snapshot, limits: Limits) -> bool:
+        """To the snapshot of a later tick, as if built from it. False: build another one."""
+        if limits != self.limits or limits.place == "random":
+            return False
+        read = self.free.follow(snapshot)
+        if read is None:
+            return False
+        if self.free.is_resized:
+            self.kinds.clear()
+            self.never.clear()
+        for node in read:
+            self.placement.read_again(node)
+        self.life = Life(snapshot.chains, snapshot.order)
+        self.mix.begin()
+        return True
 
     # ── for its keeper ────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.rates import memory_rates
 from conductor.catalogue import load_catalogue
+from conductor.core.keeping import Keeping
 from conductor.loop import Conductor
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
@@ -22,7 +23,7 @@ from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Entry, Ledger
 from conductor.recording import Files, Recorder, read_ticks
-from conductor.recording_frames import Tick, digest_of
+from conductor.recording_frames import Tick, canonical
 from conductor.replay import replay
 from conductor.settings import Timing
 from conductor.simulation import cluster
@@ -57,7 +58,7 @@ class Recorded(World):
 
 def simulated(trace: str, policy: str, kinds: tuple[cluster.NodeKind, ...], folder: Path) -> World:
     world = Recorded(Workload(specs(TRACES / trace), CATALOGUE, False), cluster.reports(kinds), limits_of(policy))
-    world.files = Files(folder, 64 << 20)
+    world.files = Files(folder, 64 << 20, full_every_s=0)
     world.run()
     world.files.flush()
     world.files.close()
@@ -152,7 +153,7 @@ def live_run(ledger: Ledger, limits: Limits, folder: Path, ticks: int = 400) -> 
     publish(ledger, reports)
     for job_class in CLASSES[:3]:
         dispatch(ledger, job_class, 25)
-    with Recorder(folder, 64 << 20) as recorder:
+    with Recorder(folder, 64 << 20, full_every_s=0) as recorder:
         timing = Timing(tick_s=0.05, leader_ttl_s=30, lease_s=30)
         conductor = Conductor(ledger, memory_rates(ledger.attempts, {}), limits, timing, "one", record=recorder.record)
         for n in range(ticks):
@@ -177,9 +178,11 @@ def test_live_ticks_of_several_lanes_are_decided_alike_kept_and_afresh(
     ticks = list(read_ticks(tmp_path))
 
     assert replay(ticks).difference is None
-    kept = Kept()
+    kept, keeping = Kept(), Keeping()
     for tick in ticks:
-        assert digest_of(kept.decide(tick)) == tick.digest
+        assert tick.is_full and canonical(kept.decide(tick)) == tick.decision
+        assert digest_of(keeping.decide(tick.snapshot, tick.candidates, tick.limits)) == tick.digest
+    assert keeping.begun < len(ticks) / 10, "or nothing is kept"
     lanes = {a.reservation.lane for tick in ticks for a in tick.decision.admit}
     assert lanes == {"gpu", "cpu", "io", "cloud"}
     assert sum(tick.skipped for tick in ticks) == 0

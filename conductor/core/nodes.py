@@ -1,0 +1,289 @@
+"""What one node has to give: pools of its devices, disks, RAM and cores, and its queues, as its report says, less what
+reservations hold.
+
+One formula for VRAM, RAM and disks: `free = limit − reserved − foreign`, where `limit` is the capacity less the
+headroom and `foreign` is what is measured as used beyond what the reservations are known to have taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conductor.core.ask import SCRATCH_ROOT
+from conductor.model.files import Landed
+from conductor.model.limits import Limits
+from conductor.model.receipt import Usage
+from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.snapshot import Reservation, Snapshot
+from conductor.model.spec import Lane
+
+#: How long a look at the disks may have taken.
+MEASURED_S = 0.5
+
+
+class Pool:
+    """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
+
+    __slots__ = ("beyond", "foreign", "free", "limit", "reserved", "taken", "used")
+
+    def __init__(self, limit: int, used: int | None) -> None:
+        self.limit = limit
+        #: Used by anyone, as measured; None where it cannot be read.
+        self.used = used
+        self.reserved = 0
+        #: What the reservations are known to use of it already.
+        self.taken = 0
+        #: What they use beyond what was reserved, and what came since it was measured.
+        self.beyond = 0
+        self.foreign = 0
+        self.free = limit
+
+    def settle(self) -> None:
+        """After the last reservation was added: what others use, and what is left."""
+        if self.used is not None:
+            self.foreign = max(0, self.used - self.taken) + self.beyond
+        self.free = self.limit - self.reserved - self.foreign
+
+    def take(self, amount: int) -> None:
+        self.reserved += amount
+        self.free -= amount
+
+    def fill(self, amount: int) -> None:
+        """Taken by what no reservation holds: files that stay. Negative: they went."""
+        self.foreign += amount
+        self.free -= amount
+
+    @property
+    def ceiling(self) -> int:
+        """What the sum of reservations may reach here: re-checked in the step that hands over."""
+        return self.reserved + max(0, self.free)
+
+
+class DeviceFree:
+    __slots__ = ("index", "key", "ours", "total_mib", "vram", "why_not")
+
+    def __init__(self, device: Device, headroom_mib: int) -> None:
+        self.key = device.key
+        self.index = device.index
+        self.total_mib = device.vram_total_mib
+        #: Why nothing is placed here, or None.
+        self.why_not = device.quarantined
+        self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
+        #: Worker → MiB; None: not told. Not foreign, and free where no reservation covers it: what a worker keeps warm
+        #: between jobs gives way to the next attempt on the device (`workers.room`).
+        self.ours = device.ours
+        if device.ours is not None:
+            self.vram.taken = sum(device.ours.values())
+
+
+class DiskFree:
+    __slots__ = ("headroom", "pool", "total", "volume")
+
+    def __init__(self, volume: Volume, headroom: int) -> None:
+        self.volume = volume
+        self.headroom = headroom
+        #: None where the free space cannot be read: unknown is not plenty.
+        self.pool: Pool | None = None
+        self.total = 0
+        if volume.free_bytes is not None:
+            self.total = volume.free_bytes if volume.total_bytes is None else volume.total_bytes
+            self.pool = Pool(max(0, self.total - headroom), max(0, self.total - volume.free_bytes))
+
+
+def _share_file_systems(disks: Iterable[DiskFree]) -> None:
+    """Roots on one file system draw on one pool, with the largest of their headrooms."""
+    pools: dict[str, Pool] = {}
+    for disk in disks:
+        if disk.pool is not None and (mark := disk.volume.filesystem) is not None:
+            pool = pools.setdefault(mark, disk.pool)
+            pool.limit = min(pool.limit, disk.pool.limit)
+            disk.pool = pool
+
+
+class QueueFree:
+    """One RQ queue of a node: how deep it is, and whether a worker of it has nothing to do."""
+
+    __slots__ = (
+        *(
+            "active",
+            "depth",
+            "device",
+            "is_open",
+            "lane",
+            "missing",
+            "name",
+            "node",
+            "number",
+            "queued",
+            "warm",
+            "workers",
+        ),
+    )
+
+    def __init__(self, report: QueueReport, node: NodeFree, depth: int, queued: int) -> None:
+        self.name = report.queue
+        self.node = node
+        #: Its place in `Free.queues`.
+        self.number = 0
+        self.lane: Lane = report.lane
+        self.device = node.devices.get(report.device) if report.device else None
+        #: The device its workers are bound to, where the driver no longer shows it.
+        self.missing = report.device if self.device is None else None
+        self.depth = depth
+        self.queued = queued
+        self.workers = report.workers
+        self.warm = report.warm
+        #: Admitted and running.
+        self.active = 0
+        #: False: paused, draining, quarantined, stale. Nothing is placed here, however much is free.
+        self.is_open = node.is_open and not (self.missing or (self.device and self.device.why_not))
+
+    @property
+    def has_room(self) -> bool:
+        return self.queued < self.depth
+
+    @property
+    def has_idle_worker(self) -> bool:
+        return self.active < self.workers
+
+    @property
+    def where(self) -> str:
+        return f"{self.node.name}/{self.device.key}" if self.device else self.node.name
+
+
+class NodeFree:
+    """One node's pools and queues. Nothing is placed on one that drains or whose report is stale."""
+
+    __slots__ = ("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report")
+
+    def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
+        self.name = report.node
+        self.read(report, snapshot, limits)
+
+    def read(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
+        """As its report says, nothing charged yet."""
+        self.report = report
+        self.age_s = snapshot.now - report.sent_at
+        self.is_stale = self.age_s > limits.report_ttl_s
+        self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
+        self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
+        for place in snapshot.controls.paused_devices:
+            name, _, key = place.partition("/")
+            if name == self.name and key in self.devices:
+                self.devices[key].why_not = f"by the operator, until `conductor resume {place}`"
+        self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
+        _share_file_systems(self.disks.values())
+        self.ram = _ram_pool(report, limits.ram_headroom_mib)
+        self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
+        self.queues: dict[Lane, list[QueueFree]] = {}
+        for queue in report.queues:
+            if queue.workers:
+                depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
+                queued = snapshot.queued.get(queue.queue, 0)
+                self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
+
+    @property
+    def is_open(self) -> bool:
+        return not self.is_stale and not self.is_draining
+
+    @property
+    def vram_free_mib(self) -> int:
+        return sum([device.vram.free for device in self.devices.values()])
+
+    def shape(self) -> tuple[object, ...]:
+        """What the orders of placement are built on: its queues, and which of them are open."""
+        return (
+            self.is_stale,
+            tuple([(q.name, q.lane, q.is_open, q.device and q.device.key) for qs in self.queues.values() for q in qs]),
+        )
+
+    def size(self) -> tuple[int, int, int]:
+        """(VRAM in MiB, milli-cores, RAM in MiB), less the headrooms."""
+        ram = 0 if self.ram is None else self.ram.limit
+        return sum([d.vram.limit for d in self.devices.values()]), self.cpu.limit, ram
+
+    def sizes(self) -> tuple[object, ...]:
+        """All that it could ever give."""
+        disks = [(root, disk.pool.limit if disk.pool else -1) for root, disk in self.disks.items()]
+        return (
+            self.cpu.limit,
+            None if self.ram is None else self.ram.limit,
+            disks,
+            [device.vram.limit for device in self.devices.values()],
+            [queue.missing for queues in self.queues.values() for queue in queues],
+        )
+
+    def pools(self) -> Iterable[Pool]:
+        yield self.cpu
+        if self.ram is not None:
+            yield self.ram
+        for device in self.devices.values():
+            yield device.vram
+        for disk in self.disks.values():
+            if disk.pool is not None:
+                yield disk.pool  # Twice where it is shared: settling is a sum made anew.
+
+
+def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:
+    available = report.ram_available_mib
+    total = available if report.ram_total_mib is None else report.ram_total_mib
+    if total is None:
+        return None
+    return Pool(max(0, total - headroom_mib), None if available is None else max(0, total - available))
+
+
+def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
+    """(pool, amount) of all that a reservation holds on its node."""
+    for key in r.devices:
+        if (device := node.devices.get(key)) is not None:
+            yield device.vram, r.vram_mib
+    if node.ram is not None and r.ram_mib:
+        yield node.ram, r.ram_mib
+    if r.cpu:
+        yield node.cpu, round(r.cpu * 1000)
+    for root, size in r.disk.items():
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None and size:
+            yield disk.pool, size
+
+
+def charge_node(node: NodeFree, r: Reservation) -> None:
+    usage = r.usage
+    # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
+    is_measured = usage is not None and r.started_at is not None and r.started_at <= node.report.sent_at
+    for key in r.devices:
+        if (device := node.devices.get(key)) is not None:
+            _charge_device(device, r, key, node.report.sent_at, usage if is_measured else None)
+    if node.ram is not None:
+        _charge_pool(node.ram, r.ram_mib, usage.rss_mib or 0 if usage and is_measured else 0)
+    _charge_pool(node.cpu, round(r.cpu * 1000), 0)
+    for root, size in r.disk.items():
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None:
+            written = usage.scratch_bytes or 0 if usage and is_measured and root == SCRATCH_ROOT else 0
+            _charge_pool(disk.pool, size, written)
+
+
+def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float, usage: Usage | None) -> None:
+    """Where the driver tells who holds what, an attempt's part was taken from what others use already."""
+    if device.ours is None:
+        taken = usage.vram_on.get(key, usage.vram_mib or 0) if usage else 0
+        _charge_pool(device.vram, r.vram_mib, taken)
+        return
+    device.vram.reserved += r.vram_mib
+    if r.worker and r.started_at is not None and r.started_at <= sent_at:
+        # What it holds beyond its word is as gone as what a stranger holds.
+        device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
+
+
+def add_landed(node: NodeFree, fact: Landed) -> None:
+    """A file that came after the disk was measured is in no reading and in no reservation."""
+    disk = node.disks.get(fact.root)
+    measured_at = node.report.sent_at - node.report.volumes_age_s
+    if disk is not None and disk.pool is not None and fact.at >= measured_at - MEASURED_S:
+        disk.pool.beyond += fact.bytes
+
+
+def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:
+    pool.reserved += reserved
+    pool.taken += min(reserved, taken)
