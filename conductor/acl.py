@@ -67,7 +67,7 @@ _WRITTEN_BY_WORKERS = (
     *("class_ids", "classes", "class_backlog"),
     # Files that were made and read, and the chains of their jobs.
     *("chain_node", "chain_busy", "chain_rev", "chain_file", "chain_made:*", "readers:*"),
-    *("let_go:*", "letting", "landed"),
+    *("let_go:*", "letting", "letting_seq", "letting_bytes", "going", "read_out", "landed"),
     *("wake", "nodes", "node:*", "closed", "refusals", "kinds", "calls"),
 )
 

@@ -26,6 +26,9 @@ from conductor.model.spec import Lane
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
 #: What a job that was cancelled says of itself.
 BY_OPERATOR = "by the operator"
+#: (`after`, `after_ended`) of a job.
+Waits = tuple[Sequence[str], Sequence[str]]
+NO_WAITS: Waits = ((), ())
 STATES: tuple[JobState, ...] = ("waiting", "admitted", "running", "done", "dead", "review", "cancelled")
 
 
@@ -111,6 +114,11 @@ class Backlog(Protocol):
 
     def outlook(self, heads: Sequence[str]) -> Outlook:
         """Chains that were begun and those of these jobs, what landed on disks lately, the longest wait so far."""
+        ...
+
+    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Path → jobs about to be put that will read it: from now on it is needed. What is being removed at this
+        moment, and by which node: that cannot be had back, its writer has to run again."""
         ...
 
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
@@ -281,8 +289,13 @@ class Attempts(Protocol):
         """admitted(attempt) → waiting, at no cost: nobody started it. False when it is not so any more."""
         ...
 
-    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
-        """Files on that node whose last readers are accepted: to be removed. Some of them, where there are more."""
+    def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
+        """Root → bytes of the files there that nobody needs any more. They lie there until their room is wanted."""
+        ...
+
+    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
+        """Of the files that nobody needs, the first ones on that root are gone from now on, until they are so many
+        bytes: the node removes them and says so (`gone`). With those that it was told before and has not said gone."""
         ...
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
@@ -415,9 +428,19 @@ class Control(Protocol):
         """Running jobs that are being stopped → cancel, fail or requeue."""
         ...
 
-    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+    def redo(
+        self,
+        job_id: str,
+        attempt: int,
+        after: Sequence[str] = (),
+        after_ended: Sequence[str] = (),
+        own: Waits = NO_WAITS,
+        *,
+        is_forced: bool = False,
+    ) -> bool:
         """done by `attempt`, whose receipt was taken back → waiting. `after`: jobs that come after it; those of them
-        that are not done wait for it again. False when it is not done by that attempt."""
+        that are not done wait for it again. `own`: what it comes after itself, as far as it is to be made again too.
+        False when it is not done by that attempt; also (unless `is_forced`) while a file of it is being removed."""
         ...
 
     def retry(self, job_id: str) -> bool:

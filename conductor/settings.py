@@ -22,6 +22,9 @@ from conductor.errors import ConfigError
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
 
+#: More than so much is not kept free beforehand: room is also made when it is asked for.
+MOST_ROOM_BYTES = 64 << 30
+
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 NotNegativeFloat = Annotated[float, Field(ge=0)]
@@ -74,9 +77,12 @@ class Root(Section):
     headroom_bytes: NotNegative = 1 << 30
     #: Once less than that was free, nothing new starts to write here until so much is. None: half as much again.
     reopen_bytes: NotNegative | None = None
-    #: Files that jobs made here are removed when all jobs that read them are done; what nobody reads is a result and
+    #: Files that jobs made here may be removed when all jobs that read them are done; what nobody reads is a result and
     #: stays. None: so it is on `scratch`, and nowhere else.
     is_tidied: bool | None = None
+    #: Such files go, the first ones first, once less than this is free here, or a job waits for the room. None: twice
+    #: reopen_bytes, or a tenth of the disk (64 GiB at most) where that is more.
+    room_bytes: NotNegative | None = None
     #: A file that must lie in it: an unmounted NAS is an empty folder on the system disk.
     marker: str | None = None
 
@@ -85,6 +91,12 @@ class Root(Section):
         wanted = self.headroom_bytes * 3 // 2 if self.reopen_bytes is None else self.reopen_bytes
         most = wanted if total_bytes is None else (self.headroom_bytes + max(total_bytes, self.headroom_bytes)) // 2
         return max(self.headroom_bytes, min(wanted, most))
+
+    def room(self, total_bytes: int | None) -> int:
+        """Free bytes below which files that nobody needs any more are removed."""
+        if self.room_bytes is not None:
+            return self.room_bytes
+        return max(2 * self.opens_at(total_bytes), min((total_bytes or 0) // 10, MOST_ROOM_BYTES))
 
 
 class Rate(Section):

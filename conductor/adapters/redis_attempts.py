@@ -150,13 +150,21 @@ class RedisAttempts:
     def give_back(self, job_id: str, attempt: int) -> bool:
         return bool(self._scripts.run("give_back", job_id, attempt))
 
-    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
-        rows: list[bytes] = self._scripts.run("let_go", node, most)
+    def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
+        if not roots:
+            return {}
+        with translating(self._scripts.client):
+            fields = [f"{node}|{root}" for root in roots]
+            sizes: list[bytes | None] = self._scripts.client.hmget(keys.LETTING_BYTES, fields)  # pyright: ignore[reportAssignmentType]
+        return {root: int(size) for root, size in zip(roots, sizes, strict=True) if size}
+
+    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
+        rows: list[bytes] = self._scripts.run("let_go", node, root, wanted, most)
         return tuple(sorted(map(let_go_of, rows), key=lambda fact: fact.path))
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         if paths:
-            self._scripts.run("let_go", node, 0, *paths)
+            self._scripts.run("let_go", node, "", 0, 0, *paths)
 
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("held_by", worker))

@@ -34,6 +34,8 @@ class RedisBacklog:
         #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from the next.
         self._classes: dict[str, JobClass] = {}
         self._born = ""
+        #: Class → its heads as last read: the same text is the same objects, most of a tick's reading is not made anew.
+        self._heads: dict[str, tuple[list[str], list[str], tuple[Head, ...]]] = {}
         self._outlook = RedisOutlook(scripts)
 
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
@@ -46,16 +48,26 @@ class RedisBacklog:
         born, *found = _unpack(self._scripts.run("candidates", heads, _pack(list(backlogs))))
         if born != self._born:
             # Redis was emptied meanwhile: numbers start again.
-            self._classes, self._born = {}, born
+            self._classes, self._born, self._heads = {}, born, {}
         self._learn([number for number, *_ in found if number not in self._classes])
+        before, self._heads = self._heads, {}
+        for number, _, ids, lines in found:
+            known = before.get(number)
+            is_same = known is not None and known[0] == ids and known[1] == lines
+            self._heads[number] = known if is_same else (ids, lines, heads_of(ids, lines, int(born)))  # pyright: ignore[reportArgumentType]
         candidates = (
-            Candidate(job_class=self._classes[number], waiting=waiting, heads=heads_of(ids, lines, int(born)))
-            for number, waiting, ids, lines in found
+            Candidate(job_class=self._classes[number], waiting=waiting, heads=self._heads[number][2])
+            for number, waiting, *_ in found
         )
         return tuple(sorted(candidates, key=lambda c: c.job_class.id))
 
     def outlook(self, heads: Sequence[str]) -> Outlook:
         return self._outlook.read(heads)
+
+    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        flat: list[bytes] = self._scripts.run("keep", _pack({path: list(ids) for path, ids in readers.items()}))
+        words = [word.decode() for word in flat]
+        return dict(zip(words[0::2], words[1::2], strict=True))
 
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
         """After `candidates`, whose classes it goes by."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import msgspec
+
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_backlog import MESSAGE_CHARS
 from conductor.adapters.redis_client import translating
@@ -12,7 +14,9 @@ from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import Cause
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import BY_OPERATOR, JobState
+from conductor.ports import BY_OPERATOR, NO_WAITS, JobState, Waits
+
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class RedisControl:
@@ -71,8 +75,18 @@ class RedisControl:
         letter = cast(bytes | None, self._scripts.run("ask", job_id, verb, cause, message))
         return None if letter is None else keys.STATE_OF[letter.decode()]
 
-    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
-        return bool(self._scripts.run("redo", job_id, attempt, len(after), *after, *after_ended))
+    def redo(
+        self,
+        job_id: str,
+        attempt: int,
+        after: Sequence[str] = (),
+        after_ended: Sequence[str] = (),
+        own: Waits = NO_WAITS,
+        *,
+        is_forced: bool = False,
+    ) -> bool:
+        waits = _pack([list(others) for others in (after, after_ended, *own)])
+        return bool(self._scripts.run("redo", job_id, attempt, "1" if is_forced else "", waits))
 
     def asked(self) -> dict[str, str]:
         with translating(self._redis):

@@ -35,6 +35,8 @@ class Volume(Value, frozen=True, kw_only=True):
     path: str
     total_bytes: int | None = None
     free_bytes: int | None = None
+    #: Of what is used: files that nobody needs any more. They lie there until their room is wanted; not free before.
+    removable_bytes: int = 0
     #: Roots of a node with the same mark lie on one file system: what is free there is free once.
     filesystem: str | None = None
     is_writable: bool = False

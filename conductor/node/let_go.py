@@ -1,4 +1,4 @@
-"""Removes files whose last readers are accepted, as the ledger names them for this node. Noted on disk, then removed.
+"""Removes files that nobody needs any more, once the ledger has said that they are gone. Noted on disk, then removed.
 
 Redis is not trusted with what is deleted: only a regular file below a root that is tidied, of the size its receipt has,
 and made by the very job: by its mark, or where the file system keeps none, by the job's id in its path.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 from loguru import logger
@@ -22,33 +23,40 @@ from conductor.settings import Settings, tidied_roots
 
 #: As `workers.publish` marks what it makes.
 MADE_BY = "user.conductor.job"
-BATCH = 500
+#: What the ledger confirmed is acted upon for so long: its writer may be sent to make it again.
+CONFIRMED_S = 3.0
+
+#: Tells a file from one that was made in its place.
+Identity = tuple[int, int]
 
 
 class Kept(Exception):
     """This file is not removed; why not."""
 
 
-def let_go(settings: Settings, ledger: Ledger, node: str, now: float) -> int:
-    """Remove what may go; how many files did. Raises `Unreachable`, `OSError` where the note cannot be written.
+def finish(settings: Settings, ledger: Ledger, node: str, now: float) -> int:
+    """Remove what the ledger has told this node to; how many files did. Raises `Unreachable`, `OSError` where the note
+    cannot be written.
 
     Broken off at any point it is called again: what is noted and there is removed, what is not there is done.
     """
-    roots, removed = tidied_roots(settings), 0
-    while facts := ledger.attempts.let_go(node, BATCH):
-        usable = [fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(settings, fact.path)]
-        going = [fact for fact in usable if paths.split(fact.path)[0] in roots and may_go(settings, fact)]
-        tidied.note(settings.receipts_dir, node, (noted(fact, now) for fact in going))
-        # Somebody may have asked for the readers again while this was looked at.
-        still = {fact.path for fact in ledger.attempts.let_go(node, BATCH)} if going else set[str]()
-        for fact in going:
-            if fact.path in still:
-                removed += remove(settings, fact)
-        ledger.attempts.gone(node, [fact.path for fact in usable])
-        if len(usable) < len(facts):
-            break
-    if removed:
-        logger.bind(event="let_go").info("Removed {} files that all their readers are done with", removed)
+    roots = tidied_roots(settings)
+    facts = ledger.attempts.let_go(node)
+    usable = [fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(settings, fact.path)]
+    found = {f.path: seen for f in usable if paths.split(f.path)[0] in roots and (seen := may_go(settings, f))}
+    going = [fact for fact in usable if fact.path in found]
+    tidied.note(settings.receipts_dir, node, (noted(fact, now) for fact in going))
+    # Somebody may have sent its writer to make it again while this was looked at: then it is not ours any more.
+    still = set(ledger.attempts.let_go(node)) if going else set[LetGo]()
+    confirmed_at = time.monotonic()
+    done = [fact for fact in usable if fact.path not in found]
+    removed = 0
+    for fact in going:
+        if time.monotonic() - confirmed_at > CONFIRMED_S:
+            break  # this process slept, or the disk does; the next call goes on
+        removed += fact in still and remove(settings, fact, found[fact.path])
+        done.append(fact)
+    ledger.attempts.gone(node, [fact.path for fact in done])
     return removed
 
 
@@ -61,18 +69,17 @@ def is_mounted(settings: Settings, path: str) -> bool:
     return root.path.is_dir() and (root.marker is None or (root.path / root.marker).exists())
 
 
-def may_go(settings: Settings, fact: LetGo) -> bool:
-    """Is it there, and what the ledger says it is. What is not there needs no removing."""
+def may_go(settings: Settings, fact: LetGo) -> Identity | None:
+    """Which file it is, if it is there and what the ledger says. What is not there needs no removing."""
     try:
         base, parts = place_of(settings, fact)
         with below(base, parts[:-1]) as folder:
-            check(parts[-1], folder, fact)
+            return check(parts[-1], folder, fact)
     except FileNotFoundError:
-        return False
+        return None
     except (Kept, BadInput, OSError) as e:
         logger.warning("Not removed: {}: {}", fact.path, e)
-        return False
-    return True
+        return None
 
 
 def place_of(settings: Settings, fact: LetGo) -> tuple[Path, list[str]]:
@@ -81,7 +88,7 @@ def place_of(settings: Settings, fact: LetGo) -> tuple[Path, list[str]]:
     return paths.root_folder(settings, root), relative.split("/")
 
 
-def check(name: str, folder: int, fact: LetGo) -> None:
+def check(name: str, folder: int, fact: LetGo) -> Identity:
     """Raises `Kept` where it is another file than the one that was published."""
     facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(facts.st_mode):
@@ -93,6 +100,7 @@ def check(name: str, folder: int, fact: LetGo) -> None:
         raise Kept(f"it was made by {maker}")
     if maker is None and fact.job_id not in fact.path:
         raise Kept("nothing shows that a job made it")
+    return facts.st_ino, facts.st_ctime_ns
 
 
 def maker_of(name: str, folder: int) -> str | None:
@@ -110,11 +118,12 @@ def maker_of(name: str, folder: int) -> str | None:
         os.close(fd)
 
 
-def remove(settings: Settings, fact: LetGo) -> bool:
+def remove(settings: Settings, fact: LetGo, seen: Identity) -> bool:
     try:
         base, parts = place_of(settings, fact)
         with below(base, parts[:-1]) as folder:
-            check(parts[-1], folder, fact)
+            if check(parts[-1], folder, fact) != seen:
+                raise Kept("it was made again meanwhile")
             os.unlink(parts[-1], dir_fd=folder)
         leave_no_folder(base, parts[:-1], fact.job_id)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from conductor.settings import Root
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
 MOVED_BYTES = 1 << 30
+NOTHING: Mapping[str, int] = {}
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -89,10 +90,13 @@ def _with_name(known: Sequence[Device]):  # noqa: ANN202
     return filled
 
 
-def with_thresholds(before: Sequence[Volume], now: Sequence[Volume], roots: Mapping[str, Root]) -> tuple[Volume, ...]:
+def with_thresholds(
+    before: Sequence[Volume], now: Sequence[Volume], roots: Mapping[str, Root], removable: Mapping[str, int] = NOTHING
+) -> tuple[Volume, ...]:
     """A disk closes when less than its headroom is free, and opens when so much more is: one that hovers at the limit
     would open and close with every file."""
     closed = {volume.root for volume in before if volume.opens_at_bytes is not None}
+    now = [replace(volume, removable_bytes=removable.get(volume.root, 0)) for volume in now]
     return tuple(_with_threshold(volume, volume.root in closed, roots[volume.root]) for volume in now)
 
 

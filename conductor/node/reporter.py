@@ -23,7 +23,7 @@ from conductor.node.owners import owner_among, with_ours
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
 from conductor.node.warden import Warden
 from conductor.ports import Ledger
-from conductor.settings import Settings
+from conductor.settings import Settings, tidied_roots
 
 #: How often the devices are looked at while nothing has to be sent: a foreign process must be seen quickly.
 GPU_EVERY_S = 0.5
@@ -78,6 +78,7 @@ class Reporter(threading.Thread):
         self._warden = Warden(self._operators_words)
         self._wake = threading.Event()
         self._stopping = False
+        self._has_room = False
         self._workforce = Workforce()
         self._sent: NodeReport | None = None
         self._sent_at = 0.0
@@ -92,6 +93,11 @@ class Reporter(threading.Thread):
         if workforce != self._workforce:
             self._workforce = workforce
             self._wake.set()
+
+    def look_again(self) -> None:
+        """Room was made on a disk: the report says so at once."""
+        self._has_room = True
+        self._wake.set()
 
     def stop(self, limit_s: float = 5.0) -> None:
         self._stopping = True
@@ -112,13 +118,14 @@ class Reporter(threading.Thread):
 
     def _report(self) -> None:
         timing = self._settings.timing
-        read_at = time.monotonic()
+        read_at, is_asked = time.monotonic(), False
         while not self._stopping:
-            self._publish()
+            self._publish(is_asked)
             self._wake.wait(min(GPU_EVERY_S if self.reading.devices else timing.report_every_s, timing.report_every_s))
             self._wake.clear()
             # The disks are asked less often than the devices: each time costs the NAS a round trip.
-            if time.monotonic() - read_at >= timing.report_every_s:
+            is_asked, self._has_room = self._has_room, False
+            if is_asked or time.monotonic() - read_at >= timing.report_every_s:
                 self._take(self._read())
                 read_at = time.monotonic()
             elif self.reading.devices:
@@ -134,14 +141,21 @@ class Reporter(threading.Thread):
         known = () if make_folders else self.reading.devices
         devices, notes = self._read_devices(known)
         before = () if make_folders else self.reading.volumes
+        removable = {} if make_folders else self._removable()
         self._volumes_at = time.monotonic()
         return Reading(
             devices=devices,
-            volumes=with_thresholds(before, self._disks.read(make=make_folders), self._settings.roots),
+            volumes=with_thresholds(before, self._disks.read(make=make_folders), self._settings.roots, removable),
             host=host_probe.read(),
             notes=notes,
             code=codes_of(self._catalogue),
         )
+
+    def _removable(self) -> dict[str, int]:
+        try:
+            return self._ledger.attempts.removable(self._identity.node, sorted(tidied_roots(self._settings)))
+        except Unreachable:
+            return {}
 
     def _read_devices(self, known: tuple[Device, ...]) -> tuple[tuple[Device, ...], tuple[str, ...]]:
         raw = self._gpus.ask(GPU_LIMIT_S)
@@ -173,12 +187,12 @@ class Reporter(threading.Thread):
         at = f"{self._identity.node}/"
         return {place.removeprefix(at): count for place, count in resumed.items() if place.startswith(at)}
 
-    def _publish(self) -> None:
+    def _publish(self, is_news_anyway: bool) -> None:
         timing = self._settings.timing
         age_s = time.monotonic() - self._volumes_at
         workforce = replace(self._workforce, queues=with_warm(self._workforce.queues, self._worn()))
         report = make_report(self._identity, self.reading, workforce, 0.0, age_s)
-        has_news = is_news(self._sent, report)
+        has_news = is_news_anyway or is_news(self._sent, report)
         if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
             return
         try:

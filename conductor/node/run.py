@@ -29,11 +29,11 @@ from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
-from conductor.node.let_go import let_go
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
 from conductor.node.reporter import Reporter
 from conductor.node.rescue import Overrides, give_back, rescue
+from conductor.node.room import Room
 from conductor.node.settle import settle, settle_all, sweep
 from conductor.node.single import only_one, pid_path, refuse_twin
 from conductor.node.spare import Spare, start_spare
@@ -49,7 +49,7 @@ OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 IDLE_S = 5.0
 RETRY_S = 0.2
 TIDY_EVERY_S = 600.0
-#: A disk that is nearly full waits for what its chains are done with.
+#: Jobs may wait for the room of files that nobody needs any more.
 LET_GO_EVERY_S = 1.0
 TIDY_ENDED_EVERY_S = 5.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
@@ -99,6 +99,7 @@ class Node:
         self._spare = Spare(lambda: start_spare(settings))
         self._supervisor = Supervisor(launcher(settings, identity.node, self._spare))
         self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
+        self._room = Room(settings, ledger, identity.node)
         self._badges = Badges(folder_of(settings))
         self._overrides = retry_tables(settings)
         #: Dead workers whose jobs are not yet returned: Redis was away.
@@ -259,7 +260,8 @@ class Node:
 
     def _let_go(self) -> None:
         try:
-            let_go(self._settings, self._ledger, self._identity.node, time.time())
+            if self._room.make(self._reporter.reading.volumes, time.time()):
+                self._reporter.look_again()
         except OSError as e:
             logger.warning("Nothing is removed: {} cannot be written: {}", self._settings.receipts_dir, e.strerror or e)
 

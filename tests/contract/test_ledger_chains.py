@@ -38,7 +38,9 @@ def with_files(
 
 def a_pair(scene: Scene) -> None:
     """`w` writes x, which `r` reads."""
-    scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r"]}), with_files("r", reads=["x"], after=(an_id("w"),)))
+    scene.put(
+        with_files("w", writes={"x": 10}, readers={"x": ["r"]}), with_files("r", reads=["x"], after=(an_id("w"),))
+    )
 
 
 def done(scene: Scene, name: str, attempt: int = 1, **outputs: int) -> None:
@@ -59,8 +61,12 @@ def chain(scene: Scene, *heads: str) -> Chain:
     return only
 
 
-def let_go(scene: Scene) -> list[str]:
-    return [fact.path for fact in scene.ledger.attempts.let_go(NODE)]
+def removable(scene: Scene) -> int:
+    return scene.ledger.attempts.removable(NODE, ["scratch", "published"]).get("scratch", 0)
+
+
+def let_go(scene: Scene, wanted: int = 10**9) -> list[str]:
+    return [fact.path for fact in scene.ledger.attempts.let_go(NODE, "scratch", wanted)]
 
 
 def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: Scene) -> None:
@@ -84,16 +90,91 @@ def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_ha
     done(scene, "w", x=12)
     assert chain(scene).kept == {path("x"): 12}
     done(scene, "r")
-    assert (let_go(scene), chain(scene).kept) == ([], {path("x"): 12})
+    assert (removable(scene), let_go(scene), chain(scene).kept) == (0, [], {path("x"): 12})
     done(scene, "s")
 
-    assert scene.ledger.attempts.let_go(NODE) == (LetGo(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12),)
-    assert scene.ledger.attempts.let_go("elsewhere") == ()
+    assert removable(scene) == 12
+    assert scene.ledger.attempts.let_go(NODE) == (), "its room is not wanted"
+    assert scene.ledger.attempts.let_go("elsewhere", "scratch", 1) == ()
+    assert scene.ledger.attempts.let_go(NODE, "published", 1) == ()
+    fact = LetGo(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12)
+    assert scene.ledger.attempts.let_go(NODE, "scratch", 1) == (fact,)
+    assert scene.ledger.attempts.let_go(NODE) == (fact,), "until it says that it is gone"
+    assert removable(scene) == 0
     assert chains(scene, "w", "r") == ()
 
     scene.ledger.attempts.gone(NODE, [path("x")])
 
     assert let_go(scene) == []
+
+
+def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_takes(scene: Scene) -> None:
+    for name in "cab":
+        scene.put(with_files(f"w{name}", writes={name: 10}, readers={name: [f"r{name}"]}))
+        scene.put(with_files(f"r{name}", reads=[name]))
+        done(scene, f"w{name}", **{name: 10})
+    for name in "bca":
+        done(scene, f"r{name}")
+    assert removable(scene) == 30
+
+    assert let_go(scene, 11) == [path("b"), path("c")]
+
+    assert removable(scene) == 10
+    assert scene.ledger.attempts.let_go(NODE, "scratch", 99, most=0) == scene.ledger.attempts.let_go(NODE)
+    scene.ledger.attempts.gone(NODE, [path("b"), path("c")])
+    assert (let_go(scene, 0), let_go(scene, 1)) == ([], [path("a")])
+
+
+def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being_removed(scene: Scene) -> None:
+    scene.put(
+        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}), with_files("r", reads=["x", "y"])
+    )
+    done(scene, "w", x=10, y=7)
+    done(scene, "r")
+    assert removable(scene) == 17
+    assert len(let_go(scene, 1)) == 1
+    going, left = (path("x"), path("y")) if removable(scene) == 7 else (path("y"), path("x"))
+
+    assert scene.ledger.backlog.keep({left: [an_id("late")], going: [an_id("late")]}) == {going: NODE}
+
+    assert (removable(scene), let_go(scene)) == (0, [going])
+    assert not scene.redo("w"), "a new file would be removed in the place of the old one"
+    scene.ledger.attempts.gone(NODE, [going])
+    assert scene.ledger.backlog.keep({}) == {}
+    assert scene.redo("w")
+    scene.put(with_files("late", reads=[left[8:], going[8:]], after=(an_id("w"),)))
+    done(scene, "w", 2, x=10, y=7)
+    assert chain(scene).kept == {path("x"): 10, path("y"): 7}
+    done(scene, "late")
+    assert removable(scene) == 17
+
+
+def test_what_is_made_again_beside_a_file_that_is_wanted_is_no_result(scene: Scene) -> None:
+    scene.put(
+        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}), with_files("r", reads=["x", "y"])
+    )
+    done(scene, "w", x=10, y=7)
+    done(scene, "r")
+    assert scene.redo("w")
+    done(scene, "w", 2, x=10, y=7)
+
+    assert removable(scene) == 17
+
+
+def test_one_that_is_made_again_waits_for_those_that_make_what_it_reads(scene: Scene) -> None:
+    scene.put(with_files("v", writes={"y": 3}, readers={"y": ["w"]}))
+    scene.put(with_files("w", reads=["y"], writes={"x": 10}, readers={"x": ["r"]}, after=(an_id("v"),)))
+    done(scene, "v", y=3)
+    done(scene, "w", x=10)
+
+    assert scene.redo("v")
+    assert scene.ledger.control.redo(an_id("w"), 1, own=((an_id("v"),), ()))
+
+    assert (scene.heads(), scene.view("w").waits_for) == (["v"], (an_id("v"),))
+    done(scene, "v", 2, y=3)
+    assert chain(scene).kept == {path("y"): 3}
+    done(scene, "w", 2, x=10)
+    assert removable(scene) == 3
 
 
 def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: Scene) -> None:
@@ -110,7 +191,7 @@ def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene:
     scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "late"]}), with_files("r", reads=["x"]))
     done(scene, "w", x=10)
     done(scene, "r")
-    assert let_go(scene) == []
+    assert removable(scene) == 0
     scene.put(with_files("late", reads=["x"]))
     assert chain(scene).kept == {path("x"): 10}
     done(scene, "late")
@@ -168,7 +249,7 @@ def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: Scene) -> None
     scene.fail("r", then=Dead())
     assert chain(scene).kept == {}, "no job of the chain will give it back"
     done(scene, "s")
-    assert (let_go(scene), chains(scene)) == ([], ())
+    assert (removable(scene), chains(scene)) == (0, ())
 
     scene.retry("r")
 
@@ -181,11 +262,11 @@ def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) 
     a_pair(scene)
     done(scene, "w", x=10)
     done(scene, "r")
-    assert let_go(scene) == [path("x")]
+    assert removable(scene) == 10
 
     assert scene.redo("r")
 
-    assert let_go(scene) == []
+    assert removable(scene) == 0
     assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
     done(scene, "r", 2)
     assert let_go(scene) == [path("x")]
@@ -195,6 +276,7 @@ def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     done(scene, "r")
+    assert let_go(scene) == [path("x")]
     scene.ledger.attempts.gone(NODE, [path("x")])
     assert scene.redo("r")
     assert scene.redo("w", after=["r"])

@@ -68,7 +68,8 @@ def look(scene: Scene) -> dict[str, object]:
         "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
         "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
         "begun": scene.ledger.backlog.outlook([]).chains,
-        "let_go": scene.ledger.attempts.let_go("node1"),
+        "removable": scene.ledger.attempts.removable("node1", ["scratch"]),
+        "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
     }
     for c in scene.ledger.backlog.candidates(10):
@@ -127,9 +128,17 @@ class Twins(RuleBasedStateMachine):
         entry = an_entry(name, a_class("c0"), files=files, after=after, is_done=is_done, attempts=int(is_done))
         self.both("backlog.put", "night", [entry])
 
+    @rule(wanted=st.integers(0, 25), most=st.integers(0, 2))
+    def let_go(self, wanted: int, most: int) -> None:
+        self.both("attempts.let_go", "node1", "scratch", wanted, most)
+
     @rule(name=names)
     def gone(self, name: str) -> None:
         self.both("attempts.gone", "node1", [f"scratch:{name}"])
+
+    @rule(name=names, ids=others)
+    def keep(self, name: str, ids: list[str]) -> None:
+        self.both("backlog.keep", {f"scratch:{name}": [an_id(other) for other in ids]})
 
     @rule(name=names, attempt=attempts, size=st.integers(0, 20))
     def accept_with_files(self, name: str, attempt: int, size: int) -> None:
@@ -242,7 +251,8 @@ class Twins(RuleBasedStateMachine):
     @rule(name=names, attempt=attempts, after=others, after_ended=others)
     def redo(self, name: str, attempt: int, after: list[str], after_ended: list[str]) -> None:
         later = [[an_id(other) for other in some if other > name] for some in (after, after_ended)]
-        self.both("control.redo", an_id(name), attempt, *later)
+        own = [[an_id(other) for other in some if other < name] for some in (after, after_ended)]
+        self.both("control.redo", an_id(name), attempt, *later, own)
 
     @rule(kind=kinds)
     def review(self, kind: str) -> None:

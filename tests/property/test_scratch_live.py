@@ -32,10 +32,12 @@ from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec
-from conductor.settings import Timing
+from conductor.node.room import wanted
+from conductor.settings import Root, Timing
 
 CATALOGUE = load_catalogue()
 NODE = "host"
+ROOTS = {"scratch": Root(path=Path(), headroom_bytes=0)}
 #: Failures here are dice, not a bad kind of jobs.
 NO_BREAKER = BreakerRule(failures=0)
 SAFE = Limits(order="auto", place="least_loss", disk_headroom_bytes={"scratch": 0}, breaker=NO_BREAKER)
@@ -106,8 +108,17 @@ class Night:
         self.lying |= {output.path: output.bytes for output in spec.writes}
         assert self.ledger.attempts.accept(receipt) == "accepted"
 
-    def let_go(self) -> None:
-        gone = [fact.path for fact in self.ledger.attempts.let_go(NODE)]
+    def make_room(self) -> None:
+        """As `node.room` does: what the gates lack, and no more."""
+        there = self.ledger.attempts.removable(NODE, ["scratch"]).get("scratch", 0)
+        assert there <= sum(self.lying.values())
+        free = self.disk - sum(self.lying.values()) - sum(map(self.written, self.going))
+        if there:
+            gates = self.ledger.handover.gates()
+            self.let_go(wanted(gates, NODE, frozenset({"scratch"}), free, there, ROOTS))
+
+    def let_go(self, size: int) -> None:
+        gone = [fact.path for fact in self.ledger.attempts.let_go(NODE, "scratch", size)]
         for path in gone:
             del self.lying[path]
         self.ledger.attempts.gone(NODE, gone)
@@ -118,7 +129,7 @@ class Night:
         while (counts := self.ledger.backlog.counts())["done"] < len(self.specs) and idle < PATIENCE:
             self.clock.advance(self.dice.choice((0.1, 1.0, 3.0)))
             if not self.going or self.dice.random() < 0.6:
-                self.let_go()
+                self.make_room()
             if not self.going or self.dice.random() < 0.5:
                 self.clock.advance(1.0)
                 self.report()
@@ -162,7 +173,7 @@ def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(seed: i
 
     assert left == 0
     assert night.peak <= disk
-    night.let_go()
+    night.let_go(10**18)
     read = {path for spec in specs for path in spec.reads}
     assert {path for path in night.lying if path in read} == set(), "read by all"
     assert {path for spec in specs for o in spec.writes if (path := o.path) not in read} == set(night.lying)

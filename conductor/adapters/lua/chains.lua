@@ -9,8 +9,13 @@
 --   conductor:chain_rev    hash  N -> grows with every change of its members
 --   conductor:chain_made:N hash  path -> JSON {node, bytes, job_id, attempt}: files that lie there, with readers left
 --   conductor:readers:PATH set   ids that read it and are not done
---   conductor:let_go:NODE  hash  path -> JSON {path, bytes, job_id, attempt}: its last reader is done, to be removed there
---   conductor:letting      hash  path -> NODE of the same
+--   conductor:letting      hash  path -> JSON {path, node, bytes, job_id, attempt}: nobody needs it any more; it lies there
+--                          until its room is wanted
+--   conductor:let_go:NODE:ROOT  zset  the same paths, score: which came first
+--   conductor:letting_seq, conductor:letting_bytes  int; hash NODE|ROOT -> bytes of the same
+--   conductor:going        hash  path -> the same JSON: its node removes it now, nobody can have it back
+--   conductor:read_out     set   paths that were let go once: an attempt that makes one again makes it for readers, not
+--                          as a result
 --   conductor:landed       list  ms|node|root|bytes: what came onto a disk lately
 local LANDED_MS = 60000
 
@@ -41,26 +46,53 @@ local function chain_busier(number, n)
   end
 end
 
--- The last reader is done: the file is its node's to remove.
+local function root_of(path)
+  return string.match(path, '^([a-z][a-z0-9_]*):') or ''
+end
+
+local function count_letting(fact, sign)
+  local field = fact.node .. '|' .. root_of(fact.path)
+  if call('HINCRBY', P .. 'letting_bytes', field, whole(sign * tonumber(fact.bytes))) <= 0 then
+    call('HDEL', P .. 'letting_bytes', field)
+  end
+end
+
+-- Nobody needs it any more: its room may be had.
+local function let_it_lie(path, text)
+  local fact = cjson.decode(text)
+  call('HSET', P .. 'letting', path, text)
+  call('ZADD', P .. 'let_go:' .. fact.node .. ':' .. root_of(path), call('INCR', P .. 'letting_seq'), path)
+  call('SADD', P .. 'read_out', path)
+  count_letting(fact, 1)
+end
+
+-- It is no longer one of those. Its JSON, and its node, where it was.
+local function no_longer_let(path)
+  local text = call('HGET', P .. 'letting', path)
+  if not text then return nil end
+  local fact = cjson.decode(text)
+  call('HDEL', P .. 'letting', path)
+  call('ZREM', P .. 'let_go:' .. fact.node .. ':' .. root_of(path), path)
+  count_letting(fact, -1)
+  return text, fact.node
+end
+
+-- The last reader is done.
 local function let_path_go(number, path)
   local made = P .. 'chain_made:' .. number
   local text = call('HGET', made, path)
   if not text then return end
   call('HDEL', made, path)
   call('HDEL', P .. 'chain_file', path)
-  local node = cjson.decode(text).node
-  call('HSET', P .. 'let_go:' .. node, path, text)
-  call('HSET', P .. 'letting', path, node)
+  let_it_lie(path, text)
   chain_busier(number, -1)
 end
 
--- Somebody is to read it again before it was removed.
+-- Somebody is to read it again before it was removed. Of one that is being removed nothing is taken back: its writer
+-- runs again.
 local function take_path_back(number, path)
-  local node = call('HGET', P .. 'letting', path)
-  if not node then return end
-  local text = call('HGET', P .. 'let_go:' .. node, path)
-  call('HDEL', P .. 'letting', path)
-  call('HDEL', P .. 'let_go:' .. node, path)
+  local text, node = no_longer_let(path)
+  if not text then return end
   call('HSET', P .. 'chain_made:' .. number, path, text)
   call('HSET', P .. 'chain_file', path, number)
   call('HSETNX', P .. 'chain_node', number, node)
@@ -89,9 +121,8 @@ files_moved = function(id, old, new)
   if old == 'd' then
     for path in pairs(file.writes or {}) do
       if call('HDEL', P .. 'chain_made:' .. number, path) == 1 then chain_busier(number, -1) end
-      local node = call('HGET', P .. 'letting', path)
-      if node then call('HDEL', P .. 'let_go:' .. node, path) end
-      call('HDEL', P .. 'letting', path)
+      no_longer_let(path)
+      call('HDEL', P .. 'going', path)
       call('HSET', P .. 'chain_file', path, number)
     end
   end
@@ -111,11 +142,14 @@ local function files_landed(id, attempt, landed)
   local writes = number and cjson.decode(text).writes or {}
   local by_root = {}
   for path, bytes in pairs(outputs) do
-    local root = string.match(path, '^([a-z][a-z0-9_]*):')
-    if root then by_root[root] = (by_root[root] or 0) + bytes end
-    if writes[path] and call('EXISTS', P .. 'readers:' .. path) == 1 then
+    local root = root_of(path)
+    if root ~= '' then by_root[root] = (by_root[root] or 0) + bytes end
+    local is_wanted = writes[path] and call('EXISTS', P .. 'readers:' .. path) == 1
+    local fact = {path = path, node = node, bytes = whole(bytes), job_id = id, attempt = attempt}
+    local text = writes[path] and cjson.encode(fact)
+    if writes[path] and not is_wanted and call('SISMEMBER', P .. 'read_out', path) == 1 then let_it_lie(path, text) end
+    if is_wanted then
       number = chain_number(number)
-      local text = cjson.encode({path = path, node = node, bytes = whole(bytes), job_id = id, attempt = attempt})
       if call('HSET', P .. 'chain_made:' .. number, path, text) == 1 then chain_busier(number, 1) end
       call('HSETNX', P .. 'chain_node', number, node)
       chain_touched(number)
@@ -174,6 +208,10 @@ local function chain_in(id, is_done, text, readers)
   end
   for _, path in ipairs(file.reads or {}) do
     call(is_done and 'SREM' or 'SADD', P .. 'readers:' .. path, id)
-    if not is_done then take_path_back(number, path) end
+    if not is_done then
+      take_path_back(number, path)
+    elseif call('EXISTS', P .. 'readers:' .. path) == 0 then
+      let_path_go(number, path)
+    end
   end
 end

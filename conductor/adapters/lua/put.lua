@@ -75,24 +75,6 @@ for letter, n in pairs(added) do
   if n > 0 then call('HINCRBY', P .. 'count:' .. backlog, letter, n) end
 end
 
--- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along, and so does
--- what is in review.
-local function want(id, key, others)
-  local doom, is_shelved
-  for _, other in ipairs(others) do
-    local job = job_of(other)
-    local letter = job and job.letter
-    local is_over = letter == 'x' or letter == 'c'
-    if letter ~= 'd' and not (is_over and key == 'wants_end:') then
-      call('SADD', P .. key .. id, other)
-      call('SADD', P .. 'wanted:' .. other, id)
-      if is_over then doom = other end
-      is_shelved = is_shelved or letter == 'v'
-    end
-  end
-  return doom, is_shelved
-end
-
 for _, index in ipairs(bound) do
   local id, extra = ids[index], special[index]
   local job, files = job_of(id), extra[7]
@@ -103,19 +85,8 @@ for _, index in ipairs(bound) do
   if job.letter == 'd' then
     free(id)
   else
-    local doom, is_shelved = want(id, 'wants:', extra[1])
-    local _, is_shelved_too = want(id, 'wants_end:', extra[2])
     if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
-    if extra[5] ~= '' then
-      bury(id, job, extra[5])
-    elseif doom then
-      note_orphan(id, doom)
-      bury(id, job, 'x')
-    elseif is_shelved or is_shelved_too then
-      shelve(id, job)
-    else
-      rest(id, job)
-    end
+    begin_to_wait(id, job, extra[1], extra[2], extra[5])
   end
 end
 if #fresh > 0 then ring() end

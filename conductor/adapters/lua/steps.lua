@@ -169,6 +169,40 @@ local function shelve(id, job)
   end
 end
 
+-- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along, and so does
+-- what is in review.
+local function want(id, key, others)
+  local doom, is_shelved
+  for _, other in ipairs(others) do
+    local job = job_of(other)
+    local letter = job and job.letter
+    local is_over = letter == 'x' or letter == 'c'
+    if letter ~= 'd' and not (is_over and key == 'wants_end:') then
+      call('SADD', P .. key .. id, other)
+      call('SADD', P .. 'wanted:' .. other, id)
+      if is_over then doom = other end
+      is_shelved = is_shelved or letter == 'v'
+    end
+  end
+  return doom, is_shelved
+end
+
+-- Into the backlog, behind what it comes after. `over`: '' (or nil), or the letter of one that is over already.
+local function begin_to_wait(id, job, after, after_ended, over)
+  local doom, is_shelved = want(id, 'wants:', after)
+  local _, is_shelved_too = want(id, 'wants_end:', after_ended)
+  if over and over ~= '' then
+    bury(id, job, over)
+  elseif doom then
+    note_orphan(id, doom)
+    bury(id, job, 'x')
+  elseif is_shelved or is_shelved_too then
+    shelve(id, job)
+  else
+    rest(id, job)
+  end
+end
+
 -- Those who died with a job that lives again, or went into review with it: each one comes back unless it wants another.
 local function revive(id)
   local risen = {id}

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from conductor.adapters.memory import kinds
 from conductor.adapters.memory.store import Job, Store, entry_of
+from conductor.core.chains import root_of
 from conductor.core.past import is_unheard
 from conductor.core.tally import fingerprint
 from conductor.errors import Fenced
@@ -267,14 +268,20 @@ class MemoryAttempts:
         store.ring()
         return True
 
-    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
+    def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
         with self._store.lock:
-            return tuple(fact for _, fact in sorted(self._store.chains.let_go[node].items()))[:most]
+            facts = [fact for where, fact in self._store.chains.letting.values() if where == node]
+            sums = {root: sum(fact.bytes for fact in facts if root_of(fact.path) == root) for root in roots}
+            return {root: size for root, size in sums.items() if size}
+
+    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
+        with self._store.lock:
+            return self._store.chains.take(node, root, wanted, most)
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         with self._store.lock:
             for path in paths:
-                self._store.chains.let_go[node].pop(path, None)
+                self._store.chains.going.pop(path, None)
             if paths:
                 self._store.ring()
 

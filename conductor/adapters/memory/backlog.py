@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from conductor.adapters.memory.store import Job, Store, note_orphan
+from conductor.adapters.memory.store import Job, Store
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head
 from conductor.ports import STATES, Entry, JobState, JobView, PutResult
-
-OVER: tuple[JobState, ...] = ("dead", "cancelled")
 
 
 class MemoryBacklog:
@@ -53,27 +51,10 @@ class MemoryBacklog:
         if job.state == "done":
             store.free(job)
             return
-        job.wants = {other for other in entry.after if self._state(other) != "done"}
-        job.wants_end = {other for other in entry.after_ended if self._state(other) not in ("done", *OVER)}
-        for other in job.wants | job.wants_end:
-            store.wanted[other].add(job.id)
         job.failures.update(entry.failures)
         if entry.cause is not None:
             job.cause, job.message = entry.cause, entry.message[:500]
-        doomed = [other for other in entry.after if self._state(other) in OVER]
-        if entry.over:
-            store.bury(job, entry.over)
-        elif doomed:
-            note_orphan(job, doomed[-1])
-            store.bury(job, "dead")
-        elif any(self._state(other) == "review" for other in job.wants | job.wants_end):
-            store.shelve(job)
-        else:
-            store.rest(job)
-
-    def _state(self, job_id: str) -> JobState | None:
-        job = self._store.jobs.get(job_id)
-        return None if job is None else job.state
+        store.begin_to_wait(job, entry.after, entry.after_ended, entry.over)
 
     def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
         store = self._store
@@ -96,6 +77,10 @@ class MemoryBacklog:
                 landed=tuple(store.chains.landed),
                 longest_wait_s=store.longest_s,
             )
+
+    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        with self._store.lock:
+            return self._store.chains.keep(readers)
 
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
         store = self._store

@@ -39,7 +39,12 @@ class Chains:
         self._by_path: dict[str, OneChain] = {}
         self._numbers = 0
         self._readers: defaultdict[str, set[str]] = defaultdict(set)
-        self.let_go: defaultdict[str, dict[str, LetGo]] = defaultdict(dict)
+        #: Files that nobody needs any more, the first in front: path → where it lies and what it is.
+        self.letting: dict[str, tuple[str, LetGo]] = {}
+        #: Of those, what its node removes at this moment.
+        self.going: dict[str, tuple[str, LetGo]] = {}
+        #: Paths that were let go once.
+        self._read_out: set[str] = set()
         self.landed: list[Landed] = []
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
@@ -63,6 +68,8 @@ class Chains:
         for path in job.reads:
             if is_done:
                 self._readers[path].discard(job_id)
+                if not self._readers[path]:
+                    self._let_go(chain, path)
             else:
                 self._readers[path].add(job_id)
                 self._take_back(chain, path)
@@ -103,8 +110,8 @@ class Chains:
         for path in job.writes:
             if chain.made.pop(path, None) is not None:
                 self._busier(chain, -1)
-            for letting in self.let_go.values():
-                letting.pop(path, None)
+            self.letting.pop(path, None)
+            self.going.pop(path, None)
             self._by_path[path] = chain
 
     def begun(self, job_id: str, node: str) -> None:
@@ -116,8 +123,11 @@ class Chains:
         by_root: dict[str, int] = {}
         for path, size in outputs.items():
             by_root[root_of(path)] = by_root.get(root_of(path), 0) + size
-            if chain is not None and job is not None and path in job.writes and self._readers[path]:
-                fact = LetGo(path=path, job_id=job_id, attempt=attempt, bytes=size)
+            fact = LetGo(path=path, job_id=job_id, attempt=attempt, bytes=size)
+            is_ours = chain is not None and job is not None and path in job.writes
+            if is_ours and not self._readers[path] and path in self._read_out:
+                self.letting[path] = (node, fact)
+            if is_ours and chain is not None and self._readers[path]:
                 if path not in chain.made:
                     self._busier(chain, 1)
                 chain.made[path] = (node, fact)
@@ -129,16 +139,39 @@ class Chains:
     def _let_go(self, chain: OneChain, path: str) -> None:
         if (fact := chain.made.pop(path, None)) is not None:
             self._by_path.pop(path, None)
-            self.let_go[fact[0]][path] = fact[1]
+            self.letting[path] = fact
+            self._read_out.add(path)
             self._busier(chain, -1)
 
     def _take_back(self, chain: OneChain, path: str) -> None:
-        for node, letting in self.let_go.items():
-            if (fact := letting.pop(path, None)) is not None:
-                chain.made[path] = (node, fact)
-                self._by_path[path] = chain
-                chain.node = chain.node or node
-                self._busier(chain, 1)
+        if (fact := self.letting.pop(path, None)) is not None:
+            chain.made[path] = fact
+            self._by_path[path] = chain
+            chain.node = chain.node or fact[0]
+            self._busier(chain, 1)
+
+    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        for path, ids in readers.items():
+            self._readers[path].update(ids)
+            if path in self.letting:
+                self._numbers += 1
+                self._take_back(OneChain(self._numbers), path)
+        return {path: node for path, (node, _) in self.going.items()}
+
+    def take(self, node: str, root: str, wanted: int, most: int) -> tuple[LetGo, ...]:
+        """The first ones of what nobody needs on that disk are gone from now on; with what was before."""
+        first = [p for p, (where, fact) in self.letting.items() if where == node and root_of(fact.path) == root][:most]
+        for path in first:
+            if wanted <= 0:
+                break
+            self.going[path] = self.letting.pop(path)
+            wanted -= self.going[path][1].bytes
+        return tuple(fact for _, (where, fact) in sorted(self.going.items()) if where == node)
+
+    def is_going(self, job_id: str) -> bool:
+        """Is a file that it writes being removed."""
+        job = self._files.get(job_id)
+        return job is not None and any(path in self.going for path in job.writes)
 
     def _busier(self, chain: OneChain, n: int) -> None:
         chain.busy += n

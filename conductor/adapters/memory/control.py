@@ -8,7 +8,7 @@ from conductor.adapters.memory.store import Asked, Store, forget_failures
 from conductor.model.causes import Cause
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import BY_OPERATOR, JobState
+from conductor.ports import BY_OPERATOR, NO_WAITS, JobState, Waits
 
 
 class MemoryControl:
@@ -80,11 +80,22 @@ class MemoryControl:
         with self._store.lock:
             return {job.id: job.asked.verb for job in self._store.active.values() if job.asked is not None}
 
-    def redo(self, job_id: str, attempt: int, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+    def redo(
+        self,
+        job_id: str,
+        attempt: int,
+        after: Sequence[str] = (),
+        after_ended: Sequence[str] = (),
+        own: Waits = NO_WAITS,
+        *,
+        is_forced: bool = False,
+    ) -> bool:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
             if job is None or job.state != "done" or job.accepted != attempt:
+                return False
+            if not is_forced and store.chains.is_going(job_id):
                 return False
             job.accepted, job.redone = 0, job.attempts
             store.move(job, "waiting")
@@ -94,7 +105,7 @@ class MemoryControl:
                         store.unrest(other)
                         getattr(other, name).add(job_id)
                         store.wanted[job_id].add(other.id)
-            store.rest(job)
+            store.begin_to_wait(job, *own)
             store.ring()
             return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -25,6 +25,7 @@ from conductor.model.spec import Lane
 from conductor.ports import Clock, JobState
 
 Verb = Literal["cancel", "fail", "requeue"]
+OVER: tuple[JobState, ...] = ("dead", "cancelled")
 
 
 class Asked(NamedTuple):
@@ -242,6 +243,26 @@ class Store:
                 if other.state == "waiting" and (root.id in other.wants or root.id in other.wants_end):
                     self.move(other, "review")
                     shelved.append(other)
+
+    def begin_to_wait(
+        self, job: Job, after: Sequence[str], after_ended: Sequence[str], over: JobState | None = None
+    ) -> None:
+        """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as unmet; dead
+        takes it along, and so does what is in review. `over`: it is over already."""
+        job.wants |= {other for other in after if self.state_of(other) != "done"}
+        job.wants_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
+        for other in job.wants | job.wants_end:
+            self.wanted[other].add(job.id)
+        doomed = [other for other in after if self.state_of(other) in OVER]
+        if over:
+            self.bury(job, over)
+        elif doomed:
+            note_orphan(job, doomed[-1])
+            self.bury(job, "dead")
+        elif any(self.state_of(other) == "review" for other in job.wants | job.wants_end):
+            self.shelve(job)
+        else:
+            self.rest(job)
 
     def revive(self, job: Job) -> None:
         """Those who died with a job that lives again, or went into review with it: each comes back unless it wants

@@ -10,7 +10,7 @@ from ledger_scenes import NODE
 
 from conductor import tidied
 from conductor.model.files import LetGo
-from conductor.node.let_go import MADE_BY, let_go
+from conductor.node.let_go import MADE_BY, finish
 from conductor.settings import Settings
 
 JOB = "made-it-0000000"
@@ -49,7 +49,7 @@ def fact(path: str, size: int = 10) -> LetGo:
 
 def remove(settings: Settings, *facts: LetGo) -> int:
     ledger = Named(*facts)
-    count = let_go(settings, ledger, NODE, 7.0)  # type: ignore[arg-type]
+    count = finish(settings, ledger, NODE, 7.0)  # type: ignore[arg-type]
     assert ledger.facts == []
     return count
 
