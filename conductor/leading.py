@@ -32,6 +32,11 @@ class Lead:
         """How often to ask while somebody else leads: what is lost when a leader is killed, on top of its lease."""
         return min(ASK_S, self._ttl_s / 3)
 
+    @property
+    def terms(self) -> tuple[str, float]:
+        """What `renew` asks with: (owner, ttl_s)."""
+        return self._owner, self._ttl_s
+
     def renew(self) -> int | None:
         """The epoch, or None while somebody else leads. Raises `Unreachable`."""
         return self._leadership.lead(self._owner, self._ttl_s)

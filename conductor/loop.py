@@ -126,9 +126,14 @@ class Conductor:
 
         Raises `Unreachable`. A write refused by its fence ends the tick: then this one stands by.
         """
+        if self._epoch is not None:
+            # A standby need not look at what it will not decide.
+            self._ask_ahead(self._lead.terms)
         epoch = self._lead.renew()
         if epoch != self._epoch:
             self._lead_changed(epoch)
+            if epoch is not None:
+                self._ask_ahead()
         if epoch is None:
             return None
         try:
@@ -138,7 +143,6 @@ class Conductor:
             return None
 
     def _led(self, epoch: int) -> float:
-        self._ask_ahead()
         if self._rescue_orphans():
             self._ask_ahead()  # What has gone back is among the candidates.
         hold = self._look_out()
@@ -210,8 +214,8 @@ class Conductor:
         self._held_back = hold
         return hold
 
-    def _ask_ahead(self) -> None:
-        self._ledger.handover.ask_ahead(self._heads, self._backlogs, self._timing.admitted_grace_s)
+    def _ask_ahead(self, lead: tuple[str, float] | None = None) -> None:
+        self._ledger.handover.ask_ahead(self._heads, self._backlogs, self._timing.admitted_grace_s, lead)
 
     def _rescue_orphans(self) -> bool:
         """Were there any."""

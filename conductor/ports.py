@@ -322,8 +322,10 @@ class Handover(Protocol):
         """Queue → entries not yet taken by a worker."""
         ...
 
-    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
-        """A tick begins: what it will ask is asked in one go. Only the time of the answers changes, not their order."""
+    def ask_ahead(
+        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
+        """A tick begins: what it will ask is asked in one go, as of one instant. `lead`: (owner, ttl_s), renewed first."""
         ...
 
     def paces(self) -> dict[str, float]:

@@ -115,9 +115,7 @@ class RedisAttempts:
             self._scripts.run("close_rate", *flat)
 
     def calls(self) -> tuple[Call, ...]:
-        with translating(self._scripts.client):
-            told: list[bytes] = self._scripts.client.lrange(keys.CALLS, 0, CALLS_AT_ONCE - 1)  # pyright: ignore[reportAssignmentType]
-        return tuple(map(_call.decode, told))
+        return tuple(map(_call.decode, self._scripts.run("calls", CALLS_AT_ONCE)))
 
     def forget_calls(self, count: int) -> None:
         with translating(self._scripts.client):

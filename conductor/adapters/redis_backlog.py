@@ -53,8 +53,9 @@ class RedisBacklog:
         before, self._heads = self._heads, {}
         for number, _, ids, lines in found:
             known = before.get(number)
-            is_same = known is not None and known[0] == ids and known[1] == lines
-            self._heads[number] = known if is_same else (ids, lines, heads_of(ids, lines, int(born)))  # pyright: ignore[reportArgumentType]
+            if known is None or known[0] != ids or known[1] != lines:
+                known = (ids, lines, heads_of(ids, lines, int(born)))
+            self._heads[number] = known
         candidates = (
             Candidate(job_class=self._classes[number], waiting=waiting, heads=self._heads[number][2])
             for number, waiting, *_ in found
@@ -108,11 +109,8 @@ class RedisBacklog:
             self._redis.set(keys.SETTLING, "1", px=max(1, round(for_s * 1000)))
 
     def pulse(self) -> tuple[str | None, float]:
-        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(keys.GENERATION)
-            pipe.pttl(keys.SETTLING)
-            mark, left = cast(tuple[bytes | None, int], pipe.execute())
-        return (None if mark is None else mark.decode()), max(0, left) / 1000
+        mark, left = self._scripts.run("pulse")
+        return (None if mark is None else mark.decode()), left / 1000
 
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)

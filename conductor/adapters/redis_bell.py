@@ -28,6 +28,5 @@ class RedisBell:
         return False
 
     def now(self) -> float:
-        with translating(self._redis):
-            seconds, micros = self._redis.time()
-        return seconds + micros / 1e6
+        seconds, micros = self._scripts.run("now")
+        return int(seconds) + int(micros) / 1e6

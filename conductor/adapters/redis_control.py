@@ -25,11 +25,7 @@ class RedisControl:
         self._redis = scripts.client
 
     def controls(self) -> Controls:
-        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
-            pipe.smembers(keys.PAUSED)
-            pipe.smembers(keys.DRAINING)
-            rows: list[set[bytes]] = pipe.execute()
-        paused, draining = ({word.decode() for word in row} for row in rows)
+        paused, draining = ({word.decode() for word in row} for row in self._scripts.run("controls"))
         return Controls(
             paused_lanes=tuple(lane for lane in LANES if lane in paused),
             is_draining=keys.ALL_NODES in draining,

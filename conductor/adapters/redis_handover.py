@@ -9,7 +9,7 @@ import msgspec
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
-from conductor.adapters.redis_attempts import ms, reservations_of
+from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
@@ -47,16 +47,24 @@ class RedisHandover:
         flat = _unpack(self._scripts.run("paces"))
         return {task: float(seconds) for task, seconds in zip(flat[0::2], flat[1::2], strict=True)}
 
-    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
+    def ask_ahead(
+        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
         self._scripts.ask_ahead(
             (
+                *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
                 ("orphans", (ms(admitted_grace_s),)),
+                ("pulse", ()),
                 ("candidates", (heads, _pack(list(backlogs)))),
                 ("queued", ()),
                 ("live", ()),
+                ("now", ()),
                 ("reservations", ()),
                 ("kind_states", ()),
+                *(maker(heads, backlogs) for maker in self._scripts.also_ahead),
+                ("calls", (CALLS_AT_ONCE,)),
                 ("closings", ()),
+                ("controls", ()),
                 ("paces", ()),
             )
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from conductor.adapters.redis_scripts import Scripts
+from conductor.adapters.redis_scripts import Call, Scripts
 from conductor.core.chains import Members
 from conductor.model.files import Chain, FileJob, Landed, LetGo, Outlook
 
@@ -46,10 +46,21 @@ class RedisOutlook:
         self._scripts = scripts
         self._known: dict[str, KnownChain] = {}
         self._born = ""
+        self._ahead: Call | None = None
+        scripts.also_ahead.append(self.ahead)
+
+    def ahead(self, heads: int, backlogs: Sequence[str]) -> Call:
+        """What `read` will ask about the heads that `candidates` shows at that instant."""
+        self._ahead = ("outlook", (_pack([False, self._flat()]), heads, _pack(list(backlogs))))
+        return self._ahead
+
+    def _flat(self) -> list[Any]:
+        return [word for number, known in self._known.items() for word in (number, known.rev, len(known.members))]
 
     def read(self, heads: Sequence[str]) -> Outlook:
-        flat = [word for number, known in self._known.items() for word in (number, known.rev, len(known.members))]
-        born, longest_ms, landed, rows = _unpack(self._scripts.run("outlook", _pack([list(heads), flat])))
+        ahead, self._ahead = self._ahead, None
+        told = self._scripts.run_as(ahead, "outlook", _pack([list(heads), self._flat()]))
+        born, longest_ms, landed, rows = _unpack(told)
         if born != self._born:
             is_news, self._born = bool(self._born or self._known), born
             self._known = {}

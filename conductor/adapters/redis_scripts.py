@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+from redis import Redis, exceptions
 from redis.commands.core import Script
 
 from conductor.adapters.redis_client import translating
@@ -32,13 +32,41 @@ def source(name: str) -> str:
     return "\n".join(parts.values())
 
 
+#: Each step is given as many of the arguments as the number before them says. A nil would end the list of replies.
+TOGETHER = """
+local replies, at = {}, 1
+for i, step in ipairs(steps) do
+  local count = tonumber(ARGV[at])
+  replies[i] = step({unpack(ARGV, at + 1, at + count)}) or false
+  at = at + count + 1
+end
+return replies
+"""
+
+
+@cache
+def together(names: tuple[str, ...]) -> str:
+    """One script of several steps, which answers with all their replies, as of one instant."""
+    shared: dict[str, str] = {}
+    for name in names:
+        parts: dict[str, str] = {}
+        _gather(name, parts)
+        shared |= {part: text for part, text in parts.items() if part != name}
+    steps = (f"steps[{n}] = function(ARGV)\n{_text(name)}\nend" for n, name in enumerate(names, 1))
+    return "\n".join((*shared.values(), "local steps = {}", *steps, TOGETHER))
+
+
 def _gather(name: str, parts: dict[str, str]) -> None:
-    text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    text = _text(name)
     first = text.partition("\n")[0]
     for part in first.removeprefix(USES).split() if first.startswith(USES) else ():
         if part not in parts:
             _gather(part, parts)
     parts[name] = text
+
+
+def _text(name: str) -> str:
+    return (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Scripts:
@@ -50,28 +78,45 @@ class Scripts:
         self._ahead: dict[Call, Any] = {}
         self._ahead_of = 0
         self._ahead_until = 0.0
+        #: What other readers of a tick add to that: (heads, backlogs) → the step and its arguments.
+        self.also_ahead: list[Callable[[int, Sequence[str]], Call]] = []
 
     def run(self, name: str, *args: str | bytes | int | float) -> Any:
         """The step's reply, as bytes. Raises `Unreachable` or `Fenced`."""
-        if self._ahead and threading.get_ident() == self._ahead_of and time.monotonic() < self._ahead_until:
-            reply = self._ahead.pop((name, args), _NOT_ASKED)
-            if reply is not _NOT_ASKED:
-                return reply
+        reply = self._asked((name, args))
+        if reply is not _NOT_ASKED:
+            return reply
         with translating(self.client):
             return self._script(name)(args=args)
 
+    def run_as(self, ahead: Call | None, name: str, *args: str | bytes | int | float) -> Any:
+        """`run`, or what was asked ahead as `ahead` and comes to the same."""
+        reply = _NOT_ASKED if ahead is None else self._asked(ahead)
+        return self.run(name, *args) if reply is _NOT_ASKED else reply
+
+    def _asked(self, call: Call) -> Any:
+        if self._ahead and threading.get_ident() == self._ahead_of and time.monotonic() < self._ahead_until:
+            return self._ahead.pop(call, _NOT_ASKED)
+        return _NOT_ASKED
+
     def ask_ahead(self, calls: Sequence[Call]) -> None:
-        """Several steps that only read, in one round trip and in this order. The next `run` of each by this thread,
-        with these very arguments and at once, has its answer from here; it is not asked again."""
+        """Several steps that only look, in one script and in this order: as of one instant. The next `run` of each by
+        this thread, with these very arguments and at once, has its answer from here; it is not asked again."""
         self._ahead = {}
-        with translating(self.client), self.client.pipeline(transaction=False) as pipe:
-            for name, args in calls:
-                pipe.evalsha(self._script(name).sha, 0, *args)  # pyright: ignore[reportArgumentType]
-            replies: list[Any] = pipe.execute(raise_on_error=False)
-        # A script that the server has lost, or any other error, is met by the step itself.
-        answered = zip(calls, replies, strict=True)
-        self._ahead = {call: reply for call, reply in answered if not isinstance(reply, Exception)}
+        counted = [value for _, args in calls for value in (len(args), *args)]
+        try:
+            with translating(self.client):
+                replies: list[Any] = self._together(tuple(name for name, _ in calls))(args=counted)
+        except exceptions.ResponseError:
+            return  # Met by the step whose error it is.
+        self._ahead = dict(zip(calls, replies, strict=True))
         self._ahead_of, self._ahead_until = threading.get_ident(), time.monotonic() + AHEAD_S
+
+    def _together(self, names: tuple[str, ...]) -> Script:
+        known = "+".join(names)
+        if known not in self._scripts:
+            self._scripts[known] = self.client.register_script(together(names))
+        return self._scripts[known]
 
     def _script(self, name: str) -> Script:
         script = self._scripts.get(name)

@@ -1,7 +1,8 @@
 -- uses base
 -- What a tick has to know of files and of waiting: the chains that were begun and those of some heads, what landed on
 -- the disks lately, the longest wait.
---   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}
+--   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}; heads false: those that
+--            candidates.lua shows for ARGV[2] (heads per class) and ARGV[3] (msgpack array of backlogs)
 --   returns  msgpack {born (ms), longest wait (ms), landed {..}, chains {{number, node or '', rev, new members {text of
 --            `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}}, ..}}; of a chain whose rev the
 --            caller has, only number, node and rev
@@ -20,6 +21,21 @@ local function chain_number(number)
   return number
 end
 
+-- The same as candidates.lua shows at this instant.
+local function shown()
+  local backlogs, is_filtered, found = {}, false, {}
+  for _, backlog in ipairs(cmsgpack.unpack(ARGV[3])) do
+    backlogs[backlog] = true
+    is_filtered = true
+  end
+  for _, number in ipairs(call('SMEMBERS', P .. 'ready')) do
+    if not is_filtered or backlogs[call('HGET', P .. 'class_backlog', number)] then
+      for _, id in ipairs(call('ZRANGE', P .. 'class:' .. number, 0, tonumber(ARGV[2]) - 1)) do found[#found + 1] = id end
+    end
+  end
+  return found
+end
+
 local wanted, order = {}, {}
 local function want(number)
   if not wanted[number] then
@@ -30,6 +46,7 @@ end
 
 if call('EXISTS', P .. 'files') == 1 then
   for _, number in ipairs(call('HKEYS', P .. 'chain_node')) do want(number) end
+  heads = heads or shown()
   for first = 1, #heads, CHUNK do
     for _, text in ipairs(call('HMGET', P .. 'files', unpack(heads, first, math.min(first + CHUNK - 1, #heads)))) do
       if text then want(chain_number(string.match(text, '^%d+'))) end

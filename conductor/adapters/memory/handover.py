@@ -71,7 +71,9 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
-    def ask_ahead(self, heads: int, backlogs: Sequence[str], admitted_grace_s: float) -> None:
+    def ask_ahead(
+        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
         """Nothing is far away here."""
 
     def paces(self) -> dict[str, float]:

@@ -1,0 +1,5 @@
+-- uses base
+-- The operator's standing word.
+--   returns  {paused {LANE | NODE/DEVICE, ..}, draining {NODE | *, ..}}
+--   reads    conductor:paused, draining
+return {call('SMEMBERS', P .. 'paused'), call('SMEMBERS', P .. 'draining')}

@@ -1,0 +1,4 @@
+-- uses base
+-- Redis's clock.
+--   returns  {seconds, microseconds}
+return clock
