@@ -27,7 +27,7 @@ from conductor.errors import ConfigError
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
-from conductor.recording_frames import FORMAT, Header, Reader, Tick, Writer
+from conductor.recording_frames import FORMAT, FULL_EVERY_S, Header, Point, Reader, Tick, Writer
 from conductor.settings import Settings
 
 MARK = b"conductor ticks\n"
@@ -58,8 +58,8 @@ class Recorder:
     A disk that fails ends the recording with one warning, never the conductor.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._files = Files(folder, max_bytes)
+    def __init__(self, folder: Path, max_bytes: int, full_every_s: float = FULL_EVERY_S) -> None:
+        self._files = Files(folder, max_bytes, full_every_s)
         self._queue: queue.Queue[Tick | None] = queue.Queue(WAITING_TICKS)
         self._thread: threading.Thread | None = None
         self._skipped = 0
@@ -129,12 +129,13 @@ class Recorder:
 class Files:
     """The newest file, and the bound over all of them. Used by one thread."""
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, full_every_s: float = FULL_EVERY_S) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._full_every_s = full_every_s
         self._file: BinaryIO | None = None
         self._written = 0
-        self._writer = Writer()
+        self._writer = Writer(full_every_s)
         self._stream = zlib.compressobj(1)
 
     def append(self, tick: Tick) -> None:
@@ -159,7 +160,7 @@ class Files:
         path = self._folder / f"{stamp}-{os.getpid()}.ticks"
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
         self._file.write(MARK)
-        self._written, self._writer, self._stream = 0, Writer(), zlib.compressobj(1)
+        self._written, self._writer, self._stream = 0, Writer(self._full_every_s), zlib.compressobj(1)
         header = Header(
             format=FORMAT, version=version("conductor-jobs"), host=socket.gethostname(), pid=os.getpid(), started_at=now
         )
@@ -197,12 +198,28 @@ def read_ticks(path: Path) -> Iterator[Tick]:
 
     A file ends where it was cut off. Raises `ConfigError` for what is no recording or another version's.
     """
+    return (point.tick() for point in read_points(path))
+
+
+def read_points(path: Path, needle: str = "") -> Iterator[Point]:
+    """As `read_ticks`, but each tick is made only where it is asked for; `needle`: for `Point.found`."""
     for file in files_of(path) if path.is_dir() else [path]:
-        yield from _ticks_of(file)
+        yield from _points_of(file, needle.encode())
 
 
-def _ticks_of(file: Path) -> Iterator[Tick]:
-    frames, reader = _frames(file), Reader()
+def last_at(path: Path) -> float:
+    """When the last tick was; 0.0 where there is none."""
+    for file in reversed(files_of(path) if path.is_dir() else [path]):
+        at = 0.0
+        for point in _points_of(file):
+            at = point.now
+        if at:
+            return at
+    return 0.0
+
+
+def _points_of(file: Path, needle: bytes = b"") -> Iterator[Point]:
+    frames, reader = _frames(file), Reader(str(file), needle)
     try:
         header = next(frames, None)
         if header is not None and (found := msgspec.msgpack.decode(header, type=Header)).format != FORMAT:
@@ -210,7 +227,7 @@ def _ticks_of(file: Path) -> Iterator[Tick]:
                 f"{file} is of format {found.format}, written by version {found.version}: replay it there"
             )
         for frame in frames:
-            yield reader.tick(frame)
+            yield reader.point(frame)
     except (msgspec.DecodeError, IndexError) as e:
         raise ConfigError(f"{file} cannot be read by this version of Conductor: {e}") from None
 

@@ -12,11 +12,8 @@ from conductor.core.explain import describe
 from conductor.model.decision import Decision, Hold
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Value
-from conductor.recording_frames import Tick, canonical, digest_of
+from conductor.recording_frames import NEVER, Gates, Tick, canonical, closed, gates_of
 from conductor.text import many
-
-#: Of a tick whose holds were not kept in full.
-HOLDS_DIFFER = "the same jobs were admitted, but the gates gave other answers"
 
 
 class Difference(Value, frozen=True, kw_only=True):
@@ -51,10 +48,8 @@ def replay(ticks: Iterable[Tick]) -> Replayed:
         words = difference_of(tick)
         if words is None:
             same += 1
-        elif difference is None or (difference.words == HOLDS_DIFFER and words != HOLDS_DIFFER):
-            here = difference or Difference(tick=count, at=tick.snapshot.now, words=words)
-            more = f" (of tick {count})" if difference else ""
-            difference = msgspec.structs.replace(here, words=words + more)
+        elif difference is None:
+            difference = Difference(tick=count, at=tick.snapshot.now, words=words)
     return Replayed(ticks=count, same=same, skipped=skipped, first_at=first, last_at=last, difference=difference)
 
 
@@ -72,12 +67,25 @@ def compared(tick: Tick) -> tuple[Decision, str | None]:
     then, found = canonical(without_holds(tick.decision)), canonical(without_holds(now))
     if then != found:
         return now, in_words(then, found)
-    if tick.digest and digest_of(now) == tick.digest:
-        return now, None
     if not tick.is_full:
-        return now, HOLDS_DIFFER  # how, only their digest could tell
+        return now, _gates_differ(tick.gates or {}, gates_of(now))
     then, found = canonical(tick.decision), canonical(now)
     return now, None if then == found else in_words(then, found)
+
+
+def _gates_differ(then: Gates, now: Gates) -> str | None:
+    """Of a tick whose holds were not kept in full."""
+    for class_id in dict.fromkeys((*then, *now)):
+        before, after = then.get(class_id), now.get(class_id)
+        if before != after:
+            return f"the class {class_id} was {_mask(before)}; now {_mask(after)}"
+    return None
+
+
+def _mask(mask: int | None) -> str:
+    if mask is None:
+        return "not held"
+    return f"held by {', '.join(closed(mask)) or 'no gate'}{' for ever' if mask & NEVER else ''}"
 
 
 def without_holds(decision: Decision) -> Decision:

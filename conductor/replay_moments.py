@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
 import msgspec
 
 from conductor.core.explain import explain
-from conductor.core.holds import carried, closed_gates
 from conductor.errors import UsageError
-from conductor.model.decision import Decision, GateLedger, Hold, Verdict
+from conductor.model.decision import Admission, Decision, Gate, Hold, Verdict
+from conductor.model.snapshot import Head, JobClass, Reservation
 from conductor.model.spec import Value
-from conductor.recording_frames import Tick
+from conductor.recording_frames import Gates, Point, Tick, closed
 from conductor.replay import clock, compared, place
 
 #: A gap between two ticks longer than this: the conductor was not running, or did not lead.
 GAP_S = 60.0
+#: Of a job that waited for other things again and again the numbers are worked out for so many of its longest waits.
+MOST_TOLD = 50
 
 # ── one moment ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,44 +33,70 @@ class Moment(Value, frozen=True, kw_only=True):
     decision: Decision
 
 
-def moments(ticks: Iterable[Tick]) -> Iterator[tuple[Tick, Moment]]:
-    """Each tick with its decision, in which a hold knows since when it is the same."""
-    gates = GateLedger()
-    for number, tick in enumerate(ticks, start=1):
-        now, was = tick.snapshot.now, whole(tick)
-        gates = GateLedger(at=now, holds=carried(was.hold, gates if is_near(gates, now) else GateLedger(), now))
-        decision = msgspec.structs.replace(was, hold=gates.holds)
-        yield tick, Moment(tick=number, at=now, decision=decision)
+class Since:
+    """Shown each tick in turn: since when which gates are closed to whom. Nothing is decided for that."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._gates: Gates = {}
+        #: Class → since when it is held by the present set of gates; since when by each.
+        self._began: dict[str, float] = {}
+        self._closed: dict[str, dict[Gate, float]] = {}
+
+    def look(self, point: Point) -> None:
+        if not 0 <= point.now - self._at <= GAP_S:
+            self._gates = {}
+        self._at = point.now
+        if point.gates is self._gates:
+            return
+        for class_id, mask in point.gates.items():
+            if self._gates.get(class_id) != mask:
+                was = self._closed.get(class_id, {}) if class_id in self._gates else {}
+                self._began[class_id] = point.now
+                self._closed[class_id] = {gate: was.get(gate, point.now) for gate in closed(mask)}
+        self._gates = point.gates
+
+    def dated(self, hold: Hold) -> Hold:
+        began, gates = self._began.get(hold.class_id, hold.since), self._closed.get(hold.class_id, {})
+        return msgspec.structs.replace(hold, since=began, closed_since=gates)
+
+
+def tick_number(points: Iterable[Point], number: int) -> tuple[Tick, Moment]:
+    """The so-manyth; negative: from the end. Raises `UsageError` where there is none."""
+    if number < 0:
+        points = list(points)
+        number += len(points) + 1
+    since = Since()
+    for at, point in enumerate(points, start=1):
+        since.look(point)
+        if at == number:
+            return _moment(at, point, since)
+    raise UsageError(f"there is no tick {number}: `conductor replay` without --tick counts them")
+
+
+def tick_at(points: Iterable[Point], at: float) -> tuple[Tick, Moment]:
+    """The last one not after `at`. Raises `UsageError` where the recording begins later."""
+    found, since = None, Since()
+    for number, point in enumerate(points, start=1):
+        if point.now > at:
+            break
+        since.look(point)
+        found = number, point
+    if found is None:
+        raise UsageError(f"nothing was recorded before {clock(at)}")
+    return _moment(*found, since)
+
+
+def _moment(number: int, point: Point, since: Since) -> tuple[Tick, Moment]:
+    tick = point.tick()
+    was = whole(tick)
+    decision = msgspec.structs.replace(was, hold=tuple(since.dated(hold) for hold in was.hold))
+    return tick, Moment(tick=number, at=point.now, decision=decision)
 
 
 def whole(tick: Tick) -> Decision:
     """With its holds: those of then where they were kept, else worked out again."""
     return tick.decision if tick.is_full else compared(tick)[0]
-
-
-def is_near(gates: GateLedger, now: float) -> bool:
-    return 0 <= now - gates.at <= GAP_S
-
-
-def tick_number(ticks: Iterable[Tick], number: int) -> tuple[Tick, Moment]:
-    """The so-manyth; negative: from the end. Raises `UsageError` where there is none."""
-    found = list(moments(ticks)) if number < 0 else []
-    for at, pair in enumerate(found if number < 0 else moments(ticks)):
-        if (at - len(found) if number < 0 else at + 1) == number:
-            return pair
-    raise UsageError(f"there is no tick {number}: `conductor replay` without --tick counts them")
-
-
-def tick_at(ticks: Iterable[Tick], at: float) -> tuple[Tick, Moment]:
-    """The last one not after `at`. Raises `UsageError` where the recording begins later."""
-    found: tuple[Tick, Moment] | None = None
-    for pair in moments(ticks):
-        if pair[1].at > at:
-            break
-        found = pair
-    if found is None:
-        raise UsageError(f"nothing was recorded before {clock(at)}")
-    return found
 
 
 def moment_of(text: str, last_at: float) -> float:
@@ -116,20 +145,21 @@ class JobMoment(Value, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
 
 
-def class_of_job(ticks: Iterable[Tick], job: str) -> tuple[str, dict[str, None]]:
-    """(its id, its classes in their order) for the beginning of an id. Raises `UsageError` where none was seen.
+def class_of_job(points: Iterable[Point], job: str) -> tuple[str, dict[str, None]]:
+    """(its id, its classes in their order) for the beginning of an id, which the points were read with as their needle.
 
-    A tick names the first jobs of each class and what is going: one that waited further back is known from later ticks.
+    Raises `UsageError` where none was seen, or several were. A tick names the first jobs of each class and what is
+    going: one that waited further back is known from later ticks.
     """
     classes: dict[str, dict[str, None]] = {}
-    for tick in ticks:
-        for candidate in tick.candidates:
-            for head in candidate.heads:
-                if head.job_id.startswith(job):
-                    classes.setdefault(head.job_id, {})[candidate.job_class.id] = None
-        for r in (*tick.snapshot.reservations, *(a.reservation for a in tick.decision.admit)):
-            if r.job_id.startswith(job):
-                classes.setdefault(r.job_id, {})[r.class_id] = None
+    seen: tuple[Any, ...] = ()
+    for point in points:
+        now = (point.candidates, point.reservations)
+        if point.found and (point.admit or not all(a is b for a, b in zip(now, seen, strict=False)) or not seen):
+            for job_id, class_id in _named(point):
+                if job_id.startswith(job):
+                    classes.setdefault(job_id, {})[class_id] = None
+        seen = now
     if len(classes) > 1:
         raise UsageError(f"{job} could be {', '.join(list(classes)[:5])}: give more letters")
     for job_id, found in classes.items():
@@ -137,47 +167,119 @@ def class_of_job(ticks: Iterable[Tick], job: str) -> tuple[str, dict[str, None]]
     raise UsageError(f"no job whose id begins with {job} was among those that a recorded tick looked at")
 
 
-def story(ticks: Iterable[Tick], job_id: str, classes: dict[str, None], at: float | None = None) -> list[JobMoment]:
+def _named(point: Point) -> Iterator[tuple[str, str]]:
+    """(job, class) in the parts in which the needle stands."""
+    for kind, _, heads in point.candidates:
+        if heads in point.found:
+            for head in point.value(heads, tuple[Head, ...]):
+                yield head.job_id, point.value(kind, JobClass).id
+    for r in _going(point):
+        yield r.job_id, r.class_id
+
+
+def _going(point: Point) -> Iterator[Reservation]:
+    """What was admitted, then what runs, of the parts in which the needle stands."""
+    for number in point.admit:
+        if number in point.found:
+            yield point.value(number, Admission).reservation
+    for number in point.reservations:
+        if number in point.found:
+            yield point.value(number, Reservation)
+
+
+class State(Value, frozen=True, kw_only=True):
+    """What a tick made of one job. `mask`: of the gates that were closed to its class."""
+
+    state: str
+    words: str = ""
+    class_id: str = ""
+    mask: int | None = None
+
+
+class Draft:
+    """A time in which nothing changed for the job, with its last tick: the numbers of that one are those that count."""
+
+    __slots__ = ("at", "point", "state")
+
+    def __init__(self, point: Point, state: State) -> None:
+        self.at, self.point, self.state = point.now, point, state
+
+
+def story(points: Iterable[Point], job_id: str, classes: dict[str, None], at: float | None = None) -> list[JobMoment]:
     """Its waits and runs, one entry for each change of what kept it. `at`: the one of that time, as it was then.
 
-    Raises `UsageError` where the recording begins later."""
-    out: list[JobMoment] = []
-    key: object = None
+    `points` were read with the id as their needle. Raises `UsageError` where the recording begins later."""
     if at is not None:
-        ticks = takewhile(lambda tick: tick.snapshot.now <= at, ticks)
-    for tick, moment in moments(ticks):
-        state, hold, words = _state(tick, moment, job_id, classes)
-        if out:
-            out[-1] = msgspec.structs.replace(out[-1], until=moment.at)
-        begin = moment.at
-        if key == (state, None if hold is None else closed_gates(hold)):
-            begin = out.pop().at  # the numbers of its last tick are those that count
-        because = () if hold is None else hold.closed
-        out.append(JobMoment(at=begin, until=moment.at, state=state, because=because, words=words))
-        key = (state, None if hold is None else closed_gates(hold))
-    if at is not None and not out:
-        raise UsageError(f"nothing was recorded before {clock(at)}")
-    return out if at is None else out[-1:]
+        points = takewhile(lambda point: point.now <= at, points)
+    drafts = _drafts(points, job_id, classes)
+    if at is not None:
+        if not drafts:
+            raise UsageError(f"nothing was recorded before {clock(at)}")
+        drafts = drafts[-1:]
+    waits = sorted((d for d in drafts if d.state.mask is not None), key=lambda d: d.at - d.point.now)
+    told = {id(draft) for draft in waits[:MOST_TOLD]}
+    return [_told(draft, id(draft) in told) for draft in drafts]
 
 
-def _state(
-    tick: Tick, moment: Moment, job_id: str, classes: dict[str, None]
-) -> tuple[str, Hold | None, tuple[str, ...]]:
-    for a in moment.decision.admit:
-        if a.reservation.job_id == job_id:
-            return "admitted", None, (f"admitted to {place(a.reservation)}",)
-    for r in tick.snapshot.reservations:
-        if r.job_id == job_id:
-            return r.state, None, (f"{r.state} on {place(r)}, attempt {r.attempt}",)
-    waiting = {c.job_class.id: c for c in tick.candidates if c.job_class.id in classes}
-    for class_id, candidate in waiting.items():
-        if candidate.waiting <= len(candidate.heads) and all(head.job_id != job_id for head in candidate.heads):
+def _drafts(points: Iterable[Point], job_id: str, classes: dict[str, None]) -> list[Draft]:
+    out: list[Draft] = []
+    before: Point | None = None
+    for point in points:
+        is_near = before is not None and 0 <= point.now - before.now <= GAP_S
+        state = out[-1].state if before is not None and _is_alike(before, point) else _state(point, job_id, classes)
+        if out and is_near and out[-1].state == state:
+            out[-1].point = point
+        else:
+            if out and is_near and before is not None:
+                out[-1].point = before
+            out.append(Draft(point, state))
+        before = point
+    return out
+
+
+def _is_alike(before: Point, point: Point) -> bool:
+    """Nothing that the state of a job goes by has changed."""
+    return not (before.admit or point.admit) and all(
+        a is b
+        for a, b in (
+            (before.candidates, point.candidates),
+            (before.reservations, point.reservations),
+            (before.gates, point.gates),
+        )
+    )
+
+
+def _state(point: Point, job_id: str, classes: dict[str, None]) -> State:
+    for number in point.admit:
+        if number in point.found and (r := point.value(number, Admission).reservation).job_id == job_id:
+            return State(state="admitted", words=f"admitted to {place(r)}")
+    for number in point.reservations:
+        if number in point.found and (r := point.value(number, Reservation)).job_id == job_id:
+            return State(state=r.state, words=f"{r.state} on {place(r)}, attempt {r.attempt}")
+    for row in point.candidates:
+        class_id = point.value(row[0], JobClass).id
+        if class_id not in classes:
             continue
-        hold = next((h for h in moment.decision.hold if h.class_id == class_id), None)
-        if hold is None:
-            return "waiting", None, ("its class was being admitted: its turn had not come",)
-        return "waiting", hold, tuple(explain(hold, moment.at))
-    return "away", None, ("not free to go, or over: it waited for others, for a back-off, or had ended",)
+        heads = point.value(row[2], tuple[Head, ...])
+        if row[1] <= len(heads) and all(head.job_id != job_id for head in heads):
+            continue
+        mask = point.gates.get(class_id)
+        words = "its class was being admitted: its turn had not come" if mask is None else ""
+        return State(state="waiting", words=words, class_id=class_id, mask=mask)
+    return State(state="away", words="not free to go, or over: it waited for others, for a back-off, or had ended")
+
+
+def _told(draft: Draft, is_in_full: bool) -> JobMoment:
+    state, until = draft.state, draft.point.now
+    plain = JobMoment(at=draft.at, until=until, state=state.state, words=(state.words,))
+    if state.mask is None:
+        return plain
+    if is_in_full:
+        for hold in whole(draft.point.tick()).hold:
+            if hold.class_id == state.class_id:
+                words = tuple(explain(msgspec.structs.replace(hold, since=draft.at), until))
+                return msgspec.structs.replace(plain, because=hold.closed, words=words)
+    return msgspec.structs.replace(plain, words=(f"held by {', '.join(closed(state.mask))}",))
 
 
 def lines_of_story(job_id: str, found: Iterable[JobMoment]) -> list[str]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from conductor.commands.context import AsJson, emit, settings_here
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -60,12 +57,12 @@ def _all(folder: Path, as_json: bool) -> None:
 
 
 def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> None:
-    from conductor.recording import read_ticks
+    from conductor.recording import read_points
     from conductor.replay import difference_of
     from conductor.replay_moments import lines_of, tick_at, tick_number
 
-    ticks = read_ticks(folder)
-    found, moment = tick_number(ticks, number) if number is not None else tick_at(ticks, _time(folder, at or ""))
+    points = read_points(folder)
+    found, moment = tick_number(points, number) if number is not None else tick_at(points, _time(folder, at or ""))
     words = difference_of(found)
     if as_json:
         emit({"moment": moment, "difference": words})
@@ -76,11 +73,11 @@ def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> Non
 
 
 def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
-    from conductor.recording import read_ticks
+    from conductor.recording import read_points
     from conductor.replay_moments import class_of_job, lines_of_story, story
 
-    job_id, classes = class_of_job(read_ticks(folder), job)
-    found = story(read_ticks(folder), job_id, classes, None if at is None else _time(folder, at))
+    job_id, classes = class_of_job(read_points(folder, job), job)
+    found = story(read_points(folder, job_id), job_id, classes, None if at is None else _time(folder, at))
     if as_json:
         emit({"job_id": job_id, "moments": found})
     else:
@@ -88,7 +85,7 @@ def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
 
 
 def _time(folder: Path, text: str) -> float:
-    from conductor.recording import read_ticks
+    from conductor.recording import last_at
     from conductor.replay_moments import moment_of
 
-    return moment_of(text, max((tick.snapshot.now for tick in read_ticks(folder)), default=0.0))
+    return moment_of(text, last_at(folder))

@@ -16,7 +16,7 @@ from conductor.core.admission import decide
 from conductor.errors import ConfigError
 from conductor.model.limits import Limits
 from conductor.recording import MARK, WAITING_TICKS, Files, Recorder, files_of, read_ticks
-from conductor.recording_frames import Tick, digest_of
+from conductor.recording_frames import FULL_EVERY_S, Tick, gates_of
 
 LIMITS = Limits()
 
@@ -41,13 +41,13 @@ def record(folder: Path, ticks: list[Tick], max_bytes: int = 64 << 20) -> None:
 
 
 def as_read(ticks: list[Tick]) -> list[Tick]:
-    """With a digest, and every tenth second's with all its holds."""
+    """With the closed gates, and now and then with all holds."""
     return [
         replace(
             tick,
-            digest=digest_of(tick.decision),
-            is_full=n % 10 == 0,
-            decision=tick.decision if n % 10 == 0 else replace(tick.decision, hold=()),
+            gates=gates_of(tick.decision),
+            is_full=n % FULL_EVERY_S == 0,
+            decision=tick.decision if n % FULL_EVERY_S == 0 else replace(tick.decision, hold=()),
         )
         for n, tick in enumerate(ticks)
     ]
@@ -71,7 +71,7 @@ def test_what_is_read_is_what_was_recorded(tmp_path: Path) -> None:
     found = list(read_ticks(tmp_path))
     assert found == as_read(ticks)
     assert ticks[0].decision.admit and ticks[0].decision.hold[0].since == NOW
-    assert [tick.is_full for tick in found] == [n % 10 == 0 for n in range(50)]
+    assert [tick.is_full for tick in found] == [n % FULL_EVERY_S == 0 for n in range(50)]
 
 
 def test_a_tick_that_is_like_the_last_takes_little(tmp_path: Path) -> None:
