@@ -16,6 +16,7 @@ import random
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +71,7 @@ class Running:
         self._now = 1000.0
         self._next_report = 0
         self._reports = [self._report(i) for i in range(scene.nodes)]
+        self._workers = {queue.queue: queue.workers for report in self._reports for queue in report.queues}
         self._going: dict[str, Reservation] = {}
         self._classes = [self._class(i) for i in range(scene.classes)]
         self._begun = [0] * scene.classes
@@ -122,7 +124,8 @@ class Running:
         return Candidate(job_class=self._classes[i], waiting=left, heads=heads)
 
     def snapshot(self) -> Snapshot:
-        queued = {r.queue: 0 for r in self._going.values()}
+        active = Counter(r.queue for r in self._going.values())
+        queued = {name: count - self._workers[name] for name, count in active.items() if count > self._workers[name]}
         return Snapshot(
             now=self._now, nodes=tuple(self._reports), reservations=tuple(self._going.values()), queued=queued
         )

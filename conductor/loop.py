@@ -11,7 +11,7 @@ from loguru import logger
 from conductor import hours
 from conductor.apply import apply
 from conductor.core.depth import FEWEST_HEADS, depths, next_heads
-from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out
+from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out, unreached
 from conductor.core.keeping import Keeping
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
@@ -45,7 +45,7 @@ NAP_S = 0.25
 REST_S = 0.01
 
 OnTick = Callable[[Snapshot, Decision], None]
-#: What `decide` was given, and its answer: one that keeps it (`conductor.recording`).
+#: What `decide` was given, and its answer with the times of its holds: one that keeps it (`conductor.recording`).
 Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
 #: Puts learned needs in place of declared ones (`conductor.learning`).
 Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
@@ -146,6 +146,8 @@ class Conductor:
         if self._rescue_orphans():
             self._ask_ahead()  # What has gone back is among the candidates.
         hold = self._look_out()
+        # Before all else: what is handed on from now on, the decision does not know of.
+        handed_on = self._ledger.handover.handed_on() if self._limits.has_successors else None
         snapshot, candidates = observe(self._ledger, self._rates, self._backlogs, self._heads)
         snapshot = self._deepened(snapshot, candidates)
         snapshot = self._remembered(snapshot)
@@ -158,10 +160,11 @@ class Conductor:
         limits = live(self._limits, len(snapshot.nodes))
         decision = self._deciding.decide(snapshot, candidates, limits)
         self._order = decision.order
+        held = (*decision.hold, *unreached(decision, self._gates, candidates))
+        decision = msgspec.structs.replace(decision, hold=carried(held, self._gates, decision.now))
         if self._keep is not None:
             self._keep(snapshot, candidates, limits, decision)
-        decision = msgspec.structs.replace(decision, hold=carried(decision.hold, self._gates, decision.now))
-        applied = apply(self._ledger, self._rates, epoch, decision)
+        applied = apply(self._ledger, self._rates, epoch, decision, handed_on)
         before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
         self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
         self._heads = next_heads(self._heads, decision.next_tick_s == 0)

@@ -16,6 +16,7 @@ from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
 from conductor.core.free import Pool
 from conductor.core.gates import is_rate_open, outside_hours
 from conductor.core.guard import Kept, keep_for
+from conductor.core.heirs import Waiter, heirs
 from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
 from conductor.core.ordering import Turn, Turns
@@ -24,14 +25,18 @@ from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rate
 from conductor.core.placement import Place
 from conductor.core.reasons import Answer, Reasons
 from conductor.core.standing import Standing
-from conductor.model.decision import Admission, Decision, Hold, Verdict
+from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Head, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
 from conductor.model.spec import Lane
 
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
 Lack = Literal["", "room", "rate"]
 
+#: A tick admits no more than so many: the rest comes with the next one, at once, and nobody waits for a long tick.
+MOST_ADMITTED = 256
+#: So many requests without room are held against others.
+FEW = 8
 #: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the queue.
 RAMP_S = 0.05
 
@@ -74,6 +79,8 @@ class _Tick:
         self.kept_rates: dict[str, str] = {}
         #: Requests that were refused, and what they lack: equal ones need not be tried again.
         self._refused: dict[Hashable, Lack] = {}
+        #: Of those without room, by lane and node: what asks for at least as much of all has none either.
+        self._roomless: dict[Hashable, list[Ask]] = {}
         #: What the last one lacked; empty: it was refused for another reason.
         self._lack: Lack = ""
         #: What said no to a place that fits, in the last question.
@@ -90,7 +97,7 @@ class _Tick:
         while (turn := self.turns.next_due()) is not None:
             if self._try(turn, is_due=True) or self._lack:
                 break
-        while (turn := self.turns.next()) is not None:
+        while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
             self._try(turn)
         holds = self._holds()
         waiting = {turn.job_class.kind for turn, *_ in self.held.values()}
@@ -98,9 +105,10 @@ class _Tick:
             now=self.snapshot.now,
             admit=tuple(self.admissions),
             hold=holds,
+            heirs=self._heirs() if self.limits.has_successors else (),
             review=() if self.is_stopped else self.kinds.used_up(waiting),
             order=self.standing.life.order(),
-            next_tick_s=0.0 if self.has_more_heads else self.wait_s,
+            next_tick_s=0.0 if self.has_more_heads or len(self.admissions) >= MOST_ADMITTED else self.wait_s,
         )
 
     def _try(self, turn: Turn, is_due: bool = False) -> bool:
@@ -130,6 +138,9 @@ class _Tick:
             return None
         if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
             self._denied = _kept_budget(key, self.kept_rates[key])
+            return None
+        if any(ask.asks_as_much(small) for small in self._roomless.get(ask.where, ())):
+            self._lack = "room"
             return None
         duration_s = turn.job_class.duration_s
 
@@ -185,6 +196,8 @@ class _Tick:
         if denied is None:
             # What is free only shrinks within a tick.
             self._refused[ask.key] = self._lack
+            if self._lack == "room" and not ask.disk and len(few := self._roomless.setdefault(ask.where, [])) < FEW:
+                few.append(ask)
         if self._lack:
             self.passing.lacked(head.job_id, ask)
         if self._lack == "room" and self.kept is None and (is_due or self.orders.is_overdue(turn.job_class, head)):
@@ -203,21 +216,10 @@ class _Tick:
         assert head is not None, "a turn has a head"
         permit = self.kinds.ask(turn.job_class, place.node.name)
         assert isinstance(permit, Permit), "its kind was asked before it was placed"
-        reservation = msgspec.structs.replace(
-            _reservation(turn, ask, place, self.snapshot.now),
-            role=permit.role,
-            code=permit.code,
-            breaker=self.limits.breaker.failures,
-        )
+        admission = self._admission(turn.job_class, head, ask, place, permit)
+        reservation = admission.reservation
         self.kinds.took(reservation)
-        self.admissions.append(
-            Admission(
-                reservation=reservation,
-                backlog=turn.job_class.backlog,
-                ceilings={key: pool.ceiling for key, pool, _ in _pools(ask, place)},
-                rates={key: (need.requests, need.tokens) for key, need in ask.rates},
-            )
-        )
+        self.admissions.append(admission)
         self.free.add(reservation)
         self.passing.admitted(ask)
         for _, pool, amount in _pools(ask, place):
@@ -232,6 +234,40 @@ class _Tick:
         self.turns.admitted(turn, reservation)
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
+
+    def _admission(self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit) -> Admission:
+        reservation = msgspec.structs.replace(
+            _reservation(job_class, head, ask, place, self.snapshot.now),
+            role=permit.role,
+            code=permit.code,
+            breaker=self.limits.breaker.failures,
+        )
+        return Admission(
+            reservation=reservation,
+            backlog=job_class.backlog,
+            ceilings={key: pool.ceiling for key, pool, _ in _pools(ask, place)},
+            rates={key: (need.requests, need.tokens) for key, need in ask.rates},
+        )
+
+    def _heirs(self) -> tuple[Heir, ...]:
+        """Not of a tick that was cut short: who it did not come to may be before those that it held."""
+        if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
+            return ()
+        paused, life = self.snapshot.controls.paused_lanes, self.standing.life
+        waiters = [
+            # Budgets are set aside before a hand-over, and what a chain may do is asked of the chains of that moment.
+            Waiter(turn.job_class, head, ask, not (ask.rates or life.member(head.job_id) or (life and ask.disk)))
+            for turn, head, ask, denied in self.held.values()
+            if denied is None and ask.lane not in paused and is_rate_open(ask, self.free)
+        ]
+        return heirs(self.free, waiters, self._as_heir)
+
+    def _as_heir(self, waiter: Waiter, place: Place) -> Admission | None:
+        """Canaries and tries are counted by ticks; where a place is kept for somebody, ticks say who may pass."""
+        permit = self.kinds.ask(waiter.job_class, place.node.name)
+        if isinstance(permit, Verdict) or permit.role or (self.kept is not None and self.kept.node is place.node):
+            return None
+        return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit)
 
     def _holds(self) -> tuple[Hold, ...]:
         reasons = Reasons(self.free, self.standing.kinds, self.standing.never)
@@ -304,9 +340,7 @@ def _pools(ask: Ask, place: Place) -> list[tuple[str, Pool, int]]:
     return pools
 
 
-def _reservation(turn: Turn, ask: Ask, place: Place, now: float) -> Reservation:
-    head, job_class = turn.head, turn.job_class
-    assert head is not None, "a turn has a head"
+def _reservation(job_class: JobClass, head: Head, ask: Ask, place: Place, now: float) -> Reservation:
     return Reservation(
         job_id=head.job_id,
         attempt=head.attempts + 1,

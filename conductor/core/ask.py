@@ -24,6 +24,7 @@ class Ask:
 
     __slots__ = (
         "cpu_milli", "devices", "disk", "key", "lane", "node", "questions", "ram_mib", "rates", "vram_mib", "warm",
+        "where",
     )  # fmt: skip
 
     def __init__(self, job_class: JobClass, node: str | None = None) -> None:
@@ -39,6 +40,8 @@ class Ask:
         self.warm: str = job_class.warm
         self.cpu_milli: int = round(needs.cpu * 1000)
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
+        #: Those that agree in it look at the same places.
+        self.where: Hashable = (self.lane, node, self.devices)
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
         #: What the gates are asked of it (`core.reasons`), once they were.
         self.questions: list[tuple[Callable[..., Any], Hashable]] | None = None
@@ -51,4 +54,13 @@ class Ask:
             self.cpu_milli,
             self.disk,
             tuple((key, need.requests, need.tokens) for key, need in self.rates),
+        )
+
+    def asks_as_much(self, other: Ask) -> bool:
+        """At least as much of everything, of the same places."""
+        return (
+            self.vram_mib >= other.vram_mib
+            and self.ram_mib >= other.ram_mib
+            and self.cpu_milli >= other.cpu_milli
+            and not other.disk
         )

@@ -5,6 +5,8 @@ admitted. Of one node: `core.nodes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import NamedTuple
 
 from conductor.core.nodes import DeviceFree as DeviceFree
@@ -43,6 +45,9 @@ class RateFree:
             self.tokens_left -= tokens
         if self.usd_left is not None:
             self.usd_left -= self.usd_of(requests, tokens)
+
+
+_JOB_ID = attrgetter("job_id")
 
 
 class Going:
@@ -230,12 +235,15 @@ class Free:
 
     def _changed_reservations(self, reservations: Iterable[Reservation]) -> set[str]:
         """The nodes on which one came, went, or is another than it was."""
-        there = {r.job_id: r for r in reservations}
+        reservations = tuple(reservations)
+        there = dict(zip(map(_JOB_ID, reservations), reservations, strict=True))
         known, nodes = self._known, set[str]()
         for r in [known[job_id] for job_id in known.keys() - there.keys()]:
             nodes.add(r.node)
             self._forget(r)
-        for r in [r for job_id, r in there.items() if known.get(job_id) is not r]:
+        # Most are the very same objects: asked of all of them at once, without a loop.
+        was_of, now_of = list(map(known.get, there)), list(there.values())
+        for r in compress(now_of, map(is_not, was_of, now_of)):
             if (was := known.get(r.job_id)) == r:
                 continue
             if was is not None:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from conductor.core.admission import MOST_ADMITTED
 from conductor.core.free import Free, Pool
-from conductor.model.decision import Admission, Gate, GateLedger, Hold, Shared
+from conductor.model.decision import Admission, Decision, Gate, GateLedger, Hold, Shared
 from conductor.model.limits import Limits
-from conductor.model.snapshot import RateState, Snapshot
+from conductor.model.snapshot import Candidate, RateState, Snapshot
 
 #: A gap between two ticks longer than this (a suspended laptop, no conductor) was lost to no gate.
 LONGEST_GAP_S = 60.0
@@ -25,6 +26,15 @@ def carried(holds: Iterable[Hold], before: GateLedger, now: float) -> tuple[Hold
     """What was closed at the tick before, and still is, keeps the moment it began; all of it counts until now."""
     step, known = _step(before, now), {hold.class_id: hold for hold in before.holds}
     return tuple(_carried(hold, known.get(hold.class_id), step, now) for hold in holds)
+
+
+def unreached(decision: Decision, before: GateLedger, candidates: Iterable[Candidate]) -> tuple[Hold, ...]:
+    """Holds of the tick before, of classes whose turn did not come: this tick had admitted all that one may."""
+    if len(decision.admit) < MOST_ADMITTED:
+        return ()
+    told = {hold.class_id for hold in decision.hold} | {a.reservation.class_id for a in decision.admit}
+    waiting = {c.job_class.id for c in candidates} - told
+    return tuple(hold for hold in before.holds if hold.class_id in waiting)
 
 
 def with_since(holds: Sequence[Hold], before: Sequence[Hold]) -> tuple[Hold, ...]:
