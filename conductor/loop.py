@@ -160,10 +160,12 @@ class Conductor:
         limits = live(self._limits, len(snapshot.nodes))
         decision = self._deciding.decide(snapshot, candidates, limits)
         self._order = decision.order
+        own = len(decision.hold)
         held = (*decision.hold, *unreached(decision, self._gates, candidates))
         decision = msgspec.structs.replace(decision, hold=carried(held, self._gates, decision.now))
         if self._keep is not None:
-            self._keep(snapshot, candidates, limits, decision)
+            # Of what it did not get to, `decide` says nothing.
+            self._keep(snapshot, candidates, limits, msgspec.structs.replace(decision, hold=decision.hold[:own]))
         applied = apply(self._ledger, self._rates, epoch, decision, handed_on)
         before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
         self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
