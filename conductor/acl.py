@@ -62,6 +62,8 @@ _WRITTEN_BY_WORKERS = (
         "fails:*",
         "asked",
         "told",
+        "heirs",
+        "handed_on",
     ),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),

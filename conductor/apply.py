@@ -21,19 +21,24 @@ class Applied(Struct, frozen=True, kw_only=True):
     reviewed: Mapping[str, int] = {}
 
 
-def apply(ledger: Ledger, rates: Rates, epoch: int, decision: Decision) -> Applied:
-    """Hand over what was admitted. Raises `Fenced` when another conductor leads, `Unreachable` without Redis.
+def apply(
+    ledger: Ledger, rates: Rates, epoch: int, decision: Decision, handed_on: tuple[int, int] | None = None
+) -> Applied:
+    """Hand over what was admitted, and name the heirs. `handed_on`: as it was before the tick looked; None: not asked.
+
+    Raises `Fenced` when another conductor leads, `Unreachable` without Redis.
 
     The budget is taken first: a kill in between wastes a call's worth of it, the other order would overspend.
     """
     reviewed = {kind: ledger.kinds.review(epoch, kind, AT_ONCE) for kind in decision.review}
-    if not decision.admit:
+    seen, named = (None, 0) if handed_on is None else handed_on
+    if not (decision.admit or decision.heirs or named):
         return Applied(reviewed=reviewed)
     for admission in decision.admit:
         for key, (requests, tokens) in admission.rates.items():
             held = admission.reservation
             rates.take(held.job_id, held.attempt, key, requests, tokens)
-    answers = ledger.handover.admit(epoch, decision.admit)
+    answers = ledger.handover.admit(epoch, decision.admit, decision.heirs, seen)
     pairs = list(zip(decision.admit, answers, strict=True))
     return Applied(
         fed=tuple(admission for admission, why_not in pairs if why_not is None),

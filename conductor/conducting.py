@@ -96,7 +96,11 @@ def conductor_of(
             prices=dearest(settings),
             past=lambda: spent_lately(settings.receipts_dir),
         ),
-        msgspec.structs.replace(limits_of(settings), canary=canaries_of(settings, catalogue_of(settings))),
+        msgspec.structs.replace(
+            limits_of(settings),
+            canary=canaries_of(settings, catalogue_of(settings)),
+            has_successors=settings.limits.has_successors,
+        ),
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),

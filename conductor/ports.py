@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, GateLedger
+from conductor.model.decision import Admission, GateLedger, Heir
 from conductor.model.files import FileJob, LetGo, Outlook
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
@@ -310,10 +310,22 @@ class Attempts(Protocol):
 class Handover(Protocol):
     """The conductor's only writes. Every call is fenced by the leader's epoch and raises `Fenced` when it is old."""
 
-    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
+    def admit(
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+    ) -> tuple[str | None, ...]:
         """waiting → admitted + reservation + the engine's own job and queue entry, in one atomic step each.
 
-        Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»)."""
+        Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»).
+        `heirs`: in place of all that were named before. `seen`: heirs handed over as of before the tick looked
+        (`handed_on`); where another one was since, nothing of this holds. None: not asked."""
+        ...
+
+    def handed_on(self) -> tuple[int, int]:
+        """How many heirs were handed over so far, and how many are named now."""
         ...
 
     def reservations(self) -> tuple[Reservation, ...]: ...

@@ -125,6 +125,8 @@ class Limits(Section):
     ram_headroom_mib: NotNegative = 1024
     #: CPU cores to hand out = this times what the node has.
     cpu_share: Positive = 1.0
+    #: While a job runs whose end is waited for, the next one is named, and started in the step that ends it.
+    has_successors: bool = False
 
 
 class Breaker(Section):

@@ -13,7 +13,8 @@ from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
-from conductor.model.decision import Admission, GateLedger
+from conductor.core.heirs import STANDS_S
+from conductor.model.decision import Admission, GateLedger, Heir
 from conductor.model.snapshot import Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -27,14 +28,24 @@ class RedisHandover:
         self._scripts = scripts
         self._redis = scripts.client
 
-    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
-        if not admissions:
+    def admit(
+        self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
+    ) -> tuple[str | None, ...]:
+        """Without admissions, heirs or `seen` there is nothing to say."""
+        if not (admissions or heirs or seen is not None):
             return ()
         rows = [row_of(a.reservation, a.ceilings) for a in admissions]
+        named = [[h.predecessor, h.attempt, row_of(h.admission.reservation, h.admission.ceilings)] for h in heirs]
         # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
-        data = (rq_envelope.data(a.reservation.job_id, a.reservation.attempt) for a in admissions)
-        answers = self._scripts.run("admit", _pack([epoch, rq_envelope.constant_fields(), rows]), *data)
+        held = [a.reservation for a in (*admissions, *(heir.admission for heir in heirs))]
+        data = (rq_envelope.data(r.job_id, r.attempt) for r in held)
+        head = [epoch, rq_envelope.constant_fields(), rows, named, ms(STANDS_S), -1 if seen is None else seen]
+        answers = self._scripts.run("admit", _pack(head), *data)
         return tuple(answer.decode() or None for answer in answers)
+
+    def handed_on(self) -> tuple[int, int]:
+        so_far, named = self._scripts.run("handed_on")
+        return so_far, named
 
     def reservations(self) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("reservations"))
@@ -53,6 +64,7 @@ class RedisHandover:
         self._scripts.ask_ahead(
             (
                 *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
+                ("handed_on", ()),
                 ("orphans", (ms(admitted_grace_s),)),
                 ("pulse", ()),
                 ("candidates", (heads, _pack(list(backlogs)))),

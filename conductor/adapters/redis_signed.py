@@ -17,7 +17,7 @@ from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_control import RedisControl
 from conductor.adapters.redis_handover import RedisHandover
 from conductor.adapters.redis_scripts import Scripts
-from conductor.model.decision import Admission
+from conductor.model.decision import Admission, Heir
 from conductor.ports import Entry, PutResult
 from conductor.signing import Signer
 
@@ -58,12 +58,17 @@ class SigningHandover(RedisHandover):
         self._signer = signer
         self._control = RedisControl(scripts)
 
-    def admit(self, epoch: int, admissions: Sequence[Admission]) -> tuple[str | None, ...]:
+    def admit(
+        self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
+    ) -> tuple[str | None, ...]:
         signed = self._signed(admissions)
         for admission, good in zip(admissions, signed, strict=True):
             if good is None:
                 self._quarantine(admission.reservation.job_id)
-        answers = iter(super().admit(epoch, [good for good in signed if good is not None]))
+        # An heir without a seal is none; a tick will meet it as an admission.
+        theirs = zip(heirs, self._signed([heir.admission for heir in heirs]), strict=True)
+        named = [msgspec.structs.replace(heir, admission=good) for heir, good in theirs if good is not None]
+        answers = iter(super().admit(epoch, [good for good in signed if good is not None], named, seen))
         return tuple(UNSEALED if good is None else next(answers) for good in signed)
 
     def _signed(self, admissions: Sequence[Admission]) -> list[Admission | None]:

@@ -1,4 +1,4 @@
--- uses base rq chains steps attempts
+-- uses base rq chains steps attempts hand_over
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts what it
 -- took from its queue, with as much more of that queue as should be over within its budget of seconds.
 --   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed}, ..}, returned {{id, attempt}, ..},
@@ -7,7 +7,8 @@
 --            over {ENTRY, ..}: it is not their turn}
 --            The same turn asked for again (the answer was lost) starts what it took the first time, and no more.
 --   reads    rq:workers:Q: each worker of a queue takes its share of it
---   writes   conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are short;
+--   writes   what hand_over.lua names: who was to go next where an attempt ends well is in the queue then;
+--            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are short;
 --            rq:queue:Q; what attempts.lua touches
 local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news =
   unpack(cmsgpack.unpack(ARGV[1]))
@@ -50,7 +51,11 @@ end
 for task, seconds in pairs(news) do
   if seconds > 0 then call('HSET', P .. 'paces', task, seconds) else call('HDEL', P .. 'paces', task) end
 end
-for i, row in ipairs(done) do answers[i] = accept_one(row[1], whole(row[2]), row[3], row[4]) end
+for i, row in ipairs(done) do
+  answers[i] = accept_one(row[1], whole(row[2]), row[3], row[4])
+  -- A worker that takes nothing more is about to leave.
+  if answers[i] == 'accepted' and most > 0 then succeed(row[1], row[2]) end
+end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
 for _, entry in ipairs(in_hand) do start(entry) end
 

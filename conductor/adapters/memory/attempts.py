@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from conductor.adapters.memory import kinds
+from conductor.adapters.memory.handover import succeed
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.chains import root_of
 from conductor.core.past import is_unheard
@@ -48,7 +49,11 @@ class MemoryAttempts:
 
     def turn(self, turn: Turn) -> Turned:
         with self._store.lock:
-            answers: list[FinishAnswer] = [self.accept(receipt) for receipt in turn.done]
+            answers: list[FinishAnswer] = []
+            for receipt in turn.done:
+                answers.append(answer := self.accept(receipt))
+                if answer == "accepted" and turn.most:
+                    succeed(self._store, receipt.job_id, receipt.attempt)
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
             for task, seconds in turn.news.items():

@@ -16,7 +16,7 @@ from conductor.core.charges import charges
 from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.decision import GateLedger
+from conductor.model.decision import GateLedger, Heir
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
@@ -114,6 +114,9 @@ class Store:
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
         self.paces: dict[str, float] = {}
+        #: Running job → who goes next where it ends well, named in which epoch, until when.
+        self.heirs: dict[str, tuple[Heir, int, float]] = {}
+        self.handed_on = 0
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()

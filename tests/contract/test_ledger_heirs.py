@@ -1,0 +1,210 @@
+"""Who goes next where an attempt ends: named while it runs, started in the step that ends it, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_entry, an_id
+
+from conductor.errors import Fenced
+from conductor.model.causes import Cause
+from conductor.model.decision import Admission, Heir
+from conductor.ports import Turn, Turned
+
+CORE = {"node1:cpu_milli": 1000}
+
+
+def an_heir(name: str, after: str, cores: int = 1, **changes: Any) -> Heir:
+    """`cores`: what its node has."""
+    ceilings = {"node1:cpu_milli": cores * 1000}
+    admission = Admission(reservation=a_reservation(name, **changes), backlog="night", ceilings=ceilings)
+    return Heir(predecessor=an_id(after), attempt=1, admission=admission)
+
+
+def a_turn(number: str = "1", **changes: Any) -> Turn:
+    plain = Turn(worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, is_idle=True)
+    return msgspec.structs.replace(plain, **changes)
+
+
+def turn(scene: Scene, turn: Turn) -> Turned:
+    turned = scene.ledger.attempts.turn(turn)
+    scene.check()
+    return turned
+
+
+def name_heirs(scene: Scene, *heirs: Heir) -> None:
+    seen, _ = scene.ledger.handover.handed_on()
+    scene.ledger.handover.admit(scene.epoch, [], heirs, seen)
+    scene.check()
+
+
+def begun(turned: Turned) -> list[str]:
+    return [started.reservation.job_id for started in turned.started]
+
+
+@pytest.fixture
+def one_runs(scene: Scene) -> Scene:
+    """One core, and `a` runs on it; `b` and `c` wait."""
+    scene.put(*(an_entry(name) for name in "abc"))
+    assert scene.admit("a", ceilings=CORE) is None
+    assert begun(turn(scene, a_turn())) == [an_id("a")]
+    return scene
+
+
+def ended(number: str = "2", **changes: Any) -> Turn:
+    return a_turn(number, done=(a_receipt("a"),), **changes)
+
+
+def test_an_heir_is_started_in_the_step_that_ends_its_predecessor(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    assert one_runs.state("b") == "waiting", "until then it holds nothing"
+
+    turned = turn(one_runs, ended())
+
+    assert (turned.answers, begun(turned)) == (("accepted",), [an_id("b")])
+    assert one_runs.state("b") == "running"
+    assert one_runs.ledger.handover.handed_on() == (1, 0)
+
+
+def test_a_turn_asked_for_again_starts_the_heir_it_started(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    first = turn(one_runs, ended())
+
+    again = turn(one_runs, ended())
+
+    assert (again.answers, begun(again)) == (first.answers, begun(first))
+    assert one_runs.ledger.backlog.counts()["running"] == 1
+
+
+def test_without_an_heir_nothing_starts(one_runs: Scene):
+    """The control: so the tests above can fail."""
+    assert begun(turn(one_runs, ended())) == []
+
+
+@pytest.mark.parametrize("how", ["fail", "rescue", "accept", "other attempt", "leaving worker"])
+def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_heir(one_runs: Scene, how: str):
+    name_heirs(one_runs, an_heir("b", "a"))
+    if how == "fail":
+        one_runs.fail("a")
+    elif how == "rescue":
+        one_runs.rescue("a")
+    elif how == "accept":
+        one_runs.accept("a")
+    elif how == "other attempt":
+        turn(one_runs, a_turn("2", done=(a_receipt("a", 2),)))
+    else:
+        turn(one_runs, ended(most=0))
+
+    assert one_runs.state("b") == "waiting"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "started elsewhere"])
+def test_an_heir_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
+    name_heirs(one_runs, an_heir("b", "a"))
+    if how == "cancelled":
+        one_runs.cancel("b")
+    elif how == "failed":
+        one_runs.force_fail("b")
+    else:
+        assert one_runs.admit("b", queue="cpu-node2") is None
+
+    assert begun(turn(one_runs, ended())) == []
+
+
+def test_an_heir_never_goes_over_a_ceiling(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a", cpu=1.5))
+
+    assert begun(turn(one_runs, ended())) == []
+    assert one_runs.state("b") == "waiting"
+
+
+@pytest.mark.parametrize("word", ["lane", "device", "node", "all"])
+def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
+    name_heirs(one_runs, an_heir("b", "a", devices=("gpu0",), vram_mib=1))
+    control = one_runs.ledger.control
+    if word == "lane":
+        control.set_paused("cpu", True)
+    elif word == "device":
+        control.set_device_paused(f"{NODE}/gpu0", True)
+    elif word == "node":
+        control.set_draining(True, NODE)
+    else:
+        control.set_draining(True)
+
+    assert begun(turn(one_runs, ended())) == []
+
+
+def test_while_a_ledger_settles_nobody_is_handed_on(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    one_runs.ledger.backlog.settle(30)
+
+    assert begun(turn(one_runs, ended())) == []
+
+
+def test_heirs_of_another_epoch_are_none(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    one_runs.ledger.leadership.resign("conductor-1")
+    assert one_runs.ledger.leadership.lead("conductor-2", 3600) is not None
+
+    assert begun(turn(one_runs, ended())) == []
+
+
+def test_only_the_leader_names_heirs(one_runs: Scene):
+    with pytest.raises(Fenced):
+        one_runs.ledger.handover.admit(one_runs.epoch - 1, [], [an_heir("b", "a")])
+    assert begun(turn(one_runs, ended())) == []
+
+
+def test_the_next_tick_takes_an_heir_back_at_no_cost(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    name_heirs(one_runs, an_heir("c", "a"))
+
+    assert begun(turn(one_runs, ended())) == [an_id("c")]
+    view = one_runs.view("b")
+    assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 0, {})
+
+
+def test_after_one_was_handed_over_the_others_of_that_tick_are_heirs_no_more(one_runs: Scene):
+    one_runs.put(an_entry("d"))
+    assert one_runs.admit("d", queue="cpu-node2") is None
+    other = a_turn("1", worker="w2", queue="cpu-node2")
+    assert begun(turn(one_runs, other)) == [an_id("d")]
+    name_heirs(one_runs, an_heir("b", "a", cores=2), an_heir("c", "d", cores=2, queue="cpu-node2"))
+
+    assert begun(turn(one_runs, ended())) == [an_id("b")]
+    assert begun(turn(one_runs, msgspec.structs.replace(other, number="2", done=(a_receipt("d"),)))) == []
+    assert one_runs.state("c") == "waiting"
+
+
+def test_a_tick_that_looked_before_an_heir_was_handed_over_hands_nothing_over(one_runs: Scene):
+    """It counted what the heir holds now as free: the files that its predecessor left there are in no sum."""
+    name_heirs(one_runs, an_heir("b", "a"))
+    seen, named = one_runs.ledger.handover.handed_on()
+    assert (seen, named) == (0, 1)
+    turn(one_runs, ended())
+
+    admission = Admission(reservation=a_reservation("c", queue="cpu-node2"), backlog="night")
+    answers = one_runs.ledger.handover.admit(one_runs.epoch, [admission], [an_heir("c", "b")], seen)
+
+    one_runs.check()
+    assert answers == ("an heir was handed over meanwhile",)
+    assert one_runs.ledger.handover.handed_on() == (1, 0)
+    seen, _ = one_runs.ledger.handover.handed_on()
+    assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], (), seen) == (None,)
+
+
+def test_an_heir_of_a_kind_that_closes_is_not_started(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a", kind="k", code="v1", breaker=1))
+    one_runs.put(an_entry("d"))
+    held = a_reservation("d", kind="k", code="v1", breaker=1, queue="cpu-node2")
+    seen, _ = one_runs.ledger.handover.handed_on()
+    admission = Admission(reservation=held, backlog="night")
+    heir = an_heir("b", "a", kind="k", code="v1", breaker=1)
+    assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], [heir], seen) == (None,)
+    one_runs.start("d", worker="w2")
+    cause: Cause = "task_error"
+    one_runs.fail("d", cause=cause)
+
+    assert begun(turn(one_runs, ended())) == []
