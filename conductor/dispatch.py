@@ -9,7 +9,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from conductor import tidied
 from conductor.classes import Classifier
 from conductor.errors import ManifestError, UsageError
 from conductor.feasible import never
@@ -20,6 +19,7 @@ from conductor.manifest import ManifestSummary, check, numbered, problems_found,
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Entry, Ledger, PutResult
+from conductor.remake import Remade, remake, unsaid
 
 BATCH = 500
 TARGET = "backlog:"
@@ -35,6 +35,8 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     new: int
     known: int
     done: int = 0
+    #: Jobs that run again, since what they made was removed and is read again.
+    again: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -77,16 +79,20 @@ def dispatch(
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
-    work = FileWork(summary, catalogue, files.tidied)
-    _refuse_removed(summary, work, receipts_dir)
+    work = FileWork(summary, catalogue, files.tidied, receipts_dir)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
+    journal = Journal(receipts_dir)
+    known_here = (manifest, *(source.manifest for source in journal.standing(None).sources))
+    asked, own = work.read_of_others(past.accepted, past.attempts), summary.ids.keys()
+    remade = remake(ledger, receipts_dir, files.tidied, asked, known_here, own, is_dry_run=is_dry_run)
+    _refuse_lost_files(summary, work, remade)
+    past = past.without(remade.ids)
     if not is_dry_run:
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
-        journal = Journal(receipts_dir)
         journal.dispatched(manifest, backlog, summary.jobs, ledger.backlog.generation(new_mark()) or "")
     new = known = done = seen = 0
-    for batch in batches(entries(manifest, classify, past, work)):
+    for batch in batches(entries(manifest, classify, past, work, remade.behind)):
         if _stamp(manifest) != before:
             raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
         # Two calls, so that each says how many of its kind are new.
@@ -97,7 +103,9 @@ def dispatch(
         if on_progress:
             on_progress(seen, summary.jobs)
     warnings = () if has_nodes or is_gpu_on_cpu else tuple(unchecked(classify))
-    return Dispatched(new=new, known=known, done=done, warnings=warnings)
+    if said := remade.sentence(backlog, is_dry_run):
+        warnings = (said, *warnings)
+    return Dispatched(new=new, known=known, done=done, again=len(remade.ids), warnings=warnings)
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -108,15 +116,29 @@ class Past(Struct, frozen=True, kw_only=True):
     #: Of those that are done: their receipts.
     receipts: Mapping[str, Receipt] = {}
 
+    def without(self, ids: AbstractSet[str]) -> Past:
+        """Their receipts were taken back."""
+        if not ids:
+            return self
+        accepted = {job_id: attempt for job_id, attempt in self.accepted.items() if job_id not in ids}
+        receipts = {job_id: receipt for job_id, receipt in self.receipts.items() if job_id not in ids}
+        return Past(accepted=accepted, attempts=self.attempts, receipts=receipts)
 
-def entries(manifest: Path, classify: Classifier, past: Past, work: FileWork) -> Iterator[Entry]:
-    """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog."""
+
+def entries(
+    manifest: Path, classify: Classifier, past: Past, work: FileWork, behind: Mapping[str, AbstractSet[str]]
+) -> Iterator[Entry]:
+    """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog.
+
+    `behind`: job → writers that run again for it."""
     for _, line, spec in numbered(manifest):
         yield Entry(
             job_id=spec.id,
             line=line,
             job_class=classify(spec),
-            after=tuple(other for other in spec.after if other not in past.accepted),
+            after=tuple(
+                other for other in spec.after + unsaid(spec, behind.get(spec.id, ())) if other not in past.accepted
+            ),
             after_ended=tuple(other for other in spec.after_ended if other not in past.accepted),
             is_done=spec.id in past.accepted,
             # Redis was emptied: the next attempt must not carry the number of one that left a receipt.
@@ -168,17 +190,14 @@ def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) 
         raise problems_found(summary.path, problems, len(problems), len(set(unknown.values())))
 
 
-def _refuse_removed(summary: ManifestSummary, work: FileWork, receipts_dir: Path) -> None:
-    """A file that went when all its readers were done cannot be read by a job that comes later."""
-    made = {path for job in work.jobs.values() for path in job.writes}
-    wanted = {path for path in work.readers if path not in made}
-    removed = {fact.path for fact in tidied.read(receipts_dir) if fact.path in wanted} if wanted else set[str]()
-    if removed:
-        problems = tuple(
-            f"{summary.path}:{work.line_of[work.readers[path][0]]}: reads: {path!r} was removed when all that read it "
-            "were done: set roots.NAME.is_tidied = false and make it again with `conductor retry --missing MANIFEST`"
-            for path in sorted(removed)
-        )
+def _refuse_lost_files(summary: ManifestSummary, work: FileWork, remade: Remade) -> None:
+    """A file that went when all its readers were done, and that nobody here can make again."""
+    problems = tuple(
+        f"{summary.path}:{work.line_of.get(readers[0], 0)}: reads: {path!r} was removed when all that read it were "
+        "done, and the job that made it is in no manifest dispatched from here: dispatch that one first"
+        for path, readers in sorted(remade.lost.items())
+    )
+    if problems:
         raise problems_found(summary.path, problems, len(problems), len(problems))
 
 

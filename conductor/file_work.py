@@ -3,12 +3,13 @@ and whether each chain of them can ever finish on the disks that report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from conductor import tidied as removed
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.chains import Members, root_of
 from conductor.core.life import can_finish, largest_job, least_disk
@@ -42,11 +43,22 @@ def rules_of(settings: Settings) -> FileRules:
 class FileWork:
     """Nothing at all where no job reads what another makes: then it has cost no look at the manifest."""
 
-    def __init__(self, summary: ManifestSummary, catalogue: Mapping[str, TaskDecl], tidied: Set[str]) -> None:
+    def __init__(
+        self,
+        summary: ManifestSummary,
+        catalogue: Mapping[str, TaskDecl],
+        tidied: Set[str],
+        receipts_dir: Path | None = None,
+    ) -> None:
+        """`receipts_dir`: where what was removed is noted; None: nothing was."""
         self._tidied = tidied
         self.readers = {path: ids for path, ids in summary.readers.items() if root_of(path) in tidied}
         self.jobs: dict[str, FileJob] = {}
         self.line_of: dict[str, int] = {}
+        #: (path, job, attempt) of what was removed.
+        self._removed = (
+            removed.gone(receipts_dir) if self.readers and receipts_dir else frozenset[tuple[str, str, int]]()
+        )
         if self.readers:
             self._gather(summary.path, catalogue)
 
@@ -81,8 +93,24 @@ class FileWork:
             job=job,
             readers={path: self.readers[path] for path in job.writes if path in self.readers},
             node="" if receipt is None else receipt.node,
-            outputs={} if receipt is None else {fact.path: fact.bytes for fact in receipt.outputs},
+            outputs={} if receipt is None else self._lying(receipt),
         )
+
+    def _lying(self, receipt: Receipt) -> dict[str, int]:
+        """What it made and was not removed since."""
+        made = receipt.job_id, receipt.attempt
+        return {fact.path: fact.bytes for fact in receipt.outputs if (fact.path, *made) not in self._removed}
+
+    def read_of_others(self, accepted: Container[str], begun: Container[str]) -> dict[str, Sequence[str]]:
+        """Path → jobs that will read it, where it may have been made before, and removed since: its writer is in
+        another manifest, or among those that have receipts (`begun`)."""
+        fresh = {path for job in self.jobs.values() if job.job_id not in begun for path in job.writes}
+        found = {
+            path: [job_id for job_id in ids if job_id not in accepted]
+            for path, ids in self.readers.items()
+            if path not in fresh
+        }
+        return {path: ids for path, ids in found.items() if ids}
 
     # ── what can never finish ─────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from conductor.manifest import check, numbered
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Entry, JobState, Ledger
+from conductor.remake import Remade, remake, unsaid
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
 
@@ -91,11 +92,16 @@ def rebuild(
     if settles_s:
         ledger.backlog.settle(settles_s)
     past = past_of(receipts_dir, wanted | outside, journal.notes())
+    works = [FileWork(summary, catalogue, tidied, receipts_dir) for summary in summaries]
+    # A dispatch that was cut off may not have sent back all who made what is gone and is still to be read.
+    read = {path: ids for work in works for path, ids in work.read_of_others(past.accepted, past.highest).items()}
+    remade = remake(ledger, receipts_dir, tidied, read, (source.manifest for source in sources), wanted)
+    if remade.ids:
+        past = past_of(receipts_dir, wanted | outside, journal.notes())
     total, seen = len(wanted), 0
     restored: list[Restored] = []
-    for source, summary in zip(sources, summaries, strict=True):
-        work = FileWork(summary, catalogue, tidied)
-        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work)
+    for source, work in zip(sources, works, strict=True):
+        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade)
         for batch in batches(put.entries()):
             put.add(batch)
             seen += len(batch)
@@ -115,7 +121,7 @@ def rebuild(
         accepted=proved,
         was_lost=is_lost,
         settles_s=settles_s,
-        warnings=tuple(warnings(ledger, sources, outside - past.accepted.keys())),
+        warnings=(*lost_files(remade), *warnings(ledger, sources, outside - past.accepted.keys())),
     )
 
 
@@ -143,7 +149,14 @@ class Putter:
     """One manifest on its way back."""
 
     def __init__(
-        self, ledger: Ledger, source: Source, catalogue: Mapping[str, TaskDecl], past: Past, above: int, work: FileWork
+        self,
+        ledger: Ledger,
+        source: Source,
+        catalogue: Mapping[str, TaskDecl],
+        past: Past,
+        above: int,
+        work: FileWork,
+        remade: Remade,
     ) -> None:
         """`above`: all that was handed out in earlier lives of the ledger, but the last, lies below."""
         self._ledger = ledger
@@ -152,6 +165,7 @@ class Putter:
         self._past = past
         self._above = above
         self._work = work
+        self._behind = remade.behind
         self._classify = Classifier(catalogue, source.backlog)
         self._jobs = 0
         self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
@@ -166,7 +180,9 @@ class Putter:
                 line=line,
                 job_class=self._classify(spec),
                 # What a receipt proves is not waited for: its line may be in no backlog.
-                after=tuple(other for other in spec.after if other not in proofs),
+                after=tuple(
+                    other for other in spec.after + unsaid(spec, self._behind.get(spec.id, ())) if other not in proofs
+                ),
                 after_ended=tuple(other for other in spec.after_ended if other not in proofs),
                 is_done=proof is not None,
                 attempts=proof.attempt if proof else self._number(spec.id),
@@ -214,6 +230,11 @@ def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
     proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
     undone = {job_id for state in UNDONE for job_id in ledger.backlog.ids(state) if job_id in proofs}
     return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))
+
+
+def lost_files(remade: Remade) -> Iterator[str]:
+    for path, readers in sorted(remade.lost.items()):
+        yield f"{path} was removed and is read by {readers[0]}; the job that made it is in no manifest that was given"
 
 
 def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> Iterator[str]:

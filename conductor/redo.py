@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from conductor import manifest as manifests
@@ -21,6 +20,7 @@ from conductor.errors import BadInput, ConfigError
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.records import Record, Records
+from conductor.remake import send_back, take_back
 from conductor.settings import Settings
 from conductor.verify import verify
 from conductor.verify_report import Finding
@@ -55,9 +55,9 @@ def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
     log = ReceiptLog(settings.receipts_dir, f"operator-{os.getpid()}-{secrets.token_hex(3)}")
     found: dict[str, list[str]] = {"sent_back": [], "not_done": [], "unknown": [], "aside": []}
     try:
-        # The last first: who comes after a job waits already when the job itself may go.
-        for spec in reversed(specs):
-            where = _redo(ledger, spec, records.of(spec.id), after[spec.id], log, settings, found["aside"])
+        # In the order of the manifest: who is made again waits for those before it that are.
+        for spec in specs:
+            where = _redo(ledger, spec, records.of(spec.id), after[spec.id], wanted, log, settings, found["aside"])
             found[where].append(spec.id)
     finally:
         log.close()
@@ -121,6 +121,7 @@ def _redo(
     spec: JobSpec,
     record: Record,
     after: Dependants,
+    wanted: Set[str],
     log: ReceiptLog,
     settings: Settings,
     aside: list[str],
@@ -131,14 +132,11 @@ def _redo(
         return "unknown"
     if job.state != "done":
         return "not_done"
-    for receipt in record.oks:
-        if receipt.attempt in record.attempts:
-            words = "taken back by the operator: its output is missing or was altered"
-            log.append(msgspec.structs.replace(receipt, outcome="superseded", message=words))
-            aside += move_aside(settings, spec, receipt.attempt)
-    # Also those taken back by an earlier call that was killed before this step.
-    attempts = {receipt.attempt for receipt in record.oks} | record.taken_back
-    is_sent = sum(ledger.control.redo(spec.id, attempt, *after) for attempt in sorted(attempts)) > 0
+    take_back(log, record, "taken back by the operator: its output is missing or was altered")
+    for attempt in sorted(record.attempts):
+        aside += move_aside(settings, spec, attempt)
+    own = [other for other in spec.after if other in wanted], [other for other in spec.after_ended if other in wanted]
+    is_sent = send_back(ledger, spec.id, record, after, own)
     # Those that had found the output missing, and are dead of it.
     for other in (*after[0], *after[1]):
         view = ledger.backlog.job(other)

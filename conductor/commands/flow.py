@@ -84,7 +84,8 @@ def dispatch(
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)
     if as_json:
-        emit({"backlog": name, "dry_run": dry_run, "new": result.new, "known": result.known, "done": result.done})
+        counts = {"new": result.new, "known": result.known, "done": result.done, "again": result.again}
+        emit({"backlog": name, "dry_run": dry_run, **counts})
         return
     done = f" ({result.done} of them done already, by their receipts)" if result.done else ""
     would = "would put " if dry_run else ""

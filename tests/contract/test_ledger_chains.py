@@ -297,6 +297,15 @@ def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_
     assert let_go(scene) == [path("x")]
 
 
+def test_what_was_read_by_all_before_redis_was_emptied_may_go(scene: Scene) -> None:
+    writer = with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}, is_done=True, attempts=1)
+    scene.put(writer, with_files("r", reads=["x"], is_done=True, attempts=1))
+    assert removable(scene) == 0
+    scene.put(with_files("s", reads=["x"], is_done=True, attempts=1))
+
+    assert removable(scene) == 10
+
+
 def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: Scene) -> None:
     from ledger_scenes import a_reservation
 

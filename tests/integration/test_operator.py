@@ -157,7 +157,7 @@ def test_a_call_that_was_killed_in_the_middle_is_simply_made_again(
     manifest, (_, deleted, _) = night
     (scene.folder / "published/1.txt").unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(type(scene.ledger.control), "redo", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(type(scene.ledger.control), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             redo_missing(scene.ledger, manifest, scene.settings)
     assert scene.state(deleted) == "done"

@@ -108,7 +108,8 @@ def put(settings: Settings, ledger: Ledger, manifest: Path, backlog: str) -> boo
         vram_headroom_mib=settings.limits.vram_headroom_mib,
         is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
     )
-    tell(f"dispatched {manifest.name}: {result.new} new, {result.known} known")
+    again = f", {result.again} again: what they made was removed" if result.again else ""
+    tell(f"dispatched {manifest.name}: {result.new} new, {result.known} known{again}")
     counts = ledger.backlog.counts(backlog)
     return any(counts.get(state, 0) for state in ("waiting", "admitted", "running"))
 

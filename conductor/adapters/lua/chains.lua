@@ -203,7 +203,11 @@ local function chain_in(id, is_done, text, readers)
   for path, ids in pairs(readers) do
     for _, other in ipairs(ids) do
       local job = job_of(other)
-      if not job or job.letter ~= 'd' then call('SADD', P .. 'readers:' .. path, other) end
+      if not job or job.letter ~= 'd' then
+        call('SADD', P .. 'readers:' .. path, other)
+      else
+        call('SADD', P .. 'read_out', path)
+      end
     end
   end
   for _, path in ipairs(file.reads or {}) do

@@ -64,7 +64,10 @@ class Chains:
         self._chain_of[job_id] = chain
         chain.ids.append(job_id)
         for path, ids in files.readers.items():
-            self._readers[path].update(other for other in ids if self._state_of(other) != "done")
+            undone = {other for other in ids if self._state_of(other) != "done"}
+            self._readers[path].update(undone)
+            if undone != set(ids):
+                self._read_out.add(path)
         for path in job.reads:
             if is_done:
                 self._readers[path].discard(job_id)
