@@ -18,7 +18,8 @@ def when(forecast: Forecast, now: float) -> str:
     clock = at.strftime("%H:%M" if rest >= 600 else "%H:%M:%S")
     days = (at.date() - datetime.fromtimestamp(here).date()).days
     day = "" if days == 0 else " tomorrow" if days == 1 else f" on {at:%d %b}"
-    return f"about {clock}{day} ({'roughly ' if forecast.is_rough else ''}in {duration(rest)})"
+    later = f", not counting {' and '.join(forecast.left_out)}" if forecast.left_out else ""
+    return f"about {clock}{day} ({'roughly ' if forecast.is_rough else ''}in {duration(rest)}{later})"
 
 
 def told(forecast: Forecast, known: int | None = None) -> str:

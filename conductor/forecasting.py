@@ -156,7 +156,12 @@ class Forecasting:
             made_at=found.made_at,
         )
         return msgspec.structs.replace(
-            first, made_at=found.made_at, ends_at=ends_at, because="", is_rough=found.is_rough
+            first,
+            made_at=found.made_at,
+            ends_at=ends_at,
+            because="",
+            is_rough=found.is_rough,
+            left_out=found.left_out,
         )
 
     def _taken_up(self, answer: Answer) -> Forecast | None:

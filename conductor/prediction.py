@@ -17,6 +17,7 @@ from conductor.core.free import Free
 from conductor.core.life import can_finish
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
+from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, JobClass, RateState, Reservation, Snapshot
 from conductor.model.spec import Lane, from_line
 from conductor.settings import Rate
@@ -34,6 +35,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     teach: Teach
     overhead_s: float = 0.0
+    #: Task → so many of each new kind must verify before the rest starts.
+    canary: Mapping[str, int] = {}
 
 
 class Live:
@@ -90,7 +93,8 @@ def played(
 ) -> Prediction:
     """Play it to its end."""
     live = Live(pending, snapshot, known)
-    plain = Prediction(made_at=snapshot.now, left=len(live.jobs))
+    left_out = not_counted(snapshot, [job.job_class for job in live.jobs], known.canary)
+    plain = Prediction(made_at=snapshot.now, left=len(live.jobs), left_out=left_out)
     if not live.jobs:
         return msgspec.structs.replace(plain, ends_at=snapshot.now)
     if why := why_not(snapshot, [job.job_class for job in live.jobs], live.unknown):
@@ -107,6 +111,7 @@ def played(
 def world_of(live: Live, snapshot: Snapshot, limits: Limits, budgets: Mapping[str, Rate]) -> World:
     """What goes on from the snapshot. Its reports do not grow old, and what is held is measured as it is now."""
     going = {job.id for job in live.jobs if job.reservation is not None}
+    snapshot = msgspec.structs.replace(snapshot, nodes=tuple(_emptied(node) for node in snapshot.nodes))
     # What has ended since it was read holds nothing for long, and nobody would tell the world that it ended.
     begin = msgspec.structs.replace(
         snapshot, chains=(), reservations=tuple(r for r in snapshot.reservations if r.job_id in going)
@@ -115,6 +120,26 @@ def world_of(live: Live, snapshot: Snapshot, limits: Limits, budgets: Mapping[st
     live.chains = [chain for chain in live.chains if can_finish(chain, largest_disk(snapshot))]
     moved = MovedBudgets(budgets, snapshot.now) if budgets else None
     return World(live, snapshot.nodes, unbounded, begin=begin, budgets=moved)
+
+
+def _emptied(node: NodeReport) -> NodeReport:
+    """What nobody needs any more goes when its room is wanted."""
+    volumes = tuple(
+        msgspec.structs.replace(v, free_bytes=v.free_bytes + v.removable_bytes)
+        if v.removable_bytes and v.free_bytes is not None
+        else v
+        for v in node.volumes
+    )
+    return msgspec.structs.replace(node, volumes=volumes)
+
+
+def not_counted(snapshot: Snapshot, classes: Sequence[JobClass], canary: Mapping[str, int]) -> tuple[str, ...]:
+    """What holds jobs back and is not played."""
+    verified = {k.kind: k.verified for k in snapshot.kinds}
+    open_kinds = {k.kind for k in snapshot.kinds if k.opened_at is not None}
+    first = sorted({c.task for c in classes if verified.get(c.kind, 0) < canary.get(c.task, 0)})
+    shut = sorted({c.task for c in classes if c.kind in open_kinds})
+    return (*(f"the canaries of {task}" for task in first), *(f"that {task} failed and is held back" for task in shut))
 
 
 def largest_disk(snapshot: Snapshot) -> int:
@@ -143,7 +168,12 @@ def by_area(
 ) -> Prediction:
     """The most loaded resource decides: workers of a lane, VRAM, memory, cores. `waiting`: with those in no class."""
     taught = [(known.teach(c.job_class), c.waiting) for c in candidates]
-    plain = Prediction(made_at=snapshot.now, left=waiting + len(snapshot.reservations), is_rough=True)
+    left_out = not_counted(snapshot, [c for c, _ in taught], known.canary)
+    if limits.hours:
+        left_out = (*left_out, "the hours of lanes and backlogs")
+    plain = Prediction(
+        made_at=snapshot.now, left=waiting + len(snapshot.reservations), is_rough=True, left_out=left_out
+    )
     unknown = {c.task for c, _ in taught if c.duration_s <= 0}
     if why := why_not(snapshot, [c for c, _ in taught], unknown):
         return msgspec.structs.replace(plain, because=why)

@@ -16,6 +16,7 @@ from conductor.core.free import Free
 from conductor.core.learned import Estimate, Learned
 from conductor.core.room import within
 from conductor.core.samples import usual
+from conductor.kinds import canaries_of
 from conductor.learning import Codes, Receipts, cache_of, policy_of
 from conductor.limits import limits_of
 from conductor.model.forecast import Answer
@@ -56,6 +57,7 @@ class Predictor:
         self.ledger: Ledger = redis_ledger(client)
         self.limits = limits_of(settings)
         decls = catalogue_of(settings)
+        self._canary = canaries_of(settings, decls)
         self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
         self._codes = Codes(decls)
         self._learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
@@ -110,7 +112,7 @@ class Predictor:
             needs = within(c, taught.job_class.needs, free) if taught.is_more else taught.job_class.needs
             return msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s)
 
-        return Known(teach=teach, overhead_s=gap_s(self._settings.receipts_dir))
+        return Known(teach=teach, overhead_s=gap_s(self._settings.receipts_dir), canary=self._canary)
 
 
 def lately(found: Estimate) -> float:

@@ -24,6 +24,8 @@ class Forecast(Value, frozen=True, kw_only=True):
     because: str = ""
     #: By the work that each resource has to carry, not played through: it is a long backlog.
     is_rough: bool = False
+    #: What may make it later and is not counted, each as a few words.
+    left_out: tuple[str, ...] = ()
     #: When nothing was left any more.
     ended_at: float | None = None
 
@@ -45,6 +47,8 @@ class Prediction(Value, frozen=True, kw_only=True):
     ends_at: float | None = None
     because: str = ""
     is_rough: bool = False
+    #: What may make it later and is not counted, each as a few words.
+    left_out: tuple[str, ...] = ()
     #: Gate → seconds of waiting that it costs, over all jobs: only of what was played through.
     lost_s: dict[str, float] = {}
 

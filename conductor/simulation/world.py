@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from conductor import hours
 from conductor.core.admission import decide
 from conductor.core.ask import Ask
 from conductor.core.life import can_finish, largest_job, least_disk
@@ -36,6 +37,8 @@ MANY_JOBS = 5_000
 ASK_EVERY = 200
 #: An API that has room again is looked at no sooner than after so long.
 LEAST_LOOK_S = 0.01
+#: Nothing has begun or ended for so long: no hours of the day will change that.
+LONGEST_STILL_S = 2 * hours.DAY_S
 
 #: What an event is; of one moment, ends come first. LOOK: an API may have room again.
 END, ARRIVAL, LOOK = 0, 1, 2
@@ -115,6 +118,7 @@ class World:
         self._controls = begin.controls
         self._budgets = budgets
         self._look_at: float | None = None
+        self._moved_at = self.now
         self._pools = {q.queue: Pool(q.workers) for node in self.nodes for q in node.queues}
         self._by_id = {job.id: job for job in workload.jobs}
         self._events: list[tuple[float, int, int, Job | None]] = []
@@ -221,7 +225,7 @@ class World:
     def _end(self, job: Job) -> None:
         reservation = job.reservation
         assert reservation is not None, "what ends has run"
-        job.end_s = self.now
+        job.end_s = self._moved_at = self.now
         job.reservation = None
         self.done += 1
         self.hosts.ended(job, reservation)
@@ -254,12 +258,14 @@ class World:
             self._look_again(decision)
 
     def _look_again(self, decision: Decision) -> None:
-        """Nothing may end or arrive by the time an API has room again, or workers have taken what fills their queue."""
+        """Nothing may end or arrive by the time an API has room, hours begin, or workers have taken what is queued."""
         times = [
             v.reopens_at for hold in decision.hold for v in hold.closed if v.gate == "rate" and v.reopens_at is not None
         ]
         if decision.admit and decision.next_tick_s < self.limits.tick_s:
             times.append(self.now + decision.next_tick_s)
+        if self._lines and self.now - self._moved_at < LONGEST_STILL_S:
+            times += self._shut().values()
         at = max(self.now + LEAST_LOOK_S, min(times, default=float("inf")))
         if at < float("inf") and (self._look_at is None or at < self._look_at):
             self._look_at = at
@@ -288,7 +294,12 @@ class World:
         if self._budgets is not None:
             self._budgets.at(self.now)
             rates = self._budgets.states(going)
-        return msgspec.structs.replace(plain, reservations=going, rates=rates)
+        return msgspec.structs.replace(plain, reservations=going, rates=rates, shut=self._shut())
+
+    def _shut(self) -> dict[str, float]:
+        """Lane or backlog that is outside its hours → when they begin again."""
+        allowed = self.limits.hours
+        return hours.shut(allowed, self.now, hours.seconds_of_day(self.now)) if allowed else {}
 
     def full_snapshot(self) -> Snapshot:
         """The same instant as a live conductor would see it: nothing is taken for known."""
@@ -311,6 +322,7 @@ class World:
             del self._lines[job.job_class.id]
         job.reservation, job.node, job.devices = admitted, admitted.node, admitted.devices
         self._longest_s = max(self._longest_s, self.now - job.arrival_s)
+        self._moved_at = self.now
         self.hosts.started(job, admitted)
         pool = self._pools[admitted.queue]
         if pool.busy < pool.workers:

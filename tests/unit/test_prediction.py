@@ -10,10 +10,11 @@ from builders import GIB, NOW, a_candidate, a_class, a_report, a_reservation, a_
 from msgspec.structs import replace
 
 from conductor.adapters.redis_pending import Pending
+from conductor.hours import seconds_of_day
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
-from conductor.model.snapshot import Controls, JobClass, Snapshot
+from conductor.model.snapshot import Controls, JobClass, KindState, Snapshot
 from conductor.model.spec import Output, to_line
 from conductor.ports import JobState
 from conductor.prediction import Known, by_area, played
@@ -122,6 +123,35 @@ def test_chains_on_a_small_disk_end() -> None:
     host = a_host(workers=4, volumes=(disk, a_volume("published")))
 
     assert seconds(predicted(rows, a_snapshot(nodes=(host,)))) >= 40
+
+
+def test_what_is_outside_its_hours_is_waited_for_until_they_begin() -> None:
+    here = seconds_of_day(NOW)
+    opens, closes = (here + 3600) // 60 * 60, (here + 7200) // 60 * 60
+    limits = Limits(hours={"cpu": ((opens % 86400, closes % 86400),)})
+
+    found = predicted([pending(0)], limits=limits)
+
+    assert seconds(found) == pytest.approx(opens - here + 10, abs=1)
+    shut = predicted([pending(0), pending(1, replace(CPU, id="class-never", needs=needs(cpu=900.0)))], limits=limits)
+    assert seconds(shut) == pytest.approx(opens - here + 10, abs=1)
+
+
+def test_what_may_make_it_later_and_is_not_played_is_said() -> None:
+    known = Known(teach=KNOWN.teach, canary={"media.cut": 2})
+    fresh = played(a_snapshot(nodes=(a_host(),)), Limits(), [pending(0)], known, {})
+    seen = KindState(kind=CPU.kind, verified=2, opened_at=NOW)
+    held = played(a_snapshot(nodes=(a_host(),), kinds=(seen,)), Limits(), [pending(0)], known, {})
+
+    assert fresh.left_out == ("the canaries of media.cut",)
+    assert held.left_out == ("that media.cut failed and is held back",)
+
+
+def test_files_that_nobody_needs_any_more_are_room() -> None:
+    writer = replace(CPU, writes={"scratch": 8 * GIB})
+    disk = a_volume(total_bytes=20 * GIB, free_bytes=2 * GIB, removable_bytes=15 * GIB)
+
+    assert seconds(predicted([pending(0, writer)], a_snapshot(nodes=(a_host(volumes=(disk,)),)))) == 10
 
 
 @pytest.mark.parametrize(
