@@ -1,8 +1,8 @@
 """How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json]`.
 
-Figures: noop, cloud, idle, gate, lane. Real processes on a Valkey of their own, all promises on: each job is planned
-into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure` is for
-`benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios hold.
+Figures: noop, cloud, idle, gate, successor, lane. Real processes on a Valkey of their own, all promises on: each job is
+planned into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure`
+is for `benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios hold.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ cloud.workers = {cloud}
 cpu.workers = {cpu}
 [limits]
 ram_headroom_mib = 0
+has_successors = {successors}
 [roots.scratch]
 path = "scratch"
 headroom_bytes = 0
@@ -92,10 +93,12 @@ is_on = false
 class Bench:
     """One project with a node and a conductor of its own."""
 
-    def __init__(self, folder: Path, cpu: int = 0, cloud: int = 0, url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, cpu: int = 0, cloud: int = 0, url: str | None = None, successors: bool = True
+    ) -> None:
         """`url`: a Redis to share, emptied by the caller. None: a Valkey of the project's own."""
         (folder / f"{MODULE}.py").write_text(TASKS, encoding="utf-8")
-        text = CONFIG.format(node=NODE, module=MODULE, cpu=cpu, cloud=cloud)
+        text = CONFIG.format(node=NODE, module=MODULE, cpu=cpu, cloud=cloud, successors=str(successors).lower())
         text += f'[redis]\nurl = "{url}"\n' if url else ""
         (folder / "conductor.toml").write_text(text, encoding="utf-8")
         self.settings = load(folder)
@@ -215,8 +218,17 @@ def idle_delays(bench: Bench, ledger: Ledger, jobs: int) -> list[float]:
 
 
 def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
-    """One core, wanted whole by each job: from the end of one body to the first line of the next, a queue behind it."""
-    bench = Bench(new_folder(), cpu=2)
+    """One core, wanted whole by each job: from the end of one body to the first line of the next, a queue behind it.
+    Each next one is decided when the one before has ended."""
+    return _gated(Bench(new_folder(), cpu=2, successors=False), jobs, body_s)
+
+
+def successor(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
+    """The same, with the next one named while the one before runs."""
+    return _gated(Bench(new_folder(), cpu=2), jobs, body_s)
+
+
+def _gated(bench: Bench, jobs: int, body_s: float) -> dict[str, Any]:
     whole = Needs(cpu=float(os.cpu_count() or 1))
     with bench.open() as ledger:
         bench.run(ledger, [bench.spec("bench.stamp", whole, seconds=body_s) for _ in range(jobs)])
@@ -245,6 +257,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "cloud": cloud,
     "idle": idle,
     "gate": gate,
+    "successor": successor,
     "lane": lane,
 }
 
