@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import cast
 
 import msgspec
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
+from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_rows import row_of
@@ -21,12 +23,15 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 _gates = msgspec.json.Decoder(GateLedger)
+_reservation = msgspec.json.Decoder(Reservation)
+_by_age = attrgetter("admitted_at", "job_id")
 
 
 class RedisHandover:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._redis = scripts.client
+        self._known = KnownRows(_reservation.decode)
 
     def admit(
         self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
@@ -48,7 +53,8 @@ class RedisHandover:
         return so_far, named
 
     def reservations(self) -> tuple[Reservation, ...]:
-        return reservations_of(self._scripts.run("reservations"))
+        """The eldest first."""
+        return tuple(sorted(self._known.read(self._scripts.run("reservations")), key=_by_age))
 
     def queued(self) -> dict[str, int]:
         flat = _unpack(self._scripts.run("queued"))

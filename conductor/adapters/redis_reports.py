@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from conductor.adapters import redis_keys as keys
+from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import ms
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.report import NodeReport
 
 _to_json = msgspec.json.Encoder().encode
-_reports = msgspec.json.Decoder(tuple[NodeReport, ...])
+_report = msgspec.json.Decoder(NodeReport)
 
 
 class RedisReports:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._redis = scripts.client
+        self._known = KnownRows(_report.decode)
 
     def publish(self, report: NodeReport, ttl_s: float) -> None:
         # Without `sent_at`: the script sets it. (A 0.0 is not left out: msgspec knows a default by identity.)
@@ -27,7 +31,7 @@ class RedisReports:
         self._scripts.run("publish", report.node, text, ms(ttl_s))
 
     def live(self) -> tuple[NodeReport, ...]:
-        return tuple(sorted(_reports.decode(self._scripts.run("live")), key=lambda r: r.node))
+        return tuple(sorted(self._known.read(self._scripts.run("live")), key=attrgetter("node")))
 
     def withdraw(self, node: str) -> None:
         with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
