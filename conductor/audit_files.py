@@ -7,6 +7,7 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from conductor import tidied
 from conductor.adapters.receipt_log import read_receipts
 from conductor.adapters.redis_books import Books
 from conductor.audit_books import Fault
@@ -35,6 +36,8 @@ class Proofs:
         for job_id, attempt in taken_back:
             if self._oks.get(job_id, {}).pop(attempt, None) is None:
                 self.broken.append(Fault(job_id, f"attempt {attempt} takes a receipt back that there is not"))
+        #: Jobs that were done once: what they made is, or was, to be made again.
+        self.made_again = {job_id for job_id, _ in taken_back}
         self._oks = {job_id: attempts for job_id, attempts in self._oks.items() if attempts}
 
     def _note_broken(self, file: Path, line: int, fault: str) -> None:
@@ -59,6 +62,10 @@ class Proofs:
         """Of the attempt that counts, the lowest; none where no receipt stands."""
         attempts = self._oks.get(job_id)
         return attempts[min(attempts)] if attempts else ()
+
+    def attempt(self, job_id: str) -> int:
+        """The one that counts; 0: none does."""
+        return min(self._oks.get(job_id, {}), default=0)
 
 
 def whole(proofs: Proofs) -> Iterator[Fault]:
@@ -99,7 +106,7 @@ def order(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
         for spec in read(manifest):
             if spec.id in proofs:
                 for other in spec.after:
-                    if other not in proofs:
+                    if other not in proofs and other not in proofs.made_again:
                         yield Fault(spec.id, f"is done, and {other}, which it comes after, is not")
 
 
@@ -115,19 +122,26 @@ def declared(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
                     yield Fault(spec.id, f"{path} is in its receipt, and it does not declare it")
 
 
+MISSING = "is missing"
+
+
 class Outputs:
     """Published files, held against the receipts that count."""
 
     def __init__(self, settings: Settings, is_hashing: bool) -> None:
         self._settings = settings
         self._is_hashing = is_hashing
+        self._removed = tidied.gone(settings.receipts_dir)
         self.looked_at = 0
 
     def faults(self, proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
         for job_id in ids:
             for fact in proofs.outputs(job_id):
                 self.looked_at += 1
-                if fault := self._fault(fact):
+                fault = self._fault(fact)
+                if fault == MISSING and (fact.path, job_id, proofs.attempt(job_id)) in self._removed:
+                    continue  # all who read it were done
+                if fault:
                     yield Fault(job_id, f"{fact.path} {fault}")
 
     def _fault(self, fact: OutputFact) -> str | None:
@@ -135,7 +149,7 @@ class Outputs:
             file = resolve(self._settings, fact.path, for_writing=False)
             facts = file.lstat()
         except FileNotFoundError:
-            return "is missing"
+            return MISSING
         except (OSError, BadInput) as e:
             return f"cannot be looked at: {e}"
         if not stat.S_ISREG(facts.st_mode):

@@ -177,6 +177,8 @@ def node_lines(node: NodeReport) -> list[str]:
     out += [printable(f"    {q.queue} keeps warm: {', '.join(q.warm)}") for q in node.queues if q.warm]
     for volume in node.volumes:
         free = "free space unknown" if volume.free_bytes is None else f"{size(volume.free_bytes)} free"
+        if volume.removable_bytes:
+            free += f", {size(volume.removable_bytes)} more when it is wanted (read by all)"
         at = "" if volume.fault and volume.path in volume.fault else f" at {volume.path}"
         out.append(printable(f"    {volume.root}{at}: {volume.fault or free}"))
     return out

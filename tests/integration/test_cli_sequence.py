@@ -45,7 +45,7 @@ def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
     put = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", cwd=folder)
     assert (put.code, put.out) == (0, "backlog:system_test: 12 new, 0 known\n")
     again = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", "--json", cwd=folder)
-    assert again.json == {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0}
+    assert again.json == {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0, "again": 0}
     early = conductor("verify", MANIFEST, cwd=folder)
     assert early.code == 1
     assert "12 missing" in early.out

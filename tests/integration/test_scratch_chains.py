@@ -113,6 +113,38 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
     assert verify(manifest, settings.receipts_dir, settings).is_good
 
 
+def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_new_reader(scene: Scene) -> None:
+    """The threshold is 0: only jobs that wait for the disk want room."""
+    config = scene.settings.project / "conductor.toml"
+    config.write_text(config.read_text().replace("headroom_bytes = ", "room_bytes = 0\nheadroom_bytes = ", 1))
+    scene.node()
+
+    def night(name: str, *specs: JobSpec) -> str:
+        manifest = scene.settings.project / f"{name}.jsonl"
+        manifests.write(manifest, specs)
+        put = scene.run("dispatch", str(manifest), "--target", "backlog:night")
+        assert put.wait() == 0, put.said
+        conduct = scene.run("conduct", "--until-done")
+        assert conduct.wait(60) == 0, conduct.said
+        assert verify(manifest, scene.settings.receipts_dir, scene.settings).is_good
+        return put.said
+
+    night("one", *a_chain(0))
+    assert len(files(scene.settings)) == 2, "nobody wants their room"
+    until(lambda: next(v.removable_bytes for n in scene.ledger.reports.live() for v in n.volumes) == 2 * UNIT * MIB)
+
+    night("two", *a_chain(1))
+    lying = {file.parent.name for file in files(scene.settings)}
+    first = a_chain(0)[0]
+    assert first.id not in lying and len(lying) < 4
+
+    late = a_job(99, "{in:0}", 1, first, "published")
+    assert "1 file was removed since: 1 job runs again" in night("three", late)
+    assert verify(scene.settings.project / "one.jsonl", scene.settings.receipts_dir, scene.settings).is_good
+    audit = scene.run("audit")
+    assert audit.wait() == 0, audit.said
+
+
 def test_a_chain_that_the_disk_can_never_hold_is_refused_with_one_that_would_do(scene: Scene) -> None:
     first = a_job(0, "/dev/zero", ROOM - 6, None)
     second = a_job(1, "{in:0}", ROOM - 6, first)
