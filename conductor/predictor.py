@@ -82,6 +82,11 @@ class Predictor:
         """None: more than are played through."""
         return read_pending(self._client, self._backlogs, MOST)
 
+    def unknown_backlogs(self) -> list[str]:
+        """Of those that were asked for."""
+        there = self.ledger.backlog.backlogs()
+        return [name for name in self._backlogs if name not in there]
+
     def recorded_lost_s(self) -> dict[str, float]:
         """Gate → seconds, of the backlogs together, by the gate ledger."""
         gates = self.ledger.handover.gates()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from conductor.errors import UsageError
 from conductor.model.snapshot import Snapshot
-from conductor.model.spec import TaskDecl
+from conductor.model.spec import JobSpec, TaskDecl, resolve
 from conductor.prediction import Live, MovedBudgets, why_not, world_of
 from conductor.predictor import MOST, Predictor
 from conductor.price import Budgets, Nodes, Price, Wish, price
@@ -19,6 +20,7 @@ from conductor.simulation import cluster
 from conductor.simulation.policies import DEFAULT, limits_of
 from conductor.simulation.workload import Workload
 from conductor.simulation.world import World
+from conductor.text import many
 
 
 def of_manifest(
@@ -41,11 +43,23 @@ def of_manifest(
         world.run()
         return world
 
-    return price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+    found = price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+    return msgspec.structs.replace(found, notes=(*found.notes, *of_durations(specs, catalogue)))
+
+
+def of_durations(specs: Sequence[JobSpec], catalogue: Mapping[str, TaskDecl]) -> Iterator[str]:
+    yield "a described host has a worker for every job: only what jobs need holds them back"
+    unknown = Counter(s.task for s in specs if resolve(s, catalogue[s.task]).estimate.duration_s <= 0)
+    if unknown:
+        tasks = ", ".join(sorted(unknown))
+        yield f"{many(unknown.total(), 'job')} (of {tasks}) declare no estimate.duration_s and count as taking no time"
 
 
 def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
     """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    if unknown := predictor.unknown_backlogs():
+        known_ones = ", ".join(predictor.ledger.backlog.backlogs()) or "none yet"
+        raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}")
     snapshot, _ = predictor.observed()
     past, pending = predictor.known(snapshot), predictor.pending()
     if pending is None:
@@ -56,7 +70,9 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
         )
     first = Live(pending, snapshot, past)
     if why := why_not(snapshot, [job.job_class for job in first.jobs], first.unknown):
-        raise UsageError(f"nobody can say how long it takes: {why}")
+        remedy = "" if snapshot.nodes else ": `conductor up`, or price a manifest (MANIFEST --cluster CLUSTER.toml)"
+        remedy = "; a few of them have to run first" if first.unknown and snapshot.nodes else remedy
+        raise UsageError(f"nobody can say how long it takes: {why}{remedy}")
 
     def play(nodes: Nodes, budgets: Budgets) -> World:
         changed = msgspec.structs.replace(snapshot, nodes=nodes)

@@ -66,25 +66,32 @@ def tick_number(points: Iterable[Point], number: int) -> tuple[Tick, Moment]:
     if number < 0:
         points = list(points)
         number += len(points) + 1
-    since = Since()
+    since, at = Since(), 0
     for at, point in enumerate(points, start=1):
         since.look(point)
         if at == number:
             return _moment(at, point, since)
-    raise UsageError(f"there is no tick {number}: `conductor replay` without --tick counts them")
+    count = at if number > 0 else len(points) if isinstance(points, list) else 0
+    raise UsageError(f"there is no such tick: {f'there are {count}, from 1 on' if count else 'they count from 1 on'}")
 
 
 def tick_at(points: Iterable[Point], at: float) -> tuple[Tick, Moment]:
     """The last one not after `at`. Raises `UsageError` where the recording begins later."""
-    found, since = None, Since()
+    found, since, number, point = None, Since(), 0, None
     for number, point in enumerate(points, start=1):
         if point.now > at:
             break
         since.look(point)
         found = number, point
     if found is None:
-        raise UsageError(f"nothing was recorded before {clock(at)}")
+        raise UsageError(_too_early(at, point))
     return _moment(*found, since)
+
+
+def _too_early(at: float, first: Point | None) -> str:
+    if first is None:
+        return "no tick is recorded there"
+    return f"nothing was recorded before {clock(at)}: the first tick is of {clock(first.now)}"
 
 
 def _moment(number: int, point: Point, since: Since) -> tuple[Tick, Moment]:
@@ -118,14 +125,16 @@ def moment_of(text: str, last_at: float) -> float:
     return (at if at.timestamp() <= last_at else at - timedelta(days=1)).timestamp() + spare
 
 
-def lines_of(moment: Moment) -> list[str]:
-    """What one tick decided, for people."""
+def lines_of(moment: Moment, asked: float | None = None) -> list[str]:
+    """What one tick decided, for people. `asked`: the time that it was looked up by."""
     decision = moment.decision
     held = f"{len(decision.hold)} {'class' if len(decision.hold) == 1 else 'classes'} held"
     out = [f"tick {moment.tick}, {clock(moment.at)}: {len(decision.admit)} admitted, {held}"]
     out += [
         f"  admitted {a.reservation.job_id} of {a.reservation.task} → {place(a.reservation)}" for a in decision.admit
     ]
+    if asked is not None and asked - moment.at > GAP_S:
+        out.insert(0, f"no tick is recorded at {clock(asked)}: this is the last one before")
     for hold in decision.hold:
         out.append(f"  {hold.task} of {hold.backlog} (class {hold.class_id})")
         out += [f"    {line}" for line in explain(hold, moment.at)]

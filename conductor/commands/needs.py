@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def needs(
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task, or one kind of it. None: all.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="A task, or one kind of it. Default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """What jobs declare, what they really took, what is asked for them and why.

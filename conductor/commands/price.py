@@ -21,23 +21,29 @@ def register(app: typer.Typer) -> None:
 def price(
     manifest: Annotated[
         Path | None,
-        typer.Argument(metavar="[MANIFEST]", help="Default: what waits and goes now.", show_default=False),
+        typer.Argument(metavar="MANIFEST", help="Default: what waits and goes now.", show_default=False),
     ] = None,
-    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="Live: this one only.")] = None,
-    cluster: Annotated[Path | None, typer.Option(metavar="CLUSTER.toml", help="Of a manifest: the hosts.")] = None,
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="Of what waits: this one only.")] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(metavar="CLUSTER.toml", help="Of a manifest: the hosts, as [[node]] tables.")
+    ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Of a manifest: arrivals are ignored.")] = False,
-    gpus: Annotated[int, typer.Option(min=1, help="So many GPUs more.")] = 1,
-    gpu_mib: Annotated[int, typer.Option(min=0, help="Of that size; 0: as the largest there is.")] = 0,
-    scratch_gb: Annotated[int, typer.Option(min=1, help="So much more scratch on each host.")] = 500,
-    quota: Annotated[float, typer.Option(min=0.01, help="So many times every API's quota.")] = 2.0,
-    hosts: Annotated[int, typer.Option(min=1, help="So many CPU hosts more.")] = 1,
+    gpus: Annotated[int, typer.Option(metavar="N", min=1, help="So many GPUs more, all on one host.")] = 1,
+    gpu_mib: Annotated[int, typer.Option(metavar="MIB", min=0, help="VRAM of each; 0: as the largest there is.")] = 0,
+    scratch_gb: Annotated[int, typer.Option(metavar="GB", min=1, help="So much more scratch on each host.")] = 500,
+    quota: Annotated[
+        float, typer.Option(metavar="TIMES", min=0.01, help="So many times the quota of every API.")
+    ] = 2.0,
+    hosts: Annotated[int, typer.Option(metavar="N", min=1, help="So many CPU hosts more.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """How much sooner with one more GPU, more scratch, more quota, one more host.
 
-    The jobs are played through by the live decision, with the durations that receipts taught. Nothing is executed.
+    The jobs are played through by the live decision, once as it is and once with each of these; nothing is executed.
+    What waits takes as long as receipts taught, a manifest's jobs as long as they declare.
 
     Example: conductor price --backlog backlog:night
+
     Example: conductor price manifests/night.jsonl --cluster cluster.toml --gpus 2
     """
     from conductor.errors import UsageError

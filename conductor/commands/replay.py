@@ -17,14 +17,18 @@ def register(app: typer.Typer) -> None:
 def replay(
     recording: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER|FILE]", help="Default: the project's own ticks.", show_default=False),
+        typer.Argument(metavar="FOLDER|FILE", help="Default: the project's own ticks.", show_default=False),
     ] = None,
-    tick: Annotated[int | None, typer.Option(metavar="N", help="Show that one; negative: from the end.")] = None,
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="Show the tick of 02:14, or of a date.")] = None,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Why that job waited: all its times, or --at.")] = None,
+    tick: Annotated[int | None, typer.Option(metavar="N", help="Show the Nth; negative: from the end.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Show the last tick until then: 02:14, or 2026-11-22T02:14.")
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Show what that job waited for, all along or --at.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide the recorded ticks again. Exit 1 where the answer is another one now.
+    """Decide recorded ticks again, or show one, or why a job waited. Exit 1 where the answer is another one now.
 
     Needs no Redis: a tick holds all that its decision went by.
 
@@ -34,6 +38,10 @@ def replay(
     from conductor.recording import files_of, folder_of
 
     folder = recording or folder_of(settings_here())
+    if tick is not None and (at is not None or job is not None):
+        raise UsageError("--tick is one tick by itself: leave out --at and --job, or it")
+    if recording is not None and not folder.exists():
+        raise UsageError(f"{folder} does not exist: give a folder of recorded ticks, or one file of it")
     if not folder.exists() or (folder.is_dir() and not files_of(folder)):
         raise UsageError(f"{folder} holds no recorded ticks: `conductor conduct` records them (ticks.is_on)")
     if job is not None:
@@ -61,13 +69,13 @@ def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> Non
     from conductor.replay import difference_of
     from conductor.replay_moments import lines_of, tick_at, tick_number
 
-    points = read_points(folder)
-    found, moment = tick_number(points, number) if number is not None else tick_at(points, _time(folder, at or ""))
+    points, asked = read_points(folder), None if at is None else _time(folder, at)
+    found, moment = tick_number(points, number) if number is not None else tick_at(points, asked or 0.0)
     words = difference_of(found)
     if as_json:
         emit({"moment": moment, "difference": words})
     else:
-        typer.echo("\n".join(lines_of(moment)))
+        typer.echo("\n".join(lines_of(moment, asked)))
         typer.echo(f"now: {words}" if words else "decided again: the same")
     raise typer.Exit(int(words is not None))
 

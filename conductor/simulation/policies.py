@@ -32,9 +32,7 @@ POLICIES: Mapping[str, tuple[Order, PlaceRule, bool]] = {
 def limits_of(policy: str, seed: int = 0) -> Limits:
     """Raises `UsageError` with the names there are."""
     if policy not in POLICIES:
-        raise UsageError(
-            f"there is no policy {policy!r}{did_you_mean(policy, POLICIES) or f': {chr(44).join(POLICIES)}'}"
-        )
+        raise UsageError(f"there is no policy {policy!r}{did_you_mean(policy, POLICIES) or ': ' + ', '.join(POLICIES)}")
     order, place, is_safe = POLICIES[policy]
     return Limits(
         depth={"gpu": PLENTY, "cpu": PLENTY, "io": PLENTY, "cloud": PLENTY},

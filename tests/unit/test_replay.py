@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from conductor.core.admission import decide
 from conductor.errors import UsageError
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Snapshot
-from conductor.recording import Files, folder_of
-from conductor.recording_frames import Tick
+from conductor.model.snapshot import Candidate, Snapshot
+from conductor.recording import Files, folder_of, read_points, read_ticks
+from conductor.recording_frames import BIT, Tick
 from conductor.replay import difference_of, replay
-from conductor.replay_moments import moment_of
+from conductor.replay_moments import moment_of, story
 from conductor.settings import Settings
 
 LIMITS = Limits()
@@ -82,6 +82,40 @@ def test_the_first_difference_is_said_in_words(change: Callable[[Decision], Any]
     assert found.difference is not None
     assert (found.same, found.difference.tick) == (11, 11)
     assert words in found.difference.words
+
+
+def test_of_a_tick_without_its_holds_the_gates_tell_the_difference(tmp_path: Path) -> None:
+    record(tmp_path, night())
+    ticks = list(read_ticks(tmp_path))
+    assert not ticks[1].is_full and ticks[1].gates == {"class-a": BIT["vram"]}
+
+    assert difference_of(ticks[1]) is None
+    other = difference_of(replace(ticks[1], gates={"class-a": BIT["ram"] | BIT["cpu"]}))
+    gone = difference_of(replace(ticks[1], gates={}))
+
+    assert other == "the class class-a was held by ram, cpu; now held by vram"
+    assert gone == "the class class-a was not held; now held by vram"
+
+
+def test_the_story_of_a_job_decides_one_tick_of_each_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path, night())
+    decided: list[float] = []
+
+    def counted(snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Decision:
+        decided.append(snapshot.now)
+        return decide(snapshot, candidates, limits)
+
+    monkeypatch.setattr("conductor.replay.decide", counted)
+    points = list(read_points(tmp_path, "class-a-00000000"))
+
+    found = story(points, "class-a-00000000", {"class-a": None})
+    assert [m.state for m in found] == ["waiting", "admitted", "running"]
+    assert found[0].until == NOW + 90
+    assert "held for 1 min 30 s" in found[0].words[0]
+
+    (waited,) = story(points[:9], "class-a-00000000", {"class-a": None})
+    assert "held for 1 min 20 s" in waited.words[0]
+    assert decided == [NOW + 80], "the tick before had all its holds"
 
 
 def test_an_integer_where_the_live_snapshot_had_one_is_no_difference() -> None:
@@ -162,6 +196,10 @@ def test_one_tick_can_be_shown(command: Callable[..., Result]) -> None:
     assert "1 admitted" in command("--tick", "11").out
     assert command("--tick", "-1", "--json").json["moment"]["tick"] == 12
     assert command("--tick", "13").code == 2
+    assert "there are 12" in command("--tick", "-13").err
+    assert "the first tick is of" in command("--at", str(NOW - 5)).err
+    assert "this is the last one before" in command("--at", str(NOW + 10_000)).out
+    assert command("--tick", "2", "--job", "class-a").code == 2
     assert command("--at", str(NOW + 101), "--json").json["moment"]["tick"] == 11
 
 
@@ -172,3 +210,5 @@ def test_without_recordings_it_says_how_they_are_made(
 
     assert found.code == 2
     assert "records them" in found.err
+    nowhere = Cli(project.project, capsys, monkeypatch)("replay", str(project.project / "nowhere"))
+    assert "does not exist" in nowhere.err
