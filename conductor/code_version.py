@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,14 +14,28 @@ _PACKAGE = "conductor-jobs"
 
 def code_version(module: str) -> str:
     """«0.1.0+3f9a2c71»."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return _package_version()
-    file = Path(spec.origin)
+    file = _files.get(module)
     try:
-        return f"{_package_version()}+{_short_hash(file, file.stat().st_mtime_ns)}"
+        if file is None or (stamp := _stamp(file)) is None:
+            spec = importlib.util.find_spec(module)
+            if spec is None or spec.origin is None:
+                return _package_version()
+            file = _files[module] = spec.origin
+            stamp = os.stat(file).st_mtime_ns  # noqa: PTH116
+        return f"{_package_version()}+{_short_hash(file, stamp)}"
     except OSError:
         return _package_version()
+
+
+#: Module → where it was found: looked for again once it is not there any more.
+_files: dict[str, str] = {}
+
+
+def _stamp(file: str) -> int | None:
+    try:
+        return os.stat(file).st_mtime_ns  # noqa: PTH116  asked before each job of a worker
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -32,5 +47,5 @@ def _package_version() -> str:
 
 
 @lru_cache(maxsize=256)
-def _short_hash(file: Path, stamp: int) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+def _short_hash(file: str, stamp: int) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:8]

@@ -193,9 +193,9 @@ class Flow:
         turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
         for started in turned.started if turned else ():
             self._begin(started, asked_at)
-        self._course.refresh()
         # The next body begins before what is left to do for those that are over.
         self._feed()
+        self._course.refresh()
         self._runner.handed_in(done, turned.answers if turned else (None,) * len(done))
         for each in done:
             self._parts.keeper.release(each.attempt.held)

@@ -22,6 +22,8 @@ from conductor.model.spec import Value
 if TYPE_CHECKING:
     from redis import Redis
 
+    from conductor.adapters.redis_scripts import Scripts
+
 RATES, TAKEN, SPENT = "conductor:rates", "conductor:taken", "conductor:spent"
 KNOWN = "known"
 
@@ -129,14 +131,14 @@ class MemoryRateStore:
 
 
 class RedisRateStore:
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, scripts: Scripts) -> None:
+        """`scripts`: those of the ledger, which may have asked ahead what is loaded."""
         self._client = client
+        self._scripts = scripts
 
     def load(self) -> Book:
-        pipe = self._client.pipeline(transaction=False)
-        for name in (RATES, TAKEN, SPENT):
-            pipe.hgetall(name)
-        kept, taken, spent = pipe.execute()
+        flat: list[list[bytes]] = self._scripts.run("rate_book")
+        kept, taken, spent = (dict(zip(row[0::2], row[1::2], strict=True)) for row in flat)
         is_known = spent.pop(KNOWN.encode(), None) is not None
         return Book(
             kept={key.decode(): msgspec.json.decode(text, type=Kept) for key, text in kept.items()},

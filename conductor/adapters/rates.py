@@ -355,12 +355,15 @@ def redis_rates(
     from limits.storage import RedisStorage
 
     from conductor.adapters.clock import SystemClock
+    from conductor.adapters.redis_attempts import RedisAttempts
     from conductor.adapters.redis_client import translating
+    from conductor.adapters.redis_scripts import Scripts
 
+    scripts = attempts.scripts if isinstance(attempts, RedisAttempts) else Scripts(client)
     storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix="conductor:handed_out")
     return LimitsRates(
         storage,
-        RedisRateStore(client),
+        RedisRateStore(client, scripts),
         attempts,
         budgets,
         SystemClock(),

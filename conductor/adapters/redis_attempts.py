@@ -50,6 +50,10 @@ class RedisAttempts:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
+    @property
+    def scripts(self) -> Scripts:
+        return self._scripts
+
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
         return started_of(_unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s))))
 

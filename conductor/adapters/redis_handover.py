@@ -82,6 +82,7 @@ class RedisHandover:
                 *(maker(heads, backlogs) for maker in self._scripts.also_ahead),
                 ("calls", (CALLS_AT_ONCE,)),
                 ("closings", ()),
+                ("rate_book", ()),
                 ("controls", ()),
                 ("paces", ()),
             )
