@@ -10,7 +10,7 @@ from conductor.core.admission import MOST_ADMITTED
 from conductor.core.free import Free, Pool
 from conductor.model.decision import Admission, Decision, Gate, GateLedger, Hold, Shared
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, RateState, Snapshot
+from conductor.model.snapshot import Candidate, RateState, Snapshot, cost_of
 
 #: A gap between two ticks longer than this (a suspended laptop, no conductor) was lost to no gate.
 LONGEST_GAP_S = 60.0
@@ -122,15 +122,19 @@ def _shared(where: str, gate: Gate, unit: str, pool: Pool, scale: int = 1) -> Sh
 
 def rates_left(rates: Iterable[RateState], admitted: Iterable[Admission]) -> tuple[RateState, ...]:
     """The budgets, less what the tick handed over."""
-    taken: dict[str, tuple[int, int]] = {}
+    left = {state.key: state for state in rates}
     for admission in admitted:
         for key, (requests, tokens) in admission.rates.items():
-            before = taken.get(key, (0, 0))
-            taken[key] = (before[0] + requests, before[1] + tokens)
-    return tuple(_less(state, *taken.get(state.key, (0, 0))) for state in rates)
+            if key in left:
+                left[key] = _less(left[key], requests, tokens)
+    return tuple(left.values())
 
 
 def _less(state: RateState, requests: int, tokens: int) -> RateState:
-    left = None if state.requests_left is None else max(0, state.requests_left - requests)
-    rest = None if state.tokens_left is None else max(0, state.tokens_left - tokens)
-    return msgspec.structs.replace(state, requests_left=left, tokens_left=rest)
+    usd = cost_of(state.usd_per_token, state.usd_per_call, requests, tokens)
+    return msgspec.structs.replace(
+        state,
+        requests_left=None if state.requests_left is None else max(0, state.requests_left - requests),
+        tokens_left=None if state.tokens_left is None else max(0, state.tokens_left - tokens),
+        usd_left=None if state.usd_left is None else max(0.0, state.usd_left - usd),
+    )

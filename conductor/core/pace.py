@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 from conductor.core.rates import Learned
 from conductor.model.spec import Value
 
-#: The pace is kept over so many parts of a window: five seconds of a minute.
-PARTS = 12
+#: The pace is kept over so many calls, and at least over `LEAST_PART_S`: how late a tick may be.
+PACED_CALLS = 3
+LEAST_PART_S = 0.5
 #: So much faster than the limit's own pace, or time lost could never be made up.
 FASTER = 1.25
 #: While a raised limit holds, the next raise must not wait for the pace.
 RAMPING = 3.0
-#: An even pace: so many calls in the time for so many, a little faster for what ticks lose.
-EVEN_CALLS = 3
+#: An even pace: a little faster for what ticks lose.
 EVEN_FASTER = 1.02
 
 
@@ -57,19 +55,22 @@ def room(
 
 def part_of(limit: int | None, learned: Learned, window_s: float) -> float:
     """Seconds over which the pace is kept."""
-    if learned.is_even and limit is not None:
-        return EVEN_CALLS * window_s / limit / EVEN_FASTER
-    return window_s / PARTS
+    a_call_s = window_s / (limit or 1) / _faster(learned)
+    return min(window_s, max(LEAST_PART_S * window_s / 60, PACED_CALLS * a_call_s))
+
+
+def _faster(learned: Learned) -> float:
+    if learned.is_even:
+        return EVEN_FASTER
+    return RAMPING if learned.sure is not None and learned.step > 1 else FASTER
 
 
 def _by_pace(limit: int, learned: Learned, windows: Windows) -> int:
     if learned.is_doubted:
         # One by one, as long as nobody knows what the server still takes.
-        return 1 - windows.unsure - windows.waiting
-    if learned.is_even:
-        return EVEN_CALLS - windows.lately
-    faster = RAMPING if learned.sure is not None and learned.step > 1 else FASTER
-    return max(1, math.ceil(limit / PARTS * faster)) - windows.lately
+        return max(0, 1 - windows.unsure - windows.waiting)
+    part_s = part_of(limit, learned, windows.window_s)
+    return max(0, max(1, round(limit * part_s / windows.window_s * _faster(learned))) - windows.lately)
 
 
 def _end(learned: Learned, windows: Windows, now: float) -> float | None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from conductor.model.spec import Value
 
 #: 429s earned by a call that was accepted: what probing may cost. The rest of one per cent is for limits that fall.
-EARNED = 0.0075
+EARNED = 0.008
 #: Earned and not spent: at most so many, so that a long quiet time does not end in a burst of probes.
 MOST_EARNED = 2.0
 #: What falling limits cost is paid back by probing less, up to so many 429s.
@@ -22,14 +22,18 @@ MOST_OWED = -1.5
 LEAST_KEPT = 0.25
 #: A raised limit that held is raised again by twice the step, up to this share of it.
 STEP_SHARE = 0.05
+#: Where the server counts a window one call too many is refused at once, however far the limit was raised.
+LEAP_SHARE = 0.5
 #: Bursts of 429s closer together than this share of a window belong together: the limit is below what is handed out.
 CHAIN_SHARE = 0.25
 #: With so many bursts in a chain the pace of what was accepted meanwhile is the limit (a token bucket is empty).
 CHAIN_LONG = 2
+#: What a window of ours holds more than one of the server's, for a call counts a little longer with us.
+LOOSE = 0.005
 #: And so many calls accepted in it.
 CHAIN_CALLS = 6
 #: Accepted at less than this share of what a window held: an empty bucket.
-EVEN_SHARE = 0.85
+EVEN_SHARE = 0.7
 #: Ends of the server's windows, told by Retry-After in whole seconds, agree within this.
 EDGE_S = 1.3
 #: Told by a shorter Retry-After they say nothing: who counts any minute has those too, a minute after a burst.
@@ -73,10 +77,14 @@ class Learned(Value, frozen=True, kw_only=True):
     edges_agreed: int = 0
     #: So many that agree say that the windows are fixed; more, each time that was found wrong.
     edges_needed: int = EDGES_AGREED
+    #: The first burst of all teaches the limit: it costs nothing of what is earned.
+    cold_until: float = 0.0
     #: Bursts of 429s came in a chain: calls go evenly from now on, as a token bucket lets them.
     is_even: bool = False
     #: When the limit was last raised.
     raised_at: float = 0.0
+    #: When the window first held as many as the raised limit.
+    reached_at: float = 0.0
 
     @property
     def is_fixed(self) -> bool:
@@ -135,25 +143,38 @@ def _told(known: Learned, limit: int) -> Learned:
 
 
 def _refused(known: Learned, look: Look) -> Learned:
-    if known.limit is not None:
+    if known.limit is not None and look.now > known.cold_until:
         known = replace(known, earned=max(MOST_OWED, known.earned - look.refused))
     is_first, was_fixed = look.now > known.burst_until, known.is_fixed
     if is_first:
         known = _even(_edge(_chained(known, look), look), look)
         until = look.now + refused_within(look.window_s)
-        known = replace(known, burst_until=until, last_refused=look.now, step=1)
+        cold_until = until if known.limit is None else known.cold_until
+        known = replace(known, burst_until=until, last_refused=look.now, step=1, cold_until=cold_until)
     if known.is_announced:
         return known
     if is_first and known.sure is not None:
-        # An even pace is refused late, when the reserve is empty: somewhere in between.
-        proved = (known.base + known.sure) // 2 if known.is_even else max(known.sure, look.held - look.unsure)
-        return replace(known, limit=proved, sure=None)
+        return replace(known, limit=_proved(known, look), sure=None)
     if was_fixed and not known.is_fixed:
         return _unfixed(known, look)
     if known.sure is None and (is_first or known.is_doubted or known.is_fixed):
-        is_doubted = not (known.is_fixed or known.is_even)
+        is_doubted = not (known.is_fixed or known.is_even) and _is_long(known, look)
         return replace(known, limit=_fallen(known, look, is_first), is_doubted=is_doubted, doubt_at=0.0)
+    if known.limit is not None and not known.is_even:
+        # Of the same burst: what was under way was refused as well.
+        return replace(known, limit=max(1, min(known.limit, look.held), math.ceil(known.limit * LEAST_KEPT)))
     return known
+
+
+def _proved(known: Learned, look: Look) -> int:
+    """What held of a raised limit that was refused."""
+    base, sure = known.base, known.sure or known.base
+    if known.is_even:
+        # An even pace is refused late, when the reserve is empty: somewhere in between.
+        return (base + sure) // 2
+    if sure - base <= math.ceil(base * LOOSE):
+        return base
+    return max(sure, look.held - 1)
 
 
 def _unfixed(known: Learned, look: Look) -> Learned:
@@ -168,9 +189,12 @@ def _fallen(known: Learned, look: Look, is_first: bool) -> int:
     if known.limit is None:
         return max(1, look.held)
     told = look.held if known.is_fixed else min(known.limit - is_first, look.held)
+    pace = _chain_pace(known, look)
     if known.is_even:
-        pace = _chain_pace(known, look)
         told = known.limit - is_first * max(1, int(known.limit * STEP_SHARE)) if pace is None else pace
+    elif is_first and known.chain_bursts > CHAIN_LONG and pace is not None and not known.is_fixed:
+        # Again and again, soon over: one step for each would be a 429 for each call that is too many.
+        told = min(told, max(pace, known.limit - max(1, int(known.limit * STEP_SHARE))))
     return max(1, min(known.limit, told), math.ceil(known.limit * LEAST_KEPT))
 
 
@@ -191,13 +215,20 @@ def _even(known: Learned, look: Look) -> Learned:
     """429s that come again and again at less than the window held, and soon pass: an empty bucket."""
     if known.limit is None or look.closed_until is None:
         return known
-    if look.closed_until - look.now > 1.5 + 2 * look.window_s / known.limit:
-        return replace(known, is_even=False)
+    if _is_long(known, look):
+        return replace(known, is_even=False, chain_bursts=1, chain_since=look.now, chain_accepted=0)
     pace = _chain_pace(known, look)
     is_short = known.chain_bursts <= CHAIN_LONG
     if known.is_fixed or known.is_even or is_short or pace is None or pace >= EVEN_SHARE * min(known.limit, look.held):
         return known
     return replace(known, is_even=True)
+
+
+def _is_long(known: Learned, look: Look) -> bool:
+    """Shut for longer than an empty bucket takes to have a call again."""
+    if look.closed_until is None:
+        return True
+    return look.closed_until - look.now > 1.5 + 2 * look.window_s / (known.limit or max(1, look.held))
 
 
 def _edge(known: Learned, look: Look) -> Learned:
@@ -229,17 +260,22 @@ def _probing(known: Learned, look: Look, configured: int | None) -> Learned:
     if configured is not None and limit >= configured:
         return known
     if known.sure is not None:
-        return _raised(known, look, limit, configured) if _holds(known, look, limit) else known
+        return _held(known, look, limit, configured)
     if not look.is_wanted or known.earned < 1 or look.now - known.last_refused < look.window_s * CHAIN_SHARE:
         return known
-    return replace(known, sure=limit, base=limit, limit=limit + 1, step=1, raised_at=look.now)
+    return replace(known, sure=limit, base=limit, limit=limit + 1, step=1, raised_at=look.now, reached_at=0.0)
 
 
-def _holds(known: Learned, look: Look, limit: int) -> bool:
-    """The raised limit was used and no 429 came. At an even pace: for as long as it takes to come."""
+def _held(known: Learned, look: Look, limit: int, configured: int | None) -> Learned:
+    """Raised further where the raised limit was used, and no 429 came for as long as it takes to come."""
+    within_s = refused_within(look.window_s)
     if known.is_even:
-        return look.is_wanted and look.now - known.raised_at > refused_within(look.window_s) + 3 * look.window_s / limit
-    return look.held - look.unsure >= limit
+        # The reserve has to be used up first.
+        is_held = look.is_wanted and look.now - known.raised_at > within_s + 3 * look.window_s / limit
+        return _raised(known, look, limit, configured) if is_held else known
+    if not known.reached_at:
+        return replace(known, reached_at=look.now) if look.held >= limit else known
+    return known if look.now - known.reached_at < within_s else _raised(known, look, limit, configured)
 
 
 def _resolved(known: Learned, look: Look) -> Learned:
@@ -257,6 +293,7 @@ def _resolved(known: Learned, look: Look) -> Learned:
 
 def _raised(known: Learned, look: Look, limit: int, configured: int | None) -> Learned:
     """The raised limit was reached and held: on to the next."""
-    step = min(2 * known.step, max(1, int(limit * STEP_SHARE)))
+    most = STEP_SHARE if known.is_even else LEAP_SHARE
+    step = min(2 * known.step, max(1, int(limit * most)))
     further = limit + step if configured is None else min(limit + step, configured)
-    return replace(known, sure=limit, limit=further, step=step, raised_at=look.now)
+    return replace(known, sure=limit, limit=further, step=step, raised_at=look.now, reached_at=0.0)

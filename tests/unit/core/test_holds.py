@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from builders import GIB, NOW, a_candidate, a_class, a_rate, a_report, a_reservation, a_snapshot, a_volume
 
 from conductor.core.admission import decide
@@ -80,3 +81,13 @@ def test_the_budgets_are_recorded_less_what_the_tick_handed_over() -> None:
 
     assert (api.requests_left, api.tokens_left) == (3, 60)
     assert (other.requests_left, other.tokens_left) == (None, None)
+
+
+def test_money_is_recorded_less_what_the_tick_handed_over() -> None:
+    rates = (a_rate(usd_left=1.0, usd_limit=2.0, usd_per_token=0.01), a_rate("other", usd_left=0.5, usd_limit=2.0))
+    job_class = a_class("cloud", rates={"api": (1, 30)})
+    admitted = decide(a_snapshot(nodes=(a_report(),), rates=rates), [a_candidate(job_class)], Limits()).admit
+
+    api, other = rates_left(rates, admitted)
+
+    assert (api.usd_left, other.usd_left) == (pytest.approx(0.7), 0.5)
