@@ -269,3 +269,79 @@ def test_every_kind_is_served_and_every_stated_bound_is_kept(
         assert f"{job_class.id}-first" in world.started
     for job_id, bound in world.bound.items():
         assert world.started.get(job_id, world.now) <= bound + 10, job_id
+
+
+# ── with heirs: what ends is followed before a tick looks ─────────────────────────────────────────────────
+
+
+class Heritage(Clock):
+    """Whatever ends, ends a moment before the tick, and its heir has its place before anybody looks."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.named: Decision | None = None
+        self.handed_on = 0
+
+    def tick(self) -> Decision:
+        over = sorted((ends, r.job_id) for ends, r in self.running if ends <= self.now)
+        self.running = [(ends, r) for ends, r in self.running if ends > self.now]
+        heirs = {heir.predecessor: heir for heir in self.named.heirs} if self.named is not None else {}
+        for ends, job_id in over:
+            heir = heirs.pop(job_id, None)
+            if heir is not None and self._waits(heir.admission.reservation):
+                self._start(heir.admission.reservation, ends)
+                heirs.clear()
+        self.named = super().tick()
+        return self.named
+
+    def _waits(self, r: Reservation) -> bool:
+        return any(head.job_id == r.job_id for head in self.waiting[r.class_id][1])
+
+    def _start(self, r: Reservation, at: float) -> None:
+        job_class, heads = self.waiting[r.class_id]
+        heads[:] = [head for head in heads if head.job_id != r.job_id]
+        self.started[r.job_id] = at
+        running = structs.replace(r, state="running", started_at=at)
+        self.running.append((max(at, self.now) + self.takes(job_class), running))
+        self.handed_on += 1
+
+
+def heritage(order: Order, **more: Any) -> Heritage:
+    return Heritage((NODE,), structs.replace(limits(order, **more), has_successors=True))
+
+
+@pytest.mark.parametrize("order", ["oldest", "auto", "shortest", "guarded"])
+def test_a_large_job_starts_beside_an_endless_stream_of_heirs_within_the_bound_that_was_stated(order: Order) -> None:
+    world = heritage(order)
+
+    world.run(stream(SMALL, first=((BIG, "big-0"),)), 800)
+
+    assert world.handed_on > 0
+    assert world.waited("big-0") <= OVERDUE + KEEP + 2 * 60
+    assert world.started["big-0"] <= world.bound["big-0"] + 5
+
+
+def test_a_low_priority_ages_past_heirs_of_a_high_one() -> None:
+    low = structs.replace(SMALL, id="low", priority=-900)
+    high = structs.replace(SMALL, priority=900)
+    world = heritage("oldest")
+
+    world.run(stream(high, per_tick=2, first=((low, "low-0"),)), 400)
+
+    assert world.handed_on > 0
+    assert world.waited("low-0") <= 500 + 120
+
+
+def test_whoever_comes_with_a_higher_priority_goes_before_an_heir_that_was_named() -> None:
+    whole = a_class(id="whole", vram_mib=20000, duration_s=60)
+    urgent = structs.replace(whole, id="urgent", priority=900)
+    world = heritage("oldest")
+    for number in range(3):
+        world.put(whole, f"whole-{number}")
+    world.tick()
+    world.tick()
+    assert [heir.admission.reservation.job_id for heir in world.tick().heirs] == ["whole-1"]
+
+    world.put(urgent, "urgent-0")
+
+    assert [heir.admission.reservation.job_id for heir in world.tick().heirs] == ["urgent-0"]

@@ -1,0 +1,251 @@
+"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided.
+
+That nobody starves by them: test_waiting.py."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+from builders import GIB, a_class, a_device, a_report, a_volume
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.apply import apply
+from conductor.core.admission import decide
+from conductor.model.decision import Decision
+from conductor.model.limits import Limits, Order
+from conductor.model.outcome import Retry
+from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.report import NodeReport, QueueReport
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.observe import observe
+from conductor.ports import Entry, Ledger, Turn
+
+few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "150")), deadline=None)
+VRAM, RAM, CORES, DISK = 24, 64, 4, 20 * GIB
+
+
+# ── nothing is handed out twice ───────────────────────────────────────────────────────────────────────────
+
+
+class NoRates:
+    def states(self, now: float, active: Any = None) -> tuple[()]:
+        return ()
+
+    def take(self, *args: Any) -> None:
+        raise AssertionError("nobody asks a budget here")
+
+
+class House:
+    """One node with two devices, a worker for each and two more; what lies on its disk, and what runs, in truth."""
+
+    def __init__(self, order: Order) -> None:
+        self.clock = ManualClock(1_700_000_000.0)
+        self.ledger: Ledger = memory_ledger(self.clock)
+        epoch = self.ledger.leadership.lead("here", 1e9)
+        assert epoch is not None
+        self.epoch = epoch
+        self.limits = Limits(
+            order=order, vram_headroom_mib=0, ram_headroom_mib=0, default_disk_headroom_bytes=0, report_ttl_s=1e9,
+            keep_after_s=50.0, has_successors=True,
+        )  # fmt: skip
+        #: Queue → job, attempt of what its worker runs.
+        self.running: dict[str, tuple[str, int] | None] = dict.fromkeys(
+            ("gpu-node1-gpu0", "gpu-node1-gpu1", "cpu-node1")
+        )
+        self.written = 0
+        self.count = 0
+        self.turns = 0
+        self.looked: tuple[tuple[int, int], Decision] | None = None
+
+    def report(self) -> NodeReport:
+        queues = tuple(
+            QueueReport(queue=q, lane="cpu" if q.startswith("cpu") else "gpu", workers=1,
+                        device=None if q.startswith("cpu") else q.rpartition("-")[2])
+            for q in self.running
+        )  # fmt: skip
+        disk = a_volume(total_bytes=DISK, free_bytes=DISK - self.written)
+        return a_report(
+            devices=(a_device(0, vram_total_mib=VRAM), a_device(1, vram_total_mib=VRAM)), volumes=(disk,),
+            queues=queues, ram_total_mib=RAM, ram_available_mib=RAM, cpu_count=float(CORES), sent_at=self.clock.now(),
+        )  # fmt: skip
+
+    def put(self, job_class: JobClass) -> None:
+        self.count += 1
+        job_id = f"job{self.count:05d}-0000"
+        self.ledger.backlog.put("b", [Entry(job_id=job_id, line=b"{}", job_class=job_class)])
+
+    def look(self) -> None:
+        """The first half of a tick; the world goes on before the second."""
+        self.ledger.reports.publish(self.report(), 1e9)
+        handed_on = self.ledger.handover.handed_on()
+        snapshot, candidates = observe(self.ledger, NoRates())  # type: ignore[arg-type]
+        decision = decide(snapshot, candidates, self.limits)
+        assert decide(snapshot, candidates, self.limits) == decision
+        self.looked = handed_on, decision
+
+    def act(self) -> None:
+        if self.looked is not None:
+            handed_on, decision = self.looked
+            apply(self.ledger, NoRates(), self.epoch, decision, handed_on)  # type: ignore[arg-type]
+            self.looked = None
+
+    def turn(self, queue: str) -> None:
+        """What its worker runs ends well, having written all that it might; it takes the next."""
+        job, done = self.running[queue], ()
+        if job is not None and (held := self._held(job)) is not None:
+            size = held.disk.get("scratch", 0)
+            self.written += size
+            done = (self._receipt(job, (OutputFact(path="scratch:f", bytes=size, sha256="0" * 64),)),)
+        elif job is not None:
+            done = (self._receipt(job),)
+        self.turns += 1
+        turn = Turn(worker=queue, queue=queue, lease_s=1e9, number=str(self.turns), done=done, most=1, is_idle=True)
+        started = self.ledger.attempts.turn(turn).started
+        self.running[queue] = (started[0].reservation.job_id, started[0].reservation.attempt) if started else None
+
+    def fail(self, queue: str) -> None:
+        if (job := self.running[queue]) is not None:
+            self.ledger.attempts.fail(self._receipt(job), Retry())
+            self.running[queue] = None
+
+    def lose(self, queue: str) -> None:
+        if (job := self.running[queue]) is not None:
+            self.ledger.attempts.rescue(*job, "lost", Retry())
+            self.running[queue] = None
+
+    def _held(self, job: tuple[str, int]) -> Reservation | None:
+        held = self.ledger.handover.reservations()
+        return next((r for r in held if (r.job_id, r.attempt) == job), None)
+
+    def _receipt(self, job: tuple[str, int], outputs: tuple[OutputFact, ...] = ()) -> Receipt:
+        return Receipt(
+            v=1, job_id=job[0], attempt=job[1], workflow="w", task="media.cut", outcome="ok", started_at=1.0,
+            ended_at=2.0, node="node1", worker="w", outputs=outputs,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        held = self.ledger.handover.reservations()
+        vram = Counter[str]()
+        for r in held:
+            vram.update(dict.fromkeys(r.devices, r.vram_mib))
+        assert all(amount <= VRAM for amount in vram.values())
+        assert sum(r.ram_mib for r in held) <= RAM
+        assert sum(r.cpu for r in held) <= CORES
+        assert self.written + sum(r.disk.get("scratch", 0) for r in held) <= DISK
+        waiting = self.ledger.backlog.counts()
+        assert sum(waiting.values()) == self.count
+        assert waiting["admitted"] + waiting["running"] == len(held)
+
+
+def classes(lane: str) -> st.SearchStrategy[JobClass]:
+    vram = st.integers(1, VRAM) if lane == "gpu" else st.just(0)
+    amounts = st.tuples(vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3))
+    return amounts.map(
+        lambda a: a_class(
+            lane,  # type: ignore[arg-type]
+            id="-".join(map(str, (lane, *a))),
+            vram_mib=a[0],
+            ram_mib=a[1],
+            cpu=float(a[2]),
+            scratch_bytes=a[3] * GIB,
+            priority=a[4],
+            duration_s=float(10 * a[4]),
+        )
+    )
+
+
+queues = st.sampled_from(["gpu-node1-gpu0", "gpu-node1-gpu1", "cpu-node1"])
+ops = st.one_of(
+    st.tuples(st.just("put"), st.one_of(classes("gpu"), classes("cpu"))),
+    st.tuples(st.sampled_from(["turn", "turn", "turn", "fail", "lose"]), queues),
+    st.tuples(st.sampled_from(["look", "act", "look", "act"]), st.none()),
+)
+
+
+@few
+@given(
+    first=st.lists(st.one_of(classes("gpu"), classes("cpu")), min_size=3, max_size=12),
+    order=st.sampled_from(["oldest", "fifo", "auto", "shortest"]),
+    plays=st.lists(ops, min_size=10, max_size=80),
+)
+def test_at_no_instant_is_anything_handed_out_twice(
+    first: list[JobClass], order: Order, plays: list[tuple[str, Any]]
+) -> None:
+    house = House(order)
+    for job_class in first:
+        house.put(job_class)
+    house.look()
+    house.act()
+    for verb, what in plays:
+        house.clock.advance(0.01)
+        getattr(house, verb)(*(() if what is None else (what,)))
+        house.check()
+
+
+def test_heirs_are_handed_over_in_such_a_play() -> None:
+    """The control: so the test above can fail."""
+    house = House("oldest")
+    for _ in range(6):
+        house.put(a_class(vram_mib=20, scratch_bytes=GIB, id="whole"))
+    for _ in range(2):
+        house.look()
+        house.act()
+        for queue in house.running:
+            if house.running[queue] is None:
+                house.turn(queue)
+    house.look()
+    house.act()
+
+    house.turn("gpu-node1-gpu0")
+
+    assert house.ledger.handover.handed_on()[0] == 1
+    assert house.running["gpu-node1-gpu0"] is not None
+
+
+def begun(*first: JobClass) -> House:
+    """What fits of them runs, and its heirs are named."""
+    house = House("oldest")
+    for job_class in first:
+        house.put(job_class)
+    house.look()
+    house.act()
+    for queue in house.running:
+        house.turn(queue)
+    house.look()
+    house.act()
+    assert house.ledger.handover.handed_on() == (0, sum(job is not None for job in house.running.values()))
+    return house
+
+
+WHOLE = a_class(id="whole", vram_mib=VRAM, scratch_bytes=8 * GIB)
+
+
+def test_a_tick_that_did_not_see_the_heir_start_counts_on_the_disk_that_its_predecessor_filled() -> None:
+    house = begun(WHOLE, a_class(id="beside", vram_mib=VRAM), WHOLE)
+    house.put(a_class("cpu", id="late", scratch_bytes=8 * GIB))
+    house.look()
+
+    house.turn("gpu-node1-gpu0")
+    house.act()
+
+    house.check()
+    assert house.ledger.handover.handed_on()[0] == 1
+    assert house.ledger.handover.queued() == {}, "the late one came too late: the next tick looks again"
+
+
+def test_two_heirs_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts() -> None:
+    cores = a_class("cpu", id="z-cores", cpu=float(CORES), scratch_bytes=6 * GIB)
+    device = a_class(id="device", vram_mib=VRAM, scratch_bytes=6 * GIB)
+    house = begun(device, cores, a_class(id="beside", vram_mib=VRAM), device, cores)
+
+    house.turn("gpu-node1-gpu0")
+    house.check()
+    house.turn("cpu-node1")
+
+    house.check()
+    assert house.ledger.handover.handed_on()[0] == 1
