@@ -207,26 +207,29 @@ def test_heirs_are_handed_over_in_such_a_play() -> None:
     assert house.running["gpu-node1-gpu0"] is not None
 
 
-def begun(*first: JobClass) -> House:
-    """What fits of them runs, and its heirs are named."""
+def begun(going: list[JobClass], waiting: list[JobClass]) -> House:
+    """`going` run, in this order on the device 0, the device 1 and the cores; of those that wait heirs are named."""
     house = House("oldest")
-    for job_class in first:
+    for job_class in going:
+        house.put(job_class)
+        house.look()
+        house.act()
+    for queue in house.running:
+        house.turn(queue)
+    assert house.ledger.backlog.counts()["running"] == len(going)
+    for job_class in waiting:
         house.put(job_class)
     house.look()
     house.act()
-    for queue in house.running:
-        house.turn(queue)
-    house.look()
-    house.act()
-    assert house.ledger.handover.handed_on() == (0, sum(job is not None for job in house.running.values()))
     return house
 
 
+BESIDE = a_class(id="beside", vram_mib=VRAM)
 WHOLE = a_class(id="whole", vram_mib=VRAM, scratch_bytes=8 * GIB)
 
 
 def test_a_tick_that_did_not_see_the_heir_start_counts_on_the_disk_that_its_predecessor_filled() -> None:
-    house = begun(WHOLE, a_class(id="beside", vram_mib=VRAM), WHOLE)
+    house = begun([WHOLE, BESIDE], [WHOLE])
     house.put(a_class("cpu", id="late", scratch_bytes=8 * GIB))
     house.look()
 
@@ -241,7 +244,8 @@ def test_a_tick_that_did_not_see_the_heir_start_counts_on_the_disk_that_its_pred
 def test_two_heirs_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts() -> None:
     cores = a_class("cpu", id="z-cores", cpu=float(CORES), scratch_bytes=6 * GIB)
     device = a_class(id="device", vram_mib=VRAM, scratch_bytes=6 * GIB)
-    house = begun(device, cores, a_class(id="beside", vram_mib=VRAM), device, cores)
+    house = begun([device, BESIDE, cores], [device, cores])
+    assert house.ledger.handover.handed_on() == (0, 3)
 
     house.turn("gpu-node1-gpu0")
     house.check()
