@@ -25,6 +25,7 @@ from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rate
 from conductor.core.placement import Place
 from conductor.core.reasons import Answer, Reasons
 from conductor.core.standing import Standing
+from conductor.core.ways_out import crowding, dead_end, no_way_out
 from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
@@ -87,6 +88,7 @@ class _Tick:
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
         self.wait_s = limits.tick_s
+        self._dead_ends: dict[str, Verdict | None] = {}
         self._denials: dict[tuple[int, int], Answer] = {}
         self._idle: dict[Lane, bool] = {}
 
@@ -149,9 +151,9 @@ class _Tick:
             if kept is not None and not kept.lets(place, ask, duration_s, self.free.now):
                 self._denied = kept.verdict()
             elif member is not None and self.limits.is_safe and not self._is_safe(member, place, ask):
-                self._denied = _no_way_out(member, place)
+                self._denied = no_way_out(member, place)
             elif member is None and self.limits.is_safe and (crowded := self._crowded(place, ask)):
-                self._denied = _crowding(place, crowded, dict(ask.disk)[crowded])
+                self._denied = crowding(place, crowded, dict(ask.disk)[crowded])
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
                 self._denied = answer
             else:
@@ -283,8 +285,8 @@ class _Tick:
                 task=turn.job_class.task,
                 lane=turn.job_class.lane,
                 waiting=turn.candidate.waiting - turn.admitted,
-                verdicts=self._verdicts(reasons, turn, ask, denied),
-                is_infeasible=reasons.is_infeasible(ask),
+                verdicts=self._verdicts(reasons, turn, ask, (never := self._chain_never(head)) or denied),
+                is_infeasible=never is not None or reasons.is_infeasible(ask),
                 learned=turn.job_class.learned,
                 since=now,
                 head=head.job_id,
@@ -297,6 +299,17 @@ class _Tick:
             for turn, head, ask, denied in self.held.values()
             if turn.candidate.waiting > turn.admitted
         )
+
+    def _chain_never(self, head: Head) -> Verdict | None:
+        """A disk that shrank, or a larger one that went: what was found to finish at dispatch never will."""
+        member = self.standing.life.member(head.job_id)
+        if member is None or not self.limits.is_safe:
+            return None
+        chain = member.chain
+        if chain.id not in self._dead_ends:
+            nodes = [n for n in self.free.nodes.values() if chain.node in (None, n.name)]
+            self._dead_ends[chain.id] = dead_end(self.standing.life, member, nodes)
+        return self._dead_ends[chain.id]
 
     def _verdicts(self, reasons: Reasons, turn: Turn, ask: Ask, denied: Verdict | None) -> tuple[Verdict, ...]:
         if not self.standing.explains:
@@ -364,31 +377,3 @@ def _reservation(job_class: JobClass, head: Head, ask: Ask, place: Place, now: f
 def _kept_budget(key: str, job_id: str) -> Verdict:
     message = f"kept for {job_id[:8]}, which was passed over for too long"
     return Verdict(gate="hold", passed=False, where=key, holders=(job_id,), message=message)
-
-
-def _no_way_out(member: Member, place: Place) -> Verdict:
-    disk = place.node.disks[member.chain.root]
-    return Verdict(
-        gate="scratch",
-        passed=False,
-        where=f"{place.node.name}/{member.chain.root}",
-        need=member.written,
-        have=max(0, disk.pool.free) if disk.pool else 0,
-        limit=disk.pool.limit if disk.pool else 0,
-        unit="bytes",
-        message="it fits, but then what was begun could not all be finished",
-    )
-
-
-def _crowding(place: Place, root: str, need: int) -> Verdict:
-    pool = place.node.disks[root].pool
-    return Verdict(
-        gate="scratch",
-        passed=False,
-        where=f"{place.node.name}/{root}",
-        need=need,
-        have=max(0, pool.free) if pool else 0,
-        limit=pool.limit if pool else 0,
-        unit="bytes",
-        message="it fits, but then chains that were begun there could not all be finished",
-    )

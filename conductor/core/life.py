@@ -202,6 +202,19 @@ class Life:
             return True
         return Rehearsal(begun, None, free, sharing).finishing(self._known.get(node, self._order)) is not None
 
+    def can_ever(self, member: Member, disk: int, sharing: Collection[str] = ()) -> bool:
+        """On so many bytes, used by nobody else: can what is left of its chain finish? Where it is too long to try all
+        orders, that its largest job fits says yes."""
+        chain, roots = member.chain, {member.chain.root, *sharing}
+        kept = chain.kept()
+        if sum(m.takes(roots) + m.temporary for m in chain.members.values()) + sum(kept.values()) <= disk:
+            return True
+        if len(chain.members) > MANY:
+            return max(m.takes(roots) + m.temporary for m in chain.members.values()) <= disk
+        going = sum(m.takes(roots) + m.temporary for m in chain.members.values() if m.is_going)
+        rehearsal = Rehearsal([chain], None, disk - sum(kept.values()) - going, roots)
+        return rehearsal.finishing(self._known.get(chain.node or "", self._order)) is not None
+
     def order(self) -> tuple[str, ...]:
         """For the next tick: what was found to finish must be found again, and rules of thumb may miss it then."""
         members = [m for known in self._known.values() for m in known]

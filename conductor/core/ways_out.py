@@ -1,0 +1,63 @@
+"""What is said of a chain that fits and may not begin, and of one that no disk can see to its end any more. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conductor.core.free import NodeFree
+from conductor.core.life import Life, Member
+from conductor.core.placement import Place
+from conductor.model.decision import Verdict
+
+
+def no_way_out(member: Member, place: Place) -> Verdict:
+    disk = place.node.disks[member.chain.root]
+    return Verdict(
+        gate="scratch",
+        passed=False,
+        where=f"{place.node.name}/{member.chain.root}",
+        need=member.written,
+        have=max(0, disk.pool.free) if disk.pool else 0,
+        limit=disk.pool.limit if disk.pool else 0,
+        unit="bytes",
+        message="it fits, but then what was begun could not all be finished",
+    )
+
+
+def dead_end(life: Life, member: Member, nodes: Iterable[NodeFree]) -> Verdict | None:
+    """None: it can finish on one of them, or nobody can say."""
+    root, best = member.chain.root, None
+    for node in nodes:
+        disk = node.disks.get(root)
+        if disk is None or disk.pool is None:
+            return None
+        sharing = {other for other, its in node.disks.items() if its.pool is disk.pool}
+        if life.can_ever(member, disk.pool.limit, sharing):
+            return None
+        if best is None or disk.pool.limit > best.limit:
+            best = Verdict(
+                gate="scratch",
+                passed=False,
+                where=f"{node.name}/{root}",
+                need=member.takes(sharing),
+                have=max(0, disk.pool.free),
+                limit=disk.pool.limit,
+                unit="bytes",
+                is_never=True,
+                message="can never: no order is known in which its chain finishes on this disk, even with it to itself",
+            )
+    return best
+
+
+def crowding(place: Place, root: str, need: int) -> Verdict:
+    pool = place.node.disks[root].pool
+    return Verdict(
+        gate="scratch",
+        passed=False,
+        where=f"{place.node.name}/{root}",
+        need=need,
+        have=max(0, pool.free) if pool else 0,
+        limit=pool.limit if pool else 0,
+        unit="bytes",
+        message="it fits, but then chains that were begun there could not all be finished",
+    )
