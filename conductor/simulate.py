@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from conductor.errors import ManifestError
+from conductor.limits import live
 from conductor.manifest import read
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.simulation import cluster
@@ -39,7 +40,9 @@ def simulate(
     """Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy)."""
     begin = time.monotonic()
     workload = Workload(known(manifest, catalogue), catalogue, is_batch)
-    world = World(workload, cluster.read(cluster_file), limits_of(policy, seed))
+    nodes = cluster.read(cluster_file)
+    # As the live conductor would decide with so many nodes.
+    world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
     world.run()
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
     found = figures(world, time.monotonic() - begin)

@@ -4,15 +4,16 @@ admitted. Of one node: `core.nodes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from itertools import compress
 from operator import attrgetter, is_not
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conductor.core.nodes import DeviceFree as DeviceFree
 from conductor.core.nodes import DiskFree as DiskFree
 from conductor.core.nodes import NodeFree, QueueFree, add_landed, charge_node, held
 from conductor.core.nodes import Pool as Pool
+from conductor.core.work import Work
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
@@ -101,6 +102,9 @@ class Free:
                 self.queues[lane] += queues
         self._whole: tuple[int, int, int] | None = None
         self._places: dict[Lane, int] | None = None
+        self._work: Work | None = None
+        #: What `core.guard` found of a node, for as long as it stays so.
+        self.found: dict[tuple[str, Hashable], tuple[int, float, Any]] = {}
         #: A node could ever give more, or less, than before `follow`.
         self.is_resized = False
         #: Backlog (or a class, where a reservation does not say) → what it holds.
@@ -146,13 +150,29 @@ class Free:
         if (node := self.nodes.get(reservation.node)) is not None:
             charge_node(node, reservation)
 
+    def work_s(self, share: Callable[[Reservation], float]) -> float:
+        """What is under way has left, by estimate, times its share of the whole. Built when it is asked for first."""
+        left = None if self._work is None else self._work.left_s(self.now)
+        if left is None:
+            self._work = Work(self.reservations(), share)
+            left = self._work.left_s(self.now) or 0.0
+        return left
+
     def _note(self, r: Reservation) -> None:
+        if self._work is not None:
+            self._work.add(r)
+        if (node := self.nodes.get(r.node)) is not None:
+            node.version += 1
         self._on_node.setdefault(r.node, {})[r.job_id] = r
         if r.job_id not in self._known:
             self._tally(r, 1)
         self._known[r.job_id] = r
 
     def _forget(self, r: Reservation) -> None:
+        if self._work is not None:
+            self._work.drop(r.job_id)
+        if (node := self.nodes.get(r.node)) is not None:
+            node.version += 1
         del self._on_node[r.node][r.job_id], self._known[r.job_id]
         self._tally(r, -1)
 
@@ -260,7 +280,7 @@ class Free:
         if node.shape() != shape:
             return False
         if node.sizes() != sizes:
-            self._whole = None
+            self._whole = self._work = None
             self.is_resized = True
         new = [q for queues in node.queues.values() for q in queues]
         for was, now in zip(old, new, strict=True):

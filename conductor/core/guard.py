@@ -17,6 +17,8 @@ from conductor.model.decision import Verdict
 #: So many nodes are looked at, those with most to give.
 MOST_NODES = 32
 INFINITY = float("inf")
+#: So many answers are remembered.
+MOST_FOUND = 20_000
 
 
 class Kept:
@@ -75,10 +77,28 @@ def keep_for(job_id: str, ask: Ask, free: Free) -> Kept | None:
     """The place where it could start soonest; None where it could start nowhere, however long one waits."""
     best: Kept | None = None
     for node in _likely(ask, free):
-        kept = _on(job_id, ask, node, free)
+        kept = _known_on(job_id, ask, node, free)
         if kept is not None and (best is None or kept.rank < best.rank):
             best = kept
-    return best
+    if best is None:
+        return None
+    # Its own, since what others take beside it is taken from it.
+    return Kept(job_id, best.node, best.devices, best.starts_at, dict(best.beside), best.is_known)
+
+
+def _known_on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
+    """As `_on`; the same as before while nothing changed on the node and nothing there should have ended."""
+    key = (node.name, ask.key)
+    known = free.found.get(key)
+    if known is not None and known[0] == node.version and free.now < known[1]:
+        return known[2]
+    kept, here = _on(job_id, ask, node, free), free.held_on(node.name)
+    is_lasting = kept is None or (kept.is_known and kept.starts_at > free.now)
+    if is_lasting and all(r.started_at is not None for r in here):
+        if len(free.found) >= MOST_FOUND:
+            free.found.clear()
+        free.found[key] = (node.version, release_at(here[0], free.now) if here else INFINITY, kept)
+    return kept
 
 
 def _likely(ask: Ask, free: Free) -> Iterable[NodeFree]:

@@ -154,14 +154,19 @@ class QueueFree:
 class NodeFree:
     """One node's pools and queues. Nothing is placed on one that drains or whose report is stale."""
 
-    __slots__ = ("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report")
+    __slots__ = (
+        *("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report", "version"),
+    )
 
     def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
         self.name = report.node
+        #: Goes up with everything that comes, goes or is read.
+        self.version = 0
         self.read(report, snapshot, limits)
 
     def read(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
         """As its report says, nothing charged yet."""
+        self.version += 1
         self.report = report
         self.age_s = snapshot.now - report.sent_at
         self.is_stale = self.age_s > limits.report_ttl_s

@@ -8,7 +8,6 @@ and who has waited too long goes before all others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import fsum
 
 from conductor.core.free import Free, NodeFree, release_at
 from conductor.core.life import Life
@@ -181,12 +180,7 @@ class Orders:
         """How long all that waits and runs would take if the whole were always full."""
         if self._patience is None:
             waiting = sum(c.waiting * c.job_class.duration_s * self._share_of(c.job_class) for c in self._candidates)
-            now = self._free.now
-            running = fsum(  # whatever the order they came in
-                (release_at(r, now) - now) * self._sizes().of_reservation(r)
-                for r in self._free.reservations()
-                if r.expected_s > 0
-            )
+            running = self._free.work_s(self._sizes().of_reservation)
             self._patience = waiting + running
         return self._patience
 

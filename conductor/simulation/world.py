@@ -35,6 +35,8 @@ HEADS = 16
 #: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
 MANY_JOBS = 5_000
 ASK_EVERY = 200
+#: With more jobs than this on more nodes than this, a decision is made once in a tick, not at every event.
+MANY_MORE, MANY_NODES = 100_000, 64
 #: An API that has room again is looked at no sooner than after so long.
 LEAST_LOOK_S = 0.01
 #: Nothing has begun or ended for so long: no hours of the day will change that.
@@ -193,12 +195,14 @@ class World:
     # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
+        #: Of a large cluster, one look decides for all that happens within so long, as live ticks do.
+        apart_s = self.limits.tick_s if len(self.jobs) > MANY_MORE and len(self.nodes) > MANY_NODES else 0.0
         while self._events:
-            at = self._events[0][0]
-            self._pass(at - self.now)
-            self.now = at
-            while self._events and self._events[0][0] <= at:
-                _, kind, _, job = heappop(self._events)
+            until = self._events[0][0] + apart_s
+            while self._events and self._events[0][0] <= until:
+                at, kind, _, job = heappop(self._events)
+                self._pass(at - self.now)
+                self.now = at
                 if job is None:
                     self._look_at = None
                 elif kind == END:
@@ -341,7 +345,7 @@ class World:
 
     def _note(self, decision: Decision) -> None:
         """Who waits for which gate, until the next time they are asked."""
-        self._asked = set(self._lines)
+        self._asked |= self._lines.keys()
         self._rates = {}
         for hold in decision.hold:
             line = self._lines.get(hold.class_id)

@@ -1,0 +1,109 @@
+"""How long `simulate` takes for a long manifest: `python benchmarks/simulate.py [--jobs 1000000] [--nodes 1000]`.
+
+A seeded workload of 100 sorts of jobs (shares of a device, whole ones, several, none), 60 s to an hour, on nodes of 8
+devices, arriving so that 95 % of what is scarcest is asked for; --batch: all of it waits from the start. Prints
+seconds, peak RSS and what came of the jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from conductor.catalogue import load_catalogue  # noqa: E402
+from conductor.model.spec import Estimate, JobSpec, Needs, to_line  # noqa: E402
+from conductor.simulate import simulate  # noqa: E402
+
+SORTS, LOAD, SEED = 100, 0.95, 11
+DEVICES, VRAM_MIB, CPU_MILLI, RAM_MIB = 8, 24_576, 64_000, 262_144
+
+
+class Sort(NamedTuple):
+    needs: Needs
+    duration_s: float
+
+    def share(self, nodes: int) -> float:
+        """Of the whole, what it takes of what it takes most of."""
+        n = self.needs
+        vram = n.vram_mib * (n.devices if n.vram_mib else 0) / (VRAM_MIB * DEVICES)
+        return max(vram, n.cpu * 1000 / CPU_MILLI, n.ram_mib / RAM_MIB) / nodes
+
+
+def sorts(draw: random.Random) -> list[Sort]:
+    found: list[Sort] = []
+    for i in range(SORTS):
+        devices = 1 if i % 10 else draw.choice((2, 4, 8))
+        vram = 0 if i % 5 == 4 else VRAM_MIB - 1024 if i % 5 == 3 else draw.randrange(2_000, 12_000, 500)
+        needs = Needs(
+            vram_mib=vram, devices=devices, cpu=draw.choice((1.0, 2.0, 4.0)), ram_mib=draw.randrange(1_000, 16_000, 500)
+        )
+        found.append(Sort(needs, round(60 * 60 ** draw.random(), 1)))
+    return found
+
+
+def write(file: Path, jobs: int, nodes: int) -> None:
+    draw = random.Random(SEED)
+    kinds = sorts(draw)
+    work = sum(kind.share(nodes) * kind.duration_s for kind in kinds) / len(kinds)
+    at = 0.0
+    with file.open("wb") as out:
+        for n in range(jobs):
+            at += draw.expovariate(LOAD / work)
+            kind = draw.choice(kinds)
+            spec = JobSpec(
+                v=1,
+                id=f"bench{n:08}",
+                workflow="bench",
+                task="trace.job",
+                lane="gpu" if kind.needs.vram_mib else "cpu",
+                args={"arrival_s": round(at, 3)},
+                needs=kind.needs,
+                estimate=Estimate(duration_s=kind.duration_s),
+            )
+            out.write(to_line(spec) + b"\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--nodes", type=int, default=1_000)
+    parser.add_argument("--policy", default="auto")
+    parser.add_argument("--batch", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="simulate-") as name:
+        manifest, cluster = Path(name) / "bench.jsonl", Path(name) / "cluster.toml"
+        write(manifest, given.jobs, given.nodes)
+        devices = ", ".join([f"{{vram_mib = {VRAM_MIB}}}"] * DEVICES)
+        cluster.write_text(
+            f'[[node]]\nname = "n"\ncount = {given.nodes}\ncpu_milli = {CPU_MILLI}\nram_mib = {RAM_MIB}\n'
+            f"devices = [{devices}]\n"
+        )
+        wall, cpu = time.monotonic(), time.process_time()
+        found = simulate(manifest, cluster, load_catalogue(), is_batch=given.batch, policy=given.policy).figures
+        row = {
+            "wall_s": round(time.monotonic() - wall, 1),
+            "cpu_s": round(time.process_time() - cpu, 1),
+            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            // (1 if sys.platform == "linux" else 1024)
+            // 1024,
+            "jobs": found.jobs,
+            "done": found.done,
+            "makespan_over_bound": round(found.makespan_s / found.bound_s, 4),
+            "mean_wait_s": found.mean_wait_s,
+        }
+    print(json.dumps(row))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
