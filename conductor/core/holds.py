@@ -25,7 +25,15 @@ def closed_gates(hold: Hold) -> frozenset[Gate]:
 def carried(holds: Iterable[Hold], before: GateLedger, now: float) -> tuple[Hold, ...]:
     """What was closed at the tick before, and still is, keeps the moment it began; all of it counts until now."""
     step, known = _step(before, now), {hold.class_id: hold for hold in before.holds}
-    return tuple(_carried(hold, known.get(hold.class_id), step, now) for hold in holds)
+    # Classes that ask alike share one tuple of verdicts: looked through once.
+    alike: dict[int, frozenset[Gate]] = {}
+    found: list[Hold] = []
+    for hold in holds:
+        gates = alike.get(id(hold.verdicts))
+        if gates is None:
+            gates = alike[id(hold.verdicts)] = closed_gates(hold)
+        found.append(_carried(hold, gates, known.get(hold.class_id), step, now))
+    return tuple(found)
 
 
 def unreached(decision: Decision, before: GateLedger, candidates: Iterable[Candidate]) -> tuple[Hold, ...]:
@@ -42,8 +50,7 @@ def with_since(holds: Sequence[Hold], before: Sequence[Hold]) -> tuple[Hold, ...
     return carried(holds, GateLedger(holds=tuple(before)), holds[0].since if holds else 0.0)
 
 
-def _carried(hold: Hold, was: Hold | None, step: float, now: float) -> Hold:
-    gates = closed_gates(hold)
+def _carried(hold: Hold, gates: frozenset[Gate], was: Hold | None, step: float, now: float) -> Hold:
     if was is None:
         return msgspec.structs.replace(hold, closed_since=dict.fromkeys(sorted(gates), now))
     began: dict[Gate, float] = was.closed_since or dict.fromkeys(closed_gates(was), was.since)
@@ -83,7 +90,8 @@ def is_other_reason(holds: Sequence[Hold], before: Sequence[Hold]) -> bool:
 
 
 def _reasons(holds: Sequence[Hold]) -> set[tuple[str, frozenset[Gate], bool]]:
-    return {(hold.class_id, closed_gates(hold), hold.is_infeasible) for hold in holds}
+    # Carried holds have their closed gates by name already.
+    return {(h.class_id, frozenset(h.closed_since) or closed_gates(h), h.is_infeasible) for h in holds}
 
 
 # ── what there is, for who reads the record ───────────────────────────────────────────────────────────────
