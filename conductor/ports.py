@@ -337,7 +337,7 @@ class Handover(Protocol):
     def ask_ahead(
         self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
     ) -> None:
-        """A tick begins: what it will ask is asked in one go, of one instant; `lead` (owner, ttl_s) is renewed first."""
+        """A tick begins: what it will ask is asked in one go, at one instant; `lead` (owner, ttl_s) renewed first."""
         ...
 
     def paces(self) -> dict[str, float]:
