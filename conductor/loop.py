@@ -284,7 +284,13 @@ class Conductor:
         else:
             # Every turn of a worker rings. Where jobs are short several turns are worth one tick: queues are deep.
             nap(self._rest_s, should_stop)
-            self._ledger.bell.wait(min(wait_s, self._timing.tick_s))
+            self._ledger.handover.ask_when_rung(
+                min(wait_s, self._timing.tick_s),
+                self._heads,
+                self._backlogs,
+                self._timing.admitted_grace_s,
+                self._lead.terms,
+            )
 
     def _lost(self, losses: int, error: Unreachable) -> int:
         if losses == 0:

@@ -340,6 +340,12 @@ class Handover(Protocol):
         """A tick begins: what it will ask is asked in one go, at one instant; `lead` (owner, ttl_s) renewed first."""
         ...
 
+    def ask_when_rung(
+        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
+        """Waits as `Bell.wait` does, and has the next tick's `ask_ahead` answered with the same words that wake it."""
+        ...
+
     def paces(self) -> dict[str, float]:
         """Task → seconds that one takes, as workers saw it of late; only of those that are over in milliseconds."""
         ...

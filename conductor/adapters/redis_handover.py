@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import cast
@@ -12,9 +13,9 @@ from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
-from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_client import MAX_BLOCK_S, translating
 from conductor.adapters.redis_rows import row_of
-from conductor.adapters.redis_scripts import Scripts
+from conductor.adapters.redis_scripts import Call, Scripts
 from conductor.core.heirs import STANDS_S
 from conductor.model.decision import Admission, GateLedger, Heir
 from conductor.model.snapshot import Reservation
@@ -67,25 +68,38 @@ class RedisHandover:
     def ask_ahead(
         self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
     ) -> None:
-        self._scripts.ask_ahead(
-            (
-                *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
-                ("handed_on", ()),
-                ("orphans", (ms(admitted_grace_s),)),
-                ("pulse", ()),
-                ("candidates", (heads, _pack(list(backlogs)))),
-                ("queued", ()),
-                ("live", ()),
-                ("now", ()),
-                ("reservations", ()),
-                ("kind_states", ()),
-                *(maker(heads, backlogs) for maker in self._scripts.also_ahead),
-                ("calls", (CALLS_AT_ONCE,)),
-                ("closings", ()),
-                ("rate_book", ()),
-                ("controls", ()),
-                ("paces", ()),
-            )
+        self._scripts.ask_ahead(self._of_a_tick(heads, backlogs, admitted_grace_s, lead))
+
+    def ask_when_rung(
+        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
+        calls, end = self._of_a_tick(heads, backlogs, admitted_grace_s, lead), time.monotonic() + timeout_s
+        # In slices, so that a dead connection is noticed. 0 would mean for ever.
+        while (left := end - time.monotonic()) > 0:
+            if self._scripts.ask_when_rung(keys.WAKE, max(0.001, min(left, MAX_BLOCK_S)), calls):
+                return True
+        return False
+
+    def _of_a_tick(
+        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None
+    ) -> tuple[Call, ...]:
+        return (
+            *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
+            ("handed_on", ()),
+            ("orphans", (ms(admitted_grace_s),)),
+            ("pulse", ()),
+            ("candidates", (heads, _pack(list(backlogs)))),
+            ("queued", ()),
+            ("live", ()),
+            ("now", ()),
+            ("reservations", ()),
+            ("kind_states", ()),
+            *(maker(heads, backlogs) for maker in self._scripts.also_ahead),
+            ("calls", (CALLS_AT_ONCE,)),
+            ("closings", ()),
+            ("rate_book", ()),
+            ("controls", ()),
+            ("paces", ()),
         )
 
     def leases(self) -> dict[str, float]:

@@ -78,6 +78,7 @@ class Scripts:
         self._ahead: dict[Call, Any] = {}
         self._ahead_of = 0
         self._ahead_until = 0.0
+        self._when_rung: tuple[Call, ...] = ()
         #: What other readers of a tick add to that: (heads, backlogs) → the step and its arguments.
         self.also_ahead: list[Callable[[int, Sequence[str]], Call]] = []
 
@@ -95,24 +96,49 @@ class Scripts:
         return self.run(name, *args) if reply is _NOT_ASKED else reply
 
     def _asked(self, call: Call) -> Any:
-        if self._ahead and threading.get_ident() == self._ahead_of and time.monotonic() < self._ahead_until:
+        if self._ahead and self._is_fresh():
             return self._ahead.pop(call, _NOT_ASKED)
         return _NOT_ASKED
 
     def ask_ahead(self, calls: Sequence[Call]) -> None:
         """Several steps that only look, in one script and in this order: as of one instant. The next `run` of each by
         this thread, with these very arguments and at once, has its answer from here; it is not asked again."""
+        when_rung, self._when_rung = self._when_rung, ()
+        if when_rung == tuple(calls) and self._is_fresh():
+            return
         self._ahead = {}
-        counted = [value for _, args in calls for value in (len(args), *args)]
         try:
             with translating(self.client):
-                replies: list[Any] = self._together(tuple(name for name, _ in calls))(args=counted)
+                self._know(calls, self._together(calls)(args=_counted(calls)))
         except exceptions.ResponseError:
             return  # Met by the step whose error it is.
+
+    def ask_when_rung(self, bell: str, timeout_s: float, calls: Sequence[Call]) -> bool:
+        """Waits for an entry of the list `bell`: True when there was one. The server answers `calls` at once then,
+        so that nobody has to wake up first to ask: the next `ask_ahead` of the same finds them answered."""
+        self._ahead, self._when_rung = {}, ()
+        sha = self._together(calls).sha
+        with translating(self.client), self.client.pipeline(transaction=False) as pipe:
+            pipe.blpop([bell], timeout=timeout_s)  # pyright: ignore[reportArgumentType]
+            pipe.evalsha(sha, 0, *_counted(calls))  # pyright: ignore[reportArgumentType]
+            rang, replies = pipe.execute(raise_on_error=False)
+        if isinstance(rang, Exception):
+            with translating(self.client):
+                raise rang
+        if not isinstance(replies, Exception):  # Not known to the server yet: asked once more, with its source.
+            self._know(calls, replies)
+            self._when_rung = tuple(calls)
+        return rang is not None
+
+    def _know(self, calls: Sequence[Call], replies: Sequence[Any]) -> None:
         self._ahead = dict(zip(calls, replies, strict=True))
         self._ahead_of, self._ahead_until = threading.get_ident(), time.monotonic() + AHEAD_S
 
-    def _together(self, names: tuple[str, ...]) -> Script:
+    def _is_fresh(self) -> bool:
+        return threading.get_ident() == self._ahead_of and time.monotonic() < self._ahead_until
+
+    def _together(self, calls: Sequence[Call]) -> Script:
+        names = tuple(name for name, _ in calls)
         known = "+".join(names)
         if known not in self._scripts:
             self._scripts[known] = self.client.register_script(together(names))
@@ -123,3 +149,7 @@ class Scripts:
         if script is None:
             script = self._scripts[name] = self.client.register_script(source(name))
         return script
+
+
+def _counted(calls: Sequence[Call]) -> list[str | bytes | int | float]:
+    return [value for _, args in calls for value in (len(args), *args)]

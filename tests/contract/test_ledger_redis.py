@@ -266,3 +266,39 @@ def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(client: R
 
     monkeypatch.setattr("time.monotonic", lambda: float("inf"))
     assert len(ledger.backlog.candidates(16)) == 1
+
+
+def test_the_ring_that_wakes_a_leader_brings_the_answers_of_its_next_tick(client: Redis):
+    # Given a leader that has ticked once
+    scene = redis_scene(client, redis_ledger(client))
+    ledger, lead = scene.ledger, ("me", 10.0)
+    epoch = ledger.leadership.lead(*lead)
+    ledger.handover.ask_ahead(16, (), 3.0, lead)
+    assert ledger.handover.ask_when_rung(0.01, 16, (), 3.0, lead) is False
+
+    # When something rings, and more comes after it was woken
+    scene.put(an_entry("a"))
+    assert ledger.handover.ask_when_rung(5, 16, (), 3.0, lead) is True
+    scene.put(an_entry("b"))
+    before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    ledger.handover.ask_ahead(16, (), 3.0, lead)
+
+    # Then its tick goes by what was true when it woke, and asks nobody
+    assert ledger.leadership.lead(*lead) == epoch
+    assert [head.job_id for c in ledger.backlog.candidates(16) for head in c.heads] == [an_id("a")]
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before
+    # And the tick after it, which nothing rang for, asks anew
+    ledger.handover.ask_ahead(16, (), 3.0, lead)
+    assert len([head for c in ledger.backlog.candidates(16) for head in c.heads]) == 2
+
+
+def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
+    scene = redis_scene(client, redis_ledger(client))
+    ledger, lead = scene.ledger, ("me", 10.0)
+    ledger.leadership.lead(*lead)
+    scene.put(an_entry("a"))
+    client.script_flush()
+
+    assert ledger.handover.ask_when_rung(5, 16, (), 3.0, lead) is True
+    ledger.handover.ask_ahead(16, (), 3.0, lead)
+    assert len(ledger.backlog.candidates(16)) == 1

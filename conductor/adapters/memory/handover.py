@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.adapters.memory import kinds
+from conductor.adapters.memory.board import MemoryBell
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.charges import charges
 from conductor.core.heirs import STANDS_S
@@ -63,6 +64,11 @@ class MemoryHandover:
         self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
     ) -> None:
         """Nothing is far away here."""
+
+    def ask_when_rung(
+        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
+        return MemoryBell(self._store).wait(timeout_s)
 
     def paces(self) -> dict[str, float]:
         with self._store.lock:
