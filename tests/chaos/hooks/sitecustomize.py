@@ -131,8 +131,8 @@ def receipts(module: ModuleType) -> None:
 
 
 def handover(module: ModuleType) -> None:
-    def first(self: Any, epoch: int, admissions: Sequence[Any]) -> str:
-        return admissions[0].reservation.job_id
+    def first(self: Any, epoch: int, admissions: Sequence[Any], *heirs: Any) -> str:
+        return admissions[0].reservation.job_id if admissions else ""
 
     around(module.RedisHandover, "admit", before="before admit", after="admitted", job=first)
     around(module.RedisHandover, "record_gates", before="before record")
