@@ -22,7 +22,7 @@ from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
-from conductor.model.decision import Admission
+from conductor.model.decision import Admission, Heir
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
@@ -64,6 +64,7 @@ def look(scene: Scene) -> dict[str, object]:
         "asked": scene.ledger.control.asked(),
         "counts": scene.ledger.backlog.counts(),
         "queued": scene.ledger.handover.queued(),
+        "handed on": scene.ledger.handover.handed_on(),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
         "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
         "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
@@ -171,6 +172,26 @@ class Twins(RuleBasedStateMachine):
             for head, kind in found
         ]
         self.redis_and_memory_epochs([Admission(reservation=row, backlog="night") for row in rows])
+
+    @rule(first=names, second=names, attempt=attempts, is_late=st.booleans())
+    def name_heirs(self, first: str, second: str, attempt: int, is_late: bool) -> None:
+        """What may go now goes next where these two end."""
+        found = [head for c in self.memory.ledger.backlog.candidates(2) for head in c.heads]
+        heirs = [
+            Heir(
+                predecessor=an_id(name),
+                attempt=attempt,
+                admission=Admission(
+                    reservation=a_reservation(head.job_id.removesuffix("-0000000"), head.attempts + 1),
+                    backlog="night",
+                    ceilings={"node1:cpu_milli": 3000},
+                ),
+            )
+            for name, head in zip({first: 0, second: 0}, found, strict=False)
+        ]
+        for scene in (self.redis, self.memory):
+            seen, _ = scene.ledger.handover.handed_on()
+            scene.ledger.handover.admit(scene.epoch, [], heirs, seen - is_late)
 
     @rule(worker=workers)
     def take(self, worker: str) -> None:
