@@ -40,8 +40,8 @@ class Hosts:
         taken = [(f"{r.node}/{key}", r.vram_mib) for key in r.devices]
         taken += [(f"{r.node}:ram", r.ram_mib), (f"{r.node}:cpu", round(r.cpu * 1000))]
         disk = f"{r.node}:disk"
-        if on_disk := job.job_class.needs.scratch_bytes + sum(job.writes.values()):
-            taken.append((disk, on_disk))
+        # Also of files whose size nobody declared: they are let go like all others.
+        taken.append((disk, job.job_class.needs.scratch_bytes + sum(job.writes.values())))
         is_over = False
         for place, amount in taken:
             used = self._used[place] = self._used.get(place, 0) + amount

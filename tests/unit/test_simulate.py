@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import a_spec
 from cli_tools import Cli, Result
 from msgspec import structs
 
 from conductor.catalogue import load_catalogue
 from conductor.core.admission import decide
 from conductor.model.decision import Decision
+from conductor.model.spec import Output
 from conductor.settings import Settings
 from conductor.simulation import cluster
 from conductor.simulation.figures import Figures, figures
@@ -154,3 +156,12 @@ def test_a_policy_or_cluster_that_is_none_is_refused_in_one_sentence(simulate: S
     assert "did you mean first_fit?" in simulate("--policy", "firstfit").err
     found = simulate(cluster="[[node]]\nname = 'a'\ncors = 3\n")
     assert (found.code, "cors" in found.err) == (3, True)
+
+
+def test_files_whose_size_nobody_declared_are_made_read_and_let_go() -> None:
+    made = Output(path="scratch:made")
+    writer = a_spec(1, task="diagnostics.echo", writes=(made,))
+    reader = a_spec(2, task="diagnostics.echo", reads=(made.path,), after=(writer.id,))
+    world = World(Workload([writer, reader], CATALOGUE, True), cluster.reports((HOST,)), limits_of("auto"))
+    world.run()
+    assert (world.done, world.hosts.overruns, world.hosts.lying()) == (2, 0, {})
