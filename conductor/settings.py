@@ -126,7 +126,7 @@ class Limits(Section):
     #: CPU cores to hand out = this times what the node has.
     cpu_share: Positive = 1.0
     #: While a job runs whose end is waited for, the next one is named, and started in the step that ends it.
-    has_successors: bool = False
+    has_successors: bool = True
 
 
 class Breaker(Section):
