@@ -146,9 +146,18 @@ class Placement:
         return None
 
     def _scan(self, queues: Iterable[QueueFree], ask: Ask, lets: Lets) -> Place | None:
-        places = (self._in_queue(queue, ask) for queue in queues if queue.is_open)
-        found = (place for place in places if place is not None and lets(place))
-        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+        best: tuple[float, ...] | None = None
+        found: Place | None = None
+        for queue in queues:
+            # Behind what was found: not looked at, and nobody is asked whether it may be taken.
+            if not queue.is_open or (best is not None and standing(queue, ask.warm) > best[:3]):
+                continue
+            place = self._in_queue(queue, ask)
+            if place is None or (best is not None and rank(place, ask.warm) >= best):
+                continue
+            if lets(place):
+                best, found = rank(place, ask.warm), place
+        return found
 
     def _in_queue(self, queue: QueueFree, ask: Ask) -> Place | None:
         if not queue.has_room or not node_fits(queue.node, ask):
@@ -188,9 +197,13 @@ def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
 
 def rank(place: Place, warm: str = "") -> tuple[float, ...]:
     """Idle workers first, then who has its model, the least busy queue, the tightest devices and the tightest node."""
-    queue = place.queue
-    load, is_cold = queue.active / queue.workers, warm not in queue.warm if warm else False
-    return (not queue.has_idle_worker, is_cold, load, sum(d.vram.free for d in place.devices), place.node.cpu.free)
+    vram = sum([d.vram.free for d in place.devices])
+    return (*standing(place.queue, warm), vram, place.node.cpu.free)
+
+
+def standing(queue: QueueFree, warm: str) -> tuple[float, ...]:
+    """The part of `rank` that the queue alone decides."""
+    return (not queue.has_idle_worker, warm not in queue.warm if warm else False, queue.active / queue.workers)
 
 
 Key = tuple[float, ...]
