@@ -24,8 +24,8 @@ from conductor.core.orders import Orders, blocks
 from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.placement import Place
 from conductor.core.reasons import Answer, Reasons
+from conductor.core.safety import Safety
 from conductor.core.standing import Standing
-from conductor.core.ways_out import crowding, dead_end, no_way_out
 from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
@@ -88,7 +88,7 @@ class _Tick:
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
         self.wait_s = limits.tick_s
-        self._dead_ends: dict[str, Verdict | None] = {}
+        self.safety = Safety(standing.life)
         self._denials: dict[tuple[int, int], Answer] = {}
         self._idle: dict[Lane, bool] = {}
 
@@ -150,10 +150,8 @@ class _Tick:
             kept = self.kept
             if kept is not None and not kept.lets(place, ask, duration_s, self.free.now):
                 self._denied = kept.verdict()
-            elif member is not None and self.limits.is_safe and not self._is_safe(member, place, ask):
-                self._denied = no_way_out(member, place)
-            elif member is None and self.limits.is_safe and (crowded := self._crowded(place, ask)):
-                self._denied = crowding(place, crowded, dict(ask.disk)[crowded])
+            elif self.limits.is_safe and (unsafe := self.safety.denies(place.node, ask, member)):
+                self._denied = unsafe
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
                 self._denied = answer
             else:
@@ -169,29 +167,6 @@ class _Tick:
 
     def _outside_hours(self, turn: Turn) -> Verdict | None:
         return outside_hours(turn.job_class, self.free) if self.snapshot.shut else None
-
-    def _is_safe(self, member: Member, place: Place, ask: Ask) -> bool:
-        disk = place.node.disks.get(member.chain.root)
-        if disk is None or disk.pool is None:
-            return True  # it writes nothing there: the mount gate would have said no
-        sharing = {root for root, its in place.node.disks.items() if its.pool is disk.pool}
-        asked = sum(size for root, size in ask.disk if root in sharing)
-        free = disk.pool.free - max(0, asked - member.takes(sharing))
-        return self.standing.life.is_safe(member, place.node.name, free, sharing)
-
-    def _crowded(self, place: Place, ask: Ask) -> str:
-        """The root on which what it writes and leaves would keep begun chains from their end; empty: none."""
-        if not self.standing.life:
-            return ""
-        for root, size in ask.disk:
-            disk = place.node.disks.get(root)
-            if not size or disk is None or disk.pool is None:
-                continue
-            sharing = {other for other, its in place.node.disks.items() if its.pool is disk.pool}
-            asked = sum(amount for other, amount in ask.disk if other in sharing)
-            if not self.standing.life.leaves_room(place.node.name, disk.pool.free - asked, sharing):
-                return root
-        return ""
 
     def _hold(self, turn: Turn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
         denied = self._denied
@@ -285,7 +260,9 @@ class _Tick:
                 task=turn.job_class.task,
                 lane=turn.job_class.lane,
                 waiting=turn.candidate.waiting - turn.admitted,
-                verdicts=self._verdicts(reasons, turn, ask, (never := self._chain_never(head)) or denied),
+                verdicts=self._verdicts(
+                    reasons, turn, ask, (never := self._never(member)) or denied, self._also(ask, member, denied)
+                ),
                 is_infeasible=never is not None or reasons.is_infeasible(ask),
                 learned=turn.job_class.learned,
                 since=now,
@@ -297,29 +274,31 @@ class _Tick:
                 starts_by=bound.starts_by if bound else None,
             )
             for turn, head, ask, denied in self.held.values()
+            for member in (self.standing.life.member(head.job_id),)
             if turn.candidate.waiting > turn.admitted
         )
 
-    def _chain_never(self, head: Head) -> Verdict | None:
-        """A disk that shrank, or a larger one that went: what was found to finish at dispatch never will."""
-        member = self.standing.life.member(head.job_id)
-        if member is None or not self.limits.is_safe:
-            return None
-        chain = member.chain
-        if chain.id not in self._dead_ends:
-            nodes = [n for n in self.free.nodes.values() if chain.node in (None, n.name)]
-            self._dead_ends[chain.id] = dead_end(self.standing.life, member, nodes)
-        return self._dead_ends[chain.id]
+    def _never(self, member: Member | None) -> Verdict | None:
+        return self.safety.never(self.free.nodes.values(), member) if member and self.limits.is_safe else None
 
-    def _verdicts(self, reasons: Reasons, turn: Turn, ask: Ask, denied: Verdict | None) -> tuple[Verdict, ...]:
+    def _also(self, ask: Ask, member: Member | None, denied: Verdict | None) -> Verdict | None:
+        if not self.limits.is_safe or not self.standing.explains or (denied is not None and denied.gate == "scratch"):
+            return None
+        home = None if member is None else member.chain.node
+        nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(ask.lane))
+        return self.safety.also_denies(nodes, ask, member)
+
+    def _verdicts(self, reasons: Reasons, turn: Turn, ask: Ask, *said: Verdict | None) -> tuple[Verdict, ...]:
         if not self.standing.explains:
             return ()
         answer = reasons.answer(ask)
-        if denied is not None:
+        for verdict in said:
+            if verdict is None:
+                continue
             # One keeps many back: they share its word, and all that comes with it.
-            known = self._denials.get((id(answer), id(denied)))
+            known = self._denials.get((id(answer), id(verdict)))
             if known is None:
-                known = self._denials[id(answer), id(denied)] = answer.but(denied)
+                known = self._denials[id(answer), id(verdict)] = answer.but(verdict)
             answer = known
         self._look_again(turn.job_class.lane, answer)
         return answer.verdicts

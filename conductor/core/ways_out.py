@@ -6,16 +6,15 @@ from collections.abc import Iterable
 
 from conductor.core.free import NodeFree
 from conductor.core.life import Life, Member
-from conductor.core.placement import Place
 from conductor.model.decision import Verdict
 
 
-def no_way_out(member: Member, place: Place) -> Verdict:
-    disk = place.node.disks[member.chain.root]
+def no_way_out(member: Member, node: NodeFree) -> Verdict:
+    disk = node.disks[member.chain.root]
     return Verdict(
         gate="scratch",
         passed=False,
-        where=f"{place.node.name}/{member.chain.root}",
+        where=f"{node.name}/{member.chain.root}",
         need=member.written,
         have=max(0, disk.pool.free) if disk.pool else 0,
         limit=disk.pool.limit if disk.pool else 0,
@@ -49,12 +48,12 @@ def dead_end(life: Life, member: Member, nodes: Iterable[NodeFree]) -> Verdict |
     return best
 
 
-def crowding(place: Place, root: str, need: int) -> Verdict:
-    pool = place.node.disks[root].pool
+def crowding(node: NodeFree, root: str, need: int) -> Verdict:
+    pool = node.disks[root].pool
     return Verdict(
         gate="scratch",
         passed=False,
-        where=f"{place.node.name}/{root}",
+        where=f"{node.name}/{root}",
         need=need,
         have=max(0, pool.free) if pool else 0,
         limit=pool.limit if pool else 0,

@@ -279,13 +279,18 @@ def a_host(name: str) -> NodeReport:
 def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snapshot:
     """The snapshot with these gates made to pass, and nothing else changed."""
     lane = candidate.job_class.lane
-    nodes = snapshot.nodes
+    nodes, queued, draining = snapshot.nodes, snapshot.queued, snapshot.controls.draining_nodes
     if "report" in gates:
         nodes = tuple(structs.replace(node, sent_at=NOW) for node in nodes)
         home = next((c.node for c in snapshot.chains for j in c.jobs if j.job_id == candidate.heads[0].job_id), None)
         if not any(q.lane == lane and q.workers for node in nodes if home in (None, node.node) for q in node.queues):
             nodes = (*(node for node in nodes if node.node != home), a_host(home or "n9"))
-    changes: dict[str, Any] = {"nodes": tuple(opened_node(node, gates) for node in nodes)}
+            # It is another host under that name: with queues of its own, and nobody has said that it drains.
+            queued = {queue: n for queue, n in queued.items() if not queue.startswith(f"{lane}-{home}")}
+            draining = tuple(node for node in draining if node != home)
+    controls = structs.replace(snapshot.controls, draining_nodes=draining)
+    opened = tuple(opened_node(node, gates) for node in nodes)
+    changes: dict[str, Any] = {"nodes": opened, "queued": queued, "controls": controls}
     if "hold" in gates:
         changes["controls"] = Controls()
         changes["shut"] = {}
