@@ -191,7 +191,7 @@ class Twins(RuleBasedStateMachine):
         ]
         for scene in (self.redis, self.memory):
             seen, _ = scene.ledger.handover.handed_on()
-            scene.ledger.handover.admit(scene.epoch, [], heirs, seen - is_late)
+            scene.ledger.handover.admit(scene.epoch, [], heirs, seen + is_late)
 
     @rule(worker=workers)
     def take(self, worker: str) -> None:
