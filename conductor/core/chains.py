@@ -1,4 +1,5 @@
-"""A chain as the ledger tells it (members, the letter of each one's state, what lies on the disk) → `Chain`. Pure."""
+"""A chain as the ledger tells it (members, the letter of each one's state, what lies on the disk) → `Chain`, and which
+jobs make one. Pure."""
 
 from __future__ import annotations
 
@@ -106,3 +107,24 @@ def next_of(chain: Chain) -> Sequence[str]:
         return [job.job_id for job in ready]
     nearest = sorted(ready, key=lambda job: (job.tail_s, job.job_id))[: NEXT // 2]
     return list(dict.fromkeys(job.job_id for job in (*nearest, *ready[: NEXT // 2])))
+
+
+def connected(jobs: Iterable[FileJob], root: str = "scratch") -> list[Chain]:
+    """Jobs as chains: those that share a file, or wait for each other on the way to one, belong together."""
+    by_id = {job.job_id: job for job in jobs}
+    maker = {path: job.job_id for job in by_id.values() for path in job.writes}
+    parent = {job_id: job_id for job_id in by_id}
+
+    def find(job_id: str) -> str:
+        while parent[job_id] != job_id:
+            parent[job_id] = job_id = parent[parent[job_id]]
+        return job_id
+
+    for job in by_id.values():
+        for other in (*(maker[path] for path in job.reads if path in maker), *job.after):
+            if other in parent:
+                parent[find(other)] = find(job.job_id)
+    chains: dict[str, list[FileJob]] = {}
+    for job in by_id.values():
+        chains.setdefault(find(job.job_id), []).append(job)
+    return [Chain(id=min(j.job_id for j in group), root=root, jobs=tuple(group)) for group in chains.values()]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from conductor.classes import class_of
-from conductor.core.life import connected
+from conductor.core.chains import connected
 from conductor.core.steps import step_up
 from conductor.model.files import Chain, FileJob
 from conductor.model.snapshot import JobClass, Reservation
