@@ -27,12 +27,13 @@ from throughput import BACKLOG, Bench
 from conductor.adapters.rates import redis_rates
 from conductor.classes import class_of
 from conductor.core.admission import decide
-from conductor.explain_job import explained
 from conductor.limits import limits_of
+from conductor.model.entries import Entry
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.observe import observe
-from conductor.ports import Entry, Ledger
-from conductor.status import gather
+from conductor.ports import Ledger
+from conductor.views.explain_job import explained
+from conductor.views.status import gather
 
 HERE = Path(__file__).resolve().parent
 CLASSES = 100

@@ -20,14 +20,15 @@ from typing import Any
 from loguru import logger
 
 from conductor.adapters.rates import redis_rates
+from conductor.history.recording import BATCH_S, Recorder, files_of
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Record
+from conductor.model.entries import Entry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import JobSpec, Needs, to_line
-from conductor.ports import Entry, Ledger
-from conductor.recording import BATCH_S, Recorder, files_of
+from conductor.ports import Ledger
 from conductor.settings import Settings, Timing, load
 from conductor.wiring import redis_ledger, redis_of
 

@@ -27,9 +27,10 @@ import psutil
 
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
+from conductor.model.entries import Entry
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, content_id, to_line
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 from conductor.settings import load
 from conductor.wiring import open_ledger
 

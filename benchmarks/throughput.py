@@ -26,8 +26,9 @@ from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
 from conductor.dispatch import dispatch
+from conductor.model.entries import Entry
 from conductor.model.spec import JobSpec, Needs, content_id, to_line
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 from conductor.settings import load
 from conductor.verify import verify
 from conductor.wiring import open_ledger

@@ -14,33 +14,34 @@ import msgspec
 from loguru import logger
 from redis import Redis
 
-from conductor.account import Account
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.catalogue import catalogue_of
 from conductor.core.explain import describe
 from conductor.embedded import embedded_node
-from conductor.forecast_text import told
-from conductor.forecasting import Forecasting
-from conductor.guard import Guard, refuse_lost
+from conductor.forecast.forecasting import Forecasting
+from conductor.forecast.spent import dearest, spent_lately
+from conductor.history.recording import Recorder, folder_of
 from conductor.kinds import canaries_of, note_review, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended, OnTick, Record, Teach
 from conductor.model.decision import Hold
+from conductor.model.entries import STATES
 from conductor.model.forecast import Forecast
 from conductor.node.plan import node_name
 from conductor.node.report import Identity
 from conductor.node.run import retry_tables
 from conductor.node.single import is_dead_here
-from conductor.ports import STATES, Ledger
-from conductor.reconcile import Reconciler
-from conductor.recording import Recorder, folder_of
+from conductor.ports import Ledger
+from conductor.recovery.guard import Guard, refuse_lost
+from conductor.recovery.reconcile import Reconciler
 from conductor.settings import Settings
 from conductor.signing import signer_of
-from conductor.spent import dearest, spent_lately
 from conductor.text import many
-from conductor.watch import Watch, watching
+from conductor.views.account import Account
+from conductor.views.forecast_text import told
+from conductor.views.watch import Watch, watching
 from conductor.wiring import redis_ledger, redis_of
 
 INTERRUPTED = 130

@@ -13,13 +13,14 @@ from conductor.classes import Classifier
 from conductor.errors import ManifestError, UsageError
 from conductor.feasible import never
 from conductor.file_work import FileRules, FileWork
-from conductor.guard import refuse_lost
-from conductor.journal import Journal, new_mark
 from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
+from conductor.model.entries import Entry, PutResult
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
-from conductor.ports import Entry, Ledger, PutResult
-from conductor.remake import Remade, remake, unsaid
+from conductor.ports import Ledger
+from conductor.recovery.guard import refuse_lost
+from conductor.recovery.journal import Journal, new_mark
+from conductor.recovery.remake import Remade, remake, unsaid
 
 BATCH = 500
 TARGET = "backlog:"

@@ -14,11 +14,11 @@ from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.chains import Members, root_of
 from conductor.core.life import can_finish, largest_job, least_disk
 from conductor.manifest import ManifestSummary, numbered
+from conductor.model.entries import EntryFiles
 from conductor.model.files import Chain, FileJob
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport, Volume
 from conductor.model.spec import JobSpec, TaskDecl, resolve
-from conductor.ports import EntryFiles
 from conductor.settings import Settings, tidied_roots
 from conductor.text import many, size
 

@@ -8,10 +8,10 @@ from conductor.classes import kind_of
 from conductor.code_version import code_version
 from conductor.core.kinds import failures_words, reviewed_words
 from conductor.errors import ConfigError
-from conductor.journal import Journal, in_review
 from conductor.model.snapshot import KindState
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger
+from conductor.recovery.journal import Journal, in_review
 from conductor.settings import Settings, did_you_mean
 
 

@@ -19,13 +19,14 @@ from conductor.leading import Lead
 from conductor.limits import live
 from conductor.model.causes import Cause
 from conductor.model.decision import Decision, GateLedger, Hold
+from conductor.model.entries import JobState, JobView
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
 from conductor.model.snapshot import Candidate, KindState, Reservation, Snapshot
 from conductor.model.spec import from_line
 from conductor.observe import observe
-from conductor.ports import JobState, JobView, Ledger, Rates
-from conductor.reconcile import Reconciler
+from conductor.ports import Ledger, Rates
+from conductor.recovery.reconcile import Reconciler
 from conductor.settings import Timing
 from conductor.tick_log import TickLog
 
@@ -45,7 +46,8 @@ NAP_S = 0.25
 REST_S = 0.01
 
 OnTick = Callable[[Snapshot, Decision], None]
-#: What `decide` was given, and its answer with the times of its holds: one that keeps it (`conductor.recording`).
+#: What `decide` was given, and its answer with the times of its holds: one that keeps it
+#: (`conductor.history.recording`).
 Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
 #: Puts learned needs in place of declared ones (`conductor.learning`).
 Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]

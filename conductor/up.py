@@ -16,13 +16,13 @@ from loguru import logger
 from conductor.adapters import valkey
 from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.wakeup import STOP, Wakeup
-from conductor.dashboard import url_file
 from conductor.errors import ConductorError, ConfigError, Unreachable
 from conductor.node.plan import node_name
 from conductor.node.run import INTERRUPTED, revive
 from conductor.node.single import pid_path
 from conductor.parts import HOPELESS, READY_S, Part, start_part
 from conductor.settings import Settings
+from conductor.views.dashboard import url_file
 
 #: How often the project's own Valkey is looked after; nobody is told when it dies.
 WATCH_S = 0.5

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from conductor.core.admission import decide
 from conductor.core.standing import Standing
+from conductor.history.recording_frames import Tick
 from conductor.model.decision import Decision
 from conductor.model.snapshot import Reservation, Snapshot
-from conductor.recording_frames import Tick
 
 
 class Kept:

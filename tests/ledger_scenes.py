@@ -11,11 +11,12 @@ from redis import Redis
 from conductor.adapters import redis_keys
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
+from conductor.model.entries import STATES, Entry, JobState, JobView
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane, Needs
-from conductor.ports import STATES, Entry, JobState, JobView, Ledger
+from conductor.ports import Ledger
 
 NODE = "node1"
 LEASE_S = 30.0

@@ -16,10 +16,11 @@ from builders import a_spec
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
 from conductor.model.decision import Admission
+from conductor.model.entries import Entry, JobView
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import to_line
-from conductor.ports import Entry, JobView, Ledger
+from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
 
 T = TypeVar("T")

@@ -10,13 +10,14 @@ from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import load_catalogue
 from conductor.dispatch import dispatch
-from conductor.guard import Guard
-from conductor.journal import Journal, Source
 from conductor.model.causes import Cause
+from conductor.model.entries import STATES, JobState
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec
-from conductor.ports import STATES, JobState, Ledger
-from conductor.rebuild import Rebuilt, rebuild
+from conductor.ports import Ledger
+from conductor.recovery.guard import Guard
+from conductor.recovery.journal import Journal, Source
+from conductor.recovery.rebuild import Rebuilt, rebuild
 
 CATALOGUE = load_catalogue()
 LEASE_S = 0.2

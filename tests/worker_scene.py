@@ -16,10 +16,11 @@ from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import Catalogue, load_catalogue
 from conductor.classes import class_of
 from conductor.model.decision import Admission
+from conductor.model.entries import Entry, JobState
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, resolve, to_line
-from conductor.ports import Entry, JobState, Ledger
+from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -10,9 +10,9 @@ import msgspec
 from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
+from conductor.model.entries import Started
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
-from conductor.ports import Started
 from conductor.settings import Settings
 from conductor.signing import signer_of
 from workers import publish

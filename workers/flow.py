@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from loguru import logger
 
 from conductor.core.tally import COUNTS
+from conductor.model.entries import Started, Turn
 from conductor.model.receipt import MOST_UNHEARD, Receipt
-from conductor.ports import Started, Turn
 from workers import causes, kept, publish
 from workers.attempt import Attempt, Refused
 from workers.body import Course

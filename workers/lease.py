@@ -14,8 +14,9 @@ from typing import Literal
 from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
+from conductor.model.entries import RenewAnswer
 from conductor.model.snapshot import Reservation
-from conductor.ports import Attempts, RenewAnswer
+from conductor.ports import Attempts
 from workers.stopping import Stopping
 from workers.usage import Meter
 

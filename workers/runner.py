@@ -27,7 +27,8 @@ from workers.usage import larger, with_calls
 
 if TYPE_CHECKING:
     from conductor.catalogue import Catalogue
-    from conductor.ports import FinishAnswer, Ledger, ReceiptLog, Started
+    from conductor.model.entries import FinishAnswer, Started
+    from conductor.ports import Ledger, ReceiptLog
     from conductor.settings import Settings
     from workers.stopping import Stopping
 

@@ -17,12 +17,12 @@ from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import fingerprint
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
+from conductor.model.entries import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Value
-from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode

@@ -12,9 +12,9 @@ from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
+from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
-from conductor.ports import STATES, Entry, JobState, JobView, PutResult
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode

@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_scripts import Scripts
+from conductor.model.entries import JobState
 from conductor.model.snapshot import Reservation
-from conductor.ports import JobState
 
 _unpack = msgspec.msgpack.Decoder().decode
 _reservation = msgspec.json.Decoder(Reservation).decode

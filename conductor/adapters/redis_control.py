@@ -12,9 +12,9 @@ from conductor.adapters.redis_backlog import MESSAGE_CHARS
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import Cause
+from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import BY_OPERATOR, NO_WAITS, JobState, Waits
 
 _pack = msgspec.msgpack.Encoder().encode
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conductor.ports import STATES, JobState
+from conductor.model.entries import STATES, JobState
 
 PREFIX = "conductor:"
 

@@ -13,8 +13,8 @@ from redis import Redis
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.model.entries import JobState
 from conductor.model.snapshot import JobClass
-from conductor.ports import JobState
 
 SCAN_COUNT = 5_000
 LINES = 2_000

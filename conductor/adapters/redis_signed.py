@@ -18,7 +18,7 @@ from conductor.adapters.redis_control import RedisControl
 from conductor.adapters.redis_handover import RedisHandover
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.decision import Admission, Heir
-from conductor.ports import Entry, PutResult
+from conductor.model.entries import Entry, PutResult
 from conductor.signing import Signer
 
 #: Why a job is not handed over; it is cancelled, which `conductor retry` takes back after a dispatch with the key.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from conductor.ports import JobView, Ledger
+    from conductor.model.entries import JobView
+    from conductor.ports import Ledger
     from conductor.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, all else on stderr.")]

@@ -11,7 +11,8 @@ from conductor.commands.context import AsJson, emit, ledger_here, one_job
 
 if TYPE_CHECKING:
     from conductor.model.causes import Cause
-    from conductor.ports import JobView, Ledger
+    from conductor.model.entries import JobView
+    from conductor.ports import Ledger
 
 
 #: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
@@ -130,7 +131,7 @@ def cancel(
 
     Example: conductor cancel k3v7
     """
-    from conductor.journal import Journal
+    from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
         view = one_job(ledger, job)
@@ -155,7 +156,7 @@ def fail(
 
     Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
     """
-    from conductor.journal import Journal
+    from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
         known, view = known_cause(cause), one_job(ledger, job)
@@ -220,7 +221,7 @@ def retry(
     if missing is not None:
         retry_missing(missing, as_json)
         return
-    from conductor.journal import Journal
+    from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
         wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
@@ -239,7 +240,7 @@ def retry(
 
 def retry_missing(manifest: Path, as_json: bool) -> None:
     """Exit 1 when some of them are in no backlog."""
-    from conductor.redo import redo_missing
+    from conductor.recovery.redo import redo_missing
 
     with ledger_here() as (settings, ledger):
         redone = redo_missing(ledger, manifest, settings)

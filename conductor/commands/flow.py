@@ -10,7 +10,7 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, settings_here
 
 if TYPE_CHECKING:
-    from conductor.account import Account
+    from conductor.views.account import Account
 
 Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, as `conductor plan` writes it.")]
 
@@ -120,7 +120,7 @@ def conduct(
 
 
 def report(account: Account, as_json: bool) -> None:
-    from conductor.account import lines
+    from conductor.views.account import lines
 
     if as_json:
         emit(account)

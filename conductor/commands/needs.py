@@ -24,7 +24,7 @@ def needs(
     Example: conductor needs vision.analyse
     """
     from conductor.catalogue import catalogue_of
-    from conductor.needs import gather, lines
+    from conductor.views.needs import gather, lines
 
     settings = settings_here()
     report = gather(settings, catalogue_of(settings), task)

@@ -10,8 +10,8 @@ import typer
 from conductor.commands.context import AsJson, emit, settings_here
 
 if TYPE_CHECKING:
-    from conductor.price import Price, Wish
     from conductor.settings import Settings
+    from conductor.views.price import Price, Wish
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def price(
     Example: conductor price manifests/night.jsonl --cluster cluster.toml --gpus 2
     """
     from conductor.errors import UsageError
-    from conductor.price import GB, Wish, lines
+    from conductor.views.price import GB, Wish, lines
 
     if (manifest is None) != (cluster is None) or (manifest is not None and backlog is not None):
         raise UsageError("give a MANIFEST and --cluster, or neither: then it is about what waits now")
@@ -65,15 +65,15 @@ def price(
 
 def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bool, wish: Wish) -> Price:
     from conductor.catalogue import catalogue_of
-    from conductor.pricing import of_manifest
+    from conductor.views.pricing import of_manifest
 
     return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, wish, is_batch=is_batch)
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
     from conductor.dispatch import backlog_name
-    from conductor.predictor import Predictor
-    from conductor.pricing import of_ledger
+    from conductor.forecast.predictor import Predictor
+    from conductor.views.pricing import of_ledger
     from conductor.wiring import redis_of
 
     names = (backlog_name(backlog),) if backlog else ()

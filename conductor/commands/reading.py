@@ -11,7 +11,7 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here
 
 if TYPE_CHECKING:
-    from conductor.audit import AuditReport
+    from conductor.recovery.audit import AuditReport
 
 config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -36,10 +36,10 @@ def status(
     from msgspec.structs import replace
 
     from conductor.dispatch import backlog_name
-    from conductor.guard import standing_of
-    from conductor.status import gather, noting
-    from conductor.status_text import lines
-    from conductor.stuck import stuck_jobs
+    from conductor.recovery.guard import standing_of
+    from conductor.views.status import gather, noting
+    from conductor.views.status_text import lines
+    from conductor.views.stuck import stuck_jobs
 
     name = backlog_name(backlog) if backlog else None
     with ledger_here() as (settings, ledger):
@@ -67,14 +67,14 @@ def top(
     Example: conductor top
     """
     from conductor.dispatch import backlog_name
-    from conductor.watch import Watch, is_live, watching
+    from conductor.views.watch import Watch, is_live, watching
 
     name = backlog_name(backlog) if backlog else None
     with ledger_here() as (_, ledger):
         if as_json:
             emit(Watch(ledger, name).pace.last)
         elif not is_live():
-            from conductor.display import one_line
+            from conductor.views.display import one_line
 
             typer.echo(one_line(Watch(ledger, name).pace))
         else:
@@ -94,7 +94,7 @@ def explain(
 
     Example: conductor explain k3v7
     """
-    from conductor.explain_job import explained, lines
+    from conductor.views.explain_job import explained, lines
 
     with ledger_here() as (settings, ledger):
         story = explained(ledger, one_job(ledger, job), settings.receipts_dir)
@@ -111,7 +111,7 @@ def metrics() -> None:
 
     Example: conductor metrics > /var/lib/node_exporter/conductor.prom
     """
-    from conductor.metrics import metrics
+    from conductor.views.metrics import metrics
 
     with ledger_here() as (_, ledger):
         typer.echo(metrics(ledger), nl=False)
@@ -133,7 +133,7 @@ def audit(
     Example: conductor audit
     Example: conductor audit --manifest manifests/videos.jsonl --hash
     """
-    from conductor.audit import audit_files, lines
+    from conductor.recovery.audit import audit_files, lines
     from conductor.text import printable
 
     report = audit_files(manifest, settings_here(), hash_outputs) if manifest else live_report(hash_outputs)
@@ -148,7 +148,7 @@ def audit(
 def live_report(is_hashing: bool) -> AuditReport:
     from conductor.adapters.redis_books import read_books
     from conductor.adapters.redis_scripts import Scripts
-    from conductor.audit import audit_live
+    from conductor.recovery.audit import audit_live
     from conductor.wiring import redis_ledger, redis_of
 
     settings = settings_here()
@@ -164,8 +164,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: conductor doctor
     """
-    from conductor.doctor import examine
     from conductor.text import printable
+    from conductor.views.doctor import examine
 
     findings = examine(settings_here())
     if as_json:

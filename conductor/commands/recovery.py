@@ -10,9 +10,9 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, settings_here
 
 if TYPE_CHECKING:
-    from conductor.backup import Moved
-    from conductor.journal import Source
-    from conductor.rebuild import Rebuilt
+    from conductor.recovery.backup import Moved
+    from conductor.recovery.journal import Source
+    from conductor.recovery.rebuild import Rebuilt
     from conductor.settings import Settings
 
 
@@ -43,7 +43,7 @@ def rebuild(
     Example: conductor rebuild manifests/videos.jsonl --target backlog:night
     """
     from conductor.catalogue import catalogue_of
-    from conductor.rebuild import rebuild as run
+    from conductor.recovery.rebuild import rebuild as run
     from conductor.settings import tidied_roots
 
     with ledger_here(is_lenient=False) as (settings, ledger):
@@ -73,7 +73,7 @@ def backup(
 
     Example: conductor backup /mnt/nas/night.tar.gz
     """
-    from conductor.backup import backup as run
+    from conductor.recovery.backup import backup as run
 
     moved(run(settings_here(), file, force), "saved in", as_json)
 
@@ -87,7 +87,7 @@ def restore(
 
     Example: conductor restore /mnt/nas/night.tar.gz
     """
-    from conductor.backup import restore as run
+    from conductor.recovery.backup import restore as run
 
     moved(run(settings_here(), file, force), "restored from", as_json)
     typer.echo("next: conductor rebuild", err=True)
@@ -111,7 +111,7 @@ def sources(
     """What to rebuild, and what had to be left out. Raises `ManifestError`, `UsageError`."""
     from conductor.dispatch import backlog_name
     from conductor.errors import ManifestError, UsageError
-    from conductor.journal import Journal
+    from conductor.recovery.journal import Journal
 
     dispatched = Journal(settings.receipts_dir).standing(None).sources
     if manifests:
@@ -133,7 +133,7 @@ def sources(
 
 def of_manifest(path: Path, backlog: str | None, dispatched: tuple[Source, ...]) -> list[Source]:
     from conductor.dispatch import default_backlog
-    from conductor.journal import Source
+    from conductor.recovery.journal import Source
 
     if backlog is not None:
         return [Source(manifest=path, backlog=backlog)]

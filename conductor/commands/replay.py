@@ -35,7 +35,7 @@ def replay(
     Example: conductor replay --job k3v7 --at 02:14
     """
     from conductor.errors import UsageError
-    from conductor.recording import files_of, folder_of
+    from conductor.history.recording import files_of, folder_of
 
     folder = recording or folder_of(settings_here())
     if tick is not None and (at is not None or job is not None):
@@ -53,8 +53,8 @@ def replay(
 
 
 def _all(folder: Path, as_json: bool) -> None:
-    from conductor.recording import read_ticks
-    from conductor.replay import lines, replay
+    from conductor.history.recording import read_ticks
+    from conductor.history.replay import lines, replay
 
     found = replay(read_ticks(folder))
     if as_json:
@@ -65,9 +65,9 @@ def _all(folder: Path, as_json: bool) -> None:
 
 
 def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> None:
-    from conductor.recording import read_points
-    from conductor.replay import difference_of
-    from conductor.replay_moments import lines_of, tick_at, tick_number
+    from conductor.history.recording import read_points
+    from conductor.history.replay import difference_of
+    from conductor.history.replay_moments import lines_of, tick_at, tick_number
 
     points, asked = read_points(folder), None if at is None else _time(folder, at)
     found, moment = tick_number(points, number) if number is not None else tick_at(points, asked or 0.0)
@@ -81,8 +81,8 @@ def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> Non
 
 
 def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
-    from conductor.recording import read_points
-    from conductor.replay_moments import class_of_job, lines_of_story, story
+    from conductor.history.recording import read_points
+    from conductor.history.replay_moments import class_of_job, lines_of_story, story
 
     job_id, classes = class_of_job(read_points(folder, job), job)
     found = story(read_points(folder, job_id), job_id, classes, None if at is None else _time(folder, at))
@@ -93,7 +93,7 @@ def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
 
 
 def _time(folder: Path, text: str) -> float:
-    from conductor.recording import last_at
-    from conductor.replay_moments import moment_of
+    from conductor.history.recording import last_at
+    from conductor.history.replay_moments import moment_of
 
     return moment_of(text, last_at(folder))

@@ -104,8 +104,8 @@ def dashboard(
 
     Example: conductor dashboard --port 9181
     """
-    from conductor.dashboard import serve_dashboard
     from conductor.logs import set_up
+    from conductor.views.dashboard import serve_dashboard
 
     settings = settings_here()
     set_up(settings.logs_dir, "dashboard")

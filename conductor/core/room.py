@@ -7,6 +7,8 @@ waiting helps: the job gets the place to itself.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from conductor.core.ask import SCRATCH_ROOT
@@ -18,10 +20,12 @@ from conductor.model.spec import Needs, RateNeed
 def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
     """`learned`, cut where no node could ever give it. Where none could give what is declared: the declared needs."""
     nodes = [node for node in free.nodes.values() if declared.lane in node.queues]
-    found = [cut for node in nodes if node.is_open and (cut := _on(node, declared, learned)) is not None]
-    found = found or [cut for node in nodes if (cut := _on(node, declared, learned)) is not None]
-    if not found:
+    able = [(node.is_open, cut) for node in nodes if (cut := _on(node, declared, learned)) is not None]
+    if not able:
         return declared.needs
+    # One that others have filled while nothing of ours runs there would be waited for in vain.
+    found = [cut.needs for is_open, cut in able if is_open and cut.has_room]
+    found = found or [cut.needs for is_open, cut in able if is_open] or [cut.needs for _, cut in able]
     most = max(found, key=lambda needs: (needs.vram_mib, needs.ram_mib, needs.scratch_bytes))
     return msgspec.structs.replace(most, rates=_rates(declared.needs, learned, free))
 
@@ -36,15 +40,23 @@ def _rates(declared: Needs, learned: Needs, free: Free) -> dict[str, RateNeed]:
     return found
 
 
-def _on(node: NodeFree, declared: JobClass, learned: Needs) -> Needs | None:
+class _Cut(NamedTuple):
+    """`has_room`: what is declared fits into what others leave."""
+
+    needs: Needs
+    has_room: bool
+
+
+def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
     """What it would ask on this node; None where it could not even run as declared."""
-    asks, changes = declared.needs, dict[str, int]()
+    asks, changes, has_room = declared.needs, dict[str, int](), True
     devices = _devices(node, declared)
     if (asks.vram_mib or learned.vram_mib) and devices:
         able = [device.vram for device in devices if device.vram.limit >= asks.vram_mib]
         if len(able) < asks.devices:
             return None
         room = sorted((_room(pool) for pool in able), reverse=True)[asks.devices - 1]
+        has_room = room >= asks.vram_mib
         # Where all is held by others, one that is to be alone waits for them; zero would ask nothing.
         changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, max(1, room))
     elif learned.vram_mib > asks.vram_mib:
@@ -52,14 +64,17 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> Needs | None:
     if node.ram is not None:
         if asks.ram_mib > node.ram.limit:
             return None
+        has_room = has_room and _room(node.ram) >= asks.ram_mib
         changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, _room(node.ram))
     disk = node.disks.get(SCRATCH_ROOT)
     if disk is not None and disk.pool is not None:
         outputs = sum(size for root, size in declared.writes.items() if _pool(node, root) is disk.pool)
         if asks.scratch_bytes + outputs > disk.pool.limit:
             return None
-        changes["scratch_bytes"] = _cut(asks.scratch_bytes, learned.scratch_bytes, _room(disk.pool) - outputs)
-    return msgspec.structs.replace(learned, **changes)
+        room = _room(disk.pool) - outputs
+        has_room = has_room and room >= asks.scratch_bytes
+        changes["scratch_bytes"] = _cut(asks.scratch_bytes, learned.scratch_bytes, room)
+    return _Cut(msgspec.structs.replace(learned, **changes), has_room)
 
 
 def _devices(node: NodeFree, declared: JobClass) -> list[DeviceFree]:

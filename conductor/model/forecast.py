@@ -54,7 +54,10 @@ class Prediction(Value, frozen=True, kw_only=True):
 
 
 class Answer(Value, frozen=True, kw_only=True):
-    """What `conductor.prediction_child` writes, a line each. `known`: jobs ever dispatched; `wall_s`: what it took."""
+    """What `conductor.forecast.prediction_child` writes, a line each.
+
+    `known`: jobs ever dispatched; `wall_s`: what it took.
+    """
 
     prediction: Prediction | None = None
     known: int = 0

@@ -9,12 +9,13 @@ from loguru import logger
 from conductor.core.raising import RAN_OUT_OF, Largest, largest, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
+from conductor.model.entries import JobView
 from conductor.model.limits import Limits
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 from conductor.node.supervisor import Death
-from conductor.ports import JobView, Ledger
+from conductor.ports import Ledger
 from conductor.text import size
 
 #: A job's own retry table (its line's over its task's).

@@ -25,6 +25,7 @@ from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, Unreachable
 from conductor.limits import limits_of
 from conductor.model.causes import Cause
+from conductor.model.entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
@@ -39,7 +40,7 @@ from conductor.node.single import only_one, pid_path, refuse_twin
 from conductor.node.spare import Spare, start_spare
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.tidy import tidy, tidy_ended
-from conductor.ports import JobView, Ledger
+from conductor.ports import Ledger
 from conductor.settings import Settings
 from conductor.wiring import open_ledger
 

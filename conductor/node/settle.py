@@ -15,9 +15,10 @@ import msgspec
 from loguru import logger
 
 from conductor.adapters.receipt_log import ReceiptLog, read_receipts
+from conductor.model.entries import Turn
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.paths import KEPT
-from conductor.ports import Ledger, Turn
+from conductor.ports import Ledger
 
 #: The last receipts of a file are looked for in so much of its end first.
 TAIL_BYTES = 1 << 18

@@ -1,7 +1,7 @@
 """The event queue: arrivals and ends move the clock, `decide` does the rest. No second decision is made here.
 
-A world may begin empty (`conductor simulate`), or from what a live conductor sees (`conductor.prediction`): then jobs
-are going already, a queue has as many workers as its node says, and APIs have budgets.
+A world may begin empty (`conductor simulate`), or from what a live conductor sees (`conductor.forecast.prediction`):
+then jobs are going already, a queue has as many workers as its node says, and APIs have budgets.
 """
 
 from __future__ import annotations

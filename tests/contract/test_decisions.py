@@ -14,17 +14,18 @@ from msgspec.structs import replace
 from conductor.adapters.rates import memory_rates
 from conductor.catalogue import load_catalogue
 from conductor.core.keeping import Keeping
+from conductor.history.recording import Files, Recorder, read_ticks
+from conductor.history.recording_frames import Tick, canonical
+from conductor.history.replay import replay
 from conductor.loop import Conductor
 from conductor.model.decision import Decision
+from conductor.model.entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
-from conductor.ports import Entry, Ledger
-from conductor.recording import Files, Recorder, read_ticks
-from conductor.recording_frames import Tick, canonical
-from conductor.replay import replay
+from conductor.ports import Ledger
 from conductor.settings import Timing
 from conductor.simulation import cluster
 from conductor.simulation.policies import limits_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
 
+from conductor.model.entries import Entry, PutResult
 from conductor.model.outcome import Dead
-from conductor.ports import Entry, PutResult
 
 
 def test_what_is_put_waits_and_a_second_put_changes_nothing(scene: Scene) -> None:

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from ledger_scenes import NODE, Scene, a_receipt, an_entry, an_id
 
+from conductor.model.entries import Entry, EntryFiles
 from conductor.model.files import Chain, FileJob, LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
-from conductor.ports import Entry, EntryFiles
 
 
 def path(name: str) -> str:

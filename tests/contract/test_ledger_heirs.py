@@ -11,7 +11,7 @@ from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_ent
 from conductor.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, Heir
-from conductor.ports import Turn, Turned
+from conductor.model.entries import Turn, Turned
 
 CORE = {"node1:cpu_milli": 1000}
 

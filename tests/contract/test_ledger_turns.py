@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id
 
-from conductor.ports import Turn, Turned
+from conductor.model.entries import Turn, Turned
 
 SHORT = {"media.cut": 0.01}
 

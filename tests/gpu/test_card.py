@@ -23,10 +23,11 @@ from conductor.adapters import nvml_probe
 from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
+from conductor.model.entries import Entry
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device
 from conductor.model.spec import Needs, to_line
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(300)]

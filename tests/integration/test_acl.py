@@ -156,8 +156,8 @@ def test_a_node_reports_and_leaves_as_the_worker(empty: Guarded, tmp_path: Path)
 
 
 def test_the_dashboard_reads_as_the_reader(both: tuple[Ledger, Ledger], empty: Guarded):
-    from conductor.dashboard import connect as dashboard_connect
-    from conductor.dashboard import make_app
+    from conductor.views.dashboard import connect as dashboard_connect
+    from conductor.views.dashboard import make_app
 
     epoch = both[0].leadership.lead("c1", 60)
     assert epoch is not None

@@ -15,7 +15,7 @@ from ledger_scenes import Scene, a_class, a_receipt, an_entry, an_id, redis_scen
 from redis import Redis
 from verify_scene import Place
 
-from conductor import audit, manifest
+from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.redis_books import read_books
 from conductor.adapters.redis_scripts import Scripts
@@ -24,6 +24,7 @@ from conductor.dispatch import dispatch
 from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact
 from conductor.ports import Ledger
+from conductor.recovery import audit
 from conductor.settings import Settings
 from conductor.wiring import redis_ledger
 

@@ -13,9 +13,9 @@ from cli_tools import conductor
 from rebuild_scene import Place
 
 from conductor import manifest
-from conductor.backup import BESIDE, backup, restore
 from conductor.errors import UsageError
 from conductor.ports import Ledger
+from conductor.recovery.backup import BESIDE, backup, restore
 from conductor.settings import Settings, load
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters import valkey
-from conductor.dashboard import url_file
 from conductor.settings import Settings
+from conductor.views.dashboard import url_file
 
 SERVE = """
 import sys
 from pathlib import Path
 from conductor.adapters import valkey
-from conductor.dashboard import serve_dashboard
+from conductor.views.dashboard import serve_dashboard
 from conductor.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
 sys.exit(serve_dashboard(settings, valkey.place_of(settings).url, int(sys.argv[2])))
@@ -149,7 +149,7 @@ def test_the_connection_of_the_pages_can_write_nothing(served: Served):
     from redis import Redis
     from redis.exceptions import NoPermissionError
 
-    from conductor.dashboard import connect
+    from conductor.views.dashboard import connect
 
     with connect(valkey.place_of(served.settings).url, is_own=True) as client:
         assert isinstance(client, Redis)

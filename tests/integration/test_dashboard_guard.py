@@ -13,9 +13,9 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from conductor.dashboard import make_app, password_of
 from conductor.errors import ConfigError
 from conductor.settings import Settings
+from conductor.views.dashboard import make_app, password_of
 from conductor.wiring import connect
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'"

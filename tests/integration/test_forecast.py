@@ -16,16 +16,17 @@ from msgspec.structs import replace
 
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.redis_pending import read_pending
-from conductor.forecast_text import told, when
-from conductor.forecasting import Forecasting
+from conductor.forecast.forecasting import Forecasting
+from conductor.forecast.predictor import Predictor, gap_s
 from conductor.model.decision import Decision
+from conductor.model.entries import Entry
 from conductor.model.forecast import Forecast
 from conductor.model.receipt import Asked, Receipt
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
-from conductor.ports import Entry, Ledger
-from conductor.predictor import Predictor, gap_s
+from conductor.ports import Ledger
 from conductor.settings import Settings
+from conductor.views.forecast_text import told, when
 from conductor.wiring import connect
 
 NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="class-nap")

@@ -16,12 +16,13 @@ from msgspec import structs
 from conductor.adapters.rates import memory_rates
 from conductor.errors import Unreachable
 from conductor.loop import Conductor, Ended
+from conductor.model.entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import to_line
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 from conductor.settings import Timing
 
 TIMING = Timing(tick_s=0.05, leader_ttl_s=0.6, lease_s=30)

@@ -17,10 +17,10 @@ from conductor.adapters.receipt_log import accepted
 from conductor.errors import ConfigError
 from conductor.model.spec import JobSpec, Output, content_id
 from conductor.ports import Ledger
-from conductor.redo import redo_missing
+from conductor.recovery.redo import redo_missing
 from conductor.settings import Settings
-from conductor.stuck import stuck_jobs
 from conductor.verify import verify
+from conductor.views.stuck import stuck_jobs
 from tests.builders import a_spec
 from tests.cli_tools import Cli
 from tests.worker_scene import WorkerScene, a_scene, is_alive, wait_file, wait_until

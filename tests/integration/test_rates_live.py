@@ -13,9 +13,10 @@ from openai_server import OpenAIServer
 from conductor.adapters.rates import redis_rates
 from conductor.classes import class_of
 from conductor.loop import Conductor
+from conductor.model.entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, Timing
 from tests.builders import a_report, a_spec
 from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until

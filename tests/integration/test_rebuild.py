@@ -18,9 +18,9 @@ from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.core.past import LIFE
 from conductor.dispatch import dispatch
 from conductor.errors import ConfigError, ManifestError
-from conductor.guard import Guard
-from conductor.journal import Journal, Source
 from conductor.ports import Ledger
+from conductor.recovery.guard import Guard
+from conductor.recovery.journal import Journal, Source
 from conductor.settings import Settings
 
 

@@ -15,12 +15,13 @@ from redis import Redis
 
 from conductor.adapters.rates import memory_rates
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.guard import Guard
 from conductor.loop import Conductor, Ended
 from conductor.model.causes import Cause
+from conductor.model.entries import JobView
 from conductor.model.limits import Limits
-from conductor.ports import JobView, Ledger
-from conductor.reconcile import BLOCK_BYTES, Reconciler, receipts_since
+from conductor.ports import Ledger
+from conductor.recovery.guard import Guard
+from conductor.recovery.reconcile import BLOCK_BYTES, Reconciler, receipts_since
 from conductor.settings import Timing
 
 

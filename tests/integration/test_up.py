@@ -15,9 +15,9 @@ from node_scene import CONFIG, Command, Scene, project_processes, until, until_g
 
 from conductor.adapters import valkey
 from conductor.adapters.processes import live_pid
-from conductor.dashboard import url_file
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.up import up_file
+from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 
 

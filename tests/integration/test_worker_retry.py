@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from conductor.fingerprint import fingerprint
+from conductor.model.entries import JobView
 from conductor.model.report import Device, NodeReport
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed
-from conductor.ports import JobView, Ledger
+from conductor.ports import Ledger
 from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_until

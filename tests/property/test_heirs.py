@@ -17,13 +17,14 @@ from conductor.adapters.memory import memory_ledger
 from conductor.apply import apply
 from conductor.core.admission import decide
 from conductor.model.decision import Decision
+from conductor.model.entries import Entry, Turn
 from conductor.model.limits import Limits, Order
 from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.observe import observe
-from conductor.ports import Entry, Ledger, Turn
+from conductor.ports import Ledger
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "150")), deadline=None)
 VRAM, RAM, CORES, DISK = 24, 64, 4, 20 * GIB

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from builders import a_candidate, a_device, a_report, a_snapshot
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learned_scene import CODE, DECLARED, OLD, a_receipt, learned, of_size, out_of_vram
 
@@ -100,6 +100,7 @@ devices = st.lists(
     asks=st.tuples(st.sampled_from((0, 1000, 4096, 20000)), st.sampled_from((0, 2000, 30000))),
     count=st.integers(1, 2),
 )
+@example([([(4608, 0)], 4096), ([(4608, 3097)], 16384)], (0, 2573, 0), (1000, 0), 1)
 def test_what_runs_as_declared_runs_as_learned_where_nothing_else_does(nodes: Any, wants: Any, asks: Any, count: int):
     reports = tuple(
         a_report(

@@ -23,11 +23,11 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, Heir
+from conductor.model.entries import EntryFiles, Turn
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
 from conductor.model.snapshot import KindState, Reservation
-from conductor.ports import EntryFiles, Turn
 from conductor.wiring import connect, redis_ledger
 
 NAMES = [f"j{n}" for n in range(6)]

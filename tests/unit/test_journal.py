@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conductor.journal import Journal, settled_by_operator
+from conductor.recovery.journal import Journal, settled_by_operator
 
 
 def a_manifest(folder: Path, text: str = "{}\n") -> Path:

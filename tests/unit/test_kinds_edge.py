@@ -11,8 +11,8 @@ from builders import a_spec
 
 from conductor.catalogue import load_catalogue
 from conductor.errors import ConfigError
-from conductor.journal import Journal
 from conductor.kinds import canaries_of, codes_of, why_missing
+from conductor.recovery.journal import Journal
 from conductor.settings import Settings, load
 
 TASKS = """

@@ -10,17 +10,17 @@ from builders import GIB, NOW, a_candidate, a_class, a_report, a_reservation, a_
 from msgspec.structs import replace
 
 from conductor.adapters.redis_pending import Pending
+from conductor.forecast.prediction import Known, by_area, played
 from conductor.hours import seconds_of_day
+from conductor.model.entries import JobState
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Controls, JobClass, KindState, Snapshot
 from conductor.model.spec import Output, to_line
-from conductor.ports import JobState
-from conductor.prediction import Known, by_area, played
-from conductor.price import GB, Wish, cpu_only, price, times, with_gpus, with_scratch
 from conductor.settings import Rate
 from conductor.simulation.world import World
+from conductor.views.price import GB, Wish, cpu_only, price, times, with_gpus, with_scratch
 
 CPU = a_class("cpu", duration_s=10.0)
 KNOWN = Known(teach=lambda c: c)
@@ -198,7 +198,7 @@ def test_a_long_backlog_is_foretold_by_the_work_of_the_most_loaded_resource() ->
 
 
 def played_with(rows: Sequence[Pending], limits: Limits | None = None) -> Any:
-    from conductor.prediction import Live, world_of
+    from conductor.forecast.prediction import Live, world_of
 
     def play(nodes: tuple[NodeReport, ...], budgets: Any) -> World:
         snapshot = a_snapshot(nodes=nodes)

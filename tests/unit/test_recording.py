@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from conductor.core.admission import decide
 from conductor.errors import ConfigError
+from conductor.history.recording import MARK, WAITING_TICKS, Files, Recorder, files_of, read_ticks
+from conductor.history.recording_frames import FULL_EVERY_S, Tick, gates_of
 from conductor.model.limits import Limits
-from conductor.recording import MARK, WAITING_TICKS, Files, Recorder, files_of, read_ticks
-from conductor.recording_frames import FULL_EVERY_S, Tick, gates_of
 
 LIMITS = Limits()
 

@@ -17,12 +17,12 @@ from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
 from conductor.catalogue import load_catalogue
 from conductor.dispatch import Dispatched, dispatch
 from conductor.errors import ManifestError
-from conductor.journal import Journal, Source
 from conductor.model.decision import Admission
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Output
-from conductor.rebuild import rebuild
+from conductor.recovery.journal import Journal, Source
+from conductor.recovery.rebuild import rebuild
 
 CATALOGUE = load_catalogue()
 NODE = "here"
@@ -175,7 +175,7 @@ def test_a_file_that_is_being_removed_is_made_again_once_it_is_gone(
         assert scene.waiting(first) == ["done"], "its new file would be removed in the place of the old one"
         scene.remove()
 
-    monkeypatch.setattr("conductor.remake.time.sleep", sleep)
+    monkeypatch.setattr("conductor.recovery.remake.time.sleep", sleep)
     assert scene.dispatch("two.jsonl", late).again == 2
 
     assert looks

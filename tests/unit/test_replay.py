@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from conductor.core.admission import decide
 from conductor.errors import UsageError
+from conductor.history.recording import Files, folder_of, read_points, read_ticks
+from conductor.history.recording_frames import BIT, Tick
+from conductor.history.replay import difference_of, replay
+from conductor.history.replay_moments import moment_of, story
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
-from conductor.recording import Files, folder_of, read_points, read_ticks
-from conductor.recording_frames import BIT, Tick
-from conductor.replay import difference_of, replay
-from conductor.replay_moments import moment_of, story
 from conductor.settings import Settings
 
 LIMITS = Limits()
@@ -105,7 +105,7 @@ def test_the_story_of_a_job_decides_one_tick_of_each_wait(tmp_path: Path, monkey
         decided.append(snapshot.now)
         return decide(snapshot, candidates, limits)
 
-    monkeypatch.setattr("conductor.replay.decide", counted)
+    monkeypatch.setattr("conductor.history.replay.decide", counted)
     points = list(read_points(tmp_path, "class-a-00000000"))
 
     found = story(points, "class-a-00000000", {"class-a": None})

@@ -13,11 +13,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from conductor.account import lines
 from conductor.catalogue import catalogue_of
 from conductor.commands.app import say, say_unexpected
 from conductor.conducting import INTERRUPTED, Ending, conduct
-from conductor.dashboard import url_file
 from conductor.dispatch import dispatch
 from conductor.errors import ConductorError, UsageError
 from conductor.logs import set_up
@@ -28,6 +26,8 @@ from conductor.settings import Settings, load
 from conductor.text import duration, many, printable
 from conductor.verify import verify
 from conductor.verify_report import VerifyReport
+from conductor.views.account import lines
+from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 from conductor.workflow_lookup import checks_for, plan
 from workflows.highlights.plan import NAME, SAMPLES

@@ -15,11 +15,11 @@ from conductor.core.tally import fingerprint
 from conductor.errors import Fenced
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
+from conductor.model.entries import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import Reservation
-from conductor.ports import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
 
 #: How long a worker that was told to stop may take, over its lease.
 STOP_S = 10.0

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from conductor.adapters.memory.store import Job, Store
+from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head
-from conductor.ports import STATES, Entry, JobState, JobView, PutResult
 
 
 class MemoryBacklog:

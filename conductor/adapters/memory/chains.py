@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conductor.core.chains import Members, root_of
+from conductor.model.entries import EntryFiles, JobState
 from conductor.model.files import Chain, FileJob, Landed, LetGo
-from conductor.ports import EntryFiles, JobState
 
 GOING: tuple[JobState, ...] = ("admitted", "running")
 LANDED_S = 60.0

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from conductor.adapters.memory.store import Asked, Store, forget_failures
 from conductor.model.causes import Cause
+from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
 from conductor.model.snapshot import Controls
 from conductor.model.spec import LANES, Lane
-from conductor.ports import BY_OPERATOR, NO_WAITS, JobState, Waits
 
 
 class MemoryControl:

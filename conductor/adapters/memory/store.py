@@ -17,12 +17,13 @@ from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import GateLedger, Heir
+from conductor.model.entries import JobState
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
-from conductor.ports import Clock, JobState
+from conductor.ports import Clock
 
 Verb = Literal["cancel", "fail", "requeue"]
 OVER: tuple[JobState, ...] = ("dead", "cancelled")

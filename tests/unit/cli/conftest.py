@@ -13,11 +13,12 @@ from loguru import logger
 
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Hold, Verdict
+from conductor.model.entries import Entry, JobView
 from conductor.model.outcome import Dead
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import to_line
-from conductor.ports import Entry, JobView, Ledger
+from conductor.ports import Ledger
 from conductor.settings import Settings
 
 

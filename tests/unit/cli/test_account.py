@@ -4,10 +4,10 @@ import io
 
 from builders import NOW, a_reservation
 
-from conductor import display
-from conductor.account import Account, Obituary, Pace, lines
 from conductor.model.decision import Hold, Verdict
-from conductor.status import Status
+from conductor.views import display
+from conductor.views.account import Account, Obituary, Pace, lines
+from conductor.views.status import Status
 
 
 def a_hold(*gates: str, waiting: int = 2) -> Hold:

@@ -75,8 +75,8 @@ def test_the_control_is_really_stored(evil_night: Night):
 
 
 def test_the_live_view_does_not_obey_it(evil_night: Night):
-    from conductor.display import render
-    from conductor.watch import Watch
+    from conductor.views.display import render
+    from conductor.views.watch import Watch
 
     out = io.StringIO()
     Console(file=out, width=300, force_terminal=False).print(render(Watch(evil_night.ledger, None).pace))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from builders import NOW, a_rate
 from cli_tools import Cli
 
-from conductor.metrics import lines
 from conductor.model.decision import GateLedger, Hold, Shared
+from conductor.views.metrics import lines
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Night

@@ -13,8 +13,8 @@ from cli_tools import Cli
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.commands.reading import red
 from conductor.model.decision import Verdict
+from conductor.model.entries import Entry
 from conductor.model.spec import to_line
-from conductor.ports import Entry
 from conductor.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ KIND = "diagnostics.echo"
 @pytest.fixture
 def closed(night: Night) -> Night:
     """One job failed and closed its kind; what waited lies in review."""
+    from conductor.model.entries import Entry
     from conductor.model.outcome import Retry
 
     # A class of a kind, in a backlog of its own.
     from conductor.model.spec import to_line
-    from conductor.ports import Entry
 
     job_class = msgspec.structs.replace(night.job_class, id="c2", backlog="kinds", kind=KIND)
     for n, spec in enumerate(night.specs):

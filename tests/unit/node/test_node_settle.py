@@ -10,11 +10,12 @@ from builders import a_spec
 from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
 from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
+from conductor.model.entries import Entry
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.model.spec import to_line
 from conductor.node.settle import last_receipts, settle, settle_all, sweep
 from conductor.paths import KEPT
-from conductor.ports import Entry, Ledger
+from conductor.ports import Ledger
 
 
 def a_receipt(job_id: str, attempt: int = 1, **changes: object) -> Receipt:

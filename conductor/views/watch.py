@@ -13,11 +13,12 @@ from itertools import islice
 import msgspec
 from loguru import logger
 
-from conductor.account import Account, Obituary, Pace
 from conductor.errors import Unreachable
+from conductor.model.entries import JobView
 from conductor.model.spec import from_line
-from conductor.ports import JobView, Ledger
-from conductor.status import causes_of_death, gather, the_dead
+from conductor.ports import Ledger
+from conductor.views.account import Account, Obituary, Pace
+from conductor.views.status import causes_of_death, gather, the_dead
 
 LOOK_S = 0.25
 LINE_EVERY_S = 5.0
@@ -77,7 +78,7 @@ def watching(ledger: Ledger, backlog: str | None = None, footer: str = "") -> Ge
 
 
 def show_lines(watch: Watch, over: threading.Event, footer: str) -> None:
-    from conductor.display import one_line
+    from conductor.views.display import one_line
 
     if footer:
         logger.info("{}", footer)
@@ -142,7 +143,7 @@ def show_live(watch: Watch, over: threading.Event, footer: str, tap: Tap) -> Non
     from rich.live import Live
     from rich.text import Text
 
-    from conductor.display import render
+    from conductor.views.display import render
 
     console = Console(file=tap.terminal, no_color=bool(os.environ.get("NO_COLOR")) or None)
     view = render(watch.pace, footer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from conductor.model.decision import GateLedger
-from conductor.ports import JobState, Ledger
+from conductor.model.entries import JobState
+from conductor.ports import Ledger
 
 PREFIX = "conductor_"
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

@@ -24,10 +24,10 @@ import msgspec
 from loguru import logger
 
 from conductor.errors import ConfigError
+from conductor.history.recording_frames import FORMAT, FULL_EVERY_S, Header, Point, Reader, Tick, Writer
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
-from conductor.recording_frames import FORMAT, FULL_EVERY_S, Header, Point, Reader, Tick, Writer
 from conductor.settings import Settings
 
 MARK = b"conductor ticks\n"

@@ -168,7 +168,7 @@ def make_app(client: Redis, password: str | None = None) -> Flask:
     from werkzeug.exceptions import HTTPException
 
     # Flask's own /static stands before the blueprint's: it has to serve the same files.
-    app = Flask("conductor.dashboard", static_folder=Path(rq_dashboard.__file__).parent / "static")
+    app = Flask("conductor.views.dashboard", static_folder=Path(rq_dashboard.__file__).parent / "static")
     app.config.update(
         RQ_DASHBOARD_REDIS_URL=("this project",),
         RQ_DASHBOARD_POLL_INTERVAL=2500,

@@ -1,6 +1,6 @@
 """The forecast beside a run: asks for it at the start and now and then, says when it changed, keeps it in the ledger.
 
-The work is done by a process of its own (`conductor.prediction_child`); a thread here waits for its answers.
+The work is done by a process of its own (`conductor.forecast.prediction_child`); a thread here waits for its answers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from loguru import logger
 
 from conductor.adapters.processes import spawn
 from conductor.errors import Unreachable
-from conductor.forecast_text import when
 from conductor.model.decision import Decision
 from conductor.model.forecast import Answer, Forecast
 from conductor.model.snapshot import Snapshot
 from conductor.ports import Ledger
 from conductor.settings import Settings
 from conductor.text import many
+from conductor.views.forecast_text import when
 
 #: A run that is over within this needs no forecast.
 PATIENCE_S = 1.0
@@ -96,7 +96,13 @@ class Forecasting:
     def _ask(self) -> Answer | None:
         """None: there is no child any more, and no further forecast."""
         if self._child is None:
-            argv = [sys.executable, "-P", "-m", "conductor.prediction_child", *([self._backlog] * bool(self._backlog))]
+            argv = [
+                sys.executable,
+                "-P",
+                "-m",
+                "conductor.forecast.prediction_child",
+                *([self._backlog] * bool(self._backlog)),
+            ]
             env = {"CONDUCTOR_PROJECT": str(self._settings.project)}
             self._child = spawn(argv, env=env, output=subprocess.PIPE, stdin=subprocess.PIPE)
             if self._stop.is_set():

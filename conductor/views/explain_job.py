@@ -10,12 +10,13 @@ import orjson
 
 from conductor.core.raising import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
+from conductor.model.entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
-from conductor.ports import JobView, Ledger
+from conductor.ports import Ledger
 from conductor.text import duration, many, printable, size
-from conductor.waiting import Waiting, waiting
-from conductor.waiting import lines as waiting_lines
+from conductor.views.waiting import Waiting, waiting
+from conductor.views.waiting import lines as waiting_lines
 
 
 class Story(Value, frozen=True, kw_only=True):

@@ -16,12 +16,13 @@ from conductor.core.past import LIFE, Failure, Verdict, next_life, verdict
 from conductor.dispatch import DEFAULT_FILES, batches
 from conductor.errors import ConductorError
 from conductor.file_work import FileWork
-from conductor.journal import Journal, Note, Source, new_mark, settled_by_operator, sha256_of
 from conductor.manifest import check, numbered
+from conductor.model.entries import Entry, JobState
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, TaskDecl, Value, resolve
-from conductor.ports import Entry, JobState, Ledger
-from conductor.remake import Remade, remake, unsaid
+from conductor.ports import Ledger
+from conductor.recovery.journal import Journal, Note, Source, new_mark, settled_by_operator, sha256_of
+from conductor.recovery.remake import Remade, remake, unsaid
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
 

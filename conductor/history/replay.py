@@ -9,10 +9,10 @@ import msgspec
 
 from conductor.core.admission import decide
 from conductor.core.explain import describe
+from conductor.history.recording_frames import NEVER, Gates, Tick, canonical, closed, gates_of
 from conductor.model.decision import Decision, Hold
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Value
-from conductor.recording_frames import NEVER, Gates, Tick, canonical, closed, gates_of
 from conductor.text import many
 
 

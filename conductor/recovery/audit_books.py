@@ -9,8 +9,8 @@ from typing import NamedTuple
 from conductor.adapters.redis_books import Books
 from conductor.adapters.redis_keys import entry
 from conductor.core.charges import charges, disk_key, vram_key
+from conductor.model.entries import STATES
 from conductor.model.report import NodeReport
-from conductor.ports import STATES
 
 #: Whoever is to rescue an orphan has had so long.
 RESCUE_S = 30.0

@@ -6,8 +6,8 @@ from conductor.core.explain import amount, sentence
 from conductor.core.outlook import earliest
 from conductor.hours import about
 from conductor.model.decision import Gate, Hold, Verdict
+from conductor.model.entries import JobView
 from conductor.model.spec import Value
-from conductor.ports import JobView
 from conductor.text import duration, many, table
 
 SHOWN_PLACES = 24

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from conductor.model.decision import GATES, Gate
 from conductor.model.spec import Value
-from conductor.status import Status
 from conductor.text import duration, printable
+from conductor.views.status import Status
 
 #: The rate is that of the last so many seconds.
 WINDOW_S = 30.0

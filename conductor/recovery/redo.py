@@ -20,7 +20,7 @@ from conductor.errors import BadInput, ConfigError
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.records import Record, Records
-from conductor.remake import send_back, take_back
+from conductor.recovery.remake import send_back, take_back
 from conductor.settings import Settings
 from conductor.verify import verify
 from conductor.verify_report import Finding

@@ -10,12 +10,12 @@ from pathlib import Path
 from conductor import tidied
 from conductor.adapters.receipt_log import read_receipts
 from conductor.adapters.redis_books import Books
-from conductor.audit_books import Fault
 from conductor.errors import BadInput
-from conductor.journal import Source
 from conductor.manifest import read
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.paths import resolve
+from conductor.recovery.audit_books import Fault
+from conductor.recovery.journal import Source
 from conductor.settings import Settings
 
 

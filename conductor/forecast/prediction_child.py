@@ -1,6 +1,6 @@
 """The process that works forecasts out, so that no tick waits for one: a line on stdin asks, a line on stdout answers.
 
-Started by `conductor.forecasting`; ends with its stdin.
+Started by `conductor.forecast.forecasting`; ends with its stdin.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from conductor.errors import ConductorError
+from conductor.forecast.predictor import Predictor
 from conductor.model.forecast import Answer
-from conductor.predictor import Predictor
 from conductor.settings import load
 from conductor.wiring import redis_of
 

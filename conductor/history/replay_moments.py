@@ -11,11 +11,11 @@ import msgspec
 
 from conductor.core.explain import explain
 from conductor.errors import UsageError
+from conductor.history.recording_frames import Gates, Point, Tick, closed
+from conductor.history.replay import clock, compared, place
 from conductor.model.decision import Admission, Decision, Gate, Hold, Verdict
 from conductor.model.snapshot import Head, JobClass, Reservation
 from conductor.model.spec import Value
-from conductor.recording_frames import Gates, Point, Tick, closed
-from conductor.replay import clock, compared, place
 
 #: A gap between two ticks longer than this: the conductor was not running, or did not lead.
 GAP_S = 60.0

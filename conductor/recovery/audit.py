@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conductor import audit_files as files
-from conductor.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
-from conductor.journal import Journal
 from conductor.model.spec import Value
+from conductor.recovery import audit_files as files
+from conductor.recovery.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
+from conductor.recovery.journal import Journal
 from conductor.settings import Settings
 from conductor.text import many
 

@@ -21,8 +21,9 @@ from conductor import manifest as manifests
 from conductor import tidied
 from conductor.adapters.receipt_log import ReceiptLog, read_receipts
 from conductor.core.chains import root_of
+from conductor.model.entries import Waits
 from conductor.model.spec import JobSpec
-from conductor.ports import Ledger, Waits
+from conductor.ports import Ledger
 from conductor.records import Record
 from conductor.text import many
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import msgspec
 
 from conductor.errors import UsageError
+from conductor.forecast.prediction import Live, MovedBudgets, why_not, world_of
+from conductor.forecast.predictor import MOST, Predictor
 from conductor.model.snapshot import Snapshot
 from conductor.model.spec import JobSpec, TaskDecl, resolve
-from conductor.prediction import Live, MovedBudgets, why_not, world_of
-from conductor.predictor import MOST, Predictor
-from conductor.price import Budgets, Nodes, Price, Wish, price
 from conductor.settings import Rate
 from conductor.simulate import known
 from conductor.simulation import cluster
@@ -21,6 +20,7 @@ from conductor.simulation.policies import DEFAULT, limits_of
 from conductor.simulation.workload import Workload
 from conductor.simulation.world import World
 from conductor.text import many
+from conductor.views.price import Budgets, Nodes, Price, Wish, price
 
 
 def of_manifest(

@@ -10,11 +10,12 @@ import msgspec
 
 from conductor.core.stuck import Stuck
 from conductor.model.decision import Gate, GateLedger, Hold
+from conductor.model.entries import JobState, JobView
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
-from conductor.ports import JobState, JobView, Ledger
+from conductor.ports import Ledger
 
 #: How many dead jobs are looked at for their causes; the count itself is exact.
 DEAD_LOOKED_AT = 1000

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from conductor.errors import ConfigError
-from conductor.journal import Journal, Standing
 from conductor.ports import Ledger
+from conductor.recovery.journal import Journal, Standing
 
 #: The journal is looked at this often, and whenever the ledger's mark changes.
 LOOK_EVERY_S = 1.0

@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from conductor.account import Pace, ended, left
 from conductor.core.explain import describe, leading
-from conductor.forecast_text import when
 from conductor.model.forecast import Forecast
 from conductor.model.snapshot import Reservation
-from conductor.status import Status
 from conductor.text import duration, many, printable
+from conductor.views.account import Pace, ended, left
+from conductor.views.forecast_text import when
+from conductor.views.status import Status
 
 SHOWN_JOBS = 14
 SHOWN_HOLDS = 4

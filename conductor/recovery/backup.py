@@ -17,8 +17,8 @@ from typing import IO
 
 from conductor import tidied
 from conductor.errors import ConfigError, UsageError
-from conductor.journal import SUFFIX, Journal
 from conductor.model.spec import Value
+from conductor.recovery.journal import SUFFIX, Journal
 from conductor.settings import CONFIG_NAME, Settings
 
 #: What `restore` puts beside a conductor.toml that is there already and says something else.

@@ -16,6 +16,7 @@ from conductor.core.free import Free
 from conductor.core.learned import Estimate, Learned
 from conductor.core.room import within
 from conductor.core.samples import usual
+from conductor.forecast.prediction import Known, by_area, played
 from conductor.kinds import canaries_of
 from conductor.learning import Codes, Receipts, cache_of, policy_of
 from conductor.limits import limits_of
@@ -24,7 +25,6 @@ from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, RateState, Reservation, Snapshot
 from conductor.observe import observe
 from conductor.ports import Ledger
-from conductor.prediction import Known, by_area, played
 from conductor.settings import Settings
 from conductor.wiring import redis_ledger
 

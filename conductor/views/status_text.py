@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conductor.core.explain import describe, prospects
-from conductor.forecast_text import told, when
 from conductor.hours import about
 from conductor.model.decision import Hold
+from conductor.model.entries import STATES
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.ports import STATES
-from conductor.status import Status
 from conductor.text import duration, many, printable, size, table
+from conductor.views.forecast_text import told, when
+from conductor.views.status import Status
 
 SHOWN_ROWS = 12
 SHOWN_GATES = 5

@@ -1,0 +1,1 @@
+"""When the night will be through, and what it will have cost."""

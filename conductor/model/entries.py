@@ -1,0 +1,133 @@
+"""What goes into the ledger and what it answers: jobs on their way in, as they stand there, attempts that begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from conductor.model.causes import Cause
+from conductor.model.files import FileJob
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import JobClass, Reservation
+
+JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
+#: What a job that was cancelled says of itself.
+BY_OPERATOR = "by the operator"
+#: (`after`, `after_ended`) of a job.
+Waits = tuple[Sequence[str], Sequence[str]]
+NO_WAITS: Waits = ((), ())
+STATES: tuple[JobState, ...] = ("waiting", "admitted", "running", "done", "dead", "review", "cancelled")
+
+
+class EntryFiles(Struct, frozen=True, kw_only=True):
+    """Of a job that writes files others read, or reads such: on roots whose files are let go when they were read."""
+
+    #: `writes`: all its outputs on such roots; `elsewhere`: bytes on other roots.
+    job: FileJob
+    #: Path that it writes → all that are known to read it, those that are not put yet among them.
+    readers: Mapping[str, Sequence[str]] = {}
+    #: Of one that is done: where its files lie, and path → bytes.
+    node: str = ""
+    outputs: Mapping[str, int] = {}
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One job on its way into the backlog. `line` is the manifest line, kept byte for byte."""
+
+    job_id: str
+    line: bytes
+    job_class: JobClass
+    after: tuple[str, ...] = ()
+    after_ended: tuple[str, ...] = ()
+    #: A receipt of it was accepted earlier (Redis was emptied): it goes in as done.
+    is_done: bool = False
+    #: Attempts its receipts tell of (Redis was emptied); of a job that is done: the number of the accepted one.
+    attempts: int = 0
+    #: It had failed for good, or was cancelled, before Redis was emptied: so it goes in, and takes those along that
+    #: come after it.
+    over: Literal["dead", "cancelled"] | None = None
+    #: Cause → failed attempts before Redis was emptied, and the last one's words.
+    failures: Mapping[Cause, int] = {}
+    cause: Cause | None = None
+    message: str = ""
+    files: EntryFiles | None = None
+
+
+class PutResult(Struct, frozen=True, kw_only=True):
+    new: int
+    known: int
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """All the ledger knows of one job."""
+
+    job_id: str
+    state: JobState
+    backlog: str
+    class_id: str
+    #: With what failed attempts taught of its needs (`core.raising`).
+    job_class: JobClass
+    attempts: int
+    since: float
+    line: bytes
+    #: Why it is dead, or why its last attempt failed.
+    cause: Cause | None = None
+    message: str = ""
+    #: Not before then (a retry's back-off); None when it may go at once.
+    not_before: float | None = None
+    #: Ids in `after` not yet accepted, and in `after_ended` not yet ended.
+    waits_for: tuple[str, ...] = ()
+    #: Jobs of its class that go before it; None while it is in no class (it waits for others, or does not wait).
+    ahead: int | None = None
+    reservation: Reservation | None = None
+    #: Cause → failed attempts so far.
+    failures: Mapping[Cause, int] = {}
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """An attempt that may begin: the line, and what was reserved for it."""
+
+    line: bytes
+    reservation: Reservation
+    failures: Mapping[Cause, int]
+    #: The class it was admitted as: its needs may be above those of the line.
+    job_class: JobClass
+
+
+RenewAnswer = Literal["ok", "cancel", "gone", "unknown"]
+AdoptAnswer = Literal["ok", "gone", "unknown"]
+FinishAnswer = Literal["accepted", "already", "gone"]
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """What a worker brings to the ledger between two of its jobs, and how much more it wants to begin."""
+
+    worker: str
+    queue: str
+    lease_s: float
+    #: Tells a turn that is asked for again, because its answer was lost, from the next one.
+    number: str
+    #: ok receipts, already durable.
+    done: tuple[Receipt, ...] = ()
+    #: (job id, attempt) started by this worker whose bodies never began.
+    returned: tuple[tuple[str, int], ...] = ()
+    #: (job id, attempt) of the entries it has taken from its queue and not started.
+    in_hand: tuple[tuple[str, int], ...] = ()
+    #: At most so many more of its queue, as long as they should be over within so many seconds.
+    most: int = 0
+    budget_s: float = 0.0
+    #: Task → seconds that one takes here. Others are taken by an idle worker only, one at a time.
+    paces: Mapping[str, float] = {}
+    is_idle: bool = False
+    #: What is news of them for the conductor; 0: it is none of the short ones any more.
+    news: Mapping[str, float] = {}
+
+
+class Turned(Struct, frozen=True, kw_only=True):
+    #: One for each of `done`.
+    answers: tuple[FinishAnswer, ...] = ()
+    started: tuple[Started, ...] = ()
+    #: (job id, attempt) of entries whose turn it was not (any more).
+    over: tuple[tuple[str, int], ...] = ()
