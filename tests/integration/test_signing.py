@@ -96,7 +96,7 @@ def test_a_line_changed_after_its_hand_over_is_quarantined_not_run(signed: Worke
     (receipt,) = signed.wait_state(spec, "done", "dead")
     assert (receipt.outcome, receipt.cause) == ("failed", "refused") and "no signature" in receipt.message
     assert published(signed) is None and signed.state(spec) == "dead"
-    assert "no signature of this key" in signed.story(), "and the log says so"
+    wait_until(lambda: "no signature of this key" in signed.story(), "the log says so", signed.story)
 
 
 def test_a_line_changed_before_its_hand_over_is_never_handed_over(signed: WorkerScene, client: Redis, log: list[str]):
