@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 OURS = "Conductor"
 FAIR = "Celery acks_late + results"
@@ -15,23 +14,21 @@ TITLES = {
     "stamp": "An idle system: from sending a job to the first line of its body, ms",
     "infer": "A 64 MiB ONNX model on the CPU, one worker, ms a job",
 }
-HEAD = """# Results
-
-`python benchmarks/peers.py --rounds {rounds} --results` on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: {load_before:.1f}.
+HEAD = """{stamp}
 
 All on one Valkey with an append-only file fsynced each second, over a Unix socket, in turns; median of {rounds} rounds
 (lowest to highest). Jobs a second count from before the first is sent to the end of the last; for Conductor from before
-the manifest is written to the last receipt verified. What the peers promise differs: only RQ fork, Celery and HyperQueue
-run a body apart from what takes jobs; only Celery with acks_late brings back a job whose worker died; none has a gate
-or a receipt.
-"""  # noqa: E501
+the manifest is written to the last receipt verified. What the peers promise differs: only RQ fork, Celery and
+HyperQueue run a body apart from what takes jobs; only Celery with acks_late brings back a job whose worker died; none
+has a gate or a receipt.
+"""
 
 
-def markdown(measured: Mapping[str, Mapping[str, Sequence[float]]], machine: Mapping[str, Any], rounds: int) -> str:
-    parts = [HEAD.format(rounds=rounds, **machine)]
+def markdown(measured: Mapping[str, Mapping[str, Sequence[float]]], stamp: str, rounds: int) -> str:
+    parts = [HEAD.format(rounds=rounds, stamp=stamp)]
     for case, title in TITLES.items():
         if case in measured:
-            parts.append(f"## {title}\n\n" + "\n".join(table(case, measured[case])) + "\n")
+            parts.append(f"### {title}\n\n" + "\n".join(table(case, measured[case])) + "\n")
     return "\n".join(parts)
 
 

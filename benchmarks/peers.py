@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import peer_env
 import peer_run
+import results
 import throughput
 from peer_report import markdown
 
@@ -81,19 +78,6 @@ def play(url: str, folder: Path, rounds: int, chosen: Sequence[str]) -> Measured
     return measured
 
 
-def machine() -> dict[str, Any]:
-    words = Path("/proc/cpuinfo").read_text(encoding="utf-8") if sys.platform == "linux" else ""
-    names = [line.partition(":")[2].strip() for line in words.splitlines() if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load_before": os.getloadavg()[0],
-        "on": time.strftime("%Y-%m-%d"),
-    }
-
-
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
@@ -101,15 +85,17 @@ def main() -> int:
     options.add_argument("--json", type=Path, help="the figures, every one of them, into this file")
     options.add_argument("--results", action="store_true", help="write benchmarks/RESULTS.md")
     given = options.parse_args()
-    about = machine()
+    about = results.machine()
     with tempfile.TemporaryDirectory(prefix="peers-") as name, peer_env.shared_valkey(Path(name)) as url:
         measured = play(url, Path(name), given.rounds, given.peer)
     if given.json:
         given.json.write_text(json.dumps({"machine": about, "measured": measured}), encoding="utf-8")
-    text = markdown(measured, about, given.rounds)
+    text = markdown(
+        measured, results.stamp(f"python benchmarks/peers.py --rounds {given.rounds} --results", about), given.rounds
+    )
     print(text)
     if given.results:
-        (HERE / "RESULTS.md").write_text(text, encoding="utf-8")
+        results.write("peers", "Beside its peers", text)
     return 0
 
 

@@ -10,7 +10,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,23 @@ def busy_share(ran: Sequence[Receipt]) -> float:
     return covered / (until_s - spans[0][0])
 
 
-def say(capsys: pytest.CaptureFixture[str], *lines: str) -> None:
-    """Figures are for who runs it, also where the test is green."""
-    with capsys.disabled():
-        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+Say = Callable[..., None]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Say:
+    """Figures are for who runs it, also where all is green; `benchmarks/results.py card` finds them in the report."""
+
+    def to_all(*lines: str) -> None:
+        record_property("figures", "\n".join(lines))
+        with capsys.disabled():
+            sys.stdout.write("\n" + "\n".join(lines) + "\n")
+
+    return to_all
 
 
 def test_a_card_is_filled_by_jobs_that_take_what_they_say_and_less_without_one_running_out(
-    scene: CardScene, card: Device, capsys: pytest.CaptureFixture[str]
+    scene: CardScene, card: Device, say: Say
 ):
     before, total = used_mib(card), card.vram_total_mib
     shares = [0.1, 0.15, 0.2, 0.3, 0.45]
@@ -175,7 +184,6 @@ def test_a_card_is_filled_by_jobs_that_take_what_they_say_and_less_without_one_r
     ooms = sum(receipt.cause == "cuda_oom" for receipt in ran)
     busy = busy_share([receipt for receipt in ran if receipt.outcome == "ok"])
     say(
-        capsys,
         f"{card.name}, {total} MiB: {len(jobs)} jobs in {took_s:.1f} s, {ooms} out of memory",
         f"  a body ran {busy:.1%} of the time; the driver says {statistics.fmean(watch.busy_percent):.0f} % busy",
         f"  most in use {max(watch.used_mib)} MiB; {before} before, {used_mib(card)} after",
@@ -185,9 +193,7 @@ def test_a_card_is_filled_by_jobs_that_take_what_they_say_and_less_without_one_r
     assert busy >= 0.98
 
 
-def test_a_liar_is_stopped_and_the_honest_ones_beside_it_end_well(
-    scene: CardScene, card: Device, capsys: pytest.CaptureFixture[str]
-):
+def test_a_liar_is_stopped_and_the_honest_ones_beside_it_end_well(scene: CardScene, card: Device, say: Say):
     total, release = card.vram_total_mib, scene.settings.project / "release"
     says = round(total * 0.3)
     honest = [scene.hold(n, says, says - CONTEXT_MIB, until=str(release)) for n in range(2)]
@@ -204,6 +210,6 @@ def test_a_liar_is_stopped_and_the_honest_ones_beside_it_end_well(
     for job in honest:
         scene.until_state(job, "done", limit_s=60.0)
 
-    say(capsys, f"{card.name}: the liar said 2048 MiB and was stopped at {first.usage.vram_mib}: {first.message}")
+    say(f"{card.name}: the liar said 2048 MiB and was stopped at {first.usage.vram_mib}: {first.message}")
     assert first.cause == "cuda_oom"
     assert [receipt.outcome for receipt in scene.receipts(honest)] == ["ok", "ok"]

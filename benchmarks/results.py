@@ -1,0 +1,159 @@
+"""All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
+
+Sections: peers, throughput, backlog, tick, simulate, feet, soak; default: all of these (three quarters of an hour, on a
+machine that has nothing else to do); card: what `tests/gpu` measures, where there is one. Each replaces its own part of
+the page and leaves the others, and says on what and when it was taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE / "RESULTS.md"
+INTRO = """# Results
+
+Written by `python benchmarks/results.py`, part by part; each says on what machine and when it was taken. Absolute
+figures drift with the machine; ratios of one run hold.
+"""
+
+Row = Mapping[str, Any]
+
+
+class Section(NamedTuple):
+    """`command`: run with a file's name behind it, into which it writes its figures as JSON."""
+
+    title: str
+    command: tuple[str, ...]
+    rows: Callable[[Any], Sequence[Row]]
+    words: str = ""
+
+
+def throughput_rows(found: Mapping[str, Row]) -> list[Row]:
+    return [{"figure": name, **{k: v for k, v in row.items() if k != "all"}} for name, row in found.items()]
+
+
+def as_they_are(found: Any) -> Sequence[Row]:
+    return found if isinstance(found, list) else [found]
+
+
+SECTIONS = {
+    "throughput": Section(
+        "A job, from plan to verified receipt",
+        ("throughput.py", "--json"),
+        throughput_rows,
+        "`gate`: one device, each job decided when the one before has ended; `successor`: named while it runs; `lane`: "
+        "the next job lies in the queue already.",
+    ),
+    "backlog": Section(
+        "Behind a backlog of so many waiting jobs",
+        ("backlog.py", "--plot", "--json"),
+        as_they_are,
+        "![what a longer backlog costs](backlog.png)",
+    ),
+    "tick": Section("One decision, CPU milliseconds", ("tick.py", "--json"), as_they_are),
+    "simulate": Section("`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_they_are),
+    "feet": Section("What it costs when there is nothing to do", ("feet.py", "--json"), as_they_are),
+    "soak": Section("An hour's jobs with kills", ("soak.py", "--json"), as_they_are),
+}
+ORDER = ("peers", *SECTIONS, "card")
+
+
+def machine() -> dict[str, Any]:
+    words = Path("/proc/cpuinfo").read_text(encoding="utf-8") if sys.platform == "linux" else ""
+    names = [line.partition(":")[2].strip() for line in words.splitlines() if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "load_before": os.getloadavg()[0],
+        "on": time.strftime("%Y-%m-%d"),
+    }
+
+
+def stamp(command: str, about: Mapping[str, Any]) -> str:
+    return (
+        "`{command}` on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: {load_before:.1f}."
+    ).format(command=command, **about)
+
+
+def write(name: str, title: str, text: str, page: Path = PAGE) -> None:
+    """That part of the page anew. Raises `ValueError` for a part that the page does not have."""
+    if name not in ORDER:
+        raise ValueError(f"the page has no part {name!r}: {', '.join(ORDER)}")
+    before = page.read_text("utf-8") if page.exists() else ""
+    parts = dict(re.findall(r"<!-- (\w+) -->\n(.*?)<!-- end -->\n", before, re.S))
+    parts[name] = f"## {title}\n\n{text.strip()}\n"
+    found = [f"<!-- {each} -->\n{parts[each]}<!-- end -->\n" for each in ORDER if each in parts]
+    page.write_text("\n".join([INTRO, *found]), encoding="utf-8")
+
+
+def table(rows: Sequence[Row]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(shown(row.get(c, "–")) for c in columns) + " |" for row in rows])
+
+
+def shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def take(name: str) -> None:
+    """Raises `CalledProcessError` where the benchmark fails: then the page keeps what it had."""
+    if name == "peers":
+        subprocess.run([sys.executable, str(HERE / "peers.py"), "--results"], check=True)
+        return
+    if name == "card":
+        write(name, "A card, filled", card())
+        return
+    section, about = SECTIONS[name], machine()
+    with tempfile.TemporaryDirectory(prefix="results-") as folder:
+        file = Path(folder) / "figures.json"
+        script, *words = section.command
+        subprocess.run([sys.executable, str(HERE / script), *words, str(file)], check=True)
+        found = json.loads(file.read_text("utf-8"))
+    command = " ".join(["python", f"benchmarks/{script}", *words, "FILE"])
+    parts = [stamp(command, about), section.words, table(section.rows(found))]
+    write(name, section.title, "\n\n".join(part for part in parts if part))
+
+
+def card() -> str:
+    """What the tests say of it. Raises `SystemExit` where there is none."""
+    about = machine()
+    with tempfile.TemporaryDirectory(prefix="results-") as folder:
+        file = Path(folder) / "report.xml"
+        argv = [sys.executable, "-m", "pytest", "-q", "-rs", "tests/gpu", f"--junitxml={file}"]
+        subprocess.run(argv, cwd=HERE.parent, check=True)
+        found = ElementTree.parse(file).iter("property")
+        said = [each.get("value", "") for each in found if each.get("name") == "figures"]
+    if not said:
+        raise SystemExit("no figures: every test of tests/gpu was skipped, see the reason above")
+    return "\n\n".join([stamp("python benchmarks/results.py card", about), *(f"```\n{text}\n```" for text in said)])
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("sections", nargs="*", choices=[*ORDER, []])
+    for name in options.parse_args().sections or ["peers", *SECTIONS]:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        take(name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
