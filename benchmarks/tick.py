@@ -3,7 +3,8 @@
 A steady state: all devices are full, a few jobs end and as many start between two ticks, and the nodes that would have
 reported in that time did. «first» is the worst tick, on an empty cluster. «kept» decides as the live conductor does,
 with what it remembers of the tick before; «afresh» from the snapshot alone, as `replay` does; that both say the same is
-checked at every tick. Figures are CPU milliseconds (wall is given beside them): a busy machine changes them less.
+checked at every tick. The rule «live» is that of the settings: heirs are named, and what each gate has cost is carried
+on. Figures are CPU milliseconds (wall is given beside them): a busy machine changes them less.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ sys.path.insert(0, str(ROOT))
 from msgspec.structs import replace  # noqa: E402
 
 from conductor.core.admission import decide  # noqa: E402
+from conductor.core.holds import carried  # noqa: E402
 from conductor.core.keeping import Keeping  # noqa: E402
-from conductor.model.decision import Decision  # noqa: E402
+from conductor.model.decision import Decision, GateLedger  # noqa: E402
 from conductor.model.limits import Limits  # noqa: E402
 from conductor.model.report import Device, NodeReport, QueueReport, Volume  # noqa: E402
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot  # noqa: E402
@@ -59,6 +61,9 @@ SCENES = (
 RULES: dict[str, Limits] = {
     "oldest/tightest": Limits(),
     "auto/least_loss": Limits(order="auto", place="least_loss"),
+    "live": Limits(
+        order="auto", place="least_loss", aging_s=3600, keep_after_s=300, overdue_s=43_200, has_successors=True
+    ),
 }
 
 
@@ -75,6 +80,7 @@ class Running:
         self._going: dict[str, Reservation] = {}
         self._classes = [self._class(i) for i in range(scene.classes)]
         self._begun = [0] * scene.classes
+        self._heads: dict[int, tuple[int, tuple[Head, ...]]] = {}
         self._at = {c.id: i for i, c in enumerate(self._classes)}
 
     def _report(self, i: int) -> NodeReport:
@@ -115,13 +121,17 @@ class Running:
         return tuple(self._candidate(i) for i in range(self._scene.classes))
 
     def _candidate(self, i: int) -> Candidate:
+        """The same heads are the same objects, as the ledger's adapter has it."""
         first, left = self._begun[i], self._scene.waiting
-        since = 900.0 + i * 1e-3
-        heads = tuple(
-            Head(job_id=f"j{i:05}-{first + k:08}", attempts=0, since=since + (first + k) * 1e-6)
-            for k in range(min(HEADS, left))
-        )
-        return Candidate(job_class=self._classes[i], waiting=left, heads=heads)
+        known = self._heads.get(i)
+        if known is None or known[0] != first:
+            since = 900.0 + i * 1e-3
+            heads = tuple(
+                Head(job_id=f"j{i:05}-{first + k:08}", attempts=0, since=since + (first + k) * 1e-6)
+                for k in range(min(HEADS, left))
+            )
+            known = self._heads[i] = (first, heads)
+        return Candidate(job_class=self._classes[i], waiting=left, heads=known[1])
 
     def snapshot(self) -> Snapshot:
         active = Counter(r.queue for r in self._going.values())
@@ -162,6 +172,19 @@ class Cost(NamedTuple):
     wall_ms: float
 
 
+class Live:
+    """As the loop decides: with what it keeps, and what each gate has cost."""
+
+    def __init__(self) -> None:
+        self._keeping = Keeping()
+        self._gates = GateLedger()
+
+    def decide(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Decision:
+        decision = self._keeping.decide(snapshot, candidates, limits)
+        self._gates = GateLedger(at=decision.now, holds=carried(decision.hold, self._gates, decision.now))
+        return decision
+
+
 Decide = Callable[[Snapshot, Sequence[Candidate], Limits], Decision]
 
 
@@ -181,7 +204,8 @@ def rows(scene: Scene, rule: str, limits: Limits, ticks: int, profile: str) -> I
     decision, cost = timed(decide, running.snapshot(), running.candidates(), limits, None)
     yield row(scene, rule, "first", [cost], [len(decision.admit)], len(decision.hold))
     running.fill(limits)
-    keeping, kept, afresh, admitted = Keeping(), list[Cost](), list[Cost](), list[int]()
+    keeping = Live() if rule == "live" else Keeping()
+    kept, afresh, admitted = list[Cost](), list[Cost](), list[int]()
     for n in range(ticks + WARM):
         running.passes()
         seen = (running.snapshot(), running.candidates(), limits)

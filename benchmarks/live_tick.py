@@ -1,0 +1,236 @@
+"""What a live tick costs, on a real Valkey: `python benchmarks/live_tick.py [--waiting 0,1000,1000000] [--ticks 60]`.
+
+The conductor's own loop (lead, observe, teach, decide, carry, apply, log, record), without its other threads. «idle»:
+an empty host, one job of one class arrives, the bell rings, it is handed over. «busy»: 8 devices that are full, 100
+classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start. CPU milliseconds of the
+tick's thread by part, and from the bell to the hand-over (`to_fed`, wall, with the server's part of it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import pstats
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import peer_env
+from loguru import logger
+from msgspec.structs import replace
+from redis import Redis
+
+from conductor import loop
+from conductor.adapters.rates import redis_rates
+from conductor.history.recording import Recorder
+from conductor.learning import Learning
+from conductor.limits import limits_of
+from conductor.loop import Conductor
+from conductor.model.entries import Entry
+from conductor.model.receipt import Receipt
+from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.spec import JobSpec, Needs, to_line
+from conductor.ports import Ledger
+from conductor.recovery.guard import Guard
+from conductor.settings import Settings, load
+from conductor.wiring import connect, redis_ledger
+
+CLASSES, ENDS, CHUNK, WARM = 100, 2, 5_000, 5
+CONFIG = 'node = "bench"\n[dashboard]\nis_on = false\n[redis]\nurl = "{url}"\n'
+#: Of a tick; the rest of it is «rest».
+PARTS = ("observe", "teach", "decide", "carried", "apply", "after")
+
+
+class Clock:
+    """CPU seconds by part, and when the hand-over had been answered."""
+
+    def __init__(self) -> None:
+        self.cpu: dict[str, float] = defaultdict(float)
+        self.fed_at = 0.0
+
+    def around(self, part: str, what: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **more: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return what(*args, **more)
+            finally:
+                self.cpu[part] += time.thread_time() - began
+                if part == "apply":
+                    self.fed_at = time.perf_counter()
+
+        return timed
+
+
+class Bench:
+    def __init__(self, settings: Settings, client: Redis, recorder: Recorder, learning: Learning) -> None:
+        self.ledger: Ledger = redis_ledger(client)
+        self.world: Ledger = redis_ledger(client)  # what others do is not of the conductor's scripts
+        self.clock = Clock()
+        around = self.clock.around
+        loop.observe = around("observe", loop.observe)
+        loop.apply = around("apply", loop.apply)
+        loop.carried = around("carried", loop.carried)
+        limits = replace(limits_of(settings), has_successors=True)
+        self.conductor = Conductor(
+            self.ledger, redis_rates(client, self.ledger.attempts, settings.rates), limits, settings.timing, "bench",
+            teach=around("teach", learning.teach), record=around("after", recorder.record),
+            guard=Guard(self.ledger, settings.receipts_dir).reason,
+        )  # fmt: skip
+        self.conductor._deciding.decide = around("decide", self.conductor._deciding.decide)  # pyright: ignore[reportPrivateUsage]
+        self.conductor._record = around("after", self.conductor._record)  # pyright: ignore[reportPrivateUsage]
+        self.conductor._log.held = around("after", self.conductor._log.held)  # pyright: ignore[reportPrivateUsage]
+        self.jobs = 0
+
+    def publish(self, devices: int, cpu: int) -> None:
+        gpus = tuple(
+            Device(index=d, uuid=f"{d}", name="x", vram_total_mib=24_576, vram_used_mib=300) for d in range(devices)
+        )
+        queues = (QueueReport(queue="cpu-bench", lane="cpu", workers=cpu), *(
+            QueueReport(queue=f"gpu-bench-gpu{d}", lane="gpu", device=f"gpu{d}", workers=2) for d in range(devices)
+        ))  # fmt: skip
+        report = NodeReport(
+            node="bench", host="bench", devices=gpus, queues=queues, ram_total_mib=262_144, ram_available_mib=240_000,
+            volumes=tuple(
+                Volume(root=root, filesystem=root, path="/", total_bytes=10**12, free_bytes=5 * 10**11, is_writable=True)
+                for root in ("scratch", "published")
+            ),
+            cpu_count=64.0,
+        )  # fmt: skip
+        self.world.reports.publish(report, 600)
+
+    def put(self, classes: list[JobClass], count: int) -> None:
+        entries = list[Entry]()
+        for n in range(count):
+            job_class = classes[n % len(classes)]
+            spec = JobSpec(v=1, id=f"job{self.jobs:012}", workflow="w", task=job_class.task)
+            entries.append(Entry(job_id=spec.id, line=to_line(spec), job_class=job_class))
+            self.jobs += 1
+            if len(entries) == CHUNK:
+                self.world.backlog.put("b", entries)
+                entries = []
+        self.world.backlog.put("b", entries)
+
+    def start(self) -> None:
+        for r in self.world.handover.reservations():
+            if r.state == "admitted":
+                self.world.attempts.start(r.job_id, r.attempt, f"w-{r.job_id}", 600)
+
+    def end(self, count: int) -> None:
+        running = [r for r in self.world.handover.reservations() if r.state == "running"]
+        for r in running[:count]:
+            self.accept(r)
+
+    def accept(self, r: Reservation) -> None:
+        now = self.world.bell.now()
+        self.world.attempts.accept(
+            Receipt(v=1, job_id=r.job_id, attempt=r.attempt, workflow="w", task=r.task, outcome="ok", started_at=now,
+                    ended_at=now, node=r.node, worker=r.worker or "w")
+        )  # fmt: skip
+
+    def tick(self, profiler: cProfile.Profile | None = None) -> dict[str, float]:
+        """As `run` does: on the bell, which has rung."""
+        self.clock.cpu.clear()
+        self.clock.fed_at = 0.0
+        conductor, cpu, wall = self.conductor, time.thread_time(), time.perf_counter()
+        if profiler is not None:
+            profiler.enable()
+        conductor._wait(0.2, lambda: False)  # pyright: ignore[reportPrivateUsage]
+        asked = time.thread_time()
+        conductor.tick()
+        if profiler is not None:
+            profiler.disable()
+        all_cpu = time.thread_time() - cpu
+        parts = {part: self.clock.cpu[part] for part in PARTS}
+        row = {"all": all_cpu, "ask": asked - cpu, **parts, "rest": time.thread_time() - asked - sum(parts.values())}
+        if self.clock.fed_at:
+            row["to_fed"] = self.clock.fed_at - wall
+        return {name: seconds * 1e3 for name, seconds in row.items()}
+
+
+def idle(bench: Bench, ticks: int, profiler: cProfile.Profile | None) -> Iterator[dict[str, float]]:
+    bench.publish(devices=0, cpu=2)
+    job_class = JobClass(id="one", backlog="b", task="bench.one", lane="cpu", needs=Needs(cpu=1.0), duration_s=0.01)
+    for n in range(ticks + WARM):
+        bench.publish(devices=0, cpu=2)
+        bench.tick()
+        bench.put([job_class], 1)
+        row = bench.tick(profiler if n >= WARM else None)
+        assert bench.world.handover.reservations(), "it was handed over"
+        bench.start()
+        bench.end(1)
+        bench.tick()
+        if n >= WARM:
+            yield row
+
+
+def busy(bench: Bench, waiting: int, ticks: int, profiler: cProfile.Profile | None) -> Iterator[dict[str, float]]:
+    bench.publish(devices=8, cpu=8)
+    bench.put([a_class(i) for i in range(CLASSES)], waiting)
+    for _ in range(60):
+        bench.tick()
+        bench.start()
+    for n in range(ticks + WARM):
+        bench.end(ENDS)
+        row = bench.tick(profiler if n >= WARM else None)
+        bench.start()
+        bench.put([a_class(i) for i in range(CLASSES)][n % CLASSES :], ENDS)
+        if n % 10 == 0:
+            bench.publish(devices=8, cpu=8)
+        if n >= WARM:
+            yield row
+
+
+def a_class(i: int) -> JobClass:
+    is_gpu = i % 3 > 0
+    needs = Needs(vram_mib=(i % 40 + 1) * 500 if is_gpu else 0, ram_mib=1000 + i % 7 * 500, cpu=1.0)
+    lane = "gpu" if is_gpu else "cpu"
+    return JobClass(id=f"c{i:05}", backlog="b", task="media.render", lane=lane, needs=needs, duration_s=60.0 + i % 50)
+
+
+def measured(folder: Path, url: str, waiting: int, ticks: int, profile: bool) -> dict[str, Any]:
+    """`waiting` 0: idle."""
+    (folder / "conductor.toml").write_text(CONFIG.format(url=url), encoding="utf-8")
+    settings, profiler = load(folder), cProfile.Profile() if profile else None
+    peer_env.emptied(url)
+    with (
+        connect(url) as client,
+        Recorder(folder / f"ticks{waiting}", 64 << 20) as recorder,
+        Learning(settings, {}, limits_of(settings)) as learning,
+    ):
+        bench = Bench(settings, client, recorder, learning)
+        rows = list(busy(bench, waiting, ticks, profiler) if waiting else idle(bench, ticks, profiler))
+    if profiler is not None:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+        pstats.Stats(profiler).sort_stats("cumtime").print_stats(60)
+    medians = {name: round(statistics.median(row.get(name, 0.0) for row in rows), 3) for name in rows[0]}
+    return {"waiting": waiting, **medians}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", default="0,1000,1000000", help="0: the idle host")
+    parser.add_argument("--ticks", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--profile", action="store_true")
+    given = parser.parse_args()
+    logger.remove()
+    logger.add(sys.stderr, level="ERROR")
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="live-tick-") as name, peer_env.shared_valkey(Path(name)) as url:
+        for waiting in given.waiting.split(","):
+            found.append(measured(Path(name), url, int(waiting), given.ticks, given.profile))
+            print("  ".join(f"{key} {value}" for key, value in found[-1].items()), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
