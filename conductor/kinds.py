@@ -44,7 +44,7 @@ def why_missing(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> Callab
 
 
 def review_lines(ledger: Ledger, backlog: str | None = None) -> tuple[str, ...]:
-    """A sentence for each kind with jobs in review, those that failed first. Goes through all jobs."""
+    """A sentence for each kind with jobs in review, those that failed first."""
     found = ledger.kinds.in_review(backlog)
     closed = {s.kind: s for s in ledger.kinds.states()[0] if s.opened_at is not None}
     ordered = sorted(found.items(), key=lambda item: (item[0] not in closed, item[0]))

@@ -87,7 +87,17 @@ class Backlog(Protocol):
         """Ids that begin with `prefix`."""
         ...
 
-    def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]: ...
+    def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
+        """Of the dead, the cancelled and those in review at the cost of their number; of others, of all jobs'."""
+        ...
+
+    def known(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of them that were accepted before, in whatever state."""
+        ...
+
+    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
+        """Cause → dead jobs, the most frequent first; of so many of the dead."""
+        ...
 
 
 # ── hand-over and what becomes of it ──────────────────────────────────────────────────────────────────────
@@ -375,7 +385,7 @@ class Kinds(Protocol):
         ...
 
     def in_review(self, backlog: str | None = None) -> dict[str, int]:
-        """Kind → jobs in review, those that only come after others among them. Goes through all jobs."""
+        """Kind → jobs in review, those that only come after others among them. Costs by their number."""
         ...
 
     def resume(self, kind: str) -> int:

@@ -211,6 +211,8 @@ def assert_consistent(redis: Redis) -> None:
     assert {m.decode() for m in redis.zrange("conductor:leases", 0, -1)} == letters["r"]
     assert {m.decode() for m in redis.hkeys("conductor:asked")} <= letters["r"]
     assert {m.decode() for m in redis.zrange("conductor:told", 0, -1)} <= letters["r"]
+    for letter in "xcv":
+        assert {m.decode() for m in redis.smembers(f"conductor:aside:{letter}")} == letters[letter]
     active = {k.decode() for k in redis.hkeys("conductor:active")}
     assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys("conductor:charges")}
     assert_sums(redis)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_aside import ids_aside, rows_aside
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_scripts import Scripts
@@ -125,12 +127,24 @@ class RedisBacklog:
                 break
         return tuple(sorted(found))
 
+    def known(self, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(_unpack(self._scripts.run("known", _pack(list(ids)))))
+
+    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for ids in ids_aside(self._redis, "dead"):
+            causes = _unpack(self._scripts.run("causes", _pack(ids), backlog or ""))
+            found.update(cause or "unknown" for cause in causes[: most - found.total()])
+            if found.total() >= most:
+                break
+        return dict(found.most_common())
+
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
         letter = keys.LETTERS[state]
         with translating(self._redis):
             named = cast(dict[bytes, bytes], self._redis.hgetall(keys.CLASS_BACKLOG))
         backlog_of = {number.decode(): name.decode() for number, name in named.items()}
-        for job_id, text in self._scan("*"):
+        for job_id, text in rows_aside(self._redis, state) if state in keys.ASIDE else self._scan("*"):
             found, _, _, number, _ = text.split("|", 4)
             if found == letter and (backlog is None or backlog_of.get(number) == backlog):
                 yield job_id

@@ -36,6 +36,15 @@ LETTERS: dict[JobState, str] = dict(zip(STATES, "wardxvc", strict=True))
 STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.items()}
 
 
+#: States whose jobs are few and looked for by it: each has a set of their ids.
+ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
+
+
+def aside(state: JobState) -> str:
+    """The set of ids in one of the states of `ASIDE`."""
+    return f"{PREFIX}aside:{LETTERS[state]}"
+
+
 def count(backlog: str) -> str:
     return f"{PREFIX}count:{backlog}"
 

@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_aside import rows_aside
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import Record, state_of
@@ -48,11 +49,5 @@ class RedisKinds(Kinds):
         return dict(found)
 
     def _by_class(self) -> Counter[bytes]:
-        """Class number → jobs in review. Goes through all jobs: for an account, not for a tick."""
-        found: Counter[bytes] = Counter()
-        letter = keys.LETTERS["review"].encode()
-        with translating(self._redis):
-            for _, text in self._redis.hscan_iter(keys.STATE, count=10_000):
-                if text.startswith(letter):
-                    found[text.split(b"|")[3]] += 1
-        return found
+        """Class number → jobs in review. Goes through all that are: for an account, not for a tick."""
+        return Counter(text.split("|")[3].encode() for _, text in rows_aside(self._redis, "review"))

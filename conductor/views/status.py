@@ -66,7 +66,7 @@ class Status(Value, frozen=True, kw_only=True):
 def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) -> Status:
     """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`.
 
-    `has_causes` also looks at each dead job: not for a display that asks twice a second."""
+    `has_causes` also looks at the dead: not for a display that asks four times a second."""
     names = (backlog,) if backlog else sorted(ledger.backlog.backlogs())
     nodes = tuple(sorted(ledger.reports.live(), key=lambda node: node.node))
     active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
@@ -88,7 +88,7 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         rates=gates.rates,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
-        dead=causes_of_death(the_dead(ledger, backlog)) if has_causes else {},
+        dead=ledger.backlog.causes(backlog, DEAD_LOOKED_AT) if has_causes else {},
     )
     return status_with_notes(status)
 

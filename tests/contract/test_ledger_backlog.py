@@ -78,6 +78,41 @@ def test_ids_are_found_by_their_beginning(scene: Scene) -> None:
     assert len(find("", limit=2)) == 2
 
 
+def test_those_set_aside_are_found_by_their_state_and_the_dead_by_their_cause(scene: Scene) -> None:
+    backlog = scene.ledger.backlog
+    scene.put(*(an_entry(name) for name in "abcd"))
+    scene.put(an_entry("e", a_class("c2", backlog="day")), backlog="day")
+    for name in "abe":
+        scene.force_fail(name, "bad_input" if name == "b" else "stalled")
+    scene.cancel("c")
+    assert sorted(backlog.ids("dead")) == sorted(an_id(name) for name in "abe")
+    assert list(backlog.ids("dead", "day")) == [an_id("e")]
+    assert list(backlog.ids("cancelled")) == [an_id("c")]
+    assert backlog.causes() == {"stalled": 2, "bad_input": 1}
+    assert backlog.causes("day") == {"stalled": 1}
+    assert sum(backlog.causes(most=2).values()) == 2
+    for name in "abc":
+        scene.retry(name)
+    assert list(backlog.ids("dead")) == [an_id("e")]
+    assert list(backlog.ids("cancelled")) == []
+    assert backlog.causes("night") == {}
+
+
+def test_thousands_that_died_are_each_found_once(scene: Scene) -> None:
+    names = [f"n{i:04d}" for i in range(2500)]
+    scene.put(*(an_entry(name, over="dead", cause="stalled", message="m", failures={"stalled": 1}) for name in names))
+    assert sorted(scene.ledger.backlog.ids("dead")) == sorted(an_id(name) for name in names)
+    assert scene.ledger.backlog.causes(most=2000) == {"stalled": 2000}
+    assert scene.ledger.backlog.causes(most=9000) == {"stalled": 2500}
+
+
+def test_who_asks_is_told_which_ids_are_known(scene: Scene) -> None:
+    scene.put(an_entry("a"), an_entry("b", is_done=True, attempts=1))
+    ask = [an_id(name) for name in ("a", "b", "c")] + [f"nobody-{n:05d}" for n in range(9000)]
+    assert scene.ledger.backlog.known(ask) == {an_id("a"), an_id("b")}
+    assert scene.ledger.backlog.known([]) == frozenset()
+
+
 def test_an_unknown_job_is_none(scene: Scene) -> None:
     assert scene.ledger.backlog.job(an_id("nobody")) is None
 

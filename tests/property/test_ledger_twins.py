@@ -63,6 +63,8 @@ def look(scene: Scene) -> dict[str, object]:
         "review": (lie, scene.ledger.kinds.in_review()),
         "asked": scene.ledger.control.asked(),
         "counts": scene.ledger.backlog.counts(),
+        "causes": (scene.ledger.backlog.causes(), scene.ledger.backlog.causes("day")),
+        "known": scene.ledger.backlog.known([an_id(name) for name in NAMES]),
         "queued": scene.ledger.handover.queued(),
         "handed on": scene.ledger.handover.handed_on(),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),

@@ -3,6 +3,7 @@
 --                        `since` in ms after `born`: a dozen bytes less a job, which is a size class of the allocator
 --   conductor:born       int   when the ledger's first job came (ms)
 --   conductor:count:B    hash  LETTER -> n, for each backlog B
+--   conductor:aside:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for by their state
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:wake       list  the bell, never longer than one
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
@@ -43,12 +44,16 @@ end
 -- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
 local files_moved
 
+local ASIDE = {x = true, c = true, v = true}
+
 -- The one place where a job changes its state: the counts follow in the same breath.
 local function move(id, job, letter)
   local before = job.letter
   local counts = P .. 'count:' .. call('HGET', P .. 'class_backlog', job.class)
   call('HINCRBY', counts, job.letter, -1)
   call('HINCRBY', counts, letter, 1)
+  if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
+  if ASIDE[letter] then call('SADD', P .. 'aside:' .. letter, id) end
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
   if files_moved then files_moved(id, before, letter) end

@@ -127,6 +127,16 @@ class MemoryBacklog:
             jobs = list(self._store.jobs.values())
         return (job.id for job in jobs if job.state == state and backlog in (None, job.job_class.backlog))
 
+    def known(self, ids: Sequence[str]) -> frozenset[str]:
+        with self._store.lock:
+            return frozenset(job_id for job_id in ids if job_id in self._store.jobs)
+
+    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
+        with self._store.lock:
+            jobs = self._store.jobs.values()
+            dead = [j.cause for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
+        return dict(Counter(cause or "unknown" for cause in dead[:most]).most_common())
+
 
 def view_of(job: Job, ahead: int | None = None) -> JobView:
     return JobView(
