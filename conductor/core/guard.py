@@ -11,7 +11,7 @@ from heapq import nlargest
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held, release_at
-from conductor.core.placement import Place, asks_vram
+from conductor.core.places import Place, asks_vram
 from conductor.model.decision import Verdict
 
 #: So many nodes are looked at, those with most to give.

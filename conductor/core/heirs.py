@@ -18,7 +18,7 @@ from conductor.core.ask import Ask
 from conductor.core.charges import disk_key
 from conductor.core.free import Free, release_at
 from conductor.core.nodes import NodeFree, Pool, QueueFree
-from conductor.core.placement import Place, asks_vram, disks_fit, node_fits
+from conductor.core.places import Place, asks_vram, disks_fit, node_fits
 from conductor.model.decision import Admission, Heir
 from conductor.model.snapshot import Head, JobClass, Reservation
 

@@ -12,60 +12,17 @@ from typing import Protocol
 
 from conductor.core.affinity import Warmth, slack
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, Free, NodeFree, Pool, QueueFree
+from conductor.core.free import Free, NodeFree, QueueFree
+from conductor.core.places import Lets as Lets
+from conductor.core.places import Place as Place
+from conductor.core.places import anywhere as anywhere
+from conductor.core.places import asks_vram as asks_vram
+from conductor.core.places import disks_fit as disks_fit
+from conductor.core.places import in_queue, standing
+from conductor.core.places import node_fits as node_fits
+from conductor.core.places import rank as rank
+from conductor.core.several import Several
 from conductor.model.spec import Lane
-
-
-class Place:
-    """Where an attempt is put: its queue, and the devices whose VRAM it takes."""
-
-    __slots__ = ("devices", "node", "queue")
-
-    def __init__(self, queue: QueueFree, devices: tuple[DeviceFree, ...] = ()) -> None:
-        self.node: NodeFree = queue.node
-        self.queue = queue
-        self.devices = devices
-
-
-def node_fits(node: NodeFree, ask: Ask) -> bool:
-    """Do RAM, cores and disks of this node hold it, and are the files it reads there."""
-    if ask.node is not None and node.name != ask.node:
-        return False
-    if ask.cpu_milli and node.cpu.free < ask.cpu_milli:
-        return False
-    if ask.ram_mib and (node.ram is None or node.ram.free < ask.ram_mib):
-        return False
-    return disks_fit(node, ask)
-
-
-def disks_fit(node: NodeFree, ask: Ask) -> bool:
-    """Is every root usable, and has every file system room for all that this attempt puts on it."""
-    asked: dict[Pool, int] = {}
-    for root, size in ask.disk:
-        disk = node.disks.get(root)
-        if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
-            return False
-        # Begun chains go on when a disk is closed: it is they who give it back.
-        if disk.volume.opens_at_bytes is not None and ask.node is None:
-            return False
-        if size and disk.pool is None:
-            return False
-        if disk.pool is not None:
-            asked[disk.pool] = asked.get(disk.pool, 0) + size
-    return all(size == 0 or pool.free >= size for pool, size in asked.items())
-
-
-def asks_vram(queue: QueueFree, ask: Ask) -> bool:
-    """The gpu lane of a node without devices runs on the CPU: no VRAM is asked there."""
-    return ask.vram_mib > 0 and (queue.lane != "gpu" or queue.device is not None or queue.missing is not None)
-
-
-#: May this place be taken by this request: it may be kept free for another.
-Lets = Callable[[Place], bool]
-
-
-def anywhere(place: Place) -> bool:
-    return True
 
 
 class Placing(Protocol):
@@ -87,12 +44,15 @@ class Placement:
         self._free = free
         self._warmth: Warmth | None = None
         self._devices = QueueOrder(free.queues["gpu"], _by_device)
+        self._several = Several(free)
         #: The queues of each lane whose jobs take no device; the gpu lane's last, of nodes without devices.
         self._idlest: dict[tuple[Lane, bool], QueueOrder] = {}
 
     def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
         if ask.lane == "gpu" and ask.devices == 1:
             return self._on_one_device(ask, lets) or self._without_device(ask, lets, is_gpu_lane=True)
+        if ask.vram_mib and not self._warm_queues(ask):
+            return self._several.find(ask, lets)
         if ask.vram_mib:
             return self._scan(self._free.queues[ask.lane], ask, lets)
         return self._without_device(ask, lets)
@@ -152,20 +112,12 @@ class Placement:
             # Behind what was found: not looked at, and nobody is asked whether it may be taken.
             if not queue.is_open or (best is not None and standing(queue, ask.warm) > best[:3]):
                 continue
-            place = self._in_queue(queue, ask)
+            place = in_queue(queue, ask)
             if place is None or (best is not None and rank(place, ask.warm) >= best):
                 continue
             if lets(place):
                 best, found = rank(place, ask.warm), place
         return found
-
-    def _in_queue(self, queue: QueueFree, ask: Ask) -> Place | None:
-        if not queue.has_room or not node_fits(queue.node, ask):
-            return None
-        if not asks_vram(queue, ask):
-            return Place(queue)
-        devices = tightest(queue, ask)
-        return None if devices is None else Place(queue, devices)
 
     def took(self, place: Place) -> None:
         """After a place was charged: its queue is one deeper, its node's devices have less."""
@@ -174,6 +126,7 @@ class Placement:
     def moved(self, node: NodeFree) -> None:
         """Something of it was given back."""
         self._devices.moved(node)
+        self._several.moved(node)
         for order in self._idlest.values():
             order.moved(node)
 
@@ -184,26 +137,6 @@ class Placement:
         for order in self._idlest.values():
             order.read_again(node)
         self.moved(node)
-
-
-def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
-    """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among them."""
-    fitting = [d for d in queue.node.devices.values() if d.why_not is None and d.vram.free >= ask.vram_mib]
-    if queue.device is not None and queue.device not in fitting:
-        return None
-    fitting.sort(key=lambda d: (d is not queue.device, d.vram.free, d.index))
-    return tuple(fitting[: ask.devices]) if len(fitting) >= ask.devices else None
-
-
-def rank(place: Place, warm: str = "") -> tuple[float, ...]:
-    """Idle workers first, then who has its model, the least busy queue, the tightest devices and the tightest node."""
-    vram = sum([d.vram.free for d in place.devices])
-    return (*standing(place.queue, warm), vram, place.node.cpu.free)
-
-
-def standing(queue: QueueFree, warm: str) -> tuple[float, ...]:
-    """The part of `rank` that the queue alone decides."""
-    return (not queue.has_idle_worker, warm not in queue.warm if warm else False, queue.active / queue.workers)
 
 
 Key = tuple[float, ...]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
 from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, node_hold, rate
-from conductor.core.placement import asks_vram
+from conductor.core.places import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
 from conductor.model.spec import Lane
 

@@ -1,0 +1,156 @@
+"""Places of several devices, by an index: what a scan over every queue would find, for the cost of what changed.
+
+For each sort of request the nodes that hold it are kept in the order of their best places. Only nodes that moved since
+the sort was asked last are looked at again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush
+from itertools import islice
+
+from conductor.core.ask import Ask
+from conductor.core.free import Free, NodeFree, QueueFree
+from conductor.core.places import Lets, Place, asks_vram, in_queue, node_fits
+from conductor.model.spec import Lane
+
+#: The log of moves is begun anew beyond this and so many entries a node: then all nodes are looked at once more.
+LONGEST_LOG, LOG_PER_NODE = 1_000, 4
+#: So many sorts are remembered.
+MOST_SORTS = 1_000
+
+#: (are all its workers busy, how busy the queue is, free MiB of the devices, free cores, the queue's number, the
+#: node's): the order of places, the smallest first.
+Key = tuple[bool, float, int, int, int, int]
+
+
+class Rows:
+    """What the order of a node's places depends on, in one lane. Read once after each move."""
+
+    __slots__ = ("frees", "queues")
+
+    def __init__(self, node: NodeFree, lane: Lane) -> None:
+        #: Open ones with room: (are all its workers busy, how busy, its number, the queue), in this order.
+        self.queues: list[tuple[bool, float, int, QueueFree]] = sorted(
+            [
+                (q.active >= q.workers, q.active / q.workers, q.number, q)
+                for q in node.queues.get(lane, ())
+                if q.is_open and q.queued < q.depth
+            ]
+        )
+        #: MiB of the devices that may be used, the smallest first.
+        self.frees = sorted([d.vram.free for d in node.devices.values() if d.why_not is None])
+
+
+class Sort:
+    """One sort of request: each node's best place, the best of all in front."""
+
+    __slots__ = ("best", "heap", "seen")
+
+    def __init__(self) -> None:
+        #: How many moves of the log were looked at; negative: none of the nodes was yet.
+        self.seen = -1
+        #: Number of a node that holds it → its best place.
+        self.best: dict[int, Key] = {}
+        #: Entries that are no node's best any more stay until they come to the front.
+        self.heap: list[Key] = []
+
+
+class Several:
+    """Told of every node that moves. Finds what comes first by `places.rank`, and of equals by the queue's number."""
+
+    def __init__(self, free: Free) -> None:
+        self._nodes = list(free.nodes.values())
+        self._index = {node: i for i, node in enumerate(self._nodes)}
+        self._queues = free.queues
+        self._sorts: dict[Hashable, Sort] = {}
+        self._rows: dict[tuple[int, Lane], Rows] = {}
+        self._log: list[int] = []
+
+    def moved(self, node: NodeFree) -> None:
+        if not self._sorts:
+            return
+        i = self._index[node]
+        self._log.append(i)
+        for lane in node.queues:
+            self._rows.pop((i, lane), None)
+        if len(self._log) > LONGEST_LOG + LOG_PER_NODE * len(self._nodes):
+            self._log.clear()
+            for sort in self._sorts.values():
+                sort.seen = -1
+
+    def find(self, ask: Ask, lets: Lets) -> Place | None:
+        sort = self._up_to_date(ask)
+        heap, tried, others = sort.heap, list[Key](), list[Key]()
+        found: Place | None = None
+        while found is None:
+            while heap and sort.best.get(heap[0][5]) != heap[0]:
+                heappop(heap)
+            if heap and not (others and others[0] < heap[0]):
+                key = heappop(heap)
+                tried.append(key)
+            elif others:
+                key = heappop(others)
+            else:
+                break
+            place = in_queue(self._queues[ask.lane][key[4]], ask)
+            if place is not None and lets(place):
+                found = place
+            elif tried[-1] is key:
+                # The rest of its node comes into question now.
+                for other in self._keys(key[5], ask):
+                    if other != key:
+                        heappush(others, other)
+        for key in tried:
+            heappush(heap, key)
+        return found
+
+    # ── its index ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _up_to_date(self, ask: Ask) -> Sort:
+        name = (ask.lane, ask.node, ask.vram_mib, ask.devices, ask.ram_mib, ask.cpu_milli, ask.disk)
+        sort = self._sorts.get(name)
+        if sort is None:
+            if len(self._sorts) >= MOST_SORTS:
+                self._sorts.clear()
+            sort = self._sorts[name] = Sort()
+        if sort.seen < 0 or len(sort.heap) > 4 * len(self._nodes):
+            found = ((i, min(self._keys(i, ask), default=None)) for i in range(len(self._nodes)))
+            sort.best = {i: key for i, key in found if key is not None}
+            sort.heap = list(sort.best.values())
+            heapify(sort.heap)
+        else:
+            for i in set(islice(self._log, sort.seen, None)):
+                was, now = sort.best.get(i), min(self._keys(i, ask), default=None)
+                if now is None:
+                    if was is not None:
+                        del sort.best[i]
+                elif now != was:
+                    sort.best[i] = now
+                    heappush(sort.heap, now)
+        sort.seen = len(self._log)
+        return sort
+
+    def _keys(self, i: int, ask: Ask) -> list[Key]:
+        """The places of a node, one a queue."""
+        node = self._nodes[i]
+        if not node_fits(node, ask):
+            return []
+        rows = self._rows.get((i, ask.lane))
+        if rows is None:
+            rows = self._rows[i, ask.lane] = Rows(node, ask.lane)
+        frees, cores, keys = rows.frees, node.cpu.free, list[Key]()
+        first = bisect_left(frees, ask.vram_mib)
+        end = first + ask.devices
+        for is_busy, load, number, queue in rows.queues:
+            if not asks_vram(queue, ask):
+                keys.append((is_busy, load, 0, cores, number, i))
+            elif end <= len(frees):
+                own = frees[first] if queue.device is None else queue.device.vram.free
+                if own > frees[end - 1]:
+                    keys.append((is_busy, load, sum(frees[first : end - 1]) + own, cores, number, i))
+                elif own >= ask.vram_mib:
+                    keys.append((is_busy, load, sum(frees[first:end]), cores, number, i))
+        return keys
