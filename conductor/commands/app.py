@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from conductor.commands import control, flow, needs, price, reading, recovery, replay, security, services, simulate
+from conductor.commands.frame import Frame
 from conductor.errors import ConductorError, ManifestError
 
 SHOWN_PROBLEMS = 20
 
 app = typer.Typer(
     name="conductor",
+    cls=Frame,
     help="Feeds long video and ML jobs to workers only when there is room, and proves that every job was done.",
     rich_markup_mode=None,  # plain help: a third of the time to the first line
     pretty_exceptions_enable=False,

@@ -82,13 +82,12 @@ def show_lines(watch: Watch, over: threading.Event, footer: str) -> None:
 
     if footer:
         logger.info("{}", footer)
-    since = 0.0
-    while not over.wait(LOOK_S):
-        pace = watch.look()
-        since += LOOK_S
-        if since >= LINE_EVERY_S:
-            since = 0.0
-            logger.bind(event="progress").info("{}", one_line(pace))
+    said = ""
+    while not over.wait(LINE_EVERY_S):
+        # A conductor that has nothing to do for a week says so once.
+        if (line := one_line(watch.look())) != said:
+            logger.bind(event="progress").info("{}", line)
+        said = line
 
 
 # ── on a terminal ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """The command line's frame: help, exit codes, errors as sentences."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,33 @@ def test_help_imports_nothing_heavy():
     code = f"import sys, conductor.commands.app; print([m for m in {HEAVY!r} if m in sys.modules])"
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (("status", "--help"), {}),
+        ((), {"_CONDUCTOR_COMPLETE": "complete_bash", "COMP_WORDS": "conductor st", "COMP_CWORD": "1"}),
+        ((), {"_CONDUCTOR_COMPLETE": "complete_bash", "COMP_WORDS": "conductor status --", "COMP_CWORD": "2"}),
+    ],
+    ids=["help", "a command", "an option"],
+)
+def test_help_and_completion_of_a_command_import_nothing_heavy(words: tuple[str, ...], env: dict[str, str]):
+    """typer takes pydantic for each option that was not given, unless it is kept from it."""
+    # By its own name: completion goes by it.
+    argv = [sys.executable, "-X", "importtime", str(Path(sys.executable).with_name("conductor")), *words]
+
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, check=True)
+
+    imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "status" in done.stdout or "--json" in done.stdout
+    assert not imported & {*HEAVY}
+
+
+def test_an_option_that_was_given_is_still_looked_at(cli: Cli):
+    assert cli("explain", "abc", "--nonsense").code == 2
+    assert cli("dashboard", "--port", "eighty").code == 2
+    assert cli("--project", "nowhere", "config", "show").code == 2
 
 
 def test_a_usage_error_is_2(cli: Cli):
