@@ -6,8 +6,7 @@ for another policy is `Placement.find`; gates, charges and ceilings do not chang
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from conductor.core.affinity import Warmth, slack
@@ -21,6 +20,7 @@ from conductor.core.places import disks_fit as disks_fit
 from conductor.core.places import in_queue, standing
 from conductor.core.places import node_fits as node_fits
 from conductor.core.places import rank as rank
+from conductor.core.queue_order import DeviceOrder, LoadOrder
 from conductor.core.several import Several
 from conductor.model.spec import Lane
 
@@ -43,10 +43,10 @@ class Placement:
     def __init__(self, free: Free) -> None:
         self._free = free
         self._warmth: Warmth | None = None
-        self._devices = QueueOrder(free.queues["gpu"], _by_device)
+        self._devices = DeviceOrder(free.queues["gpu"])
         self._several = Several(free)
         #: The queues of each lane whose jobs take no device; the gpu lane's last, of nodes without devices.
-        self._idlest: dict[tuple[Lane, bool], QueueOrder] = {}
+        self._idlest: dict[tuple[Lane, bool], LoadOrder] = {}
 
     def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
         if ask.lane == "gpu" and ask.devices == 1:
@@ -97,7 +97,7 @@ class Placement:
         order = self._idlest.get((ask.lane, is_gpu_lane))
         if order is None:
             queues = [q for q in self._free.queues[ask.lane] if not is_gpu_lane or q.device is None]
-            order = self._idlest[ask.lane, is_gpu_lane] = QueueOrder(queues, _by_load)
+            order = self._idlest[ask.lane, is_gpu_lane] = LoadOrder(queues)
         for queue in order.all():
             if node_fits(queue.node, ask):
                 place = Place(queue)
@@ -137,71 +137,3 @@ class Placement:
         for order in self._idlest.values():
             order.read_again(node)
         self.moved(node)
-
-
-Key = tuple[float, ...]
-
-
-def _by_device(queue: QueueFree, node_free: int) -> Key:
-    return (not queue.has_idle_worker, queue.device.vram.free if queue.device else 0, node_free, queue.number)
-
-
-def _by_load(queue: QueueFree, node_free: int) -> Key:
-    """As `rank` has it for a place without devices."""
-    return (not queue.has_idle_worker, queue.active / queue.workers, queue.node.cpu.free, queue.number)
-
-
-class QueueOrder:
-    """Open queues with room, by a key that begins with «all its workers are busy»: a look-up costs a bisection.
-
-    Those that are full now are known: a keeper of the state sees them get room again."""
-
-    def __init__(self, queues: Iterable[QueueFree], key: Callable[[QueueFree, int], Key]) -> None:
-        self._key = key
-        self._is_by_device = key is _by_device
-        self._by_number: dict[int, QueueFree] = {}
-        self._of_node: dict[NodeFree, list[QueueFree]] = {}
-        self._keys: dict[int, Key] = {}
-        for queue in queues:
-            if queue.is_open and (queue.device or not self._is_by_device):
-                self._by_number[queue.number] = queue
-                self._of_node.setdefault(queue.node, []).append(queue)
-        for node, here in self._of_node.items():
-            node_free = node.vram_free_mib if self._is_by_device else 0
-            self._keys |= {queue.number: key(queue, node_free) for queue in here if queue.has_room}
-        self._order = sorted(self._keys.values())
-
-    def at_least(self, vram_mib: int) -> Iterator[QueueFree]:
-        for is_busy in (False, True):
-            for at in range(bisect_left(self._order, (is_busy, vram_mib)), len(self._order)):
-                key = self._order[at]
-                if key[0] != is_busy:
-                    break
-                yield self._by_number[int(key[3])]
-
-    def all(self) -> Iterator[QueueFree]:
-        for key in self._order:
-            yield self._by_number[int(key[3])]
-
-    def moved(self, node: NodeFree) -> None:
-        here = self._of_node.get(node)
-        if not here:
-            return
-        node_free = node.vram_free_mib if self._is_by_device else 0
-        for queue in here:
-            was, now = self._keys.get(queue.number), self._key(queue, node_free) if queue.has_room else None
-            if was == now:
-                continue
-            if was is not None:
-                del self._order[bisect_left(self._order, was)]
-            if now is None:
-                del self._keys[queue.number]
-            else:
-                self._keys[queue.number] = now
-                insort(self._order, now)
-
-    def read_again(self, node: NodeFree) -> None:
-        """The same queues, as other objects."""
-        for at, was in enumerate(here := self._of_node.get(node, [])):
-            now = next(q for q in node.queues[was.lane] if q.name == was.name)
-            here[at] = self._by_number[was.number] = now

@@ -10,11 +10,12 @@ from bisect import bisect_left
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from itertools import islice
+from typing import NamedTuple
 
 from conductor.core.ask import Ask
-from conductor.core.free import Free, NodeFree, QueueFree
-from conductor.core.places import Lets, Place, asks_vram, in_queue, node_fits
-from conductor.model.spec import Lane
+from conductor.core.free import Free, NodeFree
+from conductor.core.places import Lets, Place, in_queue, node_fits
+from conductor.model.spec import LANES, Lane
 
 #: The log of moves is begun anew beyond this and so many entries a node: then all nodes are looked at once more.
 LONGEST_LOG, LOG_PER_NODE = 1_000, 4
@@ -26,22 +27,14 @@ MOST_SORTS = 1_000
 Key = tuple[bool, float, int, int, int, int]
 
 
-class Rows:
-    """What the order of a node's places depends on, in one lane. Read once after each move."""
+class Row(NamedTuple):
+    """An open queue with room, of one node, in the order of its places as far as that is the queue's own."""
 
-    __slots__ = ("frees", "queues")
-
-    def __init__(self, node: NodeFree, lane: Lane) -> None:
-        #: Open ones with room: (are all its workers busy, how busy, its number, the queue), in this order.
-        self.queues: list[tuple[bool, float, int, QueueFree]] = sorted(
-            [
-                (q.active >= q.workers, q.active / q.workers, q.number, q)
-                for q in node.queues.get(lane, ())
-                if q.is_open and q.queued < q.depth
-            ]
-        )
-        #: MiB of the devices that may be used, the smallest first.
-        self.frees = sorted([d.vram.free for d in node.devices.values() if d.why_not is None])
+    is_busy: bool
+    load: float
+    number: int
+    #: Free MiB of its device; None: it has none.
+    own: int | None
 
 
 class Sort:
@@ -66,7 +59,11 @@ class Several:
         self._index = {node: i for i, node in enumerate(self._nodes)}
         self._queues = free.queues
         self._sorts: dict[Hashable, Sort] = {}
-        self._rows: dict[tuple[int, Lane], Rows] = {}
+        #: Of nodes that have not moved since: MiB of the devices that may be used, the smallest first; its queues.
+        self._frees: list[list[int] | None] = [None] * len(self._nodes)
+        self._rows: dict[Lane, dict[int, list[Row]]] = {lane: {} for lane in LANES}
+        #: Nodes with workers of the gpu lane that are bound to no device: jobs run on the CPU there.
+        self._plain = {self._index[queue.node] for queue in free.queues["gpu"] if not queue.device}
         self._log: list[int] = []
 
     def moved(self, node: NodeFree) -> None:
@@ -74,8 +71,9 @@ class Several:
             return
         i = self._index[node]
         self._log.append(i)
+        self._frees[i] = None
         for lane in node.queues:
-            self._rows.pop((i, lane), None)
+            self._rows[lane].pop(i, None)
         if len(self._log) > LONGEST_LOG + LOG_PER_NODE * len(self._nodes):
             self._log.clear()
             for sort in self._sorts.values():
@@ -117,13 +115,13 @@ class Several:
                 self._sorts.clear()
             sort = self._sorts[name] = Sort()
         if sort.seen < 0 or len(sort.heap) > 4 * len(self._nodes):
-            found = ((i, min(self._keys(i, ask), default=None)) for i in range(len(self._nodes)))
+            found = ((i, self._best(i, ask)) for i in range(len(self._nodes)))
             sort.best = {i: key for i, key in found if key is not None}
             sort.heap = list(sort.best.values())
             heapify(sort.heap)
         else:
             for i in set(islice(self._log, sort.seen, None)):
-                was, now = sort.best.get(i), min(self._keys(i, ask), default=None)
+                was, now = sort.best.get(i), self._best(i, ask)
                 if now is None:
                     if was is not None:
                         del sort.best[i]
@@ -134,23 +132,51 @@ class Several:
         return sort
 
     def _keys(self, i: int, ask: Ask) -> list[Key]:
-        """The places of a node, one a queue."""
-        node = self._nodes[i]
-        if not node_fits(node, ask):
-            return []
-        rows = self._rows.get((i, ask.lane))
-        if rows is None:
-            rows = self._rows[i, ask.lane] = Rows(node, ask.lane)
-        frees, cores, keys = rows.frees, node.cpu.free, list[Key]()
-        first = bisect_left(frees, ask.vram_mib)
-        end = first + ask.devices
-        for is_busy, load, number, queue in rows.queues:
-            if not asks_vram(queue, ask):
-                keys.append((is_busy, load, 0, cores, number, i))
-            elif end <= len(frees):
-                own = frees[first] if queue.device is None else queue.device.vram.free
-                if own > frees[end - 1]:
-                    keys.append((is_busy, load, sum(frees[first : end - 1]) + own, cores, number, i))
-                elif own >= ask.vram_mib:
-                    keys.append((is_busy, load, sum(frees[first:end]), cores, number, i))
+        """The places of a node."""
+        node, keys = self._nodes[i], list[Key]()
+        for q in node.queues.get(ask.lane, ()):
+            if q.is_open and (place := in_queue(q, ask)) is not None:
+                total = sum([device.vram.free for device in place.devices])
+                keys.append((q.active >= q.workers, q.active / q.workers, total, node.cpu.free, q.number, i))
         return keys
+
+    def _best(self, i: int, ask: Ask) -> Key | None:
+        """The smallest of `_keys`, without the others: this is asked of every sort for every node that moved."""
+        node, vram_mib, lane = self._nodes[i], ask.vram_mib, ask.lane
+        frees = self._frees[i]
+        if frees is None:
+            frees = self._frees[i] = sorted([d.vram.free for d in node.devices.values() if d.why_not is None])
+        first = bisect_left(frees, vram_mib)
+        end = first + ask.devices
+        has_devices = end <= len(frees)
+        if not has_devices and not (lane == "gpu" and i in self._plain):
+            return None
+        if not node_fits(node, ask):
+            return None
+        rows = self._rows[lane].get(i)
+        if rows is None:
+            rows = self._rows[lane][i] = _rows(node, lane)
+        least = sum(frees[first:end]) if has_devices else 0
+        best: Key | None = None
+        for is_busy, load, number, own in rows:
+            if best is not None and (load != best[1] or is_busy != best[0]):
+                break  # They come in this order.
+            if own is None:
+                total = 0 if lane == "gpu" else least
+            elif not has_devices or own < vram_mib:
+                continue
+            else:
+                total = least + max(0, own - frees[end - 1])
+            if best is None or total < best[2]:
+                best = (is_busy, load, total, node.cpu.free, number, i)
+        return best
+
+
+def _rows(node: NodeFree, lane: Lane) -> list[Row]:
+    return sorted(
+        [
+            Row(q.active >= q.workers, q.active / q.workers, q.number, q.device.vram.free if q.device else None)
+            for q in node.queues.get(lane, ())
+            if q.is_open and q.queued < q.depth
+        ]
+    )

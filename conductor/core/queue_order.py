@@ -1,0 +1,154 @@
+"""Queues of a cluster in the order in which they are tried, kept while things come and go: a look-up is a bisection.
+
+Those that are closed are left out for good, those that are full until they have room again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+
+from conductor.core.free import DeviceFree, NodeFree, QueueFree
+
+#: A queue's number takes so many bits.
+BITS = 24
+MASK = (1 << BITS) - 1
+
+
+class Row:
+    """A queue with a device, and where it stands: in which bucket, and there by `rest`. None: nowhere, it is full."""
+
+    __slots__ = ("device", "free", "is_busy", "number", "queue", "rest")
+
+    def __init__(self, queue: QueueFree, device: DeviceFree) -> None:
+        self.queue = queue
+        self.device = device
+        self.number = queue.number
+        self.is_busy = False
+        self.free = 0
+        #: Free MiB of the node, and the queue's number, as one integer: a thousand of them are compared for each job.
+        self.rest: int | None = None
+
+
+class Buckets:
+    """Free MiB of the device → the queues, as `Row.rest`."""
+
+    __slots__ = ("frees", "rests")
+
+    def __init__(self) -> None:
+        self.frees: list[int] = []
+        self.rests: dict[int, list[int]] = {}
+
+    def put(self, free: int, rest: int) -> None:
+        bucket = self.rests.get(free)
+        if bucket is None:
+            self.rests[free] = [rest]
+            insort(self.frees, free)
+        else:
+            insort(bucket, rest)
+
+    def drop(self, free: int, rest: int) -> None:
+        bucket = self.rests[free]
+        if len(bucket) == 1:
+            del self.rests[free], self.frees[bisect_left(self.frees, free)]
+        else:
+            del bucket[bisect_left(bucket, rest)]
+
+
+class DeviceOrder:
+    """Queues with a device: those with an idle worker, then by free MiB of the device, of the node, and number."""
+
+    def __init__(self, queues: Iterable[QueueFree]) -> None:
+        self._buckets = (Buckets(), Buckets())
+        self._rows: dict[int, Row] = {}
+        self._of_node: dict[NodeFree, list[Row]] = {}
+        for queue in queues:
+            if queue.is_open and queue.device is not None:
+                row = self._rows[queue.number] = Row(queue, queue.device)
+                self._of_node.setdefault(queue.node, []).append(row)
+        for node in self._of_node:
+            self.moved(node)
+
+    def at_least(self, vram_mib: int) -> Iterator[QueueFree]:
+        """Those whose device has so much free."""
+        for buckets in self._buckets:
+            frees = buckets.frees
+            for at in range(bisect_left(frees, vram_mib), len(frees)):
+                for rest in buckets.rests[frees[at]]:
+                    yield self._rows[rest & MASK].queue
+
+    def moved(self, node: NodeFree) -> None:
+        rows = self._of_node.get(node)
+        if rows is None:
+            return
+        of_node = node.vram_free_mib << BITS
+        for row in rows:
+            queue, free, was = row.queue, row.device.vram.free, row.rest
+            is_busy = queue.active >= queue.workers
+            rest = of_node | row.number if queue.queued < queue.depth else None
+            if rest == was and free == row.free and is_busy == row.is_busy:
+                continue
+            if was is not None:
+                self._buckets[row.is_busy].drop(row.free, was)
+            row.is_busy, row.free, row.rest = is_busy, free, rest
+            if rest is not None:
+                self._buckets[is_busy].put(free, rest)
+
+    def read_again(self, node: NodeFree) -> None:
+        """The same queues, as other objects."""
+        for row in self._of_node.get(node, ()):
+            row.queue = _same(row.queue, node)
+            assert row.queue.device is not None, "a node with other devices is built anew"
+            row.device = row.queue.device
+
+
+#: (are all its workers busy, how busy it is, free cores of the node, number): as `places.rank` has it.
+LoadKey = tuple[bool, float, int, int]
+
+
+class LoadOrder:
+    """Queues whose jobs take no device: those with an idle worker, then the least busy."""
+
+    def __init__(self, queues: Iterable[QueueFree]) -> None:
+        self._queues: dict[int, QueueFree] = {}
+        self._of_node: dict[NodeFree, list[int]] = {}
+        self._keys: dict[int, LoadKey] = {}
+        for queue in queues:
+            if queue.is_open:
+                self._queues[queue.number] = queue
+                self._of_node.setdefault(queue.node, []).append(queue.number)
+                if queue.has_room:
+                    self._keys[queue.number] = _by_load(queue)
+        self._order = sorted(self._keys.values())
+
+    def all(self) -> Iterator[QueueFree]:
+        for key in self._order:
+            yield self._queues[key[3]]
+
+    def moved(self, node: NodeFree) -> None:
+        for number in self._of_node.get(node, ()):
+            queue, was = self._queues[number], self._keys.get(number)
+            now = _by_load(queue) if queue.queued < queue.depth else None
+            if was == now:
+                continue
+            if was is not None:
+                del self._order[bisect_left(self._order, was)]
+            if now is None:
+                del self._keys[number]
+            else:
+                self._keys[number] = now
+                insort(self._order, now)
+
+    def read_again(self, node: NodeFree) -> None:
+        """The same queues, as other objects."""
+        for number in self._of_node.get(node, ()):
+            self._queues[number] = _same(self._queues[number], node)
+
+
+def _by_load(queue: QueueFree) -> LoadKey:
+    active, workers = queue.active, queue.workers
+    return (active >= workers, active / workers, queue.node.cpu.free, queue.number)
+
+
+def _same(was: QueueFree, node: NodeFree) -> QueueFree:
+    return next(q for q in node.queues[was.lane] if q.name == was.name)
