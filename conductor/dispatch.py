@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from conductor.classes import Classifier
-from conductor.errors import ManifestError, UsageError
+from conductor.errors import ManifestError
 from conductor.feasible import never
 from conductor.file_work import FileRules, FileWork
 from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
@@ -23,11 +23,12 @@ from conductor.recovery.journal import Journal, new_mark
 from conductor.recovery.remake import Remade, remake, unsaid
 
 BATCH = 500
-TARGET = "backlog:"
 DEFAULT_FILES = FileRules()
 
 #: (lines done, lines in all), called in the second pass after each batch.
 OnProgress = Callable[[int, int], None]
+#: (lines), called in the first pass after each thousand.
+OnChecked = Callable[[int], None]
 
 
 class Dispatched(Struct, frozen=True, kw_only=True):
@@ -39,14 +40,6 @@ class Dispatched(Struct, frozen=True, kw_only=True):
     #: Jobs that run again, since what they made was removed and is read again.
     again: int = 0
     warnings: tuple[str, ...] = ()
-
-
-def backlog_name(target: str) -> str:
-    """`backlog:NAME` → NAME. Raises `UsageError`."""
-    name = target.removeprefix(TARGET)
-    if target == name or not name or not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
-        raise UsageError(f"{target!r} is not a target: write it as backlog:NAME, with letters, digits, «-» and «_»")
-    return name
 
 
 def default_backlog(manifest: Path) -> str:
@@ -63,6 +56,7 @@ def dispatch(
     receipts_dir: Path,
     on_progress: OnProgress | None = None,
     *,
+    on_checked: OnChecked | None = None,
     is_dry_run: bool = False,
     vram_headroom_mib: int = 0,
     is_gpu_on_cpu: bool = False,
@@ -76,7 +70,7 @@ def dispatch(
     """
     refuse_lost(ledger, receipts_dir)
     before = _stamp(manifest)
-    summary = check(manifest, catalogue)
+    summary = check(manifest, catalogue, on_checked)
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)

@@ -64,11 +64,13 @@ def dispatch(
     Example: conductor dispatch manifests/system_test_backlog_50.jsonl --target backlog:system_test
     """
     from conductor.catalogue import catalogue_of
-    from conductor.dispatch import backlog_name, default_backlog
+    from conductor.dispatch import default_backlog
     from conductor.dispatch import dispatch as put
     from conductor.file_work import rules_of
+    from conductor.progress import Progress
+    from conductor.targets import backlog_name
 
-    with ledger_here(is_lenient=False) as (settings, ledger):
+    with ledger_here(is_lenient=False) as (settings, ledger), Progress() as progress:
         name = backlog_name(target) if target else default_backlog(manifest)
         result = put(
             ledger,
@@ -76,6 +78,8 @@ def dispatch(
             name,
             catalogue_of(settings),
             settings.receipts_dir,
+            progress.of("looking up" if dry_run else "dispatching", "job"),
+            on_checked=progress.counted("checking", "line"),
             is_dry_run=dry_run,
             vram_headroom_mib=settings.limits.vram_headroom_mib,
             is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
@@ -108,8 +112,8 @@ def conduct(
     Example: conductor conduct --backlog backlog:system_test --until-done
     """
     from conductor.conducting import conduct as run
-    from conductor.dispatch import backlog_name
     from conductor.logs import set_up
+    from conductor.targets import backlog_name
 
     settings = settings_here()
     name = backlog_name(backlog) if backlog else None

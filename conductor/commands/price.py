@@ -71,8 +71,8 @@ def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bo
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
-    from conductor.dispatch import backlog_name
     from conductor.forecast.predictor import Predictor
+    from conductor.targets import backlog_name
     from conductor.views.pricing import of_ledger
     from conductor.wiring import redis_of
 

@@ -35,8 +35,8 @@ def status(
     """
     from msgspec.structs import replace
 
-    from conductor.dispatch import backlog_name
     from conductor.recovery.guard import standing_of
+    from conductor.targets import backlog_name
     from conductor.views.status import gather, noting
     from conductor.views.status_text import lines
     from conductor.views.stuck import stuck_jobs
@@ -66,7 +66,7 @@ def top(
 
     Example: conductor top
     """
-    from conductor.dispatch import backlog_name
+    from conductor.targets import backlog_name
     from conductor.views.watch import Watch, is_live, watching
 
     name = backlog_name(backlog) if backlog else None

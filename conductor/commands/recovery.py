@@ -109,9 +109,9 @@ def sources(
     settings: Settings, manifests: list[Path], target: str | None, skip_missing: bool
 ) -> tuple[list[Source], list[str]]:
     """What to rebuild, and what had to be left out. Raises `ManifestError`, `UsageError`."""
-    from conductor.dispatch import backlog_name
     from conductor.errors import ManifestError, UsageError
     from conductor.recovery.journal import Journal
+    from conductor.targets import backlog_name
 
     dispatched = Journal(settings.receipts_dir).standing(None).sources
     if manifests:

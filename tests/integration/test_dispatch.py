@@ -11,11 +11,12 @@ from builders import a_report, a_spec
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import load_catalogue
-from conductor.dispatch import BATCH, Dispatched, backlog_name, dispatch
+from conductor.dispatch import BATCH, Dispatched, dispatch
 from conductor.errors import ManifestError, UsageError
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
+from conductor.targets import backlog_name
 
 CATALOGUE = load_catalogue()
 
