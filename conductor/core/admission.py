@@ -141,9 +141,10 @@ class _Tick:
         if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
             self._denied = _kept_budget(key, self.kept_rates[key])
             return None
-        if any(ask.asks_as_much(small) for small in self._roomless.get(ask.where, ())):
-            self._lack = "room"
-            return None
+        for small in self._roomless.get(ask.where, ()):
+            if ask.asks_as_much(small):
+                self._lack = "room"
+                return None
         duration_s = turn.job_class.duration_s
 
         def lets(place: Place) -> bool:
@@ -247,42 +248,49 @@ class _Tick:
         return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit)
 
     def _holds(self) -> tuple[Hold, ...]:
-        reasons = Reasons(self.free, self.standing.kinds, self.standing.never)
+        reasons = Reasons(self.free, self.standing.kinds, self.standing.never, self.standing.questions)
         overtaken, limits, now = self.passing.since(), self.limits, self.snapshot.now
         bound_of: dict[str, Bound] = {}
         if overtaken and limits.keep_after_s is not None:
             longest = longest_s(self.candidates, self.free)
             bound_of = bounds(overtaken, self.kept, limits.keep_after_s, longest, now)
-        return tuple(
-            Hold(
-                class_id=turn.job_class.id,
-                backlog=turn.job_class.backlog,
-                task=turn.job_class.task,
-                lane=turn.job_class.lane,
-                waiting=turn.candidate.waiting - turn.admitted,
-                verdicts=self._verdicts(
-                    reasons, turn, ask, (never := self._never(member)) or denied, self._also(ask, member, denied)
-                ),
+        holds: list[Hold] = []
+        for turn, head, ask, denied in self.held.values():
+            waiting = turn.candidate.waiting - turn.admitted
+            if waiting <= 0:
+                continue
+            job_class, job_id = turn.job_class, head.job_id
+            member = self.standing.life.member(job_id)
+            never = None if member is None else self._never(member)
+            verdicts = self._verdicts(reasons, turn, ask, never or denied, self._also(ask, member, denied))
+            bound = bound_of.get(job_id)
+            hold = Hold(
+                class_id=job_class.id,
+                backlog=job_class.backlog,
+                task=job_class.task,
+                lane=job_class.lane,
+                waiting=waiting,
+                verdicts=verdicts,
                 is_infeasible=never is not None or reasons.is_infeasible(ask),
-                learned=turn.job_class.learned,
+                learned=job_class.learned,
                 since=now,
-                head=head.job_id,
-                first_from=self.turns.first_from(turn.job_class, head, limits.overdue_s),
-                overtaken_since=overtaken.get(head.job_id),
-                kept_from=bound.kept_from if (bound := bound_of.get(head.job_id)) else None,
-                kept_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
+                head=job_id,
+                first_from=self.turns.first_from(job_class, head, limits.overdue_s),
+                overtaken_since=overtaken.get(job_id),
+                kept_from=bound.kept_from if bound else None,
+                kept_at=self.kept.where if self.kept and self.kept.job_id == job_id else "",
                 starts_by=bound.starts_by if bound else None,
             )
-            for turn, head, ask, denied in self.held.values()
-            for member in (self.standing.life.member(head.job_id),)
-            if turn.candidate.waiting > turn.admitted
-        )
+            holds.append(hold)
+        return tuple(holds)
 
-    def _never(self, member: Member | None) -> Verdict | None:
-        return self.safety.never(self.free.nodes.values(), member) if member and self.limits.is_safe else None
+    def _never(self, member: Member) -> Verdict | None:
+        return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None
 
     def _also(self, ask: Ask, member: Member | None, denied: Verdict | None) -> Verdict | None:
-        if not self.limits.is_safe or not self.standing.explains or (denied is not None and denied.gate == "scratch"):
+        if not (ask.disk or member) or not self.limits.is_safe or not self.standing.explains:
+            return None
+        if denied is not None and denied.gate == "scratch":
             return None
         home = None if member is None else member.chain.node
         nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(ask.lane))
@@ -304,7 +312,10 @@ class _Tick:
         return answer.verdicts
 
     def _look_again(self, lane: Lane, answer: Answer) -> None:
-        """How soon, by what is closed to one class."""
+        """How soon, by what is closed to one class; classes that share an answer are of one lane."""
+        if answer.is_looked_at:
+            return
+        answer.is_looked_at = True
         if not answer.closed - {"lane"} and self._has_idle_worker(lane):
             self.wait_s = min(self.wait_s, RAMP_S)
         for at in answer.reopens_at:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 from conductor.model.snapshot import JobClass
@@ -44,7 +44,7 @@ class Ask:
         self.where: Hashable = (self.lane, node, self.devices)
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
         #: What the gates are asked of it (`core.reasons`), once they were.
-        self.questions: list[tuple[Callable[..., Any], Hashable]] | None = None
+        self.questions: list[Any] | None = None
         self.key: Hashable = (
             self.lane,
             node,

@@ -17,8 +17,11 @@ from conductor.core.work import Work
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import RateState, Reservation, Snapshot, cost_of
+from conductor.model.snapshot import Head, JobClass, RateState, Reservation, Snapshot, cost_of
 from conductor.model.spec import LANES, Lane
+
+#: Classes of which something is kept from tick to tick.
+MOST_KNOWN = 10_000
 
 
 def _name(report: NodeReport) -> str:
@@ -76,6 +79,10 @@ class Going:
             self.lanes[lane] += count
 
 
+#: Heads of a class, and from when to when they were dispatched.
+Span = tuple[tuple[Head, ...], float, float]
+
+
 class Holding(NamedTuple):
     """Who holds how much of one thing, the one expected to end first in front; their ids, and when each should end."""
 
@@ -101,6 +108,9 @@ class Free:
                     queue.number = number
                 self.queues[lane] += queues
         self._whole: tuple[int, int, int] | None = None
+        #: Of classes as they were asked about last (`core.orders`): since when their heads wait, what share they take.
+        self.spans: dict[str, Span] = {}
+        self.shares: dict[str, tuple[JobClass, float]] = {}
         self._places: dict[Lane, int] | None = None
         self._work: Work | None = None
         #: What `core.guard` found of a node, for as long as it stays so.
@@ -116,6 +126,10 @@ class Free:
         self._on_node: dict[str, dict[str, Reservation]] = {}
         self._sorted: dict[str, list[Reservation]] = {}
         self._holding: dict[str, dict[str, Holding]] = {}
+        #: What the gates said of its pools (`core.gates`): in this tick, and in the one before, by node and amount.
+        self.told: dict[Pool, Any] = {}
+        self.telling: dict[tuple[str, str], Any] = {}
+        self.told_before: dict[tuple[str, str], Any] = {}
         for reservation in snapshot.reservations:
             self._charge(reservation)
         for fact in snapshot.landed:
@@ -190,6 +204,12 @@ class Free:
         # What is overdue ends now, whenever now is.
         self._sorted.clear()
         self._holding.clear()
+        if self.told:
+            self.told_before, self.telling = self.telling, {}
+            self.told.clear()
+        if len(self.spans) > MOST_KNOWN or len(self.shares) > MOST_KNOWN:
+            self.spans.clear()
+            self.shares.clear()
         if snapshot.rates or self.rates:
             self.rates = {state.key: RateFree(state) for state in snapshot.rates}
 
@@ -281,6 +301,7 @@ class Free:
             return False
         if node.sizes() != sizes:
             self._whole = self._work = None
+            self.shares.clear()
             self.is_resized = True
         new = [q for queues in node.queues.values() for q in queues]
         for was, now in zip(old, new, strict=True):

@@ -7,10 +7,11 @@ data: need, have, limit, who holds it, when it could open, and whether it ever c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, Holding, NodeFree, Pool, QueueFree, RateFree, release_at
-from conductor.core.placement import asks_vram
+from conductor.core.places import asks_vram
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
@@ -19,6 +20,8 @@ MIB = 1 << 20
 INFINITY = float("inf")
 #: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
 FOREIGN_SHARE = 20
+#: Answers of one device that are kept from tick to tick.
+MOST_SAID = 1000
 
 
 # ── gates of the class ────────────────────────────────────────────────────────────────────────────────────
@@ -181,10 +184,10 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         message = "runs on the CPU, no VRAM is asked"
         return [Verdict(gate="vram", passed=True, where=node.name, need=ask.vram_mib, unit="MiB", message=message)]
     devices = _devices(ask, node)
-    capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
     verdicts = [_device_vram(ask, d, node, free) for d in devices]
     if ask.devices == 1 and devices:
         return verdicts
+    capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
     fitting = sum(v.passed for v in verdicts)
     message = "no NVIDIA device visible" if not devices else f"{fitting} of {len(devices)} devices fit it"
     return [*verdicts, Verdict(gate="vram", passed=fitting >= ask.devices, where=node.name, need=ask.devices,
@@ -193,6 +196,14 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 
 
 def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+    said = _told(device.vram, node, device.key, free).said
+    known = said.get(ask.vram_mib)
+    if known is None:
+        known = said[ask.vram_mib] = _asked_of_device(ask, device, node, free)
+    return known
+
+
+def _asked_of_device(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
     pool, need = device.vram, ask.vram_mib
     is_decisive = need <= pool.free + pool.foreign
     message = ""
@@ -201,10 +212,38 @@ def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Ve
     elif need > pool.free and pool.foreign and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib):
         message = f"{size(pool.foreign * MIB)} used by others"
 
-    def held(r: Reservation) -> int:
-        return r.vram_mib if device.key in r.devices else 0
+    return _pool_verdict("vram", node, device.key, pool, need, "MiB", _on_device(device.key), free, message)
 
-    return _pool_verdict("vram", node, device.key, pool, need, "MiB", held, free, message)
+
+@cache
+def _on_device(key: str) -> Callable[[Reservation], int]:
+    def held(r: Reservation) -> int:
+        return r.vram_mib if key in r.devices else 0
+
+    return held
+
+
+class Told:
+    """What one device has said, by what was asked of it; true as long as neither it nor who holds it is another."""
+
+    __slots__ = ("said", "state")
+
+    def __init__(self, state: tuple[object, ...]) -> None:
+        self.state = state
+        self.said: dict[int, Verdict] = {}
+
+
+def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> Told:
+    """Ask it after the last admission. What it said in the tick before is said again where nothing of it changed."""
+    told: Told | None = free.told.get(pool)
+    if told is None:
+        where, holding = (node.name, key), free.holding(node.name, f"vram {key}", _on_device(key))
+        state = (pool.free, pool.limit, pool.foreign, holding)
+        told = free.told_before.get(where)
+        if told is None or told.state != state or len(told.said) > MOST_SAID:
+            told = Told(state)
+        free.told[pool] = free.telling[where] = told
+    return told
 
 
 def ram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:

@@ -7,7 +7,7 @@ rule in force. Before all of them: one that was passed over for too long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from conductor.core.free import Free
 from conductor.core.orders import Key, Orders
@@ -98,16 +98,22 @@ class Turns:
             if since is not None and keep_after_s is not None and free.now - since >= keep_after_s:
                 self._due.append((since, head.job_id, turn))
             else:
-                self._put(turn, head)
+                self._group(turn, head).heap.append((orders.key(turn.job_class, head), turn.job_class.id, turn))
         self._due.sort(key=lambda due: due[:2], reverse=True)
+        for group in self._groups.values():
+            heapify(group.heap)
+            self._queue(group)
 
-    def _put(self, turn: Turn, head: Head) -> None:
-        job_class = turn.job_class
-        at = (self.ages.level(job_class.priority, head), job_class.backlog)
+    def _group(self, turn: Turn, head: Head) -> Group:
+        at = (self.ages.level(turn.job_class.priority, head), turn.job_class.backlog)
         group = self._groups.get(at)
         if group is None:
             group = self._groups[at] = Group(*at)
-        heappush(group.heap, (self._orders.key(job_class, head), job_class.id, turn))
+        return group
+
+    def _put(self, turn: Turn, head: Head) -> None:
+        group = self._group(turn, head)
+        heappush(group.heap, (self._orders.key(turn.job_class, head), turn.job_class.id, turn))
         self._queue(group)
 
     def _queue(self, group: Group) -> None:
@@ -140,8 +146,11 @@ class Turns:
         while (due := self.next_due()) is not None:
             if due.head is not None:
                 self._put(due, due.head)
-        if self._current is not None and self._current.heap:
-            self._queue(self._current)
+        group = self._current
+        if group is not None and group.heap:
+            if group.queued is None and (not self._heap or self._key(group) < self._heap[0][0]):
+                return heappop(group.heap)[2]  # put in, it would be the first to come out
+            self._queue(group)
         while self._heap:
             key, _, group = heappop(self._heap)
             if group.queued != key:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from conductor.core.free import Free, NodeFree, release_at
+from conductor.core.free import Free, NodeFree, Span, release_at
 from conductor.core.life import Life
 from conductor.core.rehearsal import MOST_ITEMS, MOST_NODES, Item, Plan, Room, Running, best
 from conductor.model.limits import Order
@@ -58,12 +58,14 @@ class Orders:
         self._overdue_s = overdue_s
         self._candidates = candidates
         self._known_sizes: Sizes | None = None
-        self._share: dict[str, float] = {}
+        self._shares = free.shares
         self._patience: float | None = None
         self._ranks: dict[str, int] = {}
         self._plan: Plan | None = None
         self._longest: float | None = None
-        self.rule: Order = _chosen(candidates) if rule == "auto" else rule
+        self.rule: Order = _chosen(candidates, free.spans) if rule == "auto" else rule
+        #: By work, and no job is of a chain.
+        self._is_plain_area = self.rule == "area" and not life
         self._by: OrderBy = {
             "oldest": self._oldest,
             "fifo": self._oldest,
@@ -98,6 +100,8 @@ class Orders:
             return (1.0, job_class.duration_s, head.since) if rank is None else (0.0, rank)
         if self.is_guarded and self.is_overdue(job_class, head):
             return (0.0, head.since)
+        if self._is_plain_area:
+            return (1.0, 1.0, -job_class.duration_s * self._share_of(job_class), head.since)
         return (1.0, *self._by(job_class, head), head.since)
 
     def _sizes(self) -> Sizes:
@@ -133,10 +137,10 @@ class Orders:
         return (-job_class.duration_s if member is None else -member.tail_s,)
 
     def _share_of(self, job_class: JobClass) -> float:
-        known = self._share.get(job_class.id)
-        if known is None:
-            known = self._share[job_class.id] = self._sizes().of_class(job_class)
-        return known
+        known = self._shares.get(job_class.id)
+        if known is None or known[0] is not job_class:
+            known = self._shares[job_class.id] = (job_class, self._sizes().of_class(job_class))
+        return known[1]
 
     # ── orders tried out ──────────────────────────────────────────────────────────────────────────────────
 
@@ -185,12 +189,22 @@ class Orders:
         return self._patience
 
 
-def _chosen(candidates: Sequence[Candidate]) -> Order:
+def _chosen(candidates: Sequence[Candidate], spans: dict[str, Span]) -> Order:
     """Durations that nobody knows order nothing: then the oldest goes first."""
-    heads = [head.since for c in candidates for head in c.heads]
+    found = [_span(c, spans) for c in candidates if c.heads]
+    took_s = max([last for _, _, last in found]) - min([first for _, first, _ in found]) if found else float("inf")
     if not any(c.job_class.duration_s for c in candidates):
-        return "oldest" if not heads or max(heads) - min(heads) > AT_ONCE_S else "area"
-    return "area" if max(heads) - min(heads) <= AT_ONCE_S else "guarded"
+        return "oldest" if took_s > AT_ONCE_S else "area"
+    return "area" if took_s <= AT_ONCE_S else "guarded"
+
+
+def _span(candidate: Candidate, spans: dict[str, Span]) -> Span:
+    """From the eldest of its heads to the youngest; the same heads are asked once."""
+    known = spans.get(candidate.job_class.id)
+    if known is None or known[0] is not candidate.heads:
+        since = [head.since for head in candidate.heads]
+        known = spans[candidate.job_class.id] = (candidate.heads, min(since), max(since))
+    return known
 
 
 def _item(job_class: JobClass, head: Head) -> Item:

@@ -8,7 +8,6 @@ Nodes in the same state get the same answer, and states are few: the work follow
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import islice
@@ -18,77 +17,18 @@ from zlib import crc32
 from conductor.core.affinity import Warmth, slack
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, QueueFree
+from conductor.core.mix import Mix
 from conductor.core.placement import Lets, Place, anywhere, disks_fit, node_fits, rank
 from conductor.core.worth import Kind, Worth, kind_of
 from conductor.model.limits import PlaceRule
-from conductor.model.snapshot import UsualKind
 from conductor.model.spec import LANES, Lane
-
-#: So many kinds of jobs are thought of, those that make up most.
-MOST_KINDS = 48
-#: A share of a device is easier to lose than a whole one: its kinds count so many times.
-WEIGHT_OF_SHARES = 5.0
-#: The kinds are looked at anew when so much more was seen than the last time.
-GROWTH = 1.25
 
 #: The log of new states is begun anew beyond this, and twice the states there are.
 LONGEST_LOG = 10_000
+#: Of so many states it is looked up first whether any has enough at all.
+FEW_STATES = 16
 
 INFINITE = float("inf")
-
-
-class Mix:
-    """Which kinds of jobs are usual: what waits, what runs, and what was seen before."""
-
-    def __init__(self) -> None:
-        self._seen: Counter[Kind] = Counter()
-        self._total = 0.0
-        self._next = 0.0
-        self.weights: tuple[tuple[Kind, float], ...] = ()
-        #: Goes up whenever `weights` changes: what was worked out from the old ones is void.
-        self.version = 0
-
-    def begin(self) -> None:
-        """Nothing was seen: the weights are what comes now, and count as others only where they are."""
-        self._seen.clear()
-        self._total = self._next = 0.0
-
-    def saw(self, kind: Kind, count: float = 1) -> None:
-        if kind.vram:
-            self._seen[kind] += count  # pyright: ignore[reportArgumentType]
-            self._total += count
-
-    def given(self, usual: Sequence[UsualKind]) -> None:
-        """From a snapshot that says what is usual: nothing is added to it."""
-        self._set(tuple((Kind(u.cpu_milli, u.ram_mib, u.devices, u.vram_mib), u.weight) for u in usual))
-        self._next = INFINITE
-
-    def as_usual(self) -> tuple[UsualKind, ...]:
-        """For a snapshot: what `given` takes."""
-        return tuple(
-            UsualKind(cpu_milli=k.cpu, ram_mib=k.ram, devices=k.devices, vram_mib=k.vram, weight=weight)
-            for k, weight in self.weights
-        )
-
-    def settle(self, largest: int) -> None:
-        """Bring the weights up to date where enough is new. `largest`: MiB of the largest device."""
-        if self._total < self._next:
-            return
-        if not self._total:
-            self._set(())
-            return
-        self._next = self._total * GROWTH
-        weighted = {
-            kind: count / self._total * (WEIGHT_OF_SHARES if kind.devices == 1 and kind.vram < largest else 1.0)
-            for kind, count in self._seen.items()
-        }
-        most = sorted(weighted.items(), key=lambda item: (-item[1], item[0]))[:MOST_KINDS]
-        self._set(tuple(most))
-
-    def _set(self, weights: tuple[tuple[Kind, float], ...]) -> None:
-        if weights != self.weights:
-            self.weights = weights
-            self.version += 1
 
 
 class State(NamedTuple):
@@ -139,6 +79,8 @@ class Packing:
         #: State → numbers of the nodes that are in it, and the log of states that came to have one.
         self._groups: dict[State, list[int]] = {}
         self._log: list[State] = []
+        #: The most of cores, RAM and one device's VRAM that a state has; None: to be looked up.
+        self._most: tuple[int, float, float] | None = None
         self._answers: dict[tuple[Kind, Lane], Answers] = {}
         self._warmth: Warmth | None = None
         self._worth = Worth(())
@@ -158,6 +100,8 @@ class Packing:
         if not (kind.cpu or kind.ram or kind.vram):
             return self._idlest(ask, lets)
         self._renew()
+        if len(self._groups) <= FEW_STATES and self._is_beyond_all(kind):
+            return None
         answers = self._looked_at(kind, ask.lane)
         if ask.node is not None:
             return self._pinned(ask, answers, lets)
@@ -205,6 +149,13 @@ class Packing:
                     return place
         return cold
 
+    def _is_beyond_all(self, kind: Kind) -> bool:
+        """Does it ask more of something than any state has: then no answer need be worked out."""
+        if self._most is None:
+            self._most = most_of(self._groups)
+        cpu, ram, vram = self._most
+        return kind.cpu > cpu or kind.ram > ram or kind.vram > vram
+
     def _renew(self) -> None:
         """With other weights all answers are void."""
         self._mix.settle(self._largest)
@@ -220,7 +171,8 @@ class Packing:
         if answers is None:
             answers = self._answers[kind, lane] = Answers()
         known = answers.known
-        for state in islice(self._log, answers.seen, None):
+        is_far = len(self._log) - answers.seen > len(self._groups)
+        for state in list(self._groups) if is_far else islice(self._log, answers.seen, None):
             if state not in known and state in self._groups:
                 choice = known[state] = self._choice(state, kind, lane)
                 if choice is not None:
@@ -307,6 +259,7 @@ class Packing:
         if before == after:
             return
         self._state[i] = after
+        self._most = None
         if before is not None:
             group = self._groups[before]
             del group[bisect_left(group, i)]
@@ -327,6 +280,15 @@ class Packing:
             self._log = list(self._groups)
             for answers in self._answers.values():
                 answers.seen = 0
+
+
+def most_of(states: Iterable[State]) -> tuple[int, float, float]:
+    """(milli-cores, MiB of RAM, MiB of the emptiest device); without devices no VRAM is asked."""
+    cpu, ram, vram = -1, -1.0, -1.0
+    for state in states:
+        cpu, ram = max(cpu, state.cpu), max(ram, state.ram)
+        vram = max(vram, *state.idle[-1:], *state.busy[-1:]) if state.idle or state.busy else INFINITE
+    return cpu, ram, vram
 
 
 def picks_of(state: State, kind: Kind) -> Iterable[tuple[tuple[int, ...], bool]]:

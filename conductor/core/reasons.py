@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
-from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, node_hold, rate
+from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, cpu, mount, node_hold, ram, rate, scratch, vram
 from conductor.core.places import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
 from conductor.model.spec import Lane
@@ -17,6 +17,8 @@ from conductor.model.spec import Lane
 #: So many nodes are named one by one; of more, the few with most to give: the rest say the same, only worse.
 MOST_NODES = 8
 SHOWN_NODES = 3
+#: Questions that are kept from tick to tick.
+MOST_QUESTIONS = 50_000
 
 Gated = Callable[..., list[Verdict]]
 #: Each says one gate's word: so asked in the order of their gates, the answers are in it too.
@@ -27,10 +29,30 @@ IN_ORDER: list[tuple[Gated, Part]] = sorted(
 OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
 
 
+#: Gates that say nothing to a request without such needs.
+_CONCERNS: dict[Gated, Callable[[Ask], bool]] = {
+    rate: lambda ask: bool(ask.rates),
+    mount: lambda ask: bool(ask.disk),
+    scratch: lambda ask: bool(ask.disk),
+    vram: lambda ask: ask.vram_mib > 0,
+    ram: lambda ask: ask.ram_mib > 0,
+    cpu: lambda ask: ask.cpu_milli > 0,
+}
+
+
+class Question:
+    """One gate, and the part of a request that its answer depends on. Compared by identity: there is one of each."""
+
+    __slots__ = ("gate",)
+
+    def __init__(self, gate: Gated) -> None:
+        self.gate = gate
+
+
 class Answer:
     """What all gates say of one request. Shared by the classes that agree in it."""
 
-    __slots__ = ("closed", "reopens_at", "verdicts")
+    __slots__ = ("closed", "is_looked_at", "reopens_at", "verdicts")
 
     def __init__(self, verdicts: tuple[Verdict, ...]) -> None:
         self.verdicts = verdicts
@@ -38,6 +60,8 @@ class Answer:
         self.closed = frozenset([v.gate for v in closed])
         #: When a budget is there again, of those that say no.
         self.reopens_at = [v.reopens_at for v in closed if v.gate == "rate" and v.reopens_at is not None]
+        #: For its caller: how soon to look again was worked out from it.
+        self.is_looked_at = False
 
     def but(self, denied: Verdict) -> Answer:
         return Answer((*self.verdicts, denied))
@@ -47,14 +71,19 @@ class Reasons:
     """Answers for one free state: ask it after the last admission."""
 
     def __init__(
-        self, free: Free, kinds: dict[Lane, list[NodeFree]] | None = None, never: dict[Hashable, bool] | None = None
+        self,
+        free: Free,
+        kinds: dict[Lane, list[NodeFree]] | None = None,
+        never: dict[Hashable, bool] | None = None,
+        questions: dict[Hashable, Question] | None = None,
     ) -> None:
-        """`kinds` and `never` are filled, and may be handed in again while the nodes are the same."""
+        """All three are filled, and may be handed in again: `kinds` and `never` while the nodes are the same."""
         self._free = free
         self._shown: dict[Lane, list[NodeFree]] = {}
         self._kinds: dict[Lane, list[NodeFree]] = {} if kinds is None else kinds
         self._never: dict[Hashable, bool] = {} if never is None else never
-        self._answers: dict[Hashable, tuple[Verdict, ...]] = {}
+        self._questions: dict[Hashable, Question] = {} if questions is None else questions
+        self._answers: dict[Question, tuple[Verdict, ...]] = {}
         self._whole: dict[Hashable, Answer] = {}
 
     def answer(self, ask: Ask) -> Answer:
@@ -67,15 +96,23 @@ class Reasons:
         """In the order of `GATES`."""
         questions = ask.questions
         if questions is None:
-            questions = ask.questions = [(gate, (gate, ask.lane, ask.node, part(ask))) for gate, part in IN_ORDER]
+            questions = ask.questions = self._questions_of(ask)
+        answers = self._answers
         found: tuple[Verdict, ...] = ()
-        for gate, key in questions:
-            known = self._answers.get(key)
+        for question in questions:
+            known = answers.get(question)
             if known is None:
-                known = self._answers[key] = self._asked(gate, ask)
+                known = answers[question] = self._asked(question.gate, ask)
             if known:
                 found += known
         return found
+
+    def _questions_of(self, ask: Ask) -> list[Question]:
+        if len(self._questions) > MOST_QUESTIONS:
+            self._questions.clear()
+        asked = ((gate, part) for gate, part in IN_ORDER if gate not in _CONCERNS or _CONCERNS[gate](ask))
+        keys = ((gate, (gate, ask.lane, ask.node, part(ask))) for gate, part in asked)
+        return [self._questions.setdefault(key, Question(gate)) for gate, key in keys]
 
     def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:
         if gate in OF_CLASS:

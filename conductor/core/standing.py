@@ -8,8 +8,10 @@ from collections.abc import Hashable, Iterable
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree
 from conductor.core.life import Life
-from conductor.core.packing import Mix, Packing
+from conductor.core.mix import Mix
+from conductor.core.packing import Packing
 from conductor.core.placement import Placement, Placing
+from conductor.core.reasons import Question
 from conductor.core.worth import Kind, kind_of
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot, UsualKind
@@ -30,6 +32,8 @@ class Standing:
         self._asks: dict[str, tuple[JobClass, Ask]] = {}
         #: Requests that no node could ever take, and those that one could: while the nodes are the same.
         self.never: dict[Hashable, bool] = {}
+        #: What the gates were asked before (`core.reasons`).
+        self.questions: dict[Hashable, Question] = {}
         #: False: held classes are named without the answers of their gates, which cost most of a large tick.
         self.explains = True
         #: Lane → one node of each size, for the question what could ever run.
