@@ -65,7 +65,7 @@ class _Tick:
         self.standing = standing
         self.free = standing.free
         self.placement = standing.placement
-        self.kinds = Kinds(snapshot, limits)
+        self.kinds = Kinds(snapshot, limits, self.free.nodes)
         candidates = self.kinds.fresh_first(candidates)
         self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)

@@ -5,11 +5,12 @@ A kind is a task with those of its arguments that matter; all is counted apart f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from conductor.core.nodes import NodeFree
 from conductor.model.decision import Verdict
 from conductor.model.limits import BreakerRule, Limits
 from conductor.model.snapshot import Candidate, JobClass, KindState, Reservation, Role, Snapshot
@@ -26,8 +27,10 @@ class Permit(NamedTuple):
 class Kinds:
     """For one tick; told of every admission."""
 
-    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+    def __init__(self, snapshot: Snapshot, limits: Limits, nodes: Mapping[str, NodeFree]) -> None:
         self._snapshot = snapshot
+        #: By name: which code they have is read from their reports.
+        self._nodes = nodes
         self._limits = limits
         self._states: dict[str, list[KindState]] = {}
         for state in snapshot.kinds:
@@ -38,7 +41,6 @@ class Kinds:
         if not self._is_free:
             for reservation in snapshot.reservations:
                 self.took(reservation)
-        self._code = {node.node: node.code for node in snapshot.nodes}
         self._by_code: dict[str, list[str]] = {}
 
     def took(self, reservation: Reservation) -> None:
@@ -147,7 +149,7 @@ class Kinds:
         return [r for r in self._going.get(kind, ()) if r.code in (code, "")]
 
     def _code_on(self, job_class: JobClass, node: str) -> str:
-        said = self._code.get(node, {}).get(job_class.task)
+        said = self._nodes[node].report.code.get(job_class.task) if node in self._nodes else None
         return self._last_code(job_class.kind) if said is None else said
 
     def _last_code(self, kind: str) -> str:
@@ -158,13 +160,13 @@ class Kinds:
         """A node for each version that is there."""
         known = self._by_code.get(job_class.kind)
         if known is None:
-            by_code = {self._code_on(job_class, name): name for name in self._code}
+            by_code = {self._code_on(job_class, name): name for name in self._nodes}
             known = self._by_code[job_class.kind] = list(by_code.values()) or [""]
         return known
 
     def _codes(self, kind: str) -> set[str]:
         task = kind.partition(":")[0]
-        said = {code[task] for code in self._code.values() if task in code}
+        said = {node.report.code[task] for node in self._nodes.values() if task in node.report.code}
         return said or {self._last_code(kind)}
 
 
