@@ -10,11 +10,12 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from loguru import logger
 
 from conductor.core.tally import COUNTS
-from conductor.model.entries import Started, Turn
+from conductor.model.entries import Started, Turn, Turned
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from workers import causes, kept, publish
 from workers.attempt import Attempt, Refused
@@ -57,12 +58,27 @@ class Flow:
         """`in_hand`: (job id, attempt) of the entries that were taken from the queue."""
         with self._parts.claim.busy():
             self._turn(in_hand)
-            while self._waiting or self._course or self._done:
-                self._feed()
-                self._listen()
-                self._reconsider()
-                if self._is_turn_due():
-                    self._turn()
+            self._go_on()
+
+    def idle_turn(self) -> Turn:
+        """For `Intake.take`: the turn behind the entry that wakes this worker."""
+        return self._a_turn(is_from_hand=True)
+
+    def run_taken(self, turned: Turned, asked_at: float) -> None:
+        """What came of that turn. `asked_at`: (monotonic) its leases have begun since then."""
+        with self._parts.claim.busy():
+            self._start(turned, asked_at)
+            # Told to leave while it waited: what came all the same goes back unbegun.
+            self._reconsider()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting or self._course or self._done:
+            self._feed()
+            self._listen()
+            self._reconsider()
+            if self._is_turn_due():
+                self._turn()
 
     # ── through the child ─────────────────────────────────────────────────────────────────────────────────
 
@@ -175,24 +191,13 @@ class Flow:
         """Receipts to disk first: from then on the results count, whoever is killed."""
         done, self._done = self._runner.written(self._done), []
         asked_at = time.monotonic()
-        most, budget_s = self._room()
-        turn = Turn(
-            worker=self._parts.worker,
-            queue=self._queue,
-            lease_s=self._parts.settings.timing.lease_s,
-            number=next(self._numbers),
+        turn = self._a_turn(
             done=tuple(each.receipt for each in done),
             returned=tuple((attempt.job_id, attempt.number) for attempt in returned),
             in_hand=tuple(in_hand),
-            most=most,
-            budget_s=budget_s,
-            paces=self._paces.short(),
-            is_idle=not self._waiting and not self._course,
-            news=self._paces.news(),
         )
         turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
-        for started in turned.started if turned else ():
-            self._begin(started, asked_at)
+        self._start(turned or Turned(), asked_at)
         # The next body begins before what is left to do for those that are over.
         self._feed()
         self._course.refresh()
@@ -200,8 +205,21 @@ class Flow:
         for each in done:
             self._parts.keeper.release(each.attempt.held)
             self._on_end(each.receipt)
-        for job_id, number in turned.over if turned else ():
-            logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
+
+    def _a_turn(self, **what: Any) -> Turn:
+        most, budget_s = self._room()
+        return Turn(
+            worker=self._parts.worker,
+            queue=self._queue,
+            lease_s=self._parts.settings.timing.lease_s,
+            number=next(self._numbers),
+            most=most,
+            budget_s=budget_s,
+            paces=self._paces.short(),
+            is_idle=not self._waiting and not self._course,
+            news=self._paces.news(),
+            **what,
+        )
 
     def _room(self) -> tuple[int, float]:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
@@ -213,6 +231,12 @@ class Flow:
             left_s -= TOGETHER_S if pace is None else pace
         most = MOST_UNHEARD - len(self._waiting) - len(self._course)
         return (most, left_s) if left_s > 0 and most > 0 else (0, 0.0)
+
+    def _start(self, turned: Turned, asked_at: float) -> None:
+        for started in turned.started:
+            self._begin(started, asked_at)
+        for job_id, number in turned.over:
+            logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
 
     def _begin(self, started: Started, asked_at: float) -> None:
         parts = self._parts

@@ -1,9 +1,14 @@
-"""Taking entries from one RQ queue: BLMOVE into this worker's hand, so that a killed worker's entry is not lost."""
+"""Taking entries from one RQ queue: BLMOVE into this worker's hand, so that a killed worker's entry is not lost.
+
+The worker's turn goes behind it in one write: Redis starts what came before the worker has even woken up.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -11,24 +16,30 @@ from loguru import logger
 from redis.exceptions import RedisError
 
 from conductor.adapters import redis_keys
+from conductor.adapters.redis_attempts import RedisAttempts
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
+from conductor.errors import ConductorError
 from workers.rq_worker import SOCKET_LIMIT_S, own_client
 
 if TYPE_CHECKING:
     from redis import Redis
 
-#: The longest a worker sleeps on its queue before it looks up; what comes meanwhile wakes it at once.
-TAKE_LIMIT_S = 20.0
+    from conductor.model.entries import Turn, Turned
+
+#: The longest a worker sleeps on its queue before it looks up; what comes meanwhile wakes it at once. Never longer than
+#: this part of a lease: nobody knows when it began, only that it was not before the asking.
+TAKE_LIMIT_S, LEASE_PART = 20.0, 1 / 3
 
 _ENTRY = re.compile(r"([A-Za-z0-9_-]{8,64})-a([1-9][0-9]{0,8})")
 #: RQ keeps failed jobs a year by default; a refused one is kept a day.
 _REFUSED_TTL_S = 86_400
 
 
-class Entry(NamedTuple):
-    rq_id: str
-    job_id: str
-    attempt: int
+class Taken(NamedTuple):
+    turned: Turned
+    #: (monotonic) leases have begun since then.
+    asked_at: float
 
 
 class Intake:
@@ -37,61 +48,73 @@ class Intake:
     def __init__(self, client: Redis, queue: str, worker: str) -> None:
         self._client = client
         self._blocking = own_client(client, TAKE_LIMIT_S + SOCKET_LIMIT_S, is_single=True)
+        self._attempts = RedisAttempts(Scripts(client))
+        self._behind = RedisAttempts(Scripts(self._blocking))
         self._queue_name = queue
         self._queue = redis_keys.queue(queue)
         self._hand = redis_keys.hand(worker)
-        #: Of the connection that blocks; None before the first command and after an error.
+        #: Of the connection that blocks; None before the first command.
         self._connection_id: int | None = None
+        #: Asked for, and not answered (yet).
+        self._asked: Turn | None = None
         self.is_blocked = False
 
-    def take(self) -> Entry | None:
-        """The next entry, after at most `TAKE_LIMIT_S`; None when none came. Raises `Unreachable`.
+    def take(self, a_turn: Callable[[], Turn]) -> Taken:
+        """What became of a turn behind the next entry, or after at most `TAKE_LIMIT_S`. Raises `Unreachable`; the next
+        call asks for that very turn again then.
 
         What is not ours to run is put away and logged, never run.
         """
+        turn = self._asked
+        if turn is not None:
+            taken = self._again(turn)
+        else:
+            turn = self._asked = a_turn()
+            taken = self._take(turn)
+        self._asked = None
+        return taken
+
+    def _take(self, turn: Turn) -> Taken:
         with translating(self._client):
-            raw = self._left_in_hand() or self._move()
-        if raw is None:
-            return None
-        text = raw.decode("utf-8", "replace")
-        match = _ENTRY.fullmatch(text)
-        if match is None:
-            self.refuse(raw, "not an attempt of ours")
-            return None
-        return Entry(text, match[1], int(match[2]))
-
-    def _left_in_hand(self) -> bytes | None:
-        """After a lost reply an entry may lie in the hand already."""
-        if self._connection_id is not None:
-            return None
-        self._connection_id = self._blocking.client_id()
-        left: list[bytes] = self._client.lrange(self._hand, 0, 0)  # pyright: ignore[reportAssignmentType]
-        return left[0] if left else None
-
-    def _move(self) -> bytes | None:
+            self._connection_id = self._connection_id or int(self._blocking.client_id())  # pyright: ignore[reportArgumentType]
+        asked_at = time.monotonic()
         self.is_blocked = True
         try:
-            moved: bytes | None = self._blocking.blmove(self._queue, self._hand, TAKE_LIMIT_S, "LEFT", "RIGHT")  # pyright: ignore
-            return moved
-        except RedisError:
-            self._connection_id = None
-            raise
+            entry, turned = self._behind.take(turn, min(TAKE_LIMIT_S, turn.lease_s * LEASE_PART))
         finally:
             self.is_blocked = False
+        if entry is not None and not _ENTRY.fullmatch(entry.decode("utf-8", "replace")):
+            self.refuse(entry, "not an attempt of ours")
+        if turned is not None:
+            return Taken(turned, asked_at)
+        asked_at = time.monotonic()
+        return Taken(self._attempts.turn(turn), asked_at)
+
+    def _again(self, turn: Turn) -> Taken:
+        """After a lost reply. The lost connection may still wait for an entry, to start it for nobody: it is let go."""
+        if self._connection_id is not None:
+            self._end_wait(self._connection_id)
+            self._connection_id = None
+        asked_at = time.monotonic()
+        turned = self._attempts.turn(turn)
+        with translating(self._client):
+            left: list[bytes] = self._client.lrange(self._hand, 0, -1)  # pyright: ignore[reportAssignmentType]
+        for raw in left:
+            self.refuse(raw, "not an attempt of ours")
+        return Taken(turned, asked_at)
 
     def unblock(self) -> bool:
         """Make `take` return now. False when it was not blocked (yet)."""
         if not self.is_blocked or self._connection_id is None:
             return False
         try:
-            return bool(self._client.execute_command("CLIENT", "UNBLOCK", self._connection_id))
-        except RedisError:
+            return self._end_wait(self._connection_id)
+        except (RedisError, ConductorError):
             return False
 
-    def drop(self, rq_id: str) -> None:
-        """An entry whose attempt was not ours to start (any more)."""
+    def _end_wait(self, connection_id: int) -> bool:
         with translating(self._client):
-            self._client.lrem(self._hand, 0, rq_id)
+            return bool(self._client.execute_command("CLIENT", "UNBLOCK", connection_id))
 
     def put_back(self) -> None:
         """What was taken and not started goes back to the front of its queue."""

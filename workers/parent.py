@@ -11,7 +11,7 @@ from conductor.errors import ConductorError, Unreachable
 from conductor.wiring import redis_of
 from workers.flow import Flow
 from workers.host import ChildBroken, Host
-from workers.intake import Entry, Intake
+from workers.intake import Intake, Taken
 from workers.lease import Held
 from workers.parts import open_parts
 from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
@@ -45,8 +45,8 @@ class Worker:
         flow = Flow(parts, self._queue, self._count)
         self._warm_up(parts)
         while not self._stopping.is_asked:
-            if (entry := self._take()) is not None and not self._stopping.is_asked:
-                flow.run([(entry.job_id, entry.attempt)])
+            if (taken := self._take(flow)) is not None:
+                flow.run_taken(*taken)
         self._put_back()
 
     def _warm_up(self, parts: Parts) -> None:
@@ -56,9 +56,9 @@ class Worker:
         except ChildBroken as e:
             logger.error("{}", e)
 
-    def _take(self) -> Entry | None:
+    def _take(self, flow: Flow) -> Taken | None:
         try:
-            entry = self._intake.take()
+            taken = self._intake.take(flow.idle_turn)
         except Unreachable as e:
             if self._is_reachable:
                 logger.warning("{}; asking again until it answers", e)
@@ -68,7 +68,7 @@ class Worker:
         if not self._is_reachable:
             logger.info("Redis answers again")
         self._is_reachable = True
-        return entry
+        return taken
 
     def _count(self, receipt: Receipt) -> None:
         self._presence.count(receipt.outcome == "ok", receipt.seconds)

@@ -58,17 +58,17 @@ class RedisAttempts:
         return started_of(_unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s))))
 
     def turn(self, turn: Turn) -> Turned:
-        done = [done_row(receipt) for receipt in turn.done]
-        in_hand = [f"{job_id}-a{attempt}" for job_id, attempt in turn.in_hand]
-        head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
-        message = _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news])
-        answers, started, over = _unpack(self._scripts.run("turn", message))
-        entries = (entry.rpartition("-a") for entry in over)
-        return Turned(
-            answers=tuple(answers),
-            started=tuple(map(started_of, started)),
-            over=tuple((job_id, int(attempt)) for job_id, _, attempt in entries),
-        )
+        return turned_of(self._scripts.run("turn", turn_row(turn)))
+
+    def take(self, turn: Turn, limit_s: float) -> tuple[bytes | None, Turned | None]:
+        """Waits for an entry of the turn's queue, moves it into the worker's hand, and has the turn at once: the
+        server goes on by itself, nobody has to wake up first to ask. The entry (None: none came), and what became of
+        the turn; None where it has to be asked for again, with the same number.
+
+        Of a client that repeats nothing by itself. Raises `Unreachable`: both may have happened all the same."""
+        move = ("BLMOVE", keys.queue(turn.queue), keys.hand(turn.worker), "LEFT", "RIGHT", limit_s)
+        entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
+        return entry, None if reply is None else turned_of(reply)
 
     def renew(
         self,
@@ -179,6 +179,24 @@ def started_of(row: list[Any]) -> Started:
         reservation=_reservation.decode(reservation),
         failures=failures_of(dict(zip(fails[0::2], fails[1::2], strict=True))),
         job_class=_job_class.decode(descriptor),
+    )
+
+
+def turn_row(turn: Turn) -> bytes:
+    """What turn.lua is told."""
+    done = [done_row(receipt) for receipt in turn.done]
+    in_hand = [f"{job_id}-a{attempt}" for job_id, attempt in turn.in_hand]
+    head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
+    return _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news, turn.is_from_hand])
+
+
+def turned_of(reply: bytes) -> Turned:
+    answers, started, over = _unpack(reply)
+    entries = (entry.rpartition("-a") for entry in over)
+    return Turned(
+        answers=tuple(answers),
+        started=tuple(map(started_of, started)),
+        over=tuple((job_id, int(attempt)) for job_id, _, attempt in entries),
     )
 
 

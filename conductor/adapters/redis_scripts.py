@@ -130,6 +130,23 @@ class Scripts:
             self._when_rung = tuple(calls)
         return rang is not None
 
+    def run_behind(
+        self, command: Sequence[str | float], name: str, *args: str | bytes | int | float
+    ) -> tuple[Any, Any]:
+        """A command that may block, and the step behind it in one write: both replies. None for that of a step that
+        was refused, or that the server did not know yet: it did nothing, and is to be run for itself.
+
+        Only of a client with one connection (`single_connection_client`)."""
+        connection = self.client.connection
+        assert connection is not None, "the replies of a pool's connections cannot be told apart"
+        step = ("EVALSHA", self._script(name).sha, 0, *args)
+        with translating(self.client):
+            connection.send_packed_command(connection.pack_commands([tuple(command), step]))
+            replies = [_reply(connection), _reply(connection)]
+            if isinstance(replies[0], Exception):
+                raise replies[0]
+        return replies[0], None if isinstance(replies[1], Exception) else replies[1]
+
     def _know(self, calls: Sequence[Call], replies: Sequence[Any]) -> None:
         self._ahead = dict(zip(calls, replies, strict=True))
         self._ahead_of, self._ahead_until = threading.get_ident(), time.monotonic() + AHEAD_S
@@ -153,3 +170,11 @@ class Scripts:
 
 def _counted(calls: Sequence[Call]) -> list[str | bytes | int | float]:
     return [value for _, args in calls for value in (len(args), *args)]
+
+
+def _reply(connection: Any) -> Any:
+    """The server's words, a refusal too. Raises when it could not be heard."""
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as e:
+        return e

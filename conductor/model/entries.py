@@ -115,6 +115,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     returned: tuple[tuple[str, int], ...] = ()
     #: (job id, attempt) of the entries it has taken from its queue and not started.
     in_hand: tuple[tuple[str, int], ...] = ()
+    #: Behind a blocking take: what it has taken is what lies in its hand by then. Nothing: then nothing is started.
+    is_from_hand: bool = False
     #: At most so many more of its queue, as long as they should be over within so many seconds.
     most: int = 0
     budget_s: float = 0.0

@@ -61,6 +61,30 @@ def test_a_turn_asked_for_again_starts_what_it_took_and_no_more(scene: Scene):
     assert ids(turn(scene, a_turn("2", most=2))) == [an_id("c")]
 
 
+def test_a_turn_behind_a_blocking_take_starts_what_lies_in_the_hand_by_then(scene: Scene):
+    queued(scene, *"abc")
+    scene.take("cpu-node1", "w1")
+
+    assert ids(turn(scene, a_turn(is_from_hand=True, most=1))) == [an_id("a"), an_id("b")]
+    assert ids(turn(scene, a_turn("2", most=2))) == [an_id("c")]
+
+
+def test_a_turn_behind_a_take_that_timed_out_starts_nothing(scene: Scene):
+    queued(scene, *"ab")
+
+    assert turn(scene, a_turn(is_from_hand=True, is_idle=True)) == Turned()
+
+
+def test_such_a_turn_asked_for_again_starts_the_same_again_and_no_more(scene: Scene):
+    queued(scene, *"abcd")
+    scene.take("cpu-node1", "w1")
+    first = turn(scene, a_turn(is_from_hand=True, most=1))
+    scene.take("cpu-node1", "w1")  # By a connection that was lost meanwhile.
+
+    assert turn(scene, a_turn(is_from_hand=True, most=1)) == first
+    assert ids(turn(scene, a_turn("2", is_from_hand=True, most=0))) == [an_id("c")]
+
+
 def test_what_is_done_is_accepted_and_what_did_not_begin_goes_back_at_no_cost(scene: Scene):
     queued(scene, *"ab")
     turn(scene, a_turn())

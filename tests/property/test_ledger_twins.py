@@ -212,17 +212,19 @@ class Twins(RuleBasedStateMachine):
 
     @rule(
         worker=workers, done=names, back=names, attempt=attempts, most=st.integers(0, 3), is_idle=st.booleans(),
-        pace=st.sampled_from([None, 0.1]), number=st.sampled_from(["1", "2"]),
+        pace=st.sampled_from([None, 0.1]), number=st.sampled_from(["1", "2"]), is_from_hand=st.booleans(),
     )  # fmt: skip
     def turn(
-        self, worker: str, done: str, back: str, attempt: int, most: int, is_idle: bool, pace: float | None, number: str
-    ) -> None:
+        self, worker: str, done: str, back: str, attempt: int, most: int, is_idle: bool, pace: float | None,
+        number: str, is_from_hand: bool,
+    ) -> None:  # fmt: skip
         taken = self.memory.take("cpu-node1", worker)
         assert self.redis.take("cpu-node1", worker) == taken
         turn = Turn(
             worker=worker, queue="cpu-node1", lease_s=5000.0, number=number, done=(a_receipt(done, attempt),),
-            returned=((an_id(back), attempt),), in_hand=(taken,) if taken else (), most=most, budget_s=0.2,
-            paces={} if pace is None else {"media.cut": pace}, is_idle=is_idle,
+            returned=((an_id(back), attempt),), in_hand=(taken,) if taken and not is_from_hand else (),
+            most=most, budget_s=0.2, paces={} if pace is None else {"media.cut": pace}, is_idle=is_idle,
+            is_from_hand=is_from_hand,
         )  # fmt: skip
         turned = [scene.ledger.attempts.turn(turn) for scene in (self.redis, self.memory)]
         seen = [(t.answers, [s.line for s in t.started], t.over) for t in turned]

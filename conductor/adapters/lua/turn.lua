@@ -2,15 +2,16 @@
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts what it
 -- took from its queue, with as much more of that queue as should be over within its budget of seconds.
 --   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed}, ..}, returned {{id, attempt}, ..},
---            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for `paces`}
+--            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for `paces`,
+--            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started}
 --   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails, descriptor}, ..},
 --            over {ENTRY, ..}: it is not their turn}
 --            The same turn asked for again (the answer was lost) starts what it took the first time, and no more.
---   reads    rq:workers:Q: each worker of a queue takes its share of it
+--   reads    rq:workers:Q: each worker of a queue takes its share of it; hand:WORKER
 --   writes   what hand_over.lua names: who was to go next where an attempt ends well is in the queue then;
 --            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are short;
 --            rq:queue:Q; what attempts.lua touches
-local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news =
+local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand =
   unpack(cmsgpack.unpack(ARGV[1]))
 local taken_key, queue_key = P .. 'taken:' .. worker, 'rq:queue:' .. queue
 local answers, started, over, taken, spent = {}, {}, {}, {}, 0
@@ -48,6 +49,25 @@ local function next_entry()
   return entry
 end
 
+local function take()
+  if most == 0 then return end
+  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', 'rq:workers:' .. queue)))
+  while #taken < math.min(most, share) do
+    local entry = next_entry()
+    if not entry then return end
+    start(entry)
+  end
+end
+
+-- What is none of ours stays there, for the worker to look at.
+local function hand()
+  local found = {}
+  for _, entry in ipairs(call('LRANGE', P .. 'hand:' .. worker, 0, -1)) do
+    if parsed(entry) then found[#found + 1] = entry end
+  end
+  return found
+end
+
 for task, seconds in pairs(news) do
   if seconds > 0 then call('HSET', P .. 'paces', task, seconds) else call('HDEL', P .. 'paces', task) end
 end
@@ -57,18 +77,18 @@ for i, row in ipairs(done) do
   if answers[i] == 'accepted' and most > 0 then succeed(row[1], row[2]) end
 end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
-for _, entry in ipairs(in_hand) do start(entry) end
 
 local before = call('GET', taken_key)
 if before and string.match(before, '^%S+') == number then
+  for _, entry in ipairs(in_hand) do start(entry) end
   for entry in string.gmatch(before, ' (%S+)') do start(entry) end
-elseif most > 0 then
-  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', 'rq:workers:' .. queue)))
-  while #taken < math.min(most, share) do
-    local entry = next_entry()
-    if not entry then break end
-    start(entry)
-  end
-  if #taken > 0 then call('SET', taken_key, number .. ' ' .. table.concat(taken, ' '), 'PX', lease_ms) end
+else
+  if is_from_hand then in_hand = hand() end
+  for _, entry in ipairs(in_hand) do start(entry) end
+  if not is_from_hand or #in_hand > 0 then take() end
+  -- Whoever names what is in hand will name it again: only what was found here has to be remembered.
+  local found = is_from_hand and in_hand or {}
+  for _, entry in ipairs(taken) do found[#found + 1] = entry end
+  if #found > 0 then call('SET', taken_key, number .. ' ' .. table.concat(found, ' '), 'PX', lease_ms) end
 end
 return cmsgpack.pack({answers, started, over})

@@ -62,18 +62,30 @@ class MemoryAttempts:
             started: list[Started] = []
             over: list[tuple[str, int]] = []
             spent = 0.0
-            for job_id, attempt in turn.in_hand:
-                spent += self._start_in(turn, job_id, attempt, started, over)
             number, before = self._store.taken.get(turn.worker, ("", []))
-            if number == turn.number:
+            is_again = number == turn.number
+            in_hand = self._hand(turn.worker) if turn.is_from_hand and not is_again else list(turn.in_hand)
+            for job_id, attempt in in_hand:
+                spent += self._start_in(turn, job_id, attempt, started, over)
+            if is_again:
                 # Asked for again: what it took the first time, and no more.
                 for job_id, attempt in before:
                     self._start_in(turn, job_id, attempt, started, over)
             else:
-                self._take(turn, spent, started, over)
+                taken = in_hand if turn.is_from_hand else []
+                if in_hand or not turn.is_from_hand:
+                    taken = taken + self._take(turn, bool(in_hand), spent, started, over)
+                if taken:
+                    self._store.taken[turn.worker] = (turn.number, taken)
             return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over))
 
-    def _take(self, turn: Turn, spent: float, started: list[Started], over: list[tuple[str, int]]) -> None:
+    def _hand(self, worker: str) -> list[tuple[str, int]]:
+        entries = (entry.rpartition("-a") for entry in self._store.hands[worker])
+        return [(job_id, int(attempt)) for job_id, _, attempt in entries]
+
+    def _take(
+        self, turn: Turn, has_more: bool, spent: float, started: list[Started], over: list[tuple[str, int]]
+    ) -> list[tuple[str, int]]:
         store, taken = self._store, list[tuple[str, int]]()
         queue = store.queues[turn.queue]
         most = min(turn.most, len(queue))
@@ -81,14 +93,13 @@ class MemoryAttempts:
             job_id, _, attempt = queue[0].rpartition("-a")
             held = store.jobs[job_id].reservation
             pace = turn.paces.get(held.task) if held is not None else None
-            is_first = turn.is_idle and not taken and not turn.in_hand
+            is_first = turn.is_idle and not taken and not has_more
             if not is_first and (pace is None or spent + pace > turn.budget_s):
                 break
             queue.pop(0)
             taken.append((job_id, int(attempt)))
             spent += self._start_in(turn, job_id, int(attempt), started, over)
-        if taken:
-            store.taken[turn.worker] = (turn.number, taken)
+        return taken
 
     def _start_in(
         self, turn: Turn, job_id: str, attempt: int, started: list[Started], over: list[tuple[str, int]]

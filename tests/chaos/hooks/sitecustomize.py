@@ -59,11 +59,11 @@ def around(owner: Any, method: str, before: str = "", after: str = "", job: Call
 def intake(module: ModuleType) -> None:
     real = module.Intake.take
 
-    def take(self: Any) -> Any:
-        entry = real(self)
-        if entry is not None:
-            point("taken", entry.job_id)
-        return entry
+    def take(self: Any, a_turn: Any) -> Any:
+        taken = real(self, a_turn)
+        for started in taken.turned.started:
+            point("taken", started.reservation.job_id)
+        return taken
 
     module.Intake.take = take
 
@@ -81,6 +81,15 @@ def attempts(module: ModuleType) -> None:
         return turned
 
     kind.turn = turn
+    really = kind.take
+
+    def take(self: Any, turn: Any, limit_s: float) -> Any:
+        entry, turned = really(self, turn, limit_s)
+        for started in turned.started if turned else ():
+            point("started", started.reservation.job_id)
+        return entry, turned
+
+    kind.take = take
     around(kind, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
     around(kind, "fail", before="before fail", after="failed", job=lambda self, receipt, then: receipt.job_id)
 

@@ -1,0 +1,112 @@
+"""Taking from a queue on a real server: what happens to an entry whose reply is lost, and to a take that was lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from ledger_scenes import Scene, an_entry, an_id, redis_scene
+from redis import Redis
+
+from conductor.errors import Unreachable
+from conductor.model.entries import Turn
+from conductor.wiring import connect, redis_ledger
+from tests.worker_scene import wait_until
+from workers.intake import Intake, Taken
+
+QUEUE = "cpu-node1"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Redis]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def scene(client: Redis) -> Scene:
+    return redis_scene(client, redis_ledger(client))
+
+
+@pytest.fixture
+def intake(client: Redis) -> Iterator[Intake]:
+    intake = Intake(client, QUEUE, "w1")
+    yield intake
+    intake.close()
+
+
+def a_turn() -> Turn:
+    return Turn(worker="w1", queue=QUEUE, lease_s=30.0, number="w1:1", most=1, is_idle=True, is_from_hand=True)
+
+
+def ids(taken: Taken) -> list[str]:
+    return [started.reservation.job_id for started in taken.turned.started]
+
+
+def fed(scene: Scene, *names: str) -> None:
+    for name in names:
+        scene.put(an_entry(name))
+        assert scene.admit(name, cpu=0.0, ram_mib=0) is None
+
+
+def test_what_is_taken_is_running_when_its_worker_wakes_up(scene: Scene, intake: Intake):
+    fed(scene, "a")
+
+    assert ids(intake.take(a_turn)) == [an_id("a")]
+    assert scene.state("a") == "running"
+
+
+def test_what_was_started_and_never_heard_of_is_told_again(
+    scene: Scene, intake: Intake, monkeypatch: pytest.MonkeyPatch
+):
+    fed(scene, "a", "b")
+    real = intake._behind.take
+
+    def loses_the_reply(turn: Turn, limit_s: float) -> None:
+        real(turn, limit_s)
+        raise Unreachable("the reply was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake._behind, "take", loses_the_reply)
+        with pytest.raises(Unreachable):
+            intake.take(a_turn)
+
+    assert ids(intake.take(a_turn)) == [an_id("a")]
+    assert scene.state("b") == "admitted"
+
+
+def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(scene: Scene, intake: Intake, client: Redis):
+    # Given a connection of the worker's that waits on the server, and whose end the server never heard of
+    ghost = threading.Thread(target=lambda: intake.take(a_turn))
+    ghost.start()
+    wait_until(lambda: "blmove" in str(client.client_list()), "it waits")
+
+    # When the worker asks again, and an entry comes
+    assert ids(intake._again(a_turn())) == []
+    ghost.join(3.0)
+    fed(scene, "a")
+
+    # Then it lies in the queue, for whoever takes it next
+    assert client.lrange(f"rq:queue:{QUEUE}", 0, -1) == [f"{an_id('a')}-a1".encode()]
+
+
+def test_a_connection_cut_while_it_waits_costs_nothing(scene: Scene, intake: Intake, client: Redis):
+    found: list[Taken] = []
+
+    def take() -> None:
+        while not found or not found[-1].turned.started:
+            with suppress(Unreachable):
+                found.append(intake.take(a_turn))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    wait_until(lambda: "blmove" in str(client.client_list()), "it waits")
+    for known in client.client_list():
+        if known["cmd"] == "blmove":
+            client.client_kill_filter(_id=known["id"])
+    fed(scene, "a")
+    taking.join(10.0)
+
+    assert ids(found[-1]) == [an_id("a")]
