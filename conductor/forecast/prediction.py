@@ -53,8 +53,7 @@ class Live:
         for job, (_, spec) in zip(self.jobs, rows, strict=True):
             for other in dict.fromkeys((*spec.after, *spec.after_ended)):
                 if (before := by_id.get(other)) is not None:
-                    before.kids.append(job)
-                    job.waits += 1
+                    before.goes_before(job)
             job.reads = tuple(path for path in dict.fromkeys(spec.reads) if path.startswith(f"{SCRATCH}:"))
             job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
         # Where the live conductor keeps no way out for chains, neither does the one that is played.

@@ -17,6 +17,8 @@ from conductor.simulation.cluster import SCRATCH
 BACKLOG = "simulated"
 #: Jobs of one moment keep the order of the manifest by arriving so much apart.
 APART_S = 1e-6
+#: Shared by the jobs that write nothing: there may be a million of them.
+NOTHING: Mapping[str, int] = {}
 
 
 class Job:
@@ -42,10 +44,17 @@ class Job:
         self.devices: tuple[str, ...] = ()
         #: How many it waits for, and who waits for it.
         self.waits = 0
-        self.kids: list[Job] = []
+        self.kids: list[Job] | tuple[()] = ()
         #: Files on scratch that others read, by path.
-        self.writes: dict[str, int] = {}
+        self.writes: Mapping[str, int] = NOTHING
         self.reads: tuple[str, ...] = ()
+
+    def goes_before(self, kid: Job) -> None:
+        if isinstance(self.kids, list):
+            self.kids.append(kid)
+        else:
+            self.kids = [kid]
+        kid.waits += 1
 
     @property
     def since(self) -> float:
@@ -94,8 +103,7 @@ class Workload:
     def _wait_for(self, job: Job, others: Sequence[str]) -> None:
         for other in dict.fromkeys(others):
             if (before := self._by_id.get(other)) is not None:
-                before.kids.append(job)
-                job.waits += 1
+                before.goes_before(job)
 
 
 def chains_of(jobs: Sequence[Job]) -> list[Chain]:
@@ -110,7 +118,7 @@ def chains_of(jobs: Sequence[Job]) -> list[Chain]:
         FileJob(
             job_id=job.id,
             is_going=job.reservation is not None,
-            writes=job.writes,
+            writes=dict(job.writes),
             reads=tuple(path for path in job.reads if path in made),
             after=tuple(after.get(job.id, ())),
             tail_s=tail[job.id],
@@ -128,6 +136,8 @@ def chains_of(jobs: Sequence[Job]) -> list[Chain]:
 
 def tails(jobs: Sequence[Job]) -> dict[str, float]:
     """Job → seconds from its start to the end of the longest path behind it."""
+    if not any(job.kids for job in jobs):
+        return {job.id: job.duration_s for job in jobs}
     waits = dict.fromkeys((job.id for job in jobs), 0)
     for job in jobs:
         for kid in job.kids:

@@ -131,11 +131,19 @@ class World:
         self._longest_s = 0.0
         self._overtaken: dict[str, float] = {}
         self._take_chains(workload.chains)
+        #: Those that wait for nobody: the next to arrive is among the events, the others are not.
+        arriving = [job for job in workload.jobs if job.reservation is None and not job.waits]
+        self._arriving = iter(sorted(arriving, key=lambda job: (max(self.now, job.arrival_s), job.seq)))
+        self._next: Job | None = None
         for job in workload.jobs:
             if job.reservation is not None:
                 self._goes_on(job, job.reservation)
-            elif not job.waits:
-                heappush(self._events, (max(self.now, job.arrival_s), ARRIVAL, job.seq, job))
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        job = self._next = next(self._arriving, None)
+        if job is not None:
+            heappush(self._events, (max(self.began_at, job.arrival_s), ARRIVAL, job.seq, job))
 
     def _goes_on(self, job: Job, reservation: Reservation) -> None:
         """It was going when the world began: for what is left of its duration, or handed over and not begun."""
@@ -203,6 +211,8 @@ class World:
                 at, kind, _, job = heappop(self._events)
                 self._pass(at - self.now)
                 self.now = at
+                if job is self._next:
+                    self._look_ahead()
                 if job is None:
                     self._look_at = None
                 elif kind == END:
