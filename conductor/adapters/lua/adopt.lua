@@ -19,7 +19,7 @@ call('HSET', P .. 'active', id, string.sub(reservation, 1, -2) .. ',"admitted_at
   .. cjson.encode(worker) .. ',"started_at":' .. now_s .. '}')
 chain_begun(id, node)
 call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-local entry, at = entry_of(id, attempt), iso(now_ms)
+local entry, at = entry_of(id, attempt), at_now()
 call('HSET', 'rq:job:' .. entry, 'data', ARGV[2], 'description', description, 'origin', queue, 'created_at', at,
   'enqueued_at', at, unpack(fields))
 call('SADD', 'rq:queues', 'rq:queue:' .. queue)

@@ -3,6 +3,14 @@
 -- attempt, `turn.lua` for many. Needs base.lua, rq.lua, steps.lua and kinds.lua.
 --   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
 
+-- A class stays as it is, and a turn starts many jobs of few classes.
+local descriptors_seen = {}
+local function descriptor_of(class)
+  local text = descriptors_seen[class] or call('HGET', P .. 'classes', class)
+  descriptors_seen[class] = text
+  return text
+end
+
 -- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
 -- The same worker asking again (its first answer was lost) is told the same again.
 local function start_one(id, attempt, worker, lease_ms)
@@ -24,8 +32,10 @@ local function start_one(id, attempt, worker, lease_ms)
     ring()
   end
   call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-  return {call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id), call('HGET', P .. 'classes', job.class)}
+  return {call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id), descriptor_of(job.class)}
 end
+
+local has_redone = call('EXISTS', P .. 'redone') == 1
 
 -- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone. `attempt`: a string.
 -- `code`: the version that made it.
@@ -34,9 +44,10 @@ local function accept_one(id, attempt, code, landed)
   local job = job_of(id)
   if not job then return 'gone' end
   if job.letter == 'd' then return job.accepted == attempt and 'accepted' or 'already' end
-  if tonumber(attempt) <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
+  if has_redone and tonumber(attempt) <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
   local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
-  unrest(id, job)
+  -- Going, it lies nowhere else.
+  if job.letter ~= 'a' and job.letter ~= 'r' then unrest(id, job) end
   local held = release(id, 'finished')
   call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
   job.accepted = attempt

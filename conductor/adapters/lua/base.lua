@@ -41,6 +41,14 @@ local function state_line(job)
   return job.accepted == '' and line or line .. '|' .. job.accepted
 end
 
+-- A class never changes its backlog, and a turn moves many jobs of few classes.
+local backlogs_seen = {}
+local function backlog_of(class)
+  local backlog = backlogs_seen[class] or call('HGET', P .. 'class_backlog', class)
+  backlogs_seen[class] = backlog
+  return backlog
+end
+
 -- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
 local files_moved
 
@@ -49,7 +57,7 @@ local ASIDE = {x = true, c = true, v = true}
 -- The one place where a job changes its state: the counts follow in the same breath.
 local function move(id, job, letter)
   local before = job.letter
-  local counts = P .. 'count:' .. call('HGET', P .. 'class_backlog', job.class)
+  local counts = P .. 'count:' .. backlog_of(job.class)
   call('HINCRBY', counts, job.letter, -1)
   call('HINCRBY', counts, letter, 1)
   if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
@@ -59,8 +67,11 @@ local function move(id, job, letter)
   if files_moved then files_moved(id, before, letter) end
 end
 
+-- Nobody hears it before this script is over: once is enough.
+local has_rung = false
 local function ring()
-  if call('LLEN', P .. 'wake') == 0 then call('LPUSH', P .. 'wake', '1') end
+  if not has_rung and call('LLEN', P .. 'wake') == 0 then call('LPUSH', P .. 'wake', '1') end
+  has_rung = true
 end
 
 -- The leader's writes. After a Redis that forgot everything the epoch starts above the clock, never again from 1.

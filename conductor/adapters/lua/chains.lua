@@ -19,7 +19,9 @@
 --   conductor:landed       list  ms|node|root|bytes: what came onto a disk lately
 local LANDED_MS = 60000
 
+local has_files = call('EXISTS', P .. 'files') == 1
 local function files_of(id)
+  if not has_files then return nil end
   local text = call('HGET', P .. 'files', id)
   if not text then return nil end
   local bar = string.find(text, '|', 1, true)
@@ -197,6 +199,7 @@ local function chain_in(id, is_done, text, readers)
   end
   number = number or tostring(call('INCR', P .. 'chain_seq'))
   for _, path in ipairs(paths) do call('HSET', P .. 'chain_file', path, number) end
+  has_files = true
   call('HSET', P .. 'files', id, number .. '|' .. text)
   call('RPUSH', P .. 'chain:' .. number, id)
   chain_touched(number)

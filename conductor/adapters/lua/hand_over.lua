@@ -3,12 +3,16 @@
 --   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields, admission, RQ data}: who
 --                        goes next where that attempt ends well. Named by the last tick; it waits, and holds nothing.
 --   conductor:handed_on  int   heirs handed over so far
-local at_now, born = iso(now_ms), nil
+local born
 local longest_ms = 0
 
 local function over_ceiling(charges, ceilings)
-  for key, limit in pairs(ceilings) do
-    if tonumber(call('HGET', P .. 'sum', key) or '0') + (charges[key] or 0) > limit then return key end
+  local names = {}
+  for key in pairs(ceilings) do names[#names + 1] = key end
+  if #names == 0 then return nil end
+  local sums = call('HMGET', P .. 'sum', unpack(names))
+  for i, key in ipairs(names) do
+    if tonumber(sums[i] or '0') + (charges[key] or 0) > ceilings[key] then return key end
   end
 end
 
@@ -36,8 +40,8 @@ local function hand_over(admission, fields, data)
   chain_begun(id, node)
   call('ZADD', P .. 'handed', whole(now_ms), id)
   local entry = entry_of(id, attempt)
-  call('HSET', 'rq:job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now,
-    'enqueued_at', at_now, unpack(fields))
+  call('HSET', 'rq:job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now(),
+    'enqueued_at', at_now(), unpack(fields))
   call('SADD', 'rq:queues', 'rq:queue:' .. queue)
   call('RPUSH', 'rq:queue:' .. queue, entry)
   return ''

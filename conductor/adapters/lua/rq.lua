@@ -27,8 +27,14 @@ local function iso(ms)
     math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
+local iso_now
+local function at_now()
+  iso_now = iso_now or iso(now_ms)
+  return iso_now
+end
+
 local function rq_start(queue, entry, worker)
-  local at = iso(now_ms)
+  local at = at_now()
   call('HSET', 'rq:job:' .. entry, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker)
   call('ZADD', 'rq:wip:' .. queue, '+inf', entry .. ':1')
 end
@@ -46,7 +52,7 @@ local function rq_end(queue, entry, status)
   local ttl, most = SHOWN[status][1], SHOWN[status][2]
   local registry = 'rq:' .. status .. ':' .. queue
   local now_s = math.floor(now_ms / 1000)
-  call('HSET', hash, 'status', status, 'ended_at', iso(now_ms))
+  call('HSET', hash, 'status', status, 'ended_at', at_now())
   call('EXPIRE', hash, ttl)
   call('ZADD', registry, now_s + ttl, entry)
   call('ZREMRANGEBYSCORE', registry, '-inf', '(' .. now_s)

@@ -40,9 +40,12 @@ end
 
 -- The opposite: out of wherever it waits. What it waits *for* stays known, a later retry needs it.
 local function unrest(id, job)
-  call('ZREM', P .. 'delayed', id)
   local class = P .. 'class:' .. job.class
-  if call('ZREM', class, id) == 1 and call('EXISTS', class) == 0 then call('SREM', P .. 'ready', job.class) end
+  if call('ZREM', class, id) == 0 then
+    call('ZREM', P .. 'delayed', id)
+  elseif call('EXISTS', class) == 0 then
+    call('SREM', P .. 'ready', job.class)
+  end
 end
 
 local function promote_due()
@@ -82,13 +85,17 @@ local function release(id, rq_status)
   for key, amount in pairs(amounts) do
     if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
   end
-  call('ZREM', P .. 'leases', id)
-  call('ZREM', P .. 'handed', id)
-  call('ZREM', P .. 'popped', id)
   call('HDEL', P .. 'asked', id)
-  call('ZREM', P .. 'told', id)
-  if held.state ~= 'running' then let_go(entry_of(id, held.attempt)) end
-  rq_end(held.queue, entry_of(id, held.attempt), held.state == 'running' and rq_status or nil)
+  local entry = entry_of(id, held.attempt)
+  if held.state == 'running' then
+    call('ZREM', P .. 'leases', id)
+    call('ZREM', P .. 'told', id)
+  else
+    call('ZREM', P .. 'handed', id)
+    call('ZREM', P .. 'popped', id)
+    let_go(entry)
+  end
+  rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
   return held
 end
 
@@ -124,6 +131,7 @@ end
 -- Those who waited for a job that is done now.
 local function free(id)
   local wanted = call('SMEMBERS', P .. 'wanted:' .. id)
+  if #wanted == 0 then return end
   call('DEL', P .. 'wanted:' .. id)
   for _, other in ipairs(wanted) do
     settle_want(other, 'wants:', id)
@@ -254,7 +262,7 @@ local function lose(id, job, cause, message, is_dead, delay_ms, class, descripto
     bury(id, job, 'x')
   else
     note_failure(id, cause, message)
-    if class ~= '' then job.class = class_number(class, descriptor, call('HGET', P .. 'class_backlog', job.class)) end
+    if class ~= '' then job.class = class_number(class, descriptor, backlog_of(job.class)) end
     move(id, job, 'w')
     rest(id, job, now_ms + delay_ms)
   end
