@@ -71,10 +71,10 @@ def dispatch(
     refuse_lost(ledger, receipts_dir)
     before = _stamp(manifest)
     summary = check(manifest, catalogue, on_checked)
-    past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys())
+    work = FileWork(summary, catalogue, files.tidied, receipts_dir)
+    past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys(), work.jobs.keys())
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
-    work = FileWork(summary, catalogue, files.tidied, receipts_dir)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
     journal = Journal(receipts_dir)
@@ -108,7 +108,7 @@ class Past(Struct, frozen=True, kw_only=True):
 
     accepted: Mapping[str, int]
     attempts: Mapping[str, int]
-    #: Of those that are done: their receipts.
+    #: Of those that are done and share files: their receipts.
     receipts: Mapping[str, Receipt] = {}
 
     def without(self, ids: AbstractSet[str]) -> Past:
@@ -153,21 +153,54 @@ def batches(items: Iterator[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def past_of(receipts_dir: Path, wanted: AbstractSet[str]) -> Past:
-    """What is known of these jobs from receipts; nothing where there is no such folder."""
+def past_of(receipts_dir: Path, wanted: AbstractSet[str], whole: AbstractSet[str]) -> Past:
+    """What is known of these jobs from receipts; nothing where there is no such folder.
+
+    Only of the `whole` ones are the receipts themselves kept: a million of them would be a gigabyte."""
     from conductor.adapters.receipt_log import accepted, read_receipts
 
-    attempts: dict[str, int] = {}
+    past = _Standing()
 
     def theirs() -> Iterator[Receipt]:
         for receipt in read_receipts(receipts_dir):
             if receipt.job_id in wanted:
-                attempts[receipt.job_id] = max(receipt.attempt, attempts.get(receipt.job_id, 0))
-                yield receipt
+                past.add(receipt)
+                if receipt.job_id in whole:
+                    yield receipt
 
     receipts = accepted(theirs())
-    counting = {job_id: receipt.attempt for job_id, receipt in receipts.items()}
-    return Past(accepted=counting, attempts=attempts, receipts=receipts)
+    return Past(accepted=past.accepted(), attempts=past.attempts, receipts=receipts)
+
+
+class _Standing:
+    """Of each job the lowest attempt whose `ok` was not taken back, in two numbers a job."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[str, int] = {}
+        self._lowest: dict[str, int] = {}
+        #: Of jobs with several, or of whose some were taken back.
+        self._oks: dict[str, set[int]] = {}
+        self._taken_back: set[tuple[str, int]] = set()
+
+    def add(self, receipt: Receipt) -> None:
+        job_id, attempt = receipt.job_id, receipt.attempt
+        self.attempts[job_id] = max(attempt, self.attempts.get(job_id, 0))
+        if receipt.outcome == "superseded":
+            self._taken_back.add((job_id, attempt))
+        elif receipt.outcome == "ok":
+            first = self._lowest.setdefault(job_id, attempt)
+            if first != attempt:
+                self._oks.setdefault(job_id, {first}).add(attempt)
+
+    def accepted(self) -> dict[str, int]:
+        found = self._lowest
+        for job_id in self._oks.keys() | {job_id for job_id, _ in self._taken_back}:
+            oks = self._oks.get(job_id, {found[job_id]} if job_id in found else set[int]())
+            standing = [attempt for attempt in oks if (job_id, attempt) not in self._taken_back]
+            found.pop(job_id, None)
+            if standing:
+                found[job_id] = min(standing)
+        return found
 
 
 def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
 from conductor import manifest as manifests
-from conductor.adapters.receipt_log import read_receipts
+from conductor.adapters.receipt_log import ReceiptFiles
 from conductor.model.receipt import Receipt
+
+OnRead = Callable[[int], None]
 
 
 class Record(Struct):
@@ -33,51 +37,84 @@ class Record(Struct):
 
 
 _NONE = Record()
+#: A job that no receipt was seen of, and one that several were.
+_UNSEEN, _SEVERAL = -1, -2
 
 
 class Records:
-    """Memory grows with the manifest's own jobs, not with all that was ever done."""
+    """Memory grows with the manifest's own jobs (some 150 bytes each), not with all that was ever done, nor with what
+    receipts hold: those are read again, each when its job is looked at."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, Record | None] = {}
+    def __init__(self, receipts_dir: Path, *, has_others: bool = False) -> None:
+        """`has_others`: jobs that the manifest does not name are to be known by their ids."""
+        self._files = ReceiptFiles(receipts_dir)
+        self._has_others = has_others
+        self._number: dict[str, int] = {}
+        #: Job's number → the place of its only receipt.
+        self._place = array("q")
+        self._places: dict[int, list[int]] = {}
         #: Path that does not carry its job's id → jobs that published it. Only these can clash.
         self._publishers: dict[str, set[str]] = {}
         #: Jobs with an `ok` receipt that the manifest does not name.
         self.others: set[str] = set()
 
     @classmethod
-    def gather(cls, manifest: Path, receipts_dir: Path) -> Records:
-        records = cls()
-        for spec in manifests.read(manifest):
-            records._jobs[spec.id] = None
+    def gather(
+        cls, manifest: Path, receipts_dir: Path, on_read: OnRead | None = None, *, has_others: bool = False
+    ) -> Records:
+        """`on_read`: lines of both so far."""
+        records = cls(receipts_dir, has_others=has_others)
+        count = 0
+        for count, spec in enumerate(manifests.read(manifest), 1):
+            records._number.setdefault(spec.id, len(records._number))
             for output in spec.writes:
                 if spec.id not in output.path:
                     records._publishers.setdefault(output.path, set())
-        for receipt in read_receipts(receipts_dir):
-            records._add(receipt)
-        for job_id, record in records._jobs.items():
-            if record is not None and record.accepted is not None:
-                records._publish(job_id, record.accepted)
+            if on_read and not count % 1000:
+                on_read(count)
+        records._place = array("q", [_UNSEEN]) * len(records._number)
+        for more, (place, receipt) in enumerate(records._files.read(), count + 1):
+            records._add(place, receipt)
+            if on_read and not more % 1000:
+                on_read(more)
+        if records._publishers:
+            for job_id in records._number:
+                if (accepted := records.of(job_id).accepted) is not None:
+                    records._publish(job_id, accepted)
         return records
 
+    def close(self) -> None:
+        self._files.close()
+
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._number)
 
     def of(self, job_id: str) -> Record:
-        return self._jobs.get(job_id) or _NONE
+        """Read from the files as they are."""
+        number = self._number.get(job_id)
+        if number is None or self._place[number] == _UNSEEN:
+            return _NONE
+        record = Record()
+        for place in self._places.get(number, (self._place[number],)):
+            record.add(self._files.at(place))
+        return record
 
     def publishers(self, path: str) -> set[str]:
         return self._publishers.get(path, set())
 
-    def _add(self, receipt: Receipt) -> None:
-        if receipt.job_id not in self._jobs:
+    def _add(self, place: int, receipt: Receipt) -> None:
+        number = self._number.get(receipt.job_id)
+        if number is None:
             if receipt.outcome == "ok":
-                self.others.add(receipt.job_id)
                 self._publish(receipt.job_id, receipt)
-            return
-        record = self._jobs[receipt.job_id] or Record()
-        record.add(receipt)
-        self._jobs[receipt.job_id] = record
+                if self._has_others:
+                    self.others.add(receipt.job_id)
+        elif self._place[number] == _UNSEEN:
+            self._place[number] = place
+        else:
+            if self._place[number] != _SEVERAL:
+                self._places[number], self._place[number] = [self._place[number]], _SEVERAL
+            self._places[number].append(place)
 
     def _publish(self, job_id: str, receipt: Receipt) -> None:
         for fact in receipt.outputs:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +20,7 @@ from conductor.facts.media import MediaFact, decode, is_media
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
 from conductor.paths import resolve, split
-from conductor.records import Record, Records
+from conductor.records import OnRead, Record, Records
 from conductor.settings import Settings, tidied_roots
 from conductor.verify_report import Finding, Kind, VerifyReport
 
@@ -44,6 +46,8 @@ class JobFacts(Struct, frozen=True, kw_only=True):
     outputs: Mapping[str, OutputFacts]
     strangers: tuple[str, ...] = ()
 
+
+NOTHING_THERE = JobFacts(outputs={})
 
 #: Asked for each job with an accepted receipt; answers with complaints.
 JobCheck = Callable[[JobSpec, Receipt, JobFacts], Iterable[str]]
@@ -71,32 +75,41 @@ def verify(
     checks: Checks | None = None,
     on_progress: OnProgress | None = None,
     *,
+    on_read: OnRead | None = None,
     is_strict: bool = False,
     why_missing: WhyMissing = lambda spec: "",
+    most: int | None = None,
 ) -> VerifyReport:
     """Hold every job against its receipts and its outputs, which are read whole: hashed, and media decoded.
 
     `is_strict` also reports receipts of jobs that the manifest does not name. `why_missing`: what is known of a job
-    without a receipt; empty: nothing. Raises `ManifestError`.
+    without a receipt; empty: nothing. `most`: findings of a kind that are kept, the others are counted; None: all.
+    Memory grows by the manifest's ids and what is found. Raises `ManifestError`.
     """
-    records = Records.gather(manifest, receipts_dir)
+    records = Records.gather(manifest, receipts_dir, on_read, has_others=is_strict)
     gone = tidied.gone(receipts_dir) if (roots := tidied_roots(settings)) else frozenset[tuple[str, str, int]]()
     review = _Review(
-        records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots), why_missing
+        records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots), why_missing, most
     )
     done = 0
-
-    def look(spec: JobSpec) -> JobFacts:
-        return _facts(spec, records.of(spec.id), settings)
-
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with closing(records), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for specs in _windows(manifests.read(manifest)):
-            for spec, seen in zip(specs, pool.map(look, specs), strict=True):
-                review.job(spec, seen)
+            looks = [_look(pool, spec, records.of(spec.id), settings) for spec in specs]
+            for spec, (record, facts) in zip(specs, looks, strict=True):
+                review.job(spec, record, facts if isinstance(facts, JobFacts) else facts.result())
                 done += 1
             if on_progress:
                 on_progress(done, len(records))
     return review.report(manifest, is_strict)
+
+
+def _look(
+    pool: ThreadPoolExecutor, spec: JobSpec, record: Record, settings: Settings
+) -> tuple[Record, JobFacts | Future[JobFacts]]:
+    """A job with nothing on disk to look at, of which there may be a million, is not worth a thread's while."""
+    if record.accepted is None or not (record.accepted.outputs or spec.writes):
+        return record, NOTHING_THERE
+    return record, pool.submit(_facts, spec, record, settings)
 
 
 def _windows(specs: Iterator[JobSpec]) -> Iterator[list[JobSpec]]:
@@ -202,32 +215,37 @@ class _Review:
         checks: Checks,
         gone: Set[tuple[str, str, int]] = frozenset(),
         why_missing: WhyMissing = lambda spec: "",
+        most: int | None = None,
     ) -> None:
         self.records = records
+        self.most = most
         self.why_missing = why_missing
         self.checks = checks
         #: (path, job, attempt) of files that were removed when all their readers were done.
         self.gone = gone
         self.tidied = 0
         self.findings: list[Finding] = []
+        self.found: Counter[Kind] = Counter()
+        self.kept: Counter[tuple[Kind, bool]] = Counter()
+        #: Failed job → jobs that never ran for its sake.
+        self.behind: Counter[str] = Counter()
         self.jobs = self.done = self.outputs = self.bytes = 0
         #: Job without a receipt → the failed job it comes down to.
         self.blame: dict[str, str] = {}
         #: Job → file name of the input it comes down to.
         self.subjects: dict[str, str] = {}
 
-    def job(self, spec: JobSpec, facts: JobFacts) -> None:
+    def job(self, spec: JobSpec, record: Record, facts: JobFacts) -> None:
         self.jobs += 1
         if subject := self._subject(spec):
             self.subjects[spec.id] = subject
-        record = self.records.of(spec.id)
-        before = len(self.findings)
+        before = self.found.total()
         if record.accepted is None:
             self._not_done(spec, record)
             return
         self._doubles(spec, record)
         self._results(spec, record.accepted, facts)
-        self.done += len(self.findings) == before
+        self.done += self.found.total() == before
 
     def _not_done(self, spec: JobSpec, record: Record) -> None:
         because_of = next((self.blame[other] for other in spec.after if other in self.blame), "")
@@ -236,6 +254,7 @@ class _Review:
             tries = f" (attempt {record.failed.attempt})" if record.failed.attempt > 1 else ""
             self.add(spec, "failed", f"{record.failed.message}{tries}", cause=record.failed.cause)
         elif because_of:
+            self.behind[because_of] += 1
             self.add(spec, "missing", f"never ran, because {because_of} failed", because_of=because_of)
         else:
             why = self.why_missing(spec) or "it has not run yet, or is still running"
@@ -271,10 +290,20 @@ class _Review:
                 self.add(spec, "wrong", complaint)
 
     def add(self, spec: JobSpec, kind: Kind, message: str, **more: str | None) -> None:
+        self.found[kind] += 1
+        # Those behind a failed one by themselves: they must not crowd out what is wrong of itself.
+        which = (kind, "because_of" in more)
+        self.kept[which] += 1
+        if self.most is not None and self.kept[which] > self.most:
+            self.kept[which] -= 1
+            return
         subject = self.subjects.get(spec.id, "")
         self.findings.append(
             Finding(kind=kind, message=message, job_id=spec.id, task=spec.task, subject=subject, **more)  # type: ignore[arg-type]
         )
+
+    def _kept(self, kind: Kind) -> int:
+        return self.kept[kind, False] + self.kept[kind, True]
 
     def _subject(self, spec: JobSpec) -> str:
         own = next((path for path in (*spec.inputs, *spec.reads) if path.startswith("/")), None)
@@ -297,4 +326,6 @@ class _Review:
             bytes=self.bytes,
             tidied=self.tidied,
             findings=(*self.findings, *whole, *(others if is_strict else ())),
+            unlisted={kind: more for kind, n in self.found.items() if (more := n - self._kept(kind))},
+            behind=dict(self.behind),
         )

@@ -47,6 +47,10 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     #: Outputs that were removed when all jobs that read them were done.
     tidied: int = 0
     findings: tuple[Finding, ...] = ()
+    #: Kind → so many more that were counted and not kept.
+    unlisted: dict[Kind, int] = {}
+    #: Failed job → jobs that never ran for its sake.
+    behind: dict[str, int] = {}
 
     @property
     def is_good(self) -> bool:
@@ -58,7 +62,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def counts(self) -> dict[Kind, int]:
         found = Counter(finding.kind for finding in self.findings)
-        return {kind: found[kind] for kind in KINDS}
+        return {kind: found[kind] + self.unlisted.get(kind, 0) for kind in KINDS}
 
     def to_json(self) -> dict[str, Any]:
         return {**msgspec.to_builtins(self), "is_good": self.is_good, "counts": self.counts()}
@@ -74,13 +78,13 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def _lines(self, kind: Kind) -> Iterator[str]:
         """One line a finding; jobs that never ran for another's sake are counted behind that one."""
-        behind = Counter(f.because_of for f in self.findings if f.because_of)
         own = [f for f in self.findings if f.kind == kind and not f.because_of]
         for finding in own[:SHOWN]:
-            waiting = behind[finding.job_id] if finding.kind in ("failed", "missing") else 0
+            waiting = self.behind.get(finding.job_id, 0) if finding.kind in ("failed", "missing") else 0
             yield _line(finding) + (f" ({many(waiting, 'job')} behind it did not run)" if waiting else "")
-        if len(own) > SHOWN:
-            yield f"  … and {len(own) - SHOWN} more {kind}: --json lists all"
+        behind = sum(self.behind.values()) if kind == "missing" else 0
+        if (more := self.counts()[kind] - behind - min(SHOWN, len(own))) > 0:
+            yield f"  … and {more} more {kind}: --json lists all"
 
 
 def _line(finding: Finding) -> str:

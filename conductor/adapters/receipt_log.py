@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -92,8 +95,15 @@ def read_receipts(folder: Path, on_bad: OnBad | None = None) -> Iterator[Receipt
 
 
 def _read_file(file: Path, on_bad: OnBad) -> Iterator[Receipt]:
+    return (receipt for _, _, receipt in _located(file, on_bad))
+
+
+def _located(file: Path, on_bad: OnBad) -> Iterator[tuple[int, int, Receipt]]:
+    """Where each line begins, its length, and the receipt."""
+    at = 0
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            begins, at = at, at + len(line)
             if not line.strip() or not line.endswith(b"\n"):
                 continue
             try:
@@ -101,7 +111,61 @@ def _read_file(file: Path, on_bad: OnBad) -> Iterator[Receipt]:
             except (msgspec.DecodeError, UnicodeDecodeError) as e:
                 on_bad(file, number, str(e))
                 continue
-            yield receipt
+            yield begins, len(line), receipt
+
+
+class ReceiptFiles:
+    """The files of a folder as they are now, to have a receipt of before by its place: read again, not kept."""
+
+    #: A place is one number: which file, where the line begins. So many bits are for the latter (a TiB).
+    BITS = 40
+
+    def __init__(self, folder: Path) -> None:
+        self._files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        self._open: dict[int, BinaryIO] = {}
+
+    def read(self) -> Iterator[tuple[int, Receipt]]:
+        """Every receipt with its place, in the order of `read_receipts`."""
+        for number, file in enumerate(self._files):
+            for begins, _, receipt in _located(file, _log_bad):
+                yield (number << self.BITS) + begins, receipt
+
+    def at(self, place: int) -> Receipt:
+        """Raises `OSError` and `msgspec.DecodeError` where the file is not the one of before."""
+        number, begins = place >> self.BITS, place & ((1 << self.BITS) - 1)
+        file = self._open.get(number)
+        if file is None:
+            file = self._open[number] = self._files[number].open("rb")
+        file.seek(begins)
+        return _decoder.decode(file.readline())
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open = {}
+
+
+def receipts_of(folder: Path, job_id: str) -> Iterator[Receipt]:
+    """Of one job. The files are searched for its id; only the lines that have it are looked at."""
+    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        yield from _with(file, f'"{job_id}"'.encode(), job_id)
+
+
+def _with(file: Path, word: bytes, job_id: str) -> Iterator[Receipt]:
+    with file.open("rb") as opened:
+        if not os.fstat(opened.fileno()).st_size:
+            return
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            at = text.find(word)
+            while at >= 0:
+                begins, ends = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+                if ends < 0:
+                    return
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):  # Cut by a crash: no receipt.
+                    receipt = _decoder.decode(text[begins:ends])
+                    if receipt.job_id == job_id:
+                        yield receipt
+                at = text.find(word, ends)
 
 
 def _log_bad(file: Path, number: int, fault: str) -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, as `conductor plan` writes it.")]
 
 
+#: Findings of a kind that `verify` keeps to show some of them.
+LISTED = 1000
+
+
 def register(app: typer.Typer) -> None:
     pass_on = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
     app.command(context_settings=pass_on)(plan)
@@ -148,19 +152,25 @@ def verify(
     from conductor.catalogue import catalogue_of
     from conductor.kinds import why_missing
     from conductor.manifest import read
+    from conductor.progress import Progress
     from conductor.verify import verify as check
     from conductor.workflow_lookup import checks_for
 
     settings = settings_here()
     workflows = tuple(dict.fromkeys(spec.workflow for spec in read(manifest)))
-    found = check(
-        manifest,
-        settings.receipts_dir,
-        settings,
-        checks_for(workflows, settings),
-        is_strict=strict,
-        why_missing=why_missing(settings, catalogue_of(settings)),
-    )
+    with Progress() as progress:
+        found = check(
+            manifest,
+            settings.receipts_dir,
+            settings,
+            checks_for(workflows, settings),
+            progress.of("verifying", "job"),
+            on_read=progress.counted("reading manifest and receipts", "line"),
+            is_strict=strict,
+            why_missing=why_missing(settings, catalogue_of(settings)),
+            # The JSON lists all, however many; a person is shown a few.
+            most=None if as_json else LISTED,
+        )
     if as_json:
         emit(found.to_json())
     else:

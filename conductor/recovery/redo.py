@@ -61,6 +61,7 @@ def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
             found[where].append(spec.id)
     finally:
         log.close()
+        records.close()
     return Redone(**{name: tuple(ids) for name, ids in found.items()})
 
 

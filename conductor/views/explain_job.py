@@ -78,12 +78,9 @@ def state_of(ledger: Ledger, job_id: str) -> str:
 
 
 def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
-    from conductor.adapters.receipt_log import read_receipts
+    from conductor.adapters.receipt_log import receipts_of as found
 
-    if not receipts_dir.is_dir():
-        return ()
-    mine = (receipt for receipt in read_receipts(receipts_dir) if receipt.job_id == job_id)
-    return tuple(sorted(mine, key=lambda receipt: (receipt.attempt, receipt.ended_at)))
+    return tuple(sorted(found(receipts_dir, job_id), key=lambda receipt: (receipt.attempt, receipt.ended_at)))
 
 
 def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:

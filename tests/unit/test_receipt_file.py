@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
+from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts, receipts_of
 from conductor.model.receipt import Outcome, Receipt
 
 
@@ -57,6 +57,21 @@ def test_a_writers_name_stays_inside_the_folder(tmp_path: Path):
     log.append(a_receipt())
 
     assert log.file.parent == tmp_path / "receipts" and log.file.exists()
+
+
+def test_the_receipts_of_one_job_are_found_among_all_and_no_others(tmp_path: Path):
+    first, second = ReceiptLog(tmp_path, "n-1"), ReceiptLog(tmp_path, "n-2")
+    first.extend([a_receipt("a"), a_receipt("b", message=f'it waits for "{"a" * 24}"'), a_receipt("a", 2)])
+    second.extend([a_receipt("c"), a_receipt("a", 3)])
+    first.file.write_bytes(first.file.read_bytes() + b'{"v":1,"job_id":"' + b"a" * 24 + b'","attempt":4,"out')
+    (tmp_path / "empty.jsonl").touch()
+    # By another hand, with blanks; and a line that is none.
+    line = second.file.read_bytes().splitlines()[1].replace(b":", b": ").replace(b'"attempt": 3', b'"attempt": 5')
+    (tmp_path / "other.jsonl").write_bytes(b'garbage "' + b"a" * 24 + b'"\n' + line + b"\n")
+
+    assert [r.attempt for r in receipts_of(tmp_path, "a" * 24)] == [1, 2, 3, 5]
+    assert list(receipts_of(tmp_path, "d" * 24)) == []
+    assert list(receipts_of(tmp_path / "none", "a" * 24)) == []
 
 
 def test_no_folder_means_no_receipts(tmp_path: Path):

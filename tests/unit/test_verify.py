@@ -12,8 +12,11 @@ import pytest
 from builders import a_spec
 from verify_scene import Place, only
 
+from conductor import manifest
+from conductor.adapters.receipt_log import ReceiptLog
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, Output
+from conductor.records import Record, Records
 from conductor.verify import Checks, JobFacts
 from conductor.verify_report import Finding
 
@@ -224,6 +227,39 @@ def test_the_json_has_every_finding_and_the_text_a_few(place: Place) -> None:
     value = json.loads(json.dumps(report.to_json()))
     assert len(value["findings"]) == 50 and value["counts"]["missing"] == 50 and value["is_good"] is False
     assert "… and 30 more missing: --json lists all" in report.to_text()
+
+
+def test_what_is_more_than_is_kept_is_counted_all_the_same(place: Place) -> None:
+    bad = place.job(0, "")
+    place.receipt(bad, outcome="failed", cause="bad_input", message="cut off")
+    for n in range(1, 60):
+        place.job(n, "", after=(bad.id,))
+    for n in range(60, 100):
+        place.job(n, "")
+    whole, some = place.verify(), place.verify(most=30)
+    assert some.counts() == whole.counts() == {**dict.fromkeys(whole.counts(), 0), "failed": 1, "missing": 99}
+    assert len(some.findings) == 61 and some.unlisted == {"missing": 39}
+    assert (some.exit_code, some.done) == (1, 0)
+    assert "(59 jobs behind it did not run)" in some.to_text()
+    assert "… and 20 more missing" in some.to_text()
+    assert some.to_text() == whole.to_text()
+
+
+def test_receipts_of_several_attempts_in_several_files_make_one_record(place: Place) -> None:
+    spec, once = place.job(0), place.job(1)
+    place.receipt(spec, outcome="failed", cause="task_error", message="at first")
+    place.done(once)
+    place.log = ReceiptLog(place.settings.receipts_dir, "a-worker-before-the-other-by-name")
+    place.done(spec, attempt=2)
+    place.done(spec, attempt=3)
+    manifest.write(place.manifest, place.specs)
+    records = Records.gather(place.manifest, place.settings.receipts_dir)
+    record = records.of(spec.id)
+    assert record.accepted is not None and record.failed is not None
+    assert (record.accepted.attempt, record.failed.message, record.attempts) == (2, "at first", {2, 3})
+    assert records.of(once.id).attempts == {1}
+    assert records.of("nobody-here") == Record()
+    records.close()
 
 
 def test_names_from_outside_cannot_forge_a_line(place: Place) -> None:
