@@ -7,6 +7,7 @@ by what is really left. Looks at the heads of classes only: the cost follows cla
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
 from conductor.core.free import Pool
 from conductor.core.gates import is_rate_open, outside_hours
 from conductor.core.guard import Kept, keep_for
-from conductor.core.heirs import Waiter, heirs
+from conductor.core.heirs import MOST_LOOKED_AT, Waiter, heirs
 from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
 from conductor.core.ordering import Turn, Turns
@@ -91,6 +92,8 @@ class _Tick:
         self.safety = Safety(standing.life)
         self._denials: dict[tuple[int, int], Answer] = {}
         self._idle: dict[Lane, bool] = {}
+        #: Something may be outside its hours, or of a kind that is held back.
+        self._has_closed = bool(snapshot.shut) or not self.kinds.is_free
 
     def decision(self) -> Decision:
         controls = self.snapshot.controls
@@ -127,7 +130,9 @@ class _Tick:
         return place is not None
 
     def _place(self, turn: Turn, head: Head, ask: Ask, member: Member | None) -> Place | None:
-        self._denied = self._blocked_by or self._outside_hours(turn) or self.kinds.closed(turn.job_class)
+        self._denied = self._blocked_by
+        if self._denied is None and self._has_closed:
+            self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
         if self._denied is not None:
             return None
         if (lack := self._refused.get(ask.key)) is not None:
@@ -135,7 +140,7 @@ class _Tick:
             return None
         if ask.lane in self.snapshot.controls.paused_lanes:
             return None
-        if not is_rate_open(ask, self.free):
+        if ask.rates and not is_rate_open(ask, self.free):
             self._lack = "rate"
             return None
         if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
@@ -232,13 +237,13 @@ class _Tick:
         if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
             return ()
         paused, life = self.snapshot.controls.paused_lanes, self.standing.life
-        waiters = [
+        waiters = (
             # Budgets are set aside before a hand-over, and what a chain may do is asked of the chains of that moment.
-            Waiter(turn.job_class, head, ask, not (ask.rates or life.member(head.job_id) or (life and ask.disk)))
+            Waiter(turn.job_class, head, ask, not (ask.rates or life.member(head.job_id) or (ask.disk and life)))
             for turn, head, ask, denied in self.held.values()
-            if denied is None and ask.lane not in paused and is_rate_open(ask, self.free)
-        ]
-        return heirs(self.free, waiters, self._as_heir)
+            if denied is None and ask.lane not in paused and (not ask.rates or is_rate_open(ask, self.free))
+        )
+        return heirs(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_heir)
 
     def _as_heir(self, waiter: Waiter, place: Place) -> Admission | None:
         """Canaries and tries are counted by ticks; where a place is kept for somebody, ticks say who may pass."""

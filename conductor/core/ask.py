@@ -23,7 +23,7 @@ class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
     __slots__ = (
-        "cpu_milli", "devices", "disk", "key", "lane", "node", "questions", "ram_mib", "rates", "vram_mib", "warm",
+        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "questions", "ram_mib", "rates", "vram_mib", "warm",
         "where",
     )  # fmt: skip
 
@@ -45,6 +45,9 @@ class Ask:
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(sorted(needs.rates.items(), key=lambda item: item[0]))
         #: What the gates are asked of it (`core.reasons`), once they were.
         self.questions: list[Any] | None = None
+        #: Its sort (`core.worth`), and what it takes a part of (`core.passing`), once they were asked.
+        self.kind: Any = None
+        self.bits: int | None = None
         self.key: Hashable = (
             self.lane,
             node,

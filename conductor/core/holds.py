@@ -17,21 +17,23 @@ LONGEST_GAP_S = 60.0
 
 LostBy = dict[Gate, float]
 
+_replace = msgspec.structs.replace
+
 
 def closed_gates(hold: Hold) -> frozenset[Gate]:
-    return frozenset(verdict.gate for verdict in hold.closed)
+    return frozenset([verdict.gate for verdict in hold.verdicts if not verdict.passed])
 
 
 def carried(holds: Iterable[Hold], before: GateLedger, now: float) -> tuple[Hold, ...]:
     """What was closed at the tick before, and still is, keeps the moment it began; all of it counts until now."""
     step, known = _step(before, now), {hold.class_id: hold for hold in before.holds}
     # Classes that ask alike share one tuple of verdicts: looked through once.
-    alike: dict[int, frozenset[Gate]] = {}
+    alike: dict[int, tuple[Gate, ...]] = {}
     found: list[Hold] = []
     for hold in holds:
         gates = alike.get(id(hold.verdicts))
         if gates is None:
-            gates = alike[id(hold.verdicts)] = closed_gates(hold)
+            gates = alike[id(hold.verdicts)] = tuple(sorted(closed_gates(hold)))
         found.append(_carried(hold, gates, known.get(hold.class_id), step, now))
     return tuple(found)
 
@@ -50,16 +52,16 @@ def with_since(holds: Sequence[Hold], before: Sequence[Hold]) -> tuple[Hold, ...
     return carried(holds, GateLedger(holds=tuple(before)), holds[0].since if holds else 0.0)
 
 
-def _carried(hold: Hold, gates: frozenset[Gate], was: Hold | None, step: float, now: float) -> Hold:
+def _carried(hold: Hold, gates: tuple[Gate, ...], was: Hold | None, step: float, now: float) -> Hold:
+    """`gates`: closed to it now, by name."""
     if was is None:
-        return msgspec.structs.replace(hold, closed_since=dict.fromkeys(sorted(gates), now))
+        return _replace(hold, closed_since=dict.fromkeys(gates, now))
     began: dict[Gate, float] = was.closed_since or dict.fromkeys(closed_gates(was), was.since)
-    return msgspec.structs.replace(
-        hold,
-        since=was.since if gates == began.keys() else hold.since,
-        closed_since={gate: began.get(gate, now) for gate in sorted(gates)},
-        lost_s=_more(was.lost_s, began, step),
-    )
+    lost_s = _more(was.lost_s, began, step)
+    if gates == tuple(began):
+        return _replace(hold, since=was.since, closed_since=began, lost_s=lost_s)
+    since = was.since if set(gates) == began.keys() else hold.since
+    return _replace(hold, since=since, closed_since={gate: began.get(gate, now) for gate in gates}, lost_s=lost_s)
 
 
 def lost_by_backlog(before: GateLedger, now: float) -> dict[str, LostBy]:

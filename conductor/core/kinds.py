@@ -37,8 +37,8 @@ class Kinds:
             self._states.setdefault(state.kind, []).append(state)
         self._going: dict[str, list[Reservation]] = {}
         #: Nothing holds any kind back.
-        self._is_free = not (snapshot.kinds or limits.canary or limits.review_debt is not None)
-        if not self._is_free:
+        self.is_free = not (snapshot.kinds or limits.canary or limits.review_debt is not None)
+        if not self.is_free:
             for reservation in snapshot.reservations:
                 self.took(reservation)
         self._by_code: dict[str, list[str]] = {}
@@ -50,7 +50,7 @@ class Kinds:
     def ask(self, job_class: JobClass, node: str) -> Permit | Verdict:
         """May one more of its kind start on that node; as what, or why not."""
         code = self._code_on(job_class, node)
-        if self._is_free or not job_class.kind:
+        if self.is_free or not job_class.kind:
             return Permit("", code)
         owed = self._limits.review_debt
         if owed is not None and (lie := self._snapshot.in_review.get(job_class.backlog, 0)) > owed:
@@ -60,7 +60,7 @@ class Kinds:
 
     def closed(self, job_class: JobClass) -> Verdict | None:
         """Why it may start nowhere; None where it may somewhere."""
-        if self._is_free or not job_class.kind:
+        if self.is_free or not job_class.kind:
             return None
         answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
         verdicts = [answer for answer in answers if isinstance(answer, Verdict)]

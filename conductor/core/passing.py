@@ -47,8 +47,10 @@ class Passing:
         self._short[job_id] = (len(self._taken), self._bits(ask))
 
     def _bits(self, ask: Ask) -> int:
-        bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)
-        bits |= (_RAM if ask.ram_mib else 0) | (_DISK if ask.disk else 0)
+        bits = ask.bits
+        if bits is None:
+            bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)
+            bits = ask.bits = bits | (_RAM if ask.ram_mib else 0) | (_DISK if ask.disk else 0)
         for key, _ in ask.rates:
             bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
         return bits

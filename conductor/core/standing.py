@@ -51,10 +51,16 @@ class Standing:
         if self.free.snapshot.usual:
             self.mix.given(self.free.snapshot.usual)
             return
+        saw, asks = self.mix.saw, self._asks
         for candidate in candidates:
-            self.mix.saw(kind_of(self.ask(candidate.job_class)), candidate.waiting)
+            job_class = candidate.job_class
+            known = asks.get(job_class.id)
+            ask = known[1] if known is not None and known[0] is job_class else self.ask(job_class)
+            if ask.vram_mib:
+                saw(kind_of(ask), candidate.waiting)
         for r in self.free.reservations():
-            self.mix.saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
+            if r.vram_mib:
+                saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
 
     def ask(self, job_class: JobClass, node: str | None = None) -> Ask:
         """Its request; read once where it is bound to no node."""

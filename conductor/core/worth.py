@@ -18,7 +18,10 @@ class Kind(NamedTuple):
 
 
 def kind_of(ask: Ask) -> Kind:
-    return Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
+    kind: Kind | None = ask.kind
+    if kind is None:
+        kind = ask.kind = Kind(ask.cpu_milli, ask.ram_mib, ask.devices, ask.vram_mib)
+    return kind
 
 
 class Worth:
