@@ -23,8 +23,8 @@ class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
     __slots__ = (
-        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "questions", "ram_mib", "rates", "vram_mib", "warm",
-        "where",
+        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "questions", "ram_mib", "rates",
+        "vram_mib", "warm", "where",
     )  # fmt: skip
 
     def __init__(self, job_class: JobClass, node: str | None = None) -> None:
