@@ -17,12 +17,14 @@ import orjson
 from loguru import logger
 
 from conductor import secrets
+from conductor.log_file import LogFile
 from conductor.text import escaped, printable
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-ROTATION = "20 MB"
+#: Of each name so many bytes, in so many files beside the one that is written.
+MOST_BYTES = 20_000_000
 KEPT_FILES = 5
 COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
 RESET = "\x1b[0m"
@@ -37,10 +39,8 @@ def set_up(folder: Path, name: str, level: str = "INFO") -> Path | None:
     file = folder / f"{name}.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        logger.add(
-            file, level="DEBUG", format=json_format, rotation=ROTATION, retention=KEPT_FILES, encoding="utf-8",
-            diagnose=False,
-        )  # fmt: skip
+        # loguru's own rotation is one process's: two of them lose each other's files.
+        logger.add(LogFile(file, MOST_BYTES, KEPT_FILES), level="DEBUG", format=json_format, diagnose=False)
     except OSError as e:
         logger.warning("No log file: {} cannot be written ({})", folder, e.strerror or e)
         return None
