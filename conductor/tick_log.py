@@ -10,12 +10,15 @@ from loguru import logger
 from conductor.apply import Applied
 from conductor.core.explain import SHORT_ID, describe, leading
 from conductor.model.decision import Admission, Hold, Verdict
+from conductor.model.snapshot import Reservation
 from conductor.text import many
 
 #: The same reason is worth a new line when it had been gone for so long.
 QUIET_S = 60.0
 #: So many reasons of one task are remembered; the one not seen for longest goes.
 MOST_REASONS = 32
+#: More jobs of one task, fed to one place by one tick, share a line.
+APART = 8
 NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
 
 
@@ -28,6 +31,15 @@ def reason_of(verdict: Verdict) -> str:
     return f"{verdict.gate} {where} {NUMBER.sub('#', message)}"
 
 
+def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reservation]]:
+    """(lane, task, place) → what was fed there, in order."""
+    groups: dict[tuple[str, str, str], list[Reservation]] = {}
+    for admission in fed:
+        r = admission.reservation
+        groups.setdefault((r.lane, r.task, "/".join((r.node, *r.devices))), []).append(r)
+    return groups
+
+
 class TickLog:
     def __init__(self) -> None:
         #: (lane, task) → its reason when it was last held, and when that was.
@@ -35,11 +47,17 @@ class TickLog:
         self._never: set[str] = set()
 
     def applied(self, applied: Applied) -> None:
-        for admission in applied.fed:
-            r = admission.reservation
-            place = "/".join((r.node, *r.devices))
-            log = logger.bind(event="fed", lane=r.lane, task=r.task, job_id=r.job_id, attempt=r.attempt, place=place)
-            log.info("Fed {} {} {} → {}", r.lane, r.task, r.job_id[:SHORT_ID], place)
+        for (lane, task, place), fed in grouped(applied.fed).items():
+            log = logger.bind(event="fed", lane=lane, task=task, place=place)
+            if len(fed) > APART:
+                # Of short jobs a thousand a second are fed: a line for each cost more than to decide it.
+                log = log.bind(job_ids=[r.job_id for r in fed])
+                log.info("Fed {} {}: {} → {}", lane, task, many(len(fed), "job"), place)
+                continue
+            for r in fed:
+                log.bind(job_id=r.job_id, attempt=r.attempt).info(
+                    "Fed {} {} {} → {}", lane, task, r.job_id[:SHORT_ID], place
+                )
         for admission, why_not in applied.refused:
             self._refused(admission, why_not)
         for kind, count in applied.reviewed.items():

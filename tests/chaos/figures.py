@@ -86,7 +86,7 @@ def _fed(logs: Path) -> Iterable[float]:
     for file in logs.glob("conduct*.jsonl"):
         for line in _json_lines(file):
             if line.get("event") == "fed":
-                yield datetime.fromisoformat(line["time"]).timestamp()
+                yield from [datetime.fromisoformat(line["time"]).timestamp()] * len(line.get("job_ids", [1]))
 
 
 def _json_lines(file: Path) -> Iterable[dict]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from builders import NOW
+from builders import NOW, a_reservation
 from loguru import logger
 
-from conductor.model.decision import Hold, Verdict
+from conductor.apply import Applied
+from conductor.model.decision import Admission, Hold, Verdict
 from conductor.tick_log import MOST_REASONS, QUIET_S, TickLog
 
 
@@ -70,6 +72,27 @@ def test_a_reason_that_had_been_gone_for_long_is_news_again(said: list[str]) -> 
     log.held([a_hold(short(2))], NOW + QUIET_S + 1)
 
     assert len(said) == 2
+
+
+def fed(count: int) -> Applied:
+    reservations = (a_reservation(f"job{n:04}", lane="cpu", node="node1") for n in range(count))
+    return Applied(fed=tuple(Admission(reservation=r, backlog="b", ceilings={}, rates={}) for r in reservations))
+
+
+def test_a_thousand_short_jobs_fed_at_once_are_one_line_that_names_them_all_in_the_file() -> None:
+    records: list[Any] = []
+    sink = logger.add(lambda message: records.append(message.record), level="INFO")
+    TickLog().applied(fed(1000))
+    logger.remove(sink)
+
+    assert [record["message"] for record in records] == ["Fed cpu media.cut: 1000 jobs → node1"]
+    assert len(set(records[0]["extra"]["job_ids"])) == 1000
+
+
+def test_a_few_jobs_are_named_one_by_one(said: list[str]) -> None:
+    TickLog().applied(fed(3))
+
+    assert [line[:25] for line in said] == [f"Fed cpu media.cut job000{n}" for n in range(3)]
 
 
 def test_what_can_never_run_is_said_once_for_each_class(said: list[str]) -> None:
