@@ -187,7 +187,7 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
 
 
 def is_special(e: Entry) -> bool:
-    return bool(e.after or e.after_ended or e.is_done or e.attempts or e.over or e.failures or e.files)
+    return bool(e.after or e.after_ended or e.is_done or e.attempts or e.over or e.failures or e.not_before or e.files)
 
 
 def special_of(entry: Entry) -> list[Any]:
@@ -195,7 +195,8 @@ def special_of(entry: Entry) -> list[Any]:
     failures = [word for cause, n in entry.failures.items() for word in (cause, str(n))]
     if entry.cause is not None:
         failures += ["cause", entry.cause, "message", entry.message[:MESSAGE_CHARS]]
-    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures, files_of(entry)]
+    not_before = "" if entry.not_before is None else round(entry.not_before * 1000)
+    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures, files_of(entry), not_before]
 
 
 def files_of(entry: Entry) -> list[Any]:

@@ -52,6 +52,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     failures: Mapping[Cause, int] = {}
     cause: Cause | None = None
     message: str = ""
+    #: Epoch seconds: its last failure's back-off was not over yet when Redis was emptied.
+    not_before: float | None = None
     files: EntryFiles | None = None
 
 

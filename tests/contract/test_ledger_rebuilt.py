@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.snapshot import Reservation
@@ -131,6 +132,21 @@ def test_the_dead_come_in_dead_with_their_words_and_take_along_who_comes_after(s
     assert {n: scene.state(n) for n in "abc"} == dict.fromkeys("abc", "waiting")
     assert scene.view("a").failures == {}
     assert scene.admit("a", 4) is None
+
+
+def test_a_back_off_that_was_not_over_goes_on(scene: Scene) -> None:
+    now = scene.ledger.bell.now()
+    scene.put(an_entry("a", attempts=100, failures={"no_space": 1}, cause="no_space", not_before=now + 60))
+    scene.put(an_entry("b", attempts=100, failures={"no_space": 1}, cause="no_space", not_before=now - 1))
+    scene.put(an_entry("c", after=("z",), attempts=100, not_before=now + 60))
+
+    scene.check()
+    assert scene.heads() == ["b"]
+    assert scene.view("a").not_before == pytest.approx(now + 60, abs=0.01)
+    assert scene.view("c").not_before is None, "it waits for another first"
+    assert scene.ledger.control.retry(an_id("a")) is False
+    assert scene.ledger.control.requeue(an_id("a")) == "waiting"
+    assert scene.heads() == ["a", "b"]
 
 
 def test_the_cancelled_come_in_cancelled(scene: Scene) -> None:

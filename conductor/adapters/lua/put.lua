@@ -1,8 +1,9 @@
 -- uses base rq chains steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
---            special {index -> {after, after_ended, is_done, attempts, over, failures, files}}}: `over` is '' or the letter of
---            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''}
+--            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before}}}: `over` is '' or the letter of
+--            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''},
+--            `not_before` '' or ms: a back-off that was not over
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, born, and what
 --            steps.lua names
@@ -86,7 +87,7 @@ for _, index in ipairs(bound) do
     free(id)
   else
     if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
-    begin_to_wait(id, job, extra[1], extra[2], extra[5])
+    begin_to_wait(id, job, extra[1], extra[2], extra[5], tonumber(extra[8]))
   end
 end
 if #fresh > 0 then ring() end

@@ -196,7 +196,7 @@ local function want(id, key, others)
 end
 
 -- Into the backlog, behind what it comes after. `over`: '' (or nil), or the letter of one that is over already.
-local function begin_to_wait(id, job, after, after_ended, over)
+local function begin_to_wait(id, job, after, after_ended, over, not_before)
   local doom, is_shelved = want(id, 'wants:', after)
   local _, is_shelved_too = want(id, 'wants_end:', after_ended)
   if over and over ~= '' then
@@ -207,7 +207,7 @@ local function begin_to_wait(id, job, after, after_ended, over)
   elseif is_shelved or is_shelved_too then
     shelve(id, job)
   else
-    rest(id, job)
+    rest(id, job, not_before)
   end
 end
 

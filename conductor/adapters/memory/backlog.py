@@ -54,7 +54,7 @@ class MemoryBacklog:
         job.failures.update(entry.failures)
         if entry.cause is not None:
             job.cause, job.message = entry.cause, entry.message[:500]
-        store.begin_to_wait(job, entry.after, entry.after_ended, entry.over)
+        store.begin_to_wait(job, entry.after, entry.after_ended, entry.over, entry.not_before)
 
     def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
         store = self._store

@@ -249,7 +249,12 @@ class Store:
                     shelved.append(other)
 
     def begin_to_wait(
-        self, job: Job, after: Sequence[str], after_ended: Sequence[str], over: JobState | None = None
+        self,
+        job: Job,
+        after: Sequence[str],
+        after_ended: Sequence[str],
+        over: JobState | None = None,
+        not_before: float | None = None,
     ) -> None:
         """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as unmet; dead
         takes it along, and so does what is in review. `over`: it is over already."""
@@ -266,7 +271,7 @@ class Store:
         elif any(self.state_of(other) == "review" for other in job.wants | job.wants_end):
             self.shelve(job)
         else:
-            self.rest(job)
+            self.rest(job, not_before)
 
     def revive(self, job: Job) -> None:
         """Those who died with a job that lives again, or went into review with it: each comes back unless it wants
