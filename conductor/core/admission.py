@@ -10,7 +10,6 @@ from collections.abc import Hashable, Sequence
 from itertools import islice
 from typing import Literal
 
-import msgspec
 
 from conductor.core.ask import Ask
 from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
@@ -199,13 +198,14 @@ class _Tick:
         assert head is not None, "a turn has a head"
         permit = self.kinds.ask(turn.job_class, place.node.name)
         assert isinstance(permit, Permit), "its kind was asked before it was placed"
-        admission = self._admission(turn.job_class, head, ask, place, permit)
+        pools = _pools(ask, place)
+        admission = self._admission(turn.job_class, head, ask, place, permit, pools)
         reservation = admission.reservation
         self.kinds.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
         self.passing.admitted(ask)
-        for _, pool, amount in _pools(ask, place):
+        for _, pool, amount in pools:
             pool.take(amount)
         for key, need in ask.rates:
             if key in self.free.rates:
@@ -218,17 +218,13 @@ class _Tick:
         if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
             self.has_more_heads = True
 
-    def _admission(self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit) -> Admission:
-        reservation = msgspec.structs.replace(
-            _reservation(job_class, head, ask, place, self.snapshot.now),
-            role=permit.role,
-            code=permit.code,
-            breaker=self.limits.breaker.failures,
-        )
+    def _admission(
+        self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit, pools: Sequence[Taken]
+    ) -> Admission:
         return Admission(
-            reservation=reservation,
+            reservation=_reservation(job_class, head, ask, place, self.snapshot.now, permit, self.limits),
             backlog=job_class.backlog,
-            ceilings={key: pool.ceiling for key, pool, _ in _pools(ask, place)},
+            ceilings={key: pool.ceiling for key, pool, _ in pools},
             rates={key: (need.requests, need.tokens) for key, need in ask.rates},
         )
 
@@ -250,7 +246,8 @@ class _Tick:
         permit = self.kinds.ask(waiter.job_class, place.node.name)
         if isinstance(permit, Verdict) or permit.role or (self.kept is not None and self.kept.node is place.node):
             return None
-        return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit)
+        pools = _pools(waiter.ask, place)
+        return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
 
     def _holds(self) -> tuple[Hold, ...]:
         reasons = Reasons(self.free, self.standing.kinds, self.standing.never, self.standing.questions)
@@ -333,8 +330,12 @@ class _Tick:
         return known
 
 
-def _pools(ask: Ask, place: Place) -> list[tuple[str, Pool, int]]:
-    """(charge key, pool, amount) of everything that one attempt takes there."""
+#: (charge key, pool, amount).
+Taken = tuple[str, Pool, int]
+
+
+def _pools(ask: Ask, place: Place) -> list[Taken]:
+    """All that one attempt takes there."""
     node, name = place.node, place.node.name
     pools = [(vram_key(name, device.key), device.vram, ask.vram_mib) for device in place.devices]
     if ask.ram_mib and node.ram is not None:
@@ -348,7 +349,9 @@ def _pools(ask: Ask, place: Place) -> list[tuple[str, Pool, int]]:
     return pools
 
 
-def _reservation(job_class: JobClass, head: Head, ask: Ask, place: Place, now: float) -> Reservation:
+def _reservation(
+    job_class: JobClass, head: Head, ask: Ask, place: Place, now: float, permit: Permit, limits: Limits
+) -> Reservation:
     return Reservation(
         job_id=head.job_id,
         attempt=head.attempts + 1,
@@ -359,13 +362,16 @@ def _reservation(job_class: JobClass, head: Head, ask: Ask, place: Place, now: f
         node=place.node.name,
         queue=place.queue.name,
         lane=job_class.lane,
-        devices=tuple(device.key for device in place.devices),
+        devices=tuple([device.key for device in place.devices]),
         vram_mib=ask.vram_mib if place.devices else 0,
         ram_mib=ask.ram_mib,
         cpu=job_class.needs.cpu,
         disk=dict(ask.disk),
         admitted_at=now,
         expected_s=job_class.duration_s,
+        role=permit.role,
+        code=permit.code,
+        breaker=limits.breaker.failures,
     )
 
 

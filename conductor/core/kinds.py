@@ -154,7 +154,8 @@ class Kinds:
 
     def _last_code(self, kind: str) -> str:
         """Of a node that does not say: what was used last."""
-        return max(self._states.get(kind, ()), key=lambda s: s.last_at, default=KindState(kind=kind)).version
+        states = self._states.get(kind)
+        return max(states, key=lambda s: s.last_at).version if states else ""
 
     def _nodes_by_code(self, job_class: JobClass) -> list[str]:
         """A node for each version that is there."""

@@ -27,7 +27,7 @@ def node_fits(node: NodeFree, ask: Ask) -> bool:
         return False
     if ask.ram_mib and (node.ram is None or node.ram.free < ask.ram_mib):
         return False
-    return disks_fit(node, ask)
+    return not ask.disk or disks_fit(node, ask)
 
 
 def disks_fit(node: NodeFree, ask: Ask) -> bool:

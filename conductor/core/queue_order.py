@@ -30,36 +30,16 @@ class Row:
         self.rest: int | None = None
 
 
-class Buckets:
-    """Free MiB of the device → the queues, as `Row.rest`."""
-
-    __slots__ = ("frees", "rests")
-
-    def __init__(self) -> None:
-        self.frees: list[int] = []
-        self.rests: dict[int, list[int]] = {}
-
-    def put(self, free: int, rest: int) -> None:
-        bucket = self.rests.get(free)
-        if bucket is None:
-            self.rests[free] = [rest]
-            insort(self.frees, free)
-        else:
-            insort(bucket, rest)
-
-    def drop(self, free: int, rest: int) -> None:
-        bucket = self.rests[free]
-        if len(bucket) == 1:
-            del self.rests[free], self.frees[bisect_left(self.frees, free)]
-        else:
-            del bucket[bisect_left(bucket, rest)]
+#: Free MiB of a device, the smallest first, and which queues have it, as `Row.rest`.
+Buckets = tuple[list[int], dict[int, list[int]]]
 
 
 class DeviceOrder:
     """Queues with a device: those with an idle worker, then by free MiB of the device, of the node, and number."""
 
     def __init__(self, queues: Iterable[QueueFree]) -> None:
-        self._buckets = (Buckets(), Buckets())
+        #: Of queues with an idle worker, and of the others.
+        self._of_busy: tuple[Buckets, Buckets] = (([], {}), ([], {}))
         self._rows: dict[int, Row] = {}
         self._of_node: dict[NodeFree, list[Row]] = {}
         for queue in queues:
@@ -71,10 +51,9 @@ class DeviceOrder:
 
     def at_least(self, vram_mib: int) -> Iterator[QueueFree]:
         """Those whose device has so much free."""
-        for buckets in self._buckets:
-            frees = buckets.frees
+        for frees, rests in self._of_busy:
             for at in range(bisect_left(frees, vram_mib), len(frees)):
-                for rest in buckets.rests[frees[at]]:
+                for rest in rests[frees[at]]:
                     yield self._rows[rest & MASK].queue
 
     def moved(self, node: NodeFree) -> None:
@@ -88,11 +67,23 @@ class DeviceOrder:
             rest = of_node | row.number if queue.queued < queue.depth else None
             if rest == was and free == row.free and is_busy == row.is_busy:
                 continue
+            # Written out: with a function each, this is the largest cost of a start or an end.
             if was is not None:
-                self._buckets[row.is_busy].drop(row.free, was)
+                frees, rests = self._of_busy[row.is_busy]
+                bucket = rests[row.free]
+                if len(bucket) == 1:
+                    del rests[row.free], frees[bisect_left(frees, row.free)]
+                else:
+                    del bucket[bisect_left(bucket, was)]
             row.is_busy, row.free, row.rest = is_busy, free, rest
             if rest is not None:
-                self._buckets[is_busy].put(free, rest)
+                frees, rests = self._of_busy[is_busy]
+                bucket = rests.get(free)
+                if bucket is None:
+                    rests[free] = [rest]
+                    insort(frees, free)
+                else:
+                    insort(bucket, rest)
 
     def read_again(self, node: NodeFree) -> None:
         """The same queues, as other objects."""

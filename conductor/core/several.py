@@ -21,6 +21,8 @@ from conductor.model.spec import LANES, Lane
 LONGEST_LOG, LOG_PER_NODE = 1_000, 4
 #: So many sorts are remembered.
 MOST_SORTS = 1_000
+#: Less than any request: a node has not so many devices.
+NONE = -1
 
 #: (are all its workers busy, how busy the queue is, free MiB of the devices, free cores, the queue's number, the
 #: node's): the order of places, the smallest first.
@@ -59,8 +61,10 @@ class Several:
         self._index = {node: i for i, node in enumerate(self._nodes)}
         self._queues = free.queues
         self._sorts: dict[Hashable, Sort] = {}
-        #: Of nodes that have not moved since: MiB of the devices that may be used, the smallest first; its queues.
-        self._frees: list[list[int] | None] = [None] * len(self._nodes)
+        #: MiB of a node's devices that may be used, the smallest first; its queues, where it has not moved since.
+        self._frees: list[list[int]] = []
+        #: Devices asked at once → of each node, how much so many of them have free at least.
+        self._most: dict[int, list[int]] = {}
         self._rows: dict[Lane, dict[int, list[Row]]] = {lane: {} for lane in LANES}
         #: Nodes with workers of the gpu lane that are bound to no device: jobs run on the CPU there.
         self._plain = {self._index[queue.node] for queue in free.queues["gpu"] if not queue.device}
@@ -71,7 +75,9 @@ class Several:
             return
         i = self._index[node]
         self._log.append(i)
-        self._frees[i] = None
+        frees = self._frees[i] = _frees(node)
+        for devices, most in self._most.items():
+            most[i] = frees[-devices] if devices <= len(frees) else NONE
         for lane in node.queues:
             self._rows[lane].pop(i, None)
         if len(self._log) > LONGEST_LOG + LOG_PER_NODE * len(self._nodes):
@@ -111,24 +117,34 @@ class Several:
         name = (ask.lane, ask.node, ask.vram_mib, ask.devices, ask.ram_mib, ask.cpu_milli, ask.disk)
         sort = self._sorts.get(name)
         if sort is None:
-            if len(self._sorts) >= MOST_SORTS:
-                self._sorts.clear()
-            sort = self._sorts[name] = Sort()
+            sort = self._new_sort(name, ask.devices)
         if sort.seen < 0 or len(sort.heap) > 4 * len(self._nodes):
             found = ((i, self._best(i, ask)) for i in range(len(self._nodes)))
             sort.best = {i: key for i, key in found if key is not None}
             sort.heap = list(sort.best.values())
             heapify(sort.heap)
         else:
+            most, vram_mib, best = self._most[ask.devices], ask.vram_mib, sort.best
             for i in set(islice(self._log, sort.seen, None)):
-                was, now = sort.best.get(i), self._best(i, ask)
+                now = None if most[i] < vram_mib and not self._plain else self._best(i, ask)
+                was = best.get(i)
                 if now is None:
                     if was is not None:
-                        del sort.best[i]
+                        del best[i]
                 elif now != was:
-                    sort.best[i] = now
+                    best[i] = now
                     heappush(sort.heap, now)
         sort.seen = len(self._log)
+        return sort
+
+    def _new_sort(self, name: Hashable, devices: int) -> Sort:
+        if not self._sorts:
+            self._frees = [_frees(node) for node in self._nodes]
+        if len(self._sorts) >= MOST_SORTS:
+            self._sorts.clear()
+        if devices not in self._most:
+            self._most[devices] = [frees[-devices] if devices <= len(frees) else NONE for frees in self._frees]
+        sort = self._sorts[name] = Sort()
         return sort
 
     def _keys(self, i: int, ask: Ask) -> list[Key]:
@@ -144,8 +160,6 @@ class Several:
         """The smallest of `_keys`, without the others: this is asked of every sort for every node that moved."""
         node, vram_mib, lane = self._nodes[i], ask.vram_mib, ask.lane
         frees = self._frees[i]
-        if frees is None:
-            frees = self._frees[i] = sorted([d.vram.free for d in node.devices.values() if d.why_not is None])
         first = bisect_left(frees, vram_mib)
         end = first + ask.devices
         has_devices = end <= len(frees)
@@ -156,7 +170,7 @@ class Several:
         rows = self._rows[lane].get(i)
         if rows is None:
             rows = self._rows[lane][i] = _rows(node, lane)
-        least = sum(frees[first:end]) if has_devices else 0
+        least, largest = (sum(frees[first:end]), frees[end - 1]) if has_devices else (0, 0)
         best: Key | None = None
         for is_busy, load, number, own in rows:
             if best is not None and (load != best[1] or is_busy != best[0]):
@@ -166,10 +180,14 @@ class Several:
             elif not has_devices or own < vram_mib:
                 continue
             else:
-                total = least + max(0, own - frees[end - 1])
+                total = least + own - largest if own > largest else least
             if best is None or total < best[2]:
                 best = (is_busy, load, total, node.cpu.free, number, i)
         return best
+
+
+def _frees(node: NodeFree) -> list[int]:
+    return sorted([device.vram.free for device in node.devices.values() if device.why_not is None])
 
 
 def _rows(node: NodeFree, lane: Lane) -> list[Row]:

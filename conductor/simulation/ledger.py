@@ -11,21 +11,27 @@ from conductor.simulation.cluster import SCRATCH
 from conductor.simulation.workload import Job
 
 
+class Host:
+    """What one node has of each thing, and how much of it is in use: MiB, milli-cores, bytes."""
+
+    __slots__ = ("cpu", "disk", "has_cpu", "has_disk", "has_ram", "has_vram", "ram", "vram")
+
+    def __init__(self, node: NodeReport) -> None:
+        self.has_vram: dict[str, int] = {device.key: device.vram_total_mib for device in node.devices}
+        self.has_ram = node.ram_total_mib or 0
+        self.has_cpu = round(node.cpu_count * 1000)
+        self.has_disk = next((v.total_bytes or 0 for v in node.volumes if v.root == SCRATCH), 0)
+        self.vram = dict.fromkeys(self.has_vram, 0)
+        self.ram = self.cpu = self.disk = 0
+
+
 class Hosts:
-    """Use by place, against what the place has. Disks hold what jobs write until the last reader has ended."""
+    """Use by host, against what it has. Disks hold what jobs write until the last reader has ended."""
 
     def __init__(self, nodes: Iterable[NodeReport], jobs: Iterable[Job]) -> None:
-        self._has: dict[str, float] = {}
-        self._used: dict[str, float] = {}
-        for node in nodes:
-            for device in node.devices:
-                self._has[f"{node.node}/{device.key}"] = device.vram_total_mib
-            self._has[f"{node.node}:ram"] = node.ram_total_mib or 0
-            self._has[f"{node.node}:cpu"] = round(node.cpu_count * 1000)
-            scratch = (v.total_bytes or 0 for v in node.volumes if v.root == SCRATCH)
-            self._has[f"{node.node}:disk"] = next(scratch, 0)
+        self._hosts = {node.node: Host(node) for node in nodes}
         self._readers: dict[str, int] = {}
-        #: Path → (bytes, disk) of what is on a disk.
+        #: Path → (bytes, its node) of what is on a disk.
         self._files: dict[str, tuple[int, str]] = {}
         #: Paths that a running job holds: part of what it reserves.
         self._coming: set[str] = set()
@@ -34,31 +40,33 @@ class Hosts:
                 self._readers[path] = self._readers.get(path, 0) + 1
         #: Starts that found no room: an out-of-memory, or a full disk.
         self.overruns = 0
-        self.peak_disk = 0.0
+        self.peak_disk = 0
 
     def started(self, job: Job, r: Reservation) -> None:
-        taken = [(f"{r.node}/{key}", r.vram_mib) for key in r.devices]
-        taken += [(f"{r.node}:ram", r.ram_mib), (f"{r.node}:cpu", round(r.cpu * 1000))]
-        disk = f"{r.node}:disk"
-        # Also of files whose size nobody declared: they are let go like all others.
-        taken.append((disk, job.job_class.needs.scratch_bytes + sum(job.writes.values())))
+        host = self._hosts[r.node]
         is_over = False
-        for place, amount in taken:
-            used = self._used[place] = self._used.get(place, 0) + amount
-            is_over |= used > self._has[place]
-        self.overruns += is_over
-        self.peak_disk = max(self.peak_disk, self._used.get(disk, 0))
+        for key in r.devices:
+            used = host.vram[key] = host.vram[key] + r.vram_mib
+            is_over |= used > host.has_vram[key]
+        host.ram += r.ram_mib
+        host.cpu += round(r.cpu * 1000)
+        host.disk += job.job_class.needs.scratch_bytes
+        # Also files whose size nobody declared: they are let go like all others.
         for path, size in job.writes.items():
-            self._files[path] = (size, disk)
+            host.disk += size
+            self._files[path] = (size, r.node)
             self._coming.add(path)
+        is_over |= host.ram > host.has_ram or host.cpu > host.has_cpu or host.disk > host.has_disk
+        self.overruns += is_over
+        self.peak_disk = max(self.peak_disk, host.disk)
 
     def ended(self, job: Job, r: Reservation) -> None:
+        host = self._hosts[r.node]
         for key in r.devices:
-            self._used[f"{r.node}/{key}"] -= r.vram_mib
-        self._used[f"{r.node}:ram"] -= r.ram_mib
-        self._used[f"{r.node}:cpu"] -= round(r.cpu * 1000)
-        if job.job_class.needs.scratch_bytes:
-            self._used[f"{r.node}:disk"] -= job.job_class.needs.scratch_bytes
+            host.vram[key] -= r.vram_mib
+        host.ram -= r.ram_mib
+        host.cpu -= round(r.cpu * 1000)
+        host.disk -= job.job_class.needs.scratch_bytes
         for path in job.reads:
             self._readers[path] -= 1
             self._let_go(path)
@@ -69,13 +77,12 @@ class Hosts:
     def lying(self) -> dict[str, int]:
         """Node → bytes of files whose writer has ended."""
         found: dict[str, int] = {}
-        for path, (size, disk) in self._files.items():
+        for path, (size, node) in self._files.items():
             if path not in self._coming:
-                node = disk.removesuffix(":disk")
                 found[node] = found.get(node, 0) + size
         return found
 
     def _let_go(self, path: str) -> None:
         if not self._readers.get(path) and path in self._files:
-            size, disk = self._files.pop(path)
-            self._used[disk] -= size
+            size, node = self._files.pop(path)
+            self._hosts[node].disk -= size

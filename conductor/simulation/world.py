@@ -16,10 +16,9 @@ import msgspec
 
 from conductor import hours
 from conductor.core.admission import decide
-from conductor.core.ask import Ask
 from conductor.core.life import can_finish, largest_job, least_disk
 from conductor.core.standing import Standing
-from conductor.core.worth import kind_of
+from conductor.core.worth import Kind, kind_of
 from conductor.model.decision import Decision
 from conductor.model.files import Chain
 from conductor.model.limits import Limits
@@ -77,10 +76,11 @@ class Pool:
 class Line:
     """The waiting jobs of one class, the oldest first, and its candidate while nothing of it changes."""
 
-    __slots__ = ("candidate", "job_class", "jobs")
+    __slots__ = ("candidate", "job_class", "jobs", "kind")
 
-    def __init__(self, job_class: JobClass) -> None:
+    def __init__(self, job_class: JobClass, kind: Kind) -> None:
         self.job_class = job_class
+        self.kind = kind
         self.jobs: deque[Job] = deque()
         self.candidate: Candidate | None = None
 
@@ -231,10 +231,10 @@ class World:
         job.ready_s = self.now
         line = self._lines.get(job.job_class.id)
         if line is None:
-            line = self._lines[job.job_class.id] = Line(job.job_class)
+            line = self._lines[job.job_class.id] = Line(job.job_class, kind_of(self.standing.ask(job.job_class)))
         line.jobs.append(job)
         line.candidate = None
-        self.standing.mix.saw(kind_of(Ask(job.job_class)))
+        self.standing.mix.saw(line.kind)
 
     def _end(self, job: Job) -> None:
         reservation = job.reservation
