@@ -40,6 +40,10 @@ def rq_job(client: Redis, name: str, attempt: int = 1) -> Job:
     return Job.fetch(f"{an_id(name)}-a{attempt}", connection=client, serializer=JSONSerializer)
 
 
+def fields(client: Redis, key: str) -> dict[bytes, bytes]:
+    return client.hgetall(key)  # pyright: ignore[reportReturnType]
+
+
 def by_rq_itself(client: Redis, name: str) -> dict[bytes, bytes]:
     """The hash that RQ's own code writes for the same call, made in another queue's name and then taken away."""
     job = Job.create(
@@ -54,7 +58,7 @@ def by_rq_itself(client: Redis, name: str) -> dict[bytes, bytes]:
         failure_ttl=rq_envelope.FAILURE_TTL_S,
     )
     Queue(QUEUE, connection=client, serializer=JSONSerializer).enqueue_job(job)
-    written = client.hgetall(job.key)
+    written = fields(client, job.key)
     client.lrem(f"rq:queue:{QUEUE}", 0, "by-rq")
     client.delete(job.key)
     return written
@@ -63,7 +67,7 @@ def by_rq_itself(client: Redis, name: str) -> dict[bytes, bytes]:
 def test_the_hash_equals_the_one_enqueue_job_writes(rq_scene: Scene, client: Redis) -> None:
     rq_scene.put(an_entry("a"))
     rq_scene.admit("a")
-    ours = client.hgetall(f"rq:job:{an_id('a')}-a1")
+    ours = fields(client, f"rq:job:{an_id('a')}-a1")
     theirs = by_rq_itself(client, "a")
     other = {*TIMES, b"data"}
     assert {k: v for k, v in ours.items() if k not in other} == {k: v for k, v in theirs.items() if k not in other}
