@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
@@ -44,11 +45,18 @@ class Place:
         return path
 
     def receipt(
-        self, spec: JobSpec, outcome: Outcome = "ok", attempt: int = 1, cause: Cause | None = None, message: str = ""
+        self,
+        spec: JobSpec,
+        outcome: Outcome = "ok",
+        attempt: int = 1,
+        cause: Cause | None = None,
+        message: str = "",
+        **more: Any,
     ) -> Receipt:
+        values: dict[str, Any] = {"started_at": 1.0, "ended_at": 2.0, "node": "n", "worker": "w", **more}
         receipt = Receipt(
             v=1, job_id=spec.id, attempt=attempt, workflow=spec.workflow, task=spec.task, outcome=outcome, cause=cause,
-            message=message, started_at=1.0, ended_at=2.0, node="n", worker="w",
+            message=message, **values,
         )  # fmt: skip
         log = ReceiptLog(self.receipts, "w")
         log.append(receipt)

@@ -72,14 +72,18 @@ def resume_kind(kind: str, as_json: bool) -> None:
 
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
+    from conductor.recovery.journal import Journal
+
     lane = LANES.get(place)
-    with ledger_here() as (_, ledger):
+    with ledger_here() as (settings, ledger):
         if lane is None:
             place = device_at(ledger, place)
             ledger.control.set_device_paused(place, is_paused)
         else:
             ledger.control.set_paused(lane, is_paused)
         ledger.bell.ring()
+        # Second: a lane is paused also where the disk is full.
+        Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place)
     if lane is None:
         word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
         answer(as_json, {"device": place, "is_paused": is_paused}, word)
@@ -112,9 +116,12 @@ def drain(
 
     Examples: conductor drain; conductor drain studio2; conductor drain --undo
     """
-    with ledger_here() as (_, ledger):
+    from conductor.recovery.journal import Journal
+
+    with ledger_here() as (settings, ledger):
         ledger.control.set_draining(not undo, node)
         ledger.bell.ring()
+        Journal(settings.receipts_dir).place("fed" if undo else "draining", node or "")
         active = sum(node in (None, r.node) for r in ledger.handover.reservations())
     whom = node or "every node"
     word = f"{whom} is fed again" if undo else f"{whom} drains: {active} in flight, nothing new starts"

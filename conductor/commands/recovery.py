@@ -37,19 +37,19 @@ def rebuild(
     """Give an emptied Redis its jobs back, from manifests and receipts.
 
     Done stays done, dead stays dead, what runs goes on, the rest waits. Twice is once; nothing need be stopped.
-    Pauses and drains are to be given again.
-
     Example: conductor rebuild
     Example: conductor rebuild manifests/videos.jsonl --target backlog:night
     """
     from conductor.catalogue import catalogue_of
+    from conductor.limits import limits_of
     from conductor.recovery.rebuild import rebuild as run
     from conductor.settings import tidied_roots
 
     with ledger_here(is_lenient=False) as (settings, ledger):
         chosen, warnings = sources(settings, manifest or [], target, skip_missing)
         catalogue, roots = catalogue_of(settings), tidied_roots(settings)
-        result = run(ledger, settings.receipts_dir, catalogue, chosen, settings.timing.lease_s, tidied=roots)
+        limits, lease_s = limits_of(settings), settings.timing.lease_s
+        result = run(ledger, settings.receipts_dir, catalogue, chosen, lease_s, tidied=roots, limits=limits)
     for warning in (*warnings, *result.warnings):
         typer.echo(f"note: {warning}", err=True)
     if as_json:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
+import msgspec
+
+from conductor.core.raising import RAN_OUT_OF, Largest, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
-from conductor.model.outcome import Dead
+from conductor.model.outcome import Retry
+from conductor.model.receipt import Asked, Usage
+from conductor.model.snapshot import JobClass
 
 #: A job that comes back from its receipts goes on from the next multiple: no number that a worker may still hold,
 #: without a receipt, is given out again. Known to `lua/base.lua` too.
@@ -29,6 +34,10 @@ class Failure(NamedTuple):
     attempt: int
     cause: Cause
     message: str
+    #: Epoch seconds.
+    ended_at: float = 0.0
+    usage: Usage = Usage()
+    asked: Asked | None = None
 
 
 class Verdict(NamedTuple):
@@ -36,28 +45,68 @@ class Verdict(NamedTuple):
     failures: Mapping[Cause, int] = {}
     cause: Cause | None = None
     message: str = ""
+    #: Epoch seconds: until then it waits out its back-off.
+    not_before: float | None = None
+
+
+def lessons(job_class: JobClass, failed: Iterable[Failure], largest: Largest) -> tuple[JobClass, frozenset[int]]:
+    """What failed attempts taught of a job's needs: the class of its next attempt, and the attempts after which there
+    can be none. Of what no node reports nothing is learned: nobody would say what cannot be had.
+
+    The operator's `retry` forgives failures, and forgets no lesson.
+    """
+    hopeless: set[int] = set()
+    for failure in sorted(failed, key=lambda failure: failure.attempt):
+        resource = RAN_OUT_OF.get(failure.cause)
+        if resource is None or getattr(largest, resource) is None:
+            continue
+        lesson = raised(failure.cause, as_admitted(job_class, failure.asked), failure.usage, largest)
+        job_class = lesson.job_class or job_class
+        if lesson.hopeless:
+            hopeless.add(failure.attempt)
+    return job_class, frozenset(hopeless)
+
+
+def as_admitted(job_class: JobClass, asked: Asked | None) -> JobClass:
+    """With what its receipt says was reserved, where that was more (`core.raising.as_reserved`)."""
+    if asked is None:
+        return job_class
+    needs, own = job_class.needs, asked.needs
+    vram = max(needs.vram_mib, own.vram_mib, asked.vram_mib or 0)
+    ram = max(needs.ram_mib, own.ram_mib, asked.ram_mib or 0)
+    return msgspec.structs.replace(job_class, needs=msgspec.structs.replace(needs, vram_mib=vram, ram_mib=ram))
 
 
 def verdict(
-    failed: Sequence[Failure], overrides: Mapping[Cause, int], forgiven: int = 0, cancelled: int | None = None
+    failed: Sequence[Failure],
+    overrides: Mapping[Cause, int],
+    forgiven: int = 0,
+    cancelled: int | None = None,
+    hopeless: Set[int] = frozenset(),
 ) -> Verdict:
     """`failed`: the failed attempts of a job that is not done. `overrides` replace budgets.
 
     `forgiven`: up to that attempt the operator has sent it back. `cancelled`: that many attempts had been made when
     it was cancelled. A failure that was final and yet was followed by another attempt had been forgiven too.
+    `hopeless`: attempts that had all there is, and not enough.
     """
     failures: Counter[Cause] = Counter()
     over: Literal["dead", "cancelled"] | None = None
     last: Failure | None = None
-    for failure in sorted(failed):
+    not_before: float | None = None
+    for failure in sorted(failed, key=lambda failure: failure.attempt):
         if failure.attempt <= forgiven or (last is not None and failure.attempt == last.attempt):
             continue
         if over is not None:
             failures.clear()
-        is_dead = isinstance(after_failure(failure.cause, failures, overrides), Dead)
+        then = after_failure(failure.cause, failures, overrides)
+        is_dead = not isinstance(then, Retry) or failure.attempt in hopeless
+        not_before = failure.ended_at + then.delay_s if isinstance(then, Retry) and then.delay_s else None
         failures[failure.cause] += 1
         over = "cancelled" if failure.cause == "cancelled" else "dead" if is_dead else None
         last = failure
     if cancelled is not None and (last is None or last.attempt <= cancelled):
         return Verdict("cancelled", dict(failures), "cancelled", "by the operator")
-    return Verdict(over, dict(failures), last.cause if last else None, last.message if last else "")
+    if last is None:
+        return Verdict()
+    return Verdict(over, dict(failures), last.cause, last.message, None if over else not_before)

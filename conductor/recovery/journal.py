@@ -31,7 +31,7 @@ class Note(Value, frozen=True, kw_only=True):
 
     v: Literal[1] = 1
     at: float
-    what: Literal["dispatched", "retried", "cancelled", "reviewed"]
+    what: Literal["dispatched", "retried", "cancelled", "reviewed", "paused", "resumed", "draining", "fed"]
     #: Of a dispatch: the ledger it went to, the manifest and what it held.
     generation: str = ""
     manifest: str = ""
@@ -43,6 +43,12 @@ class Note(Value, frozen=True, kw_only=True):
     #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common.
     kind: str = ""
     words: str = ""
+    #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
+    place: str = ""
+
+
+#: A word on a place; `resumed` and `fed` take the others back.
+Word = Literal["paused", "resumed", "draining", "fed"]
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -103,6 +109,10 @@ class Journal:
         """Job → attempts it has had: what they came to is settled by this word."""
         if ids and self.files():
             self._append(Note(at=time.time(), what=what, ids=dict(ids)))
+
+    def place(self, what: Word, place: str) -> None:
+        """A pause or a drain, also before anything was dispatched. Raises `ConfigError` when it cannot be written."""
+        self._append(Note(at=time.time(), what=what, place=place))
 
     def reviewed(self, kind: str, words: str) -> None:
         """What waits of a kind is set aside: for `verify`, which asks no Redis. Said once for each time it happens."""
@@ -213,6 +223,25 @@ def in_review(notes: Iterable[Note]) -> tuple[dict[str, str], dict[str, set[str]
             for ids in back.values():
                 ids.update(note.ids)
     return words, back
+
+
+def places(notes: Iterable[Note]) -> tuple[frozenset[str], frozenset[str]]:
+    """What the operator's last words left paused (lanes, devices), and draining (nodes; empty: all)."""
+    paused: set[str] = set()
+    draining: set[str] = set()
+    for note in notes:
+        match note.what:
+            case "paused":
+                paused.add(note.place)
+            case "resumed":
+                paused.discard(note.place)
+            case "draining":
+                draining.add(note.place)
+            case "fed":
+                draining.discard(note.place)
+            case _:
+                pass
+    return frozenset(paused), frozenset(draining)
 
 
 def settled_by_operator(notes: Iterable[Note]) -> tuple[dict[str, int], dict[str, int]]:

@@ -12,16 +12,19 @@ from msgspec import Struct
 
 from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.classes import Classifier
-from conductor.core.past import LIFE, Failure, Verdict, next_life, verdict
+from conductor.core.past import LIFE, Failure, Verdict, lessons, next_life, verdict
+from conductor.core.raising import RAN_OUT_OF, Largest, largest
 from conductor.dispatch import DEFAULT_FILES, batches
 from conductor.errors import ConductorError
 from conductor.file_work import FileWork
 from conductor.manifest import check, numbered
 from conductor.model.entries import Entry, JobState
+from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
-from conductor.model.spec import JobSpec, TaskDecl, Value, resolve
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
-from conductor.recovery.journal import Journal, Note, Source, new_mark, settled_by_operator, sha256_of
+from conductor.recovery.journal import Journal, Note, Source, new_mark, places, settled_by_operator, sha256_of
 from conductor.recovery.remake import Remade, remake, unsaid
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
@@ -73,6 +76,7 @@ def rebuild(
     on_progress: OnProgress | None = None,
     *,
     tidied: Set[str] = DEFAULT_FILES.tidied,
+    limits: Limits | None = None,
 ) -> Rebuilt:
     """Put back what is missing of `sources`. Raises `ManifestError` before anything is put, `Unreachable`.
 
@@ -92,6 +96,8 @@ def rebuild(
     settles_s = lease_s if is_lost or standing.missing else 0.0
     if settles_s:
         ledger.backlog.settle(settles_s)
+    if is_lost:
+        say_again(ledger, journal.notes())
     past = past_of(receipts_dir, wanted | outside, journal.notes())
     works = [FileWork(summary, catalogue, tidied, receipts_dir) for summary in summaries]
     # A dispatch that was cut off may not have sent back all who made what is gone and is still to be read.
@@ -99,10 +105,11 @@ def rebuild(
     remade = remake(ledger, receipts_dir, tidied, read, (source.manifest for source in sources), wanted)
     if remade.ids:
         past = past_of(receipts_dir, wanted | outside, journal.notes())
+    most = largest(ledger.reports.live(), limits or Limits())
     total, seen = len(wanted), 0
     restored: list[Restored] = []
     for source, work in zip(sources, works, strict=True):
-        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade)
+        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade, most)
         for batch in batches(put.entries()):
             put.add(batch)
             seen += len(batch)
@@ -136,14 +143,32 @@ def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past
                 continue
             highest[receipt.job_id] = max(receipt.attempt, highest.get(receipt.job_id, 0))
             if receipt.outcome == "failed":
-                failure = Failure(receipt.attempt, receipt.cause or "task_error", receipt.message)
-                failed.setdefault(receipt.job_id, []).append(failure)
+                failed.setdefault(receipt.job_id, []).append(failure_of(receipt))
             else:
                 yield receipt
 
     proofs = accepted(theirs())
     forgiven, cancelled = settled_by_operator(notes)
     return Past(accepted=proofs, highest=highest, failed=failed, forgiven=forgiven, cancelled=cancelled)
+
+
+def failure_of(receipt: Receipt) -> Failure:
+    cause = receipt.cause or "task_error"
+    if cause not in RAN_OUT_OF:  # the rest teaches nothing, and there may be very many
+        return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at)
+    return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at, receipt.usage, receipt.asked)
+
+
+def say_again(ledger: Ledger, notes: Sequence[Note]) -> None:
+    """The operator's pauses and drains, into a ledger that was emptied."""
+    paused, draining = places(notes)
+    for lane in LANES:
+        if lane in paused:
+            ledger.control.set_paused(lane, True)
+    for place in sorted(paused - {*LANES}):
+        ledger.control.set_device_paused(place, True)
+    for node in sorted(draining):
+        ledger.control.set_draining(True, node or None)
 
 
 class Putter:
@@ -158,6 +183,7 @@ class Putter:
         above: int,
         work: FileWork,
         remade: Remade,
+        most: Largest,
     ) -> None:
         """`above`: all that was handed out in earlier lives of the ledger, but the last, lies below."""
         self._ledger = ledger
@@ -168,6 +194,7 @@ class Putter:
         self._work = work
         self._behind = remade.behind
         self._classify = Classifier(catalogue, source.backlog)
+        self._most = most
         self._jobs = 0
         self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
 
@@ -175,11 +202,12 @@ class Putter:
         proofs = self._past.accepted
         for _, line, spec in numbered(self._source.manifest):
             proof = proofs.get(spec.id)
-            judged = Verdict() if proof else self._judged(spec)
+            job_class = self._classify(spec)
+            judged, job_class = (Verdict(), job_class) if proof else self._judged(spec, job_class)
             yield Entry(
                 job_id=spec.id,
                 line=line,
-                job_class=self._classify(spec),
+                job_class=job_class,
                 # What a receipt proves is not waited for: its line may be in no backlog.
                 after=tuple(
                     other for other in spec.after + unsaid(spec, self._behind.get(spec.id, ())) if other not in proofs
@@ -191,16 +219,18 @@ class Putter:
                 failures=judged.failures,
                 cause=judged.cause,
                 message=judged.message,
+                not_before=judged.not_before,
                 files=self._work.of(spec.id, proofs),
             )
 
-    def _judged(self, spec: JobSpec) -> Verdict:
+    def _judged(self, spec: JobSpec, job_class: JobClass) -> tuple[Verdict, JobClass]:
         past = self._past
         failed, cancelled = past.failed.get(spec.id, ()), past.cancelled.get(spec.id)
         if not failed and cancelled is None:
-            return Verdict()
+            return Verdict(), job_class
+        job_class, hopeless = lessons(job_class, failed, self._most)
         budgets = resolve(spec, self._catalogue[spec.task]).retry
-        return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled)
+        return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled, hopeless), job_class
 
     def _number(self, job_id: str) -> int:
         return next_life(max(self._past.highest.get(job_id, 0), self._above))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import a_spec
+from builders import a_report, a_spec
 from node_scene import Scene as NodeScene
 from node_scene import configure, until
 from rebuild_scene import CATALOGUE, Place
@@ -18,9 +18,11 @@ from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.core.past import LIFE
 from conductor.dispatch import dispatch
 from conductor.errors import ConfigError, ManifestError
+from conductor.model.receipt import Asked, Usage
+from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
 from conductor.recovery.guard import Guard
-from conductor.recovery.journal import Journal, Source
+from conductor.recovery.journal import Journal, Source, Word
 from conductor.settings import Settings
 
 
@@ -249,3 +251,92 @@ def said(scene: NodeScene, *words: str) -> str:
     command = scene.run(*words)
     assert command.wait() == 0, command.said
     return command.said
+
+
+# ── what was said, and what was learned ───────────────────────────────────────────────────────────────────
+
+
+def test_pauses_and_drains_come_back_as_the_operator_left_them(place: Place) -> None:
+    place.dispatch(a_spec(1))
+    journal = Journal(place.receipts)
+    words: tuple[tuple[Word, str], ...] = (
+        ("paused", "gpu"), ("paused", "cloud"), ("resumed", "cloud"), ("paused", "studio2/gpu0"),
+        ("draining", "studio3"), ("draining", "studio2"), ("fed", "studio2"), ("draining", ""),
+    )  # fmt: skip
+    for what, where in words:
+        journal.place(what, where)
+    place.flush()
+
+    place.rebuild()
+
+    controls = place.ledger.control.controls()
+    assert (controls.paused_lanes, controls.paused_devices) == (("gpu",), ("studio2/gpu0",))
+    assert (controls.is_draining, controls.draining_nodes) == (True, ("studio3",))
+    assert place.ledger.control.resumed() == {}, "a device in quarantine stays there"
+
+
+def test_what_was_said_since_stands_beside_a_ledger_that_is_whole(place: Place) -> None:
+    place.dispatch(a_spec(1))
+    Journal(place.receipts).place("paused", "gpu")
+
+    place.rebuild()
+
+    assert place.ledger.control.controls().paused_lanes == (), "this ledger was not emptied: it knows better"
+
+
+def a_hungry_spec(number: int) -> JobSpec:
+    return a_spec(number, needs=Needs(vram_mib=4000))
+
+
+def out_of_memory(place: Place, spec: JobSpec, attempt: int, asked: int, peak: int | None) -> None:
+    place.receipt(
+        spec, "failed", attempt, "cuda_oom", "out of memory", usage=Usage(vram_mib=peak),
+        asked=Asked(needs=Needs(vram_mib=asked)), ended_at=time.time(),
+    )  # fmt: skip
+
+
+def test_needs_raised_by_an_out_of_memory_are_raised_again(place: Place) -> None:
+    twice, never, fresh = (a_hungry_spec(n) for n in range(3))
+    place.dispatch(twice, never, fresh)
+    place.ledger.reports.publish(a_report("studio1", devices=1, sent_at=time.time()), 60)
+    out_of_memory(place, twice, 1, 4000, 4800)
+    out_of_memory(place, twice, 2, 6144, None)
+    out_of_memory(place, never, 1, 24_576 - 512, None)
+    before = place.ledger.backlog.job(fresh.id)
+    place.flush()
+    place.ledger.reports.publish(a_report("studio1", devices=1, sent_at=time.time()), 60)
+
+    place.rebuild()
+
+    first, hopeless, other = (place.ledger.backlog.job(spec.id) for spec in (twice, never, fresh))
+    assert first is not None and first.job_class.needs.vram_mib == 9216, "4800 × 1.25 in steps of 256, × 1.5"
+    assert hopeless is not None and (hopeless.state, hopeless.cause) == ("dead", "cuda_oom")
+    assert other is not None and before is not None and other.job_class == before.job_class
+
+
+def test_needs_are_not_raised_where_no_node_says_how_much_there_is(place: Place) -> None:
+    spec = a_hungry_spec(1)
+    place.dispatch(spec)
+    out_of_memory(place, spec, 1, 4000, 4800)
+    place.flush()
+
+    place.rebuild()
+
+    view = place.ledger.backlog.job(spec.id)
+    assert view is not None and view.job_class.needs.vram_mib == 4000
+
+
+def test_a_back_off_goes_on_where_it_was(place: Place) -> None:
+    full, old, forgiven = (a_spec(n) for n in range(3))
+    place.dispatch(full, old, forgiven)
+    now = time.time()
+    place.receipt(full, "failed", cause="no_space", ended_at=now)
+    place.receipt(old, "failed", cause="no_space", ended_at=now - 100)
+    place.receipt(forgiven, "failed", cause="no_space", ended_at=now)
+    Journal(place.receipts).operator("retried", {forgiven.id: 1})
+    place.flush()
+
+    place.rebuild()
+
+    views = [place.ledger.backlog.job(spec.id) for spec in (full, old, forgiven)]
+    assert [view and view.not_before for view in views] == [pytest.approx(now + 30, abs=0.01), None, None]

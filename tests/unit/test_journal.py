@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conductor.recovery.journal import Journal, settled_by_operator
+from conductor.recovery.journal import Journal, Word, places, settled_by_operator
 
 
 def a_manifest(folder: Path, text: str = "{}\n") -> Path:
@@ -76,3 +76,16 @@ def test_the_operators_last_word_holds(tmp_path: Path) -> None:
     journal.operator("cancelled", {"aaaaaaaa": 0, "bbbbbbbb": 1})
     journal.operator("retried", {"bbbbbbbb": 1})
     assert settled_by_operator(journal.notes()) == ({"bbbbbbbb": 1}, {"aaaaaaaa": 0})
+
+
+def test_the_last_word_on_a_place_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    words: tuple[tuple[Word, str], ...] = (
+        *(("paused", "gpu"), ("resumed", "gpu"), ("paused", "io")),
+        *(("draining", ""), ("fed", "studio1")),
+    )
+    for what, place in words:
+        journal.place(what, place)
+
+    assert places(journal.notes()) == ({"io"}, {""})
+    assert journal.standing(None).sentence is None, "a pause is no dispatch: nothing is missing"

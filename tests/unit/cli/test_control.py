@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cli_tools import Cli
 
 from conductor.model.report import Device, NodeReport
+from conductor.recovery.journal import Journal, places
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Night
@@ -99,3 +100,10 @@ def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_
     lost = cli("pause", "gpu7")
     assert lost.code == 2
     assert "gpu7 is no lane (gpu, cpu, io, cloud) and no device that reports (here/gpu0)" in lost.err
+
+
+def test_pauses_and_drains_are_written_down_for_a_rebuild(cli: Cli, night: Night):
+    said = ("pause gpu", "pause io", "resume io", "drain studio2", "drain", "drain --undo")
+    assert [cli(*words.split()).code for words in said] == [0] * len(said)
+
+    assert places(Journal(cli.project / "receipts").notes()) == ({"gpu"}, {"studio2"})

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+from builders import a_class, a_reservation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.core.past import LIFE, Failure, is_unheard, next_life, verdict
+from conductor.core.past import LIFE, Failure, Verdict, is_unheard, lessons, next_life, verdict
+from conductor.core.raising import Largest, as_reserved, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
 from conductor.model.outcome import Dead
+from conductor.model.receipt import Asked, Usage
+from conductor.model.spec import Needs
 
 CAUSES: tuple[Cause, ...] = ("task_error", "server_error", "timeout", "worker_lost", "rate_limited", "bad_input")
 
@@ -20,7 +25,7 @@ def failures(*causes: Cause) -> list[Failure]:
 
 
 def test_nothing_failed_is_nothing_held_against_it() -> None:
-    assert verdict([], {}) == (None, {}, None, "")
+    assert verdict([], {}) == Verdict()
 
 
 @given(st.lists(st.sampled_from(CAUSES), max_size=12), st.dictionaries(st.sampled_from(CAUSES), st.integers(0, 3)))
@@ -63,3 +68,58 @@ def test_the_next_life_lies_above_all_numbers_given_out() -> None:
     assert [next_life(n) for n in (0, 1, LIFE - 1, LIFE, LIFE + 1)] == [LIFE, LIFE, LIFE, 2 * LIFE, 2 * LIFE]
     assert is_unheard("waiting", LIFE, 3) and is_unheard("waiting", 0, 1)
     assert not is_unheard("waiting", LIFE + 1, 3) and not is_unheard("done", 0, 1) and not is_unheard("running", 1, 2)
+
+
+# ── what they taught ──────────────────────────────────────────────────────────────────────────────────────
+
+BIGGEST = Largest(vram_mib=24_000, ram_mib=64_000)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("cuda_oom", "host_oom", "task_error")), st.none() | st.integers(0, 20_000)),
+        max_size=6,
+    ),
+    st.integers(0, 3000),
+)
+def test_they_teach_what_they_taught_the_ledger_while_it_lived(
+    ends: list[tuple[Cause, int | None]], learned_more: int
+) -> None:
+    live = own = a_class(vram_mib=4000, ram_mib=1000)
+    failed: list[Failure] = []
+    for attempt, (cause, peak) in enumerate(ends, 1):
+        held = a_reservation(attempt=attempt, vram_mib=live.needs.vram_mib + learned_more, ram_mib=live.needs.ram_mib)
+        usage = Usage(vram_mib=peak, rss_mib=peak)
+        asked = Asked(needs=live.needs, vram_mib=held.vram_mib if learned_more else None)
+        failed.append(Failure(attempt, cause, "", usage=usage, asked=asked))
+        live = raised(cause, as_reserved(live, held), usage, BIGGEST).job_class or live
+
+    assert lessons(own, reversed(failed), BIGGEST)[0].needs == live.needs
+
+
+def test_what_no_node_reports_teaches_nothing() -> None:
+    failed = [Failure(1, "cuda_oom", "", usage=Usage(vram_mib=9000)), Failure(2, "host_oom", "")]
+
+    job_class, hopeless = lessons(a_class(vram_mib=4000, ram_mib=1000), failed, Largest(ram_mib=64_000))
+
+    assert (job_class.needs.vram_mib, job_class.needs.ram_mib, hopeless) == (4000, 1536, frozenset())
+
+
+def test_an_attempt_that_had_all_there_is_was_the_last() -> None:
+    failed = [Failure(1, "cuda_oom", "", asked=Asked(needs=Needs(vram_mib=24_000)))]
+
+    job_class, hopeless = lessons(a_class(vram_mib=4000), failed, BIGGEST)
+
+    assert verdict(failed, {}, hopeless=hopeless).over == "dead"
+    assert verdict(failed, {}).over is None
+    assert job_class.needs.vram_mib == 4000
+
+
+def test_it_waits_out_what_is_left_of_its_last_back_off() -> None:
+    once, twice = Failure(1, "server_error", "", 1000.0), Failure(2, "server_error", "", 2000.0)
+
+    assert verdict([once], {}).not_before == pytest.approx(1005.0)
+    assert verdict([twice, once], {}).not_before == pytest.approx(2010.0), "twice as long the second time"
+    assert verdict([once], {}, forgiven=1).not_before is None
+    assert verdict([Failure(1, "worker_lost", "", 1000.0)], {}).not_before is None
+    assert verdict([Failure(1, "bad_input", "", 1000.0)], {}).not_before is None
