@@ -10,7 +10,6 @@ from collections.abc import Hashable, Sequence
 from itertools import islice
 from typing import Literal
 
-
 from conductor.core.ask import Ask
 from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
 from conductor.core.free import Pool
