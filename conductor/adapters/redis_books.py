@@ -13,6 +13,7 @@ from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import JobState
 from conductor.model.snapshot import Reservation
 
+_pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _reservation = msgspec.json.Decoder(Reservation).decode
 _charges = msgspec.json.Decoder(dict[str, int]).decode
@@ -51,13 +52,20 @@ class Books(Struct, frozen=True, kw_only=True):
     #: Id → status and origin of its attempt's RQ job.
     rq: Mapping[str, tuple[str, str]]
     wip: Mapping[str, Sequence[str]]
+    #: Ids in the set of their state.
+    aside: Mapping[JobState, Sequence[str]]
     now: float
+    #: Read in pieces: the counts as they were before the first of them. None: all of it is of one instant.
+    counts_before: Mapping[str, Mapping[JobState, int]] | None = None
 
 
-def read_books(scripts: Scripts) -> Books:
-    """One script, so that everything is of one instant. Raises `Unreachable`."""
+def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
+    """One script, so that everything is of one instant. Raises `Unreachable`.
+
+    `ids`: of the jobs these only, and those in flight or delayed. None: all; the server does nothing else meanwhile."""
+    found = _unpack(scripts.run("audit", "" if ids is None else _pack(list(ids))))
     (state, counts, free, ready, delayed, bound, active, charges, sums, leases, handed, popped, queues, rq, wip,
-     class_backlog, lineless, now_ms) = _unpack(scripts.run("audit"))  # fmt: skip
+     class_backlog, lineless, now_ms, aside) = found  # fmt: skip
     jobs, garbled = rows(state)
     return Books(
         jobs=jobs,
@@ -80,6 +88,7 @@ def read_books(scripts: Scripts) -> Books:
         queues=mapping(queues),
         rq={job_id: (status, origin) for job_id, (status, origin) in mapping(rq).items()},
         wip=mapping(wip),
+        aside={keys.STATE_OF[letter]: ids for letter, ids in mapping(aside).items()},
         now=now_ms / 1000,
     )
 
@@ -97,10 +106,18 @@ def rows(flat: Sequence[str]) -> tuple[dict[str, JobRow], list[str]]:
     found: dict[str, JobRow] = {}
     garbled: list[str] = []
     for job_id, text in pairs(flat):
-        letter, *fields = text.split("|")
-        try:
-            attempts, _, class_no, _, *accepted = fields
-            found[job_id] = JobRow(keys.STATE_OF[letter], int(attempts), class_no, int(accepted[0]) if accepted else 0)
-        except (KeyError, ValueError):
+        if (row := row_of(text)) is None:
             garbled.append(job_id)
+        else:
+            found[job_id] = row
     return found, garbled
+
+
+def row_of(text: str) -> JobRow | None:
+    """None: it cannot be read."""
+    letter, *fields = text.split("|")
+    try:
+        attempts, _, class_no, _, *accepted = fields
+        return JobRow(keys.STATE_OF[letter], int(attempts), class_no, int(accepted[0]) if accepted else 0)
+    except (KeyError, ValueError):
+        return None

@@ -45,6 +45,11 @@ def aside(state: JobState) -> str:
     return f"{PREFIX}aside:{LETTERS[state]}"
 
 
+def class_jobs(number: str) -> str:
+    """Those of a class that wait and are free to go, by order of arrival."""
+    return f"{PREFIX}class:{number}"
+
+
 def count(backlog: str) -> str:
     return f"{PREFIX}count:{backlog}"
 

@@ -146,15 +146,16 @@ def audit(
 
 
 def live_report(is_hashing: bool) -> AuditReport:
-    from conductor.adapters.redis_books import read_books
+    from conductor.adapters.redis_books_pieces import read_books
     from conductor.adapters.redis_scripts import Scripts
+    from conductor.progress import Progress
     from conductor.recovery.audit import audit_live
     from conductor.wiring import redis_ledger, redis_of
 
     settings = settings_here()
-    with redis_of(settings, is_lenient=True) as client:
-        scripts = Scripts(client)
-        return audit_live(redis_ledger(client), lambda: read_books(scripts), settings, is_hashing)
+    with Progress() as progress, redis_of(settings, is_lenient=True) as client:
+        scripts, on_read = Scripts(client), progress.counted("reading the ledger", "job")
+        return audit_live(redis_ledger(client), lambda: read_books(scripts, on_read), settings, is_hashing)
 
 
 def doctor(as_json: AsJson = False) -> None:

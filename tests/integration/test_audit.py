@@ -16,8 +16,9 @@ from redis import Redis
 from verify_scene import Place
 
 from conductor import manifest
+from conductor.adapters import redis_books_pieces
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.adapters.redis_books import read_books
+from conductor.adapters.redis_books_pieces import read_books
 from conductor.adapters.redis_scripts import Scripts
 from conductor.catalogue import load_catalogue
 from conductor.dispatch import dispatch
@@ -34,6 +35,15 @@ QUEUE = "cpu-node1"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "PAUSES_S", (0.01, 0.02))
+
+
+@pytest.fixture(autouse=True, params=["at one instant", "in pieces"])
+def way_of_reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A large ledger is read in pieces: every fault is found there as well."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(redis_books_pieces, "AT_ONCE", 0)
+        monkeypatch.setattr(redis_books_pieces, "PIECE", 3)
+    return request.param
 
 
 class World:
@@ -119,7 +129,15 @@ def told_apart(world: World, name: str, **changes: object) -> None:
 PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
     "a lost job": (
         lambda w: (w.redis.hdel(STATE, an_id("x")), w.redis.hdel("conductor:jobs", an_id("x"))),
-        {"conservation": "night: 1 counted as dead, 0 there"},
+        {"conservation": "night: 1 counted as dead, 0 there", "places": f"{an_id('x')}: is in set of the dead"},
+    ),
+    "a dead job that is not found among the dead": (
+        lambda w: w.redis.srem("conductor:aside:x", an_id("x")),
+        {"places": f"{an_id('x')}: is dead and nowhere"},
+    ),
+    "a waiting job that is found among the dead": (
+        lambda w: w.redis.sadd("conductor:aside:x", an_id("w")),
+        {"places": f"{an_id('w')}: is waiting and in class 1 and set of the dead"},
     ),
     "a job without its line": (lambda w: w.redis.hdel("conductor:jobs", an_id("w")), {"conservation": an_id("w")}),
     "a state nobody can read": (

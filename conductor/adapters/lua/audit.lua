@@ -1,20 +1,49 @@
 -- uses base rq
--- All that has to agree, at one instant, for `conductor audit`. Reads only; cost by the number of jobs.
+-- All that has to agree, at one instant, for `conductor audit`. Reads only; cost by the number of jobs it is about.
+--   ARGV[1]  msgpack {id, ..}: of the jobs these only, and those in flight or delayed; none given ('') all of them
 --   returns  msgpack {state {id, line, ..}, counts {backlog -> {letter, n, ..}}, free {class number -> {id, ..}}, ready {..},
 --            delayed {id, ..}, bound {id, ..: waiting, with a wants or wants_end}, active {id, JSON, ..},
 --            charges {id, JSON, ..}, sum {key, n, ..}, leases {id, score, ..}, handed {id, ..}, popped {id, score, ..},
 --            queues {queue -> {entry, ..}}, rq {id -> {status, origin}}, wip {queue -> {member, ..}},
---            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms)}
-local state = call('HGETALL', P .. 'state')
+--            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms), aside {letter -> {id, ..}}: all mode only}
 local counts, free, is_placed = {}, {}, {}
-for _, backlog in ipairs(call('SMEMBERS', P .. 'backlogs')) do counts[backlog] = call('HGETALL', P .. 'count:' .. backlog) end
-local class_backlog = call('HGETALL', P .. 'class_backlog')
-for i = 1, #class_backlog, 2 do
-  local ids = call('ZRANGE', P .. 'class:' .. class_backlog[i], 0, -1)
-  if #ids > 0 then free[class_backlog[i]] = ids end
-  for _, id in ipairs(ids) do is_placed[id] = true end
-end
 local delayed = call('ZRANGE', P .. 'delayed', 0, -1)
+local class_backlog = call('HGETALL', P .. 'class_backlog')
+
+local function all_of_them()
+  for i = 1, #class_backlog, 2 do
+    local ids = call('ZRANGE', P .. 'class:' .. class_backlog[i], 0, -1)
+    if #ids > 0 then free[class_backlog[i]] = ids end
+    for _, id in ipairs(ids) do is_placed[id] = true end
+  end
+  return call('HGETALL', P .. 'state')
+end
+
+local function some_of_them(ids)
+  local state, is_seen = {}, {}
+  for _, key in ipairs({'handed', 'leases', 'delayed'}) do
+    for _, id in ipairs(call('ZRANGE', P .. key, 0, -1)) do ids[#ids + 1] = id end
+  end
+  for _, id in ipairs(call('HKEYS', P .. 'active')) do ids[#ids + 1] = id end
+  for _, id in ipairs(ids) do
+    local text = not is_seen[id] and call('HGET', P .. 'state', id)
+    is_seen[id] = true
+    if text then
+      state[#state + 1] = id
+      state[#state + 1] = text
+      local job = job_of(id)
+      if job.class and call('ZSCORE', P .. 'class:' .. job.class, id) then
+        free[job.class] = free[job.class] or {}
+        table.insert(free[job.class], id)
+        is_placed[id] = true
+      end
+    end
+  end
+  return state
+end
+
+local state = ARGV[1] == '' and all_of_them() or some_of_them(cmsgpack.unpack(ARGV[1]))
+for _, backlog in ipairs(call('SMEMBERS', P .. 'backlogs')) do counts[backlog] = call('HGETALL', P .. 'count:' .. backlog) end
 for _, id in ipairs(delayed) do is_placed[id] = true end
 -- Those that wait for others are in no list: the rest of the waiting are asked one by one.
 local bound = {}
@@ -26,7 +55,7 @@ for i = 1, #state, 2 do
   end
 end
 local lineless = {}
-if call('HLEN', P .. 'jobs') ~= #state / 2 then
+if ARGV[1] ~= '' or call('HLEN', P .. 'jobs') ~= #state / 2 then
   for i = 1, #state, 2 do
     if call('HEXISTS', P .. 'jobs', state[i]) == 0 then lineless[#lineless + 1] = state[i] end
   end
@@ -43,8 +72,12 @@ for _, key in ipairs(call('SMEMBERS', 'rq:queues')) do
   queues[queue] = call('LRANGE', key, 0, -1)
   wip[queue] = call('ZRANGE', 'rq:wip:' .. queue, 0, -1)
 end
+local aside = {}
+for letter in pairs(ASIDE) do
+  if ARGV[1] == '' then aside[letter] = call('SMEMBERS', P .. 'aside:' .. letter) end
+end
 return cmsgpack.pack({
   state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, active, call('HGETALL', P .. 'charges'),
   call('HGETALL', P .. 'sum'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'handed', 0, -1),
-  call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms,
+  call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside,
 })
