@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from conductor.model.spec import JobSpec, Output, content_id, to_line
 
@@ -36,7 +37,7 @@ def step(args, ctx):
     if args.get("is_bad"):
         raise BadInput("planned: this one can never work")
     if args.get("is_flaky") and ctx.attempt == 1:
-        raise RateLimited("planned: once", "", 0.1)
+        raise RateLimited("planned: once", args.get("rate", ""), 0.1)
     for output in ctx.spec.writes:
         with open(ctx.output(output.path), "w") as file:
             for part in range(3):
@@ -67,7 +68,7 @@ def _one(n: int, rng: random.Random, before: Sequence[JobSpec], mean_s: float) -
     if kind < 0.10:
         return made(n, "diagnostics.echo", {"text": f"job {n}", "n": n}, outputs=1)
     args: dict[str, object] = {"n": n, "seconds": round(min(0.2, rng.expovariate(1 / mean_s)), 3)}
-    after: dict[str, tuple[str, ...]] = {}
+    after: dict[str, Any] = {}
     outputs = 1
     if kind < 0.13:
         args["is_bad"] = True
@@ -86,9 +87,11 @@ def _one(n: int, rng: random.Random, before: Sequence[JobSpec], mean_s: float) -
     return made(n, "chaos.step", args, outputs=outputs, lane="io" if rng.random() < 0.15 else None, **after)
 
 
-def made(n: int, task: str, args: dict[str, object], *, outputs: int = 0, **more: object) -> JobSpec:
-    """A line; outputs go to `published:` first, then to `scratch:`."""
-    paths = (f"published:d{n % 50}/{n}.txt", f"scratch:kept/{n}.txt")[:outputs]
+def made(
+    n: int, task: str, args: dict[str, object], *, outputs: int = 0, path: str | None = None, **more: object
+) -> JobSpec:
+    """A line; outputs go to `published:` first, then to `scratch:`; or there is one, at `path`."""
+    paths = (f"published:d{n % 50}/{n}.txt", f"scratch:kept/{n}.txt")[:outputs] if path is None else (path,)
     return JobSpec(
         v=1,
         id=content_id("chaos", task, args, {}),
