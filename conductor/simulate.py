@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,6 +17,39 @@ from conductor.simulation.figures import Figures, JobLine, figures
 from conductor.simulation.policies import DEFAULT, limits_of
 from conductor.simulation.workload import Job, Workload
 from conductor.simulation.world import World
+
+#: Something is said of how far it is no more often than that; what is over sooner says nothing.
+EVERY_S = 5.0
+#: Lines of a manifest between two looks at the clock.
+STEP = 2_000
+
+Say = Callable[[str], None]
+
+
+class Progress:
+    """How far it is, said every few seconds."""
+
+    def __init__(self, say: Say | None, every_s: float = EVERY_S) -> None:
+        self._say = say
+        self._every_s = every_s
+        self._begun = self._said = time.monotonic()
+
+    def tell(self, what: str) -> None:
+        now = time.monotonic()
+        if self._say is not None and now - self._said >= self._every_s:
+            self._said = now
+            self._say(f"{what}, {now - self._begun:.0f} s")
+
+    def read(self, specs: Iterator[JobSpec]) -> Iterator[JobSpec]:
+        for count, spec in enumerate(specs, 1):
+            if not count % STEP:
+                self.tell(f"{count:,} jobs read")
+            yield spec
+
+    def ran(self, world: World) -> None:
+        # What can never run is out of it from the start.
+        able = len(world.jobs) - len(world.infeasible)
+        self.tell(f"{world.done:,} of {able:,} jobs have ended by second {world.now:,.0f} of the simulated time")
 
 
 class Simulated(Struct, frozen=True, kw_only=True):
@@ -36,14 +69,15 @@ def simulate(
     policy: str = DEFAULT,
     seed: int = 0,
     with_lines: bool = False,
+    progress: Progress | None = None,
 ) -> Simulated:
     """Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy)."""
-    begin = time.monotonic()
-    workload = Workload(known(manifest, catalogue), catalogue, is_batch)
+    begin, progress = time.monotonic(), progress or Progress(None)
+    workload = Workload(progress.read(known(manifest, catalogue)), catalogue, is_batch)
     nodes = cluster.read(cluster_file)
     # As the live conductor would decide with so many nodes.
     world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
-    world.run()
+    world.run(lambda: progress.ran(world))
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
     found = figures(world, time.monotonic() - begin)
     return Simulated(figures=found, refused=tuple(world.refused), lines=lines)

@@ -33,10 +33,14 @@ def simulate(
     import orjson
 
     from conductor.catalogue import catalogue_of
+    from conductor.simulate import Progress
     from conductor.simulate import simulate as run
 
-    settings = settings_here()
-    found = run(manifest, cluster, catalogue_of(settings), is_batch=batch, policy=policy, seed=seed, with_lines=jobs)
+    catalogue = catalogue_of(settings_here())
+    progress = Progress(lambda line: typer.echo(line, err=True))
+    found = run(
+        manifest, cluster, catalogue, is_batch=batch, policy=policy, seed=seed, with_lines=jobs, progress=progress
+    )
     for sentence in found.refused:
         typer.echo(f"can never run: {sentence}", err=True)
     if as_json and jobs:

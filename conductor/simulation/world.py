@@ -7,7 +7,7 @@ then jobs are going already, a queue has as many workers as its node says, and A
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Protocol
@@ -36,6 +36,8 @@ MANY_JOBS = 5_000
 ASK_EVERY = 200
 #: With more jobs than this on more nodes than this, a decision is made once in a tick, not at every event.
 MANY_MORE, MANY_NODES = 100_000, 64
+#: Ended jobs between two words on how far it is.
+STEP = 2_000
 #: An API that has room again is looked at no sooner than after so long.
 LEAST_LOOK_S = 0.01
 #: Nothing has begun or ended for so long: no hours of the day will change that.
@@ -202,7 +204,9 @@ class World:
 
     # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self) -> None:
+    def run(self, on_step: Callable[[], None] | None = None) -> None:
+        """`on_step`: called now and then, each time some thousand jobs more have ended."""
+        told = 0
         #: Of a large cluster, one look decides for all that happens within so long, as live ticks do.
         apart_s = self.limits.tick_s if len(self.jobs) > MANY_MORE and len(self.nodes) > MANY_NODES else 0.0
         while self._events:
@@ -220,6 +224,9 @@ class World:
                 else:
                     self._arrive(job)
             self._decide()
+            if on_step is not None and self.done - told >= STEP:
+                told = self.done
+                on_step()
 
     def _pass(self, seconds: float) -> None:
         for gate, waiting in self._rates.items():

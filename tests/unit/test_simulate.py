@@ -12,6 +12,8 @@ from builders import a_spec
 from cli_tools import Cli, Result
 from msgspec import structs
 
+import conductor.simulate
+import conductor.simulation.world
 from conductor.catalogue import load_catalogue
 from conductor.core.admission import decide
 from conductor.model.decision import Decision
@@ -79,7 +81,8 @@ class Compared(World):
 
 @pytest.mark.parametrize("policy", ["auto", "first_fit", "best_fit", "tightest"])
 def test_the_state_kept_from_tick_to_tick_decides_as_one_made_anew(policy: str) -> None:
-    assert simulated("onehost_default_200.jsonl", policy, False, world=Compared).ticks > 200
+    world: Any = simulated("onehost_default_200.jsonl", policy, False, world=Compared)
+    assert world.ticks > 200
 
 
 def test_so_it_does_with_files_that_live_until_their_last_reader_ends() -> None:
@@ -165,3 +168,17 @@ def test_files_whose_size_nobody_declared_are_made_read_and_let_go() -> None:
     world = World(Workload([writer, reader], CATALOGUE, True), cluster.reports((HOST,)), limits_of("auto"))
     world.run()
     assert (world.done, world.hosts.overruns, world.hosts.lying()) == (2, 0, {})
+
+
+def test_a_long_one_says_how_far_it_is_and_a_short_one_nothing(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "have ended" not in simulate("--json").err
+
+    for module, name in ((conductor.simulate, "STEP"), (conductor.simulation.world, "STEP")):
+        monkeypatch.setattr(module, name, 1)
+    monkeypatch.setattr(conductor.simulate.Progress.__init__, "__defaults__", (0.0,))
+    found = simulate("--json")
+    assert "1 jobs read" in found.err
+    assert "3 of 3 jobs have ended by second 20 of the simulated time" in found.err
+    assert found.json["done"] == 3
