@@ -4,7 +4,7 @@ A seeded workload of 100 sorts of jobs (shares of a device, whole ones, several,
 devices, arriving so that 95 % of what is scarcest is asked for (--load); --batch: all of it waits from the start.
 Prints seconds, peak RSS and what came of the jobs.
 
-More than 100,000 jobs on more than 64 nodes are decided once in a simulated second (`Limits.tick_s`) instead of at every
+More than 100,000 jobs on more than 64 nodes are decided once in a simulated second (`Limits.tick_s`), not at every
 event; --events: at every event all the same. What that changes, 50,000 jobs on 200 nodes, events → seconds:
 
     --load 0.95  makespan 22,067.8 → 22,068.2 s, mean wait 0.0 → 0.42 s, most 0.0 → 1.0 s
