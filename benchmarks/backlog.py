@@ -1,7 +1,9 @@
 """Does a long backlog cost anything: `python benchmarks/backlog.py [--lengths 10,1000,1000000] [--json FILE] [--plot]`.
 
 Behind N jobs of 100 classes that wait for a lane without workers: no-op jobs a second, idle to the first line of a
-body, one tick (observe and decide), status and explain, lines dispatched a second, bytes of Redis a waiting job.
+body, one tick (observe and decide), what `status` and `explain` read, the command `conductor status` whole, an id found
+by its first letters, lines dispatched a second, bytes of Redis a waiting job. `spread` in the JSON has, for each, the
+lowest and the highest (of ticks and looks: the tenth and ninetieth percentile). Six lengths take seven minutes.
 --plot draws benchmarks/backlog.png and .svg, in the peers' environment.
 """
 
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,14 @@ import throughput
 from redis import Redis
 from throughput import BACKLOG, Bench
 
+from conductor import manifest as manifests
 from conductor.adapters.rates import redis_rates
 from conductor.classes import class_of
 from conductor.core.admission import decide
+from conductor.dispatch import dispatch
 from conductor.limits import limits_of
 from conductor.model.entries import Entry
-from conductor.model.spec import JobSpec, Needs, to_line
+from conductor.model.spec import JobSpec, Needs, content_id, to_line
 from conductor.observe import observe
 from conductor.ports import Ledger
 from conductor.views.explain_job import explained
@@ -38,26 +42,38 @@ from conductor.views.status import gather
 HERE = Path(__file__).resolve().parent
 CLASSES = 100
 CHUNK = 5_000
-NOOPS, STAMPS, TICKS = 2_000, 100, 30
+NOOPS, ROUNDS, STAMPS, TICKS, LOOKS, COMMANDS, LINES = 2_000, 3, 100, 50, 15, 5, 20_000
+#: Median, and from where to where.
+Figure = tuple[float, float, float]
 
 
 def fillers(bench: Bench, count: int) -> Iterator[Entry]:
     """Jobs of the io lane, which has no workers here: they wait."""
     for n in range(count):
-        needs = Needs(ram_mib=100 + n % CLASSES)
-        spec = JobSpec(
-            v=1, id=f"filler{n:08}", workflow="bench", task="bench.noop", lane="io", needs=needs, args={"n": n}
-        )
+        spec = spec_of(n)
         yield Entry(job_id=spec.id, line=to_line(spec), job_class=class_of(spec, bench.catalogue[spec.task], BACKLOG))
 
 
-def median_ms(what: Callable[[], object], times: int) -> float:
+def spec_of(n: int, of: str = "fillers") -> JobSpec:
+    args = {"n": n, "of": of}
+    job_id, needs = content_id("bench", "bench.noop", args, {}), Needs(ram_mib=100 + n % CLASSES)
+    return JobSpec(v=1, id=job_id, workflow="bench", task="bench.noop", lane="io", needs=needs, args=args)
+
+
+def took_ms(what: Callable[[], object], times: int) -> Figure:
     took: list[float] = []
     for _ in range(times):
         began = time.perf_counter()
         what()
         took.append((time.perf_counter() - began) * 1000)
-    return round(statistics.median(took), 3)
+    return figure(sorted(took), 3)
+
+
+def figure(values: Sequence[float], digits: int = 1) -> Figure:
+    """Of many the tenth and the ninetieth percentile, of few the lowest and the highest."""
+    cut = len(values) // 10
+    low, high = (values[cut], values[-1 - cut]) if cut else (values[0], values[-1])
+    return round(statistics.median(values), digits), round(low, digits), round(high, digits)
 
 
 def at_length(length: int, url: str) -> dict[str, Any]:
@@ -70,9 +86,11 @@ def at_length(length: int, url: str) -> dict[str, Any]:
             ledger.backlog.put(BACKLOG, chunk)
             lines += sum(len(entry.line) for entry in chunk)
         made_s = time.monotonic() - began
-        row = {"length": length, "bytes_a_job": round((used(client) - before - lines) / length, 1)}
+        row: dict[str, Any] = {"length": length, "bytes_a_job": round((used(client) - before - lines) / length, 1)}
         print(f"{length} waiting, made and put in {made_s:.1f} s", file=sys.stderr)
-        return row | looks(bench, ledger, client) | runs(bench, ledger)
+        found = looks(bench, ledger, client) | runs(bench, ledger) | dispatched(bench, ledger)
+        spread = {key: [low, high] for key, (_, low, high) in found.items()}
+        return row | {key: median for key, (median, _, _) in found.items()} | {"spread": spread}
 
 
 def used(client: Redis) -> int:
@@ -80,7 +98,7 @@ def used(client: Redis) -> int:
     return memory["used_memory"]
 
 
-def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Any]:
+def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     """What a tick and a reader cost, from this process: the conductor's own go on beside it."""
     limits, rates = limits_of(bench.settings), redis_rates(client, ledger.attempts, bench.settings.rates)
 
@@ -89,43 +107,63 @@ def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Any]:
         decide(snapshot, candidates, limits)
 
     return {
-        "tick_ms": median_ms(tick, TICKS),
-        "status_ms": median_ms(lambda: gather(ledger, None), 5),
-        "explain_ms": median_ms(lambda: explain(bench, ledger), 5),
+        "tick_ms": took_ms(tick, TICKS),
+        "status_ms": took_ms(lambda: gather(ledger, None), LOOKS),
+        "explain_ms": took_ms(lambda: explain(bench, ledger), LOOKS),
+        "find_ms": took_ms(lambda: ledger.backlog.find(spec_of(3).id[:8]), COMMANDS),
+        "command_ms": took_ms(lambda: command(bench, "status"), COMMANDS),
     }
 
 
+def command(bench: Bench, *words: str) -> None:
+    argv = [sys.executable, "-P", "-m", "conductor", *words]
+    subprocess.run(argv, cwd=bench.settings.project, stdout=subprocess.DEVNULL, check=True)
+
+
 def explain(bench: Bench, ledger: Ledger) -> object:
-    job = ledger.backlog.job("filler00000003")
+    job = ledger.backlog.job(spec_of(3).id)
     assert job is not None, "it was put"
     return explained(ledger, job, bench.settings.receipts_dir)
 
 
-def runs(bench: Bench, ledger: Ledger) -> dict[str, Any]:
-    part = bench.run(ledger, [bench.spec("bench.noop") for _ in range(NOOPS)])
-    delays = sorted(throughput.idle_delays(bench, ledger, STAMPS))
+def runs(bench: Bench, ledger: Ledger) -> dict[str, Figure]:
+    parts = [bench.run(ledger, [bench.spec("bench.noop") for _ in range(NOOPS)]) for _ in range(ROUNDS)]
+    delays = sorted(delay * 1000 for delay in throughput.idle_delays(bench, ledger, STAMPS))
+    p99 = round(delays[int(len(delays) * 0.99)], 2)
     return {
-        "noop_a_second": round(NOOPS / part["all_s"], 1),
-        "idle_p50_ms": round(statistics.median(delays) * 1000, 2),
-        "idle_p99_ms": round(delays[int(len(delays) * 0.99)] * 1000, 2),
+        "noop_a_second": figure(sorted(NOOPS / part["all_s"] for part in parts)),
+        "idle_p50_ms": figure(delays, 2),
+        "idle_p99_ms": (p99, p99, round(delays[-1], 2)),
     }
+
+
+def dispatched(bench: Bench, ledger: Ledger) -> dict[str, Figure]:
+    """Last, for what it dispatches waits with the others from then on."""
+    rates: list[float] = []
+    for part in range(ROUNDS):
+        path = bench.settings.project / f"more{part}.jsonl"
+        manifests.write(path, (spec_of(n, f"more{part}") for n in range(LINES)))
+        began = time.perf_counter()
+        dispatch(ledger, path, BACKLOG, bench.catalogue, bench.settings.receipts_dir)
+        rates.append(LINES / (time.perf_counter() - began))
+    return {"dispatched_a_second": figure(sorted(rates), 0)}
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--lengths", default="10,1000,100000,1000000")
+    options.add_argument("--lengths", default="10,100,1000,10000,100000,1000000")
     options.add_argument("--json", type=Path)
     options.add_argument("--plot", action="store_true")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="backlog-") as name, peer_env.shared_valkey(Path(name)) as url:
         rows = [at_length(int(length), url) for length in given.lengths.split(",")]
     for row in rows:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
+        print("  ".join(f"{key} {value}" for key, value in row.items() if key != "spread"))
     if given.json:
         given.json.write_text(json.dumps(rows), encoding="utf-8")
     if given.plot:
-        command = [str(peer_env.python_of_peers()), str(HERE / "peer_apps" / "plot.py"), str(HERE / "backlog")]
-        subprocess.run(command, input=json.dumps(rows), text=True, check=True)
+        argv = [str(peer_env.python_of_peers()), str(HERE / "peer_apps" / "plot.py"), str(HERE / "backlog")]
+        subprocess.run(argv, input=json.dumps(rows), text=True, check=True)
     return 0
 
 

@@ -45,6 +45,11 @@ def throughput_rows(found: Mapping[str, Row]) -> list[Row]:
     return [{"figure": name, **{k: v for k, v in row.items() if k != "all"}} for name, row in found.items()]
 
 
+def without_spread(found: Sequence[Row]) -> list[Row]:
+    """The plot shows it."""
+    return [{key: value for key, value in row.items() if key != "spread"} for row in found]
+
+
 def as_they_are(found: Any) -> Sequence[Row]:
     return found if isinstance(found, list) else [found]
 
@@ -60,7 +65,7 @@ SECTIONS = {
     "backlog": Section(
         "Behind a backlog of so many waiting jobs",
         ("backlog.py", "--plot", "--json"),
-        as_they_are,
+        without_spread,
         "![what a longer backlog costs](backlog.png)",
     ),
     "tick": Section("One decision, CPU milliseconds", ("tick.py", "--json"), as_they_are),
