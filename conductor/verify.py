@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from conductor import manifest as manifests
 from conductor import tidied
+from conductor.core.past import named, named_all
 from conductor.errors import BadInput
 from conductor.facts.files import NOT_THERE, FileFact, json_fault, look_at
 from conductor.facts.media import MediaFact, decode, is_media
@@ -251,7 +252,7 @@ class _Review:
         because_of = next((self.blame[other] for other in spec.after if other in self.blame), "")
         self.blame[spec.id] = because_of or spec.id
         if record.failed is not None:
-            tries = f" (attempt {record.failed.attempt})" if record.failed.attempt > 1 else ""
+            tries = f" ({named(record.failed.attempt)})" if record.failed.attempt > 1 else ""
             self.add(spec, "failed", f"{record.failed.message}{tries}", cause=record.failed.cause)
         elif because_of:
             self.behind[because_of] += 1
@@ -262,8 +263,7 @@ class _Review:
 
     def _doubles(self, spec: JobSpec, record: Record) -> None:
         if len(record.attempts) > 1:
-            attempts = ", ".join(map(str, sorted(record.attempts)))
-            self.add(spec, "duplicate", f"attempts {attempts} each count as done")
+            self.add(spec, "duplicate", f"{named_all(record.attempts)} each count as done")
         for output in spec.writes:
             others = self.records.publishers(output.path) - {spec.id}
             if others:

@@ -25,6 +25,39 @@ def next_life(highest: int) -> int:
     return (highest // LIFE + 1) * LIFE
 
 
+def tries(number: int, known: Iterable[int]) -> int:
+    """How often a job was tried up to the attempt of that number; `known`: the numbers its receipts tell of.
+
+    Numbers leap to a multiple of `LIFE` when Redis is emptied. What left no receipt counts where a later one shows it.
+    """
+    known = {*known}
+    # Since the rebuild it waits: this number was given to nobody.
+    numbers = known if number % LIFE == 0 and number not in known else known | {number}
+    count = before = 0
+    for each in sorted(n for n in numbers if n <= number):
+        first = (each - 1) // LIFE * LIFE
+        count += each - (first if first >= before and each - before > 1 else before)
+        before = each
+    return count
+
+
+def said(number: int, known: Iterable[int]) -> str:
+    """«attempt 3», «attempt 3 (numbered 101)»."""
+    count = tries(number, known)
+    return f"attempt {count}" if count == number else f"attempt {count} (numbered {number})"
+
+
+def named(number: int) -> str:
+    """Where the others are not known: a number beyond a life is only said to be one."""
+    return f"attempt {number}" if number <= LIFE else f"the attempt numbered {number}"
+
+
+def named_all(numbers: Iterable[int]) -> str:
+    """«attempts 1, 2», «attempts numbered 1, 101»."""
+    ordered = sorted(numbers)
+    return f"attempts {'numbered ' if ordered[-1] > LIFE else ''}{', '.join(map(str, ordered))}"
+
+
 def is_unheard(state: str, attempts: int, attempt: int) -> bool:
     """Does an attempt come from before Redis was emptied, as far as a job that waits again can tell?"""
     return state == "waiting" and (attempts < attempt or (attempts > 0 and attempts % LIFE == 0))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from loguru import logger
 
+from conductor.core.past import named
 from conductor.core.raising import RAN_OUT_OF, Largest, largest, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
@@ -60,7 +61,7 @@ def _return(
     where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
     if not isinstance(then, Retry):
         on_dead(held)
-    logger.warning("Rescued {} (attempt {}): {}; {}", held.job_id, held.attempt, message, where)
+    logger.warning("Rescued {} ({}): {}; {}", held.job_id, named(held.attempt), message, where)
     return True
 
 

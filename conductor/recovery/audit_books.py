@@ -9,6 +9,7 @@ from typing import NamedTuple
 from conductor.adapters.redis_books import Books
 from conductor.adapters.redis_keys import entry
 from conductor.core.charges import charges, disk_key, vram_key
+from conductor.core.past import named
 from conductor.model.entries import STATES, JobState
 from conductor.model.report import NodeReport
 
@@ -89,7 +90,7 @@ def reservations(books: Books) -> Iterator[Fault]:
         if row is None or row.state not in ("admitted", "running"):
             yield Fault(job_id, "holds a reservation and is not in flight")
         elif (row.state, row.attempts) != (held.state, held.attempt):
-            yield Fault(job_id, f"is {row.state} in attempt {row.attempts}, reserved: {held.state}, {held.attempt}")
+            yield Fault(job_id, f"is {row.state} in {named(row.attempts)}, reserved: {held.state}, {held.attempt}")
         if charges(held) != books.charges.get(job_id):
             yield Fault(job_id, "is charged for something else than its reservation")
     for job_id, row in books.jobs.items():

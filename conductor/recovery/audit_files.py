@@ -10,6 +10,7 @@ from pathlib import Path
 from conductor import tidied
 from conductor.adapters.receipt_log import read_receipts
 from conductor.adapters.redis_books import Books
+from conductor.core.past import named, named_all
 from conductor.errors import BadInput
 from conductor.manifest import read
 from conductor.model.receipt import OutputFact, Receipt
@@ -35,7 +36,7 @@ class Proofs:
                 taken_back.add((receipt.job_id, receipt.attempt))
         for job_id, attempt in taken_back:
             if self._oks.get(job_id, {}).pop(attempt, None) is None:
-                self.broken.append(Fault(job_id, f"attempt {attempt} takes a receipt back that there is not"))
+                self.broken.append(Fault(job_id, f"{named(attempt)} takes a receipt back that there is not"))
         #: Jobs that were done once: what they made is, or was, to be made again.
         self.made_again = {job_id for job_id, _ in taken_back}
         self._oks = {job_id: attempts for job_id, attempts in self._oks.items() if attempts}
@@ -77,7 +78,7 @@ def one_each(proofs: Proofs) -> Iterator[Fault]:
     """At most one ok receipt stands for a job."""
     for job_id in proofs:
         if len(attempts := proofs.standing(job_id)) > 1:
-            yield Fault(job_id, f"attempts {', '.join(map(str, sorted(attempts)))} each count as done")
+            yield Fault(job_id, f"{named_all(attempts)} each count as done")
 
 
 def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
@@ -86,9 +87,9 @@ def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
         standing = proofs.standing(job_id)
         if row.state == "done" and row.accepted not in standing:
             has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else ""
-            yield Fault(job_id, f"is done by attempt {row.accepted}, of which no receipt stands on disk{has}")
+            yield Fault(job_id, f"is done by {named(row.accepted)}, of which no receipt stands on disk{has}")
         elif row.state != "done" and standing:
-            yield Fault(job_id, f"is {row.state}, though the receipt of attempt {min(standing)} says it is done")
+            yield Fault(job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done")
 
 
 def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[Fault]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
 import orjson
 
+from conductor.core.past import said, tries
 from conductor.core.raising import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
 from conductor.model.entries import JobView
@@ -33,6 +34,8 @@ class Story(Value, frozen=True, kw_only=True):
     #: The same as this job's own answer, every gate with its numbers.
     waiting: Waiting | None = None
     receipts: tuple[Receipt, ...] = ()
+    #: How often it was tried. Attempts bear numbers that leap when Redis is emptied (`core.past`).
+    tries: int = 0
     notes: tuple[str, ...] = ()
     #: Needs that failed attempts raised above the line's own.
     raised: tuple[str, ...] = ()
@@ -54,6 +57,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         hold=hold,
         waiting=None if hold is None else waiting(job, hold, now),
         receipts=mine,
+        tries=tries(job.attempts, numbers(mine)),
         notes=tuple(notes(ledger, job, hold)),
         raised=tuple(raised(job, line, mine)),
     )
@@ -69,7 +73,11 @@ def raised(job: JobView, line: dict[str, object], receipts: Sequence[Receipt]) -
     last, word = taught[-1], WORDS[RAN_OUT_OF[taught[-1].cause or "cuda_oom"]]
     peak = {"cuda_oom": last.usage.vram_mib, "host_oom": last.usage.rss_mib}.get(last.cause or "")
     at = f" at {size(peak << 20)}" if peak is not None else ""
-    return [f"{', '.join(found)}, after attempt {last.attempt} ran out of {word}{at}"]
+    return [f"{', '.join(found)}, after {said(last.attempt, numbers(receipts))} ran out of {word}{at}"]
+
+
+def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
+    return frozenset(receipt.attempt for receipt in receipts)
 
 
 def state_of(ledger: Ledger, job_id: str) -> str:
@@ -125,7 +133,8 @@ def lines(story: Story) -> list[str]:
         out.append(f"  last failure: {job.cause}: {job.message}")
     if job.failures:
         out.append("  failed attempts: " + ", ".join(f"{n} × {cause}" for cause, n in job.failures.items()))
-    out += [line for receipt in story.receipts for line in receipt_lines(receipt)]
+    known = numbers(story.receipts)
+    out += [line for receipt in story.receipts for line in receipt_lines(receipt, known)]
     return [printable(line) for line in out]
 
 
@@ -138,16 +147,16 @@ def where(story: Story) -> str:
         again = f"; tried again in {duration((job.not_before or 0) - story.now)}" if is_later else ""
         return f"waiting, dispatched {ago} ago{again}"
     if r is None:
-        return f"{job.state}, dispatched {ago} ago, {many(job.attempts, 'attempt')}"
+        return f"{job.state}, dispatched {ago} ago, {many(story.tries, 'attempt')}"
     place, since = "/".join((r.node, *r.devices)), r.started_at or r.admitted_at
     done = "" if r.progress is None else f", {r.progress:.0%} {r.note}".rstrip()
-    return f"{job.state} on {place} for {duration(story.now - since)}, attempt {r.attempt}{done}"
+    return f"{job.state} on {place} for {duration(story.now - since)}, {said(r.attempt, numbers(story.receipts))}{done}"
 
 
-def receipt_lines(receipt: Receipt) -> list[str]:
+def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     place = "/".join((receipt.node, *receipt.devices))
     fault = f": {receipt.cause}: {receipt.message}" if receipt.cause else ""
-    out = [f"  attempt {receipt.attempt}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"]
+    out = [f"  {said(receipt.attempt, known)}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"]
     use = receipt.usage
     peaks = [
         f"{value} MiB {what}" for value, what in ((use.vram_mib, "VRAM"), (use.rss_mib, "memory")) if value is not None

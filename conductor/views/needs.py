@@ -9,6 +9,7 @@ import msgspec
 
 from conductor.core.drift import WORDS, Drift, drifts, sentence, short_code, shown
 from conductor.core.learned import ALONE_MIB, Estimate, Learned
+from conductor.core.past import named
 from conductor.core.samples import RESOURCES, Ring, Sample
 from conductor.errors import UsageError
 from conductor.learning import Codes, Receipts, cache_of, policy_of
@@ -195,7 +196,7 @@ def _detail(kind: Kind) -> list[str]:
 def _receipt(what: str, r: Rested) -> str:
     when = datetime.fromtimestamp(r.at).strftime("%Y-%m-%d %H:%M:%S")
     note = ", ran out" if r.ran_out else ""
-    return f"{r.job_id} attempt {r.attempt}, {when} on {r.node}: {shown(what, r.value)}{note}"
+    return f"{r.job_id} {named(r.attempt)}, {when} on {r.node}: {shown(what, r.value)}{note}"
 
 
 def _asks(a: Amount) -> str:

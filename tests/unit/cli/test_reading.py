@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import a_report
+from builders import a_report, a_spec
 from cli_tools import Cli
 
 from conductor.adapters.receipt_log import ReceiptLog
@@ -263,3 +263,23 @@ def test_doctor_says_what_to_do_about_what_is_wrong(cli: Cli, project: Settings)
     assert set(bad) == {"root published", "program", "endpoint cloud"}
     assert "roots.published.path" in bad["root published"]["advice"]
     assert bad["endpoint cloud"]["advice"] == "export NO_SUCH_KEY=…"
+
+
+def test_explain_counts_the_tries_and_not_the_numbers_that_a_rebuild_left_out(
+    cli: Cli, night: Night, project: Settings
+):
+    spec = a_spec(9)
+    night.ids.append(spec.id)
+    rebuilt = Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, attempts=100)
+    night.ledger.backlog.put("night", [rebuilt])
+    log = ReceiptLog(project.receipts_dir, "w1")
+    for attempt in (1, 2):
+        log.append(night.receipt(4, attempt, outcome="failed", cause="task_error", message="once more"))
+    log.close()
+    night.start(4)
+
+    shown = cli("explain", spec.id).out
+
+    assert "attempt 3 (numbered 101)" in shown.splitlines()[1]
+    assert "  attempt 2: failed" in shown
+    assert cli("explain", spec.id, "--json").json["tries"] == 3

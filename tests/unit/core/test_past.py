@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from builders import a_class, a_reservation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.core.past import LIFE, Failure, Verdict, is_unheard, lessons, next_life, verdict
+from conductor.core.past import LIFE, Failure, Verdict, is_unheard, lessons, named, next_life, said, tries, verdict
 from conductor.core.raising import Largest, as_reserved, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
@@ -123,3 +124,45 @@ def test_it_waits_out_what_is_left_of_its_last_back_off() -> None:
     assert verdict([once], {}, forgiven=1).not_before is None
     assert verdict([Failure(1, "worker_lost", "", 1000.0)], {}).not_before is None
     assert verdict([Failure(1, "bad_input", "", 1000.0)], {}).not_before is None
+
+
+# ── how often it was tried ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("number", "known", "count"),
+    [
+        (1, (), 1),
+        (3, (1, 2), 3),
+        (3, (), 3),
+        (101, (1, 2), 3),
+        (101, (), 1),
+        (103, (1, 2, 101), 5),
+        (201, (1, 101, 102), 4),
+        (301, (2,), 3),
+        (150, range(1, 150), 150),
+        (201, range(1, 151), 151),
+        # Waits since the rebuild: the number was given to nobody.
+        (100, (1, 2), 2),
+        (200, (), 0),
+        (100, range(1, 101), 100),
+    ],
+)
+def test_numbers_that_a_rebuild_left_out_are_no_tries(number: int, known: Iterable[int], count: int) -> None:
+    assert tries(number, known) == count
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=4))
+def test_tries_are_counted_over_all_lives(lives: list[int]) -> None:
+    numbers: list[int] = []
+    for length in lives:
+        first = next_life(max(numbers)) + 1 if numbers else 1
+        numbers += range(first, first + length)
+
+    assert [tries(number, numbers) for number in numbers] == list(range(1, sum(lives) + 1))
+
+
+def test_a_number_is_named_beside_the_count_where_they_differ() -> None:
+    assert said(3, (1, 2)) == "attempt 3"
+    assert said(101, (1, 2)) == "attempt 3 (numbered 101)"
+    assert (named(7), named(101)) == ("attempt 7", "the attempt numbered 101")
