@@ -48,7 +48,8 @@ class Backlog(Protocol):
     def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
         """Every class with jobs that may go now, with its first `heads`, oldest first. Empty `backlogs`: all.
 
-        Jobs that wait for others or for a back-off are in no class; due back-offs are moved in by this call.
+        Jobs that wait for others or for a back-off are in no class; due back-offs are moved in by this call,
+        a thousand at a time; the bell rings for the rest.
         """
         ...
 

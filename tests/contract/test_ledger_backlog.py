@@ -113,6 +113,24 @@ def test_who_asks_is_told_which_ids_are_known(scene: Scene) -> None:
     assert scene.ledger.backlog.known([]) == frozenset()
 
 
+def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_rings(scene: Scene) -> None:
+    names = [f"n{i:04d}" for i in range(2500)]
+    later = scene.ledger.bell.now() + 1.0
+    scene.put(*(an_entry(name, not_before=later) for name in names))
+    assert scene.ledger.backlog.candidates(1) == ()
+    scene.let(max(0.0, later + 0.05 - scene.ledger.bell.now()))
+    seen: list[int] = []
+    while True:
+        while scene.ledger.bell.wait(0.01):
+            pass
+        seen += [c.waiting for c in scene.ledger.backlog.candidates(1)]
+        if seen[-1] == 2500:
+            break
+        assert scene.ledger.bell.wait(0.5), "there is more to come"
+    assert seen == [1000, 2000, 2500]
+    assert scene.heads(1) == ["n0000"]
+
+
 def test_an_unknown_job_is_none(scene: Scene) -> None:
     assert scene.ledger.backlog.job(an_id("nobody")) is None
 

@@ -48,12 +48,16 @@ local function unrest(id, job)
   end
 end
 
+-- So many at once: a limit that opened, or an API that is back, lets thousands go at the same moment. The bell rings
+-- for the rest.
+local DUE = 1000
+
 local function promote_due()
-  local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', whole(now_ms), 'LIMIT', 0, 10000)
-  for _, id in ipairs(due) do
-    call('ZREM', P .. 'delayed', id)
-    rest(id, job_of(id))
-  end
+  local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', whole(now_ms), 'LIMIT', 0, DUE)
+  if #due == 0 then return end
+  call('ZREM', P .. 'delayed', unpack(due))
+  for _, id in ipairs(due) do rest(id, job_of(id)) end
+  if #due == DUE then ring() end
 end
 
 -- What an attempt holds, added to what is held in all, and noted, so that `release` gives back exactly that.

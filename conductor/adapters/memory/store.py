@@ -28,6 +28,9 @@ from conductor.ports import Clock
 Verb = Literal["cancel", "fail", "requeue"]
 OVER: tuple[JobState, ...] = ("dead", "cancelled")
 
+#: Back-offs moved in by one look; the bell rings for the rest.
+DUE = 1000
+
 
 class Asked(NamedTuple):
     """The operator's last word on a running job."""
@@ -175,12 +178,17 @@ class Store:
         self.ready[job.job_class.id].ids.discard(job.id)
 
     def promote_due(self) -> None:
+        moved = 0
         while self.delayed and self.delayed[0][0] <= self.now():
             not_before, job_id = heapq.heappop(self.delayed)
             job = self.jobs[job_id]
             if job.not_before == not_before:
                 job.not_before = None
                 self.rest(job)
+                moved += 1
+                if moved == DUE:
+                    self.ring()
+                    return
 
     def reserve(self, job: Job, r: Reservation) -> None:
         """What an attempt holds, from now on. Nothing of an earlier life of the reservation counts."""
