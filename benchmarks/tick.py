@@ -35,6 +35,7 @@ from conductor.model.limits import Limits  # noqa: E402
 from conductor.model.report import Device, NodeReport, QueueReport, Volume  # noqa: E402
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot  # noqa: E402
 from conductor.model.spec import Needs  # noqa: E402
+from conductor.uncollected import uncollected  # noqa: E402
 
 #: Nodes report so often; between two ticks of a busy cluster lies so much.
 REPORT_S, STEP_S = 2.0, 0.05
@@ -192,10 +193,11 @@ def timed(
     how: Decide, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, profiler: cProfile.Profile | None
 ) -> tuple[Decision, Cost]:
     wall, cpu = time.perf_counter(), time.thread_time()
-    if profiler is not None:
-        decision = profiler.runcall(how, snapshot, candidates, limits)
-    else:
-        decision = how(snapshot, candidates, limits)
+    with uncollected():  # As the loop does.
+        if profiler is not None:
+            decision = profiler.runcall(how, snapshot, candidates, limits)
+        else:
+            decision = how(snapshot, candidates, limits)
     return decision, Cost((time.thread_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3)
 
 

@@ -29,6 +29,7 @@ from conductor.ports import Ledger, Rates
 from conductor.recovery.reconcile import Reconciler
 from conductor.settings import Timing
 from conductor.tick_log import TickLog
+from conductor.uncollected import uncollected
 
 #: The gate ledger's numbers are brought up to date so often even where no reason changed.
 RECORD_EVERY_S = 2.0
@@ -160,7 +161,8 @@ class Conductor:
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
         limits = live(self._limits, len(snapshot.nodes))
-        decision = self._deciding.decide(snapshot, candidates, limits)
+        with uncollected():
+            decision = self._deciding.decide(snapshot, candidates, limits)
         self._order = decision.order
         own = len(decision.hold)
         held = (*decision.hold, *unreached(decision, self._gates, candidates))

@@ -130,8 +130,7 @@ class Free:
         self.told: dict[Pool, Any] = {}
         self.telling: dict[tuple[str, str], Any] = {}
         self.told_before: dict[tuple[str, str], Any] = {}
-        for reservation in snapshot.reservations:
-            self._charge(reservation)
+        self._charge(snapshot.reservations)
         for fact in snapshot.landed:
             if (node := self.nodes.get(fact.node)) is not None:
                 add_landed(node, fact)
@@ -157,12 +156,27 @@ class Free:
             self._places = {lane: sum([q.workers + q.depth for q in queues]) for lane, queues in self.queues.items()}
         return self._places
 
-    def _charge(self, reservation: Reservation) -> None:
-        self._note(reservation)
-        if (queue := self._by_name.get(reservation.queue)) is not None:
-            queue.active += 1
-        if (node := self.nodes.get(reservation.node)) is not None:
-            charge_node(node, reservation)
+    def _charge(self, reservations: Iterable[Reservation]) -> None:
+        """Of all of them, as nothing was known yet: tens of thousands where a lead begins."""
+        nodes, by_name, on_node, known, going = self.nodes, self._by_name, self._on_node, self._known, self.going
+        for r in reservations:
+            job_id, name = r.job_id, r.node
+            here = on_node.get(name)
+            if here is None:
+                here = on_node[name] = {}
+            here[job_id] = r
+            if job_id not in known:
+                key = (r.backlog, "" if r.backlog else r.class_id)
+                sums = going.get(key)
+                if sums is None:
+                    sums = going[key] = Going()
+                sums.add(r)
+            known[job_id] = r
+            if (queue := by_name.get(r.queue)) is not None:
+                queue.active += 1
+            if (node := nodes.get(name)) is not None:
+                node.version += 1
+                charge_node(node, r)
 
     def work_s(self, share: Callable[[Reservation], float]) -> float:
         """What is under way has left, by estimate, times its share of the whole. Built when it is asked for first."""

@@ -253,30 +253,33 @@ def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
 
 
 def charge_node(node: NodeFree, r: Reservation) -> None:
-    usage = r.usage
+    usage, sent_at, ram = r.usage, node.report.sent_at, node.ram
     # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
-    is_measured = usage is not None and r.started_at is not None and r.started_at <= node.report.sent_at
+    if usage is not None and (r.started_at is None or r.started_at > sent_at):
+        usage = None
     for key in r.devices:
         if (device := node.devices.get(key)) is not None:
-            _charge_device(device, r, key, node.report.sent_at, usage if is_measured else None)
-    if node.ram is not None:
-        _charge_pool(node.ram, r.ram_mib, usage.rss_mib or 0 if usage and is_measured else 0)
-    _charge_pool(node.cpu, round(r.cpu * 1000), 0)
+            _charge_device(device, r, key, sent_at, usage)
+    if ram is not None:
+        ram.reserved += r.ram_mib
+        if usage is not None:
+            ram.taken += min(r.ram_mib, usage.rss_mib or 0)
+    node.cpu.reserved += round(r.cpu * 1000)
     for root, size in r.disk.items():
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None:
-            written = usage.scratch_bytes or 0 if usage and is_measured and root == SCRATCH_ROOT else 0
-            _charge_pool(disk.pool, size, written)
+            disk.pool.reserved += size
+            if usage is not None and root == SCRATCH_ROOT:
+                disk.pool.taken += min(size, usage.scratch_bytes or 0)
 
 
 def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float, usage: Usage | None) -> None:
     """Where the driver tells who holds what, an attempt's part was taken from what others use already."""
-    if device.ours is None:
-        taken = usage.vram_on.get(key, usage.vram_mib or 0) if usage else 0
-        _charge_pool(device.vram, r.vram_mib, taken)
-        return
     device.vram.reserved += r.vram_mib
-    if r.worker and r.started_at is not None and r.started_at <= sent_at:
+    if device.ours is None:
+        if usage is not None:
+            device.vram.taken += min(r.vram_mib, usage.vram_on.get(key, usage.vram_mib or 0))
+    elif r.worker and r.started_at is not None and r.started_at <= sent_at:
         # What it holds beyond its word is as gone as what a stranger holds.
         device.vram.beyond += max(0, device.ours.get(r.worker, 0) - r.vram_mib)
 
@@ -287,8 +290,3 @@ def add_landed(node: NodeFree, fact: Landed) -> None:
     measured_at = node.report.sent_at - node.report.volumes_age_s
     if disk is not None and disk.pool is not None and fact.at >= measured_at - MEASURED_S:
         disk.pool.beyond += fact.bytes
-
-
-def _charge_pool(pool: Pool, reserved: int, taken: int) -> None:
-    pool.reserved += reserved
-    pool.taken += min(reserved, taken)
