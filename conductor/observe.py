@@ -55,6 +55,8 @@ def observe(
 def with_next(ledger: Ledger, candidates: tuple[Candidate, ...], outlook: Outlook) -> tuple[Candidate, ...]:
     """The candidates with the next jobs of begun chains, wherever they stand in their classes: one that gives the
     disk back must not wait behind the first of its class, which wait for that."""
+    if not outlook.chains:
+        return candidates
     shown = {head.job_id for c in candidates for head in c.heads}
     begun = (job_id for chain in outlook.chains if chain.node is not None for job_id in next_of(chain))
     wanted = [job_id for job_id in begun if job_id not in shown][:MOST_NEXT]

@@ -71,20 +71,26 @@ class TickLog:
         log.debug("Not fed {} {} {}: {}", r.lane, r.task, r.job_id[:SHORT_ID], why_not)
 
     def held(self, holds: Sequence[Hold], now: float) -> None:
+        # Classes that ask alike share one tuple of verdicts: looked through once.
+        alike: dict[int, tuple[Verdict, str] | None] = {}
         for hold in holds:
-            verdict = leading(hold)
-            if verdict is None:
+            key = id(hold.verdicts)
+            if key not in alike:
+                verdict = leading(hold)
+                alike[key] = None if verdict is None else (verdict, reason_of(verdict))
+            if (known := alike[key]) is None:
                 continue
+            verdict, reason = known
             if hold.is_infeasible:
                 self._can_never(hold, verdict, now)
-            elif self._is_news(hold, verdict, now):
+            elif self._is_news(hold, reason, now):
                 # A full queue is the normal state of a lane at work, and no news.
                 level = "DEBUG" if verdict.gate == "lane" else "INFO"
                 log = logger.bind(event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting)
                 log.log(level, "Held {}: {}", hold.lane, describe(verdict, now))
 
-    def _is_news(self, hold: Hold, verdict: Verdict, now: float) -> bool:
-        reasons, reason = self._reasons.setdefault((hold.lane, hold.task), {}), reason_of(verdict)
+    def _is_news(self, hold: Hold, reason: str, now: float) -> bool:
+        reasons = self._reasons.setdefault((hold.lane, hold.task), {})
         last = reasons.pop(reason, None)
         reasons[reason] = now
         if len(reasons) > MOST_REASONS:

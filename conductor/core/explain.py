@@ -103,9 +103,10 @@ def _from(now: float) -> When:
 
 def leading(hold: Hold) -> Verdict | None:
     """The closed verdict to name if only one can be named: the lane's depth is the last to be worth a word."""
-    rank: dict[Gate, int] = {gate: i for i, gate in enumerate(GATES)}
-    rank["lane"] = len(GATES)
-    return min(hold.closed, key=lambda v: (rank[v.gate], v.is_never, -v.have), default=None)
+    return min(hold.closed, key=lambda v: (_RANK[v.gate], v.is_never, -v.have), default=None)
+
+
+_RANK: dict[Gate, int] = {gate: i for i, gate in enumerate(GATES)} | {"lane": len(GATES)}
 
 
 def _summary(hold: Hold, now: float) -> str:
