@@ -106,7 +106,7 @@ def leading(hold: Hold) -> Verdict | None:
     return min(hold.closed, key=lambda v: (_RANK[v.gate], v.is_never, -v.have), default=None)
 
 
-_RANK: dict[Gate, int] = {gate: i for i, gate in enumerate(GATES)} | {"lane": len(GATES)}
+_RANK: dict[Gate, int] = {gate: len(GATES) if gate == "lane" else i for i, gate in enumerate(GATES)}
 
 
 def _summary(hold: Hold, now: float) -> str:
