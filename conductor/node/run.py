@@ -30,6 +30,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
+from conductor.node import last_words
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
 from conductor.node.reporter import Reporter
@@ -169,6 +170,7 @@ class Node:
 
     def _bury(self, deaths: list[Death]) -> None:
         if deaths:
+            last_words.sweep(self._settings.logs_dir, self._identity.node, self._supervisor.pids().values())
             before, self._oom_kills = self._oom_kills, oom.kills()
             if oom.has_grown(before, self._oom_kills):
                 deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
