@@ -20,6 +20,9 @@ from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+#: Rows of candidates: ids and state lines stay as they came, since most of them are known.
+_raw_rows = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_raw_candidate = msgspec.msgpack.Decoder(tuple[str, int, msgspec.Raw, msgspec.Raw]).decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _to_json = msgspec.json.Encoder().encode
 _class_from_json = msgspec.json.Decoder(JobClass).decode
@@ -37,7 +40,7 @@ class RedisBacklog:
         self._classes: dict[str, JobClass] = {}
         self._born = ""
         #: Class → its heads as last read: the same text is the same objects, most of a tick's reading is not made anew.
-        self._heads: dict[str, tuple[list[str], list[str], tuple[Head, ...]]] = {}
+        self._heads: dict[str, tuple[bytes, bytes, tuple[Head, ...]]] = {}
         self._outlook = RedisOutlook(scripts)
 
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
@@ -47,16 +50,17 @@ class RedisBacklog:
         return PutResult(new=new, known=len(entries) - new)
 
     def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
-        born, *found = _unpack(self._scripts.run("candidates", heads, _pack(list(backlogs))))
+        head, *rows = _raw_rows(self._scripts.run("candidates", heads, _pack(list(backlogs))))
+        born, found = _unpack(head), [_raw_candidate(row) for row in rows]
         if born != self._born:
             # Redis was emptied meanwhile: numbers start again.
             self._classes, self._born, self._heads = {}, born, {}
         self._learn([number for number, *_ in found if number not in self._classes])
         before, self._heads = self._heads, {}
-        for number, _, ids, lines in found:
-            known = before.get(number)
+        for number, _, raw_ids, raw_lines in found:
+            known, ids, lines = before.get(number), bytes(raw_ids), bytes(raw_lines)
             if known is None or known[0] != ids or known[1] != lines:
-                known = (ids, lines, heads_of(ids, lines, int(born)))
+                known = (ids, lines, heads_of(_unpack(ids), _unpack(lines), int(born)))
             self._heads[number] = known
         candidates = (
             Candidate(job_class=self._classes[number], waiting=waiting, heads=self._heads[number][2])
