@@ -93,52 +93,67 @@ class DeviceOrder:
             row.device = row.queue.device
 
 
-#: (are all its workers busy, how busy it is, free cores of the node, number): as `places.rank` has it.
-LoadKey = tuple[bool, float, int, int]
+#: (are all its workers busy, how busy it is): the first part of the order.
+Load = tuple[bool, float]
 
 
 class LoadOrder:
-    """Queues whose jobs take no device: those with an idle worker, then the least busy."""
+    """Queues whose jobs take no device: those with an idle worker, then the least busy, then by free cores of the node
+    and number, as `places.rank` has it."""
 
     def __init__(self, queues: Iterable[QueueFree]) -> None:
         self._queues: dict[int, QueueFree] = {}
         self._of_node: dict[NodeFree, list[int]] = {}
-        self._keys: dict[int, LoadKey] = {}
+        #: Where each stands that has room: its load, and its node's free cores with its number, as one integer.
+        self._at: dict[int, tuple[Load, int]] = {}
+        self._loads: list[Load] = []
+        self._rests: dict[Load, list[int]] = {}
         for queue in queues:
             if queue.is_open:
                 self._queues[queue.number] = queue
                 self._of_node.setdefault(queue.node, []).append(queue.number)
-                if queue.has_room:
-                    self._keys[queue.number] = _by_load(queue)
-        self._order = sorted(self._keys.values())
+        for node in self._of_node:
+            self.moved(node)
 
     def all(self) -> Iterator[QueueFree]:
-        for key in self._order:
-            yield self._queues[key[3]]
+        for load in self._loads:
+            for rest in self._rests[load]:
+                yield self._queues[rest & MASK]
 
     def moved(self, node: NodeFree) -> None:
         for number in self._of_node.get(node, ()):
-            queue, was = self._queues[number], self._keys.get(number)
-            now = _by_load(queue) if queue.queued < queue.depth else None
+            queue, was, now = self._queues[number], self._at.get(number), None
+            if queue.queued < queue.depth:
+                load = (queue.active >= queue.workers, queue.active / queue.workers)
+                now = (load, node.cpu.free << BITS | number)
             if was == now:
                 continue
             if was is not None:
-                del self._order[bisect_left(self._order, was)]
+                self._drop(*was)
             if now is None:
-                del self._keys[number]
+                del self._at[number]
             else:
-                self._keys[number] = now
-                insort(self._order, now)
+                self._at[number] = now
+                self._put(*now)
+
+    def _drop(self, load: Load, rest: int) -> None:
+        rests = self._rests[load]
+        del rests[bisect_left(rests, rest)]
+        if not rests:
+            del self._rests[load], self._loads[bisect_left(self._loads, load)]
+
+    def _put(self, load: Load, rest: int) -> None:
+        rests = self._rests.get(load)
+        if rests is None:
+            self._rests[load] = [rest]
+            insort(self._loads, load)
+        else:
+            insort(rests, rest)
 
     def read_again(self, node: NodeFree) -> None:
         """The same queues, as other objects."""
         for number in self._of_node.get(node, ()):
             self._queues[number] = _same(self._queues[number], node)
-
-
-def _by_load(queue: QueueFree) -> LoadKey:
-    active, workers = queue.active, queue.workers
-    return (active >= workers, active / workers, queue.node.cpu.free, queue.number)
 
 
 def _same(was: QueueFree, node: NodeFree) -> QueueFree:

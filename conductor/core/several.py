@@ -7,8 +7,8 @@ the sort was asked last are looked at again.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable
-from heapq import heapify, heappop, heappush
+from collections.abc import Hashable, Iterable
+from heapq import heappop, heappush, heapreplace
 from itertools import islice
 from typing import NamedTuple
 
@@ -23,10 +23,12 @@ LONGEST_LOG, LOG_PER_NODE = 1_000, 4
 MOST_SORTS = 1_000
 #: Less than any request: a node has not so many devices.
 NONE = -1
+#: In the place of what was not worked out yet: before all that it can come to.
+BEFORE, NO_QUEUE = float("-inf"), -1
 
 #: (are all its workers busy, how busy the queue is, free MiB of the devices, free cores, the queue's number, the
 #: node's): the order of places, the smallest first.
-Key = tuple[bool, float, int, int, int, int]
+Key = tuple[bool, float, int, float, int, int]
 
 
 class Row(NamedTuple):
@@ -47,7 +49,8 @@ class Sort:
     def __init__(self) -> None:
         #: How many moves of the log were looked at; negative: none of the nodes was yet.
         self.seen = -1
-        #: Number of a node that holds it → its best place.
+        #: Number of a node that has the devices → its best place. Of one that moved, a bound that no place of it comes
+        #: before: most are never looked at any closer.
         self.best: dict[int, Key] = {}
         #: Entries that are no node's best any more stay until they come to the front.
         self.heap: list[Key] = []
@@ -90,9 +93,8 @@ class Several:
         heap, tried, others = sort.heap, list[Key](), list[Key]()
         found: Place | None = None
         while found is None:
-            while heap and sort.best.get(heap[0][5]) != heap[0]:
-                heappop(heap)
-            if heap and not (others and others[0] < heap[0]):
+            front = self._front(sort, ask)
+            if front is not None and not (others and others[0] < front):
                 key = heappop(heap)
                 tried.append(key)
             elif others:
@@ -118,24 +120,45 @@ class Several:
         sort = self._sorts.get(name)
         if sort is None:
             sort = self._new_sort(name, ask.devices)
+        moved: Iterable[int] = set(islice(self._log, max(0, sort.seen), None))
         if sort.seen < 0 or len(sort.heap) > 4 * len(self._nodes):
-            found = ((i, self._best(i, ask)) for i in range(len(self._nodes)))
-            sort.best = {i: key for i, key in found if key is not None}
-            sort.heap = list(sort.best.values())
-            heapify(sort.heap)
-        else:
-            most, vram_mib, best = self._most[ask.devices], ask.vram_mib, sort.best
-            for i in set(islice(self._log, sort.seen, None)):
-                now = None if most[i] < vram_mib and not self._plain else self._best(i, ask)
-                was = best.get(i)
-                if now is None:
-                    if was is not None:
-                        del best[i]
-                elif now != was:
-                    best[i] = now
-                    heappush(sort.heap, now)
+            moved, sort.best, sort.heap = range(len(self._nodes)), {}, []
+        most, vram_mib, best = self._most[ask.devices], ask.vram_mib, sort.best
+        for i in moved:
+            if most[i] >= vram_mib:
+                frees = self._frees[i]
+                first = bisect_left(frees, vram_mib)
+                total = 0 if i in self._plain else sum(frees[first : first + ask.devices])
+            elif i in self._plain:
+                total = 0
+            else:
+                if i in best:
+                    del best[i]
+                continue
+            bound = (False, 0.0, total, BEFORE, NO_QUEUE, i)
+            if best.get(i) != bound:
+                best[i] = bound
+                heappush(sort.heap, bound)
         sort.seen = len(self._log)
         return sort
+
+    def _front(self, sort: Sort, ask: Ask) -> Key | None:
+        """The best place of all, at the front of the heap; None: there is none."""
+        heap, best = sort.heap, sort.best
+        while heap:
+            key = heap[0]
+            i = key[5]
+            if best.get(i) != key:
+                heappop(heap)
+            elif key[4] != NO_QUEUE:
+                return key
+            elif (now := self._best(i, ask)) is None:
+                heappop(heap)
+                del best[i]
+            else:
+                heapreplace(heap, now)
+                best[i] = now
+        return None
 
     def _new_sort(self, name: Hashable, devices: int) -> Sort:
         if not self._sorts:
