@@ -223,9 +223,13 @@ class Learning:
         until = time.monotonic() + TICK_S
         first = self._turn if self._turn < len(classes) else 0
         self._turn, found = 0, dict[int, Taught]()
+        states: dict[tuple[str, str], tuple[int, str]] = {}
         for i in (*range(first, len(classes)), *range(first)):
             c = classes[i]
-            state = (self.learned.memory.version(c.kind or c.task), self.learned.code_of(c.task))
+            state = states.get((c.kind, c.task))
+            if state is None:
+                state = (self.learned.memory.version(c.kind or c.task), self.learned.code_of(c.task))
+                states[c.kind, c.task] = state
             known = self._known.get(c.id)
             if known is None or (known[0] != state and time.monotonic() < until):
                 if len(self._known) > MOST_KNOWN:
