@@ -148,7 +148,11 @@ def rule_faults(spec: JobSpec, catalogue: Mapping[str, TaskDecl], bad: typing.Ab
 
 def is_sound(spec: JobSpec, catalogue: Mapping[str, TaskDecl]) -> bool:
     """The rules as one question: what the fast path asks of each line."""
-    return not any(fault for _, rule in _RULES for fault in rule(spec, catalogue))
+    has_more = spec.writes or spec.reads or spec.inputs or spec.after or spec.after_ended
+    for _, rule in _RULES if has_more else _OF_ALL:
+        for _fault in rule(spec, catalogue):
+            return False
+    return True
 
 
 Rule = Callable[[JobSpec, Mapping[str, TaskDecl]], Iterator[str]]
@@ -212,6 +216,9 @@ _RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"writes"}), _outputs_differ),
     (frozenset({"id", "after", "after_ended"}), _waits_make_sense),
 )
+
+#: Those that say something of a job without files and waits.
+_OF_ALL = _RULES[:2]
 
 _PLAIN = re.compile(r"[a-z][a-z0-9_]*:(?!/|\.tmp/)(?:(?!\.{1,2}(?:/|\Z))[^/\x00]+(?:/(?!\Z)|\Z))+\Z")
 
