@@ -61,6 +61,11 @@ class Course:
         return not self._passing or not self._given
 
     @property
+    def has_more(self) -> bool:
+        """The next end was heard already: `wait` will not wait."""
+        return bool(self._given) and self._host.channel.has_buffered()
+
+    @property
     def began_at(self) -> float:
         """When the one that runs had its turn (monotonic)."""
         return self._watch.began_at if self._watch else time.monotonic()
@@ -90,10 +95,12 @@ class Course:
         back, self._back = self._back, []
         return back
 
-    def wait(self, limit_s: float | None) -> End | None:
-        """The next end. None when the time was up, or somebody woke us."""
+    def wait(self, limit_s: float | None, nap_s: float = 0.0) -> End | None:
+        """The next end. None when the time was up, or somebody woke us. `nap_s`: so long only that is listened for."""
         watch, attempt = self._watch, self.running
         assert watch is not None and attempt is not None, "something was given"
+        if nap_s > 0 and not self._host.channel.has_buffered():
+            self._stopping.sleep(nap_s)
         try:
             said = self._listen(watch, limit_s)
         except (EOFError, ChildBroken):

@@ -28,6 +28,9 @@ from workers.runner import Done, Parts, Runner
 
 #: What is done is handed in after so long at the latest, while others go on.
 FLUSH_S = 0.04
+#: So much is to be left when a worker has its turn: the next are there before the child has run dry. Not for less than
+#: half of that, so that many share a turn.
+AHEAD_S = 0.05
 #: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
 LONG_S = 0.1
 #: Given to the child ahead of time.
@@ -123,7 +126,7 @@ class Flow:
     def _listen(self) -> None:
         if not self._course:
             return
-        end = self._course.wait(self._patience_s())
+        end = self._course.wait(self._patience_s(), self._nap_s())
         if end is not None:
             self._ended(*end)
         if not self._course:
@@ -155,7 +158,7 @@ class Flow:
                 self._parts.claim.keeps(said.warm)
         if isinstance(ended, Done):
             if not self._done:
-                self._done_at = time.monotonic()
+                self._done_at = time.monotonic() - _late_s(said)
             self._done.append(ended)
             return
         self._parts.keeper.release(attempt.held)
@@ -184,8 +187,25 @@ class Flow:
     def _is_turn_due(self) -> bool:
         if not self._done:
             return False
-        is_idle = not self._waiting and not self._course
-        return is_idle or len(self._done) >= MOST_UNHEARD or time.monotonic() >= self._done_at + FLUSH_S
+        if (not self._waiting and not self._course) or len(self._done) >= MOST_UNHEARD:
+            return True
+        if self._course.has_more:
+            return False  # More have ended by now.
+        is_dry = (self._left_s() or 0.0) <= AHEAD_S
+        return time.monotonic() >= self._done_at + (AHEAD_S / 2 if is_dry else FLUSH_S)
+
+    def _left_s(self) -> float | None:
+        """What was begun should take so long; None: not known."""
+        paces = [self._paces.of(attempt.spec.task) for attempt in (*self._waiting, *self._course.all())]
+        return None if None in paces else sum(pace or 0.0 for pace in paces)
+
+    def _nap_s(self) -> float:
+        """So long nobody need look: short bodies follow each other in the child, and are handed in together."""
+        left_s = self._left_s()
+        if left_s is None or len(self._course) < 2:
+            return 0.0
+        first_s = self._done_at - time.monotonic() if self._done else left_s / (len(self._waiting) + len(self._course))
+        return max(0.0, min(first_s + FLUSH_S, left_s - AHEAD_S))
 
     def _turn(self, in_hand: Sequence[tuple[str, int]] = (), returned: Iterable[Attempt] = ()) -> None:
         """Receipts to disk first: from then on the results count, whoever is killed."""
@@ -248,3 +268,10 @@ class Flow:
             return
         parts.keeper.hold(attempt.held)
         self._waiting.append(attempt)
+
+
+def _late_s(said: Ended | Fault) -> float:
+    """How long ago a body ended."""
+    if not isinstance(said, Ended) or said.began_at is None:
+        return 0.0
+    return min(FLUSH_S, max(0.0, time.time() - said.began_at - said.seconds))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Jobs begun together should be over within so long: what waits behind another is not another worker's meanwhile.
-TOGETHER_S = 0.05
+#: A task is short that takes no longer.
+SHORT_S = 0.05
+#: Jobs begun together should be over within so long: what waits behind another is not another worker's meanwhile, and
+#: is charged with an attempt where this worker is killed.
+TOGETHER_S = 0.1
 #: One long job outweighs many short ones: what is known falls by so much of the difference with each.
 _FORGET = 0.1
 
@@ -25,7 +28,7 @@ class Paces:
     def saw(self, task: str, seconds: float) -> None:
         before = self._known.get(task, seconds)
         now = self._known[task] = max(seconds, before + (seconds - before) * _FORGET)
-        if now <= TOGETHER_S:
+        if now <= SHORT_S:
             self._short[task] = now
         else:
             self._short.pop(task, None)
