@@ -62,14 +62,14 @@ def test_what_was_started_and_never_heard_of_is_told_again(
     scene: Scene, intake: Intake, monkeypatch: pytest.MonkeyPatch
 ):
     fed(scene, "a", "b")
-    real = intake._behind.take
+    real = intake._behind.take  # pyright: ignore[reportPrivateUsage]
 
     def loses_the_reply(turn: Turn, limit_s: float) -> None:
         real(turn, limit_s)
         raise Unreachable("the reply was lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(intake._behind, "take", loses_the_reply)
+        patch.setattr(intake._behind, "take", loses_the_reply)  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(Unreachable):
             intake.take(a_turn)
 
@@ -84,7 +84,7 @@ def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(scene: Scen
     wait_until(lambda: "blmove" in str(client.client_list()), "it waits")
 
     # When the worker asks again, and an entry comes
-    assert ids(intake._again(a_turn())) == []
+    assert ids(intake._again(a_turn())) == []  # pyright: ignore[reportPrivateUsage]
     ghost.join(3.0)
     fed(scene, "a")
 

@@ -97,8 +97,8 @@ def attempts(module: ModuleType) -> None:
 def body(module: ModuleType) -> None:
     real = module.Course.wait
 
-    def wait(self: Any, limit_s: float | None) -> Any:
-        end = real(self, limit_s)
+    def wait(self: Any, *limits: Any) -> Any:
+        end = real(self, *limits)
         if end is not None:
             point("body ended", end.attempt.job_id)
         return end
