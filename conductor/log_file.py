@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 #: For so long somebody else's lock is waited for. A process that was stopped while it held it must not stop us.
-PATIENCE_S = 0.1
+PATIENCE_S = 1.0
 PAUSE_S = 0.0005
-#: And once in vain, it is only looked at for so long.
-SULK_S = 5.0
+#: After once in vain, for this long each wait is this short.
+SULK_S, SHORT_S = 60.0, 0.02
 
 
 class LogFile:
@@ -66,10 +66,13 @@ class LogFile:
     def _hold(self) -> bool:
         """Have the file that bears the name now open, and its lock; False: nobody would let go of it in time."""
         now = time.monotonic()
-        until = now + PATIENCE_S if now >= self._sulks_until else now
+        is_patient = now >= self._sulks_until
+        until = now + (PATIENCE_S if is_patient else SHORT_S)
         while True:
             self._reopen_after_fork()
             is_locked = self._lock(until)
+            if not is_locked and is_patient:
+                self._sulks_until = time.monotonic() + SULK_S
             if self._is_current():
                 return is_locked
             # Put aside, or removed, while we waited. Opened before the old one is closed: `_fd` is always one of ours.
@@ -84,8 +87,7 @@ class LogFile:
                 return True
             except OSError:
                 # Busy, or a file system without locks: one line too many in the old file is better than none.
-                if (now := time.monotonic()) > until:
-                    self._sulks_until = now + SULK_S
+                if time.monotonic() > until:
                     return False
             time.sleep(PAUSE_S)
 
