@@ -27,7 +27,7 @@ OURS = "Conductor"
 PROCESSES = 2
 #: Jobs of one run: long enough for the slow ones to settle, short enough for all of them in minutes.
 COUNTS = {"RQ fork": 300, "RQ SimpleWorker": 1000, "HyperQueue": 400}
-MANY, SLEEPS, INFERENCES = 3000, 400, 60
+MANY, SLEEPS, INFERENCES = 3000, 400, 300
 STAMPS, PAUSE_S = 150, 0.015
 
 #: case → peer → one figure a round (jobs/s; infer: ms a job), or all latencies of all rounds (ms).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,16 +29,15 @@ class Attempt:
 
     def __init__(self, started: Started, catalogue: Catalogue, settings: Settings, valid_until: float) -> None:
         reservation = started.reservation
+        self._settings = settings
         self.job_id, self.number = reservation.job_id, reservation.attempt
         self.started = started
         self.devices = reservation.devices
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings)
-        #: As it is now: what is on disk when the attempt ends may be newer than what ran.
-        self.code_version = code_version(self.decl.module)
-        folders = publish.folders(settings, self.spec, self.number)
-        meter = Meter(folders, self.devices, reservation.vram_mib, settings.limits.vram_headroom_mib)
+        self._code_version = ""
+        meter = Meter(self._folders, self.devices, reservation.vram_mib, settings.limits.vram_headroom_mib)
         self.held = Held(reservation, meter, valid_until)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()
@@ -45,6 +45,15 @@ class Attempt:
         self.false_starts = 0
         #: What an earlier attempt computed and could not put in place.
         self.earlier: Kept | None = None
+
+    @property
+    def code_version(self) -> str:
+        """As it was when it was first asked for: what is on disk when the attempt ends may be newer than what ran."""
+        self._code_version = self._code_version or code_version(self.decl.module)
+        return self._code_version
+
+    def _folders(self) -> tuple[Path, ...]:
+        return publish.folders(self._settings, self.spec, self.number)
 
     @property
     def reserved(self) -> dict[str, int]:

@@ -119,6 +119,8 @@ class Flow:
                 self._parts.host.ensure(attempt.devices)
             self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
             self._course.give(attempt)
+            # Noted once the body has begun, before anybody can have changed it.
+            _ = attempt.code_version
         except ChildBroken as e:
             self._waiting.extendleft(reversed(self._course.take_back()))
             self._ended(attempt, Fault("worker_lost", causes.cut(str(e))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,17 @@ class Meter:
     """One attempt's peaks. `sample` is called now and then by the keeper; the rest by the main thread."""
 
     def __init__(
-        self, folders: Sequence[Path], devices: Sequence[str] = (), reserved_mib: int = 0, headroom_mib: int = 0
+        self,
+        folders: Callable[[], Sequence[Path]],
+        devices: Sequence[str] = (),
+        reserved_mib: int = 0,
+        headroom_mib: int = 0,
     ) -> None:
-        """`reserved_mib`: on each of the devices; 0: not held to it. `headroom_mib`: what is to stay free there."""
+        """`folders`: asked for when they are looked at, not before the body begins. `reserved_mib`: on each of the
+        devices; 0: not held to it. `headroom_mib`: what is to stay free there."""
         #: The child; 0 while there is none.
         self.pid = 0
-        self._folders = tuple(folders)
+        self._folders = folders
         self._devices = tuple(devices)
         self._reserved_mib = reserved_mib
         self._headroom_mib = headroom_mib
@@ -76,7 +81,7 @@ class Meter:
         return ""
 
     def _scratch(self) -> int:
-        return sum(map(folder_bytes, self._folders))
+        return sum(map(folder_bytes, self._folders()))
 
 
 def with_vram(usage: Usage, vram: Mapping[str, int] | None) -> Usage:
