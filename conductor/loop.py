@@ -11,7 +11,7 @@ from loguru import logger
 from conductor import hours
 from conductor.apply import apply
 from conductor.core.depth import FEWEST_HEADS, depths, next_heads
-from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, shared_out, unreached
+from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, unreached
 from conductor.core.keeping import Keeping
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
@@ -255,7 +255,7 @@ class Conductor:
             return
         self._gates = self._recorded = msgspec.structs.replace(
             self._gates,
-            shared=shared_out(snapshot, decision.admit, self._limits),
+            shared=self._deciding.shared(),
             rates=rates_left(snapshot.rates, decision.admit),
             reports={node.node: node.sent_at for node in snapshot.nodes},
         )

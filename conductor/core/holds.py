@@ -103,6 +103,11 @@ def shared_out(snapshot: Snapshot, admitted: Sequence[Admission], limits: Limits
     """Every amount that is shared out, by the decision's own sums, with what the tick handed over."""
     going = (*snapshot.reservations, *(admission.reservation for admission in admitted))
     free = Free(msgspec.structs.replace(snapshot, reservations=going), limits)
+    return shared_of(free)
+
+
+def shared_of(free: Free) -> tuple[Shared, ...]:
+    """The same of what a decision has left."""
     return tuple(_pools(free))
 
 

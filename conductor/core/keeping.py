@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.core.admission import decide
+from conductor.core.holds import shared_of
 from conductor.core.standing import Standing
-from conductor.model.decision import Decision
+from conductor.model.decision import Decision, Shared
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
 
@@ -32,3 +33,7 @@ class Keeping:
         decision = decide(snapshot, candidates, limits, standing)
         self._standing = standing
         return decision
+
+    def shared(self) -> tuple[Shared, ...]:
+        """Every amount that is shared out, as the last decision left it."""
+        return () if self._standing is None else shared_of(self._standing.free)

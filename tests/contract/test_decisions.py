@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.rates import memory_rates
 from conductor.catalogue import load_catalogue
+from conductor.core.holds import shared_out
 from conductor.core.keeping import Keeping
 from conductor.history.recording import Files, Recorder, read_ticks
 from conductor.history.recording_frames import Tick, canonical
@@ -182,7 +183,9 @@ def test_live_ticks_of_several_lanes_are_decided_alike_kept_and_afresh(
     kept, keeping = Kept(), Keeping()
     for tick in ticks:
         assert tick.is_full and canonical(kept.decide(tick)) == tick.decision
-        assert canonical(keeping.decide(tick.snapshot, tick.candidates, tick.limits)) == tick.decision
+        decision = keeping.decide(tick.snapshot, tick.candidates, tick.limits)
+        assert canonical(decision) == tick.decision
+        assert keeping.shared() == shared_out(tick.snapshot, decision.admit, tick.limits)
     assert keeping.begun < len(ticks) / 10, "or nothing is kept"
     lanes = {a.reservation.lane for tick in ticks for a in tick.decision.admit}
     assert lanes == {"gpu", "cpu", "io", "cloud"}
