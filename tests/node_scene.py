@@ -134,7 +134,7 @@ class Scene:
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self.ledger = ledger
         self.settings = settings
-        self.catalogue = load_catalogue()
+        self.catalogue = load_catalogue(settings.task_modules, settings.project)
         self._commands: list[Command] = []
 
     def run(self, *words: str, env: Mapping[str, str] | None = None) -> Command:
@@ -161,8 +161,8 @@ class Scene:
         return job_id
 
     def put(self, n: int, seconds: float, **more: Any) -> str:
-        """A `diagnostics.sleep` job in the backlog; its id."""
-        spec = a_spec(n, task="diagnostics.sleep", args={"seconds": seconds, "n": n}, **more)
+        """A `diagnostics.sleep` job in the backlog, or one of another `task` with its `args`; its id."""
+        spec = a_spec(n, **{"task": "diagnostics.sleep", "args": {"seconds": seconds, "n": n}, **more})
         job_class = class_of(spec, self.catalogue[spec.task], "night")
         self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         return spec.id

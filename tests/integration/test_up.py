@@ -21,8 +21,24 @@ from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 
 
+NAP = "up.nap"
+TASKS = """
+import time
+from pathlib import Path
+
+from workers import task
+
+@task("up.nap", lane="cpu")
+def nap(args, ctx):
+    Path(args["mark"]).touch()
+    time.sleep(args["seconds"])
+    return {}
+"""
+
+
 def new_project(folder: Path) -> Settings:
-    (folder / CONFIG_NAME).write_text(CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
+    (folder / "up_tasks.py").write_text(TASKS)
+    (folder / CONFIG_NAME).write_text('task_modules = ["up_tasks"]\n' + CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
     return load(folder)
 
 
@@ -86,8 +102,10 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
 
     with open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
-        job, later = scene.put(1, 2.0), scene.put(2, 0.0)
-        scene.until_state(job, "running")
+        mark = settings.project / "began"
+        job, later = scene.put(1, 2.0, task=NAP, args={"mark": str(mark), "seconds": 2.0}), scene.put(2, 0.0)
+        # «running» is said a moment before the body begins, and what has not begun goes back at no cost.
+        until(mark.exists)
         command.process.send_signal(signal.SIGINT)
         assert command.wait() == 0
         assert scene.job(job).state == "done"
