@@ -98,7 +98,7 @@ class Bench:
         report = NodeReport(
             node="bench", host="bench", devices=gpus, queues=queues, ram_total_mib=262_144, ram_available_mib=240_000,
             volumes=tuple(
-                Volume(root=root, filesystem=root, path="/", total_bytes=10**12, free_bytes=5 * 10**11, is_writable=True)
+                Volume(root=root, filesystem=root, path="/", total_bytes=10**12, free_bytes=10**11, is_writable=True)
                 for root in ("scratch", "published")
             ),
             cpu_count=64.0,

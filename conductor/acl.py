@@ -39,7 +39,7 @@ _WRITES = (
     *("hset", "hsetnx", "hdel", "hincrby", "hincrbyfloat"),
     *("sadd", "srem"),
     *("zadd", "zrem", "zremrangebyscore", "zremrangebyrank", "zpopmin"),
-    *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lmove", "blmove", "blpop"),
+    *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lset", "lmove", "blmove", "blpop"),
 )
 #: The atomic steps: by their hash only. EVAL stays forbidden; what a loaded script calls is checked like all else.
 _STEPS = ("evalsha", "script|load", "script|exists", "multi", "exec", "discard", "watch", "unwatch", "time")

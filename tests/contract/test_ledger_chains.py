@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -328,6 +329,26 @@ def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
 
     assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [(NODE, "scratch", 10), (NODE, "published", 7)]
     assert landed[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
+
+
+def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(scene: Scene) -> None:
+    names = [f"j{n}" for n in range(200)]
+    scene.put(*(an_entry(name) for name in names))
+    began = scene.ledger.bell.now()
+    for name in names:
+        scene.run(name)
+        facts = (
+            OutputFact(path=f"scratch:{name}", bytes=3, sha256="0" * 64),
+            OutputFact(path=f"published:{name}", bytes=1, sha256="0" * 64),
+        )
+        scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt(name), outputs=facts))
+
+    landed = scene.ledger.backlog.outlook([]).landed
+
+    moments = math.ceil((scene.ledger.bell.now() - began) / 0.25) + 1
+    assert sum(fact.bytes for fact in landed) == 200 * 4
+    assert len(landed) <= 2 * moments
+    assert all(fact.at >= began for fact in landed), "never told as older than it is"
 
 
 def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:

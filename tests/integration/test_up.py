@@ -20,7 +20,6 @@ from conductor.up import up_file
 from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 
-
 NAP = "up.nap"
 TASKS = """
 import time
@@ -38,7 +37,8 @@ def nap(args, ctx):
 
 def new_project(folder: Path) -> Settings:
     (folder / "up_tasks.py").write_text(TASKS)
-    (folder / CONFIG_NAME).write_text('task_modules = ["up_tasks"]\n' + CONFIG + "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
+    roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    (folder / CONFIG_NAME).write_text(f'task_modules = ["up_tasks"]\n{CONFIG}{roots}')
     return load(folder)
 
 

@@ -16,8 +16,10 @@
 --   conductor:going        hash  path -> the same JSON: its node removes it now, nobody can have it back
 --   conductor:read_out     set   paths that were let go once: an attempt that makes one again makes it for readers, not
 --                          as a result
---   conductor:landed       list  ms|node|root|bytes: what came onto a disk lately
-local LANDED_MS = 60000
+--   conductor:landed       list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second together
+local LANDED_MS, LANDED_TOGETHER_MS = 60000, 250
+-- Of so many disks the last one's moment is looked for.
+local LANDED_DISKS = 16
 
 local has_files = call('EXISTS', P .. 'files') == 1
 local function files_of(id)
@@ -136,6 +138,19 @@ local function chain_begun(id, node)
   if number then call('HSETNX', P .. 'chain_node', chain_number(number), node) end
 end
 
+-- Each tick reads all of them: what lands on a disk within a moment is one, as of the moment's end.
+local function note_landed(node, root, bytes)
+  local head = table.concat({whole(math.ceil(now_ms / LANDED_TOGETHER_MS) * LANDED_TOGETHER_MS), node, root, ''}, '|')
+  for at, text in ipairs(call('LRANGE', P .. 'landed', -LANDED_DISKS, -1)) do
+    if string.sub(text, 1, #head) == head then
+      call('LSET', P .. 'landed', math.max(0, call('LLEN', P .. 'landed') - LANDED_DISKS) + at - 1,
+        head .. whole(tonumber(string.sub(text, #head + 1)) + bytes))
+      return
+    end
+  end
+  call('RPUSH', P .. 'landed', head .. whole(bytes))
+end
+
 -- Accepted: what it left on the disks of its node. `landed`: JSON {node, outputs {path: bytes}}.
 local function files_landed(id, attempt, landed)
   landed = cjson.decode(landed)
@@ -158,7 +173,7 @@ local function files_landed(id, attempt, landed)
     end
   end
   for root, bytes in pairs(by_root) do
-    if bytes > 0 then call('RPUSH', P .. 'landed', table.concat({whole(now_ms), node, root, whole(bytes)}, '|')) end
+    if bytes > 0 then note_landed(node, root, bytes) end
   end
   local eldest = call('LINDEX', P .. 'landed', 0)
   while eldest and tonumber(string.match(eldest, '^%d+')) < now_ms - LANDED_MS do

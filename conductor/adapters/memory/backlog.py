@@ -74,7 +74,7 @@ class MemoryBacklog:
         with store.lock:
             return Outlook(
                 chains=tuple(store.chains.shown(heads)),
-                landed=tuple(store.chains.landed),
+                landed=store.chains.landed,
                 longest_wait_s=store.longest_s,
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from conductor.model.entries import EntryFiles, JobState
 from conductor.model.files import Chain, FileJob, Landed, LetGo
 
 GOING: tuple[JobState, ...] = ("admitted", "running")
-LANDED_S = 60.0
+LANDED_S, LANDED_TOGETHER_S = 60.0, 0.25
 LETTERS: dict[JobState, str] = {
     "waiting": "w", "admitted": "a", "running": "r", "done": "d", "dead": "x", "review": "v", "cancelled": "c",
 }  # fmt: skip
@@ -45,7 +46,8 @@ class Chains:
         self.going: dict[str, tuple[str, LetGo]] = {}
         #: Paths that were let go once.
         self._read_out: set[str] = set()
-        self.landed: list[Landed] = []
+        #: (at the end of which moment, node, root) → bytes.
+        self._landed: dict[tuple[float, str, str], int] = {}
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,8 +138,16 @@ class Chains:
                 chain.made[path] = (node, fact)
                 chain.node = chain.node or node
         now = self._now()
-        self.landed += [Landed(node=node, root=root, bytes=size, at=now) for root, size in by_root.items() if size]
-        self.landed = [fact for fact in self.landed if fact.at >= now - LANDED_S]
+        at = math.ceil(now / LANDED_TOGETHER_S) * LANDED_TOGETHER_S
+        for root, size in by_root.items():
+            if size:
+                key = (at, node, root)
+                self._landed[key] = self._landed.get(key, 0) + size
+        self._landed = {key: size for key, size in self._landed.items() if key[0] >= now - LANDED_S}
+
+    @property
+    def landed(self) -> tuple[Landed, ...]:
+        return tuple(Landed(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._landed.items())
 
     def _let_go(self, chain: OneChain, path: str) -> None:
         if (fact := chain.made.pop(path, None)) is not None:
