@@ -1,4 +1,4 @@
-"""What Conductor costs while nothing happens: `python benchmarks/feet.py [--seconds 60] [--runs 20] [--json]`.
+"""What Conductor costs while nothing happens: `python benchmarks/feet.py [--seconds 60] [--runs 20] [--json FILE]`.
 
 An idle conductor, a standby and a node with its workers, as real processes on a Valkey of their own: CPU (% of one
 core), memory and wake-ups of each. Then the first moments of commands: wall and CPU time of help, completion and
@@ -238,14 +238,16 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=60.0, help="of idleness that are measured")
     options.add_argument("--runs", type=int, default=20, help="of each command")
     options.add_argument("--workers", type=int, default=2, help="of the cpu lane, beside one each of io and cloud")
-    options.add_argument("--json", action="store_true")
+    options.add_argument("--json", type=Path)
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="feet-") as name:
         folder = Path(name)
         rows, commands = idle(folder, given.seconds, given.workers, lambda: timed(folder, given.runs))
     result: dict[str, Any] = {"machine": machine(), "seconds": given.seconds, "idle": rows, "commands": commands}
     result["missed"] = misses(result)
-    print(json.dumps(result) if given.json else text(result))
+    print(text(result))
+    if given.json:
+        given.json.write_text(json.dumps(result), encoding="utf-8")
     return 1 if result["missed"] else 0
 
 

@@ -28,7 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 from conductor.catalogue import load_catalogue  # noqa: E402
 from conductor.model.spec import Estimate, JobSpec, Needs, to_line  # noqa: E402
-from conductor.simulate import Progress, simulate  # noqa: E402
+from conductor.progress import Progress  # noqa: E402
+from conductor.simulate import simulate  # noqa: E402
 from conductor.simulation import world  # noqa: E402
 
 SORTS, LOAD, SEED = 100, 0.95, 11
@@ -89,6 +90,7 @@ def main() -> int:
     parser.add_argument("--batch", action="store_true")
     parser.add_argument("--events", action="store_true", help="one decision an event, however many there are")
     parser.add_argument("--seconds", action="store_true", help="one decision a second, however few there are")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.events or given.seconds:
         world.MANY_MORE = 0 if given.seconds else given.jobs
@@ -101,10 +103,16 @@ def main() -> int:
             f"devices = [{devices}]\n"
         )
         wall, cpu = time.monotonic(), time.process_time()
-        progress = Progress(lambda line: print(line, file=sys.stderr, flush=True), 20.0)
-        found = simulate(
-            manifest, cluster, load_catalogue(), is_batch=given.batch, policy=given.policy, progress=progress
-        ).figures
+        with Progress() as progress:
+            found = simulate(
+                manifest,
+                cluster,
+                load_catalogue(),
+                is_batch=given.batch,
+                policy=given.policy,
+                on_read=progress.counted("reading", "job"),
+                on_ended=progress.of("playing", "job"),
+            ).figures
         row = {
             "wall_s": round(time.monotonic() - wall, 1),
             "cpu_s": round(time.process_time() - cpu, 1),
@@ -117,6 +125,8 @@ def main() -> int:
             "mean_wait_s": found.mean_wait_s,
         }
     print(json.dumps(row))
+    if given.json:
+        given.json.write_text(json.dumps([row]), encoding="utf-8")
     return 0
 
 

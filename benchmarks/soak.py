@@ -1,4 +1,5 @@
-"""Hours of work in minutes, and whether anything grows: `python benchmarks/soak.py [--minutes 10] [--gap 4] [--json]`.
+"""Hours of work in minutes, and whether anything grows: `python benchmarks/soak.py [--minutes 10] [--gap 4]
+[--json FILE]`.
 
 A real project on a real Valkey: jobs keep coming (short and longer, several classes, failures, retries, 429s, chains of
 files), processes are killed all the while, by the machinery of tests/chaos. Each minute a row: memory, keys, files,
@@ -317,17 +318,19 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--gap", type=float, default=4.0, help="mean seconds between two kills")
     options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--json", action="store_true")
+    options.add_argument("--json", type=Path)
     given = options.parse_args()
 
     def say(line: str) -> None:
-        print(line, file=sys.stderr if given.json else sys.stdout, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
     say(machine())
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, a_world(Path(folder)) as world:
         result = Soak(world, given.minutes, given.gap, given.seed, say).run()
     result["missed"] = misses(result)
-    print(json.dumps(result) if given.json else text(result))
+    print(text(result))
+    if given.json:
+        given.json.write_text(json.dumps(result), encoding="utf-8")
     return 1 if result["missed"] else 0
 
 

@@ -1,4 +1,4 @@
-"""How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json]`.
+"""How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json FILE]`.
 
 Figures: noop, cloud, idle, gate, successor, lane. Real processes on a Valkey of their own, all promises on: each job is
 planned into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure`
@@ -307,10 +307,12 @@ def _latency(delays_s: Sequence[float]) -> dict[str, Any]:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="default: all")
-    options.add_argument("--json", action="store_true")
+    options.add_argument("--json", type=Path)
     given = options.parse_args()
     result = {name: measure(name) for name in given.figures or FIGURES}
-    print(json.dumps(result) if given.json else text(result))
+    print(text(result))
+    if given.json:
+        given.json.write_text(json.dumps(result), encoding="utf-8")
     return 0
 
 

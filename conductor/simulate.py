@@ -18,38 +18,10 @@ from conductor.simulation.policies import DEFAULT, limits_of
 from conductor.simulation.workload import Job, Workload
 from conductor.simulation.world import World
 
-#: Something is said of how far it is no more often than that; what is over sooner says nothing.
-EVERY_S = 5.0
 #: Lines of a manifest between two looks at the clock.
 STEP = 2_000
 
-Say = Callable[[str], None]
-
-
-class Progress:
-    """How far it is, said every few seconds."""
-
-    def __init__(self, say: Say | None, every_s: float = EVERY_S) -> None:
-        self._say = say
-        self._every_s = every_s
-        self._begun = self._said = time.monotonic()
-
-    def tell(self, what: str) -> None:
-        now = time.monotonic()
-        if self._say is not None and now - self._said >= self._every_s:
-            self._said = now
-            self._say(f"{what}, {now - self._begun:.0f} s")
-
-    def read(self, specs: Iterator[JobSpec]) -> Iterator[JobSpec]:
-        for count, spec in enumerate(specs, 1):
-            if not count % STEP:
-                self.tell(f"{count:,} jobs read")
-            yield spec
-
-    def ran(self, world: World) -> None:
-        # What can never run is out of it from the start.
-        able = len(world.jobs) - len(world.infeasible)
-        self.tell(f"{world.done:,} of {able:,} jobs have ended by second {world.now:,.0f} of the simulated time")
+Told = Callable[[int], None]
 
 
 class Simulated(Struct, frozen=True, kw_only=True):
@@ -69,18 +41,30 @@ def simulate(
     policy: str = DEFAULT,
     seed: int = 0,
     with_lines: bool = False,
-    progress: Progress | None = None,
+    on_read: Told = lambda count: None,
+    on_ended: Callable[[int, int], None] = lambda done, total: None,
 ) -> Simulated:
-    """Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy)."""
-    begin, progress = time.monotonic(), progress or Progress(None)
-    workload = Workload(progress.read(known(manifest, catalogue)), catalogue, is_batch)
+    """`on_read`: told of jobs read, now and then; `on_ended`: of those that have ended, and all that can run.
+
+    Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy).
+    """
+    begin = time.monotonic()
+    workload = Workload(counted(known(manifest, catalogue), on_read), catalogue, is_batch)
     nodes = cluster.read(cluster_file)
     # As the live conductor would decide with so many nodes.
     world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
-    world.run(lambda: progress.ran(world))
+    # What can never run is out of it from the start.
+    world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.infeasible)))
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
     found = figures(world, time.monotonic() - begin)
     return Simulated(figures=found, refused=tuple(world.refused), lines=lines)
+
+
+def counted(specs: Iterator[JobSpec], on_read: Told) -> Iterator[JobSpec]:
+    for count, spec in enumerate(specs, 1):
+        if not count % STEP:
+            on_read(count)
+        yield spec
 
 
 def known(manifest: Path, catalogue: Mapping[str, TaskDecl]) -> Iterator[JobSpec]:

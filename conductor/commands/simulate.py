@@ -33,14 +33,22 @@ def simulate(
     import orjson
 
     from conductor.catalogue import catalogue_of
-    from conductor.simulate import Progress
+    from conductor.progress import Progress
     from conductor.simulate import simulate as run
 
     catalogue = catalogue_of(settings_here())
-    progress = Progress(lambda line: typer.echo(line, err=True))
-    found = run(
-        manifest, cluster, catalogue, is_batch=batch, policy=policy, seed=seed, with_lines=jobs, progress=progress
-    )
+    with Progress() as progress:
+        found = run(
+            manifest,
+            cluster,
+            catalogue,
+            is_batch=batch,
+            policy=policy,
+            seed=seed,
+            with_lines=jobs,
+            on_read=progress.counted("reading", "job"),
+            on_ended=progress.of("playing", "job"),
+        )
     for sentence in found.refused:
         typer.echo(f"can never run: {sentence}", err=True)
     if as_json and jobs:

@@ -12,6 +12,7 @@ from builders import a_spec
 from cli_tools import Cli, Result
 from msgspec import structs
 
+import conductor.progress
 import conductor.simulate
 import conductor.simulation.world
 from conductor.catalogue import load_catalogue
@@ -173,12 +174,13 @@ def test_files_whose_size_nobody_declared_are_made_read_and_let_go() -> None:
 def test_a_long_one_says_how_far_it_is_and_a_short_one_nothing(
     simulate: Simulate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "have ended" not in simulate("--json").err
+    assert "playing" not in simulate("--json").err
 
     for module, name in ((conductor.simulate, "STEP"), (conductor.simulation.world, "STEP")):
         monkeypatch.setattr(module, name, 1)
-    monkeypatch.setattr(conductor.simulate.Progress.__init__, "__defaults__", (0.0,))
+    for name in ("QUIET_S", "IN_PIPE_S"):
+        monkeypatch.setattr(conductor.progress, name, 0.0)
     found = simulate("--json")
-    assert "1 jobs read" in found.err
-    assert "3 of 3 jobs have ended by second 20 of the simulated time" in found.err
+    assert "reading: 1 job, " in found.err
+    assert "playing: 3 of 3 (100%), " in found.err
     assert found.json["done"] == 3
