@@ -17,6 +17,7 @@ from conductor.simulation.figures import Figures, JobLine, figures
 from conductor.simulation.policies import DEFAULT, limits_of
 from conductor.simulation.workload import Job, Workload
 from conductor.simulation.world import World
+from conductor.uncollected import uncollected
 
 #: Lines of a manifest between two looks at the clock.
 STEP = 2_000
@@ -49,12 +50,14 @@ def simulate(
     Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy).
     """
     begin = time.monotonic()
-    workload = Workload(counted(known(manifest, catalogue), on_read), catalogue, is_batch)
     nodes = cluster.read(cluster_file)
-    # As the live conductor would decide with so many nodes.
-    world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
-    # What can never run is out of it from the start.
-    world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.infeasible)))
+    # Of 1,000,000 jobs nothing can be freed before the end: looking for it took an eighth of the time.
+    with uncollected():
+        workload = Workload(counted(known(manifest, catalogue), on_read), catalogue, is_batch)
+        # As the live conductor would decide with so many nodes.
+        world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
+        # What can never run is out of it from the start.
+        world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.infeasible)))
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
     found = figures(world, time.monotonic() - begin)
     return Simulated(figures=found, refused=tuple(world.refused), lines=lines)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Generator[None]:
-    """For milliseconds; what came due meanwhile is collected at the next allocation behind it."""
+    """What came due meanwhile is collected at the next allocation behind it."""
     was_on = gc.isenabled()
     gc.disable()
     try:
