@@ -13,6 +13,8 @@ from conductor.core.free import DeviceFree, NodeFree, QueueFree
 #: A queue's number takes so many bits.
 BITS = 24
 MASK = (1 << BITS) - 1
+#: More than any device has, in MiB.
+NOBODY_ASKED = 1 << 60
 
 
 class Row:
@@ -42,15 +44,19 @@ class DeviceOrder:
         self._of_busy: tuple[Buckets, Buckets] = (([], {}), ([], {}))
         self._rows: dict[int, Row] = {}
         self._of_node: dict[NodeFree, list[Row]] = {}
+        #: The least that was ever asked. A device with less free need not be kept in order: most are nearly full.
+        self._least_mib = NOBODY_ASKED
         for queue in queues:
             if queue.is_open and queue.device is not None:
                 row = self._rows[queue.number] = Row(queue, queue.device)
                 self._of_node.setdefault(queue.node, []).append(row)
-        for node in self._of_node:
-            self.moved(node)
 
     def at_least(self, vram_mib: int) -> Iterator[QueueFree]:
         """Those whose device has so much free."""
+        if vram_mib < self._least_mib:
+            self._least_mib = vram_mib
+            for node in self._of_node:
+                self.moved(node)
         for frees, rests in self._of_busy:
             for at in range(bisect_left(frees, vram_mib), len(frees)):
                 for rest in rests[frees[at]]:
@@ -60,12 +66,12 @@ class DeviceOrder:
         rows = self._of_node.get(node)
         if rows is None:
             return
-        of_node = node.vram_free_mib << BITS
+        of_node, least = node.vram_free_mib << BITS, self._least_mib
         for row in rows:
             queue, free, was = row.queue, row.device.vram.free, row.rest
             is_busy = queue.active >= queue.workers
-            rest = of_node | row.number if queue.queued < queue.depth else None
-            if rest == was and free == row.free and is_busy == row.is_busy:
+            rest = of_node | row.number if free >= least and queue.queued < queue.depth else None
+            if rest == was and (rest is None or (free == row.free and is_busy == row.is_busy)):
                 continue
             # Written out: with a function each, this is the largest cost of a start or an end.
             if was is not None:
