@@ -115,7 +115,7 @@ def test_who_asks_is_told_which_ids_are_known(scene: Scene) -> None:
 
 def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_rings(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
-    later = scene.ledger.bell.now() + 1.0
+    later = scene.ledger.bell.now() + 3.0
     scene.put(*(an_entry(name, not_before=later) for name in names))
     assert scene.ledger.backlog.candidates(1) == ()
     scene.let(max(0.0, later + 0.05 - scene.ledger.bell.now()))
