@@ -105,6 +105,10 @@ class Host:
             os.write(self._tickets[0], b"!")
             self.channel.send(run)
         except OSError as e:
+            # Its ticket would be taken for that of the body before, as if that one had not begun.
+            with suppress(BlockingIOError):
+                os.read(self._tickets[1], 1)
+            self._jobs -= 1
             raise ChildBroken(str(e)) from None
 
     def begin(self, log_start: int | None = None) -> None:
@@ -172,10 +176,14 @@ class Host:
         self._counted_at = time.monotonic()
         return any(pid != self.pid for pid in orphans.children_of(os.getpid()))
 
-    def tidy(self) -> None:
-        """Between jobs: kill what bodies left running in the background, and keep the log small."""
+    def kill_strays(self) -> None:
+        """What bodies left running in the background."""
         if killed := orphans.kill_adopted(but=self.pid):
             logger.warning("{} process(es) left behind by a task were killed", killed)
+
+    def tidy(self) -> None:
+        """Between jobs: kill what bodies left running in the background, and keep the log small."""
+        self.kill_strays()
         if self._log_size() > MAX_LOG_BYTES:
             os.truncate(self.log, 0)
 
