@@ -232,9 +232,11 @@ def successor(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
 def _gated(bench: Bench, jobs: int, body_s: float) -> dict[str, Any]:
     whole = Needs(cpu=float(os.cpu_count() or 1))
     with bench.open() as ledger:
+        before_them = ledger.handover.handed_ahead()
         bench.run(ledger, [bench.spec("bench.stamp", whole, seconds=body_s) for _ in range(jobs)])
         stamps = sorted(_stamps(bench)[-jobs:])
-    return _latency([after[0] - before[1] for before, after in pairwise(stamps)])
+        ahead = ledger.handover.handed_ahead() - before_them
+    return {**_latency([after[0] - before[1] for before, after in pairwise(stamps)]), "ahead": ahead}
 
 
 def lane(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:

@@ -64,6 +64,9 @@ _WRITTEN_BY_WORKERS = (
         "told",
         "heirs",
         "handed_on",
+        "handed_ahead",
+        "lined",
+        "line:*",
     ),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),

@@ -22,6 +22,7 @@ from conductor.model.entries import (
     FinishAnswer,
     JobState,
     JobView,
+    Lined,
     PutResult,
     RenewAnswer,
     Started,
@@ -114,6 +115,11 @@ class Attempts(Protocol):
     def turn(self, turn: Turn) -> Turned:
         """`accept` of all that is done, the unbegun back to waiting at no cost, `start` of all that is in hand and of
         as much more of the queue as is wanted: one step. A worker takes no more than its share of its queue."""
+        ...
+
+    def lined(self, worker: str, timeout_s: float) -> Lined | None:
+        """The next word on who is lined up behind what this worker runs; None where none came in time (a few seconds at
+        most). What is missed costs nothing: such an heir goes on as if it had been named only."""
         ...
 
     def renew(
@@ -229,7 +235,11 @@ class Handover(Protocol):
         ...
 
     def handed_on(self) -> tuple[int, int]:
-        """How many heirs were handed over so far, and how many are named now."""
+        """How many heirs were handed over so far, and how many are named or lined up now."""
+        ...
+
+    def handed_ahead(self) -> int:
+        """Of those handed over so far: how many had been lined up in time, so that their bodies had begun already."""
         ...
 
     def reservations(self) -> tuple[Reservation, ...]: ...

@@ -11,7 +11,7 @@ import msgspec
 from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
-from conductor.model.entries import Started
+from conductor.model.entries import Begun, Started
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.settings import Settings
@@ -43,6 +43,8 @@ class Attempt:
         self.began_at = time.time()
         #: Children that went before they began it.
         self.false_starts = 0
+        #: It was lined up behind another attempt, and the ledger has not started it.
+        self.behind: Begun | None = None
         #: What an earlier attempt computed and could not put in place.
         self.earlier: Kept | None = None
 
@@ -70,7 +72,13 @@ class Attempt:
             devices=self.devices,
             vram_mib=self.started.reservation.vram_mib if self.devices else None,
             timeout_s=self.request.timeout_s,
+            is_heir=self.behind is not None,
         )
+
+    def is_started(self, started: Started, valid_until: float) -> None:
+        """It is an attempt of the ledger's now; its body began before."""
+        self.started, self.behind = started, None
+        self.held.is_started(started.reservation, valid_until)
 
     def begin(self, pid: int) -> None:
         """Its body has its turn, in the process `pid`."""

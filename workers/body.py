@@ -56,6 +56,16 @@ class Course:
         return self._given[0] if self._given else None
 
     @property
+    def heir(self) -> Attempt | None:
+        """Lined up behind the one that runs, as far as is known here."""
+        return self._given[1] if len(self._given) > 1 and self._given[1].behind is not None else None
+
+    @property
+    def follower(self) -> Attempt | None:
+        """The one that runs, where it was lined up and the ledger does not know yet that it has begun."""
+        return self._given[0] if self._given and self._given[0].behind is not None else None
+
+    @property
     def can_take(self) -> bool:
         """Not while the child still has to pass over some."""
         return not self._passing or not self._given
@@ -124,6 +134,10 @@ class Course:
     def _next(self, ended: Ended) -> None:
         self._given.popleft()
         self._watch = None
+        if ended.cause is not None and self._given and self._given[0].behind is not None:
+            # The child passes it over by itself, and says so.
+            self._passing += 1
+            self._keep_back(1)
         if self._given:
             self._host.begin(ended.log_bytes)
             self._begin()

@@ -73,6 +73,8 @@ class Child:
         self._said: tuple[str, ...] = ()
         self._weighed_at = 0.0
         self._peak = Peak()
+        #: Did the body before end well.
+        self._is_well = False
         self._settings: Settings | None = None
         self._modules = 0
 
@@ -89,7 +91,10 @@ class Child:
                     sys.path.insert(0, str(self._settings.project))
                     os.chdir(self._settings.project)
                 case Run() as run:
-                    self._channel.send(self._run(run) if self._may_begin() else Passed())
+                    # The ticket is taken in any case: it is this one's.
+                    said = self._run(run) if self._may_begin() and (self._is_well or not run.is_heir) else Passed()
+                    self._is_well = isinstance(said, Ended) and said.cause is None
+                    self._channel.send(said)
                 case _:
                     pass
 

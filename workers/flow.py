@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 from loguru import logger
 
 from conductor.core.tally import COUNTS
-from conductor.model.entries import Started, Turn, Turned
+from conductor.model.entries import Begun, Lined, Started, Turn, Turned
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from workers import causes, kept, publish
 from workers.attempt import Attempt, Refused
@@ -33,6 +34,8 @@ FLUSH_S = 0.04
 AHEAD_S = 0.05
 #: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
 LONG_S = 0.1
+#: While an heir is lined up it is looked so often whether it may still begin: new code, lost lease.
+LOOK_S = 1.0
 #: Given to the child ahead of time.
 WINDOW = 32
 
@@ -48,13 +51,15 @@ class Flow:
         self._parts = parts
         self._queue = queue
         self._on_end = on_end
-        self._runner = Runner(parts)
+        self._runner = Runner(parts, self._stop_follower)
         self._course = Course(parts.host, parts.stopping)
         self._paces = Paces()
         self._waiting: deque[Attempt] = deque()
         self._done: list[Done] = []
         self._done_at = 0.0
         self._has_failed = False
+        #: Lined up, and will not begin: the ledger is to be told.
+        self._not_begun: list[Begun] = []
         self._numbers = (f"{parts.worker}:{n}" for n in itertools.count(1))
 
     def run(self, in_hand: Sequence[tuple[str, int]]) -> None:
@@ -79,6 +84,7 @@ class Flow:
         while self._waiting or self._course or self._done:
             self._feed()
             self._listen()
+            self._line_up()
             self._reconsider()
             if self._is_turn_due():
                 self._turn()
@@ -117,13 +123,16 @@ class Flow:
         try:
             if not self._course:
                 self._parts.host.ensure(attempt.devices)
-            self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
+            self._claim(attempt)
             self._course.give(attempt)
             # Noted once the body has begun, before anybody can have changed it.
             _ = attempt.code_version
         except ChildBroken as e:
-            self._waiting.extendleft(reversed(self._course.take_back()))
+            self._wait_again()
             self._ended(attempt, Fault("worker_lost", causes.cut(str(e))))
+
+    def _claim(self, attempt: Attempt) -> None:
+        self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
 
     def _listen(self) -> None:
         if not self._course:
@@ -132,15 +141,27 @@ class Flow:
         if end is not None:
             self._ended(*end)
         if not self._course:
-            self._waiting.extendleft(reversed(self._course.take_back()))
+            self._wait_again()
             self._parts.host.tidy()
+
+    def _wait_again(self) -> None:
+        """What did not begin begins later; an heir only if it is named again."""
+        self._waiting.extendleft(reversed(self._back()))
+
+    def _back(self) -> list[Attempt]:
+        """Taken back from the child, less what was only lined up."""
+        back = self._course.take_back()
+        self._not_begun += [attempt.behind for attempt in back if attempt.behind is not None]
+        return [attempt for attempt in back if attempt.behind is None]
 
     def _patience_s(self) -> float | None:
         now = time.monotonic()
         limits: list[float] = []
         if self._done:
             limits.append(self._done_at + FLUSH_S - now)
-        if self._waiting or len(self._course) > 1:
+        if self._course.heir is not None:
+            limits.append(LOOK_S)
+        elif self._waiting or len(self._course) > 1:
             limits.append(self._course.began_at + LONG_S - now)
         return max(0.0, min(limits)) if limits else None
 
@@ -153,6 +174,10 @@ class Flow:
             elif said.began_at is not None:
                 # One that had to import its modules says nothing of the next.
                 self._paces.saw(attempt.spec.task, said.seconds)
+        if (follower := self._course.follower) is not None:
+            # It has only just begun: these are not its own.
+            self._parts.host.kill_strays()
+            self._claim(follower)
         ended = self._runner.conclude(attempt, said)
         if isinstance(said, Ended):
             self._parts.host.weigh(said, attempt.held.meter.vram_now_mib)
@@ -176,9 +201,14 @@ class Flow:
         After a failure too: the next ones may fail alike, and the conductor says how many more of them are to try."""
         is_long = bool(self._course) and time.monotonic() >= self._course.began_at + LONG_S
         is_over = is_long or self._has_failed or self._parts.stopping.is_asked
+        heir = self._course.heir
+        if heir is not None and (self._has_failed or self._parts.stopping.is_asked or self._is_doubtful(heir)):
+            self._back()
         self._has_failed = False
-        if is_over and (self._waiting or len(self._course) > 1):
-            back = [*self._course.take_back(), *self._waiting]
+        if self._not_begun and self._course:
+            self._turn()
+        if self._course.heir is None and is_over and (self._waiting or len(self._course) > 1):
+            back = [*self._back(), *self._waiting]
             self._waiting.clear()
             if is_long and (running := self._course.running) is not None:
                 self._paces.saw(running.spec.task, LONG_S)
@@ -190,6 +220,8 @@ class Flow:
         if not self._done:
             return False
         if (not self._waiting and not self._course) or len(self._done) >= MOST_UNHEARD:
+            return True
+        if self._course.follower is not None:
             return True
         if self._course.has_more:
             return False  # More have ended by now.
@@ -204,7 +236,7 @@ class Flow:
     def _nap_s(self) -> float:
         """So long nobody need look: short bodies follow each other in the child, and are handed in together."""
         left_s = self._left_s()
-        if left_s is None or len(self._course) < 2:
+        if left_s is None or len(self._course) < 2 or self._course.heir is not None:
             return 0.0
         first_s = self._done_at - time.monotonic() if self._done else left_s / (len(self._waiting) + len(self._course))
         return max(0.0, min(first_s + FLUSH_S, left_s - AHEAD_S))
@@ -217,8 +249,11 @@ class Flow:
             done=tuple(each.receipt for each in done),
             returned=tuple((attempt.job_id, attempt.number) for attempt in returned),
             in_hand=tuple(in_hand),
+            begun=self._begun(),
+            not_begun=tuple(self._not_begun),
         )
-        turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
+        self._not_begun.clear()
+        turned = self._ask(turn)
         self._start(turned or Turned(), asked_at)
         # The next body begins before what is left to do for those that are over.
         self._feed()
@@ -245,7 +280,7 @@ class Flow:
 
     def _room(self) -> tuple[int, float]:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
-        if not self._queue or self._parts.stopping.is_asked:
+        if not self._queue or self._parts.stopping.is_asked or self._course.heir is not None:
             return 0, 0.0
         left_s = TOGETHER_S
         for attempt in itertools.chain(self._waiting, self._course.all()):
@@ -260,16 +295,94 @@ class Flow:
         for job_id, number in turned.over:
             logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
 
+    def _ask(self, turn: Turn) -> Turned | None:
+        """One that began and may not run is ended first: until then its predecessor's place is not given up."""
+        turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
+        if turned is None or turned.refused:
+            self._stop_follower()
+        if turned is None or not turned.refused:
+            return turned
+        again = msgspec.structs.replace(turn, number=next(self._numbers), begun=())
+        return self._runner.patiently(lambda: self._parts.ledger.attempts.turn(again))
+
     def _begin(self, started: Started, asked_at: float) -> None:
         parts = self._parts
+        valid_until = asked_at + parts.settings.timing.lease_s
+        follower, held = self._course.follower, started.reservation
+        if follower is not None and (follower.job_id, follower.number) == (held.job_id, held.attempt):
+            follower.is_started(started, valid_until)
+            parts.keeper.hold(follower.held)
+            return
         try:
-            valid_until = asked_at + parts.settings.timing.lease_s
             attempt = Attempt(started, parts.catalogue, parts.settings, valid_until)
         except Refused as e:
             self._on_end(self._runner.refuse(started, e))
             return
         parts.keeper.hold(attempt.held)
         self._waiting.append(attempt)
+
+    # ── lined up ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _line_up(self) -> None:
+        """Who goes next where the one that runs ends well lies ready in the child: it begins before anyone is asked."""
+        while self._parts.lining is not None and (word := self._parts.lining.next()) is not None:
+            running = self._course.running
+            if running is None or (running.job_id, running.number) != (word.predecessor, word.of_attempt):
+                continue  # The end of that one ended this too.
+            if word.heir is None:
+                heir = self._course.heir
+                if heir is not None and (heir.job_id, heir.number) == (word.job_id, word.attempt):
+                    self._back()
+            elif not self._is_lined_up(running, word, word.heir):
+                self._not_begun.append(begun_of(word))
+
+    def _is_lined_up(self, running: Attempt, word: Lined, heir: Started) -> bool:
+        """False: it cannot just follow here. Then it goes the usual way, or to another worker."""
+        course, parts = self._course, self._parts
+        if self._waiting or len(course) != 1 or not course.can_take or parts.stopping.is_asked:
+            return False
+        try:
+            attempt = Attempt(heir, parts.catalogue, parts.settings, running.held.valid_until)
+        except Refused:
+            return False
+        attempt.behind = begun_of(word)
+        if running.behind is not None or running.held.verdict is not None or self._is_doubtful(attempt):
+            return False
+        if kept.find(parts.settings, attempt.spec, attempt.number) is not None:
+            return False
+        publish.clean(parts.settings, attempt.spec, range(1, attempt.number))
+        _ = attempt.code_version  # As it is now: that is what the child will run.
+        try:
+            course.give(attempt)
+        except ChildBroken:
+            return False  # Met by who listens to the child.
+        return True
+
+    def _is_doubtful(self, heir: Attempt) -> bool:
+        """Not by this child, or not any more: the one that runs may have lost its place."""
+        running = self._course.running
+        is_lapsed = running is not None and time.monotonic() >= running.held.valid_until
+        return is_lapsed or self._has_to_wait(heir)
+
+    def _begun(self) -> tuple[Begun, ...]:
+        follower = self._course.follower
+        return () if follower is None or follower.behind is None else (follower.behind,)
+
+    def _stop_follower(self) -> None:
+        """It began behind one that did not end well after all, or the ledger gave its place to another: it was none."""
+        follower = self._course.follower
+        if follower is None:
+            return
+        follower.held.verdict = "gone"
+        while self._course.follower is follower:
+            end = self._course.wait(None)
+            if end is not None:
+                self._runner.conclude(*end)
+        self._back()
+
+
+def begun_of(word: Lined) -> Begun:
+    return Begun(predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt)
 
 
 def _late_s(said: Ended | Fault) -> float:

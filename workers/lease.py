@@ -50,6 +50,10 @@ class Held:
         self.moved_at = time.monotonic()
         self.began = time.monotonic()
 
+    def is_started(self, reservation: Reservation, valid_until: float) -> None:
+        """One that was lined up; `hold` it now."""
+        self.reservation, self.valid_until = reservation, valid_until
+
     def begin(self, pid: int) -> None:
         """Its body has its turn, in the process `pid`."""
         self.meter.pid = pid

@@ -17,6 +17,7 @@ from workers import orphans
 from workers.claim import Claim
 from workers.host import Host
 from workers.lease import Held, Keeper
+from workers.lining import Lining
 from workers.runner import Parts
 from workers.stopping import Stopping
 
@@ -69,8 +70,12 @@ def open_parts(
         stack.callback(keeper.close)
         claim = Claim(settings, name, queue, device)
         stack.callback(claim.close)
+        lining = Lining(ledger.attempts, name, stopping) if queue else None
+        if lining is not None:
+            lining.start()
+            stack.callback(lining.close)
         catalogue = catalogue_of(settings)
-        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim)
+        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, lining)
 
 
 @contextmanager

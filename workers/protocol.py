@@ -37,6 +37,8 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     #: Reserved on each of them; None without one.
     vram_mib: int | None = None
     timeout_s: float = 3600.0
+    #: Only where the body before it ended well; else it is passed over.
+    is_heir: bool = False
 
 
 class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
@@ -49,7 +51,7 @@ class Progress(Value, frozen=True, kw_only=True, tag="progress", tag_field="say"
 
 
 class Passed(Value, frozen=True, kw_only=True, tag="passed", tag_field="say"):
-    """What was to run next was taken back before its body began: there was no ticket for it."""
+    """What was to run next did not begin: no ticket for it, or it is the heir of one that did not end well."""
 
 
 class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):

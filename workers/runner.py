@@ -22,6 +22,7 @@ from workers.claim import Claim
 from workers.host import Host
 from workers.kept import Kept
 from workers.lease import Keeper
+from workers.lining import Lining
 from workers.protocol import Ended
 from workers.usage import larger, with_calls
 
@@ -54,6 +55,8 @@ class Parts(NamedTuple):
     worker: str
     node: str
     claim: Claim
+    #: None: nobody is lined up here.
+    lining: Lining | None = None
 
 
 class Done(NamedTuple):
@@ -67,8 +70,10 @@ class Done(NamedTuple):
 class Runner:
     """What becomes of attempts once their bodies have ended: published, written down, failed, dropped."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, before_fail: Callable[[], None] = lambda: None) -> None:
+        """`before_fail`: before the ledger hears that an attempt did not end well, or it is dropped."""
         self._parts = parts
+        self._before_fail = before_fail
         self._attempts = parts.ledger.attempts
         self._scribe = Scribe(parts.node, parts.worker)
 
@@ -91,6 +96,7 @@ class Runner:
         usage = with_calls(usage, calls)
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
         if not self._is_ours(attempt):
+            self._before_fail()
             return self._drop(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, Ended):
@@ -100,6 +106,7 @@ class Runner:
                 usage = larger(done.usage, usage)
                 return Done(attempt, self._scribe.ok(attempt, done.result, usage, outputs), done)
             fault = outputs
+        self._before_fail()
         # It may have failed just because the next attempt has swept our files away.
         if not self._is_ours(attempt, is_doubtful=True):
             return self._drop(attempt)
@@ -195,6 +202,7 @@ class Runner:
         attempt, receipt = done.attempt, done.receipt
         if (fault := self._write_down(attempt, receipt)) is None:
             return True
+        self._before_fail()
         if not self._is_ours(attempt, is_doubtful=True):
             self._drop(attempt)
         else:

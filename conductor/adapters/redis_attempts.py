@@ -10,14 +10,14 @@ import msgspec
 from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of, landed_text
-from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_client import MAX_BLOCK_S, translating
 from conductor.adapters.redis_outlook import let_go_of
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import fingerprint
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.entries import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
+from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, RenewAnswer, Started, Turn, Turned
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
@@ -69,6 +69,25 @@ class RedisAttempts:
         move = ("BLMOVE", keys.queue(turn.queue), keys.hand(turn.worker), "LEFT", "RIGHT", limit_s)
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
+
+    def lined(self, worker: str, timeout_s: float) -> Lined | None:
+        client, key = self._scripts.client, keys.line(worker)
+        with translating(client):
+            # BLPOP takes 0 for ever.
+            found = (
+                client.blpop([key], timeout=min(timeout_s, MAX_BLOCK_S)) if timeout_s > 0 else (key, client.lpop(key))
+            )
+        text = cast(tuple[object, bytes | None] | None, found)
+        if text is None or text[1] is None:
+            return None
+        predecessor, of_attempt, job_id, attempt, row = _unpack(text[1])
+        return Lined(
+            predecessor=predecessor,
+            of_attempt=of_attempt,
+            job_id=job_id,
+            attempt=attempt,
+            heir=started_of(row) if row else None,
+        )
 
     def renew(
         self,
@@ -187,16 +206,20 @@ def turn_row(turn: Turn) -> bytes:
     done = [done_row(receipt) for receipt in turn.done]
     in_hand = [f"{job_id}-a{attempt}" for job_id, attempt in turn.in_hand]
     head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
-    return _pack([*head, turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news, turn.is_from_hand])
+    begun = [(b.predecessor, b.of_attempt, b.job_id, b.attempt) for b in turn.begun]
+    not_begun = [(b.predecessor, b.job_id, b.attempt) for b in turn.not_begun]
+    wish = [turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news, turn.is_from_hand]
+    return _pack([*head, *wish, begun, not_begun])
 
 
 def turned_of(reply: bytes) -> Turned:
-    answers, started, over = _unpack(reply)
+    answers, started, over, refused = _unpack(reply)
     entries = (entry.rpartition("-a") for entry in over)
     return Turned(
         answers=tuple(answers),
         started=tuple(map(started_of, started)),
         over=tuple((job_id, int(attempt)) for job_id, _, attempt in entries),
+        refused=tuple((job_id, attempt) for job_id, attempt in refused),
     )
 
 

@@ -53,6 +53,10 @@ class RedisHandover:
         so_far, named = self._scripts.run("handed_on")
         return so_far, named
 
+    def handed_ahead(self) -> int:
+        with translating(self._redis):
+            return int(cast(bytes | None, self._redis.get(keys.HANDED_AHEAD)) or 0)
+
     def reservations(self) -> tuple[Reservation, ...]:
         """The eldest first."""
         return tuple(sorted(self._known.read(self._scripts.run("reservations")), key=_by_age))

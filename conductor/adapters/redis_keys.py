@@ -24,6 +24,7 @@ WAKE = PREFIX + "wake"
 NODES = PREFIX + "nodes"
 REFUSALS = PREFIX + "refusals"
 LETTING_BYTES = PREFIX + "letting_bytes"
+HANDED_AHEAD = PREFIX + "handed_ahead"
 CALLS = PREFIX + "calls"
 PAUSED = PREFIX + "paused"
 DRAINING = PREFIX + "draining"
@@ -57,6 +58,11 @@ def count(backlog: str) -> str:
 def hand(worker: str) -> str:
     """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
     return f"{PREFIX}hand:{worker}"
+
+
+def line(worker: str) -> str:
+    """The list on which a worker hears who is lined up behind what it runs."""
+    return f"{PREFIX}line:{worker}"
 
 
 def node(name: str) -> str:

@@ -98,6 +98,27 @@ class Started(Struct, frozen=True, kw_only=True):
     job_class: JobClass
 
 
+class Lined(Struct, frozen=True, kw_only=True):
+    """Word to the worker that runs attempt `of_attempt` of `predecessor`: where that ends well, this one's body may
+    begin before the ledger is asked. It is no attempt yet, and holds nothing."""
+
+    predecessor: str
+    of_attempt: int
+    job_id: str
+    attempt: int
+    #: None: it was lined up before, and is not to begin any more.
+    heir: Started | None
+
+
+class Begun(Struct, frozen=True, kw_only=True):
+    """An heir that was lined up behind `predecessor`."""
+
+    predecessor: str
+    of_attempt: int
+    job_id: str
+    attempt: int
+
+
 RenewAnswer = Literal["ok", "cancel", "gone", "unknown"]
 AdoptAnswer = Literal["ok", "gone", "unknown"]
 FinishAnswer = Literal["accepted", "already", "gone"]
@@ -127,6 +148,10 @@ class Turn(Struct, frozen=True, kw_only=True):
     is_idle: bool = False
     #: What is news of them for the conductor; 0: it is none of the short ones any more.
     news: Mapping[str, float] = {}
+    #: Heirs that were lined up: their bodies run, for what is in `done` ended well.
+    begun: tuple[Begun, ...] = ()
+    #: Heirs that were lined up, and will not begin as such.
+    not_begun: tuple[Begun, ...] = ()
 
 
 class Turned(Struct, frozen=True, kw_only=True):
@@ -135,3 +160,6 @@ class Turned(Struct, frozen=True, kw_only=True):
     started: tuple[Started, ...] = ()
     #: (job id, attempt) of entries whose turn it was not (any more).
     over: tuple[tuple[str, int], ...] = ()
+    #: (job id, attempt) of those begun whose turn it is not. Then the turn did nothing else: what their predecessors
+    #: hold covers them until their bodies have ended.
+    refused: tuple[tuple[str, int], ...] = ()

@@ -48,6 +48,8 @@ def step(args, ctx):
         run_program(["sleep", str(args["seconds"])], ctx)
     else:
         time.sleep(args["seconds"])
+    if args.get("ends_flaky") and ctx.attempt == 1:
+        raise RateLimited("planned: once, at its end", "", 0.1)
     tell(ctx, "end")
     return {"attempt": ctx.attempt}
 """

@@ -188,7 +188,7 @@ def is_published_once(world: World, job: JobSpec) -> None:
 
 def wrong(world: World, job: JobSpec) -> list[str]:
     roots = {name: root.path for name, root in world.settings.roots.items()}
-    seen = checker.gather([world.manifests[-1]], world.settings.receipts_dir, roots, None, world.folder / EFFECTS)
+    seen = checker.gather(world.manifests[-2:], world.settings.receipts_dir, roots, None, world.folder / EFFECTS)
     found = [*checker.receipt_faults(seen), *checker.output_faults(seen)]
     found = [fault for fault in found if job.id in fault]
     if len(checker.standing(seen).get(job.id, [])) != 1:

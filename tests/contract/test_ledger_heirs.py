@@ -11,7 +11,7 @@ from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_ent
 from conductor.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Turn, Turned
+from conductor.model.entries import Begun, Lined, Turn, Turned
 
 CORE = {"node1:cpu_milli": 1000}
 
@@ -108,7 +108,7 @@ def test_an_heir_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
     elif how == "failed":
         one_runs.force_fail("b")
     else:
-        assert one_runs.admit("b", queue="cpu-node2") is None
+        assert one_runs.admit("b", 2, queue="cpu-node2") is None
 
     assert begun(turn(one_runs, ended())) == []
 
@@ -163,7 +163,7 @@ def test_the_next_tick_takes_an_heir_back_at_no_cost(one_runs: Scene):
 
     assert begun(turn(one_runs, ended())) == [an_id("c")]
     view = one_runs.view("b")
-    assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 0, {})
+    assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 1, {}), "only its number is used up"
 
 
 def test_after_one_was_handed_over_the_others_of_that_tick_are_heirs_no_more(one_runs: Scene):
@@ -208,3 +208,171 @@ def test_an_heir_of_a_kind_that_closes_is_not_started(one_runs: Scene):
     one_runs.fail("d", cause=cause)
 
     assert begun(turn(one_runs, ended())) == []
+
+
+# ── lined up: the worker hears of it while the predecessor runs ───────────────────────────────────────────
+
+
+def word(scene: Scene, worker: str = "w1") -> Lined | None:
+    found = scene.ledger.attempts.lined(worker, 0.0)
+    scene.check()
+    return found
+
+
+def lined(name: str, after: str = "a", attempt: int = 1) -> Begun:
+    return Begun(predecessor=an_id(after), of_attempt=1, job_id=an_id(name), attempt=attempt)
+
+
+def test_an_heir_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: Scene):
+    sums = one_runs.ledger.handover.reservations()
+    name_heirs(one_runs, an_heir("b", "a"))
+
+    told = word(one_runs)
+
+    assert told is not None and told.heir is not None
+    assert (told.predecessor, told.of_attempt, told.job_id, told.attempt) == (an_id("a"), 1, an_id("b"), 1)
+    assert told.heir.reservation.job_id == an_id("b")
+    assert told.heir.line
+    assert one_runs.state("b") == "waiting"
+    assert one_runs.ledger.handover.reservations() == sums
+    assert word(one_runs) is None, "said once"
+    name_heirs(one_runs, an_heir("b", "a", attempt=2))
+    assert word(one_runs) is None, "and not again by the next tick that names it"
+
+
+def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_ends_it(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+
+    turned = turn(one_runs, ended(begun=(lined("b"),), most=0))
+
+    assert (turned.answers, begun(turned), turned.refused) == (("accepted",), [an_id("b")], ())
+    (held,) = one_runs.ledger.handover.reservations()
+    assert (held.job_id, held.attempt, held.state, held.worker) == (an_id("b"), 1, "running", "w1")
+    assert one_runs.ledger.handover.handed_on() == (1, 0)
+    assert one_runs.ledger.handover.handed_ahead() == 1
+    assert one_runs.ledger.handover.queued() == {}
+    again = turn(one_runs, ended(begun=(lined("b"),), most=0))
+    assert (again.answers, begun(again), again.refused) == (("accepted",), [an_id("b")], ()), "its answer was lost"
+
+
+OBSTACLES = (
+    *("cancelled", "failed", "started elsewhere", "not named again", "another is named", "paused", "drained"),
+    *("settling", "predecessor rescued", "predecessor accepted by others", "predecessor failed"),
+)
+
+
+@pytest.mark.parametrize("how", OBSTACLES)
+def test_a_turn_whose_heir_may_not_run_does_nothing_until_that_one_has_ended(one_runs: Scene, how: str):
+    name_heirs(one_runs, an_heir("b", "a"))
+    scene, control = one_runs, one_runs.ledger.control
+    match how:
+        case "cancelled":
+            scene.cancel("b")
+        case "failed":
+            scene.force_fail("b")
+        case "started elsewhere":
+            assert scene.admit("b", 2, queue="cpu-node2") is None
+        case "not named again":
+            seen, _ = scene.ledger.handover.handed_on()
+            scene.ledger.handover.admit(scene.epoch, [], (), seen)
+        case "another is named":
+            name_heirs(scene, an_heir("c", "a"))
+        case "paused":
+            control.set_paused("cpu", True)
+        case "drained":
+            control.set_draining(True, NODE)
+        case "settling":
+            scene.ledger.backlog.settle(30)
+        case "predecessor rescued":
+            scene.rescue("a")
+        case "predecessor accepted by others":
+            scene.accept("a")
+        case _:
+            scene.fail("a")
+    before = (scene.state("a"), scene.state("b"), scene.ledger.handover.reservations())
+
+    turned = turn(scene, ended(begun=(lined("b"),), most=0))
+
+    assert (turned.refused, turned.answers, turned.started) == (((an_id("b"), 1),), (), ())
+    assert (scene.state("a"), scene.state("b"), scene.ledger.handover.reservations()) == before
+    assert turn(scene, ended("3", most=0)).answers == ("accepted",)
+    assert scene.view("b").failures == {} or how in ("failed", "cancelled")
+
+
+def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_named(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+
+    assert begun(turn(one_runs, ended())) == [an_id("b")]
+    assert one_runs.state("b") == "running"
+
+
+@pytest.mark.parametrize("how", ["fail", "rescue", "accept", "turn"])
+def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scene, how: str):
+    name_heirs(one_runs, an_heir("b", "a"))
+    if how == "turn":
+        turn(one_runs, ended(most=0))
+    else:
+        getattr(one_runs, how)("a")
+
+    assert one_runs.state("b") == "waiting"
+    assert one_runs.admit("b", 2) is None
+
+
+def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_did_not_begin(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    name_heirs(one_runs, an_heir("c", "a"))
+    assert (word(one_runs) or lined("x")).job_id == an_id("b")
+    back = word(one_runs)
+    assert back is not None
+    assert (back.job_id, back.heir) == (an_id("b"), None)
+    assert word(one_runs) is None, "one at most for each attempt"
+
+    turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+    name_heirs(one_runs, an_heir("c", "a"))
+
+    told = word(one_runs)
+    assert told is not None and told.heir is not None and told.job_id == an_id("c")
+    assert begun(turn(one_runs, ended("3", begun=(lined("c"),), most=0))) == [an_id("c")]
+
+
+def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene):
+    name_heirs(one_runs, an_heir("b", "a"))
+    word(one_runs)
+    turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+
+    name_heirs(one_runs, an_heir("b", "a", attempt=2))
+
+    assert word(one_runs) is None
+    assert begun(turn(one_runs, ended("3"))) == [an_id("b")]
+
+
+@pytest.mark.parametrize(
+    "more", [{"cpu": 1.5}, {"ram_mib": 10**6}, {"disk": {"scratch": 1}}, {"devices": ("gpu0",), "vram_mib": 1}]
+)
+def test_only_who_fits_into_what_its_predecessor_holds_is_lined_up(one_runs: Scene, more: dict[str, Any]):
+    """Its files never do: what the other one wrote stays there."""
+    heir = an_heir("b", "a", cores=9, **more)
+    name_heirs(one_runs, heir)
+
+    assert word(one_runs) is None
+    assert one_runs.view("b").attempts == 0
+    assert begun(turn(one_runs, ended(begun=(lined("b"),)))) == []
+
+
+def test_nobody_is_lined_up_behind_two(one_runs: Scene):
+    one_runs.put(an_entry("d"))
+    assert one_runs.admit("d", queue="cpu-node2") is None
+    other = a_turn("1", worker="w2", queue="cpu-node2")
+    assert begun(turn(one_runs, other)) == [an_id("d")]
+
+    name_heirs(one_runs, an_heir("b", "a", cores=2), an_heir("b", "d", cores=2, queue="cpu-node2"))
+
+    assert word(one_runs) is not None
+    assert word(one_runs, "w2") is None
+
+
+def test_nobody_is_lined_up_behind_one_that_is_asked_to_stop_or_waits_itself(one_runs: Scene):
+    one_runs.cancel("a")
+    name_heirs(one_runs, an_heir("b", "a"), an_heir("b", "c"))
+
+    assert word(one_runs) is None

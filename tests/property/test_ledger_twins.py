@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from ledger_scenes import (
     Scene,
     a_class,
@@ -23,7 +24,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import EntryFiles, Turn
+from conductor.model.entries import Begun, EntryFiles, Turn
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
@@ -66,7 +67,7 @@ def look(scene: Scene) -> dict[str, object]:
         "causes": (scene.ledger.backlog.causes(), scene.ledger.backlog.causes("day")),
         "known": scene.ledger.backlog.known([an_id(name) for name in NAMES]),
         "queued": scene.ledger.handover.queued(),
-        "handed on": scene.ledger.handover.handed_on(),
+        "handed on": (scene.ledger.handover.handed_on(), scene.ledger.handover.handed_ahead()),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
         "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
         "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
@@ -88,7 +89,7 @@ def look(scene: Scene) -> dict[str, object]:
     return seen
 
 
-class Twins(RuleBasedStateMachine):
+class Both(RuleBasedStateMachine):
     redis: Scene
     memory: Scene
 
@@ -104,6 +105,20 @@ class Twins(RuleBasedStateMachine):
             answers.append(getattr(answer, "line", answer))
         assert answers[0] == answers[1], verb
 
+    def redis_and_memory_epochs(self, admissions: list[Admission]) -> None:
+        answers = [s.ledger.handover.admit(s.epoch, admissions) for s in (self.redis, self.memory)]
+        assert answers[0] == answers[1]
+
+    @invariant()
+    def they_look_the_same_and_the_books_balance(self) -> None:
+        assert look(self.redis) == look(self.memory)
+        assert_conserved(self.redis.ledger)
+        assert_conserved(self.memory.ledger)
+        assert self.redis.redis is not None
+        assert_consistent(self.redis.redis)
+
+
+class Twins(Both):
     @rule(name=names, after=others, after_ended=others, is_done=st.booleans(), class_no=st.integers(0, 1))
     def put(self, name: str, after: list[str], after_ended: list[str], is_done: bool, class_no: int) -> None:
         entry = an_entry(
@@ -159,10 +174,6 @@ class Twins(RuleBasedStateMachine):
             for name in (first, second)
         ]
         self.redis_and_memory_epochs(admissions)
-
-    def redis_and_memory_epochs(self, admissions: list[Admission]) -> None:
-        answers = [s.ledger.handover.admit(s.epoch, admissions) for s in (self.redis, self.memory)]
-        assert answers[0] == answers[1]
 
     @rule(role=roles, code=codes)
     def admit_what_may_go(self, role: str, code: str) -> None:
@@ -292,19 +303,133 @@ class Twins(RuleBasedStateMachine):
     def retry(self, name: str) -> None:
         self.both("control.retry", an_id(name))
 
+
+class Heirs(Both):
+    """Ticks name heirs of what runs, workers hear of it and begin them in time, late or never; others interfere."""
+
+    cores = {"node1:cpu_milli": 2000}
+
     @invariant()
-    def they_look_the_same_and_the_books_balance(self) -> None:
-        assert look(self.redis) == look(self.memory)
-        assert_conserved(self.redis.ledger)
-        assert_conserved(self.memory.ledger)
-        assert self.redis.redis is not None
-        assert_consistent(self.redis.redis)
+    def no_more_is_held_than_there_is(self) -> None:
+        held = sum(r.cpu for r in self.memory.ledger.handover.reservations())
+        assert held * 1000 <= self.cores["node1:cpu_milli"]
+
+    @initialize()
+    def begin(self) -> None:
+        self.heard: list[tuple[str, Begun]] = []
+        self.both("backlog.put", "night", [an_entry(name, a_class("c0", kind="k0")) for name in NAMES])
+
+    def running(self) -> list[Reservation]:
+        return [r for r in self.memory.ledger.handover.reservations() if r.state == "running"]
+
+    def heads(self, most: int) -> list[Reservation]:
+        found = [head for c in self.memory.ledger.backlog.candidates(most) for head in c.heads][:most]
+        return [
+            a_reservation(head.job_id.removesuffix("-0000000"), head.attempts + 1, kind="k0", code="v1", breaker=2)
+            for head in found
+        ]
+
+    @rule(worker=workers)
+    def run(self, worker: str) -> None:
+        if not any(r.worker == worker for r in self.running()):
+            rows = [Admission(reservation=row, backlog="night", ceilings=self.cores) for row in self.heads(1)]
+            self.redis_and_memory_epochs(rows)
+            if (taken := self.memory.take("cpu-node1", worker)) is not None:
+                assert self.redis.take("cpu-node1", worker) == taken
+                self.both("attempts.start", *taken, worker, 5000.0)
+
+    @rule(
+        cpu=st.sampled_from([1.0, 1.0, 1.0, 2.0]),
+        most=st.sampled_from([1, 1, 2, 0]),
+        is_late=st.sampled_from([0, 0, 0, 1]),
+    )
+    def tick(self, cpu: float, most: int, is_late: int) -> None:
+        """Each of the running has the same one behind it, or all have different ones."""
+        if not self.running():
+            self.run("w1")
+        heads = [msgspec.structs.replace(row, cpu=cpu) for row in self.heads(most)]
+        pairs = [(r, heads[n % len(heads)]) for n, r in enumerate(self.running())] if heads else []
+        heirs = [
+            Heir(
+                predecessor=r.job_id,
+                attempt=r.attempt,
+                admission=Admission(reservation=row, backlog="night", ceilings=self.cores),
+            )
+            for r, row in pairs
+        ]
+        for scene in (self.redis, self.memory):
+            seen, _ = scene.ledger.handover.handed_on()
+            scene.ledger.handover.admit(scene.epoch, [], heirs, seen + is_late)
+
+    def hear(self, worker: str) -> None:
+        words = [scene.ledger.attempts.lined(worker, 0.0) for scene in (self.redis, self.memory)]
+        told = [word and (word.predecessor, word.of_attempt, word.job_id, word.attempt) for word in words]
+        rows = [word and word.heir and (word.heir.line, timeless(word.heir.reservation)) for word in words]
+        assert (told[0], rows[0]) == (told[1], rows[1])
+        if told[0] is not None and rows[0] is not None:
+            names = ("predecessor", "of_attempt", "job_id", "attempt")
+            self.heard.append((worker, Begun(**dict(zip(names, told[0], strict=True)))))  # pyright: ignore[reportArgumentType]
+
+    @rule(
+        how=st.sampled_from(["begun", "begun", "not begun", "nothing"]), is_twice=st.booleans(), most=st.integers(0, 1)
+    )
+    def turn(self, how: str, is_twice: bool, most: int) -> None:
+        if not self.heard:
+            self.tick(1.0, 1, 0)
+        for worker in ("w1", "w2"):
+            self.hear(worker)
+        if not self.heard:
+            return
+        worker, found = self.heard.pop()
+        before = {r.job_id: r for r in self.memory.ledger.handover.reservations()}
+        done = () if how == "not begun" else (a_receipt(found.predecessor.removesuffix("-0000000"), found.of_attempt),)
+        turn = Turn(
+            worker=worker, queue="cpu-node1", lease_s=5000.0, number=f"t{len(self.heard)}", done=done, most=most,
+            begun=(found,) if how == "begun" else (), not_begun=(found,) if how == "not begun" else (), is_idle=True,
+        )  # fmt: skip
+        for _ in range(1 + is_twice):
+            turned = [scene.ledger.attempts.turn(turn) for scene in (self.redis, self.memory)]
+            seen = [
+                (t.answers, [(s.line, timeless(s.reservation)) for s in t.started], t.over, t.refused) for t in turned
+            ]
+            assert seen[0] == seen[1]
+        after = {r.job_id: r for r in self.memory.ledger.handover.reservations()}
+        if turned[0].refused:
+            assert after == before, "nothing else has happened"
+        elif how == "begun":
+            assert found.predecessor not in after
+            held = after[found.job_id]
+            assert (held.attempt, held.state, held.worker) == (found.attempt, "running", worker)
+
+    @rule(name=names, verb=st.sampled_from(["cancel", "requeue", "retry"]))
+    def operator(self, name: str, verb: str) -> None:
+        self.both(f"control.{verb}", an_id(name))
+
+    @rule(name=names, how=st.sampled_from(["fail", "rescue", "accept", "give_back"]))
+    def end(self, name: str, how: str) -> None:
+        view = self.memory.ledger.backlog.job(an_id(name))
+        assert view is not None
+        attempt = max(1, view.attempts)
+        match how:
+            case "fail":
+                self.both("attempts.fail", a_receipt(name, attempt, "failed", "task_error"), Retry())
+            case "rescue":
+                self.both("attempts.rescue", an_id(name), attempt, "gone", Retry())
+            case "accept":
+                self.both("attempts.accept", a_receipt(name, attempt))
+            case _:
+                self.both("attempts.give_back", an_id(name), attempt)
+
+    @rule(is_paused=st.sampled_from([True, False, False]))
+    def pause(self, is_paused: bool) -> None:
+        self.both("control.set_paused", "cpu", is_paused)
 
 
-def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str) -> None:
+@pytest.mark.parametrize("kind", [Twins, Heirs])
+def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str, kind: type[Both]) -> None:
     with connect(redis_url) as client:
 
-        class Machine(Twins):
+        class Machine(kind):
             def __init__(self) -> None:
                 super().__init__()
                 client.flushall()

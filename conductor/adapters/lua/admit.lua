@@ -1,4 +1,4 @@
--- uses base rq chains steps kinds hand_over
+-- uses base rq chains steps kinds hand_over line_up
 -- Hand jobs over: per admission waiting -> admitted, the reservation, RQ's own job and its queue entry, or nothing.
 -- And name who goes next where running attempts end: these heirs, in place of all that were named before.
 --   ARGV[1]  msgpack {epoch, constant RQ fields {name, value, ..}, admissions {{id, attempt, queue, Reservation JSON,
@@ -7,7 +7,7 @@
 --   ARGV[2..] RQ's `data` field of each admission, then of each heir
 --   returns  per admission '' or why not; FENCED when the epoch is not the current one.
 --            Where an heir was handed over since the tick looked, none of it holds: it was decided without that one.
---   writes   conductor:active, charges, sum, handed, state, count:B, class:C, ready; heirs; longest_wait (ms),
+--   writes   conductor:active, charges, sum, handed, state, count:B, class:C, ready; heirs, lined, line:WORKER; longest_wait (ms),
 --            what chains.lua names; rq:queues, rq:job:ENTRY, rq:queue:Q
 local epoch, fields, admissions, heirs, stand_ms, seen = unpack(cmsgpack.unpack(ARGV[1]))
 if fenced(epoch) then return refuse('this conductor no longer leads') end
@@ -23,6 +23,7 @@ if not is_late then
     local data = ARGV[1 + #admissions + i]
     call('HSET', P .. 'heirs', heir[1], cmsgpack.pack({epoch, heir[2], now_ms + stand_ms, fields, heir[3], data}))
   end
+  line_up_all(heirs, fields, function(i) return ARGV[1 + #admissions + i] end)
 end
 if longest_ms > tonumber(call('GET', P .. 'longest_wait') or '0') then call('SET', P .. 'longest_wait', whole(longest_ms)) end
 return answers

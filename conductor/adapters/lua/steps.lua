@@ -12,6 +12,7 @@
 --   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
 --   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to be stopped
 --   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
+--   conductor:lined      hash  id -> who is lined up behind that attempt (line_up.lua)
 --   conductor:hand:WORKER  list  entries a worker of rq:workers has taken and not started
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
@@ -94,6 +95,7 @@ local function release(id, rq_status)
   if held.state == 'running' then
     call('ZREM', P .. 'leases', id)
     call('ZREM', P .. 'told', id)
+    call('HDEL', P .. 'lined', id)
   else
     call('ZREM', P .. 'handed', id)
     call('ZREM', P .. 'popped', id)

@@ -1,17 +1,22 @@
--- uses base rq chains steps attempts hand_over
+-- uses base rq chains steps attempts hand_over line_up
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts what it
 -- took from its queue, with as much more of that queue as should be over within its budget of seconds.
 --   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed}, ..}, returned {{id, attempt}, ..},
 --            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for `paces`,
---            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started}
+--            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started,
+--            begun {{predecessor, its attempt, heir, attempt}, ..}: lined up, and their bodies run,
+--            not lined {{predecessor, heir, attempt}, ..}: lined up, and they will not begin}
 --   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails, descriptor}, ..},
---            over {ENTRY, ..}: it is not their turn}
+--            over {ENTRY, ..}: it is not their turn, refused {{heir, attempt}, ..}: of those begun it is not the turn; then
+--            nothing else has happened: what their predecessors hold covers them until they have ended}
 --            The same turn asked for again (the answer was lost) starts what it took the first time, and no more.
 --   reads    rq:workers:Q: each worker of a queue takes its share of it; hand:WORKER
---   writes   what hand_over.lua names: who was to go next where an attempt ends well is in the queue then;
+--   writes   what hand_over.lua and line_up.lua name: who was to go next where an attempt ends well is in the queue then,
+--            or runs, where it had begun;
 --            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are short;
 --            rq:queue:Q; what attempts.lua touches
-local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand =
+local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand, begun,
+  not_begun =
   unpack(cmsgpack.unpack(ARGV[1]))
 local taken_key, queue_key = P .. 'taken:' .. worker, 'rq:queue:' .. queue
 local answers, started, over, taken, spent = {}, {}, {}, {}, 0
@@ -68,13 +73,34 @@ local function hand()
   return found
 end
 
+local refused, follower, is_done = {}, {}, {}
+for _, row in ipairs(done) do is_done[row[1]] = true end
+for _, row in ipairs(begun) do
+  if is_done[row[1]] and may_follow(row[1], row[2], row[3], row[4], worker) then
+    follower[row[1]] = row
+  else
+    refused[#refused + 1] = {row[3], row[4]}
+  end
+end
+if #refused > 0 then return cmsgpack.pack({{}, {}, {}, refused}) end
+
 for task, seconds in pairs(news) do
   if seconds > 0 then call('HSET', P .. 'paces', task, seconds) else call('HDEL', P .. 'paces', task) end
 end
+for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
+  local lined = lined_behind(row[1])
   answers[i] = accept_one(row[1], whole(row[2]), row[3], row[4])
-  -- A worker that takes nothing more is about to leave.
-  if answers[i] == 'accepted' and most > 0 then succeed(row[1], row[2]) end
+  if follower[row[1]] then
+    if lined then
+      take_place(lined.admission, lined.fields, lined.data)
+      handed_on()
+      call('INCR', P .. 'handed_ahead')
+    end
+    start(entry_of(follower[row[1]][3], follower[row[1]][4]))
+  elseif answers[i] == 'accepted' and most > 0 then -- A worker that takes nothing more is about to leave.
+    succeed(row[1], row[2], lined)
+  end
 end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
 
@@ -91,4 +117,4 @@ else
   for _, entry in ipairs(taken) do found[#found + 1] = entry end
   if #found > 0 then call('SET', taken_key, number .. ' ' .. table.concat(found, ' '), 'PX', lease_ms) end
 end
-return cmsgpack.pack({answers, started, over})
+return cmsgpack.pack({answers, started, over, {}})

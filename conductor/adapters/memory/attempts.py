@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from conductor.adapters.memory import kinds
-from conductor.adapters.memory.handover import succeed
+from conductor.adapters.memory.line_up import follow, may_follow, not_lined
+from conductor.adapters.memory.places import succeed
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.chains import root_of
 from conductor.core.past import is_unheard
@@ -15,7 +16,7 @@ from conductor.core.tally import fingerprint
 from conductor.errors import Fenced
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.entries import AdoptAnswer, FinishAnswer, RenewAnswer, Started, Turn, Turned
+from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, RenewAnswer, Started, Turn, Turned
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
@@ -49,19 +50,35 @@ class MemoryAttempts:
 
     def turn(self, turn: Turn) -> Turned:
         with self._store.lock:
+            done = {receipt.job_id for receipt in turn.done}
+            refused = tuple(
+                (b.job_id, b.attempt)
+                for b in turn.begun
+                if b.predecessor not in done or not may_follow(self._store, b, turn.worker)
+            )
+            if refused:
+                return Turned(refused=refused)
+            for begun in turn.not_begun:
+                not_lined(self._store, begun)
+            started: list[Started] = []
+            over: list[tuple[str, int]] = []
+            spent = 0.0
+            followers = {b.predecessor: b for b in turn.begun}
             answers: list[FinishAnswer] = []
             for receipt in turn.done:
+                lined = self._store.lined.get(receipt.job_id)
                 answers.append(answer := self.accept(receipt))
-                if answer == "accepted" and turn.most:
-                    succeed(self._store, receipt.job_id, receipt.attempt)
+                if (follower := followers.get(receipt.job_id)) is not None:
+                    if lined is not None:
+                        follow(self._store, lined)
+                    spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
+                elif answer == "accepted" and turn.most:
+                    succeed(self._store, receipt.job_id, receipt.attempt, lined)
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
             for task, seconds in turn.news.items():
                 self._store.paces[task] = seconds
             self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
-            started: list[Started] = []
-            over: list[tuple[str, int]] = []
-            spent = 0.0
             number, before = self._store.taken.get(turn.worker, ("", []))
             is_again = number == turn.number
             in_hand = self._hand(turn.worker) if turn.is_from_hand and not is_again else list(turn.in_hand)
@@ -118,6 +135,11 @@ class MemoryAttempts:
         if job is None or job.reservation is None:
             raise Fenced("this attempt is over")
         return job, job.reservation
+
+    def lined(self, worker: str, timeout_s: float) -> Lined | None:
+        with self._store.lock:
+            words = self._store.lines[worker]
+            return words.pop(0) if words else None
 
     def renew(
         self,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.adapters.memory import kinds
+from conductor.adapters.memory import line_up
 from conductor.adapters.memory.board import MemoryBell
+from conductor.adapters.memory.places import hand_over
 from conductor.adapters.memory.store import Job, Store, entry_of
-from conductor.core.charges import charges
 from conductor.core.heirs import STANDS_S
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, GateLedger, Heir
@@ -31,11 +31,17 @@ class MemoryHandover:
             answers = tuple(late if is_late else hand_over(store, admission) for admission in admissions)
             until = store.now() + STANDS_S
             store.heirs = {} if is_late else {heir.predecessor: (heir, epoch, until) for heir in heirs}
+            if not is_late:
+                line_up.line_up_all(store, heirs)
             return answers
 
     def handed_on(self) -> tuple[int, int]:
         with self._store.lock:
-            return self._store.handed_on, len(self._store.heirs)
+            return self._store.handed_on, max(len(self._store.heirs), len(self._store.lined))
+
+    def handed_ahead(self) -> int:
+        with self._store.lock:
+            return self._store.handed_ahead
 
     def _fence(self, epoch: int) -> None:
         if epoch != self._store.epoch:
@@ -105,51 +111,6 @@ class MemoryHandover:
     def gates(self) -> GateLedger:
         with self._store.lock:
             return self._store.gates
-
-
-def hand_over(store: Store, admission: Admission) -> str | None:
-    """waiting → admitted; else why not."""
-    r = admission.reservation
-    job = store.jobs.get(r.job_id)
-    if job is None or job.id not in store.ready[job.job_class.id].ids:
-        return "not waiting"
-    if objection := _objection(store, job, admission, charges(r)) or kinds.objection(store, r):
-        return objection
-    if not job.attempts:
-        store.longest_s = max(store.longest_s, store.now() - job.since)
-    store.unrest(job)
-    job.attempts = r.attempt
-    store.move(job, "admitted")
-    store.reserve(job, r)
-    store.queues[r.queue].append(entry_of(r))
-    return None
-
-
-def _objection(store: Store, job: Job, admission: Admission, amounts: dict[str, int]) -> str | None:
-    attempt = admission.reservation.attempt
-    if attempt != job.attempts + 1:
-        return f"attempt {attempt} is not its next"
-    for key, limit in admission.ceilings.items():
-        if store.sums[key] + amounts.get(key, 0) > limit:
-            return f"over ceiling {key}"
-    return None
-
-
-def succeed(store: Store, job_id: str, attempt: int) -> None:
-    """An attempt ended well: who was named for that goes into the queue, and no other heir of that tick."""
-    heir, epoch, until = store.heirs.pop(job_id, (None, 0, 0.0))
-    if heir is None or heir.attempt != attempt or store.now() > until or epoch != store.epoch:
-        return
-    if not _is_held_back(store, heir.admission.reservation) and hand_over(store, heir.admission) is None:
-        store.handed_on += 1
-        store.heirs = {}
-
-
-def _is_held_back(store: Store, r: Reservation) -> bool:
-    """By the operator, or a rebuild: that holds at once."""
-    is_paused = r.lane in store.paused or any(f"{r.node}/{device}" in store.paused_devices for device in r.devices)
-    is_settling = store.settles_at > store.now()
-    return is_paused or is_settling or store.is_draining or r.node in store.draining
 
 
 def eldest_first(jobs: Sequence[Job]) -> tuple[Reservation, ...]:

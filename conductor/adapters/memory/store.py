@@ -16,8 +16,8 @@ from conductor.core.charges import charges
 from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.decision import GateLedger, Heir
-from conductor.model.entries import JobState
+from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.entries import JobState, Lined
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
@@ -38,6 +38,18 @@ class Asked(NamedTuple):
     verb: Verb
     cause: Cause | None = None
     message: str = ""
+
+
+@dataclass(slots=True)
+class LinedUp:
+    """Who is lined up behind a running job: `conductor:lined`."""
+
+    of_attempt: int
+    job_id: str
+    attempt: int
+    worker: str
+    admission: Admission
+    is_void: bool = False
 
 
 @dataclass(slots=True)
@@ -121,6 +133,11 @@ class Store:
         #: Running job → who goes next where it ends well, named in which epoch, until when.
         self.heirs: dict[str, tuple[Heir, int, float]] = {}
         self.handed_on = 0
+        #: Of those: whose bodies had begun.
+        self.handed_ahead = 0
+        self.lined: dict[str, LinedUp] = {}
+        #: Worker → what it is to hear of that, and has not read.
+        self.lines: defaultdict[str, list[Lined]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()
@@ -152,6 +169,11 @@ class Store:
     def ring(self) -> None:
         self.has_rung = True
         self.bell.notify_all()
+
+    def was_handed_on(self) -> None:
+        """What is named was named for a world without the one that goes now."""
+        self.handed_on += 1
+        self.heirs = {}
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -220,6 +242,7 @@ class Store:
         job.reservation, job.charges = None, {}
         job.popped_at, job.asked, job.is_told = None, None, False
         del self.active[job.id]
+        self.lined.pop(job.id, None)
         entry = entry_of(held)
         if entry in self.queues[held.queue]:
             self.queues[held.queue].remove(entry)

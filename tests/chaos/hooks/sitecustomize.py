@@ -73,7 +73,11 @@ def attempts(module: ModuleType) -> None:
     real = kind.turn
 
     def turn(self: Any, turn: Any) -> Any:
+        for begun in turn.begun:
+            point("before follow", begun.job_id)
         turned = real(self, turn)
+        for begun in turn.begun:
+            point("followed", begun.job_id)
         for receipt in turn.done:
             point("accepted", receipt.job_id)
         for started in turned.started:
@@ -104,6 +108,16 @@ def body(module: ModuleType) -> None:
         return end
 
     module.Course.wait = wait
+    give = module.Course.give
+
+    def given(self: Any, attempt: Any) -> None:
+        if attempt.behind is not None:
+            point("heard", attempt.job_id)
+        give(self, attempt)
+        if attempt.behind is not None:
+            point("lined up", attempt.job_id)
+
+    module.Course.give = given
 
 
 def publish(module: ModuleType) -> None:

@@ -1,0 +1,119 @@
+"""Heirs lined up behind running attempts, in memory (the twin of `lua/line_up.lua`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from conductor.adapters.memory import kinds
+from conductor.adapters.memory.places import is_held_back, is_waiting, objection, take_place
+from conductor.adapters.memory.store import Job, LinedUp, Store
+from conductor.core.charges import charges
+from conductor.model.decision import Heir
+from conductor.model.entries import Begun, Lined, Started
+from conductor.model.snapshot import Reservation
+
+#: Words that nobody reads: then no more are said.
+MOST_UNREAD = 8
+#: So short that what they gain is less than what it costs to tell.
+SHORTEST_S = 0.005
+
+
+def line_up_all(store: Store, heirs: Sequence[Heir]) -> None:
+    """By this tick: who is not named again is taken back."""
+    named = {heir.predecessor: heir.admission.reservation.job_id for heir in heirs}
+    lined_up: set[str] = set()
+    for predecessor, lined in store.lined.items():
+        if lined.is_void:
+            continue
+        if named.get(predecessor) == lined.job_id and is_next(store, lined):
+            lined_up.add(lined.job_id)
+        else:
+            lined.is_void = True
+            store.lines[lined.worker].append(_word(predecessor, lined, None))
+    for heir in heirs:
+        held = heir.admission.reservation
+        if held.job_id not in lined_up and heir.predecessor not in store.lined and _line_up(store, heir):
+            lined_up.add(held.job_id)
+
+
+def is_next(store: Store, lined: LinedUp) -> bool:
+    """Is it still to go next, under that number?"""
+    job = store.jobs.get(lined.job_id)
+    is_live = job is not None and not lined.is_void and job.attempts == lined.attempt
+    return is_live and job is not None and job.state == "waiting" and is_waiting(store, job)
+
+
+def may_follow(store: Store, begun: Begun, worker: str) -> bool:
+    """Its body has begun: may it be an attempt? Also where it is one already (the answer was lost)."""
+    job = store.jobs.get(begun.job_id)
+    held = job.reservation if job is not None else None
+    if held is not None and held.attempt == begun.attempt and held.state == "running" and held.worker == worker:
+        return True
+    lined = store.lined.get(begun.predecessor)
+    told = (begun.of_attempt, begun.job_id, begun.attempt, worker)
+    if lined is None or (lined.of_attempt, lined.job_id, lined.attempt, lined.worker) != told:
+        return False
+    r = lined.admission.reservation
+    return is_next(store, lined) and not kinds.objection(store, r) and not is_held_back(store, r)
+
+
+def follow(store: Store, lined: LinedUp) -> None:
+    """waiting → admitted, in the place of the one that has just ended."""
+    take_place(store, store.jobs[lined.job_id], lined.admission.reservation)
+    store.was_handed_on()
+    store.handed_ahead += 1
+
+
+def not_lined(store: Store, begun: Begun) -> None:
+    """Its worker did not begin it, and will not."""
+    lined = store.lined.get(begun.predecessor)
+    if lined is None or (lined.job_id, lined.attempt) != (begun.job_id, begun.attempt):
+        return
+    if lined.is_void:
+        del store.lined[begun.predecessor]
+        store.ring()
+    else:
+        lined.is_void = True
+
+
+def _line_up(store: Store, heir: Heir) -> bool:
+    r, predecessor = heir.admission.reservation, store.jobs.get(heir.predecessor)
+    worker = _worker_of(store, predecessor, heir.attempt, r.queue)
+    if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
+        return False
+    given, wanted = predecessor.charges, charges(r)
+    if any(key.endswith(":bytes") or amount > given.get(key, 0) for key, amount in wanted.items()):
+        return False
+    more = {key: wanted.get(key, 0) - given.get(key, 0) for key in heir.admission.ceilings}
+    if not is_waiting(store, job) or objection(store, job, heir.admission, more):
+        return False
+    if kinds.objection(store, r) or is_held_back(store, r):
+        return False
+    job.attempts = r.attempt
+    lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission)
+    store.lined[heir.predecessor] = lined
+    held = structs.replace(r, admitted_at=store.now())
+    started = Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
+    store.lines[worker].append(_word(heir.predecessor, lined, started))
+    return True
+
+
+def _worker_of(store: Store, predecessor: Job | None, attempt: int, queue: str) -> str | None:
+    held: Reservation | None = predecessor.reservation if predecessor is not None else None
+    if predecessor is None or held is None or (held.attempt, held.state, held.queue) != (attempt, "running", queue):
+        return None
+    if predecessor.asked is not None or held.worker is None or len(store.lines[held.worker]) >= MOST_UNREAD:
+        return None
+    return held.worker if store.paces.get(held.task, SHORTEST_S) >= SHORTEST_S else None
+
+
+def _word(predecessor: str, lined: LinedUp, started: Started | None) -> Lined:
+    return Lined(
+        predecessor=predecessor,
+        of_attempt=lined.of_attempt,
+        job_id=lined.job_id,
+        attempt=lined.attempt,
+        heir=started,
+    )

@@ -1,0 +1,66 @@
+"""waiting → admitted, in memory: by the leader, or where a predecessor ends (the twin of `lua/hand_over.lua`)."""
+
+from __future__ import annotations
+
+from conductor.adapters.memory import kinds
+from conductor.adapters.memory.store import Job, LinedUp, Store, entry_of
+from conductor.core.charges import charges
+from conductor.model.decision import Admission
+from conductor.model.snapshot import Reservation
+
+
+def is_waiting(store: Store, job: Job) -> bool:
+    """And free to go."""
+    return job.id in store.ready[job.job_class.id].ids
+
+
+def hand_over(store: Store, admission: Admission, lined: int | None = None) -> str | None:
+    """waiting → admitted; else why not. `lined`: the number under which it was lined up, and has not begun."""
+    r = admission.reservation
+    job = store.jobs.get(r.job_id)
+    if job is None or not is_waiting(store, job):
+        return "not waiting"
+    if why_not := objection(store, job, admission, charges(r), lined) or kinds.objection(store, r):
+        return why_not
+    take_place(store, job, r)
+    store.queues[r.queue].append(entry_of(r))
+    return None
+
+
+def take_place(store: Store, job: Job, r: Reservation) -> None:
+    if not job.attempts:
+        store.longest_s = max(store.longest_s, store.now() - job.since)
+    store.unrest(job)
+    job.attempts = r.attempt
+    store.move(job, "admitted")
+    store.reserve(job, r)
+
+
+def objection(
+    store: Store, job: Job, admission: Admission, amounts: dict[str, int], lined: int | None = None
+) -> str | None:
+    attempt = admission.reservation.attempt
+    if attempt != job.attempts + 1 and not attempt == job.attempts == lined:
+        return f"attempt {attempt} is not its next"
+    for key, limit in admission.ceilings.items():
+        if store.sums[key] + amounts.get(key, 0) > limit:
+            return f"over ceiling {key}"
+    return None
+
+
+def succeed(store: Store, job_id: str, attempt: int, lined: LinedUp | None = None) -> None:
+    """An attempt ended well: who was named for that goes into the queue, and no other heir of that tick. `lined`: who
+    was lined up behind it, and has not begun."""
+    heir, epoch, until = store.heirs.pop(job_id, (None, 0, 0.0))
+    if heir is None or heir.attempt != attempt or store.now() > until or epoch != store.epoch:
+        return
+    number = lined.attempt if lined is not None and lined.job_id == heir.admission.reservation.job_id else None
+    if not is_held_back(store, heir.admission.reservation) and hand_over(store, heir.admission, number) is None:
+        store.was_handed_on()
+
+
+def is_held_back(store: Store, r: Reservation) -> bool:
+    """By the operator, or a rebuild: that holds at once."""
+    is_paused = r.lane in store.paused or any(f"{r.node}/{device}" in store.paused_devices for device in r.devices)
+    is_settling = store.settles_at > store.now()
+    return is_paused or is_settling or store.is_draining or r.node in store.draining

@@ -1,0 +1,135 @@
+"""An heir that lies ready in its predecessor's child, or runs there before the ledger knows: hit at every point, both
+are published exactly once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from conductor.model.spec import JobSpec, Needs
+from tests.chaos import checker, play
+from tests.chaos.jobs import EFFECTS, made
+from tests.chaos.test_crash_points import arm, is_published_once, reached, running, strike, strike_worker
+from tests.chaos.world import World, a_world
+
+#: Of the heir: it lies ready; its predecessor ended, and it runs.
+OF_HEIR = ("heard", "lined up", "before follow", "followed")
+#: Of the predecessor, while the heir runs beside what is left to do.
+OF_FIRST = ("body ended", "before link", "linked", "before receipt", "receipt", "accepted")
+
+numbers = count(5000)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One for all cases; at the end the whole of it is held to the checker."""
+    folder = tmp_path_factory.mktemp("heirs")
+    stop = folder / "stop"
+    stop.mkdir()
+    with a_world(folder, nodes=1, cpu=2, io=0, is_hooked=True, env={"CHAOS_STOP": str(stop)}) as world:
+        yield world
+        world.until(world.is_over, "all have ended")
+        assert play.checked(world) == []
+
+
+@pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
+@pytest.mark.parametrize("name", [*OF_HEIR, *OF_FIRST])
+def test_an_heir_hit_at_any_point_is_published_once(world: World, name: str, act: str):
+    first, heir = lined_up(world, name)
+
+    strike_worker(world, act, reached(world), first)
+
+    is_published_once(world, first)
+    is_published_once(world, heir)
+
+
+def test_an_heir_begins_before_the_ledger_is_asked(world: World):
+    """The control: else none of this is tried."""
+    before = ahead(world)
+    first, heir = lined_up(world, "none")
+
+    is_published_once(world, first)
+    is_published_once(world, heir)
+
+    assert ahead(world) == before + 1
+
+
+@pytest.mark.parametrize("how", ["cancel", "pause", "fails"])
+def test_an_heir_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(world: World, how: str):
+    first, heir = whole(seconds=0.8), whole(seconds=0.2)
+    if how == "fails":
+        first = whole(seconds=0.5, ends_flaky=True)
+    world.put(first)
+    world.until(lambda: running(world, first), "it runs")
+    world.put(heir)
+    world.until(lambda: first.id in lined(world), "the heir is lined up")
+    match how:
+        case "cancel":
+            world.command("cancel", heir.id)
+            world.until(lambda: world.state(first.id) == "d", "the first one is done")
+            assert world.state(heir.id) == "c"
+            assert begun(world, heir) == 0
+            return
+        case "pause":
+            world.command("pause", "cpu")
+            world.until(lambda: world.state(first.id) == "d", "the first one is done")
+            assert world.state(heir.id) == "w"
+            assert begun(world, heir) == 0
+            world.command("resume", "cpu")
+        case _:
+            pass
+    is_published_once(world, first)
+    is_published_once(world, heir)
+    assert begun(world, heir) == 1
+
+
+@pytest.mark.parametrize("act", ["kill", "stop"])
+@pytest.mark.parametrize("name", ["before admit", "admitted"])
+def test_a_conductor_hit_while_it_lines_up_an_heir_feeds_each_once(world: World, name: str, act: str):
+    first, heir = whole(seconds=0.6), whole(seconds=0.05)
+    world.put(first)
+    world.until(lambda: running(world, first), "it runs")
+    arm(world, name)
+    world.put(heir)
+
+    strike(world, act, reached(world), until=world.is_over)
+
+    is_published_once(world, first)
+    is_published_once(world, heir)
+
+
+# ── the parts of a case ───────────────────────────────────────────────────────────────────────────────────
+
+
+def whole(**args: object) -> JobSpec:
+    """It wants all cores: what waits for it can only be its heir."""
+    n = next(numbers)
+    return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=Needs(cpu=float(os.cpu_count() or 1)))
+
+
+def lined_up(world: World, name: str) -> tuple[JobSpec, JobSpec]:
+    first, heir = whole(seconds=0.5), whole(seconds=0.3)
+    world.put(first)
+    world.until(lambda: running(world, first), "it runs")
+    arm(world, name, heir if name in OF_HEIR else first)
+    world.put(heir)
+    if name != "heard":
+        world.until(lambda: first.id in lined(world), "the heir is lined up", 5.0)
+    return first, heir
+
+
+def lined(world: World) -> set[str]:
+    return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:lined"))}
+
+
+def ahead(world: World) -> int:
+    return int(world.asked(lambda r: r.get("conductor:handed_ahead") or 0))
+
+
+def begun(world: World, job: JobSpec) -> int:
+    """Under whatever number."""
+    return sum(n for (job_id, _), n in checker.read_effects(Path(world.folder) / EFFECTS).items() if job_id == job.id)

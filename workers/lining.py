@@ -1,0 +1,57 @@
+"""Hears who is lined up behind what this worker runs: one thread, which blocks on the worker's list in the ledger."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+from loguru import logger
+
+from conductor.errors import ConductorError
+
+if TYPE_CHECKING:
+    from conductor.model.entries import Lined
+    from conductor.ports import Attempts
+    from workers.stopping import Stopping
+
+#: The ledger answers sooner than that; it only has to be said how long at most.
+_WAIT_S = 60.0
+#: Redis is away: what is missed meanwhile costs a tick.
+_AGAIN_S = 1.0
+
+
+class Lining:
+    """What it hears wakes the main thread, which asks for it."""
+
+    def __init__(self, attempts: Attempts, worker: str, stopping: Stopping) -> None:
+        self._attempts = attempts
+        self._worker = worker
+        self._stopping = stopping
+        self._words: deque[Lined] = deque()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="lining", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Its thread ends with its connection, or with the process: it holds nothing."""
+        self._closed.set()
+
+    def next(self) -> Lined | None:
+        """The main thread's: the next word, if there is one."""
+        return self._words.popleft() if self._words else None
+
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            try:
+                word = self._attempts.lined(self._worker, _WAIT_S)
+            except (ConductorError, msgspec.MsgspecError, TypeError, ValueError, OSError) as e:
+                if not self._closed.wait(_AGAIN_S):
+                    logger.debug("Not heard who goes next: {}", e)
+                continue
+            if word is not None:
+                self._words.append(word)
+                self._stopping.wake()
