@@ -24,7 +24,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Begun, EntryFiles, Turn
+from conductor.model.entries import Begun, EntryFiles, Turn, Turned
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
@@ -380,6 +380,7 @@ class Heirs(Both):
             self.hear(worker)
         if not self.heard:
             return
+        turned: list[Turned] = []
         worker, found = self.heard.pop()
         before = {r.job_id: r for r in self.memory.ledger.handover.reservations()}
         done = () if how == "not begun" else (a_receipt(found.predecessor.removesuffix("-0000000"), found.of_attempt),)
