@@ -42,7 +42,7 @@ def begun(world: World, job_id: str, attempt: int) -> int:
     [
         ("link", "before link", 0.0, "altered"),
         ("superseded", "before receipt", 0.0, "doubled"),
-        ("fence", "taken", 2.0, "twice"),
+        ("fence", "moved", 2.0, "twice"),
     ],
 )
 def test_without_a_safeguard_the_checker_goes_red(tmp_path: Path, broken: str, point: str, seconds: float, word: str):

@@ -103,7 +103,7 @@ class World:
     def redis(self) -> Redis:
         return Redis.from_url(valkey.place_of(self.settings).url, protocol=2, socket_timeout=5.0)
 
-    def asked(self, question: Callable[[Redis], Any], limit_s: float = 20.0) -> Any:
+    def asked(self, question: Callable[[Redis], Any], limit_s: float = 60.0) -> Any:
         """The answer, as soon as there is a server to give one."""
         deadline = time.monotonic() + limit_s
         while True:

@@ -23,6 +23,13 @@ BROKEN = os.environ.get("CHAOS_BREAK", "")
 CLOCK = float(os.environ.get("CHAOS_CLOCK", "0"))
 
 
+def is_armed(name: str) -> bool:
+    """Is that the point at which the next process is to stop?"""
+    with suppress(OSError):
+        return FOLDER is not None and Path(FOLDER, "point").read_text().split()[:1] == [name]
+    return False
+
+
 def point(name: str, job_id: str = "") -> None:
     if FOLDER is None:
         return
@@ -88,10 +95,20 @@ def attempts(module: ModuleType) -> None:
     really = kind.take
 
     def take(self: Any, turn: Any, limit_s: float) -> Any:
+        if is_armed("moved"):
+            return moved(self, turn, limit_s), None
         entry, turned = really(self, turn, limit_s)
         for started in turned.started if turned else ():
             point("started", started.reservation.job_id)
         return entry, turned
+
+    def moved(self: Any, turn: Any, limit_s: float) -> Any:
+        """The entry is in the hand, and the turn behind it was refused: the server had forgotten its scripts."""
+        names = (f"rq:queue:{turn.queue}", f"conductor:hand:{turn.worker}")
+        entry = self.scripts.client.execute_command("BLMOVE", *names, "LEFT", "RIGHT", limit_s)
+        if entry is not None:
+            point("moved", entry.decode().rpartition("-a")[0])
+        return entry
 
     kind.take = take
     around(kind, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
@@ -187,6 +204,8 @@ def without_take_back(log: Any) -> None:
     log.append = lambda self, receipt: None if receipt.outcome == "superseded" else real(self, receipt)
 
 
+#: A second safeguard stands before the fence: what is rescued is taken out of the hand as well.
+LET_NOTHING_GO = "local function let_go(entry)\n  if entry then return end"
 FENCE = "if held.attempt ~= attempt or not (is_again or job.letter == 'a') then"
 
 
@@ -194,7 +213,8 @@ def without_fence(real: Callable[[str], str]) -> Callable[[str], str]:
     def source(name: str) -> str:
         text = real(name)
         assert name != "start" or FENCE in text
-        return text.replace(FENCE, "if false then")
+        assert name != "rescue" or "local function let_go(entry)" in text
+        return text.replace(FENCE, "if false then").replace("local function let_go(entry)", LET_NOTHING_GO)
 
     return source
 
