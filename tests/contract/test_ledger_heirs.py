@@ -376,3 +376,11 @@ def test_nobody_is_lined_up_behind_one_that_is_asked_to_stop_or_waits_itself(one
     name_heirs(one_runs, an_heir("b", "a"), an_heir("b", "c"))
 
     assert word(one_runs) is None
+
+
+def test_nobody_waits_under_a_number_that_looks_like_a_rebuilt_ones(one_runs: Scene):
+    one_runs.put(an_entry("z", attempts=99))
+    name_heirs(one_runs, an_heir("z", "a", attempt=100))
+
+    assert word(one_runs) is None
+    assert begun(turn(one_runs, ended())) == [an_id("z")]

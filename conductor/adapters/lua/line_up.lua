@@ -57,7 +57,8 @@ end
 local function line_up(id, of_attempt, admission, fields, data)
   local heir, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local worker = worker_of(id, of_attempt, queue)
-  if not worker then return false end
+  -- Waiting under a multiple of 100 it would look as if a rebuild had put it there (`is_unheard`).
+  if not worker or attempt % 100 == 0 then return false end
   local given, more = cjson.decode(call('HGET', P .. 'charges', id)), {}
   for key in pairs(ceilings) do more[key] = (charges[key] or 0) - (given[key] or 0) end
   local job = job_of(heir)

@@ -10,6 +10,7 @@ from conductor.adapters.memory import kinds
 from conductor.adapters.memory.places import is_held_back, is_waiting, objection, take_place
 from conductor.adapters.memory.store import Job, LinedUp, Store
 from conductor.core.charges import charges
+from conductor.core.past import LIFE
 from conductor.model.decision import Heir
 from conductor.model.entries import Begun, Lined, Started
 from conductor.model.snapshot import Reservation
@@ -83,6 +84,8 @@ def _line_up(store: Store, heir: Heir) -> bool:
     worker = _worker_of(store, predecessor, heir.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
         return False
+    if r.attempt % LIFE == 0:
+        return False  # Waiting under it, it would look as if a rebuild had put it there (`is_unheard`).
     given, wanted = predecessor.charges, charges(r)
     if any(key.endswith(":bytes") or amount > given.get(key, 0) for key, amount in wanted.items()):
         return False
