@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -26,16 +27,21 @@ PAST_LEASE_S = 6.0
 numbers = count()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One for all cases; at the end the whole of it is held to the checker."""
-    folder = tmp_path_factory.mktemp("points")
+@contextmanager
+def one_world(folder: Path) -> Iterator[World]:
+    """For all cases; at the end the whole of it is held to the checker."""
     stop = folder / "stop"
     stop.mkdir()
     with a_world(folder, nodes=1, cpu=2, io=0, is_hooked=True, env={"CHAOS_STOP": str(stop)}) as world:
         yield world
         world.until(world.is_over, "all have ended")
         assert play.checked(world) == []
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with one_world(tmp_path_factory.mktemp("points")) as world:
+        yield world
 
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from conductor.model.spec import JobSpec, Needs
-from tests.chaos import checker, play
+from tests.chaos import checker
 from tests.chaos.jobs import EFFECTS, made
-from tests.chaos.test_crash_points import arm, is_published_once, reached, running, strike, strike_worker
-from tests.chaos.world import World, a_world
+from tests.chaos.test_crash_points import arm, is_published_once, one_world, reached, running, strike, strike_worker
+from tests.chaos.world import World
 
 #: Of the heir: it lies ready; its predecessor ended, and it runs.
 OF_HEIR = ("heard", "lined up", "before follow", "followed")
@@ -26,14 +26,8 @@ numbers = count(5000)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One for all cases; at the end the whole of it is held to the checker."""
-    folder = tmp_path_factory.mktemp("heirs")
-    stop = folder / "stop"
-    stop.mkdir()
-    with a_world(folder, nodes=1, cpu=2, io=0, is_hooked=True, env={"CHAOS_STOP": str(stop)}) as world:
+    with one_world(tmp_path_factory.mktemp("heirs")) as world:
         yield world
-        world.until(world.is_over, "all have ended")
-        assert play.checked(world) == []
 
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
