@@ -21,6 +21,7 @@ from conductor.node.plan import node_name
 from conductor.node.run import INTERRUPTED, revive
 from conductor.node.single import pid_path
 from conductor.parts import HOPELESS, READY_S, Part, start_part
+from conductor.said_file import keep_small
 from conductor.settings import Settings
 from conductor.views.dashboard import url_file
 
@@ -57,9 +58,14 @@ def up_file(settings: Settings) -> Path:
     return settings.state_dir / "up.pid"
 
 
+def said_file(settings: Settings) -> Path:
+    """What a detached `up` and all its parts say."""
+    return settings.logs_dir / "up.log"
+
+
 def up_detached(settings: Settings) -> int:
     refuse_second(settings)
-    log = settings.logs_dir / "up.log"
+    log = said_file(settings)
     argv = [sys.executable, "-P", "-m", "conductor", "up"]
     words = detach(argv, log, up_file(settings), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
@@ -113,6 +119,7 @@ class Up:
             logger.warning("{}", e)
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._kill()
+        keep_small(said_file(self._settings))
 
     def _reap(self, part: Part) -> None:
         if part.process is None or (code := part.process.poll()) is None:

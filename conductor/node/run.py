@@ -42,6 +42,7 @@ from conductor.node.spare import Spare, start_spare
 from conductor.node.supervisor import Death, Supervisor, launcher
 from conductor.node.tidy import tidy, tidy_ended
 from conductor.ports import Ledger
+from conductor.said_file import keep_small
 from conductor.settings import Settings
 from conductor.wiring import open_ledger
 
@@ -153,6 +154,7 @@ class Node:
         if self._draining_since is not None and not self._gave_back:
             is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
             self._gave_back = is_time and self._give_back("its node is draining")
+        keep_small(said_file(self._settings))
 
     def _hear(self, signals: Collection[int]) -> None:
         asks = sum(number in STOP for number in signals) or (self._draining_since is None and self._should_stop())
@@ -285,12 +287,17 @@ class Node:
 # ── without a terminal: scripts/start-workers and stop-workers ────────────────────────────────────────────
 
 
+def said_file(settings: Settings) -> Path:
+    """What a node on its own and its workers say."""
+    return settings.logs_dir / "node.out"
+
+
 def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
     """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here already."""
     name = node_name(settings)
     with only_one(settings, name):
         pass
-    log, pid_file = settings.logs_dir / "node.out", pid_path(settings, name)
+    log, pid_file = said_file(settings), pid_path(settings, name)
     argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
     words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:

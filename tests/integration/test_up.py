@@ -15,8 +15,10 @@ from node_scene import CONFIG, Command, Scene, project_processes, until, until_g
 
 from conductor.adapters import valkey
 from conductor.adapters.processes import live_pid
+from conductor.node import run as node
+from conductor.said_file import MOST_BYTES, predecessor
 from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.up import up_file
+from conductor.up import said_file, up_file
 from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 
@@ -182,6 +184,10 @@ def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Setting
     again = Command(settings, "up", "--detach")
     assert again.wait() == 3 and "is up already" in again.said
 
+    is_kept_small(said_file(settings))
+    next(p for p in psutil.Process(pid).children() if words_of(p)[-1:] == ["node"]).kill()
+    until(lambda: "The node ended (SIGKILL)" in said_file(settings).read_text())
+
     down = Command(settings, "down")
     assert down.wait() == 0, down.said
     until(lambda: project_processes(settings.project) == [])
@@ -192,10 +198,19 @@ def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Setting
     assert f"Nothing of {settings.project} was running" in nothing.said
 
 
+def is_kept_small(file: Path) -> None:
+    """Although whoever writes to it has had it open all along."""
+    with file.open("ab") as sink:
+        sink.write(b"much\n" * (MOST_BYTES // 5) + b"the last of it\n")
+    until(lambda: file.stat().st_size < 10_000)
+    assert predecessor(file).read_text().endswith("the last of it\n")
+
+
 def test_a_node_in_the_background_is_stopped_by_the_stop_command(settings: Settings):
     start = Command(settings, "node", "--detach", "--cpu-only")
     assert start.wait(60) == 0, start.said
     assert Command(settings, "node", "--detach").wait() == 3
+    is_kept_small(node.said_file(settings))
     stop = Command(settings, "node", "--stop")
     assert stop.wait() == 0, stop.said
     until(lambda: project_processes(settings.project) == [])
