@@ -11,6 +11,7 @@ import msgspec
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_aside import ids_aside, rows_aside
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_lines import kept
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
@@ -186,7 +187,7 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
             special[index] = special_of(entry)
     ids = [entry.job_id for entry in entries]
     # As text: the server's msgpack knows no binary. A line is JSON, so the bytes that come out are those that went in.
-    lines = [entry.line.decode() for entry in entries]
+    lines = [kept(entry.job_id, entry.line.decode()) for entry in entries]
     return [backlog, descriptors, ids, lines, class_of, special]
 
 

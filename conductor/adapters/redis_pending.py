@@ -13,6 +13,7 @@ from redis import Redis
 
 from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_lines import lines_of
 from conductor.model.entries import JobState
 from conductor.model.snapshot import JobClass
 
@@ -58,8 +59,7 @@ def read_pending(client: Redis, backlogs: Collection[str] = (), most: int = 50_0
     found: list[Pending] = []
     rows.sort(key=lambda row: row.seq)
     for part in (rows[at : at + LINES] for at in range(0, len(rows), LINES)):
-        with translating(client):
-            lines = cast(list[bytes | None], client.hmget(keys.JOBS, [row.job_id for row in part]))
+        lines = lines_of(client, [row.job_id for row in part])
         found += [
             Pending(
                 job_id=row.job_id,

@@ -16,6 +16,7 @@ from conductor.adapters.redis_backlog import RedisBacklog
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_control import RedisControl
 from conductor.adapters.redis_handover import RedisHandover
+from conductor.adapters.redis_lines import lines_of
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.decision import Admission, Heir
 from conductor.model.entries import Entry, PutResult
@@ -45,8 +46,8 @@ class SealingBacklog(RedisBacklog):
     def _reseal(self, entries: Sequence[Entry], seals: dict[str, str]) -> None:
         """Known already: dispatched before there was a key, or with other needs. What stands in the ledger counts."""
         ids = [entry.job_id for entry in entries]
+        standing = lines_of(self._redis, ids)
         with translating(self._redis):
-            standing = cast(list[bytes | None], self._redis.hmget(keys.JOBS, ids))
             same = {e.job_id: seals[e.job_id] for e, line in zip(entries, standing, strict=True) if e.line == line}
             if same:
                 self._redis.hset(keys.SEALS, mapping=dict(same))  # pyright: ignore[reportArgumentType]
@@ -75,8 +76,8 @@ class SigningHandover(RedisHandover):
         if not admissions:
             return []
         ids = [admission.reservation.job_id for admission in admissions]
+        lines = lines_of(self._redis, ids)
         with translating(self._redis):
-            lines = cast(list[bytes | None], self._redis.hmget(keys.JOBS, ids))
             seals = cast(list[bytes | None], self._redis.hmget(keys.SEALS, ids))
         return [self._sign(*row) for row in zip(admissions, lines, seals, strict=True)]
 

@@ -32,7 +32,7 @@ local function start_one(id, attempt, worker, lease_ms)
     ring()
   end
   call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-  return {call('HGET', P .. 'jobs', id), text, call('HGETALL', P .. 'fails:' .. id), descriptor_of(job.class)}
+  return {line_of(id), text, call('HGETALL', P .. 'fails:' .. id), descriptor_of(job.class)}
 end
 
 local has_redone = call('EXISTS', P .. 'redone') == 1

@@ -41,6 +41,13 @@ local function state_line(job)
   return job.accepted == '' and line or line .. '|' .. job.accepted
 end
 
+-- A line is kept without the start that its id tells: what begins as no object does is the rest (redis_lines.py).
+local function line_of(id)
+  local text = call('HGET', P .. 'jobs', id)
+  if not text or string.find(text, '^[{%s]') then return text end
+  return '{"v":1,"id":"' .. id .. text
+end
+
 -- A class never changes its backlog, and a turn moves many jobs of few classes.
 local backlogs_seen = {}
 local function backlog_of(class)

@@ -11,7 +11,7 @@ local waits_for = call('SUNION', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
 return cmsgpack.pack({
   job.letter, job.attempts, call('GET', P .. 'born') + job.since,
   call('HGET', P .. 'classes', job.class),
-  call('HGET', P .. 'jobs', id),
+  line_of(id),
   call('ZSCORE', P .. 'delayed', id) or '',
   waits_for,
   call('HGET', P .. 'active', id) or '',

@@ -71,7 +71,7 @@ local function line_up(id, of_attempt, admission, fields, data)
   local lined = {of_attempt = of_attempt, id = heir, attempt = attempt, worker = worker, is_void = false,
     admission = admission, fields = fields, data = data}
   write_lined(id, lined)
-  tell_lined(id, lined, {call('HGET', P .. 'jobs', heir), admitted(reservation), call('HGETALL', P .. 'fails:' .. heir),
+  tell_lined(id, lined, {line_of(heir), admitted(reservation), call('HGETALL', P .. 'fails:' .. heir),
     call('HGET', P .. 'classes', job.class)})
   return true
 end

@@ -5,7 +5,7 @@
 --            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''},
 --            `not_before` '' or ms: a back-off that was not over
 --   returns  how many were new
---   writes   conductor:jobs (hash id -> line), state, count:B, backlogs, seq, born, and what
+--   writes   conductor:jobs (hash id -> line; as they are given: redis_lines.py), state, count:B, backlogs, seq, born, and what
 --            steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 500
