@@ -72,7 +72,6 @@ class Attempt:
             devices=self.devices,
             vram_mib=self.started.reservation.vram_mib if self.devices else None,
             timeout_s=self.request.timeout_s,
-            is_heir=self.behind is not None,
         )
 
     def is_started(self, started: Started, valid_until: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -83,6 +83,13 @@ class Course:
     def all(self) -> Iterable[Attempt]:
         return self._given
 
+    def ensure(self, devices: Sequence[str]) -> None:
+        """While none runs: a child for what comes next. Raises `ChildBroken`."""
+        before = self._host.pid
+        self._host.ensure(devices)
+        if self._host.pid != before:
+            self._passing = 0  # What the one before still had to pass over went with it.
+
     def give(self, attempt: Attempt) -> None:
         """Raises `ChildBroken`. The host was made sure of before."""
         if self._passing:
@@ -134,10 +141,12 @@ class Course:
     def _next(self, ended: Ended) -> None:
         self._given.popleft()
         self._watch = None
-        if ended.cause is not None and self._given and self._given[0].behind is not None:
-            # The child passes it over by itself, and says so.
-            self._passing += 1
-            self._keep_back(1)
+        if ended.cause is not None:
+            # Short bodies may fail faster than anyone hears of it: the child passes the others over, and says so.
+            behind = len(self._given)
+            self._host.passes_over(behind)
+            self._passing += behind
+            self._keep_back(behind)
         if self._given:
             self._host.begin(ended.log_bytes)
             self._begin()

@@ -73,8 +73,8 @@ class Child:
         self._said: tuple[str, ...] = ()
         self._weighed_at = 0.0
         self._peak = Peak()
-        #: Did the body before end well.
-        self._is_well = False
+        #: Bodies that did not end well.
+        self._failed = 0
         self._settings: Settings | None = None
         self._modules = 0
 
@@ -92,8 +92,8 @@ class Child:
                     os.chdir(self._settings.project)
                 case Run() as run:
                     # The ticket is taken in any case: it is this one's.
-                    said = self._run(run) if self._may_begin() and (self._is_well or not run.is_heir) else Passed()
-                    self._is_well = isinstance(said, Ended) and said.cause is None
+                    said = self._run(run) if self._may_begin() and run.failed == self._failed else Passed()
+                    self._failed += isinstance(said, Ended) and said.cause is not None
                     self._channel.send(said)
                 case _:
                     pass

@@ -122,7 +122,7 @@ class Flow:
     def _give(self, attempt: Attempt) -> None:
         try:
             if not self._course:
-                self._parts.host.ensure(attempt.devices)
+                self._course.ensure(attempt.devices)
             self._claim(attempt)
             self._course.give(attempt)
             # Noted once the body has begun, before anybody can have changed it.
@@ -170,7 +170,7 @@ class Flow:
             if said.began_at is not None:
                 attempt.began_at = said.began_at
             if said.files is not None:
-                self._parts.host.watch(said.files)
+                self._parts.host.watch(said.files, attempt.began_at)
             elif said.began_at is not None:
                 # One that had to import its modules says nothing of the next.
                 self._paces.saw(attempt.spec.task, said.seconds)

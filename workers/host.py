@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from loguru import logger
 
 from conductor import secrets
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
 START_LIMIT_S = 60.0
 #: Of jobs that last milliseconds a thousand are over in a second: so long a child is kept all the same.
 MIN_AGE_S = 600.0
-#: Source files are looked at no more often than this: nobody saves one and expects a job of that instant to see it.
+#: Between bodies that follow each other at once source files are looked at no more often than this.
 _LOOK_EVERY_S = 0.005
 #: Where bodies follow each other at once: what one left running is found so soon.
 _COUNT_EVERY_S = 0.02
 #: The worker's own log of what bodies print is started anew above this size.
 MAX_LOG_BYTES = 16 << 20
 _TAIL_BYTES = 2000
+#: A file's time is the kernel's, which looks at its clock every few milliseconds.
+CLOCK_TICK_S = 0.01
+NEVER = -1
+_OURS = str(Path(__file__).parent) + os.sep
 _PACKAGES = Path(__file__).resolve().parent.parent
 
 
@@ -52,7 +57,9 @@ class Host:
         self._channel: Channel | None = None
         self._visible = ""
         self._jobs = 0
-        self._born_at = 0.0
+        #: Bodies of this child that ended badly, as far as was heard.
+        self._failed = 0
+        self._born_at = self._born_at_epoch = 0.0
         self._stamps: dict[str, int] = {}
         self._looked_at = 0.0
         #: Why the child should go before the next job: it does not give memory back.
@@ -88,6 +95,7 @@ class Host:
     def ensure(self, devices: Sequence[str]) -> None:
         """A child that is alive, fresh enough and sees exactly these devices. Raises `ChildBroken`."""
         visible = self._visible_for(devices)
+        self._looked_at = 0.0  # It may have waited for hours; whoever saves a file and then sends a job means that.
         if self._process is not None and self._jobs == 0 and visible != self._visible:
             self._turn_to(visible)
         reason = self._why_replace(visible)
@@ -103,7 +111,7 @@ class Host:
         try:
             # The ticket first: a child that reads faster than we write would find none.
             os.write(self._tickets[0], b"!")
-            self.channel.send(run)
+            self.channel.send(msgspec.structs.replace(run, failed=self._failed))
         except OSError as e:
             # Its ticket would be taken for that of the body before, as if that one had not begun.
             with suppress(BlockingIOError):
@@ -122,6 +130,11 @@ class Host:
         self._jobs -= back
         return back
 
+    def passes_over(self, behind: int) -> None:
+        """A body ended badly: so many that had been given behind it will not begin (the child says `Passed`)."""
+        self._failed += 1
+        self._jobs -= behind
+
     def stop_body(self) -> None:
         """The body that runs is to leave; a child that does not is killed soon after. First `take_back` the others."""
         os.write(self._stop[0], b"!")
@@ -137,9 +150,14 @@ class Host:
             self._tired = reason
             logger.info("The child of {} is replaced: {}", self.log.stem, self._tired)
 
-    def watch(self, files: Sequence[str]) -> None:
-        """Replace the child once one of these source files changes."""
-        self._stamps = {file: _stamp(file) for file in files}
+    def watch(self, files: Sequence[str], began_at: float) -> None:
+        """Replace the child once one of these source files changes. The new ones were loaded by a body that began at
+        `began_at` (epoch seconds); our own when the child was born."""
+        known, now = self._stamps, time.time()
+        self._stamps = {}
+        for file in files:
+            loaded_at = self._born_at_epoch if file.startswith(_OURS) else began_at
+            self._stamps[file] = known.get(file) or _stamp_as_loaded(file, loaded_at, now)
 
     def kill(self) -> int:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
@@ -246,8 +264,8 @@ class Host:
             self._process = self._spawn(theirs, visible)
         finally:
             theirs.close()
-        self._visible, self._jobs, self._stamps = visible, 0, {}
-        self._born_at = time.monotonic()
+        self._visible, self._jobs, self._failed, self._stamps = visible, 0, 0, {}
+        self._born_at, self._born_at_epoch = time.monotonic(), time.time()
         self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
         self._channel = Channel(ours, ToParent)
         try:
@@ -333,6 +351,12 @@ def _stamp(file: str) -> int:
         return os.stat(file).st_mtime_ns  # noqa: PTH116  thirty of these between two jobs: no Path for each
     except OSError:
         return 0
+
+
+def _stamp_as_loaded(file: str, loaded_at: float, now: float) -> int:
+    """Where the file was written since, perhaps the child has another one: then a stamp that no file has."""
+    stamp = _stamp(file)
+    return NEVER if loaded_at - CLOCK_TICK_S <= stamp / 1e9 <= now else stamp
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:

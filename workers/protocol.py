@@ -37,8 +37,9 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     #: Reserved on each of them; None without one.
     vram_mib: int | None = None
     timeout_s: float = 3600.0
-    #: Only where the body before it ended well; else it is passed over.
-    is_heir: bool = False
+    #: So many bodies of this child had ended badly, as far as its parent had heard when it gave this one. Where another
+    #: has since, this one is passed over: what lies behind a failure runs only if it is given again.
+    failed: int = 0
 
 
 class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
@@ -51,7 +52,7 @@ class Progress(Value, frozen=True, kw_only=True, tag="progress", tag_field="say"
 
 
 class Passed(Value, frozen=True, kw_only=True, tag="passed", tag_field="say"):
-    """What was to run next did not begin: no ticket for it, or it is the heir of one that did not end well."""
+    """What was to run next did not begin: no ticket for it, or a body before it did not end well."""
 
 
 class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):

@@ -194,5 +194,6 @@ def test_a_quick_task_that_goes_bad_after_hundreds_of_good_ones_costs_few_attemp
     code, said = scene.conduct()
     assert code == 1, said
     burned = [r for r in scene.receipts() if r.outcome == "failed"]
-    assert 5 < len(burned) <= 12, said
+    # Five open the breaker, the other worker's may be under way just then, three are tried later.
+    assert 5 < len(burned) <= 5 + 1 + 3, said
     assert scene.ledger.backlog.counts()["review"] == 200

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from builders import a_spec
 from worker_scene import WorkerScene, a_scene, wait_file, wait_until
@@ -23,6 +24,15 @@ def brief(args, ctx):
         open(args["begun"], "w").write("it began")
         while not os.path.exists(args["until"]) and not ctx.should_stop():
             time.sleep(0.01)
+    if "stops" in args:
+        os.kill(os.getppid(), signal.SIGSTOP)
+    if "edits" in args:
+        with open(__file__, "a") as module:
+            module.write("# another version\\n")
+    if "fails" in args:
+        raise ValueError("it is broken")
+    if "ran" in args:
+        open(args["ran"], "w").close()
     if ctx.should_stop():
         raise RuntimeError("it was told to stop")
     return {"pid": os.getpid()}
@@ -65,6 +75,46 @@ def test_a_body_that_dies_among_others_is_the_only_one_charged(scene: WorkerScen
         run_again_if_given_back(scene, spec)
         (other,) = scene.wait_state(spec, "done")
         assert other.outcome == "ok"
+
+
+def test_behind_a_failure_nothing_begins_that_was_given_before_it_was_heard(scene: WorkerScene, tmp_path: Path):
+    """A bad commit fails faster than its worker can follow, which is stopped here so that it cannot follow at all."""
+    ran = [tmp_path / f"ran{n}" for n in range(30)]
+    row = a_row(scene, {n: {"ran": str(file)} for n, file in enumerate(ran)} | {20: {"fails": True, "stops": True}})
+    worker = scene.worker()
+    wait_until(lambda: status_of(worker.pid) == "T", "the failure has stopped it")
+    (child,) = psutil.Process(worker.pid).children()
+
+    wait_until(lambda: is_idle(child), "its child has come to the end of what it was given")
+    assert [file.exists() for file in ran] == [True] * 20 + [False] * 10
+
+    worker.send_signal(signal.SIGCONT)
+    scene.wait_state(row[20], "dead")
+    assert [run_again_if_given_back(scene, spec) for spec in row[21:]].count(True), "none had been given with it"
+    for spec in row[21:]:
+        assert [r.outcome for r in scene.wait_state(spec, "done")] == ["ok"]
+
+
+def test_a_child_that_is_replaced_after_a_failure_owes_nothing_to_the_next(scene: WorkerScene):
+    """Its code changed meanwhile: what it had still to pass over is gone with it."""
+    row = a_row(scene, {20: {"fails": True, "edits": True}})
+
+    scene.worker()
+
+    scene.wait_state(row[20], "dead")
+    for spec in (*row[:20], *row[21:]):
+        run_again_if_given_back(scene, spec)
+        assert [r.outcome for r in scene.wait_state(spec, "done")] == ["ok"]
+
+
+def status_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def is_idle(child: psutil.Process) -> bool:
+    """It waits for its parent's word: no time passes on its clock."""
+    before = child.cpu_times()
+    return all(status_of(child.pid) == "S" for _ in range(2000)) and child.cpu_times() == before
 
 
 def test_what_waits_behind_a_long_one_goes_back_at_no_cost(scene: WorkerScene, tmp_path: Path):

@@ -104,6 +104,22 @@ def test_what_is_warm_stays_warm_until_the_code_changes(scene: WorkerScene):
     assert changed.result["version"] == 2
 
 
+def test_code_that_changes_while_the_first_job_runs_is_seen_by_the_second(scene: WorkerScene, tmp_path: Path):
+    """What the child has loaded is not what lies there when its parent first hears of the file."""
+    args = {"begun": str(tmp_path / "begun"), "until": str(tmp_path / "until")}
+    long = scene.put(a_spec(task="mine.wait", args=args))
+    scene.worker()
+    wait_file(tmp_path / "begun")
+    (module,) = scene.folder.glob("my_tasks_*.py")
+    module.write_text(module.read_text().replace("VERSION = 1", "VERSION = 2 + 0"))
+    (tmp_path / "until").touch()
+    scene.wait_state(long, "done")
+
+    (changed,) = scene.wait_state(scene.put(a_spec(2, task="mine.write")), "done")
+
+    assert changed.result["version"] == 2
+
+
 def test_a_cancelled_job_ends_and_its_child_with_it(scene: WorkerScene, tmp_path: Path):
     args = {"begun": str(tmp_path / "begun"), "until": str(tmp_path / "never")}
     spec = scene.put(a_spec(task="mine.wait", args=args))
