@@ -65,7 +65,9 @@ def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene
     for a in ran:
         for b in ran:
             if a is not b and set(a.devices) & set(b.devices):
-                assert a.ended_at <= b.started_at + 0.05 or b.ended_at <= a.started_at + 0.05, "they overlapped"
+                # Not the receipts' times: an heir's body begins while the outputs of the one before it are published.
+                a_s, b_s = a.result, b.result
+                assert a_s["ended"] <= b_s["began"] or b_s["ended"] <= a_s["began"], "they overlapped"
 
 
 def test_a_body_that_takes_what_others_were_promised_is_stopped_and_the_honest_one_goes_on(scene: VramScene):

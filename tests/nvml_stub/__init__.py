@@ -71,11 +71,13 @@ def visible():
 @task("vram.hold", lane="gpu", timeout_s=60.0)
 def hold(args, ctx):
     """Takes args.mib on each device that it sees, until the file args.until is there."""
+    began = time.time()
     take(args["state"], args["mib"], visible())
     while not os.path.exists(args["until"]) and not ctx.should_stop():
         time.sleep(0.01)
     take(args["state"], args.get("leaves", 0), visible())
-    return {"visible": os.environ["CUDA_VISIBLE_DEVICES"], "pid": os.getpid()}
+    ended = time.time()
+    return {"visible": os.environ["CUDA_VISIBLE_DEVICES"], "pid": os.getpid(), "began": began, "ended": ended}
 '''
 
 
