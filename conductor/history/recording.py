@@ -96,14 +96,17 @@ class Recorder:
         self.close()
 
     def _write_all(self) -> None:
+        batch: list[Tick | None] = []
         try:
-            while self._write(self._batch()):
-                pass
+            while None not in batch:
+                batch = self._batch()
+                self._write(batch)
         except OSError as e:
             self._is_broken = True
             logger.bind(event="not_recorded").warning("Ticks are no longer recorded: {}", e)
-            while self._queue.get() is not None:
-                pass
+            # The word that it is over may have come with what could not be written.
+            while batch[-1] is not None:
+                batch = [self._queue.get()]
         finally:
             self._files.close()
 
@@ -116,14 +119,11 @@ class Recorder:
             batch.append(self._queue.get())
         return batch
 
-    def _write(self, batch: list[Tick | None]) -> bool:
+    def _write(self, batch: list[Tick | None]) -> None:
         for tick in batch:
-            if tick is None:
-                self._files.flush()
-                return False
-            self._files.append(tick)
+            if tick is not None:
+                self._files.append(tick)
         self._files.flush()
-        return True
 
 
 class Files:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import a_spec
 from cli_tools import conductor
+from node_scene import until
 from redis import Redis
 
 from conductor import manifest
@@ -33,6 +34,8 @@ def server(tmp_path: Path) -> Iterator[Redis]:
         )
         manifest.write(folder / "m.jsonl", [a_spec(1)])
         yield client
+        # While it writes its first append-only file it does not hear that it should end.
+        until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,7 @@ def test_a_disk_that_fails_ends_the_recording_and_nothing_else(tmp_path: Path, w
 
     assert len(warnings) == 1
     assert "no longer recorded" in warnings[0]
+    assert all(thread.name != "recorder" for thread in threading.enumerate()), "it was waited for in vain"
 
 
 def test_ticks_beyond_what_may_wait_are_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
