@@ -35,6 +35,8 @@ def test_random_kills_lose_nothing_and_double_nothing(
     assert faults == []
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_a_death_is_answered_at_once_where_there_is_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Single deaths on a calm machine: what recovery itself takes, without the queue for the few workers left."""
     jobs = [made(n, "chaos.step", {"n": n, "seconds": 0.3}, outputs=1) for n in range(240)]

@@ -58,6 +58,7 @@ def demo(project: Path, *argv: str) -> Result:
     return program(sys.executable, "-m", "workflows.highlights.demo", *argv, cwd=project, timeout=110)
 
 
+@pytest.mark.slow
 def test_bad_files_fail_with_a_cause_and_all_others_become_a_reel(project: Path, videos: Path):
     first = demo(project, str(videos))
 

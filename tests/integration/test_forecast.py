@@ -207,6 +207,7 @@ def test_a_forecast_in_words() -> None:
 # ── the whole of it, as a user runs it ────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_again(tmp_path: Path) -> None:
     (tmp_path / "conductor.toml").write_text(
         "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 1\n[lanes.cloud]\nworkers = 1\n"

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from openai_server import OpenAIServer
 
 from conductor.catalogue import load_catalogue
@@ -60,6 +61,7 @@ def servers(project: Settings) -> Generator[tuple[OpenAIServer, OpenAIServer]]:
         yield local, cloud
 
 
+@pytest.mark.slow
 def test_every_gap_is_filled_once_and_one_that_opens_again_is_found_and_closed(
     project: Settings, ledger: Ledger
 ) -> None:

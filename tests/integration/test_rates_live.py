@@ -64,6 +64,7 @@ def conducting(scene: WorkerScene, redis_url: str) -> Generator[None]:
             thread.join(20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("announces", [True, False])
 def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: WorkerScene, redis_url: str, announces: bool):
     jobs, low, high = 60, 15, 30
