@@ -41,7 +41,7 @@ from conductor.views.status import gather
 
 HERE = Path(__file__).resolve().parent
 CLASSES = 100
-CHUNK = 5_000
+CHUNK = 500
 NOOPS, ROUNDS, STAMPS, TICKS, LOOKS, COMMANDS, LINES = 2_000, 3, 100, 50, 15, 5, 20_000
 #: Median, and from where to where.
 Figure = tuple[float, float, float]

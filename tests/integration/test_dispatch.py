@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
-from builders import a_report, a_spec
+from builders import a_class, a_report, a_spec
 
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import load_catalogue
-from conductor.dispatch import BATCH, Dispatched, dispatch
+from conductor.dispatch import BATCH, Dispatched, batches, dispatch
 from conductor.errors import ManifestError, UsageError
+from conductor.model.entries import Entry, EntryFiles
+from conductor.model.files import FileJob
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
@@ -176,3 +179,22 @@ def test_targets_that_are_none_are_refused(target: str) -> None:
     with pytest.raises(UsageError, match="write it as backlog:NAME"):
         backlog_name(target)
     assert backlog_name("backlog:night-1_x") == "night-1_x"
+
+
+def test_no_call_keeps_the_server_long_however_heavy_its_lines() -> None:
+    """By weight, not by time: long lines, jobs with waits and with files go in fewer at once, in order and whole."""
+    plain = Entry(job_id="job-00000000", line=b"{}", job_class=a_class("cpu"))
+    file = EntryFiles(job=FileJob(job_id="job-00000000", reads=("scratch:x",)), readers={"scratch:y": ("a", "b")})
+    kinds = {
+        "plain": (plain, BATCH),
+        "long": (msgspec.structs.replace(plain, line=b"x" * 20_480), 42),
+        "longest": (msgspec.structs.replace(plain, line=b"x" * (1 << 20)), 1),
+        "waits": (msgspec.structs.replace(plain, after=("a", "b"), after_ended=("c",)), 50),
+        "files": (msgspec.structs.replace(plain, files=file), 20),
+        "over": (msgspec.structs.replace(plain, over="dead", failures={"task_error": 1}), 63),
+    }
+    for name, (entry, most) in kinds.items():
+        items = [msgspec.structs.replace(entry, job_id=f"job-{n:08d}") for n in range(2 * most + 1)]
+        found = list(batches(iter(items)))
+        assert [len(batch) for batch in found] == [most, most, 1], name
+        assert [entry for batch in found for entry in batch] == items
