@@ -189,8 +189,12 @@ class _Tick:
             message = f"waits its turn behind {head.job_id[:8]}"
             self._blocked_by = Verdict(gate="hold", passed=False, holders=(head.job_id,), message=message)
         self.held.setdefault(turn.job_class.id, (turn, head, ask, denied))
+        life = self.standing.life
         if member is not None:
             self.turns.passed_over(turn)
+        elif denied is not None and ask.disk and life:
+            # What it leaves would lock out the chains that were begun; one of theirs may wait behind it.
+            self.turns.passed_over(turn, lambda other: life.member(other.job_id) is not None)
 
     def _admit(self, turn: Turn, ask: Ask, place: Place) -> None:
         head = turn.head

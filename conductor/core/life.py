@@ -191,6 +191,9 @@ class Life:
         begun = [c for c in self.chains.values() if c.root in roots and c is not chain and c.node == node]
         rehearsal = Rehearsal([*begun, chain], member, free, roots)
         order = rehearsal.finishing(self._known.get(node, self._order))
+        if order is None and not begun:
+            # With this one done a rule may miss what it finds from here; whoever comes first there has to be let in.
+            order = rehearsal.following(Rehearsal([chain], None, free, roots).finishing(()) or ())
         self._found = None if order is None else (node, order)
         return order is not None
 
@@ -247,12 +250,14 @@ class Rehearsal:
 
     def finishing(self, known: Sequence[Member]) -> list[Member] | None:
         """An order in which the rest finishes: the one known from before, or by a rule."""
-        if known and (order := self._following(known)) is not None:
+        if (order := self.following(known)) is not None:
             return order
         return next((order for rule in RULES if (order := self.order_by(rule)) is not None), None)
 
-    def _following(self, before: Sequence[Member]) -> list[Member] | None:
+    def following(self, before: Sequence[Member]) -> list[Member] | None:
         """Those that it does not name come first: they ran when it was found, and gave back what they held."""
+        if not before:
+            return None
         rest = set(self.rest)
         named = [member for member in before if member in rest]
         order = named if len(named) == len(rest) else [*(m for m in self.rest if m not in set(named)), *named]

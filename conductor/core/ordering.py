@@ -6,7 +6,7 @@ rule in force. Before all of them: one that was passed over for too long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 
 from conductor.core.free import Free
@@ -170,8 +170,10 @@ class Turns:
         turn.admitted += 1
         self.passed_over(turn)
 
-    def passed_over(self, turn: Turn) -> None:
+    def passed_over(self, turn: Turn, may_do: Callable[[Head], bool] | None = None) -> None:
         """This head is done with for now, another of its class may do."""
         turn.heads.pop()
-        if (head := turn.head) is not None:
+        while (head := turn.head) is not None and may_do is not None and not may_do(head):
+            turn.heads.pop()
+        if head is not None:
             self._put(turn, head)

@@ -6,6 +6,7 @@ import os
 import random
 from typing import Any
 
+import pytest
 from graphs import a_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,23 @@ def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(specs: 
     assert (world.stuck, world.hosts.overruns, world.refused) == (0, 0, [])
     assert world.done == len(specs)
     assert world.hosts.peak_disk <= disk
+
+
+@pytest.mark.parametrize(
+    ("seed", "graphs"),
+    [
+        # No rule finds its way once the first job is done, where it does before.
+        *[(135502, 1), (676584, 1), (941540, 2), (6446, 3)],
+        # A job of no chain, that must not start yet, stood before one of a chain in the same class.
+        (646703, 2),
+    ],
+)
+def test_what_once_got_stuck_finishes(seed: int, graphs: int) -> None:
+    specs = [spec for graph in range(graphs) for spec in a_graph(random.Random(seed + graph), graph)]
+
+    world = run(specs, max(serial_disk(specs), 20), "auto")
+
+    assert (world.stuck, world.hosts.overruns, world.refused, world.done) == (0, 0, [], len(specs))
 
 
 @few
