@@ -39,6 +39,8 @@ class Taken(Value, frozen=True, kw_only=True):
     usd: float = 0.0
     #: It runs: its calls are in the log.
     is_called: bool = False
+    #: Since when (the ledger's clock).
+    called_at: float = 0.0
 
 
 class Kept(Value, frozen=True, kw_only=True):

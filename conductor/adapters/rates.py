@@ -239,7 +239,7 @@ class _Look:
             state = states.get((one.job_id, one.attempt))
             if state == "running" and not one.is_called:
                 self._rates.log_called(one.key, one.requests)
-                self._book.taken[name] = self.changes.taken[name] = replace(one, is_called=True)
+                self._book.taken[name] = self.changes.taken[name] = replace(one, is_called=True, called_at=self._now)
             elif state is None:
                 self._told.setdefault(one.key, []).extend([Call(key=one.key, outcome="ok")] * one.requests)
                 self._close(name, self._book.taken.pop(name), [])
@@ -251,7 +251,8 @@ class _Look:
         if one is None or not one.is_called:
             # So fast that it was never seen to run, or not handed over by this ledger.
             self._rates.log_called(key, sent if answers else one.requests if one else 0)
-        elif answers and sent == 0:
+        elif answers and sent == 0 and self._now - one.called_at < refused_within(self._rates.window_s):
+            # Later it counts although nothing was sent: its entry may be out of the window before this one is.
             self._rates.log_refused(key, one.requests)
         self._rates.log_refused(key, sum(call.outcome == "refused" for call in answers))
         tokens, usd = spending.used(answers, one.tokens if one else 0, one.usd if one else 0.0)

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Literal
 
 from builders import a_reservation
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conductor.adapters.clock import ManualClock
@@ -80,6 +80,14 @@ class Play:
         self.state()
 
 
+#: One that began more than a window ago says that it called nobody.
+LATE: list[Step] = [
+    *(("take", 0.0), ("start", 0.0), ("wait", 21.0), ("wait", 40.0), ("take", 0.0), ("take", 0.0)),
+    *(("start", 0.0), ("uncalled", 0.0), ("take", 0.0), ("start", 0.0), ("start", 0.0)),
+]
+
+
+@example(steps=LATE)
 @given(steps=steps)
 @settings(max_examples=60, deadline=None)
 def test_never_more_than_the_limit_in_any_window_and_every_cent_is_counted(steps: list[Step]):
