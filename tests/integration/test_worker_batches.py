@@ -136,7 +136,7 @@ def test_what_waits_behind_a_long_one_goes_back_at_no_cost(scene: WorkerScene, t
 def test_to_cancel_one_stops_no_other(scene: WorkerScene, tmp_path: Path):
     begun, until = tmp_path / "begun", tmp_path / "until"
     row = a_row(scene, {20: {"begun": str(begun), "until": str(until)}})
-    scene.worker()
+    scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
     wait_file(begun)
 
     scene.ledger.control.cancel(row[20].id)

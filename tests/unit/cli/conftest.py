@@ -19,12 +19,14 @@ from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
+from conductor.recovery import audit
 from conductor.settings import Settings
 
 
 @pytest.fixture
 def cli(project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """The command line on the session's Valkey."""
+    """The command line on the session's Valkey. Nothing goes on beside it: what is looked at again looks the same."""
+    monkeypatch.setattr(audit, "PAUSES_S", (0.0, 0.0, 0.0))
     return Cli(project.project, capsys, monkeypatch)
 
 
