@@ -75,8 +75,8 @@ SECTIONS = {
         "A job, from plan to verified receipt",
         ("throughput.py", "--json"),
         of_throughput,
-        "`gate`: one device, each job decided when the one before has ended; `successor`: named while it runs; `lane`: "
-        "the next job lies in the queue already.",
+        "`gate`: one device, each job decided when the one before has ended; `successor`: named while it runs; "
+        "`files`: and both may write to the disk; `lane`: the next job lies in the queue already.",
     ),
     "backlog": Section(
         "Behind a backlog of so many waiting jobs",

@@ -1,8 +1,9 @@
 """How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json FILE]`.
 
-Figures: noop, cloud, idle, gate, successor, lane. Real processes on a Valkey of their own, all promises on: each job is
-planned into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified. `measure`
-is for `benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios hold.
+Figures: noop, cloud, idle, gate, successor, files, lane. Real processes on a Valkey of their own, all promises on: each
+job is planned into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified.
+`measure` is for `benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios
+hold.
 """
 
 from __future__ import annotations
@@ -229,8 +230,13 @@ def successor(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     return _gated(Bench(new_folder(), cpu=2), jobs, body_s)
 
 
-def _gated(bench: Bench, jobs: int, body_s: float) -> dict[str, Any]:
-    whole = Needs(cpu=float(os.cpu_count() or 1))
+def files(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
+    """The same, and each may write to the disk."""
+    return _gated(Bench(new_folder(), cpu=2), jobs, body_s, scratch_bytes=2**26)
+
+
+def _gated(bench: Bench, jobs: int, body_s: float, scratch_bytes: int = 0) -> dict[str, Any]:
+    whole = Needs(cpu=float(os.cpu_count() or 1), scratch_bytes=scratch_bytes)
     with bench.open() as ledger:
         before_them = ledger.handover.handed_ahead()
         bench.run(ledger, [bench.spec("bench.stamp", whole, seconds=body_s) for _ in range(jobs)])
@@ -263,6 +269,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "idle": idle,
     "gate": gate,
     "successor": successor,
+    "files": files,
     "lane": lane,
 }
 

@@ -38,7 +38,7 @@ def apply(
         for key, (requests, tokens) in admission.rates.items():
             held = admission.reservation
             rates.take(held.job_id, held.attempt, key, requests, tokens)
-    answers = ledger.handover.admit(epoch, decision.admit, decision.heirs, seen)
+    answers = ledger.handover.admit(epoch, decision.admit, decision.heirs, seen, decision.now)
     pairs = list(zip(decision.admit, answers, strict=True))
     return Applied(
         fed=tuple(admission for admission, why_not in pairs if why_not is None),

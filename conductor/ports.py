@@ -226,12 +226,14 @@ class Handover(Protocol):
         admissions: Sequence[Admission],
         heirs: Sequence[Heir] = (),
         seen: int | None = None,
+        looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         """waiting → admitted + reservation + the engine's own job and queue entry, in one atomic step each.
 
         Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»).
         `heirs`: in place of all that were named before. `seen`: heirs handed over as of before the tick looked
-        (`handed_on`); where another one was since, nothing of this holds. None: not asked."""
+        (`handed_on`); where another one was since, nothing of this holds. None: not asked. `looked_at`: when that was
+        (Redis time); files that came since count beside what is claimed for those lined up. None: none did."""
         ...
 
     def handed_on(self) -> tuple[int, int]:

@@ -45,6 +45,8 @@ class Attempt:
         self.false_starts = 0
         #: It was lined up behind another attempt, and the ledger has not started it.
         self.behind: Begun | None = None
+        #: What had been heard of the ledger when it was.
+        self.as_of: tuple[int, int] = (0, 0)
         #: What an earlier attempt computed and could not put in place.
         self.earlier: Kept | None = None
 

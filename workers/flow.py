@@ -151,6 +151,8 @@ class Flow:
     def _back(self) -> list[Attempt]:
         """Taken back from the child, less what was only lined up."""
         back = self._course.take_back()
+        if back and (running := self._course.running) is not None:
+            running.held.behind = {}
         self._not_begun += [attempt.behind for attempt in back if attempt.behind is not None]
         return [attempt for attempt in back if attempt.behind is None]
 
@@ -345,13 +347,14 @@ class Flow:
             attempt = Attempt(heir, parts.catalogue, parts.settings, running.held.valid_until)
         except Refused:
             return False
-        attempt.behind = begun_of(word)
+        attempt.behind, attempt.as_of = begun_of(word), self._heard_of(running)
         if running.behind is not None or running.held.verdict is not None or self._is_doubtful(attempt):
             return False
         if kept.find(parts.settings, attempt.spec, attempt.number) is not None:
             return False
         publish.clean(parts.settings, attempt.spec, range(1, attempt.number))
         _ = attempt.code_version  # As it is now: that is what the child will run.
+        running.held.behind = heir.reservation.disk
         try:
             course.give(attempt)
         except ChildBroken:
@@ -359,10 +362,15 @@ class Flow:
         return True
 
     def _is_doubtful(self, heir: Attempt) -> bool:
-        """Not by this child, or not any more: the one that runs may have lost its place."""
+        """Not by this child, or not any more: the one that runs may have lost its place, or the ledger its claim."""
         running = self._course.running
-        is_lapsed = running is not None and time.monotonic() >= running.held.valid_until
-        return is_lapsed or self._has_to_wait(heir)
+        if running is None:
+            return self._has_to_wait(heir)
+        has_forgotten = bool(running.held.behind) and heir.as_of != self._heard_of(running)
+        return has_forgotten or time.monotonic() >= running.held.valid_until or self._has_to_wait(heir)
+
+    def _heard_of(self, running: Attempt) -> tuple[int, int]:
+        return running.held.adopted, self._parts.lining.breaks if self._parts.lining else 0
 
     def _begun(self) -> tuple[Begun, ...]:
         follower = self._course.follower

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
@@ -41,8 +43,12 @@ class Held:
         self.valid_until = valid_until
         self.renew_at = 0.0
         self.verdict: Verdict | None = None
+        #: How often a ledger that was emptied got it back: such a one has forgotten who is lined up behind it.
+        self.adopted = 0
         #: Main thread's.
         self.is_running = False
+        #: Root → bytes that the one lined up behind it may write.
+        self.behind: dict[str, int] = {}
         self.progress: float | None = None
         self.note = ""
         self.is_news = False
@@ -157,7 +163,8 @@ class Keeper:
     def _ask(self, held: Held) -> RenewAnswer:
         """A ledger that never heard of the attempt was emptied: it gets the attempt back as soon as it knows the job.
 
-        Until then nobody else can have been given it. The work goes on; its receipt counts when all is rebuilt."""
+        Until then nobody else can have been given it. The work goes on; its receipt counts when all is rebuilt. With it
+        goes what was claimed for the one behind it, which may have begun."""
         quiet_s = round(time.monotonic() - held.moved_at, 1)
         answer = self._attempts.renew(
             held.job_id,
@@ -171,7 +178,10 @@ class Keeper:
         )
         if answer != "unknown":
             return answer
-        adopted = self._attempts.adopt(held.reservation, self._worker, self._lease_s)
+        disk = dict(Counter(held.reservation.disk) + Counter(held.behind))
+        reservation = msgspec.structs.replace(held.reservation, disk=disk) if held.behind else held.reservation
+        adopted = self._attempts.adopt(reservation, self._worker, self._lease_s)
         if adopted == "ok":
+            held.adopted += 1
             logger.info("Redis was emptied and rebuilt: {} attempt {} goes on", held.job_id, held.attempt)
         return adopted

@@ -30,6 +30,8 @@ class Lining:
         self._worker = worker
         self._stopping = stopping
         self._words: deque[Lined] = deque()
+        #: How often the ledger could not be asked: one that was restarted may have forgotten the last of its words.
+        self.breaks = 0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="lining", daemon=True)
 
@@ -49,6 +51,7 @@ class Lining:
             try:
                 word = self._attempts.lined(self._worker, _WAIT_S)
             except (ConductorError, msgspec.MsgspecError, TypeError, ValueError, OSError) as e:
+                self.breaks += 1
                 if not self._closed.wait(_AGAIN_S):
                     logger.debug("Not heard who goes next: {}", e)
                 continue

@@ -43,6 +43,8 @@ class Books(Struct, frozen=True, kw_only=True):
     bound: Sequence[str]
     active: Mapping[str, Reservation]
     charges: Mapping[str, Mapping[str, int]]
+    #: What the charges of a running job have beyond its own: claimed for the one lined up behind it.
+    claims: Mapping[str, Mapping[str, int]] = {}
     sums: Mapping[str, int]
     #: Id → expiry; epoch seconds, as `now`.
     leases: Mapping[str, float]
@@ -65,7 +67,7 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
     `ids`: of the jobs these only, and those in flight or delayed. None: all; the server does nothing else meanwhile."""
     found = _unpack(scripts.run("audit", "" if ids is None else _pack(list(ids))))
     (state, counts, free, ready, delayed, bound, active, charges, sums, leases, handed, popped, queues, rq, wip,
-     class_backlog, lineless, now_ms, aside) = found  # fmt: skip
+     class_backlog, lineless, now_ms, aside, claims) = found  # fmt: skip
     jobs, garbled = rows(state)
     return Books(
         jobs=jobs,
@@ -81,6 +83,7 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         bound=bound,
         active={job_id: _reservation(text) for job_id, text in pairs(active)},
         charges={job_id: _charges(text) if text != "{}" else {} for job_id, text in pairs(charges)},
+        claims={job_id: mapping(row) for job_id, row in mapping(claims).items()},
         sums={key: int(n) for key, n in pairs(sums)},
         leases={job_id: float(at) / 1000 for job_id, at in pairs(leases)},
         handed=frozenset(handed),

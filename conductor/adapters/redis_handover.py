@@ -35,7 +35,12 @@ class RedisHandover:
         self._known = KnownRows(_reservation.decode)
 
     def admit(
-        self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+        looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         """Without admissions, heirs or `seen` there is nothing to say."""
         if not (admissions or heirs or seen is not None):
@@ -45,7 +50,8 @@ class RedisHandover:
         # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
         held = [a.reservation for a in (*admissions, *(heir.admission for heir in heirs))]
         data = (rq_envelope.data(r.job_id, r.attempt) for r in held)
-        head = [epoch, rq_envelope.constant_fields(), rows, named, ms(STANDS_S), -1 if seen is None else seen]
+        asked = [-1 if seen is None else seen, -1 if looked_at is None else ms(looked_at)]
+        head = [epoch, rq_envelope.constant_fields(), rows, named, ms(STANDS_S), *asked]
         answers = self._scripts.run("admit", _pack(head), *data)
         return tuple(answer.decode() or None for answer in answers)
 

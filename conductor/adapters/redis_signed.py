@@ -60,7 +60,12 @@ class SigningHandover(RedisHandover):
         self._control = RedisControl(scripts)
 
     def admit(
-        self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+        looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         signed = self._signed(admissions)
         for admission, good in zip(admissions, signed, strict=True):
@@ -69,7 +74,7 @@ class SigningHandover(RedisHandover):
         # An heir without a seal is none; a tick will meet it as an admission.
         theirs = zip(heirs, self._signed([heir.admission for heir in heirs]), strict=True)
         named = [msgspec.structs.replace(heir, admission=good) for heir, good in theirs if good is not None]
-        answers = iter(super().admit(epoch, [good for good in signed if good is not None], named, seen))
+        answers = iter(super().admit(epoch, [good for good in signed if good is not None], named, seen, looked_at))
         return tuple(UNSEALED if good is None else next(answers) for good in signed)
 
     def _signed(self, admissions: Sequence[Admission]) -> list[Admission | None]:

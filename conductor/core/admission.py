@@ -346,9 +346,9 @@ def _pools(ask: Ask, place: Place) -> list[Taken]:
     if ask.cpu_milli:
         pools.append((cpu_key(name), node.cpu, ask.cpu_milli))
     for root, size in ask.disk:
-        pool = node.disks[root].pool
-        if size and pool is not None:
-            pools.append((disk_key(name, root), pool, size))
+        disk = node.disks[root]
+        if size and disk.pool is not None:
+            pools.append((disk_key(name, *disk.sharing), disk.pool, size))
     return pools
 
 

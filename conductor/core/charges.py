@@ -1,6 +1,7 @@
 """What a reservation adds to which sum. The ledger keeps one integer per charge key and checks ceilings on it.
 
-Keys: `NODE/gpu0:vram_mib`, `NODE:ram_mib`, `NODE:cpu_milli`, `NODE/ROOT:bytes`.
+Keys: `NODE/gpu0:vram_mib`, `NODE:ram_mib`, `NODE:cpu_milli`, `NODE/ROOT:bytes`. A ceiling may also be over the sums of
+all roots on one file system, `NODE/ROOT+ROOT:bytes`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,21 @@ def cpu_key(node: str) -> str:
     return f"{node}:cpu_milli"
 
 
-def disk_key(node: str, root: str) -> str:
-    return f"{node}/{root}:bytes"
+def disk_key(node: str, *roots: str) -> str:
+    """Of a ceiling: all `roots` that share a file system."""
+    return f"{node}/{'+'.join(roots)}:bytes"
+
+
+def is_of_disk(key: str) -> bool:
+    return key.endswith(":bytes")
+
+
+def sums_of(key: str) -> tuple[str, ...]:
+    """The charge keys that a ceiling is over."""
+    if not is_of_disk(key) or "+" not in key:
+        return (key,)
+    place, _, roots = key.removesuffix(":bytes").rpartition("/")
+    return tuple(disk_key(place, root) for root in roots.split("+"))
 
 
 def charges(reservation: Reservation) -> dict[str, int]:

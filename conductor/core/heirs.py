@@ -2,7 +2,8 @@
 
 An heir is the first job in the order of this tick that its predecessor's end would let in, in the very queue. Nobody
 is passed over by one: where a job before it could use that end in any other way, or waits for more of what ends
-there, no heir is named, and the next tick decides. An heir holds nothing. The hand-over asks the ceilings again.
+there, no heir is named, and the next tick decides. An heir holds nothing here: what the ledger claims for the files of
+one that is lined up is free to every tick, and given up for whoever takes it. The hand-over asks the ceilings again.
 """
 
 from __future__ import annotations
@@ -127,14 +128,9 @@ def _wants(ask: Ask, node: NodeFree, given: set[Pool]) -> bool:
 
 def _less_its_files(admission: Admission, r: Reservation, node: NodeFree) -> Admission:
     """What the predecessor leaves on the disks counts against their ceilings as if it were all that it had reserved."""
-    pools = {root: disk.pool for root, disk in node.disks.items() if disk.pool is not None}
-    left: dict[Pool, int] = {}
-    for root, size in r.disk.items():
-        if (pool := pools.get(root)) is not None:
-            left[pool] = left.get(pool, 0) + size
     ceilings = dict(admission.ceilings)
-    for root, pool in pools.items():
-        key = disk_key(node.name, root)
-        if key in ceilings:
-            ceilings[key] -= left.get(pool, 0)
+    for root, size in r.disk.items():
+        disk = node.disks.get(root)
+        if disk is not None and (key := disk_key(node.name, *disk.sharing)) in ceilings:
+            ceilings[key] -= size
     return msgspec.structs.replace(admission, ceilings=ceilings)

@@ -77,10 +77,12 @@ class DeviceFree:
 
 
 class DiskFree:
-    __slots__ = ("headroom", "pool", "total", "volume")
+    __slots__ = ("headroom", "pool", "sharing", "total", "volume")
 
     def __init__(self, volume: Volume, headroom: int) -> None:
         self.volume = volume
+        #: The roots that draw on its pool, in order.
+        self.sharing: tuple[str, ...] = (volume.root,)
         self.headroom = headroom
         #: None where the free space cannot be read: unknown is not plenty.
         self.pool: Pool | None = None
@@ -92,12 +94,18 @@ class DiskFree:
 
 def _share_file_systems(disks: Iterable[DiskFree]) -> None:
     """Roots on one file system draw on one pool, with the largest of their headrooms."""
-    pools: dict[str, Pool] = {}
+    pools: dict[str, tuple[Pool, list[DiskFree]]] = {}
     for disk in disks:
         if disk.pool is not None and (mark := disk.volume.filesystem) is not None:
-            pool = pools.setdefault(mark, disk.pool)
+            pool, sharing = pools.setdefault(mark, (disk.pool, []))
             pool.limit = min(pool.limit, disk.pool.limit)
             disk.pool = pool
+            sharing.append(disk)
+    for _, sharing in pools.values():
+        if len(sharing) > 1:
+            roots = tuple(sorted(disk.volume.root for disk in sharing))
+            for disk in sharing:
+                disk.sharing = roots
 
 
 class QueueFree:

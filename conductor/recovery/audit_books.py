@@ -91,13 +91,17 @@ def reservations(books: Books) -> Iterator[Fault]:
             yield Fault(job_id, "holds a reservation and is not in flight")
         elif (row.state, row.attempts) != (held.state, held.attempt):
             yield Fault(job_id, f"is {row.state} in {named(row.attempts)}, reserved: {held.state}, {held.attempt}")
-        if charges(held) != books.charges.get(job_id):
+        wanted = dict(Counter(charges(held)) + Counter(books.claims.get(job_id)))
+        if wanted != books.charges.get(job_id):
             yield Fault(job_id, "is charged for something else than its reservation")
     for job_id, row in books.jobs.items():
         if row.state in ("admitted", "running") and job_id not in books.active:
             yield Fault(job_id, "is in flight without a reservation")
     for job_id in books.charges.keys() - books.active.keys():
         yield Fault(job_id, "is charged and holds no reservation")
+    for job_id in books.claims:
+        if (held := books.active.get(job_id)) is None or held.state != "running":
+            yield Fault(job_id, "has somebody lined up behind it and does not run")
     for job_id in books.popped.keys() - books.handed:
         yield Fault(job_id, "is noted as taken from its queue and is not handed over")
 

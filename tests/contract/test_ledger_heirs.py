@@ -346,11 +346,8 @@ def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene)
     assert begun(turn(one_runs, ended("3"))) == [an_id("b")]
 
 
-@pytest.mark.parametrize(
-    "more", [{"cpu": 1.5}, {"ram_mib": 10**6}, {"disk": {"scratch": 1}}, {"devices": ("gpu0",), "vram_mib": 1}]
-)
+@pytest.mark.parametrize("more", [{"cpu": 1.5}, {"ram_mib": 10**6}, {"devices": ("gpu0",), "vram_mib": 1}])
 def test_only_who_fits_into_what_its_predecessor_holds_is_lined_up(one_runs: Scene, more: dict[str, Any]):
-    """Its files never do: what the other one wrote stays there."""
     heir = an_heir("b", "a", cores=9, **more)
     name_heirs(one_runs, heir)
 

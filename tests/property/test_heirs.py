@@ -1,4 +1,5 @@
-"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided.
+"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided: neither those that are
+handed over, nor those that lie ready in a worker's child, or run there before the ledger knows, and write.
 
 That nobody starves by them: test_waiting.py."""
 
@@ -17,7 +18,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.apply import apply
 from conductor.core.admission import decide
 from conductor.model.decision import Decision
-from conductor.model.entries import Entry, Turn
+from conductor.model.entries import Begun, Entry, Started, Turn
 from conductor.model.limits import Limits, Order
 from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
@@ -42,7 +43,7 @@ class NoRates:
 
 
 class House:
-    """One node with two devices, a worker for each and two more; what lies on its disk, and what runs, in truth."""
+    """One node with two devices, a worker for each and one more; what lies on its disk, and what runs, in truth."""
 
     def __init__(self, order: Order) -> None:
         self.clock = ManualClock(1_700_000_000.0)
@@ -58,6 +59,9 @@ class House:
         self.running: dict[str, tuple[str, int] | None] = dict.fromkeys(
             ("gpu-node1-gpu0", "gpu-node1-gpu1", "cpu-node1")
         )
+        #: Queue → what lies ready in the child of its worker, or runs there where `has_begun`.
+        self.ready: dict[str, tuple[Begun, Reservation]] = {}
+        self.has_begun: set[str] = set()
         self.written = 0
         self.count = 0
         self.turns = 0
@@ -69,9 +73,10 @@ class House:
                         device=None if q.startswith("cpu") else q.rpartition("-")[2])
             for q in self.running
         )  # fmt: skip
-        disk = a_volume(total_bytes=DISK, free_bytes=DISK - self.written)
+        free = {"filesystem": "one", "total_bytes": DISK, "free_bytes": DISK - self.written}
         return a_report(
-            devices=(a_device(0, vram_total_mib=VRAM), a_device(1, vram_total_mib=VRAM)), volumes=(disk,),
+            devices=(a_device(0, vram_total_mib=VRAM), a_device(1, vram_total_mib=VRAM)),
+            volumes=(a_volume(**free), a_volume("published", **free)),
             queues=queues, ram_total_mib=RAM, ram_available_mib=RAM, cpu_count=float(CORES), sent_at=self.clock.now(),
         )  # fmt: skip
 
@@ -95,27 +100,74 @@ class House:
             apply(self.ledger, NoRates(), self.epoch, decision, handed_on)  # type: ignore[arg-type]
             self.looked = None
 
+    def hear(self, queue: str, is_declined: bool = False) -> None:
+        """The next word on who is lined up behind what its worker runs."""
+        word = self.ledger.attempts.lined(queue, 0.0)
+        if word is None or (word.predecessor, word.of_attempt) != self.running[queue]:
+            return
+        begun = Begun(
+            predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt
+        )
+        if word.heir is None:
+            if queue not in self.has_begun and self.ready.get(queue, (None,))[0] == begun:
+                del self.ready[queue]
+                self._turn(queue, not_begun=(begun,))
+        elif is_declined or queue in self.ready:
+            self._turn(queue, not_begun=(begun,))
+        else:
+            self.ready[queue] = begun, word.heir.reservation
+
+    def decline(self, queue: str) -> None:
+        self.hear(queue, is_declined=True)
+
+    def end_body(self, queue: str) -> None:
+        """What is left to do for it takes a while; what lies ready runs beside that."""
+        if queue in self.ready:
+            self.has_begun.add(queue)
+
+    def tick(self) -> None:
+        self.look()
+        self.act()
+
     def turn(self, queue: str) -> None:
         """What its worker runs ends well, having written all that it might; it takes the next."""
+        self.end_body(queue)
         job, done = self.running[queue], ()
         if job is not None and (held := self._held(job)) is not None:
-            size = held.disk.get("scratch", 0)
-            self.written += size
-            done = (self._receipt(job, (OutputFact(path="scratch:f", bytes=size, sha256="0" * 64),)),)
+            self.written += sum(held.disk.values())
+            files = (OutputFact(path=f"{root}:f", bytes=n, sha256="0" * 64) for root, n in held.disk.items())
+            done = (self._receipt(job, tuple(files)),)
         elif job is not None:
             done = (self._receipt(job),)
-        self.turns += 1
-        turn = Turn(worker=queue, queue=queue, lease_s=1e9, number=str(self.turns), done=done, most=1, is_idle=True)
-        started = self.ledger.attempts.turn(turn).started
+        begun = (self.ready[queue][0],) if queue in self.has_begun else ()
+        started = self._turn(queue, done=done, begun=begun, most=1, is_idle=not begun)
         self.running[queue] = (started[0].reservation.job_id, started[0].reservation.attempt) if started else None
+
+    def _turn(self, queue: str, **what: Any) -> tuple[Started, ...]:
+        """Where one that has begun may not run, it is ended first."""
+        self.turns += 1
+        turn = Turn(worker=queue, queue=queue, lease_s=1e9, number=str(self.turns), **what)
+        turned = self.ledger.attempts.turn(turn)
+        if turned.refused:
+            self._drop(queue)
+            return self._turn(queue, **{**what, "begun": ()})
+        if turn.done:
+            self._drop(queue)
+        return turned.started
+
+    def _drop(self, queue: str) -> None:
+        self.ready.pop(queue, None)
+        self.has_begun.discard(queue)
 
     def fail(self, queue: str) -> None:
         if (job := self.running[queue]) is not None:
+            self._drop(queue)
             self.ledger.attempts.fail(self._receipt(job), Retry())
             self.running[queue] = None
 
     def lose(self, queue: str) -> None:
         if (job := self.running[queue]) is not None:
+            self._drop(queue)
             self.ledger.attempts.rescue(*job, "lost", Retry())
             self.running[queue] = None
 
@@ -137,7 +189,8 @@ class House:
         assert all(amount <= VRAM for amount in vram.values())
         assert sum(r.ram_mib for r in held) <= RAM
         assert sum(r.cpu for r in held) <= CORES
-        assert self.written + sum(r.disk.get("scratch", 0) for r in held) <= DISK
+        ready = sum(sum(r.disk.values()) for _, r in self.ready.values())
+        assert self.written + sum(sum(r.disk.values()) for r in held) + ready <= DISK
         waiting = self.ledger.backlog.counts()
         assert sum(waiting.values()) == self.count
         assert waiting["admitted"] + waiting["running"] == len(held)
@@ -145,7 +198,9 @@ class House:
 
 def classes(lane: str) -> st.SearchStrategy[JobClass]:
     vram = st.integers(1, VRAM) if lane == "gpu" else st.just(0)
-    amounts = st.tuples(vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3))
+    amounts = st.tuples(
+        vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3), st.integers(0, 4)
+    )
     return amounts.map(
         lambda a: a_class(
             lane,  # type: ignore[arg-type]
@@ -154,6 +209,7 @@ def classes(lane: str) -> st.SearchStrategy[JobClass]:
             ram_mib=a[1],
             cpu=float(a[2]),
             scratch_bytes=a[3] * GIB,
+            writes={"published": a[5] * GIB} if a[5] else {},
             priority=a[4],
             duration_s=float(10 * a[4]),
         )
@@ -164,6 +220,7 @@ queues = st.sampled_from(["gpu-node1-gpu0", "gpu-node1-gpu1", "cpu-node1"])
 ops = st.one_of(
     st.tuples(st.just("put"), st.one_of(classes("gpu"), classes("cpu"))),
     st.tuples(st.sampled_from(["turn", "turn", "turn", "fail", "lose"]), queues),
+    st.tuples(st.sampled_from(["hear", "hear", "decline", "end_body"]), queues),
     st.tuples(st.sampled_from(["look", "act", "look", "act"]), st.none()),
 )
 
@@ -173,9 +230,10 @@ ops = st.one_of(
     first=st.lists(st.one_of(classes("gpu"), classes("cpu")), min_size=3, max_size=12),
     order=st.sampled_from(["oldest", "fifo", "auto", "shortest"]),
     plays=st.lists(ops, min_size=10, max_size=80),
+    pace=st.sampled_from([0.01, 0.4]),
 )
 def test_at_no_instant_is_anything_handed_out_twice(
-    first: list[JobClass], order: Order, plays: list[tuple[str, Any]]
+    first: list[JobClass], order: Order, plays: list[tuple[str, Any]], pace: float
 ) -> None:
     house = House(order)
     for job_class in first:
@@ -183,7 +241,7 @@ def test_at_no_instant_is_anything_handed_out_twice(
     house.look()
     house.act()
     for verb, what in plays:
-        house.clock.advance(0.01)
+        house.clock.advance(pace)
         getattr(house, verb)(*(() if what is None else (what,)))
         house.check()
 
@@ -254,3 +312,89 @@ def test_two_heirs_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts
 
     house.check()
     assert house.ledger.handover.handed_on()[0] == 1
+
+
+HALF = a_class(id="half", vram_mib=VRAM, scratch_bytes=6 * GIB)
+
+
+def test_heirs_with_files_lie_ready_in_such_a_play() -> None:
+    house = begun([HALF, BESIDE], [HALF])
+    house.hear("gpu-node1-gpu0")
+    assert "gpu-node1-gpu0" in house.ready
+    house.check()
+
+    house.turn("gpu-node1-gpu0")
+
+    house.check()
+    assert house.ledger.handover.handed_ahead() == 1
+
+
+def test_who_lies_ready_keeps_nobody_from_the_disk_who_could_start_now() -> None:
+    house = begun([HALF, BESIDE], [HALF])
+    house.hear("gpu-node1-gpu0")
+    house.put(a_class("cpu", id="late", writes={"published": 10 * GIB}))
+
+    for _ in range(2):
+        house.look()
+        house.act()
+        house.check()
+        house.turn("cpu-node1")
+        house.hear("gpu-node1-gpu0")
+
+    assert house.running["cpu-node1"] is not None
+    assert house.ready == {}
+
+
+# ── tight disks, and one lined up behind all that runs ────────────────────────────────────────────────────
+
+
+def filling(name: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[JobClass]:
+    """It wants a device, or all cores."""
+    what: dict[str, Any] = {"cpu": float(CORES)} if name == "cpu" else {"vram_mib": VRAM}
+    return st.tuples(sizes, sizes, st.integers(0, 2)).map(
+        lambda a: a_class(
+            "cpu" if name == "cpu" else "gpu",
+            id=f"{name}-{a[0]}-{a[1]}-{a[2]}",
+            scratch_bytes=a[0] * GIB,
+            writes={"published": a[1] * GIB} if a[1] else {},
+            priority=a[2],
+            **what,
+        )
+    )
+
+
+few_bytes, some = st.sampled_from([0, 0, 1, 2]), st.sampled_from([0, 0, 2, 3, 5])
+small = st.tuples(some, some).map(
+    lambda a: a_class("cpu", id=f"small-{a}", scratch_bytes=a[0] * GIB, writes={"published": a[1] * GIB or 1})
+)
+next_ones = st.one_of(filling("gpu", some), filling("cpu", some))
+moves = st.one_of(
+    st.tuples(st.sampled_from(["tick", "tick", "look", "act"]), st.none()),
+    st.tuples(st.sampled_from(["hear", "hear", "decline", "end_body", "turn", "turn", "fail"]), queues),
+    st.tuples(st.just("put"), st.one_of(next_ones, small)),
+)
+
+
+@few
+@given(
+    going=st.tuples(filling("gpu", few_bytes), filling("gpu", few_bytes), filling("cpu", few_bytes)),
+    waiting=st.lists(next_ones, min_size=2, max_size=6),
+    plays=st.lists(moves, min_size=10, max_size=60),
+    pace=st.sampled_from([0.05, 0.4]),
+)
+def test_a_disk_is_never_given_twice_whoever_lies_ready_behind_what_runs(
+    going: tuple[JobClass, ...], waiting: list[JobClass], plays: list[tuple[str, Any]], pace: float
+) -> None:
+    house = House("oldest")
+    for job_class in going:
+        house.put(job_class)
+        house.tick()
+    for queue in house.running:
+        house.turn(queue)
+    for job_class in waiting:
+        house.put(job_class)
+    house.tick()
+    for verb, what in plays:
+        house.clock.advance(pace)
+        getattr(house, verb)(*(() if what is None else (what,)))
+        house.check()

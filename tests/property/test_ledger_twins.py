@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,8 @@ from ledger_scenes import (
 from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
+from conductor.adapters.redis_books import books_of
+from conductor.adapters.redis_scripts import Scripts
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, Heir
 from conductor.model.entries import Begun, EntryFiles, Turn, Turned
@@ -29,6 +33,7 @@ from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
 from conductor.model.snapshot import KindState, Reservation
+from conductor.recovery.audit_books import reservations
 from conductor.wiring import connect, redis_ledger
 
 NAMES = [f"j{n}" for n in range(6)]
@@ -307,7 +312,9 @@ class Twins(Both):
 class Heirs(Both):
     """Ticks name heirs of what runs, workers hear of it and begin them in time, late or never; others interfere."""
 
-    cores = {"node1:cpu_milli": 2000}
+    #: One file system has both roots.
+    cores = {"node1:cpu_milli": 2000, "node1/published+scratch:bytes": 12}
+    files = st.sampled_from([{}, {}, {"scratch": 4}, {"published": 3}, {"scratch": 2, "published": 6}])
 
     @invariant()
     def no_more_is_held_than_there_is(self) -> None:
@@ -322,17 +329,24 @@ class Heirs(Both):
     def running(self) -> list[Reservation]:
         return [r for r in self.memory.ledger.handover.reservations() if r.state == "running"]
 
-    def heads(self, most: int) -> list[Reservation]:
-        found = [head for c in self.memory.ledger.backlog.candidates(most) for head in c.heads][:most]
-        return [
-            a_reservation(head.job_id.removesuffix("-0000000"), head.attempts + 1, kind="k0", code="v1", breaker=2)
-            for head in found
-        ]
+    @invariant()
+    def as_much_is_reserved_in_all(self) -> None:
+        assert self.redis.redis is not None
+        assert isinstance(self.memory.ledger.handover, MemoryHandover)
+        told = cast(dict[bytes, bytes], self.redis.redis.hgetall("conductor:sum"))
+        sums = {key.decode(): int(n) for key, n in told.items()}
+        assert sums == dict(self.memory.ledger.handover._store.sums)  # pyright: ignore[reportPrivateUsage]
+        assert [*reservations(books_of(Scripts(self.redis.redis)))] == []
 
-    @rule(worker=workers)
-    def run(self, worker: str) -> None:
+    def heads(self, most: int, disk: dict[str, int]) -> list[Reservation]:
+        found = [head for c in self.memory.ledger.backlog.candidates(most) for head in c.heads][:most]
+        ids = [(head.job_id.removesuffix("-0000000"), head.attempts + 1) for head in found]
+        return [a_reservation(*which, kind="k0", code="v1", breaker=2, disk=disk) for which in ids]
+
+    @rule(worker=workers, disk=files)
+    def run(self, worker: str, disk: dict[str, int]) -> None:
         if not any(r.worker == worker for r in self.running()):
-            rows = [Admission(reservation=row, backlog="night", ceilings=self.cores) for row in self.heads(1)]
+            rows = [Admission(reservation=row, backlog="night", ceilings=self.cores) for row in self.heads(1, disk)]
             self.redis_and_memory_epochs(rows)
             if (taken := self.memory.take("cpu-node1", worker)) is not None:
                 assert self.redis.take("cpu-node1", worker) == taken
@@ -342,12 +356,22 @@ class Heirs(Both):
         cpu=st.sampled_from([1.0, 1.0, 1.0, 2.0]),
         most=st.sampled_from([1, 1, 2, 0]),
         is_late=st.sampled_from([0, 0, 0, 1]),
+        disk=files,
+        other=st.one_of(st.none(), files),
+        looked_at=st.sampled_from([None, 0.0]),
     )
-    def tick(self, cpu: float, most: int, is_late: int) -> None:
-        """Each of the running has the same one behind it, or all have different ones."""
+    def tick(
+        self, cpu: float, most: int, is_late: int, disk: dict[str, int], other: dict[str, int] | None,
+        looked_at: float | None,
+    ) -> None:  # fmt: skip
+        """Each of the running has the same one behind it, or all have different ones. `other`: is handed over too."""
         if not self.running():
-            self.run("w1")
-        heads = [msgspec.structs.replace(row, cpu=cpu) for row in self.heads(most)]
+            self.run("w1", disk)
+        admissions = [
+            Admission(reservation=msgspec.structs.replace(row, cpu=0.0), backlog="night", ceilings=self.cores)
+            for row in self.heads(0 if other is None else 1, other or {})
+        ]
+        heads = [msgspec.structs.replace(row, cpu=cpu) for row in self.heads(most, disk)]
         pairs = [(r, heads[n % len(heads)]) for n, r in enumerate(self.running())] if heads else []
         heirs = [
             Heir(
@@ -357,9 +381,11 @@ class Heirs(Both):
             )
             for r, row in pairs
         ]
+        answers: list[object] = []
         for scene in (self.redis, self.memory):
             seen, _ = scene.ledger.handover.handed_on()
-            scene.ledger.handover.admit(scene.epoch, [], heirs, seen + is_late)
+            answers.append(scene.ledger.handover.admit(scene.epoch, admissions, heirs, seen + is_late, looked_at))
+        assert answers[0] == answers[1]
 
     def hear(self, worker: str) -> None:
         words = [scene.ledger.attempts.lined(worker, 0.0) for scene in (self.redis, self.memory)]
@@ -375,7 +401,7 @@ class Heirs(Both):
     )
     def turn(self, how: str, is_twice: bool, most: int) -> None:
         if not self.heard:
-            self.tick(1.0, 1, 0)
+            self.tick(1.0, 1, 0, {"scratch": 1}, None, None)
         for worker in ("w1", "w2"):
             self.hear(worker)
         if not self.heard:
@@ -383,7 +409,9 @@ class Heirs(Both):
         turned: list[Turned] = []
         worker, found = self.heard.pop()
         before = {r.job_id: r for r in self.memory.ledger.handover.reservations()}
-        done = () if how == "not begun" else (a_receipt(found.predecessor.removesuffix("-0000000"), found.of_attempt),)
+        wrote = a_receipt(found.predecessor.removesuffix("-0000000"), found.of_attempt)
+        fact = OutputFact(path=f"scratch:{found.predecessor}", bytes=2, sha256="0" * 64)
+        done = () if how == "not begun" else (msgspec.structs.replace(wrote, outputs=(fact,)),)
         turn = Turn(
             worker=worker, queue="cpu-node1", lease_s=5000.0, number=f"t{len(self.heard)}", done=done, most=most,
             begun=(found,) if how == "begun" else (), not_begun=(found,) if how == "not begun" else (), is_idle=True,

@@ -5,7 +5,8 @@
 --            delayed {id, ..}, bound {id, ..: waiting, with a wants or wants_end}, active {id, JSON, ..},
 --            charges {id, JSON, ..}, sum {key, n, ..}, leases {id, score, ..}, handed {id, ..}, popped {id, score, ..},
 --            queues {queue -> {entry, ..}}, rq {id -> {status, origin}}, wip {queue -> {member, ..}},
---            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms), aside {letter -> {id, ..}}: all mode only}
+--            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms), aside {letter -> {id, ..}}: all mode only,
+--            claims {id -> {key -> amount}}: of those lined up behind it}
 local counts, free, is_placed = {}, {}, {}
 local delayed = call('ZRANGE', P .. 'delayed', 0, -1)
 local class_backlog = call('HGETALL', P .. 'class_backlog')
@@ -76,8 +77,10 @@ local aside = {}
 for letter in pairs(ASIDE) do
   if ARGV[1] == '' then aside[letter] = call('SMEMBERS', P .. 'aside:' .. letter) end
 end
+local lined, claims = call('HGETALL', P .. 'lined'), {}
+for i = 1, #lined, 2 do claims[lined[i]] = cmsgpack.unpack(lined[i + 1])[9] or {} end
 return cmsgpack.pack({
   state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, active, call('HGETALL', P .. 'charges'),
   call('HGETALL', P .. 'sum'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'handed', 0, -1),
-  call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside,
+  call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside, claims,
 })

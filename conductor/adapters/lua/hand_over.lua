@@ -1,28 +1,64 @@
 -- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor (turn.lua).
 -- Needs base.lua, rq.lua, chains.lua, steps.lua and kinds.lua.
---   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields, admission, RQ data}: who
---                        goes next where that attempt ends well. Named by the last tick; it waits, and holds nothing.
+--   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields, admission, RQ data, when that
+--                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last tick; it waits,
+--                        and holds nothing.
 --   conductor:handed_on  int   heirs handed over so far
 local born
 local longest_ms = 0
 
-local function over_ceiling(charges, ceilings)
+-- A ceiling is over one sum, or over those of all roots on one file system («NODE/published+scratch:bytes»).
+local function sums_of(key)
+  local place, roots = string.match(key, '^(.*/)([^/]*%+[^/]*):bytes$')
+  if not place then return {key} end
   local names = {}
-  for key in pairs(ceilings) do names[#names + 1] = key end
-  if #names == 0 then return nil end
-  local sums = call('HMGET', P .. 'sum', unpack(names))
-  for i, key in ipairs(names) do
-    if tonumber(sums[i] or '0') + (charges[key] or 0) > ceilings[key] then return key end
+  for root in string.gmatch(roots, '[^+]+') do names[#names + 1] = place .. root .. ':bytes' end
+  return names
+end
+
+-- Charge key -> bytes that came onto that disk since a tick looked; -1: not asked. To its ceilings they are still in the
+-- sums, as what their writers held. What a tick lets in fits beside those in any case: only of claims it does not know.
+local LATELY = 64
+local function landed_since(at_ms)
+  local found = {}
+  if at_ms < 0 then return found end
+  local rows = call('LRANGE', P .. 'landed', -LATELY, -1)
+  if #rows == LATELY and tonumber(string.match(rows[1], '^%d+')) >= at_ms then rows = call('LRANGE', P .. 'landed', 0, -1) end
+  for _, text in ipairs(rows) do
+    local ms, node, root, bytes = string.match(text, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+    local key = node .. '/' .. root .. ':bytes'
+    if tonumber(ms) >= at_ms then found[key] = (found[key] or 0) + tonumber(bytes) end
   end
+  return found
+end
+
+-- The first by name. `landed`: as above.
+local function over_ceiling(charges, ceilings, landed)
+  local names, of, totals = {}, {}, {}
+  for key in pairs(ceilings) do
+    for _, name in ipairs(sums_of(key)) do
+      names[#names + 1] = name
+      of[#names] = key
+    end
+  end
+  if #names == 0 then return nil end
+  local sums, over = call('HMGET', P .. 'sum', unpack(names)), nil
+  for i, name in ipairs(names) do
+    totals[of[i]] = (totals[of[i]] or 0) + tonumber(sums[i] or '0') + (charges[name] or 0) + (landed[name] or 0)
+  end
+  for key, total in pairs(totals) do
+    if total > ceilings[key] and (not over or key < over) then over = key end
+  end
+  return over
 end
 
 -- `lined`: the number under which it was lined up, where that is taken up here and has not begun.
-local function objection(id, job, attempt, charges, ceilings, lined)
+local function objection(id, job, attempt, charges, ceilings, landed, lined)
   if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
   if attempt ~= job.attempts + 1 and not (attempt == job.attempts and attempt == lined) then
     return 'attempt ' .. attempt .. ' is not its next'
   end
-  local key = over_ceiling(charges, ceilings)
+  local key = over_ceiling(charges, ceilings, landed)
   return key and 'over ceiling ' .. key
 end
 
@@ -54,9 +90,9 @@ local function take_place(admission, fields, data)
 end
 
 -- '' or why not.
-local function hand_over(admission, fields, data, lined)
+local function hand_over(admission, fields, data, landed, lined)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
-  local why_not = objection(id, job_of(id), attempt, charges, ceilings, lined) or kind_objection(reservation)
+  local why_not = objection(id, job_of(id), attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
   if why_not then return why_not end
   call('RPUSH', 'rq:queue:' .. queue, take_place(admission, fields, data))
   return ''
@@ -80,13 +116,19 @@ local function handed_on()
 end
 
 -- An attempt ended well: who was named for that goes into the queue.
--- `lined`: who was lined up behind it, and has not begun.
-local function succeed(id, attempt, lined)
+-- `lined`: who was lined up behind it, and has not begun; `own`: what it left itself is in the ceilings (files_landed).
+local function succeed(id, attempt, lined, own)
   local text = call('HGET', P .. 'heirs', id)
   if not text then return end
   call('HDEL', P .. 'heirs', id)
-  local epoch, of_attempt, until_ms, fields, admission, data = unpack(cmsgpack.unpack(text))
+  local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
   if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
   local number = lined and lined.id == admission[1] and lined.attempt or nil
-  if hand_over(admission, fields, data, number) == '' then handed_on() end
+  local landed = call('EXISTS', P .. 'lined') == 1 and landed_since(looked_ms or -1) or {}
+  own = next(landed) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
+  for path, bytes in pairs(own.outputs) do
+    local key = own.node .. '/' .. root_of(path) .. ':bytes'
+    if landed[key] then landed[key] = landed[key] - bytes end
+  end
+  if hand_over(admission, fields, data, landed, number) == '' then handed_on() end
 end

@@ -5,7 +5,8 @@
 --   conductor:wants:ID, conductor:wants_end:ID   set  what a job still waits for
 --   conductor:wanted:ID  set   who waits for this one (kept when it dies: `retry` brings them back)
 --   conductor:active     hash  id -> Reservation JSON (admitted and running)
---   conductor:charges    hash  id -> {charge key: amount}, what its release gives back
+--   conductor:charges    hash  id -> {charge key: amount}, what its release gives back; with what is claimed for the one
+--                        lined up behind it (line_up.lua)
 --   conductor:sum        hash  charge key -> reserved in all
 --   conductor:leases     zset  id, score expiry (ms)
 --   conductor:handed     zset  id, score admitted (ms): handed over, not started
@@ -61,14 +62,16 @@ local function promote_due()
   if #due == DUE then ring() end
 end
 
+local function note_charges(id, charges)
+  local amounts = {}
+  for key, amount in pairs(charges) do amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount) end
+  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+end
+
 -- What an attempt holds, added to what is held in all, and noted, so that `release` gives back exactly that.
 local function charge(id, charges)
-  local amounts = {}
-  for key, amount in pairs(charges) do
-    call('HINCRBY', P .. 'sum', key, whole(amount))
-    amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount)
-  end
-  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+  for key, amount in pairs(charges) do call('HINCRBY', P .. 'sum', key, whole(amount)) end
+  note_charges(id, charges)
 end
 
 -- An entry that a worker took and never started: the worker died, and so may have all who would look into its hand.

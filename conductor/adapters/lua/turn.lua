@@ -99,7 +99,7 @@ for i, row in ipairs(done) do
     end
     start(entry_of(follower[row[1]][3], follower[row[1]][4]))
   elseif answers[i] == 'accepted' and most > 0 then -- A worker that takes nothing more is about to leave.
-    succeed(row[1], row[2], lined)
+    succeed(row[1], row[2], lined, row[4])
   end
 end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end

@@ -73,7 +73,7 @@ class MemoryAttempts:
                         follow(self._store, lined)
                     spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
                 elif answer == "accepted" and turn.most:
-                    succeed(self._store, receipt.job_id, receipt.attempt, lined)
+                    succeed(self._store, receipt, lined)
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
             for task, seconds in turn.news.items():

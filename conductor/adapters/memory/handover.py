@@ -8,6 +8,7 @@ from conductor.adapters.memory import line_up
 from conductor.adapters.memory.board import MemoryBell
 from conductor.adapters.memory.places import hand_over
 from conductor.adapters.memory.store import Job, Store, entry_of
+from conductor.core.charges import is_of_disk, sums_of
 from conductor.core.heirs import STANDS_S
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, GateLedger, Heir
@@ -19,7 +20,12 @@ class MemoryHandover:
         self._store = store
 
     def admit(
-        self, epoch: int, admissions: Sequence[Admission], heirs: Sequence[Heir] = (), seen: int | None = None
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+        looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         store = self._store
         with store.lock:
@@ -28,11 +34,13 @@ class MemoryHandover:
             self._fence(epoch)
             is_late = seen is not None and seen != store.handed_on
             late = "an heir was handed over meanwhile"
-            answers = tuple(late if is_late else hand_over(store, admission) for admission in admissions)
+            landed = store.landed_since(looked_at)
+            beside = landed if store.lined else {}
+            answers = tuple(late if is_late else hand_over(store, admission, beside) for admission in admissions)
             until = store.now() + STANDS_S
-            store.heirs = {} if is_late else {heir.predecessor: (heir, epoch, until) for heir in heirs}
+            store.heirs = {} if is_late else {heir.predecessor: (heir, epoch, until, looked_at) for heir in heirs}
             if not is_late:
-                line_up.line_up_all(store, heirs)
+                line_up.line_up_all(store, heirs, landed, short_of(answers))
             return answers
 
     def handed_on(self) -> tuple[int, int]:
@@ -111,6 +119,12 @@ class MemoryHandover:
     def gates(self) -> GateLedger:
         with self._store.lock:
             return self._store.gates
+
+
+def short_of(answers: Sequence[str | None]) -> set[str]:
+    """Charge keys of disks that kept an admission back."""
+    over = (answer.removeprefix("over ceiling ") for answer in answers if answer and answer.startswith("over ceiling "))
+    return {name for key in over if is_of_disk(key) for name in sums_of(key)}
 
 
 def eldest_first(jobs: Sequence[Job]) -> tuple[Reservation, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from msgspec import structs
 
 from conductor.adapters.memory import kinds
 from conductor.adapters.memory.places import is_held_back, is_waiting, objection, take_place
 from conductor.adapters.memory.store import Job, LinedUp, Store
-from conductor.core.charges import charges
+from conductor.core.charges import charges, is_of_disk
 from conductor.core.past import LIFE
 from conductor.model.decision import Heir
 from conductor.model.entries import Begun, Lined, Started
@@ -21,21 +21,24 @@ MOST_UNREAD = 8
 SHORTEST_S = 0.005
 
 
-def line_up_all(store: Store, heirs: Sequence[Heir]) -> None:
-    """By this tick: who is not named again is taken back."""
+def line_up_all(store: Store, heirs: Sequence[Heir], landed: Mapping[str, int], short: Set[str]) -> None:
+    """By this tick: who is not named again is taken back. So are those with claims on what it was `short` of (charge
+    keys)."""
     named = {heir.predecessor: heir.admission.reservation.job_id for heir in heirs}
     lined_up: set[str] = set()
     for predecessor, lined in store.lined.items():
         if lined.is_void:
             continue
-        if named.get(predecessor) == lined.job_id and is_next(store, lined):
+        if named.get(predecessor) == lined.job_id and is_next(store, lined) and short.isdisjoint(lined.claim):
             lined_up.add(lined.job_id)
         else:
             lined.is_void = True
             store.lines[lined.worker].append(_word(predecessor, lined, None))
     for heir in heirs:
         held = heir.admission.reservation
-        if held.job_id not in lined_up and heir.predecessor not in store.lined and _line_up(store, heir):
+        if held.job_id in lined_up or heir.predecessor in store.lined:
+            continue
+        if _line_up(store, heir, landed, short):
             lined_up.add(held.job_id)
 
 
@@ -72,6 +75,8 @@ def not_lined(store: Store, begun: Begun) -> None:
     lined = store.lined.get(begun.predecessor)
     if lined is None or (lined.job_id, lined.attempt) != (begun.job_id, begun.attempt):
         return
+    store.count_claim(store.jobs[begun.predecessor], lined.claim, -1)
+    lined.claim = {}
     if lined.is_void:
         del store.lined[begun.predecessor]
         store.ring()
@@ -79,7 +84,7 @@ def not_lined(store: Store, begun: Begun) -> None:
         lined.is_void = True
 
 
-def _line_up(store: Store, heir: Heir) -> bool:
+def _line_up(store: Store, heir: Heir, landed: Mapping[str, int], short: Set[str]) -> bool:
     r, predecessor = heir.admission.reservation, store.jobs.get(heir.predecessor)
     worker = _worker_of(store, predecessor, heir.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
@@ -87,15 +92,17 @@ def _line_up(store: Store, heir: Heir) -> bool:
     if r.attempt % LIFE == 0:
         return False  # Waiting under it, it would look as if a rebuild had put it there (`is_unheard`).
     given, wanted = predecessor.charges, charges(r)
-    if any(key.endswith(":bytes") or amount > given.get(key, 0) for key, amount in wanted.items()):
+    claim = {key: amount for key, amount in wanted.items() if is_of_disk(key)}
+    if any(amount > given.get(key, 0) for key, amount in wanted.items() if key not in claim):
         return False
-    more = {key: wanted.get(key, 0) - given.get(key, 0) for key in heir.admission.ceilings}
-    if not is_waiting(store, job) or objection(store, job, heir.admission, more):
+    more = {key: wanted.get(key, 0) - given.get(key, 0) for key in given.keys() | wanted.keys()}
+    if not is_waiting(store, job) or not short.isdisjoint(claim) or objection(store, job, heir.admission, more, landed):
         return False
     if kinds.objection(store, r) or is_held_back(store, r):
         return False
     job.attempts = r.attempt
-    lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission)
+    lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission, claim)
+    store.count_claim(predecessor, claim, 1)
     store.lined[heir.predecessor] = lined
     held = structs.replace(r, admitted_at=store.now())
     started = Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)

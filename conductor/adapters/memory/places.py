@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from conductor.adapters.memory import kinds
 from conductor.adapters.memory.store import Job, LinedUp, Store, entry_of
-from conductor.core.charges import charges
+from conductor.core.chains import root_of
+from conductor.core.charges import charges, disk_key, sums_of
 from conductor.model.decision import Admission
+from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 
 
@@ -14,13 +19,14 @@ def is_waiting(store: Store, job: Job) -> bool:
     return job.id in store.ready[job.job_class.id].ids
 
 
-def hand_over(store: Store, admission: Admission, lined: int | None = None) -> str | None:
-    """waiting → admitted; else why not. `lined`: the number under which it was lined up, and has not begun."""
+def hand_over(store: Store, admission: Admission, landed: Mapping[str, int], lined: int | None = None) -> str | None:
+    """waiting → admitted; else why not. `landed`: on disks, since it was decided (charge key → bytes); `lined`: the
+    number under which it was lined up, and has not begun."""
     r = admission.reservation
     job = store.jobs.get(r.job_id)
     if job is None or not is_waiting(store, job):
         return "not waiting"
-    if why_not := objection(store, job, admission, charges(r), lined) or kinds.objection(store, r):
+    if why_not := objection(store, job, admission, charges(r), landed, lined) or kinds.objection(store, r):
         return why_not
     take_place(store, job, r)
     store.queues[r.queue].append(entry_of(r))
@@ -37,25 +43,35 @@ def take_place(store: Store, job: Job, r: Reservation) -> None:
 
 
 def objection(
-    store: Store, job: Job, admission: Admission, amounts: dict[str, int], lined: int | None = None
+    store: Store,
+    job: Job,
+    admission: Admission,
+    amounts: Mapping[str, int],
+    landed: Mapping[str, int],
+    lined: int | None = None,
 ) -> str | None:
     attempt = admission.reservation.attempt
     if attempt != job.attempts + 1 and not attempt == job.attempts == lined:
         return f"attempt {attempt} is not its next"
-    for key, limit in admission.ceilings.items():
-        if store.sums[key] + amounts.get(key, 0) > limit:
+    for key, limit in sorted(admission.ceilings.items()):
+        names = sums_of(key)
+        if sum(store.sums[name] + amounts.get(name, 0) + landed.get(name, 0) for name in names) > limit:
             return f"over ceiling {key}"
     return None
 
 
-def succeed(store: Store, job_id: str, attempt: int, lined: LinedUp | None = None) -> None:
+def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> None:
     """An attempt ended well: who was named for that goes into the queue, and no other heir of that tick. `lined`: who
     was lined up behind it, and has not begun."""
-    heir, epoch, until = store.heirs.pop(job_id, (None, 0, 0.0))
-    if heir is None or heir.attempt != attempt or store.now() > until or epoch != store.epoch:
+    heir, epoch, until, looked_at = store.heirs.pop(receipt.job_id, (None, 0, 0.0, None))
+    if heir is None or heir.attempt != receipt.attempt or store.now() > until or epoch != store.epoch:
         return
     number = lined.attempt if lined is not None and lined.job_id == heir.admission.reservation.job_id else None
-    if not is_held_back(store, heir.admission.reservation) and hand_over(store, heir.admission, number) is None:
+    landed = store.landed_since(looked_at) if store.lined else Counter[str]()
+    for fact in receipt.outputs:  # What it left itself is in the ceilings.
+        if (key := disk_key(receipt.node, root_of(fact.path))) in landed:
+            landed[key] -= fact.bytes
+    if not is_held_back(store, heir.admission.reservation) and hand_over(store, heir.admission, landed, number) is None:
         store.was_handed_on()
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from conductor.adapters.memory.chains import Chains
-from conductor.core.charges import charges
+from conductor.core.charges import charges, disk_key
 from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
@@ -49,6 +49,8 @@ class LinedUp:
     attempt: int
     worker: str
     admission: Admission
+    #: Charge key → bytes: in the sums and in the charges of the running one, until that ends or this will not begin.
+    claim: dict[str, int] = field(default_factory=dict[str, int])
     is_void: bool = False
 
 
@@ -130,8 +132,8 @@ class Store:
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
         self.paces: dict[str, float] = {}
-        #: Running job → who goes next where it ends well, named in which epoch, until when.
-        self.heirs: dict[str, tuple[Heir, int, float]] = {}
+        #: Running job → who goes next where it ends well, named in which epoch, until when, and when that tick looked.
+        self.heirs: dict[str, tuple[Heir, int, float, float | None]] = {}
         self.handed_on = 0
         #: Of those: whose bodies had begun.
         self.handed_ahead = 0
@@ -229,6 +231,22 @@ class Store:
         )
         self.active[job.id] = job
         self.chains.begun(job.id, r.node)
+
+    def count_claim(self, job: Job, claim: dict[str, int], sign: int) -> None:
+        """1 claims what one lined up behind it may write, -1 gives it back."""
+        for held in (job.charges, self.sums):
+            for key, amount in claim.items():
+                held[key] = held.get(key, 0) + sign * amount
+                if not held[key]:
+                    del held[key]
+
+    def landed_since(self, at: float | None) -> Counter[str]:
+        """Charge key → bytes that came onto that disk since a tick looked; None: not asked."""
+        found = Counter[str]()
+        for fact in self.chains.landed if at is not None else ():
+            if at is not None and fact.at >= at:
+                found[disk_key(fact.node, fact.root)] += fact.bytes
+        return found
 
     def release(self, job: Job) -> Reservation | None:
         """Give back what an admitted or running attempt holds, once: the reservation is the proof that it does."""

@@ -350,7 +350,8 @@ def test_roots_on_one_file_system_share_its_free_space() -> None:
     both = a_class("cpu", writes={"scratch": 60 * GIB, "published": 60 * GIB})
     assert {v.gate for v in held(snapshot, both).closed} == {"scratch"}
     one = a_candidate(a_class("cpu", writes={"published": 60 * GIB}), waiting=2)
-    assert len(decide(snapshot, [one], LIMITS).admit) == 1
+    (admission,) = decide(snapshot, [one], LIMITS).admit
+    assert admission.ceilings["node1/published+scratch:bytes"] == 100 * GIB, "checked together in the hand-over too"
 
 
 def test_a_disk_smaller_than_its_headroom_says_so() -> None:

@@ -1,0 +1,101 @@
+"""A worker with one lined up behind what it runs, and a ledger that forgets it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from conductor.classes import class_of
+from conductor.errors import Unreachable
+from conductor.model.decision import Admission, Heir
+from conductor.model.entries import Entry
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import JobSpec, to_line
+from conductor.ports import Attempts, Ledger
+from conductor.settings import Settings
+from tests.builders import a_spec
+from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_file, wait_until
+from workers.lining import Lining
+from workers.stopping import Stopping
+
+FILES = {"scratch": 5}
+BYTES = "node1/scratch:bytes"
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
+    scene = a_scene(project, ledger, more="[timing]\nlease_s = 1.0\n")
+    yield scene
+    scene.close()
+
+
+def waiting(folder: Path, n: int) -> JobSpec:
+    return a_spec(n, task="mine.wait", args={"begun": str(folder / f"begun{n}"), "until": str(folder / f"until{n}")})
+
+
+def put_back(scene: WorkerScene, *specs: JobSpec) -> None:
+    for spec in specs:
+        job_class = class_of(spec, scene.catalogue[spec.task], "night")
+        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+
+
+def line_up(scene: WorkerScene, heir: JobSpec, after: JobSpec) -> None:
+    held = Reservation(
+        job_id=heir.id, attempt=1, class_id="c", task=heir.task, node=NODE, queue=QUEUE, lane="cpu", disk=FILES
+    )
+    admission = Admission(reservation=held, backlog="night", ceilings={BYTES: 5})
+    named = Heir(predecessor=after.id, attempt=1, admission=admission)
+    handover = scene.ledger.handover
+    handover.admit(scene.epoch, [], [named], handover.handed_on()[0])
+
+
+def test_a_ledger_that_was_emptied_is_told_what_was_claimed(scene: WorkerScene, redis_url: str, tmp_path: Path):
+    """The one behind may have begun: it writes until the worker has its turn."""
+    first, heir = scene.put(waiting(tmp_path, 0)), waiting(tmp_path, 1)
+    put_back(scene, heir)
+    scene.worker()
+    wait_file(tmp_path / "begun0")
+    line_up(scene, heir, first)
+    with Redis.from_url(redis_url) as redis:
+        wait_until(lambda: not redis.keys("conductor:line:*"), "its worker has heard of it", scene.story)
+        assert redis.hget("conductor:sum", BYTES) == b"5"
+        # Its body runs while the first one is not yet handed in: the lease of that one covers both.
+        redis.flushall()
+    put_back(scene, first, heir)
+
+    wait_until(lambda: scene.state(first) == "running", "it is adopted", scene.story)
+    (held,) = scene.ledger.handover.reservations()
+    assert held.disk == FILES
+    (tmp_path / "until0").touch()
+    (tmp_path / "until1").touch()
+
+    scene.wait_state(first, "done")
+    assert scene.ledger.handover.reservations() == ()
+    assert scene.state(heir) == "waiting", "nobody let it in"
+
+
+class Away:
+    """A ledger that cannot be reached."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def lined(self, *args: Any) -> None:
+        self.asked.set()
+        raise Unreachable("no Redis")
+
+
+def test_each_time_the_ledger_was_away_is_counted_for_it_may_have_forgotten_its_last_words():
+    away = Away()
+    lining = Lining(cast(Attempts, away), "w1", Stopping())
+    lining.start()
+    try:
+        assert away.asked.wait(10)
+        wait_until(lambda: lining.breaks > 0, "it is counted")
+    finally:
+        lining.close()
