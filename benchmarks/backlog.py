@@ -89,15 +89,10 @@ def at_length(length: int, url: str) -> dict[str, Any]:
         row: dict[str, Any] = {"length": length, "bytes_a_job": round((used(client) - before - lines) / length, 1)}
         print(f"{length} waiting, made and put in {made_s:.1f} s", file=sys.stderr)
         # The server writes its file anew after so much growth, with a core of its own: not what a long backlog costs.
-        throughput.until(lambda: not rewrites(client))
+        throughput.until(lambda: not peer_env.is_rewriting(client))
         found = looks(bench, ledger, client) | runs(bench, ledger) | dispatched(bench, ledger)
         spread = {key: [low, high] for key, (_, low, high) in found.items()}
         return row | {key: median for key, (median, _, _) in found.items()} | {"spread": spread}
-
-
-def rewrites(client: Redis) -> bool:
-    found: dict[str, int] = client.info("persistence")  # pyright: ignore[reportAssignmentType]
-    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"] or found["rdb_bgsave_in_progress"])
 
 
 def used(client: Redis) -> int:

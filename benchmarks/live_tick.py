@@ -2,8 +2,10 @@
 
 The conductor's own loop (lead, observe, teach, decide, carry, apply, log, record), without its other threads. «idle»:
 an empty host, one job of one class arrives, the bell rings, it is handed over. «busy»: 8 devices that are full, 100
-classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start. CPU milliseconds of the
-tick's thread by part, and from the bell to the hand-over (`to_fed`, wall, with the server's part of it).
+classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start. «--brisk»: beside them
+in each tick so many short jobs of one class more are handed over, whose lane has room for all. CPU milliseconds of the
+tick's thread by part, and from the bell to the hand-over (`to_fed`, wall, with the server's part of it; `server`: CPU
+of the server, an INFO with it).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,12 @@ from redis import Redis
 
 from conductor import loop
 from conductor.adapters.rates import redis_rates
+from conductor.core.depth import MOST_AHEAD
 from conductor.history.recording import Recorder
 from conductor.learning import Learning
 from conductor.limits import limits_of
 from conductor.loop import Conductor
-from conductor.model.entries import Entry
+from conductor.model.entries import Entry, Turn
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass, Reservation
@@ -42,7 +46,7 @@ from conductor.recovery.guard import Guard
 from conductor.settings import Settings, load
 from conductor.wiring import connect, redis_ledger
 
-CLASSES, ENDS, CHUNK, WARM = 100, 2, 5_000, 5
+CLASSES, ENDS, CHUNK, WARM = 100, 2, 500, 5
 CONFIG = 'node = "bench"\n[dashboard]\nis_on = false\n[redis]\nurl = "{url}"\n'
 #: Of a tick; the rest of it is «rest».
 PARTS = ("observe", "teach", "decide", "carried", "apply", "after")
@@ -72,6 +76,7 @@ class Bench:
     def __init__(self, settings: Settings, client: Redis, recorder: Recorder, learning: Learning) -> None:
         self.ledger: Ledger = redis_ledger(client)
         self.world: Ledger = redis_ledger(client)  # what others do is not of the conductor's scripts
+        self.client = client
         self.clock = Clock()
         around = self.clock.around
         loop.observe = around("observe", loop.observe)
@@ -92,7 +97,8 @@ class Bench:
         gpus = tuple(
             Device(index=d, uuid=f"{d}", name="x", vram_total_mib=24_576, vram_used_mib=300) for d in range(devices)
         )
-        queues = (QueueReport(queue="cpu-bench", lane="cpu", workers=cpu), *(
+        queues = (QueueReport(queue="cpu-bench", lane="cpu", workers=cpu),
+                  QueueReport(queue="cloud-bench", lane="cloud", workers=64), *(
             QueueReport(queue=f"gpu-bench-gpu{d}", lane="gpu", device=f"gpu{d}", workers=2) for d in range(devices)
         ))  # fmt: skip
         report = NodeReport(
@@ -117,14 +123,24 @@ class Bench:
                 entries = []
         self.world.backlog.put("b", entries)
 
+    def server_s(self) -> float:
+        """CPU seconds of its one thread that runs commands."""
+        found: dict[str, float] = self.client.info("cpu")  # pyright: ignore[reportAssignmentType]
+        return found["used_cpu_user_main_thread"] + found["used_cpu_sys_main_thread"]
+
+    def settled(self) -> None:
+        """The server writes its file anew after so much growth, beside itself: not what a tick costs."""
+        while peer_env.is_rewriting(self.client):
+            time.sleep(0.05)
+
     def start(self) -> None:
         for r in self.world.handover.reservations():
             if r.state == "admitted":
                 self.world.attempts.start(r.job_id, r.attempt, f"w-{r.job_id}", 600)
 
-    def end(self, count: int) -> None:
-        running = [r for r in self.world.handover.reservations() if r.state == "running"]
-        for r in running[:count]:
+    def end(self, count: int, lanes: tuple[str, ...] = ("gpu", "cpu")) -> None:
+        running = (r for r in self.world.handover.reservations() if r.state == "running" and r.lane in lanes)
+        for r in list(islice(running, count)):
             self.accept(r)
 
     def accept(self, r: Reservation) -> None:
@@ -138,6 +154,7 @@ class Bench:
         """As `run` does: on the bell, which has rung."""
         self.clock.cpu.clear()
         self.clock.fed_at = 0.0
+        server = self.server_s()
         conductor, cpu, wall = self.conductor, time.thread_time(), time.perf_counter()
         if profiler is not None:
             profiler.enable()
@@ -149,6 +166,7 @@ class Bench:
         all_cpu = time.thread_time() - cpu
         parts = {part: self.clock.cpu[part] for part in PARTS}
         row = {"all": all_cpu, "ask": asked - cpu, **parts, "rest": time.thread_time() - asked - sum(parts.values())}
+        row["server"] = self.server_s() - server
         if self.clock.fed_at:
             row["to_fed"] = self.clock.fed_at - wall
         return {name: seconds * 1e3 for name, seconds in row.items()}
@@ -170,14 +188,21 @@ def idle(bench: Bench, ticks: int, profiler: cProfile.Profile | None) -> Iterato
             yield row
 
 
-def busy(bench: Bench, waiting: int, ticks: int, profiler: cProfile.Profile | None) -> Iterator[dict[str, float]]:
+def busy(
+    bench: Bench, waiting: int, ticks: int, brisk: int, profiler: cProfile.Profile | None
+) -> Iterator[dict[str, float]]:
     bench.publish(devices=8, cpu=8)
     bench.put([a_class(i) for i in range(CLASSES)], waiting)
+    bench.put([BRISK], brisk * (ticks + WARM) + MOST_AHEAD if brisk else 0)
+    pace = Turn(worker="w", queue="cloud-bench", lease_s=600, number="1", news={BRISK.task: BRISK.duration_s})
+    bench.world.attempts.turn(pace)
+    bench.settled()
     for _ in range(60):
         bench.tick()
         bench.start()
     for n in range(ticks + WARM):
         bench.end(ENDS)
+        bench.end(brisk, ("cloud",))
         row = bench.tick(profiler if n >= WARM else None)
         bench.start()
         bench.put([a_class(i) for i in range(CLASSES)][n % CLASSES :], ENDS)
@@ -187,6 +212,9 @@ def busy(bench: Bench, waiting: int, ticks: int, profiler: cProfile.Profile | No
             yield row
 
 
+BRISK = JobClass(id="brisk", backlog="b", task="bench.brisk", lane="cloud", needs=Needs(ram_mib=10), duration_s=0.01)
+
+
 def a_class(i: int) -> JobClass:
     is_gpu = i % 3 > 0
     needs = Needs(vram_mib=(i % 40 + 1) * 500 if is_gpu else 0, ram_mib=1000 + i % 7 * 500, cpu=1.0)
@@ -194,7 +222,7 @@ def a_class(i: int) -> JobClass:
     return JobClass(id=f"c{i:05}", backlog="b", task="media.render", lane=lane, needs=needs, duration_s=60.0 + i % 50)
 
 
-def measured(folder: Path, url: str, waiting: int, ticks: int, profile: bool) -> dict[str, Any]:
+def measured(folder: Path, url: str, waiting: int, ticks: int, brisk: int, profile: bool) -> dict[str, Any]:
     """`waiting` 0: idle."""
     (folder / "conductor.toml").write_text(CONFIG.format(url=url), encoding="utf-8")
     settings, profiler = load(folder), cProfile.Profile() if profile else None
@@ -205,7 +233,7 @@ def measured(folder: Path, url: str, waiting: int, ticks: int, profile: bool) ->
         Learning(settings, {}, limits_of(settings)) as learning,
     ):
         bench = Bench(settings, client, recorder, learning)
-        rows = list(busy(bench, waiting, ticks, profiler) if waiting else idle(bench, ticks, profiler))
+        rows = list(busy(bench, waiting, ticks, brisk, profiler) if waiting else idle(bench, ticks, profiler))
     if profiler is not None:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
         pstats.Stats(profiler).sort_stats("cumtime").print_stats(60)
@@ -217,6 +245,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--waiting", default="0,1000,1000000", help="0: the idle host")
     parser.add_argument("--ticks", type=int, default=60)
+    parser.add_argument("--brisk", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
@@ -225,7 +254,7 @@ def main() -> int:
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="live-tick-") as name, peer_env.shared_valkey(Path(name)) as url:
         for waiting in given.waiting.split(","):
-            found.append(measured(Path(name), url, int(waiting), given.ticks, given.profile))
+            found.append(measured(Path(name), url, int(waiting), given.ticks, given.brisk, given.profile))
             print("  ".join(f"{key} {value}" for key, value in found[-1].items()), flush=True)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")

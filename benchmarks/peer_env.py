@@ -64,3 +64,8 @@ def shared_valkey(folder: Path) -> Generator[str]:
 def emptied(url: str) -> None:
     with Redis.from_url(url) as client:
         client.flushall()
+
+
+def is_rewriting(client: Redis) -> bool:
+    found: dict[str, int] = client.info("persistence")  # pyright: ignore[reportAssignmentType]
+    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"] or found["rdb_bgsave_in_progress"])

@@ -10,9 +10,10 @@ from loguru import logger
 
 from conductor import hours
 from conductor.apply import apply
-from conductor.core.depth import FEWEST_HEADS, depths, next_heads
+from conductor.core.depth import depths
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, unreached
 from conductor.core.keeping import Keeping
+from conductor.core.look import next_look
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
@@ -22,7 +23,7 @@ from conductor.model.decision import Decision, GateLedger, Hold
 from conductor.model.entries import JobState, JobView
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
-from conductor.model.snapshot import Candidate, KindState, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, KindState, Look, Reservation, Snapshot
 from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import Ledger, Rates
@@ -98,7 +99,6 @@ class Conductor:
         self._rates = rates
         self._limits = limits
         self._timing = timing
-        self._backlogs = tuple(backlogs)
         self._on_tick = on_tick
         self._keep = record
         self._teach = teach
@@ -113,7 +113,7 @@ class Conductor:
         self._lead = Lead(ledger.leadership, owner, timing.leader_ttl_s)
         self._log = TickLog()
         self._epoch: int | None = None
-        self._heads = FEWEST_HEADS
+        self._look = Look(backlogs=tuple(backlogs))
         self._rest_s = 0.0
         self._is_standby_said = False
         #: As of the last tick, and what of it was recorded.
@@ -151,7 +151,7 @@ class Conductor:
         hold = self._look_out()
         # Before all else: what is handed on from now on, the decision does not know of.
         handed_on = self._ledger.handover.handed_on() if self._limits.has_successors else None
-        snapshot, candidates = observe(self._ledger, self._rates, self._backlogs, self._heads)
+        snapshot, candidates = observe(self._ledger, self._rates, self._look)
         snapshot = self._deepened(snapshot, candidates)
         snapshot = self._remembered(snapshot)
         if snapshot.chains:
@@ -173,7 +173,7 @@ class Conductor:
         applied = apply(self._ledger, self._rates, epoch, decision, handed_on)
         before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
         self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
-        self._heads = next_heads(self._heads, decision.next_tick_s == 0)
+        self._look = next_look(self._look, candidates, decision, has_chains=bool(snapshot.chains))
         self._rest_s = REST_S if snapshot.deep and applied.fed else 0.0
         self._log.applied(applied)
         for kind, count in applied.reviewed.items():
@@ -224,7 +224,7 @@ class Conductor:
         return hold
 
     def _ask_ahead(self, lead: tuple[str, float] | None = None) -> None:
-        self._ledger.handover.ask_ahead(self._heads, self._backlogs, self._timing.admitted_grace_s, lead)
+        self._ledger.handover.ask_ahead(self._look, self._timing.admitted_grace_s, lead)
 
     def _rescue_orphans(self) -> bool:
         """Were there any."""
@@ -290,8 +290,7 @@ class Conductor:
             nap(self._rest_s, should_stop)
             self._ledger.handover.ask_when_rung(
                 min(wait_s, self._timing.tick_s),
-                self._heads,
-                self._backlogs,
+                self._look,
                 self._timing.admitted_grace_s,
                 self._lead.terms,
             )
@@ -321,10 +320,10 @@ class Conductor:
         return None
 
     def _counts(self) -> dict[JobState, int]:
-        if not self._backlogs:
+        if not self._look.backlogs:
             return self._ledger.backlog.counts()
         total: dict[JobState, int] = {}
-        for backlog in self._backlogs:
+        for backlog in self._look.backlogs:
             for state, count in self._ledger.backlog.counts(backlog).items():
                 total[state] = total.get(state, 0) + count
         return total
@@ -343,7 +342,7 @@ class Conductor:
         """Does a job wait out a back-off: then there is something to wait for. Asked once per account."""
         self._never = self._never[-1:]
         looked_at = 0
-        for backlog in self._backlogs or self._ledger.backlog.backlogs():
+        for backlog in self._look.backlogs or self._ledger.backlog.backlogs():
             for job_id in self._ledger.backlog.ids("waiting", backlog):
                 job = self._ledger.backlog.job(job_id)
                 looked_at += 1

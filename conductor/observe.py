@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
 from conductor.core.chains import next_of
 from conductor.model.files import Outlook
-from conductor.model.snapshot import Candidate, Head, Snapshot
+from conductor.model.snapshot import Candidate, Head, Look, Snapshot
 from conductor.ports import Ledger, Rates
 
-#: The first so many jobs of each class are looked at in a tick.
-HEADS = 16
+#: For who looks without having ticked before.
+USUAL = Look()
 #: Of begun chains so many jobs are looked at beside them.
 MOST_NEXT = 1024
 
 
-def observe(
-    ledger: Ledger, rates: Rates, backlogs: Sequence[str] = (), heads: int = HEADS
-) -> tuple[Snapshot, tuple[Candidate, ...]]:
+def observe(ledger: Ledger, rates: Rates, look: Look = USUAL) -> tuple[Snapshot, tuple[Candidate, ...]]:
     """All that the decision may know. Raises `Unreachable`.
 
     Candidates come first and reservations after the queues: what changes in between makes a job look as if it still
     waited or still held something, which costs a tick and never over-commits.
     """
-    candidates = ledger.backlog.candidates(heads, backlogs)
+    candidates = ledger.backlog.candidates(look)
     queued = ledger.handover.queued()
     nodes = ledger.reports.live()
     now = ledger.bell.now()

@@ -35,7 +35,7 @@ from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Controls, Head, KindState, RateState, Reservation
+from conductor.model.snapshot import Candidate, Controls, Head, KindState, Look, RateState, Reservation
 from conductor.model.spec import Lane
 
 # ── backlog ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -46,8 +46,8 @@ class Backlog(Protocol):
         """Accept jobs, all of this call or none; an id already known is left as it is."""
         ...
 
-    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
-        """Every class with jobs that may go now, with its first `heads`, oldest first. Empty `backlogs`: all.
+    def candidates(self, look: Look) -> tuple[Candidate, ...]:
+        """Every class with jobs that may go now, with as many as said of its first, oldest first.
 
         Jobs that wait for others or for a back-off are in no class; due back-offs are moved in by this call,
         a thousand at a time; the bell rings for the rest.
@@ -250,15 +250,11 @@ class Handover(Protocol):
         """Queue → entries not yet taken by a worker."""
         ...
 
-    def ask_ahead(
-        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
-    ) -> None:
+    def ask_ahead(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None = None) -> None:
         """A tick begins: what it will ask is asked in one go, at one instant; `lead` (owner, ttl_s) renewed first."""
         ...
 
-    def ask_when_rung(
-        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
-    ) -> bool:
+    def ask_when_rung(self, timeout_s: float, look: Look, admitted_grace_s: float, lead: tuple[str, float]) -> bool:
         """Waits as `Bell.wait` does, and has the next tick's `ask_ahead` answered with the same words that wake it."""
         ...
 

@@ -14,7 +14,7 @@ from conductor.model.decision import Admission
 from conductor.model.entries import STATES, Entry, JobState, JobView
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Outcome, Receipt
-from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.snapshot import JobClass, Look, Reservation
 from conductor.model.spec import Lane, Needs
 from conductor.ports import Ledger
 
@@ -162,7 +162,7 @@ class Scene:
 
     def heads(self, n: int = 10, backlogs: Sequence[str] = ()) -> list[str]:
         """Names of the jobs that may go now, in order, over all classes."""
-        found = self.ledger.backlog.candidates(n, backlogs)
+        found = self.ledger.backlog.candidates(Look(heads=n, backlogs=tuple(backlogs)))
         return [head.job_id.removesuffix("-0000000") for candidate in found for head in candidate.heads]
 
     def check(self) -> None:

@@ -13,11 +13,12 @@ from conductor.adapters.redis_aside import ids_aside, rows_aside
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_lines import kept
 from conductor.adapters.redis_outlook import RedisOutlook
+from conductor.adapters.redis_rows import heads_asked
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
 from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
 from conductor.model.files import Outlook
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
+from conductor.model.snapshot import Candidate, Head, JobClass, Look, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -50,8 +51,8 @@ class RedisBacklog:
         new: int = self._scripts.run("put", _pack(put_message(backlog, entries)))
         return PutResult(new=new, known=len(entries) - new)
 
-    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
-        head, *rows = _raw_rows(self._scripts.run("candidates", heads, _pack(list(backlogs))))
+    def candidates(self, look: Look) -> tuple[Candidate, ...]:
+        head, *rows = _raw_rows(self._scripts.run("candidates", heads_asked(look)))
         born, found = _unpack(head), [_raw_candidate(row) for row in rows]
         if born != self._born:
             # Redis was emptied meanwhile: numbers start again.

@@ -14,11 +14,11 @@ from conductor.adapters import rq_envelope
 from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
 from conductor.adapters.redis_client import MAX_BLOCK_S, translating
-from conductor.adapters.redis_rows import row_of
+from conductor.adapters.redis_rows import heads_asked, row_of
 from conductor.adapters.redis_scripts import Call, Scripts
 from conductor.core.heirs import STANDS_S
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import Look, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -75,36 +75,31 @@ class RedisHandover:
         flat = _unpack(self._scripts.run("paces"))
         return {task: float(seconds) for task, seconds in zip(flat[0::2], flat[1::2], strict=True)}
 
-    def ask_ahead(
-        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
-    ) -> None:
-        self._scripts.ask_ahead(self._of_a_tick(heads, backlogs, admitted_grace_s, lead))
+    def ask_ahead(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None = None) -> None:
+        self._scripts.ask_ahead(self._of_a_tick(look, admitted_grace_s, lead))
 
-    def ask_when_rung(
-        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
-    ) -> bool:
-        calls, end = self._of_a_tick(heads, backlogs, admitted_grace_s, lead), time.monotonic() + timeout_s
+    def ask_when_rung(self, timeout_s: float, look: Look, admitted_grace_s: float, lead: tuple[str, float]) -> bool:
+        calls, end = self._of_a_tick(look, admitted_grace_s, lead), time.monotonic() + timeout_s
         # In slices, so that a dead connection is noticed. 0 would mean for ever.
         while (left := end - time.monotonic()) > 0:
             if self._scripts.ask_when_rung(keys.WAKE, max(0.001, min(left, MAX_BLOCK_S)), calls):
                 return True
         return False
 
-    def _of_a_tick(
-        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None
-    ) -> tuple[Call, ...]:
+    def _of_a_tick(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None) -> tuple[Call, ...]:
+        shown = heads_asked(look)
         return (
             *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
             ("handed_on", ()),
             ("orphans", (ms(admitted_grace_s),)),
             ("pulse", ()),
-            ("candidates", (heads, _pack(list(backlogs)))),
+            ("candidates", (shown,)),
             ("queued", ()),
             ("live", ()),
             ("now", ()),
             ("reservations", ()),
             ("kind_states", ()),
-            *(maker(heads, backlogs) for maker in self._scripts.also_ahead),
+            *(maker(shown) for maker in self._scripts.also_ahead),
             ("calls", (CALLS_AT_ONCE,)),
             ("closings", ()),
             ("rate_book", ()),

@@ -49,9 +49,9 @@ class RedisOutlook:
         self._ahead: Call | None = None
         scripts.also_ahead.append(self.ahead)
 
-    def ahead(self, heads: int, backlogs: Sequence[str]) -> Call:
+    def ahead(self, asked: bytes) -> Call:
         """What `read` will ask about the heads that `candidates` shows at that instant."""
-        self._ahead = ("outlook", (_pack([False, self._flat()]), heads, _pack(list(backlogs))))
+        self._ahead = ("outlook", (_pack([False, self._flat()]), asked))
         return self._ahead
 
     def _flat(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A reservation as `admit.lua` and `adopt.lua` read it."""
+"""What steps are given: a reservation as `admit.lua` and `adopt.lua` read it, and what a tick asks for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 
 from conductor.adapters import rq_envelope
 from conductor.core.charges import charges
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import Look, Reservation
 
 _to_json = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 
 
 def row_of(r: Reservation, ceilings: Mapping[str, int]) -> list[Any]:
@@ -37,3 +38,8 @@ def row_of(r: Reservation, ceilings: Mapping[str, int]) -> list[Any]:
         rq_envelope.description(r),
         r.node,
     ]
+
+
+def heads_asked(look: Look) -> bytes:
+    """As `shown.lua` reads it."""
+    return _pack([look.heads, look.of, look.backlogs])

@@ -79,8 +79,8 @@ class Scripts:
         self._ahead_of = 0
         self._ahead_until = 0.0
         self._when_rung: tuple[Call, ...] = ()
-        #: What other readers of a tick add to that: (heads, backlogs) → the step and its arguments.
-        self.also_ahead: list[Callable[[int, Sequence[str]], Call]] = []
+        #: What other readers of a tick add to that: `heads_asked` → the step and its arguments.
+        self.also_ahead: list[Callable[[bytes], Call]] = []
 
     def run(self, name: str, *args: str | bytes | int | float) -> Any:
         """The step's reply, as bytes. Raises `Unreachable` or `Fenced`."""

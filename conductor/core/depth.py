@@ -16,8 +16,6 @@ AHEAD_S = 0.15
 MOST_AHEAD = 256
 #: A body that does nothing still has to be started and written down.
 LEAST_S = 0.001
-#: Heads of a class that a tick looks at: as many as before, twice as many after a tick that could have used more.
-FEWEST_HEADS, MOST_HEADS = 16, 256
 
 
 def depths(
@@ -44,7 +42,3 @@ def depths(
 
 def _depth(queue: QueueReport, pace_s: float) -> int:
     return min(MOST_AHEAD, math.ceil(queue.workers * AHEAD_S / pace_s))
-
-
-def next_heads(heads: int, is_short_of_heads: bool) -> int:
-    return min(MOST_HEADS, heads * 2) if is_short_of_heads else max(FEWEST_HEADS, heads // 2)

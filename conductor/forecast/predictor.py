@@ -22,7 +22,7 @@ from conductor.learning import Codes, Receipts, cache_of, policy_of
 from conductor.limits import limits_of
 from conductor.model.forecast import Answer
 from conductor.model.receipt import Receipt
-from conductor.model.snapshot import Candidate, JobClass, RateState, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, JobClass, Look, RateState, Reservation, Snapshot
 from conductor.observe import observe
 from conductor.ports import Ledger
 from conductor.settings import Settings
@@ -63,7 +63,7 @@ class Predictor:
         self._learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
 
     def observed(self) -> tuple[Snapshot, tuple[Candidate, ...]]:
-        return observe(self.ledger, NoBudgets(), self._backlogs)  # pyright: ignore[reportArgumentType]
+        return observe(self.ledger, NoBudgets(), Look(backlogs=self._backlogs))  # pyright: ignore[reportArgumentType]
 
     def answer(self) -> Answer:
         began = time.monotonic()

@@ -54,6 +54,16 @@ class Candidate(Value, frozen=True, kw_only=True):
     heads: tuple[Head, ...]
 
 
+class Look(Value, frozen=True, kw_only=True):
+    """How much of the backlog a tick reads: so many heads of each class, and more of those it takes many from."""
+
+    heads: int = 16
+    #: Class id → heads, where it is another number.
+    of: dict[str, int] = {}
+    #: Empty: all.
+    backlogs: tuple[str, ...] = ()
+
+
 class Reservation(Value, frozen=True, kw_only=True):
     """What one admitted or running attempt holds. Made in the step that hands it over, released when it ends."""
 

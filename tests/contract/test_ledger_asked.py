@@ -7,6 +7,7 @@ from ledger_scenes import Scene, a_class, an_entry, an_id
 from msgspec import structs
 
 from conductor.model.outcome import Dead, Retry
+from conductor.model.snapshot import Look
 from conductor.model.spec import Needs
 
 
@@ -17,7 +18,7 @@ def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Sce
     assert scene.fail("a", cause="cuda_oom", then=Retry(job_class=larger)) == "accepted"
     assert (scene.view("a").class_id, scene.view("a").job_class.needs) == ("c9", larger.needs)
     assert scene.view("b").class_id == "c1"
-    found = [(c.job_class, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(10)]
+    found = [(c.job_class, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(Look(heads=10))]
     assert found == [(a_class(), [an_id("b")]), (larger, [an_id("a")])]
     assert scene.admit("a", 2) is None
     assert scene.ledger.attempts.start(an_id("a"), 2, "w1", 30).job_class == larger

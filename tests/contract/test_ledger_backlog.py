@@ -7,6 +7,7 @@ from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
 
 from conductor.model.entries import Entry, PutResult
 from conductor.model.outcome import Dead
+from conductor.model.snapshot import Look
 
 
 def test_what_is_put_waits_and_a_second_put_changes_nothing(scene: Scene) -> None:
@@ -36,14 +37,14 @@ def test_a_call_of_thousands_goes_in_whole_and_in_order(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
     scene.put(*(an_entry(name, a_class(f"c{i % 3}")) for i, name in enumerate(names)))
     assert scene.ledger.backlog.counts()["waiting"] == 2500
-    heads = {c.job_class.id: (c.waiting, c.heads[0].job_id) for c in scene.ledger.backlog.candidates(1)}
+    heads = {c.job_class.id: (c.waiting, c.heads[0].job_id) for c in scene.ledger.backlog.candidates(Look(heads=1))}
     assert heads == {"c0": (834, an_id("n0000")), "c1": (833, an_id("n0001")), "c2": (833, an_id("n0002"))}
 
 
 def test_jobs_of_one_request_are_one_class_with_its_oldest_first(scene: Scene) -> None:
     gpu = a_class("gpu", lane="gpu", priority=5, writes={"scratch": 10}, duration_s=2.5)
     scene.put(an_entry("a", gpu), an_entry("b"), an_entry("c", gpu))
-    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(1)}
+    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Look(heads=1))}
     assert by_class["gpu"].job_class == gpu
     assert by_class["gpu"].waiting == 2
     assert [head.job_id for head in by_class["gpu"].heads] == [an_id("a")]
@@ -117,13 +118,13 @@ def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_r
     names = [f"n{i:04d}" for i in range(2500)]
     later = scene.ledger.bell.now() + 3.0
     scene.put(*(an_entry(name, not_before=later) for name in names))
-    assert scene.ledger.backlog.candidates(1) == ()
+    assert scene.ledger.backlog.candidates(Look(heads=1)) == ()
     scene.let(max(0.0, later + 0.05 - scene.ledger.bell.now()))
     seen: list[int] = []
     while True:
         while scene.ledger.bell.wait(0.01):
             pass
-        seen += [c.waiting for c in scene.ledger.backlog.candidates(1)]
+        seen += [c.waiting for c in scene.ledger.backlog.candidates(Look(heads=1))]
         if seen[-1] == 2500:
             break
         assert scene.ledger.bell.wait(0.5), "there is more to come"
@@ -279,3 +280,13 @@ def test_a_waiting_dependant_can_be_cancelled_and_its_root_does_not_mind(scene: 
     assert scene.retry("b")
     assert scene.heads() == ["b"]
     assert scene.state("c") == "waiting"
+
+
+def test_one_class_can_be_looked_at_further_than_the_others(scene: Scene) -> None:
+    for name in ("one", "two"):
+        scene.put(*(an_entry(f"{name}{i}", a_class(name)) for i in range(5)))
+    look = Look(heads=2, of={"one": 4, "unknown": 7})
+
+    found = {c.job_class.id: len(c.heads) for c in scene.ledger.backlog.candidates(look)}
+
+    assert found == {"one": 4, "two": 2}

@@ -17,7 +17,7 @@ from redis import Redis
 from conductor.adapters import redis_client, redis_scripts, valkey
 from conductor.errors import ConfigError, Unreachable
 from conductor.model.decision import Admission
-from conductor.model.snapshot import Candidate
+from conductor.model.snapshot import Candidate, Look
 from conductor.settings import Redis as RedisSettings
 from conductor.settings import Settings
 from conductor.wiring import connect, open_ledger, redis_ledger, redis_of
@@ -155,11 +155,11 @@ def test_a_killed_server_comes_back_with_all_it_acknowledged_and_the_ledger_goes
 def test_an_emptied_redis_does_not_lend_its_class_numbers_to_the_next_ledger(client: Redis) -> None:
     ledger = redis_ledger(client)
     ledger.backlog.put("night", [an_entry("a", a_class("big"))])
-    assert ledger.backlog.candidates(1)[0].job_class.id == "big"
+    assert ledger.backlog.candidates(Look(heads=1))[0].job_class.id == "big"
     client.flushall()
     ledger.bell.wait(0.01)  # the next millisecond
     ledger.backlog.put("night", [an_entry("a", a_class("small"))])
-    assert ledger.backlog.candidates(1)[0].job_class.id == "small"
+    assert ledger.backlog.candidates(Look(heads=1))[0].job_class.id == "small"
 
 
 def commands_of(client: Redis, ledger_call: object) -> int:
@@ -177,7 +177,7 @@ def test_a_look_at_the_heads_costs_by_classes_not_by_jobs(client: Redis) -> None
     ledger = redis_ledger(client)
 
     def look() -> tuple[Candidate, ...]:
-        return ledger.backlog.candidates(4)
+        return ledger.backlog.candidates(Look(heads=4))
 
     ledger.backlog.put("night", [an_entry(f"n{i}", a_class(f"c{i % 5}")) for i in range(50)])
     look()
@@ -249,30 +249,30 @@ def long_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_asked_ahead_is_answered_once_and_then_asked_anew(client: Redis):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(16)  # The server knows the script.
-    ledger.handover.ask_ahead(16, (), 3.0)
+    ledger.backlog.candidates(Look())  # The server knows the script.
+    ledger.handover.ask_ahead(Look(), 3.0)
     scene.put(an_entry("a"))
 
-    assert ledger.backlog.candidates(16) == ()  # As of then.
-    assert len(ledger.backlog.candidates(16)) == 1
-    ledger.handover.ask_ahead(16, (), 3.0)
-    assert len(ledger.backlog.candidates(8)) == 1  # Other arguments are another question.
+    assert ledger.backlog.candidates(Look()) == ()  # As of then.
+    assert len(ledger.backlog.candidates(Look())) == 1
+    ledger.handover.ask_ahead(Look(), 3.0)
+    assert len(ledger.backlog.candidates(Look(heads=8))) == 1  # Other arguments are another question.
 
 
 def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(client: Redis, monkeypatch: pytest.MonkeyPatch):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(16)  # The server knows the script.
-    ledger.handover.ask_ahead(16, (), 3.0)
+    ledger.backlog.candidates(Look())  # The server knows the script.
+    ledger.handover.ask_ahead(Look(), 3.0)
     scene.put(an_entry("a"))
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(16))))
+    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(Look()))))
     thread.start()
     thread.join()
     assert found == [1]
 
     monkeypatch.setattr("time.monotonic", lambda: float("inf"))
-    assert len(ledger.backlog.candidates(16)) == 1
+    assert len(ledger.backlog.candidates(Look())) == 1
 
 
 @pytest.mark.usefixtures("long_fresh")
@@ -281,23 +281,23 @@ def test_the_ring_that_wakes_a_leader_brings_the_answers_of_its_next_tick(client
     scene = redis_scene(client, redis_ledger(client))
     ledger, lead = scene.ledger, ("me", 10.0)
     epoch = ledger.leadership.lead(*lead)
-    ledger.handover.ask_ahead(16, (), 3.0, lead)
-    assert ledger.handover.ask_when_rung(0.01, 16, (), 3.0, lead) is False
+    ledger.handover.ask_ahead(Look(), 3.0, lead)
+    assert ledger.handover.ask_when_rung(0.01, Look(), 3.0, lead) is False
 
     # When something rings, and more comes after it was woken
     scene.put(an_entry("a"))
-    assert ledger.handover.ask_when_rung(5, 16, (), 3.0, lead) is True
+    assert ledger.handover.ask_when_rung(5, Look(), 3.0, lead) is True
     scene.put(an_entry("b"))
     before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    ledger.handover.ask_ahead(16, (), 3.0, lead)
+    ledger.handover.ask_ahead(Look(), 3.0, lead)
 
     # Then its tick goes by what was true when it woke, and asks nobody
     assert ledger.leadership.lead(*lead) == epoch
-    assert [head.job_id for c in ledger.backlog.candidates(16) for head in c.heads] == [an_id("a")]
+    assert [head.job_id for c in ledger.backlog.candidates(Look()) for head in c.heads] == [an_id("a")]
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before
     # And the tick after it, which nothing rang for, asks anew
-    ledger.handover.ask_ahead(16, (), 3.0, lead)
-    assert len([head for c in ledger.backlog.candidates(16) for head in c.heads]) == 2
+    ledger.handover.ask_ahead(Look(), 3.0, lead)
+    assert len([head for c in ledger.backlog.candidates(Look()) for head in c.heads]) == 2
 
 
 def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
@@ -307,6 +307,6 @@ def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
     scene.put(an_entry("a"))
     client.script_flush()
 
-    assert ledger.handover.ask_when_rung(5, 16, (), 3.0, lead) is True
-    ledger.handover.ask_ahead(16, (), 3.0, lead)
-    assert len(ledger.backlog.candidates(16)) == 1
+    assert ledger.handover.ask_when_rung(5, Look(), 3.0, lead) is True
+    ledger.handover.ask_ahead(Look(), 3.0, lead)
+    assert len(ledger.backlog.candidates(Look())) == 1

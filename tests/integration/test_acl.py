@@ -19,6 +19,7 @@ from conductor.acl import ADMIN, CONDUCTOR, READER, RULES, WORKER, acl_text, use
 from conductor.adapters.valkey import find_binary
 from conductor.errors import Unreachable
 from conductor.model.outcome import Retry
+from conductor.model.snapshot import Look
 from conductor.model.spec import Output
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
@@ -84,7 +85,7 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     epoch = ours.leadership.lead("c1", 60)
     assert epoch is not None and ours.leadership.leader() == ("c1", epoch)
     ours.backlog.put("night", [an_entry(n) for n in "abcd"] + [an_entry("e", after=(an_id("a"),))])
-    assert len(ours.backlog.candidates(10)[0].heads) == 4
+    assert len(ours.backlog.candidates(Look(heads=10))[0].heads) == 4
     for name in "abcd":
         from conductor.model.decision import Admission
 

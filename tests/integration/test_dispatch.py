@@ -17,6 +17,7 @@ from conductor.errors import ManifestError, UsageError
 from conductor.model.entries import Entry, EntryFiles
 from conductor.model.files import FileJob
 from conductor.model.receipt import Outcome, Receipt
+from conductor.model.snapshot import Look
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
 from conductor.targets import backlog_name
@@ -77,7 +78,7 @@ def test_lines_arrive_byte_for_byte_and_in_order(put: Dispatcher) -> None:
     specs = [a_spec(n) for n in range(5)]
     put(specs)
 
-    (candidate,) = put.ledger.backlog.candidates(10)
+    (candidate,) = put.ledger.backlog.candidates(Look(heads=10))
 
     assert [head.job_id for head in candidate.heads] == [spec.id for spec in specs]
     job = put.ledger.backlog.job(specs[3].id)

@@ -32,7 +32,7 @@ from conductor.model.entries import Begun, EntryFiles, Turn, Turned
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
-from conductor.model.snapshot import KindState, Reservation
+from conductor.model.snapshot import KindState, Look, Reservation
 from conductor.recovery.audit_books import reservations
 from conductor.wiring import connect, redis_ledger
 
@@ -81,7 +81,7 @@ def look(scene: Scene) -> dict[str, object]:
         "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
     }
-    for c in scene.ledger.backlog.candidates(10):
+    for c in scene.ledger.backlog.candidates(Look(heads=10)):
         seen[c.job_class.id] = (c.job_class, c.waiting, [(h.job_id, h.attempts) for h in c.heads])
     for name in NAMES:
         view = scene.ledger.backlog.job(an_id(name))
@@ -182,7 +182,9 @@ class Twins(Both):
 
     @rule(role=roles, code=codes)
     def admit_what_may_go(self, role: str, code: str) -> None:
-        found = [(head, c.job_class.kind) for c in self.memory.ledger.backlog.candidates(1) for head in c.heads]
+        found = [
+            (head, c.job_class.kind) for c in self.memory.ledger.backlog.candidates(Look(heads=1)) for head in c.heads
+        ]
         rows = [
             a_reservation(
                 head.job_id.removesuffix("-0000000"), head.attempts + 1, kind=kind, role=role, code=code, breaker=2
@@ -194,7 +196,7 @@ class Twins(Both):
     @rule(first=names, second=names, attempt=attempts, is_late=st.booleans())
     def name_heirs(self, first: str, second: str, attempt: int, is_late: bool) -> None:
         """What may go now goes next where these two end."""
-        found = [head for c in self.memory.ledger.backlog.candidates(2) for head in c.heads]
+        found = [head for c in self.memory.ledger.backlog.candidates(Look(heads=2)) for head in c.heads]
         heirs = [
             Heir(
                 predecessor=an_id(name),
@@ -339,7 +341,7 @@ class Heirs(Both):
         assert [*reservations(books_of(Scripts(self.redis.redis)))] == []
 
     def heads(self, most: int, disk: dict[str, int]) -> list[Reservation]:
-        found = [head for c in self.memory.ledger.backlog.candidates(most) for head in c.heads][:most]
+        found = [head for c in self.memory.ledger.backlog.candidates(Look(heads=most)) for head in c.heads][:most]
         ids = [(head.job_id.removesuffix("-0000000"), head.attempts + 1) for head in found]
         return [a_reservation(*which, kind="k0", code="v1", breaker=2, disk=disk) for which in ids]
 

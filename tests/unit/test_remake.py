@@ -19,7 +19,7 @@ from conductor.dispatch import Dispatched, dispatch
 from conductor.errors import ManifestError
 from conductor.model.decision import Admission
 from conductor.model.receipt import OutputFact, Receipt
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import Look, Reservation
 from conductor.model.spec import JobSpec, Output
 from conductor.recovery.journal import Journal, Source
 from conductor.recovery.rebuild import rebuild
@@ -59,7 +59,7 @@ class Scene:
         return dispatch(self.ledger, self.folder / name, "b", CATALOGUE, self.receipts, is_dry_run=is_dry_run)
 
     def ready(self) -> set[str]:
-        return {head.job_id for c in self.ledger.backlog.candidates(100) for head in c.heads}
+        return {head.job_id for c in self.ledger.backlog.candidates(Look(heads=100)) for head in c.heads}
 
     def run(self, *specs: JobSpec) -> None:
         log = ReceiptLog(self.receipts, "w")
@@ -76,7 +76,9 @@ class Scene:
 
     def start(self, spec: JobSpec) -> int:
         assert spec.id in self.ready()
-        (view,) = [c for c in self.ledger.backlog.candidates(100) if any(h.job_id == spec.id for h in c.heads)]
+        (view,) = [
+            c for c in self.ledger.backlog.candidates(Look(heads=100)) if any(h.job_id == spec.id for h in c.heads)
+        ]
         attempt = next(h.attempts for h in view.heads if h.job_id == spec.id) + 1
         held = Reservation(
             job_id=spec.id, attempt=attempt, class_id=view.job_class.id, task=spec.task, node=NODE, queue="cpu-here",

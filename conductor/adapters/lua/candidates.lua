@@ -1,22 +1,12 @@
--- uses base rq chains steps
+-- uses base rq chains steps shown
 -- Every class with jobs that may go now, with its first few; due back-offs are moved in first.
---   ARGV[1]  heads per class
---   ARGV[2]  msgpack array of backlogs; empty: all
+--   ARGV[1]  as `shown` has it
 --   returns  msgpack {born (ms), {class number, waiting, {id, ..}, {state line, ..}}, ..}
---   reads    conductor:ready, class:C, state, class_backlog; cost by the number of classes, not of jobs
+--   reads    state, and what shown.lua names
 promote_due()
-local last = tonumber(ARGV[1]) - 1
-local wanted, is_filtered = {}, false
-for _, backlog in ipairs(cmsgpack.unpack(ARGV[2])) do
-  wanted[backlog] = true
-  is_filtered = true
-end
 local found = {call('GET', P .. 'born') or '0'}
-for _, number in ipairs(call('SMEMBERS', P .. 'ready')) do
-  if not is_filtered or wanted[call('HGET', P .. 'class_backlog', number)] then
-    local key = P .. 'class:' .. number
-    local heads = call('ZRANGE', key, 0, last)
-    found[#found + 1] = {number, call('ZCARD', key), heads, call('HMGET', P .. 'state', unpack(heads))}
-  end
+for _, row in ipairs(shown(ARGV[1])) do
+  local number, heads = unpack(row)
+  found[#found + 1] = {number, call('ZCARD', P .. 'class:' .. number), heads, call('HMGET', P .. 'state', unpack(heads))}
 end
 return cmsgpack.pack(found)

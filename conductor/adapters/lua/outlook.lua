@@ -1,12 +1,12 @@
--- uses base
+-- uses base shown
 -- What a tick has to know of files and of waiting: the chains that were begun and those of some heads, what landed on
 -- the disks lately, the longest wait.
 --   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}; heads false: those that
---            candidates.lua shows for ARGV[2] (heads per class) and ARGV[3] (msgpack array of backlogs)
+--            `shown` has for ARGV[2]
 --   returns  msgpack {born (ms), longest wait (ms), landed {..}, chains {{number, node or '', rev, new members {text of
 --            `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}}, ..}}; of a chain whose rev the
 --            caller has, only number, node and rev
---   reads    conductor:files, chain:N, chain_same, chain_node, chain_rev, chain_made:N, landed, longest_wait, state
+--   reads    conductor:files, chain:N, chain_same, chain_node, chain_rev, chain_made:N, landed, longest_wait, state, and what shown.lua names
 local heads, flat = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 4000
 local known = {}
@@ -22,16 +22,10 @@ local function chain_number(number)
 end
 
 -- The same as candidates.lua shows at this instant.
-local function shown()
-  local backlogs, is_filtered, found = {}, false, {}
-  for _, backlog in ipairs(cmsgpack.unpack(ARGV[3])) do
-    backlogs[backlog] = true
-    is_filtered = true
-  end
-  for _, number in ipairs(call('SMEMBERS', P .. 'ready')) do
-    if not is_filtered or backlogs[call('HGET', P .. 'class_backlog', number)] then
-      for _, id in ipairs(call('ZRANGE', P .. 'class:' .. number, 0, tonumber(ARGV[2]) - 1)) do found[#found + 1] = id end
-    end
+local function all_shown(asked)
+  local found = {}
+  for _, row in ipairs(shown(asked)) do
+    for _, id in ipairs(row[2]) do found[#found + 1] = id end
   end
   return found
 end
@@ -46,7 +40,7 @@ end
 
 if call('EXISTS', P .. 'files') == 1 then
   for _, number in ipairs(call('HKEYS', P .. 'chain_node')) do want(number) end
-  heads = heads or shown()
+  heads = heads or all_shown(ARGV[2])
   for first = 1, #heads, CHUNK do
     for _, text in ipairs(call('HMGET', P .. 'files', unpack(heads, first, math.min(first + CHUNK - 1, #heads)))) do
       if text then want(chain_number(string.match(text, '^%d+'))) end

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from conductor.adapters.memory.store import Job, Store
 from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
 from conductor.model.files import Outlook
-from conductor.model.snapshot import Candidate, Head
+from conductor.model.snapshot import Candidate, Head, Look
 
 
 class MemoryBacklog:
@@ -56,15 +56,15 @@ class MemoryBacklog:
             job.cause, job.message = entry.cause, entry.message[:500]
         store.begin_to_wait(job, entry.after, entry.after_ended, entry.over, entry.not_before)
 
-    def candidates(self, heads: int, backlogs: Sequence[str] = ()) -> tuple[Candidate, ...]:
+    def candidates(self, look: Look) -> tuple[Candidate, ...]:
         store = self._store
         with store.lock:
             store.promote_due()
             found: list[Candidate] = []
             for class_id, waiting in sorted(store.ready.items()):
                 job_class = store.classes[class_id]
-                if waiting.ids and (not backlogs or job_class.backlog in backlogs):
-                    first = (store.jobs[job_id] for job_id in waiting.first(heads))
+                if waiting.ids and (not look.backlogs or job_class.backlog in look.backlogs):
+                    first = (store.jobs[job_id] for job_id in waiting.first(look.of.get(class_id, look.heads)))
                     shown = tuple(Head(job_id=job.id, attempts=job.attempts, since=job.since) for job in first)
                     found.append(Candidate(job_class=job_class, waiting=len(waiting.ids), heads=shown))
             return tuple(found)

@@ -12,7 +12,7 @@ from conductor.core.charges import is_of_disk, sums_of
 from conductor.core.heirs import STANDS_S
 from conductor.errors import Fenced
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.snapshot import Reservation
+from conductor.model.snapshot import Look, Reservation
 
 
 class MemoryHandover:
@@ -74,14 +74,10 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
-    def ask_ahead(
-        self, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float] | None = None
-    ) -> None:
+    def ask_ahead(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None = None) -> None:
         """Nothing is far away here."""
 
-    def ask_when_rung(
-        self, timeout_s: float, heads: int, backlogs: Sequence[str], admitted_grace_s: float, lead: tuple[str, float]
-    ) -> bool:
+    def ask_when_rung(self, timeout_s: float, look: Look, admitted_grace_s: float, lead: tuple[str, float]) -> bool:
         return MemoryBell(self._store).wait(timeout_s)
 
     def paces(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from builders import a_candidate, a_class, a_report, a_reservation, a_snapshot
 
 from conductor.core.admission import decide
-from conductor.core.depth import AHEAD_S, FEWEST_HEADS, MOST_AHEAD, MOST_HEADS, depths, next_heads
+from conductor.core.depth import AHEAD_S, MOST_AHEAD, depths
 from conductor.model.limits import Limits
 from conductor.model.report import QueueReport
 
@@ -53,13 +53,3 @@ def test_the_decision_feeds_as_deep_as_the_snapshot_says():
 
     assert len(decide(snapshot, [candidate("short.one")], Limits()).admit) == 40
     assert len(decide(a_snapshot(nodes=NODES), [candidate("short.one")], Limits()).admit) == 5
-
-
-def test_heads_grow_while_they_are_too_few_and_shrink_when_they_are_not():
-    heads = FEWEST_HEADS
-    for _ in range(10):
-        heads = next_heads(heads, is_short_of_heads=True)
-    assert heads == MOST_HEADS
-    for _ in range(10):
-        heads = next_heads(heads, is_short_of_heads=False)
-    assert heads == FEWEST_HEADS
