@@ -1,0 +1,131 @@
+"""Redis and its in-memory twin side by side: what is asked of both, and how they are looked at after each verb."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+from ledger_scenes import Scene, a_class, an_id, assert_conserved, assert_consistent, redis_scene
+
+from conductor.adapters.clock import ManualClock
+from conductor.adapters.memory import memory_ledger
+from conductor.adapters.memory.handover import MemoryHandover
+from conductor.errors import Fenced
+from conductor.model.decision import Admission
+from conductor.model.outcome import Dead, Retry
+from conductor.model.snapshot import KindState, Look, Reservation
+from conductor.wiring import connect, redis_ledger
+
+NAMES = [f"j{n}" for n in range(6)]
+names = st.sampled_from(NAMES)
+attempts = st.integers(1, 3)
+workers = st.sampled_from(["w1", "w2"])
+kinds = st.sampled_from(["k0", "k1"])
+roles = st.sampled_from(["", "", "canary", "probe"])
+codes = st.sampled_from(["v1", "v2"])
+others = st.lists(names, max_size=2, unique=True)
+#: At once, or so late that it is never due in here: the two run on different clocks.
+outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised", kind="k0")), Dead()])
+causes = st.sampled_from(["task_error", "server_error", "cancelled"])
+
+
+def timeless(held: Reservation | None) -> object:
+    if held is None:
+        return None
+    started_at = None if held.started_at is None else 0.0
+    return msgspec.structs.replace(held, admitted_at=0.0, started_at=started_at)
+
+
+def timeless_kind(kind: KindState) -> KindState:
+    opened_at = None if kind.opened_at is None else 0.0
+    return msgspec.structs.replace(kind, since=0.0, last_at=0.0, opened_at=opened_at)
+
+
+def look(scene: Scene) -> dict[str, object]:
+    """Everything that can be seen, less the times of day."""
+    kinds, lie = scene.ledger.kinds.states()
+    seen: dict[str, object] = {
+        "kinds": [timeless_kind(kind) for kind in kinds],
+        "review": (lie, scene.ledger.kinds.in_review()),
+        "asked": scene.ledger.control.asked(),
+        "counts": scene.ledger.backlog.counts(),
+        "causes": (scene.ledger.backlog.causes(), scene.ledger.backlog.causes("day")),
+        "known": scene.ledger.backlog.known([an_id(name) for name in NAMES]),
+        "queued": scene.ledger.handover.queued(),
+        "handed on": (scene.ledger.handover.handed_on(), scene.ledger.handover.handed_ahead()),
+        "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
+        "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
+        "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
+        "begun": scene.ledger.backlog.outlook([]).chains,
+        "removable": scene.ledger.attempts.removable("node1", ["scratch"]),
+        "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
+        "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
+    }
+    for c in scene.ledger.backlog.candidates(Look(heads=10)):
+        seen[c.job_class.id] = (c.job_class, c.waiting, [(h.job_id, h.attempts) for h in c.heads])
+    for name in NAMES:
+        view = scene.ledger.backlog.job(an_id(name))
+        if view is not None:
+            fields = msgspec.structs.asdict(view) | {"since": 0, "reservation": timeless(view.reservation)}
+            # Which of several dead roots is named is left open.
+            if view.cause == "dependency_dead":
+                fields["message"] = ""
+            seen[name] = fields | {"not_before": view.not_before is None, "failures": dict(view.failures)}
+    return seen
+
+
+class Both(RuleBasedStateMachine):
+    redis: Scene
+    memory: Scene
+
+    def both(self, verb: str, *args: object) -> None:
+        """The same verb of the same port on both; the same answer, or the same refusal."""
+        port, _, method = verb.partition(".")
+        answers: list[object] = []
+        for scene in (self.redis, self.memory):
+            try:
+                answer = getattr(getattr(scene.ledger, port), method)(*args)
+            except Fenced:
+                answer = "fenced"
+            answers.append(getattr(answer, "line", answer))
+        assert answers[0] == answers[1], verb
+
+    def redis_and_memory_epochs(self, admissions: list[Admission]) -> None:
+        answers = [s.ledger.handover.admit(s.epoch, admissions) for s in (self.redis, self.memory)]
+        assert answers[0] == answers[1]
+
+    @invariant()
+    def they_look_the_same_and_the_books_balance(self) -> None:
+        assert look(self.redis) == look(self.memory)
+        assert_conserved(self.redis.ledger)
+        assert_conserved(self.memory.ledger)
+        assert self.redis.redis is not None
+        assert_consistent(self.redis.redis)
+
+
+def play(redis_url: str, kind: type[Both]) -> None:
+    """Random verbs of that kind, on an empty ledger each time."""
+    with connect(redis_url) as client:
+
+        class Machine(kind):
+            def __init__(self) -> None:
+                super().__init__()
+                client.flushall()
+                self.redis = redis_scene(client, redis_ledger(client))
+                clock = ManualClock(1_700_000_000.0)
+                ledger = memory_ledger(clock)
+                assert isinstance(ledger.handover, MemoryHandover)
+                self.memory = Scene(ledger, clock.advance, ledger.handover.take)
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=25,
+                stateful_step_count=25,
+                deadline=None,
+                database=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
