@@ -30,9 +30,11 @@ from conductor import manifest as manifests
 from conductor.adapters.rates import redis_rates
 from conductor.classes import class_of
 from conductor.core.admission import decide
+from conductor.core.look import next_look
 from conductor.dispatch import dispatch
 from conductor.limits import limits_of
 from conductor.model.entries import Entry
+from conductor.model.snapshot import Look
 from conductor.model.spec import JobSpec, Needs, content_id, to_line
 from conductor.observe import observe
 from conductor.ports import Ledger
@@ -104,9 +106,12 @@ def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     """What a tick and a reader cost, from this process: the conductor's own go on beside it."""
     limits, rates = limits_of(bench.settings), redis_rates(client, ledger.attempts, bench.settings.rates)
 
+    look = Look()
+
     def tick() -> None:
-        snapshot, candidates = observe(ledger, rates)
-        decide(snapshot, candidates, limits)
+        nonlocal look
+        snapshot, candidates = observe(ledger, rates, look)
+        look = next_look(look, candidates, decide(snapshot, candidates, limits), has_chains=bool(snapshot.chains))
 
     return {
         "tick_ms": took_ms(tick, TICKS),

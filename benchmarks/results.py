@@ -82,7 +82,7 @@ SECTIONS = {
         "Behind a backlog of so many waiting jobs",
         ("backlog.py", "--plot", "--json"),
         of_backlog,
-        "![what a longer backlog costs](backlog.png)",
+        "100 classes from 100 jobs on.\n\n![what a longer backlog costs](backlog.png)",
     ),
     "tick": Section("One decision, CPU milliseconds", ("tick.py", "--json"), as_it_is),
     "simulate": Section("`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is),
