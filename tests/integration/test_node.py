@@ -177,7 +177,8 @@ def test_a_device_that_is_lost_is_quarantined_and_comes_back(scene: Scene, nvml:
     until(lambda: reasons() == ["Unknown Error", "Unknown Error"])
     nvml.show(device(0), device(1))
     until(lambda: reasons() == [None, None])
-    assert len(node.workers()) == 5
+    # A worker that is just starting a child looks like two until that one is another program.
+    until(lambda: len(node.workers()) == 5)
 
 
 def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: Scene, nvml: Nvml):  # noqa: F811
