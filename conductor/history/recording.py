@@ -34,8 +34,8 @@ MARK = b"conductor ticks\n"
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-\d+\.ticks")
 #: The bound is kept by files of this share of it; the oldest goes.
 FILES = 16
-#: A file is also ended after so much before compression: its parts are held in memory by who reads it.
-MOST_PLAIN_BYTES = 64 << 20
+#: A file is also ended after so much before compression: who writes it remembers its parts, who reads it holds them.
+MOST_PLAIN_BYTES = 8 << 20
 #: Ticks that may wait to be written; beyond that they are left out, and counted.
 WAITING_TICKS = 256
 #: Ticks are gathered for so long, written together; a kill costs as much.
