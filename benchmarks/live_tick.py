@@ -31,6 +31,7 @@ from redis import Redis
 
 from conductor import loop
 from conductor.adapters.rates import redis_rates
+from conductor.core.admission import Deciding
 from conductor.core.depth import MOST_AHEAD
 from conductor.history.recording import Recorder
 from conductor.learning import Learning
@@ -49,7 +50,7 @@ from conductor.wiring import connect, redis_ledger
 CLASSES, ENDS, CHUNK, WARM = 100, 2, 500, 5
 CONFIG = 'node = "bench"\n[dashboard]\nis_on = false\n[redis]\nurl = "{url}"\n'
 #: Of a tick; the rest of it is «rest».
-PARTS = ("observe", "teach", "decide", "carried", "apply", "after")
+PARTS = ("observe", "teach", "decide", "apply", "holds", "carried", "after")
 
 
 class Clock:
@@ -88,7 +89,10 @@ class Bench:
             teach=around("teach", learning.teach), record=around("after", recorder.record),
             guard=Guard(self.ledger, settings.receipts_dir).reason,
         )  # fmt: skip
-        self.conductor._deciding.decide = around("decide", self.conductor._deciding.decide)  # pyright: ignore[reportPrivateUsage]
+        keeping = self.conductor._deciding  # pyright: ignore[reportPrivateUsage]
+        keeping.end = around("holds", keeping.end)
+        keeping.begin = around("decide", keeping.begin)
+        Deciding.first = around("decide", Deciding.first)
         self.conductor._record = around("after", self.conductor._record)  # pyright: ignore[reportPrivateUsage]
         self.conductor._log.held = around("after", self.conductor._log.held)  # pyright: ignore[reportPrivateUsage]
         self.jobs = 0

@@ -3,8 +3,8 @@
 A steady state: all devices are full, a few jobs end and as many start between two ticks, and the nodes that would have
 reported in that time did. «first» is the worst tick, on an empty cluster. «kept» decides as the live conductor does,
 with what it remembers of the tick before; «afresh» from the snapshot alone, as `replay` does; that both say the same is
-checked at every tick. The rule «live» is that of the settings: heirs are named, and what each gate has cost is carried
-on. Figures are CPU milliseconds (wall is given beside them): a busy machine changes them less.
+checked at every tick. The rule «live» is that of the settings for so many nodes: heirs are named, and what each gate
+has cost is carried on. Figures are CPU milliseconds (wall is given beside them): a busy machine changes them less.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from msgspec.structs import replace  # noqa: E402
 from conductor.core.admission import decide  # noqa: E402
 from conductor.core.holds import carried  # noqa: E402
 from conductor.core.keeping import Keeping  # noqa: E402
+from conductor.core.look import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS  # noqa: E402
+from conductor.limits import live  # noqa: E402
 from conductor.model.decision import Decision, GateLedger  # noqa: E402
 from conductor.model.limits import Limits  # noqa: E402
 from conductor.model.report import Device, NodeReport, QueueReport, Volume  # noqa: E402
@@ -39,7 +41,6 @@ from conductor.uncollected import uncollected  # noqa: E402
 
 #: Nodes report so often; between two ticks of a busy cluster lies so much.
 REPORT_S, STEP_S = 2.0, 0.05
-HEADS = 16
 #: Ticks that are not counted: what is made once is made in them.
 WARM = 2
 
@@ -68,11 +69,16 @@ RULES: dict[str, Limits] = {
 }
 
 
+def rule_of(name: str, scene: Scene) -> Limits:
+    return live(RULES[name], scene.nodes) if name == "live" else RULES[name]
+
+
 class Running:
     """A cluster in motion: what is admitted starts at once, some end, some nodes report."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
+        self._heads_of_each = max(FEWEST_HEADS, min(USUAL_HEADS, ALL_HEADS // scene.classes))
         self._draw = random.Random(7)
         self._now = 1000.0
         self._next_report = 0
@@ -129,7 +135,7 @@ class Running:
             since = 900.0 + i * 1e-3
             heads = tuple(
                 Head(job_id=f"j{i:05}-{first + k:08}", attempts=0, since=since + (first + k) * 1e-6)
-                for k in range(min(HEADS, left))
+                for k in range(min(self._heads_of_each, left))
             )
             known = self._heads[i] = (first, heads)
         return Candidate(job_class=self._classes[i], waiting=left, heads=known[1])
@@ -253,7 +259,7 @@ def main() -> int:
         if not scene.name.startswith(tuple(given.scenes.split(","))):
             continue
         for rule in given.rules.split(","):
-            for each in rows(scene, rule, RULES[rule], given.ticks, given.profile):
+            for each in rows(scene, rule, rule_of(rule, scene), given.ticks, given.profile):
                 found.append(each)
                 print("  ".join(f"{key} {value}" for key, value in each.items()), flush=True)
     if given.json:

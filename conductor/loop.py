@@ -162,7 +162,12 @@ class Conductor:
         candidates = self._teach(snapshot, candidates)
         limits = live(self._limits, len(snapshot.nodes))
         with uncollected():
-            decision = self._deciding.decide(snapshot, candidates, limits)
+            deciding = self._deciding.begin(snapshot, candidates, limits)
+            first = deciding.first()
+        applied = apply(self._ledger, self._rates, epoch, first, handed_on)
+        # Workers begin meanwhile: those that stay need not be told in a hurry.
+        with uncollected():
+            decision = self._deciding.end(deciding, first)
         self._order = decision.order
         own = len(decision.hold)
         held = (*decision.hold, *unreached(decision, self._gates, candidates))
@@ -170,7 +175,6 @@ class Conductor:
         if self._keep is not None:
             # Of what it did not get to, `decide` says nothing.
             self._keep(snapshot, candidates, limits, msgspec.structs.replace(decision, hold=decision.hold[:own]))
-        applied = apply(self._ledger, self._rates, epoch, decision, handed_on)
         before, again = snapshot.overtaken, (admission.reservation.job_id for admission, _ in applied.refused)
         self._turned_down = {job_id: before[job_id] for job_id in again if job_id in before}
         self._look = next_look(self._look, candidates, decision, has_chains=bool(snapshot.chains))

@@ -10,9 +10,9 @@ from collections.abc import Hashable, Sequence
 from itertools import islice
 from typing import Literal
 
+from msgspec.structs import replace
+
 from conductor.core.ask import Ask
-from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
-from conductor.core.free import Pool
 from conductor.core.gates import is_rate_open, outside_hours
 from conductor.core.guard import Kept, keep_for
 from conductor.core.heirs import MOST_LOOKED_AT, Waiter, heirs
@@ -23,11 +23,12 @@ from conductor.core.orders import Orders, blocks
 from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.placement import Place
 from conductor.core.reasons import Answer, Reasons
+from conductor.core.reserving import Taken, reservation_of, takes
 from conductor.core.safety import Safety
 from conductor.core.standing import Standing
 from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
 from conductor.model.spec import Lane
 
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
@@ -54,10 +55,13 @@ def decide(
         standing.look_at(candidates)
     else:
         standing.renew(snapshot)
-    return _Tick(snapshot, candidates, limits, standing).decision()
+    deciding = Deciding(snapshot, candidates, limits, standing)
+    return deciding.whole(deciding.first())
 
 
-class _Tick:
+class Deciding:
+    """One tick's decision in two steps, so that who goes need not wait until all who stay have been told why."""
+
     def __init__(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing) -> None:
         self.snapshot = snapshot
         self.limits = limits
@@ -93,7 +97,8 @@ class _Tick:
         #: Something may be outside its hours, or of a kind that is held back.
         self._has_closed = bool(snapshot.shut) or not self.kinds.is_free
 
-    def decision(self) -> Decision:
+    def first(self) -> Decision:
+        """Who goes now, and who next where running attempts end. Nothing of those that stay."""
         controls = self.snapshot.controls
         self.is_stopped = controls.is_draining or controls.hold != ""
         # One in a tick: the others that are due take their turn, and wait for it to be served.
@@ -102,17 +107,20 @@ class _Tick:
                 break
         while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
             self._try(turn)
-        holds = self._holds()
         waiting = {turn.job_class.kind for turn, *_ in self.held.values()}
         return Decision(
             now=self.snapshot.now,
             admit=tuple(self.admissions),
-            hold=holds,
             heirs=self._heirs() if self.limits.has_successors else (),
             review=() if self.is_stopped else self.kinds.used_up(waiting),
             order=self.standing.life.order(),
-            next_tick_s=0.0 if self.has_more_heads or len(self.admissions) >= MOST_ADMITTED else self.wait_s,
         )
+
+    def whole(self, first: Decision) -> Decision:
+        """With all that stay, and how soon to look again."""
+        holds = self._holds()
+        is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
+        return replace(first, hold=holds, next_tick_s=0.0 if is_cut_short else self.wait_s)
 
     def _try(self, turn: Turn, is_due: bool = False) -> bool:
         head = turn.head
@@ -201,7 +209,7 @@ class _Tick:
         assert head is not None, "a turn has a head"
         permit = self.kinds.ask(turn.job_class, place.node.name)
         assert isinstance(permit, Permit), "its kind was asked before it was placed"
-        pools = _pools(ask, place)
+        pools = takes(ask, place)
         admission = self._admission(turn.job_class, head, ask, place, permit, pools)
         reservation = admission.reservation
         self.kinds.took(reservation)
@@ -225,7 +233,7 @@ class _Tick:
         self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit, pools: Sequence[Taken]
     ) -> Admission:
         return Admission(
-            reservation=_reservation(job_class, head, ask, place, self.snapshot.now, permit, self.limits),
+            reservation=reservation_of(job_class, head, ask, place, self.snapshot.now, permit, self.limits),
             backlog=job_class.backlog,
             ceilings={key: pool.ceiling for key, pool, _ in pools},
             rates={key: (need.requests, need.tokens) for key, need in ask.rates},
@@ -249,7 +257,7 @@ class _Tick:
         permit = self.kinds.ask(waiter.job_class, place.node.name)
         if isinstance(permit, Verdict) or permit.role or (self.kept is not None and self.kept.node is place.node):
             return None
-        pools = _pools(waiter.ask, place)
+        pools = takes(waiter.ask, place)
         return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
 
     def _holds(self) -> tuple[Hold, ...]:
@@ -331,51 +339,6 @@ class _Tick:
         if known is None:
             known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
         return known
-
-
-#: (charge key, pool, amount).
-Taken = tuple[str, Pool, int]
-
-
-def _pools(ask: Ask, place: Place) -> list[Taken]:
-    """All that one attempt takes there."""
-    node, name = place.node, place.node.name
-    pools = [(vram_key(name, device.key), device.vram, ask.vram_mib) for device in place.devices]
-    if ask.ram_mib and node.ram is not None:
-        pools.append((ram_key(name), node.ram, ask.ram_mib))
-    if ask.cpu_milli:
-        pools.append((cpu_key(name), node.cpu, ask.cpu_milli))
-    for root, size in ask.disk:
-        disk = node.disks[root]
-        if size and disk.pool is not None:
-            pools.append((disk_key(name, *disk.sharing), disk.pool, size))
-    return pools
-
-
-def _reservation(
-    job_class: JobClass, head: Head, ask: Ask, place: Place, now: float, permit: Permit, limits: Limits
-) -> Reservation:
-    return Reservation(
-        job_id=head.job_id,
-        attempt=head.attempts + 1,
-        class_id=job_class.id,
-        task=job_class.task,
-        backlog=job_class.backlog,
-        kind=job_class.kind,
-        node=place.node.name,
-        queue=place.queue.name,
-        lane=job_class.lane,
-        devices=tuple([device.key for device in place.devices]),
-        vram_mib=ask.vram_mib if place.devices else 0,
-        ram_mib=ask.ram_mib,
-        cpu=job_class.needs.cpu,
-        disk=dict(ask.disk),
-        admitted_at=now,
-        expected_s=job_class.duration_s,
-        role=permit.role,
-        code=permit.code,
-        breaker=limits.breaker.failures,
-    )
 
 
 def _kept_budget(key: str, job_id: str) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.core.admission import decide
+from conductor.core.admission import Deciding
 from conductor.core.holds import shared_of
 from conductor.core.standing import Standing
 from conductor.model.decision import Decision, Shared
@@ -25,13 +25,22 @@ class Keeping:
         self.begun = 0
 
     def decide(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Decision:
-        standing, self._standing = self._standing, None  # an error half-way leaves nothing to go on from
+        deciding = self.begin(snapshot, candidates, limits)
+        return self.end(deciding, deciding.first())
+
+    def begin(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Deciding:
+        """To be ended: what is left half-way leaves nothing to go on from."""
+        standing, self._standing = self._standing, None
         if standing is None or not standing.follow(snapshot, limits):
             standing = Standing(snapshot, limits)
             self.begun += 1
         standing.look_at(candidates)
-        decision = decide(snapshot, candidates, limits, standing)
-        self._standing = standing
+        standing.renew(snapshot)
+        return Deciding(snapshot, candidates, limits, standing)
+
+    def end(self, deciding: Deciding, first: Decision) -> Decision:
+        decision = deciding.whole(first)
+        self._standing = deciding.standing
         return decision
 
     def shared(self) -> tuple[Shared, ...]:

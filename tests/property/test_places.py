@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conductor.core.admission import _pools  # pyright: ignore[reportPrivateUsage]
 from conductor.core.ask import Ask
 from conductor.core.free import Free
 from conductor.core.placement import Placement
 from conductor.core.places import Place, asks_vram, in_queue, rank
+from conductor.core.reserving import takes
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Controls, Reservation, Snapshot
@@ -94,7 +94,7 @@ def as_reservation(ask: Ask, place: Place, number: int) -> Reservation:
 def taken(free: Free, r: Reservation, place: Place, ask: Ask) -> None:
     """As `decide` charges it."""
     free.add(r)
-    for _, pool, amount in _pools(ask, place):
+    for _, pool, amount in takes(ask, place):
         pool.take(amount)
     place.queue.queued += 1
     place.queue.active += 1
