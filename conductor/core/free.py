@@ -5,14 +5,13 @@ admitted. Of one node: `core.nodes`.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from itertools import compress
-from operator import attrgetter, is_not
-from typing import Any, NamedTuple
+from typing import Any
 
 from conductor.core.nodes import DeviceFree as DeviceFree
 from conductor.core.nodes import DiskFree as DiskFree
 from conductor.core.nodes import NodeFree, QueueFree, add_landed, charge_node, held
 from conductor.core.nodes import Pool as Pool
+from conductor.core.reservations import Reservations
 from conductor.core.work import Work
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
@@ -51,44 +50,8 @@ class RateFree:
             self.usd_left -= self.usd_of(requests, tokens)
 
 
-_JOB_ID = attrgetter("job_id")
-
-
-class Going:
-    """What a backlog holds, as sums that come and go."""
-
-    __slots__ = ("count", "cpu_milli", "lanes", "ram_mib", "vram_mib")
-
-    def __init__(self) -> None:
-        self.vram_mib = self.cpu_milli = self.ram_mib = self.count = 0
-        self.lanes: dict[Lane, int] = dict.fromkeys(LANES, 0)
-
-    def add(self, r: Reservation, sign: int = 1) -> None:
-        self.vram_mib += sign * r.vram_mib * len(r.devices)
-        self.cpu_milli += sign * round(r.cpu * 1000)
-        self.ram_mib += sign * r.ram_mib
-        self.lanes[r.lane] += sign
-        self.count += sign
-
-    def merge(self, other: Going) -> None:
-        self.vram_mib += other.vram_mib
-        self.cpu_milli += other.cpu_milli
-        self.ram_mib += other.ram_mib
-        self.count += other.count
-        for lane, count in other.lanes.items():
-            self.lanes[lane] += count
-
-
 #: Heads of a class, and from when to when they were dispatched.
 Span = tuple[tuple[Head, ...], float, float]
-
-
-class Holding(NamedTuple):
-    """Who holds how much of one thing, the one expected to end first in front; their ids, and when each should end."""
-
-    rows: list[tuple[Reservation, int]]
-    ids: tuple[str, ...]
-    ends: list[float]
 
 
 class Free:
@@ -117,20 +80,17 @@ class Free:
         self.found: dict[tuple[str, Hashable], tuple[int, float, Any]] = {}
         #: A node could ever give more, or less, than before `follow`.
         self.is_resized = False
-        #: Backlog (or a class, where a reservation does not say) → what it holds.
-        self.going: dict[tuple[str, str], Going] = {}
-        self._known: dict[str, Reservation] = {}
         #: Nodes that were given something since they were read.
         self._touched: set[str] = set()
         self._by_name = {queue.name: queue for queues in self.queues.values() for queue in queues}
-        self._on_node: dict[str, dict[str, Reservation]] = {}
-        self._sorted: dict[str, list[Reservation]] = {}
-        self._holding: dict[str, dict[str, Holding]] = {}
+        #: Node → its version, and its place among those with most to give.
+        self._gives: dict[str, tuple[int, tuple[bool, int, int, str]]] = {}
         #: What the gates said of its pools (`core.gates`): in this tick, and in the one before, by node and amount.
         self.told: dict[Pool, Any] = {}
         self.telling: dict[tuple[str, str], Any] = {}
         self.told_before: dict[tuple[str, str], Any] = {}
-        self._charge(snapshot.reservations)
+        self.reservations = Reservations(snapshot.reservations, self.now)
+        self._charge()
         for fact in snapshot.landed:
             if (node := self.nodes.get(fact.node)) is not None:
                 add_landed(node, fact)
@@ -156,25 +116,13 @@ class Free:
             self._places = {lane: sum([q.workers + q.depth for q in queues]) for lane, queues in self.queues.items()}
         return self._places
 
-    def _charge(self, reservations: Iterable[Reservation]) -> None:
-        """Of all of them, as nothing was known yet: tens of thousands where a lead begins."""
-        nodes, by_name, on_node, known, going = self.nodes, self._by_name, self._on_node, self._known, self.going
-        for r in reservations:
-            job_id, name = r.job_id, r.node
-            here = on_node.get(name)
-            if here is None:
-                here = on_node[name] = {}
-            here[job_id] = r
-            if job_id not in known:
-                key = (r.backlog, "" if r.backlog else r.class_id)
-                sums = going.get(key)
-                if sums is None:
-                    sums = going[key] = Going()
-                sums.add(r)
-            known[job_id] = r
+    def _charge(self) -> None:
+        """With all of them, as nothing was charged yet."""
+        nodes, by_name = self.nodes, self._by_name
+        for r in self.reservations:
             if (queue := by_name.get(r.queue)) is not None:
                 queue.active += 1
-            if (node := nodes.get(name)) is not None:
+            if (node := nodes.get(r.node)) is not None:
                 node.version += 1
                 charge_node(node, r)
 
@@ -182,7 +130,7 @@ class Free:
         """What is under way has left, by estimate, times its share of the whole. Built when it is asked for first."""
         left = None if self._work is None else self._work.left_s(self.now)
         if left is None:
-            self._work = Work(self.reservations(), share)
+            self._work = Work(self.reservations, share)
             left = self._work.left_s(self.now) or 0.0
         return left
 
@@ -191,33 +139,29 @@ class Free:
             self._work.add(r)
         if (node := self.nodes.get(r.node)) is not None:
             node.version += 1
-        self._on_node.setdefault(r.node, {})[r.job_id] = r
-        if r.job_id not in self._known:
-            self._tally(r, 1)
-        self._known[r.job_id] = r
+        self.reservations.add(r)
 
     def _forget(self, r: Reservation) -> None:
         if self._work is not None:
             self._work.drop(r.job_id)
-        if (node := self.nodes.get(r.node)) is not None:
+        was = self.reservations.drop(r)
+        if (node := self.nodes.get(was.node)) is not None:
             node.version += 1
-        del self._on_node[r.node][r.job_id], self._known[r.job_id]
-        self._tally(r, -1)
 
-    def _tally(self, r: Reservation, sign: int) -> None:
-        key = (r.backlog, "" if r.backlog else r.class_id)
-        going = self.going.get(key)
-        if going is None:
-            going = self.going[key] = Going()
-        going.add(r, sign)
+    def _follow(self, reservations: Iterable[Reservation]) -> set[str]:
+        """The nodes on which one came, went, or is another than it was."""
+        over, new = self.reservations.changes(reservations)
+        for r in over:
+            self._forget(r)
+        for r in new:
+            self._note(r)
+        return {r.node for r in (*over, *new)}
 
     def renew(self, snapshot: Snapshot) -> None:
         """For a keeper of the state: another time, other budgets of APIs, the same nodes."""
         self.snapshot = snapshot
         self.now = snapshot.now
-        # What is overdue ends now, whenever now is.
-        self._sorted.clear()
-        self._holding.clear()
+        self.reservations.renew(self.now)
         if self.told:
             self.told_before, self.telling = self.telling, {}
             self.told.clear()
@@ -231,8 +175,6 @@ class Free:
         """One admitted in this tick, or brought up to date: its amounts are taken from the pools by the caller."""
         self._note(reservation)
         self._touched.add(reservation.node)
-        self._sorted.pop(reservation.node, None)
-        self._holding.pop(reservation.node, None)
 
     def started(self, reservation: Reservation) -> NodeFree | None:
         """One that was admitted is no longer queued. Its node where its queue was full until now."""
@@ -244,9 +186,7 @@ class Free:
 
     def drop(self, reservation: Reservation) -> NodeFree:
         """One that ended gives back what it held. For a keeper of the state; a tick builds its own."""
-        self._forget(self._known[reservation.job_id])
-        self._sorted.pop(reservation.node, None)
-        self._holding.pop(reservation.node, None)
+        self._forget(reservation)
         node = self.nodes[reservation.node]
         self._by_name[reservation.queue].active -= 1
         for pool, amount in held(node, reservation):
@@ -260,7 +200,7 @@ class Free:
         reports = sorted(snapshot.nodes, key=_name)
         if before.controls != snapshot.controls or [r.node for r in reports] != list(self.nodes):
             return None
-        changed = self._touched | self._changed_reservations(snapshot.reservations)
+        changed = self._touched | self._follow(snapshot.reservations)
         self._touched.clear()
         for was, now in ((before.queued, snapshot.queued), (before.deep, snapshot.deep)):
             if was != now:
@@ -287,26 +227,6 @@ class Free:
                     return None
         return read
 
-    def _changed_reservations(self, reservations: Iterable[Reservation]) -> set[str]:
-        """The nodes on which one came, went, or is another than it was."""
-        reservations = tuple(reservations)
-        there = dict(zip(map(_JOB_ID, reservations), reservations, strict=True))
-        known, nodes = self._known, set[str]()
-        for r in [known[job_id] for job_id in known.keys() - there.keys()]:
-            nodes.add(r.node)
-            self._forget(r)
-        # Most are the very same objects: asked of all of them at once, without a loop.
-        was_of, now_of = list(map(known.get, there)), list(there.values())
-        for r in compress(now_of, map(is_not, was_of, now_of)):
-            if (was := known.get(r.job_id)) == r:
-                continue
-            if was is not None:
-                nodes.add(was.node)
-                self._forget(was)
-            nodes.add(r.node)
-            self._note(r)
-        return nodes
-
     def _read_again(self, node: NodeFree, report: NodeReport, landed: Iterable[Landed]) -> bool:
         """False: it has other queues now."""
         shape, sizes, old = node.shape(), node.sizes(), [q for queues in node.queues.values() for q in queues]
@@ -323,7 +243,7 @@ class Free:
             self._by_name[now.name] = self.queues[now.lane][was.number] = now
             if (now.workers, now.depth) != (was.workers, was.depth):
                 self._places = None
-        for r in self._on_node.get(node.name, {}).values():
+        for r in self.reservations.on(node.name):
             if (queue := self._by_name.get(r.queue)) is not None:
                 queue.active += 1
             charge_node(node, r)
@@ -333,32 +253,10 @@ class Free:
             pool.settle()
         return True
 
-    def held_on(self, node: str) -> list[Reservation]:
-        """The reservations on a node, the one expected to end first in front."""
-        known = self._sorted.get(node)
-        if known is None:
-            here = self._on_node.get(node, {}).values()
-            known = self._sorted[node] = sorted(here, key=lambda r: (release_at(r, self.now), r.job_id))
-        return known
-
-    def holding(self, node: str, what: str, amount: Callable[[Reservation], int]) -> Holding:
-        """Those on a node that hold some of `what` (`amount` says how much), the one expected to end first in front."""
-        here = self._holding.setdefault(node, {})
-        known = here.get(what)
-        if known is None:
-            rows = [(r, held) for r in self.held_on(node) if (held := amount(r))]
-            known = here[what] = Holding(
-                rows, tuple([r.job_id for r, _ in rows]), [release_at(r, self.now) for r, _ in rows]
-            )
-        return known
-
-    def reservations(self) -> Iterable[Reservation]:
-        for here in self._on_node.values():
-            yield from here.values()
-
-
-def release_at(reservation: Reservation, now: float) -> float:
-    """When it should end by its own estimate; infinity where it gave none. Overdue means: any moment now."""
-    if reservation.expected_s <= 0:
-        return float("inf")
-    return max(now, (reservation.started_at or now) + reservation.expected_s)
+    def most_to_give(self, node: NodeFree) -> tuple[bool, int, int, str]:
+        """A key that sorts the nodes with most to give in front. Ask it after the last admission."""
+        known = self._gives.get(node.name)
+        if known is None or known[0] != node.version:
+            key = (node.is_draining, -node.vram_free_mib, -node.cpu.free, node.name)
+            known = self._gives[node.name] = (node.version, key)
+        return known[1]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, DiskFree, Free, Holding, NodeFree, Pool, QueueFree, RateFree, release_at
+from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
 from conductor.core.places import asks_vram
+from conductor.core.reservations import Holding, release_at
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
@@ -171,7 +172,7 @@ def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 
 def _taken_at(queue: QueueFree, node: NodeFree, free: Free) -> float | None:
     """When a worker of it should end what it does, and take the next from its queue; None: nobody can say."""
-    at = next((release_at(r, free.now) for r in free.held_on(node.name) if r.queue == queue.name), None)
+    at = next((release_at(r, free.now) for r in free.reservations.by_end(node.name) if r.queue == queue.name), None)
     return None if at == float("inf") else at
 
 
@@ -237,7 +238,7 @@ def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> Told:
     """Ask it after the last admission. What it said in the tick before is said again where nothing of it changed."""
     told: Told | None = free.told.get(pool)
     if told is None:
-        where, holding = (node.name, key), free.holding(node.name, f"vram {key}", _on_device(key))
+        where, holding = (node.name, key), free.reservations.holding(node.name, f"vram {key}", _on_device(key))
         state = (pool.free, pool.limit, pool.foreign, holding)
         told = free.told_before.get(where)
         if told is None or told.state != state or len(told.said) > MOST_SAID:
@@ -335,7 +336,7 @@ def _pool_verdict(
         return Verdict(gate=gate, passed=True, where=where, need=need / scale, have=have / scale, limit=limit / scale,
                        unit=unit, message=message)  # fmt: skip
     is_never = need > limit
-    holding = free.holding(node.name, f"{gate} {part}", held)
+    holding = free.reservations.holding(node.name, f"{gate} {part}", held)
     return Verdict(
         gate=gate,
         passed=False,

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from heapq import nlargest
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held, release_at
+from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held
 from conductor.core.places import Place, asks_vram
+from conductor.core.reservations import release_at
 from conductor.model.decision import Verdict
 
 #: So many nodes are looked at, those with most to give.
@@ -92,7 +93,7 @@ def _known_on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
     known = free.found.get(key)
     if known is not None and known[0] == node.version and free.now < known[1]:
         return known[2]
-    kept, here = _on(job_id, ask, node, free), free.held_on(node.name)
+    kept, here = _on(job_id, ask, node, free), free.reservations.by_end(node.name)
     is_lasting = kept is None or (kept.is_known and kept.starts_at > free.now)
     if is_lasting and all(r.started_at is not None for r in here):
         if len(free.found) >= MOST_FOUND:
@@ -116,7 +117,7 @@ def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
     at = free.now
     devices = _devices(ask, node, left)
     if devices is None:
-        for reservation in free.held_on(node.name):
+        for reservation in free.reservations.by_end(node.name):
             at = release_at(reservation, free.now)
             for pool, amount in held(node, reservation):
                 left[pool] += amount

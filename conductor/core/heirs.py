@@ -17,9 +17,10 @@ import msgspec
 
 from conductor.core.ask import Ask
 from conductor.core.charges import disk_key
-from conductor.core.free import Free, release_at
+from conductor.core.free import Free
 from conductor.core.nodes import NodeFree, Pool, QueueFree
 from conductor.core.places import Place, asks_vram, disks_fit, node_fits
+from conductor.core.reservations import release_at
 from conductor.model.decision import Admission, Heir
 from conductor.model.snapshot import Head, JobClass, Reservation
 
@@ -54,7 +55,7 @@ def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Heir, ..
         return ()
     queues = {queue.name: queue for queues in free.queues.values() for queue in queues}
     able = (
-        (r, queues[r.queue]) for r in free.reservations() if r.queue in queues and _can_be_followed(r, queues[r.queue])
+        (r, queues[r.queue]) for r in free.reservations if r.queue in queues and _can_be_followed(r, queues[r.queue])
     )
     soonest = nsmallest(MOST_HEIRS, able, key=lambda pair: (release_at(pair[0], free.now), pair[0].job_id))
     return tuple(heir for r, queue in soonest if (heir := _heir(r, queue, waiters, admit)) is not None)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from conductor.core.free import Free, NodeFree, Span, release_at
+from conductor.core.free import Free, NodeFree, Span
 from conductor.core.life import Life
 from conductor.core.rehearsal import MOST_ITEMS, MOST_NODES, Item, Plan, Room, Running, best
+from conductor.core.reservations import release_at
 from conductor.model.limits import Order
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation
 
@@ -234,7 +235,7 @@ def _running(nodes: Sequence[NodeFree], free: Free) -> Iterator[Running]:
     """What runs and gave an estimate; what gave none is not counted on to end."""
     for at, node in enumerate(nodes):
         number = {key: i for i, key in enumerate(k for k, d in node.devices.items() if d.why_not is None)}
-        for r in free.held_on(node.name):
+        for r in free.reservations.by_end(node.name):
             if r.expected_s > 0:
                 devices = tuple(number[key] for key in r.devices if key in number)
                 yield Running(release_at(r, free.now), at, devices, round(r.cpu * 1000), r.ram_mib, r.vram_mib)

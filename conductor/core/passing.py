@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from conductor.core.ask import Ask
-from conductor.core.free import Free, release_at
+from conductor.core.free import Free
 from conductor.core.guard import Kept
 from conductor.model.snapshot import Candidate
 from conductor.model.spec import LANES
@@ -94,8 +94,7 @@ def longest_s(candidates: Sequence[Candidate], free: Free) -> float | None:
     durations = [c.job_class.duration_s for c in candidates]
     if any(duration_s <= 0 for duration_s in durations):
         return None
-    left = [release_at(r, free.now) - free.now for r in free.reservations()]
-    most = max([*durations, *left], default=0.0)
+    most = max([*durations, free.reservations.longest_left_s()])
     return None if most == float("inf") else most
 
 

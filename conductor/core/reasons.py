@@ -6,6 +6,7 @@ Classes that agree in what a gate asks for share its answer, so that a thousand 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from heapq import nsmallest
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
@@ -134,9 +135,7 @@ class Reasons:
             able = [node for node in self._free.nodes.values() if node.queues.get(lane)]
             nodes = [node for node in able if not node.is_stale] or able
             if len(nodes) > MOST_NODES:
-                nodes = sorted(nodes, key=lambda n: (n.is_draining, -n.vram_free_mib, -n.cpu.free, n.name))[
-                    :SHOWN_NODES
-                ]
+                nodes = nsmallest(SHOWN_NODES, nodes, key=self._free.most_to_give)
             shown = self._shown[lane] = nodes
         return shown
 

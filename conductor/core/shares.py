@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from conductor.core.free import Free, Going
+from conductor.core.free import Free
+from conductor.core.reservations import Going
 from conductor.model.snapshot import Candidate, JobClass, Reservation
 
 #: (dominant share ÷ weight, jobs going ÷ weight): the smaller goes first.
@@ -27,7 +28,7 @@ class Shares:
         if self.is_even:
             return
         self._whole = [*map(float, free.whole), *map(float, free.places.values())]
-        for (backlog, class_id), going in free.going.items():
+        for (backlog, class_id), going in free.reservations.going.items():
             if going.count and (backlog := backlog or backlog_of.get(class_id, "")):
                 self._of(backlog).merge(going)
         for backlog in self._held:

@@ -58,7 +58,7 @@ class Standing:
             ask = known[1] if known is not None and known[0] is job_class else self.ask(job_class)
             if ask.vram_mib:
                 saw(kind_of(ask), candidate.waiting)
-        for r in self.free.reservations():
+        for r in self.free.reservations:
             if r.vram_mib:
                 saw(Kind(round(r.cpu * 1000), r.ram_mib, max(1, len(r.devices)), r.vram_mib))
 

@@ -311,7 +311,7 @@ class World:
         if not self._goes_on_from_live:
             return plain
         # Whose turn it is between backlogs goes by what each has going.
-        going, rates = tuple(self.standing.free.reservations()), tuple[RateState, ...]()
+        going, rates = tuple(self.standing.free.reservations), tuple[RateState, ...]()
         if self._budgets is not None:
             self._budgets.at(self.now)
             rates = self._budgets.states(going)
@@ -328,7 +328,7 @@ class World:
         return msgspec.structs.replace(
             self.snapshot(),
             nodes=tuple(_with_files(node, kept.get(node.node, 0)) for node in self.nodes),
-            reservations=tuple(self.standing.free.reservations()),
+            reservations=tuple(self.standing.free.reservations),
             chains=self.standing.life.as_chains(),
             order=self.standing.life.order(),
             usual=self.standing.usual(),

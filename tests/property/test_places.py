@@ -177,3 +177,6 @@ def test_an_index_finds_what_a_look_at_every_queue_finds(
             scene.ask(ask, [] if random.random() < 0.5 else [p for p in all_places if random.random() < 0.6])
         else:
             getattr(scene, verb)(*how)
+        for node in scene.free.nodes.values():
+            gives = (node.is_draining, -node.vram_free_mib, -node.cpu.free, node.name)
+            assert scene.free.most_to_give(node) == gives
