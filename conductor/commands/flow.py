@@ -73,22 +73,36 @@ def dispatch(
     from conductor.file_work import rules_of
     from conductor.progress import Progress
     from conductor.targets import backlog_name
+    from conductor.text import many
+
+    seen = 0
+
+    def on_progress(jobs: int, total: int) -> None:
+        nonlocal seen
+        seen = jobs
+        say_so(jobs, total)
 
     with ledger_here(is_lenient=False) as (settings, ledger), Progress() as progress:
+        say_so = progress.of("looking up" if dry_run else "dispatching", "job")
         name = backlog_name(target) if target else default_backlog(manifest)
-        result = put(
-            ledger,
-            manifest,
-            name,
-            catalogue_of(settings),
-            settings.receipts_dir,
-            progress.of("looking up" if dry_run else "dispatching", "job"),
-            on_checked=progress.counted("checking", "line"),
-            is_dry_run=dry_run,
-            vram_headroom_mib=settings.limits.vram_headroom_mib,
-            is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
-            files=rules_of(settings),
-        )
+        try:
+            result = put(
+                ledger,
+                manifest,
+                name,
+                catalogue_of(settings),
+                settings.receipts_dir,
+                on_progress,
+                on_checked=progress.counted("checking", "line"),
+                is_dry_run=dry_run,
+                vram_headroom_mib=settings.limits.vram_headroom_mib,
+                is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
+                files=rules_of(settings),
+            )
+        except KeyboardInterrupt:
+            there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""
+            typer.echo(f"interrupted{there}; the same command again puts what is missing", err=True)
+            raise
     for warning in result.warnings:
         typer.echo(f"note: {warning}", err=True)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from cli_tools import conductor
 
 from conductor.model.spec import JobSpec, content_id, to_line
+from conductor.settings import load
+from conductor.wiring import open_ledger
 
 MANIFEST = "manifests/system_test_backlog_12.jsonl"
 
@@ -113,6 +116,24 @@ def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):
     rest = conductor("conduct", "--until-done", cwd=folder)
     assert rest.code == 0, rest.err
     assert conductor("verify", "manifests/system_test_sleep_6.jsonl", cwd=folder).code == 0
+
+
+def test_a_dispatch_that_is_interrupted_says_how_far_it_came_and_the_same_command_does_the_rest(folder: Path):
+    conductor("plan", "system_test", "--mode", "backlog", "--count", "40000", cwd=folder)
+    manifest = "manifests/system_test_backlog_40000.jsonl"
+    argv = [sys.executable, "-m", "conductor", "dispatch", manifest, "--target", "backlog:night"]
+    with open_ledger(load(folder)) as ledger:
+        run = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, start_new_session=True, text=True)
+        wait_for(lambda: ledger.backlog.counts()["waiting"] > 1000)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+        put = ledger.backlog.counts()["waiting"]
+
+    assert run.returncode == 130
+    found = re.search(r"interrupted: the first (\d+) jobs are in backlog:night; the same command again puts", err)
+    assert found and 0 < int(found[1]) <= put < 40_000, err
+    rest = conductor("dispatch", manifest, "--target", "backlog:night", cwd=folder)
+    assert rest.out == f"backlog:night: {40_000 - put} new, {put} known\n"
 
 
 def test_bad_lines_are_all_named_and_nothing_is_dispatched(folder: Path):
