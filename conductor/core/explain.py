@@ -50,9 +50,9 @@ def explain(hold: Hold, now: float) -> list[str]:
     return lines
 
 
-def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None) -> str:
+def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None, who: str = "") -> str:
     """«waiting 14 min 10 s: vram needs 10.0 GiB, gpu0 has 6.1 GiB (held by abc, def until about 14:05), gpu1 can never
-    (7.5 GiB); report, hold, scratch open; would start about 14:05»."""
+    (7.5 GiB); report, hold, scratch open; would start about 14:05». `who` would: where it is another that is meant."""
     when = when or _from(now)
     nodes = {v.where.partition("/")[0] for v in hold.verdicts if "/" in v.where}
     only = f"{next(iter(nodes))}/" if len(nodes) == 1 else ""
@@ -64,7 +64,10 @@ def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None) 
     if still_open := [gate for gate in GATES if gate in asked - closed]:
         parts.append(f"{', '.join(still_open)} open")
     start = "can never run on the nodes that report" if hold.is_infeasible else f"waiting {duration(waited_s)}"
-    return f"{start}: {'; '.join([*parts, *prospects(hold, now, when)])}"
+    then = prospects(hold, now, when)
+    if who and then:
+        then[0] = f"{who}: {then[0]}"
+    return f"{start}: {'; '.join([*parts, *then])}"
 
 
 def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When) -> str:

@@ -76,7 +76,7 @@ def waiting(job: JobView, hold: Hold, now: float) -> Waiting:
 
 
 def _sentence(job: JobView, hold: Hold, ahead: int, now: float) -> str:
-    why = sentence(hold, now, max(0.0, now - job.since), about(now))
+    why = sentence(hold, now, max(0.0, now - job.since), about(now), who="that one" if ahead else "")
     if not ahead or hold.is_infeasible:
         return why
     start, _, rest = why.partition(": ")

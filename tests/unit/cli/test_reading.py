@@ -127,12 +127,14 @@ def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, n
 
 
 def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, night: Night):
-    night.hold(CPU_SHUT, head=night.ids[0])
+    night.hold(CPU_SHUT, head=night.ids[0], starts_by=night.ledger.bell.now() + 600)
 
     shown = cli("explain", night.ids[2])
     waiting = cli("explain", night.ids[2], "--json").json["waiting"]
 
     assert f"2 jobs with the same needs go before it, the first is {night.ids[0]}, which waits for: cpu" in shown.out
+    assert "; that one: starts no later than about " in shown.out, "not this one"
+    assert "that one" not in cli("explain", night.ids[0]).out
     assert (waiting["ahead"], waiting["of"], waiting["first"]) == (2, 3, night.ids[0])
     assert cli("explain", night.ids[0], "--json").json["waiting"]["ahead"] == 0
 
