@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from throughput import SETTLE_S
+
 HERE = Path(__file__).resolve().parent / "peer_apps"
 MARK = 8
 WARM_UP = 40
@@ -102,6 +104,7 @@ def working(stage: Stage, peer: Peer, case: str) -> Generator[None]:
             warming = stage.send(peer, "many", "noop" if case == "stamp" else case, str(WARM_UP))
             stage.wait_for(WARM_UP, [warming])
             warming.communicate()
+        time.sleep(SETTLE_S)
         stage.marks.write_bytes(b"")
         yield
     finally:

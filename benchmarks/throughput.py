@@ -37,6 +37,9 @@ from conductor.wiring import open_ledger
 NODE = "bench"
 BACKLOG = "bench"
 LIMIT_S = 180.0
+#: Between the first jobs and those that are measured, ours and the peers': what starts behind them is over then (a
+#: worker in reserve, the forecast).
+SETTLE_S = 2.0
 MODULE = "throughput_tasks"
 TASKS = """
 import time
@@ -118,6 +121,7 @@ class Bench:
                 self._start("node")
                 until(lambda: sum(q.workers for r in ledger.reports.live() for q in r.queues) >= self._workers)
                 self._warm(ledger)
+                time.sleep(SETTLE_S)
                 yield ledger
             finally:
                 self._stop()
