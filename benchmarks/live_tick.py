@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import peer_env
+import throughput
 from loguru import logger
 from msgspec.structs import replace
 from redis import Redis
@@ -134,8 +135,7 @@ class Bench:
 
     def settled(self) -> None:
         """The server writes its file anew after so much growth, beside itself: not what a tick costs."""
-        while peer_env.is_rewriting(self.client):
-            time.sleep(0.05)
+        throughput.until(lambda: not peer_env.is_rewriting(self.client))
 
     def start(self) -> None:
         for r in self.world.handover.reservations():

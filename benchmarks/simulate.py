@@ -23,14 +23,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from conductor.catalogue import load_catalogue  # noqa: E402
-from conductor.model.spec import Estimate, JobSpec, Needs, to_line  # noqa: E402
-from conductor.progress import Progress  # noqa: E402
-from conductor.simulate import simulate  # noqa: E402
-from conductor.simulation import world  # noqa: E402
+from conductor.catalogue import load_catalogue
+from conductor.model.spec import Estimate, JobSpec, Needs, to_line
+from conductor.progress import Progress
+from conductor.simulate import simulate
+from conductor.simulation import world
 
 SORTS, LOAD, SEED = 100, 0.95, 11
 DEVICES, VRAM_MIB, CPU_MILLI, RAM_MIB = 8, 24_576, 64_000, 262_144

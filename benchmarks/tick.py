@@ -22,22 +22,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from msgspec.structs import replace
 
-from msgspec.structs import replace  # noqa: E402
-
-from conductor.core.admission import decide  # noqa: E402
-from conductor.core.holds import carried  # noqa: E402
-from conductor.core.keeping import Keeping  # noqa: E402
-from conductor.core.look import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS  # noqa: E402
-from conductor.limits import live  # noqa: E402
-from conductor.model.decision import Decision, GateLedger  # noqa: E402
-from conductor.model.limits import Limits  # noqa: E402
-from conductor.model.report import Device, NodeReport, QueueReport, Volume  # noqa: E402
-from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot  # noqa: E402
-from conductor.model.spec import Needs  # noqa: E402
-from conductor.uncollected import uncollected  # noqa: E402
+from conductor.core.admission import decide
+from conductor.core.holds import carried
+from conductor.core.keeping import Keeping
+from conductor.core.look import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS
+from conductor.limits import live
+from conductor.model.decision import Decision, GateLedger
+from conductor.model.limits import Limits
+from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
+from conductor.model.spec import Needs
+from conductor.uncollected import uncollected
 
 #: Nodes report so often; between two ticks of a busy cluster lies so much.
 REPORT_S, STEP_S = 2.0, 0.05

@@ -12,13 +12,12 @@ from functools import cache
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
 from conductor.core.places import asks_vram
-from conductor.core.reservations import Holding, release_at
+from conductor.core.reservations import INFINITY, Holding, release_at
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
 
 MIB = 1 << 20
-INFINITY = float("inf")
 #: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
 FOREIGN_SHARE = 20
 #: Answers of one device that are kept from tick to tick.

@@ -12,12 +12,11 @@ from heapq import nlargest
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held
 from conductor.core.places import Place, asks_vram
-from conductor.core.reservations import release_at
+from conductor.core.reservations import INFINITY, release_at
 from conductor.model.decision import Verdict
 
 #: So many nodes are looked at, those with most to give.
 MOST_NODES = 32
-INFINITY = float("inf")
 #: So many answers are remembered.
 MOST_FOUND = 20_000
 

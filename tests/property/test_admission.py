@@ -241,6 +241,7 @@ def test_the_ceilings_let_exactly_what_was_decided_through(snapshot: Snapshot, c
     for admission in decide(snapshot, crowd, LIMITS).admit:
         taken = charges(admission.reservation)
         assert {name for key in admission.ceilings for name in sums_of(key)} >= set(taken)
+        assert all(set(taken) & set(sums_of(key)) for key in admission.ceilings), "none over what it does not take"
         for key, held in taken.items():
             sums[key] = sums.get(key, 0) + held
         for key, limit in admission.ceilings.items():
