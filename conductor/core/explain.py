@@ -52,7 +52,7 @@ def explain(hold: Hold, now: float) -> list[str]:
 
 def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None, who: str = "") -> str:
     """«waiting 14 min 10 s: vram needs 10.0 GiB, gpu0 has 6.1 GiB (held by abc, def until about 14:05), gpu1 can never
-    (7.5 GiB); report, hold, scratch open; would start about 14:05»; `who`: of whom the last part is said, where it is another."""
+    (7.5 GiB); report, hold, scratch open; would start about 14:05»; `who` has the last part, where it is another."""
     when = when or _from(now)
     nodes = {v.where.partition("/")[0] for v in hold.verdicts if "/" in v.where}
     only = f"{next(iter(nodes))}/" if len(nodes) == 1 else ""
