@@ -185,7 +185,10 @@ class Course:
             self._back.remove(attempt)
         self._given.clear()
         self._watch = None
-        return End(attempt, causes.of_exit(status, self._has_killed(), self._host.last_words()))
+        return End(attempt, self._why_gone(attempt, status))
+
+    def _why_gone(self, attempt: Attempt, status: int) -> Fault:
+        return causes.of_exit(status, self._has_killed(), self._host.last_words(), bool(attempt.devices))
 
     def _killed(self, fault: Fault) -> Fault:
         self._host.kill()

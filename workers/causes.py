@@ -9,14 +9,14 @@ from typing import NamedTuple
 from conductor import secrets
 from conductor.errors import JobError, RateLimited
 from conductor.model.causes import CAUSES, Cause
+from workers import out_of_memory
 
 #: Longer words than this are cut: a receipt is a line.
 MAX_MESSAGE = 2000
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-#: As PyTorch, ONNX Runtime, CuPy, and the CUDA runtime say it.
-_CUDA_OOM = ("cuda out of memory", "cuda_error_out_of_memory", "cudaerrormemoryallocation", "cudnn_status_alloc_failed")
-_ORT_OOM = ("bfcarena", "failed to allocate memory for requested buffer")
+#: Of what a program printed so much is looked at, from its end.
+_TAIL = 8192
 
 
 class Fault(NamedTuple):
@@ -34,34 +34,50 @@ class Fault(NamedTuple):
 CANCELLED = Fault("cancelled", "cancelled by the operator")
 
 
-def of_exception(error: BaseException) -> Fault:
-    """What a body raised."""
+def of_exception(error: BaseException, has_device: bool) -> Fault:
+    """What a body raised. `has_device`: its job holds one, so that a device's words mean its VRAM."""
     if isinstance(error, RateLimited):
         return Fault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
-    if isinstance(error, JobError):
-        cause: Cause = error.cause if error.cause in CAUSES else "task_error"
-        return Fault(cause, cut(str(error)))
-    return Fault(_recognised(error), cut(f"{type(error).__name__}: {error}"))
+    words = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+    return Fault(_recognised(error, has_device), cut(words))
 
 
-def _recognised(error: BaseException) -> Cause:
+def _recognised(error: BaseException, has_device: bool) -> Cause:
     """Libraries do not know our errors: look through the chain for what the retry table tells apart."""
     seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, JobError) and seen.cause in CAUSES:
-            return seen.cause
-        if isinstance(seen, OSError) and seen.errno in _NO_SPACE:
-            return "no_space"
-        text = f"{type(seen).__name__}: {seen}".lower()
-        if any(words in text for words in _CUDA_OOM) or ("cuda" in text and any(w in text for w in _ORT_OOM)):
-            return "cuda_oom"
-        if isinstance(seen, MemoryError):
-            return "host_oom"
-        seen = seen.__cause__ or seen.__context__
+    passed: set[int] = set()
+    while seen is not None and id(seen) not in passed:
+        passed.add(id(seen))
+        if (cause := _of_one(seen, has_device)) is not None:
+            return cause
+        # As Python prints it: what was hidden by `from None` is not what the body says.
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return "task_error"
 
 
-def of_exit(status: int, was_oom_killed: bool, words: str) -> Fault:
+def _of_one(error: BaseException, has_device: bool) -> Cause | None:
+    if isinstance(error, JobError) and error.cause != JobError.cause:
+        return error.cause if error.cause in CAUSES else "task_error"
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return "no_space"
+    if isinstance(error, MemoryError):
+        return "host_oom"
+    return out_of_memory.cause_of(_words_of(error), has_device)
+
+
+def _words_of(error: BaseException) -> str:
+    """Its own, and those of the program that it tells of: `ProgramFailed`, or `subprocess.CalledProcessError`."""
+    said = [f"{type(error).__name__}: {error}"]
+    for name in ("stdout", "stderr"):
+        printed = getattr(error, name, None)
+        if isinstance(printed, bytes):
+            printed = printed[-_TAIL:].decode("utf-8", "replace")
+        if isinstance(printed, str):
+            said.append(printed[-_TAIL:])
+    return "\n".join(said)
+
+
+def of_exit(status: int, was_oom_killed: bool, words: str, has_device: bool) -> Fault:
     """A child that ended by itself. `status`: as `subprocess` gives it, negative for a signal."""
     if status == -signal.SIGKILL and was_oom_killed:
         return Fault("host_oom", "killed by the kernel: the host ran out of memory", exit_code=status)
@@ -72,7 +88,8 @@ def of_exit(status: int, was_oom_killed: bool, words: str) -> Fault:
         said = f"the task's process was killed by signal {-status} ({_signal_name(-status)})"
     else:
         said = f"the task's process ended with exit code {status}"
-    return Fault("task_error", cut(f"{said}; last words: {words}" if words else said), exit_code=status)
+    cause = out_of_memory.cause_of(words, has_device) or "task_error"
+    return Fault(cause, cut(f"{said}; last words: {words}" if words else said), exit_code=status)
 
 
 def _signal_name(number: int) -> str:

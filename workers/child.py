@@ -146,7 +146,7 @@ class Child:
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
             return Ended(result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
-            fault = causes.of_exception(e)
+            fault = causes.of_exception(e, bool(run.devices))
             _print_trace(e, run)
             # The traceback holds the body's frames, and these may hold a gigabyte.
             del e

@@ -23,6 +23,15 @@ _CHUNK = 1 << 16
 _TAIL_BYTES = 4096
 
 
+class ProgramFailed(JobError):
+    """A program did not end well. Its last words say whether it was memory that it lacked (`workers.causes`)."""
+
+    def __init__(self, message: str, stderr: str, stdout: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
+        self.stdout = stdout
+
+
 class Completed(NamedTuple):
     returncode: int
     stderr_tail: str

@@ -179,7 +179,7 @@ class Runner:
                 checks.check(settings, spec, done.attempt)
             return kept.put_in_place(settings, spec, done)
         except JobError as e:
-            fault = causes.of_exception(e)
+            fault = causes.of_exception(e, bool(attempt.devices))
         if fault.cause in KEEPING:
             kept.keep(settings, spec, done)
         elif is_again:

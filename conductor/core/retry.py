@@ -53,7 +53,7 @@ TABLE: Mapping[Cause, Row] = {
         base_s=5,
         factor=2,
         cap_s=60,
-        when="the device had no memory left",
+        when="the device that it holds had no memory left",
         change="asks for more VRAM: the measured peak × 1.25 (not measured: what it asked × 1.5), at most a whole "
         "device; after that it is dead",
     ),
@@ -62,7 +62,7 @@ TABLE: Mapping[Cause, Row] = {
         base_s=10,
         factor=2,
         cap_s=60,
-        when="the kernel killed it for memory, or Python had none",
+        when="the kernel killed it for memory, or it was given none",
         change="asks for more RAM: the measured peak × 1.25 (not measured: what it asked × 1.5), at most a whole node; "
         "after that it is dead",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -27,9 +28,10 @@ def chained(outer: Exception, inner: BaseException) -> Exception:
         (OSError(errno.EDQUOT, "quota"), "no_space"),
         (OSError(errno.ENOENT, "none"), "task_error"),
         (MemoryError(), "host_oom"),
-        (RuntimeError("CUDA out of memory. Tried to allocate 20 MiB"), "cuda_oom"),
-        (RuntimeError("CUDA error: CUDA_ERROR_OUT_OF_MEMORY"), "cuda_oom"),
-        (RuntimeError("CUDA provider: BFCArena: failed to allocate memory for requested buffer"), "cuda_oom"),
+        (chained(errors.JobError("the model cannot be run"), RuntimeError("CUDA error: out of memory")), "cuda_oom"),
+        (CalledProcessError(1, "ffmpeg", stderr=b"OpenEncodeSessionEx failed: out of memory (10)\n"), "cuda_oom"),
+        (CalledProcessError(1, "convert", output="Cannot allocate memory"), "host_oom"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "host_oom"),
         (chained(RuntimeError("while saving"), OSError(errno.ENOSPC, "full")), "no_space"),
         (chained(ValueError("x"), errors.BadInput("y")), "bad_input"),
         (SystemExit(3), "task_error"),
@@ -37,11 +39,11 @@ def chained(outer: Exception, inner: BaseException) -> Exception:
     ],
 )
 def test_an_exception_has_a_cause(error: BaseException, cause: Cause):
-    assert of_exception(error).cause == cause
+    assert of_exception(error, has_device=True).cause == cause
 
 
 def test_a_429_carries_its_key_and_its_wait():
-    fault = of_exception(errors.RateLimited("slow down", "openai", 12.5))
+    fault = of_exception(errors.RateLimited("slow down", "openai", 12.5), has_device=False)
 
     assert (fault.cause, fault.rate_key, fault.retry_after_s) == ("rate_limited", "openai", 12.5)
 
@@ -54,10 +56,13 @@ def test_a_429_carries_its_key_and_its_wait():
         (-11, True, "task_error", "SIGSEGV"),
         (-60, False, "task_error", "signal 60"),
         (3, False, "task_error", "exit code 3; last words: help"),
+        (-6, False, "host_oom", "SIGABRT"),
     ],
 )
 def test_an_end_has_a_cause(status: int, was_oom: bool, cause: Cause, words: str):
-    fault = of_exit(status, was_oom, "help")
+    said = "terminate called after throwing an instance of 'std::bad_alloc'" if cause == "host_oom" else "help"
+
+    fault = of_exit(status, was_oom, said, has_device=True)
 
     assert fault.cause == cause and fault.exit_code == status and words in fault.message
 

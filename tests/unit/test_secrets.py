@@ -91,8 +91,9 @@ def test_a_trace_names_no_values(settings: Settings, capsys: pytest.CaptureFixtu
 
 
 def test_the_message_of_a_failure_holds_no_secret(settings: Settings):
-    assert of_exception(JobError(f"401 for {KEY}")).message == "401 for ***"
-    assert of_exception(RuntimeError(f"https://u:{KEY}@host")).message == "RuntimeError: https://u:***@host"
+    assert of_exception(JobError(f"401 for {KEY}"), has_device=False).message == "401 for ***"
+    said = of_exception(RuntimeError(f"https://u:{KEY}@host"), has_device=False)
+    assert said.message == "RuntimeError: https://u:***@host"
 
 
 @pytest.mark.parametrize(

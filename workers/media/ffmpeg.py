@@ -15,7 +15,8 @@ import msgspec
 
 from conductor.errors import BadInput, ConfigError, JobError, NoSpace
 from workers.context import JobContext
-from workers.process import run_program
+from workers.out_of_memory import cause_of
+from workers.process import ProgramFailed, run_program
 
 #: Containers that hold everything in one file. Playlists (hls, dash, concat) name other files and stay out.
 CONTAINERS = (
@@ -145,6 +146,7 @@ def complaint(stderr: str, returncode: int, name: str) -> JobError:
     last = _ORIGIN.sub("", stderr.strip().splitlines()[-1]) if stderr.strip() else f"exit code {returncode}"
     if any(words in stderr for words in _NO_SPACE):
         return NoSpace(f"the disk filled up while ffmpeg was writing ({last})")
-    if "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):
+    is_memory = cause_of(stderr, has_device=True) is not None
+    if not is_memory and "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):
         return BadInput(f"{name} cannot be decoded: {last}")
-    return JobError(f"ffmpeg failed on {name}: {last}")
+    return ProgramFailed(f"ffmpeg failed on {name}: {last}", stderr)

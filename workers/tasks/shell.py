@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import BadInput, JobError, Refused
+from conductor.errors import BadInput, Refused
 from conductor.model.spec import Needs
 from workers.context import JobContext
-from workers.process import run_program
+from workers.process import ProgramFailed, run_program
 from workers.registry import task
 from workers.toolkit import Args, parse
 
@@ -47,7 +47,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     cwd = ctx.input(given.cwd) if given.cwd else ctx.scratch
     done = run_program(argv, ctx, cwd=cwd, env=given.env or None, on_stdout=tail.feed)
     if done.returncode != 0:
-        raise JobError(f"{argv[0]} ended with exit code {done.returncode}: {done.stderr_tail.strip()[-500:]}")
+        words = f"{argv[0]} ended with exit code {done.returncode}: {done.stderr_tail.strip()[-500:]}"
+        raise ProgramFailed(words, done.stderr_tail, tail.text())
     return {"exit_code": 0, "stdout_tail": tail.text()}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from conductor.errors import BadInput, JobError
+from workers.out_of_memory import cause_of
 from workers.vision import default_model
 from workers.vision.analysis import Score
 
@@ -51,6 +52,8 @@ def open_session(model: Path | None, provider: Provider, has_device: bool, threa
     try:
         session = onnxruntime.InferenceSession(content, options, providers=loaded)
     except (ValueError, RuntimeError, *model_faults()) as e:
+        if cause_of(str(e), has_device) is not None:
+            raise
         raise BadInput(f"the model {model.name if model else 'built in'} cannot be loaded: {e}") from None
     if provider == "cuda" and provider_of(session) != CUDA:
         raise JobError(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from conductor.errors import BadInput, JobError, NoSpace
+from conductor.errors import BadInput, NoSpace
 from workers.media import ffmpeg
 from workers.media.codecs import CPU, NVENC, candidates, options
+from workers.process import ProgramFailed
 
 
 def words_of(*argv: str) -> tuple[str, int]:
@@ -69,7 +70,7 @@ def test_a_source_that_is_no_video_is_bad_input(tmp_path: Path):
 def test_a_fault_on_our_side_is_no_bad_input(tmp_path: Path):
     missing = tmp_path / "no-such-folder" / "x.mp4"
     stderr, code = words_of("-f", "lavfi", "-i", "testsrc2=d=1", "-f", "mp4", f"file:{missing}")
-    assert type(ffmpeg.complaint(stderr, code, "a.mp4")) is JobError
+    assert type(ffmpeg.complaint(stderr, code, "a.mp4")) is ProgramFailed
 
 
 def test_silence_still_gives_a_sentence():
