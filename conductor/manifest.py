@@ -17,6 +17,7 @@ from msgspec import Struct
 from conductor.errors import ConfigError, ManifestError
 from conductor.line_faults import is_sound, line_faults, rule_faults, same_file
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
+from conductor.toml_file import encoding_of
 
 #: A longer line is a mistake (a whole file in `args`), and would not fit the memory of everything it passes through.
 MAX_LINE_BYTES = 1 << 20
@@ -50,6 +51,7 @@ def opened(path: Path) -> Generator[BinaryIO]:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ManifestError(f"{path} is not a regular file: a manifest is read twice")
+            _refuse_other_encodings(path, file)
             yield file
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist: plan it first (conductor plan --help)") from None
@@ -57,6 +59,14 @@ def opened(path: Path) -> Generator[BinaryIO]:
         raise ManifestError(f"{path} is a folder: name the manifest file in it") from None
     except PermissionError:
         raise ManifestError(f"{path} cannot be read: permission denied") from None
+
+
+def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:
+    head = file.read(4)
+    file.seek(0)
+    # The first letter of a manifest is ASCII: beside it, UTF-16 and UTF-32 have zero bytes, with their mark or without.
+    if b"\0" in head[:2] or encoding_of(head) not in ("utf-8", "utf-8-sig"):
+        raise ManifestError(f"{path} is UTF-16 or UTF-32, as some editors save it: save it as UTF-8, or plan it again")
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

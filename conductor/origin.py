@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from conductor.model.spec import Value
 from conductor.secrets import without_passwords
-from conductor.settings import CONFIG_NAME, ENV_PREFIX, Settings, read_file
+from conductor.settings import CONFIG_NAME, ENV_PREFIX, Settings
 from conductor.text import escaped
+from conductor.toml_file import read_toml
 
 
 class Row(Value, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Row(Value, frozen=True, kw_only=True):
 def settings_with_origin(settings: Settings) -> list[Row]:
     """Every setting in force, flat, in the order of the model."""
     file = settings.project / CONFIG_NAME
-    written = read_file(file) if file.is_file() else {}
+    written = read_toml(file) if file.is_file() else {}
     return [
         Row(key=key, value=shown(key, value), origin=origin_of(key, written, os.environ))
         for key, value in flat(settings)

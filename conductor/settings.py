@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from conductor import hours, secrets
 from conductor.errors import ConfigError
+from conductor.toml_file import read_toml
 
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
@@ -310,7 +310,7 @@ def load(start: Path | None = None) -> Settings:
     given = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
     project = find_project(given.resolve())
     file = project / CONFIG_NAME
-    content = read_file(file) if file.is_file() else {}
+    content = read_toml(file) if file.is_file() else {}
     if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ):
         raise ConfigError(f"{file}: " + "; ".join(unknown))
     values: dict[str, Any] = {**content, "project": project}
@@ -324,13 +324,6 @@ def load(start: Path | None = None) -> Settings:
     settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
     secrets.remember(settings)
     return settings
-
-
-def read_file(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{file} is not valid TOML: {e}") from None
 
 
 def absolute(settings: Settings) -> Settings:

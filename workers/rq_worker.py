@@ -66,6 +66,13 @@ class RqWorker(BaseWorker):
 
     job_class = OurJob
 
+    def _set_ip_address(self, connection: Redis) -> None:
+        try:
+            super()._set_ip_address(connection)
+        except ValueError:
+            # Its socket lies in a folder with a blank or a «=» in its name, on which CLIENT INFO is split.
+            self.ip_address = "unknown"
+
     def fields(self, rq_id: str | None) -> dict[Any, Any]:
         """All that the worker's hash holds, as of now."""
         self._state = "busy" if rq_id else "idle"

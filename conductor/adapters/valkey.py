@@ -22,6 +22,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from conductor.errors import ConfigError, Unreachable
 from conductor.settings import Settings
@@ -45,7 +46,8 @@ class Place:
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}"
+        # A «#», «?» or «%20» in a folder's name is a letter of it, not one of the address.
+        return f"unix://{quote(str(self.socket))}"
 
     @property
     def log(self) -> Path:

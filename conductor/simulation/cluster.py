@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,6 +11,7 @@ from msgspec import Meta, Struct
 from conductor.errors import ConfigError
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Lane
+from conductor.toml_file import read_toml
 
 #: Workers, and bytes, MiB or milli-cores where none are named: more than any workload asks for.
 PLENTY = 1 << 50
@@ -40,11 +40,8 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
 def read(path: Path) -> tuple[NodeReport, ...]:
     """The nodes of a CLUSTER.toml. Raises `ConfigError` that names the file and the fault."""
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        cluster = msgspec.convert(content, Cluster)
-    except OSError as e:
-        raise ConfigError(f"{path} cannot be read: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as e:
+        cluster = msgspec.convert(read_toml(path), Cluster)
+    except msgspec.ValidationError as e:
         raise ConfigError(f"{path} is no CLUSTER.toml ([[node]] name, count, cpu_milli, …): {e}") from None
     return reports(cluster.node)
 

@@ -222,7 +222,7 @@ def test_editors_are_forgiven_bom_crlf_and_blank_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"\xff\xfe{\x00}", "line: is not UTF-8"),
+        (b"\xff\xfa{}", "line: is not UTF-8"),
         (b'{"v":1,"id":"\xff"}', "line: is not UTF-8"),
         (b"[1]", "line: must be one JSON object"),
         (b'{"v":1', "line: is not JSON"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -44,7 +45,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def specs(file: Path) -> Iterator[JobSpec]:
     """The jobs of a trace. Raises `UsageError` when the file is none of the three forms, or a line of it is bad."""
     try:
-        content = file.read_bytes()
+        content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as e:
         raise UsageError(f"{file} cannot be read: {e.strerror}") from None
     start = content.lstrip()[:1]

@@ -48,7 +48,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterable[JobSpec]:
 def write_cluster(nodes: Path, target: Path) -> None:
     """openb's nodes as CLUSTER.toml, equal ones as one entry with a count."""
     try:
-        with nodes.open(newline="", encoding="utf-8") as file:
+        with nodes.open(newline="", encoding="utf-8-sig") as file:
             kinds = Counter(
                 (int(row["cpu_milli"]), int(row["memory_mib"]), int(row["gpu"])) for row in csv.DictReader(file)
             )
