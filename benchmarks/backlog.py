@@ -34,8 +34,9 @@ from conductor.core.look import next_look
 from conductor.dispatch import dispatch
 from conductor.limits import limits_of
 from conductor.model.entries import Entry
+from conductor.model.identity import content_id
 from conductor.model.snapshot import Look
-from conductor.model.spec import JobSpec, Needs, content_id, to_line
+from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.observe import observe
 from conductor.ports import Ledger
 from conductor.views.explain_job import explained

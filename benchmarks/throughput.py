@@ -28,7 +28,8 @@ from conductor.catalogue import load_catalogue
 from conductor.classes import class_of
 from conductor.dispatch import dispatch
 from conductor.model.entries import Entry
-from conductor.model.spec import JobSpec, Needs, content_id, to_line
+from conductor.model.identity import content_id
+from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
 from conductor.settings import load
 from conductor.verify import verify

@@ -13,7 +13,8 @@ from typing import Any, Union, cast, get_args, get_origin
 import msgspec
 
 from conductor.model.causes import CAUSES
-from conductor.model.spec import LANES, JobSpec, TaskDecl, content_id
+from conductor.model.identity import id_of, is_template
+from conductor.model.spec import LANES, JobSpec, TaskDecl
 from conductor.settings import did_you_mean
 
 #: Staging of the workers, at the top of every root.
@@ -165,12 +166,15 @@ def _task_is_known(spec: JobSpec, catalogue: Mapping[str, TaskDecl]) -> Iterator
 
 def _id_is_content(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
     try:
-        expected = content_id(spec.workflow, spec.task, spec.args, spec.inputs)
+        expected = id_of(spec)
     except (TypeError, ValueError) as e:
         yield f"args: cannot be hashed ({e})"
         return
     if spec.id != expected:
-        yield f"id: is {spec.id}, but workflow, task, args and inputs give {expected}: plan again instead of editing"
+        yield (
+            f"id: is {spec.id}, but workflow, task, args, inputs, reads and the paths of writes give {expected} "
+            f"(edited, or planned by an older Conductor): plan again: conductor plan {spec.workflow}"
+        )
 
 
 def _inputs_are_read(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
@@ -184,6 +188,8 @@ def _paths_stay_inside(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str
     for n, output in enumerate(spec.writes):
         if fault := path_fault(output.path):
             yield f"writes[{n}].path: {fault}"
+        elif is_template(output.path):
+            yield f"writes[{n}].path: {_shown(output.path)} stands for the job's id, which a plan puts in"
     for n, path in enumerate(spec.reads):
         if fault := read_fault(path):
             yield f"reads[{n}]: {fault}"
@@ -210,7 +216,7 @@ def _waits_make_sense(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]
 
 _RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"task"}), _task_is_known),
-    (frozenset({"id", "workflow", "task", "args", "inputs"}), _id_is_content),
+    (frozenset({"id", "workflow", "task", "args", "inputs", "reads", "writes"}), _id_is_content),
     (frozenset({"inputs", "reads"}), _inputs_are_read),
     (frozenset({"writes", "reads"}), _paths_stay_inside),
     (frozenset({"writes"}), _outputs_differ),

@@ -10,13 +10,13 @@ from typing import Any
 
 from conductor.errors import ConfigError, UsageError
 from conductor.fingerprint import fingerprint
-from conductor.model.spec import Estimate, JobSpec, Needs, Output, content_id
+from conductor.model.identity import identified
+from conductor.model.spec import Estimate, JobSpec, Needs, Output
 from conductor.settings import Settings
 from conductor.text import many, printable
 
-#: Where a write says `{id}`, its job's id is put in; `{short}` is its beginning, for names that people read.
-ID, SHORT = "{id}", "{short}"
-SHORT_LENGTH = 8
+#: Until the id is known, which is worked out from the rest.
+NAMELESS = "nameless"
 
 
 def job(
@@ -34,32 +34,29 @@ def job(
     size: float = 0.0,
     **others: Any,
 ) -> JobSpec:
-    """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` → bytes.
+    """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` or `{short}` →
+    bytes.
 
     `size`: in the task's own measure (pixels × seconds, characters); what jobs take is learned by it. 0: not known.
     Inputs are added to the reads. `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
     """
     given = dict(inputs or {})
-    job_id = content_id(workflow, task, args, given)
-    return JobSpec(
+    draft = JobSpec(
         v=1,
-        id=job_id,
+        id=NAMELESS,
         workflow=workflow,
         task=task,
         args=dict(args),
         reads=(*given, *reads),
         inputs=given,
-        writes=tuple(Output(path=_with_id(path, job_id), bytes=size) for path, size in (writes or {}).items()),
+        writes=tuple(Output(path=path, bytes=size) for path, size in (writes or {}).items()),
         after=tuple(dict.fromkeys(spec.id for spec in after)),
         after_ended=tuple(dict.fromkeys(spec.id for spec in after_ended)),
         needs=needs,
         estimate=_estimate(duration_s, size),
         **others,
     )
-
-
-def _with_id(path: str, job_id: str) -> str:
-    return path.replace(ID, job_id).replace(SHORT, job_id[:SHORT_LENGTH])
+    return identified(draft)
 
 
 def _estimate(duration_s: float | None, size: float) -> Estimate | None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from conductor.model.identity import identified
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
-from conductor.model.spec import JobSpec, Lane, Needs, RateNeed, content_id
+from conductor.model.spec import JobSpec, Lane, Needs, RateNeed
 
 NOW = 1_700_000_000.0
 GIB = 1 << 30
 
 
 def a_spec(n: int = 0, /, **changes: Any) -> JobSpec:
-    """A manifest line; `n` makes it another job."""
-    task = changes.get("task", "diagnostics.echo")
-    args = changes.get("args", {"n": n})
-    workflow = changes.get("workflow", "system_test")
-    values = {"v": 1, "id": content_id(workflow, task, args, {}), "workflow": workflow, "task": task, "args": args}
-    return JobSpec(**{**values, **changes})
+    """A manifest line; `n` makes it another job. Where no id is given it is the content's; writes may say `{id}`."""
+    values = {"v": 1, "id": "nameless", "workflow": "system_test", "task": "diagnostics.echo", "args": {"n": n}}
+    spec = JobSpec(**{**values, **changes})
+    return spec if "id" in changes else identified(spec)
 
 
 def needs(*, rates: dict[str, tuple[int, int]] | None = None, **amounts: Any) -> Needs:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from conductor.model.spec import Estimate, JobSpec, Needs, Output, content_id
+from conductor.model.identity import identified
+from conductor.model.spec import Estimate, JobSpec, Needs, Output
 
 
 def a_graph(dice: random.Random, graph: int) -> list[JobSpec]:
@@ -12,17 +13,19 @@ def a_graph(dice: random.Random, graph: int) -> list[JobSpec]:
     for i in range(dice.randint(3, 12)):
         before = dice.sample(made, min(len(made), dice.choice((0, 1, 1, 2, 3))))
         made.append(
-            JobSpec(
-                v=1,
-                id=content_id("trace", "trace.job", args := {"graph": graph, "n": i}, {}),
-                workflow="trace",
-                task="trace.job",
-                args=args,
-                needs=Needs(cpu=1),
-                reads=tuple(spec.writes[0].path for spec in before),
-                writes=(Output(path=f"scratch:{graph}/{i}", bytes=dice.randint(1, 20)),),
-                after=tuple(spec.id for spec in before),
-                estimate=Estimate(duration_s=dice.randint(1, 100)),
+            identified(
+                JobSpec(
+                    v=1,
+                    id="nameless",
+                    workflow="trace",
+                    task="trace.job",
+                    args={"graph": graph, "n": i},
+                    needs=Needs(cpu=1),
+                    reads=tuple(spec.writes[0].path for spec in before),
+                    writes=(Output(path=f"scratch:{graph}/{i}", bytes=dice.randint(1, 20)),),
+                    after=tuple(spec.id for spec in before),
+                    estimate=Estimate(duration_s=dice.randint(1, 100)),
+                )
             )
         )
     return made

@@ -26,9 +26,8 @@ class Place:
         self.specs: list[JobSpec] = []
 
     def job(self, n: int = 0, name: str = "out.json", /, **changes: Any) -> JobSpec:
-        spec = a_spec(n, **changes)
-        if name:
-            spec = a_spec(n, **changes, writes=(Output(path=f"scratch:t/{spec.id}/{name}"),))
+        writes = (Output(path=f"scratch:t/{{id}}/{name}"),) if name else ()
+        spec = a_spec(n, **{"writes": writes, **changes})
         self.specs.append(spec)
         return spec
 

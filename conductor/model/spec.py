@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-import orjson
 from msgspec import Meta, Struct
 
 from conductor.model.causes import Cause
@@ -79,8 +75,7 @@ class JobSpec(Value, frozen=True, kw_only=True):
     needs: Needs | None = None
     #: Files read: `root:relative` (another job's output) or an absolute path (the user's own).
     reads: tuple[str, ...] = ()
-    #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id, so that the id can
-    #: be recomputed from the line alone.
+    #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id (`model.identity`).
     inputs: dict[str, str] = {}
     writes: tuple[Output, ...] = ()
     #: Jobs whose receipts must be accepted first.
@@ -143,16 +138,6 @@ def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
         retry={**decl.retry, **(spec.retry or {})},
         estimate=decl.estimate if spec.estimate is None else spec.estimate,
     )
-
-
-def content_id(workflow: str, task: str, args: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """The job's identity: 24 letters and digits (120 bits of SHA-256) over what determines its result.
-
-    `inputs` maps each file read to its fingerprint (`conductor.fingerprint`). Another job's output needs none:
-    its path holds that job's id.
-    """
-    canonical = orjson.dumps([workflow, task, args, inputs], option=orjson.OPT_SORT_KEYS)
-    return base64.b32encode(hashlib.sha256(canonical).digest())[:24].decode().lower()
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

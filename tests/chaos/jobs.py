@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conductor.model.spec import JobSpec, Output, content_id, to_line
+from conductor.model.identity import identified
+from conductor.model.spec import JobSpec, Output, to_line
 
 BACKLOG = "chaos"
 EFFECTS = "effects.log"
@@ -94,14 +95,16 @@ def made(
 ) -> JobSpec:
     """A line; outputs go to `published:` first, then to `scratch:`; or there is one, at `path`."""
     paths = (f"published:d{n % 50}/{n}.txt", f"scratch:kept/{n}.txt")[:outputs] if path is None else (path,)
-    return JobSpec(
-        v=1,
-        id=content_id("chaos", task, args, {}),
-        workflow="chaos",
-        task=task,
-        args=args,
-        writes=tuple(Output(path=path) for path in paths),
-        **more,  # pyright: ignore[reportArgumentType]
+    return identified(
+        JobSpec(
+            v=1,
+            id="nameless",
+            workflow="chaos",
+            task=task,
+            args=args,
+            writes=tuple(Output(path=path) for path in paths),
+            **more,  # pyright: ignore[reportArgumentType]
+        )
     )
 
 

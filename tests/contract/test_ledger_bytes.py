@@ -12,7 +12,8 @@ from redis import Redis
 from conductor.adapters.redis_lines import lines_of
 from conductor.adapters.redis_pending import read_pending
 from conductor.model.entries import Entry
-from conductor.model.spec import JobSpec, content_id, to_line
+from conductor.model.identity import content_id
+from conductor.model.spec import JobSpec, to_line
 from conductor.wiring import connect, redis_ledger
 
 JOBS, CLASSES, MOST_BYTES = 30_000, 100, 250

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from cli_tools import conductor
 
-from conductor.model.spec import JobSpec, content_id, to_line
+from conductor.model.identity import content_id
+from conductor.model.spec import JobSpec, to_line
 from conductor.settings import load
 from conductor.wiring import open_ledger
 

@@ -15,7 +15,8 @@ from loguru import logger
 from conductor import manifest as manifests
 from conductor.adapters.receipt_log import accepted
 from conductor.errors import ConfigError
-from conductor.model.spec import JobSpec, Output, content_id
+from conductor.model.identity import identified
+from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
 from conductor.recovery.redo import redo_missing
 from conductor.settings import Settings
@@ -103,15 +104,16 @@ def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_awa
 
 
 def a_writing_spec(n: int, **more: Any) -> JobSpec:
-    args = {"text": f"text {n}"}
-    return JobSpec(
-        v=1,
-        id=content_id("system_test", "mine.write", args, {}),
-        workflow="system_test",
-        task="mine.write",
-        args=args,
-        writes=(Output(path=f"published:{n}.txt"),),
-        **more,
+    return identified(
+        JobSpec(
+            v=1,
+            id="nameless",
+            workflow="system_test",
+            task="mine.write",
+            args={"text": f"text {n}"},
+            writes=(Output(path=f"published:{n}.txt"),),
+            **more,
+        )
     )
 
 

@@ -62,13 +62,12 @@ port = 0
 
 def a_job(n: int, source: str, size: int, before: JobSpec | None, root: str = "scratch") -> JobSpec:
     argv = ["dd", f"if={source}", "of={out:0}", "bs=1M", f"count={size}"]
-    plain = a_spec(task="shell", workflow="system_test", args={"argv": argv, "env": {"N": str(n)}})
     return a_spec(
         task="shell",
         workflow="system_test",
-        args=plain.args,
+        args={"argv": argv, "env": {"N": str(n)}},
         needs=Needs(cpu=0.5, ram_mib=16),
-        writes=(Output(path=f"{root}:t/{plain.id}/file", bytes=size * MIB),),
+        writes=(Output(path=f"{root}:t/{{id}}/file", bytes=size * MIB),),
         reads=() if before is None else (before.writes[0].path,),
         after=() if before is None else (before.id,),
     )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from conductor import manifest
 from conductor.errors import ManifestError
 from conductor.line_faults import is_sound, line_faults, path_fault
-from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
+from conductor.model.identity import content_id, id_of, identified, template_of, with_id
+from conductor.model.spec import JobSpec, Output, TaskDecl, from_line, to_line
 from conductor.planning import job, rounded_up
 
 CATALOGUE = {"t.a": TaskDecl(name="t.a", lane="cpu", module="x")}
@@ -53,13 +54,43 @@ def test_a_line_comes_back_as_it_went_and_is_sound(spec: JobSpec) -> None:
     assert is_sound(from_line(line), CATALOGUE) and line_faults(line, CATALOGUE) == []
 
 
-@given(specs(), st.sampled_from(["workflow", "task", "args", "inputs"]), TEXT)
-def test_changing_what_the_id_stands_for_is_always_noticed(spec: JobSpec, field: str, word: str) -> None:
+@given(specs(), st.sampled_from(["workflow", "task", "args", "inputs", "reads", "writes"]), TEXT, st.data())
+def test_changing_what_the_id_stands_for_is_always_noticed(
+    spec: JobSpec, field: str, word: str, data: st.DataObject
+) -> None:
     fields: dict[str, Any] = msgspec.to_builtins(spec)
-    was = fields.get(field, {})
-    fields[field] = {**was, word: "changed"} if isinstance(was, dict) else f"{was}x"
+    was = fields.get(field, [] if field in ("reads", "writes") else {})
+    fields[field] = changed(was, field, word, data)
     if fields[field] != was:
         assert line_faults(msgspec.json.encode(fields), CATALOGUE)
+
+
+def changed(was: Any, field: str, word: str, data: st.DataObject) -> Any:
+    """One file more, in another order, or another word."""
+    if isinstance(was, list):
+        more = data.draw(PATHS)
+        return data.draw(st.permutations([*was, {"path": more} if field == "writes" else more] if word else was))
+    return {**was, word: "changed"} if isinstance(was, dict) else f"{was}x"
+
+
+PARTS = st.sampled_from(["{id}", "{short}", "{", "}", "id", "a", "/x.", "{{id}}"])
+
+
+@given(st.lists(PARTS, min_size=1, max_size=6).map("".join))
+def test_a_template_is_read_back_from_the_path_it_gave(template: str) -> None:
+    job_id = content_id("w", "t.a", {}, {}, (), [template])
+    assert template_of(with_id(template, job_id), job_id) == template
+
+
+@given(specs(), PATHS)
+def test_an_id_put_into_a_path_by_hand_is_noticed(spec: JobSpec, path: str) -> None:
+    """The id is put in where the plan had none: the line would name another file under the same id."""
+    (output,) = identified(msgspec.structs.replace(spec, writes=(Output(path=path),))).writes
+    planned = identified(msgspec.structs.replace(spec, writes=(Output(path=path),)))
+    for word in (planned.id, planned.id[:8], "{id}", "{short}"):
+        forged = msgspec.structs.replace(planned, writes=(Output(path=f"{output.path}{word}"),))
+        assert line_faults(to_line(forged), CATALOGUE)
+    assert id_of(planned) == planned.id
 
 
 @given(st.binary(max_size=200))

@@ -161,7 +161,7 @@ def test_a_root_that_is_a_link_itself_is_the_users_wish(tmp_path: Path, outside:
     "name", ["line\nbreak", "%03d.txt", "quote\"'", "-rf", "tab\t", "ünïcode", "\udcff", "a" * 255]
 )
 def test_odd_names_are_names(settings: Settings, name: str):
-    spec = a_spec(writes=(Output(path=f"published:{name}/{name}"),))
+    spec = a_spec(id="j" * 24, writes=(Output(path=f"published:{name}/{name}"),))
     ctx = JobContext(spec, settings)
     with ctx.create(f"published:{name}/{name}") as file:
         file.write(b"x")

@@ -14,7 +14,8 @@ from builders import a_spec
 
 from conductor import manifest
 from conductor.errors import ConfigError, ManifestError
-from conductor.model.spec import JobSpec, Output, TaskDecl, content_id, to_line
+from conductor.model.identity import content_id
+from conductor.model.spec import JobSpec, Output, TaskDecl, to_line
 
 CATALOGUE = {
     "diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x"),
@@ -123,7 +124,8 @@ def test_a_tampered_id_is_refused_and_the_right_one_named(tmp_path: Path) -> Non
 
     expected = content_id("system_test", "diagnostics.echo", {"n": 2}, {})
     assert found == (
-        f"1: id: is {spec.id}, but workflow, task, args and inputs give {expected}: plan again instead of editing"
+        f"1: id: is {spec.id}, but workflow, task, args, inputs, reads and the paths of writes give {expected} "
+        "(edited, or planned by an older Conductor): plan again: conductor plan system_test"
     )
 
 
@@ -135,9 +137,7 @@ def test_what_does_not_determine_the_result_may_be_edited(tmp_path: Path, field:
 
 def test_a_changed_fingerprint_changes_the_id(tmp_path: Path) -> None:
     inputs = {"/videos/a.mp4": "10-20"}
-    spec = a_spec(
-        inputs=inputs, reads=tuple(inputs), id=content_id("system_test", "diagnostics.echo", {"n": 0}, inputs)
-    )
+    spec = a_spec(inputs=inputs, reads=tuple(inputs))
     assert manifest.check(written(tmp_path, [spec]), CATALOGUE).jobs == 1
 
     (found,) = problems(written(tmp_path, [to_line(spec).replace(b"10-20", b"10-21")]))
@@ -146,7 +146,7 @@ def test_a_changed_fingerprint_changes_the_id(tmp_path: Path) -> None:
 
 def test_an_input_that_is_not_read_is_refused(tmp_path: Path) -> None:
     inputs = {"/videos/a.mp4": "10-20"}
-    spec = a_spec(inputs=inputs, id=content_id("system_test", "diagnostics.echo", {"n": 0}, inputs))
+    spec = a_spec(inputs=inputs)
     assert problems(written(tmp_path, [spec])) == ["1: inputs: '/videos/a.mp4' is not among the reads"]
 
 
@@ -283,8 +283,7 @@ def test_a_hundred_thousand_lines_stream_with_flat_memory(tmp_path: Path) -> Non
 
     def specs() -> Iterable[JobSpec]:
         for n in range(count):
-            spec = a_spec(n)
-            yield a_spec(n, writes=(Output(path=f"scratch:t/{spec.id}/x.json", bytes=1),), expect={"filler": "x" * 600})
+            yield a_spec(n, writes=(Output(path="scratch:t/{id}/x.json", bytes=1),), expect={"filler": "x" * 600})
 
     manifest.write(path, specs())
     assert path.stat().st_size > 75 << 20
@@ -301,6 +300,7 @@ PEAKS = """
 import resource, sys
 from pathlib import Path
 from conductor import manifest
+from conductor.model.identity import content_id
 from conductor.model.spec import TaskDecl
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 path, tasks = Path(sys.argv[1]), {"diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x")}

@@ -11,7 +11,7 @@ import pytest
 from conductor import manifest
 from conductor.catalogue import load_catalogue
 from conductor.errors import ManifestError
-from conductor.model.spec import to_line
+from conductor.model.spec import Output, to_line
 from tests.builders import a_spec
 
 CATALOGUE = load_catalogue(())
@@ -87,9 +87,8 @@ def test_thousands_of_different_writes_and_inputs_take_no_more_than_their_number
 
 
 def test_one_name_in_two_spellings_on_two_lines(tmp_path: Path):
-    one, two = a_spec(1), a_spec(2)
-    lines = [orjson.dumps({**orjson.loads(to_line(s)), "writes": [{"path": f"scratch:{name}"}]})
-             for s, name in ((one, "\u00e9.txt"), (two, "e\u0301.txt"))]  # fmt: skip
+    names = ("\u00e9.txt", "e\u0301.txt")
+    lines = [to_line(a_spec(n, writes=(Output(path=f"scratch:{name}"),))) for n, name in enumerate(names)]
     assert "is already written by line 1" in faults(tmp_path, *lines)[0]
 
 

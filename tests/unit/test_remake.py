@@ -29,13 +29,12 @@ NODE = "here"
 
 
 def a_job(n: int, *before: JobSpec, is_optional: bool = False, is_said: bool = True) -> JobSpec:
-    plain = a_spec(task="shell", workflow="system_test", args={"argv": ["true"], "env": {"N": str(n)}})
     ids = tuple(spec.id for spec in before) if is_said else ()
     return a_spec(
         task="shell",
         workflow="system_test",
-        args=plain.args,
-        writes=(Output(path=f"scratch:t/{plain.id}/file", bytes=10),),
+        args={"argv": ["true"], "env": {"N": str(n)}},
+        writes=(Output(path="scratch:t/{id}/file", bytes=10),),
         reads=tuple(spec.writes[0].path for spec in before),
         after=() if is_optional else ids,
         after_ended=ids if is_optional else (),

@@ -15,8 +15,9 @@ import msgspec
 import orjson
 
 from conductor.errors import UsageError
+from conductor.model.identity import ID
 from conductor.model.spec import JobSpec, Lane, Needs
-from conductor.planning import ID, job
+from conductor.planning import job
 
 NAME = "trace"
 TASK = "trace.job"

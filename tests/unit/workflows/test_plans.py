@@ -13,7 +13,8 @@ from media import clip
 from conductor import manifest
 from conductor.catalogue import load_catalogue
 from conductor.errors import ConfigError, UsageError
-from conductor.model.spec import Estimate, JobSpec, content_id
+from conductor.model.identity import id_of
+from conductor.model.spec import Estimate, JobSpec
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.workflow_lookup import plan
 
@@ -170,9 +171,7 @@ def test_what_a_video_holds_stands_in_its_jobs_sizes_and_changes_no_id(project: 
     assert sizes[:3] == [0.0, 0.0, 0.0]
     assert sizes[3:7] == pytest.approx([115_200.0, 115_200.0, 288_000.0, 460_800.0], rel=0.02)
     assert all(size == float(f"{size:.3g}") for size in sizes)
-    assert {spec.id for spec in specs} == {
-        content_id(spec.workflow, spec.task, spec.args, spec.inputs) for spec in specs
-    }
+    assert [spec.id for spec in specs] == [id_of(spec) for spec in specs]
 
 
 # ── gap_fill ──────────────────────────────────────────────────────────────────────────────────────────────
