@@ -70,6 +70,7 @@ class Attempt:
         return Run(
             line=self.line,
             decl=self.decl,
+            job_id=self.job_id,
             attempt=self.number,
             devices=self.devices,
             vram_mib=self.started.reservation.vram_mib if self.devices else None,

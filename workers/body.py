@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+from loguru import logger
 
 from conductor.adapters import oom
 from workers import causes
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 DEADLINE_GRACE_S = 1.0
 #: After a stop was asked for, a body has so long to leave; then its process is killed.
 STOP_GRACE_S = 2.0
+#: Who comes so late to look at a deadline has stood still itself.
+LATE_S = 0.5
 _REFRESH_S = 0.25
 
 
@@ -216,38 +219,53 @@ class Course:
     # ── listening ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _listen(self, watch: _Watch, limit_s: float | None) -> Ended | Fault | None:
+        """What was said comes first: a body is late only once nothing is left to hear of it."""
         channel = self._host.channel
         until = None if limit_s is None else time.monotonic() + limit_s
         while True:
             self._look_for_stop(watch)
             if self._watch is not watch:
                 return None  # It had not begun, and now will not.
-            if (fault := watch.overdue()) is not None:
-                return self._killed(fault)
-            if not channel.has_buffered() and not self._sleep(watch, until):
-                return None
-            match channel.receive():
-                case Progress(fraction=fraction, note=note):
-                    watch.note(fraction, note)
-                case Ended() as ended:
+            while (word := channel.next()) is not None:
+                if isinstance(word, Ended) and _is_of(word, watch.attempt):
                     # Asked to leave, it left: what it says of its own end is not the reason.
                     if watch.leaving is None:
-                        return ended
-                    self._next(ended)
+                        return word
+                    self._next(word)
                     return watch.leaving
-                case Passed() if self._passing:
-                    self._passing -= 1
-                case _:
-                    raise Garbled("not a word that a child says while it runs a body")
+                self._note(word, watch)
+            if self._sleep(watch, until):
+                channel.fill()
+                continue
+            channel.check_half()
+            fault = watch.overdue()
+            return None if fault is None else self._killed(fault)
+
+    def _note(self, word: object, watch: _Watch) -> None:
+        match word:
+            case Progress(fraction=fraction, note=note):
+                if _is_of(word, watch.attempt):
+                    watch.note(fraction, note)
+            case Passed() if self._passing:
+                self._passing -= 1
+            case Ended():
+                logger.warning("Not heard: an end of {} attempt {}, which does not run", word.job_id, word.attempt)
+            case _:
+                raise Garbled("not a word that a child says while it runs a body")
 
     def _sleep(self, watch: _Watch, until: float | None) -> bool:
-        """Until the child has said something (True), a limit is reached or somebody wakes us (False)."""
-        limits = [at for at in (until, *watch.limits()) if at is not None]
-        channel, wake = self._host.channel.fileno(), self._stopping.wake_fd
-        ready = select.select([channel, wake], [], [], max(0.0, min(limits) - time.monotonic()))[0]
-        if wake in ready:
+        """Until the child has said something (True), a limit is reached or somebody wakes us (False).
+
+        What the child has not taken yet goes on its way meanwhile."""
+        channel, wake = self._host.channel, self._stopping.wake_fd
+        limits = [at for at in (until, *watch.limits(), channel.half_until()) if at is not None]
+        left_s = max(0.0, min(limits) - time.monotonic())
+        readable, writable, _ = select.select([channel, wake], [channel] if channel.has_unsent else [], [], left_s)
+        if writable:
+            channel.flush()
+        if wake in readable:
             self._stopping.drain()
-        return channel in ready
+        return channel in readable
 
     def _look_for_stop(self, watch: _Watch) -> None:
         """A body that is to leave is asked to, once nothing behind it can be meant."""
@@ -259,6 +277,10 @@ class Course:
         if self._watch is watch and len(self._given) == 1:
             watch.leave(fault)
             self._host.stop_body()
+
+
+def _is_of(word: Ended | Progress, attempt: Attempt) -> bool:
+    return (word.job_id, word.attempt) == (attempt.job_id, attempt.number)
 
 
 def _why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
@@ -280,6 +302,7 @@ class _Watch:
         self.began_at = now = time.monotonic()
         self._deadline = now + self._request.timeout_s + DEADLINE_GRACE_S
         self._stalls_at = now + self._request.stall_s if self._request.stall_s > 0 else None
+        self._was_late = False
         #: Why the body was asked to leave, and until when it may.
         self.leaving: Fault | None = None
         self._kill_at: float | None = None
@@ -292,7 +315,11 @@ class _Watch:
         self._kill_at = time.monotonic() + STOP_GRACE_S
 
     def overdue(self) -> Fault | None:
+        """Asked when nothing is left to be heard of it."""
         now = time.monotonic()
+        if now - self._deadline > LATE_S and not self._was_late:
+            # We stood still, and perhaps it did too: it gets the moment to say so.
+            self._was_late, self._deadline = True, now + DEADLINE_GRACE_S
         if self._kill_at is not None and now >= self._kill_at:
             return self.leaving
         if now >= self._deadline:

@@ -17,6 +17,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -31,7 +32,7 @@ from conductor.settings import Settings, absolute
 from workers import causes
 from workers.context import JobContext
 from workers.orphans import die_with_parent
-from workers.protocol import Channel, Ended, Open, Passed, Progress, Ready, Run, ToChild
+from workers.protocol import Channel, Ended, Garbled, Open, Passed, Progress, Ready, Run, ToChild
 from workers.registry import body_of
 from workers.usage import resident_mib
 from workers.warm import WarmStore
@@ -51,8 +52,14 @@ def main(argv: list[str]) -> int:
         threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
-        with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
             Child(channel, tickets_fd, stop_fd).serve()
+        except Garbled as e:
+            # What was to run has not begun: another child begins it.
+            sys.stderr.write(f"the parent said something unintelligible: {e}\n")
+            return 1
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            pass
     return 0
 
 
@@ -92,9 +99,11 @@ class Child:
                     os.chdir(self._settings.project)
                 case Run() as run:
                     # The ticket is taken in any case: it is this one's.
-                    said = self._run(run) if self._may_begin() and run.failed == self._failed else Passed()
+                    said = self._run(run) if self._may_begin() and run.failed == self._failed else passed(run)
                     self._failed += isinstance(said, Ended) and said.cause is not None
                     self._channel.send(said)
+                    # The next one begins when this is said: what runs is what the parent has not heard the end of.
+                    self._channel.settle()
                 case _:
                     pass
 
@@ -107,13 +116,13 @@ class Child:
         before = _cpu_s()
         self._peak.begin()
         began_at, began = time.time(), time.monotonic()
-        ended = self._body(run)
+        said = self._body(run)
         seconds = time.monotonic() - began
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
         return msgspec.structs.replace(
-            ended,
+            said,
             began_at=began_at,
             seconds=seconds,
             log_bytes=os.fstat(1).st_size,
@@ -133,7 +142,7 @@ class Child:
             attempt=run.attempt,
             devices=run.devices,
             timeout_s=run.timeout_s,
-            on_progress=_Throttle(self._channel).tell,
+            on_progress=_Throttle(self._channel, run).tell,
             stop_fd=self._stop_fd,
             warm=self._warm,
         )
@@ -144,7 +153,7 @@ class Child:
             result = body_of(run.decl)(spec.args, ctx)
             # What cannot be written down must fail here, in the body's name.
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
-            return Ended(result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
+            return ended(run, result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             fault = causes.of_exception(e, bool(run.devices))
             _print_trace(e, run)
@@ -152,7 +161,8 @@ class Child:
             del e
             gc.collect()
             message = secrets.scrub(fault.message)
-            return Ended(
+            return ended(
+                run,
                 cause=fault.cause,
                 message=message,
                 rate_key=fault.rate_key,
@@ -188,6 +198,14 @@ class Child:
         return watched_files(self._settings.project if self._settings else None)
 
 
+def passed(run: Run) -> Passed:
+    return Passed(job_id=run.job_id, attempt=run.attempt)
+
+
+def ended(run: Run, **what: Any) -> Ended:
+    return Ended(job_id=run.job_id, attempt=run.attempt, **what)
+
+
 #: As `conductor.fingerprint` writes them; a plan of one's own may have its own marks.
 _FINGERPRINT = re.compile(r"[0-9]+-[0-9]+")
 
@@ -209,8 +227,11 @@ def check_inputs(spec: JobSpec, settings: Settings) -> None:
 
 
 class _Throttle:
-    def __init__(self, channel: Channel) -> None:
+    """Progress is worth no wait: where the parent has much else to hear, it is left out."""
+
+    def __init__(self, channel: Channel, run: Run) -> None:
         self._channel = channel
+        self._run = run
         self._last = 0.0
         self._note = ""
         # Bodies may report from threads of their own.
@@ -224,7 +245,10 @@ class _Throttle:
             if now - self._last < _PROGRESS_EVERY_S / 10:
                 return  # Even new words not faster than that.
             self._last, self._note = now, note
-            self._channel.send(Progress(fraction=fraction, note=secrets.scrub(note)))
+            words = secrets.scrub(note)
+            self._channel.offer(
+                Progress(job_id=self._run.job_id, attempt=self._run.attempt, fraction=fraction, note=words)
+            )
 
 
 def watched_files(project: Path | None) -> tuple[str, ...]:

@@ -117,7 +117,9 @@ class Flow:
         settings, spec = self._parts.settings, attempt.spec
         attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
         publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
-        return Ended(result=earlier.result) if earlier is not None else None
+        if earlier is None:
+            return None
+        return Ended(job_id=attempt.job_id, attempt=attempt.number, result=earlier.result)
 
     def _give(self, attempt: Attempt) -> None:
         try:

@@ -1,14 +1,18 @@
 """What parent and child say to each other: one JSON object a line over a socket pair. No Redis, no pickle.
 
-Two pipes go beside it. `tickets`: a child takes one byte before each body, so that the parent, by taking bytes back,
-knows which bodies have not begun and now never will. `stop`: readable when the body that runs is to leave.
+What a child says of an attempt names it (`job_id`, `attempt`), and counts for no other. Two pipes go beside it.
+`tickets`: a child takes one byte before each body, so that the parent, by taking bytes back, knows which bodies have
+not begun and now never will. `stop`: readable when the body that runs is to leave.
 """
 
 from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -32,6 +36,7 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
 
     line: str
     decl: TaskDecl
+    job_id: str
     attempt: int
     devices: tuple[str, ...] = ()
     #: Reserved on each of them; None without one.
@@ -47,6 +52,8 @@ class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
 
 
 class Progress(Value, frozen=True, kw_only=True, tag="progress", tag_field="say"):
+    job_id: str
+    attempt: int
     fraction: float
     note: str = ""
 
@@ -54,10 +61,15 @@ class Progress(Value, frozen=True, kw_only=True, tag="progress", tag_field="say"
 class Passed(Value, frozen=True, kw_only=True, tag="passed", tag_field="say"):
     """What was to run next did not begin: no ticket for it, or a body before it did not end well."""
 
+    job_id: str
+    attempt: int
+
 
 class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     """The body returned (`cause` is None) or raised."""
 
+    job_id: str
+    attempt: int
     result: dict[str, Any] = {}
     cause: Cause | None = None
     message: str = ""
@@ -89,6 +101,11 @@ _encoder = msgspec.json.Encoder()
 
 #: A child that says more in one line than this has lost its mind (a result belongs into a file).
 MAX_LINE = 8 << 20
+#: Who has begun to say something says the rest within so long: a line that stays half is none.
+HALF_LINE_S = 60.0
+_CHUNK = 1 << 16
+#: The socket itself blocks: who waits for nothing but the other side's next word asks the kernel once.
+_NOW = socket.MSG_DONTWAIT
 
 
 class Garbled(Exception):
@@ -96,49 +113,161 @@ class Garbled(Exception):
 
 
 class Channel:
-    """One end of the pair. Blocking; `receive` hands out one message at a time."""
+    """One end of the pair. `send` never waits: what the other side does not take yet lies here, and goes on its way
+    whenever this end is looked after (`flush`, `settle`, `receive`). So two that have much to say to each other cannot
+    wait for each other. Words may be sent from several threads; one reads."""
 
     def __init__(self, sock: socket.socket, incoming: type[Any] | Any) -> None:
         self._sock = sock
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(incoming)
         self._buffer = bytearray()
+        #: So much of it was looked through and holds no end of a line.
+        self._looked = 0
+        #: When the last of what lies there came (monotonic); 0: nothing does.
+        self._half_since = 0.0
+        self._unsent = bytearray()
+        self._sending = threading.Lock()
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
+    # ── what is said ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._unsent)
+
     def send(self, message: ToChild | ToParent) -> None:
         """Raises `OSError` when the other side is gone."""
-        self._sock.sendall(_encoder.encode(message) + b"\n")
+        with self._sending:
+            self._unsent += _encoder.encode(message) + b"\n"
+            self._push()
+
+    def offer(self, message: ToChild | ToParent) -> None:
+        """Said if the other side takes it now; not worth waiting for. Raises as `send`."""
+        with self._sending:
+            self._push()
+            if not self._unsent:
+                self._unsent += _encoder.encode(message) + b"\n"
+                # Nothing of it, or all: what is left of a part goes first next time.
+                if not self._push():
+                    self._unsent.clear()
+
+    def flush(self) -> None:
+        """What the other side takes now. That it is gone shows where it is listened to."""
+        with self._sending, suppress(OSError):
+            self._push()
+
+    def settle(self) -> None:
+        """Until all is said; what comes in meanwhile is kept for `receive`. Raises `OSError`, `EOFError`."""
+        while self._unsent:
+            readable, writable, _ = select.select([self._sock], [self._sock], [])
+            if readable:
+                self.fill()
+            if writable:
+                with self._sending:
+                    self._push()
+
+    def _push(self) -> int:
+        """How many bytes went. Where the other side is gone, nothing is left to say."""
+        sent = 0
+        try:
+            while self._unsent:
+                count = self._sock.send(self._unsent, _NOW)
+                del self._unsent[:count]
+                sent += count
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent.clear()
+            raise
+        return sent
+
+    # ── what is heard ─────────────────────────────────────────────────────────────────────────────────────
 
     def receive(self, limit_s: float | None = None) -> Any | None:
-        """The next message. None when none came in time. Raises `EOFError` when the other side is gone."""
-        deadline = None if limit_s is None else time.monotonic() + limit_s
-        while (end := self._buffer.find(b"\n")) < 0:
-            if deadline is not None:
-                left = max(0.0, deadline - time.monotonic())
-                if not select.select([self._sock], [], [], left)[0]:
-                    return None
-            self._read()
+        """The next message. None when none came in time (None: waits for its first byte as long as it takes).
+
+        Raises `EOFError` when the other side is gone, `Garbled`."""
+        until = None if limit_s is None else time.monotonic() + limit_s
+        while not self.has_buffered():
+            if until is not None or self._unsent or self._half_since:
+                limits = [at for at in (until, self.half_until()) if at is not None]
+                left = max(0.0, min(limits) - time.monotonic()) if limits else None
+                readable, writable, _ = select.select([self._sock], [self._sock] if self._unsent else [], [], left)
+                if writable:
+                    self.flush()
+                if not readable:
+                    self.check_half()
+                    if until is not None and time.monotonic() >= until:
+                        return None
+                    continue
+                self.fill()
+            else:
+                self._add(self._recv(0))
+        return self.next()
+
+    def next(self) -> Any | None:
+        """The next message of those that came in; None when none is whole. Raises `Garbled`."""
+        if not self.has_buffered():
+            return None
+        end = self._buffer.index(b"\n", self._looked)
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
+        self._looked = 0
+        self._half_since = time.monotonic() if self._buffer else 0.0
         try:
             return self._decoder.decode(line)
         except msgspec.DecodeError as e:
             raise Garbled(str(e)) from None
 
     def has_buffered(self) -> bool:
-        return b"\n" in self._buffer
+        end = self._buffer.find(b"\n", self._looked)
+        self._looked = len(self._buffer) if end < 0 else end
+        return end >= 0
+
+    def fill(self) -> bool:
+        """Take in what is there now, and never wait. Was there anything? Raises `EOFError`, `Garbled`."""
+        try:
+            chunk = self._recv(_NOW)
+        except BlockingIOError:
+            return False
+        self._add(chunk)
+        return True
+
+    def half_until(self) -> float | None:
+        """Until when (monotonic) the rest of half a line has to be here; None where none lies here."""
+        return self._half_since + HALF_LINE_S if self._half_since and not self.has_buffered() else None
+
+    def check_half(self) -> None:
+        """Nothing more is there to be read now: raises `Garbled` where half a line has lain here for too long."""
+        until = self.half_until()
+        if until is not None and time.monotonic() >= until:
+            raise Garbled(f"half a line, and nothing more for {HALF_LINE_S:g} s")
+
+    def last_words(self) -> Iterator[ToChild | ToParent]:
+        """What is still to be heard of one that is gone; what it did not say to its end is nothing."""
+        with suppress(EOFError, Garbled):
+            while self.fill():
+                pass
+        with suppress(Garbled):
+            while (message := self.next()) is not None:
+                yield message
 
     def close(self) -> None:
         self._sock.close()
 
-    def _read(self) -> None:
+    def _recv(self, flags: int) -> bytes:
         try:
-            chunk = self._sock.recv(1 << 16)
+            chunk = self._sock.recv(_CHUNK, flags)
         except ConnectionError:
             chunk = b""
         if not chunk:
             raise EOFError
+        return chunk
+
+    def _add(self, chunk: bytes) -> None:
+        self._half_since = time.monotonic()
         self._buffer += chunk
-        if len(self._buffer) > MAX_LINE:
+        if len(self._buffer) > MAX_LINE and not self.has_buffered():
             raise Garbled(f"a message of more than {MAX_LINE >> 20} MiB")
