@@ -1,6 +1,6 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, simulate, feet, soak; default: all of these (an hour, on a
+Sections: peers, throughput, backlog, tick, decision, simulate, feet, soak; default: all of these (an hour, on a
 machine that has nothing else to do); card: what `tests/gpu` measures, where there is one. Each replaces its own part of
 the page and leaves the others, and says on what and when it was taken.
 """
@@ -85,6 +85,13 @@ SECTIONS = {
         "100 classes from 100 jobs on.\n\n![what a longer backlog costs](backlog.png)",
     ),
     "tick": Section("One decision, CPU milliseconds", ("tick.py", "--json"), as_it_is),
+    "decision": Section(
+        "How it packs, orders and keeps disks",
+        ("decision.py", "--json"),
+        as_it_is,
+        "Ours by the rule that a conductor without settings of its own follows live, `[waiting]` included; simple "
+        "rules bare, as published. Counts and simulated seconds: the load of the machine changes nothing.",
+    ),
     "simulate": Section("`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is),
     "feet": Section("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
     "soak": Section(

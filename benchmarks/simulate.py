@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conductor.catalogue import load_catalogue
+from conductor.limits import limits_of
 from conductor.model.spec import Estimate, JobSpec, Needs, to_line
 from conductor.progress import Progress
+from conductor.settings import Settings
 from conductor.simulate import simulate
 from conductor.simulation import world
 
@@ -105,6 +107,7 @@ def main() -> int:
                 manifest,
                 cluster,
                 load_catalogue(),
+                limits_of(Settings()),
                 is_batch=given.batch,
                 policy=given.policy,
                 on_read=progress.counted("reading", "job"),

@@ -199,8 +199,7 @@ class Conductor:
 
     def _remembered(self, snapshot: Snapshot) -> Snapshot:
         """With what was true at the tick before, and the time of the day."""
-        overtaken = {h.head: h.overtaken_since for h in self._gates.holds if h.overtaken_since is not None}
-        overtaken |= self._turned_down
+        overtaken = self._gates.overtaken | self._turned_down
         shut = hours.shut(self._limits.hours, snapshot.now, hours.seconds_of_day(snapshot.now))
         return msgspec.structs.replace(snapshot, overtaken=overtaken, shut=shut)
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from conductor.errors import ManifestError
 from conductor.limits import live
 from conductor.manifest import read
+from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.simulation import cluster
 from conductor.simulation.figures import Figures, JobLine, figures
@@ -37,6 +38,7 @@ def simulate(
     manifest: Path,
     cluster_file: Path,
     catalogue: Mapping[str, TaskDecl],
+    rule: Limits,
     *,
     is_batch: bool = False,
     policy: str = DEFAULT,
@@ -45,7 +47,9 @@ def simulate(
     on_read: Told = lambda count: None,
     on_ended: Callable[[int, int], None] = lambda done, total: None,
 ) -> Simulated:
-    """`on_read`: told of jobs read, now and then; `on_ended`: of those that have ended, and all that can run.
+    """`rule`: the limits of the live conductor, whose `[waiting]` and shares are played too.
+
+    `on_read`: told of jobs read, now and then; `on_ended`: of those that have ended, and all that can run.
 
     Raises `ManifestError`, `ConfigError` (the cluster), `UsageError` (the policy).
     """
@@ -55,11 +59,11 @@ def simulate(
     with uncollected():
         workload = Workload(counted(known(manifest, catalogue), on_read), catalogue, is_batch)
         # As the live conductor would decide with so many nodes.
-        world = World(workload, nodes, live(limits_of(policy, seed), len(nodes)))
+        world = World(workload, nodes, live(limits_of(policy, seed, rule), len(nodes)))
         # What can never run is out of it from the start.
         world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.infeasible)))
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
-    found = figures(world, time.monotonic() - begin)
+    found = figures(world, time.monotonic() - begin, policy)
     return Simulated(figures=found, refused=tuple(world.refused), lines=lines)
 
 

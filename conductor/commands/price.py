@@ -39,7 +39,8 @@ def price(
 ) -> None:
     """How much sooner with one more GPU, more scratch, more quota, one more host.
 
-    The jobs are played through by the live decision, once as it is and once with each of these; nothing is executed.
+    The jobs are played through by the live decision and the rule of conductor.toml, once as it is and once with each of
+    these; nothing is executed.
     What waits takes as long as receipts taught, a manifest's jobs as long as they declare.
 
     Example: conductor price --backlog backlog:night
@@ -65,9 +66,11 @@ def price(
 
 def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bool, wish: Wish) -> Price:
     from conductor.catalogue import catalogue_of
+    from conductor.limits import limits_of
     from conductor.views.pricing import of_manifest
 
-    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, wish, is_batch=is_batch)
+    rule = limits_of(settings)
+    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, rule, wish, is_batch=is_batch)
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:

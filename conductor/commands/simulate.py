@@ -18,12 +18,15 @@ def simulate(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, as `conductor plan` writes it.")],
     cluster: Annotated[Path, typer.Option(metavar="CLUSTER.toml", help="[[node]] tables: name, count, cpu_milli, …")],
     batch: Annotated[bool, typer.Option("--batch", help="All jobs are there at once; arrivals are ignored.")] = False,
-    policy: Annotated[str, typer.Option(metavar="NAME", help="auto, or a simple rule to compare with.")] = "auto",
+    policy: Annotated[str, typer.Option(metavar="NAME", help="Who goes first: auto, or a simple rule.")] = "auto",
     seed: Annotated[int, typer.Option(metavar="N", help="For the policy random.")] = 0,
     jobs: Annotated[bool, typer.Option("--jobs", help="Also a line a job: id, start_s, end_s, node, device.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a manifest through the decision on a cluster that is only described. Nothing is executed.
+
+    It decides by the rule of conductor.toml (order, shares, `[waiting]`), and the answer names it. --policy changes the
+    order, the place and whether a way out is kept; `[waiting]` stays on.
 
     Exit 1 when a job can never run there, or could and never did.
 
@@ -33,15 +36,19 @@ def simulate(
     import orjson
 
     from conductor.catalogue import catalogue_of
+    from conductor.limits import limits_of
     from conductor.progress import Progress
     from conductor.simulate import simulate as run
+    from conductor.simulation.rule import words
 
-    catalogue = catalogue_of(settings_here())
+    settings = settings_here()
+    catalogue = catalogue_of(settings)
     with Progress() as progress:
         found = run(
             manifest,
             cluster,
             catalogue,
+            limits_of(settings),
             is_batch=batch,
             policy=policy,
             seed=seed,
@@ -56,7 +63,8 @@ def simulate(
     elif as_json:
         emit(found.figures)
     else:
-        for name, value in msgspec.to_builtins(found.figures).items():
+        shown = msgspec.to_builtins(found.figures) | {"rule": words(found.figures.rule)}
+        for name, value in shown.items():
             typer.echo(f"{name:<20} {value}")
     for line in found.lines:
         typer.echo(orjson.dumps(msgspec.to_builtins(line)))

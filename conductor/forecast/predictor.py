@@ -19,7 +19,7 @@ from conductor.core.samples import usual
 from conductor.forecast.prediction import Known, by_area, played
 from conductor.kinds import canaries_of
 from conductor.learning import Codes, Receipts, cache_of, policy_of
-from conductor.limits import limits_of
+from conductor.limits import limits_of, live
 from conductor.model.forecast import Answer
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Look, RateState, Reservation, Snapshot
@@ -63,7 +63,11 @@ class Predictor:
         self._learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
 
     def observed(self) -> tuple[Snapshot, tuple[Candidate, ...]]:
-        return observe(self.ledger, NoBudgets(), Look(backlogs=self._backlogs))  # pyright: ignore[reportArgumentType]
+        """As the leader sees it, with its memory of who was passed over."""
+        look = Look(backlogs=self._backlogs)
+        snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
+        overtaken = self.ledger.handover.gates().overtaken
+        return msgspec.structs.replace(snapshot, overtaken=overtaken), candidates
 
     def answer(self) -> Answer:
         began = time.monotonic()
@@ -75,7 +79,7 @@ class Predictor:
         if pending is None:
             found = by_area(snapshot, self.limits, candidates, counts.get("waiting", 0), past)
         else:
-            found = played(snapshot, self.limits, pending, past, self._settings.rates)
+            found = played(snapshot, live(self.limits, len(snapshot.nodes)), pending, past, self._settings.rates)
         return Answer(prediction=found, known=known, wall_s=time.monotonic() - began)
 
     def pending(self) -> list[Pending] | None:

@@ -147,3 +147,8 @@ class GateLedger(Value, frozen=True, kw_only=True):
     rates: tuple[RateState, ...] = ()
     #: Node → when its report was sent.
     reports: dict[str, float] = {}
+
+    @property
+    def overtaken(self) -> dict[str, float]:
+        """Job → since when it is passed over: what the next tick goes on from."""
+        return {h.head: h.overtaken_since for h in self.holds if h.overtaken_since is not None}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from conductor.model.report import NodeReport
+from conductor.simulation.rule import Rule, rule_of
 from conductor.simulation.workload import Job, tails
 from conductor.simulation.world import World
 
@@ -31,6 +32,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     vram_utilisation: float
     held_s_by_gate: dict[str, float]
     wall_s: float
+    rule: Rule
 
 
 class JobLine(Struct, frozen=True, kw_only=True):
@@ -43,7 +45,7 @@ class JobLine(Struct, frozen=True, kw_only=True):
     device: str | None
 
 
-def figures(world: World, wall_s: float) -> Figures:
+def figures(world: World, wall_s: float, policy: str) -> Figures:
     ran = [job for job in world.jobs if job.start_s is not None and job.end_s is not None]
     waits = sorted((job.start_s or 0.0) - job.ready_s for job in ran)
     makespan = max((job.end_s or 0.0 for job in ran), default=0.0)
@@ -64,6 +66,7 @@ def figures(world: World, wall_s: float) -> Figures:
         vram_utilisation=_utilisation(ran, world.nodes, makespan),
         held_s_by_gate={gate: round(seconds, 3) for gate, seconds in sorted(world.held_s.items())},
         wall_s=round(wall_s, 3),
+        rule=rule_of(policy, world.limits),
     )
 
 

@@ -1,8 +1,14 @@
-"""The rules that `conductor simulate --policy` knows: ours, and simple ones to compare it with."""
+"""The rules that `conductor simulate --policy` knows: ours, and simple ones to compare it with.
+
+A policy says who goes first, where to, and whether a way out is kept. What becomes of those that wait long is
+`[waiting]` of conductor.toml, under every policy, as is the share of backlogs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import msgspec
 
 from conductor.errors import UsageError
 from conductor.model.limits import Limits, Order, PlaceRule
@@ -29,12 +35,15 @@ POLICIES: Mapping[str, tuple[Order, PlaceRule, bool]] = {
 }
 
 
-def limits_of(policy: str, seed: int = 0) -> Limits:
-    """Raises `UsageError` with the names there are."""
+def limits_of(policy: str, seed: int = 0, live: Limits | None = None) -> Limits:
+    """`live`: the limits of the conductor whose rule is played; None: the bare policy, as it was published.
+
+    Raises `UsageError` with the names there are.
+    """
     if policy not in POLICIES:
         raise UsageError(f"there is no policy {policy!r}{did_you_mean(policy, POLICIES) or ': ' + ', '.join(POLICIES)}")
     order, place, is_safe = POLICIES[policy]
-    return Limits(
+    bare = Limits(
         depth={"gpu": PLENTY, "cpu": PLENTY, "io": PLENTY, "cloud": PLENTY},
         vram_headroom_mib=0,
         ram_headroom_mib=0,
@@ -45,3 +54,8 @@ def limits_of(policy: str, seed: int = 0) -> Limits:
         is_safe=is_safe,
         seed=seed,
     )
+    if live is None:
+        return bare
+    waiting = {name: getattr(live, name) for name in ("aging_s", "overdue_s", "keep_after_s", "weights")}
+    ours = {name: getattr(live, name) for name in ("order", "place", "is_safe")} if policy == DEFAULT else {}
+    return msgspec.structs.replace(bare, **waiting, **ours)

@@ -130,8 +130,9 @@ class World:
         self._rates: dict[str, int] = {}
         self._asked: set[str] = set()
         self._ticks = 0
-        self._longest_s = 0.0
-        self._overtaken: dict[str, float] = {}
+        #: What a live conductor remembers of those that waited goes on here.
+        self._longest_s = begin.longest_wait_s
+        self._overtaken = dict(begin.overtaken)
         self._take_chains(workload.chains)
         #: Those that wait for nobody: the next to arrive is among the events, the others are not.
         arriving = [job for job in workload.jobs if job.reservation is None and not job.waits]

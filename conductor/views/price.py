@@ -13,6 +13,7 @@ from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Value
 from conductor.settings import Rate
 from conductor.simulation.cluster import SCRATCH
+from conductor.simulation.rule import Rule, words
 from conductor.simulation.world import World
 from conductor.text import duration, many, table
 
@@ -49,6 +50,8 @@ class Offer(Value, frozen=True, kw_only=True):
 
 class Price(Value, frozen=True, kw_only=True):
     jobs: int
+    #: What every play decided by.
+    rule: Rule
     as_is: Outcome
     offers: tuple[Offer, ...]
     #: Live: gate → seconds that it has held at least one class of the backlog so far, by the gate ledger.
@@ -66,7 +69,7 @@ class Wish(Value, frozen=True, kw_only=True):
     hosts: int = 1
 
 
-def price(play: Play, nodes: Nodes, budgets: Budgets, wish: Wish) -> Price:
+def price(play: Play, nodes: Nodes, budgets: Budgets, wish: Wish, rule: Rule) -> Price:
     """Play it as it is, then with each wish by itself."""
     base, notes = outcome(play(nodes, budgets)), list[str]()
     offers = [
@@ -74,7 +77,7 @@ def price(play: Play, nodes: Nodes, budgets: Budgets, wish: Wish) -> Price:
         for what, words, changed in changes(nodes, budgets, wish, notes)
     ]
     jobs = base.done + base.never
-    return Price(jobs=jobs, as_is=base, offers=tuple(offers), notes=tuple(notes))
+    return Price(jobs=jobs, rule=rule, as_is=base, offers=tuple(offers), notes=tuple(notes))
 
 
 def outcome(world: World) -> Outcome:
@@ -208,6 +211,7 @@ def lines(found: Price) -> list[str]:
     if found.recorded_lost_s:
         held = sorted(found.recorded_lost_s.items(), key=lambda item: -item[1])
         out.append("held so far, by the gate ledger: " + ", ".join(f"{gate} {duration(s)}" for gate, s in held))
+    out.append(f"decided by: {words(found.rule)}")
     rows = [("with", "takes", "sooner by", "")]
     rows += [(o.words, duration(o.makespan_s), _sooner(o), _more(o)) for o in found.offers]
     return [*out, "", *table(rows, indent=""), *(f"note: {note}" for note in found.notes)]

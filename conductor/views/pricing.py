@@ -9,14 +9,17 @@ from pathlib import Path
 import msgspec
 
 from conductor.errors import UsageError
-from conductor.forecast.prediction import Live, MovedBudgets, why_not, world_of
+from conductor.forecast.prediction import Live, MovedBudgets, not_counted, why_not, world_of
 from conductor.forecast.predictor import MOST, Predictor
+from conductor.limits import live
+from conductor.model.limits import Limits
 from conductor.model.snapshot import Snapshot
 from conductor.model.spec import JobSpec, TaskDecl, resolve
 from conductor.settings import Rate
 from conductor.simulate import known
 from conductor.simulation import cluster
 from conductor.simulation.policies import DEFAULT, limits_of
+from conductor.simulation.rule import rule_of
 from conductor.simulation.workload import Workload
 from conductor.simulation.world import World
 from conductor.text import many
@@ -28,22 +31,26 @@ def of_manifest(
     cluster_file: Path,
     catalogue: Mapping[str, TaskDecl],
     rates: Mapping[str, Rate],
+    rule: Limits,
     wish: Wish,
     *,
     is_batch: bool = False,
 ) -> Price:
-    """Raises `ManifestError`, `ConfigError`."""
+    """`rule`: the limits of the live conductor. Raises `ManifestError`, `ConfigError`."""
     specs, nodes = list(known(manifest, catalogue)), cluster.read(cluster_file)
+    limits = limits_of(DEFAULT, live=rule)
     asked = {key for spec in specs for key in (spec.needs.rates if spec.needs else catalogue[spec.task].needs.rates)}
 
     def play(nodes: Nodes, budgets: Budgets) -> World:
         moved = MovedBudgets(budgets, 0.0) if budgets else None
         begin = Snapshot(now=0.0, nodes=nodes)
-        world = World(Workload(specs, catalogue, is_batch), nodes, limits_of(DEFAULT), begin=begin, budgets=moved)
+        played = live(limits, len(nodes))
+        world = World(Workload(specs, catalogue, is_batch), nodes, played, begin=begin, budgets=moved)
         world.run()
         return world
 
-    found = price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+    named = rule_of(DEFAULT, live(limits, len(nodes)))
+    found = price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish, named)
     return msgspec.structs.replace(found, notes=(*found.notes, *of_durations(specs, catalogue)))
 
 
@@ -76,10 +83,13 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
 
     def play(nodes: Nodes, budgets: Budgets) -> World:
         changed = msgspec.structs.replace(snapshot, nodes=nodes)
-        world = world_of(Live(pending, snapshot, past), changed, predictor.limits, budgets)
+        played = live(predictor.limits, len(nodes))
+        world = world_of(Live(pending, snapshot, past), changed, played, budgets)
         world.run()
         return world
 
     asked = {key for job in first.jobs for key in job.job_class.needs.rates}
-    found = price(play, snapshot.nodes, {key: rate for key, rate in rates.items() if key in asked}, wish)
+    left_out = not_counted(snapshot, [job.job_class for job in first.jobs], past.canary)
+    rule = rule_of(DEFAULT, live(predictor.limits, len(snapshot.nodes)), left_out)
+    found = price(play, snapshot.nodes, {key: rate for key, rate in rates.items() if key in asked}, wish, rule)
     return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())

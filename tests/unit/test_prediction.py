@@ -10,7 +10,7 @@ from builders import GIB, NOW, a_candidate, a_class, a_report, a_reservation, a_
 from msgspec.structs import replace
 
 from conductor.adapters.redis_pending import Pending
-from conductor.forecast.prediction import Known, by_area, played
+from conductor.forecast.prediction import Known, Live, by_area, played, world_of
 from conductor.hours import seconds_of_day
 from conductor.model.entries import JobState
 from conductor.model.forecast import Prediction
@@ -19,10 +19,12 @@ from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Controls, JobClass, KindState, Snapshot
 from conductor.model.spec import Output, to_line
 from conductor.settings import Rate
+from conductor.simulation.rule import rule_of
 from conductor.simulation.world import World
 from conductor.views.price import GB, Wish, cpu_only, price, times, with_gpus, with_scratch
 
 CPU = a_class("cpu", duration_s=10.0)
+RULE = rule_of("auto", Limits())
 KNOWN = Known(teach=lambda c: c)
 
 
@@ -194,12 +196,31 @@ def test_a_long_backlog_is_foretold_by_the_work_of_the_most_loaded_resource() ->
     assert "comes after others" in alone.because
 
 
+def test_who_was_passed_over_is_remembered_in_what_is_played() -> None:
+    """A large job, passed over for long enough: the place is kept for it, and small ones that last longer wait."""
+    small = a_class("cpu", id="class-small", needs=needs(cpu=1.0), duration_s=10.0, priority=5)
+    large = a_class("cpu", id="class-large", needs=needs(cpu=4.0), duration_s=30.0)
+    rows = [pending(0, small, state="running"), *(pending(n, small) for n in range(1, 40)), pending(99, large)]
+    runs = a_reservation(
+        rows[0].job_id, queue="cpu-node1", lane="cpu", class_id=small.id, cpu=1.0, started_at=NOW, expected_s=10.0,
+        vram_mib=0, devices=(), ram_mib=0,
+    )  # fmt: skip
+    host = a_host(workers=8, cpu_count=4.0)
+    limits = Limits(keep_after_s=300.0)
+    seen: list[float] = []
+    for overtaken in ({}, {rows[-1].job_id: NOW - 400}):
+        snapshot = a_snapshot(nodes=(host,), reservations=(runs,), overtaken=overtaken)
+        world = world_of(Live(rows, snapshot, KNOWN), snapshot, limits, {})
+        world.run()
+        seen.append(next(job.start_s or 0.0 for job in world.jobs if job.id == rows[-1].job_id) - NOW)
+
+    assert seen == [pytest.approx(100, abs=0.1), 10]
+
+
 # ── price ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def played_with(rows: Sequence[Pending], limits: Limits | None = None) -> Any:
-    from conductor.forecast.prediction import Live, world_of
-
     def play(nodes: tuple[NodeReport, ...], budgets: Any) -> World:
         snapshot = a_snapshot(nodes=nodes)
         world = world_of(Live(rows, snapshot, KNOWN), snapshot, limits or Limits(), budgets)
@@ -214,7 +235,7 @@ def test_each_thing_more_is_played_by_itself() -> None:
     rows = [*(pending(n, on_gpu) for n in range(8)), *(pending(n) for n in range(100, 104))]
     nodes = (a_report(workers=1),)
 
-    found = price(played_with(rows), nodes, {}, Wish())
+    found = price(played_with(rows), nodes, {}, Wish(), RULE)
 
     assert found.as_is.makespan_s == 800
     sooner = {offer.what: offer.sooner_s for offer in found.offers}
@@ -226,10 +247,10 @@ def test_each_thing_more_is_played_by_itself() -> None:
 def test_one_host_more_and_twice_the_quota_help_where_they_are_what_is_waited_for() -> None:
     calls = a_class("cloud", id="class-api", needs=needs(rates={"api": (1, 0)}), duration_s=1.0)
     host = a_report(devices=0, workers=1)
-    by_cpu = price(played_with([pending(n) for n in range(10)]), (host,), {}, Wish())
+    by_cpu = price(played_with([pending(n) for n in range(10)]), (host,), {}, Wish(), RULE)
     by_quota = price(
         played_with([pending(n, calls) for n in range(90)]), (replace(host, queues=a_report(workers=50).queues),),
-        {"api": Rate(requests_per_min=30)}, Wish(),
+        {"api": Rate(requests_per_min=30)}, Wish(), RULE,
     )  # fmt: skip
 
     assert next(o for o in by_cpu.offers if o.what == "host").sooner_s == 50
@@ -240,7 +261,7 @@ def test_one_host_more_and_twice_the_quota_help_where_they_are_what_is_waited_fo
 def test_what_could_not_run_before_is_counted() -> None:
     large = a_class("cpu", id="class-large", writes={"scratch": 300 * GB}, duration_s=5.0)
 
-    found = price(played_with([pending(0, large), pending(1)]), (a_report(devices=0),), {}, Wish())
+    found = price(played_with([pending(0, large), pending(1)]), (a_report(devices=0),), {}, Wish(), RULE)
 
     assert found.as_is.never == 1
     assert {o.what: o.more_done for o in found.offers} == {"scratch": 1, "host": 0}

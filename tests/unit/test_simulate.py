@@ -49,7 +49,7 @@ def row(slice_name: str, rule: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", ["default_200", "gpushare40_500"])
 @pytest.mark.parametrize("is_batch", [True, False])
 def test_the_published_rows_come_out(name: str, policy: str, rule: str, is_batch: bool) -> None:
-    found: Figures = figures(simulated(f"onehost_{name}.jsonl", policy, is_batch), 0.0)
+    found: Figures = figures(simulated(f"onehost_{name}.jsonl", policy, is_batch), 0.0, policy)
     published = row(f"onehost_{name} {'batch' if is_batch else 'online'}", rule)
 
     assert found.makespan_s == pytest.approx(published["makespan"], rel=0.01)
@@ -60,7 +60,7 @@ def test_the_published_rows_come_out(name: str, policy: str, rule: str, is_batch
 
 @pytest.mark.parametrize("name", ["default_200", "gpushare40_500"])
 def test_the_bound_is_the_published_one(name: str) -> None:
-    found = figures(simulated(f"onehost_{name}.jsonl", "first_fit", True), 0.0)
+    found = figures(simulated(f"onehost_{name}.jsonl", "first_fit", True), 0.0, "first_fit")
     bounds = next(t for t in EXPECTED if t["title"] == f"onehost_{name} batch")["bounds"]
 
     assert found.bound_s == pytest.approx(bounds["LB"], rel=1e-6)
@@ -99,6 +99,7 @@ def test_so_it_does_with_files_that_live_until_their_last_reader_ends() -> None:
 KEYS = [
     "jobs", "done", "infeasible", "deadlocked", "oom", "makespan_s", "bound_s", "mean_wait_s", "p50_wait_s",
     "p99_wait_s", "max_wait_s", "mean_jct_s", "peak_scratch_bytes", "vram_utilisation", "held_s_by_gate", "wall_s",
+    "rule",
 ]  # fmt: skip
 CLUSTER = """
 [[node]]
@@ -160,6 +161,33 @@ def test_a_policy_or_cluster_that_is_none_is_refused_in_one_sentence(simulate: S
     assert "did you mean first_fit?" in simulate("--policy", "firstfit").err
     found = simulate(cluster="[[node]]\nname = 'a'\ncors = 3\n")
     assert (found.code, "cors" in found.err) == (3, True)
+
+
+def test_it_plays_what_conductor_toml_says_of_waiting_and_names_the_rule(
+    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait for a device that a third has for 10 s: the older one of lower priority, and one that comes later."""
+    folder, cli = project.project, Cli(project.project, capsys, monkeypatch)
+    job = {"duration_s": 10, "vram_mib": 20_000}
+    lines = [{"id": n, "arrival_s": at, "priority": p, **job} for n, (at, p) in enumerate([(0, 5), (1, 0), (8, 5)])]
+    (folder / "jobs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    (folder / "cluster.toml").write_text(CLUSTER)
+    assert cli("plan", "trace", str(folder / "jobs.jsonl"), "-o", str(folder / "m.jsonl")).code == 0
+    argv = ("simulate", str(folder / "m.jsonl"), "--cluster", str(folder / "cluster.toml"))
+
+    plain = cli(*argv, "--json").json
+    with (folder / "conductor.toml").open("a") as toml:
+        toml.write("[waiting]\naging_s = 8\n[backlogs.night]\nweight = 3\n")
+    aged, other = cli(*argv, "--json").json, cli(*argv, "--policy", "first_fit", "--json").json
+
+    assert (plain["max_wait_s"], aged["max_wait_s"], other["max_wait_s"]) == (19, 12, 12)
+    assert plain["rule"]["aging_s"] == 3600
+    waiting = {"aging_s": 8, "overdue_s": 43_200, "keep_after_s": 300, "weights": {"night": 3}}
+    for answer, policy, order, place in ((aged, "auto", "auto", "least_loss"), (other, "first_fit", "oldest", "first")):
+        assert answer["rule"].items() >= {"policy": policy, "order": order, "place": place, **waiting}.items()
+    said = cli(*argv, "--policy", "first_fit").out
+    assert "first_fit (order oldest, place first, no way out kept), [waiting] on (aging 8.0 s, overdue 12 h" in said
+    assert "not played: headrooms" in said
 
 
 def test_files_whose_size_nobody_declared_are_made_read_and_let_go() -> None:
