@@ -20,6 +20,7 @@ from conductor.model.spec import TaskDecl
 from conductor.ports import Ledger
 from conductor.recovery.guard import refuse_lost
 from conductor.recovery.journal import Journal, new_mark
+from conductor.recovery.kept_manifests import keep
 from conductor.recovery.remake import Remade, remake, unsaid
 
 #: Of plain lines, of 5 µs each, in one call: renewals and ticks wait behind it on a server that others slow down too.
@@ -79,18 +80,21 @@ def dispatch(
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
     journal = Journal(receipts_dir)
-    known_here = (manifest, *(source.manifest for source in journal.standing(None).sources))
+    # Of a job in several, the line of the last holds: this one's.
+    known_here = (*(source.file for source in journal.standing(None).sources), manifest)
     asked, own = work.read_of_others(past.accepted, past.attempts), summary.ids.keys()
     remade = remake(ledger, receipts_dir, files.tidied, asked, known_here, own, is_dry_run=is_dry_run)
     _refuse_lost_files(summary, work, remade)
     past = past.without(remade.ids)
     if not is_dry_run:
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
-        journal.dispatched(manifest, backlog, summary.jobs, ledger.backlog.generation(new_mark()) or "")
+        sha256 = keep(receipts_dir, manifest)
+        _refuse_changed(manifest, before)
+        mark = ledger.backlog.generation(new_mark()) or ""
+        journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256)
     new = known = done = seen = 0
     for batch in batches(entries(manifest, classify, past, work, remade.behind)):
-        if _stamp(manifest) != before:
-            raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
+        _refuse_changed(manifest, before)
         # Two calls, so that each says how many of its kind are new.
         ended = put([entry for entry in batch if entry.is_done])
         going = put([entry for entry in batch if not entry.is_done])
@@ -286,6 +290,12 @@ def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
         return PutResult(new=len(batch) - known, known=known)
 
     return put
+
+
+def _refuse_changed(manifest: Path, before: object) -> None:
+    """What was kept, and what goes in, must be what was checked."""
+    if _stamp(manifest) != before:
+        raise ManifestError(f"{manifest} changed while it was being dispatched; dispatch it again")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -101,10 +101,13 @@ class FileWork:
         made = receipt.job_id, receipt.attempt
         return {fact.path: fact.bytes for fact in receipt.outputs if (fact.path, *made) not in self._removed}
 
-    def read_of_others(self, accepted: Container[str], begun: Container[str]) -> dict[str, Sequence[str]]:
+    def read_of_others(
+        self, accepted: Container[str], begun: Container[str], elsewhere: Container[str] = ()
+    ) -> dict[str, Sequence[str]]:
         """Path → jobs that will read it, where it may have been made before, and removed since: its writer is in
-        another manifest, or among those that have receipts (`begun`)."""
-        fresh = {path for job in self.jobs.values() if job.job_id not in begun for path in job.writes}
+        another manifest (also, of those in several, `elsewhere`), or among those that have receipts (`begun`)."""
+        ours = (job for job in self.jobs.values() if job.job_id not in begun and job.job_id not in elsewhere)
+        fresh = {path for job in ours for path in job.writes}
         found = {
             path: [job_id for job_id in ids if job_id not in accepted]
             for path, ids in self.readers.items()

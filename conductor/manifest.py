@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import os
 import stat
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from msgspec import Struct
 
@@ -46,19 +48,27 @@ class ManifestSummary(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def opened(path: Path) -> Generator[BinaryIO]:
-    """The file, open. Raises `ManifestError` with one sentence when it is not a file that can be read."""
+    """The lines of the file, open; a `.gz` is unpacked as it is read.
+
+    Raises `ManifestError` with one sentence when it is not a file that can be read, also where that shows later."""
     try:
         with path.open("rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ManifestError(f"{path} is not a regular file: a manifest is read twice")
-            _refuse_other_encodings(path, file)
-            yield file
+            if path.suffix != ".gz":
+                _refuse_other_encodings(path, file)
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
+                yield cast("BinaryIO", unpacked)
     except FileNotFoundError:
         raise ManifestError(f"{path} does not exist: plan it first (conductor plan --help)") from None
     except IsADirectoryError:
         raise ManifestError(f"{path} is a folder: name the manifest file in it") from None
     except PermissionError:
         raise ManifestError(f"{path} cannot be read: permission denied") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as e:
+        raise ManifestError(f"{path} is damaged: {e}") from None
 
 
 def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:

@@ -17,8 +17,9 @@ from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.recovery.guard import Guard
-from conductor.recovery.journal import Journal, Source
+from conductor.recovery.journal import Journal
 from conductor.recovery.rebuild import Rebuilt, rebuild
+from conductor.recovery.sources import Source
 
 CATALOGUE = load_catalogue()
 LEASE_S = 0.2

@@ -10,6 +10,7 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, settings_here
 
 if TYPE_CHECKING:
+    from conductor.recovery.sources import Source
     from conductor.views.account import Account
 
 Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, as `conductor plan` writes it.")]
@@ -167,6 +168,8 @@ def verify(
     from conductor.kinds import why_missing
     from conductor.manifest import read
     from conductor.progress import Progress
+    from conductor.recovery.journal import Journal
+    from conductor.recovery.sources import other_contents
     from conductor.verify import verify as check
     from conductor.workflow_lookup import checks_for
 
@@ -185,8 +188,18 @@ def verify(
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,
         )
+    for source, jobs in other_contents(Journal(settings.receipts_dir).standing(None).sources, manifest):
+        typer.echo(f"note: {also(manifest, source, jobs)}", err=True)
     if as_json:
         emit(found.to_json())
     else:
         typer.echo(found.to_text())
     raise typer.Exit(found.exit_code)
+
+
+def also(manifest: Path, source: Source, jobs: int) -> str:
+    """A manifest of the same name was dispatched, and its jobs are not among those that were verified."""
+    from conductor.text import many
+
+    kept = "kept nowhere" if source.kept is None else f"conductor verify {source.kept}"
+    return f"{many(jobs, 'job')} more were dispatched from {manifest} when it said something else: {kept}"

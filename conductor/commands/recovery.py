@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,8 @@ from conductor.commands.context import AsJson, emit, ledger_here, settings_here
 
 if TYPE_CHECKING:
     from conductor.recovery.backup import Moved
-    from conductor.recovery.journal import Source
     from conductor.recovery.rebuild import Rebuilt
+    from conductor.recovery.sources import Source
     from conductor.settings import Settings
 
 
@@ -30,7 +31,8 @@ def rebuild(
         typer.Option(metavar="backlog:NAME", help="Default: where it was dispatched to, else its workflow's name."),
     ] = None,
     skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Go on without manifests that are no longer there.")
+        bool,
+        typer.Option("--skip-missing", help="Go on without manifests that are kept nowhere, or have become faulty."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +51,16 @@ def rebuild(
         chosen, warnings = sources(settings, manifest or [], target, skip_missing)
         catalogue, roots = catalogue_of(settings), tidied_roots(settings)
         limits, lease_s = limits_of(settings), settings.timing.lease_s
-        result = run(ledger, settings.receipts_dir, catalogue, chosen, lease_s, tidied=roots, limits=limits)
+        result = run(
+            ledger,
+            settings.receipts_dir,
+            catalogue,
+            chosen,
+            lease_s,
+            tidied=roots,
+            limits=limits,
+            is_lenient=skip_missing,
+        )
     for warning in (*warnings, *result.warnings):
         typer.echo(f"note: {warning}", err=True)
     if as_json:
@@ -101,7 +112,8 @@ def moved(result: Moved, how: str, as_json: bool) -> None:
     if as_json:
         emit(result)
         return
-    files = f"{many(result.manifests, 'manifest')} and {many(result.receipts, 'file')} of receipts"
+    kept = f" ({result.kept} as dispatched beside them)" if result.kept else ""
+    files = f"{many(result.manifests, 'manifest')}{kept} and {many(result.receipts, 'file')} of receipts"
     typer.echo(f"{files} {how} {result.file} ({size(result.bytes)}); outputs are not in it")
 
 
@@ -121,35 +133,55 @@ def sources(
         raise UsageError("--target goes with manifests: name them")
     if not dispatched:
         raise UsageError(f"nothing was dispatched from here, by {settings.receipts_dir}: name the manifests")
-    gone = [source.manifest for source in dispatched if not source.manifest.is_file()]
+    chosen = [held for source in dispatched if (held := as_it_was(source)) is not None]
+    there = {(source.sha256, source.backlog) for source in chosen}
+    gone = [source.manifest for source in dispatched if (source.sha256, source.backlog) not in there]
     if gone and not skip_missing:
         raise ManifestError(
             f"{len(gone)} of {len(dispatched)} manifests that were dispatched are not there; bring them back (git, or "
             "`conductor restore`), or leave them out with --skip-missing",
             tuple(f"{path} is missing" for path in gone),
         )
-    return [s for s in dispatched if s.manifest not in gone], [f"{path} is missing: left out" for path in gone]
+    return chosen, [f"{path} is missing: left out" for path in gone]
+
+
+def as_it_was(source: Source) -> Source | None:
+    """To be read from what is sound: its own copy, or the manifest, which may say something else by now. None: neither
+    is there."""
+    from msgspec.structs import replace
+
+    content = source.content()
+    if content is not None and content != source.manifest:
+        return source
+    return replace(source, kept=None) if source.manifest.is_file() else None
 
 
 def of_manifest(path: Path, backlog: str | None, dispatched: tuple[Source, ...]) -> list[Source]:
+    """All that was dispatched from it, and what it says now where that is something else."""
     from conductor.dispatch import default_backlog
-    from conductor.recovery.journal import Source
+    from conductor.recovery.kept_manifests import has
+    from conductor.recovery.sources import Source
 
     if backlog is not None:
         return [Source(manifest=path, backlog=backlog)]
     known = [source for source in dispatched if source.manifest == path.resolve()]
-    return known or [Source(manifest=path, backlog=default_backlog(path))]
+    held = [found for source in known if (found := as_it_was(source)) is not None]
+    if path.is_file() and not any(has(path, source.sha256) for source in known):
+        held.append(Source(manifest=path, backlog=known[-1].backlog if known else default_backlog(path)))
+    return held or [Source(manifest=path, backlog=default_backlog(path))]
 
 
 def lines(result: Rebuilt) -> list[str]:
     out: list[str] = []
+    named = Counter((one.backlog, one.manifest) for one in result.manifests)
     for one in result.manifests:
+        several = f" (as it was dispatched as {one.sha256[:8]})" if named[one.backlog, one.manifest] > 1 else ""
         kinds = {"done": one.done, "dead": one.dead, "cancelled": one.cancelled, "waiting": one.waiting}
         words = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         back = (
             f"{one.new} of {one.jobs} jobs put back ({words})" if one.new else f"all of its {one.jobs} jobs are there"
         )
-        out.append(f"backlog:{one.backlog}: {one.manifest}: {back}")
+        out.append(f"backlog:{one.backlog}: {one.manifest}{several}: {back}")
     if result.accepted:
         out.append(f"{result.accepted} accepted by receipts that the ledger had not heard of")
     if result.settles_s:

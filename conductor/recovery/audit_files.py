@@ -16,7 +16,7 @@ from conductor.manifest import read
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.paths import resolve
 from conductor.recovery.audit_books import Fault
-from conductor.recovery.journal import Source
+from conductor.recovery.sources import Source
 from conductor.settings import Settings
 
 
@@ -93,12 +93,19 @@ def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
 
 
 def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[Fault]:
-    """What was dispatched into this ledger is in it. Manifests that changed or went since are not asked."""
+    """What was dispatched into this ledger is in it, by the copies that were kept then."""
     for source in sources:
-        if source.is_unchanged:
-            for spec in read(source.manifest):
-                if spec.id not in books.jobs:
-                    yield Fault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
+        content = source.content()
+        if content is None:
+            yield Fault(
+                source.manifest.name,
+                "is not as it was when it was dispatched, and its copy of then is not there or is damaged "
+                f"(receipts/manifests/{source.sha256}.jsonl.gz): whether all of its jobs are here, nobody can tell",
+            )
+            continue
+        for spec in read(content):
+            if spec.id not in books.jobs:
+                yield Fault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
 
 
 def order(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:

@@ -18,6 +18,7 @@ from typing import IO
 from conductor import tidied
 from conductor.errors import ConfigError, UsageError
 from conductor.model.spec import Value
+from conductor.recovery import kept_manifests
 from conductor.recovery.journal import SUFFIX, Journal
 from conductor.settings import CONFIG_NAME, Settings
 
@@ -30,6 +31,8 @@ class Moved(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     file: str
     manifests: int = 0
+    #: Manifests as they were dispatched.
+    kept: int = 0
     receipts: int = 0
     bytes: int = 0
     notes: tuple[str, ...] = ()
@@ -46,7 +49,7 @@ def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
     if file.exists() and not is_forced:
         raise UsageError(f"{file} is there already: name another file, or --force")
     found, notes = contents(settings)
-    counts = {"manifests": 0, "receipts": 0}
+    counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size = 0
     with written(file) as stream, tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
         for name, path in found.items():
@@ -56,8 +59,8 @@ def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
                 info.uname = info.gname = ""
                 archive.addfile(info, source)
             size += info.size
-            kind = "receipts" if name.startswith("receipts/") else "manifests"
-            counts[kind] += name != CONFIG_NAME
+            if name != CONFIG_NAME:
+                counts[kind_of(name)] += 1
     return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
 
 
@@ -74,14 +77,22 @@ def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:
     for source in Journal(settings.receipts_dir).standing(None).sources:
         manifest = source.manifest
         if not manifest.is_file():
-            notes.append(f"{manifest} was dispatched and is not there")
+            if source.kept is None:
+                notes.append(f"{manifest} was dispatched and is not there")
         elif manifest.is_relative_to(settings.project.resolve()) and manifest not in taken:
             found[f"project/{manifest.relative_to(settings.project.resolve()).as_posix()}"] = manifest
-        elif manifest not in taken and not manifest.is_relative_to(settings.manifests_dir.resolve()):
+        elif (
+            source.kept is None
+            and manifest not in taken
+            and not manifest.is_relative_to(settings.manifests_dir.resolve())
+        ):
             notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
     # Last: of what is appended to meanwhile it has the more.
     for pattern in (f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
         found |= {f"receipts/{path.name}": path for path in plain_files(settings.receipts_dir, pattern)}
+    # Behind the journal that names them: each is there before its note.
+    kept = plain_files(settings.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
+    found |= {f"receipts/{kept_manifests.FOLDER}/{path.name}": path for path in kept}
     return found, notes
 
 
@@ -123,7 +134,7 @@ def restore(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
         )
     for member, _ in members(file):
         place(settings, member)
-    counts = {"manifests": 0, "receipts": 0}
+    counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size, notes = 0, list[str]()
     for member, stream in members(file):
         target = place(settings, member)
@@ -135,7 +146,8 @@ def restore(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
         if target.name != BESIDE and target.name != CONFIG_NAME:
             target.chmod(0o644)
         size += member.size
-        counts["receipts" if member.name.startswith("receipts/") else "manifests"] += member.name != CONFIG_NAME
+        if member.name != CONFIG_NAME:
+            counts[kind_of(member.name)] += 1
     return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
 
 
@@ -178,8 +190,17 @@ def place(settings: Settings, member: tarfile.TarInfo) -> Path:
     return target
 
 
+def kind_of(name: str) -> str:
+    """Which count of `Moved` a file belongs to."""
+    if name.endswith(kept_manifests.SUFFIX):
+        return "kept"
+    return "receipts" if name.startswith("receipts/") else "manifests"
+
+
 def is_record(parts: tuple[str, ...]) -> bool:
     if parts[0] == "receipts":
+        if len(parts) == 3:
+            return parts[1] == kept_manifests.FOLDER and parts[2].endswith(kept_manifests.SUFFIX)
         return len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX, tidied.SUFFIX))
     # A manifest of the project, wherever it lies, and never what would be run.
     return parts[-1].endswith(".jsonl")

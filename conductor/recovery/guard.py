@@ -7,7 +7,8 @@ from pathlib import Path
 
 from conductor.errors import ConfigError
 from conductor.ports import Ledger
-from conductor.recovery.journal import Journal, Standing
+from conductor.recovery.journal import Journal
+from conductor.recovery.sources import Standing
 
 #: The journal is looked at this often, and whenever the ledger's mark changes.
 LOOK_EVERY_S = 1.0

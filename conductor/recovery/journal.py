@@ -2,12 +2,14 @@
 
 `receipts/HOST.journal`, beside the receipts because the two belong together: JSON lines, appended under a lock and
 synced. Manifests are named relative to that folder, so that a project can be moved as a whole.
+
+Notes are numbered, each above all that its writer could see in the folder, whosever they are: no clock is asked which
+came first. Two that know nothing of each other may have one number; the files' names decide between them then.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import secrets
@@ -21,48 +23,14 @@ import msgspec
 from loguru import logger
 
 from conductor.errors import ConfigError
-from conductor.model.spec import JobId, Value
+from conductor.recovery import kept_manifests
+from conductor.recovery.notes import PUT, Note
+from conductor.recovery.sources import Source, Standing, standing_by
 
 SUFFIX = ".journal"
 
-
-class Note(Value, frozen=True, kw_only=True):
-    """One line. Times are epoch seconds by the host that wrote it."""
-
-    v: Literal[1] = 1
-    at: float
-    what: Literal["dispatched", "retried", "cancelled", "reviewed", "paused", "resumed", "draining", "fed"]
-    #: Of a dispatch: the ledger it went to, the manifest and what it held.
-    generation: str = ""
-    manifest: str = ""
-    sha256: str = ""
-    backlog: str = ""
-    jobs: int = 0
-    #: Of an operator's word: job → its attempts until then.
-    ids: dict[JobId, int] = {}
-    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common.
-    kind: str = ""
-    words: str = ""
-    #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
-    place: str = ""
-
-
 #: A word on a place; `resumed` and `fed` take the others back.
 Word = Literal["paused", "resumed", "draining", "fed"]
-
-
-class Source(Value, frozen=True, kw_only=True):
-    """A manifest that was dispatched, and where to."""
-
-    manifest: Path
-    backlog: str
-    #: As it was when it was dispatched last.
-    sha256: str = ""
-    jobs: int = 0
-
-    @property
-    def is_unchanged(self) -> bool:
-        return self.manifest.is_file() and sha256_of(self.manifest) == self.sha256
 
 
 _encode = msgspec.json.Encoder().encode
@@ -85,25 +53,51 @@ class Journal:
 
     def notes(self) -> list[Note]:
         """All of them, the eldest first. A line cut by a crash says nothing that was acted upon: passed over."""
-        return sorted((note for file in self.files() for note in _notes(file)), key=lambda note: note.at)
+        found = (note for file in self.files() for note in _notes(file))
+        # Those of one file are in their order, and `sorted` leaves what is equal as it was.
+        return sorted(found, key=lambda note: note.n)
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def dispatched(self, manifest: Path, backlog: str, jobs: int, generation: str) -> None:
-        """Before the first job goes in; a manifest that did not change is noted once. Raises `ConfigError` when it
-        cannot be written: then nothing may go in."""
-        note = Note(
+    def dispatched(self, manifest: Path, backlog: str, jobs: int, generation: str, kept_as: str | None = None) -> None:
+        """Before the first job goes in: the manifest is kept (where that was not done before: `kept_as`, its hash), and
+        noted, once where it did not change since.
+
+        Raises `ConfigError` when that cannot be written: then nothing may go in."""
+        sha256 = kept_as or kept_manifests.keep(self.folder, manifest)
+        note = self._note_of(manifest, backlog, sha256, jobs, generation, "dispatched")
+        ours = [n for n in self.notes() if n.what in PUT and (n.manifest, n.backlog) == (note.manifest, backlog)]
+        has_it = any((n.sha256, n.generation) == (sha256, generation) for n in ours)
+        # Another content of that name came between: the order of dispatches says whose lines hold.
+        last = next((n for n in reversed(ours) if n.what == "dispatched"), None)
+        if not has_it or last is None or last.sha256 != sha256:
+            self._append(note)
+
+    def rebuilt(self, source: Source, jobs: int, generation: str) -> None:
+        """It is in this ledger too; said once. Raises `ConfigError` when it cannot be written."""
+        note = self._note_of(source.manifest, source.backlog, source.sha256, jobs, generation, "rebuilt")
+        key = (note.sha256, note.backlog, generation)
+        if all((n.sha256, n.backlog, n.generation) != key for n in self.notes() if n.what in PUT):
+            self._append(note)
+
+    def _note_of(
+        self,
+        manifest: Path,
+        backlog: str,
+        sha256: str,
+        jobs: int,
+        generation: str,
+        what: Literal["dispatched", "rebuilt"],
+    ) -> Note:
+        return Note(
             at=time.time(),
-            what="dispatched",
+            what=what,
             generation=generation,
             manifest=os.path.relpath(manifest.resolve(), self.folder.resolve()),
-            sha256=sha256_of(manifest),
+            sha256=sha256,
             backlog=backlog,
             jobs=jobs,
         )
-        last = self._last().get((note.manifest, note.backlog))
-        if last is None or (last.generation, last.sha256) != (note.generation, note.sha256):
-            self._append(note)
 
     def operator(self, what: Literal["retried", "cancelled"], ids: Mapping[str, int]) -> None:
         """Job → attempts it has had: what they came to is settled by this word."""
@@ -123,68 +117,33 @@ class Journal:
     def _append(self, note: Note) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                size = os.fstat(fd).st_size
-                is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-                os.write(fd, b"\n" * is_torn + _encode(note) + b"\n")
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            while not self._write(note):
+                pass
         except OSError as e:
             raise ConfigError(
                 f"{self.file} cannot be written ({e.strerror}); set receipts_dir in conductor.toml to a folder of yours"
             ) from None
 
+    def _write(self, note: Note) -> bool:
+        """On disk. False where the file was removed or put elsewhere under our hands: nobody would read that one."""
+        fd = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            size = os.fstat(fd).st_size
+            is_torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            # Under the lock: of this host's notes no two have one number.
+            number = 1 + max((other.n for other in self.notes()), default=0)
+            os.write(fd, b"\n" * is_torn + _encode(msgspec.structs.replace(note, n=number)) + b"\n")
+            os.fsync(fd)
+            return _is_at(fd, self.file)
+        finally:
+            os.close(fd)
+
     # ── what it comes to ──────────────────────────────────────────────────────────────────────────────────
 
     def standing(self, generation: str | None) -> Standing:
         """How the ledger of that mark stands to all that was dispatched from here."""
-        last = self._last().values()
-        known = {note.generation for note in self.notes() if note.what == "dispatched"}
-        return Standing(
-            sources=tuple(self._source(note) for note in last),
-            missing=tuple(self._source(note) for note in last if note.generation != generation),
-            is_lost=bool(last) and generation not in known,
-            lives=len(known - {generation}),
-        )
-
-    def _last(self) -> dict[tuple[str, str], Note]:
-        return {(note.manifest, note.backlog): note for note in self.notes() if note.what == "dispatched"}
-
-    def _source(self, note: Note) -> Source:
-        manifest = Path(os.path.normpath(self.folder / note.manifest))
-        return Source(manifest=manifest, backlog=note.backlog, sha256=note.sha256, jobs=note.jobs)
-
-
-class Standing(Value, frozen=True, kw_only=True):
-    """`missing`: dispatched, and not into this ledger. `is_lost`: nothing that was dispatched is in it."""
-
-    sources: tuple[Source, ...] = ()
-    missing: tuple[Source, ...] = ()
-    is_lost: bool = False
-    #: How many ledgers came before this one.
-    lives: int = 0
-
-    @property
-    def present(self) -> tuple[Source, ...]:
-        """What was dispatched into this ledger, or rebuilt in it."""
-        return tuple(source for source in self.sources if source not in self.missing)
-
-    @property
-    def sentence(self) -> str | None:
-        """What to tell the user; None when all is well."""
-        if not self.missing:
-            return None
-        others = len(self.missing) - 1
-        named = self.missing[0].manifest.name + (f" and {others} more" if others else "")
-        if self.is_lost:
-            return (
-                f"this Redis knows nothing of what was dispatched ({named}): it was emptied, or it is another one; "
-                "`conductor rebuild` brings it back from manifests and receipts, or set redis.url to the right one"
-            )
-        return f"{named} was dispatched and is not in this Redis: `conductor rebuild` brings it back"
+        return standing_by((note for note in self.notes() if note.what in PUT), self.folder, generation)
 
 
 def new_mark() -> str:
@@ -192,9 +151,11 @@ def new_mark() -> str:
     return secrets.token_hex(8)
 
 
-def sha256_of(manifest: Path) -> str:
-    with manifest.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_at(fd: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _notes(file: Path) -> Iterator[Note]:
@@ -214,7 +175,7 @@ def in_review(notes: Iterable[Note]) -> tuple[dict[str, str], dict[str, set[str]
     back: dict[str, set[str]] = {}
     generation = ""
     for note in notes:
-        if note.what == "dispatched" and note.generation != generation:
+        if note.what in PUT and note.generation != generation:
             # Another ledger: what lay in review waits again.
             generation, words, back = note.generation, {}, {}
         elif note.what == "reviewed":

@@ -15,17 +15,20 @@ from conductor.classes import Classifier
 from conductor.core.past import LIFE, Failure, Verdict, lessons, next_life, verdict
 from conductor.core.raising import RAN_OUT_OF, Largest, largest
 from conductor.dispatch import DEFAULT_FILES, batches
-from conductor.errors import ConductorError
+from conductor.errors import ConductorError, ManifestError
 from conductor.file_work import FileWork
-from conductor.manifest import check, numbered
+from conductor.manifest import ManifestSummary, check, numbered
 from conductor.model.entries import Entry, JobState
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
-from conductor.recovery.journal import Journal, Note, Source, new_mark, places, settled_by_operator, sha256_of
+from conductor.recovery.journal import Journal, new_mark, places, settled_by_operator
+from conductor.recovery.notes import Note
+from conductor.recovery.overlaps import Overlaps
 from conductor.recovery.remake import Remade, remake, unsaid
+from conductor.recovery.sources import Source
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
 
@@ -37,8 +40,11 @@ class Restored(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     manifest: str
     backlog: str
+    #: Without those whose line another one of them has, dispatched later.
     jobs: int
     new: int
+    #: Of what was dispatched; empty where the manifest was named by hand.
+    sha256: str = ""
     done: int = 0
     dead: int = 0
     cancelled: int = 0
@@ -77,8 +83,10 @@ def rebuild(
     *,
     tidied: Set[str] = DEFAULT_FILES.tidied,
     limits: Limits | None = None,
+    is_lenient: bool = False,
 ) -> Rebuilt:
-    """Put back what is missing of `sources`. Raises `ManifestError` before anything is put, `Unreachable`.
+    """Put back what is missing of `sources`. Raises `ManifestError` before anything is put (`is_lenient`: what can no
+    more be dispatched is left out, and said), `Unreachable`.
 
     Broken off in the middle, it is simply called again: until its end the ledger counts as lost, and nothing runs.
     """
@@ -86,7 +94,8 @@ def rebuild(
     before = ledger.backlog.generation()
     standing = journal.standing(before)
     is_lost = before is None or standing.is_lost
-    summaries = [check(source.manifest, catalogue) for source in sources]
+    sources, summaries, left_out = checked(sources, catalogue, is_lenient)
+    overlaps = Overlaps(sources, [summary.ids for summary in summaries])
     wanted = {job_id for summary in summaries for job_id in summary.ids}
     outside = {other for summary in summaries for other in summary.outside} - wanted
     # The order matters. The mark: until the journal names it, every conductor knows this ledger for a lost one and
@@ -101,15 +110,21 @@ def rebuild(
     past = past_of(receipts_dir, wanted | outside, journal.notes())
     works = [FileWork(summary, catalogue, tidied, receipts_dir) for summary in summaries]
     # A dispatch that was cut off may not have sent back all who made what is gone and is still to be read.
-    read = {path: ids for work in works for path, ids in work.read_of_others(past.accepted, past.highest).items()}
-    remade = remake(ledger, receipts_dir, tidied, read, (source.manifest for source in sources), wanted)
+    read: dict[str, list[str]] = {}
+    for at, work in enumerate(works):
+        others = overlaps.elsewhere(at, work.jobs)
+        for path, ids in work.read_of_others(past.accepted, past.highest, others).items():
+            read.setdefault(path, []).extend(ids)
+    in_turn = sorted(sources, key=lambda source: source.order)
+    remade = remake(ledger, receipts_dir, tidied, read, (source.file for source in in_turn), wanted)
     if remade.ids:
         past = past_of(receipts_dir, wanted | outside, journal.notes())
     most = largest(ledger.reports.live(), limits or Limits())
     total, seen = len(wanted), 0
     restored: list[Restored] = []
-    for source, work in zip(sources, works, strict=True):
+    for at, (source, work) in enumerate(zip(sources, works, strict=True)):
         put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade, most)
+        put.passes_over = overlaps.elsewhere(at, summaries[at].ids)
         for batch in batches(put.entries()):
             put.add(batch)
             seen += len(batch)
@@ -122,15 +137,37 @@ def rebuild(
     if ledger.backlog.generation() != mark:
         raise ConductorError("Redis was emptied again while it was rebuilt: call `conductor rebuild` again")
     for source, summary in zip(sources, summaries, strict=True):
-        journal.dispatched(source.manifest, source.backlog, summary.jobs, mark)
+        if source.sha256:
+            journal.rebuilt(source, summary.jobs, mark)
+        if source.kept is None:
+            # Named by hand, or not as it was: from now on this is what was dispatched.
+            journal.dispatched(source.manifest, source.backlog, summary.jobs, mark)
     ledger.bell.ring()
     return Rebuilt(
         manifests=tuple(restored),
         accepted=proved,
         was_lost=is_lost,
         settles_s=settles_s,
-        warnings=(*lost_files(remade), *warnings(ledger, sources, outside - past.accepted.keys())),
+        warnings=(*left_out, *lost_files(remade), *warnings(ledger, sources, outside - past.accepted.keys())),
     )
+
+
+def checked(
+    sources: Sequence[Source], catalogue: Mapping[str, TaskDecl], is_lenient: bool
+) -> tuple[list[Source], list[ManifestSummary], list[str]]:
+    """Those that are sound, what they hold, and words on those that were left out."""
+    found: list[Source] = []
+    summaries: list[ManifestSummary] = []
+    left_out: list[str] = []
+    for source in sources:
+        try:
+            summaries.append(check(source.file, catalogue))
+            found.append(source)
+        except ManifestError as e:
+            if not is_lenient:
+                raise
+            left_out.append(f"{source.manifest} cannot be dispatched any more, and was left out: {e}")
+    return found, summaries, left_out
 
 
 def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past:
@@ -195,12 +232,16 @@ class Putter:
         self._behind = remade.behind
         self._classify = Classifier(catalogue, source.backlog)
         self._most = most
+        #: Jobs of it whose line another one has.
+        self.passes_over: Set[str] = frozenset()
         self._jobs = 0
         self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
 
     def entries(self) -> Iterator[Entry]:
         proofs = self._past.accepted
-        for _, line, spec in numbered(self._source.manifest):
+        for _, line, spec in numbered(self._source.file):
+            if spec.id in self.passes_over:
+                continue
             proof = proofs.get(spec.id)
             job_class = self._classify(spec)
             judged, job_class = (Verdict(), job_class) if proof else self._judged(spec, job_class)
@@ -247,6 +288,7 @@ class Putter:
         return Restored(
             manifest=str(self._source.manifest),
             backlog=self._source.backlog,
+            sha256=self._source.sha256,
             jobs=self._jobs,
             new=sum(self._new.values()),
             done=self._new["done"],
@@ -270,10 +312,10 @@ def lost_files(remade: Remade) -> Iterator[str]:
 
 def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> Iterator[str]:
     for source in sources:
-        if source.sha256 and source.sha256 != sha256_of(source.manifest):
+        if source.kept is None and source.content() is None:
             yield (
-                f"{source.manifest} is not as it was when it was dispatched: it was rebuilt as it is now; what it no "
-                "longer names is not in the backlog"
+                f"{source.manifest} is not as it was when it was dispatched, and that is kept nowhere: it was rebuilt "
+                "as it is now; what it no longer names is not in the backlog"
             )
     for other in sorted(outside):
         if ledger.backlog.job(other) is None:

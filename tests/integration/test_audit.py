@@ -285,8 +285,9 @@ def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, le
 
     specs = [a_spec(n) for n in range(3)]
     path = project.project / "m.jsonl"
-    manifest.write(path, specs)
-    dispatch(ledger, path, "night", load_catalogue(), project.receipts_dir)
+    for content in (specs, specs[2:]):  # the second hides nothing of the first
+        manifest.write(path, content)
+        dispatch(ledger, path, "night", load_catalogue(), project.receipts_dir)
     with Redis.from_url(redis_url, protocol=2) as redis:
         for key in (STATE, "conductor:jobs"):
             redis.hdel(key, specs[1].id)
@@ -295,6 +296,21 @@ def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, le
         scripts = Scripts(redis)
         report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
     assert bad(report) == {"dispatched": (f"{specs[1].id}: was dispatched with m.jsonl and is nowhere",)}
+
+
+def test_what_was_dispatched_and_can_no_more_be_told_is_said(project: Settings, ledger: Ledger, redis_url: str) -> None:
+    from builders import a_spec
+
+    path = project.project / "m.jsonl"
+    manifest.write(path, [a_spec(1)])
+    dispatch(ledger, path, "night", load_catalogue(), project.receipts_dir)
+    path.write_text("")
+    for file in (project.receipts_dir / "manifests").iterdir():
+        file.unlink()
+    with Redis.from_url(redis_url, protocol=2) as redis:
+        scripts = Scripts(redis)
+        report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+    assert "nobody can tell" in bad(report)["dispatched"][0]
 
 
 # ── a system at work is sound ─────────────────────────────────────────────────────────────────────────────

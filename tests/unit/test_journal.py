@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import gzip
+import time
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from conductor.recovery.journal import Journal, Word, places, settled_by_operator
 
@@ -41,7 +47,7 @@ def test_a_project_can_be_moved_as_a_whole(tmp_path: Path) -> None:
     Journal(old / "receipts").dispatched(a_manifest(old), "night", 1, "g1")
     new = old.rename(tmp_path / "new")
     (source,) = Journal(new / "receipts").standing("g1").sources
-    assert source.manifest == new / "manifests" / "m.jsonl" and source.is_unchanged
+    assert source.manifest == new / "manifests" / "m.jsonl" and source.content() == source.kept
 
 
 def test_a_cut_line_says_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
@@ -89,3 +95,57 @@ def test_the_last_word_on_a_place_counts(tmp_path: Path) -> None:
 
     assert places(journal.notes()) == ({"io"}, {""})
     assert journal.standing(None).sentence is None, "a pause is no dispatch: nothing is missing"
+
+
+def test_no_clock_says_which_word_was_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host an hour ahead pauses and cancels, one that is days behind takes it back."""
+    manifest = a_manifest(tmp_path)
+    hosts = {name: Journal(tmp_path / "receipts") for name in ("ahead", "behind")}
+    for name, journal in hosts.items():
+        journal.file = journal.folder / f"{name}.journal"
+    ahead, behind = time.time() + 3600, time.time() - 500_000
+    for name, clock, what in (("ahead", ahead, "paused"), ("behind", behind, "resumed")):
+        monkeypatch.setattr(time, "time", lambda clock=clock: clock)
+        hosts[name].dispatched(manifest, "night", 1, f"of {name}")
+        hosts[name].operator("cancelled" if what == "paused" else "retried", {"aaaaaaaa": 1})
+        hosts[name].place(cast("Word", what), "gpu")
+
+    notes = Journal(tmp_path / "receipts").notes()
+
+    assert [note.n for note in notes] == [1, 2, 3, 4, 5, 6]
+    assert places(notes) == (frozenset(), frozenset())
+    assert settled_by_operator(notes) == ({"aaaaaaaa": 1}, {})
+    assert len(hosts["ahead"].standing("of behind").present) == 1
+
+
+def test_each_content_that_was_dispatched_is_kept_and_the_same_one_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    texts = ("{}\n", "{}\n{}\n", "{}\n")
+    for text in texts:
+        journal.dispatched(a_manifest(tmp_path, text), "night", 1, "g1")
+    first, second = journal.standing("g1").sources
+    assert first.kept is not None and second.kept is not None and first.kept.parent == journal.folder / "manifests"
+    assert [gzip.decompress(source.kept.read_bytes()).decode() for source in (first, second) if source.kept] == [
+        "{}\n", "{}\n{}\n",
+    ]  # fmt: skip
+    assert first.order > second.order, "it was dispatched again, last"
+    first.kept.write_bytes(b"damaged")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert first.content() == first.kept
+
+
+def test_a_journal_that_is_put_elsewhere_under_our_hands_gets_the_note_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.place("paused", "gpu")
+    flock = fcntl.flock
+
+    def moved(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        flock(fd, how)
+        journal.file.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(fcntl, "flock", moved)
+    journal.place("resumed", "gpu")
+    assert [note.what for note in journal.notes()] == ["resumed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from conductor.model.decision import Admission
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.snapshot import Look, Reservation
 from conductor.model.spec import JobSpec, Output
-from conductor.recovery.journal import Journal, Source
+from conductor.recovery import kept_manifests
+from conductor.recovery.journal import Journal
 from conductor.recovery.rebuild import rebuild
+from conductor.recovery.sources import Source
 
 CATALOGUE = load_catalogue()
 NODE = "here"
@@ -224,11 +227,20 @@ def test_what_nobody_here_can_make_is_refused_and_nothing_is_touched(scene: Scen
     _, second, _ = a_night(scene)
     scene.remove()
     (scene.folder / "one.jsonl").unlink()
+    shutil.rmtree(scene.receipts / kept_manifests.FOLDER)
     with pytest.raises(ManifestError) as refusal:
         scene.dispatch("two.jsonl", a_job(9, second))
 
     assert f"{second.writes[0].path!r} was removed" in refusal.value.problems[0]
     assert scene.waiting(second) == ["done"]
+
+
+def test_it_is_made_again_by_the_manifest_that_was_dispatched_whatever_its_file_says_now(scene: Scene) -> None:
+    _, second, _ = a_night(scene)
+    scene.remove()
+    (scene.folder / "one.jsonl").write_text("")
+
+    assert scene.dispatch("two.jsonl", a_job(9, second)).again == 2
 
 
 def restored(scene: Scene, names: Sequence[str]) -> None:

@@ -1,0 +1,34 @@
+"""One line of the journal."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from conductor.model.spec import JobId, Value
+
+
+class Note(Value, frozen=True, kw_only=True):
+    """One line. Times are epoch seconds by the host that wrote it: for people, nothing goes by them."""
+
+    v: Literal[1] = 1
+    #: Above all notes that its writer could see.
+    n: int = 0
+    at: float
+    what: Literal["dispatched", "rebuilt", "retried", "cancelled", "reviewed", "paused", "resumed", "draining", "fed"]
+    #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it held.
+    generation: str = ""
+    manifest: str = ""
+    sha256: str = ""
+    backlog: str = ""
+    jobs: int = 0
+    #: Of an operator's word: job → its attempts until then.
+    ids: dict[JobId, int] = {}
+    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common.
+    kind: str = ""
+    words: str = ""
+    #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
+    place: str = ""
+
+
+#: Jobs go in with both.
+PUT = ("dispatched", "rebuilt")
