@@ -195,7 +195,7 @@ def past_of(receipts_dir: Path, wanted: AbstractSet[str], whole: AbstractSet[str
 
 
 class _Standing:
-    """Of each job the lowest attempt whose `ok` was not taken back, in two numbers a job."""
+    """Of each job the lowest attempt whose `ok` was not taken back, in two numbers a job: a body is one (`_number`)."""
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
@@ -205,24 +205,32 @@ class _Standing:
         self._taken_back: set[tuple[str, int]] = set()
 
     def add(self, receipt: Receipt) -> None:
-        job_id, attempt = receipt.job_id, receipt.attempt
-        self.attempts[job_id] = max(attempt, self.attempts.get(job_id, 0))
+        job_id, body = receipt.job_id, _number(receipt)
+        self.attempts[job_id] = max(receipt.attempt, self.attempts.get(job_id, 0))
         if receipt.outcome == "superseded":
-            self._taken_back.add((job_id, attempt))
+            self._taken_back.add((job_id, body))
         elif receipt.outcome == "ok":
-            first = self._lowest.setdefault(job_id, attempt)
-            if first != attempt:
-                self._oks.setdefault(job_id, {first}).add(attempt)
+            first = self._lowest.setdefault(job_id, body)
+            if first != body:
+                self._oks.setdefault(job_id, {first}).add(body)
 
     def accepted(self) -> dict[str, int]:
         found = self._lowest
         for job_id in self._oks.keys() | {job_id for job_id, _ in self._taken_back}:
             oks = self._oks.get(job_id, {found[job_id]} if job_id in found else set[int]())
-            standing = [attempt for attempt in oks if (job_id, attempt) not in self._taken_back]
+            standing = [body for body in oks if (job_id, body) not in self._taken_back]
             found.pop(job_id, None)
             if standing:
                 found[job_id] = min(standing)
-        return found
+        return {job_id: body >> _TOKEN_BITS for job_id, body in found.items()}
+
+
+_TOKEN_BITS = 32
+
+
+def _number(receipt: Receipt) -> int:
+    """A body as one number, by attempt: a text for each of a million jobs would be twice as much."""
+    return receipt.attempt << _TOKEN_BITS | int(receipt.token or "0", 16)
 
 
 def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) -> None:

@@ -9,31 +9,37 @@ from pathlib import Path
 from msgspec import Struct
 
 from conductor import manifest as manifests
-from conductor.adapters.receipt_log import ReceiptFiles
+from conductor.adapters.receipt_log import ReceiptFiles, first_of
 from conductor.model.receipt import Receipt
 
 OnRead = Callable[[int], None]
 
 
 class Record(Struct):
-    """One job. `accepted`: the `ok` receipt that counts, the lowest attempt's; `attempts`: all whose `ok` stands."""
+    """One job. `accepted`: the `ok` receipt that counts, the lowest attempt's; `standing`: all whose `ok` stands, one
+    for each body (ATTEMPT.TOKEN). `taken_back`: bodies."""
 
     accepted: Receipt | None = None
     failed: Receipt | None = None
-    attempts: frozenset[int] = frozenset()
+    standing: tuple[Receipt, ...] = ()
     oks: tuple[Receipt, ...] = ()
-    taken_back: frozenset[int] = frozenset()
+    taken_back: frozenset[str] = frozenset()
+
+    @property
+    def attempts(self) -> frozenset[int]:
+        return frozenset(ok.attempt for ok in self.standing)
 
     def add(self, receipt: Receipt) -> None:
         if receipt.outcome == "ok":
             self.oks = (*self.oks, receipt)
         elif receipt.outcome == "superseded":
-            self.taken_back |= {receipt.attempt}
+            self.taken_back |= {receipt.body}
         elif self.failed is None or receipt.attempt >= self.failed.attempt:
             self.failed = receipt
-        standing = [ok for ok in self.oks if ok.attempt not in self.taken_back]
-        self.attempts = frozenset(ok.attempt for ok in standing)
-        self.accepted = min(standing, key=lambda ok: ok.attempt, default=None)
+        # A line that was written twice over (a disk that failed in between) is one receipt.
+        bodies = {ok.body: ok for ok in reversed(self.oks) if ok.body not in self.taken_back}
+        self.standing = tuple(sorted(bodies.values(), key=first_of))
+        self.accepted = self.standing[0] if self.standing else None
 
 
 _NONE = Record()

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from conductor import manifest as manifests
 from conductor import tidied
-from conductor.core.past import named, named_all
+from conductor.core.past import named, twofold
 from conductor.errors import BadInput
 from conductor.facts.files import NOT_THERE, FileFact, json_fault, look_at
 from conductor.facts.media import MediaFact, decode, is_media
@@ -262,8 +262,8 @@ class _Review:
             self.add(spec, "missing", f"has no receipt: {why}")
 
     def _doubles(self, spec: JobSpec, record: Record) -> None:
-        if len(record.attempts) > 1:
-            self.add(spec, "duplicate", f"{named_all(record.attempts)} each count as done")
+        if len(record.standing) > 1:
+            self.add(spec, "duplicate", twofold([ok.attempt for ok in record.standing]))
         for output in spec.writes:
             others = self.records.publishers(output.path) - {spec.id}
             if others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
 from conductor.model.entries import Begun, Started
-from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage
+from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.settings import Settings
 from conductor.signing import signer_of
@@ -31,6 +32,8 @@ class Attempt:
         reservation = started.reservation
         self._settings = settings
         self.job_id, self.number = reservation.job_id, reservation.attempt
+        #: Of its body, drawn here: no other has it, also where the ledger gives the number out a second time.
+        self.token = secrets.token_hex(4)
         self.started = started
         self.devices = reservation.devices
         self.line = started.line.decode()
@@ -57,7 +60,12 @@ class Attempt:
         return self._code_version
 
     def _folders(self) -> tuple[Path, ...]:
-        return publish.folders(self._settings, self.spec, self.number)
+        return publish.folders(self._settings, self.spec, self.body)
+
+    @property
+    def body(self) -> str:
+        """ATTEMPT.TOKEN"""
+        return body_of(self.number, self.token)
 
     @property
     def reserved(self) -> dict[str, int]:
@@ -72,6 +80,7 @@ class Attempt:
             decl=self.decl,
             job_id=self.job_id,
             attempt=self.number,
+            token=self.token,
             devices=self.devices,
             vram_mib=self.started.reservation.vram_mib if self.devices else None,
             timeout_s=self.request.timeout_s,
@@ -130,6 +139,7 @@ class Scribe:
         plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "ok")
         return msgspec.structs.replace(
             plain,
+            token=attempt.token,
             outputs=outputs,
             result=result,
             usage=usage,
@@ -140,6 +150,7 @@ class Scribe:
         plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "failed")
         return msgspec.structs.replace(
             plain,
+            token=attempt.token,
             cause=fault.cause,
             message=fault.message,
             exit_code=fault.exit_code,

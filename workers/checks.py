@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from conductor.settings import Settings
 
 
-def check(settings: Settings, spec: JobSpec, attempt: int) -> None:
+def check(settings: Settings, spec: JobSpec, body: str) -> None:
     """Read every staged output whole: media decodes, JSON parses, lasts as `expect` says. Raises `BadOutput`.
 
     Size and hash need no look: publishing works them out of these very files. A file that is not there is
@@ -23,7 +23,7 @@ def check(settings: Settings, spec: JobSpec, attempt: int) -> None:
 
     for output in spec.writes:
         root, relative = paths.split(output.path)
-        file = staged(attempt_folder(settings, root, spec.id, attempt), relative)
+        file = staged(attempt_folder(settings, root, spec.id, body), relative)
         if not file.is_file():
             continue
         seen = facts_of(output.path, file)

@@ -140,6 +140,7 @@ class Child:
             spec,
             self._settings,
             attempt=run.attempt,
+            token=run.token,
             devices=run.devices,
             timeout_s=run.timeout_s,
             on_progress=_Throttle(self._channel, run).tell,

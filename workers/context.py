@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from conductor import folders, paths
 from conductor.errors import BadInput, JobError, PublishFailed
 from conductor.model.calls import Call
+from conductor.model.receipt import body_of
 from conductor.model.spec import JobSpec
 from workers.warm import WarmStore
 
@@ -26,9 +27,11 @@ class Stopped(JobError):
     cause = "cancelled"
 
 
-def attempt_folder(settings: Settings, root: str, job_id: str, attempt: int) -> Path:
-    """Where one attempt writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT`."""
-    return paths.root_folder(settings, root) / paths.STAGING / f"{job_id}.{attempt}"
+def attempt_folder(settings: Settings, root: str, job_id: str, body: str) -> Path:
+    """Where one body of a job writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT.TOKEN`.
+
+    `body`: ATTEMPT.TOKEN. Two bodies never share a folder, whatever number they were given."""
+    return paths.root_folder(settings, root) / paths.STAGING / f"{job_id}.{body}"
 
 
 def staged(folder: Path, relative: str) -> Path:
@@ -44,6 +47,7 @@ class JobContext:
         settings: Settings,
         *,
         attempt: int = 1,
+        token: str = "",
         devices: tuple[str, ...] = (),
         timeout_s: float = 3600.0,
         on_progress: Callable[[float, str], None] | None = None,
@@ -53,6 +57,7 @@ class JobContext:
         self.spec = spec
         self.settings = settings
         self.attempt = attempt
+        self._body = body_of(attempt, token)
         #: Keys of the devices reserved for this attempt; inside the process they are CUDA devices 0, 1, ….
         self.devices = devices
         #: Becomes readable when the body has to stop; None where nobody can ask for it.
@@ -70,7 +75,7 @@ class JobContext:
     @property
     def scratch(self) -> Path:
         """This attempt's own folder on the scratch root, made on first use, removed when the attempt ends."""
-        folder = attempt_folder(self.settings, "scratch", self.job_id, self.attempt) / "work"
+        folder = attempt_folder(self.settings, "scratch", self.job_id, self._body) / "work"
         self._make("scratch", folder)
         return folder
 
@@ -87,7 +92,7 @@ class JobContext:
             raise JobError(f"output {path!r} is not among the job's `writes`")
         paths.resolve(self.settings, path, for_writing=True)
         root, relative = paths.split(path)
-        file = staged(attempt_folder(self.settings, root, self.job_id, self.attempt), relative)
+        file = staged(attempt_folder(self.settings, root, self.job_id, self._body), relative)
         self._make(root, file.parent)
         return file
 
@@ -99,7 +104,7 @@ class JobContext:
         """The declared output `path`, open to write (and to read back), reached through no link. Raises as `output`."""
         self.output(path)
         root, relative = paths.split(path)
-        folder = attempt_folder(self.settings, root, self.job_id, self.attempt)
+        folder = attempt_folder(self.settings, root, self.job_id, self._body)
         base = paths.root_folder(self.settings, root)
         return folders.create(base, staged(folder, relative).relative_to(base).parts)
 

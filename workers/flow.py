@@ -18,7 +18,7 @@ from loguru import logger
 from conductor.core.tally import COUNTS
 from conductor.model.entries import Begun, Lined, Started, Turn, Turned
 from conductor.model.receipt import MOST_UNHEARD, Receipt
-from workers import causes, kept, publish
+from workers import causes, kept
 from workers.attempt import Attempt, Refused
 from workers.body import Course
 from workers.causes import Fault
@@ -116,7 +116,7 @@ class Flow:
             return fault
         settings, spec = self._parts.settings, attempt.spec
         attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
-        publish.clean(settings, spec, (n for n in range(1, attempt.number) if earlier is None or n != earlier.attempt))
+        kept.clean_before(settings, spec, attempt.number, earlier)
         if earlier is None:
             return None
         return Ended(job_id=attempt.job_id, attempt=attempt.number, result=earlier.result)
@@ -354,7 +354,7 @@ class Flow:
             return False
         if kept.find(parts.settings, attempt.spec, attempt.number) is not None:
             return False
-        publish.clean(parts.settings, attempt.spec, range(1, attempt.number))
+        kept.clean_before(parts.settings, attempt.spec, attempt.number)
         _ = attempt.code_version  # As it is now: that is what the child will run.
         running.held.behind = heir.reservation.disk
         try:

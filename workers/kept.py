@@ -15,7 +15,7 @@ from loguru import logger
 
 from conductor import paths
 from conductor.errors import PublishFailed
-from conductor.model.receipt import OutputFact, Usage
+from conductor.model.receipt import OutputFact, Usage, number_of
 from conductor.model.spec import JobSpec, Value
 from conductor.paths import KEPT
 from workers import publish
@@ -26,29 +26,35 @@ if TYPE_CHECKING:
 
 
 class Kept(Value, frozen=True, kw_only=True):
-    """What an attempt computed."""
+    """What a body computed."""
 
-    attempt: int
+    #: ATTEMPT.TOKEN
+    body: str
     result: dict[str, Any] = {}
     usage: Usage = Usage()
     #: Output path → size and time of the last change of its staged file; empty where its root was gone already.
     files: dict[str, str] = {}
+
+    @property
+    def number(self) -> int:
+        """Of its attempt."""
+        return number_of(self.body)
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Kept).decode
 
 
-def computed(settings: Settings, spec: JobSpec, attempt: int, result: dict[str, Any], usage: Usage) -> Kept:
-    """What this attempt has just computed. Looked at before it is published: afterwards the root may be gone."""
-    files = {path: _mark(file) or "" for path, file in _staged(settings, spec, attempt)}
-    return Kept(attempt=attempt, result=result, usage=usage, files=files)
+def computed(settings: Settings, spec: JobSpec, body: str, result: dict[str, Any], usage: Usage) -> Kept:
+    """What this body has just computed. Looked at before it is published: afterwards the root may be gone."""
+    files = {path: _mark(file) or "" for path, file in _staged(settings, spec, body)}
+    return Kept(body=body, result=result, usage=usage, files=files)
 
 
 def keep(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
     """Note beside the staged files that they are whole. False when nowhere could be written: then it is not kept."""
     note = _encode(kept)
-    written = [_write(folder, note) for folder in publish.folders(settings, spec, kept.attempt)]
+    written = [_write(folder, note) for folder in publish.folders(settings, spec, kept.body)]
     return any(written)
 
 
@@ -56,9 +62,9 @@ def find(settings: Settings, spec: JobSpec, below: int) -> Kept | None:
     """The latest earlier attempt whose output is all there, or lies on a root that is not there at the moment."""
     if below == 1 or not spec.writes:
         return None
-    notes = [note for folder in _folders(settings, spec) if (note := _read(folder / KEPT)) and note.attempt < below]
+    notes = [note for folder in _folders(settings, spec) if (note := _read(folder / KEPT)) and note.number < below]
     whole = [note for note in notes if _is_whole(settings, spec, note)]
-    return max(whole, key=lambda note: note.attempt, default=None)
+    return max(whole, key=lambda note: note.number, default=None)
 
 
 def put_in_place(settings: Settings, spec: JobSpec, kept: Kept) -> tuple[OutputFact, ...]:
@@ -66,29 +72,37 @@ def put_in_place(settings: Settings, spec: JobSpec, kept: Kept) -> tuple[OutputF
     for path in kept.files:
         if fault := _absence(settings, path):
             raise PublishFailed(fault)
-    return publish.publish(settings, spec, kept.attempt)
+    return publish.publish(settings, spec, kept.body)
 
 
-def is_kept(settings: Settings, spec: JobSpec, attempt: int) -> bool:
-    return any((folder / KEPT).exists() for folder in publish.folders(settings, spec, attempt))
+def is_kept(settings: Settings, spec: JobSpec, body: str) -> bool:
+    return any((folder / KEPT).exists() for folder in publish.folders(settings, spec, body))
 
 
 def purge(settings: Settings, spec: JobSpec, is_all: bool) -> None:
     """The job is dead: remove what its attempts left, but (unless `is_all`) not what is only to be published."""
-    numbers = {int(folder.suffix[1:]) for folder in _folders(settings, spec) if folder.suffix[1:].isdigit()}
-    publish.clean(settings, spec, (n for n in numbers if is_all or not is_kept(settings, spec, n)))
+    left = publish.bodies(settings, spec)
+    publish.clean(settings, spec, (body for body in left if is_all or not is_kept(settings, spec, body)))
 
 
-def _staged(settings: Settings, spec: JobSpec, attempt: int) -> Iterator[tuple[str, Path]]:
+def clean_before(settings: Settings, spec: JobSpec, attempt: int, earlier: Kept | None = None) -> None:
+    """Remove what attempts before this one have left; but `earlier`."""
+    if attempt == 1:
+        return
+    left = publish.bodies(settings, spec) - ({earlier.body} if earlier else set())
+    publish.clean(settings, spec, (body for body in left if number_of(body) < attempt))
+
+
+def _staged(settings: Settings, spec: JobSpec, body: str) -> Iterator[tuple[str, Path]]:
     for output in spec.writes:
         root, relative = paths.split(output.path)
-        yield output.path, staged(attempt_folder(settings, root, spec.id, attempt), relative)
+        yield output.path, staged(attempt_folder(settings, root, spec.id, body), relative)
 
 
 def _is_whole(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
     if kept.files.keys() != {output.path for output in spec.writes}:
         return False
-    found = {path: _mark(file) for path, file in _staged(settings, spec, kept.attempt)}
+    found = {path: _mark(file) for path, file in _staged(settings, spec, kept.body)}
     return all(
         mark == kept.files[path] or (mark and not kept.files[path]) or (not mark and _absence(settings, path))
         for path, mark in found.items()
@@ -115,9 +129,9 @@ def _mark(file: Path) -> str | None:
 
 
 def _folders(settings: Settings, spec: JobSpec) -> Iterator[Path]:
-    """This job's attempt folders, of all attempts, on all its roots."""
-    for folder in publish.folders(settings, spec, 0):
-        yield from folder.parent.glob(f"{spec.id}.*")
+    """This job's folders, of all its bodies, on all its roots."""
+    for body in publish.bodies(settings, spec):
+        yield from publish.folders(settings, spec, body)
 
 
 def _write(folder: Path, note: bytes) -> bool:

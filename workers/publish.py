@@ -30,13 +30,13 @@ _MADE_BY = "user.conductor.job"
 _RENAME_NOREPLACE = 1
 
 
-def publish(settings: Settings, spec: JobSpec, attempt: int) -> tuple[OutputFact, ...]:
+def publish(settings: Settings, spec: JobSpec, body: str) -> tuple[OutputFact, ...]:
     """Put every declared output in place. On disk when this returns.
 
     A file that an earlier attempt published stands, and its own hash is what is returned. Raises `JobError` for
     an output the body did not write, `NoSpace`, `PublishFailed`, and `BadInput` where another job's file stands.
     """
-    pairs = [(output.path, _staged(settings, spec.id, attempt, output.path)) for output in spec.writes]
+    pairs = [(output.path, _staged(settings, spec.id, body, output.path)) for output in spec.writes]
     with Touched() as touched:
         facts = tuple(_publish_one(settings, spec.id, path, file, touched) for path, file in pairs)
         with _translated(", ".join(path for path, _ in pairs)):
@@ -68,9 +68,9 @@ class Touched:
             os.close(folder)
 
 
-def _staged(settings: Settings, job_id: str, attempt: int, path: str) -> Path:
+def _staged(settings: Settings, job_id: str, body: str, path: str) -> Path:
     root, relative = paths.split(path)
-    file = staged(attempt_folder(settings, root, job_id, attempt), relative)
+    file = staged(attempt_folder(settings, root, job_id, body), relative)
     try:
         is_file = stat.S_ISREG(file.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -226,15 +226,22 @@ def _maker(fd: int) -> str | None:
 # ── what attempts leave behind ────────────────────────────────────────────────────────────────────────────
 
 
-def folders(settings: Settings, spec: JobSpec, attempt: int) -> tuple[Path, ...]:
-    """Every folder this attempt may write to."""
-    return tuple(attempt_folder(settings, root, spec.id, attempt) for root in _roots(settings, spec))
+def folders(settings: Settings, spec: JobSpec, body: str) -> tuple[Path, ...]:
+    """Every folder this body may write to."""
+    return tuple(attempt_folder(settings, root, spec.id, body) for root in _roots(settings, spec))
 
 
-def clean(settings: Settings, spec: JobSpec, attempts: Iterable[int]) -> None:
-    """Remove what these attempts have staged."""
-    for number in attempts:
-        for folder in folders(settings, spec, number):
+def bodies(settings: Settings, spec: JobSpec) -> frozenset[str]:
+    """Those of this job that have left a folder on any of its roots."""
+    staging = (paths.root_folder(settings, root) / paths.STAGING for root in _roots(settings, spec))
+    found = (each.name.removeprefix(f"{spec.id}.") for folder in staging for each in folder.glob(f"{spec.id}.*"))
+    return frozenset(body for body in found if body.partition(".")[0].isdigit())
+
+
+def clean(settings: Settings, spec: JobSpec, those: Iterable[str]) -> None:
+    """Remove what these bodies have staged."""
+    for body in those:
+        for folder in folders(settings, spec, body):
             if folder.exists():
                 folders_of.remove(folder.parent.parent, (paths.STAGING, folder.name))
 

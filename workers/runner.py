@@ -100,7 +100,7 @@ class Runner:
             return self._drop(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, Ended):
-            done = earlier or kept.computed(settings, spec, attempt.number, ended.result, usage)
+            done = earlier or kept.computed(settings, spec, attempt.body, ended.result, usage)
             outputs = self._outputs(attempt, done, is_again=earlier is not None)
             if not isinstance(outputs, Fault):
                 usage = larger(done.usage, usage)
@@ -161,7 +161,7 @@ class Runner:
         return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
 
     def _drop(self, attempt: Attempt) -> None:
-        publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
+        publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
         logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
 
     def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
@@ -176,14 +176,14 @@ class Runner:
         settings, spec = self._parts.settings, attempt.spec
         try:
             if attempt.started.reservation.role:
-                checks.check(settings, spec, done.attempt)
+                checks.check(settings, spec, done.body)
             return kept.put_in_place(settings, spec, done)
         except JobError as e:
             fault = causes.of_exception(e, bool(attempt.devices))
         if fault.cause in KEEPING:
             kept.keep(settings, spec, done)
         elif is_again:
-            publish.clean(settings, spec, (done.attempt,))
+            publish.clean(settings, spec, (done.body,))
         return fault
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
@@ -217,7 +217,7 @@ class Runner:
         for each, answer in zip(done, answers, strict=True):
             if answer == "already":
                 self._note(msgspec.structs.replace(each.receipt, outcome="superseded"))
-            publish.clean(self._parts.settings, each.attempt.spec, {each.attempt.number, each.computed.attempt})
+            publish.clean(self._parts.settings, each.attempt.spec, {each.attempt.body, each.computed.body})
         if len(done) == 1:
             r, answer = done[0].receipt, answers[0] or "unsaid"
             logger.info("Done: {} {} in {:.2f} s ({})", r.task, r.job_id, r.seconds, answer)
@@ -259,8 +259,8 @@ class Runner:
         self._give_back(receipt, then)
         if isinstance(then, Dead):
             kept.purge(self._parts.settings, attempt.spec, is_all=fault.cause not in KEEPING)
-        elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.number):
-            publish.clean(self._parts.settings, attempt.spec, (attempt.number,))
+        elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
         return receipt
 
     def _as_asked(self, job_id: str, fault: Fault) -> Fault:

@@ -175,18 +175,23 @@ def _log_bad(file: Path, number: int, fault: str) -> None:
 
 
 def accepted(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
-    """Job id → the receipt that counts: an `ok` not taken back by a `superseded` of the same attempt, the lowest
-    attempt first."""
-    by_job: dict[str, dict[int, Receipt]] = {}
-    taken_back: set[tuple[str, int]] = set()
+    """Job id → the receipt that counts: an `ok` not taken back by a `superseded` of the same body; the lowest attempt
+    first, and of one attempt the body that ended first."""
+    by_job: dict[str, dict[str, Receipt]] = {}
+    taken_back: set[tuple[str, str]] = set()
     for receipt in receipts:
         if receipt.outcome == "superseded":
-            taken_back.add((receipt.job_id, receipt.attempt))
+            taken_back.add((receipt.job_id, receipt.body))
         elif receipt.outcome == "ok":
-            by_job.setdefault(receipt.job_id, {}).setdefault(receipt.attempt, receipt)
+            by_job.setdefault(receipt.job_id, {}).setdefault(receipt.body, receipt)
     best: dict[str, Receipt] = {}
-    for job_id, attempts in by_job.items():
-        standing = [number for number in attempts if (job_id, number) not in taken_back]
+    for job_id, bodies in by_job.items():
+        standing = [receipt for body, receipt in bodies.items() if (job_id, body) not in taken_back]
         if standing:
-            best[job_id] = attempts[min(standing)]
+            best[job_id] = min(standing, key=first_of)
     return best
+
+
+def first_of(receipt: Receipt) -> tuple[int, float, str]:
+    """By this the first of a job's standing receipts is the one that counts, wherever they are read."""
+    return receipt.attempt, receipt.ended_at, receipt.token

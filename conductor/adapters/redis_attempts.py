@@ -226,7 +226,7 @@ def turned_of(reply: bytes) -> Turned:
 def done_row(receipt: Receipt) -> list[Any]:
     """What `accept_one` of attempts.lua is told of a receipt."""
     landed = landed_text(receipt.node, {fact.path: fact.bytes for fact in receipt.outputs})
-    return [receipt.job_id, receipt.attempt, receipt.code_version, landed]
+    return [receipt.job_id, receipt.attempt, receipt.code_version, landed, receipt.token]
 
 
 def ms(seconds: float) -> int:

@@ -202,7 +202,17 @@ def special_of(entry: Entry) -> list[Any]:
     if entry.cause is not None:
         failures += ["cause", entry.cause, "message", entry.message[:MESSAGE_CHARS]]
     not_before = "" if entry.not_before is None else round(entry.not_before * 1000)
-    return [entry.after, entry.after_ended, entry.is_done, entry.attempts, over, failures, files_of(entry), not_before]
+    return [
+        entry.after,
+        entry.after_ended,
+        entry.is_done,
+        entry.attempts,
+        over,
+        failures,
+        files_of(entry),
+        not_before,
+        entry.token,
+    ]
 
 
 def files_of(entry: Entry) -> list[Any]:

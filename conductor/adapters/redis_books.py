@@ -23,8 +23,8 @@ class JobRow(NamedTuple):
     state: JobState
     attempts: int
     class_no: str
-    #: The attempt whose receipt was accepted; 0: none.
-    accepted: int
+    #: The body whose receipt was accepted, as far as it is known: ATTEMPT.TOKEN, or ATTEMPT; empty: none.
+    accepted: str
 
 
 class Books(Struct, frozen=True, kw_only=True):
@@ -121,6 +121,6 @@ def row_of(text: str) -> JobRow | None:
     letter, *fields = text.split("|")
     try:
         attempts, _, class_no, _, *accepted = fields
-        return JobRow(keys.STATE_OF[letter], int(attempts), class_no, int(accepted[0]) if accepted else 0)
+        return JobRow(keys.STATE_OF[letter], int(attempts), class_no, accepted[0] if accepted else "")
     except (KeyError, ValueError):
         return None

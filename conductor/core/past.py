@@ -58,6 +58,17 @@ def named_all(numbers: Iterable[int]) -> str:
     return f"attempts {'numbered ' if ordered[-1] > LIFE else ''}{', '.join(map(str, ordered))}"
 
 
+def twofold(numbers: Sequence[int]) -> str:
+    """Several receipts of one job stand: what that is, and what to do."""
+    different = {*numbers}
+    which = named(numbers[0]) if len(different) == 1 else named_all(different)
+    which = which if len(different) == len(numbers) else f"{len(numbers)} receipts of {which}"
+    return (
+        f"{which} each count as done: it ran more than once, and nobody knows which of them made what is there; "
+        "`conductor retry --missing MANIFEST` has it made again"
+    )
+
+
 def is_unheard(state: str, attempts: int, attempt: int) -> bool:
     """Does an attempt come from before Redis was emptied, as far as a job that waits again can tell?"""
     return state == "waiting" and (attempts < attempt or (attempts > 0 and attempts % LIFE == 0))

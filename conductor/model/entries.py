@@ -45,6 +45,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     is_done: bool = False
     #: Attempts its receipts tell of (Redis was emptied); of a job that is done: the number of the accepted one.
     attempts: int = 0
+    #: Of the body of that one, where it is known.
+    token: str = ""
     #: It had failed for good, or was cancelled, before Redis was emptied: so it goes in, and takes those along that
     #: come after it.
     over: Literal["dead", "cancelled"] | None = None

@@ -14,8 +14,18 @@ RECEIPT_VERSION = 1
 MOST_UNHEARD = 64
 
 #: ok: the outputs are in place. failed: this attempt did not make it. superseded: another attempt's receipt
-#: was accepted first; this line takes back the `ok` of the same job and attempt.
+#: was accepted first; this line takes back the `ok` of the same job and body.
 Outcome = Literal["ok", "failed", "superseded"]
+
+
+def body_of(attempt: int, token: str) -> str:
+    """Which body of a job: ATTEMPT.TOKEN, as its folders and the ledger have it; ATTEMPT where it has no token."""
+    return f"{attempt}.{token}" if token else str(attempt)
+
+
+def number_of(body: str) -> int:
+    """The attempt of a body."""
+    return int(body.partition(".")[0])
 
 
 class OutputFact(Value, frozen=True, kw_only=True):
@@ -63,6 +73,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     v: Literal[1]
     job_id: JobId
     attempt: Annotated[int, Meta(ge=1)]
+    #: Of its body: a ledger that forgot its last second may give a number out twice, nobody draws a token twice.
+    token: Annotated[str, Meta(pattern=r"^([0-9a-f]{8})?$")] = ""
     workflow: str
     task: str
     outcome: Outcome
@@ -81,6 +93,11 @@ class Receipt(Value, frozen=True, kw_only=True):
     asked: Asked | None = None
     code_version: str = ""
     exit_code: int | None = None
+
+    @property
+    def body(self) -> str:
+        """With the job's id: what a receipt is known by."""
+        return body_of(self.attempt, self.token)
 
     @property
     def seconds(self) -> Seconds:

@@ -27,18 +27,18 @@ _SUPERSEDED = re.compile(rb'"outcome":"superseded"')
 _decoder = msgspec.json.Decoder(Receipt)
 
 
-def settle(ledger: Ledger, log: ReceiptLog, taken_back: Collection[tuple[str, int]] = ()) -> tuple[Receipt, ...]:
+def settle(ledger: Ledger, log: ReceiptLog, taken_back: Collection[tuple[str, str]] = ()) -> tuple[Receipt, ...]:
     """Hand in what the dead writer of `log` could not; its last receipts, oldest first.
 
     Raises `Unreachable`, `OSError`.
 
     A worker hands in no more than `MOST_UNHEARD` at a time, so only so many of its last lines can be unheard of; to
     hand in one twice does no harm. Where another attempt was accepted meanwhile, the line is taken back, as the worker
-    itself would have done. `taken_back`: (job id, attempt) of those that were already.
+    itself would have done. `taken_back`: (job id, body) of those that were already.
     """
     last = last_receipts(log.file)
-    gone = {(r.job_id, r.attempt) for r in last if r.outcome == "superseded"}.union(taken_back)
-    done = tuple(r for r in last if r.outcome == "ok" and (r.job_id, r.attempt) not in gone)
+    gone = {(r.job_id, r.body) for r in last if r.outcome == "superseded"}.union(taken_back)
+    done = tuple(r for r in last if r.outcome == "ok" and (r.job_id, r.body) not in gone)
     if not done:
         return last
     turned = ledger.attempts.turn(Turn(worker=log.file.stem, queue="", lease_s=1.0, number="", done=done))
@@ -52,7 +52,7 @@ def settle(ledger: Ledger, log: ReceiptLog, taken_back: Collection[tuple[str, in
 def settle_all(ledger: Ledger, folder: Path, node: str) -> Iterator[Receipt]:
     """As `settle`, for every writer of this node: its workers died while nobody watched over them."""
     files = sorted(folder.glob(f"{node}-*.jsonl")) if folder.is_dir() else []
-    taken_back = {(r.job_id, r.attempt) for r in superseded(folder)} if files else set[tuple[str, int]]()
+    taken_back = {(r.job_id, r.body) for r in superseded(folder)} if files else set[tuple[str, str]]()
     for file in files:
         log = ReceiptLog(folder, file.stem)
         try:
@@ -96,7 +96,8 @@ def _last_of(raw: bytes) -> list[Receipt]:
 
 def sweep(roots: Iterable[Path], job_id: str, attempt: int) -> None:
     """Remove the folders of an attempt that is over. Output that is kept for a later publishing stays where it is."""
-    folders = [root / ".tmp" / f"{job_id}.{attempt}" for root in roots]
+    name = f"{job_id}.{attempt}"
+    folders = [folder for root in roots for word in (name, f"{name}.*") for folder in (root / ".tmp").glob(word)]
     if not any((folder / KEPT).exists() for folder in folders):
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)

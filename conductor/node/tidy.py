@@ -1,8 +1,8 @@
 """Removes what killed attempts left in the `.tmp` folders of the roots. Careful: a folder too many costs a night.
 
-A folder `.tmp/ID.ATTEMPT` goes soon after its job has ended; before that when the attempt is not active, nothing in it
-was touched for a while, and the job does not rest on it: output that could not be published is kept. Jobs this ledger
-does not know may be another project's on the same NAS: theirs are left for a day.
+A folder `.tmp/ID.ATTEMPT.TOKEN` goes soon after its job has ended; before that when the attempt is not active, nothing
+in it was touched for a while, and the job does not rest on it: output that could not be published is kept. Jobs this
+ledger does not know may be another project's on the same NAS: theirs are left for a day.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from conductor.paths import KEPT
 from conductor.ports import Ledger
 
 FOLDER = ".tmp"
-NAME = re.compile(r"([A-Za-z0-9_-]{8,64})\.([0-9]{1,9})")
+NAME = re.compile(r"([A-Za-z0-9_-]{8,64})\.([0-9]{1,9})(?:\.[0-9a-f]{8})?")
 IDLE_S = 600.0
 STRANGER_IDLE_S = 86_400.0
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from conductor import tidied
 from conductor.adapters.receipt_log import read_receipts
 from conductor.adapters.redis_books import Books
-from conductor.core.past import named, named_all
+from conductor.core.past import named, twofold
 from conductor.errors import BadInput
 from conductor.manifest import read
-from conductor.model.receipt import OutputFact, Receipt
+from conductor.model.receipt import OutputFact, Receipt, number_of
 from conductor.paths import resolve
 from conductor.recovery.audit_books import Fault
 from conductor.recovery.sources import Source
@@ -21,31 +21,32 @@ from conductor.settings import Settings
 
 
 class Proofs:
-    """What all receipts come to: job → its standing ok attempts, each with what it published. Read in one pass."""
+    """What all receipts come to, read in one pass: job → its standing ok receipts by body (ATTEMPT.TOKEN), each with
+    what it published."""
 
     def __init__(self, receipts_dir: Path) -> None:
         self.broken: list[Fault] = []
         self.read = 0
-        self._oks: dict[str, dict[int, tuple[OutputFact, ...]]] = {}
-        taken_back: set[tuple[str, int]] = set()
+        self._oks: dict[str, dict[str, tuple[OutputFact, ...]]] = {}
+        taken_back: set[tuple[str, str]] = set()
         for receipt in read_receipts(receipts_dir, self._note_broken):
             self.read += 1
             if receipt.outcome == "ok":
                 self._add(receipt)
             elif receipt.outcome == "superseded":
-                taken_back.add((receipt.job_id, receipt.attempt))
-        for job_id, attempt in taken_back:
-            if self._oks.get(job_id, {}).pop(attempt, None) is None:
-                self.broken.append(Fault(job_id, f"{named(attempt)} takes a receipt back that there is not"))
+                taken_back.add((receipt.job_id, receipt.body))
+        for job_id, body in taken_back:
+            if self._oks.get(job_id, {}).pop(body, None) is None:
+                self.broken.append(Fault(job_id, f"{named(number_of(body))} takes a receipt back that there is not"))
         #: Jobs that were done once: what they made is, or was, to be made again.
         self.made_again = {job_id for job_id, _ in taken_back}
-        self._oks = {job_id: attempts for job_id, attempts in self._oks.items() if attempts}
+        self._oks = {job_id: bodies for job_id, bodies in self._oks.items() if bodies}
 
     def _note_broken(self, file: Path, line: int, fault: str) -> None:
         self.broken.append(Fault(f"{file.name}:{line}", f"is not a whole receipt: {fault}"))
 
     def _add(self, receipt: Receipt) -> None:
-        self._oks.setdefault(receipt.job_id, {})[receipt.attempt] = receipt.outputs
+        self._oks.setdefault(receipt.job_id, {})[receipt.body] = receipt.outputs
 
     def __contains__(self, job_id: object) -> bool:
         return job_id in self._oks
@@ -56,17 +57,18 @@ class Proofs:
     def __len__(self) -> int:
         return len(self._oks)
 
-    def standing(self, job_id: str) -> Collection[int]:
+    def standing(self, job_id: str) -> Collection[str]:
+        """Bodies."""
         return self._oks.get(job_id, {}).keys()
 
     def outputs(self, job_id: str) -> tuple[OutputFact, ...]:
         """Of the attempt that counts, the lowest; none where no receipt stands."""
-        attempts = self._oks.get(job_id)
-        return attempts[min(attempts)] if attempts else ()
+        bodies = self._oks.get(job_id)
+        return bodies[min(bodies, key=number_of)] if bodies else ()
 
     def attempt(self, job_id: str) -> int:
         """The one that counts; 0: none does."""
-        return min(self._oks.get(job_id, {}), default=0)
+        return min(map(number_of, self._oks.get(job_id, {})), default=0)
 
 
 def whole(proofs: Proofs) -> Iterator[Fault]:
@@ -77,19 +79,28 @@ def whole(proofs: Proofs) -> Iterator[Fault]:
 def one_each(proofs: Proofs) -> Iterator[Fault]:
     """At most one ok receipt stands for a job."""
     for job_id in proofs:
-        if len(attempts := proofs.standing(job_id)) > 1:
-            yield Fault(job_id, f"{named_all(attempts)} each count as done")
+        if len(bodies := proofs.standing(job_id)) > 1:
+            yield Fault(job_id, twofold([number_of(body) for body in bodies]))
 
 
 def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
     """Done in the ledger and accepted on disk are the same jobs, by the same attempt."""
     for job_id, row in books.jobs.items():
-        standing = proofs.standing(job_id)
-        if row.state == "done" and row.accepted not in standing:
+        bodies = proofs.standing(job_id)
+        standing = {number_of(body) for body in bodies}
+        if row.state == "done" and not is_any_of(row.accepted, bodies):
             has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else ""
-            yield Fault(job_id, f"is done by {named(row.accepted)}, of which no receipt stands on disk{has}")
+            by = named(number_of(row.accepted)) if row.accepted else "nobody"
+            yield Fault(job_id, f"is done by {by}, of which no receipt stands on disk{has}")
         elif row.state != "done" and standing:
             yield Fault(job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done")
+
+
+def is_any_of(accepted: str, bodies: Collection[str]) -> bool:
+    """The ledger may know no more of a body than its number; a receipt too."""
+    if "." in accepted:
+        return accepted in bodies or accepted.partition(".")[0] in bodies
+    return bool(accepted) and int(accepted) in map(number_of, bodies)
 
 
 def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[Fault]:

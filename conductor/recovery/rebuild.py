@@ -256,6 +256,7 @@ class Putter:
                 after_ended=tuple(other for other in spec.after_ended if other not in proofs),
                 is_done=proof is not None,
                 attempts=proof.attempt if proof else self._number(spec.id),
+                token=proof.token if proof else "",
                 over=judged.over,
                 failures=judged.failures,
                 cause=judged.cause,

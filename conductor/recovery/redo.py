@@ -1,4 +1,4 @@
-"""Make again what verify finds missing or altered: the receipt is taken back first, then the job waits again.
+"""Make again what verify finds missing, altered or done twice: the receipt is taken back first, then the job waits.
 
 The order bears a kill at any point: with the receipt taken back the job counts as not done wherever receipts are read,
 and the same command goes on from there.
@@ -42,13 +42,14 @@ class Redone(Struct, frozen=True, kw_only=True):
 
 
 def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
-    """Send back every job of `manifest` that is done and whose outputs are not there as they were published.
+    """Send back every job of `manifest` that is done and whose outputs are not there as they were published, or
+    which two receipts call done.
 
     Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made again.
     """
     report = verify(manifest, settings.receipts_dir, settings)
     check_roots(settings, report.findings)
-    wanted = with_makers(manifest, {f.job_id for f in report.findings if f.kind in ("missing", "altered")}, settings)
+    wanted = with_makers(manifest, {f.job_id for f in report.findings if is_to_be_made_again(f)}, settings)
     records = Records.gather(manifest, settings.receipts_dir)
     specs = [spec for spec in manifests.read(manifest) if spec.id in wanted]
     after = dependants(manifests.read(manifest), wanted)
@@ -63,6 +64,11 @@ def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
         log.close()
         records.close()
     return Redone(**{name: tuple(ids) for name, ids in found.items()})
+
+
+def is_to_be_made_again(finding: Finding) -> bool:
+    """Also a job of which two receipts stand: nobody knows which of its bodies left what is there."""
+    return finding.kind in ("missing", "altered") or (finding.kind == "duplicate" and not finding.path)
 
 
 def check_roots(settings: Settings, findings: Iterable[Finding]) -> None:
@@ -133,7 +139,7 @@ def _redo(
         return "unknown"
     if job.state != "done":
         return "not_done"
-    take_back(log, record, "taken back by the operator: its output is missing or was altered")
+    take_back(log, record, "taken back by the operator: its output is missing or altered, or it was done twice")
     for attempt in sorted(record.attempts):
         aside += move_aside(settings, spec, attempt)
     own = [other for other in spec.after if other in wanted], [other for other in spec.after_ended if other in wanted]

@@ -22,6 +22,7 @@ from conductor import tidied
 from conductor.adapters.receipt_log import ReceiptLog, read_receipts
 from conductor.core.chains import root_of
 from conductor.model.entries import Waits
+from conductor.model.receipt import number_of
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.records import Record
@@ -179,7 +180,8 @@ class Remaker:
             return bool(noted)
         record = self._records.get(spec.id, Record())
         # Taken back by an earlier call that was killed before the ledger heard of it.
-        attempts = record.taken_back if record.accepted is None else {record.accepted.attempt}
+        taken_back = {number_of(body) for body in record.taken_back}
+        attempts = taken_back if record.accepted is None else {record.accepted.attempt}
         return any((spec.id, attempt) in noted for attempt in attempts)
 
     def _state(self, spec: JobSpec, own: Set[str]) -> str | None:
@@ -259,9 +261,8 @@ def in_order(waits: Mapping[str, Sequence[str]]) -> list[str]:
 
 def take_back(log: ReceiptLog, record: Record, words: str) -> None:
     """From then on it counts as not done wherever receipts are read."""
-    standing = [receipt for receipt in record.oks if receipt.attempt in record.attempts]
-    if standing:
-        log.extend([replace(receipt, outcome="superseded", message=words) for receipt in standing])
+    if record.standing:
+        log.extend([replace(receipt, outcome="superseded", message=words) for receipt in record.standing])
 
 
 def send_back(
@@ -269,7 +270,7 @@ def send_back(
 ) -> bool:
     """Its receipts are taken back: done → waiting. False where it was not done. `after`: who comes after it."""
     # Also those taken back by an earlier call that was killed before this step.
-    attempts = sorted({receipt.attempt for receipt in record.oks} | record.taken_back)
+    attempts = sorted({receipt.attempt for receipt in record.oks} | {number_of(body) for body in record.taken_back})
     until = time.monotonic() + BUSY_S
     while True:
         is_forced = time.monotonic() > until

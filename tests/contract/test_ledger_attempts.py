@@ -242,6 +242,24 @@ def test_a_late_receipt_counts_while_the_next_attempt_runs_and_tells_it_to_stop(
     assert scene.ledger.handover.reservations() == ()
 
 
+def test_a_second_body_of_one_number_is_not_the_one_that_was_accepted(scene: Scene) -> None:
+    scene.put(
+        an_entry("a"),
+        an_entry("b", is_done=True, attempts=3, token="0000000a"),
+        an_entry("c", is_done=True, attempts=1),
+    )
+    scene.run("a")
+    accept = scene.ledger.attempts.accept
+    first, second = (structs.replace(a_receipt("a"), token=token) for token in ("0000000a", "0000000b"))
+
+    assert accept(first) == accept(first) == "accepted"
+    assert accept(second) == "already"
+    assert scene.redo("a", 1), "sent back by its number"
+    assert accept(structs.replace(a_receipt("b", 3), token="0000000a")) == "accepted", "as it was rebuilt"
+    assert accept(structs.replace(a_receipt("b", 3), token="0000000b")) == "already"
+    assert accept(structs.replace(a_receipt("c"), token="0000000a")) == "accepted", "more than its number is not known"
+
+
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -242,9 +242,24 @@ def test_a_receipt_that_nobody_accepted_is_named(world: World) -> None:
 
 def test_two_receipts_that_stand_are_named(world: World) -> None:
     world.log.append(a_receipt("d", 2))
-    assert bad(world.audit()) == {"receipts": (f"{an_id('d')}: attempts 1, 2 each count as done",)}
+    (fault,) = bad(world.audit())["receipts"]
+    assert fault.startswith(f"{an_id('d')}: attempts 1, 2 each count as done")
     world.log.append(a_receipt("d", 2, "superseded"))
     assert bad(world.audit()) == {}
+
+
+def test_two_bodies_of_one_number_are_named_and_so_is_one_that_the_ledger_did_not_accept(world: World) -> None:
+    twice = msgspec.structs.replace(a_receipt("d", 1), token="0123abcd")
+    world.log.append(twice)
+    (fault,) = bad(world.audit())["receipts"]
+    assert fault.startswith(f"{an_id('d')}: 2 receipts of attempt 1 each count as done")
+    world.log.append(msgspec.structs.replace(twice, outcome="superseded"))
+    assert bad(world.audit()) == {}
+    world.redis.hset(STATE, an_id("d"), world.redis.hget(STATE, an_id("d")) + b".ffffffff")
+    world.log.append(msgspec.structs.replace(a_receipt("d", 1), outcome="superseded"))
+    world.log.append(msgspec.structs.replace(twice, token="0000ffff"))
+    (fault,) = bad(world.audit())["receipts"]
+    assert "of which no receipt stands" in fault
 
 
 def test_done_by_an_attempt_whose_receipt_is_not_there_is_named(world: World) -> None:

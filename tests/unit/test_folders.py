@@ -108,7 +108,7 @@ def test_publishing_is_never_led_out(settings: Settings, outside: Path):
             file.mkdir(parents=True, exist_ok=True)
             (file / f"{n}.txt").write_text("x")
             with suppress(JobError):
-                publish.publish(settings, spec, 1)
+                publish.publish(settings, spec, "1")
                 done += 1
     assert list(outside.iterdir()) == [] and done > 0
 
@@ -135,7 +135,7 @@ def test_what_is_staged_is_not_taken_through_a_link(settings: Settings, outside:
     (out / "a").symlink_to(outside)
 
     with pytest.raises(BadInput, match="symbolic link"):
-        publish.publish(settings, spec, 1)
+        publish.publish(settings, spec, "1")
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
@@ -166,7 +166,7 @@ def test_odd_names_are_names(settings: Settings, name: str):
     with ctx.create(f"published:{name}/{name}") as file:
         file.write(b"x")
 
-    (fact,) = publish.publish(settings, spec, 1)
+    (fact,) = publish.publish(settings, spec, "1")
 
     assert (settings.roots["published"].path / name / name).read_bytes() == b"x" and fact.bytes == 1
     with ctx.read(f"published:{name}/{name}") as file:

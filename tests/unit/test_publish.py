@@ -15,7 +15,7 @@ from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import JobSpec, Output
 from conductor.settings import Root, Settings
 from tests.builders import a_spec
-from workers import publish
+from workers import kept, publish
 from workers.context import JobContext
 from workers.publish import _MADE_BY
 
@@ -28,8 +28,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(project=tmp_path, roots=roots)
 
 
-def stage(settings: Settings, spec: JobSpec, attempt: int = 1, text: str = "hello") -> None:
-    ctx = JobContext(spec, settings, attempt=attempt)
+def stage(settings: Settings, spec: JobSpec, attempt: int = 1, text: str = "hello", token: str = "") -> None:
+    ctx = JobContext(spec, settings, attempt=attempt, token=token)
     for output in spec.writes:
         ctx.output(output.path).write_text(text)
 
@@ -65,7 +65,7 @@ def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
     spec = a_job()
     stage(settings, spec)
 
-    facts = publish.publish(settings, spec, 1)
+    facts = publish.publish(settings, spec, "1")
 
     assert [(fact.path, fact.bytes, fact.sha256) for fact in facts] == [
         (path, 5, hashlib.sha256(b"hello").hexdigest()) for path in (A, B)
@@ -76,10 +76,10 @@ def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
 def test_what_an_earlier_attempt_published_stands_and_its_hash_is_told(settings: Settings, way: str):
     spec = a_job()
     stage(settings, spec, 1, "first")
-    (first, _) = publish.publish(settings, spec, 1)
+    (first, _) = publish.publish(settings, spec, "1")
     stage(settings, spec, 2, "second!")
 
-    (again, _) = publish.publish(settings, spec, 2)
+    (again, _) = publish.publish(settings, spec, "2")
 
     assert again == first
     assert (settings.project / "published/deep/a.txt").read_text() == "first"
@@ -93,13 +93,13 @@ def test_another_jobs_file_is_never_taken_for_ours(settings: Settings, way: str)
         pytest.skip("this file system keeps no attributes")
     one, two, same = a_job(1), a_job(2), a_job(3)
     stage(settings, one, text="one")
-    publish.publish(settings, one, 1)
+    publish.publish(settings, one, "1")
     stage(settings, two, text="two")
     stage(settings, same, text="one")
 
     with pytest.raises(BadInput, match=one.id):
-        publish.publish(settings, two, 1)
-    assert len(publish.publish(settings, same, 1)) == 2
+        publish.publish(settings, two, "1")
+    assert len(publish.publish(settings, same, "1")) == 2
 
 
 def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
@@ -107,7 +107,7 @@ def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
     JobContext(spec, settings).output(A).write_text("half")
 
     with pytest.raises(JobError, match=r"published:b\.txt"):
-        publish.publish(settings, spec, 1)
+        publish.publish(settings, spec, "1")
     assert not (settings.project / "published/deep").exists()
 
 
@@ -116,7 +116,7 @@ def test_undeclared_files_stay_behind_and_are_cleaned(settings: Settings):
     stage(settings, spec)
     (JobContext(spec, settings).output(A).parent / "more.txt").write_text("undeclared")
 
-    publish.publish(settings, spec, 1)
+    publish.publish(settings, spec, "1")
     publish.clean(settings, spec, (1,))
 
     assert not (settings.project / "published/deep/more.txt").exists()
@@ -128,11 +128,11 @@ def test_a_link_or_a_folder_is_no_output(settings: Settings):
     staged = JobContext(spec, settings).output(B)
     staged.symlink_to("/etc/hostname")
     with pytest.raises(JobError, match="not a regular file"):
-        publish.publish(settings, spec, 1)
+        publish.publish(settings, spec, "1")
     staged.unlink()
     staged.mkdir()
     with pytest.raises(JobError, match="not a regular file"):
-        publish.publish(settings, spec, 1)
+        publish.publish(settings, spec, "1")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_disk_that_refuses_has_a_cause(
     monkeypatch.setattr(os, "link", refuse)
 
     with pytest.raises(error, match="deep/a"):
-        publish.publish(settings, spec, 1)
+        publish.publish(settings, spec, "1")
 
 
 def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
@@ -169,7 +169,7 @@ def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
     stage(nas, spec)
     (marked.path / ".conductor-mount").unlink()
     with pytest.raises(PublishFailed, match="not mounted"):
-        publish.publish(nas, spec, 1)
+        publish.publish(nas, spec, "1")
 
 
 def test_an_output_that_was_not_declared_is_refused(settings: Settings):
@@ -185,3 +185,26 @@ def test_a_full_disk_under_the_receipts_is_an_error_not_a_receipt(tmp_path: Path
 
     with pytest.raises(OSError, match="No space"):
         log.append(a_receipt())
+
+
+def test_two_bodies_of_one_number_share_no_file_and_each_cleans_its_own(settings: Settings) -> None:
+    spec = a_job(0, A)
+    stage(settings, spec, text="mine", token="0000000a")
+    stage(settings, spec, text="another's", token="0000000b")
+
+    assert publish.bodies(settings, spec) == {"1.0000000a", "1.0000000b"}
+    publish.publish(settings, spec, "1.0000000a")
+    publish.clean(settings, spec, ("1.0000000a",))
+
+    assert (settings.roots["published"].path / "deep/a.txt").read_text() == "mine"
+    assert publish.bodies(settings, spec) == {"1.0000000b"}
+
+
+def test_what_earlier_attempts_left_is_removed_whatever_their_tokens(settings: Settings) -> None:
+    spec = a_job(0, A)
+    for attempt, token in ((1, "0000000a"), (1, "0000000b"), (2, "0000000c"), (11, "0000000d")):
+        stage(settings, spec, attempt, token=token)
+
+    kept.clean_before(settings, spec, 2)
+
+    assert publish.bodies(settings, spec) == {"2.0000000c", "11.0000000d"}

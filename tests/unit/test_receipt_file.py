@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts, receipts_of
 from conductor.model.receipt import Outcome, Receipt
 
 
-def a_receipt(job: str = "a", attempt: int = 1, outcome: Outcome = "ok", message: str = "") -> Receipt:
+def a_receipt(
+    job: str = "a", attempt: int = 1, outcome: Outcome = "ok", message: str = "", token: str = "", ended_at: float = 2.0
+) -> Receipt:
     return Receipt(
-        v=1, job_id=job * 24, attempt=attempt, workflow="w", task="t", outcome=outcome, started_at=1.0, ended_at=2.0,
-        node="n", worker="w1", message=message,
+        v=1, job_id=job * 24, attempt=attempt, workflow="w", task="t", outcome=outcome, started_at=1.0,
+        ended_at=ended_at, node="n", worker="w1", message=message, token=token,
     )  # fmt: skip
 
 
@@ -76,6 +80,15 @@ def test_the_receipts_of_one_job_are_found_among_all_and_no_others(tmp_path: Pat
 
 def test_no_folder_means_no_receipts(tmp_path: Path):
     assert list(read_receipts(tmp_path / "none")) == []
+
+
+def test_a_receipt_is_known_by_its_body_and_not_by_its_number():
+    first, second = a_receipt("a", 1, token="0000000a", ended_at=3.0), a_receipt("a", 1, token="0000000b", ended_at=2.5)
+    taken_back = msgspec.structs.replace(second, outcome="superseded")
+
+    assert accepted([first, second])["a" * 24] == second, "the one that ended first"
+    assert accepted([first, second, taken_back])["a" * 24] == first
+    assert accepted([second, taken_back, taken_back]) == {}
 
 
 def test_the_lowest_standing_attempt_counts():

@@ -144,6 +144,21 @@ def test_json_that_does_not_parse_is_wrong(place: Place) -> None:
     assert "is not JSON" in findings[0].message and "line 3 is not JSON" in findings[1].message
 
 
+def test_two_bodies_of_one_attempt_that_both_count_are_a_duplicate(place: Place) -> None:
+    twice, again = place.job(0), place.job(1)
+    for spec in (twice, again):
+        place.done(spec, token="0000000a")
+        place.done(spec, token="0000000b")
+    place.receipt(again, token="0000000b", outcome="superseded")
+    place.done(place.job(2), token="0000000a")
+    place.done(place.specs[-1], token="0000000a")  # one line, written twice over
+
+    finding = only(place.verify())
+
+    assert (finding.kind, finding.job_id) == ("duplicate", twice.id)
+    assert finding.message.startswith("2 receipts of attempt 1 each count as done")
+
+
 def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(place: Place) -> None:
     twice, taken_back = place.job(0), place.job(1)
     for spec in (twice, taken_back):
@@ -154,7 +169,8 @@ def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(
     finding = only(place.verify())
 
     assert (finding.kind, finding.job_id) == ("duplicate", twice.id)
-    assert finding.message == "attempts 1, 2 each count as done"
+    assert finding.message.startswith("attempts 1, 2 each count as done: it ran more than once")
+    assert "`conductor retry --missing MANIFEST`" in finding.message
 
 
 def test_the_same_attempt_written_twice_is_one(place: Place) -> None:

@@ -37,26 +37,33 @@ end
 
 local has_redone = call('EXISTS', P .. 'redone') == 1
 
--- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone. `attempt`: a string.
+-- Is it the receipt that was accepted? Two bodies may have had one number (a ledger that forgot), and then differ in their
+-- tokens; of one without a token no more is known.
+local function is_same_body(accepted, attempt, token)
+  local number, other = string.match(accepted, '^(%d+)%.?(%w*)$')
+  return tonumber(number) == attempt and (token == '' or other == '' or token == other)
+end
+
+-- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone.
 -- `code`: the version that made it.
--- `landed`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
-local function accept_one(id, attempt, code, landed)
+-- `landed`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing. `token`: of its body.
+local function accept_one(id, attempt, code, landed, token)
   local job = job_of(id)
   if not job then return 'gone' end
-  if job.letter == 'd' then return job.accepted == attempt and 'accepted' or 'already' end
-  if has_redone and tonumber(attempt) <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
+  if job.letter == 'd' then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
+  if has_redone and attempt <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
   local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
   -- Going, it lies nowhere else.
   if job.letter ~= 'a' and job.letter ~= 'r' then unrest(id, job) end
   local held = release(id, 'finished')
   call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
-  job.accepted = attempt
+  job.accepted = attempt .. (token ~= '' and '.' .. token or '')
   move(id, job, 'd')
-  if landed and landed ~= '' then files_landed(id, attempt, landed) end
+  if landed and landed ~= '' then files_landed(id, tostring(attempt), landed) end
   if was_over then revive(id) end
   free(id)
   -- Of an attempt that was rescued nobody knows any more as what it was admitted.
-  if held and held.attempt == tonumber(attempt) then kind_passed(held, code) end
+  if held and held.attempt == attempt then kind_passed(held, code) end
   ring()
   return 'accepted'
 end

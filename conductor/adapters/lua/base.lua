@@ -1,5 +1,6 @@
 -- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
---   conductor:state      hash  id -> LETTER|attempts|seq|class number|since[|accepted attempt]
+--   conductor:state      hash  id -> LETTER|attempts|seq|class number|since[|accepted body]
+--                        A body is ATTEMPT.TOKEN (workers/attempt.py), or ATTEMPT where no more is known of it.
 --                        `since` in ms after `born`: a dozen bytes less a job, which is a size class of the allocator
 --   conductor:born       int   when the ledger's first job came (ms)
 --   conductor:count:B    hash  LETTER -> n, for each backlog B
@@ -26,7 +27,7 @@ end
 local function job_of(id)
   local text = call('HGET', P .. 'state', id)
   if not text then return nil end
-  local letter, attempts, seq, class, since, accepted = string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|(%d+)|?(%d*)$')
+  local letter, attempts, seq, class, since, accepted = string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|(%d+)|?([%w.]*)$')
   return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
 end
 

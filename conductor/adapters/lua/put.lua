@@ -1,9 +1,9 @@
 -- uses base rq chains steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
---            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before}}}: `over` is '' or the letter of
+--            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before, token}}}: `over` is '' or the letter of
 --            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''},
---            `not_before` '' or ms: a back-off that was not over
+--            `not_before` '' or ms: a back-off that was not over, `token` that of the accepted body or ''
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line; as they are given: redis_lines.py), state, count:B, backlogs, seq, born, and what
 --            steps.lua names
@@ -52,7 +52,7 @@ for first = 1, #fresh, CHUNK do
     if extra then
       bound[#bound + 1] = index
       attempts = extra[4]
-      if extra[3] then letter, accepted = 'd', '|' .. attempts end
+      if extra[3] then letter, accepted = 'd', '|' .. attempts .. (extra[9] ~= '' and '.' .. extra[9] or '') end
     else
       local going = free_to_go[number] or {}
       free_to_go[number] = going

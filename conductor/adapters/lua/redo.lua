@@ -8,7 +8,7 @@
 local id, attempt, is_forced = ARGV[1], ARGV[2], ARGV[3] == '1'
 local after, after_ended, own, own_ended = unpack(cmsgpack.unpack(ARGV[4]))
 local job = job_of(id)
-if not job or job.letter ~= 'd' or job.accepted ~= attempt then return 0 end
+if not job or job.letter ~= 'd' or string.match(job.accepted, '^%d+') ~= attempt then return 0 end
 local _, text = files_of(id)
 for path in pairs(text and not is_forced and cjson.decode(text).writes or {}) do
   if call('HEXISTS', P .. 'going', path) == 1 then return 0 end

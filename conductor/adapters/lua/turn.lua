@@ -1,7 +1,7 @@
 -- uses base rq chains steps attempts hand_over line_up
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts what it
 -- took from its queue, with as much more of that queue as should be over within its budget of seconds.
---   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed}, ..}, returned {{id, attempt}, ..},
+--   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed, token}, ..}, returned {{id, attempt}, ..},
 --            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for `paces`,
 --            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started,
 --            begun {{predecessor, its attempt, heir, attempt}, ..}: lined up, and their bodies run,
@@ -90,7 +90,7 @@ end
 for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
   local lined = lined_behind(row[1])
-  answers[i] = accept_one(row[1], whole(row[2]), row[3], row[4])
+  answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5])
   if follower[row[1]] then
     if lined then
       take_place(lined.admission, lined.fields, lined.data)

@@ -195,14 +195,14 @@ class MemoryAttempts:
             if job is None:
                 return "gone"
             if job.state == "done":
-                return "accepted" if job.accepted == receipt.attempt else "already"
+                return "accepted" if is_same_body(job, receipt) else "already"
             if receipt.attempt <= job.redone:
                 return "already"
             was_over = job.state in ("dead", "cancelled", "review")
             store.unrest(job)
             held = store.release(job)
             job.wants, job.wants_end = set(), set()
-            job.accepted = receipt.attempt
+            job.accepted, job.token = receipt.attempt, receipt.token
             store.move(job, "done")
             store.chains.has_landed(job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs})
             if was_over:
@@ -329,3 +329,9 @@ class MemoryAttempts:
             held = [job.reservation for job in store.active.values() if job.reservation is not None]
             mine = [r for r in held if r.worker == worker or entry_of(r) in store.hands[worker]]
             return tuple(sorted(mine, key=lambda r: (r.admitted_at, r.job_id)))
+
+
+def is_same_body(job: Job, receipt: Receipt) -> bool:
+    """Is it the receipt that was accepted? Of one without a token no more than its number is known."""
+    is_known = bool(job.token and receipt.token)
+    return job.accepted == receipt.attempt and not (is_known and job.token != receipt.token)

@@ -38,7 +38,7 @@ class MemoryBacklog:
         seq = len(store.jobs) + 1
         job = Job(entry.job_id, entry.line, job_class, seq, store.now(), attempts=entry.attempts)
         if entry.is_done:
-            job.state, job.accepted = "done", entry.attempts
+            job.state, job.accepted, job.token = "done", entry.attempts, entry.token
         store.jobs[job.id] = job
         store.counts[backlog][job.state] += 1
         return job

@@ -97,7 +97,7 @@ class MemoryControl:
                 return False
             if not is_forced and store.chains.is_going(job_id):
                 return False
-            job.accepted, job.redone = 0, job.attempts
+            job.accepted, job.token, job.redone = 0, "", job.attempts
             store.move(job, "waiting")
             for others, name in ((after, "wants"), (after_ended, "wants_end")):
                 for other in (store.jobs[o] for o in others if o in store.jobs):

@@ -66,6 +66,7 @@ class Job:
     state: JobState = "waiting"
     attempts: int = 0
     accepted: int = 0
+    token: str = ""
     wants: set[str] = field(default_factory=set[str])
     wants_end: set[str] = field(default_factory=set[str])
     not_before: float | None = None

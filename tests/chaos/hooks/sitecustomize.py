@@ -145,10 +145,10 @@ def publish(module: ModuleType) -> None:
     publishing = ""
     real = module.publish
 
-    def wrapped(settings: Any, spec: Any, attempt: int) -> Any:
+    def wrapped(settings: Any, spec: Any, body: str) -> Any:
         nonlocal publishing
         publishing = spec.id
-        return real(settings, spec, attempt)
+        return real(settings, spec, body)
 
     module.publish = wrapped
     around(module, "_place", before="before link", after="linked", job=lambda *_: publishing)

@@ -88,12 +88,13 @@ def test_a_torn_line_is_no_receipt(tmp_path: Path):
 
 
 def test_the_folder_of_an_ended_attempt_is_swept_but_not_what_is_kept_for_its_nas(tmp_path: Path):
-    ended, kept = tmp_path / ".tmp" / f"{'a' * 24}.1", tmp_path / ".tmp" / f"{'b' * 24}.1"
-    for folder in (ended, kept):
+    ended, kept = tmp_path / ".tmp" / f"{'a' * 24}.1.0a1b2c3d", tmp_path / ".tmp" / f"{'b' * 24}.1.0a1b2c3d"
+    later = tmp_path / ".tmp" / f"{'a' * 24}.11.0a1b2c3d"
+    for folder in (ended, kept, later):
         folder.mkdir(parents=True)
     (kept / KEPT).write_text("{}")
 
     for folder in (ended, kept):
-        sweep([tmp_path], folder.name.removesuffix(".1"), 1)
+        sweep([tmp_path], folder.name.removesuffix(".1.0a1b2c3d"), 1)
 
-    assert [folder.exists() for folder in (ended, kept)] == [False, True]
+    assert [folder.exists() for folder in (ended, kept, later)] == [False, True, True]

@@ -23,7 +23,7 @@ def ledger(**job: Any) -> Any:
     )
 
 
-def attempt(root: Path, name: str = f"{ID}.1", age_s: float = HOUR) -> Path:
+def attempt(root: Path, name: str = f"{ID}.1.0a1b2c3d", age_s: float = HOUR) -> Path:
     folder = root / ".tmp" / name
     folder.mkdir(parents=True)
     (folder / "out.mp4").write_bytes(b"x")
