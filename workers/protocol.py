@@ -38,7 +38,7 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     decl: TaskDecl
     job_id: str
     attempt: int
-    token: str
+    token: str = ""
     devices: tuple[str, ...] = ()
     #: Reserved on each of them; None without one.
     vram_mib: int | None = None
