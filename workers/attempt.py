@@ -52,6 +52,8 @@ class Attempt:
         self.as_of: tuple[int, int] = (0, 0)
         #: What an earlier attempt computed and could not put in place.
         self.earlier: Kept | None = None
+        #: Processes that its body left running.
+        self.left_running: tuple[str, ...] = ()
 
     @property
     def code_version(self) -> str:
@@ -144,6 +146,7 @@ class Scribe:
             result=result,
             usage=usage,
             code_version=attempt.code_version,
+            left_running=attempt.left_running,
         )
 
     def failed(self, attempt: Attempt, fault: Fault, usage: Usage) -> Receipt:
@@ -156,6 +159,7 @@ class Scribe:
             exit_code=fault.exit_code,
             usage=usage,
             code_version=attempt.code_version,
+            left_running=attempt.left_running,
         )
 
     def refused(self, started: Started, error: JobError) -> Receipt:

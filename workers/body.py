@@ -144,7 +144,7 @@ class Course:
     def _next(self, ended: Ended) -> None:
         self._given.popleft()
         self._watch = None
-        if ended.cause is not None:
+        if ended.breaks_off:
             # Short bodies may fail faster than anyone hears of it: the child passes the others over, and says so.
             behind = len(self._given)
             self._host.passes_over(behind)

@@ -6,6 +6,7 @@ It knows no Redis and publishes nothing; whatever happens to it costs the parent
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import os
 import re
@@ -17,7 +18,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
@@ -31,11 +32,15 @@ from conductor.paths import resolve
 from conductor.settings import Settings, absolute
 from workers import causes
 from workers.context import JobContext
-from workers.orphans import die_with_parent
+from workers.orphans import Strays, adopt_orphans, die_with_parent
+from workers.premises import Premises
 from workers.protocol import Channel, Ended, Garbled, Open, Passed, Progress, Ready, Run, ToChild
 from workers.registry import body_of
 from workers.usage import resident_mib
 from workers.warm import WarmStore
+
+if TYPE_CHECKING:
+    from workers.registry import Body
 
 #: The display needs no more, and a body may call `progress` for every frame.
 _PROGRESS_EVERY_S = 0.1
@@ -48,8 +53,12 @@ def main(argv: list[str]) -> int:
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, parent)
+    # What a body leaves running comes to this process, so that it is known whose it was.
+    adopt_orphans()
     if sys.platform != "linux":
         threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
+    for each in (fd, tickets_fd, stop_fd):
+        os.set_inheritable(each, False)  # A program that lives on must not hold them open.
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
         try:
@@ -74,14 +83,17 @@ class Child:
         self._channel = channel
         self._tickets_fd = tickets_fd
         self._stop_fd = stop_fd
+        self._pid = os.getpid()
+        os.register_at_fork(after_in_child=self._give_up)
         self._warm = WarmStore(held=vram_held)
+        self._premises, self._strays = Premises(), Strays()
         #: Keys that tasks declare, of what they keep; what was said of them last, and when the memory.
         self._declared: set[str] = set()
         self._said: tuple[str, ...] = ()
         self._weighed_at = 0.0
         self._peak = Peak()
-        #: Bodies that did not end well.
-        self._failed = 0
+        #: Bodies behind which nothing begins that was not given again: they failed, or this child has to go.
+        self._broke_off = 0
         self._settings: Settings | None = None
         self._modules = 0
 
@@ -97,10 +109,12 @@ class Child:
                     # Tasks of the user's own lie in the project's folder.
                     sys.path.insert(0, str(self._settings.project))
                     os.chdir(self._settings.project)
+                    self._premises.settle()
                 case Run() as run:
                     # The ticket is taken in any case: it is this one's.
-                    said = self._run(run) if self._may_begin() and run.failed == self._failed else passed(run)
-                    self._failed += isinstance(said, Ended) and said.cause is not None
+                    is_next = self._may_begin() and run.broke_off == self._broke_off
+                    said = self._run(run) if is_next else passed(run)
+                    self._broke_off += isinstance(said, Ended) and said.breaks_off
                     self._channel.send(said)
                     # The next one begins when this is said: what runs is what the parent has not heard the end of.
                     self._channel.settle()
@@ -116,8 +130,12 @@ class Child:
         before = _cpu_s()
         self._peak.begin()
         began_at, began = time.time(), time.monotonic()
+        warm, modules = self._warm.made, len(sys.modules)
         said = self._body(run)
         seconds = time.monotonic() - began
+        keeps = self._warm.made != warm
+        left_running = self._strays.end(keeps=keeps)
+        unclean = self._premises.put_right(keeps=keeps, has_imported=len(sys.modules) != modules)
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
@@ -131,7 +149,21 @@ class Child:
             rss_now_mib=self._weigh(),
             warm=self._new_warm(),
             files=self._new_files(),
+            left_running=left_running,
+            unclean=unclean,
         )
+
+    def _give_up(self) -> None:
+        """In a copy of this process that a body made: it answers for nobody, and holds nothing open."""
+        self._channel.close()
+        if self._tickets_fd >= 0:
+            os.close(self._tickets_fd)
+            self._tickets_fd = -1  # It may make copies too.
+
+    def _leave_a_copy(self) -> None:
+        """A copy in which the body came to its end goes no further; buffers are the original's to flush."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def _body(self, run: Run) -> Ended:
         assert self._settings is not None, "the parent opens before it runs"
@@ -143,7 +175,7 @@ class Child:
             token=run.token,
             devices=run.devices,
             timeout_s=run.timeout_s,
-            on_progress=_Throttle(self._channel, run).tell,
+            on_progress=_Throttle(self._channel, run, self._pid).tell,
             stop_fd=self._stop_fd,
             warm=self._warm,
         )
@@ -151,11 +183,14 @@ class Child:
         try:
             self._warm.begin(declared or run.decl.name, run.vram_mib)
             check_inputs(spec, self._settings)
-            result = body_of(run.decl)(spec.args, ctx)
+            # In a context of its own: decimal's precision, and whatever else lives there, ends with the body.
+            result = contextvars.copy_context().run(self._imported(run), spec.args, ctx)
+            self._leave_a_copy()
             # What cannot be written down must fail here, in the body's name.
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
             return ended(run, result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
+            self._leave_a_copy()
             fault = causes.of_exception(e, bool(run.devices))
             _print_trace(e, run)
             # The traceback holds the body's frames, and these may hold a gigabyte.
@@ -170,6 +205,14 @@ class Child:
                 retry_after_s=fault.retry_after_s,
                 calls=tuple(ctx.calls),
             )
+
+    def _imported(self, run: Run) -> Body:
+        """Its function. What importing its module changed is no body's doing."""
+        before = len(sys.modules)
+        body = body_of(run.decl)
+        if len(sys.modules) != before:
+            self._premises.settle()
+        return body
 
     def _declared_key(self, spec: JobSpec, run: Run) -> str:
         if not run.decl.warm:
@@ -230,15 +273,18 @@ def check_inputs(spec: JobSpec, settings: Settings) -> None:
 class _Throttle:
     """Progress is worth no wait: where the parent has much else to hear, it is left out."""
 
-    def __init__(self, channel: Channel, run: Run) -> None:
+    def __init__(self, channel: Channel, run: Run, pid: int) -> None:
         self._channel = channel
         self._run = run
+        self._pid = pid
         self._last = 0.0
         self._note = ""
         # Bodies may report from threads of their own.
         self._lock = threading.Lock()
 
     def tell(self, fraction: float, note: str) -> None:
+        if os.getpid() != self._pid:
+            return  # A copy that a body made of this process speaks for nobody.
         with self._lock:
             now = time.monotonic()
             if now - self._last < _PROGRESS_EVERY_S and note == self._note and fraction < 1.0:

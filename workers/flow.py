@@ -172,15 +172,13 @@ class Flow:
     def _ended(self, attempt: Attempt, said: Ended | Fault) -> None:
         if isinstance(said, Ended):
             if said.began_at is not None:
-                attempt.began_at = said.began_at
+                attempt.began_at, attempt.left_running = said.began_at, said.left_running
             if said.files is not None:
                 self._parts.host.watch(said.files, attempt.began_at)
             elif said.began_at is not None:
                 # One that had to import its modules says nothing of the next.
                 self._paces.saw(attempt.spec.task, said.seconds)
         if (follower := self._course.follower) is not None:
-            # It has only just begun: these are not its own.
-            self._parts.host.kill_strays()
             self._claim(follower)
         ended = self._runner.conclude(attempt, said)
         if isinstance(said, Ended):

@@ -30,8 +30,6 @@ START_LIMIT_S = 60.0
 MIN_AGE_S = 600.0
 #: Between bodies that follow each other at once source files are looked at no more often than this.
 _LOOK_EVERY_S = 0.005
-#: Where bodies follow each other at once: what one left running is found so soon.
-_COUNT_EVERY_S = 0.02
 #: The worker's own log of what bodies print is started anew above this size.
 MAX_LOG_BYTES = 16 << 20
 _TAIL_BYTES = 2000
@@ -57,8 +55,8 @@ class Host:
         self._channel: Channel | None = None
         self._visible = ""
         self._jobs = 0
-        #: Bodies of this child that ended badly, as far as was heard.
-        self._failed = 0
+        #: Bodies of this child behind which nothing begins by itself, as far as was heard.
+        self._broke_off = 0
         self._born_at = self._born_at_epoch = 0.0
         self._stamps: dict[str, int] = {}
         self._looked_at = 0.0
@@ -66,7 +64,6 @@ class Host:
         self._tired = ""
         self._leaks = Leaks(settings.workers)
         self._warm: tuple[str, ...] = ()
-        self._counted_at = 0.0
         self._log_start = 0
         #: (our end, the child's end), see `protocol`.
         self._tickets = self._stop = (-1, -1)
@@ -111,7 +108,7 @@ class Host:
         try:
             # The ticket first: a child that reads faster than we write would find none.
             os.write(self._tickets[0], b"!")
-            self.channel.send(msgspec.structs.replace(run, failed=self._failed))
+            self.channel.send(msgspec.structs.replace(run, broke_off=self._broke_off))
         except OSError as e:
             # Its ticket would be taken for that of the body before, as if that one had not begun.
             with suppress(BlockingIOError):
@@ -131,8 +128,8 @@ class Host:
         return back
 
     def passes_over(self, behind: int) -> None:
-        """A body ended badly: so many that had been given behind it will not begin (the child says `Passed`)."""
-        self._failed += 1
+        """A body broke the row off: so many that had been given behind it will not begin (the child says `Passed`)."""
+        self._broke_off += 1
         self._jobs -= behind
 
     def stop_body(self) -> None:
@@ -140,13 +137,15 @@ class Host:
         os.write(self._stop[0], b"!")
 
     def is_due(self, devices: Sequence[str]) -> bool:
-        """Should another child run what comes next, or this one only once what bodies left behind is cleared away?"""
-        return self._why_replace(self._visible_for(devices)) != "" or self._has_strays()
+        """Should another child run what comes next?"""
+        return self._why_replace(self._visible_for(devices)) != ""
 
     def weigh(self, ended: Ended, vram_mib: int | None) -> None:
-        """After a body: does its memory come back. A child that keeps it is replaced before the next one."""
+        """After a body: does its memory come back, and is all else as before. If not, the child is replaced before the
+        next one."""
         self._warm = self._warm if ended.warm is None else ended.warm
-        if not self._tired and (reason := self._leaks.look(ended.rss_now_mib, vram_mib, self._warm)):
+        left = f"a body {ended.unclean}" if ended.unclean else ""
+        if not self._tired and (reason := left or self._leaks.look(ended.rss_now_mib, vram_mib, self._warm)):
             self._tired = reason
             logger.info("The child of {} is replaced: {}", self.log.stem, self._tired)
 
@@ -188,20 +187,8 @@ class Host:
         for end in (*self._tickets, *self._stop):
             os.close(end)
 
-    def _has_strays(self) -> bool:
-        if time.monotonic() - self._counted_at < _COUNT_EVERY_S:
-            return False
-        self._counted_at = time.monotonic()
-        return any(pid != self.pid for pid in orphans.children_of(os.getpid()))
-
-    def kill_strays(self) -> None:
-        """What bodies left running in the background."""
-        if killed := orphans.kill_adopted(but=self.pid):
-            logger.warning("{} process(es) left behind by a task were killed", killed)
-
     def tidy(self) -> None:
-        """Between jobs: kill what bodies left running in the background, and keep the log small."""
-        self.kill_strays()
+        """Between jobs: keep the log small."""
         if self._log_size() > MAX_LOG_BYTES:
             os.truncate(self.log, 0)
 
@@ -264,7 +251,7 @@ class Host:
             self._process = self._spawn(theirs, visible)
         finally:
             theirs.close()
-        self._visible, self._jobs, self._failed, self._stamps = visible, 0, 0, {}
+        self._visible, self._jobs, self._broke_off, self._stamps = visible, 0, 0, {}
         self._born_at, self._born_at_epoch = time.monotonic(), time.time()
         self._tired, self._leaks, self._warm = "", Leaks(self._settings.workers), ()
         self._channel = Channel(ours, ToParent)

@@ -9,13 +9,17 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from conductor.adapters import processes
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_S = 2.0
+#: Of a command line, in a receipt.
+_MOST_WORDS = 100
 
 _is_linux = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if _is_linux else None
@@ -97,17 +101,71 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_adopted(but: int | None = None) -> int:
-    """SIGKILL and reap every child of this process except `but`. Returns how many there were."""
-    killed = 0
-    for pid in children_of(os.getpid()):
-        if pid == but:
-            continue
-        kill_family(pid)
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        killed += 1
-    return killed
+def kill_adopted(but: Collection[int] = ()) -> tuple[str, ...]:
+    """SIGKILL and reap every child of this process except `but`. Who was running, as `ps` would name it."""
+    killed: list[str] = []
+    tried = set(but)
+    # Again: what was below one of them comes to us when that one is gone.
+    while pids := set(children_of(os.getpid())) - tried:
+        for pid in sorted(pids):
+            if words := words_of(pid):
+                killed.append(f"{words} (pid {pid})")
+            kill_family(pid)
+            _reap(pid)
+        tried |= pids
+    return tuple(killed)
+
+
+def _reap(pid: int) -> None:
+    """Of one that was killed. It may not be ours to kill (`sudo`), or hang in the kernel: then it is left."""
+    until = time.monotonic() + _REAP_S
+    with suppress(ChildProcessError):
+        while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def words_of(pid: int) -> str:
+    """Its command line, cut; empty of one that has ended."""
+    try:
+        words = _content(f"/proc/{pid}/cmdline") if _is_linux else _words_by_psutil(pid)
+    except OSError:
+        return ""
+    text = " ".join(words.decode("utf-8", "replace").split("\0")).strip()
+    return text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]} …"
+
+
+def _words_by_psutil(pid: int) -> bytes:
+    import psutil
+
+    try:
+        return " ".join(psutil.Process(pid).cmdline()).encode("utf-8", "surrogateescape")
+    except psutil.Error:
+        return b""
+
+
+class Strays:
+    """What bodies leave running, however it got away: orphans below this process come to it (`adopt_orphans`)."""
+
+    def __init__(self) -> None:
+        #: Those that belong to what is kept warm.
+        self._kept: set[int] = set()
+
+    def end(self, *, keeps: bool = False) -> tuple[str, ...]:
+        """After a body: kill what it left, and all below it. Who that was. `keeps`: it made what stays warm for later
+        jobs, and its processes with it."""
+        if not _has_children():
+            return ()
+        if keeps:
+            self._kept = set(children_of(os.getpid()))
+        return kill_adopted(but=self._kept)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _send(pid: int, number: signal.Signals) -> None:

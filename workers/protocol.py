@@ -43,9 +43,9 @@ class Run(Value, frozen=True, kw_only=True, tag="run", tag_field="say"):
     #: Reserved on each of them; None without one.
     vram_mib: int | None = None
     timeout_s: float = 3600.0
-    #: So many bodies of this child had ended badly, as far as its parent had heard when it gave this one. Where another
-    #: has since, this one is passed over: what lies behind a failure runs only if it is given again.
-    failed: int = 0
+    #: So many bodies of this child had broken off the row (`Ended.breaks_off`), as far as its parent had heard when it
+    #: gave this one. Where another has since, this one is passed over: it runs only if it is given again.
+    broke_off: int = 0
 
 
 class Ready(Value, frozen=True, kw_only=True, tag="ready", tag_field="say"):
@@ -93,6 +93,15 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     warm: tuple[str, ...] | None = None
     #: Source files the body's code came from, said when they changed: the parent watches them.
     files: tuple[str, ...] | None = None
+    #: Processes that the body left running, and that were ended.
+    left_running: tuple[str, ...] = ()
+    #: What it changed of the child that cannot be put back: the child is to be replaced.
+    unclean: str = ""
+
+    @property
+    def breaks_off(self) -> bool:
+        """What was given behind it does not begin: the next may fail alike, or find what this one left."""
+        return self.cause is not None or bool(self.unclean)
 
 
 ToChild = Open | Run

@@ -34,6 +34,8 @@ class WarmStore:
         self._size = size
         self._held = held
         self._kept: dict[str, _Kept] = {}
+        #: Objects made so far.
+        self.made = 0
         self._owner = ""
         #: (owner, was it warm) → the most VRAM that was held after a job of it, beyond what was before. Frameworks keep
         #: what they took; what is taken and given back between is not seen.
@@ -48,6 +50,7 @@ class WarmStore:
                 # Out before the new one is made: two large models may not fit side by side.
                 self._drop(next(iter(self._kept)))
             found = _Kept(make(), self._owner)
+            self.made += 1
         self._kept[key] = found
         return cast("T", found.thing)
 

@@ -93,6 +93,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     asked: Asked | None = None
     code_version: str = ""
     exit_code: int | None = None
+    #: Processes that its body left running, as `ps` names them; they were ended with it.
+    left_running: tuple[str, ...] = ()
 
     @property
     def body(self) -> str:

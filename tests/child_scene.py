@@ -1,0 +1,61 @@
+"""A real child without a worker around it: what the tests of bodies and of what they leave play their scenes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from conductor.catalogue import load_catalogue
+from conductor.model.spec import JobSpec, to_line
+from conductor.settings import Root, Settings
+from tests.builders import a_spec
+from workers.host import Host
+from workers.protocol import Ended, Passed, Progress, Run
+
+LIMIT_S = 30.0
+
+
+class ChildScene:
+    """`tasks`: the source of the module with the bodies."""
+
+    def __init__(self, folder: Path, tasks: str) -> None:
+        module = f"bodies_{uuid4().hex[:8]}"
+        (folder / f"{module}.py").write_text(tasks, encoding="utf-8")
+        roots = {"scratch": Root(path=folder / "scratch"), "published": Root(path=folder / "published")}
+        self.settings = Settings(
+            project=folder, state_dir=folder / "state", logs_dir=folder / "logs", task_modules=(module,), roots=roots
+        )
+        self._catalogue = load_catalogue((module,), folder)
+        self.host = Host(self.settings, "test")
+        self._numbers = 0
+
+    def run(self, task: str, args: Mapping[str, Any] | None = None) -> Ended:
+        """The body in the child that is there, or in a new one where the host says so."""
+        self.host.ensure(())
+        self.host.begin()
+        self.give(task, args)
+        ended = self.hear()
+        assert isinstance(ended, Ended)
+        if ended.breaks_off:
+            self.host.passes_over(0)
+        self.host.weigh(ended, None)
+        return ended
+
+    def give(self, task: str, args: Mapping[str, Any] | None = None) -> JobSpec:
+        self._numbers += 1
+        spec = a_spec(self._numbers, task=task, args=dict(args or {}))
+        line, decl = to_line(spec).decode(), self._catalogue[task]
+        self.host.give(Run(line=line, decl=decl, job_id=spec.id, attempt=1, timeout_s=LIMIT_S))
+        return spec
+
+    def hear(self) -> Ended | Passed:
+        """The next word that is no progress."""
+        while isinstance(said := self.host.channel.receive(LIMIT_S), Progress):
+            pass
+        assert said is not None, f"silent for {LIMIT_S:g} s"
+        return said
+
+    def close(self) -> None:
+        self.host.close()
