@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from loguru import logger
 
 from conductor.core.tally import COUNTS
-from conductor.model.entries import Begun, Lined, Started, Turn, Turned
+from conductor.model.entries import Begun, Started, Turn, Turned
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from workers import causes, kept
 from workers.attempt import Attempt, Refused
 from workers.body import Course
 from workers.causes import Fault
+from workers.hand import End, Hand
+from workers.heirs import Heirs
 from workers.host import ChildBroken
 from workers.pace import TOGETHER_S, Paces
 from workers.protocol import Ended
@@ -52,14 +53,13 @@ class Flow:
         self._queue = queue
         self._on_end = on_end
         self._runner = Runner(parts, self._stop_follower)
-        self._course = Course(parts.host, parts.stopping)
+        self._hand = Hand(parts.keeper.hold, parts.keeper.release)
+        self._course = Course(parts.host, parts.stopping, self._hand)
+        self._heirs = Heirs(parts, self._hand, self._course)
         self._paces = Paces()
-        self._waiting: deque[Attempt] = deque()
-        self._done: list[Done] = []
+        #: When the first of those to be handed in was done.
         self._done_at = 0.0
         self._has_failed = False
-        #: Lined up, and will not begin: the ledger is to be told.
-        self._not_begun: list[Begun] = []
         self._numbers = (f"{parts.worker}:{n}" for n in itertools.count(1))
 
     def run(self, in_hand: Sequence[tuple[str, int]]) -> None:
@@ -81,30 +81,30 @@ class Flow:
             self._go_on()
 
     def _go_on(self) -> None:
-        while self._waiting or self._course or self._done:
+        while self._hand.is_busy:
             self._feed()
             self._listen()
-            self._line_up()
+            self._heirs.line_up()
             self._reconsider()
             if self._is_turn_due():
                 self._turn()
+        if stranded := self._hand.strand():
+            names = ", ".join(f"{attempt.job_id} attempt {attempt.number}" for attempt in stranded)
+            logger.error("Held with nothing to do, and given back: {}", names)
+            self._turn()
 
     # ── through the child ─────────────────────────────────────────────────────────────────────────────────
 
     def _feed(self) -> None:
-        while self._waiting and self._course.can_take and len(self._course) < WINDOW:
-            attempt = self._waiting[0]
-            if self._course and self._has_to_wait(attempt):
+        hand = self._hand
+        while hand.waiting and self._course.can_take and len(hand.given) < WINDOW:
+            attempt = hand.waiting[0]
+            if hand.given and self._heirs.has_to_wait(attempt):
                 return
-            self._waiting.popleft()
-            if (end := self._before(attempt)) is not None:
-                self._ended(attempt, end)
-            else:
-                self._give(attempt)
-
-    def _has_to_wait(self, attempt: Attempt) -> bool:
-        """Until the child is idle: it has to be replaced, or bodies left something behind."""
-        return self._parts.host.is_due(attempt.devices)
+            if (said := self._before(attempt)) is not None:
+                self._conclude(hand.end_unbegun(said))
+            elif not self._give(attempt):
+                return
 
     def _before(self, attempt: Attempt) -> Ended | Fault | None:
         """How it ends without a body."""
@@ -121,55 +121,51 @@ class Flow:
             return None
         return Ended(job_id=attempt.job_id, attempt=attempt.number, result=earlier.result)
 
-    def _give(self, attempt: Attempt) -> None:
+    def _give(self, attempt: Attempt) -> bool:
+        """False: the child is gone with what it was given before, and who listens to it hears how."""
+        hand = self._hand
         try:
-            if not self._course:
+            if not hand.given:
                 self._course.ensure(attempt.devices)
             self._claim(attempt)
             self._course.give(attempt)
-            # Noted once the body has begun, before anybody can have changed it.
-            _ = attempt.code_version
         except ChildBroken as e:
-            self._wait_again()
-            self._ended(attempt, Fault("worker_lost", causes.cut(str(e))))
+            if hand.given:
+                return False
+            if not self._course.give_up(attempt):
+                self._conclude(hand.end_unbegun(Fault("worker_lost", causes.cut(str(e)))))
+            return True
+        # Noted once the body has begun, before anybody can have changed it.
+        _ = attempt.code_version
+        return True
 
     def _claim(self, attempt: Attempt) -> None:
         self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
 
     def _listen(self) -> None:
-        if not self._course:
-            return
-        end = self._course.wait(self._patience_s(), self._nap_s())
-        if end is not None:
-            self._ended(*end)
-        if not self._course:
-            self._wait_again()
-            self._parts.host.tidy()
-
-    def _wait_again(self) -> None:
-        """What did not begin begins later; an heir only if it is named again."""
-        self._waiting.extendleft(reversed(self._back()))
-
-    def _back(self) -> list[Attempt]:
-        """Taken back from the child, less what was only lined up."""
-        back = self._course.take_back()
-        if back and (running := self._course.running) is not None:
-            running.held.behind = {}
-        self._not_begun += [attempt.behind for attempt in back if attempt.behind is not None]
-        return [attempt for attempt in back if attempt.behind is None]
+        hand = self._hand
+        if hand.given or hand.has_ended:
+            if (end := self._course.wait(self._patience_s(), self._nap_s())) is not None:
+                self._conclude(end)
+            if not hand.given:
+                self._parts.host.tidy()
+        elif hand.waiting and not self._course.can_take:
+            self._course.let_pass(self._patience_s())
 
     def _patience_s(self) -> float | None:
-        now = time.monotonic()
+        hand, now = self._hand, time.monotonic()
         limits: list[float] = []
-        if self._done:
+        if hand.done:
             limits.append(self._done_at + FLUSH_S - now)
-        if self._course.heir is not None:
+        if hand.heir is not None:
             limits.append(LOOK_S)
-        elif self._waiting or len(self._course) > 1:
+        elif hand.given and (hand.waiting or len(hand.given) > 1):
             limits.append(self._course.began_at + LONG_S - now)
         return max(0.0, min(limits)) if limits else None
 
-    def _ended(self, attempt: Attempt, said: Ended | Fault) -> None:
+    def _conclude(self, end: End) -> None:
+        """What became of one that has ended: to be handed in, or settled with the ledger by now."""
+        attempt, said = end
         if isinstance(said, Ended):
             if said.began_at is not None:
                 attempt.began_at, attempt.left_running = said.began_at, said.left_running
@@ -178,7 +174,7 @@ class Flow:
             elif said.began_at is not None:
                 # One that had to import its modules says nothing of the next.
                 self._paces.saw(attempt.spec.task, said.seconds)
-        if (follower := self._course.follower) is not None:
+        if (follower := self._hand.follower) is not None and follower is self._hand.running:
             self._claim(follower)
         ended = self._runner.conclude(attempt, said)
         if isinstance(said, Ended):
@@ -186,11 +182,11 @@ class Flow:
             if said.warm is not None:
                 self._parts.claim.keeps(said.warm)
         if isinstance(ended, Done):
-            if not self._done:
+            if not self._hand.done:
                 self._done_at = time.monotonic() - _late_s(said)
-            self._done.append(ended)
+            self._hand.succeed(ended)
             return
-        self._parts.keeper.release(attempt.held)
+        self._hand.out(attempt)
         if ended is not None:
             self._has_failed |= COUNTS[ended.cause or "task_error"].when == "always"
             self._on_end(ended)
@@ -201,29 +197,30 @@ class Flow:
         """The one that runs is not short after all, or this worker is to leave: others may have the rest.
 
         After a failure too: the next ones may fail alike, and the conductor says how many more of them are to try."""
-        is_long = bool(self._course) and time.monotonic() >= self._course.began_at + LONG_S
+        hand, course = self._hand, self._course
+        is_long = bool(hand.given) and time.monotonic() >= course.began_at + LONG_S
         is_over = is_long or self._has_failed or self._parts.stopping.is_asked
-        heir = self._course.heir
-        if heir is not None and (self._has_failed or self._parts.stopping.is_asked or self._is_doubtful(heir)):
-            self._back()
+        heir = hand.heir
+        if heir is not None and (self._has_failed or self._parts.stopping.is_asked or self._heirs.is_doubtful(heir)):
+            course.take_back(1)
         self._has_failed = False
-        if self._not_begun and self._course:
+        if hand.not_begun and hand.given:
             self._turn()
-        if self._course.heir is None and is_over and (self._waiting or len(self._course) > 1):
-            back = [*self._back(), *self._waiting]
-            self._waiting.clear()
-            if is_long and (running := self._course.running) is not None:
+        if hand.heir is None and is_over and (hand.waiting or len(hand.given) > 1):
+            course.take_back()
+            hand.leave()
+            if is_long and (running := hand.running) is not None:
                 self._paces.saw(running.spec.task, LONG_S)
-            self._turn(returned=back)
-            for attempt in back:
-                self._parts.keeper.release(attempt.held)
 
     def _is_turn_due(self) -> bool:
-        if not self._done:
-            return False
-        if (not self._waiting and not self._course) or len(self._done) >= MOST_UNHEARD:
+        hand = self._hand
+        if hand.leaving:
             return True
-        if self._course.follower is not None:
+        if not hand.done:
+            return False
+        if hand.is_idle or len(hand.done) >= MOST_UNHEARD:
+            return True
+        if hand.follower is not None:
             return True
         if self._course.has_more:
             return False  # More have ended by now.
@@ -232,37 +229,40 @@ class Flow:
 
     def _left_s(self) -> float | None:
         """What was begun should take so long; None: not known."""
-        paces = [self._paces.of(attempt.spec.task) for attempt in (*self._waiting, *self._course.all())]
+        paces = [self._paces.of(attempt.spec.task) for attempt in self._hand.in_child()]
         return None if None in paces else sum(pace or 0.0 for pace in paces)
 
     def _nap_s(self) -> float:
         """So long nobody need look: short bodies follow each other in the child, and are handed in together."""
         left_s = self._left_s()
-        if left_s is None or len(self._course) < 2 or self._course.heir is not None:
+        hand = self._hand
+        if left_s is None or len(hand.given) < 2 or hand.heir is not None:
             return 0.0
-        first_s = self._done_at - time.monotonic() if self._done else left_s / (len(self._waiting) + len(self._course))
+        first_s = self._done_at - time.monotonic() if hand.done else left_s / (len(hand.waiting) + len(hand.given))
         return max(0.0, min(first_s + FLUSH_S, left_s - AHEAD_S))
 
-    def _turn(self, in_hand: Sequence[tuple[str, int]] = (), returned: Iterable[Attempt] = ()) -> None:
+    def _turn(self, in_hand: Sequence[tuple[str, int]] = ()) -> None:
         """Receipts to disk first: from then on the results count, whoever is killed."""
-        done, self._done = self._runner.written(self._done), []
+        written = self._runner.written(self._hand.done)
+        if len(written) < len(self._hand.done):
+            self._hand.unwritten([each for each in self._hand.done if each not in written])
+        done, leaving, not_begun = self._hand.bring()
         asked_at = time.monotonic()
         turn = self._a_turn(
             done=tuple(each.receipt for each in done),
-            returned=tuple((attempt.job_id, attempt.number) for attempt in returned),
+            returned=tuple((attempt.job_id, attempt.number) for attempt in leaving),
             in_hand=tuple(in_hand),
             begun=self._begun(),
-            not_begun=tuple(self._not_begun),
+            not_begun=not_begun,
         )
-        self._not_begun.clear()
         turned = self._ask(turn)
         self._start(turned or Turned(), asked_at)
         # The next body begins before what is left to do for those that are over.
         self._feed()
         self._course.refresh()
         self._runner.handed_in(done, turned.answers if turned else (None,) * len(done))
+        self._hand.brought_in()
         for each in done:
-            self._parts.keeper.release(each.attempt.held)
             self._on_end(each.receipt)
 
     def _a_turn(self, **what: Any) -> Turn:
@@ -275,20 +275,21 @@ class Flow:
             most=most,
             budget_s=budget_s,
             paces=self._paces.short(),
-            is_idle=not self._waiting and not self._course,
+            is_idle=self._hand.is_idle,
             news=self._paces.news(),
             **what,
         )
 
     def _room(self) -> tuple[int, float]:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
-        if not self._queue or self._parts.stopping.is_asked or self._course.heir is not None:
+        if not self._queue or self._parts.stopping.is_asked or self._hand.heir is not None:
             return 0, 0.0
-        left_s = TOGETHER_S
-        for attempt in itertools.chain(self._waiting, self._course.all()):
+        left_s, count = TOGETHER_S, 0
+        for attempt in self._hand.in_child():
             pace = self._paces.of(attempt.spec.task)
             left_s -= TOGETHER_S if pace is None else pace
-        most = MOST_UNHEARD - len(self._waiting) - len(self._course)
+            count += 1
+        most = MOST_UNHEARD - count
         return (most, left_s) if left_s > 0 and most > 0 else (0, 0.0)
 
     def _start(self, turned: Turned, asked_at: float) -> None:
@@ -308,89 +309,38 @@ class Flow:
         return self._runner.patiently(lambda: self._parts.ledger.attempts.turn(again))
 
     def _begin(self, started: Started, asked_at: float) -> None:
-        parts = self._parts
+        parts, hand, held = self._parts, self._hand, started.reservation
         valid_until = asked_at + parts.settings.timing.lease_s
-        follower, held = self._course.follower, started.reservation
+        follower = hand.follower
         if follower is not None and (follower.job_id, follower.number) == (held.job_id, held.attempt):
-            follower.is_started(started, valid_until)
-            parts.keeper.hold(follower.held)
+            hand.confirm(started, valid_until)
+            return
+        if hand.has(held.job_id, held.attempt):
+            logger.error("Told twice to run {} attempt {}: once is enough", held.job_id, held.attempt)
             return
         try:
             attempt = Attempt(started, parts.catalogue, parts.settings, valid_until)
         except Refused as e:
             self._on_end(self._runner.refuse(started, e))
             return
-        parts.keeper.hold(attempt.held)
-        self._waiting.append(attempt)
+        hand.take(attempt)
 
-    # ── lined up ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def _line_up(self) -> None:
-        """Who goes next where the one that runs ends well lies ready in the child: it begins before anyone is asked."""
-        while self._parts.lining is not None and (word := self._parts.lining.next()) is not None:
-            running = self._course.running
-            if running is None or (running.job_id, running.number) != (word.predecessor, word.of_attempt):
-                continue  # The end of that one ended this too.
-            if word.heir is None:
-                heir = self._course.heir
-                if heir is not None and (heir.job_id, heir.number) == (word.job_id, word.attempt):
-                    self._back()
-            elif not self._is_lined_up(running, word, word.heir):
-                self._not_begun.append(begun_of(word))
-
-    def _is_lined_up(self, running: Attempt, word: Lined, heir: Started) -> bool:
-        """False: it cannot just follow here. Then it goes the usual way, or to another worker."""
-        course, parts = self._course, self._parts
-        if self._waiting or len(course) != 1 or not course.can_take or parts.stopping.is_asked:
-            return False
-        try:
-            attempt = Attempt(heir, parts.catalogue, parts.settings, running.held.valid_until)
-        except Refused:
-            return False
-        attempt.behind, attempt.as_of = begun_of(word), self._heard_of(running)
-        if running.behind is not None or running.held.verdict is not None or self._is_doubtful(attempt):
-            return False
-        if kept.find(parts.settings, attempt.spec, attempt.number) is not None:
-            return False
-        kept.clean_before(parts.settings, attempt.spec, attempt.number)
-        _ = attempt.code_version  # As it is now: that is what the child will run.
-        running.held.behind = heir.reservation.disk
-        try:
-            course.give(attempt)
-        except ChildBroken:
-            return False  # Met by who listens to the child.
-        return True
-
-    def _is_doubtful(self, heir: Attempt) -> bool:
-        """Not by this child, or not any more: the one that runs may have lost its place, or the ledger its claim."""
-        running = self._course.running
-        if running is None:
-            return self._has_to_wait(heir)
-        has_forgotten = bool(running.held.behind) and heir.as_of != self._heard_of(running)
-        return has_forgotten or time.monotonic() >= running.held.valid_until or self._has_to_wait(heir)
-
-    def _heard_of(self, running: Attempt) -> tuple[int, int]:
-        return running.held.adopted, self._parts.lining.breaks if self._parts.lining else 0
+    # ── a follower ────────────────────────────────────────────────────────────────────────────────────────
 
     def _begun(self) -> tuple[Begun, ...]:
-        follower = self._course.follower
+        follower = self._hand.follower
         return () if follower is None or follower.behind is None else (follower.behind,)
 
     def _stop_follower(self) -> None:
         """It began behind one that did not end well after all, or the ledger gave its place to another: it was none."""
-        follower = self._course.follower
+        follower = self._hand.follower
         if follower is None:
             return
         follower.held.verdict = "gone"
-        while self._course.follower is follower:
-            end = self._course.wait(None)
-            if end is not None:
-                self._runner.conclude(*end)
-        self._back()
-
-
-def begun_of(word: Lined) -> Begun:
-    return Begun(predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt)
+        while self._hand.follower is follower:
+            if (end := self._course.wait(None)) is not None:
+                self._conclude(end)
+        self._course.take_back()
 
 
 def _late_s(said: Ended | Fault) -> float:

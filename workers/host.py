@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from conductor.adapters import nvml_probe
 from workers import orphans
 from workers.leaks import Leaks
 from workers.protocol import Channel, Ended, Garbled, Open, Ready, Run, ToParent
+from workers.reaping import REAP_LIMIT_S, Unkillable, has_ended, reap
+from workers.tickets import drain, pipe, waiting_in
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
@@ -67,8 +70,11 @@ class Host:
         self._log_start = 0
         #: (our end, the child's end), see `protocol`.
         self._tickets = self._stop = (-1, -1)
-        #: Bodies that had not begun when the child buried last went.
+        #: Bodies that had not begun when the child buried last went, and what it had said and nobody had read.
         self.unbegun = 0
+        self.last_said: Sequence[object] = ()
+        #: Nobody else looks at the child's pid while it is given back to the kernel.
+        self._reaping = threading.Lock()
         #: Most memory that the child buried last ever held, since its last job began.
         self.peak_mib: int | None = None
 
@@ -121,9 +127,10 @@ class Host:
         self.peak_mib = None
         self._log_start = self._log_size() if log_start is None else log_start
 
-    def take_back(self) -> int:
-        """How many of the bodies given, the last ones, had not begun; they will not (the child says `Passed`)."""
-        back = _drain(self._tickets[1])
+    def take_back(self, most: int | None = None) -> int:
+        """How many of the bodies given, the last ones (`most` of them), had not begun; they will not (the child says
+        `Passed`)."""
+        back = drain(self._tickets[1], most)
         self._jobs -= back
         return back
 
@@ -161,22 +168,42 @@ class Host:
     def kill(self) -> int:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
         if self._process is None:
+            self.unbegun, self.last_said = 0, ()
             return 0
-        if self._process.poll() is None:
-            orphans.kill_family(self._process.pid)
+        self.strike(self.pid)
         return self.bury()
 
+    def strike(self, pid: int) -> bool:
+        """Kill the child and every process below it, if it is still `pid`: from any thread. It is reaped by `bury`."""
+        with self._reaping:
+            process = self._process
+            if process is None or process.pid != pid or process.poll() is not None:
+                return False
+            orphans.kill_family(pid)
+            return True
+
+    def unbegun_now(self) -> int:
+        """Bodies given that have not begun: from any thread."""
+        with self._reaping:
+            return waiting_in(self._tickets[1]) if self._process is not None else 0
+
     def bury(self) -> int:
-        """The child has ended or closed its channel: reap it and what it left behind. Its exit status."""
+        """The child has ended or closed its channel: reap it and what it left behind. Its exit status.
+
+        Raises `Unkillable`."""
         assert self._process is not None
-        process, self._process = self._process, None
-        if not _has_ended(process, 1.0):
-            orphans.kill_family(process.pid)
-        status, self.peak_mib = _reap(process)
+        if not has_ended(self._process, 1.0):
+            orphans.kill_family(self._process.pid)
+            if not has_ended(self._process, REAP_LIMIT_S):
+                raise Unkillable(self._process.pid)
+        with self._reaping:
+            process, self._process = self._process, None
+            status, self.peak_mib = reap(process)
         orphans.kill_group(process.pid)
         orphans.kill_adopted()
         if self._channel is not None:
-            self.unbegun = _drain(self._tickets[1])
+            self.last_said = tuple(self._channel.last_words())
+            self.unbegun = drain(self._tickets[1])
             self._close_ends()
         return status
 
@@ -229,7 +256,7 @@ class Host:
     def _why_replace(self, visible: str) -> str:
         if self._process is None:
             return "there is none"
-        if self._process.poll() is not None:
+        if self._has_gone():
             return "it has ended"
         if visible != self._visible:
             return f"devices {visible or 'none'} instead of {self._visible or 'none'}"
@@ -246,7 +273,7 @@ class Host:
 
     def _start(self, visible: str) -> None:
         ours, theirs = socket.socketpair()
-        self._tickets, self._stop = _pipe(), _pipe()
+        self._tickets, self._stop = pipe(), pipe()
         try:
             self._process = self._spawn(theirs, visible)
         finally:
@@ -283,54 +310,15 @@ class Host:
                 process_group=0,
             )
 
+    def _has_gone(self) -> bool:
+        with self._reaping:
+            return self._process is None or self._process.poll() is not None
+
     def _log_size(self) -> int:
         try:
             return self.log.stat().st_size
         except OSError:
             return 0
-
-
-def _pipe() -> tuple[int, int]:
-    """(to write, to read), neither of which blocks."""
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    return writer, reader
-
-
-def _drain(reader: int) -> int:
-    """How many bytes lay there."""
-    try:
-        return len(os.read(reader, 1 << 16))
-    except BlockingIOError:
-        return 0
-
-
-def _has_ended(process: subprocess.Popen[bytes], limit_s: float) -> bool:
-    """Without reaping it: who does that is told what it used."""
-    deadline = time.monotonic() + limit_s
-    while process.returncode is None:
-        with suppress(ChildProcessError):
-            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-                if time.monotonic() > deadline:
-                    return False
-                time.sleep(0.002)
-                continue
-        break
-    return True
-
-
-def _reap(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
-    """Its exit status as `subprocess` gives it, and its peak in MiB where the kernel says so."""
-    if process.returncode is not None:
-        return process.returncode, None
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except ChildProcessError:
-        return process.wait(), None
-    process.returncode = os.waitstatus_to_exitcode(status)
-    # KiB on Linux, bytes on macOS.
-    return process.returncode, usage.ru_maxrss >> (10 if sys.platform == "linux" else 20)
 
 
 def _stamp(file: str) -> int:

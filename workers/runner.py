@@ -209,7 +209,6 @@ class Runner:
             kept.keep(self._parts.settings, attempt.spec, done.computed)
             failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
             self._failed(attempt, failed, fault)
-        self._parts.keeper.release(attempt.held)
         return False
 
     def handed_in(self, done: Sequence[Done], answers: Sequence[FinishAnswer | None]) -> None:

@@ -11,6 +11,10 @@ import signal
 import time
 from contextlib import suppress
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.protocol import Channel
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: A service manager and a terminal may both say the same thing once.
@@ -25,6 +29,8 @@ class Stopping:
         self._last = -_SAME_S
         self.wake_fd, self._write_fd = os.pipe()
         self._keeper_fd, self._keeper_write_fd = os.pipe()
+        #: Of the main thread, for whoever watches over it: it waits by its own will, and how often it has.
+        self.is_at_rest, self.rested = False, 0
         for fd in (self.wake_fd, self._write_fd, self._keeper_fd, self._keeper_write_fd):
             os.set_blocking(fd, False)
 
@@ -60,8 +66,25 @@ class Stopping:
 
     def sleep(self, limit_s: float) -> None:
         """The main thread's: until the time is up or something happened."""
-        if select.select([self.wake_fd], [], [], max(0.0, limit_s))[0]:
+        self.is_at_rest = True
+        woken = select.select([self.wake_fd], [], [], max(0.0, limit_s))[0]
+        self.is_at_rest = False
+        self.rested += 1
+        if woken:
             self.drain()
+
+    def listen(self, channel: Channel, limit_s: float) -> bool:
+        """As `sleep`; also until there is something to read (True). What could not be sent goes on its way."""
+        unsent = [channel] if channel.has_unsent else []
+        self.is_at_rest = True
+        readable, writable, _ = select.select([channel, self.wake_fd], unsent, [], max(0.0, limit_s))
+        self.is_at_rest = False
+        self.rested += 1
+        if writable:
+            channel.flush()
+        if self.wake_fd in readable:
+            self.drain()
+        return channel in readable
 
     def keeper_sleep(self, limit_s: float | None) -> None:
         if select.select([self._keeper_fd], [], [], None if limit_s is None else max(0.0, limit_s))[0]:

@@ -1,0 +1,87 @@
+"""Over the one body that runs: its deadline, its progress, how long it may take to leave. Pure but for the clock."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from workers import causes
+from workers.causes import Fault
+
+if TYPE_CHECKING:
+    from workers.attempt import Attempt
+    from workers.stopping import Stopping
+
+#: A body sees the deadline itself first (`ctx.remaining_s`) and may say what it was doing.
+DEADLINE_GRACE_S = 1.0
+#: After a stop was asked for, a body has so long to leave; then its process is killed.
+STOP_GRACE_S = 2.0
+#: Who comes so late to look at a deadline has stood still itself.
+LATE_S = 0.5
+
+
+class Watch:
+    """Times are monotonic."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self._request = attempt.request
+        self.began_at = now = time.monotonic()
+        self._deadline = now + self._request.timeout_s + DEADLINE_GRACE_S
+        self._stalls_at = now + self._request.stall_s if self._request.stall_s > 0 else None
+        self._was_late = False
+        #: Why the body was asked to leave, and until when it may.
+        self.leaving: Fault | None = None
+        self._kill_at: float | None = None
+
+    def limits(self) -> tuple[float | None, ...]:
+        return self._deadline, self._stalls_at, self._kill_at
+
+    def leave(self, fault: Fault) -> None:
+        self.leaving = fault
+        self._kill_at = time.monotonic() + STOP_GRACE_S
+
+    def overdue(self) -> Fault | None:
+        """Asked when nothing is left to be heard of it."""
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            return self.leaving
+        if self._has_stood_still(now):
+            return None
+        if now >= self._deadline:
+            return too_long(self.attempt)
+        if self._stalls_at is not None and now >= self._stalls_at:
+            return Fault("stalled", f"reported no progress for {self._request.stall_s:g} s and was killed")
+        return None
+
+    def note(self, fraction: float, note: str) -> None:
+        held = self.attempt.held
+        held.is_news = held.is_news or fraction != held.progress or note != held.note
+        held.progress, held.note = fraction, note
+        held.moved_at = time.monotonic()
+        if self._stalls_at is not None:
+            self._stalls_at = time.monotonic() + self._request.stall_s
+
+    def _has_stood_still(self, now: float) -> bool:
+        """Perhaps the body has too: once it gets the moment that it takes to say so."""
+        due = min(self._deadline, self._stalls_at or self._deadline)
+        if self._was_late or now - due <= LATE_S:
+            return False
+        self._was_late = True
+        self._deadline = max(self._deadline, now + DEADLINE_GRACE_S)
+        self._stalls_at = self._stalls_at and max(self._stalls_at, now + DEADLINE_GRACE_S)
+        return True
+
+
+def too_long(attempt: Attempt) -> Fault:
+    return Fault("timeout", f"ran longer than its {attempt.request.timeout_s:g} s and was killed")
+
+
+def why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
+    if attempt.held.verdict == "cancel":
+        return causes.CANCELLED
+    if attempt.held.verdict == "gone":
+        return Fault("worker_lost", "the attempt was given to another worker")
+    if attempt.held.meter.beyond:
+        return Fault("cuda_oom", attempt.held.meter.beyond)
+    return Fault("worker_lost", "the worker was told to stop at once") if stopping.is_urgent else None
