@@ -1,0 +1,564 @@
+"""The real flow and course of a worker in a world of its own: child, ledger, keeper and clock are played, and whatever
+can happen between two of their words does. Time is virtual; all chance comes from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import inf
+from types import SimpleNamespace as Plain
+from typing import Any, cast
+
+import pytest
+
+from conductor.errors import Unreachable
+from conductor.model.entries import Lined, Turn, Turned
+from conductor.model.receipt import Receipt
+from workers import body, flow, heirs, watch
+from workers.causes import Fault
+from workers.hand import Key
+from workers.host import ChildBroken
+from workers.protocol import Ended, Garbled, Passed, Progress
+from workers.runner import Done
+
+LEASE_S, TIMEOUT_S = 10.0, 5.0
+#: What a body does → how long it takes.
+KINDS = {"short": 0.008, "mid": 0.3, "fails": 0.01, "dies": 0.02, "hangs": inf}
+OFTEN = (10, 6, 2, 1, 1)
+
+
+@dataclass
+class Fate:
+    """What really became of an attempt's body."""
+
+    began_at: float | None = None
+    ended_at: float | None = None
+    is_ok: bool = False
+
+
+class PlayedAttempt:
+    """What flow and course ask of an attempt."""
+
+    def __init__(self, started: Any, catalogue: object, settings: object, valid_until: float) -> None:
+        reservation = started.reservation
+        self.started, self.kind = started, started.kind
+        self.job_id, self.number = reservation.job_id, reservation.attempt
+        self.spec = Plain(task="short" if self.kind == "short" else "long", writes=())
+        self.request = Plain(timeout_s=TIMEOUT_S, stall_s=0.0)
+        self.held = PlayedHeld(self.key, reservation, valid_until)
+        self.devices, self.reserved, self.code_version = (), {}, "code"
+        self.began_at, self.false_starts = 0.0, 0
+        self.behind: Any = None
+        self.as_of, self.earlier = (0, 0), None
+
+    @property
+    def key(self) -> Key:
+        return self.job_id, self.number
+
+    @property
+    def run(self) -> PlayedAttempt:
+        return self
+
+    def is_started(self, started: Any, valid_until: float) -> None:
+        self.started, self.behind, self.held.valid_until = started, None, valid_until
+
+    def begin(self, pid: int) -> None:
+        self.held.is_running = True
+
+
+@dataclass
+class PlayedHeld:
+    key: Key
+    reservation: Any
+    valid_until: float
+    verdict: str | None = None
+    adopted: int = 0
+    is_running: bool = False
+    is_news: bool = False
+    progress: float | None = None
+    note: str = ""
+    moved_at: float = 0.0
+    behind: dict[str, int] = field(default_factory=dict[str, int])
+    meter: Any = field(default_factory=lambda: Plain(beyond="", vram_now_mib=None))
+
+
+# ── the child ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PlayedChild:
+    """Goes on by itself while time passes: takes a ticket, runs or passes over, says so."""
+
+    def __init__(self, world: World, boot_s: float) -> None:
+        self._world = world
+        self.at = world.now + boot_s
+        self.inbox: deque[tuple[float, PlayedAttempt, int]] = deque()
+        self.tickets, self.failed = 0, 0
+        self.said: deque[object] = deque()
+        self.is_dead = False
+        self._body: PlayedAttempt | None = None
+        self._ends_at = inf
+        self._is_told, self._hears = False, False
+
+    def next_event(self) -> float:
+        if self.is_dead:
+            return inf
+        if self._body is not None:
+            return self._ends_at
+        return max(self.at, self.inbox[0][0]) if self.inbox else inf
+
+    def go_on(self) -> None:
+        while not self.is_dead and self.next_event() <= self._world.now:
+            self.at = self.next_event()
+            if self._body is None:
+                self._next(*self.inbox.popleft()[1:])
+            else:
+                self._end(self._body)
+
+    def stop(self) -> None:
+        if self._body is not None and self._hears:
+            self._is_told, self._ends_at = True, min(self._ends_at, self._world.now + 0.01)
+
+    def _next(self, run: PlayedAttempt, failed: int) -> None:
+        has_ticket, self.tickets = self.tickets > 0, max(0, self.tickets - 1)
+        if not has_ticket or failed != self.failed:
+            self.said.append(Passed(job_id=run.job_id, attempt=run.number))
+            return
+        fate = self._world.fates.setdefault(run.key, Fate())
+        assert fate.began_at is None, f"{run.key} began twice"
+        fate.began_at = self.at
+        self._body, self._ends_at = run, self.at + KINDS[run.kind]
+        self._is_told, self._hears = False, self._world.chance(0.7)
+        if self._world.chance(0.2):
+            self.said.append(Progress(job_id=run.job_id, attempt=run.number, fraction=0.5))
+
+    def _end(self, run: PlayedAttempt) -> None:
+        fate = self._world.fates[run.key]
+        fate.ended_at, self._body, self._ends_at = self.at, None, inf
+        if run.kind == "dies" and not self._is_told:
+            self.is_dead = True
+            return
+        fate.is_ok = run.kind != "fails" and not self._is_told
+        self.failed += not fate.is_ok
+        cause = None if fate.is_ok else "task_error"
+        if self._world.chance(0.01):
+            self.said.append(None)  # Something that nobody can make out.
+        assert fate.began_at is not None
+        seconds = self.at - fate.began_at
+        self.said.append(
+            Ended(job_id=run.job_id, attempt=run.number, cause=cause, began_at=fate.began_at, seconds=seconds)
+        )
+
+
+class PlayedChannel:
+    has_unsent = False
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.heard: deque[object] = deque()
+
+    def has_buffered(self) -> bool:
+        return bool(self.heard)
+
+    def next(self) -> object | None:
+        if not self.heard:
+            return None
+        word = self.heard.popleft()
+        if word is None:
+            raise Garbled("noise")
+        return word
+
+    def fill(self) -> None:
+        child = self._world.host.child
+        assert child is not None
+        if not child.said and child.is_dead:
+            raise EOFError
+        for _ in range(self._world.dice.randint(1, 4)):
+            if child.said:
+                self.heard.append(child.said.popleft())
+
+    def half_until(self) -> None:
+        return None
+
+    def check_half(self) -> None:
+        return None
+
+
+class PlayedHost:
+    log, peak_mib = "log", None
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.child: PlayedChild | None = None
+        self.channel = PlayedChannel(world)
+        self.pid, self._pids, self._failed = 0, 0, 0
+        self.unbegun, self.last_said = 0, ()
+        self.is_stale = False
+
+    def ensure(self, devices: object) -> None:
+        world = self._world
+        if self.child is not None and (self.child.is_dead or self.is_stale):
+            self.kill()
+        self.is_stale = False
+        if self.child is None:
+            if world.chance(0.03):
+                world.broken = True
+                raise ChildBroken("it does not start")
+            self._pids += 1
+            self.pid, self._failed, self.channel = self._pids, 0, PlayedChannel(world)
+            self.child = PlayedChild(world, world.dice.choice([0.0, 0.0, 0.3, 2.0]))
+            world.meddle()
+
+    def give(self, run: PlayedAttempt) -> None:
+        if self.child is None or (self.child.is_dead and self._world.chance(0.5)):
+            raise ChildBroken("it is gone")
+        self.child.tickets += 1
+        self.child.inbox.append((self._world.now, run, self._failed))
+        self._world.meddle()
+
+    def begin(self, log_start: int | None = None) -> None: ...
+
+    def take_back(self, most: int | None = None) -> int:
+        self._world.meddle()
+        assert self.child is not None
+        count = self.child.tickets if most is None else min(most, self.child.tickets)
+        self.child.tickets -= count
+        return count
+
+    def passes_over(self, behind: int) -> None:
+        self._failed += 1
+
+    def stop_body(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+
+    def is_due(self, devices: object) -> bool:
+        return self.is_stale or self.child is None or self.child.is_dead
+
+    def weigh(self, *_: object) -> None:
+        self.is_stale |= self._world.chance(0.05)
+
+    def kill(self) -> int:
+        self._world.meddle()
+        return self.bury()
+
+    def bury(self) -> int:
+        child, self.child, self.pid = self.child, None, 0
+        self.unbegun, self.last_said = 0, ()
+        if child is not None:
+            said = [*self.channel.heard, *child.said]
+            self.last_said = tuple(said[: said.index(None)] if None in said else said)
+            self.unbegun = child.tickets
+        return -9
+
+    def watch(self, *_: object) -> None: ...
+    def tidy(self) -> None: ...
+    def kill_strays(self) -> None: ...
+    def last_words(self) -> str:
+        return ""
+
+
+# ── the ledger ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PlayedLedger:
+    """What it calls running here, and who is lined up behind whom."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.running: dict[Key, Any] = {}
+        self.lined: dict[Key, Any] = {}
+        self.words: deque[Lined] = deque()
+        self._answered: dict[str, Turned] = {}
+        self._jobs, self.told, self.breaks = 0, 0, 0
+
+    def next(self) -> Lined | None:
+        return self.words.popleft() if self.words else None
+
+    def a_job(self) -> Any:
+        self._jobs += 1
+        disk = {"scratch": 1} if self._world.chance(0.5) else {}
+        reservation = Plain(job_id=f"job{self._jobs:05d}", attempt=1, disk=disk)
+        kind = self._world.dice.choices([*KINDS], OFTEN)[0]
+        return Plain(line=b"", reservation=reservation, kind=kind, failures={}, job_class=None)
+
+    def tick(self) -> None:
+        """Names heirs, and does not name others again."""
+        world = self._world
+        for key, heir in self.lined.items():
+            if not heir.is_void and world.chance(0.4):
+                heir.is_void = True
+                self._tell(key, heir.started, None)
+        free = [key for key in self.running if key not in self.lined]
+        if free and world.chance(0.6):
+            key, started = world.dice.choice(free), self.a_job()
+            self.lined[key] = Plain(started=started, is_void=False)
+            self._tell(key, started, started)
+
+    def _tell(self, key: Key, started: Any, heir: Any) -> None:
+        of = started.reservation
+        self.told += 1
+        self.words.append(Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir))
+
+    def turn(self, turn: Turn) -> Turned:
+        """Asked again, the same answer."""
+        if turn.number not in self._answered:
+            self._answered[turn.number] = self._turn(turn)
+        return self._answered[turn.number]
+
+    def _turn(self, turn: Turn) -> Turned:
+        self._world.meddle()
+        done = {(receipt.job_id, receipt.attempt) for receipt in turn.done}
+        refused = [(b.job_id, b.attempt) for b in turn.begun if not self._may_follow(b, done)]
+        if refused:
+            return Turned(refused=tuple(refused))
+        for word in turn.not_begun:
+            heir = self.lined.get((word.predecessor, word.of_attempt))
+            if heir is not None and heir.started.reservation.job_id == word.job_id:
+                del self.lined[word.predecessor, word.of_attempt]
+        started = [self.lined[b.predecessor, b.of_attempt].started for b in turn.begun]
+        answers = tuple("accepted" if self.running.pop(key, None) else "gone" for key in _keys(turn))
+        for key in turn.returned:
+            fate = self._world.fates.get(key, Fate())
+            assert fate.began_at is None, f"{key} goes back as if it had not begun"
+            self.running.pop(key, None)
+        for key in (*done, *turn.returned):
+            self.lined.pop(key, None)
+        if turn.most or turn.is_from_hand:
+            started += [self.a_job() for _ in range(self._world.dice.randint(0, min(6, turn.most or 1)))]
+        for each in started:
+            self.running[each.reservation.job_id, each.reservation.attempt] = each
+        return Turned(answers=answers, started=tuple(started))  # pyright: ignore[reportArgumentType]
+
+    def _may_follow(self, begun: Any, done: set[Key]) -> bool:
+        key = (begun.predecessor, begun.of_attempt)
+        heir = self.lined.get(key)
+        is_it = heir is not None and not heir.is_void and heir.started.reservation.job_id == begun.job_id
+        return is_it and key in done and key in self.running and self._world.chance(0.8)
+
+    def ends(self, key: Key) -> None:
+        """Failed, cancelled, or rescued by others."""
+        self.running.pop(key, None)
+        self.lined.pop(key, None)
+
+
+def _keys(turn: Turn) -> list[Key]:
+    return [(receipt.job_id, receipt.attempt) for receipt in turn.done]
+
+
+# ── the worker's other parts ──────────────────────────────────────────────────────────────────────────────
+
+
+class PlayedKeeper:
+    def __init__(self) -> None:
+        self.helds: list[PlayedHeld] = []
+
+    def hold(self, held: PlayedHeld) -> None:
+        self.helds.append(held)
+
+    def release(self, held: PlayedHeld) -> None:
+        self.helds.remove(held)
+
+
+class PlayedStopping:
+    """Signals come when they come; to sleep is to let the world go on."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.level = 0
+
+    is_asked = property(lambda self: self.level > 0)
+    is_urgent = property(lambda self: self.level > 1)
+
+    def sleep(self, limit_s: float) -> None:
+        self._world.pass_time(max(0.0, limit_s))
+
+    def listen(self, channel: PlayedChannel, limit_s: float) -> bool:
+        """As `select`: until the child has said something or is gone, the time is up, or somebody wakes us."""
+        world, until = self._world, self._world.now + limit_s
+        while True:
+            child = world.host.child
+            assert child is not None, "nobody is there to be listened to"
+            if child.said or child.is_dead:
+                return True
+            if world.now >= until or world.is_woken():
+                return False
+            world.pass_time(max(0.0, min(until, child.next_event()) - world.now))
+
+
+class PlayedRunner:
+    """What becomes of ends, held against what really happened."""
+
+    def __init__(self, parts: Any, before_fail: Callable[[], None]) -> None:
+        self._world: World = parts.world
+        self._before_fail = before_fail
+
+    def conclude(self, attempt: PlayedAttempt, said: Ended | Fault) -> Done | Receipt | None:
+        world, key = self._world, attempt.key
+        world.meddle()
+        world.check_end(attempt, said)
+        if attempt.held.verdict == "gone":
+            self._before_fail()
+            world.ledger.ends(key)
+            return None
+        is_bad = isinstance(said, Fault) or said.cause is not None or attempt.held.verdict == "cancel"
+        if is_bad or world.chance(0.05):
+            self._before_fail()
+            world.ledger.ends(key)
+            return a_receipt(key, "failed")
+        return Done(cast(Any, attempt), a_receipt(key, "ok"), cast(Any, None))
+
+    def closed_rate(self, attempt: PlayedAttempt) -> None:
+        self._world.meddle()
+
+    def patiently(self, step: Callable[[], Any]) -> Any:
+        """Redis is away for a while, and answers are lost on their way."""
+        while True:
+            try:
+                answer = step()
+                if self._world.chance(0.1):
+                    raise Unreachable("the answer was lost")
+                return answer
+            except Unreachable:
+                self._world.pass_time(self._world.dice.choice([0.5, 3.0, 12.0]))
+                if self._world.stopping.is_urgent:
+                    return None
+
+    def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
+        self._world.meddle()
+        if done and self._world.chance(0.03):
+            self._before_fail()
+            self._world.ledger.ends((done[0].attempt.job_id, done[0].attempt.number))
+            return tuple(done[1:])
+        return tuple(done)
+
+    def handed_in(self, *_: object) -> None: ...
+
+    def refuse(self, *_: object) -> None:
+        raise AssertionError("nothing here is to be refused")
+
+
+def a_receipt(key: Key, outcome: str) -> Receipt:
+    return Receipt(
+        v=1, job_id=key[0], attempt=key[1], workflow="w", task="t", outcome=cast(Any, outcome), started_at=0,
+        ended_at=0, node="n", worker="w", cause=None if outcome == "ok" else "task_error",
+    )  # fmt: skip
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.now = 1000.0
+        self.fates: dict[Key, Fate] = {}
+        self.broken = False
+        self.host, self.ledger, self.keeper = PlayedHost(self), PlayedLedger(self), PlayedKeeper()
+        self.stopping = PlayedStopping(self)
+        self._woken = 0
+        self.course: Any = None
+
+    # Of the module `time`.
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def chance(self, p: float) -> bool:
+        return self.dice.random() < p
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        if (child := self.host.child) is not None:
+            child.go_on()
+        self.meddle()
+
+    def meddle(self) -> None:
+        """Between any two things that the worker does."""
+        x = self.dice.random()
+        if x < 0.25:
+            self.ledger.tick()
+        elif x < 0.5:
+            self._go_on(self.dice.choice([0.0005, 0.005, 0.03]))
+        elif x < 0.51:
+            self._go_on(self.dice.choice([1.0, 8.0, 30.0]))  # The worker stands still.
+            self._strike()
+        elif x < 0.53 and self.keeper.helds:
+            held = self.dice.choice(self.keeper.helds)
+            held.verdict = held.verdict or self.dice.choice(["gone", "cancel"])
+            if held.verdict == "gone":
+                self.ledger.ends(held.key)  # Its lease had run out.
+        elif x < 0.532:
+            self.stopping.level += 1
+        elif x < 0.537:
+            self.host.is_stale = True
+        elif x < 0.54 and self.host.child is not None:
+            self.host.child.is_dead = True
+
+    def is_woken(self) -> bool:
+        """Once for each word."""
+        before, self._woken = self._woken, self.ledger.told
+        return before < self.ledger.told or self.chance(0.05)
+
+    def _go_on(self, seconds: float) -> None:
+        self.now += seconds
+        if (child := self.host.child) is not None:
+            child.go_on()
+
+    def _strike(self) -> None:
+        """The watchdog, whose worker stood still: a body that lasts for too long is ended all the same."""
+        child = self.host.child
+        if child is None or self.course is None:
+            return
+        late = [f for f in self.fates.values() if f.began_at and f.ended_at is None and self.now - f.began_at > 12.0]
+        if late and child.next_event() == inf and not child.is_dead:
+            child.is_dead, self.course.struck = True, self.host.pid
+
+    def check_end(self, attempt: PlayedAttempt, said: Ended | Fault) -> None:
+        """What is said of it is so: nobody is charged for another's fault, or for what was not heard in time."""
+        fate = self.fates.get(attempt.key, Fate())
+        if isinstance(said, Ended):
+            assert fate.ended_at is not None, "it has ended"
+            assert fate.is_ok == (said.cause is None)
+            return
+        if said.cause == "timeout" and fate.began_at is not None:
+            took_s = (fate.ended_at or inf) - fate.began_at
+            assert took_s >= TIMEOUT_S, f"called late, and it took {took_s:g} s"
+        if fate.began_at is None:
+            is_to_blame = attempt.false_starts > 1 or self.broken or attempt.held.verdict or self.stopping.is_urgent
+            assert is_to_blame, f"charged with {said.message!r}, and it never began"
+
+
+@contextmanager
+def played(world: World) -> Generator[flow.Flow]:
+    """The real flow and course, with this world's parts and time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (flow, body, heirs, watch):
+            patch.setattr(module, "time", world)
+        for module in (flow, heirs):
+            patch.setattr(module, "Attempt", PlayedAttempt)
+            patch.setattr(module, "kept", Plain(find=lambda *_: None))
+            patch.setattr(module, "publish", Plain(clean=lambda *_: None))
+        patch.setattr(flow, "Runner", PlayedRunner)
+        patch.setattr(flow, "logger", Plain(info=lambda *_: None, error=stranded))
+        patch.setattr(body, "logger", Plain(warning=lambda *_: None))
+        patch.setattr(body, "oom", Plain(kills=lambda: 0, has_grown=lambda *_: False))
+        claim = Plain(busy=nothing, take=lambda *_: None, keeps=lambda *_: None)
+        parts = Plain(
+            world=world, settings=Plain(timing=Plain(lease_s=LEASE_S)), ledger=Plain(attempts=world.ledger),
+            catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
+            claim=claim, lining=world.ledger, watchdog=None,
+        )  # fmt: skip
+        one = flow.Flow(cast(Any, parts), "queue")
+        world.course = one._course
+        yield one
+
+
+def stranded(words: str, *what: object) -> None:
+    raise AssertionError(words.format(*what))
+
+
+@contextmanager
+def nothing() -> Generator[None]:
+    yield
