@@ -98,27 +98,27 @@ class PlayedChild:
         self.tickets, self.failed = 0, 0
         self.said: deque[object] = deque()
         self.is_dead = False
-        self._body: PlayedAttempt | None = None
+        self.runs: PlayedAttempt | None = None
         self._ends_at = inf
         self._is_told, self._hears = False, False
 
     def next_event(self) -> float:
         if self.is_dead:
             return inf
-        if self._body is not None:
+        if self.runs is not None:
             return self._ends_at
         return max(self.at, self.inbox[0][0]) if self.inbox else inf
 
     def go_on(self) -> None:
         while not self.is_dead and self.next_event() <= self._world.now:
             self.at = self.next_event()
-            if self._body is None:
+            if self.runs is None:
                 self._next(*self.inbox.popleft()[1:])
             else:
-                self._end(self._body)
+                self._end(self.runs)
 
     def stop(self) -> None:
-        if self._body is not None and self._hears:
+        if self.runs is not None and self._hears:
             self._is_told, self._ends_at = True, min(self._ends_at, self._world.now + 0.01)
 
     def _next(self, run: PlayedAttempt, failed: int) -> None:
@@ -129,14 +129,14 @@ class PlayedChild:
         fate = self._world.fates.setdefault(run.key, Fate())
         assert fate.began_at is None, f"{run.key} began twice"
         fate.began_at = self.at
-        self._body, self._ends_at = run, self.at + KINDS[run.kind]
+        self.runs, self._ends_at = run, self.at + KINDS[run.kind]
         self._is_told, self._hears = False, self._world.chance(0.7)
         if self._world.chance(0.2):
             self.said.append(Progress(job_id=run.job_id, attempt=run.number, fraction=0.5))
 
     def _end(self, run: PlayedAttempt) -> None:
         fate = self._world.fates[run.key]
-        fate.ended_at, self._body, self._ends_at = self.at, None, inf
+        fate.ended_at, self.runs, self._ends_at = self.at, None, inf
         if run.kind == "dies" and not self._is_told:
             self.is_dead = True
             return
@@ -399,6 +399,7 @@ class PlayedRunner:
         world, key = self._world, attempt.key
         world.meddle()
         world.check_end(attempt, said)
+        assert attempt.behind is None or attempt.held.verdict == "gone", f"{key} is none of the ledger's"
         if attempt.held.verdict == "gone":
             self._before_fail()
             world.ledger.ends(key)
@@ -406,9 +407,17 @@ class PlayedRunner:
         is_bad = isinstance(said, Fault) or said.cause is not None or attempt.held.verdict == "cancel"
         if is_bad or world.chance(0.05):
             self._before_fail()
-            world.ledger.ends(key)
+            self._fail(key)
             return a_receipt(key, "failed")
         return Done(cast(Any, attempt), a_receipt(key, "ok"), cast(Any, None))
+
+    def _fail(self, key: Key) -> None:
+        heir = self._world.ledger.lined.get(key)
+        child = self._world.host.child
+        if heir is not None and child is not None and child.runs is not None:
+            of = heir.started.reservation
+            assert child.runs.key != (of.job_id, of.attempt), "room is given away that a body still uses"
+        self._world.ledger.ends(key)
 
     def closed_rate(self, attempt: PlayedAttempt) -> None:
         self._world.meddle()
@@ -430,7 +439,7 @@ class PlayedRunner:
         self._world.meddle()
         if done and self._world.chance(0.03):
             self._before_fail()
-            self._world.ledger.ends((done[0].attempt.job_id, done[0].attempt.number))
+            self._fail((done[0].attempt.job_id, done[0].attempt.number))
             return tuple(done[1:])
         return tuple(done)
 
@@ -456,7 +465,8 @@ class World:
         self.host, self.ledger, self.keeper = PlayedHost(self), PlayedLedger(self), PlayedKeeper()
         self.stopping = PlayedStopping(self)
         self._woken = 0
-        self.course: Any = None
+        self.struck: set[Key] = set()
+        self.course: Any = None  # Of the flow that is played.
 
     # Of the module `time`.
     def monotonic(self) -> float:
@@ -509,11 +519,12 @@ class World:
     def _strike(self) -> None:
         """The watchdog, whose worker stood still: a body that lasts for too long is ended all the same."""
         child = self.host.child
-        if child is None or self.course is None:
+        if child is None or child.is_dead or child.runs is None:
             return
-        late = [f for f in self.fates.values() if f.began_at and f.ended_at is None and self.now - f.began_at > 12.0]
-        if late and child.next_event() == inf and not child.is_dead:
+        began_at = self.fates[child.runs.key].began_at
+        if began_at is not None and self.now - began_at > TIMEOUT_S + 7.0:
             child.is_dead, self.course.struck = True, self.host.pid
+            self.struck.add(child.runs.key)
 
     def check_end(self, attempt: PlayedAttempt, said: Ended | Fault) -> None:
         """What is said of it is so: nobody is charged for another's fault, or for what was not heard in time."""
@@ -522,6 +533,8 @@ class World:
             assert fate.ended_at is not None, "it has ended"
             assert fate.is_ok == (said.cause is None)
             return
+        if attempt.key in self.struck:
+            assert said.cause == "timeout" or attempt.held.verdict or self.stopping.is_urgent, said.message
         if said.cause == "timeout" and fate.began_at is not None:
             took_s = (fate.ended_at or inf) - fate.began_at
             assert took_s >= TIMEOUT_S, f"called late, and it took {took_s:g} s"

@@ -9,7 +9,7 @@ import os
 
 from flow_world import World, played
 
-FIRST, SEEDS = int(os.environ.get("FLOW_FIRST", "0")), int(os.environ.get("FLOW_SEEDS", "1500"))
+FIRST, SEEDS = int(os.environ.get("FLOW_FIRST", "0")), int(os.environ.get("FLOW_SEEDS", "4000"))
 #: Rounds of one run: beyond it goes round for ever.
 MOST = 3000
 
@@ -40,7 +40,7 @@ def play(seed: int) -> None:
                 )
 
 
-def test_random_interleavings_leave_nothing_held(request):
+def test_random_interleavings_leave_nothing_held():
     failed: dict[int, BaseException] = {}
     for seed in range(FIRST, FIRST + SEEDS):
         try:
