@@ -95,9 +95,9 @@ class PlayedChild:
         self._world = world
         self.at = world.now + boot_s
         self.inbox: deque[tuple[float, PlayedAttempt, int]] = deque()
-        self.tickets, self.failed = 0, 0
+        self.tickets, self.broke_off = 0, 0
         self.said: deque[object] = deque()
-        self.is_dead = False
+        self.is_dead, self.is_noisy = False, False
         self.runs: PlayedAttempt | None = None
         self._ends_at = inf
         self._is_told, self._hears = False, False
@@ -121,9 +121,9 @@ class PlayedChild:
         if self.runs is not None and self._hears:
             self._is_told, self._ends_at = True, min(self._ends_at, self._world.now + 0.01)
 
-    def _next(self, run: PlayedAttempt, failed: int) -> None:
+    def _next(self, run: PlayedAttempt, broke_off: int) -> None:
         has_ticket, self.tickets = self.tickets > 0, max(0, self.tickets - 1)
-        if not has_ticket or failed != self.failed:
+        if not has_ticket or broke_off != self.broke_off:
             self.said.append(Passed(job_id=run.job_id, attempt=run.number))
             return
         fate = self._world.fates.setdefault(run.key, Fate())
@@ -141,9 +141,10 @@ class PlayedChild:
             self.is_dead = True
             return
         fate.is_ok = run.kind != "fails" and not self._is_told
-        self.failed += not fate.is_ok
+        self.broke_off += not fate.is_ok
         cause = None if fate.is_ok else "task_error"
         if self._world.chance(0.01):
+            self.is_noisy = True
             self.said.append(None)  # Something that nobody can make out.
         assert fate.began_at is not None
         seconds = self.at - fate.began_at
@@ -193,8 +194,9 @@ class PlayedHost:
         self._world = world
         self.child: PlayedChild | None = None
         self.channel = PlayedChannel(world)
-        self.pid, self._pids, self._failed = 0, 0, 0
-        self.unbegun, self.last_said = 0, ()
+        self.pid, self._pids, self._broke_off = 0, 0, 0
+        self.unbegun = 0
+        self.last_said: tuple[object, ...] = ()
         self.is_stale = False
 
     def ensure(self, devices: object) -> None:
@@ -207,7 +209,7 @@ class PlayedHost:
                 world.broken = True
                 raise ChildBroken("it does not start")
             self._pids += 1
-            self.pid, self._failed, self.channel = self._pids, 0, PlayedChannel(world)
+            self.pid, self._broke_off, self.channel = self._pids, 0, PlayedChannel(world)
             self.child = PlayedChild(world, world.dice.choice([0.0, 0.0, 0.3, 2.0]))
             world.meddle()
 
@@ -215,7 +217,7 @@ class PlayedHost:
         if self.child is None or (self.child.is_dead and self._world.chance(0.5)):
             raise ChildBroken("it is gone")
         self.child.tickets += 1
-        self.child.inbox.append((self._world.now, run, self._failed))
+        self.child.inbox.append((self._world.now, run, self._broke_off))
         self._world.meddle()
 
     def begin(self, log_start: int | None = None) -> None: ...
@@ -228,7 +230,7 @@ class PlayedHost:
         return count
 
     def passes_over(self, behind: int) -> None:
-        self._failed += 1
+        self._broke_off += 1
 
     def stop_body(self) -> None:
         if self.child is not None:
@@ -248,14 +250,12 @@ class PlayedHost:
         child, self.child, self.pid = self.child, None, 0
         self.unbegun, self.last_said = 0, ()
         if child is not None:
-            said = [*self.channel.heard, *child.said]
-            self.last_said = tuple(said[: said.index(None)] if None in said else said)
+            self.last_said = tuple(word for word in (*self.channel.heard, *child.said) if word is not None)
             self.unbegun = child.tickets
         return -9
 
     def watch(self, *_: object) -> None: ...
     def tidy(self) -> None: ...
-    def kill_strays(self) -> None: ...
     def last_words(self) -> str:
         return ""
 
@@ -524,7 +524,8 @@ class World:
         began_at = self.fates[child.runs.key].began_at
         if began_at is not None and self.now - began_at > TIMEOUT_S + 7.0:
             child.is_dead, self.course.struck = True, self.host.pid
-            self.struck.add(child.runs.key)
+            if not child.is_noisy:
+                self.struck.add(child.runs.key)
 
     def check_end(self, attempt: PlayedAttempt, said: Ended | Fault) -> None:
         """What is said of it is so: nobody is charged for another's fault, or for what was not heard in time."""
@@ -551,8 +552,7 @@ def played(world: World) -> Generator[flow.Flow]:
             patch.setattr(module, "time", world)
         for module in (flow, heirs):
             patch.setattr(module, "Attempt", PlayedAttempt)
-            patch.setattr(module, "kept", Plain(find=lambda *_: None))
-            patch.setattr(module, "publish", Plain(clean=lambda *_: None))
+            patch.setattr(module, "kept", Plain(find=lambda *_: None, clean_before=lambda *_: None))
         patch.setattr(flow, "Runner", PlayedRunner)
         patch.setattr(flow, "logger", Plain(info=lambda *_: None, error=stranded))
         patch.setattr(body, "logger", Plain(warning=lambda *_: None))

@@ -255,14 +255,14 @@ class Channel:
         if until is not None and time.monotonic() >= until:
             raise Garbled(f"half a line, and nothing more for {HALF_LINE_S:g} s")
 
-    def last_words(self) -> Iterator[ToChild | ToParent]:
-        """What is still to be heard of one that is gone; what it did not say to its end is nothing."""
+    def last_words(self) -> Iterator[Any]:
+        """What is still to be heard of one that is gone, less what nobody can make out."""
         with suppress(EOFError, Garbled):
             while self.fill():
                 pass
-        with suppress(Garbled):
-            while (message := self.next()) is not None:
-                yield message
+        while self.has_buffered():
+            with suppress(Garbled):
+                yield self.next()
 
     def close(self) -> None:
         self._sock.close()
