@@ -17,7 +17,7 @@ from redis import Redis
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.catalogue import catalogue_of
-from conductor.core.explain import describe
+from conductor.core.explain import never_sentence
 from conductor.embedded import embedded_node
 from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.spent import dearest, spent_lately
@@ -26,7 +26,6 @@ from conductor.kinds import canaries_of, note_review, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Ended, OnTick, Record, Teach
-from conductor.model.decision import Hold
 from conductor.model.entries import STATES
 from conductor.model.forecast import Forecast
 from conductor.node.plan import node_name
@@ -38,7 +37,6 @@ from conductor.recovery.guard import Guard, refuse_lost
 from conductor.recovery.reconcile import Reconciler
 from conductor.settings import Settings
 from conductor.signing import signer_of
-from conductor.text import many
 from conductor.views.account import Account
 from conductor.views.forecast_text import told
 from conductor.views.watch import Watch, watching
@@ -155,7 +153,7 @@ def ending(
         took_s=forecast and round(forecast.took_s or 0.0, 1),
         forecast="" if forecast is None else told(forecast, watch.pace.last.total(*STATES)),
         reviews=reviews,
-        never=tuple(never(hold, watch.pace.last.now) for hold in ended.never),
+        never=tuple(never_sentence(hold, watch.pace.last.now) for hold in ended.never),
     )
     return Ending(account=account, exit_code=exit_code(account, ended, until_done))
 
@@ -166,8 +164,3 @@ def exit_code(account: Account, ended: Ended, until_done: bool) -> int:
     if not ended.is_done and not ended.never:
         return INTERRUPTED
     return FOUND if account.dead or account.review or ended.never else 0
-
-
-def never(hold: Hold, now: float) -> str:
-    words = dict.fromkeys(describe(verdict, now) for verdict in hold.closed if verdict.is_never)
-    return f"{many(hold.waiting, 'job')} of {hold.task}: {'; '.join(words)}"

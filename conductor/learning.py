@@ -23,11 +23,13 @@ from conductor.core.free import Free
 from conductor.core.learned import Learned, Policy, Taught
 from conductor.core.raising import instead
 from conductor.core.room import within
-from conductor.core.samples import Memory, Ring
+from conductor.core.samples import RESOURCES, Memory, Ring
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Snapshot
 from conductor.model.spec import TaskDecl
+from conductor.recovery.forget import forgotten
+from conductor.recovery.journal import Journal
 from conductor.settings import Settings
 
 CACHE_VERSION = 1
@@ -67,8 +69,11 @@ class Receipts:
         self._folder = folder
         self._cache = cache
         self._read: dict[str, int] = {}
+        self._journal = Journal(folder)
+        self._said: dict[str, int] = {}
         self.memory = Memory()
         self._load()
+        self.forget()
 
     def _load(self) -> None:
         try:
@@ -95,6 +100,15 @@ class Receipts:
             logger.warning("{} cannot be written ({}): receipts are read again after a restart", self._cache, e)
             with contextlib.suppress(OSError):
                 draft.unlink()
+
+    def forget(self) -> bool:
+        """What the operator said is to be forgotten; False: nothing was said since the last call."""
+        said = {file.name: file.stat().st_size for file in self._journal.files()}
+        if said == self._said:
+            return False
+        self._said = said
+        self.memory.forget(forgotten(self._journal.notes()))
+        return True
 
     def news(self) -> list[Receipt]:
         """What was added since the last call, a block per file. Raises `OSError` where none can be read."""
@@ -200,9 +214,10 @@ class Learning:
 
     def teach(self, snapshot: Snapshot, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
         """The candidates with learned needs and durations, cut to what the nodes have. Reads no file."""
-        if not self.learned.policy.is_on:
+        is_on = self.learned.policy.is_on
+        if not is_on and all(candidate.job_class.planned is None for candidate in candidates):
             return tuple(candidates)
-        if self._thread.ident is None and not self._stop.is_set():
+        if is_on and self._thread.ident is None and not self._stop.is_set():
             self._thread.start()  # who only stands by reads nothing
         with self._lock:
             taught = self._all_taught([candidate.job_class for candidate in candidates])
@@ -272,6 +287,8 @@ class Learning:
 
     def read(self) -> int:
         """Take in what was added to the files; how many receipts it was. Raises `OSError`."""
+        with self._lock:
+            self._receipts.forget()
         receipts = self._receipts.news()
         self._codes.renew()
         for at in range(0, len(receipts), AT_ONCE):
@@ -290,7 +307,9 @@ def _cut(declared: JobClass, taught: Taught, free: Free | None) -> JobClass:
         c = msgspec.structs.replace(c, needs=within(declared, c.needs, free))
     if c.needs == declared.needs:
         return c
-    words = (f"{change}, as receipts teach: `conductor needs {c.task}`" for change in instead(declared.needs, c.needs))
+    is_less = any(getattr(c.needs, amount) < getattr(declared.needs, amount) for amount in RESOURCES)
+    why = "all that others leave there" if declared.planned is not None and is_less else "as receipts teach"
+    words = (f"{change}, {why}: `conductor needs {c.task}`" for change in instead(declared.needs, c.needs))
     return msgspec.structs.replace(c, learned=tuple(words))
 
 

@@ -14,6 +14,7 @@ from conductor.core.depth import depths
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, unreached
 from conductor.core.keeping import Keeping
 from conductor.core.look import next_look
+from conductor.core.outlook import is_never
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
@@ -332,7 +333,7 @@ class Conductor:
         return total
 
     def _note_never(self, snapshot: Snapshot, decision: Decision) -> None:
-        is_only_never = decision.hold and all(hold.is_infeasible for hold in decision.hold)
+        is_only_never = decision.hold and all(is_never(hold, decision.now) for hold in decision.hold)
         if is_only_never and not decision.admit and not snapshot.reservations:
             self._never.append(decision.now)
         else:

@@ -9,6 +9,7 @@ from loguru import logger
 
 from conductor.apply import Applied
 from conductor.core.explain import SHORT_ID, describe, leading
+from conductor.core.outlook import is_never
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.snapshot import Reservation
 from conductor.text import many
@@ -81,9 +82,11 @@ class TickLog:
             if (known := alike[key]) is None:
                 continue
             verdict, reason = known
-            if hold.is_infeasible:
+            if is_never(hold, now):
                 self._can_never(hold, verdict, now)
-            elif self._is_news(hold, reason, now):
+                continue
+            self._never.discard(hold.class_id)
+            if self._is_news(hold, reason, now):
                 # A full queue is the normal state of a lane at work, and no news.
                 level = "DEBUG" if verdict.gate == "lane" else "INFO"
                 log = logger.bind(event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting)
@@ -101,6 +104,8 @@ class TickLog:
         if hold.class_id in self._never:
             return
         self._never.add(hold.class_id)
-        never = min((v for v in hold.closed if v.is_never), key=lambda v: -v.limit, default=verdict)
+        never = min((v for v in hold.closed if v.is_never or v.is_crowded), key=lambda v: -v.limit, default=verdict)
         log = logger.bind(event="infeasible", lane=hold.lane, task=hold.task, gate=never.gate, waiting=hold.waiting)
-        log.warning("{} of {} can never run here: {}", many(hold.waiting, "job"), hold.task, describe(never, now))
+        beside = "" if hold.is_infeasible else " while others use so much"
+        words = "{} of {} can never run here{}: {}"
+        log.warning(words, many(hold.waiting, "job"), hold.task, beside, describe(never, now))

@@ -13,10 +13,12 @@ from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import Cause
 from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
-from conductor.model.snapshot import Controls
+from conductor.model.snapshot import Controls, JobClass
 from conductor.model.spec import LANES, Lane
 
 _pack = msgspec.msgpack.Encoder().encode
+#: As `redis_backlog` writes it: the same class, the same text.
+_class_to_json = msgspec.json.Encoder(order="deterministic").encode
 
 
 class RedisControl:
@@ -91,3 +93,6 @@ class RedisControl:
 
     def retry(self, job_id: str) -> bool:
         return bool(self._scripts.run("retry", job_id))
+
+    def reclass(self, job_id: str, job_class: JobClass) -> bool:
+        return bool(self._scripts.run("reclass", job_id, job_class.id, _class_to_json(job_class)))

@@ -285,6 +285,7 @@ class Deciding:
                 waiting=waiting,
                 verdicts=verdicts,
                 is_infeasible=never is not None or reasons.is_infeasible(ask),
+                crowded_since=now if self.standing.explains and reasons.is_crowded_out(ask) else None,
                 learned=job_class.learned,
                 since=now,
                 head=job_id,

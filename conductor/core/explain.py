@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from conductor.core.outlook import earliest
+from conductor.core.outlook import earliest, is_never
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.text import duration, many, size
 
@@ -63,11 +63,24 @@ def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None, 
     asked = {verdict.gate for verdict in hold.verdicts}
     if still_open := [gate for gate in GATES if gate in asked - closed]:
         parts.append(f"{', '.join(still_open)} open")
-    start = "can never run on the nodes that report" if hold.is_infeasible else f"waiting {duration(waited_s)}"
+    start = never_words(hold, now) or f"waiting {duration(waited_s)}"
     then = prospects(hold, now, when)
     if who and then:
         then[0] = f"{who}: {then[0]}"
     return f"{start}: {'; '.join([*parts, *then])}"
+
+
+def never_words(hold: Hold, now: float) -> str:
+    """Empty where waiting may help."""
+    if hold.is_infeasible:
+        return "can never run on the nodes that report"
+    return "can never run while others use so much" if is_never(hold, now) else ""
+
+
+def never_sentence(hold: Hold, now: float) -> str:
+    """«3 jobs of t: vram needs 23.5 GiB, node1/gpu0 has 23.2 GiB free (300 MiB used by others)»."""
+    words = dict.fromkeys(describe(v, now) for v in hold.closed if v.is_never or v.is_crowded)
+    return f"{many(hold.waiting, 'job')} of {hold.task}: {'; '.join(words)}"
 
 
 def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When) -> str:
@@ -113,8 +126,8 @@ _RANK: dict[Gate, int] = {gate: len(GATES) if gate == "lane" else i for i, gate 
 
 
 def _summary(hold: Hold, now: float) -> str:
-    if hold.is_infeasible:
-        return f"can never run on the nodes that report ({many(hold.waiting, 'job')})"
+    if words := never_words(hold, now):
+        return f"{words} ({many(hold.waiting, 'job')})"
     since = f" for {duration(now - hold.since)}" if hold.since else ""
     return f"held{since} ({many(hold.waiting, 'job')} waiting)"
 

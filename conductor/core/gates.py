@@ -335,6 +335,10 @@ def _pool_verdict(
         return Verdict(gate=gate, passed=True, where=where, need=need / scale, have=have / scale, limit=limit / scale,
                        unit=unit, message=message)  # fmt: skip
     is_never = need > limit
+    # Files are ours for the most part, whoever is asked; of memory nothing is when no attempt holds any.
+    is_crowded = gate in ("vram", "ram") and not is_never and not pool.reserved
+    if is_crowded:
+        message = f"{size(pool.foreign * MIB)} used by others"
     holding = free.reservations.holding(node.name, f"{gate} {part}", held)
     return Verdict(
         gate=gate,
@@ -347,6 +351,7 @@ def _pool_verdict(
         holders=holding.ids,
         reopens_at=None if is_never else _enough_at(need - pool.free, holding),
         is_never=is_never,
+        is_crowded=is_crowded,
         message=message or (f"can never: {limit / scale:g} {unit}" if is_never else ""),
     )
 

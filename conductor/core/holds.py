@@ -56,6 +56,8 @@ def _carried(hold: Hold, gates: tuple[Gate, ...], was: Hold | None, step: float,
     """`gates`: closed to it now, by name."""
     if was is None:
         return _replace(hold, closed_since=dict.fromkeys(gates, now))
+    if hold.crowded_since is not None and was.crowded_since is not None:
+        hold = _replace(hold, crowded_since=was.crowded_since)
     began: dict[Gate, float] = was.closed_since or dict.fromkeys(closed_gates(was), was.since)
     lost_s = _more(was.lost_s, began, step)
     if gates == tuple(began):
@@ -91,9 +93,12 @@ def is_other_reason(holds: Sequence[Hold], before: Sequence[Hold]) -> bool:
     return _reasons(holds) != _reasons(before)
 
 
-def _reasons(holds: Sequence[Hold]) -> set[tuple[str, frozenset[Gate], bool]]:
+def _reasons(holds: Sequence[Hold]) -> set[tuple[str, frozenset[Gate], bool, bool]]:
     # Carried holds have their closed gates by name already.
-    return {(h.class_id, frozenset(h.closed_since) or closed_gates(h), h.is_infeasible) for h in holds}
+    return {
+        (h.class_id, frozenset(h.closed_since) or closed_gates(h), h.is_infeasible, h.crowded_since is None)
+        for h in holds
+    }
 
 
 # ── what there is, for who reads the record ───────────────────────────────────────────────────────────────

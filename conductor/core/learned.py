@@ -82,7 +82,7 @@ class Estimate(Value, frozen=True, kw_only=True):
 
 
 class Taught(NamedTuple):
-    """A class with learned needs. `is_more`: some are above the declared ones, and are still to be cut."""
+    """A class with learned needs. `is_more`: some are above what its jobs' lines ask, and are still to be cut."""
 
     job_class: JobClass
     is_more: bool
@@ -110,13 +110,14 @@ class Learned:
     def taught(self, c: JobClass) -> Taught:
         """The class with what was learned in place of what was declared. Its id stays: the ledger knows it by that."""
         if not self.policy.is_on:
-            return Taught(c, is_more=False)
+            return Taught(c, is_more=c.planned is not None)
         found = {resource: self.need(c, resource) for resource in RESOURCES}
         amounts = {resource: round(estimate.uses) for resource, estimate in found.items() if estimate.is_learned}
         if "scratch_bytes" in amounts:
             amounts["scratch_bytes"] = max(0, amounts["scratch_bytes"] - sum(c.writes.values()))
         needs = msgspec.structs.replace(c.needs, **amounts, rates=self._rates(c))
         is_more = any(estimate.uses > estimate.declared for estimate in found.values()) or needs.rates != c.needs.rates
+        is_more = is_more or c.planned is not None
         return Taught(msgspec.structs.replace(c, needs=needs, duration_s=self.duration_s(c)), is_more)
 
     def _rates(self, c: JobClass) -> dict[str, RateNeed]:

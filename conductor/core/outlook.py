@@ -11,6 +11,14 @@ OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", "ram"
 NEVER = float("inf")
 NOW = 0.0
 
+#: What others use may be given back in a moment: only after so long it counts as what can never be.
+CROWDED_S = 30.0
+
+
+def is_never(hold: Hold, now: float) -> bool:
+    """No waiting helps: no node is large enough, or others have used too much of all of them for some time."""
+    return hold.is_infeasible or (hold.crowded_since is not None and now - hold.crowded_since >= CROWDED_S)
+
 
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""

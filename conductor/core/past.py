@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from conductor.core.raising import RAN_OUT_OF, Largest, raised
+from conductor.core.raising import RAN_OUT_OF, Largest, raised, with_needs
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
 from conductor.model.outcome import Retry
@@ -118,7 +118,7 @@ def as_admitted(job_class: JobClass, asked: Asked | None) -> JobClass:
     needs, own = job_class.needs, asked.needs
     vram = max(needs.vram_mib, own.vram_mib, asked.vram_mib or 0)
     ram = max(needs.ram_mib, own.ram_mib, asked.ram_mib or 0)
-    return msgspec.structs.replace(job_class, needs=msgspec.structs.replace(needs, vram_mib=vram, ram_mib=ram))
+    return with_needs(job_class, msgspec.structs.replace(needs, vram_mib=vram, ram_mib=ram))
 
 
 def verdict(

@@ -87,21 +87,32 @@ def as_reserved(job_class: JobClass, reservation: Reservation) -> JobClass:
     """With what was reserved where that was more than the class asks: it was learned (`core.learned`), and ran out."""
     vram = max(job_class.needs.vram_mib, reservation.vram_mib)
     ram = max(job_class.needs.ram_mib, reservation.ram_mib)
-    needs = msgspec.structs.replace(job_class.needs, vram_mib=vram, ram_mib=ram)
-    return msgspec.structs.replace(job_class, needs=needs)
+    return with_needs(job_class, msgspec.structs.replace(job_class.needs, vram_mib=vram, ram_mib=ram))
+
+
+def with_needs(job_class: JobClass, needs: Needs) -> JobClass:
+    """Other needs; what its jobs' lines ask is kept."""
+    if needs == job_class.needs:
+        return job_class
+    planned = job_class.planned or job_class.needs
+    return msgspec.structs.replace(job_class, needs=needs, planned=None if needs == planned else planned)
 
 
 def placed(job_class: JobClass, needs: Needs) -> JobClass:
     """The class of the same jobs with other needs."""
-    changed = msgspec.structs.replace(job_class, needs=needs)
+    changed = with_needs(job_class, needs)
     return msgspec.structs.replace(changed, id=class_id(changed))
+
+
+def as_planned(job_class: JobClass) -> JobClass:
+    """The class that its jobs were dispatched into, before any failure taught."""
+    return job_class if job_class.planned is None else placed(job_class, job_class.planned)
 
 
 def class_id(c: JobClass) -> str:
     """12 letters and digits over what the decision looks at, so that every host names the same class alike."""
-    canonical = _encoder.encode(
-        [c.backlog, c.task, c.lane, c.needs, c.priority, c.writes, c.duration_s, c.size, c.kind, c.warm]
-    )
+    asked = [c.backlog, c.task, c.lane, c.needs, c.priority, c.writes, c.duration_s, c.size, c.kind, c.warm]
+    canonical = _encoder.encode(asked if c.planned is None else [*asked, c.planned])
     return base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower()
 
 

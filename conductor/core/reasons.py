@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from heapq import nsmallest
 
 from conductor.core.ask import Ask
-from conductor.core.free import Free, NodeFree, QueueFree
+from conductor.core.free import Free, NodeFree, Pool, QueueFree
 from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, cpu, mount, node_hold, ram, rate, scratch, vram
 from conductor.core.places import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
@@ -86,6 +86,7 @@ class Reasons:
         self._questions: dict[Hashable, Question] = {} if questions is None else questions
         self._answers: dict[Question, tuple[Verdict, ...]] = {}
         self._whole: dict[Hashable, Answer] = {}
+        self._crowded: dict[Hashable, bool] = {}
 
     def answer(self, ask: Ask) -> Answer:
         known = self._whole.get(ask.key)
@@ -149,6 +150,17 @@ class Reasons:
             known = self._never[ask.key] = bool(kinds) and not any(could_ever(node, ask) for node in kinds)
         return known
 
+    def is_crowded_out(self, ask: Ask) -> bool:
+        """As things are, no job of ours that ends would open it: others use too much of every place."""
+        known = self._crowded.get(ask.key)
+        if known is None:
+            known = self._crowded[ask.key] = any(v.is_crowded for v in self.answer(ask).verdicts) and not any(
+                could_beside_others(node, ask)
+                for node in self._free.nodes.values()
+                if node.queues.get(ask.lane) and not node.is_stale and ask.node in (None, node.name)
+            )
+        return known
+
     def _kinds_of(self, lane: Lane) -> list[NodeFree]:
         """One node of each size: a thousand equal hosts are asked once."""
         kinds = self._kinds.get(lane)
@@ -174,6 +186,23 @@ def could_ever(node: NodeFree, ask: Ask) -> bool:
         return True
     large = sum(device.vram.limit >= ask.vram_mib for device in node.devices.values())
     return large >= ask.devices or any(queue.missing for queue in queues)
+
+
+def could_beside_others(node: NodeFree, ask: Ask) -> bool:
+    """Would it fit, if all that is ours there ended and others went on."""
+    if not could_ever(node, ask) or (node.ram is not None and ask.ram_mib > left_by_others(node.ram)):
+        return False
+    queues: list[QueueFree] = node.queues.get(ask.lane, [])
+    if not all(asks_vram(queue, ask) for queue in queues):
+        return True
+    # One that is closed may open again, and what it has then nobody knows.
+    able = sum(d.why_not is not None or left_by_others(d.vram) >= ask.vram_mib for d in node.devices.values())
+    return able >= ask.devices or any(queue.missing for queue in queues)
+
+
+def left_by_others(pool: Pool) -> int:
+    """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
+    return pool.limit if pool.reserved else pool.limit - pool.foreign
 
 
 def _size(node: NodeFree, lane: Lane) -> Hashable:

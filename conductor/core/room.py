@@ -1,8 +1,8 @@
-"""Cuts learned needs to what there is, so that no measurement makes a job wait for what cannot come. Pure.
+"""Cuts learned and raised needs to what there is, so that no measurement makes a job wait for what cannot come. Pure.
 
-A job that could run as declared can run as learned: on the node that could give it most, asking no more than that
-node has when nothing of ours runs there. What others hold there counts only while nothing of ours does, for then no
-waiting helps: the job gets the place to itself.
+A job that could run as declared can run as learned, or after a failure taught it to ask for more: on the node that
+could give it most, asking no more than that node has when nothing of ours runs there. What others hold there counts
+only while nothing of ours does, for then no waiting helps: the job gets the place to itself.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ import msgspec
 
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool
+from conductor.core.reasons import left_by_others
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs, RateNeed
 
 
 def within(declared: JobClass, learned: Needs, free: Free) -> Needs:
-    """`learned`, cut where no node could ever give it. Where none could give what is declared: the declared needs."""
+    """`learned`, cut where no node could ever give it. Where none could give what is declared: the declared needs.
+
+    What failures raised is no declaration: it is cut like the rest."""
+    if declared.planned is not None:
+        declared = msgspec.structs.replace(declared, needs=declared.planned)
     nodes = [node for node in free.nodes.values() if declared.lane in node.queues]
     able = [(node.is_open, cut) for node in nodes if (cut := _on(node, declared, learned)) is not None]
     if not able:
@@ -55,7 +60,7 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
         able = [device.vram for device in devices if device.vram.limit >= asks.vram_mib]
         if len(able) < asks.devices:
             return None
-        room = sorted((_room(pool) for pool in able), reverse=True)[asks.devices - 1]
+        room = sorted((left_by_others(pool) for pool in able), reverse=True)[asks.devices - 1]
         has_room = room >= asks.vram_mib
         # Where all is held by others, one that is to be alone waits for them; zero would ask nothing.
         changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, max(1, room))
@@ -64,14 +69,14 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
     if node.ram is not None:
         if asks.ram_mib > node.ram.limit:
             return None
-        has_room = has_room and _room(node.ram) >= asks.ram_mib
-        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, _room(node.ram))
+        has_room = has_room and left_by_others(node.ram) >= asks.ram_mib
+        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, left_by_others(node.ram))
     disk = node.disks.get(SCRATCH_ROOT)
     if disk is not None and disk.pool is not None:
         outputs = sum(size for root, size in declared.writes.items() if _pool(node, root) is disk.pool)
         if asks.scratch_bytes + outputs > disk.pool.limit:
             return None
-        room = _room(disk.pool) - outputs
+        room = left_by_others(disk.pool) - outputs
         has_room = has_room and room >= asks.scratch_bytes
         changes["scratch_bytes"] = _cut(asks.scratch_bytes, learned.scratch_bytes, room)
     return _Cut(msgspec.structs.replace(learned, **changes), has_room)
@@ -90,11 +95,6 @@ def _devices(node: NodeFree, declared: JobClass) -> list[DeviceFree]:
 def _pool(node: NodeFree, root: str) -> Pool | None:
     disk = node.disks.get(root)
     return disk.pool if disk is not None else None
-
-
-def _room(pool: Pool) -> int:
-    """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
-    return pool.limit if pool.reserved else pool.limit - pool.foreign
 
 
 def _cut(asked: int, learned: int, room: int) -> int:

@@ -7,7 +7,7 @@ size the planned duration and bytes stand for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 from msgspec import Struct, field
@@ -107,6 +107,17 @@ def declared_of(needs: Needs, writes_bytes: int, resource: Resource) -> int:
     return own + writes_bytes if resource == "scratch_bytes" else own
 
 
+class Forgotten(NamedTuple):
+    """What is to teach nothing more: job → up to that attempt, task or kind → what ended until then (epoch seconds)."""
+
+    jobs: Mapping[str, int] = {}
+    tasks: Mapping[str, float] = {}
+
+    def has(self, kind: str, sample: Sample) -> bool:
+        until = max(self.tasks.get(kind, 0.0), self.tasks.get(kind.partition(":")[0], 0.0))
+        return sample.at <= until or sample.attempt <= self.jobs.get(sample.job_id, 0)
+
+
 class Memory:
     """All rings. Whoever shares it between threads brings the lock."""
 
@@ -119,6 +130,7 @@ class Memory:
         #: Task → the code of its latest sample, and when that was.
         self._latest: dict[str, tuple[float, str]] = {}
         self.nodes: set[str] = set()
+        self._forgotten = Forgotten()
         for ring in rings:
             self._hold(ring.key, ring)
             for sample in ring.samples:
@@ -140,6 +152,8 @@ class Memory:
             return False
         asked = receipt.asked or Asked()
         kind = asked.kind or receipt.task
+        if self._forgotten.has(kind, sample):
+            return False
         key = key_of(kind, asked.size, asked.needs, asked.duration_s, asked.writes_bytes)
         ring = self._rings.get(key) or Ring(
             kind=kind, size=asked.size, needs=asked.needs, duration_s=asked.duration_s, writes_bytes=asked.writes_bytes
@@ -149,6 +163,17 @@ class Memory:
         if is_new:
             self._note(ring, sample)
         return is_new
+
+    def forget(self, forgotten: Forgotten) -> None:
+        """Now, and whenever it is read again."""
+        self._forgotten = forgotten
+        for ring in list(self._rings.values()):
+            kept = [sample for sample in ring.samples if not forgotten.has(ring.kind, sample)]
+            if len(kept) < len(ring.samples):
+                ring.samples[:] = kept
+                self._versions[ring.kind] = self._versions.get(ring.kind, 0) + 1
+            if not kept:
+                del self._of_kind[ring.kind][ring.key], self._rings[ring.key]
 
     def _note(self, ring: Ring, sample: Sample) -> None:
         self.nodes.add(sample.node)

@@ -109,6 +109,7 @@ class Predictor:
 
     def known(self, snapshot: Snapshot) -> Known:
         """What receipts teach, up to this moment."""
+        self._receipts.forget()
         while receipts := self._receipts.news():
             for receipt in receipts:
                 self._learned.memory.learn(receipt)

@@ -332,11 +332,12 @@ def without_words(value: Any) -> Any:
 
 def undated(hold: Hold) -> Hold:
     """As `decide` says it: what the loop adds of the ticks before follows from them."""
-    return replace(hold, since=SINCE_NOW, closed_since={}, lost_s={})
+    crowded = None if hold.crowded_since is None else SINCE_NOW
+    return replace(hold, since=SINCE_NOW, crowded_since=crowded, closed_since={}, lost_s={})
 
 
 def dated(hold: Hold, now: float) -> Hold:
-    return replace(hold, since=now)
+    return replace(hold, since=now, crowded_since=None if hold.crowded_since is None else now)
 
 
 # ── which gates are closed to whom ────────────────────────────────────────────────────────────────────────

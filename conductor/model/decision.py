@@ -41,6 +41,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     reopens_at: float | None = None
     #: No wait will ever open it here (the device is too small).
     is_never: bool = False
+    #: Nothing of ours holds it, and what others use leaves too little: no job that ends opens it, only they can.
+    is_crowded: bool = False
     #: What a person should know beyond the numbers: «not mounted: marker missing».
     message: str = ""
 
@@ -81,6 +83,8 @@ class Hold(Value, frozen=True, kw_only=True):
     waiting: int
     verdicts: tuple[Verdict, ...]
     is_infeasible: bool = False
+    #: Since when no node could run it, even with nothing of ours there, for what others use; None: one could.
+    crowded_since: float | None = None
     #: What is asked instead of what was declared, and why.
     learned: tuple[str, ...] = ()
     #: When this class was first held for the present set of gates.

@@ -22,6 +22,8 @@ class JobClass(Value, frozen=True, kw_only=True):
     task: str
     lane: Lane
     needs: Needs
+    #: What its jobs' lines ask, where failed attempts have raised that since (`core.raising`).
+    planned: Needs | None = None
     priority: int = 0
     #: Root → bytes its outputs will take there (from `writes`); charged with `needs.scratch_bytes`.
     writes: dict[str, int] = {}

@@ -11,7 +11,7 @@ from conductor.model.entries import (
     JobState,
     Waits,
 )
-from conductor.model.snapshot import Controls, KindState
+from conductor.model.snapshot import Controls, JobClass, KindState
 from conductor.model.spec import Lane
 
 
@@ -65,6 +65,10 @@ class Control(Protocol):
 
     def retry(self, job_id: str) -> bool:
         """dead, cancelled or in review → waiting, with its failures forgotten; who went there with it comes along."""
+        ...
+
+    def reclass(self, job_id: str, job_class: JobClass) -> bool:
+        """waiting, dead, cancelled or in review: into that class of its backlog. False: in flight, done or unknown."""
         ...
 
 

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conductor.core.explain import never_sentence, never_words
+from conductor.core.outlook import is_never
 from conductor.model.spec import Value
 from conductor.recovery import audit_files as files
 from conductor.recovery.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
@@ -66,9 +68,21 @@ def look_live(ledger: Ledger, read_books: Callable[[], Books], settings: Setting
         [*files.receipts(books, proofs), *files.one_each(proofs), *files.whole(proofs)],
         f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
     )
+    look["reasons"] = list(never(ledger)), "what waits can run here"
     sources = Journal(settings.receipts_dir).standing(ledger.backlog.generation()).present
     look["dispatched"] = list(files.dispatched(books, sources)), f"{many(len(sources), 'manifest')}, every job is there"
     return look | of_outputs(outputs, proofs, ours)
+
+
+def never(ledger: Ledger) -> Iterator[Fault]:
+    """What waits in vain, as the last tick found; without a conductor nobody asks."""
+    gates = ledger.handover.gates()
+    if ledger.leadership.leader() is not None:
+        for hold in gates.holds:
+            if is_never(hold, gates.at):
+                yield Fault(
+                    hold.head or hold.class_id, f"{never_words(hold, gates.at)}: {never_sentence(hold, gates.at)}"
+                )
 
 
 def audit_files(manifests: Sequence[Path], settings: Settings, is_hashing: bool) -> AuditReport:

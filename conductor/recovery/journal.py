@@ -104,6 +104,11 @@ class Journal:
         if ids and self.files():
             self._append(Note(at=time.time(), what=what, ids=dict(ids)))
 
+    def forgot(self, ids: Mapping[str, int], kind: str = "") -> None:
+        """Job → attempts that teach nothing more; with a task or kind, what of it ended until now."""
+        if ids or kind:
+            self._append(Note(at=time.time(), what="forgot", ids=dict(ids), kind=kind))
+
     def place(self, what: Word, place: str) -> None:
         """A pause or a drain, also before anything was dispatched. Raises `ConfigError` when it cannot be written."""
         self._append(Note(at=time.time(), what=what, place=place))

@@ -8,13 +8,16 @@ from conductor.model.spec import JobId, Value
 
 
 class Note(Value, frozen=True, kw_only=True):
-    """One line. Times are epoch seconds by the host that wrote it: for people, nothing goes by them."""
+    """One line. Times are epoch seconds by the host that wrote it, for people. Only what a task is to forget goes by
+    them, for receipts have no other order."""
 
     v: Literal[1] = 1
     #: Above all notes that its writer could see.
     n: int = 0
     at: float
-    what: Literal["dispatched", "rebuilt", "retried", "cancelled", "reviewed", "paused", "resumed", "draining", "fed"]
+    what: Literal[
+        "dispatched", "rebuilt", "retried", "cancelled", "reviewed", "forgot", "paused", "resumed", "draining", "fed"
+    ]
     #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it held.
     generation: str = ""
     manifest: str = ""
@@ -23,7 +26,8 @@ class Note(Value, frozen=True, kw_only=True):
     jobs: int = 0
     #: Of an operator's word: job → its attempts until then.
     ids: dict[JobId, int] = {}
-    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common.
+    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common. Of a task whose
+    #: learned needs were forgotten: its name.
     kind: str = ""
     words: str = ""
     #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.

@@ -24,6 +24,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
+from conductor.recovery.forget import forgotten
 from conductor.recovery.journal import Journal, new_mark, places, settled_by_operator
 from conductor.recovery.notes import Note
 from conductor.recovery.overlaps import Overlaps
@@ -71,6 +72,7 @@ class Past(Struct, frozen=True, kw_only=True):
     failed: Mapping[str, Sequence[Failure]]
     forgiven: Mapping[str, int]
     cancelled: Mapping[str, int]
+    forgotten: Mapping[str, int]
 
 
 def rebuild(
@@ -186,7 +188,14 @@ def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past
 
     proofs = accepted(theirs())
     forgiven, cancelled = settled_by_operator(notes)
-    return Past(accepted=proofs, highest=highest, failed=failed, forgiven=forgiven, cancelled=cancelled)
+    return Past(
+        accepted=proofs,
+        highest=highest,
+        failed=failed,
+        forgiven=forgiven,
+        cancelled=cancelled,
+        forgotten=forgotten(notes).jobs,
+    )
 
 
 def failure_of(receipt: Receipt) -> Failure:
@@ -270,7 +279,9 @@ class Putter:
         failed, cancelled = past.failed.get(spec.id, ()), past.cancelled.get(spec.id)
         if not failed and cancelled is None:
             return Verdict(), job_class
-        job_class, hopeless = lessons(job_class, failed, self._most)
+        _, hopeless = lessons(job_class, failed, self._most)
+        untaught = past.forgotten.get(spec.id, 0)
+        job_class, _ = lessons(job_class, (failure for failure in failed if failure.attempt > untaught), self._most)
         budgets = resolve(spec, self._catalogue[spec.task]).retry
         return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled, hopeless), job_class
 

@@ -56,6 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
         tasks,
         programs,
         endpoints,
+        waiting,
     )
     return [finding for look in looks for finding in look(settings)]
 
@@ -234,3 +235,24 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
             yield bad(f"endpoint {name}", f"its key is not set: ${variable} is empty", f"export {variable}=…")
         else:
             yield ok(f"endpoint {name}", without_passwords(endpoint.base_url))
+
+
+def waiting(settings: Settings) -> Iterator[Finding]:
+    """What waits in vain, where a conductor runs and says so. Starts no Redis."""
+    from conductor.adapters.valkey import is_running
+    from conductor.core.explain import never_sentence, never_words
+    from conductor.core.outlook import is_never
+    from conductor.model.decision import GateLedger
+    from conductor.wiring import open_ledger
+
+    if settings.redis.url is None and not is_running(settings):
+        return
+    try:
+        with open_ledger(settings, is_lenient=True) as ledger:
+            gates = GateLedger() if ledger.leadership.leader() is None else ledger.handover.gates()
+    except ConductorError:
+        return  # said already
+    advice = "close what uses it, `conductor needs --forget JOB`, or change the line's needs"
+    for hold in gates.holds:
+        if is_never(hold, gates.at):
+            yield bad("waiting", f"{never_words(hold, gates.at)}: {never_sentence(hold, gates.at)}", advice)

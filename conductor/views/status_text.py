@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conductor.core.explain import describe, prospects
+from conductor.core.outlook import is_never
 from conductor.hours import about
 from conductor.model.decision import Hold
 from conductor.model.entries import STATES
@@ -86,14 +87,14 @@ def stuck(status: Status) -> list[str]:
 
 
 def never(status: Status, red: Callable[[str], str]) -> list[str]:
-    """What is not waiting: no node that reports could ever run it."""
-    holds = [hold for hold in status.holds if hold.is_infeasible]
+    """What is not waiting: no node that reports could ever run it, or none beside what others use."""
+    holds = [hold for hold in status.holds if is_never(hold, status.now)]
     out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
     return [red(line) for line in ["can never run here:", *out, *more(len(holds))]] if out else []
 
 
 def held(status: Status) -> list[str]:
-    holds = [hold for hold in status.holds if not hold.is_infeasible]
+    holds = [hold for hold in status.holds if not is_never(hold, status.now)]
     out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
     return ["held:", *out, *more(len(holds))] if out else []
 

@@ -122,3 +122,23 @@ def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene:
     scene.run("a", 2)
     assert scene.accept("a", 2) == "accepted"
     assert sorted(scene.heads()) == ["b", "c"]
+
+
+def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_is(scene: Scene) -> None:
+    larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, vram_mib=12_032))
+    scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),)), an_entry("c"), an_entry("d"))
+    scene.run("c")
+    scene.run("d")
+    scene.fail("d", cause="cuda_oom", then=Retry(job_class=larger, delay_s=60))
+    states = {name: scene.state(name) for name in "abcd"}
+
+    moved = {name: scene.ledger.control.reclass(an_id(name), a_class("c5")) for name in "abcd"}
+    scene.check()
+
+    assert moved == {"a": True, "b": True, "c": False, "d": True}, "not what runs"
+    assert {name: scene.state(name) for name in "abcd"} == states
+    assert scene.view("d").not_before is not None, "its back-off goes on"
+    assert {name: scene.view(name).class_id for name in "abcd"} == {"a": "c5", "b": "c5", "c": "c1", "d": "c5"}
+    found = [(c.job_class.id, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(Look(heads=10))]
+    assert found == [("c5", [an_id("a")])]
+    assert not scene.ledger.control.reclass(an_id("nobody"), a_class("c5"))

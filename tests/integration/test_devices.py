@@ -100,3 +100,31 @@ def test_what_a_body_holds_beyond_its_word_is_harmless_where_nobody_needs_it(sce
     scene.release(1)
     scene.until_state(job, "done")
     assert len(scene.receipts(job)) == 1
+
+
+RUNS_OUT_ONCE = """
+@task("vram.once", lane="gpu", timeout_s=60.0, retry={"cuda_oom": 1})
+def once(args, ctx):
+    if ctx.attempt == 1:
+        raise RuntimeError("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size)")
+    return {}
+"""
+
+
+def test_beside_a_desktop_one_out_of_memory_does_not_make_a_job_unschedulable(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+):
+    nvml.show(device(0, used_mib=300))
+    scene = VramScene(ledger, project, nvml, tasks=RUNS_OUT_ONCE)
+    try:
+        job = scene.hold(1, 20_000, task="vram.once")
+
+        assert scene.run("conduct", "--until-done", env=nvml.env).wait(60.0) == 0
+
+        first, second = scene.receipts(job)
+        assert (first.cause, second.outcome) == ("cuda_oom", "ok")
+        assert second.asked is not None and second.asked.vram_mib == 24_576 - 512 - 300
+    finally:
+        scene.close()

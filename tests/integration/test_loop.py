@@ -263,6 +263,29 @@ def test_only_infeasible_jobs_end_the_run_with_their_account(
     assert loud == ["3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)"]
 
 
+def test_jobs_that_others_leave_no_room_for_end_the_run_once_that_has_lasted(
+    any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.loop.NEVER_S", 0.2)
+    monkeypatch.setattr("conductor.core.outlook.CROWDED_S", 0.3)
+    ledger = any_ledger
+    publish(ledger, a_report(devices=(a_device(vram_used_mib=300),)))
+    dispatch(ledger, a_class(vram_mib=24_000), 3)
+    conductor = a_conductor(ledger)
+
+    ended = conductor.run(until_done=True)
+
+    assert not ended.is_done
+    assert [hold.crowded_since is not None for hold in ended.never] == [True]
+    words = "vram needs 23.4 GiB, node1/gpu0 has 23.2 GiB free (300 MiB used by others)"
+    loud = [line for line in said if "can never run" in line]
+    assert loud == [f"3 jobs of media.cut can never run here while others use so much: {words}"]
+
+    publish(ledger, a_report())
+    conductor.tick()
+    assert len(ledger.handover.reservations()) == 1, "the desktop was closed"
+
+
 def test_an_orphan_goes_back_and_is_dead_after_its_budget(any_ledger: Ledger) -> None:
     ledger = any_ledger
     publish(ledger, a_report())

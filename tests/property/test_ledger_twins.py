@@ -203,6 +203,10 @@ class Twins(Both):
     def retry(self, name: str) -> None:
         self.both("control.retry", an_id(name))
 
+    @rule(name=names)
+    def reclass(self, name: str) -> None:
+        self.both("control.reclass", an_id(name), a_class("c9"))
+
 
 def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str) -> None:
     play(redis_url, Twins)

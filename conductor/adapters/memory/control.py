@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from conductor.adapters.memory.store import Asked, Store, forget_failures
 from conductor.model.causes import Cause
 from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
-from conductor.model.snapshot import Controls
+from conductor.model.snapshot import Controls, JobClass
 from conductor.model.spec import LANES, Lane
 
 
@@ -119,5 +119,20 @@ class MemoryControl:
             store.move(job, "waiting")
             store.rest(job)
             store.revive(job)
+            store.ring()
+            return True
+
+    def reclass(self, job_id: str, job_class: JobClass) -> bool:
+        store = self._store
+        with store.lock:
+            job = store.jobs.get(job_id)
+            if job is None or job.state in ("admitted", "running", "done"):
+                return False
+            not_before = job.not_before
+            if job.state == "waiting":
+                store.unrest(job)
+            job.job_class = store.classes.setdefault(job_class.id, job_class)
+            if job.state == "waiting":
+                store.rest(job, not_before)
             store.ring()
             return True

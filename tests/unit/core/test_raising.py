@@ -6,7 +6,7 @@ import pytest
 from builders import a_report
 
 from conductor.classes import class_of
-from conductor.core.raising import Largest, class_id, differences, largest, placed, raised
+from conductor.core.raising import Largest, as_planned, class_id, differences, largest, placed, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
 from conductor.model.limits import Limits
@@ -73,11 +73,15 @@ def test_the_largest_place_is_looked_for_among_all_nodes_less_their_headrooms() 
     assert largest([], Limits()) == Largest()
 
 
-def test_raised_needs_make_the_very_class_that_a_line_asking_for_them_would_have() -> None:
+def test_raised_needs_make_another_class_that_knows_what_its_line_asks() -> None:
     decl = TaskDecl(name="t", lane="gpu", module="m")
     plain = JobSpec(v=1, id="x" * 8, workflow="w", task="t", needs=Needs(vram_mib=10))
     more = JobSpec(v=1, id="y" * 8, workflow="w", task="t", needs=Needs(vram_mib=20))
-    assert placed(class_of(plain, decl, "b"), Needs(vram_mib=20)) == class_of(more, decl, "b")
+    planned = class_of(plain, decl, "b")
+    twice = placed(placed(planned, Needs(vram_mib=20)), Needs(vram_mib=30))
+    assert (twice.needs.vram_mib, twice.planned) == (30, Needs(vram_mib=10))
+    assert as_planned(twice) == planned == placed(twice, Needs(vram_mib=10)), "and back"
+    assert placed(planned, Needs(vram_mib=20)).id != class_of(more, decl, "b").id, "whose line asks that, and means it"
     assert class_id(class_of(plain, decl, "b")) == class_of(plain, decl, "b").id
 
 
