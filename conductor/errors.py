@@ -49,6 +49,8 @@ class JobError(ConductorError):
     """Raised by a task's body; `cause` is the row of the retry table."""
 
     cause = "task_error"
+    #: It will not go away by itself: no budget of retries helps.
+    is_lasting = False
 
 
 class BadInput(JobError):
@@ -102,6 +104,12 @@ class PublishFailed(JobError):
     """The output is computed but cannot be put in place (NAS gone, read-only). The file is kept."""
 
     cause = "publish_failed"
+
+
+class NameTaken(PublishFailed):
+    """What stands at an output's name is not what this job made. The job's own file is kept until somebody decides."""
+
+    is_lasting = True
 
 
 class Refused(JobError):

@@ -23,6 +23,8 @@ STAGING = ".tmp"
 CONFIG_NAME = "conductor.toml"
 #: In an attempt's folder below it: the outputs there are whole, and wait to be put in place.
 KEPT = "kept.json"
+#: Below STAGING: what stood at an output's name and counts no more, out of the way and not lost.
+ASIDE = "aside"
 
 _ROOTED = re.compile(r"([a-z][a-z0-9_]*):(.+)", re.DOTALL)
 
@@ -56,6 +58,16 @@ def resolve(settings: Settings, path: str, for_writing: bool) -> Path:
     if for_writing:
         raise BadInput(f"path {path!r}: outputs are named root:relative, absolute paths are for reading only")
     return _below_inputs(settings, path)
+
+
+def output_place(settings: Settings, path: str) -> Path:
+    """Where an output is to appear. Raises as `resolve` to write, but for the name itself: whatever stands there, it is
+    never opened or followed, and publishing says whose it is."""
+    root, relative = split(path)
+    folder, _, name = relative.rpartition("/")
+    if not root or relative == STAGING:
+        return resolve(settings, path, for_writing=True)
+    return (resolve(settings, f"{root}:{folder}", for_writing=True) if folder else root_folder(settings, root)) / name
 
 
 def open_to_read(settings: Settings, path: str) -> BinaryIO:

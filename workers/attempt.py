@@ -157,6 +157,7 @@ class Scribe:
             cause=fault.cause,
             message=fault.message,
             exit_code=fault.exit_code,
+            is_lasting=fault.is_lasting,
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,

@@ -29,6 +29,8 @@ class Fault(NamedTuple):
     exit_code: int | None = None
     #: Its API was not called: the attempt goes back as if it had been refused.
     is_uncalled: bool = False
+    #: It will not go away by itself.
+    is_lasting: bool = False
 
 
 CANCELLED = Fault("cancelled", "cancelled by the operator")
@@ -38,8 +40,9 @@ def of_exception(error: BaseException, has_device: bool) -> Fault:
     """What a body raised. `has_device`: its job holds one, so that a device's words mean its VRAM."""
     if isinstance(error, RateLimited):
         return Fault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
-    words = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
-    return Fault(_recognised(error, has_device), cut(words))
+    if isinstance(error, JobError):
+        return Fault(_recognised(error, has_device), cut(str(error)), is_lasting=error.is_lasting)
+    return Fault(_recognised(error, has_device), cut(f"{type(error).__name__}: {error}"))
 
 
 def _recognised(error: BaseException, has_device: bool) -> Cause:

@@ -90,7 +90,7 @@ class JobContext:
         """Where to write the declared output `path`; it appears under its own name once the attempt is done."""
         if all(path != output.path for output in self.spec.writes):
             raise JobError(f"output {path!r} is not among the job's `writes`")
-        paths.resolve(self.settings, path, for_writing=True)
+        paths.output_place(self.settings, path)
         root, relative = paths.split(path)
         file = staged(attempt_folder(self.settings, root, self.job_id, self._body), relative)
         self._make(root, file.parent)

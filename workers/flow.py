@@ -116,7 +116,7 @@ class Flow:
             return fault
         settings, spec = self._parts.settings, attempt.spec
         attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
-        kept.clean_before(settings, spec, attempt.number, earlier)
+        kept.clean_before(settings, spec, attempt.number)
         if earlier is None:
             return None
         return Ended(job_id=attempt.job_id, attempt=attempt.number, result=earlier.result)

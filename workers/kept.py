@@ -1,11 +1,13 @@
-"""Output that is computed and only could not be put in place: kept, so that the next attempt just publishes it.
+"""What a body computed, noted beside its staged files: the next attempt just publishes it.
 
-Beside the staged files lies `kept.json`: what the body returned, and what the files were. It is written where the
-outputs are staged and on the scratch disk, for the root that is gone cannot be written to just now.
+`kept.json` holds what the body returned and what the files are. It is there before the first file gets its name, so
+that a publication that was broken off is ended by whoever comes next, with the files and the result of one body. Where
+nothing could be put in place it lies on the scratch disk too, for the root that is gone cannot be written to just now.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from loguru import logger
 
+from conductor import folders as folders_of
 from conductor import paths
-from conductor.errors import PublishFailed
+from conductor.adapters.receipt_log import receipts_of
+from conductor.errors import BadInput, PublishFailed
 from conductor.model.receipt import OutputFact, Usage, number_of
 from conductor.model.spec import JobSpec, Value
 from conductor.paths import KEPT
@@ -34,6 +38,8 @@ class Kept(Value, frozen=True, kw_only=True):
     usage: Usage = Usage()
     #: Output path → size and time of the last change of its staged file; empty where its root was gone already.
     files: dict[str, str] = {}
+    #: The same files as they were published, or were about to be.
+    outputs: tuple[OutputFact, ...] = ()
 
     @property
     def number(self) -> int:
@@ -53,26 +59,49 @@ def computed(settings: Settings, spec: JobSpec, body: str, result: dict[str, Any
 
 def keep(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
     """Note beside the staged files that they are whole. False when nowhere could be written: then it is not kept."""
-    note = _encode(kept)
-    written = [_write(folder, note) for folder in publish.folders(settings, spec, kept.body)]
-    return any(written)
+    folders = publish.folders(settings, spec, kept.body)
+    # Some may have their names already, as noted then.
+    begun = next((note for folder in folders if (note := _read(folder / KEPT)) and note.outputs), kept)
+    encoded = _encode(begun)
+    return sum(_is_written(folder, encoded) for folder in folders) > 0
 
 
 def find(settings: Settings, spec: JobSpec, below: int) -> Kept | None:
     """The latest earlier attempt whose output is all there, or lies on a root that is not there at the moment."""
     if below == 1 or not spec.writes:
         return None
-    notes = [note for folder in _folders(settings, spec) if (note := _read(folder / KEPT)) and note.number < below]
-    whole = [note for note in notes if _is_whole(settings, spec, note)]
-    return max(whole, key=lambda note: note.number, default=None)
+    earlier = (note for note in notes(settings, spec) if note.number < below)
+    return max(earlier, key=lambda note: note.number, default=None)
 
 
-def put_in_place(settings: Settings, spec: JobSpec, kept: Kept) -> tuple[OutputFact, ...]:
-    """Publish what that attempt computed. Raises as `publish.publish`; `PublishFailed` while its root is not there."""
+def notes(settings: Settings, spec: JobSpec) -> tuple[Kept, ...]:
+    """What bodies of this job computed and is all there; but for those whose receipts were taken back."""
+    found = {note.body: note for folder in _folders(settings, spec) if (note := _read(folder / KEPT))}
+    whole = tuple(note for note in found.values() if _is_whole(settings, spec, note))
+    if not whole:
+        return ()
+    void = {r.body for r in receipts_of(settings.receipts_dir, spec.id) if r.outcome == "superseded"}
+    return tuple(note for note in whole if note.body not in void)
+
+
+def note(settings: Settings, spec: JobSpec, kept: Kept) -> None:
+    """Say that these are about to be put in place. On disk when this returns. Raises `OSError`."""
+    encoded = _encode(kept)
+    for root in dict.fromkeys(paths.split(output.path)[0] for output in spec.writes):
+        _write(attempt_folder(settings, root, spec.id, kept.body), encoded)
+
+
+def with_stamps(settings: Settings, spec: JobSpec, kept: Kept) -> Kept:
+    """As its staged files are now."""
+    now = {path: _mark(file) or kept.files.get(path, "") for path, file in _staged(settings, spec, kept.body)}
+    return msgspec.structs.replace(kept, files=now)
+
+
+def check_there(settings: Settings, kept: Kept) -> None:
+    """Raises `PublishFailed` while a root of its outputs is not there."""
     for path in kept.files:
         if fault := _absence(settings, path):
             raise PublishFailed(fault)
-    return publish.publish(settings, spec, kept.body)
 
 
 def is_kept(settings: Settings, spec: JobSpec, body: str) -> bool:
@@ -85,12 +114,13 @@ def purge(settings: Settings, spec: JobSpec, is_all: bool) -> None:
     publish.clean(settings, spec, (body for body in left if is_all or not is_kept(settings, spec, body)))
 
 
-def clean_before(settings: Settings, spec: JobSpec, attempt: int, earlier: Kept | None = None) -> None:
-    """Remove what attempts before this one have left; but `earlier`."""
+def clean_before(settings: Settings, spec: JobSpec, attempt: int) -> None:
+    """Remove what attempts before this one have left; but what is whole: a file of it may have its name already."""
     if attempt == 1:
         return
-    left = publish.bodies(settings, spec) - ({earlier.body} if earlier else set())
-    publish.clean(settings, spec, (body for body in left if number_of(body) < attempt))
+    left = frozenset(body for body in publish.bodies(settings, spec) if number_of(body) < attempt)
+    if left:
+        publish.clean(settings, spec, left - {note.body for note in notes(settings, spec)})
 
 
 def _staged(settings: Settings, spec: JobSpec, body: str) -> Iterator[tuple[str, Path]]:
@@ -103,6 +133,9 @@ def _is_whole(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
     if kept.files.keys() != {output.path for output in spec.writes}:
         return False
     found = {path: _mark(file) for path, file in _staged(settings, spec, kept.body)}
+    if kept.outputs:
+        # Where there are no hard links, a file that has its name is staged no more.
+        found |= {path: _mark_of_final(settings, path) for path, mark in found.items() if not mark}
     return all(
         mark == kept.files[path] or (mark and not kept.files[path]) or (not mark and _absence(settings, path))
         for path, mark in found.items()
@@ -128,23 +161,39 @@ def _mark(file: Path) -> str | None:
     return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
+def _mark_of_final(settings: Settings, path: str) -> str | None:
+    try:
+        return _mark(paths.output_place(settings, path))
+    except BadInput:
+        return None
+
+
 def _folders(settings: Settings, spec: JobSpec) -> Iterator[Path]:
     """This job's folders, of all its bodies, on all its roots."""
     for body in publish.bodies(settings, spec):
         yield from publish.folders(settings, spec, body)
 
 
-def _write(folder: Path, note: bytes) -> bool:
-    draft = folder / f".{KEPT}"
+def _is_written(folder: Path, encoded: bytes) -> bool:
     try:
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
-        draft.write_bytes(note)
-        draft.replace(folder / KEPT)
-    except OSError as e:
+        _write(folder, encoded)
+    except (OSError, BadInput) as e:
         logger.debug("Not noted in {}: {}", folder, e)
         return False
     return True
+
+
+def _write(folder: Path, encoded: bytes) -> None:
+    base, draft = folder.parent.parent, f".{KEPT}"
+    with folders_of.below(base, folder.relative_to(base).parts) as fd:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, 0o666, dir_fd=fd), "wb") as file:
+            file.write(encoded)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(draft, KEPT, src_dir_fd=fd, dst_dir_fd=fd)
 
 
 def _read(file: Path) -> Kept | None:

@@ -1,226 +1,111 @@
-"""Staged files → their final names: whole or not at all, once. The first attempt to publish a file wins."""
+"""Staged files → their final names: whole or not at all, once. What stands there already is never replaced."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
-import hashlib
 import os
 import stat
-import sys
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conductor import folders as folders_of
-from conductor import paths
-from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor import made_by, paths
+from conductor.errors import JobError
+from conductor.made_by import MadeBy
 from conductor.model.receipt import OutputFact
 from conductor.model.spec import JobSpec
 from workers.context import attempt_folder, check_mounted, staged
+from workers.placing import Touched, Translated, fact_of, fsync, opened, place, stat_of
+from workers.standing import Taken, look
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
-#: Which job made a file; kept by most file systems, needed by none.
-_MADE_BY = "user.conductor.job"
-_RENAME_NOREPLACE = 1
 
+def whole(settings: Settings, spec: JobSpec, body: str, known: Iterable[OutputFact] = ()) -> tuple[OutputFact, ...]:
+    """What this body has staged for every declared output: on disk, hashed and marked.
 
-def publish(settings: Settings, spec: JobSpec, body: str) -> tuple[OutputFact, ...]:
-    """Put every declared output in place. On disk when this returns.
-
-    A file that an earlier attempt published stands, and its own hash is what is returned. Raises `JobError` for
-    an output the body did not write, `NoSpace`, `PublishFailed`, and `BadInput` where another job's file stands.
+    `known`: what it had been before, for files that have gone to their places already. Raises `JobError` for an
+    output the body did not write, `NoSpace`, `PublishFailed`.
     """
-    pairs = [(output.path, _staged(settings, spec.id, body, output.path)) for output in spec.writes]
+    before = {fact.path: fact for fact in known}
+    return tuple(_whole(settings, spec.id, body, output.path, before.get(output.path)) for output in spec.writes)
+
+
+def put(settings: Settings, spec: JobSpec, body: str, facts: Iterable[OutputFact]) -> None:
+    """Give the staged files their names. On disk when this returns.
+
+    A file with the very content that stands there already is as good. Raises `Taken` where anything else stands,
+    `NoSpace`, `PublishFailed`.
+    """
+    facts = tuple(facts)
     with Touched() as touched:
-        facts = tuple(_publish_one(settings, spec.id, path, file, touched) for path, file in pairs)
-        with _translated(", ".join(path for path, _ in pairs)):
+        for fact in facts:
+            _put(settings, spec.id, body, fact, touched)
+        with Translated(", ".join(fact.path for fact in facts)):
             touched.sync()
-    return facts
 
 
-class Touched:
-    """Folders with new names in them, held open, so that the very ones are synced: each once, at the end."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[int, int], int] = {}
-
-    def add(self, folder: int) -> None:
-        facts = os.fstat(folder)
-        key = (facts.st_dev, facts.st_ino)
-        if key not in self._open:
-            self._open[key] = os.dup(folder)
-
-    def sync(self) -> None:
-        for folder in self._open.values():
-            _fsync(folder)
-
-    def __enter__(self) -> Touched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for folder in self._open.values():
-            os.close(folder)
+def _whole(settings: Settings, job_id: str, body: str, path: str, before: OutputFact | None) -> OutputFact:
+    root, _ = paths.split(path)
+    check_mounted(settings, root)
+    base, parts = paths.root_folder(settings, root), _staged_parts(settings, job_id, body, path)
+    file = base.joinpath(*parts)
+    with Translated(path):
+        try:
+            is_file = stat.S_ISREG(file.lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if before is not None:
+                return before
+            raise JobError(f"the task ended well but did not write its output {path!r}") from None
+        if not is_file:
+            raise JobError(f"the task's output {path!r} is not a regular file")
+        # By descriptor from here on: a folder swapped for a link after the look above leads nowhere.
+        with folders_of.below(base, parts[:-1]) as source, opened(file.name, os.O_RDWR, source) as fd:
+            fact = fact_of(path, fd)
+            fsync(fd)
+            made_by.mark(fd, MadeBy(job_id, body, fact.sha256))
+            return fact
 
 
-def _staged(settings: Settings, job_id: str, body: str, path: str) -> Path:
-    root, relative = paths.split(path)
-    file = staged(attempt_folder(settings, root, job_id, body), relative)
-    try:
-        is_file = stat.S_ISREG(file.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        check_mounted(settings, root)
-        raise JobError(f"the task ended well but did not write its output {path!r}") from None
-    if not is_file:
-        raise JobError(f"the task's output {path!r} is not a regular file")
-    return file
-
-
-def _publish_one(settings: Settings, job_id: str, path: str, file: Path, touched: Touched) -> OutputFact:
-    check_mounted(settings, paths.split(path)[0])
-    paths.resolve(settings, path, for_writing=True)
-    root, relative = paths.split(path)
+def _put(settings: Settings, job_id: str, body: str, fact: OutputFact, touched: Touched) -> None:
+    root, relative = paths.split(fact.path)
+    check_mounted(settings, root)
+    paths.output_place(settings, fact.path)
     base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
-    # By descriptor from here on: a folder swapped for a link after the look above leads nowhere.
-    with _translated(path), folders_of.below(base, file.relative_to(base).parts[:-1]) as source:
-        with _opened(file.name, os.O_RDWR, source) as staged_fd:
-            fact = _fact(path, staged_fd)
-            _fsync(staged_fd)
-            _mark(staged_fd, job_id)
-        with folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
-            touched.add(folder)
-            if _place(name, source, folder):
-                return fact
-            with _opened(name, os.O_RDONLY, folder) as final_fd:
-                standing, maker = _fact(path, final_fd), _maker(final_fd)
-    if standing.sha256 != fact.sha256 and maker not in (None, job_id):
-        raise BadInput(f"{path!r} is there already, made by job {maker}: remove it, or plan another name")
-    return standing
+    with Translated(fact.path), folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
+        touched.add(folder)
+        with _source(base, _staged_parts(settings, job_id, body, fact.path)) as source:
+            if source is not None and place(name, source, folder):
+                return
+        if stat_of(name, folder) is None:
+            raise JobError(f"the output {fact.path!r} was there, and was removed before its job had ended")
+        standing = look(fact.path, name, folder)
+        if standing.fact != fact:
+            raise Taken(standing)
 
 
 @contextmanager
-def _opened(name: str, flags: int, folder: int) -> Generator[int]:
-    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+def _source(base: Path, parts: tuple[str, ...]) -> Generator[int | None]:
+    """The folder of a staged file; None where the file has gone to its place by a rename."""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "what stands there is not a regular file")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-class _translated:
-    """OSError → the cause that the retry table knows, with the manifest's own name for the file."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, OSError):
-            return
-        why = error.strerror or str(error)
-        if error.errno in _NO_SPACE:
-            raise NoSpace(f"no space to publish {self._path!r}: {why}") from None
-        if error.errno == errno.EXDEV:
-            why = "it lies on another file system than its root; declare that folder as a root of its own"
-        raise PublishFailed(f"cannot put {self._path!r} in place: {why}") from None
-
-
-def _fact(path: str, fd: int) -> OutputFact:
-    with os.fdopen(os.dup(fd), "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return OutputFact(path=path, bytes=os.fstat(fd).st_size, sha256=digest)
-
-
-def _fsync(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError as e:
-        # Some network file systems cannot sync a folder; the files in it are synced.
-        if e.errno != errno.EINVAL:
-            raise
-
-
-# ── placing: never over an existing file ──────────────────────────────────────────────────────────────────
-
-
-def _place(name: str, source: int, folder: int) -> bool:
-    """`name` from the folder `source` into `folder`. False: something stands there. Atomic in every way there is."""
-    try:
-        os.link(name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
-        return True
-    except FileExistsError:
-        return False
-    except OSError as e:
-        if e.errno not in _NO_LINKS:
-            raise
-    try:
-        return _rename_no_replace(name, source, folder)
-    except OSError as e:
-        if e.errno not in _NO_LINKS:
-            raise
-    return _rename_by_claim(name, source, folder)
-
-
-def _rename_no_replace(name: str, source: int, folder: int) -> bool:
-    """renameat2(RENAME_NOREPLACE): where there are no hard links (exFAT, some network shares)."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
-    if rename is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if rename(source, os.fsencode(name), folder, os.fsencode(name), _RENAME_NOREPLACE) == 0:
-        return True
-    fault = ctypes.get_errno()
-    if fault == errno.EEXIST:
-        return False
-    raise OSError(fault, os.strerror(fault))
-
-
-def _rename_by_claim(name: str, source: int, folder: int) -> bool:
-    """The last resort: an exclusively created claim decides who may rename.
-
-    A claim left by an attempt that died in between is taken over: only the attempt that holds the lease is here,
-    and an older one that wakes up finds the file.
-    """
-    claim = f".{name[:50]}.claim"
-    with suppress(FileExistsError):
-        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
-    try:
-        if _stands(name, folder):
-            return False
-        os.rename(name, name, src_dir_fd=source, dst_dir_fd=folder)
-        return True
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(claim, dir_fd=folder)
-
-
-def _stands(name: str, folder: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        opened_folder = folders_of.below(base, parts[:-1])
+        folder = opened_folder.__enter__()
     except FileNotFoundError:
-        return False
-    return True
+        yield None
+        return
+    try:
+        yield folder if stat_of(parts[-1], folder) is not None else None
+    finally:
+        opened_folder.__exit__(None, None, None)
 
 
-def _mark(fd: int, job_id: str) -> None:
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setxattr(fd, _MADE_BY, job_id.encode("ascii"))
-
-
-def _maker(fd: int) -> str | None:
-    if sys.platform == "linux":
-        with suppress(OSError):
-            return os.getxattr(fd, _MADE_BY).decode("ascii", "replace")
-    return None
+def _staged_parts(settings: Settings, job_id: str, body: str, path: str) -> tuple[str, ...]:
+    """Below its root."""
+    root, relative = paths.split(path)
+    file = staged(attempt_folder(settings, root, job_id, body), relative)
+    return file.relative_to(paths.root_folder(settings, root)).parts
 
 
 # ── what attempts leave behind ────────────────────────────────────────────────────────────────────────────

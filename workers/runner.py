@@ -14,8 +14,8 @@ from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
 from conductor.model.calls import Call
 from conductor.model.outcome import Dead, Retry
-from conductor.model.receipt import OutputFact, Receipt, Usage
-from workers import causes, checks, kept, publish
+from conductor.model.receipt import Receipt, Usage
+from workers import causes, checks, kept, outputs, publish
 from workers.attempt import Attempt, Refused, Scribe
 from workers.causes import Fault
 from workers.claim import Claim
@@ -100,12 +100,12 @@ class Runner:
             return self._drop(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, Ended):
-            done = earlier or kept.computed(settings, spec, attempt.body, ended.result, usage)
-            outputs = self._outputs(attempt, done, is_again=earlier is not None)
-            if not isinstance(outputs, Fault):
+            computed = earlier or kept.computed(settings, spec, attempt.body, ended.result, usage)
+            done = self._published(attempt, computed, is_again=earlier is not None)
+            if not isinstance(done, Fault):
                 usage = larger(done.usage, usage)
-                return Done(attempt, self._scribe.ok(attempt, done.result, usage, outputs), done)
-            fault = outputs
+                return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs), done)
+            fault = done
         self._before_fail()
         # It may have failed just because the next attempt has swept our files away.
         if not self._is_ours(attempt, is_doubtful=True):
@@ -161,7 +161,9 @@ class Runner:
         return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
 
     def _drop(self, attempt: Attempt) -> None:
-        publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
+        # Some of its files may have their names: then whoever has the job now ends what it began.
+        if not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
         logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
 
     def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
@@ -171,19 +173,19 @@ class Runner:
             return Fault(ended.cause, ended.message, ended.rate_key, ended.retry_after_s)
         return causes.CANCELLED if attempt.held.verdict == "cancel" else None
 
-    def _outputs(self, attempt: Attempt, done: Kept, is_again: bool) -> tuple[OutputFact, ...] | Fault:
-        """The published files, or why there are none. What is computed is not thrown away for want of a place."""
+    def _published(self, attempt: Attempt, computed: Kept, is_again: bool) -> Kept | Fault:
+        """Whose files stand there now, or why none do. What is computed is not thrown away for want of a place."""
         settings, spec = self._parts.settings, attempt.spec
         try:
             if attempt.started.reservation.role:
-                checks.check(settings, spec, done.body)
-            return kept.put_in_place(settings, spec, done)
+                checks.check(settings, spec, computed.body)
+            return outputs.put_in_place(settings, spec, computed)
         except JobError as e:
             fault = causes.of_exception(e, bool(attempt.devices))
         if fault.cause in KEEPING:
-            kept.keep(settings, spec, done)
+            kept.keep(settings, spec, computed)
         elif is_again:
-            publish.clean(settings, spec, (done.body,))
+            publish.clean(settings, spec, (computed.body,))
         return fault
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
@@ -252,6 +254,7 @@ class Runner:
             attempt.request.retry,
             fault.retry_after_s,
             self._lesson(attempt, receipt),
+            is_lasting=fault.is_lasting,
         )
         if isinstance(then, Dead) and then.because:
             receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))

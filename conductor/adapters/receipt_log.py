@@ -148,10 +148,18 @@ class ReceiptFiles:
 def receipts_of(folder: Path, job_id: str) -> Iterator[Receipt]:
     """Of one job. The files are searched for its id; only the lines that have it are looked at."""
     for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
-        yield from _with(file, f'"{job_id}"'.encode(), job_id)
+        yield from (r for r in _with(file, f'"{job_id}"'.encode()) if r.job_id == job_id)
 
 
-def _with(file: Path, word: bytes, job_id: str) -> Iterator[Receipt]:
+def receipts_naming(folder: Path, path: str) -> Iterator[Receipt]:
+    """Those with `path` among their outputs, of whatever job. Searched as by `receipts_of`."""
+    word = _encoder.encode(path)
+    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+        yield from (r for r in _with(file, word) if any(fact.path == path for fact in r.outputs))
+
+
+def _with(file: Path, word: bytes) -> Iterator[Receipt]:
+    """The receipts of the lines in which `word` stands."""
     with file.open("rb") as opened:
         if not os.fstat(opened.fileno()).st_size:
             return
@@ -162,9 +170,7 @@ def _with(file: Path, word: bytes, job_id: str) -> Iterator[Receipt]:
                 if ends < 0:
                     return
                 with suppress(msgspec.DecodeError, UnicodeDecodeError):  # Cut by a crash: no receipt.
-                    receipt = _decoder.decode(text[begins:ends])
-                    if receipt.job_id == job_id:
-                        yield receipt
+                    yield _decoder.decode(text[begins:ends])
                 at = text.find(word, ends)
 
 

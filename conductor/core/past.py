@@ -82,6 +82,7 @@ class Failure(NamedTuple):
     ended_at: float = 0.0
     usage: Usage = Usage()
     asked: Asked | None = None
+    is_lasting: bool = False
 
 
 class Verdict(NamedTuple):
@@ -143,7 +144,7 @@ def verdict(
             continue
         if over is not None:
             failures.clear()
-        then = after_failure(failure.cause, failures, overrides)
+        then = after_failure(failure.cause, failures, overrides, is_lasting=failure.is_lasting)
         is_dead = not isinstance(then, Retry) or failure.attempt in hopeless
         not_before = failure.ended_at + then.delay_s if isinstance(then, Retry) and then.delay_s else None
         failures[failure.cause] += 1

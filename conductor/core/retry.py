@@ -76,7 +76,8 @@ TABLE: Mapping[Cause, Row] = {
         factor=2,
         cap_s=600,
         when="the output is computed and cannot be put in place",
-        change="only publishes: the computed files are kept, nothing is computed again",
+        change="only publishes: the computed files are kept, nothing is computed again. Where something stands at its "
+        "name that this job did not make it is dead at once: that does not go away by itself",
     ),
 }
 
@@ -87,11 +88,15 @@ def after_failure(
     overrides: Mapping[Cause, int],
     retry_after_s: float | None = None,
     raised: Raised | None = None,
+    *,
+    is_lasting: bool = False,
 ) -> Retry | Dead:
     """`failures`: earlier failed attempts by cause, this one not among them. `overrides` replace budgets.
 
     `retry_after_s` is what the API asked for; it stands over the table's own back-off. `raised`: what the attempt
-    taught about the job's needs."""
+    taught about the job's needs. `is_lasting`: it will not go away by itself."""
+    if is_lasting:
+        return Dead()
     row = TABLE[cause]
     budget = overrides.get(cause, row.budget)
     earlier = failures.get(cause, 0)

@@ -95,6 +95,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     exit_code: int | None = None
     #: Processes that its body left running, as `ps` names them; they were ended with it.
     left_running: tuple[str, ...] = ()
+    #: A failure that does not go away by itself: the job is dead at once, whatever its budget.
+    is_lasting: bool = False
 
     @property
     def body(self) -> str:

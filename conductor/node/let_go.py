@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
 from pathlib import Path
 
 from loguru import logger
 
-from conductor import paths, tidied
+from conductor import made_by, paths, tidied
 from conductor.errors import BadInput
 from conductor.folders import below
 from conductor.model.files import LetGo
 from conductor.ports import Ledger
 from conductor.settings import Settings, tidied_roots
 
-#: As `workers.publish` marks what it makes.
-MADE_BY = "user.conductor.job"
 #: What the ledger confirmed is acted upon for so long: its writer may be sent to make it again.
 CONFIRMED_S = 3.0
 
@@ -104,18 +101,15 @@ def check(name: str, folder: int, fact: LetGo) -> Identity:
 
 
 def maker_of(name: str, folder: int) -> str | None:
-    if sys.platform != "linux":
-        return None
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
     try:
-        return os.getxattr(fd, MADE_BY).decode("ascii", "replace")
-    except OSError:
-        return None
+        mark = made_by.read(fd)
     finally:
         os.close(fd)
+    return mark.job_id if mark else None
 
 
 def remove(settings: Settings, fact: LetGo, seen: Identity) -> bool:

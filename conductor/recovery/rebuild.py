@@ -201,7 +201,7 @@ def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past
 def failure_of(receipt: Receipt) -> Failure:
     cause = receipt.cause or "task_error"
     if cause not in RAN_OUT_OF:  # the rest teaches nothing, and there may be very many
-        return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at)
+        return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at, is_lasting=receipt.is_lasting)
     return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at, receipt.usage, receipt.asked)
 
 

@@ -25,9 +25,6 @@ from conductor.settings import Settings
 from conductor.verify import verify
 from conductor.verify_report import Finding
 
-#: Below a root: altered files, out of the way and not lost.
-ASIDE = "aside"
-
 
 class Redone(Struct, frozen=True, kw_only=True):
     """What became of the jobs with missing or altered outputs."""
@@ -158,12 +155,12 @@ def move_aside(settings: Settings, spec: JobSpec, attempt: int) -> list[str]:
     for output in spec.writes:
         root, relative = paths.split(output.path)
         try:
-            file = paths.resolve(settings, output.path, for_writing=True)
+            file = paths.output_place(settings, output.path)
         except BadInput:
             continue
         if not file.is_symlink() and not file.exists():
             continue
-        target = paths.root_folder(settings, root) / paths.STAGING / ASIDE / f"{spec.id}.{attempt}" / relative
+        target = paths.root_folder(settings, root) / paths.STAGING / paths.ASIDE / f"{spec.id}.{attempt}" / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
         moved.append(str(target))

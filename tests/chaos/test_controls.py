@@ -25,8 +25,9 @@ def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
         arm(world, point, job)
         world.put(job)
         pid = reached(world)
-        world.until(lambda: begun(world, job.id, 2), "another attempt has begun")
-        if not seconds:
+        if seconds:
+            world.until(lambda: begun(world, job.id, 2), "another attempt has begun")
+        else:
             world.until(lambda: world.state(job.id) == "d", "the other is done")
         send(pid, signal.SIGCONT)
         world.until(lambda: world.state(job.id) == "d" and not world.active(), "both have ended")
@@ -40,7 +41,7 @@ def begun(world: World, job_id: str, attempt: int) -> int:
 @pytest.mark.parametrize(
     ("broken", "point", "seconds", "word"),
     [
-        ("link", "before link", 0.0, "altered"),
+        ("link", "before note", 0.0, "altered"),
         ("superseded", "before receipt", 0.0, "doubled"),
         ("fence", "moved", 2.0, "twice"),
     ],

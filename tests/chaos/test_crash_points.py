@@ -18,7 +18,17 @@ from tests.chaos.jobs import EFFECTS, made
 from tests.chaos.nemesis import parent_of, send
 from tests.chaos.world import World, a_world
 
-WORKER = ("taken", "started", "body ended", "before link", "linked", "before receipt", "receipt", "accepted")
+WORKER = (
+    "taken",
+    "started",
+    "body ended",
+    "before note",
+    "before link",
+    "linked",
+    "before receipt",
+    "receipt",
+    "accepted",
+)
 CONDUCTOR = ("rate taken", "before admit", "admitted", "before record")
 SUPERVISOR = ("before rescue", "rescued")
 #: Longer than the lease (1.5 s) and the grace (1 s).

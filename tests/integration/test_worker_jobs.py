@@ -156,7 +156,7 @@ def test_a_file_that_another_job_made_is_not_taken_for_ours(scene: WorkerScene):
 
     scene.wait_state(first, "done")
     (receipt,) = scene.wait_state(second, "dead")
-    assert receipt.cause == "bad_input" and first.id in receipt.message
+    assert receipt.cause == "publish_failed" and receipt.is_lasting and first.id in receipt.message
     assert (scene.folder / "published/same.txt").read_text() == "one"
 
 

@@ -108,6 +108,31 @@ def test_what_was_kept_and_then_lost_is_computed_again(scene: WorkerScene, tmp_p
     assert (share / "0.txt").read_text() == "attempt 2"
 
 
+def test_a_file_that_lay_there_makes_its_job_dead_with_words_and_a_retry_only_publishes(
+    scene: WorkerScene, tmp_path: Path
+):
+    old = scene.folder / "published" / "0.txt"
+    old.parent.mkdir(exist_ok=True)
+    old.write_text("OLD")
+    spec = scene.put(a_waiting_spec(tmp_path))
+    (tmp_path / "until0").touch()
+    scene.worker()
+
+    (first,) = scene.wait_state(spec, "dead")
+    assert (first.cause, first.is_lasting) == ("publish_failed", True)
+    assert "no job known here made it" in first.message and f"conductor retry {spec.id}" in first.message
+    assert old.read_text() == "OLD"
+    (tmp_path / "begun0").unlink()
+    old.rename(old.with_name("old.txt"))
+    assert scene.ledger.control.retry(spec.id)
+    scene.admit(spec, 2)
+
+    scene.wait_state(spec, "done")
+    assert old.read_text() == "attempt 1"
+    assert not (tmp_path / "begun0").exists(), "the body ran once"
+    wait_until(lambda: not scene.staged(), "its folders are removed")
+
+
 # ── asking for more ───────────────────────────────────────────────────────────────────────────────────────
 
 

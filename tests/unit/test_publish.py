@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor.errors import JobError, NoSpace, PublishFailed
+from conductor.model.receipt import Usage
 from conductor.model.spec import JobSpec, Output
-from conductor.settings import Root, Settings
+from conductor.settings import Root, Settings, absolute
 from tests.builders import a_spec
-from workers import kept, publish
+from workers import kept, outputs, placing, publish
 from workers.context import JobContext
-from workers.publish import _MADE_BY
+from workers.kept import Kept
 
 A, B = "published:deep/a.txt", "published:b.txt"
 
@@ -25,13 +26,19 @@ A, B = "published:deep/a.txt", "published:b.txt"
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     roots = {"scratch": Root(path=tmp_path / "scratch"), "published": Root(path=tmp_path / "published")}
-    return Settings(project=tmp_path, roots=roots)
+    return absolute(Settings(project=tmp_path, roots=roots))
 
 
 def stage(settings: Settings, spec: JobSpec, attempt: int = 1, text: str = "hello", token: str = "") -> None:
     ctx = JobContext(spec, settings, attempt=attempt, token=token)
     for output in spec.writes:
         ctx.output(output.path).write_text(text)
+
+
+def put(settings: Settings, spec: JobSpec, attempt: int = 1, result: str = "") -> Kept:
+    """What the worker does when a body has returned."""
+    computed = kept.computed(settings, spec, str(attempt), {"of": result or attempt}, Usage())
+    return outputs.put_in_place(settings, spec, computed)
 
 
 def a_job(n: int = 0, *paths: str) -> JobSpec:
@@ -44,7 +51,7 @@ def no_links(monkeypatch: pytest.MonkeyPatch, *, nor_renames: bool = False) -> N
 
     monkeypatch.setattr(os, "link", refuse)
     if nor_renames:
-        monkeypatch.setattr(publish, "_rename_no_replace", refuse)
+        monkeypatch.setattr(placing, "_rename_no_replace", refuse)
 
 
 WAYS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -65,7 +72,7 @@ def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
     spec = a_job()
     stage(settings, spec)
 
-    facts = publish.publish(settings, spec, "1")
+    facts = put(settings, spec).outputs
 
     assert [(fact.path, fact.bytes, fact.sha256) for fact in facts] == [
         (path, 5, hashlib.sha256(b"hello").hexdigest()) for path in (A, B)
@@ -73,41 +80,12 @@ def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
     assert (settings.project / "published/deep/a.txt").read_text() == "hello"
 
 
-def test_what_an_earlier_attempt_published_stands_and_its_hash_is_told(settings: Settings, way: str):
-    spec = a_job()
-    stage(settings, spec, 1, "first")
-    (first, _) = publish.publish(settings, spec, "1")
-    stage(settings, spec, 2, "second!")
-
-    (again, _) = publish.publish(settings, spec, "2")
-
-    assert again == first
-    assert (settings.project / "published/deep/a.txt").read_text() == "first"
-
-
-def test_another_jobs_file_is_never_taken_for_ours(settings: Settings, way: str):
-    try:
-        (settings.project / "x").touch()
-        os.setxattr(settings.project / "x", _MADE_BY, b"x")
-    except OSError:
-        pytest.skip("this file system keeps no attributes")
-    one, two, same = a_job(1), a_job(2), a_job(3)
-    stage(settings, one, text="one")
-    publish.publish(settings, one, "1")
-    stage(settings, two, text="two")
-    stage(settings, same, text="one")
-
-    with pytest.raises(BadInput, match=one.id):
-        publish.publish(settings, two, "1")
-    assert len(publish.publish(settings, same, "1")) == 2
-
-
 def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
     spec = a_job()
     JobContext(spec, settings).output(A).write_text("half")
 
     with pytest.raises(JobError, match=r"published:b\.txt"):
-        publish.publish(settings, spec, "1")
+        put(settings, spec)
     assert not (settings.project / "published/deep").exists()
 
 
@@ -116,8 +94,8 @@ def test_undeclared_files_stay_behind_and_are_cleaned(settings: Settings):
     stage(settings, spec)
     (JobContext(spec, settings).output(A).parent / "more.txt").write_text("undeclared")
 
-    publish.publish(settings, spec, "1")
-    publish.clean(settings, spec, (1,))
+    put(settings, spec)
+    publish.clean(settings, spec, ("1",))
 
     assert not (settings.project / "published/deep/more.txt").exists()
     assert list(settings.project.glob("*/.tmp/*")) == []
@@ -128,11 +106,11 @@ def test_a_link_or_a_folder_is_no_output(settings: Settings):
     staged = JobContext(spec, settings).output(B)
     staged.symlink_to("/etc/hostname")
     with pytest.raises(JobError, match="not a regular file"):
-        publish.publish(settings, spec, "1")
+        put(settings, spec)
     staged.unlink()
     staged.mkdir()
     with pytest.raises(JobError, match="not a regular file"):
-        publish.publish(settings, spec, "1")
+        put(settings, spec)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +132,7 @@ def test_a_disk_that_refuses_has_a_cause(
     monkeypatch.setattr(os, "link", refuse)
 
     with pytest.raises(error, match="deep/a"):
-        publish.publish(settings, spec, "1")
+        put(settings, spec)
 
 
 def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
@@ -169,7 +147,7 @@ def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
     stage(nas, spec)
     (marked.path / ".conductor-mount").unlink()
     with pytest.raises(PublishFailed, match="not mounted"):
-        publish.publish(nas, spec, "1")
+        put(nas, spec)
 
 
 def test_an_output_that_was_not_declared_is_refused(settings: Settings):
@@ -193,7 +171,7 @@ def test_two_bodies_of_one_number_share_no_file_and_each_cleans_its_own(settings
     stage(settings, spec, text="another's", token="0000000b")
 
     assert publish.bodies(settings, spec) == {"1.0000000a", "1.0000000b"}
-    publish.publish(settings, spec, "1.0000000a")
+    outputs.put_in_place(settings, spec, kept.computed(settings, spec, "1.0000000a", {}, Usage()))
     publish.clean(settings, spec, ("1.0000000a",))
 
     assert (settings.roots["published"].path / "deep/a.txt").read_text() == "mine"

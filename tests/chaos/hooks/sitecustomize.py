@@ -140,18 +140,22 @@ def body(module: ModuleType) -> None:
 def publish(module: ModuleType) -> None:
     if BROKEN == "link":
         # Alone it does no harm here: the next attempt sweeps away what a late one would put over its output.
-        module._place = replace
+        module.place = replace
         module.clean = lambda *_: None
     publishing = ""
-    real = module.publish
+    real = module.put
 
-    def wrapped(settings: Any, spec: Any, body: str) -> Any:
+    def wrapped(settings: Any, spec: Any, body: str, facts: Any) -> Any:
         nonlocal publishing
         publishing = spec.id
-        return real(settings, spec, body)
+        return real(settings, spec, body, facts)
 
-    module.publish = wrapped
-    around(module, "_place", before="before link", after="linked", job=lambda *_: publishing)
+    module.put = wrapped
+    around(module, "place", before="before link", after="linked", job=lambda *_: publishing)
+
+
+def outputs(module: ModuleType) -> None:
+    around(module, "_note", before="before note", job=lambda settings, spec, *_: spec.id)
 
 
 def receipts(module: ModuleType) -> None:
@@ -226,6 +230,7 @@ HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "conductor.adapters.redis_attempts": attempts,
     "workers.body": body,
     "workers.publish": publish,
+    "workers.outputs": outputs,
     "conductor.adapters.receipt_log": receipts,
     "conductor.adapters.redis_handover": handover,
     "conductor.adapters.rates": rates,

@@ -9,8 +9,9 @@ import pytest
 from ledger_scenes import NODE
 
 from conductor import tidied
+from conductor.made_by import ATTRIBUTE
 from conductor.model.files import LetGo
-from conductor.node.let_go import MADE_BY, finish
+from conductor.node.let_go import finish
 from conductor.settings import Settings
 
 JOB = "made-it-0000000"
@@ -37,7 +38,7 @@ def a_file(settings: Settings, path: str, text: str = "0123456789", maker: str |
     file.write_text(text)
     if maker is not None:
         try:
-            os.setxattr(file, MADE_BY, maker.encode())
+            os.setxattr(file, ATTRIBUTE, f"{maker} 2 {'0' * 64}".encode())
         except OSError:
             pytest.skip("this file system keeps no marks")
     return file

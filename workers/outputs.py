@@ -1,0 +1,79 @@
+"""The outputs of an attempt: all of one receipt come from one body, and what stands there and is not ours stays.
+
+The order bears a kill at any point: hashed and synced, noted (`kept.json`), then named one by one. Who finds a file of
+an earlier body under the first name, that has no receipt yet, ends that body's publication instead of its own: the
+first one to publish wins, whole. By the note it is known as ours, on every kind of file system; by the mark, or by
+what other receipts say, only whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from conductor.errors import NameTaken
+from conductor.model.spec import JobSpec
+from workers import kept as notes
+from workers import publish
+from workers.kept import Kept
+from workers.placing import Translated
+from workers.standing import Claims, Standing, Taken, move_aside
+
+if TYPE_CHECKING:
+    from conductor.settings import Settings
+
+
+def put_in_place(settings: Settings, spec: JobSpec, computed: Kept) -> Kept:
+    """Publish what a body computed; whose outputs stand there when this returns, with that body's own result.
+
+    Raises `JobError` for an output that was not written, `NoSpace`, `PublishFailed` while a root is not there, and
+    `NameTaken` where something stands that no body of this job made.
+    """
+    tried: set[str] = set()
+    moved: set[str] = set()
+    while True:
+        notes.check_there(settings, computed)
+        computed = replace(computed, outputs=publish.whole(settings, spec, computed.body, computed.outputs))
+        try:
+            if spec.writes and not tried:
+                _note(settings, spec, computed)
+            publish.put(settings, spec, computed.body, computed.outputs)
+            return computed
+        except Taken as e:
+            standing = e.standing
+        tried.add(computed.body)
+        earlier = _earlier(settings, spec, standing, tried)
+        if earlier is not None:
+            computed = earlier
+        elif standing.path in moved or not _give_way(settings, spec, standing):
+            raise NameTaken(Claims(settings, spec, standing).words())
+        else:
+            moved.add(standing.path)
+
+
+def _note(settings: Settings, spec: JobSpec, computed: Kept) -> None:
+    with Translated(", ".join(output.path for output in spec.writes)):
+        notes.note(settings, spec, notes.with_stamps(settings, spec, computed))
+
+
+def _earlier(settings: Settings, spec: JobSpec, standing: Standing, tried: Set[str]) -> Kept | None:
+    """The body of this job that made what stands there: by its note, or by its receipt."""
+    for note in notes.notes(settings, spec):
+        if note.body not in tried and standing.fact in note.outputs:
+            return note
+    receipt = Claims(settings, spec, standing).own()
+    if receipt is None or receipt.body in tried:
+        return None
+    files = {fact.path: "" for fact in receipt.outputs}
+    return Kept(body=receipt.body, result=receipt.result, usage=receipt.usage, files=files, outputs=receipt.outputs)
+
+
+def _give_way(settings: Settings, spec: JobSpec, standing: Standing) -> bool:
+    """What this job made before it was sent back to be done again makes room; its receipt was taken back."""
+    receipt = Claims(settings, spec, standing).own_taken_back()
+    if receipt is None:
+        return False
+    move_aside(settings, spec.id, receipt.body, standing.path)
+    return True
