@@ -16,8 +16,9 @@ from conductor import manifest as manifests
 from conductor import tidied
 from conductor.core.past import named, twofold
 from conductor.errors import BadInput
-from conductor.facts.files import NOT_THERE, FileFact, json_fault, look_at
-from conductor.facts.media import MediaFact, decode, is_media
+from conductor.facts.claims import NO_CLAIM, Claim, claims, same_faults
+from conductor.facts.files import NOT_THERE, FileFact
+from conductor.facts.outputs import OutputFacts, content_faults, facts_of
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
 from conductor.paths import resolve, split
@@ -25,20 +26,10 @@ from conductor.records import OnRead, Record, Records
 from conductor.settings import Settings, tidied_roots
 from conductor.verify_report import Finding, Kind, VerifyReport
 
-#: How far a duration may be off where `expect` does not say.
-TOLERANCE_S = 0.5
 #: Jobs whose outputs are looked at side by side.
 WINDOW = 64
 
 OnProgress = Callable[[int, int], None]
-
-
-class OutputFacts(Struct, frozen=True, kw_only=True):
-    """What was seen of one output."""
-
-    file: FileFact
-    media: MediaFact | None = None
-    json_fault: str | None = None
 
 
 class JobFacts(Struct, frozen=True, kw_only=True):
@@ -138,17 +129,6 @@ def _output_facts(path: str, settings: Settings) -> OutputFacts:
     return facts_of(path, file)
 
 
-def facts_of(path: str, file: Path) -> OutputFacts:
-    """What is seen of an output that lies, or is still staged, at `file`: read whole."""
-    seen = look_at(file)
-    if seen.fault is not None:
-        return OutputFacts(file=seen)
-    if is_media(path):
-        return OutputFacts(file=seen, media=decode(file))
-    is_json = path.endswith((".json", ".jsonl"))
-    return OutputFacts(file=seen, json_fault=json_fault(file) if is_json else None)
-
-
 def _strangers(spec: JobSpec, published: set[str], settings: Settings) -> Iterator[str]:
     """Files in a folder that carries the job's id, and so is the job's own, which it does not declare."""
     folders = {str(PurePosixPath(path).parent) for path in published if f"/{spec.id}/" in path}
@@ -166,8 +146,10 @@ def _strangers(spec: JobSpec, published: set[str], settings: Settings) -> Iterat
 # ── judging ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def output_faults(fact: OutputFact, seen: OutputFacts, expect: Mapping[str, object]) -> Iterator[tuple[Kind, str]]:
-    """What is wrong with an output, given what was published and what is there. Pure."""
+def output_faults(
+    fact: OutputFact, seen: OutputFacts, expect: Mapping[str, object], claim: Claim = NO_CLAIM
+) -> Iterator[tuple[Kind, str]]:
+    """What is wrong with an output, given what was published and what is there. `claim`: what its result says. Pure."""
     if seen.file.fault is not None:
         yield "altered", seen.file.fault
     elif seen.file.bytes != fact.bytes:
@@ -175,36 +157,8 @@ def output_faults(fact: OutputFact, seen: OutputFacts, expect: Mapping[str, obje
     elif seen.file.sha256 != fact.sha256:
         yield "altered", "its content changed after it was published"
     else:
-        for fault in content_faults(seen, expect):
+        for fault in (*content_faults(seen, expect, claim), *same_faults(claim, fact.bytes, fact.sha256)):
             yield "wrong", fault
-
-
-def content_faults(seen: OutputFacts, expect: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with what is in it. Pure."""
-    if seen.json_fault:
-        yield seen.json_fault
-    elif seen.media is not None:
-        yield from media_faults(seen.media, expect)
-
-
-def media_faults(media: MediaFact, expect: Mapping[str, object]) -> Iterator[str]:
-    """Decoding faults, and a duration other than `duration_s` ± `tolerance_s` or outside min and max."""
-    if media.fault is not None:
-        yield media.fault
-        return
-    known = {name: float(value) for name, value in expect.items() if isinstance(value, int | float)}
-    slack = known.get("tolerance_s", TOLERANCE_S)
-    for name, word, is_off in _DURATIONS:
-        if name in known and is_off(media.duration_s, known[name], slack):
-            yield f"lasts {media.duration_s:.2f} s instead of {word}{known[name]:g} s (± {slack:g})"
-
-
-#: Key of `expect`, how it is said, and when a duration breaks it.
-_DURATIONS: tuple[tuple[str, str, Callable[[float, float, float], bool]], ...] = (
-    ("duration_s", "", lambda lasts, wanted, slack: abs(lasts - wanted) > slack),
-    ("min_duration_s", "at least ", lambda lasts, wanted, slack: lasts < wanted - slack),
-    ("max_duration_s", "at most ", lambda lasts, wanted, slack: lasts > wanted + slack),
-)
 
 
 class _Review:
@@ -272,6 +226,7 @@ class _Review:
     def _results(self, spec: JobSpec, receipt: Receipt, facts: JobFacts) -> None:
         declared = {output.path for output in spec.writes}
         published = {fact.path: fact for fact in receipt.outputs}
+        said = claims(spec, receipt.result)
         for path in sorted(declared - published.keys()):
             self.add(spec, "altered", f"{path} is declared, and its receipt does not name it", path=path)
         for path, fact in published.items():
@@ -281,7 +236,7 @@ class _Review:
                 continue
             self.outputs += 1
             self.bytes += facts.outputs[path].file.bytes
-            for kind, fault in output_faults(fact, facts.outputs[path], spec.expect):
+            for kind, fault in output_faults(fact, facts.outputs[path], spec.expect, said.get(path, NO_CLAIM)):
                 self.add(spec, kind, f"{path} {fault}", path=path)
         for path in (*sorted(published.keys() - declared), *facts.strangers):
             self.add(spec, "unexpected", f"{path} lies among its outputs, and it does not declare it", path=path)

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from conductor.model.spec import JobSpec, Needs, Output
 from conductor.settings import Settings, load
+from workers import checks
 from workers.context import JobContext
 from workers.warm import WarmStore
 
@@ -53,9 +56,16 @@ class Bench:
         )
 
     def run(self, body: Any, args: Mapping[str, Any] | None = None, **what: Any) -> dict[str, Any]:
-        """The body's result; its outputs stay staged (`made`). Every run is an attempt of its own."""
+        """The body's result; its outputs stay staged (`made`). Every run is an attempt of its own.
+
+        They are held against the result as the child does it, and as `verify` does."""
         self.attempt += 1
-        return body(args or {}, self.context(args=args, **what))
+        ctx = self.context(args=args, **what)
+        result = body(args or {}, ctx)
+        spec = msgspec.structs.replace(ctx.spec, task=body.__module__.rpartition(".")[2].replace("_", ".", 1))
+        for check in (checks.check_counts, checks.check):
+            check(self.settings, spec, ctx.body, result)
+        return result
 
     def made(self, write: str) -> Path:
         """Where the last run of a body left an output."""

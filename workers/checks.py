@@ -1,32 +1,48 @@
-"""A canary's output is held against what `verify` asks, before it is published: what is bad never takes its place."""
+"""Outputs are held against what `verify` asks before they are published: what is bad never takes its place."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from conductor import paths
 from conductor.errors import BadOutput
+from conductor.facts.claims import NO_CLAIM, claims
+from conductor.facts.outputs import OutputFacts, content_faults, counted, facts_of
 from conductor.model.spec import JobSpec
 from workers.context import attempt_folder, staged
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
+#: A larger document is not parsed here: it would take many times its size of a memory that the job did not ask for.
+MOST_JSON_BYTES = 16 << 20
 
-def check(settings: Settings, spec: JobSpec, body: str) -> None:
-    """Read every staged output whole: media decodes, JSON parses, lasts as `expect` says. Raises `BadOutput`.
 
-    Size and hash need no look: publishing works them out of these very files. A file that is not there is
+def check(settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any]) -> None:
+    """A canary's: every staged output is read whole, media decoded. Raises `BadOutput`."""
+    _check(settings, spec, body, result, facts_of)
+
+
+def check_counts(settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any]) -> None:
+    """Every job's, in its child: each staged output is what its name says, whole, and holds what the result says.
+
+    At the price of reading it: nothing is decoded. Raises `BadOutput`."""
+    _check(settings, spec, body, result, lambda path, file: counted(path, file, MOST_JSON_BYTES))
+
+
+def _check(
+    settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any], look: Callable[[str, Path], OutputFacts]
+) -> None:
+    """Size and hash need no look: publishing works them out of these very files. A file that is not there is
     publishing's to name."""
-    # The decoder is some 50 MB that only canaries need.
-    from conductor.verify import content_faults, facts_of
-
+    said = claims(spec, result)
     for output in spec.writes:
         root, relative = paths.split(output.path)
         file = staged(attempt_folder(settings, root, spec.id, body), relative)
-        if not file.is_file():
+        if not file.is_file() or file.is_symlink():
             continue
-        seen = facts_of(output.path, file)
-        faults = [seen.file.fault] if seen.file.fault else list(content_faults(seen, spec.expect))
-        if faults:
-            raise BadOutput(f"{output.path} {faults[0]}")
+        fault = next(content_faults(look(output.path, file), spec.expect, said.get(output.path, NO_CLAIM)), None)
+        if fault is not None:
+            raise BadOutput(f"{output.path} {fault}")

@@ -30,7 +30,7 @@ from conductor.fingerprint import fingerprint
 from conductor.model.spec import JobSpec, from_line
 from conductor.paths import resolve
 from conductor.settings import Settings, absolute
-from workers import causes
+from workers import causes, checks
 from workers.context import JobContext
 from workers.orphans import Strays, adopt_orphans, die_with_parent
 from workers.premises import Premises
@@ -188,6 +188,7 @@ class Child:
             self._leave_a_copy()
             # What cannot be written down must fail here, in the body's name.
             plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
+            checks.check_counts(self._settings, spec, ctx.body, plain)
             return ended(run, result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()

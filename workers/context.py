@@ -57,7 +57,8 @@ class JobContext:
         self.spec = spec
         self.settings = settings
         self.attempt = attempt
-        self._body = body_of(attempt, token)
+        #: ATTEMPT.TOKEN
+        self.body = body_of(attempt, token)
         #: Keys of the devices reserved for this attempt; inside the process they are CUDA devices 0, 1, ….
         self.devices = devices
         #: Becomes readable when the body has to stop; None where nobody can ask for it.
@@ -75,7 +76,7 @@ class JobContext:
     @property
     def scratch(self) -> Path:
         """This attempt's own folder on the scratch root, made on first use, removed when the attempt ends."""
-        folder = attempt_folder(self.settings, "scratch", self.job_id, self._body) / "work"
+        folder = attempt_folder(self.settings, "scratch", self.job_id, self.body) / "work"
         self._make("scratch", folder)
         return folder
 
@@ -92,7 +93,7 @@ class JobContext:
             raise JobError(f"output {path!r} is not among the job's `writes`")
         paths.output_place(self.settings, path)
         root, relative = paths.split(path)
-        file = staged(attempt_folder(self.settings, root, self.job_id, self._body), relative)
+        file = staged(attempt_folder(self.settings, root, self.job_id, self.body), relative)
         self._make(root, file.parent)
         return file
 
@@ -104,7 +105,7 @@ class JobContext:
         """The declared output `path`, open to write (and to read back), reached through no link. Raises as `output`."""
         self.output(path)
         root, relative = paths.split(path)
-        folder = attempt_folder(self.settings, root, self.job_id, self._body)
+        folder = attempt_folder(self.settings, root, self.job_id, self.body)
         base = paths.root_folder(self.settings, root)
         return folders.create(base, staged(folder, relative).relative_to(base).parts)
 

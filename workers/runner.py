@@ -178,7 +178,7 @@ class Runner:
         settings, spec = self._parts.settings, attempt.spec
         try:
             if attempt.started.reservation.role:
-                checks.check(settings, spec, computed.body)
+                checks.check(settings, spec, computed.body, computed.result)
             return outputs.put_in_place(settings, spec, computed)
         except JobError as e:
             fault = causes.of_exception(e, bool(attempt.devices))

@@ -30,7 +30,7 @@ NONE = "none: trying again cannot help"
 TABLE: Mapping[Cause, Row] = {
     "bad_input": Row(0, when="the input is missing, broken, or not what was planned with", change=NONE),
     "bad_output": Row(
-        1, base_s=5, when="its output is there and does not hold what is expected of it (asked of canaries only)"
+        1, base_s=5, when="its output is there and is not what its name, its result or its line's `expect` says"
     ),
     "refused": Row(0, when="the configuration does not allow it", change=NONE),
     "cancelled": Row(0, when="the operator's word", change=NONE),

@@ -1,4 +1,4 @@
-"""An output as it lies on disk: size, SHA-256, whether JSON in it parses."""
+"""An output as it lies on disk: size and SHA-256."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
 from msgspec import Struct
 
 _CHUNK = 1 << 20
-#: A JSON document above this is not a result but data; it is hashed, not parsed.
-MAX_JSON_BYTES = 256 << 20
 
 NOT_THERE = "is not there"
 
@@ -30,7 +27,7 @@ class FileFact(Struct, frozen=True, kw_only=True):
 def look_at(path: Path) -> FileFact:
     """Size and SHA-256 of a regular file. Never raises: what is wrong with it is the answer."""
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 return FileFact(fault="is not a regular file")
@@ -42,9 +39,9 @@ def look_at(path: Path) -> FileFact:
         return FileFact(fault="is a symbolic link" if is_link else f"cannot be read: {e.strerror}")
 
 
-def _opened(path: Path) -> BinaryIO:
-    # Not through a link, and without hanging on a FIFO somebody put in its place.
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+def opened(path: Path) -> BinaryIO:
+    """To read. Not through a link, and without hanging on a FIFO somebody put in its place. Raises `OSError`."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -52,25 +49,3 @@ def _sha256(file: BinaryIO) -> str:
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def json_fault(path: Path) -> str | None:
-    """Why a `.json` or `.jsonl` output does not parse, or None."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            return None
-        with path.open("rb") as file:
-            if path.suffix == ".json":
-                orjson.loads(file.read())
-                return None
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        orjson.loads(line)
-                    except orjson.JSONDecodeError as e:
-                        return f"line {number} is not JSON: {e}"
-    except orjson.JSONDecodeError as e:
-        return f"is not JSON: {e}"
-    except OSError as e:
-        return f"cannot be read: {e.strerror}"
-    return None

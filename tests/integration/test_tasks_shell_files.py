@@ -101,10 +101,10 @@ def test_a_program_ends_with_its_deadline(bench: Bench):
 
 def test_a_copy_has_the_checksum_of_its_source(bench: Bench):
     content = os.urandom(5_000_000)
-    bench.settings.roots["scratch"].path.joinpath("reel.mp4").write_bytes(content)
-    result = bench.run(files_publish.run, reads=["scratch:reel.mp4"], writes=["published:2026/reel.mp4"])
+    bench.settings.roots["scratch"].path.joinpath("reel.bin").write_bytes(content)
+    result = bench.run(files_publish.run, reads=["scratch:reel.bin"], writes=["published:2026/reel.bin"])
     assert result == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    assert bench.made("published:2026/reel.mp4").read_bytes() == content
+    assert bench.made("published:2026/reel.bin").read_bytes() == content
     assert bench.progress[-1] == 1.0
 
 

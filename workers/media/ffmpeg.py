@@ -14,15 +14,11 @@ from typing import Any
 import msgspec
 
 from conductor.errors import BadInput, ConfigError, JobError, NoSpace
+from conductor.facts.media import CONTAINERS
 from workers.context import JobContext
 from workers.out_of_memory import cause_of
 from workers.process import ProgramFailed, run_program
 
-#: Containers that hold everything in one file. Playlists (hls, dash, concat) name other files and stay out.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,obu,ogg,asf,wtv,mxf,nut,"
-    "gxf,dv,rm,gif,wav,mp3,flac,aac"
-)
 #: Suffix of a write → ffmpeg's name of the container.
 MUXERS: Mapping[str, str] = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 

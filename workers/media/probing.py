@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conductor.errors import BadInput
+from conductor.facts.media import CONTAINERS, SLACK_S, SLACK_SHARE
 from conductor.model.spec import Value
-from workers.media.ffmpeg import CONTAINERS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 Check = Literal["header", "packets", "frames"]
-
-#: A file may end this much before what its header says: codecs pad, muxers round.
-SLACK_S = 1.0
-SLACK_SHARE = 0.02
 
 
 class StreamFacts(Value, frozen=True, kw_only=True):

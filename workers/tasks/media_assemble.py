@@ -33,7 +33,7 @@ class AssembleArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: segments (default: all reads, in order), allow_missing.
 
-    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "duration_s", "picture": "copied" | "encoded"}.
+    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "frames", "duration_s", "picture": "copied" | "encoded"}.
     """
     from workers.media import probing
 
@@ -43,10 +43,11 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     check_joinable([name for name, _ in present], facts)
     is_same = len({probing.form(path, name) for name, path in present}) == 1
     seconds = sum(f.duration_s for f in facts)
-    join(ctx, [path for _, path in present], facts, seconds, None if is_same else given.crf)
+    frames = join(ctx, [path for _, path in present], facts, seconds, None if is_same else given.crf)
     return {
         "segments": len(present),
         "missing": missing,
+        "frames": frames,
         "duration_s": round(seconds, 3),
         "picture": "copied" if is_same else "encoded",
     }
@@ -72,8 +73,8 @@ def check_joinable(names: Sequence[str], facts: Sequence[MediaFacts]) -> None:
         raise BadInput(f"{silent} has no sound and others have: media.cut gives every segment a track")
 
 
-def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], seconds: float, crf: int | None) -> None:
-    """One file from many; `crf` None copies the pictures."""
+def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], seconds: float, crf: int | None) -> int:
+    """One file from many, and how many pictures were written; `crf` None copies them."""
     from workers.media import ffmpeg, normal
 
     cores = threads(ctx, NEEDS)
@@ -91,6 +92,7 @@ def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], se
     made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=cores)
     if seconds - made.seconds > max(1.0, seconds * 0.01):
         raise JobError(f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s")
+    return made.frames
 
 
 def listed(ctx: JobContext, files: Sequence[Path]) -> list[Any]:

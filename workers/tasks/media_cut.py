@@ -40,7 +40,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read); start_s and duration_s, or analysis and seconds; width, height, fps, crf.
 
     Writes .mp4 or .mkv: h264 with 48 kHz stereo FLAC (silence where the source has no sound).
-    Result: {"start_s", "duration_s", "score", "frames", "had_audio", "encoder"}.
+    Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder"}.
     """
     from workers.media import probing
     from workers.media.normal import Frame
@@ -58,6 +58,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "duration_s": round(frames / frame.fps, 3),
         "score": score,
         "frames": frames,
+        "width": frame.width,
+        "height": frame.height,
         "had_audio": facts.has_audio,
         "encoder": "libx264",
     }

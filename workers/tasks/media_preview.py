@@ -32,7 +32,8 @@ class PreviewArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), width, at (0 to 1), seconds, fps.
 
-    Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both. Result: {"at_s", "made"}.
+    Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both.
+    Result: {"at_s", "made", "outputs"}.
     """
     from workers.media import probing
 
@@ -45,9 +46,15 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         write_of(ctx, *POSTER, *CLIP)
     if any(write.lower().endswith(POSTER) for write in made):
         poster(ctx, path, name, given, at_s)
-    if any(write.lower().endswith(CLIP) for write in made):
-        clip(ctx, path, name, given, at_s)
-    return {"at_s": at_s, "made": made}
+    frames = clip(ctx, path, name, given, at_s) if any(write.lower().endswith(CLIP) for write in made) else 0
+    return {"at_s": at_s, "made": made, "outputs": said(ctx, made, given, frames)}
+
+
+def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> dict[str, dict[str, int]]:
+    """What is in each of the files that it wrote."""
+    written = {write_of(ctx, *kinds) for kinds in (POSTER, CLIP) if any(m.lower().endswith(kinds) for m in made)}
+    clips = {path: {"frames": frames} for path in written if path.lower().endswith(CLIP)}
+    return {path: {"width": given.width, **clips.get(path, {})} for path in sorted(written)}
 
 
 def poster(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float) -> None:
@@ -62,7 +69,7 @@ def poster(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: flo
         raise BadInput(f"{name} cannot be decoded: no picture at {at_s:.1f} s")
 
 
-def clip(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float) -> None:
+def clip(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float) -> int:
     from workers.media import codecs, ffmpeg
 
     write, cores = write_of(ctx, *CLIP), threads(ctx, NEEDS)
@@ -74,4 +81,7 @@ def clip(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float
     video = ffmpeg.source(path, ss=at_s, t=given.seconds, threads=cores).video
     small = video.filter("fps", fps=given.fps).filter("scale", given.width, -2).filter("format", "yuv420p")
     job = ffmpeg.sink([small], ctx.output(write), muxer, **options)
-    ffmpeg.run(job, ctx, seconds=given.seconds, note=f"preview of {name}", name=name, threads=cores, part=(0.2, 1.0))
+    made = ffmpeg.run(
+        job, ctx, seconds=given.seconds, note=f"preview of {name}", name=name, threads=cores, part=(0.2, 1.0)
+    )
+    return made.frames
