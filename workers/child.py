@@ -30,7 +30,7 @@ from conductor.fingerprint import fingerprint
 from conductor.model.spec import JobSpec, from_line
 from conductor.paths import resolve
 from conductor.settings import Settings, absolute
-from workers import causes, checks
+from workers import blame, causes, checks
 from workers.context import JobContext
 from workers.orphans import Strays, adopt_orphans, die_with_parent
 from workers.premises import Premises
@@ -193,6 +193,7 @@ class Child:
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()
             fault = causes.of_exception(e, bool(run.devices))
+            fault = blame.of_roots(self._settings, spec, ctx.body, e, fault)
             _print_trace(e, run)
             # The traceback holds the body's frames, and these may hold a gigabyte.
             del e

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 from loguru import logger
 
+from conductor import paths
+from conductor.adapters import suspects
 from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
@@ -248,6 +250,10 @@ class Runner:
         if attempt.held.verdict == "cancel" and fault.cause == "cancelled":
             fault = self._as_asked(attempt.job_id, fault)
             receipt = msgspec.structs.replace(receipt, cause=fault.cause, message=fault.message)
+        if fault.cause == "publish_failed" and not fault.is_lasting:
+            # Before the ledger hears of it: the next job that writes there may be handed out in the same breath.
+            roots = {paths.split(output.path)[0] for output in attempt.spec.writes}
+            suspects.tell(suspects.folder_of(self._parts.settings), roots)
         then = after_failure(
             fault.cause,
             attempt.started.failures,

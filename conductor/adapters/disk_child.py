@@ -6,6 +6,7 @@ Ends when its standard input does.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -35,10 +36,33 @@ def look(path: str, marker: str | None, make: bool) -> dict[str, Any]:
     }
 
 
+def trial(path: str) -> dict[str, Any]:
+    """Writes a byte, as a job would: many a fault shows only when something is to be on disk. {} or {"fault": why}."""
+    folder = os.path.join(path, ".tmp")  # noqa: PTH118
+    name = os.path.join(folder, f".try-{os.getpid()}")  # noqa: PTH118
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, b"?")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            os.unlink(name)  # noqa: PTH108
+    except OSError as e:
+        # A full disk is the scratch gate's to name.
+        return (
+            {} if e.errno in (errno.ENOSPC, errno.EDQUOT) else {"fault": f"{path} cannot be written to: {e.strerror}"}
+        )
+    return {}
+
+
 def main() -> None:
     for line in sys.stdin:
         question = json.loads(line)
         answer = look(question["path"], question["marker"], question["make"])
+        if question["is_suspect"] and "fault" not in answer and not answer["is_read_only"]:
+            answer |= trial(question["path"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

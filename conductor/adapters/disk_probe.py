@@ -13,7 +13,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,12 @@ class DiskProbe:
         #: Root → the child that hangs in it.
         self._stuck: dict[str, subprocess.Popen[bytes]] = {}
 
-    def read(self, make: bool = False) -> tuple[Volume, ...]:
-        """All roots, in their declared order. `make`: folders without a marker are made where they are missing."""
-        return tuple(volume(name, root, self._ask(name, root, make)) for name, root in self._roots.items())
+    def read(self, make: bool = False, suspects: Set[str] = frozenset()) -> tuple[Volume, ...]:
+        """All roots, in their declared order. `make`: folders without a marker are made where they are missing.
+        `suspects`: roots to which something is written on trial."""
+        return tuple(
+            volume(name, root, self._ask(name, root, make, name in suspects)) for name, root in self._roots.items()
+        )
 
     def close(self) -> None:
         for child in (self._child, *self._stuck.values()):
@@ -46,13 +49,13 @@ class DiskProbe:
                 _end(child)
         self._child, self._stuck = None, {}
 
-    def _ask(self, name: str, root: Root, make: bool) -> dict[str, Any]:
+    def _ask(self, name: str, root: Root, make: bool, is_suspect: bool) -> dict[str, Any]:
         if (stuck := self._stuck.get(name)) is not None:
             if stuck.poll() is None:
                 return {"fault": f"{root.path} does not answer"}
             _end(self._stuck.pop(name))
         child = self._child = self._child or _start(self._command)
-        question = {"path": str(root.path), "marker": root.marker, "make": make}
+        question = {"path": str(root.path), "marker": root.marker, "make": make, "is_suspect": is_suspect}
         try:
             _send(child, json.dumps(question).encode() + b"\n")
             answer = _line(child, self._limit_s)

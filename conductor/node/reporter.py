@@ -11,13 +11,13 @@ from typing import Generic, TypeVar
 from loguru import logger
 from msgspec.structs import replace
 
-from conductor.adapters import badges, host_probe, nvml_probe
+from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
-from conductor.model.report import Device, NodeReport
+from conductor.model.report import Device, NodeReport, Volume
 from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
@@ -145,11 +145,21 @@ class Reporter(threading.Thread):
         self._volumes_at = time.monotonic()
         return Reading(
             devices=devices,
-            volumes=with_thresholds(before, self._disks.read(make=make_folders), self._settings.roots, removable),
+            volumes=with_thresholds(before, self._read_disks(make_folders), self._settings.roots, removable),
             host=host_probe.read(),
             notes=notes,
             code=codes_of(self._catalogue),
         )
+
+    def _read_disks(self, make_folders: bool) -> tuple[Volume, ...]:
+        """What a worker could not write to is tried until it can be written to: till then its gate is shut."""
+        told = suspects.folder_of(self._settings)
+        doubtful = suspects.read(told)
+        volumes = self._disks.read(make=make_folders, suspects=doubtful)
+        for volume in volumes:
+            if volume.root in doubtful and volume.fault is None:
+                suspects.clear(told, volume.root)
+        return volumes
 
     def _removable(self) -> dict[str, int]:
         try:
