@@ -561,7 +561,7 @@ def played(world: World) -> Generator[flow.Flow]:
         parts = Plain(
             world=world, settings=Plain(timing=Plain(lease_s=LEASE_S)), ledger=Plain(attempts=world.ledger),
             catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
-            claim=claim, lining=world.ledger, watchdog=None,
+            claim=claim, lining=world.ledger, watchdog=Plain(over=lambda *_: None),
         )  # fmt: skip
         one = flow.Flow(cast(Any, parts), "queue")
         world.course = one._course

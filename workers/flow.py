@@ -56,6 +56,7 @@ class Flow:
         self._hand = Hand(parts.keeper.hold, parts.keeper.release)
         self._course = Course(parts.host, parts.stopping, self._hand)
         self._heirs = Heirs(parts, self._hand, self._course)
+        parts.watchdog.over(self._course, self._hand)
         self._paces = Paces()
         #: When the first of those to be handed in was done.
         self._done_at = 0.0

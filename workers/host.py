@@ -187,6 +187,11 @@ class Host:
         with self._reaping:
             return waiting_in(self._tickets[1]) if self._process is not None else 0
 
+    def unheard_ends(self) -> int:
+        """Ends that the child has said and nobody has looked at: from any thread."""
+        channel = self._channel
+        return 0 if channel is None else channel.unheard_ends()
+
     def bury(self) -> int:
         """The child has ended or closed its channel: reap it and what it left behind. Its exit status.
 

@@ -103,6 +103,14 @@ class Intake:
             self.refuse(raw, "not an attempt of ours")
         return Taken(turned, asked_at)
 
+    def settle(self) -> Taken | None:
+        """Before this worker leaves: what became of a turn whose answer was lost. None where none was. Raises
+        `Unreachable`."""
+        if self._asked is None:
+            return None
+        taken, self._asked = self._again(self._asked), None
+        return taken
+
     def unblock(self) -> bool:
         """Make `take` return now. False when it was not blocked (yet)."""
         if not self.is_blocked or self._connection_id is None:

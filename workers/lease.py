@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -123,11 +124,18 @@ class Keeper:
     def _round(self) -> float:
         with self._lock:
             for held in self._helds:
-                self._look_after(held)
+                self._at_all_costs(partial(self._look_after, held))
             running = next((held for held in self._helds if held.is_running), None)
-        self._chores(running)
+        self._at_all_costs(partial(self._chores, running))
         # Also when idle: waking this thread for every job would cost a short one more than its own work.
         return min(SAMPLE_S, self._lease_s / 3)
+
+    def _at_all_costs(self, step: Callable[[], None]) -> None:
+        """Whatever goes wrong with one must not end the renewing of the others: this thread lives on."""
+        try:
+            step()
+        except Exception as e:  # noqa: BLE001  said, and tried again with the next round
+            logger.opt(exception=True).error("The keeper could not do its round: {}: {}", type(e).__name__, e)
 
     def _look_after(self, held: Held) -> None:
         if held.verdict is not None:

@@ -47,7 +47,7 @@ class Worker:
         while not self._stopping.is_asked:
             if (taken := self._take(flow)) is not None:
                 flow.run_taken(*taken)
-        self._put_back()
+        self._put_back(flow)
 
     def _warm_up(self, parts: Parts) -> None:
         """The child's imports are paid before the first job, not by it."""
@@ -73,8 +73,11 @@ class Worker:
     def _count(self, receipt: Receipt) -> None:
         self._presence.count(receipt.outcome == "ok", receipt.seconds)
 
-    def _put_back(self) -> None:
+    def _put_back(self, flow: Flow) -> None:
         try:
+            # Started for this worker, and it never heard of it: it goes back unbegun, as all else does.
+            if (taken := self._intake.settle()) is not None:
+                flow.run_taken(*taken)
             self._intake.put_back()
         except ConductorError as e:
             logger.warning("{}; what this worker holds is found by its supervisor", e)

@@ -20,6 +20,7 @@ from workers.lease import Held, Keeper
 from workers.lining import Lining
 from workers.runner import Parts
 from workers.stopping import Stopping
+from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -74,8 +75,11 @@ def open_parts(
         if lining is not None:
             lining.start()
             stack.callback(lining.close)
+        watchdog = Watchdog(host, stopping)
+        watchdog.start()
+        stack.callback(watchdog.close)
         catalogue = catalogue_of(settings)
-        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, lining)
+        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, watchdog, lining)
 
 
 @contextmanager

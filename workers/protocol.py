@@ -114,6 +114,10 @@ MAX_LINE = 8 << 20
 #: Who has begun to say something says the rest within so long: a line that stays half is none.
 HALF_LINE_S = 60.0
 _CHUNK = 1 << 16
+#: More than a socket holds.
+_MOST_PEEKED = 1 << 22
+#: How the line of an `Ended` begins: no newline is within a line, and the tag goes first.
+_AN_END = b'\n{"say":"ended"'
 #: The socket itself blocks: who waits for nothing but the other side's next word asks the kernel once.
 _NOW = socket.MSG_DONTWAIT
 
@@ -254,6 +258,14 @@ class Channel:
         until = self.half_until()
         if until is not None and time.monotonic() >= until:
             raise Garbled(f"half a line, and nothing more for {HALF_LINE_S:g} s")
+
+    def unheard_ends(self) -> int:
+        """Of bodies, said (or begun to be said) and not yet looked at. Any thread's."""
+        try:
+            there = self._sock.recv(_MOST_PEEKED, _NOW | socket.MSG_PEEK)
+        except OSError:
+            there = b""
+        return (b"\n" + bytes(self._buffer) + there).count(_AN_END)
 
     def last_words(self) -> Iterator[Any]:
         """What is still to be heard of one that is gone, less what nobody can make out."""

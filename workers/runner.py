@@ -27,6 +27,7 @@ from workers.lease import Keeper
 from workers.lining import Lining
 from workers.protocol import Ended
 from workers.usage import larger, with_calls
+from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from conductor.catalogue import Catalogue
@@ -57,6 +58,7 @@ class Parts(NamedTuple):
     worker: str
     node: str
     claim: Claim
+    watchdog: Watchdog
     #: None: nobody is lined up here.
     lining: Lining | None = None
 
