@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from conductor.catalogue import load_catalogue
 from conductor.model.spec import JobSpec, to_line
 from conductor.settings import Root, Settings
 from tests.builders import a_spec
+from workers import orphans
 from workers.host import Host
+from workers.orphans import children_of
 from workers.protocol import Ended, Passed, Progress, Run
 
 LIMIT_S = 30.0
@@ -28,6 +34,10 @@ class ChildScene:
             project=folder, state_dir=folder / "state", logs_dir=folder / "logs", task_modules=(module,), roots=roots
         )
         self._catalogue = load_catalogue((module,), folder)
+        # A worker ends whatever is below it; this process has the tests' own server there.
+        self._patch = pytest.MonkeyPatch()
+        others = tuple(children_of(os.getpid()))
+        self._patch.setattr(orphans, "kill_adopted", partial(orphans.kill_adopted, but=others))
         self.host = Host(self.settings, "test")
         self._numbers = 0
 
@@ -59,3 +69,4 @@ class ChildScene:
 
     def close(self) -> None:
         self.host.close()
+        self._patch.undo()
