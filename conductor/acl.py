@@ -65,6 +65,7 @@ _WRITTEN_BY_WORKERS = (
         "heirs",
         "handed_on",
         "handed_ahead",
+        "revised",
         "lined",
         "line:*",
     ),

@@ -76,7 +76,11 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
             forecast = forecasting.ended() if ended.is_done else None
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
-        result = ending(watch, ended, until_done, review_lines(ledger, backlog) if until_done else (), forecast)
+        # Also those of earlier runs: who asks whether all is done is not told that it is while one of them lies there.
+        has_died = until_done and next(ledger.backlog.died(backlog), None) is not None
+        is_known = backlog is None or any(ledger.backlog.counts(backlog).values())
+        reviews = review_lines(ledger, backlog) if until_done else ()
+        result = ending(watch, ended, until_done, reviews, forecast, has_died=has_died, is_known=is_known)
         if result.exit_code == INTERRUPTED:
             logger.info("Interrupted, nothing is lost: the same command goes on from here")
         return result
@@ -145,8 +149,16 @@ def stopping() -> Generator[threading.Event]:
 
 
 def ending(
-    watch: Watch, ended: Ended, until_done: bool, reviews: tuple[str, ...] = (), forecast: Forecast | None = None
+    watch: Watch,
+    ended: Ended,
+    until_done: bool,
+    reviews: tuple[str, ...] = (),
+    forecast: Forecast | None = None,
+    *,
+    has_died: bool = False,
+    is_known: bool = True,
 ) -> Ending:
+    """`has_died`: jobs lie there that died of themselves, whenever; `is_known`: the named backlog has jobs at all."""
     account = msgspec.structs.replace(
         watch.account(),
         predicted_s=forecast and round(forecast.predicted_s, 1),
@@ -155,12 +167,30 @@ def ending(
         reviews=reviews,
         never=tuple(never_sentence(hold, watch.pace.last.now) for hold in ended.never),
     )
-    return Ending(account=account, exit_code=exit_code(account, ended, until_done))
+    account = msgspec.structs.replace(account, idle=idle(watch, account, is_known) if until_done else "")
+    is_short = bool(account.dead or account.review or ended.never or has_died or not is_known)
+    return Ending(account=account, exit_code=exit_code(ended, until_done, is_short))
 
 
-def exit_code(account: Account, ended: Ended, until_done: bool) -> int:
+def exit_code(ended: Ended, until_done: bool, is_short: bool) -> int:
+    """`is_short`: something of what was to be done is not, and no run will do it as things stand."""
     if not until_done:
         return 0
     if not ended.is_done and not ended.never:
         return INTERRUPTED
-    return FOUND if account.dead or account.review or ended.never else 0
+    return FOUND if is_short else 0
+
+
+def idle(watch: Watch, account: Account, is_known: bool) -> str:
+    """Why nothing was done; empty where something was."""
+    if account.done or account.dead or account.left:
+        return ""
+    names = watch.ledger.backlog.backlogs()
+    there = ", ".join(f"backlog:{name}" for name in names) or "none"
+    if not is_known:
+        return f"nothing to do: no job is in backlog:{watch.backlog} (there are: {there})"
+    if not names:
+        return "nothing to do: no manifest was dispatched here yet"
+    before = {state: watch.pace.last.total(state) for state in STATES}
+    was = ", ".join(f"{n} {'in review' if state == 'review' else state}" for state, n in before.items() if n)
+    return f"nothing was left to do ({was or 'no jobs'} before)"

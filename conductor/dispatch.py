@@ -10,11 +10,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from conductor.classes import Classifier
+from conductor.dead_ends import dead_ends
+from conductor.dispatched import Dispatched, added
 from conductor.errors import ManifestError
 from conductor.feasible import never
 from conductor.file_work import FileRules, FileWork
 from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
-from conductor.model.entries import Entry, PutResult
+from conductor.model.entries import Entry, PutResult, Revised
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Ledger
@@ -33,17 +35,6 @@ OnProgress = Callable[[int, int], None]
 OnChecked = Callable[[int], None]
 
 
-class Dispatched(Struct, frozen=True, kw_only=True):
-    """What became of a manifest. Of the `new` ones, `done` went in as done: their receipts are there."""
-
-    new: int
-    known: int
-    done: int = 0
-    #: Jobs that run again, since what they made was removed and is read again.
-    again: int = 0
-    warnings: tuple[str, ...] = ()
-
-
 def default_backlog(manifest: Path) -> str:
     """The workflow of the first line. Raises `ManifestError`."""
     first = next(read(manifest), None)
@@ -60,6 +51,7 @@ def dispatch(
     *,
     on_checked: OnChecked | None = None,
     is_dry_run: bool = False,
+    is_moving: bool = False,
     vram_headroom_mib: int = 0,
     is_gpu_on_cpu: bool = False,
     files: FileRules = DEFAULT_FILES,
@@ -67,6 +59,7 @@ def dispatch(
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
     nothing of it is dispatched; `ConfigError` where Redis was emptied since. Broken off, it is simply called again.
 
+    `is_moving`: jobs that wait in another backlog come into this one.
     `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the CPU.
     `files`: where files go when they were read, and what is kept free on disks.
     """
@@ -79,6 +72,7 @@ def dispatch(
     classify = Classifier(catalogue, backlog)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
     put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
+    revise = partial(ledger.backlog.revise, backlog, is_moving=is_moving, is_trial=is_dry_run)
     journal = Journal(receipts_dir)
     # Of a job in several, the line of the last holds: this one's.
     known_here = (*(source.file for source in journal.standing(None).sources), manifest)
@@ -93,19 +87,34 @@ def dispatch(
         mark = ledger.backlog.generation(new_mark()) or ""
         journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256)
     new = known = done = seen = 0
+    parts: list[Revised] = []
     for batch in batches(entries(manifest, classify, past, work, remade.behind)):
         _refuse_changed(manifest, before)
         # Two calls, so that each says how many of its kind are new.
         ended = put([entry for entry in batch if entry.is_done])
         going = put([entry for entry in batch if not entry.is_done])
         new, known = new + ended.new + going.new, known + ended.known + going.known
+        if going.known:
+            parts.append(revise([entry for entry in batch if not entry.is_done]))
         done, seen = done + ended.new, seen + len(batch)
         if on_progress:
             on_progress(seen, summary.jobs)
     warnings = () if has_nodes or is_gpu_on_cpu else tuple(unchecked(classify))
     if said := remade.sentence(backlog, is_dry_run):
         warnings = (said, *warnings)
-    return Dispatched(new=new, known=known, done=done, again=len(remade.ids), warnings=warnings)
+    revised = added(parts)
+    if not is_dry_run:
+        # Sent back by the correction of their lines: what they failed of before is settled.
+        journal.operator("retried", revised.risen)
+    return Dispatched(
+        new=new,
+        known=known,
+        done=done,
+        again=len(remade.ids),
+        revised=revised,
+        ends=dead_ends(ledger, summary, revised.risen, is_trial=is_dry_run),
+        warnings=warnings,
+    )
 
 
 class Past(Struct, frozen=True, kw_only=True):

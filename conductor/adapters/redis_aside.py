@@ -16,11 +16,16 @@ COUNT = 1_000
 
 def ids_aside(client: Redis, state: JobState) -> Iterator[list[str]]:
     """The ids of a state of `keys.ASIDE`, each once. One that comes or goes meanwhile is there or not."""
+    return ids_in(client, keys.aside(state))
+
+
+def ids_in(client: Redis, key: str) -> Iterator[list[str]]:
+    """The members of a set of ids, some at a time, each once."""
     seen: set[bytes] = set()
     cursor = 0
     while True:
         with translating(client):
-            cursor, found = cast(tuple[int, list[bytes]], client.sscan(keys.aside(state), cursor, count=COUNT))
+            cursor, found = cast(tuple[int, list[bytes]], client.sscan(key, cursor, count=COUNT))
         # A set that grows or shrinks shows some twice.
         fresh = [job_id for job_id in dict.fromkeys(found) if job_id not in seen]
         seen.update(fresh)

@@ -9,14 +9,14 @@ from typing import Any, cast
 import msgspec
 
 from conductor.adapters import redis_keys as keys
-from conductor.adapters.redis_aside import ids_aside, rows_aside
+from conductor.adapters.redis_aside import ids_in, rows_aside
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_lines import kept
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_rows import heads_asked
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
-from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
+from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult, Revised
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, JobClass, Look, Reservation
 
@@ -50,6 +50,27 @@ class RedisBacklog:
             return PutResult(new=0, known=0)
         new: int = self._scripts.run("put", _pack(put_message(backlog, entries)))
         return PutResult(new=new, known=len(entries) - new)
+
+    def revise(
+        self, backlog: str, entries: Sequence[Entry], *, is_moving: bool = False, is_trial: bool = False
+    ) -> Revised:
+        if not entries:
+            return Revised()
+        message, seals = _pack(put_message(backlog, entries)), _pack(self._seals(entries))
+        said = self._scripts.run("revise", message, "1" * is_moving, "1" * is_trial, seals)
+        changed, risen, going, done, moved, elsewhere = _unpack(said)
+        return Revised(
+            changed=changed,
+            risen=paired(risen),
+            going=going,
+            done=done,
+            moved=moved,
+            elsewhere=paired(elsewhere),
+        )
+
+    def _seals(self, entries: Sequence[Entry]) -> list[str]:
+        """Of each line, in order; none where lines are not sealed."""
+        return []
 
     def candidates(self, look: Look) -> tuple[Candidate, ...]:
         head, *rows = _raw_rows(self._scripts.run("candidates", heads_asked(look)))
@@ -138,12 +159,17 @@ class RedisBacklog:
 
     def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
         found: Counter[str] = Counter()
-        for ids in ids_aside(self._redis, "dead"):
+        for ids in ids_in(self._redis, keys.OWN_DEAD):
             causes = _unpack(self._scripts.run("causes", _pack(ids), backlog or ""))
             found.update(cause or "unknown" for cause in causes[: most - found.total()])
             if found.total() >= most:
                 break
-        return dict(found.most_common())
+        return with_orphans(found, self.counts(backlog)["dead"], most)
+
+    def died(self, backlog: str | None = None) -> Iterator[str]:
+        for ids in ids_in(self._redis, keys.OWN_DEAD):
+            jobs = (self.job(job_id) for job_id in ids) if backlog else ()
+            yield from ids if backlog is None else (j.job_id for j in jobs if j is not None and j.backlog == backlog)
 
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
         letter = keys.LETTERS[state]
@@ -167,6 +193,20 @@ class RedisBacklog:
                 yield job_id.decode(), text.decode()
             if cursor == 0:
                 return
+
+
+def with_orphans(own: Counter[str], dead: int, most: int) -> dict[str, int]:
+    """Cause → dead jobs: all that did not die of themselves died for the sake of another; not said where not all that
+    did were looked at."""
+    orphans = dead - own.total()
+    if orphans > 0 and own.total() < most:
+        own["dependency_dead"] += orphans
+    return dict(own.most_common())
+
+
+def paired(flat: Sequence[Any]) -> dict[str, int]:
+    """[name, n, name, n, …], as a table of Lua comes back in no order of its own."""
+    return dict(sorted(zip(flat[0::2], flat[1::2], strict=True)))
 
 
 def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:

@@ -41,6 +41,10 @@ STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.item
 ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
 
 
+#: Of the dead, those that died of themselves.
+OWN_DEAD = f"{PREFIX}aside:own"
+
+
 def aside(state: JobState) -> str:
     """The set of ids in one of the states of `ASIDE`."""
     return f"{PREFIX}aside:{LETTERS[state]}"

@@ -43,6 +43,9 @@ class SealingBacklog(RedisBacklog):
             self._reseal(entries, seals)
         return result
 
+    def _seals(self, entries: Sequence[Entry]) -> list[str]:
+        return [self._signer.seal(entry.line) for entry in entries]
+
     def _reseal(self, entries: Sequence[Entry], seals: dict[str, str]) -> None:
         """Known already: dispatched before there was a key, or with other needs. What stands in the ledger counts."""
         ids = [entry.job_id for entry in entries]

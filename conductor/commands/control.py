@@ -132,7 +132,7 @@ def cancel(
     job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take a job out; if it runs, it is stopped.
+    """Take a job out; if it runs, it is stopped. A dead one is given up: no run is called unfinished for its sake.
 
     `conductor retry JOB` sends it back.
 
@@ -144,7 +144,7 @@ def cancel(
         view = one_job(ledger, job)
         job_id = view.job_id
         was = ledger.control.cancel(job_id)
-        if was in GOING:
+        if was in (*GOING, "dead"):
             Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
         ledger.bell.ring()
     said(as_json, job_id, was, "cancelled", "being stopped")
@@ -195,7 +195,7 @@ def requeue(
 def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> None:
     """Exit 1 where the job had ended already, or is what it is asked to be."""
     # Out of review leads `retry`, with its failures forgotten.
-    is_taken = was in GOING and not (was == "review" and now == "waiting")
+    is_taken = (was in GOING and not (was == "review" and now == "waiting")) or (was, now) == ("dead", "cancelled")
     word = f"{job_id}: was {was}, is {later if was == 'running' else now}"
     answer(as_json, {"job_id": job_id, "was": was, "is_taken": is_taken}, word if is_taken else f"{job_id} is {was}")
     if not is_taken:

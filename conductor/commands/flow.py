@@ -62,19 +62,24 @@ def dispatch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check it all, say what would be new, put nothing.")
     ] = False,
+    move: Annotated[bool, typer.Option("--move", help="Jobs that wait in another backlog come into this one.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put the jobs of a manifest into a backlog. Twice is once: known jobs stay as they are.
+
+    Where a line was edited (needs, priority, timeout, after, …) its job takes it, unless it runs or is done; a dead one
+    waits again. Exit 1 where jobs stay in another backlog.
 
     Example: conductor dispatch manifests/system_test_backlog_50.jsonl --target backlog:system_test
     """
     from conductor.catalogue import catalogue_of
     from conductor.dispatch import default_backlog
     from conductor.dispatch import dispatch as put
+    from conductor.dispatched import notes, summed, to_json
     from conductor.file_work import rules_of
     from conductor.progress import Progress
     from conductor.targets import backlog_name
-    from conductor.text import many
+    from conductor.text import many, printable
 
     seen = 0
 
@@ -96,6 +101,7 @@ def dispatch(
                 on_progress,
                 on_checked=progress.counted("checking", "line"),
                 is_dry_run=dry_run,
+                is_moving=move,
                 vram_headroom_mib=settings.limits.vram_headroom_mib,
                 is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
                 files=rules_of(settings),
@@ -104,15 +110,13 @@ def dispatch(
             there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""
             typer.echo(f"interrupted{there}; the same command again puts what is missing", err=True)
             raise
-    for warning in result.warnings:
-        typer.echo(f"note: {warning}", err=True)
+    for sentence in notes(result, name):
+        typer.echo(f"note: {printable(sentence)}", err=True)
     if as_json:
-        counts = {"new": result.new, "known": result.known, "done": result.done, "again": result.again}
-        emit({"backlog": name, "dry_run": dry_run, **counts})
-        return
-    done = f" ({result.done} of them done already, by their receipts)" if result.done else ""
-    would = "would put " if dry_run else ""
-    typer.echo(f"backlog:{name}: {would}{result.new} new{done}, {result.known} known")
+        emit({"backlog": name, "dry_run": dry_run, **to_json(result)})
+    else:
+        typer.echo(summed(result, name, dry_run))
+    raise typer.Exit(result.exit_code)
 
 
 def conduct(

@@ -64,6 +64,23 @@ class PutResult(Struct, frozen=True, kw_only=True):
     known: int
 
 
+class Revised(Struct, frozen=True, kw_only=True):
+    """What became of known jobs that were dispatched again, where something of them is another now."""
+
+    #: Those that took the line they were dispatched with.
+    changed: int = 0
+    #: Of those: dead or in review before, waiting again → attempts so far.
+    risen: Mapping[str, int] = {}
+    #: Handed over or running: they keep the line they have.
+    going: int = 0
+    #: Done by the line as it was.
+    done: int = 0
+    #: Those that came out of another backlog into this one.
+    moved: int = 0
+    #: Backlog → those, not done, that stay in it.
+    elsewhere: Mapping[str, int] = {}
+
+
 class JobView(Struct, frozen=True, kw_only=True):
     """All the ledger knows of one job."""
 

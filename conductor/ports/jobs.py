@@ -16,6 +16,7 @@ from conductor.model.entries import (
     Lined,
     PutResult,
     RenewAnswer,
+    Revised,
     Started,
     Turn,
     Turned,
@@ -29,6 +30,15 @@ from conductor.model.snapshot import Candidate, Head, Look, Reservation
 class Backlog(Protocol):
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
         """Accept jobs, all of this call or none; an id already known is left as it is."""
+        ...
+
+    def revise(
+        self, backlog: str, entries: Sequence[Entry], *, is_moving: bool = False, is_trial: bool = False
+    ) -> Revised:
+        """Known jobs that have not begun take the line they come with, each in one step, and what follows from it. The
+        dead and those in review wait again where their line is another; what a receipt proves done is left alone.
+
+        `is_moving`: jobs of another backlog come into this one, too. `is_trial`: only say what would be."""
         ...
 
     def candidates(self, look: Look) -> tuple[Candidate, ...]:
@@ -82,8 +92,13 @@ class Backlog(Protocol):
         """Those of them that were accepted before, in whatever state."""
         ...
 
+    def died(self, backlog: str | None = None) -> Iterator[str]:
+        """Of the dead those that died of themselves, and not for the sake of another."""
+        ...
+
     def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
-        """Cause → dead jobs, the most frequent first; of so many of the dead."""
+        """Cause → dead jobs, the most frequent first. So many of those that died of themselves are looked at; where
+        these are all, those that died for the sake of another are counted, too."""
         ...
 
 

@@ -31,6 +31,10 @@ class Account(Value, frozen=True, kw_only=True):
     dead: int
     left: int
     dead_before: int = 0
+    #: Cause → jobs that were dead before this run and still are.
+    causes_before: dict[str, int] = {}
+    #: Where nothing was done: why, in words.
+    idle: str = ""
     #: Cause → jobs that died in this run.
     causes: dict[str, int] = {}
     #: The first few of the dead; what died only for the sake of another is left out.
@@ -116,10 +120,17 @@ def lines(account: Account) -> list[str]:
     words += [f"{account.review} in review"] if account.review else []
     before = f" ({account.dead_before} died in earlier runs)" if account.dead_before else ""
     out = [f"{', '.join(words)} in {duration(account.seconds)}{before}"]
+    if account.idle:
+        out.append(printable(account.idle))
     if account.forecast:
         out.append(account.forecast)
     if account.causes:
         out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
+    if account.causes_before:
+        causes = ", ".join(f"{n} {cause}" for cause, n in account.causes_before.items())
+        out.append(
+            f"dead since earlier runs: {causes} (conductor retry --cause CAUSE, or give one up: conductor cancel JOB)"
+        )
     out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]
     out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]

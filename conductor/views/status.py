@@ -129,16 +129,20 @@ def lanes_of(
 
 
 def the_dead(ledger: Ledger, backlog: str | None = None, known: Collection[str] = ()) -> Iterator[JobView]:
-    """The dead that are not `known`, at most `DEAD_LOOKED_AT` of them."""
-    others = (job_id for job_id in ledger.backlog.ids("dead", backlog) if job_id not in known)
+    """Those that died of themselves and are not `known`, at most `DEAD_LOOKED_AT` of them."""
+    others = (job_id for job_id in ledger.backlog.died(backlog) if job_id not in known)
     for job_id in islice(others, DEAD_LOOKED_AT):
         view = ledger.backlog.job(job_id)
         if view is not None and view.state == "dead":
             yield view
 
 
-def causes_of_death(dead: Iterable[JobView]) -> dict[str, int]:
-    return dict(Counter(view.cause or "unknown" for view in dead).most_common())
+def causes_of_death(own: Iterable[JobView], dead: int) -> dict[str, int]:
+    """Cause → jobs, of `dead` in all: who did not die of itself did for the sake of another."""
+    found: Counter[str] = Counter(view.cause or "unknown" for view in own)
+    if found.total() < min(dead, DEAD_LOOKED_AT):
+        found["dependency_dead"] += dead - found.total()
+    return dict(found.most_common())
 
 
 def status_with_notes(status: Status) -> Status:

@@ -49,7 +49,11 @@ def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
     put = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", cwd=folder)
     assert (put.code, put.out) == (0, "backlog:system_test: 12 new, 0 known\n")
     again = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", "--json", cwd=folder)
-    assert again.json == {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0, "again": 0}
+    known = {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0, "again": 0, "changed": 0}
+    assert again.json == known | {"sent_back": [], "keep_their_line": 0, "moved": 0, "elsewhere": {}} | {
+        "dead": 0,
+        "dead_of": [],
+    }
     early = conductor("verify", MANIFEST, cwd=folder)
     assert early.code == 1
     assert "12 missing" in early.out
@@ -108,7 +112,26 @@ def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
     explained = conductor("explain", spec.id[:6], cwd=folder)
     assert "last failure: task_error" in explained.out
     later = conductor("conduct", "--until-done", "--json", cwd=folder)
-    assert (later.code, later.json["dead"], later.json["dead_before"]) == (0, 0, 1), "it died in the run before"
+    assert (later.code, later.json["dead"], later.json["dead_before"]) == (1, 0, 1), "it died in the run before"
+    assert later.json["causes_before"] == {"task_error": 1}
+    assert conductor("cancel", spec.id, cwd=folder).code == 0
+    given_up = conductor("conduct", "--until-done", cwd=folder)
+    assert given_up.code == 0 and "nothing was left to do (1 cancelled before)" in given_up.out
+
+
+def test_a_backlog_without_jobs_and_one_that_has_them_elsewhere_are_said(folder: Path):
+    conductor("plan", "system_test", "--count", "2", cwd=folder)
+    manifest = "manifests/system_test_debug_2.jsonl"
+    assert conductor("dispatch", manifest, "--target", "backlog:one", cwd=folder).code == 0
+
+    elsewhere = conductor("dispatch", manifest, "--target", "backlog:two", cwd=folder)
+    idle = conductor("conduct", "--backlog", "backlog:two", "--until-done", cwd=folder)
+    moved = conductor("dispatch", manifest, "--target", "backlog:two", "--move", "--json", cwd=folder)
+
+    assert elsewhere.code == 1 and "2 jobs are known in backlog:one and are not put here" in elsewhere.err
+    assert idle.code == 1 and "no job is in backlog:two" in idle.out
+    assert (moved.code, moved.json["moved"], moved.json["elsewhere"]) == (0, 2, {})
+    assert conductor("conduct", "--backlog", "backlog:two", "--until-done", cwd=folder).code == 0
 
 
 def test_an_interrupted_run_is_130_and_the_next_one_goes_on(folder: Path):

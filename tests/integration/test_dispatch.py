@@ -12,14 +12,17 @@ from builders import a_class, a_report, a_spec
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import load_catalogue
-from conductor.dispatch import BATCH, Dispatched, batches, dispatch
+from conductor.dead_ends import DeadEnds, Root
+from conductor.dispatch import BATCH, batches, dispatch
+from conductor.dispatched import Dispatched, notes, summed
 from conductor.errors import ManifestError, UsageError
-from conductor.model.entries import Entry, EntryFiles
+from conductor.model.entries import Entry, EntryFiles, Revised
 from conductor.model.files import FileJob
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import Look
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
+from conductor.recovery.journal import Journal
 from conductor.targets import backlog_name
 
 CATALOGUE = load_catalogue()
@@ -36,7 +39,8 @@ class Dispatcher:
         return self.again(**options)
 
     def again(self, **options: object) -> Dispatched:
-        return dispatch(self.ledger, self.path, "b", CATALOGUE, self.receipts, **options)  # type: ignore[arg-type]
+        backlog = str(options.pop("backlog", "b"))
+        return dispatch(self.ledger, self.path, backlog, CATALOGUE, self.receipts, **options)  # type: ignore[arg-type]
 
     def receipt(self, spec: JobSpec, outcome: Outcome, attempt: int = 1) -> None:
         log = ReceiptLog(self.receipts, f"w{attempt}")
@@ -161,6 +165,65 @@ def test_without_a_live_node_the_same_goes_in_with_a_warning(put: Dispatcher) ->
     assert result.new == 1 and "1048576 MiB of VRAM" in result.warnings[0]
     assert put.again(is_gpu_on_cpu=True).warnings == ()
     assert put([a_spec(2)]).warnings == ()
+
+
+def test_an_edited_line_is_said_and_taken_by_a_dry_run_and_in_earnest(put: Dispatcher) -> None:
+    put([a_spec(0, needs=Needs(ram_mib=900_000_000)), a_spec(1)])
+    right = [a_spec(0, needs=Needs(ram_mib=50), timeout_s=60, priority=7), a_spec(1)]
+
+    would, did, again = put(right, is_dry_run=True), put(right), put(right)
+
+    assert (would.revised, did.revised, again.revised) == (Revised(changed=1), Revised(changed=1), Revised())
+    view = put.ledger.backlog.job(right[0].id)
+    assert view is not None and (view.line, view.job_class.priority) == (to_line(right[0]), 7)
+    assert "1 changed" in summed(did, "b", False) and (did.new, did.known) == (0, 2)
+
+
+def test_a_dead_job_put_right_is_sent_back_and_stays_so_for_a_rebuild(put: Dispatcher) -> None:
+    dead, behind = a_spec(0), a_spec(1, after=(a_spec(0).id,))
+    put([dead, behind])
+    put.ledger.control.fail(dead.id, "host_oom", "too little")
+    right = [a_spec(0, needs=Needs(ram_mib=50)), behind]
+    assert put.again().ends == DeadEnds(
+        jobs=2, roots=(Root(job_id=dead.id, cause="host_oom", message="too little", jobs=2),)
+    )
+
+    would, did = put(right, is_dry_run=True), put(right)
+
+    assert would.ends.jobs == did.ends.jobs == 0 and dict(did.revised.risen) == {dead.id: 0}
+    assert put.ledger.backlog.counts()["waiting"] == 2
+    said = Journal(put.receipts).notes()
+    assert [(note.what, note.ids) for note in said if note.what == "retried"] == [("retried", {dead.id: 0})]
+
+
+def test_jobs_behind_a_dead_one_are_named_with_it_and_with_what_to_do(put: Dispatcher) -> None:
+    put([a_spec(0)])
+    put.ledger.control.fail(a_spec(0).id, "task_error", "the switch is on")
+    behind = [a_spec(1, after=(a_spec(0).id,)), a_spec(2, after=(a_spec(1).id,)), a_spec(3)]
+
+    would, did = put(behind, is_dry_run=True), put(behind)
+
+    assert would.ends == did.ends and did.ends.jobs == 2 and (would.new, did.new) == (3, 3)
+    assert "3 new, 0 known, 2 dead or cancelled" in summed(did, "b", False)
+    (said,) = notes(did, "b")
+    assert f"{a_spec(0).id[:8]} (task_error: the switch is on)" in said
+    assert said.endswith(f"put it right, then: conductor retry {a_spec(0).id[:8]}")
+
+
+def test_jobs_of_another_backlog_are_named_and_can_be_moved(put: Dispatcher) -> None:
+    put([a_spec(0), a_spec(1)])
+    other = put([a_spec(0), a_spec(1), a_spec(2)], backlog="other")
+    assert other.revised.elsewhere == {"b": 2} and other.exit_code == 1
+    assert "known in backlog:b" in next(notes(other, "other"))
+
+    moved = put.again(backlog="other", is_moving=True)
+
+    assert (moved.revised.moved, moved.exit_code) == (2, 0)
+    assert put.ledger.backlog.counts("other")["waiting"] == 3
+
+
+def test_a_manifest_without_jobs_is_said(put: Dispatcher) -> None:
+    assert list(notes(put([]), "b")) == ["the manifest holds no jobs: nothing was dispatched"]
 
 
 def test_a_manifest_that_changes_between_the_passes_is_not_half_believed(put: Dispatcher) -> None:

@@ -14,7 +14,8 @@ import pytest
 from openai_server import OpenAIServer
 
 from conductor.catalogue import load_catalogue
-from conductor.dispatch import Dispatched, dispatch
+from conductor.dispatch import dispatch
+from conductor.dispatched import Dispatched
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.verify import verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, line_of
 from twins import NAMES, Both, attempts, causes, codes, kinds, names, others, outcomes, play, roles, workers
 
 from conductor.model.decision import Admission, Heir
@@ -171,6 +171,33 @@ class Twins(Both):
         wants = tuple(an_id(other) for other in after if other < name)
         entry = an_entry(name, a_class("c0", kind="k0"), after=wants, over=over, attempts=n, **past)
         self.both("backlog.put", "night", [entry])
+
+    @rule(
+        name=names, after=others, after_ended=others, class_no=st.integers(0, 2), words=st.sampled_from(["", "x", "y"]),
+        backlog=st.sampled_from(["night", "night", "day"]), is_moving=st.booleans(), is_trial=st.booleans(),
+        size=st.sampled_from([0, 0, 20]),
+    )  # fmt: skip
+    def revise(
+        self, name: str, after: list[str], after_ended: list[str], class_no: int, words: str, backlog: str,
+        is_moving: bool, is_trial: bool, size: int,
+    ) -> None:  # fmt: skip
+        """It comes again, with another line, other needs, other jobs before it, or into another backlog."""
+        files = EntryFiles(job=FileJob(job_id=an_id(name), writes={f"scratch:{name}": size})) if size else None
+        entry = msgspec.structs.replace(
+            an_entry(
+                name,
+                a_class(f"{backlog}{class_no}", backlog, kind=f"k{class_no}"),
+                after=tuple(an_id(other) for other in after if other < name),
+                after_ended=tuple(an_id(other) for other in after_ended if other < name),
+                files=files,
+            ),
+            line=line_of(name) + b" " * len(words) + words.encode(),
+        )
+        told = [
+            scene.ledger.backlog.revise(backlog, [entry, entry], is_moving=is_moving, is_trial=is_trial)
+            for scene in (self.redis, self.memory)
+        ]
+        assert told[0] == told[1]
 
     @rule(name=names)
     def cancel(self, name: str) -> None:

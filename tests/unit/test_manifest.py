@@ -300,7 +300,6 @@ PEAKS = """
 import resource, sys
 from pathlib import Path
 from conductor import manifest
-from conductor.model.identity import content_id
 from conductor.model.spec import TaskDecl
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 path, tasks = Path(sys.argv[1]), {"diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x")}

@@ -16,7 +16,8 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
 from conductor.catalogue import load_catalogue
-from conductor.dispatch import Dispatched, dispatch
+from conductor.dispatch import dispatch
+from conductor.dispatched import Dispatched
 from conductor.errors import ManifestError
 from conductor.model.decision import Admission
 from conductor.model.receipt import OutputFact, Receipt

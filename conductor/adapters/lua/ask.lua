@@ -16,5 +16,9 @@ elseif letter == 'w' or letter == 'a' or (letter == 'v' and verb ~= 'requeue') t
   release(id, verb ~= 'requeue' and 'canceled' or nil)
   as_asked(id, job, verb, cause, message)
   ring()
+elseif letter == 'x' and verb == 'cancel' then
+  -- It is given up: who asks what is left to be put right hears of it no more.
+  note_failure(id, cause, message)
+  move(id, job, 'c')
 end
 return letter

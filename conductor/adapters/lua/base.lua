@@ -5,6 +5,7 @@
 --   conductor:born       int   when the ledger's first job came (ms)
 --   conductor:count:B    hash  LETTER -> n, for each backlog B
 --   conductor:aside:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for by their state
+--   conductor:aside:own  set  of the dead those that died of themselves, not for the sake of another
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:wake       list  the bell, never longer than one
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
@@ -70,6 +71,8 @@ local function move(id, job, letter)
   call('HINCRBY', counts, letter, 1)
   if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
   if ASIDE[letter] then call('SADD', P .. 'aside:' .. letter, id) end
+  if before == 'x' then call('SREM', P .. 'aside:own', id) end
+  if letter == 'x' and call('HGET', P .. 'fails:' .. id, 'cause') ~= 'dependency_dead' then call('SADD', P .. 'aside:own', id) end
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
   if files_moved then files_moved(id, before, letter) end

@@ -4,6 +4,7 @@
 --                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last tick; it waits,
 --                        and holds nothing.
 --   conductor:handed_on  int   heirs handed over so far
+--   conductor:revised    set   ids of waiting jobs that took another line since they were handed over last (revise.lua)
 local born
 local longest_ms = 0
 
@@ -62,6 +63,12 @@ local function objection(id, job, attempt, charges, ceilings, landed, lined)
   return key and 'over ceiling ' .. key
 end
 
+-- Decided for the line that it had before? Then what was reserved may not be what it needs.
+local function is_of_another_line(id, job, reservation)
+  return call('SISMEMBER', P .. 'revised', id) == 1
+    and call('HGET', P .. 'class_ids', cjson.decode(reservation).class_id) ~= job.class
+end
+
 -- As admitted now.
 local function admitted(reservation)
   return string.sub(reservation, 1, -2) .. ',"admitted_at":' .. seconds(now_ms) .. '}'
@@ -76,6 +83,7 @@ local function take_place(admission, fields, data)
   -- A retry waits for its own sake: only first waits tell what is usual here.
   if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - born - tonumber(job.since)) end
   unrest(id, job)
+  call('SREM', P .. 'revised', id)
   job.attempts = attempt
   move(id, job, 'a')
   charge(id, charges)
@@ -92,8 +100,10 @@ end
 -- '' or why not.
 local function hand_over(admission, fields, data, landed, lined)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
-  local why_not = objection(id, job_of(id), attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
+  local job = job_of(id)
+  local why_not = objection(id, job, attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
   if why_not then return why_not end
+  if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
   call('RPUSH', 'rq:queue:' .. queue, take_place(admission, fields, data))
   return ''
 end

@@ -35,7 +35,7 @@ end
 local function is_next(lined)
   local job = not lined.is_void and job_of(lined.id)
   return job and job.letter == 'w' and job.attempts == lined.attempt
-    and call('ZSCORE', P .. 'class:' .. job.class, lined.id)
+    and call('ZSCORE', P .. 'class:' .. job.class, lined.id) and not is_of_another_line(lined.id, job, lined.admission[4])
 end
 
 -- What it has to claim: its files never fit into what the other one holds, whose own stay there. nil: all else does not.
@@ -92,7 +92,7 @@ local function line_up(id, of_attempt, admission, fields, data, landed, short)
   for key, amount in pairs(given) do more[key] = -amount end
   for key, amount in pairs(charges) do more[key] = (more[key] or 0) + amount end
   if not claim or is_any_of(claim, short) or objection(heir, job, attempt, more, ceilings, landed)
-      or kind_objection(reservation) or is_held_back(reservation) then
+      or kind_objection(reservation) or is_of_another_line(heir, job, reservation) or is_held_back(reservation) then
     return false
   end
   job.attempts = attempt

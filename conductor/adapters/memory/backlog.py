@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Job, Store
-from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult
+from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult, Revised
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, Look
 
@@ -31,6 +32,12 @@ class MemoryBacklog:
             if new:
                 store.ring()
         return PutResult(new=len(new), known=len(entries) - len(new))
+
+    def revise(
+        self, backlog: str, entries: Sequence[Entry], *, is_moving: bool = False, is_trial: bool = False
+    ) -> Revised:
+        with self._store.lock:
+            return Revision(self._store, backlog, is_moving, is_trial).of(entries)
 
     def _add(self, backlog: str, entry: Entry) -> Job:
         store = self._store
@@ -134,8 +141,17 @@ class MemoryBacklog:
     def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
         with self._store.lock:
             jobs = self._store.jobs.values()
-            dead = [j.cause for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
-        return dict(Counter(cause or "unknown" for cause in dead[:most]).most_common())
+            dead = [j.cause or "unknown" for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
+        own = Counter([cause for cause in dead if cause != "dependency_dead"][:most])
+        if own.total() < min(most, len(dead)):
+            own["dependency_dead"] = len(dead) - own.total()
+        return dict(own.most_common())
+
+    def died(self, backlog: str | None = None) -> Iterator[str]:
+        with self._store.lock:
+            jobs = [job for job in self._store.jobs.values() if job.state == "dead"]
+        of_itself = (job for job in jobs if job.cause != "dependency_dead")
+        return (job.id for job in of_itself if backlog in (None, job.job_class.backlog))
 
 
 def view_of(job: Job, ahead: int | None = None) -> JobView:

@@ -81,6 +81,13 @@ class Chains:
         if is_done and files.outputs:
             self.has_landed(job_id, attempt, files.node, files.outputs)
 
+    def revise(self, job_id: str, files: EntryFiles) -> None:
+        """The same files of other sizes."""
+        if job_id in self._files:
+            self._files[job_id] = files.job
+        else:
+            self.add(job_id, False, files, 0)
+
     def _joined(self, one: OneChain, other: OneChain) -> OneChain:
         if len(one.ids) < len(other.ids):
             one, other = other, one

@@ -74,6 +74,9 @@ class MemoryControl:
                 store.release(job)
                 store.as_asked(job, asked)
                 store.ring()
+            elif found == "dead" and asked.verb == "cancel":
+                job.cause, job.message = asked.cause, asked.message
+                store.move(job, "cancelled")
             return found
 
     def asked(self) -> dict[str, str]:

@@ -48,9 +48,8 @@ class MemoryKinds(Kinds):
         with store.lock:
             kinds = {field.rpartition("@")[0] for field, record in store.kinds.items() if record.opened_at is not None}
             meant = [k for k in kinds if k == kind or k.startswith(f"{kind}:")]
-            for field, record in [pair for k in meant for pair in each_code(store, k)]:
-                if record.opened_at is not None:
-                    store.kinds[field] = msgspec.structs.replace(record, probes=0, is_reviewed=False, last_at=0.0)
+            for k in meant:
+                resumed(store, k)
             store.ring()
             return len(meant)
 
@@ -58,6 +57,13 @@ class MemoryKinds(Kinds):
         with self._store.lock:
             jobs = (job for job in self._store.jobs.values() if job.state == "review")
             return dict(Counter(j.job_class.kind for j in jobs if backlog in (None, j.job_class.backlog)))
+
+
+def resumed(store: Store, kind: str) -> None:
+    """A closed kind is tried at once, whatever was tried before."""
+    for field, record in list(each_code(store, kind)):
+        if record.opened_at is not None:
+            store.kinds[field] = msgspec.structs.replace(record, probes=0, is_reviewed=False, last_at=0.0)
 
 
 def is_loose(job: Job, store: Store) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from msgspec import structs
 
 from conductor.adapters.memory import kinds
-from conductor.adapters.memory.places import is_held_back, is_waiting, objection, take_place
+from conductor.adapters.memory.places import is_held_back, is_of_another_line, is_waiting, objection, take_place
 from conductor.adapters.memory.store import Job, LinedUp, Store
 from conductor.core.charges import charges, is_of_disk
 from conductor.core.past import LIFE
@@ -46,7 +46,9 @@ def is_next(store: Store, lined: LinedUp) -> bool:
     """Is it still to go next, under that number?"""
     job = store.jobs.get(lined.job_id)
     is_live = job is not None and not lined.is_void and job.attempts == lined.attempt
-    return is_live and job is not None and job.state == "waiting" and is_waiting(store, job)
+    if not is_live or job is None or is_of_another_line(job, lined.admission.reservation):
+        return False
+    return job.state == "waiting" and is_waiting(store, job)
 
 
 def may_follow(store: Store, begun: Begun, worker: str) -> bool:
@@ -98,7 +100,7 @@ def _line_up(store: Store, heir: Heir, landed: Mapping[str, int], short: Set[str
     more = {key: wanted.get(key, 0) - given.get(key, 0) for key in given.keys() | wanted.keys()}
     if not is_waiting(store, job) or not short.isdisjoint(claim) or objection(store, job, heir.admission, more, landed):
         return False
-    if kinds.objection(store, r) or is_held_back(store, r):
+    if kinds.objection(store, r) or is_of_another_line(job, r) or is_held_back(store, r):
         return False
     job.attempts = r.attempt
     lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission, claim)

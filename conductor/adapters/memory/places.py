@@ -28,6 +28,8 @@ def hand_over(store: Store, admission: Admission, landed: Mapping[str, int], lin
         return "not waiting"
     if why_not := objection(store, job, admission, charges(r), landed, lined) or kinds.objection(store, r):
         return why_not
+    if is_of_another_line(job, r):
+        return "its line changed meanwhile"
     take_place(store, job, r)
     store.queues[r.queue].append(entry_of(r))
     return None
@@ -37,9 +39,15 @@ def take_place(store: Store, job: Job, r: Reservation) -> None:
     if not job.attempts:
         store.longest_s = max(store.longest_s, store.now() - job.since)
     store.unrest(job)
+    job.is_revised = False
     job.attempts = r.attempt
     store.move(job, "admitted")
     store.reserve(job, r)
+
+
+def is_of_another_line(job: Job, r: Reservation) -> bool:
+    """Decided for the line that it had before?"""
+    return job.is_revised and r.class_id != job.job_class.id
 
 
 def objection(

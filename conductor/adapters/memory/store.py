@@ -77,6 +77,7 @@ class Job:
     asked: Asked | None = None
     is_told: bool = False
     redone: int = 0
+    is_revised: bool = False
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
@@ -219,17 +220,8 @@ class Store:
         """What an attempt holds, from now on. Nothing of an earlier life of the reservation counts."""
         job.charges = charges(r)
         self.sums.update(job.charges)
-        job.reservation = structs.replace(
-            r,
-            state="admitted",
-            admitted_at=self.now(),
-            worker=None,
-            started_at=None,
-            usage=None,
-            progress=None,
-            note="",
-            quiet_s=0.0,
-        )
+        blank: dict[str, object] = {"worker": None, "started_at": None, "usage": None, "progress": None}
+        job.reservation = structs.replace(r, state="admitted", admitted_at=self.now(), note="", quiet_s=0.0, **blank)
         self.active[job.id] = job
         self.chains.begun(job.id, r.node)
 
@@ -308,10 +300,7 @@ class Store:
     ) -> None:
         """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as unmet; dead
         takes it along, and so does what is in review. `over`: it is over already."""
-        job.wants |= {other for other in after if self.state_of(other) != "done"}
-        job.wants_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
-        for other in job.wants | job.wants_end:
-            self.wanted[other].add(job.id)
+        self.want(job, after, after_ended)
         doomed = [other for other in after if self.state_of(other) in OVER]
         if over:
             self.bury(job, over)
@@ -322,6 +311,12 @@ class Store:
             self.shelve(job)
         else:
             self.rest(job, not_before)
+
+    def want(self, job: Job, after: Sequence[str], after_ended: Sequence[str]) -> None:
+        job.wants |= {other for other in after if self.state_of(other) != "done"}
+        job.wants_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
+        for other in job.wants | job.wants_end:
+            self.wanted[other].add(job.id)
 
     def revive(self, job: Job) -> None:
         """Those who died with a job that lives again, or went into review with it: each comes back unless it wants

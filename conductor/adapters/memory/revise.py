@@ -1,0 +1,101 @@
+"""Known jobs that come with another line, or into another backlog, in memory (the twin of `lua/revise.lua`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from conductor.adapters.memory import kinds
+from conductor.adapters.memory.store import OVER, Job, Store, forget_failures
+from conductor.model.entries import Entry, Revised
+
+
+class Revision:
+    """One call. The lock is the caller's."""
+
+    def __init__(self, store: Store, backlog: str, is_moving: bool, is_trial: bool) -> None:
+        self._store = store
+        self._backlog = backlog
+        self._is_moving = is_moving
+        self._is_trial = is_trial
+        self._risen: dict[str, int] = {}
+        self._elsewhere: Counter[str] = Counter()
+        self._changed = self._going = self._done = self._moved = 0
+
+    def of(self, entries: Sequence[Entry]) -> Revised:
+        for entry in first_of_each(entries):
+            job = self._store.jobs.get(entry.job_id)
+            if job is not None and not entry.is_done:
+                self._revise(job, entry)
+        if not self._is_trial and self._changed + self._moved:
+            self._store.ring()
+        return Revised(
+            changed=self._changed,
+            risen=self._risen,
+            going=self._going,
+            done=self._done,
+            moved=self._moved,
+            elsewhere=dict(sorted(self._elsewhere.items())),
+        )
+
+    def _revise(self, job: Job, entry: Entry) -> None:
+        own, is_same = job.job_class.backlog, job.line == entry.line
+        is_away, is_done = own != self._backlog, job.state == "done"
+        is_going = job.state in ("admitted", "running")
+        if is_away and not is_done and (is_going or not self._is_moving):
+            self._elsewhere[own] += 1
+        elif is_same and (is_done or not is_away):
+            return
+        elif is_done:
+            self._done += 1
+        elif is_going:
+            self._going += 1
+        else:
+            self._moved += is_away
+            if not is_same:
+                self._changed += 1
+            if not self._is_trial:
+                self._take_line(job, entry, is_same)
+            elif not is_same and job.state in ("dead", "review") and not self._is_doomed(entry):
+                self._risen[job.id] = job.attempts
+
+    def _is_doomed(self, entry: Entry) -> bool:
+        return any(self._store.state_of(other) in OVER for other in entry.after)
+
+    def _take_line(self, job: Job, entry: Entry, is_same: bool) -> None:
+        store, was = self._store, job.state
+        if was == "waiting":
+            store.unrest(job)
+        for other in job.wants | job.wants_end:
+            store.wanted[other].discard(job.id)
+        job.wants, job.wants_end = set(), set()
+        job.line = entry.line
+        self._into_class(job, entry)
+        if entry.files is not None:
+            store.chains.revise(job.id, entry.files)
+        if was == "cancelled" or (is_same and was != "waiting"):
+            store.want(job, entry.after, entry.after_ended)
+            return
+        if was != "waiting":
+            forget_failures(job)
+            if was == "review":
+                kinds.resumed(store, entry.job_class.kind)
+            store.move(job, "waiting")
+        store.begin_to_wait(job, entry.after, entry.after_ended)
+        if was != "waiting" and store.state_of(job.id) == "waiting":
+            self._risen[job.id] = job.attempts
+            store.revive(job)
+
+    def _into_class(self, job: Job, entry: Entry) -> None:
+        store = self._store
+        store.counts[job.job_class.backlog][job.state] -= 1
+        store.counts.setdefault(self._backlog, Counter())[job.state] += 1
+        job.job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
+        job.is_revised = True
+
+
+def first_of_each(entries: Sequence[Entry]) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        found.setdefault(entry.job_id, entry)
+    return list(found.values())
