@@ -20,6 +20,14 @@ from conductor.settings import did_you_mean
 #: Staging of the workers, at the top of every root.
 RESERVED = ".tmp"
 
+
+class EveryTask(dict[str, TaskDecl]):
+    """A catalogue for who asks whether lines are sound, and not whether they can be run: `verify`, years later."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 _WORDS = {
     "id": "must be 8 to 64 letters, digits, «-» or «_»",
     "after": "must be ids of 8 to 64 letters, digits, «-» or «_»",

@@ -124,12 +124,16 @@ def _too_long() -> str:
 # ── checking ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check(path: Path, catalogue: Mapping[str, TaskDecl], on_progress: OnProgress | None = None) -> ManifestSummary:
+def check(
+    path: Path, catalogue: Mapping[str, TaskDecl], on_progress: OnProgress | None = None, *, verb: str = "dispatched"
+) -> ManifestSummary:
     """Read it all and raise one `ManifestError` with every fault of every line, or say what it holds.
+
+    `verb`: what is not done with it then.
 
     Memory grows by an id a job (some 150 bytes), not by what the lines hold.
     """
-    checker = _Checker(path, catalogue)
+    checker = _Checker(path, catalogue, verb)
     with opened(path) as file:
         for number, line in lines(file):
             checker.add(number, line)
@@ -139,8 +143,9 @@ def check(path: Path, catalogue: Mapping[str, TaskDecl], on_progress: OnProgress
 
 
 class _Checker:
-    def __init__(self, path: Path, catalogue: Mapping[str, TaskDecl]) -> None:
+    def __init__(self, path: Path, catalogue: Mapping[str, TaskDecl], verb: str) -> None:
         self.path = path
+        self.verb = verb
         self.catalogue = catalogue
         self.faults: list[str] = []
         self.fault_count = 0
@@ -207,7 +212,7 @@ class _Checker:
             for job_id in _circle(self.path):
                 self.fault(self.ids[job_id], f"after: {job_id} waits, through others, for itself")
         if self.fault_count:
-            raise problems_found(self.path, tuple(self.faults), self.fault_count, len(self.bad_lines))
+            raise problems_found(self.path, tuple(self.faults), self.fault_count, len(self.bad_lines), self.verb)
         return ManifestSummary(
             path=self.path,
             jobs=self.jobs,
@@ -220,12 +225,14 @@ class _Checker:
         )
 
 
-def problems_found(path: Path, problems: tuple[str, ...], count: int, bad_lines: int) -> ManifestError:
+def problems_found(
+    path: Path, problems: tuple[str, ...], count: int, bad_lines: int, verb: str = "dispatched"
+) -> ManifestError:
     """One error for all faults; what was not kept in words is counted in the last of them."""
     more = count - len(problems)
     listed = (*problems, f"{path}: and {more} more") if more > 0 else problems
     faults = "1 problem" if count == 1 else f"{count} problems in {bad_lines} line{'s' * (bad_lines != 1)}"
-    return ManifestError(f"{path} has {faults}; nothing of it was dispatched", listed)
+    return ManifestError(f"{path} has {faults}; nothing of it was {verb}", listed)
 
 
 def _circle(path: Path) -> list[str]:

@@ -19,6 +19,8 @@ from conductor.errors import BadInput
 from conductor.facts.claims import NO_CLAIM, Claim, claims, same_faults
 from conductor.facts.files import NOT_THERE, FileFact
 from conductor.facts.outputs import OutputFacts, content_faults, facts_of
+from conductor.line_faults import EveryTask
+from conductor.model.identity import line_hash
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
 from conductor.paths import resolve, split
@@ -60,6 +62,12 @@ class Checks(Struct, frozen=True, kw_only=True):
         return Checks(jobs=tuple(c for s in several for c in s.jobs), whole=tuple(c for s in several for c in s.whole))
 
 
+def sound(manifest: Path, on_checked: Callable[[int], None] | None = None) -> manifests.ManifestSummary:
+    """Hold a manifest against the rules that it was dispatched by, before anything of it is called done: a line that
+    was edited under its id says nothing of the job that ran. Raises `ManifestError` with every fault."""
+    return manifests.check(manifest, EveryTask(), on_checked, verb="verified")
+
+
 def verify(
     manifest: Path,
     receipts_dir: Path,
@@ -85,10 +93,11 @@ def verify(
     )
     done = 0
     with closing(records), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        for specs in _windows(manifests.read(manifest)):
-            looks = [_look(pool, spec, records.of(spec.id), settings) for spec in specs]
-            for spec, (record, facts) in zip(specs, looks, strict=True):
+        for rows in _windows(manifests.numbered(manifest)):
+            looks = [_look(pool, spec, records.of(spec.id), settings) for _, _, spec in rows]
+            for (_, line, spec), (record, facts) in zip(rows, looks, strict=True):
                 review.job(spec, record, facts if isinstance(facts, JobFacts) else facts.result())
+                review.line(line, record)
                 done += 1
             if on_progress:
                 on_progress(done, len(records))
@@ -104,8 +113,8 @@ def _look(
     return record, pool.submit(_facts, spec, record, settings)
 
 
-def _windows(specs: Iterator[JobSpec]) -> Iterator[list[JobSpec]]:
-    while window := list(islice(specs, WINDOW)):
+def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[int, bytes, JobSpec]]]:
+    while window := list(islice(rows, WINDOW)):
         yield window
 
 
@@ -184,7 +193,7 @@ class _Review:
         self.kept: Counter[tuple[Kind, bool]] = Counter()
         #: Failed job → jobs that never ran for its sake.
         self.behind: Counter[str] = Counter()
-        self.jobs = self.done = self.outputs = self.bytes = 0
+        self.jobs = self.done = self.outputs = self.bytes = self.other_lines = 0
         #: Job without a receipt → the failed job it comes down to.
         self.blame: dict[str, str] = {}
         #: Job → file name of the input it comes down to.
@@ -201,6 +210,12 @@ class _Review:
         self._doubles(spec, record)
         self._results(spec, record.accepted, facts)
         self.done += self.found.total() == before
+
+    def line(self, line: bytes, record: Record) -> None:
+        """Was it made by this very line? Another one of the same id is said and is no fault: all that makes the product
+        is in the id, and what the product must be (`expect`) was asked of it as the manifest says now."""
+        if record.accepted is not None and record.accepted.line not in ("", line_hash(line)):
+            self.other_lines += 1
 
     def _not_done(self, spec: JobSpec, record: Record) -> None:
         because_of = next((self.blame[other] for other in spec.after if other in self.blame), "")
@@ -280,6 +295,7 @@ class _Review:
             outputs=self.outputs,
             bytes=self.bytes,
             tidied=self.tidied,
+            other_lines=self.other_lines,
             findings=(*self.findings, *whole, *(others if is_strict else ())),
             unlisted={kind: more for kind, n in self.found.items() if (more := n - self._kept(kind))},
             behind=dict(self.behind),

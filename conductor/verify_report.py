@@ -46,6 +46,8 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     bytes: int
     #: Outputs that were removed when all jobs that read them were done.
     tidied: int = 0
+    #: Done by a line that differs from the manifest's in what makes no other product: needs, priority, waits, `expect`.
+    other_lines: int = 0
     findings: tuple[Finding, ...] = ()
     #: Kind → so many more that were counted and not kept.
     unlisted: dict[Kind, int] = {}
@@ -54,7 +56,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     @property
     def is_good(self) -> bool:
-        return not self.findings
+        return not self.findings and self.jobs > 0
 
     @property
     def exit_code(self) -> int:
@@ -70,6 +72,11 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     def to_text(self) -> str:
         looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
         looked += f", {self.tidied} intermediate removed" if self.tidied else ""
+        looked += (
+            f", {self.other_lines} made when other needs, waits or checks stood in the line" if self.other_lines else ""
+        )
+        if not self.jobs and not self.findings:
+            return f"{printable(self.manifest)} holds no jobs: nothing is verified"
         head = f"{printable(self.manifest)}: {self.done} of {many(self.jobs, 'job')} verified{looked}"
         if self.is_good:
             return head

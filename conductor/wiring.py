@@ -30,19 +30,23 @@ def open_ledger(settings: Settings, is_lenient: bool = False) -> Generator[Ledge
 
 @contextmanager
 def redis_of(settings: Settings, is_lenient: bool = False) -> Generator[Redis]:
-    """A client that has been answered, on a server that can be trusted (`is_lenient`: or is warned of).
+    """A client that has been answered, on a server that can be trusted and is this project's (`is_lenient`: or is
+    warned of). Raises `ConfigError` where it is another project's.
 
     The project's own Valkey lives at least as long as the block."""
     from conductor.adapters import valkey
     from conductor.adapters.redis_client import check_server
+    from conductor.project_mark import claim, warn_of_foreign
 
     if settings.redis.url is not None:
         with connect(settings.redis.url) as client:
             check_server(client, is_lenient or settings.redis.is_volatile_ok)
+            (warn_of_foreign if is_lenient else claim)(client, settings)
             yield client
         return
     with valkey.session(settings) as url, connect(url) as client:
         check_server(client, is_lenient or settings.redis.is_volatile_ok)
+        (warn_of_foreign if is_lenient else claim)(client, settings)
         yield client
 
 

@@ -13,6 +13,7 @@ from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
 from conductor.model.entries import Begun, Started
+from conductor.model.identity import line_hash
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.settings import Settings
@@ -183,6 +184,7 @@ class Scribe:
             worker=self._worker,
             devices=reservation.devices,
             asked=asked(started),
+            line=line_hash(started.line),
         )
 
 

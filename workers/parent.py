@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
+from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
 from workers.flow import Flow
 from workers.host import ChildBroken, Host
@@ -110,6 +111,7 @@ def work(
     """A worker's whole life. `host`: one with its child prepared. Raises `Unreachable` without Redis at the start."""
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True) as client:
+        refuse_foreign(client, settings)
         intake = Intake(client, queue, name)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name)

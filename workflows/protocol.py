@@ -15,7 +15,7 @@ from conductor.model.spec import JobSpec
 from conductor.planning import planned
 from conductor.settings import Settings, load
 from conductor.text import printable
-from conductor.verify import Checks, verify
+from conductor.verify import Checks, sound, verify
 from conductor.workflow_lookup import checks_for, plan
 
 #: So many problems of a manifest are printed.
@@ -57,6 +57,7 @@ def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         settings = load()
+        sound(options.file)
         checks = checks_for((name,), settings)
         report = verify(options.file, settings.receipts_dir, settings, checks, is_strict=options.strict)
     except ConductorError as e:

@@ -162,24 +162,24 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold every job against its receipts and outputs. Exit 1 on a finding.
+    """Hold every job against its receipts and outputs. Exit 1 on a finding, and where there are no jobs.
 
-    Outputs are read whole: hashed, and media decoded. Needs no Redis.
+    Lines are held to the rules of a dispatch first. Outputs are read whole: hashed, and media decoded. Needs no Redis.
 
     Example: conductor verify manifests/system_test_backlog_50.jsonl
     """
     from conductor.catalogue import catalogue_of
     from conductor.kinds import why_missing
-    from conductor.manifest import read
     from conductor.progress import Progress
     from conductor.recovery.journal import Journal
     from conductor.recovery.sources import other_contents
+    from conductor.verify import sound
     from conductor.verify import verify as check
     from conductor.workflow_lookup import checks_for
 
     settings = settings_here()
-    workflows = tuple(dict.fromkeys(spec.workflow for spec in read(manifest)))
     with Progress() as progress:
+        workflows = sound(manifest, progress.counted("checking", "line")).workflows
         found = check(
             manifest,
             settings.receipts_dir,

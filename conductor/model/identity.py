@@ -65,6 +65,12 @@ def template_of(path: str, job_id: str) -> str:
     return path.replace(job_id, ID).replace(job_id[:SHORT_LENGTH], SHORT)
 
 
+def line_hash(line: bytes) -> str:
+    """Which line of those that give one id: they differ in needs, priority, timeout, waits or `expect`, none of which
+    makes another product."""
+    return hashlib.sha256(line).hexdigest()[:16]
+
+
 def is_template(path: str) -> bool:
     """Whether an id has still to be put in."""
     return ID in path or SHORT in path

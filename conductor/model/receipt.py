@@ -92,6 +92,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     #: None: a class that asks nothing and is not told from others of its task.
     asked: Asked | None = None
     code_version: str = ""
+    #: Of the line that it ran (`model.identity.line_hash`); empty: nobody said.
+    line: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
     exit_code: int | None = None
     #: Processes that its body left running, as `ps` names them; they were ended with it.
     left_running: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from conductor import tidied
+from conductor import project_mark, tidied
 from conductor.errors import ConfigError, UsageError
 from conductor.model.spec import Value
 from conductor.recovery import kept_manifests
@@ -88,7 +88,7 @@ def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:
         ):
             notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
     # Last: of what is appended to meanwhile it has the more.
-    for pattern in (f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
+    for pattern in (project_mark.FILE, f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
         found |= {f"receipts/{path.name}": path for path in plain_files(settings.receipts_dir, pattern)}
     # Behind the journal that names them: each is there before its note.
     kept = plain_files(settings.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
@@ -201,6 +201,7 @@ def is_record(parts: tuple[str, ...]) -> bool:
     if parts[0] == "receipts":
         if len(parts) == 3:
             return parts[1] == kept_manifests.FOLDER and parts[2].endswith(kept_manifests.SUFFIX)
-        return len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX, tidied.SUFFIX))
+        is_mark = parts[1:] == (project_mark.FILE,)
+        return is_mark or (len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX, tidied.SUFFIX)))
     # A manifest of the project, wherever it lies, and never what would be run.
     return parts[-1].endswith(".jsonl")

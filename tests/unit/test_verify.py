@@ -8,16 +8,19 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from builders import a_spec
 from verify_scene import Place, only
 
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
+from conductor.errors import ManifestError
+from conductor.model.identity import line_hash
 from conductor.model.receipt import Receipt
-from conductor.model.spec import JobSpec, Output
+from conductor.model.spec import JobSpec, Output, to_line
 from conductor.records import Record, Records
-from conductor.verify import Checks, JobFacts
+from conductor.verify import Checks, JobFacts, sound
 from conductor.verify_report import Finding
 
 
@@ -328,3 +331,46 @@ def test_media_that_does_not_decode_is_wrong_though_its_checksum_holds(place: Pl
 
     assert [f.kind for f in findings] == ["wrong"] * 3
     assert "does not decode" in findings[0].message
+
+
+# ── the manifest itself ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_manifest_is_held_to_the_rules_of_a_dispatch(place: Place) -> None:
+    spec = place.job()
+    place.done(spec)
+    place.verify()
+    good = place.manifest.read_bytes()
+    assert sound(place.manifest).jobs == 1
+
+    for bad, why in (
+        (good.replace(b'"n":0', b'"n":99'), "1: id: is "),
+        (good + good, f"2: id: {spec.id} is already on line 1"),
+        (good.replace(b"out.json", b"other.json"), "1: id: is "),
+    ):
+        place.manifest.write_bytes(bad)
+        with pytest.raises(ManifestError, match="nothing of it was verified") as caught:
+            sound(place.manifest)
+        assert why in caught.value.problems[0]
+
+
+def test_whether_a_task_can_be_run_here_is_not_asked_of_what_was_done(place: Place) -> None:
+    place.job(task="gone.long_ago")
+    place.verify()
+    assert sound(place.manifest).jobs == 1
+
+
+def test_a_manifest_without_jobs_is_not_green(place: Place) -> None:
+    report = place.verify()
+    assert (report.is_good, report.exit_code) == (False, 1)
+    assert report.to_text() == f"{place.manifest} holds no jobs: nothing is verified"
+
+
+def test_what_was_made_by_another_line_of_the_same_id_is_said_and_no_fault(place: Place) -> None:
+    edited, same = place.job(0), place.job(1)
+    for spec in (edited, same):
+        place.done(spec, line=line_hash(to_line(spec)))
+    place.specs[0] = msgspec.structs.replace(edited, priority=7)
+    report = place.verify()
+    assert report.is_good and report.other_lines == 1
+    assert "1 made when other needs, waits or checks stood in the line" in report.to_text()
