@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import msgspec
 
+from conductor.adapters.append_only import AppendOnly
 from conductor.model.spec import Value
 
 SUFFIX = ".tidied"
@@ -38,19 +38,11 @@ def note(folder: Path, node: str, facts: Iterable[Tidied]) -> None:
     text = b"".join(_encode(fact) + b"\n" for fact in facts)
     if not text:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", node) + SUFFIX)).open("a+b") as file:
-        # A line that a crash has cut is ended: it says nothing, and nothing of it was acted upon.
-        file.write(b"\n" + text if _is_cut(file) else text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _is_cut(file: BinaryIO) -> bool:
-    if not file.seek(0, os.SEEK_END):
-        return False
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) != b"\n"
+    log = AppendOnly(folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", node) + SUFFIX))
+    try:
+        log.append(text)
+    finally:
+        log.close()
 
 
 def read(folder: Path) -> Iterator[Tidied]:

@@ -81,7 +81,17 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
         if self.is_good:
             return head
         found = ", ".join(f"{count} {kind}" for kind, count in self.counts().items() if count)
-        return "\n".join([head, f"found: {found}", *(line for kind in KINDS for line in self._lines(kind))])
+        return "\n".join(
+            [head, f"found: {found}", *(line for kind in KINDS for line in self._lines(kind)), *self._remedy()]
+        )
+
+    def _remedy(self) -> Iterator[str]:
+        """No Redis was asked: what it has as done and no receipt proves is not known here."""
+        if any(f.kind == "missing" and not f.because_of and not f.path for f in self.findings):
+            yield (
+                "  of those without a receipt: what Redis has as done (conductor explain JOB) has lost its own, and is "
+                f"made again by: conductor retry --missing {printable(self.manifest)}"
+            )
 
     def _lines(self, kind: Kind) -> Iterator[str]:
         """One line a finding; jobs that never ran for another's sake are counted behind that one."""

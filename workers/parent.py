@@ -48,6 +48,8 @@ class Worker:
         while not self._stopping.is_asked:
             if (taken := self._take(flow)) is not None:
                 flow.run_taken(*taken)
+            # Also a worker that has nothing more to write down: its receipts may have gone since.
+            parts.receipts.look()
         self._put_back(flow)
 
     def _warm_up(self, parts: Parts) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from conductor.adapters.append_only import AppendOnly
 from conductor.model.receipt import Receipt
 
 _encoder = msgspec.json.Encoder()
@@ -27,9 +28,7 @@ class ReceiptLog:
     def __init__(self, folder: Path, writer_name: str) -> None:
         self.folder = folder
         self.file = folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", writer_name) + ".jsonl")
-        self._fd: int | None = None
-        #: What stands there does not end in a newline: a write was cut short.
-        self._is_torn = False
+        self._lines = AppendOnly(self.file)
 
     def append(self, receipt: Receipt) -> None:
         """Write one line and have it on disk. Raises `OSError`; a later append repairs what a failed one left.
@@ -40,48 +39,23 @@ class ReceiptLog:
 
     def extend(self, receipts: Iterable[Receipt]) -> None:
         """Several lines at the price of one: they are on disk together. Raises as `append`, and then each may be."""
-        try:
-            self._append(b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts))
-        except OSError:
-            self.close()
-            raise
+        self._lines.append(b"".join(_encoder.encode(receipt) + b"\n" for receipt in receipts))
 
-    def _append(self, lines: bytes) -> None:
-        fd = self._open()
-        if self._is_torn:
-            lines = b"\n" + lines
-        self._is_torn = True  # Until all of it is there.
-        written = os.write(fd, lines)
-        if written < len(lines):
-            os.write(fd, lines[written:])
-        self._is_torn = False
-        os.fsync(fd)
+    def look(self) -> None:
+        """Now and then, where nothing is appended: what went with a folder that was cleared is written again.
+
+        Raises nothing: the next look, or the next append, tries again."""
+        try:
+            self._lines.look()
+        except OSError as e:
+            _log_unmended(self.file, e)
 
     def read(self) -> Iterator[Receipt]:
         """The receipts of all writers of the folder."""
         return read_receipts(self.folder)
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def _open(self) -> int:
-        if self._fd is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            size = os.fstat(self._fd).st_size
-            self._is_torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
-            _fsync_folder(self.folder)
-        return self._fd
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        self._lines.close()
 
 
 def read_receipts(folder: Path, on_bad: OnBad | None = None) -> Iterator[Receipt]:
@@ -172,6 +146,12 @@ def _with(file: Path, word: bytes) -> Iterator[Receipt]:
                 with suppress(msgspec.DecodeError, UnicodeDecodeError):  # Cut by a crash: no receipt.
                     yield _decoder.decode(text[begins:ends])
                 at = text.find(word, ends)
+
+
+def _log_unmended(file: Path, error: OSError) -> None:
+    from loguru import logger
+
+    logger.error("{} is not there as it was written, and cannot be written again now: {}", file, error)
 
 
 def _log_bad(file: Path, number: int, fault: str) -> None:

@@ -277,7 +277,7 @@ def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head
 
 
 def view_of(job_id: str, row: list[Any]) -> JobView:
-    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails, ahead = row
+    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails, ahead, accepted = row
     job_class = _class_from_json(descriptor)
     failed = dict(zip(fails[0::2], fails[1::2], strict=True))
     return JobView(
@@ -296,6 +296,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         ahead=None if ahead == "" else ahead,
         reservation=_reservation_from_json(reservation) if reservation else None,
         failures=failures_of(failed),
+        accepted=accepted,
     )
 
 

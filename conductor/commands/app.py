@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from conductor.commands import control, flow, needs, price, reading, recovery, replay, security, services, simulate
+from conductor.commands import (
+    again,
+    control,
+    flow,
+    needs,
+    price,
+    reading,
+    recovery,
+    replay,
+    security,
+    services,
+    simulate,
+)
 from conductor.commands.frame import Frame
 from conductor.errors import ConductorError, ManifestError
 
@@ -53,7 +65,7 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-for family in (flow, services, reading, control, recovery, simulate, replay, price, needs, security):
+for family in (flow, services, reading, control, again, recovery, simulate, replay, price, needs, security):
     family.register(app)
 
 

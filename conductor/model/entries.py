@@ -105,6 +105,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     reservation: Reservation | None = None
     #: Cause → failed attempts so far.
     failures: Mapping[Cause, int] = {}
+    #: Of a job that is done: the body whose receipt counts, ATTEMPT.TOKEN or ATTEMPT.
+    accepted: str = ""
 
 
 class Started(Struct, frozen=True, kw_only=True):

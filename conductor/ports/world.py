@@ -17,6 +17,10 @@ class ReceiptLog(Protocol):
         """Several, made durable together."""
         ...
 
+    def look(self) -> None:
+        """Is all that was appended still there? What is not, is written again."""
+        ...
+
     def read(self) -> Iterable[Receipt]: ...
 
 

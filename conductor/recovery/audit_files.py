@@ -16,6 +16,7 @@ from conductor.manifest import read
 from conductor.model.receipt import OutputFact, Receipt, number_of
 from conductor.paths import resolve
 from conductor.recovery.audit_books import Fault
+from conductor.recovery.redo import OPERATOR
 from conductor.recovery.sources import Source
 from conductor.settings import Settings
 
@@ -29,14 +30,19 @@ class Proofs:
         self.read = 0
         self._oks: dict[str, dict[str, tuple[OutputFact, ...]]] = {}
         taken_back: set[tuple[str, str]] = set()
+        #: Taken back because they are nowhere.
+        lost: set[tuple[str, str]] = set()
         for receipt in read_receipts(receipts_dir, self._note_broken):
             self.read += 1
             if receipt.outcome == "ok":
                 self._add(receipt)
             elif receipt.outcome == "superseded":
                 taken_back.add((receipt.job_id, receipt.body))
+                if receipt.worker == OPERATOR:
+                    lost.add((receipt.job_id, receipt.body))
         for job_id, body in taken_back:
-            if self._oks.get(job_id, {}).pop(body, None) is None:
+            is_there = self._oks.get(job_id, {}).pop(body, None) is not None
+            if not is_there and (job_id, body) not in lost:
                 self.broken.append(Fault(job_id, f"{named(number_of(body))} takes a receipt back that there is not"))
         #: Jobs that were done once: what they made is, or was, to be made again.
         self.made_again = {job_id for job_id, _ in taken_back}
@@ -89,7 +95,9 @@ def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
         bodies = proofs.standing(job_id)
         standing = {number_of(body) for body in bodies}
         if row.state == "done" and not is_any_of(row.accepted, bodies):
-            has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else ""
+            # Made again, never certified after the fact: what lies there is proved by nothing.
+            remedy = ": `conductor redo --no-receipt` makes it again"
+            has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else remedy
             by = named(number_of(row.accepted)) if row.accepted else "nobody"
             yield Fault(job_id, f"is done by {by}, of which no receipt stands on disk{has}")
         elif row.state != "done" and standing:

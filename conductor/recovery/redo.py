@@ -1,4 +1,5 @@
-"""Make again what verify finds missing, altered or done twice: the receipt is taken back first, then the job waits.
+"""Make done jobs again: the receipt is taken back first, their outputs go aside, then they wait again. `redo_missing`
+does so with what verify finds missing, altered or done twice, or without a receipt.
 
 The order bears a kill at any point: with the receipt taken back the job counts as not done wherever receipts are read,
 and the same command goes on from there.
@@ -8,15 +9,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterable, Set
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from conductor import manifest as manifests
 from conductor import paths
-from conductor.adapters.receipt_log import ReceiptLog
+from conductor.adapters.receipt_log import ReceiptLog, receipts_of
 from conductor.errors import BadInput, ConfigError
+from conductor.model.entries import Waits
+from conductor.model.receipt import RECEIPT_VERSION, Receipt, number_of
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.records import Record, Records
@@ -25,9 +30,16 @@ from conductor.settings import Settings
 from conductor.verify import verify
 from conductor.verify_report import Finding
 
+#: In receipts: by whose word they were taken back.
+OPERATOR = "operator"
+#: Why a receipt is taken back.
+MISSING = "its output is missing or altered, or it was done twice"
+#: In whose `after` a job stands, and in whose `after_ended`.
+Dependants = tuple[list[str], list[str]]
+
 
 class Redone(Struct, frozen=True, kw_only=True):
-    """What became of the jobs with missing or altered outputs."""
+    """What became of the jobs that were to be made again."""
 
     sent_back: tuple[str, ...] = ()
     #: Waiting, running or dead: their turn will come, or comes with `conductor retry`.
@@ -45,22 +57,16 @@ def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
     Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made again.
     """
     report = verify(manifest, settings.receipts_dir, settings)
-    check_roots(settings, report.findings)
+    check_roots(settings, (paths.split(f.path)[0] for f in report.findings if f.path))
     wanted = with_makers(manifest, {f.job_id for f in report.findings if is_to_be_made_again(f)}, settings)
-    records = Records.gather(manifest, settings.receipts_dir)
     specs = [spec for spec in manifests.read(manifest) if spec.id in wanted]
     after = dependants(manifests.read(manifest), wanted)
-    log = ReceiptLog(settings.receipts_dir, f"operator-{os.getpid()}-{secrets.token_hex(3)}")
-    found: dict[str, list[str]] = {"sent_back": [], "not_done": [], "unknown": [], "aside": []}
-    try:
+    with closing(Records.gather(manifest, settings.receipts_dir)) as records, closing(Again(ledger, settings)) as again:
         # In the order of the manifest: who is made again waits for those before it that are.
         for spec in specs:
-            where = _redo(ledger, spec, records.of(spec.id), after[spec.id], wanted, log, settings, found["aside"])
-            found[where].append(spec.id)
-    finally:
-        log.close()
-        records.close()
-    return Redone(**{name: tuple(ids) for name, ids in found.items()})
+            own = [o for o in spec.after if o in wanted], [o for o in spec.after_ended if o in wanted]
+            again.make(spec, records.of(spec.id), after[spec.id], own, MISSING)
+    return again.redone()
 
 
 def is_to_be_made_again(finding: Finding) -> bool:
@@ -68,9 +74,84 @@ def is_to_be_made_again(finding: Finding) -> bool:
     return finding.kind in ("missing", "altered") or (finding.kind == "duplicate" and not finding.path)
 
 
-def check_roots(settings: Settings, findings: Iterable[Finding]) -> None:
-    """An unmounted share is not a thousand deleted files."""
-    for root in {paths.split(f.path)[0] for f in findings if f.path}:
+class Again:
+    """Sends jobs back, one after the other, with one file of receipts for all that is taken back."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._log = ReceiptLog(settings.receipts_dir, f"{OPERATOR}-{os.getpid()}-{secrets.token_hex(3)}")
+        self._found: dict[str, list[str]] = {"sent_back": [], "not_done": [], "unknown": [], "aside": []}
+
+    def make(self, spec: JobSpec, record: Record, after: Dependants, own: Waits, words: str) -> None:
+        """`after`: who comes after it; `own`: what is made again before it. `words`: why its receipt is taken back.
+
+        Raises `Unreachable`, `OSError`; then all of it is simply called again."""
+        if (where := self._make(spec, record, after, own, words)) is not None:
+            self._found[where].append(spec.id)
+
+    def _make(self, spec: JobSpec, record: Record, after: Dependants, own: Waits, words: str) -> str | None:
+        job = self._ledger.backlog.job(spec.id)
+        if job is None:
+            return "unknown"
+        if job.state != "done":
+            return "not_done"
+        if record.accepted is None and job.accepted not in record.taken_back:
+            # A receipt is there before its job is done: perhaps it came since the receipts were read.
+            record = record_of(self._settings.receipts_dir, spec.id)
+            if record.accepted is not None:
+                return None
+            self._take_back_lost(spec, record, job.accepted)
+        take_back(self._log, record, f"taken back by the operator: {words}")
+        for attempt in sorted(record.attempts or {number_of(body) for body in record.taken_back}):
+            self._found["aside"] += move_aside(self._settings, spec, attempt)
+        is_sent = send_back(self._ledger, spec.id, record, after, own)
+        # Those that had found the output missing, and are dead of it.
+        for other in (*after[0], *after[1]):
+            view = self._ledger.backlog.job(other)
+            if is_sent and view is not None and view.state == "dead" and view.cause == "bad_input":
+                self._ledger.control.retry(other)
+        return "sent_back" if is_sent else "not_done"
+
+    def _take_back_lost(self, spec: JobSpec, record: Record, body: str) -> None:
+        """Also what is nowhere: its file may turn up again, and is not to count then."""
+        if not body or body in record.taken_back:
+            return
+        now = time.time()
+        lost = Receipt(
+            v=RECEIPT_VERSION,
+            job_id=spec.id,
+            attempt=number_of(body),
+            token=body.partition(".")[2],
+            workflow=spec.workflow,
+            task=spec.task,
+            outcome="superseded",
+            message="taken back by the operator: no receipt of it is on disk",
+            started_at=now,
+            ended_at=now,
+            node="",
+            worker=OPERATOR,
+        )
+        self._log.append(lost)
+        record.add(lost)
+
+    def redone(self) -> Redone:
+        return Redone(**{name: tuple(ids) for name, ids in self._found.items()})
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def record_of(receipts_dir: Path, job_id: str) -> Record:
+    record = Record()
+    for receipt in receipts_of(receipts_dir, job_id):
+        record.add(receipt)
+    return record
+
+
+def check_roots(settings: Settings, roots: Iterable[str]) -> None:
+    """An unmounted share is not a thousand deleted files; and what lies on it could not be put aside."""
+    for root in sorted(set(roots)):
         declared = settings.roots.get(root)
         if declared is None:
             continue
@@ -106,9 +187,6 @@ def _is_there(settings: Settings, path: str) -> bool:
         return False
 
 
-Dependants = tuple[list[str], list[str]]
-
-
 def dependants(specs: Iterable[JobSpec], wanted: Iterable[str]) -> dict[str, Dependants]:
     """Job → those in whose `after`, and in whose `after_ended`, it stands."""
     found: dict[str, Dependants] = {job_id: ([], []) for job_id in wanted}
@@ -118,35 +196,6 @@ def dependants(specs: Iterable[JobSpec], wanted: Iterable[str]) -> dict[str, Dep
                 if other in found:
                     found[other][number].append(spec.id)
     return found
-
-
-def _redo(
-    ledger: Ledger,
-    spec: JobSpec,
-    record: Record,
-    after: Dependants,
-    wanted: Set[str],
-    log: ReceiptLog,
-    settings: Settings,
-    aside: list[str],
-) -> str:
-    """Which list of `Redone` it belongs to."""
-    job = ledger.backlog.job(spec.id)
-    if job is None:
-        return "unknown"
-    if job.state != "done":
-        return "not_done"
-    take_back(log, record, "taken back by the operator: its output is missing or altered, or it was done twice")
-    for attempt in sorted(record.attempts):
-        aside += move_aside(settings, spec, attempt)
-    own = [other for other in spec.after if other in wanted], [other for other in spec.after_ended if other in wanted]
-    is_sent = send_back(ledger, spec.id, record, after, own)
-    # Those that had found the output missing, and are dead of it.
-    for other in (*after[0], *after[1]):
-        view = ledger.backlog.job(other)
-        if is_sent and view is not None and view.state == "dead" and view.cause == "bad_input":
-            ledger.control.retry(other)
-    return "sent_back" if is_sent else "not_done"
 
 
 def move_aside(settings: Settings, spec: JobSpec, attempt: int) -> list[str]:

@@ -2,7 +2,8 @@
 -- All the ledger knows of one job, in one look.
 --   ARGV[1]  id
 --   returns  false, or msgpack {letter, attempts, since (ms), descriptor JSON, line, not before (ms) or '',
---            {waits for ..}, Reservation JSON or '', {cause, n, .., 'cause', c, 'message', m}, jobs before it or ''}
+--            {waits for ..}, Reservation JSON or '', {cause, n, .., 'cause', c, 'message', m}, jobs before it or '',
+--            accepted body or ''}
 --   reads    conductor:state, jobs, classes, delayed, wants:ID, wants_end:ID, active, fails:ID, class:NO
 local id = ARGV[1]
 local job = job_of(id)
@@ -17,4 +18,5 @@ return cmsgpack.pack({
   call('HGET', P .. 'active', id) or '',
   call('HGETALL', P .. 'fails:' .. id),
   call('ZRANK', P .. 'class:' .. job.class, id) or '',
+  job.accepted,
 })

@@ -9,6 +9,7 @@ from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Job, Store
 from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult, Revised
 from conductor.model.files import Outlook
+from conductor.model.receipt import body_of
 from conductor.model.snapshot import Candidate, Head, Look
 
 
@@ -171,4 +172,5 @@ def view_of(job: Job, ahead: int | None = None) -> JobView:
         ahead=ahead,
         reservation=job.reservation,
         failures=dict(job.failures),
+        accepted=body_of(job.accepted, job.token) if job.accepted else "",
     )
