@@ -159,6 +159,7 @@ class Scribe:
             message=fault.message,
             exit_code=fault.exit_code,
             is_lasting=fault.is_lasting,
+            raised_at=fault.raised_at,
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from conductor import secrets
@@ -31,6 +34,8 @@ class Fault(NamedTuple):
     is_uncalled: bool = False
     #: It will not go away by itself.
     is_lasting: bool = False
+    #: «KeyError at render.py:17», where a body raised it.
+    raised_at: str = ""
 
 
 CANCELLED = Fault("cancelled", "cancelled by the operator")
@@ -78,6 +83,20 @@ def _words_of(error: BaseException) -> str:
         if isinstance(printed, str):
             said.append(printed[-_TAIL:])
     return "\n".join(said)
+
+
+def raised_at(error: BaseException, module: str, project: Path) -> str:
+    """«KeyError at render.py:17»: the innermost line of the task's own module, or of the project's; empty: of neither.
+
+    Failures that differ in words only have it in common."""
+    own, ours = getattr(sys.modules.get(module), "__file__", None), f"{project}{os.sep}"
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file == own or (file.startswith(ours) and "site-packages" not in file):
+            found = f"{type(error).__name__} at {Path(file).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def of_exit(status: int, was_oom_killed: bool, words: str, has_device: bool) -> Fault:

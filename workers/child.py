@@ -194,6 +194,7 @@ class Child:
             self._leave_a_copy()
             fault = causes.of_exception(e, bool(run.devices))
             fault = blame.of_roots(self._settings, spec, ctx.body, e, fault)
+            place = causes.raised_at(e, run.decl.module, self._settings.project)
             _print_trace(e, run)
             # The traceback holds the body's frames, and these may hold a gigabyte.
             del e
@@ -203,6 +204,7 @@ class Child:
                 run,
                 cause=fault.cause,
                 message=message,
+                raised_at=place,
                 rate_key=fault.rate_key,
                 retry_after_s=fault.retry_after_s,
                 calls=tuple(ctx.calls),

@@ -74,6 +74,8 @@ class Ended(Value, frozen=True, kw_only=True, tag="ended", tag_field="say"):
     result: dict[str, Any] = {}
     cause: Cause | None = None
     message: str = ""
+    #: «KeyError at render.py:17»; empty where no line of the task's own is to blame.
+    raised_at: str = ""
     rate_key: str = ""
     retry_after_s: float | None = None
     #: What calls of APIs came to.

@@ -174,7 +174,7 @@ class Runner:
         if isinstance(ended, Fault):
             return ended
         if ended.cause is not None:
-            return Fault(ended.cause, ended.message, ended.rate_key, ended.retry_after_s)
+            return Fault(ended.cause, ended.message, ended.rate_key, ended.retry_after_s, raised_at=ended.raised_at)
         return causes.CANCELLED if attempt.held.verdict == "cancel" else None
 
     def _published(self, attempt: Attempt, computed: Kept, is_again: bool) -> Kept | Fault:

@@ -14,7 +14,7 @@ from conductor.adapters.redis_client import MAX_BLOCK_S, translating
 from conductor.adapters.redis_outlook import let_go_of
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
-from conductor.core.tally import fingerprint
+from conductor.core.tally import fingerprint, same_place
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, RenewAnswer, Started, Turn, Turned
@@ -117,15 +117,18 @@ class RedisAttempts:
         return cast(FinishAnswer, answer.decode())
 
     def fail(self, receipt: Receipt, then: Retry | Dead) -> FinishAnswer:
+        cause = receipt.cause or "task_error"
+        alike_in = fingerprint(cause, receipt.message, isinstance(then, Dead))
         answer = self._scripts.run(
             "fail",
             receipt.job_id,
             receipt.attempt,
-            receipt.cause or "task_error",
+            cause,
             receipt.message[:MESSAGE_CHARS],
             *verdict(then),
-            fingerprint(receipt.cause or "task_error", receipt.message, isinstance(then, Dead)),
+            alike_in,
             receipt.code_version,
+            same_place(alike_in, cause, receipt.raised_at),
         )
         return cast(FinishAnswer, answer.decode())
 

@@ -27,7 +27,8 @@ class RedisKinds(Kinds):
 
     def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
         rows, review = _unpack(self._scripts.run("kind_states"))
-        found = [state_of(field, _record(text)) for field, text in zip(rows[0::2], rows[1::2], strict=True)]
+        records = [(field, _record(text)) for field, text in zip(rows[0::2], rows[1::2], strict=True)]
+        found = [state_of(field, record) for field, record in records if record.is_news]
         lie = {backlog: n for backlog, n in zip(review[0::2], review[1::2], strict=True) if n}
         return tuple(sorted(found, key=lambda s: (s.kind, s.version))), lie
 

@@ -17,6 +17,11 @@ from conductor.model.spec import Value
 
 #: Of one kind so many unlike failures are told apart.
 MOST_UNLIKE = 64
+#: Each time that a success broke a row of failures, so many more at one line are wanted until they close the kind, and
+#: at most so many times what closes it at first: where most succeed, rows at one line come by chance.
+MORE_A_BREAK, MOST_TIMES = 3, 4
+#: More of these would change nothing.
+MOST_BREAKS = 100
 
 
 class Counted(NamedTuple):
@@ -72,6 +77,11 @@ def fingerprint(cause: Cause, message: str, is_dead: bool) -> str:
     return f"{cause}: {' '.join(words.split())[:_LONGEST]}"
 
 
+def same_place(alike_in: str, cause: Cause, place: str) -> str:
+    """What failures at one line have in common, whatever they say. Empty where the failure says nothing of its kind."""
+    return f"{cause} @ {place}" if alike_in and place else ""
+
+
 class Record(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """What `conductor:kinds` holds of a kind under one code. Times are epoch seconds."""
 
@@ -84,8 +94,14 @@ class Record(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     opened_at: float | None = None
     probes: int = 0
     is_reviewed: bool = False
-    #: Fingerprint → failures, with no success in between.
+    #: Fingerprint, or cause and line → failures, with no success in between.
     alike: dict[str, int] = {}
+    #: How often a success broke a row of failures.
+    breaks: int = 0
+
+    @property
+    def is_news(self) -> bool:
+        return bool(self.verified or self.failed or self.opened_at is not None)
 
 
 def state_of(field: str, record: Record) -> KindState:
@@ -96,13 +112,22 @@ def state_of(field: str, record: Record) -> KindState:
 
 
 def failed(
-    record: Record, alike_in: str, cause: Cause, message: str, now: float, role: Role, breaker: int
+    record: Record,
+    alike_in: str,
+    cause: Cause,
+    message: str,
+    now: float,
+    role: Role,
+    breaker: int,
+    place: str = "",
 ) -> tuple[Record, bool]:
-    """One more failure. True: it opened the breaker."""
-    is_probe, n = role == "probe", record.alike.get(alike_in, 0) + 1
-    is_flooded = len(record.alike) >= MOST_UNLIKE and n == 1
-    alike = {**({} if is_flooded else record.alike), alike_in: n}
-    most = 0 if is_flooded else record.failed
+    """One more failure. `place`: as `same_place` has it. True: it opened the breaker."""
+    is_probe, alike = role == "probe", dict(record.alike)
+    n = _count(alike, alike_in)
+    if place:
+        spared = min((MOST_TIMES - 1) * breaker, MORE_A_BREAK * record.breaks)
+        n = max(n, _count(alike, place) - spared)
+    most = record.failed if record.alike.keys() <= alike.keys() else 0
     opens = record.opened_at is None and breaker > 0 and (n >= breaker or is_probe)
     leads = {"failed": n, "cause": cause, "message": message} if n >= most else {"failed": most}
     changed = msgspec.structs.replace(
@@ -118,9 +143,23 @@ def failed(
     return changed, opens
 
 
+def _count(alike: dict[str, int], what: str) -> int:
+    """How often this one was seen. Where there are too many sorts, those seen once are forgotten, or all."""
+    n = alike.get(what, 0) + 1
+    if n == 1 and len(alike) >= MOST_UNLIKE:
+        often = {known: count for known, count in alike.items() if count > 1}
+        alike.clear()
+        alike.update(often if len(often) < MOST_UNLIKE else {})
+    alike[what] = n
+    return n
+
+
 def passed(record: Record | None, now: float, role: Role) -> Record | None:
     """One that ended well: whatever failed before it is over. None: there is nothing left to remember."""
-    if role == "" and record is not None and not record.failed:
+    if role == "" and (record is None or not record.failed):
         return record
     verified = (record.verified if record else 0) + (role != "")
-    return Record(verified=verified, last_at=now) if verified else None
+    breaks = 0
+    if record is not None and role != "probe":
+        breaks = min(record.breaks + (record.failed > 0), MOST_BREAKS)
+    return Record(verified=verified, breaks=breaks, last_at=now) if verified or breaks else None

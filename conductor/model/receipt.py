@@ -95,6 +95,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     #: Of the line that it ran (`model.identity.line_hash`); empty: nobody said.
     line: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
     exit_code: int | None = None
+    #: Of a body that raised: «KeyError at render.py:17», the innermost line of the task's own code.
+    raised_at: str = ""
     #: Processes that its body left running, as `ps` names them; they were ended with it.
     left_running: tuple[str, ...] = ()
     #: A failure that does not go away by itself: the job is dead at once, whatever its budget.

@@ -35,9 +35,9 @@ def run(scene: Scene, name: str, attempt: int = 1, **more: object) -> None:
 
 def fail(
     scene: Scene, name: str, message: str = "KeyError: 'fps'", attempt: int = 1, cause: Cause = "task_error",
-    then: Retry | Dead = LATER, code: str = "v1",
+    then: Retry | Dead = LATER, code: str = "v1", raised_at: str = "",
 ) -> None:  # fmt: skip
-    receipt = a_receipt(name, attempt, "failed", cause)
+    receipt = msgspec.structs.replace(a_receipt(name, attempt, "failed", cause), raised_at=raised_at)
     scene.ledger.attempts.fail(msgspec.structs.replace(receipt, message=message, code_version=code), then)
     scene.check()
 
@@ -73,6 +73,21 @@ def test_a_kind_is_closed_by_exactly_the_nth_failure_alike_and_says_why(scene: S
     assert (after.kind, after.version, after.failed, after.message) == (KIND, "v1", 3, "KeyError: 'width'")
     assert after.opened_at is not None
     assert after.since <= after.opened_at == after.last_at
+
+
+def test_free_words_do_not_keep_failures_of_one_line_apart(scene: Scene):
+    names = ("a", "b", "c", "d")
+    put(scene, *names)
+    for name, title in zip(names, ("Casablanca", "Vertigo", "Alien", "Heat"), strict=True):
+        if admit(scene, name) is not None:
+            break
+        assert scene.take("cpu-node1", "w1") == (an_id(name), 1)
+        scene.start(name, 1)
+        fail(scene, name, f"no audio stream in {title}", cause="bad_input", raised_at="BadInput at cut.py:17")
+
+    closed = state(scene)
+    assert closed is not None and closed.opened_at is not None
+    assert (name, closed.failed, closed.message) == ("d", 3, "no audio stream in Alien")
 
 
 def test_a_success_in_between_begins_the_count_anew(scene: Scene):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from subprocess import CalledProcessError
+from types import ModuleType
 
 import pytest
 
 from conductor import errors
 from conductor.model.causes import Cause
-from workers.causes import MAX_MESSAGE, cut, of_exception, of_exit
+from workers.causes import MAX_MESSAGE, cut, of_exception, of_exit, raised_at
 
 
 def chained(outer: Exception, inner: BaseException) -> Exception:
@@ -70,3 +72,16 @@ def test_an_end_has_a_cause(status: int, was_oom: bool, cause: Cause, words: str
 def test_a_message_fits_a_line_and_can_be_encoded():
     assert len(cut("x" * 10_000)) <= MAX_MESSAGE + 3
     assert cut("a\udcffb").encode() == b"a\\udcffb"
+
+
+def test_where_a_body_raised_is_the_innermost_line_of_its_own_code(tmp_path: Path):
+    code = "import json\n\ndef run(text):\n    return json.loads(text)\n"
+    module = ModuleType("mine")
+    module.__file__ = str(tmp_path / "mine.py")
+    exec(compile(code, module.__file__, "exec"), module.__dict__)
+    try:
+        module.run("{")
+    except ValueError as e:
+        assert raised_at(e, "mine", tmp_path) == "JSONDecodeError at mine.py:4"
+        assert raised_at(e, "another", tmp_path / "elsewhere") == "", "a library's line is nobody's fault here"
+    assert raised_at(errors.BadInput("never raised"), "mine", tmp_path) == ""

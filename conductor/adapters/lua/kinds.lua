@@ -5,6 +5,8 @@
 
 -- More kinds than this: the one that was quiet longest is forgotten. And of one kind so many unlike failures.
 local MOST_KINDS, MOST_UNLIKE = 512, 64
+-- As core/tally.py has them: of failures at one line more are wanted where successes came between.
+local MORE_A_BREAK, MOST_TIMES, MOST_BREAKS = 3, 4, 100
 local KINDS = P .. 'kinds'
 
 local function kind_field(held, code)
@@ -45,23 +47,35 @@ local function take_back(kind)
   end
 end
 
--- How often this one was seen, the others kept unless there are too many.
-local function count_alike(found, fingerprint)
-  local alike, unlike = found.alike or {}, 0
-  local n = (alike[fingerprint] or 0) + 1
-  for _ in pairs(alike) do unlike = unlike + 1 end
-  if unlike >= MOST_UNLIKE and n == 1 then alike, found.failed = {}, 0 end
-  alike[fingerprint] = n
+-- How often this one was seen. Where there are too many sorts, those seen once are forgotten, or all: then what led may
+-- be gone with them.
+local function count_alike(found, what)
+  local alike, unlike, often, kept = found.alike or {}, 0, 0, {}
+  local n = (alike[what] or 0) + 1
+  for known, count in pairs(alike) do
+    unlike = unlike + 1
+    if count > 1 then kept[known], often = count, often + 1 end
+  end
+  if n == 1 and unlike >= MOST_UNLIKE then
+    alike = often < MOST_UNLIKE and kept or {}
+    found.failed = 0
+  end
+  alike[what] = n
   found.alike = alike
   return n
 end
 
 -- An attempt failed in a way that counts (`fingerprint` not empty). `held`: its reservation, nil where there was none.
-local function kind_failed(held, code, fingerprint, cause, message)
+-- `place`: its cause and the line where it was raised; '' (or nil) where that is not known.
+local function kind_failed(held, code, fingerprint, cause, message, place)
   if not held or not held.kind or not fingerprint or fingerprint == '' then return end
   local field, is_probe = kind_field(held, code), held.role == 'probe'
   local found = read_kind(field) or {}
   local n, breaker = count_alike(found, fingerprint), held.breaker or 0
+  if place and place ~= '' then
+    local spared = math.min((MOST_TIMES - 1) * breaker, MORE_A_BREAK * (found.breaks or 0))
+    n = math.max(n, count_alike(found, place) - spared)
+  end
   found.since = found.since or now_ms / 1000
   found.last_at = now_ms / 1000
   found.is_reviewed = nil
@@ -81,10 +95,14 @@ local function kind_passed(held, code)
   if held.role == 'probe' then
     each_code(held.kind, function(other, record) if record.opened_at then call('HDEL', KINDS, other) end end)
   end
-  if not is_tried and not (found and found.failed) then return end
+  if not is_tried and not (found and (found.failed or 0) > 0) then return end
   local verified = (found and found.verified or 0) + (is_tried and 1 or 0)
-  if verified > 0 then
-    write_kind(field, {verified = verified, last_at = now_ms / 1000})
+  local breaks = 0
+  if found and held.role ~= 'probe' then
+    breaks = math.min((found.breaks or 0) + ((found.failed or 0) > 0 and 1 or 0), MOST_BREAKS)
+  end
+  if verified > 0 or breaks > 0 then
+    write_kind(field, {verified = verified, breaks = breaks, last_at = now_ms / 1000})
   else
     call('HDEL', KINDS, field)
   end

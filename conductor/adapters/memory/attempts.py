@@ -12,7 +12,7 @@ from conductor.adapters.memory.places import succeed
 from conductor.adapters.memory.store import Job, Store, entry_of
 from conductor.core.chains import root_of
 from conductor.core.past import is_unheard
-from conductor.core.tally import fingerprint
+from conductor.core.tally import fingerprint, same_place
 from conductor.errors import Fenced
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
@@ -226,7 +226,8 @@ class MemoryAttempts:
             cause, message = receipt.cause or "task_error", receipt.message[:500]
             held = store.lose(job, cause, message, then)
             alike_in = fingerprint(cause, receipt.message, isinstance(then, Dead))
-            kinds.failed(store, held, receipt.code_version, alike_in, cause, message)
+            place = same_place(alike_in, cause, receipt.raised_at)
+            kinds.failed(store, held, receipt.code_version, alike_in, cause, message, place)
             return "accepted"
 
     def close_rate(self, key: str, for_s: float) -> None:

@@ -21,7 +21,8 @@ class MemoryKinds(Kinds):
     def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
         store = self._store
         with store.lock:
-            found = (tally.state_of(field, record) for field, record in sorted(store.kinds.items()))
+            news = ((field, record) for field, record in sorted(store.kinds.items()) if record.is_news)
+            found = (tally.state_of(field, record) for field, record in news)
             return tuple(found), {name: n for name, row in store.counts.items() if (n := row["review"])}
 
     def review(self, epoch: int, kind: str, most: int) -> int:
@@ -75,13 +76,17 @@ def each_code(store: Store, kind: str) -> list[tuple[str, tally.Record]]:
     return [(field, record) for field, record in store.kinds.items() if field.rpartition("@")[0] == kind]
 
 
-def failed(store: Store, held: Reservation | None, code: str, alike_in: str, cause: Cause, message: str) -> None:
+def failed(
+    store: Store, held: Reservation | None, code: str, alike_in: str, cause: Cause, message: str, place: str = ""
+) -> None:
     """An attempt failed in a way that counts (`alike_in` not empty)."""
     if held is None or not held.kind or not alike_in:
         return
     field = f"{held.kind}@{code or held.code}"
     record = store.kinds.get(field, tally.Record())
-    store.kinds[field], opens = tally.failed(record, alike_in, cause, message, store.now(), held.role, held.breaker)
+    store.kinds[field], opens = tally.failed(
+        record, alike_in, cause, message, store.now(), held.role, held.breaker, place
+    )
     if opens:
         take_back(store, held.kind)
 

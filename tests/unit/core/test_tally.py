@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from conductor.core.tally import COUNTS, MOST_UNLIKE, Record, failed, fingerprint, passed
+from conductor.core.tally import COUNTS, MOST_UNLIKE, Record, failed, fingerprint, passed, same_place
 from conductor.model.causes import CAUSES, Cause
 
 
@@ -79,14 +81,51 @@ def test_an_old_sort_keeps_its_count_among_new_ones():
     assert record.since == 10.0
 
 
-def test_nothing_is_remembered_of_a_success_but_what_was_verified():
+def test_nothing_is_remembered_of_a_success_but_what_was_verified_and_that_it_broke_a_row():
     assert passed(None, 5.0, "") is None
-    assert passed(Record(failed=3, alike={"x": 3}), 5.0, "") is None
+    assert passed(Record(failed=3, alike={"x": 3}), 5.0, "") == Record(breaks=1, last_at=5.0)
+    assert passed(Record(failed=3, alike={"x": 3}, opened_at=1.0), 5.0, "probe") == Record(verified=1, last_at=5.0)
     assert passed(Record(verified=2, failed=3, alike={"x": 3}, opened_at=1.0), 5.0, "canary") == Record(
-        verified=3, last_at=5.0
+        verified=3, breaks=1, last_at=5.0
     )
 
 
 def test_a_success_like_all_others_changes_nothing():
     record = Record(verified=3, last_at=2.0)
     assert passed(record, 5.0, "") is record
+
+
+def at_one_line(outcomes: str, breaker: int = 5) -> int | None:
+    """«x» failed with words of its own, «.» ended well: after how many the kind was closed; None: it stays open."""
+    record: Record | None = None
+    for n, outcome in enumerate(outcomes, 1):
+        if outcome == ".":
+            record = passed(record, float(n), "")
+            continue
+        words = fingerprint("bad_input", f"no audio stream in {'abcdefghijklmnopqrstuvwxyz'[n % 26] * 9}", False)
+        place = same_place(words, "bad_input", "BadInput at cut.py:17")
+        record, opens = failed(record or Record(), words, "bad_input", "m", float(n), "", breaker, place)
+        if opens:
+            return n
+    return None
+
+
+def test_failures_at_one_line_are_alike_whatever_they_say():
+    assert at_one_line("x" * 200) == 5
+    assert at_one_line("xx.xxxxxxxx") == 11, "a row had been broken: three more are wanted"
+    assert at_one_line("x" * 200, breaker=0) is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4])
+def test_a_kind_in_which_most_succeed_stays_open(share: float):
+    closed = 0
+    for seed in range(40):
+        rng = Random(seed)
+        outcomes = ".x" * 3 + "".join("x" if rng.random() < share else "." for _ in range(1000))
+        closed += at_one_line(outcomes) is not None
+    assert closed == 0
+
+
+def test_a_failure_that_says_nothing_of_its_kind_says_nothing_of_its_line():
+    assert same_place(fingerprint("cuda_oom", "x", False), "cuda_oom", "E at a.py:1") == ""
+    assert same_place(fingerprint("task_error", "x", False), "task_error", "") == ""
