@@ -241,10 +241,10 @@ class Host:
     def _visible_for(self, devices: Sequence[str]) -> str:
         if not devices and self._device is not None:
             devices = (self._device,)
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if given and tuple(devices) == (self._device,):
-            return given  # The node named it by UUID.
-        # Asked anew each time: rare, and a driver that was reloaded may number them otherwise.
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if given.startswith(("GPU-", "MIG-")) and "," not in given and tuple(devices) == (self._device,):
+            return given  # The node named it by UUID: that device it is, wherever the driver lists it now.
+        # Asked anew each time: rare, and a card may have come meanwhile.
         known = nvml_probe.uuids() if devices else {}
         return ",".join(known.get(device) or device.removeprefix("gpu") for device in devices)
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from conductor.adapters.device_slots import Slots
 from conductor.model.report import Device
 
 MIB = 1 << 20
@@ -30,7 +31,10 @@ class RawProcess(Struct, frozen=True, kw_only=True):
 class RawDevice(Struct, frozen=True, kw_only=True):
     """One device as NVML told it. Sizes in bytes; None: not told."""
 
+    #: Its own number on this node (`device_slots`).
     index: int
+    #: Where it stands in NVML's list, which is CUDA's number by bus; None: as its number.
+    place: int | None = None
     uuid: str = ""
     name: str = ""
     total_bytes: int | None = None
@@ -62,8 +66,22 @@ def read(only: Collection[str] | None = None) -> RawGpus:
         _forget()
         absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
         return RawGpus(error=str(e), is_absent=_code(e) in absent)
-    wanted = [index for index in range(count) if only is None or f"gpu{index}" in only]
-    return RawGpus(devices=tuple(_read_device(index) for index in wanted))
+    numbers = _numbers(count)
+    wanted = [place for place in range(count) if only is None or f"gpu{numbers[place]}" in only]
+    devices = (_read_device(numbers[place], place) for place in wanted)
+    return RawGpus(devices=tuple(sorted(devices, key=lambda device: device.index)))
+
+
+def keep_numbers(slots: Slots | None) -> None:
+    """From now on devices have the numbers that are kept there, in this process; None: as NVML lists them."""
+    global _slots
+    _slots = slots
+
+
+def by_uuid(raw: RawGpus, visible: str) -> str:
+    """CUDA_VISIBLE_DEVICES with the devices' UUIDs in place of their numbers, which may come to mean others."""
+    uuids = {str(_place(device)): device.uuid for device in raw.devices if device.uuid}
+    return ",".join(uuids.get(word.strip(), word.strip()) for word in visible.split(","))
 
 
 def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -87,8 +105,9 @@ def held_by(pids: Collection[int]) -> dict[str, int] | None:
 
     try:
         _init()
+        numbers = _numbers(pynvml.nvmlDeviceGetCount())
         listed = {
-            f"gpu{i}": _processes(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())
+            f"gpu{number}": _processes(pynvml.nvmlDeviceGetHandleByIndex(place)) for place, number in enumerate(numbers)
         }
     except pynvml.NVMLError:
         _forget()
@@ -113,6 +132,20 @@ def uuids() -> dict[str, str]:
 # ── NVML ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 _is_initialised = False
+_slots: Slots | None = None
+
+
+def _numbers(count: int) -> list[int]:
+    """Of each place in NVML's list: the number of the device that stands there now."""
+    if _slots is None:
+        return list(range(count))
+    return _slots.numbers([_or_none(_uuid_at, place) or "" for place in range(count)])
+
+
+def _uuid_at(place: int) -> str:
+    import pynvml
+
+    return pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(place))
 
 
 def _init() -> None:
@@ -147,21 +180,22 @@ def _or_none(call: Callable[..., T], *args: Any) -> T | None:
         return None
 
 
-def _read_device(index: int) -> RawDevice:
+def _read_device(index: int, place: int) -> RawDevice:
     import pynvml
 
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        handle = pynvml.nvmlDeviceGetHandleByIndex(place)
         name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
     except pynvml.NVMLError as e:
-        return RawDevice(index=index, error=str(e))
+        return RawDevice(index=index, place=place, error=str(e))
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     except pynvml.NVMLError as e:
         is_unknown = _code(e) == pynvml.NVML_ERROR_NOT_SUPPORTED
-        return RawDevice(index=index, uuid=uuid, name=name, error=None if is_unknown else str(e))
+        return RawDevice(index=index, place=place, uuid=uuid, name=name, error=None if is_unknown else str(e))
     return RawDevice(
         index=index,
+        place=place,
         uuid=uuid,
         name=name,
         total_bytes=int(memory.total),
@@ -212,4 +246,8 @@ def _is_visible(device: RawDevice, visible: str | None) -> bool:
     if visible is None:
         return True
     words = [word.strip() for word in visible.split(",") if word.strip()]
-    return any(word == str(device.index) or (device.uuid and device.uuid.startswith(word)) for word in words)
+    return any(word == str(_place(device)) or (device.uuid and device.uuid.startswith(word)) for word in words)
+
+
+def _place(device: RawDevice) -> int:
+    return device.index if device.place is None else device.place

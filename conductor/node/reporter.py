@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
+from conductor.adapters.device_slots import Slots, path_of
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
@@ -73,7 +74,9 @@ class Reporter(threading.Thread):
         self._revive = revive
         self._catalogue = catalogue_of(settings)
         self._disks = DiskProbe(settings.roots)
+        nvml_probe.keep_numbers(Slots(path_of(settings.state_dir, identity.node), is_writer=True))
         self._gpus = Patient(nvml_probe.read)
+        self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._badges = Badges(badges.folder_of(settings))
         self._warden = Warden(self._operators_words)
         self._wake = threading.Event()
@@ -105,6 +108,7 @@ class Reporter(threading.Thread):
         if self.is_alive():
             self.join(limit_s)
         self._disks.close()
+        nvml_probe.keep_numbers(None)
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,7 +138,7 @@ class Reporter(threading.Thread):
 
     def _take(self, reading: Reading) -> None:
         before, self.reading = self.reading, reading
-        if [d.key for d in before.devices] != [d.key for d in reading.devices]:
+        if [(d.key, d.quarantined) for d in before.devices] != [(d.key, d.quarantined) for d in reading.devices]:
             self._on_change()
 
     def _read(self, make_folders: bool = False) -> Reading:
@@ -172,7 +176,9 @@ class Reporter(threading.Thread):
         if raw is None:
             why = f"the NVIDIA driver did not answer for {GPU_LIMIT_S:g} s"
             return remember(known, (), why), (why,)
-        devices, notes = nvml_probe.parse(raw, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        if self._visible is not None:
+            self._visible = nvml_probe.by_uuid(raw, self._visible)
+        devices, notes = nvml_probe.parse(raw, self._visible)
         owner = owner_among(self._workforce.pids)
         seen = with_ours(devices, raw, owner)
         if seen:

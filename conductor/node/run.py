@@ -113,6 +113,8 @@ class Node:
         self._draining_since: float | None = None
         self._gave_back = False
         self._was_killed = False
+        #: Devices that were closed at the last turn.
+        self._closed: set[str] = set()
         self._limits = limits_of(settings)
         self._oom_kills = oom.kills()
         #: Until the spare wants to be looked after.
@@ -148,6 +150,7 @@ class Node:
             plans, self._lane_notes = plan_queues(node, lanes, reading.devices, reading.host.cpu_count, self._lanes)
             self._supervisor.plan(plans)
         self._bury(self._supervisor.reap())
+        self._leave_closed_devices()
         self._supervisor.start_due()
         self._spare_s = self._spare.tend()
         self._tell()
@@ -216,6 +219,17 @@ class Node:
         """Its files can go, but for output that only could not be published."""
         if not (isinstance(attempt, Receipt) and attempt.cause == "publish_failed"):
             self._ended.put((attempt.job_id, attempt.attempt))
+
+    def _leave_closed_devices(self) -> None:
+        """What was handed over for a device that is gone, or in quarantine, and was not started goes elsewhere."""
+        closed = {device.key for device in self._reporter.reading.devices if device.quarantined}
+        if closed - self._closed and self._draining_since is None:
+            open_queues = [q.queue for q in self._supervisor.queues() if q.device not in closed]
+            try:
+                give_back(self._ledger, self._identity.node, open_queues, "its device is closed")
+            except Unreachable:
+                return  # asked again at the next turn
+        self._closed = closed
 
     def _give_back(self, why: str) -> bool:
         served = () if self._draining_since is not None else [q.queue for q in self._supervisor.queues() if q.workers]

@@ -128,3 +128,33 @@ def test_beside_a_desktop_one_out_of_memory_does_not_make_a_job_unschedulable(
         assert second.asked is not None and second.asked.vram_mib == 24_576 - 512 - 300
     finally:
         scene.close()
+
+
+def test_a_job_lands_on_the_card_that_was_decided_for_whatever_order_the_driver_lists(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+):
+    large, small = device(0, total_mib=24_576), device(1, total_mib=12_288)
+    nvml.show(small, large)
+    scene = VramScene(ledger, project, nvml)
+    try:
+        scene.node(nvml.env)
+        scene.run("conduct", env=nvml.env)
+        first = scene.hold(1, 12_000)
+        assert scene.until_state(first, "running").reservation.devices == ("gpu1",)  # type: ignore[union-attr]
+
+        # The one that runs holds what it took by its process, wherever its card is listed.
+        nvml.swap()
+
+        until(lambda: (r := scene.report()) and [d.vram_total_mib for d in r.devices] == [12_288, 24_576])
+        assert [d.uuid for d in scene.report().devices] == ["GPU-stub-1", "GPU-stub-0"]  # type: ignore[union-attr]
+        others = [scene.hold(n, 11_900) for n in (2, 3)]
+        scene.until_state(others[0], "running")
+        scene.release(1, 2, 3)
+        for job in (first, *others):
+            scene.until_state(job, "done")
+            (receipt,) = scene.receipts(job)
+            assert (receipt.devices, receipt.result["visible"]) == (("gpu1",), "GPU-stub-0")
+    finally:
+        scene.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -32,6 +33,12 @@ class Nvml:
         draft = self.state.with_suffix(".draft")
         draft.write_text("".join(line + "\n" for line in devices))
         draft.replace(self.state)
+
+    def swap(self) -> None:
+        """NVML lists the devices in the opposite order, with all that is held on them."""
+        with self.state.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.show(*reversed(self.lines()))
 
 
 def device(
