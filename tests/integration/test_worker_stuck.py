@@ -21,11 +21,11 @@ from workers.stopping import Stopping
 
 #: A disk that does not answer, and a watchdog of less patience.
 DEAD_DISK = """
-import sys, time
+import os, sys, time
 if sys.orig_argv[1:3] == ["-m", "workers"]:
-    from workers import publish, watchdog
+    from workers import watchdog
     watchdog.STANDS_LEAST_S, watchdog.LOOK_EVERY_S = 1.5, 0.2
-    publish._fsync = lambda fd: time.sleep(1000)
+    os.fsync = lambda fd: time.sleep(1000)
 """
 #: The main thread does not come back to listen.
 DEAF = """
