@@ -65,6 +65,18 @@ class BadOutput(JobError):
     cause = "bad_output"
 
 
+class BadResult(JobError):
+    """What the body returned cannot be written down. Its files are kept."""
+
+    cause = "bad_result"
+
+
+class Interrupted(JobError):
+    """Somebody from outside ended the body, or the program that it ran. It is as if its worker had been lost."""
+
+    cause = "worker_lost"
+
+
 class NoSpace(JobError):
     """A disk is full (ENOSPC, EDQUOT). Retried when there is room."""
 

@@ -189,7 +189,7 @@ class Course:
         return oom.has_grown(before, self._kills)
 
     def _explained(self, ended: Ended) -> Ended:
-        if ended.cause == "task_error" and self._has_killed():
+        if ended.cause in ("task_error", "worker_lost") and self._has_killed():
             # Not the child itself, or it could not say so: most likely a program that it runs.
             words = f"the kernel killed for want of memory while it ran; the task said: {ended.message}"
             return msgspec.structs.replace(ended, cause="host_oom", message=causes.cut(words))

@@ -18,6 +18,7 @@ from workers import out_of_memory
 MAX_MESSAGE = 2000
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 #: Of what a program printed so much is looked at, from its end.
 _TAIL = 8192
 
@@ -103,18 +104,23 @@ def of_exit(status: int, was_oom_killed: bool, words: str, has_device: bool) -> 
     """A child that ended by itself. `status`: as `subprocess` gives it, negative for a signal."""
     if status == -signal.SIGKILL and was_oom_killed:
         return Fault("host_oom", "killed by the kernel: the host ran out of memory", exit_code=status)
-    if status == -signal.SIGKILL:
-        # Nothing that a body does to itself: a person, or a kernel whose counters cannot be read here.
-        return Fault("worker_lost", "the task's process was killed by SIGKILL, from outside", exit_code=status)
+    if is_from_outside(status):
+        words = f"the task's process was killed by {signal_name(-status)}, from outside"
+        return Fault("worker_lost", words, exit_code=status)
     if status < 0:
-        said = f"the task's process was killed by signal {-status} ({_signal_name(-status)})"
+        said = f"the task's process was killed by signal {-status} ({signal_name(-status)})"
     else:
         said = f"the task's process ended with exit code {status}"
     cause = out_of_memory.cause_of(words, has_device) or "task_error"
     return Fault(cause, cut(f"{said}; last words: {words}" if words else said), exit_code=status)
 
 
-def _signal_name(number: int) -> str:
+def is_from_outside(status: int) -> bool:
+    """Nothing that a program does to itself: a person, a service manager, or a kernel whose counters cannot be read."""
+    return status in _FROM_OUTSIDE
+
+
+def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

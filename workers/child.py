@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
 from conductor import secrets
 from conductor.adapters import nvml_probe
@@ -36,6 +35,7 @@ from workers.orphans import Strays, adopt_orphans, die_with_parent
 from workers.premises import Premises
 from workers.protocol import Channel, Ended, Garbled, Open, Passed, Progress, Ready, Run, ToChild
 from workers.registry import body_of
+from workers.results import plain
 from workers.usage import resident_mib
 from workers.warm import WarmStore
 
@@ -187,9 +187,9 @@ class Child:
             result = contextvars.copy_context().run(self._imported(run), spec.args, ctx)
             self._leave_a_copy()
             # What cannot be written down must fail here, in the body's name.
-            plain = orjson.loads(orjson.dumps(result or {}, option=orjson.OPT_SERIALIZE_NUMPY))
-            checks.check_counts(self._settings, spec, ctx.body, plain)
-            return ended(run, result=secrets.scrub_all(plain), calls=tuple(ctx.calls))
+            said = plain(result)
+            checks.check_counts(self._settings, spec, ctx.body, said)
+            return ended(run, result=secrets.scrub_all(said), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()
             fault = causes.of_exception(e, bool(run.devices))

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from conductor import secrets
-from conductor.errors import DeadlineExceeded, JobError
+from conductor.errors import DeadlineExceeded, Interrupted, JobError
+from workers.causes import is_from_outside, signal_name
 from workers.context import JobContext, Stopped
 from workers.orphans import kill_group, tied
 
@@ -51,14 +52,16 @@ def run_program(
 
     `on_stdout` gets raw chunks (without it stdout goes to the worker's log), `on_line` each line of stderr
     (ended by a newline or a carriage return). `env` is added to the worker's own, less its secrets. Raises
-    `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `JobError` when the program
-    cannot be started.
+    `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `Interrupted` when somebody else
+    ended the program, `JobError` when it cannot be started.
     """
     program = _start(argv, cwd, stdin, on_stdout is not None, {**secrets.for_programs(ctx.settings), **(env or {})})
     try:
         with _Pump(program, ctx, on_stdout, on_line) as pump:
             tail = pump.run(stdin)
-        return Completed(program.wait(), tail)
+        if is_from_outside(status := program.wait()):
+            raise Interrupted(f"{Path(argv[0]).name} was killed by {signal_name(-status)}, from outside")
+        return Completed(status, tail)
     finally:
         # Also on the way out of an error, and for what the program left behind in its group.
         kill_group(program.pid)

@@ -41,7 +41,10 @@ T = TypeVar("T")
 #: Redis is away: asked again so often, for as long as it takes. The work in hand is worth the wait.
 _AGAIN_S = 0.5
 #: What only the place for the outputs lacked: they are kept, the next attempt does not compute them again.
-KEEPING = frozenset({"publish_failed", "no_space"})
+#: Also what only could not say what it had done: whoever retries it by hand gets the files.
+KEEPING = frozenset({"publish_failed", "no_space", "bad_result"})
+#: In the result of a job whose own could not be written down: why not.
+LOST = "result_lost"
 
 
 class Parts(NamedTuple):
@@ -115,6 +118,8 @@ class Runner:
         if not self._is_ours(attempt, is_doubtful=True):
             return self._drop(attempt)
         assert fault is not None, "a body that did not end has a fault"
+        if fault.cause == "bad_result":
+            fault = self._with_files_kept(attempt, fault, usage)
         return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
 
     def closed_rate(self, attempt: Attempt) -> Fault | None:
@@ -191,6 +196,14 @@ class Runner:
         elif is_again:
             publish.clean(settings, spec, (computed.body,))
         return fault
+
+    def _with_files_kept(self, attempt: Attempt, fault: Fault, usage: Usage) -> Fault:
+        settings, spec = self._parts.settings, attempt.spec
+        done = kept.computed(settings, spec, attempt.body, {LOST: fault.message}, usage)
+        if not done.files or not all(done.files.values()) or not kept.keep(settings, spec, done):
+            return fault
+        then = f"its files are kept: `conductor retry {attempt.job_id}` publishes them without it"
+        return fault._replace(message=causes.cut(f"{fault.message}; {then}"))
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 

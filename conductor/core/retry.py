@@ -32,6 +32,12 @@ TABLE: Mapping[Cause, Row] = {
     "bad_output": Row(
         1, base_s=5, when="its output is there and is not what its name, its result or its line's `expect` says"
     ),
+    "bad_result": Row(
+        0,
+        when="the body returned what is no JSON, or more than 1 MiB",
+        change="none by itself: its files are kept, and `conductor retry` publishes them, with a result that says what "
+        "was lost",
+    ),
     "refused": Row(0, when="the configuration does not allow it", change=NONE),
     "cancelled": Row(0, when="the operator's word", change=NONE),
     "dependency_dead": Row(
@@ -43,7 +49,9 @@ TABLE: Mapping[Cause, Row] = {
     ),
     # The host's fault, not the job's: a long job on a host that keeps losing workers must get through. Bounded, or a
     # job that kills its worker would do so all night.
-    "worker_lost": Row(10, when="its worker was killed, its host is gone, its lease ran out"),
+    "worker_lost": Row(
+        10, when="its worker, its body or a program of it was killed from outside, its host is gone, its lease ran out"
+    ),
     "server_error": Row(5, base_s=5, factor=2, cap_s=300, when="the API answered 5xx or broke off"),
     "no_space": Row(
         20, base_s=30, when="the disk is full", change="asks for at least the space that was measured, and waits for it"

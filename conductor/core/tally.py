@@ -33,6 +33,7 @@ class Counted(NamedTuple):
 COUNTS: Mapping[Cause, Counted] = {
     "bad_input": Counted("always", "a thousand lines may name the same missing file"),
     "bad_output": Counted("always", "the code makes something else than is expected"),
+    "bad_result": Counted("always", "the code returns what cannot be written down"),
     "refused": Counted("always", "the same setting refuses all of them"),
     "task_error": Counted("always", "a fault of the code, most of the time"),
     "timeout": Counted("always", "the same limit meets the same work"),

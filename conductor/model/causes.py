@@ -7,6 +7,7 @@ from typing import Literal, get_args
 Cause = Literal[
     "bad_input",
     "bad_output",
+    "bad_result",
     "cuda_oom",
     "host_oom",
     "no_space",

@@ -127,6 +127,16 @@ def test_a_killed_child_costs_one_attempt_and_no_program_lives_on(scene: WorkerS
     wait_until(lambda: not any(map(is_alive, everyone)), "nobody is left")
 
 
+def test_sigterm_to_a_body_alone_is_a_lost_worker(scene: WorkerScene, tmp_path: Path):
+    spec = scene.put(a_waiting_spec(tmp_path))
+    scene.worker()
+
+    os.kill(int(wait_file(tmp_path / "begun0")), signal.SIGTERM)
+
+    (receipt,) = scene.wait_state(spec, "waiting")
+    assert receipt.cause == "worker_lost" and "SIGTERM, from outside" in receipt.message
+
+
 def family(pid: int) -> list[int]:
     return [pid, *(p for child in children_of(pid) for p in family(child))]
 

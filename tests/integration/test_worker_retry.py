@@ -33,6 +33,13 @@ def oom(args, ctx):
 def memory(args, ctx):
     raise MemoryError("it was too much")
 
+@task("mine.counts", lane="cpu")
+def counts(args, ctx):
+    with open(args["runs"], "a") as runs:
+        runs.write("x")
+    ctx.output(ctx.spec.writes[0].path).write_text("six hours of work")
+    return {"frames": {"bad": {1, 2}}} if args.get("is_set") else {"text": "x" * 2_000_000}
+
 @task("mine.fills", lane="cpu")
 def fills(args, ctx):
     (ctx.scratch / "big").write_bytes(b"x" * 3_000_000)
@@ -257,3 +264,26 @@ def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_compu
     assert receipt.attempt == 2
     assert (scene.folder / "published/0.txt").read_text() == "attempt 1"
     assert not (tmp_path / "begun0").exists(), "the body ran once"
+
+
+@pytest.mark.parametrize(("is_set", "words"), [(True, "result.frames.bad is a set"), (False, "more than 1.0 MiB")])
+def test_work_is_not_lost_with_a_result_that_cannot_be_written_down(
+    scene: WorkerScene, tmp_path: Path, is_set: bool, words: str
+):
+    runs = tmp_path / "runs"
+    args = {"runs": str(runs), "is_set": is_set}
+    spec = scene.put(a_spec(task="mine.counts", args=args, writes=(Output(path="published:a.txt"),)))
+    scene.worker()
+
+    (receipt,) = scene.wait_state(spec, "dead")
+    assert receipt.cause == "bad_result" and words in receipt.message
+    assert f"its files are kept: `conductor retry {spec.id}` publishes them without it" in receipt.message
+    assert not (scene.folder / "published/a.txt").exists()
+
+    assert scene.ledger.control.retry(spec.id)
+    scene.admit(spec, 2)
+    *_, done = scene.wait_state(spec, "done")
+    assert words in done.result["result_lost"]
+    assert (scene.folder / "published/a.txt").read_text() == "six hours of work"
+    assert runs.read_text() == "x", "nothing is computed again"
+    assert not scene.staged()

@@ -55,6 +55,8 @@ def test_a_429_carries_its_key_and_its_wait():
     [
         (-9, True, "host_oom", "ran out of memory"),
         (-9, False, "worker_lost", "SIGKILL"),
+        (-15, False, "worker_lost", "killed by SIGTERM, from outside"),
+        (-1, False, "worker_lost", "SIGHUP"),
         (-11, True, "task_error", "SIGSEGV"),
         (-60, False, "task_error", "signal 60"),
         (3, False, "task_error", "exit code 3; last words: help"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from conductor.errors import DeadlineExceeded, JobError
+from conductor.errors import DeadlineExceeded, Interrupted, JobError
 from conductor.settings import Root, Settings
 from tests.builders import a_spec
-from tests.worker_scene import is_alive, wait_until
+from tests.worker_scene import is_alive, wait_file, wait_until
 from workers.context import JobContext, Stopped
+from workers.media import ffmpeg
 from workers.orphans import children_of
 from workers.process import run_program
 
@@ -96,3 +98,32 @@ def test_the_way_to_redis_is_not_passed_on(ctx: JobContext, monkeypatch: pytest.
     run_program(["env"], ctx, on_stdout=got.extend, env={"MINE": "1"})
 
     assert b"MINE=1" in got and b"secret" not in got
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_program_that_somebody_else_ended_is_no_error_of_the_task(
+    ctx: JobContext, tmp_path: Path, number: signal.Signals
+):
+    pid_file = tmp_path / "pid"
+    words = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 1000"
+    end = threading.Thread(target=lambda: os.kill(int(wait_file(pid_file)), number))
+    end.start()
+
+    with pytest.raises(Interrupted, match=f"sh was killed by {number.name}, from outside"):
+        run_program(["sh", "-c", words], ctx)
+    end.join()
+
+
+def test_ffmpeg_that_was_told_to_end_is_no_fault_of_its_input(settings: Settings):
+    """It catches SIGTERM, says nothing and ends with 255."""
+    import ffmpeg as graph
+
+    def end(fraction: float, note: str) -> None:
+        for pid in children_of(os.getpid()):
+            os.kill(pid, signal.SIGTERM)
+
+    ctx = JobContext(a_spec(), settings, timeout_s=20, on_progress=end)
+    source = graph.input("testsrc2=size=64x64:rate=25:duration=3600", f="lavfi", re=None)
+
+    with pytest.raises(Interrupted, match="ffmpeg was told to end"):
+        ffmpeg.run(source.output("-", f="null"), ctx, seconds=3600.0, note="", name="x", threads=1)

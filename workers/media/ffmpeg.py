@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from conductor.errors import BadInput, ConfigError, JobError, NoSpace
+from conductor.errors import BadInput, ConfigError, Interrupted, JobError, NoSpace
 from conductor.facts.media import CONTAINERS
 from workers.context import JobContext
 from workers.out_of_memory import cause_of
@@ -35,6 +35,9 @@ _BAD_INPUT = (
     "matches no streams",
     "Decoder not found",
 )
+
+#: ffmpeg's exit code after SIGTERM or SIGINT, which it catches; and that of EPERM.
+_TOLD_TO_END = 255
 
 
 class Encoded(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +145,8 @@ def complaint(stderr: str, returncode: int, name: str) -> JobError:
     last = _ORIGIN.sub("", stderr.strip().splitlines()[-1]) if stderr.strip() else f"exit code {returncode}"
     if any(words in stderr for words in _NO_SPACE):
         return NoSpace(f"the disk filled up while ffmpeg was writing ({last})")
+    if returncode == _TOLD_TO_END and "Operation not permitted" not in stderr:
+        return Interrupted("ffmpeg was told to end, from outside")
     is_memory = cause_of(stderr, has_device=True) is not None
     if not is_memory and "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):
         return BadInput(f"{name} cannot be decoded: {last}")
