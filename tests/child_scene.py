@@ -45,13 +45,19 @@ class ChildScene:
         """The body in the child that is there, or in a new one where the host says so."""
         self.host.ensure(())
         self.host.begin()
-        self.give(task, args)
+        spec = self.give(task, args)
         ended = self.hear()
         assert isinstance(ended, Ended)
+        self.host.printed.end(spec.id, f"{self._numbers}.abcd", ended.log_bytes)
         if ended.breaks_off:
             self.host.passes_over(0)
         self.host.weigh(ended, None)
         return ended
+
+    def printed(self) -> list[str]:
+        """Of each body that printed anything, the latest last."""
+        files = sorted(self.settings.logs_dir.glob("jobs/*/*.out"), key=lambda file: file.stat().st_mtime_ns)
+        return [file.read_text(errors="replace") for file in files]
 
     def give(self, task: str, args: Mapping[str, Any] | None = None) -> JobSpec:
         self._numbers += 1

@@ -46,6 +46,7 @@ class PlayedAttempt:
         reservation = started.reservation
         self.started, self.kind = started, started.kind
         self.job_id, self.number = reservation.job_id, reservation.attempt
+        self.body, self.left_running = f"{self.number}.abcd", ()
         self.spec = Plain(task="short" if self.kind == "short" else "long", writes=())
         self.request = Plain(timeout_s=TIMEOUT_S, stall_s=0.0)
         self.held = PlayedHeld(self.key, reservation, valid_until)
@@ -256,6 +257,7 @@ class PlayedHost:
 
     def watch(self, *_: object) -> None: ...
     def tidy(self) -> None: ...
+    def keep_words(self, job_id: str, body: str, until: int | None = None) -> None: ...
     def last_words(self) -> str:
         return ""
 

@@ -124,6 +124,7 @@ class Course:
             first.begin(self._host.pid)
 
     def _next(self, ended: Ended, said: Ended | Fault) -> None:
+        self._keep_words(ended.log_bytes)
         self._hand.end(said)
         if ended.breaks_off:
             # Short bodies may fail faster than anyone hears of it: the child passes the others over, and says so.
@@ -171,6 +172,7 @@ class Course:
         self._watch = None
         for word in self._host.last_said:
             if isinstance(word, Ended) and hand.running is not None and _is_of(word, hand.running):
+                self._keep_words(word.log_bytes)
                 hand.end(self._explained(word))
                 if word.breaks_off:
                     hand.take_back(len(hand.given))
@@ -182,7 +184,14 @@ class Course:
         while len(hand.given) > 1:
             hand.end(Fault("worker_lost", "its process went before it was heard how it ended"))
         if hand.running is not None:
-            hand.end(why(hand.running))
+            fault = why(hand.running)
+            self._keep_words()
+            hand.end(fault)
+
+    def _keep_words(self, until: int | None = None) -> None:
+        """What the one that has ended printed."""
+        if (first := self._hand.running) is not None:
+            self._host.keep_words(first.job_id, first.body, until)
 
     def _has_killed(self) -> bool:
         before, self._kills = self._kills, oom.kills()

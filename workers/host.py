@@ -20,6 +20,7 @@ from conductor import secrets
 from conductor.adapters import nvml_probe
 from workers import orphans
 from workers.leaks import Leaks
+from workers.printed import Printed
 from workers.protocol import Channel, Ended, Garbled, Open, Ready, Run, ToParent
 from workers.reaping import REAP_LIMIT_S, Unkillable, has_ended, reap
 from workers.tickets import drain, pipe, waiting_in
@@ -33,8 +34,6 @@ START_LIMIT_S = 60.0
 MIN_AGE_S = 600.0
 #: Between bodies that follow each other at once source files are looked at no more often than this.
 _LOOK_EVERY_S = 0.005
-#: The worker's own log of what bodies print is started anew above this size.
-MAX_LOG_BYTES = 16 << 20
 _TAIL_BYTES = 2000
 #: A file's time is the kernel's, which looks at its clock every few milliseconds.
 CLOCK_TICK_S = 0.01
@@ -53,7 +52,7 @@ class Host:
     def __init__(self, settings: Settings, name: str, device: str | None = None) -> None:
         self._settings = settings
         self._device = device
-        self.log = settings.logs_dir / f"worker-{name}.out"
+        self.printed = Printed(_log_of(settings, name), settings.logs_dir)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._visible = ""
@@ -67,9 +66,10 @@ class Host:
         self._tired = ""
         self._leaks = Leaks(settings.workers)
         self._warm: tuple[str, ...] = ()
-        self._log_start = 0
         #: (our end, the child's end), see `protocol`.
         self._tickets = self._stop = (-1, -1)
+        #: Children of this process that are none of the child's: it may be somebody's own (`run_job`).
+        self._others: frozenset[int] = frozenset()
         #: Bodies that had not begun when the child buried last went, and what it had said and nobody had read.
         self.unbegun = 0
         self.last_said: Sequence[object] = ()
@@ -90,10 +90,8 @@ class Host:
 
     def serve(self, name: str, device: str | None) -> None:
         """What was prepared becomes that worker's: its log takes the worker's name, whoever writes to it."""
-        log = self._settings.logs_dir / f"worker-{name}.out"
-        if self.log.exists():
-            self.log.replace(log)
-        self.log, self._device = log, device
+        self.printed.rename(_log_of(self._settings, name))
+        self._device = device
 
     def ensure(self, devices: Sequence[str]) -> None:
         """A child that is alive, fresh enough and sees exactly these devices. Raises `ChildBroken`."""
@@ -103,7 +101,7 @@ class Host:
             self._turn_to(visible)
         reason = self._why_replace(visible)
         if reason and self._process is not None:
-            logger.debug("New child for {}: {}", self.log.stem, reason)
+            logger.debug("New child for {}: {}", self.printed.file.stem, reason)
             self.kill()
         if self._process is None:
             self._start(visible)
@@ -125,7 +123,7 @@ class Host:
     def begin(self, log_start: int | None = None) -> None:
         """The next body has its turn: what was printed (up to `log_start`, or now) and used before is not its own."""
         self.peak_mib = None
-        self._log_start = self._log_size() if log_start is None else log_start
+        self.printed.begin(log_start)
 
     def take_back(self, most: int | None = None) -> int:
         """How many of the bodies given, the last ones (`most` of them), had not begun; they will not (the child says
@@ -154,7 +152,7 @@ class Host:
         left = f"a body {ended.unclean}" if ended.unclean else ""
         if not self._tired and (reason := left or self._leaks.look(ended.rss_now_mib, vram_mib, self._warm)):
             self._tired = reason
-            logger.info("The child of {} is replaced: {}", self.log.stem, self._tired)
+            logger.info("The child of {} is replaced: {}", self.printed.file.stem, self._tired)
 
     def watch(self, files: Sequence[str], began_at: float) -> None:
         """Replace the child once one of these source files changes. The new ones were loaded by a body that began at
@@ -205,7 +203,7 @@ class Host:
             process, self._process = self._process, None
             status, self.peak_mib = reap(process)
         orphans.kill_group(process.pid)
-        orphans.kill_adopted()
+        orphans.kill_adopted(but=self._others)
         if self._channel is not None:
             self.last_said = tuple(self._channel.last_words())
             self.unbegun = drain(self._tickets[1])
@@ -219,24 +217,21 @@ class Host:
         for end in (*self._tickets, *self._stop):
             os.close(end)
 
+    def keep_words(self, job_id: str, body: str, until: int | None = None) -> None:
+        """A body has ended: what it printed (up to `until`, or now) goes into a file of its own."""
+        self.printed.end(job_id, body, until)
+
     def tidy(self) -> None:
         """Between jobs: keep the log small."""
-        if self._log_size() > MAX_LOG_BYTES:
-            os.truncate(self.log, 0)
+        self.printed.tidy()
 
     def last_words(self) -> str:
         """The end of what this attempt's body printed."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(self._log_start, self._log_size() - _TAIL_BYTES))
-                return log.read().decode("utf-8", "replace").strip()
-        except OSError:
-            return ""
+        return self.printed.tail(_TAIL_BYTES)
 
     def close(self) -> None:
         self.kill()
-        if self.log.exists() and self._log_size() == 0:
-            self.log.unlink()
+        self.printed.close()
 
     def _visible_for(self, devices: Sequence[str]) -> str:
         if not devices and self._device is not None:
@@ -297,13 +292,12 @@ class Host:
             raise ChildBroken(f"the worker's child does not start (exit status {status}): {self.last_words()}")
 
     def _spawn(self, theirs: socket.socket, visible: str) -> subprocess.Popen[bytes]:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = secrets.for_bodies(self._settings)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
         ends = (theirs.fileno(), self._tickets[1], self._stop[1])
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
+        self._others = frozenset(orphans.children_of(os.getpid()))
+        with self.printed.open() as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "workers.child", str(os.getpid()), *map(str, ends)],
                 cwd=_PACKAGES,
@@ -319,11 +313,9 @@ class Host:
         with self._reaping:
             return self._process is None or self._process.poll() is not None
 
-    def _log_size(self) -> int:
-        try:
-            return self.log.stat().st_size
-        except OSError:
-            return 0
+
+def _log_of(settings: Settings, name: str) -> Path:
+    return settings.logs_dir / f"worker-{name}.out"
 
 
 def _stamp(file: str) -> int:

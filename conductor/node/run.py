@@ -17,6 +17,7 @@ import msgspec
 from loguru import logger
 from msgspec.structs import replace
 
+from conductor import job_logs
 from conductor.adapters import host_probe, oom, valkey
 from conductor.adapters.badges import Badges, folder_of
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
@@ -263,6 +264,7 @@ class Node:
         while True:
             roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
             if time.monotonic() >= due:
+                job_logs.prune(self._settings.logs_dir, time.time())
                 try:
                     tidy(roots, self._ledger, time.time())
                 except Unreachable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,6 +187,15 @@ def test_a_copy_does_not_hold_the_line_open(child: ChildScene):
         child.host.channel.receive(5.0)
     child.host.bury()
     wait_until(lambda: not any(map(is_alive, pids)), "both are gone")
+
+
+def test_who_starts_a_child_keeps_its_other_children(child: ChildScene):
+    """`run_job` in a process of the user's own."""
+    with subprocess.Popen(["sleep", "3600"]) as other:
+        child.run("body.pid")
+        child.host.kill()
+        assert other.poll() is None
+        other.kill()
 
 
 # ── what it leaves running ────────────────────────────────────────────────────────────────────────────────────
