@@ -107,16 +107,33 @@ def root_folder(settings: Settings, root: str) -> Path:
 
 
 def _below_inputs(settings: Settings, path: str) -> Path:
-    for folder in settings.inputs:
-        # Both spellings count: the folder as declared and as it really is (/tmp is a link on macOS).
-        for base in (folder, Path(os.path.realpath(folder))):
-            if path.startswith(str(base).rstrip("/") + "/"):
-                found = _confined(base, path[len(str(base).rstrip("/")) + 1 :], path, for_writing=False)
+    """As it is spelt, or where it really lies: a project or a share may be reached through a link (`/home`, a NAS).
+
+    What is returned for the latter holds no link any more."""
+    fault: BadInput | None = None
+    real = os.path.realpath(path)
+    for given in (path,) if real == path else (path, real):
+        for base in _spellings(settings):
+            if given.startswith(base + "/"):
+                try:
+                    found = _confined(Path(base or "/"), given[len(base) + 1 :], path, for_writing=False)
+                except BadInput as e:
+                    fault = fault or e
+                    continue
                 if _is_private(settings, found):
                     raise BadInput(f"path {path!r} is Conductor's own: it may hold passwords, and no job reads it")
                 return found
     folders = ", ".join(map(str, settings.inputs))
-    raise BadInput(f"path {path!r} is not below a folder that jobs may read ({folders}): add its folder to `inputs`")
+    raise fault or BadInput(
+        f"path {path!r} is not below a folder that jobs may read ({folders}): add its folder to `inputs`"
+    )
+
+
+def _spellings(settings: Settings) -> Iterator[str]:
+    """Each folder as declared and as it really is (/tmp is a link on macOS)."""
+    for folder in settings.inputs:
+        for base in (str(folder), os.path.realpath(folder)):
+            yield base.rstrip("/")
 
 
 def _is_private(settings: Settings, file: Path) -> bool:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from conductor.errors import ConfigError, UsageError
-from conductor.fingerprint import fingerprint
+from conductor.adapters.hash_cache import HashCache
+from conductor.errors import BadInput, ConfigError, UsageError
+from conductor.fingerprint import InputsBy, fingerprint
 from conductor.model.identity import identified
 from conductor.model.spec import Estimate, JobSpec, Needs, Output
-from conductor.settings import Settings
+from conductor.paths import resolve
+from conductor.settings import Settings, load
 from conductor.text import many, printable
 
 #: Until the id is known, which is worked out from the rest.
@@ -111,9 +116,43 @@ def readable_folder(folder: Path, settings: Settings) -> Path:
     return real
 
 
-def input_of(path: Path) -> dict[str, str]:
-    """One input file as `job(inputs=…)` wants it."""
-    return {str(path): fingerprint(path)}
+#: Of the plan that is being made: its settings, and what its command line said of inputs.
+_planning: ContextVar[tuple[Settings, InputsBy | None] | None] = ContextVar("planning", default=None)
+
+
+def input_of(path: Path, by: InputsBy | None = None) -> dict[str, str]:
+    """One input file as `job(inputs=…)` wants it. `by`: what its mark goes by; None: as the command line says, else
+    conductor.toml (the root it lies in, or `inputs_by`).
+
+    Raises `UsageError` where it cannot be read, `ConfigError` where jobs may not."""
+    planning = _planning.get()
+    if planning is not None:
+        _refuse_unreadable(path, planning[0])
+    settings, said = planning or (_settings_of(Path.cwd(), os.environ.get("CONDUCTOR_PROJECT")), None)
+    by = by or said or inputs_by(path, settings)
+    return {str(path): fingerprint(path, by, HashCache(settings.state_dir).sha256)}
+
+
+@lru_cache(maxsize=1)
+def _settings_of(folder: Path, project: str | None) -> Settings:
+    """Of a script that plans by itself; read once, not for each of its files."""
+    return load()
+
+
+def inputs_by(path: Path, settings: Settings) -> InputsBy:
+    """Of the innermost root that it lies in and that says so; else of all."""
+    real = path.resolve()
+    roots = [root for root in settings.roots.values() if root.inputs_by and real.is_relative_to(root.path.resolve())]
+    innermost = max(roots, key=lambda root: len(root.path.resolve().parts), default=None)
+    return settings.inputs_by if innermost is None else innermost.inputs_by or settings.inputs_by
+
+
+def _refuse_unreadable(path: Path, settings: Settings) -> None:
+    """Here rather than in a worker: a link that leads out is found by its job otherwise, which dies of it."""
+    try:
+        resolve(settings, str(path), for_writing=False)
+    except BadInput as e:
+        raise ConfigError(str(e)) from None
 
 
 # ── the command around a plan ─────────────────────────────────────────────────────────────────────────────
@@ -146,9 +185,20 @@ def run_plan(
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="where to write the manifest"
     )
+    parser.add_argument(
+        "--inputs-by",
+        choices=get_args(InputsBy),
+        default=argparse.SUPPRESS,
+        help="what tells a changed input file: size and time, or its content (read once); default: inputs_by of "
+        "conductor.toml",
+    )
     options = parser.parse_args(list(argv))
     path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
-    return path, write(path, plan(options, settings))
+    token = _planning.set((settings, getattr(options, "inputs_by", None)))
+    try:
+        return path, write(path, plan(options, settings))
+    finally:
+        _planning.reset(token)
 
 
 def planned(path: Path, jobs: int) -> str:

@@ -85,6 +85,8 @@ class Root(Section):
     room_bytes: NotNegative | None = None
     #: A file that must lie in it: an unmounted NAS is an empty folder on the system disk.
     marker: str | None = None
+    #: Over the project's `inputs_by`, for input files that lie here.
+    inputs_by: Literal["time", "content"] | None = None
 
     def opens_at(self, total_bytes: int | None) -> int:
         """Free bytes at which it opens again; never more than an empty disk half beyond its headroom has."""
@@ -234,6 +236,9 @@ class Settings(BaseSettings):
     manifests_dir: Path = Path("manifests")
     #: Folders whose files jobs may read by absolute path.
     inputs: tuple[Path, ...] = (Path(),)
+    #: What tells a changed input file from the one that was planned: its size and time, or its content, which is read
+    #: once. By content for those who copy files with their dates kept. A root, or a plan, may say otherwise.
+    inputs_by: Literal["time", "content"] = "time"
     #: This node's name; None: the host's.
     node: str | None = None
     #: Modules with `@task` functions of your own.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
-import re
 import resource
 import signal
 import socket
@@ -24,13 +23,11 @@ import msgspec
 
 from conductor import secrets
 from conductor.adapters import nvml_probe
-from conductor.errors import BadInput, UsageError
-from conductor.fingerprint import fingerprint
 from conductor.model.spec import JobSpec, from_line
-from conductor.paths import resolve
 from conductor.settings import Settings, absolute
 from workers import blame, causes, checks
 from workers.context import JobContext
+from workers.inputs import Inputs
 from workers.orphans import Strays, adopt_orphans, die_with_parent
 from workers.premises import Premises
 from workers.protocol import Channel, Ended, Garbled, Open, Passed, Progress, Ready, Run, ToChild
@@ -182,10 +179,13 @@ class Child:
         declared = self._declared_key(spec, run)
         try:
             self._warm.begin(declared or run.decl.name, run.vram_mib)
-            check_inputs(spec, self._settings)
+            inputs = Inputs(spec, self._settings)
+            inputs.check()
             # In a context of its own: decimal's precision, and whatever else lives there, ends with the body.
             result = contextvars.copy_context().run(self._imported(run), spec.args, ctx)
             self._leave_a_copy()
+            # Before anything of it can be published.
+            inputs.check_again()
             # What cannot be written down must fail here, in the body's name.
             said = plain(result)
             checks.check_counts(self._settings, spec, ctx.body, said)
@@ -252,26 +252,6 @@ def passed(run: Run) -> Passed:
 
 def ended(run: Run, **what: Any) -> Ended:
     return Ended(job_id=run.job_id, attempt=run.attempt, **what)
-
-
-#: As `conductor.fingerprint` writes them; a plan of one's own may have its own marks.
-_FINGERPRINT = re.compile(r"[0-9]+-[0-9]+")
-
-
-def check_inputs(spec: JobSpec, settings: Settings) -> None:
-    """The user's own files must be what the plan saw: the job's id, and so its outputs' names, stand for them."""
-    for path, mark in spec.inputs.items():
-        if not _FINGERPRINT.fullmatch(mark):
-            continue
-        file = resolve(settings, path, for_writing=False)
-        if not file.exists():
-            raise BadInput(f"input {path!r} is not there")
-        try:
-            now = fingerprint(file)
-        except UsageError as e:
-            raise BadInput(str(e)) from None
-        if now != mark:
-            raise BadInput(f"input {path!r} changed since it was planned: plan again")
 
 
 class _Throttle:
