@@ -15,7 +15,7 @@ from conductor.dispatched import Dispatched, added
 from conductor.errors import ManifestError
 from conductor.feasible import never
 from conductor.file_work import FileRules, FileWork
-from conductor.manifest import ManifestSummary, check, numbered, problems_found, read
+from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered, problems_found, read
 from conductor.model.entries import Entry, PutResult, Revised
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
@@ -88,7 +88,8 @@ def dispatch(
         journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256)
     new = known = done = seen = 0
     parts: list[Revised] = []
-    for batch in batches(entries(manifest, classify, past, work, remade.behind)):
+    lent = lent_priorities(manifest) if summary.has_priorities else {}
+    for batch in batches(entries(manifest, classify, past, work, remade.behind, lent)):
         _refuse_changed(manifest, before)
         # Two calls, so that each says how many of its kind are new.
         ended = put([entry for entry in batch if entry.is_done])
@@ -135,12 +136,17 @@ class Past(Struct, frozen=True, kw_only=True):
 
 
 def entries(
-    manifest: Path, classify: Classifier, past: Past, work: FileWork, behind: Mapping[str, AbstractSet[str]]
+    manifest: Path,
+    classify: Classifier,
+    past: Past,
+    work: FileWork,
+    behind: Mapping[str, AbstractSet[str]],
+    lent: Mapping[str, int],
 ) -> Iterator[Entry]:
     """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no backlog.
 
-    `behind`: job → writers that run again for it."""
-    is_plain = not past.attempts and not behind and not work.jobs
+    `behind`: job → writers that run again for it; `lent`: job → priority that is handed down to it."""
+    is_plain = not past.attempts and not behind and not work.jobs and not lent
     for _, line, spec in numbered(manifest):
         if is_plain and not spec.after and not spec.after_ended:
             # Most of a manifest of a million lines.
@@ -149,7 +155,7 @@ def entries(
         yield Entry(
             job_id=spec.id,
             line=line,
-            job_class=classify(spec),
+            job_class=classify(lifted(spec, lent)),
             after=tuple(
                 other for other in spec.after + unsaid(spec, behind.get(spec.id, ())) if other not in past.accepted
             ),

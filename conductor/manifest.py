@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from conductor.core.handed_down import handed_down
 from conductor.errors import ConfigError, ManifestError
 from conductor.line_faults import is_sound, line_faults, rule_faults, same_file
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
@@ -41,6 +42,8 @@ class ManifestSummary(Struct, frozen=True, kw_only=True):
     outside: Mapping[str, int]
     #: `root:relative` that is read → ids of the jobs that read it.
     readers: Mapping[str, Sequence[str]]
+    #: Whether its jobs differ in priority.
+    has_priorities: bool = False
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,6 +157,7 @@ class _Checker:
         self.bytes = 0
         self.tasks: Counter[str] = Counter()
         self.workflows: set[str] = set()
+        self.priorities: set[int] = set()
         self.ids: dict[str, int] = {}
         self.paths: dict[str, int] = {}
         #: Id waited for before its own line came (or never comes) → first line that waits for it.
@@ -179,6 +183,7 @@ class _Checker:
         """What only the whole manifest can tell: an id or an output twice, jobs waited for."""
         self.tasks[spec.task] += 1
         self.workflows.add(spec.workflow)
+        self.priorities.add(spec.priority)
         first = self.ids.setdefault(spec.id, number)
         if first != number:
             self.fault(number, f"id: {spec.id} is already on line {first}")
@@ -222,6 +227,7 @@ class _Checker:
             ids=self.ids,
             outside=outside,
             readers=self.readers,
+            has_priorities=len(self.priorities) > 1,
         )
 
 
@@ -233,6 +239,22 @@ def problems_found(
     listed = (*problems, f"{path}: and {more} more") if more > 0 else problems
     faults = "1 problem" if count == 1 else f"{count} problems in {bad_lines} line{'s' * (bad_lines != 1)}"
     return ManifestError(f"{path} has {faults}; nothing of it was {verb}", listed)
+
+
+def lent_priorities(path: Path) -> dict[str, int]:
+    """Job → the priority that others of the manifest hand down to it. Only of a manifest with several priorities what
+    its jobs wait for is held in memory."""
+    priorities = {spec.priority for spec in read(path)}
+    if len(priorities) < 2:
+        return {}
+    own = {spec.id: spec.priority for spec in read(path) if spec.priority}
+    waits = {s.id: (*s.after, *s.after_ended) for s in read(path) if s.after or s.after_ended}
+    return handed_down(own, waits)
+
+
+def lifted(spec: JobSpec, lent: Mapping[str, int]) -> JobSpec:
+    """The job as it is classed: with the priority that was handed down to it."""
+    return structs.replace(spec, priority=lent[spec.id]) if spec.id in lent else spec
 
 
 def _circle(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from conductor.core.raising import RAN_OUT_OF, Largest, largest
 from conductor.dispatch import DEFAULT_FILES, batches
 from conductor.errors import ConductorError, ManifestError
 from conductor.file_work import FileWork
-from conductor.manifest import ManifestSummary, check, numbered
+from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
 from conductor.model.entries import Entry, JobState
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
@@ -248,11 +248,12 @@ class Putter:
 
     def entries(self) -> Iterator[Entry]:
         proofs = self._past.accepted
+        lent = lent_priorities(self._source.file)
         for _, line, spec in numbered(self._source.file):
             if spec.id in self.passes_over:
                 continue
             proof = proofs.get(spec.id)
-            job_class = self._classify(spec)
+            job_class = self._classify(lifted(spec, lent))
             judged, job_class = (Verdict(), job_class) if proof else self._judged(spec, job_class)
             yield Entry(
                 job_id=spec.id,

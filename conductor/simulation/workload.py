@@ -8,6 +8,7 @@ import msgspec
 
 from conductor.classes import class_of
 from conductor.core.chains import connected
+from conductor.core.handed_down import handed_down
 from conductor.core.steps import step_up
 from conductor.model.files import Chain, FileJob
 from conductor.model.snapshot import JobClass, Reservation
@@ -81,6 +82,7 @@ class Workload:
                 job.writes = {o.path: o.bytes for o in spec.writes if o.path.startswith(f"{SCRATCH}:")}
         for job, others in waits:
             self._wait_for(job, others)
+        self._hand_down({job.id: others for job, others in waits if others})
         self.chains = chains_of(self.jobs) if waits else []
 
     def _job(self, spec: JobSpec, seq: int, is_batch: bool) -> Job:
@@ -99,6 +101,15 @@ class Workload:
                 plain, id=f"{plain.id}-{len(self._classes)}", duration_s=duration_s
             )
         return known
+
+    def _hand_down(self, waits: Mapping[str, Sequence[str]]) -> None:
+        """Priorities, as a dispatch does."""
+        priorities = {job.id: job.job_class.priority for job in self.jobs if job.job_class.priority}
+        lent = handed_down(priorities, waits) if priorities and waits else {}
+        for job_id, priority in lent.items():
+            if (job := self._by_id.get(job_id)) is not None:
+                plain = job.job_class
+                job.job_class = msgspec.structs.replace(plain, id=f"{plain.id}^{priority}", priority=priority)
 
     def _wait_for(self, job: Job, others: Sequence[str]) -> None:
         for other in dict.fromkeys(others):

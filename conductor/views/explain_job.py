@@ -58,7 +58,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         waiting=None if hold is None else waiting(job, hold, now),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
-        notes=tuple(notes(ledger, job, hold)),
+        notes=(*handed_down(job, line), *notes(ledger, job, hold)),
         raised=tuple(raised(job, line, mine)),
     )
 
@@ -89,6 +89,14 @@ def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
     from conductor.adapters.receipt_log import receipts_of as found
 
     return tuple(sorted(found(receipts_dir, job_id), key=lambda receipt: (receipt.attempt, receipt.ended_at)))
+
+
+def handed_down(job: JobView, line: dict[str, object]) -> list[str]:
+    """A priority that is not its own."""
+    priority, own = job.job_class.priority, line.get("priority", 0)
+    if job.state != "waiting" or priority == own:
+        return []
+    return [f"goes as of priority {priority}, which jobs that come after it hand down to it (its own is {own})"]
 
 
 def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:

@@ -16,7 +16,7 @@ from conductor.dead_ends import DeadEnds, Root
 from conductor.dispatch import BATCH, batches, dispatch
 from conductor.dispatched import Dispatched, notes, summed
 from conductor.errors import ManifestError, UsageError
-from conductor.model.entries import Entry, EntryFiles, Revised
+from conductor.model.entries import Entry, EntryFiles, JobView, Revised
 from conductor.model.files import FileJob
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import Look
@@ -24,6 +24,7 @@ from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
 from conductor.recovery.journal import Journal
 from conductor.targets import backlog_name
+from conductor.views.explain_job import explained
 
 CATALOGUE = load_catalogue()
 
@@ -220,6 +221,34 @@ def test_jobs_of_another_backlog_are_named_and_can_be_moved(put: Dispatcher) -> 
 
     assert (moved.revised.moved, moved.exit_code) == (2, 0)
     assert put.ledger.backlog.counts("other")["waiting"] == 3
+
+
+def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
+    """Through however many, whatever order they stand in; and with a line that was edited meanwhile."""
+    lows = [a_spec(n) for n in range(3)]
+    first, second = a_spec(10), a_spec(11, after_ended=(a_spec(10).id,))
+    calm, urgent = (a_spec(12, after=(second.id,), priority=priority) for priority in (0, 100))
+
+    def priorities() -> list[int]:
+        views = [put.ledger.backlog.job(spec.id) for spec in (lows[0], first, second, calm)]
+        return [view.job_class.priority for view in views if view is not None]
+
+    put([*lows, first, second, calm])
+    assert priorities() == [0, 0, 0, 0]
+    assert put([*lows, first, second, urgent], is_dry_run=True).revised.changed == 1 and priorities() == [0, 0, 0, 0]
+    assert put([*lows, first, second, urgent]).revised == Revised(changed=1)
+    assert priorities() == [0, 100, 100, 100]
+    assert [c.job_class.priority for c in put.ledger.backlog.candidates(Look(heads=9))] != [0]
+    story = explained(put.ledger, view_of(put.ledger, first), put.receipts)
+    assert "goes as of priority 100, which jobs that come after it hand down to it (its own is 0)" in story.notes
+    put([*lows, first, second, calm])
+    assert priorities() == [0, 0, 0, 0], "and taken back"
+
+
+def view_of(ledger: Ledger, spec: JobSpec) -> JobView:
+    view = ledger.backlog.job(spec.id)
+    assert view is not None
+    return view
 
 
 def test_a_manifest_without_jobs_is_said(put: Dispatcher) -> None:

@@ -186,7 +186,7 @@ class Twins(Both):
         entry = msgspec.structs.replace(
             an_entry(
                 name,
-                a_class(f"{backlog}{class_no}", backlog, kind=f"k{class_no}"),
+                a_class(f"{backlog}{class_no}", backlog, kind=f"k{class_no}", priority=5 * class_no),
                 after=tuple(an_id(other) for other in after if other < name),
                 after_ended=tuple(an_id(other) for other in after_ended if other < name),
                 files=files,

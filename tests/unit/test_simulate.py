@@ -212,3 +212,11 @@ def test_a_long_one_says_how_far_it_is_and_a_short_one_nothing(
     assert "reading: 1 job, " in found.err
     assert "playing: 3 of 3 (100%), " in found.err
     assert found.json["done"] == 3
+
+
+def test_priorities_are_handed_down_as_by_a_dispatch() -> None:
+    first, other = a_spec(0, task="trace.job"), a_spec(1, task="trace.job")
+    urgent = a_spec(2, task="trace.job", after=(first.id,), priority=9)
+    made = Workload([first, other, urgent], CATALOGUE, True)
+    assert [job.job_class.priority for job in made.jobs] == [9, 0, 9]
+    assert len({job.job_class.id for job in made.jobs}) == 3

@@ -84,13 +84,24 @@ local function take_line(index, id, job, own, is_same)
   end
 end
 
+-- Another priority is handed down to it than when it was put. One that failed keeps the class that it was taught.
+local function is_lifted(index, id, job)
+  local priority = function(text) return tonumber(string.match(text, '"priority":(-?%d+)') or '0') end
+  return job.letter == 'w' and call('EXISTS', P .. 'fails:' .. id) == 0
+    and priority(call('HGET', P .. 'classes', job.class)) ~= priority(classes[class_of[index]][2])
+end
+
 local function revise(index, id, job)
   local own, is_same = backlog_of(job.class), call('HGET', P .. 'jobs', id) == lines[index]
   local is_going = job.letter == 'a' or job.letter == 'r'
   if own ~= backlog and job.letter ~= 'd' and (is_going or not is_moving) then
     elsewhere[own] = (elsewhere[own] or 0) + 1
   elseif is_same and (own == backlog or job.letter == 'd') then
-    return
+    if not is_trial and is_lifted(index, id, job) then
+      unrest(id, job)
+      into_class(id, job, index, own)
+      rest(id, job)
+    end
   elseif job.letter == 'd' then
     done = done + 1
   elseif is_going then

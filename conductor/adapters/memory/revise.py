@@ -45,7 +45,10 @@ class Revision:
         if is_away and not is_done and (is_going or not self._is_moving):
             self._elsewhere[own] += 1
         elif is_same and (is_done or not is_away):
-            return
+            if not self._is_trial and is_lifted(job, entry):
+                self._store.unrest(job)
+                self._into_class(job, entry)
+                self._store.rest(job)
         elif is_done:
             self._done += 1
         elif is_going:
@@ -92,6 +95,12 @@ class Revision:
         store.counts.setdefault(self._backlog, Counter())[job.state] += 1
         job.job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
         job.is_revised = True
+
+
+def is_lifted(job: Job, entry: Entry) -> bool:
+    """Another priority is handed down to it than when it was put. One that failed keeps the class it was taught."""
+    is_clean = job.state == "waiting" and job.cause is None and not job.failures
+    return is_clean and job.job_class.priority != entry.job_class.priority
 
 
 def first_of_each(entries: Sequence[Entry]) -> list[Entry]:
