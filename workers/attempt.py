@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from conductor.catalogue import Catalogue
 from conductor.code_version import code_version
 from conductor.errors import JobError
 from conductor.model.entries import Begun, Started
-from conductor.model.identity import line_hash
+from conductor.model.identity import id_of, line_hash
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.settings import Settings
@@ -29,7 +29,9 @@ from workers.usage import Meter
 class Attempt:
     """One attempt that has been started. Raises `Refused` for a line that this worker must not or cannot run."""
 
-    def __init__(self, started: Started, catalogue: Catalogue, settings: Settings, valid_until: float) -> None:
+    def __init__(
+        self, started: Started, catalogue: Mapping[str, TaskDecl], settings: Settings, valid_until: float
+    ) -> None:
         reservation = started.reservation
         self._settings = settings
         self.job_id, self.number = reservation.job_id, reservation.attempt
@@ -104,15 +106,33 @@ class Refused(JobError):
     cause = "refused"
 
 
-def understand(line: bytes, catalogue: Catalogue) -> tuple[JobSpec, TaskDecl, Request]:
+class Unknown(Refused):
+    """Its task is not here yet: on another host, or in a while, it may be."""
+
+
+def understand(line: bytes, catalogue: Mapping[str, TaskDecl]) -> tuple[JobSpec, TaskDecl, Request]:
     try:
         spec = from_line(line)
     except msgspec.DecodeError as e:
         raise Refused(f"the ledger's line cannot be read: {e}") from None
     decl = catalogue.get(spec.task)
     if decl is None:
-        raise Refused(f"no task is named {spec.task!r} on this host: add its module to task_modules")
+        if not _is_as_planned(spec):
+            raise Refused(
+                f"no task is named {spec.task!r}, and the ledger's line is not the one that its id stands for"
+            )
+        raise Unknown(
+            f"no worker on this host knows the task {spec.task!r} yet: its module is not there, cannot be imported, or "
+            "is not in task_modules"
+        )
     return spec, decl, resolve(spec, decl)
+
+
+def _is_as_planned(spec: JobSpec) -> bool:
+    try:
+        return id_of(spec) == spec.id
+    except (TypeError, ValueError):
+        return False
 
 
 def check_genuine(started: Started, spec: JobSpec, settings: Settings) -> None:

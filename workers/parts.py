@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from conductor.adapters import nvml_probe
 from conductor.adapters.device_slots import Slots, path_of
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.catalogue import catalogue_of
+from conductor.live_catalogue import LiveCatalogue
 from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
@@ -82,7 +82,7 @@ def open_parts(
         watchdog = Watchdog(host, stopping)
         watchdog.start()
         stack.callback(watchdog.close)
-        catalogue = catalogue_of(settings)
+        catalogue = LiveCatalogue(settings)
         yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, watchdog, lining)
 
 

@@ -18,7 +18,7 @@ from conductor.model.calls import Call
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from workers import causes, checks, kept, outputs, publish
-from workers.attempt import Attempt, Refused, Scribe
+from workers.attempt import Attempt, Refused, Scribe, Unknown
 from workers.causes import Fault
 from workers.claim import Claim
 from workers.host import Host
@@ -30,8 +30,10 @@ from workers.usage import larger, with_calls
 from workers.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from conductor.catalogue import Catalogue
+    from collections.abc import Mapping
+
     from conductor.model.entries import FinishAnswer, Started
+    from conductor.model.spec import TaskDecl
     from conductor.ports import Ledger, ReceiptLog
     from conductor.settings import Settings
     from workers.stopping import Stopping
@@ -40,6 +42,8 @@ T = TypeVar("T")
 
 #: Redis is away: asked again so often, for as long as it takes. The work in hand is worth the wait.
 _AGAIN_S = 0.5
+#: A task that is not known here is tried again after so long.
+_UNKNOWN_S = 20.0
 #: What only the place for the outputs lacked: they are kept, the next attempt does not compute them again.
 #: Also what only could not say what it had done: whoever retries it by hand gets the files.
 KEEPING = frozenset({"publish_failed", "no_space", "bad_result"})
@@ -52,7 +56,7 @@ class Parts(NamedTuple):
 
     settings: Settings
     ledger: Ledger
-    catalogue: Catalogue
+    catalogue: Mapping[str, TaskDecl]
     receipts: ReceiptLog
     host: Host
     keeper: Keeper
@@ -86,6 +90,12 @@ class Runner:
 
     def refuse(self, started: Started, error: Refused) -> Receipt:
         """An attempt that this worker must not or cannot run."""
+        if isinstance(error, Unknown):
+            # Not its fault, and no end of it: without a receipt, or a rebuild would take it for one.
+            receipt = self._scribe.refused(started, error)
+            self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=_UNKNOWN_S)))
+            logger.warning("Given back for {:g} s: {} {}: {}", _UNKNOWN_S, receipt.task, receipt.job_id, error)
+            return receipt
         return self._give_back(self._scribe.refused(started, error), Dead())
 
     def conclude(self, attempt: Attempt, ended: Ended | Fault) -> Done | Receipt | None:

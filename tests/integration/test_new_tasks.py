@@ -1,0 +1,100 @@
+"""A task that is written while workers run is found by them; one that is nowhere is held with words, and never dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conductor.classes import class_of
+from conductor.live_catalogue import LiveCatalogue
+from conductor.model.decision import Admission
+from conductor.model.entries import Entry
+from conductor.model.identity import identified
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import JobSpec, TaskDecl, to_line
+from conductor.ports import Ledger
+from conductor.settings import CONFIG_NAME, Settings
+from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_until
+
+FRESH = """
+@task("mine.fresh", lane="cpu")
+def fresh(args, ctx):
+    return {"fresh": True}
+"""
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
+    scene = a_scene(project, ledger)
+    yield scene
+    scene.close()
+
+
+def a_job(task: str, n: int = 0) -> JobSpec:
+    return identified(JobSpec(v=1, id="nameless", workflow="w", task=task, args={"n": n}))
+
+
+def put(scene: WorkerScene, spec: JobSpec) -> None:
+    """As the dispatch of somebody who knows the task."""
+    decl = TaskDecl(name=spec.task, lane="cpu", module="elsewhere")
+    job_class = class_of(spec, decl, "night")
+    scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    reservation = Reservation(
+        job_id=spec.id, attempt=1, class_id=job_class.id, task=spec.task, node=NODE, queue=QUEUE, lane="cpu"
+    )
+    assert scene.ledger.handover.admit(scene.epoch, [Admission(reservation=reservation, backlog="night")]) == (None,)
+
+
+def test_a_task_that_is_written_while_its_worker_runs_is_found(scene: WorkerScene) -> None:
+    scene.worker()
+    scene.wait_state(scene.put(a_job("mine.silent")), "done")
+    (module,) = scene.settings.task_modules
+    file = scene.folder / f"{module}.py"
+    file.write_text(file.read_text() + FRESH)
+    fresh = a_job("mine.fresh")
+
+    put(scene, fresh)
+
+    (receipt,) = scene.wait_state(fresh, "done", "dead")
+    assert receipt.result == {"fresh": True}
+
+
+def test_so_is_a_module_that_is_new_among_the_settings(scene: WorkerScene) -> None:
+    scene.worker()
+    scene.wait_state(scene.put(a_job("mine.silent")), "done")
+    name = f"{scene.settings.task_modules[0]}_more"
+    (scene.folder / f"{name}.py").write_text(f"from workers import task\n{FRESH}")
+    config = scene.folder / CONFIG_NAME
+    config.write_text(config.read_text().replace("task_modules = [", f'task_modules = ["{name}", '))
+    fresh = a_job("mine.fresh")
+
+    put(scene, fresh)
+
+    (receipt,) = scene.wait_state(fresh, "done", "dead")
+    assert receipt.result == {"fresh": True}
+
+
+def test_one_that_is_nowhere_waits_with_words_and_leaves_no_receipt(scene: WorkerScene) -> None:
+    scene.worker()
+    absent = a_job("mine.absent")
+    put(scene, absent)
+
+    wait_until(lambda: "yet" in (message(scene, absent)), "it is said")
+
+    view = scene.ledger.backlog.job(absent.id)
+    assert view is not None and view.state == "waiting" and view.not_before is not None
+    assert scene.receipts(absent) == [], "a rebuild would take it for an end"
+
+
+def message(scene: WorkerScene, spec: JobSpec) -> str:
+    view = scene.ledger.backlog.job(spec.id)
+    return "" if view is None else view.message
+
+
+def test_what_cannot_be_imported_just_now_leaves_the_tasks_as_they_were(scene: WorkerScene) -> None:
+    catalogue = LiveCatalogue(scene.settings)
+    (module,) = scene.settings.task_modules
+    (scene.folder / f"{module}.py").write_text("half a line (")
+    assert "mine.fresh" not in catalogue
+    assert catalogue["mine.silent"].name == "mine.silent"
