@@ -60,14 +60,28 @@ def resume(
 
 def resume_kind(kind: str, as_json: bool) -> None:
     from conductor.errors import UsageError
+    from conductor.model.snapshot import Look
     from conductor.settings import did_you_mean
+    from conductor.text import many
 
     with ledger_here() as (_, ledger):
         closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
         if not ledger.kinds.resume(kind):
             near = did_you_mean(kind, (*LANES, *closed))
             raise UsageError(f"{kind} is no lane, no device (NODE/gpu0), and no kind of jobs that is held back{near}")
-    answer(as_json, {"kind": kind, "is_resumed": True}, f"{kind}: one job of it is tried at once")
+        # Counted after the word: what lies in review is tried by nobody, and whoever was told so waits for nothing.
+        waits = sum(c.waiting for c in ledger.backlog.candidates(Look(heads=1)) if is_meant(c.job_class.kind, kind))
+        lie = sum(jobs for name, jobs in ledger.kinds.in_review().items() if is_meant(name, kind))
+    words = "one job of it is tried at once" if waits else "nothing of it may go now, so none is tried"
+    if lie:
+        go = "lies" if lie == 1 else "lie"
+        words += f"; {many(lie, 'job')} of it {go} in review: `conductor retry --cause review` sends them back"
+    answer(as_json, {"kind": kind, "is_resumed": True, "waiting": waits, "review": lie}, f"{kind}: {words}")
+
+
+def is_meant(kind: str, word: str) -> bool:
+    """A kind goes by its own name, or by its task's."""
+    return kind == word or kind.startswith(f"{word}:")
 
 
 def set_paused(place: str, is_paused: bool, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from conductor.core.ask import Ask
+from conductor.core.fronts import Fronts
 from conductor.core.gates import is_rate_open, outside_hours
 from conductor.core.guard import Kept, keep_for
 from conductor.core.heirs import MOST_LOOKED_AT, Waiter, heirs
@@ -77,6 +78,8 @@ class Deciding:
         self.admissions: list[Admission] = []
         #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the gates.
         self.held: dict[str, tuple[Turn, Head, Ask, Verdict | None]] = {}
+        #: Of these, who may not go now whatever is free, and for what: hours, a kind that is held back.
+        self._shut: dict[str, str] = {}
         self.has_more_heads = False
         self.kept: Kept | None = None
         #: Budgets kept for one that was passed over: key → its id.
@@ -139,6 +142,8 @@ class Deciding:
         self._denied = self._blocked_by
         if self._denied is None and self._has_closed:
             self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
+            if self._denied is not None:
+                self._shut[turn.job_class.id] = self._denied.where or turn.job_class.kind
         if self._denied is not None:
             return None
         if (lack := self._refused.get(ask.key)) is not None:
@@ -268,11 +273,15 @@ class Deciding:
             longest = longest_s(self.candidates, self.free)
             bound_of = bounds(overtaken, self.kept, limits.keep_after_s, longest, now)
         holds: list[Hold] = []
+        fronts, paused = Fronts(), self.snapshot.controls.paused_lanes
         for turn, head, ask, denied in self.held.values():
             waiting = turn.candidate.waiting - turn.admitted
             if waiting <= 0:
                 continue
             job_class, job_id = turn.job_class, head.job_id
+            bits, level = self.passing.bits(ask), self.turns.ages.level(job_class.priority, head)
+            shut = ask.lane if ask.lane in paused else self._shut.get(job_class.id, "")
+            front = fronts.before(bits, level, shut)
             member = self.standing.life.member(job_id)
             never = None if member is None else self._never(member)
             verdicts = self._verdicts(reasons, turn, ask, never or denied, self._also(ask, member, denied))
@@ -289,6 +298,7 @@ class Deciding:
                 learned=job_class.learned,
                 since=now,
                 head=job_id,
+                front=front,
                 first_from=self.turns.first_from(job_class, head, limits.overdue_s),
                 overtaken_since=overtaken.get(job_id),
                 kept_from=bound.kept_from if bound else None,
@@ -296,6 +306,8 @@ class Deciding:
                 starts_by=bound.starts_by if bound else None,
             )
             holds.append(hold)
+            if not hold.is_infeasible:
+                fronts.add(bits, level, job_id, waiting, shut)
         return tuple(holds)
 
     def _never(self, member: Member) -> Verdict | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from conductor.core.outlook import earliest, is_never
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.text import duration, many, size
@@ -28,20 +30,24 @@ def describe(verdict: Verdict, now: float, when: When | None = None) -> str:
     if verdict.passed:
         return " ".join(part for part in (f"{verdict.gate} open", _at(verdict), _note(verdict)) if part)
     if verdict.gate in AMOUNTS and verdict.unit != "devices":
-        return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {_place(verdict, when or _from(now))}"
+        return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {_place(verdict, now, when)}"
     if verdict.gate == "lane":
-        return f"lane {verdict.where}: {verdict.message}"
+        ends = "" if verdict.reopens_at is None else f", the last {_until(verdict.reopens_at, now, when)}"
+        first = ", ".join(holder[:SHORT_ID] for holder in verdict.holders)
+        return f"lane {verdict.where}: {verdict.message}" + (f" ({first}{ends})" if first else "")
     if verdict.gate == "hold" and verdict.reopens_at is not None:
-        return f"hold: {verdict.message}; next try in {duration(max(0.0, verdict.reopens_at - now))} (canary)"
+        return (
+            f"hold{_at(verdict, ': ')}{', ' if verdict.where else ': '}{verdict.message}; {_opens(verdict, now, when)}"
+        )
     return f"{verdict.gate}{_at(verdict, ': ')}{', ' if verdict.where else ': '}{verdict.message}"
 
 
 def explain(hold: Hold, now: float) -> list[str]:
     """One line per gate, the closed ones first, each with all its places; then when it could start."""
-    lines = [_summary(hold, now)]
+    lines = [_summary(hold, now), *before(hold)]
     for gate in sorted(GATES, key=lambda gate: gate not in {v.gate for v in hold.closed}):
         asked = [v for v in hold.verdicts if v.gate == gate]
-        closed = [v for v in asked if not v.passed]
+        closed = _one_a_place([v for v in asked if not v.passed])
         if closed:
             lines += [describe(verdict, now) for verdict in closed]
         elif asked:
@@ -51,15 +57,14 @@ def explain(hold: Hold, now: float) -> list[str]:
 
 
 def sentence(hold: Hold, now: float, waited_s: float, when: When | None = None, who: str = "") -> str:
-    """«waiting 14 min 10 s: vram needs 10.0 GiB, gpu0 has 6.1 GiB (held by abc, def until about 14:05), gpu1 can never
-    (7.5 GiB); report, hold, scratch open; would start about 14:05»; `who` has the last part, where it is another."""
-    when = when or _from(now)
+    """«waiting 14 min 10 s: 3 jobs of higher priority go before it (the first is xyz); vram needs 10.0 GiB, gpu0 has
+    6.1 GiB (held by abc, def until about 14:05), gpu1 can never (7.5 GiB); report, hold, scratch open; there is room
+    about 14:05 at the earliest, for those before it first»; `who` has the last part, where it is another."""
     nodes = {v.where.partition("/")[0] for v in hold.verdicts if "/" in v.where}
     only = f"{next(iter(nodes))}/" if len(nodes) == 1 else ""
     closed = {verdict.gate for verdict in hold.closed}
-    parts = [
-        _closed(gate, [v for v in hold.closed if v.gate == gate], only, now, when) for gate in GATES if gate in closed
-    ]
+    no: dict[Gate, list[Verdict]] = {gate: [v for v in hold.closed if v.gate == gate] for gate in GATES}
+    parts = [*before(hold), *(_closed(gate, verdicts, only, now, when) for gate, verdicts in no.items() if verdicts)]
     asked = {verdict.gate for verdict in hold.verdicts}
     if still_open := [gate for gate in GATES if gate in asked - closed]:
         parts.append(f"{', '.join(still_open)} open")
@@ -83,13 +88,26 @@ def never_sentence(hold: Hold, now: float) -> str:
     return f"{many(hold.waiting, 'job')} of {hold.task}: {'; '.join(words)}"
 
 
-def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When) -> str:
+def before(hold: Hold) -> list[str]:
+    """«3 jobs of higher priority go before it (the first is xyz)»; nothing where it is the next one."""
+    front = hold.front
+    if front is None:
+        return []
+    of_them = " of higher priority" if front.higher == front.jobs else ""
+    some = f", {front.higher} of them of higher priority" if 0 < front.higher < front.jobs else ""
+    go = "goes" if front.jobs == 1 else "go"
+    first = front.job_id[:SHORT_ID] if front.jobs == 1 else f"the first is {front.job_id[:SHORT_ID]}"
+    return [f"{many(front.jobs, 'job')}{of_them} {go} before it{some} ({first})"]
+
+
+def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When | None) -> str:
     """One gate with all places that say no; `only`: the node that need not be named."""
+    verdicts = _one_a_place(verdicts)
     amounts = [v for v in verdicts if gate in AMOUNTS and v.unit != "devices"]
     words = [describe(v, now, when) for v in verdicts if v not in amounts]
     if amounts:
         need = f"{gate} needs {amount(amounts[0].need, amounts[0].unit)}"
-        words.insert(0, ", ".join([need, *(_place(v, when).removeprefix(only) for v in amounts[:SHOWN_PLACES])]))
+        words.insert(0, ", ".join([need, *(_place(v, now, when).removeprefix(only) for v in amounts[:SHOWN_PLACES])]))
     words = list(dict.fromkeys(words))
     rest = max(len(words), len(amounts)) - SHOWN_PLACES
     return ", ".join(words[:SHOWN_PLACES]) + (f" and {many(rest, 'more answer')}" if rest > 0 else "")
@@ -97,11 +115,12 @@ def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when
 
 def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
     """When it could start, and by when it does at the latest: what is kept for it, or will be."""
-    when, soonest, words = when or _from(now), earliest(hold), list[str]()
+    soonest, words = earliest(hold), list[str]()
     if hold.is_infeasible:
         return words
     if soonest is not None and (hold.starts_by is None or soonest < hold.starts_by):
-        words.append(f"would start {when(soonest)}")
+        words.append(_soonest(hold, soonest, now, when))
+    when = when or _from(now)
     kept = hold.kept_at or "a place"
     since = "" if hold.kept_at or hold.kept_from is None else f" from {when(hold.kept_from)} on"
     if hold.starts_by is not None:
@@ -111,6 +130,45 @@ def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
     if hold.first_from is not None and not words:
         words.append(f"goes before all others of its backlog from {when(hold.first_from)} on")
     return words
+
+
+def _soonest(hold: Hold, at: float, now: float, when: When | None) -> str:
+    """No promise that others may take, nor one that time has passed by."""
+    if at <= now:
+        return "there is room any moment: what it waits for has run longer than its estimate"
+    moment = (when or _from(now))(at)
+    if hold.front is not None:
+        return f"there is room {moment} at the earliest, for those before it first"
+    is_queued = any(v.gate == "lane" for v in hold.closed)
+    return f"would {'be handed over' if is_queued else 'start'} {moment}"
+
+
+def _until(at: float, now: float, when: When | None) -> str:
+    return f"until {(when or _from(now))(at)}" if at > now else "any moment: over its estimate"
+
+
+def _opens(verdict: Verdict, now: float, when: When | None) -> str:
+    """Of a hold that ends by itself: a kept place, hours, the next try of a kind that failed."""
+    at = verdict.reopens_at or 0.0
+    if verdict.where or verdict.holders:
+        return _until(at, now, when)
+    return f"next try in {duration(max(0.0, at - now))} (canary)"
+
+
+def _one_a_place(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """A disk may say no twice: there is no room, and with it what was begun could not be finished. One answer."""
+    found: dict[tuple[str, str], Verdict] = {}
+    for verdict in verdicts:
+        key = (verdict.where, verdict.unit if verdict.gate in AMOUNTS else verdict.message)
+        known = found.get(key)
+        if known is None:
+            found[key] = verdict
+        elif verdict.message and verdict.message not in known.message:
+            # What lacks room is the first one's number; that it fits is not true there.
+            more = verdict.message.removeprefix("it fits, but then ")
+            also = f"and with room {more}" if more != verdict.message else more
+            found[key] = structs.replace(known, message=", ".join(part for part in (known.message, also) if part))
+    return list(found.values())
 
 
 def _from(now: float) -> When:
@@ -144,7 +202,7 @@ def _rate(verdict: Verdict, now: float) -> str:
     return f"{verdict.message}{reopens} ({verdict.where}{left})"
 
 
-def _place(verdict: Verdict, when: When) -> str:
+def _place(verdict: Verdict, now: float, when: When | None) -> str:
     """«node1/gpu0 has 6.1 GiB free (held by abc, until about 14:05)», «node1/gpu1 can never (7.5 GiB)»."""
     where = verdict.where
     if verdict.is_never:
@@ -155,7 +213,7 @@ def _place(verdict: Verdict, when: When) -> str:
     text = f"{where} has {amount(verdict.have, verdict.unit)} free"
     notes = [note for note in (verdict.message, _holders(verdict).strip()) if note]
     if verdict.reopens_at is not None:
-        notes.append(f"until {when(verdict.reopens_at)}")
+        notes.append(_until(verdict.reopens_at, now, when))
     return f"{text} ({', '.join(notes)})" if notes else text
 
 

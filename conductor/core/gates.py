@@ -11,8 +11,9 @@ from functools import cache
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
+from conductor.core.lane_gate import lane
 from conductor.core.places import asks_vram
-from conductor.core.reservations import INFINITY, Holding, release_at
+from conductor.core.reservations import INFINITY, Holding
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
@@ -157,22 +158,6 @@ def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         fault = disk.volume.fault or (None if disk.volume.is_writable else "not writable")
         verdicts.append(Verdict(gate="mount", passed=fault is None, where=where, message=fault or ""))
     return verdicts
-
-
-def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-    """Is a queue of the lane shallow."""
-    return [
-        Verdict(gate="lane", passed=q.has_room, where=q.where, need=1, have=max(0, q.depth - q.queued), limit=q.depth,
-                unit="jobs", message="" if q.has_room else f"{q.queued} queued of {q.depth}",
-                reopens_at=None if q.has_room else _taken_at(q, node, free))
-        for q in node.queues.get(ask.lane, ())
-    ]  # fmt: skip
-
-
-def _taken_at(queue: QueueFree, node: NodeFree, free: Free) -> float | None:
-    """When a worker of it should end what it does, and take the next from its queue; None: nobody can say."""
-    at = next((release_at(r, free.now) for r in free.reservations.by_end(node.name) if r.queue == queue.name), None)
-    return None if at == float("inf") else at
 
 
 def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
@@ -340,6 +325,10 @@ def _pool_verdict(
     if is_crowded:
         message = f"{size(pool.foreign * MIB)} used by others"
     holding = free.reservations.holding(node.name, f"{gate} {part}", held)
+    if not message and limit >= need > limit - pool.foreign:
+        # Were all of ours over, it would not fit yet.
+        taken = size(pool.foreign * (1 if gate == "scratch" else MIB))
+        message = f"{taken} taken by files that lie there" if gate == "scratch" else f"{taken} used by others"
     return Verdict(
         gate=gate,
         passed=False,

@@ -40,13 +40,14 @@ class Passing:
         self._rate_bits: dict[str, int] = {}
 
     def admitted(self, ask: Ask) -> None:
-        self._taken.append(self._bits(ask))
+        self._taken.append(self.bits(ask))
 
     def lacked(self, job_id: str, ask: Ask) -> None:
         """In its turn it found no room, or no budget."""
-        self._short[job_id] = (len(self._taken), self._bits(ask))
+        self._short[job_id] = (len(self._taken), self.bits(ask))
 
-    def _bits(self, ask: Ask) -> int:
+    def bits(self, ask: Ask) -> int:
+        """What it takes a part of: its lane's places, VRAM, cores, RAM, disks, budgets."""
         bits = ask.bits
         if bits is None:
             bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)

@@ -73,6 +73,17 @@ class Heir(Value, frozen=True, kw_only=True):
     admission: Admission
 
 
+class Front(Value, frozen=True, kw_only=True):
+    """Jobs that wait too, come before this one, and would take a part of what it needs."""
+
+    #: The first of them.
+    job_id: str
+    #: At least so many: of a class of its own priority only the first is counted.
+    jobs: int
+    #: Of these, of higher priority (with age).
+    higher: int = 0
+
+
 class Hold(Value, frozen=True, kw_only=True):
     """A class that stays, with every gate that said no (and those that said yes, for `explain`)."""
 
@@ -91,6 +102,8 @@ class Hold(Value, frozen=True, kw_only=True):
     since: float = 0.0
     #: Its first job that stays: what the answers below are about.
     head: str = ""
+    #: Who goes before `head`; None: once the gates below are open, it goes.
+    front: Front | None = None
     #: Gate → since when it has been closed to this class without a break.
     closed_since: dict[Gate, float] = {}
     #: Gate → seconds that it has held this class back so far; gates that are closed together count each.

@@ -16,6 +16,8 @@ from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import Ledger
 from conductor.text import duration, many, printable, size
+from conductor.views.roots import Root, roots_of
+from conductor.views.roots import lines as root_lines
 from conductor.views.waiting import Waiting, waiting
 from conductor.views.waiting import lines as waiting_lines
 
@@ -29,6 +31,8 @@ class Story(Value, frozen=True, kw_only=True):
     workflow: str = ""
     #: Jobs it waits for → their states («unknown» when no backlog has them).
     waits_for: dict[str, str] = {}
+    #: Behind those: who waits for nobody else, and why that one is not done.
+    roots: tuple[Root, ...] = ()
     #: The gates that hold its class, as of the last tick.
     hold: Hold | None = None
     #: The same as this job's own answer, every gate with its numbers.
@@ -54,6 +58,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         task=line["task"],
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
+        roots=roots_of(ledger, job, now),
         hold=hold,
         waiting=None if hold is None else waiting(job, hold, now),
         receipts=mine,
@@ -132,6 +137,7 @@ def lines(story: Story) -> list[str]:
     job = story.job
     out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
     out += [f"  waits for {other}: {state}" for other, state in story.waits_for.items()]
+    out += [f"  {line}" for line in root_lines(story.roots)]
     if story.hold is not None:
         if story.waiting is not None:
             out += [f"  {line}" for line in waiting_lines(story.waiting, story.now)]

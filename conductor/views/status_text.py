@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conductor.core.explain import describe, prospects
+from conductor.core.explain import before, describe, prospects
 from conductor.core.outlook import is_never
 from conductor.hours import about
 from conductor.model.decision import Hold
@@ -103,7 +103,9 @@ def held_lines(hold: Hold, now: float) -> list[str]:
     since = f" for {duration(now - hold.since)}" if hold.since else ""
     first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}:"
     words = list(
-        dict.fromkeys([*(describe(v, now, about(now)) for v in hold.closed), *prospects(hold, now, about(now))])
+        dict.fromkeys(
+            [*before(hold), *(describe(v, now, about(now)) for v in hold.closed), *prospects(hold, now, about(now))]
+        )
     )
     rest = [f"    … and {many(len(words) - SHOWN_GATES, 'more answer')}"] if len(words) > SHOWN_GATES else []
     return [printable(first), *(f"    {printable(word)}" for word in words[:SHOWN_GATES]), *rest]
@@ -125,7 +127,8 @@ def failing(status: Status) -> list[str]:
         tried = f", tried {many(kind.probes, 'time')} in vain" if kind.probes else ""
         how = f"for {lasts}" if kind.opened_at is None else f"closed for {lasts}{tried}"
         code = f" ({kind.version})" if kind.version else ""
-        out.append(printable(f"  {kind.kind}{code}: {how}: {kind.failed} × {kind.cause}: {kind.message}"))
+        aside = "; what waited lies in review (`conductor retry --cause review`)" if kind.is_reviewed else ""
+        out.append(printable(f"  {kind.kind}{code}: {how}: {kind.failed} × {kind.cause}: {kind.message}{aside}"))
     return out + more(len(status.kinds))
 
 

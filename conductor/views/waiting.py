@@ -44,6 +44,10 @@ class Waiting(Value, frozen=True, kw_only=True):
     ahead: int
     of: int
     first: str
+    #: Jobs of other classes that go before the first of its class, and take what it lacks; the first of them.
+    in_front: int
+    in_front_higher: int
+    in_front_first: str
     gates: tuple[Asked, ...]
     #: Of the first of its class: the earliest, the latest, and from when on a place is kept for it.
     would_start_at: float | None
@@ -65,6 +69,9 @@ def waiting(job: JobView, hold: Hold, now: float) -> Waiting:
         ahead=ahead,
         of=hold.waiting,
         first=hold.head or job.job_id,
+        in_front=0 if hold.front is None else hold.front.jobs,
+        in_front_higher=0 if hold.front is None else hold.front.higher,
+        in_front_first="" if hold.front is None else hold.front.job_id,
         gates=tuple(_asked(verdict, hold) for verdict in hold.verdicts),
         would_start_at=earliest(hold),
         starts_by=hold.starts_by,

@@ -153,6 +153,27 @@ def test_what_can_never_run_is_no_waiting_job_and_stands_apart_in_red(
     assert red("x") == "x"
 
 
+def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(cli: Cli, night: Night):
+    night.hold(CPU_SHUT, head=night.ids[0])
+    chain = [a_spec(90)]
+    for n, after in ((91, night.ids[0]), (92, ""), (93, "")):
+        spec = a_spec(n, after=(after or chain[-1].id,))
+        chain.append(spec)
+        night.ledger.backlog.put(
+            "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, after=spec.after)]
+        )
+
+    shown = cli("explain", chain[-1].id)
+    story = cli("explain", chain[-1].id, "--json").json
+
+    assert f"  waits for {chain[-2].id}: waiting" in shown.out
+    assert f"in the end for {night.ids[0]} (3 jobs deep): waiting: cpu needs 4 cores, node1 has 1.5" in shown.out
+    assert [(root["job_id"], root["state"], root["depth"]) for root in story["roots"]] == [(night.ids[0], "waiting", 3)]
+    night.admit(0)
+    assert "in the end for" in (said := cli("explain", chain[-1].id).out)
+    assert "(3 jobs deep): admitted: on node1 for " in said
+
+
 def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):
     night.ledger.leadership.resign("studio-1")
 

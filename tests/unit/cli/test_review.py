@@ -52,8 +52,12 @@ def test_explain_says_why_a_job_is_in_review_and_what_to_do(cli: Cli, closed: Ni
 
 
 def test_resume_makes_the_next_try_due_and_knows_what_it_is_asked(cli: Cli, closed: Night):
-    assert cli("resume", KIND).out == "diagnostics.echo: one job of it is tried at once\n"
+    all_aside = "nothing of it may go now, so none is tried; 4 jobs of it lie in review"
+    assert cli("resume", KIND).out.startswith(f"diagnostics.echo: {all_aside}: `conductor retry --cause review`")
     assert closed.ledger.kinds.states()[0][0].last_at == 0
+    assert cli("retry", closed.ids[1]).code == 0
+    assert cli("resume", KIND, "--json").json["waiting"] == 1
+    assert "one job of it is tried at once; 3 jobs of it lie in review" in cli("resume", KIND).out
     ended = cli("resume", "diagnostics.ecko")
     assert ended.code == 2
     assert "did you mean diagnostics.echo?" in ended.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_snapshot
+from builders import NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_snapshot, a_volume
 from msgspec import structs
 
 from conductor.core.admission import decide
@@ -166,3 +166,92 @@ def test_several_devices_at_once_start_when_the_last_of_them_is_free() -> None:
     assert earliest(held(a_snapshot(nodes=(node,), reservations=running), a_class(vram_mib=9000, devices=2))) == (
         NOW + 200
     )
+
+
+# ── who else is in the way ────────────────────────────────────────────────────────────────────────────────
+
+
+def hold_of(class_id: str, snapshot: Snapshot, *job_classes: JobClass) -> Hold:
+    found = decide(snapshot, [a_candidate(c, waiting=3) for c in job_classes], Limits())
+    return next(hold for hold in found.hold if hold.class_id == class_id)
+
+
+BUSY = a_reservation("abc-00000000", vram_mib=20480, expected_s=600, started_at=NOW)
+LOW = a_class(vram_mib=10240, id="low")
+
+
+def test_who_goes_before_it_is_said_and_no_start_is_promised() -> None:
+    urgent = a_class(vram_mib=20480, id="urgent", priority=5)
+    beside = a_class(vram_mib=10240, id="aside", ram_mib=1)
+    paused = a_class("cpu", id="paused", priority=9, cpu=1)
+    snapshot = a_snapshot(reservations=(BUSY,), controls=Controls(paused_lanes=("cpu",)))
+
+    hold = hold_of("low", snapshot, urgent, beside, paused, LOW)
+    words = sentence(hold, NOW, 60, at_clock)
+
+    assert "4 jobs go before it, 3 of them of higher priority (the first is urgent-0); vram needs 10.0 GiB" in words
+    assert words.endswith("there is room about +600 at the earliest, for those before it first")
+    assert hold_of("urgent", snapshot, urgent, beside, paused, LOW).front is None
+
+
+def test_a_moment_that_has_passed_is_no_promise() -> None:
+    over = structs.replace(BUSY, expected_s=5.0, started_at=NOW - 44)
+
+    words = sentence(held(a_snapshot(reservations=(over,)), LOW), NOW, 60, at_clock)
+
+    assert "held by abc-0000, any moment: over its estimate" in words
+    assert words.endswith("there is room any moment: what it waits for has run longer than its estimate")
+    assert "would start" not in words
+
+
+def test_of_a_full_lane_it_says_how_many_have_to_end_first_and_which() -> None:
+    going = [
+        a_reservation(f"{n}-running", queue="gpu-node1-gpu0", expected_s=100 * (n + 1), started_at=NOW)
+        for n in range(2)
+    ]
+    full = a_snapshot(reservations=tuple(going), queued={"gpu-node1-gpu0": 3})
+
+    words = sentence(held(full, a_class()), NOW, 60, at_clock)
+
+    assert (
+        "lane node1/gpu0: 3 queued of 2: 2 jobs have to end first (0-runnin, 1-runnin, the last until about +200)"
+        in words
+    )
+    assert words.endswith("would be handed over about +200")
+
+
+def test_a_disk_that_says_no_twice_gives_one_answer() -> None:
+    no_room = Verdict(gate="scratch", passed=False, where="n1/scratch", need=20, have=5, limit=90, unit="bytes",
+                      holders=("abc-0",), reopens_at=NOW + 60)  # fmt: skip
+    crowded = Verdict(gate="scratch", passed=False, where="n1/scratch", need=20, have=5, limit=90, unit="bytes",
+                      message="it fits, but then what was begun could not all be finished")  # fmt: skip
+    hold = Hold(class_id="c", backlog="b", task="t", lane="io", waiting=1, verdicts=(no_room, crowded))
+
+    words = sentence(hold, NOW, 60, at_clock)
+
+    assert words.count("scratch has") == 1
+    assert (
+        "has 5 B free (and with room what was begun could not all be finished, held by abc-0, until about +60)" in words
+    )
+    assert "it fits" not in words
+
+
+def test_what_others_use_is_named_where_the_end_of_all_of_ours_would_not_do() -> None:
+    node = a_report(volumes=(a_volume(total_bytes=100 << 30, free_bytes=20 << 30),))
+    ours = a_reservation("abc-0", lane="io", queue="io-node1", disk={"scratch": 15 << 30}, expected_s=9)
+
+    words = sentence(
+        held(a_snapshot(nodes=(node,), reservations=(ours,)), a_class("io", scratch_bytes=40 << 30)), NOW, 1
+    )
+
+    assert "80.0 GiB taken by files that lie there, held by abc-0" in words
+
+
+def test_hours_and_a_kept_place_are_no_next_try_of_a_canary() -> None:
+    shut = Verdict(gate="hold", passed=False, where="gpu", reopens_at=NOW + 60, message="outside its hours")
+    kept = Verdict(
+        gate="hold", passed=False, where="n1/gpu0", holders=("abc-0",), reopens_at=NOW + 5, message="kept free"
+    )
+
+    assert describe(shut, NOW, at_clock) == "hold: gpu, outside its hours; until about +60"
+    assert describe(kept, NOW + 9, at_clock) == "hold: n1/gpu0, kept free; any moment: over its estimate"
