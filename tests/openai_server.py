@@ -9,6 +9,7 @@ import json
 import math
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +53,8 @@ class OpenAIServer:
         self.served = self.refused = self.failed = self.babbled = self.rejected = 0
         #: Every request body that was answered, in order.
         self.requests: list[dict[str, Any]] = []
+        #: When each request came, refused ones too.
+        self.arrivals: list[float] = []
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
@@ -73,6 +76,7 @@ class OpenAIServer:
 
     def answer(self, path: str, bearer: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         """(status, headers, body) of one request."""
+        self.arrivals.append(time.monotonic())
         if self.latency_s:
             time.sleep(self.latency_s)
         with self._lock:
@@ -96,6 +100,10 @@ class OpenAIServer:
                 return 200, {}, babbled(self.babble, body)
             self.served += 1
             return 200, self._budget_headers(), completion(annotated(body), body)
+
+    def most_in_a_window(self) -> int:
+        at = sorted(self.arrivals)
+        return max((bisect_left(at, one + self.window_s) - i for i, one in enumerate(at)), default=0)
 
     def _take(self) -> float | None:
         """Seconds until there is room again; None: there is, and it is taken."""

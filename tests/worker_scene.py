@@ -74,6 +74,19 @@ def hang(args, ctx):
 def stall(args, ctx):
     time.sleep(60)
 
+@task("mine.ask", lane="cpu", timeout_s=60.0)
+def ask(args, ctx):
+    """Calls an API, after what takes it long."""
+    import json, urllib.request
+    from conductor.model.calls import Call
+    time.sleep(args["late_s"])
+    began = time.monotonic()
+    question = json.dumps({"messages": [{"content": json.dumps([{"id": "a", "text": "x"}])}]}).encode()
+    urllib.request.urlopen(args["url"] + "/chat/completions", question).read()
+    if args["is_told"]:
+        ctx.called(Call(key="api", outcome="ok", took_s=time.monotonic() - began))
+    return {}
+
 @task("mine.wait", lane="cpu", timeout_s=120.0)
 def wait(args, ctx):
     """Says that it runs, then waits for a file, deaf to everything else."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from msgspec import structs
+
 from conductor import folders, paths
 from conductor.errors import BadInput, JobError, PublishFailed
 from conductor.model.calls import Call
@@ -63,8 +65,8 @@ class JobContext:
         self.devices = devices
         #: Becomes readable when the body has to stop; None where nobody can ask for it.
         self.stop_fd = stop_fd
-        #: Of APIs, in order.
-        self.calls: list[Call] = []
+        #: Of APIs, in order: when its answer was there, and what it came to.
+        self._calls: list[tuple[float, Call]] = []
         self._deadline = time.monotonic() + timeout_s
         self._on_progress = on_progress
         self._warm = warm or WarmStore()
@@ -116,7 +118,13 @@ class JobContext:
 
     def called(self, call: Call) -> None:
         """Tell what one call of an API came to: what it used is counted instead of what it was thought to use."""
-        self.calls.append(call)
+        self._calls.append((time.monotonic(), call))
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All that were told of, in order, each with how long ago that was."""
+        now = time.monotonic()
+        return tuple(structs.replace(call, ago_s=now - at) for at, call in self._calls)
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from conductor.core.announced import elsewhere, per_window
+from conductor.core.quota import Quota
 from conductor.core.rates import Learned
 from conductor.core.spending import averages
 from conductor.model.calls import Call
@@ -47,6 +48,7 @@ class Kept(Value, frozen=True, kw_only=True):
     """One key's memory between two looks."""
 
     learned: Learned = Learned()
+    quota: Quota = Quota()
     #: Tokens per window, as the server says.
     tokens_limit: int | None = None
     #: Requests and tokens that others use of the same budget, and until when that is believed.

@@ -30,6 +30,9 @@ class Call(Value, frozen=True, kw_only=True):
     attempt: int = 0
     tokens: int | None = None
     usd: float | None = None
+    #: Seconds from when it was sent to its answer, and from its answer to when its worker told of it.
+    took_s: float = 0.0
+    ago_s: float = 0.0
     #: How long the key stays shut: after a 429, or where the answer says that nothing is left.
     closes_for_s: float | None = None
     requests: Budget = Budget()

@@ -58,16 +58,52 @@ def test_what_is_handed_out_counts_whole_until_it_is_called_and_then_for_one_win
     for _ in range(3):
         now = state(rates, waiting())
         assert (now.requests_left, now.requests_limit, now.tokens_left, now.tokens_limit) == (1, 3, 40, 100)
-    began = time.time()
     now = state(rates, running())
     assert (now.requests_left, now.tokens_left) == (1, 40)
-    assert now.resets_at == pytest.approx(began + 1.005, abs=0.2)
+    assert now.resets_at is None, "its body may call whenever it likes"
     assert not now.is_learned
-    while (now := state(rates, running())).requests_left != 3:
+    began = time.time()
+    side[0].tell_calls((a_call(took_s=0.2), a_call(took_s=0.2)))
+    now = state(rates)
+    assert now.requests_left == 1
+    while (now := state(rates)).requests_left != 3:
         assert time.time() < began + 5
         time.sleep(0.01)
-    assert time.time() - began >= 1.0
-    assert now.tokens_left == 40, "its tokens are not known before its answer"
+    # Both were sent 0.2 s before they were told of, and counted within a thirtieth of a window.
+    assert time.time() - began >= 1.0 - 0.2
+
+
+def test_a_body_that_starts_late_calls_in_no_window_that_is_full_without_it(side: tuple[Attempts, Make]):
+    rates = side[1]({"api": Rate(requests_per_min=2)}, window_s=1.0)
+    ids = [JOB, "job-00000002"]
+    for job_id in ids:
+        rates.take(job_id, 1, "api", 1, 0)
+    began = time.time()
+    while time.time() < began + 1.2:
+        assert state(rates, *map(running, ids)).requests_left == 0
+        time.sleep(0.05)
+
+    side[0].tell_calls((a_call(), a_call(job_id=ids[1])))
+
+    now = state(rates)
+    assert now.requests_left == 0
+    assert now.resets_at == pytest.approx(time.time() + 1.0, abs=0.2)
+
+
+def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_again(side: tuple[Attempts, Make]):
+    attempts, make = side
+    rates = make({"api": Rate(requests_per_min=100)}, window_s=1.0)
+    for n in range(50):
+        rates.take(f"job-{n:08}", 1, "api", 1, 0)
+    attempts.tell_calls(tuple(a_call(job_id=f"job-{n:08}") for n in range(49)))
+    assert state(rates).requests_limit == 100
+
+    attempts.tell_calls((a_call("refused", "job-00000049"),))
+
+    now = state(rates)
+    assert (now.requests_limit, now.is_learned) == (45, True), "a tenth less than ours was when there was no room"
+    time.sleep(1.1)
+    assert state(rates).requests_limit in (47, 48)
 
 
 def test_an_answer_gives_back_what_was_not_used_and_takes_what_was_used_beyond(side: tuple[Attempts, Make]):

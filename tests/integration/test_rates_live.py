@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -17,7 +17,7 @@ from conductor.model.entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, Timing
+from conductor.settings import CONFIG_NAME, Rate, Settings, Timing
 from tests.builders import a_report, a_spec
 from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
 
@@ -46,14 +46,16 @@ def put(scene: WorkerScene, count: int) -> None:
 
 
 @contextmanager
-def conducting(scene: WorkerScene, redis_url: str) -> Generator[None]:
+def conducting(
+    scene: WorkerScene, redis_url: str, budgets: Mapping[str, Rate] | None = None, window_s: float = WINDOW_S
+) -> Generator[None]:
     """The conductor's own loop, with a minute of three seconds."""
     from conductor.wiring import connect
 
     stop = threading.Event()
     scene.ledger.leadership.resign("test")
     with connect(redis_url) as client:
-        rates = redis_rates(client, scene.ledger.attempts, {}, window_s=WINDOW_S)
+        rates = redis_rates(client, scene.ledger.attempts, budgets or {}, window_s=window_s)
         conductor = Conductor(scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",))
         thread = threading.Thread(target=conductor.run, kwargs={"should_stop": stop.is_set})
         thread.start()
@@ -94,3 +96,28 @@ def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: Worker
     assert server.refused <= WORKERS + 6, server.refused
     slower = 2 if announces else 3
     assert seconds <= slower * WINDOW_S * jobs / 2 * (1 / low + 1 / high), seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_configured_limit_is_never_exceeded_also_when_bodies_start_slowly(
+    scene: WorkerScene, redis_url: str, is_told: bool
+):
+    """The first bodies take most of a window until they call: when they do, the next ones must not call beside them."""
+    limit, window_s = 4, 4.0
+    needs = Needs(rates={"api": RateNeed(requests=1)}, cpu=0.1)
+    with OpenAIServer(window_s=window_s) as server:
+        for n in range(12):
+            args = {"url": server.base_url, "late_s": 3.5 if n < limit else 0.0, "is_told": is_told, "n": n}
+            spec = a_spec(n, task="mine.ask", args=args, needs=needs, lane="cpu")
+            job_class = class_of(spec, scene.catalogue[spec.task], "night")
+            scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        report = a_report(NODE, devices=0, workers=limit, sent_at=scene.ledger.bell.now())
+        scene.ledger.reports.publish(report, 3600)
+        for _ in range(limit):
+            scene.worker()
+        with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}, window_s):
+            wait_until(lambda: scene.ledger.backlog.counts("night").get("done") == 12, "all are done", scene.story)
+
+        assert len(server.arrivals) == 12
+        assert server.most_in_a_window() <= limit, sorted(server.arrivals)

@@ -81,23 +81,25 @@ def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> 
     }
     timeout = openai.Timeout(max(1.0, ctx.remaining_s()), connect=CONNECT_S)
     # Retries of the client would spend a budget that the conductor keeps: one 429 would become three.
+    began = time.monotonic()
     with openai.OpenAI(base_url=endpoint.base_url, api_key=key_of(endpoint, name), max_retries=0) as client:
         try:
             raw = client.with_options(timeout=timeout).chat.completions.with_raw_response.create(**request)
         except openai.APIStatusError as e:
-            raise told_refusal(ctx, e, name) from None
+            raise told_refusal(ctx, e, name, time.monotonic() - began) from None
         except openai.APIConnectionError as e:
-            ctx.called(Call(key=name, outcome="failed"))
+            ctx.called(Call(key=name, outcome="failed", took_s=time.monotonic() - began))
             raise ServerError(f"{name} at {host_of(endpoint)} did not answer: {e.__cause__ or e}") from None
-        return told_answer(ctx, raw.content, raw.headers, name)
+        return told_answer(ctx, raw.content, raw.headers, name, time.monotonic() - began)
 
 
-def told_refusal(ctx: JobContext, e: APIStatusError, name: str) -> JobError:
+def told_refusal(ctx: JobContext, e: APIStatusError, name: str, took_s: float) -> JobError:
     error, now, headers = refusal(e, name), time.time(), e.response.headers
     closes = error.retry_after_s if isinstance(error, RateLimited) else None
     call = Call(
         key=name,
         outcome="failed" if closes is None else "refused",
+        took_s=took_s,
         closes_for_s=closes,
         requests=requests_budget(headers, now),
         token_budget=tokens_budget(headers, now),
@@ -106,7 +108,7 @@ def told_refusal(ctx: JobContext, e: APIStatusError, name: str) -> JobError:
     return error
 
 
-def told_answer(ctx: JobContext, content: bytes, headers: Mapping[str, str], name: str) -> Answer:
+def told_answer(ctx: JobContext, content: bytes, headers: Mapping[str, str], name: str, took_s: float) -> Answer:
     """Tokens of an answer that is of no use were used all the same."""
     now = time.time()
     try:
@@ -116,6 +118,7 @@ def told_answer(ctx: JobContext, content: bytes, headers: Mapping[str, str], nam
     call = Call(
         key=name,
         outcome="ok",
+        took_s=took_s,
         tokens=None if usage is None else usage.total,
         usd=None if usage is None else price(usage, ctx.settings.endpoints[name]),
         requests=requests_budget(headers, now),
