@@ -54,13 +54,11 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
 def hold(ask: Ask, free: Free) -> list[Verdict]:
     """The operator's word on the lane and on the whole, and the conductor's own."""
     controls = free.snapshot.controls
-    if controls.hold:
-        return [Verdict(gate="hold", passed=False, message=controls.hold)]
-    if controls.is_draining:
-        return [Verdict(gate="hold", passed=False, message="draining: nothing new is started")]
+    whole = (controls.hold, "draining: nothing new is started" if controls.is_draining else "")
+    stopped = [Verdict(gate="hold", passed=False, message=why) for why in whole if why]
     is_paused = ask.lane in controls.paused_lanes
     message = f"the {ask.lane} lane is paused" if is_paused else ""
-    return [Verdict(gate="hold", passed=not is_paused, where=ask.lane, message=message)]
+    return [*stopped, Verdict(gate="hold", passed=not is_paused, where=ask.lane, message=message)]
 
 
 def outside_hours(job_class: JobClass, free: Free) -> Verdict | None:
@@ -139,11 +137,11 @@ def after(waits_for: Sequence[str]) -> Verdict:
 
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """A node that drains, a device that is quarantined."""
-    if node.is_draining:
-        return [Verdict(gate="hold", passed=False, where=node.name, message="draining")]
+    drains = [Verdict(gate="hold", passed=False, where=node.name, message="draining")] if node.is_draining else []
     faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not]
     faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
-    return [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
+    shut = [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
+    return [*drains, *shut]
 
 
 def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
@@ -175,6 +173,8 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
     fitting = sum(v.passed for v in verdicts)
     message = "no NVIDIA device visible" if not devices else f"{fitting} of {len(devices)} devices fit it"
+    if devices and capable < ask.devices:
+        message = f"can never: it needs {ask.devices} devices, {capable} of {len(devices)} are large enough"
     return [*verdicts, Verdict(gate="vram", passed=fitting >= ask.devices, where=node.name, need=ask.devices,
                                have=fitting, limit=len(devices), unit="devices", is_never=capable < ask.devices,
                                message=message)]  # fmt: skip

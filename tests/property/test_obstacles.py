@@ -132,19 +132,22 @@ def without(snapshot: Snapshot, v: Verdict) -> Snapshot:
     node = v.where.partition("/")[0]
     if v.gate in ("vram", "scratch", "ram", "cpu", "lane"):
         snapshot = ended(snapshot, v)
-        return (
-            edited(snapshot, node, emptied)
-            if not v.holders or "by others" in v.message or "lie there" in v.message
-            else snapshot
-        )
+        is_others = any(word in v.message for word in ("by others", "lie there")) or not v.holders
+        return edited(snapshot, node, emptied) if is_others else snapshot
     if v.gate == "rate":
         return replace(snapshot, rates=())
     if v.gate == "mount":
         return edited(snapshot, node, lambda n: replace(n, volumes=tuple(replace(x, fault=None) for x in n.volumes)))
     if v.gate == "report":
         return edited(snapshot, node, lambda n: replace(n, sent_at=NOW - 1))
-    controls = replace(snapshot.controls, is_draining=False, paused_lanes=(), paused_devices=())
-    return replace(edited(snapshot, node, resumed), controls=controls)
+    told = snapshot.controls
+    controls = replace(
+        told,
+        is_draining=told.is_draining and v.where != "",
+        paused_lanes=tuple(lane for lane in told.paused_lanes if lane != v.where),
+        paused_devices=tuple(device for device in told.paused_devices if device != v.where),
+    )
+    return replace(edited(snapshot, node, lambda n: resumed(n, v.where)), controls=controls)
 
 
 def ended(snapshot: Snapshot, v: Verdict) -> Snapshot:
@@ -166,8 +169,10 @@ def emptied(node: NodeReport) -> NodeReport:
     return replace(node, devices=devices, volumes=tuple(replace(v, free_bytes=v.total_bytes) for v in node.volumes))
 
 
-def resumed(node: NodeReport) -> NodeReport:
-    return replace(node, is_draining=False, devices=tuple(replace(d, quarantined=None) for d in node.devices))
+def resumed(node: NodeReport, where: str) -> NodeReport:
+    """The node itself, or the device of it that is named."""
+    devices = tuple(replace(d, quarantined=None) if where == f"{node.node}/{d.key}" else d for d in node.devices)
+    return replace(node, is_draining=node.is_draining and where != node.node, devices=devices)
 
 
 def edited(snapshot: Snapshot, name: str, edit: Callable[[NodeReport], NodeReport]) -> Snapshot:
