@@ -254,8 +254,11 @@ class Conductor:
 
     def _record(self, epoch: int, snapshot: Snapshot, decision: Decision) -> None:
         now = decision.now
-        self._gates = GateLedger(at=now, holds=decision.hold, lost_s=lost_by_backlog(self._gates, now))
-        if now - self._recorded.at < RECORD_EVERY_S and not is_other_reason(decision.hold, self._recorded.holds):
+        lost_s = lost_by_backlog(self._gates, now)
+        self._gates = GateLedger(at=now, holds=decision.hold, lost_s=lost_s, wanted=decision.wanted)
+        # A node removes files for room that will be wanted: it hears of it while others still run.
+        is_news = is_other_reason(decision.hold, self._recorded.holds) or decision.wanted != self._recorded.wanted
+        if now - self._recorded.at < RECORD_EVERY_S and not is_news:
             return
         self._gates = self._recorded = msgspec.structs.replace(
             self._gates,

@@ -123,7 +123,7 @@ class Deciding:
         """With all that stay, and how soon to look again."""
         holds = self._holds()
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
-        return replace(first, hold=holds, next_tick_s=0.0 if is_cut_short else self.wait_s)
+        return replace(first, hold=holds, wanted=self._wanted(), next_tick_s=0.0 if is_cut_short else self.wait_s)
 
     def _try(self, turn: Turn, is_due: bool = False) -> bool:
         head = turn.head
@@ -309,6 +309,22 @@ class Deciding:
             if not hold.is_infeasible:
                 fronts.add(bits, level, job_id, waiting, shut)
         return tuple(holds)
+
+    def _wanted(self) -> dict[str, int]:
+        """Room that will be wanted on the disks; asked only where somebody reads it."""
+        if not self.standing.life or not self.standing.explains or self.is_stopped:
+            return {}
+        life, paused = self.standing.life, self.snapshot.controls.paused_lanes
+        upcoming = (
+            member
+            for turn, head, ask, _ in self.held.values()
+            if (member := life.member(head.job_id)) is not None
+            and member.chain.node is None
+            and turn.job_class.id not in self._shut
+            and ask.lane not in paused
+        )
+        able = (node for node in self.free.nodes.values() if node.is_open)
+        return self.safety.wanted(able, next(upcoming, None))
 
     def _never(self, member: Member) -> Verdict | None:
         return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None

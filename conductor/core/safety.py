@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from conductor.core.ask import Ask
 from conductor.core.free import DiskFree, NodeFree
-from conductor.core.life import Life, Member
+from conductor.core.life import Life, LiveChain, Member
 from conductor.core.ways_out import crowding, dead_end, no_way_out
 from conductor.model.decision import Verdict
 
@@ -52,6 +52,31 @@ class Safety:
             self._dead_ends[chain.id] = dead_end(self._life, member, own)
         return self._dead_ends[chain.id]
 
+    def wanted(self, nodes: Iterable[NodeFree], upcoming: Member | None) -> dict[str, int]:
+        """«node1/scratch» → bytes that will be wanted there beyond what is free: by all that is left of the chains that
+        were begun there, and by the whole of the next one, where it would find most room.
+
+        What nobody needs any more is removed for it in one go, while others still run: asked job by job, each of a
+        chain would wait for a removal of its own."""
+        found: dict[str, int] = {}
+        best: tuple[int, str] | None = None
+        for node in nodes:
+            for root in {chain.root for chain in self._life.chains.values()}:
+                disk = node.disks.get(root)
+                if disk is None or disk.pool is None:
+                    continue
+                sharing, where = _sharing(node, disk), f"{node.name}/{root}"
+                begun = [c for c in self._life.chains.values() if c.node == node.name and c.root == root]
+                limit, free = disk.pool.limit, max(0, disk.pool.free)
+                asked = sum(_left(c, sharing) for c in begun)
+                found[where] = _rounded(min(asked, limit) - free, limit)
+                if upcoming is not None and upcoming.chain.root == root:
+                    lack = _rounded(min(asked + _left(upcoming.chain, sharing), limit) - free, limit)
+                    best = min((lack, where), best or (lack, where))
+        if best is not None:
+            found[best[1]] = best[0]
+        return {where: lack for where, lack in found.items() if lack > 0}
+
     def _is_safe(self, member: Member, node: NodeFree, ask: Ask) -> bool:
         disk = node.disks.get(member.chain.root)
         if disk is None or disk.pool is None:
@@ -88,6 +113,18 @@ class Safety:
             ):
                 return False
         return True
+
+
+def _left(chain: LiveChain, sharing: set[str]) -> int:
+    """What its jobs that were not handed over yet will write there, and need beside it while one runs."""
+    rest = [m for m in chain.members.values() if not m.is_going]
+    return sum(m.takes(sharing) for m in rest) + max((m.temporary for m in rest), default=0)
+
+
+def _rounded(lack: int, limit: int) -> int:
+    """Up to a 64th of the disk: what is measured moves all the time, and is no news each time."""
+    step = max(1, limit // 64)
+    return -(-lack // step) * step
 
 
 def _sharing(node: NodeFree, disk: DiskFree) -> set[str]:

@@ -134,6 +134,8 @@ class Decision(Value, frozen=True, kw_only=True):
     review: tuple[str, ...] = ()
     #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.
     order: tuple[str, ...] = ()
+    #: «node1/scratch» → bytes that begun chains, and the next one in order, will want there beyond what is free.
+    wanted: dict[str, int] = {}
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
 
@@ -164,6 +166,8 @@ class GateLedger(Value, frozen=True, kw_only=True):
     rates: tuple[RateState, ...] = ()
     #: Node → when its report was sent.
     reports: dict[str, float] = {}
+    #: As `Decision.wanted`.
+    wanted: dict[str, int] = {}
 
     @property
     def overtaken(self) -> dict[str, float]:

@@ -87,11 +87,13 @@ def roots_beside(root: str, volumes: Iterable[Volume]) -> frozenset[str]:
 def wanted(
     gates: GateLedger, node: str, sharing: frozenset[str], free: int, there: int, roots: Mapping[str, Root]
 ) -> int:
-    """Bytes that jobs are held for on that disk: what the one that lacks most lacks."""
+    """Bytes that are wanted on that disk: what the job that is held lacks most of it, or all that begun chains and the
+    next one will want, whichever is more."""
     headroom = max((roots[root].headroom_bytes for root in sharing if root in roots), default=0)
     places = {f"{node}/{root}" for root in sharing}
     closed = [v for hold in gates.holds for v in hold.closed if v.gate == "scratch" and v.where in places]
-    return max((_lack(v, free - headroom, there) for v in closed if not v.is_never), default=0)
+    ahead = max((gates.wanted.get(place, 0) for place in places), default=0)
+    return max((ahead, *(_lack(v, free - headroom, there) for v in closed if not v.is_never)))
 
 
 def _lack(verdict: Verdict, room: int, there: int) -> int:
