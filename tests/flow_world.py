@@ -354,8 +354,12 @@ def _keys(turn: Turn) -> list[Key]:
 
 
 class PlayedKeeper:
+    seen = 0
+
     def __init__(self) -> None:
         self.helds: list[PlayedHeld] = []
+
+    def saw(self, step: int) -> None: ...
 
     def hold(self, held: PlayedHeld) -> None:
         self.helds.append(held)
@@ -436,6 +440,9 @@ class PlayedRunner:
                 self._world.pass_time(self._world.dice.choice([0.5, 3.0, 12.0]))
                 if self._world.stopping.is_urgent:
                     return None
+
+    def turn(self, turn: Turn) -> Any:
+        return self.patiently(lambda: self._world.ledger.turn(turn))
 
     def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
         self._world.meddle()
