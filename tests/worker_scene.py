@@ -127,7 +127,7 @@ class WorkerScene:
         decl = self.catalogue[spec.task]
         reservation = Reservation(
             job_id=spec.id, attempt=attempt, class_id=class_of(spec, decl, "night").id, task=spec.task, node=NODE,
-            queue=QUEUE, lane=resolve(spec, decl).lane,
+            queue=QUEUE, lane=resolve(spec, decl).lane, ram_mib=spec.needs.ram_mib if spec.needs else 0,
         )  # fmt: skip
         answers = self.ledger.handover.admit(self.epoch, [Admission(reservation=reservation, backlog="night")])
         assert answers == (None,)

@@ -15,15 +15,18 @@ from conductor.errors import JobError
 from conductor.model.entries import Begun, Started
 from conductor.model.identity import id_of, line_hash
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.settings import Settings
 from conductor.signing import signer_of
+from conductor.text import size
 from workers import publish
 from workers.causes import Fault, cut
+from workers.host_memory import BEYOND_FOLDER, HostMemory
 from workers.kept import Kept
 from workers.lease import Held
 from workers.protocol import Run
-from workers.usage import Meter
+from workers.usage import Meter, is_beyond
 
 
 class Attempt:
@@ -43,7 +46,9 @@ class Attempt:
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings)
         self._code_version = ""
-        meter = Meter(self._folders, self.devices, reservation.vram_mib, settings.limits.vram_headroom_mib)
+        limits = settings.limits
+        memory = HostMemory(settings.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib)
+        meter = Meter(self._folders, self.devices, reservation.vram_mib, limits.vram_headroom_mib, memory)
         self.held = Held(reservation, meter, valid_until)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()
@@ -163,6 +168,7 @@ class Scribe:
         return msgspec.structs.replace(
             plain,
             token=attempt.token,
+            beyond=beyond_word(attempt.started.reservation, usage),
             outputs=outputs,
             result=result,
             usage=usage,
@@ -175,6 +181,7 @@ class Scribe:
         return msgspec.structs.replace(
             plain,
             token=attempt.token,
+            beyond=beyond_word(attempt.started.reservation, usage),
             cause=fault.cause,
             message=fault.message,
             exit_code=fault.exit_code,
@@ -207,6 +214,18 @@ class Scribe:
             asked=asked(started),
             line=line_hash(started.line),
         )
+
+
+def beyond_word(reservation: Reservation, usage: Usage) -> str:
+    """«held 8.0 GiB of memory where 300 MiB were reserved», of a job that was to hold a certain amount."""
+    taken = [("memory", usage.rss_mib, reservation.ram_mib)]
+    if reservation.devices:
+        taken.append(("VRAM", usage.vram_mib, reservation.vram_mib))
+    return ", ".join(
+        f"held {size(held << 20)} of {what} where {size(word << 20)} were reserved"
+        for what, held, word in taken
+        if held is not None and word and is_beyond(held, word)
+    )
 
 
 def asked(started: Started) -> Asked | None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from conductor.adapters import nvml_probe
 from conductor.model.calls import Call
+from conductor.model.causes import Cause
 from conductor.model.receipt import Usage
 from conductor.text import size
 from workers.orphans import children_of
+
+if TYPE_CHECKING:
+    from workers.host_memory import HostMemory
 
 #: So much above its word an attempt may be (contexts, rounding) before anybody looks closer.
 BEYOND = 1.1
@@ -31,9 +35,11 @@ class Meter:
         devices: Sequence[str] = (),
         reserved_mib: int = 0,
         headroom_mib: int = 0,
+        memory: HostMemory | None = None,
     ) -> None:
         """`folders`: asked for when they are looked at, not before the body begins. `reserved_mib`: on each of the
-        devices; 0: not held to it. `headroom_mib`: what is to stay free there."""
+        devices; 0: not held to it. `headroom_mib`: what is to stay free there. `memory`: holds it to its word of the
+        host's."""
         #: The child; 0 while there is none.
         self.pid = 0
         self._folders = folders
@@ -43,15 +49,21 @@ class Meter:
         self._usage = Usage()
         #: At the last look, on the fullest of its devices; None: not known.
         self.vram_now_mib: int | None = None
-        #: Why the body is to be stopped: it holds more than it reserved, and the device is full.
-        self.beyond = ""
+        self._memory = memory
+        #: Why the body is to be stopped: it holds more than it reserved, and the device, or the host, is full.
+        self.beyond: tuple[Cause, str] | None = None
 
     def sample(self) -> Usage:
         pids = family(self.pid) if self.pid else []
-        return self._add(Usage(rss_mib=resident_mib(pids), scratch_bytes=self._scratch()), pids)
+        rss_mib = resident_mib(pids)
+        if self._memory is not None and self.beyond is None and (words := self._memory.look(pids, rss_mib)):
+            self.beyond = ("host_oom", words)
+        return self._add(Usage(rss_mib=rss_mib, scratch_bytes=self._scratch()), pids)
 
     def finish(self, rss_mib: int | None, cpu_s: float | None) -> Usage:
         """A last look when the body has ended, and what the child said of itself."""
+        if self._memory is not None:
+            self._memory.close()
         pids = [self.pid] if self.pid else []
         return self._add(Usage(rss_mib=rss_mib, cpu_s=cpu_s, scratch_bytes=self._scratch()), pids)
 
@@ -67,13 +79,13 @@ class Meter:
         held = nvml_probe.held_by(pids) if self._devices and pids else None
         vram = None if held is None else {device: held.get(device, 0) for device in self._devices}
         self.vram_now_mib = max(vram.values()) if vram else None
-        if vram and self._reserved_mib and not self.beyond:
-            self.beyond = self._beyond(vram)
+        if vram and self._reserved_mib and self.beyond is None and (words := self._beyond(vram)):
+            self.beyond = ("cuda_oom", words)
         return vram
 
     def _beyond(self, vram: Mapping[str, int]) -> str:
         """Looked at closely only where it is well above its word."""
-        over = {d: mib for d, mib in vram.items() if mib > self._reserved_mib * BEYOND + BEYOND_MIB}
+        over = {d: mib for d, mib in vram.items() if is_beyond(mib, self._reserved_mib)}
         full = {d for d, free in nvml_probe.free_mib().items() if free < self._headroom_mib} if over else set[str]()
         for device in sorted(full.intersection(over)):
             held = size(over[device] << 20)
@@ -82,6 +94,10 @@ class Meter:
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders()))
+
+
+def is_beyond(held_mib: int, word_mib: int) -> bool:
+    return held_mib > word_mib * BEYOND + BEYOND_MIB
 
 
 def with_vram(usage: Usage, vram: Mapping[str, int] | None) -> Usage:

@@ -39,7 +39,8 @@ class Watch:
 
     def leave(self, fault: Fault) -> None:
         self.leaving = fault
-        self._kill_at = time.monotonic() + STOP_GRACE_S
+        # Who eats up the host's memory gets no time to say goodbye: the kernel might choose somebody else.
+        self._kill_at = time.monotonic() + (0.0 if fault.cause == "host_oom" else STOP_GRACE_S)
 
     def overdue(self) -> Fault | None:
         """Asked when nothing is left to be heard of it."""
@@ -83,5 +84,5 @@ def why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
     if attempt.held.verdict == "gone":
         return Fault("worker_lost", "the attempt was given to another worker")
     if attempt.held.meter.beyond:
-        return Fault("cuda_oom", attempt.held.meter.beyond)
+        return Fault(*attempt.held.meter.beyond)
     return Fault("worker_lost", "the worker was told to stop at once") if stopping.is_urgent else None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from conductor.core.lines import Line, usual_line
-from conductor.core.raising import Resource
+from conductor.core.raising import Resource, amount
 from conductor.core.samples import (
     RESOURCES,
     Key,
@@ -36,6 +36,8 @@ OWN = 8
 #: Sizes within this factor are neighbours: what they took says something of this one.
 NEAR = 2.0
 P95 = 0.95
+#: So many times what all others of its kind took is a slip of one job, and no need of the kind.
+WILD = 3.0
 #: Learned needs are rounded up to these.
 GRAIN: dict[Resource, int] = {"vram_mib": 64, "ram_mib": 64, "scratch_bytes": 1 << 20}
 #: So little is not asked where less was declared: every worker's child has it.
@@ -135,13 +137,13 @@ class Learned:
         """Of scratch: temporary files and outputs together."""
         declared = declared_of(c.needs, sum(c.writes.values()), resource)
         own, bounds = self._seen(c, resource)
-        seen = sorted([*own, *bounds], key=_when)
+        seen, wild = without_wild(sorted([*own, *bounds], key=_when), resource)
         values = [float(s.value(resource) or 0) for s in seen]
         found = Estimate(
             what=resource,
             declared=declared,
             uses=declared,
-            why="as declared" + (f", after {_receipts(len(seen))}" if seen else ""),
+            why="as declared" + (f", after {_receipts(len(seen))}" if seen else "") + _without(wild, resource),
             p50=quantile(values, 0.5) if values else None,
             p95=quantile(values, P95) if values else None,
             highest=max(values, default=None),
@@ -152,7 +154,9 @@ class Learned:
         if resource == "vram_mib" and not seen and self._is_cold(c):
             why = "alone on its device: no VRAM is declared, and none was measured yet"
             return msgspec.structs.replace(found, uses=ALONE_MIB, why=why)
-        return self._more(found, resource) or self._less(found, c, resource) or found
+        if (more := self._more(found, resource)) is not None:
+            return msgspec.structs.replace(more, why=more.why + _without(wild, resource))
+        return self._less(found, c, resource) or found
 
     def _seen(self, c: JobClass, resource: Resource) -> tuple[list[Sample], list[Sample]]:
         """What jobs of this size and request took; of smaller ones the out-of-memories, for it needs no less."""
@@ -318,6 +322,21 @@ def _x(ring: Ring, key: Key) -> float:
 
 def _when(sample: Sample) -> tuple[float, str, int]:
     return sample.at, sample.job_id, sample.attempt
+
+
+def without_wild(samples: Sequence[Sample], resource: Resource) -> tuple[list[Sample], Sample | None]:
+    """The samples but one that took more than `WILD` times what any other did: it may ask for more itself, and sets
+    nothing for the others until there is a second one like it."""
+    if len(samples) < FEW:
+        return list(samples), None
+    *_, second, most = sorted(samples, key=lambda s: s.value(resource) or 0)
+    if (most.value(resource) or 0) <= WILD * (second.value(resource) or 0):
+        return list(samples), None
+    return [s for s in samples if s is not most], most
+
+
+def _without(wild: Sample | None, resource: Resource) -> str:
+    return f", without one that took {amount(resource, wild.value(resource) or 0)}" if wild is not None else ""
 
 
 def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:

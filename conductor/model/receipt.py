@@ -97,6 +97,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     exit_code: int | None = None
     #: Of a body that raised: «KeyError at render.py:17», the innermost line of the task's own code.
     raised_at: str = ""
+    #: What it held beyond what was reserved for it, in words; empty: it kept its word.
+    beyond: str = ""
     #: Processes that its body left running, as `ps` names them; they were ended with it.
     left_running: tuple[str, ...] = ()
     #: A failure that does not go away by itself: the job is dead at once, whatever its budget.

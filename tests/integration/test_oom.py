@@ -109,6 +109,57 @@ def test_a_worker_killed_for_memory_returns_its_job_with_that_cause_and_its_peak
     assert view.job_class.needs.ram_mib == 1280
 
 
+HUNGRY = """
+@task("mine.holds", lane="cpu", timeout_s=60.0)
+def holds(args, ctx):
+    held = b"x" * (args["mib"] << 20)
+    open(args["begun"], "w").write(str(len(held)))
+    while not os.path.exists(args["until"]):
+        time.sleep(0.01)
+    return {}
+"""
+
+
+def test_who_breaks_into_the_hosts_headroom_is_ended_and_its_honest_neighbour_is_not(
+    project: Settings, ledger: Ledger, tmp_path: Path
+):
+    # More headroom than any host has: it is broken into.
+    scene = a_scene(project, ledger, more="[limits]\nram_headroom_mib = 100_000_000", tasks=HUNGRY)
+    try:
+        words = {"mib": 700, "until": str(tmp_path / "until")}
+        both = [{**words, "begun": str(tmp_path / name)} for name in ("begun0", "begun1")]
+        liar = scene.put(a_spec(0, task="mine.holds", args=both[0], needs=Needs(ram_mib=64)))
+        honest = scene.put(a_spec(1, task="mine.holds", args=both[1], needs=Needs(ram_mib=1024)))
+        scene.worker()
+        scene.worker()
+
+        (receipt,) = scene.wait_state(liar, "waiting")
+        (tmp_path / "until").touch()
+        (kept,) = scene.wait_state(honest, "done")
+
+        assert receipt.cause == "host_oom" and "of memory where 64.0 MiB were reserved" in receipt.message
+        assert "of memory where 64.0 MiB were reserved" in receipt.beyond and kept.beyond == ""
+        view = scene.ledger.backlog.job(liar.id)
+        assert view is not None and view.job_class.needs.ram_mib > 700
+        assert not list((scene.settings.state_dir / "beyond").iterdir())
+    finally:
+        scene.close()
+
+
+def test_a_job_that_kept_no_word_and_harmed_nobody_is_done_and_its_receipt_says_so(
+    project: Settings, ledger: Ledger, tmp_path: Path
+):
+    scene = a_scene(project, ledger, tasks=HUNGRY)
+    try:
+        args = {"mib": 700, "until": str(tmp_path), "begun": str(tmp_path / "begun")}
+        spec = scene.put(a_spec(task="mine.holds", args=args, needs=Needs(ram_mib=64)))
+        scene.worker()
+        (receipt,) = scene.wait_state(spec, "done")
+        assert "of memory where 64.0 MiB were reserved" in receipt.beyond
+    finally:
+        scene.close()
+
+
 def test_only_a_growth_of_the_counter_says_something():
     assert oom.has_grown(1, 2)
     assert not oom.has_grown(2, 2)
