@@ -45,7 +45,7 @@ def fails(args, ctx):
 """
 FLOOD_BYTES = 400 << 20
 #: First and last words, the slack, and what is written between two looks on a busy machine.
-MOST_ON_DISK = 150 << 20
+MOST_ON_DISK = 250 << 20
 
 
 @pytest.fixture
