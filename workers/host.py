@@ -18,6 +18,7 @@ from loguru import logger
 
 from conductor import secrets
 from conductor.adapters import nvml_probe
+from conductor.adapters.processes import SESSION
 from workers import orphans
 from workers.leaks import Leaks
 from workers.printed import Printed
@@ -295,6 +296,8 @@ class Host:
         environment = secrets.for_bodies(self._settings)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
+        # Should this process be killed: its node finds what bodies have led out of its session.
+        environment[SESSION] = str(os.getsid(0))
         ends = (theirs.fileno(), self._tickets[1], self._stop[1])
         self._others = frozenset(orphans.children_of(os.getpid()))
         with self.printed.open() as log:

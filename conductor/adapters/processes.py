@@ -21,6 +21,8 @@ import msgspec
 from loguru import logger
 
 TIED = Path(__file__).with_name("tied.py")
+#: A variable that names the session of the worker which a program was started for, however far it got from it.
+SESSION = "_CONDUCTOR_SESSION"
 #: What two readings of a process's start time may differ by and still be the same process.
 SAME_START_S = 1.0
 
@@ -50,16 +52,25 @@ def spawn(
 
 
 def kill_session(session: int) -> int:
-    """SIGKILL to all that is left of a child's session, the child included; how many got it."""
+    """SIGKILL to all that is left of a child's session, the child included, and to what left that session and still
+    carries its mark (`SESSION`); how many got it."""
     import psutil
 
     killed = 0
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
-            if pid != os.getpid() and os.getsid(pid) == session:
+            if pid != os.getpid() and (os.getsid(pid) == session or _is_marked(pid, session)):
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
     return killed
+
+
+def _is_marked(pid: int, session: int) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return f"{SESSION}={session}".encode() in environment.split(b"\0")
 
 
 def kill_tree(pid: int) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from conductor.adapters.processes import SESSION, kill_session
 from tests.child_scene import ChildScene
-from tests.worker_scene import is_alive, wait_until
+from tests.worker_scene import is_alive, wait_file, wait_until
 from workers.protocol import Ended, Passed
 
 BODIES = """
@@ -196,6 +197,28 @@ def test_who_starts_a_child_keeps_its_other_children(child: ChildScene):
         child.host.kill()
         assert other.poll() is None
         other.kill()
+
+
+def test_what_got_away_from_a_killed_workers_session_carries_its_mark(child: ChildScene):
+    child.host.ensure(())
+    child.give(
+        "body.soil", {"code": "subprocess.run(['sh', '-c', 'setsid sleep 3600 & echo $! > got'])\ntime.sleep(3600)"}
+    )
+    got = int(wait_file(child.settings.project / "got"))
+    marked = f"{SESSION}={os.getsid(0)}".encode()
+    assert marked in Path(f"/proc/{got}/environ").read_bytes().split(b"\0")
+
+
+def test_a_session_is_ended_with_all_that_left_it(tmp_path: Path):
+    words = f"export {SESSION}=$$; setsid sleep 3600 & echo $! > {tmp_path}/got; exec sleep 3600"
+    with subprocess.Popen(["sh", "-c", words], start_new_session=True) as leader:
+        got = int(wait_file(tmp_path / "got"))
+        wait_until(lambda: Path(f"/proc/{got}/cmdline").read_bytes().startswith(b"sleep"), "it is away")
+        assert os.getsid(got) != leader.pid
+
+        assert kill_session(leader.pid) == 2
+
+    wait_until(lambda: not is_alive(got), "it is gone")
 
 
 # ── what it leaves running ────────────────────────────────────────────────────────────────────────────────────
