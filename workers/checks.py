@@ -25,11 +25,17 @@ def check(settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any
     _check(settings, spec, body, result, facts_of)
 
 
-def check_counts(settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any]) -> None:
+def check_counts(
+    settings: Settings,
+    spec: JobSpec,
+    body: str,
+    result: Mapping[str, Any],
+    on_read: Callable[[], None] = lambda: None,
+) -> None:
     """Every job's, in its child: each staged output is what its name says, whole, and holds what the result says.
 
-    At the price of reading it: nothing is decoded. Raises `BadOutput`."""
-    _check(settings, spec, body, result, lambda path, file: counted(path, file, MOST_JSON_BYTES))
+    At the price of reading it: one picture is decoded. `on_read`: called each second. Raises `BadOutput`."""
+    _check(settings, spec, body, result, lambda path, file: counted(path, file, MOST_JSON_BYTES, on_read))
 
 
 def _check(

@@ -188,7 +188,9 @@ class Child:
             inputs.check_again()
             # What cannot be written down must fail here, in the body's name.
             said = plain(result)
-            checks.check_counts(self._settings, spec, ctx.body, said)
+            checks.check_counts(
+                self._settings, spec, ctx.body, said, lambda: ctx.progress(0.99, "reading what it wrote")
+            )
             return ended(run, result=secrets.scrub_all(said), calls=tuple(ctx.calls))
         except BaseException as e:  # noqa: BLE001  whatever a body raises, SystemExit too, is the attempt's end, not the child's
             self._leave_a_copy()

@@ -7,6 +7,7 @@ description under the name `.mp4`) is nothing here: it names other files and ser
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -45,6 +46,7 @@ SLACK_SHARE = 0.02
 #: Nobody waits longer for a file to open; reading it may take so long, and so many times what it lasts.
 OPEN_S = 30.0
 READ_S, READ_SHARE = 600.0, 20.0
+TELL_S = 1.0
 
 
 class MediaFact(Struct, frozen=True, kw_only=True):
@@ -81,12 +83,14 @@ def decode(path: Path) -> MediaFact:
     return _look(path, is_decoded=True)
 
 
-def count(path: Path) -> MediaFact:
-    """Read it to the end, and decode the first picture only: what a whole file holds, at the price of reading it."""
-    return _look(path, is_decoded=False)
+def count(path: Path, on_read: Callable[[], None]) -> MediaFact:
+    """Read it to the end, and decode the first picture only: what a whole file holds, at the price of reading it.
+
+    `on_read`: called each second of it."""
+    return _look(path, is_decoded=False, on_read=on_read)
 
 
-def _look(path: Path, is_decoded: bool) -> MediaFact:
+def _look(path: Path, is_decoded: bool, on_read: Callable[[], None] = lambda: None) -> MediaFact:
     import av
     import av.error
 
@@ -95,7 +99,7 @@ def _look(path: Path, is_decoded: bool) -> MediaFact:
     try:
         # A Python file, so that no part of the name is read as a protocol or a pattern, and nothing else is opened.
         with opened(path) as file, av.open(file, mode="r", options=options, timeout=OPEN_S) as container:
-            return _Reading(container, is_decoded).fact()
+            return _Reading(container, is_decoded, on_read).fact()
     except av.error.ArgumentError:
         return MediaFact(fault=f"is no .{suffix} file: what is in it is of another kind (a playlist, a list of files)")
     except (av.error.FFmpegError, ValueError) as e:
@@ -107,8 +111,10 @@ def _look(path: Path, is_decoded: bool) -> MediaFact:
 class _Reading:
     """One pass over a container."""
 
-    def __init__(self, container: InputContainer, is_decoded: bool) -> None:
+    def __init__(self, container: InputContainer, is_decoded: bool, on_read: Callable[[], None]) -> None:
         self._container = container
+        self._on_read = on_read
+        self._told_at = time.monotonic()
         self._is_decoded = is_decoded
         self._frames = {"video": 0, "audio": 0}
         self._samples = 0
@@ -147,8 +153,11 @@ class _Reading:
 
     def _take(self, packet: Packet[Any]) -> str | None:
         """What is wrong with it, or nothing."""
-        if time.monotonic() > self._until:
+        if (now := time.monotonic()) > self._until:
             return "takes too long to be read: it was given up"
+        if now - self._told_at > TELL_S:
+            self._told_at = now
+            self._on_read()
         stream = packet.stream.index
         if packet.size:
             self._packets[stream] = self._packets.get(stream, 0) + 1

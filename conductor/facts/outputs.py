@@ -54,9 +54,10 @@ def facts_of(path: str, file: Path) -> OutputFacts:
     return OutputFacts(file=seen) if seen.fault is not None else _with_content(path, file, seen, decode, None)
 
 
-def counted(path: str, file: Path, most_json: int) -> OutputFacts:
-    """The same without a hash and without decoding. `most_json`: bytes of a document that are parsed."""
-    return _with_content(path, file, FileFact(), count, most_json)
+def counted(path: str, file: Path, most_json: int, on_read: Callable[[], None] = lambda: None) -> OutputFacts:
+    """The same without a hash and without decoding. `most_json`: bytes of a document that are parsed. `on_read`: called
+    each second that a media file is read."""
+    return _with_content(path, file, FileFact(), lambda file: count(file, on_read), most_json)
 
 
 def _with_content(
