@@ -23,7 +23,7 @@ from conductor.adapters.rates import redis_rates
 from conductor.history.recording import BATCH_S, Recorder, files_of
 from conductor.limits import limits_of
 from conductor.loop import Conductor, Record
-from conductor.model.entries import Entry
+from conductor.model.entries import Entry, Vouch
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass
@@ -79,7 +79,10 @@ class Scene:
                 ledger.attempts.start(r.job_id, r.attempt, f"w-{i % RUNNING}", LONG_S)
             elif (i + n) % 6 == 0:
                 used = Usage(vram_mib=5_000 + n % 50, rss_mib=400 + n % 9)
-                ledger.attempts.renew(r.job_id, r.attempt, r.worker or "w", LONG_S, used, (n % 100) / 100, f"frame {n}")
+                vouch = Vouch(
+                    job_id=r.job_id, attempt=r.attempt, usage=used, progress=(n % 100) / 100, note=f"frame {n}"
+                )
+                ledger.attempts.renew(r.worker or "w", LONG_S, [vouch])
         if len(going) >= RUNNING:
             ledger.attempts.accept(done(going[0].job_id, going[0].attempt, ledger.bell.now()))
 

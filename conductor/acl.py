@@ -69,6 +69,8 @@ _WRITTEN_BY_WORKERS = (
         "lined",
         "line:*",
     ),
+    # Whether the ledger forgot something, and who holds what.
+    *("history", "back", "step", "highest", "heard", "vouched", "running:*"),
     # What an attempt taught of its job's needs makes a new class.
     *("class_ids", "classes", "class_backlog"),
     # Files that were made and read, and the chains of their jobs.

@@ -29,6 +29,7 @@ from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import Ledger, Rates
 from conductor.recovery.reconcile import Reconciler
+from conductor.recovery.settling import Settler
 from conductor.settings import Timing
 from conductor.tick_log import TickLog
 from conductor.uncollected import uncollected
@@ -107,6 +108,8 @@ class Conductor:
         self._guard = guard
         self._on_review = on_review
         self._reconciler = reconciler
+        self._settler = Settler(ledger, reconciler, timing.lease_s)
+        self._unsettled = ""
         self._deciding = Keeping()
         self._held_back = ""
         #: In which all begun chains are known to finish, as of the last tick.
@@ -147,9 +150,11 @@ class Conductor:
             return None
 
     def _led(self, epoch: int) -> float:
-        if self._rescue_orphans():
+        hold = self._settled(epoch)
+        # Before it is settled nobody is lost: who holds what is just what is not known.
+        if not hold and self._rescue_orphans():
             self._ask_ahead()  # What has gone back is among the candidates.
-        hold = self._look_out()
+        hold = hold or self._look_out()
         # Before all else: what is handed on from now on, the decision does not know of.
         handed_on = self._ledger.handover.handed_on() if self._limits.has_successors else None
         snapshot, candidates = observe(self._ledger, self._rates, self._look)
@@ -217,6 +222,19 @@ class Conductor:
             self._is_standby_said = True
             leader = self._ledger.leadership.leader()
             logger.bind(event="standby").info("Standing by: {} leads", leader[0] if leader else "nobody yet")
+
+    def _settled(self, epoch: int) -> str:
+        """Why nothing may be handed out: Redis may have forgotten what it was told last."""
+        if self._ledger.leadership.is_settled:
+            self._unsettled = ""
+            return ""
+        reason = self._settler.reason(epoch)
+        if not reason:
+            self._ask_ahead()  # What was read before is not so any more.
+        elif not self._unsettled:
+            logger.bind(event="held_back").warning("Starting nothing: {}", reason)
+        self._unsettled = reason
+        return reason
 
     def _look_out(self) -> str:
         """Why nothing may be admitted: Redis was emptied, or is being rebuilt. Said once, and again when it is over."""

@@ -11,7 +11,7 @@ from redis import Redis
 from conductor.adapters import redis_keys
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
-from conductor.model.entries import STATES, Entry, JobState, JobView
+from conductor.model.entries import STATES, Entry, JobState, JobView, Vouch
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import JobClass, Look, Reservation
@@ -121,7 +121,9 @@ class Scene:
         return answer
 
     def renew(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> str:
-        return self.ledger.attempts.renew(an_id(name), attempt, worker, lease_s)
+        """Of a worker that holds this and nothing else, and has heard no answer."""
+        (answer,) = self.ledger.attempts.renew(worker, lease_s, [Vouch(job_id=an_id(name), attempt=attempt)]).answers
+        return answer
 
     def cancel(self, name: str) -> JobState | None:
         answer = self.ledger.control.cancel(an_id(name))

@@ -132,6 +132,15 @@ class WorkerScene:
         answers = self.ledger.handover.admit(self.epoch, [Admission(reservation=reservation, backlog="night")])
         assert answers == (None,)
 
+    def settle(self) -> None:
+        """What the leader does when Redis was started again: once its workers have said what they hold."""
+
+        def is_settled() -> bool:
+            self.epoch = self.ledger.leadership.lead("test", 3600) or 0
+            return self.ledger.leadership.settle(self.epoch, LIMIT_S, 0) is not None
+
+        wait_until(is_settled, "the workers have said what they hold", self.story)
+
     def state(self, spec: JobSpec) -> JobState:
         view = self.ledger.backlog.job(spec.id)
         assert view is not None

@@ -278,6 +278,7 @@ class Flow:
             paces=self._paces.short(),
             is_idle=self._hand.is_idle,
             news=self._paces.news(),
+            seen=self._parts.keeper.seen,
             **what,
         )
 
@@ -298,16 +299,18 @@ class Flow:
             self._begin(started, asked_at)
         for job_id, number in turned.over:
             logger.info("Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number)
+        # Only now: what it has not seen of its own, the ledger does not take for dropped.
+        self._parts.keeper.saw(turned.step)
 
     def _ask(self, turn: Turn) -> Turned | None:
         """One that began and may not run is ended first: until then its predecessor's place is not given up."""
-        turned = self._runner.patiently(lambda: self._parts.ledger.attempts.turn(turn))
+        turned = self._runner.turn(turn)
         if turned is None or turned.refused:
             self._stop_follower()
         if turned is None or not turned.refused:
             return turned
         again = msgspec.structs.replace(turn, number=next(self._numbers), begun=())
-        return self._runner.patiently(lambda: self._parts.ledger.attempts.turn(again))
+        return self._runner.turn(again)
 
     def _begin(self, started: Started, asked_at: float) -> None:
         parts, hand, held = self._parts, self._hand, started.reservation

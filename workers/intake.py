@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: this part of a lease: nobody knows when it began, only that it was not before the asking.
 TAKE_LIMIT_S, LEASE_PART = 20.0, 1 / 3
 
+#: While the ledger hands nothing out it is asked again so often.
+CLOSED_S = 0.1
+
 _ENTRY = re.compile(r"([A-Za-z0-9_-]{8,64})-a([1-9][0-9]{0,8})")
 #: RQ keeps failed jobs a year by default; a refused one is kept a day.
 _REFUSED_TTL_S = 86_400
@@ -58,6 +61,8 @@ class Intake:
         #: Asked for, and not answered (yet).
         self._asked: Turn | None = None
         self.is_blocked = False
+        #: The ledger handed nothing out: what is in hand stays there until it does.
+        self._is_closed = False
 
     def take(self, a_turn: Callable[[], Turn]) -> Taken:
         """What became of a turn behind the next entry, or after at most `TAKE_LIMIT_S`. Raises `Unreachable`; the next
@@ -70,8 +75,9 @@ class Intake:
             taken = self._again(turn)
         else:
             turn = self._asked = a_turn()
-            taken = self._take(turn)
+            taken = self._wait_open(turn) if self._is_closed else self._take(turn)
         self._asked = None
+        self._is_closed = taken.turned.is_closed
         return taken
 
     def _take(self, turn: Turn) -> Taken:
@@ -87,6 +93,12 @@ class Intake:
             self.refuse(entry, "not an attempt of ours")
         if turned is not None:
             return Taken(turned, asked_at)
+        asked_at = time.monotonic()
+        return Taken(self._attempts.turn(turn), asked_at)
+
+    def _wait_open(self, turn: Turn) -> Taken:
+        """Takes no more meanwhile: others could not have it."""
+        time.sleep(CLOSED_S)
         asked_at = time.monotonic()
         return Taken(self._attempts.turn(turn), asked_at)
 

@@ -17,7 +17,7 @@ import msgspec
 from loguru import logger
 
 from conductor.errors import ConductorError, Unreachable
-from conductor.model.entries import RenewAnswer
+from conductor.model.entries import RenewAnswer, Vouch
 from conductor.model.snapshot import Reservation
 from conductor.ports import Attempts
 from workers.stopping import Stopping
@@ -42,7 +42,6 @@ class Held:
         self.meter = meter
         #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
         self.valid_until = valid_until
-        self.renew_at = 0.0
         self.verdict: Verdict | None = None
         #: How often a ledger that was emptied got it back: such a one has forgotten who is lined up behind it.
         self.adopted = 0
@@ -60,6 +59,16 @@ class Held:
     def is_started(self, reservation: Reservation, valid_until: float) -> None:
         """One that was lined up; `hold` it now."""
         self.reservation, self.valid_until = reservation, valid_until
+
+    def vouch(self, now: float) -> Vouch:
+        return Vouch(
+            job_id=self.job_id,
+            attempt=self.attempt,
+            usage=self.meter.usage(),
+            progress=self.progress,
+            note=self.note,
+            quiet_s=round(now - self.moved_at, 1),
+        )
 
     def begin(self, pid: int) -> None:
         """Its body has its turn, in the process `pid`."""
@@ -81,6 +90,9 @@ class Keeper:
         #: Called on every round with the attempt that runs.
         self._chores = chores
         self._helds: list[Held] = []
+        #: Of the last turn whose answer was heard: what was started later may be on its way.
+        self._seen = 0
+        self._renew_at = 0.0
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
@@ -94,8 +106,22 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
+    @property
+    def seen(self) -> int:
+        """The ledger's step as this worker was told it last."""
+        return self._seen
+
+    def saw(self, step: int) -> None:
+        """After all that came with it is held: from then on the ledger takes what is not named for dropped."""
+        with self._lock:
+            self._seen = max(self._seen, step)
+
+    def hurry(self) -> None:
+        """From any thread: say now what is held."""
+        self._renew_at = 0.0
+        self._stopping.wake_keeper()
+
     def hold(self, held: Held) -> None:
-        held.renew_at = time.monotonic() + self._lease_s / 3
         with self._lock:
             self._helds.append(held)
 
@@ -110,7 +136,7 @@ class Keeper:
                 held.valid_until = 0.0
         while held.verdict is None and time.monotonic() >= held.valid_until:
             with self._lock:
-                self._renew(held)
+                self._renew()
             if held.verdict is None and time.monotonic() >= held.valid_until:
                 if self._stopping.is_urgent:
                     return False
@@ -125,6 +151,8 @@ class Keeper:
         with self._lock:
             for held in self._helds:
                 self._at_all_costs(partial(self._look_after, held))
+            if time.monotonic() >= self._renew_at or any(held.is_news for held in self._helds):
+                self._at_all_costs(self._renew)
             running = next((held for held in self._helds if held.is_running), None)
         self._at_all_costs(partial(self._chores, running))
         # Also when idle: waking this thread for every job would cost a short one more than its own work.
@@ -138,58 +166,49 @@ class Keeper:
             logger.opt(exception=True).error("The keeper could not do its round: {}: {}", type(e).__name__, e)
 
     def _look_after(self, held: Held) -> None:
-        if held.verdict is not None:
-            return
-        if held.is_running:
+        if held.verdict is None and held.is_running:
             held.meter.sample()
             if held.meter.beyond:
                 self._stopping.wake()
-        if time.monotonic() >= held.renew_at or held.is_news:
-            self._renew(held)
-            if held.verdict is not None:
-                self._stopping.wake()
 
-    def _renew(self, held: Held) -> None:
-        """One renewal; the lock is held. An unreachable Redis is tried again shortly."""
+    def _renew(self) -> None:
+        """All that is held, in one step, also when that is nothing: what is not named is not held here. The lock is
+        held. An unreachable Redis is tried again shortly."""
         asked_at = time.monotonic()
-        held.is_news = False
+        # Who was told to stop is still here: until it has stopped its place is not free.
+        named = [held for held in self._helds if held.verdict != "gone"]
+        for held in named:
+            held.is_news = False
+        self._renew_at = asked_at + min(_AGAIN_S, self._lease_s / 3)
         try:
-            answer = self._ask(held)
+            renewed = self._attempts.renew(self._worker, self._lease_s, [h.vouch(asked_at) for h in named], self._seen)
+            for held, answer in zip(named, renewed.answers, strict=True):
+                self._hear(held, self._adopted(held) if answer == "unknown" else answer, asked_at)
         except Unreachable:
-            held.renew_at = time.monotonic() + _AGAIN_S
             return
         except ConductorError as e:
-            logger.warning("Renewing {} attempt {} was refused: {}", held.job_id, held.attempt, e)
-            held.renew_at = time.monotonic() + _AGAIN_S
+            logger.warning("Renewing what {} holds was refused: {}", self._worker, e)
             return
-        held.renew_at = asked_at + self._lease_s / 3
+        self._renew_at = asked_at + self._lease_s / 3
+
+    def _hear(self, held: Held, answer: RenewAnswer, asked_at: float) -> None:
+        if held.verdict is not None:
+            return
         if answer in ("cancel", "gone"):
             held.verdict = answer
+            self._stopping.wake()
         else:
             held.valid_until = asked_at + self._lease_s
 
-    def _ask(self, held: Held) -> RenewAnswer:
-        """A ledger that never heard of the attempt was emptied: it gets the attempt back as soon as it knows the job.
+    def _adopted(self, held: Held) -> RenewAnswer:
+        """A ledger that forgot the attempt was emptied, or stepped back: it gets it back as soon as it knows the job.
 
         Until then nobody else can have been given it. The work goes on; its receipt counts when all is rebuilt. With it
         goes what was claimed for the one behind it, which may have begun."""
-        quiet_s = round(time.monotonic() - held.moved_at, 1)
-        answer = self._attempts.renew(
-            held.job_id,
-            held.attempt,
-            self._worker,
-            self._lease_s,
-            held.meter.usage(),
-            held.progress,
-            held.note,
-            quiet_s,
-        )
-        if answer != "unknown":
-            return answer
         disk = dict(Counter(held.reservation.disk) + Counter(held.behind))
         reservation = msgspec.structs.replace(held.reservation, disk=disk) if held.behind else held.reservation
         adopted = self._attempts.adopt(reservation, self._worker, self._lease_s)
         if adopted == "ok":
             held.adopted += 1
-            logger.info("Redis was emptied and rebuilt: {} attempt {} goes on", held.job_id, held.attempt)
+            logger.info("Redis had forgotten {} attempt {}: it goes on", held.job_id, held.attempt)
         return adopted

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 from loguru import logger
 
 from conductor.errors import ConductorError
+from conductor.model.entries import RollCall
 
 if TYPE_CHECKING:
     from conductor.model.entries import Lined
@@ -25,10 +27,14 @@ _AGAIN_S = 1.0
 class Lining:
     """What it hears wakes the main thread, which asks for it."""
 
-    def __init__(self, attempts: Attempts, worker: str, stopping: Stopping) -> None:
+    def __init__(
+        self, attempts: Attempts, worker: str, stopping: Stopping, on_roll_call: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_roll_call`: this worker is to say at once what it holds."""
         self._attempts = attempts
         self._worker = worker
         self._stopping = stopping
+        self._on_roll_call = on_roll_call
         self._words: deque[Lined] = deque()
         #: How often the ledger could not be asked: one that was restarted may have forgotten the last of its words.
         self.breaks = 0
@@ -55,6 +61,8 @@ class Lining:
                 if not self._closed.wait(_AGAIN_S):
                     logger.debug("Not heard who goes next: {}", e)
                 continue
-            if word is not None:
+            if isinstance(word, RollCall):
+                self._on_roll_call()
+            elif word is not None:
                 self._words.append(word)
                 self._stopping.wake()

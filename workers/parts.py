@@ -75,7 +75,7 @@ def open_parts(
         stack.callback(keeper.close)
         claim = Claim(settings, name, queue, device)
         stack.callback(claim.close)
-        lining = Lining(ledger.attempts, name, stopping) if queue else None
+        lining = Lining(ledger.attempts, name, stopping, keeper.hurry) if queue else None
         if lining is not None:
             lining.start()
             stack.callback(lining.close)

@@ -22,6 +22,7 @@ from workers.attempt import Attempt, Refused, Scribe, Unknown
 from workers.causes import Fault
 from workers.claim import Claim
 from workers.host import Host
+from workers.intake import CLOSED_S
 from workers.kept import Kept
 from workers.lease import Keeper
 from workers.lining import Lining
@@ -32,7 +33,7 @@ from workers.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from conductor.model.entries import FinishAnswer, Started
+    from conductor.model.entries import FinishAnswer, Started, Turn, Turned
     from conductor.model.spec import TaskDecl
     from conductor.ports import Ledger, ReceiptLog
     from conductor.settings import Settings
@@ -325,6 +326,14 @@ class Runner:
             self._parts.receipts.append(receipt)
         except OSError as e:
             logger.error("The receipt of {} attempt {} cannot be written: {}", receipt.job_id, receipt.attempt, e)
+
+    def turn(self, turn: Turn) -> Turned | None:
+        """As `patiently`. Who brings an entry in its hand waits until the ledger hands out again."""
+        while True:
+            turned = self.patiently(lambda: self._attempts.turn(turn))
+            if turned is None or not (turned.is_closed and turn.in_hand) or self._parts.stopping.is_asked:
+                return turned
+            self._parts.stopping.sleep(CLOSED_S)
 
     def patiently(self, step: Callable[[], T]) -> T | None:
         """Until Redis answers. None when the worker has to leave first: the lease runs out then, the receipt stays."""

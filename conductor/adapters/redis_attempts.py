@@ -17,7 +17,7 @@ from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import fingerprint, same_place
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, RenewAnswer, Started, Turn, Turned
+from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, Renewed, RollCall, Started, Turn, Turned, Vouch
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
@@ -70,7 +70,7 @@ class RedisAttempts:
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | None:
+    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
         client, key = self._scripts.client, keys.line(worker)
         with translating(client):
             # BLPOP takes 0 for ever.
@@ -80,7 +80,10 @@ class RedisAttempts:
         text = cast(tuple[object, bytes | None] | None, found)
         if text is None or text[1] is None:
             return None
-        predecessor, of_attempt, job_id, attempt, row = _unpack(text[1])
+        word = _unpack(text[1])
+        if not word:
+            return RollCall()
+        predecessor, of_attempt, job_id, attempt, row = word
         return Lined(
             predecessor=predecessor,
             of_attempt=of_attempt,
@@ -89,21 +92,10 @@ class RedisAttempts:
             heir=started_of(row) if row else None,
         )
 
-    def renew(
-        self,
-        job_id: str,
-        attempt: int,
-        worker: str,
-        lease_s: float,
-        usage: Usage | None = None,
-        progress: float | None = None,
-        note: str = "",
-        quiet_s: float = 0.0,
-    ) -> RenewAnswer:
-        told = msgspec.json.encode(Told(usage=usage, progress=progress, note=note, quiet_s=quiet_s))
-        members = b"" if told == b"{}" else b"," + told[1:-1]
-        answer = self._scripts.run("renew", job_id, attempt, worker, ms(lease_s), members)
-        return cast(RenewAnswer, answer.decode())
+    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
+        rows = [[each.job_id, each.attempt, members_of(each)] for each in held]
+        step, *answers = self._scripts.run("renew", _pack([worker, ms(lease_s), seen, rows]))
+        return Renewed(answers=tuple(answer.decode() for answer in answers), step=step)
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
         job_id, attempt, queue, text, amounts, _, description, node = row_of(reservation, {})
@@ -204,6 +196,15 @@ def started_of(row: list[Any]) -> Started:
     )
 
 
+def members_of(vouch: Vouch) -> str:
+    """What a renewal adds to the reservation: JSON members with a leading comma."""
+    if not vouch.is_telling:
+        return ""
+    told = Told(usage=vouch.usage, progress=vouch.progress, note=vouch.note, quiet_s=vouch.quiet_s)
+    text = msgspec.json.encode(told)
+    return "" if text == b"{}" else "," + text[1:-1].decode()
+
+
 def turn_row(turn: Turn) -> bytes:
     """What turn.lua is told."""
     done = [done_row(receipt) for receipt in turn.done]
@@ -212,17 +213,19 @@ def turn_row(turn: Turn) -> bytes:
     begun = [(b.predecessor, b.of_attempt, b.job_id, b.attempt) for b in turn.begun]
     not_begun = [(b.predecessor, b.job_id, b.attempt) for b in turn.not_begun]
     wish = [turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news, turn.is_from_hand]
-    return _pack([*head, *wish, begun, not_begun])
+    return _pack([*head, *wish, begun, not_begun, turn.seen])
 
 
 def turned_of(reply: bytes) -> Turned:
-    answers, started, over, refused = _unpack(reply)
+    answers, started, over, refused, step, is_open = _unpack(reply)
     entries = (entry.rpartition("-a") for entry in over)
     return Turned(
         answers=tuple(answers),
         started=tuple(map(started_of, started)),
         over=tuple((job_id, int(attempt)) for job_id, _, attempt in entries),
         refused=tuple((job_id, attempt) for job_id, attempt in refused),
+        step=step,
+        is_closed=not is_open,
     )
 
 

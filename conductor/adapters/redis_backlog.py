@@ -16,7 +16,7 @@ from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_rows import heads_asked
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import CAUSES, Cause
-from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult, Revised
+from conductor.model.entries import STATES, Entry, JobState, JobView, Pulse, PutResult, Revised, Unsettled
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, JobClass, Look, Reservation
 
@@ -39,6 +39,7 @@ class RedisBacklog:
         self._scripts = scripts
         self._redis = scripts.client
         #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from the next.
+        #: With it goes the floor of new numbers, by which heads are told.
         self._classes: dict[str, JobClass] = {}
         self._born = ""
         #: Class → its heads as last read: the same text is the same objects, most of a tick's reading is not made anew.
@@ -76,14 +77,14 @@ class RedisBacklog:
         head, *rows = _raw_rows(self._scripts.run("candidates", heads_asked(look)))
         born, found = _unpack(head), [_raw_candidate(row) for row in rows]
         if born != self._born:
-            # Redis was emptied meanwhile: numbers start again.
+            # Redis was emptied meanwhile, or stepped back: numbers start again.
             self._classes, self._born, self._heads = {}, born, {}
         self._learn([number for number, *_ in found if number not in self._classes])
         before, self._heads = self._heads, {}
         for number, _, raw_ids, raw_lines in found:
             known, ids, lines = before.get(number), bytes(raw_ids), bytes(raw_lines)
             if known is None or known[0] != ids or known[1] != lines:
-                known = (ids, lines, heads_of(_unpack(ids), _unpack(lines), int(born)))
+                known = (ids, lines, heads_of(_unpack(ids), _unpack(lines), born))
             self._heads[number] = known
         candidates = (
             Candidate(job_class=self._classes[number], waiting=waiting, heads=self._heads[number][2])
@@ -103,7 +104,7 @@ class RedisBacklog:
         """After `candidates`, whose classes it goes by."""
         born, *rows = _unpack(self._scripts.run("heads", _pack(list(ids))))
         known = [row for row in rows if row[0] in self._classes] if born == self._born else []
-        shown = heads_of([row[1] for row in known], [row[2] for row in known], int(born))
+        shown = heads_of([row[1] for row in known], [row[2] for row in known], born)
         return tuple((self._classes[row[0]].id, head) for row, head in zip(known, shown, strict=True))
 
     def _learn(self, numbers: Sequence[str]) -> None:
@@ -137,9 +138,10 @@ class RedisBacklog:
         with translating(self._redis):
             self._redis.set(keys.SETTLING, "1", px=max(1, round(for_s * 1000)))
 
-    def pulse(self) -> tuple[str | None, float]:
-        mark, left = self._scripts.run("pulse")
-        return (None if mark is None else mark.decode()), left / 1000
+    def pulse(self) -> Pulse:
+        mark, left_ms, for_ms, beat_ms, silent = self._scripts.run("pulse")
+        unsettled = None if for_ms < 0 else Unsettled(for_s=for_ms / 1000, silent=silent, heard_at=beat_ms / 1000)
+        return Pulse(mark=None if mark is None else mark.decode(), rebuilt_s=left_ms / 1000, unsettled=unsettled)
 
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)
@@ -268,10 +270,12 @@ def landed_text(node: str, outputs: Mapping[str, int]) -> str:
     return _to_json({"node": node, "outputs": outputs}).decode() if outputs else ""
 
 
-def heads_of(ids: list[str], state_lines: list[str], born_ms: int) -> tuple[Head, ...]:
+def heads_of(ids: list[str], state_lines: list[str], born: str) -> tuple[Head, ...]:
+    """`born`: when the ledger's first job came (ms), and above which number new attempts begin."""
+    born_ms, floor = map(int, born.split(" "))
     fields = (line.split("|") for line in state_lines)
     return tuple(
-        Head(job_id=job_id, attempts=int(attempts), since=(born_ms + int(since)) / 1000)
+        Head(job_id=job_id, attempts=max(int(attempts), floor), since=(born_ms + int(since)) / 1000)
         for job_id, (_, attempts, _, _, since) in zip(ids, fields, strict=True)
     )
 

@@ -89,7 +89,7 @@ class RedisHandover:
     def _of_a_tick(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None) -> tuple[Call, ...]:
         shown = heads_asked(look)
         return (
-            *(() if lead is None else (("lead", (lead[0], ms(lead[1]))),)),
+            *(() if lead is None else (("lead", (lead[0], ms(lead[1]), self._scripts.seen)),)),
             ("handed_on", ()),
             ("orphans", (ms(admitted_grace_s),)),
             ("pulse", ()),

@@ -13,6 +13,7 @@ from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_attempts import ms
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
+from conductor.model.entries import Settled
 from conductor.model.forecast import Forecast
 
 _to_json = msgspec.json.Encoder().encode
@@ -23,9 +24,19 @@ class RedisLeadership:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._redis = scripts.client
+        self.is_settled = True
 
     def lead(self, owner: str, ttl_s: float) -> int | None:
-        return self._scripts.run("lead", owner, ms(ttl_s))
+        found: tuple[int, int, int] | None = self._scripts.run("lead", owner, ms(ttl_s), self._scripts.seen)
+        if found is None:
+            return None
+        epoch, self._scripts.seen, is_settled = found
+        self.is_settled = bool(is_settled)
+        return epoch
+
+    def settle(self, epoch: int, wait_s: float, highest: int) -> Settled | None:
+        is_settled, went_back, floor = self._scripts.run("settle", epoch, ms(wait_s), highest)
+        return Settled(went_back=went_back, floor=floor) if is_settled else None
 
     def resign(self, owner: str) -> None:
         self._scripts.run("resign", owner)

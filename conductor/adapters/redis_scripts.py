@@ -74,6 +74,8 @@ class Scripts:
 
     def __init__(self, client: Redis) -> None:
         self.client = client
+        #: The step (`lua/history.lua`) that this leader was told last.
+        self.seen = 0
         self._scripts: dict[str, Script] = {}
         self._ahead: dict[Call, Any] = {}
         self._ahead_of = 0

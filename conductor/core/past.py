@@ -70,8 +70,11 @@ def twofold(numbers: Sequence[int]) -> str:
 
 
 def is_unheard(state: str, attempts: int, attempt: int) -> bool:
-    """Does an attempt come from before Redis was emptied, as far as a job that waits again can tell?"""
-    return state == "waiting" and (attempts < attempt or (attempts > 0 and attempts % LIFE == 0))
+    """Did the ledger forget an attempt that a worker runs? It was emptied, as far as a job that waits again can tell;
+    or it stepped back: its start is forgotten, or there is an older attempt."""
+    if state == "waiting":
+        return attempts < attempt or (attempts > 0 and attempts % LIFE == 0)
+    return attempts < attempt if state == "running" else state == "admitted" and attempts <= attempt
 
 
 class Failure(NamedTuple):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from conductor.model.causes import Cause
 from conductor.model.files import FileJob
-from conductor.model.receipt import Receipt
+from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass, Reservation
 
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
@@ -57,6 +57,35 @@ class Entry(Struct, frozen=True, kw_only=True):
     #: Epoch seconds: its last failure's back-off was not over yet when Redis was emptied.
     not_before: float | None = None
     files: EntryFiles | None = None
+
+
+class Unsettled(Struct, frozen=True, kw_only=True):
+    """Redis may have forgotten the last that it was told: it was started again, or another one took its place."""
+
+    #: Seconds since the leader called the roll.
+    for_s: float
+    #: Workers that have not said yet what they hold.
+    silent: int
+    #: Epoch seconds by the ledger's clock: when a leader was last heard before, as far as it knows; 0: never.
+    heard_at: float = 0.0
+
+
+class Pulse(Struct, frozen=True, kw_only=True):
+    """Is this the ledger we know, and may it hand anything out."""
+
+    mark: str | None = None
+    #: Seconds for which it is being rebuilt; 0: it is not.
+    rebuilt_s: float = 0.0
+    unsettled: Unsettled | None = None
+
+
+class Settled(Struct, frozen=True, kw_only=True):
+    """What became of a ledger that may have forgotten something."""
+
+    #: Attempts that nobody runs, or that may have been started in what was forgotten.
+    went_back: int
+    #: New attempts have higher numbers; 0: nothing was forgotten that anybody had heard.
+    floor: int
 
 
 class PutResult(Struct, frozen=True, kw_only=True):
@@ -131,6 +160,22 @@ class Lined(Struct, frozen=True, kw_only=True):
     heir: Started | None
 
 
+class RollCall(Struct, frozen=True):
+    """Word to a worker: it is to say at once what it holds."""
+
+
+class Vouch(Struct, frozen=True, kw_only=True):
+    """A worker's word that it holds an attempt. `is_telling`: with what it uses and how far it is."""
+
+    job_id: str
+    attempt: int
+    is_telling: bool = True
+    usage: Usage | None = None
+    progress: float | None = None
+    note: str = ""
+    quiet_s: float = 0.0
+
+
 class Begun(Struct, frozen=True, kw_only=True):
     """An heir that was lined up behind `predecessor`."""
 
@@ -141,6 +186,15 @@ class Begun(Struct, frozen=True, kw_only=True):
 
 
 RenewAnswer = Literal["ok", "cancel", "gone", "unknown"]
+
+
+class Renewed(Struct, frozen=True, kw_only=True):
+    #: One for each that was named.
+    answers: tuple[RenewAnswer, ...] = ()
+    #: As of the ledger now.
+    step: int = 0
+
+
 AdoptAnswer = Literal["ok", "gone", "unknown"]
 FinishAnswer = Literal["accepted", "already", "gone"]
 
@@ -173,6 +227,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     begun: tuple[Begun, ...] = ()
     #: Heirs that were lined up, and will not begin as such.
     not_begun: tuple[Begun, ...] = ()
+    #: The ledger's step as this worker heard of it last: one that has fewer has forgotten something.
+    seen: int = 0
 
 
 class Turned(Struct, frozen=True, kw_only=True):
@@ -184,3 +240,6 @@ class Turned(Struct, frozen=True, kw_only=True):
     #: (job id, attempt) of those begun whose turn it is not. Then the turn did nothing else: what their predecessors
     #: hold covers them until their bodies have ended.
     refused: tuple[tuple[str, int], ...] = ()
+    step: int = 0
+    #: The ledger may have forgotten something, and hands nothing out: what is in hand stays there.
+    is_closed: bool = False

@@ -14,16 +14,19 @@ from conductor.model.entries import (
     JobState,
     JobView,
     Lined,
+    Pulse,
     PutResult,
-    RenewAnswer,
+    Renewed,
     Revised,
+    RollCall,
     Started,
     Turn,
     Turned,
+    Vouch,
 )
 from conductor.model.files import LetGo, Outlook
 from conductor.model.outcome import Dead, Retry
-from conductor.model.receipt import Receipt, Usage
+from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, Head, Look, Reservation
 
 
@@ -74,8 +77,8 @@ class Backlog(Protocol):
         """The ledger is being rebuilt: for so long nothing should be admitted, workers claim what they still run."""
         ...
 
-    def pulse(self) -> tuple[str | None, float]:
-        """The mark, and how long it still settles (0: it does not), in one look."""
+    def pulse(self) -> Pulse:
+        """The mark, how long it is still being rebuilt, and whether it may have forgotten something, in one look."""
         ...
 
     def job(self, job_id: str) -> JobView | None: ...
@@ -114,30 +117,23 @@ class Attempts(Protocol):
         as much more of the queue as is wanted: one step. A worker takes no more than its share of its queue."""
         ...
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | None:
-        """The next word on who is lined up behind what this worker runs; None where none came in time (a few seconds at
-        most). What is missed costs nothing: such an heir goes on as if it had been named only."""
+    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
+        """The next word on who is lined up behind what this worker runs, or a roll call; None where none came in time
+        (a few seconds at most). What is missed costs nothing: such an heir goes on as if it had been named only."""
         ...
 
-    def renew(
-        self,
-        job_id: str,
-        attempt: int,
-        worker: str,
-        lease_s: float,
-        usage: Usage | None = None,
-        progress: float | None = None,
-        note: str = "",
-        quiet_s: float = 0.0,
-    ) -> RenewAnswer:
-        """«gone»: this attempt was rescued, stop. «cancel»: the operator wants it stopped, kill the body; it is not
-        renewed for ever after that.
+    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
+        """All that a worker holds, also where that is nothing. An answer each: «gone»: this attempt was rescued, stop.
+        «cancel»: the operator wants it stopped, kill the body; it is not renewed for ever after that. «unknown»: the
+        ledger forgot it (Redis was emptied, or stepped back): go on, and `adopt` it.
 
-        «unknown»: the ledger never heard of it. Redis was emptied: go on, and `adopt` it."""
+        What the ledger has as running by it and is not named is an orphan at once, unless it was started after `seen`:
+        the step of the last turn whose answer it has heard."""
         ...
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
-        """An attempt from before Redis was emptied still runs: waiting → running, under its number and reservation.
+        """An attempt that the ledger forgot still runs: waiting, admitted, or running as an older attempt → running,
+        under its number and reservation.
 
         «unknown»: the ledger does not know the job (yet). «gone»: it knows better, stop."""
         ...

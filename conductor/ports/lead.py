@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.entries import Settled
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Look, RateState, Reservation
@@ -75,7 +76,20 @@ class Handover(Protocol):
 
 class Leadership(Protocol):
     def lead(self, owner: str, ttl_s: float) -> int | None:
-        """Take or renew the lead. The epoch, or None while somebody else leads."""
+        """Take or renew the lead. The epoch, or None while somebody else leads.
+
+        Another one than before, though nobody else has led: the server was started again, or is another one, and may
+        have forgotten what it was told last. Until `settle` nothing is handed out."""
+        ...
+
+    @property
+    def is_settled(self) -> bool:
+        """As of the last `lead`."""
+        ...
+
+    def settle(self, epoch: int, wait_s: float, highest: int) -> Settled | None:
+        """All is taken in that receipts prove, and workers have said what they hold: from now on the ledger hands out
+        again. None while some are silent, for `wait_s` at most. `highest`: number of an attempt, by the receipts."""
         ...
 
     def resign(self, owner: str) -> None: ...

@@ -27,7 +27,8 @@ class Guard:
 
     def reason(self) -> str | None:
         """Why nothing may be admitted now; None when all is well."""
-        mark, settling_s = self._ledger.backlog.pulse()
+        pulse = self._ledger.backlog.pulse()
+        mark, settling_s = pulse.mark, pulse.rebuilt_s
         was_ours = self._mark is not None and mark is None
         if mark != self._mark or time.monotonic() >= self._look_at:
             self._look(mark)

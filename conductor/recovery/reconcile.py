@@ -12,6 +12,7 @@ import msgspec
 from loguru import logger
 
 from conductor.adapters.receipt_log import accepted
+from conductor.model.entries import Turn
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.ports import Ledger
@@ -21,6 +22,8 @@ LOST_S = 5.0
 #: Receipts carry their host's clock, reservations that of Redis.
 CLOCKS_S = 300.0
 BLOCK_BYTES = 1 << 16
+#: Handed in together.
+AT_ONCE = 200
 
 _decode = msgspec.json.Decoder(Receipt).decode
 
@@ -39,6 +42,24 @@ class Reconciler:
         newest = max((receipt.ended_at for receipt in proofs), default=0.0)
         ids = {r.job_id for r in active} | {r.job_id for r in proofs if r.ended_at >= newest - LOST_S}
         return self._hand_in(receipt for job_id, receipt in accepted(proofs).items() if job_id in ids)
+
+    def take_in(self, heard_at: float) -> int:
+        """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0: never): a
+        ledger that stepped back may have heard of it and forgotten. The highest number of an attempt they tell of."""
+        receipts = self._since(heard_at - CLOCKS_S)
+        proofs = [*accepted(r for r in receipts if r.outcome != "failed").values()]
+        count = 0
+        for first in range(0, len(proofs), AT_ONCE):
+            done = tuple(proofs[first : first + AT_ONCE])
+            turned = self._ledger.attempts.turn(Turn(worker="", queue="", lease_s=1.0, number="", done=done))
+            count += turned.answers.count("accepted")
+        logger.bind(event="taken_in").info("Taken in: {} receipts, {} of them prove a job done", len(receipts), count)
+        return max((receipt.attempt for receipt in receipts), default=0)
+
+    def _since(self, since: float) -> list[Receipt]:
+        """Raises `OSError`: without them nothing is known."""
+        files = sorted(self._folder.glob("*.jsonl")) if self._folder.is_dir() else []
+        return [r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)]
 
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
         """Those whose receipt is on disk: they are accepted instead of run again."""

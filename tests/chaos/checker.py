@@ -157,15 +157,18 @@ def faults(seen: Evidence) -> list[str]:
 
 def standing(seen: Evidence) -> dict[str, list[Json]]:
     """Job → its `ok` receipts that were not taken back, by the files alone."""
-    taken_back = Counter((r["job_id"], r["attempt"]) for r in seen.receipts if r["outcome"] == "superseded")
-    found: dict[str, list[Json]] = defaultdict(list)
+    taken_back = {(r["job_id"], body_of(r)) for r in seen.receipts if r["outcome"] == "superseded"}
+    found: dict[str, dict[str, Json]] = defaultdict(dict)
     for receipt in seen.receipts:
-        key = receipt["job_id"], receipt["attempt"]
-        if receipt["outcome"] == "ok" and taken_back[key] > 0:
-            taken_back[key] -= 1
-        elif receipt["outcome"] == "ok":
-            found[receipt["job_id"]].append(receipt)
-    return found
+        if receipt["outcome"] == "ok" and (receipt["job_id"], body_of(receipt)) not in taken_back:
+            found[receipt["job_id"]][body_of(receipt)] = receipt
+    return {job_id: [*bodies.values()] for job_id, bodies in found.items()}
+
+
+def body_of(receipt: Json) -> str:
+    """Two bodies may have had one number; each has a token of its own."""
+    token = receipt.get("token", "")
+    return f"{receipt['attempt']}.{token}" if token else str(receipt["attempt"])
 
 
 def receipt_faults(seen: Evidence) -> list[str]:
@@ -174,13 +177,13 @@ def receipt_faults(seen: Evidence) -> list[str]:
         if job_id not in seen.lines:
             found.append(f"unknown: {job_id} has a receipt and no line")
         if len(receipts) > 1:
-            found.append(f"doubled: {job_id} has {len(receipts)} receipts, attempts {[r['attempt'] for r in receipts]}")
+            found.append(f"doubled: {job_id} has {len(receipts)} receipts, bodies {[body_of(r) for r in receipts]}")
     return found
 
 
 def output_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
-    for job_id, (receipt, *_) in standing(seen).items():
+    for job_id, receipt in ((job_id, each) for job_id, receipts in standing(seen).items() for each in receipts):
         told = {o["path"]: (o["bytes"], o["sha256"]) for o in receipt.get("outputs", ())}
         planned = {o["path"] for o in seen.lines.get(job_id, {}).get("writes", ())}
         if told.keys() != planned:
@@ -225,7 +228,7 @@ def _state_faults(seen: Evidence, job_id: str, state: list[str], receipts: list[
     if letter == "d":
         if not receipts:
             return [f"lost: {job_id} is done without a receipt"]
-        attempts = [str(r["attempt"]) for r in receipts]
+        attempts = [body_of(r) for r in receipts]
         if len(state) < 6 or state[5] not in attempts:
             return [f"receipt: {job_id} was accepted as attempt {state[5:]}, its receipts are of {attempts}"]
         return []

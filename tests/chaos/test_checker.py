@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.chaos import play
-from tests.chaos.checker import Evidence, faults
+from tests.chaos.checker import Evidence, body_of, faults
 from tests.chaos.jobs import made
 from tests.chaos.world import a_world
 
@@ -72,7 +72,19 @@ def test_a_doubled_job_is_named(seen: Evidence):
     first = receipt_of(seen, job_id)
     again = first | {"attempt": first["attempt"] + 1}
     seen.receipts.append(again)
-    assert f"doubled: {job_id} has 2 receipts, attempts {[first['attempt'], again['attempt']]}" in faults(seen)
+    assert f"doubled: {job_id} has 2 receipts, bodies {[body_of(first), body_of(again)]}" in faults(seen)
+    seen.receipts.append(again | {"outcome": "superseded"})
+    assert faults(seen) == []
+
+
+def test_two_bodies_of_one_number_are_named_and_so_is_one_whose_file_is_not_its_own(seen: Evidence):
+    job_id = next(r["job_id"] for r in seen.receipts if r["outcome"] == "ok" and r["outputs"])
+    first = receipt_of(seen, job_id)
+    again = first | {"token": "0" * 8, "outputs": [fact | {"sha256": "0" * 64} for fact in first["outputs"]]}
+    seen.receipts.append(again)
+    found = faults(seen)
+    assert f"doubled: {job_id} has 2 receipts, bodies {[body_of(first), body_of(again)]}" in found
+    assert any(fault.startswith(f"altered: {job_id}") for fault in found)
     seen.receipts.append(again | {"outcome": "superseded"})
     assert faults(seen) == []
 

@@ -6,6 +6,7 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id
 
 from conductor.model.decision import GateLedger, Hold
+from conductor.model.entries import Vouch
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage
 
@@ -58,7 +59,8 @@ def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
     note = 'cut ,"started_at":1 of "naïve", 50 %'
     usage = Usage(vram_mib=900, rss_mib=100, scratch_bytes=7_000_000_000_000, cpu_s=1.5)
     for progress in (0.25, 0.5):
-        assert scene.ledger.attempts.renew(an_id("a"), 1, "w1", 30, usage, progress, note) == "ok"
+        vouch = Vouch(job_id=an_id("a"), attempt=1, usage=usage, progress=progress, note=note)
+        assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
         (held,) = scene.ledger.handover.reservations()
         assert (held.usage, held.progress, held.note) == (usage, progress, note)
     assert scene.renew("a") == "ok"

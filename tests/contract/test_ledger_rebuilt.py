@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id
 
+from conductor.model.entries import Pulse
 from conductor.model.snapshot import Reservation
 
 
@@ -187,13 +188,14 @@ def test_the_first_mark_stays(scene: Scene) -> None:
 
 def test_a_rebuilt_ledger_settles_for_a_while(scene: Scene) -> None:
     backlog = scene.ledger.backlog
-    assert backlog.pulse() == (None, 0)
+    assert backlog.pulse() == Pulse()
     backlog.generation("one")
     backlog.settle(0.05)
-    mark, settling_s = backlog.pulse()
+    pulse = backlog.pulse()
+    mark, settling_s = pulse.mark, pulse.rebuilt_s
     assert mark == "one" and 0 < settling_s <= 0.05
     scene.let(0.06)
-    assert backlog.pulse() == ("one", 0)
+    assert backlog.pulse() == Pulse(mark="one")
 
 
 def test_receipts_of_a_job_that_is_not_known_wait_on_disk(scene: Scene) -> None:

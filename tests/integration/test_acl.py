@@ -18,6 +18,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from conductor.acl import ADMIN, CONDUCTOR, READER, RULES, WORKER, acl_text, users
 from conductor.adapters.valkey import find_binary
 from conductor.errors import Unreachable
+from conductor.model.entries import Vouch
 from conductor.model.outcome import Retry
 from conductor.model.snapshot import Look
 from conductor.model.spec import Output
@@ -91,7 +92,8 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
 
         assert ours.handover.admit(epoch, [Admission(reservation=a_reservation(name), backlog="night")]) == (None,)
         theirs.attempts.start(an_id(name), 1, "w1", 30)
-        assert theirs.attempts.renew(an_id(name), 1, "w1", 30, progress=0.5, note="half") == "ok"
+        vouch = Vouch(job_id=an_id(name), attempt=1, progress=0.5, note="half")
+        assert theirs.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
     assert theirs.attempts.accept(a_receipt("a")) == "accepted"
     assert theirs.attempts.fail(a_receipt("b", outcome="failed", cause="task_error"), Retry()) == "accepted"
     assert [r.job_id for r in theirs.attempts.held_by("w1")] == [an_id("c"), an_id("d")]

@@ -222,6 +222,7 @@ def test_redis_killed_and_started_again_during_a_job_costs_nothing(
 
     with valkey.session(settings):
         scene.wait_state(spec, "done")
+        scene.settle()
         after = scene.put(a_spec(7, task="mine.write"))
         scene.wait_state(after, "done")
         assert len(scene.receipts()) == 2

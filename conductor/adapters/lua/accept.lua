@@ -1,4 +1,4 @@
--- uses base rq chains steps attempts
+-- uses base rq chains history steps attempts
 -- An ok receipt, already durable, becomes the job's accepted one, whatever attempt it is of, unless one came first.
 --   ARGV     id, attempt, code version, JSON {node, outputs {path: bytes}} or '', token of its body or ''
 --   reads    conductor:redone: a receipt that was taken back counts no more

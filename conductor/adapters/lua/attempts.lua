@@ -1,6 +1,6 @@
 -- uses kinds
 -- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them for one
--- attempt, `turn.lua` for many. Needs base.lua, rq.lua, steps.lua and kinds.lua.
+-- attempt, `turn.lua` for many. Needs base.lua, rq.lua, history.lua, steps.lua and kinds.lua.
 --   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
 
 -- A class stays as it is, and a turn starts many jobs of few classes.
@@ -25,6 +25,7 @@ local function start_one(id, attempt, worker, lease_ms)
     text = string.sub(text, 1, -2) .. ',"state":"running","worker":' .. cjson.encode(worker)
       .. ',"started_at":' .. seconds(now_ms) .. '}'
     call('HSET', P .. 'active', id, text)
+    call('HSET', P .. 'running:' .. worker, id, stepped())
     move(id, job, 'r')
     call('ZREM', P .. 'handed', id)
     call('ZREM', P .. 'popped', id)

@@ -32,10 +32,14 @@ local function job_of(id)
   return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
 end
 
--- Does an attempt come from before Redis was emptied? A job that a rebuild put back has had a multiple of 100 attempts
--- (LIFE of core/past.py), so that all that may still run somewhere lies below.
+-- Did the ledger forget an attempt that some worker runs? Redis was emptied: a job that a rebuild put back has had a multiple
+-- of 100 attempts (LIFE of core/past.py), so that all that may still run somewhere lies below. Or it stepped back: its start
+-- is forgotten, or it has an older attempt of that job.
 local function is_unheard(job, attempt)
-  return not job or (job.letter == 'w' and (job.attempts < attempt or (job.attempts > 0 and job.attempts % 100 == 0)))
+  if not job then return true end
+  if job.letter == 'w' then return job.attempts < attempt or (job.attempts > 0 and job.attempts % 100 == 0) end
+  if job.letter == 'a' then return job.attempts <= attempt end
+  return job.letter == 'r' and job.attempts < attempt
 end
 
 local function state_line(job)

@@ -1,4 +1,4 @@
--- uses base rq chains steps attempts
+-- uses base rq chains history steps attempts
 -- running(attempt) -> waiting, dead or cancelled.
 --   ARGV     id, attempt, cause, message, retry | dead, delay (ms), class id and descriptor it comes back into, or '',
 --            fingerprint of the failure, code version, cause and line of it

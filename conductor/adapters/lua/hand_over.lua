@@ -1,5 +1,5 @@
 -- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor (turn.lua).
--- Needs base.lua, rq.lua, chains.lua, steps.lua and kinds.lua.
+-- Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and kinds.lua.
 --   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields, admission, RQ data, when that
 --                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last tick; it waits,
 --                        and holds nothing.
@@ -56,7 +56,7 @@ end
 -- `lined`: the number under which it was lined up, where that is taken up here and has not begun.
 local function objection(id, job, attempt, charges, ceilings, landed, lined)
   if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
-  if attempt ~= job.attempts + 1 and not (attempt == job.attempts and attempt == lined) then
+  if attempt ~= math.max(job.attempts, number_floor()) + 1 and not (attempt == job.attempts and attempt == lined) then
     return 'attempt ' .. attempt .. ' is not its next'
   end
   local key = over_ceiling(charges, ceilings, landed)
@@ -85,6 +85,8 @@ local function take_place(admission, fields, data)
   unrest(id, job)
   call('SREM', P .. 'revised', id)
   job.attempts = attempt
+  note_number(attempt)
+  stepped()
   move(id, job, 'a')
   charge(id, charges)
   call('HSET', P .. 'active', id, admitted(reservation))

@@ -96,6 +96,8 @@ local function line_up(id, of_attempt, admission, fields, data, landed, short)
     return false
   end
   job.attempts = attempt
+  note_number(attempt)
+  stepped()
   call('HSET', P .. 'state', heir, state_line(job))
   local lined = {of_attempt = of_attempt, id = heir, attempt = attempt, worker = worker, is_void = false,
     admission = admission, fields = fields, data = data, claim = claim}

@@ -1,4 +1,4 @@
--- uses base rq chains steps
+-- uses base rq chains history steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
 --            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before, token}}}: `over` is '' or the letter of
@@ -31,7 +31,8 @@ local function flush(command, key, values)
 end
 
 call('SADD', P .. 'backlogs', backlog)
-call('SET', P .. 'born', whole(now_ms), 'NX')
+-- What comes first cannot have been forgotten.
+if call('SET', P .. 'born', whole(now_ms), 'NX') then call('SET', P .. 'history', history()) end
 local born = tonumber(call('GET', P .. 'born'))
 local numbers = {}
 for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2], backlog) end

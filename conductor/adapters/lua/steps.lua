@@ -99,6 +99,7 @@ local function release(id, rq_status)
     call('ZREM', P .. 'leases', id)
     call('ZREM', P .. 'told', id)
     call('HDEL', P .. 'lined', id)
+    call('HDEL', P .. 'running:' .. held.worker, id)
   else
     call('ZREM', P .. 'handed', id)
     call('ZREM', P .. 'popped', id)

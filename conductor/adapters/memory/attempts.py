@@ -16,10 +16,21 @@ from conductor.core.tally import fingerprint, same_place
 from conductor.errors import Fenced
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
-from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, RenewAnswer, Started, Turn, Turned
+from conductor.model.entries import (
+    AdoptAnswer,
+    FinishAnswer,
+    Lined,
+    RenewAnswer,
+    Renewed,
+    RollCall,
+    Started,
+    Turn,
+    Turned,
+    Vouch,
+)
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
-from conductor.model.receipt import Receipt, Usage
+from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 
 #: How long a worker that was told to stop may take, over its lease.
@@ -33,6 +44,8 @@ class MemoryAttempts:
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
         store = self._store
         with store.lock:
+            if not store.is_settled:
+                raise Fenced("Redis may have forgotten what it was told last: ask again when it is settled")
             entry = f"{job_id}-a{attempt}"
             if entry in store.hands[worker]:
                 store.hands[worker].remove(entry)
@@ -43,6 +56,7 @@ class MemoryAttempts:
             if not is_again:
                 held = structs.replace(held, state="running", worker=worker, started_at=store.now())
                 job.reservation, job.popped_at = held, None
+                job.step = store.history.stepped()
                 store.move(job, "running")
                 store.ring()
             job.lease_until = store.now() + lease_s
@@ -50,14 +64,16 @@ class MemoryAttempts:
 
     def turn(self, turn: Turn) -> Turned:
         with self._store.lock:
+            self._store.history.witness(turn.seen)
+            is_open = self._store.is_settled
             done = {receipt.job_id for receipt in turn.done}
             refused = tuple(
                 (b.job_id, b.attempt)
                 for b in turn.begun
-                if b.predecessor not in done or not may_follow(self._store, b, turn.worker)
+                if not is_open or b.predecessor not in done or not may_follow(self._store, b, turn.worker)
             )
             if refused:
-                return Turned(refused=refused)
+                return Turned(refused=refused, step=self._store.history.steps, is_closed=not is_open)
             for begun in turn.not_begun:
                 not_lined(self._store, begun)
             started: list[Started] = []
@@ -72,13 +88,15 @@ class MemoryAttempts:
                     if lined is not None:
                         follow(self._store, lined)
                     spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
-                elif answer == "accepted" and turn.most:
+                elif is_open and answer == "accepted" and turn.most:
                     succeed(self._store, receipt, lined)
             for job_id, attempt in turn.returned:
                 self._give_back(job_id, attempt, turn.worker)
             for task, seconds in turn.news.items():
                 self._store.paces[task] = seconds
             self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
+            if not is_open:
+                return Turned(answers=tuple(answers), step=self._store.history.steps, is_closed=True)
             number, before = self._store.taken.get(turn.worker, ("", []))
             is_again = number == turn.number
             in_hand = self._hand(turn.worker) if turn.is_from_hand and not is_again else list(turn.in_hand)
@@ -94,7 +112,8 @@ class MemoryAttempts:
                     taken = taken + self._take(turn, bool(in_hand), spent, started, over)
                 if taken:
                     self._store.taken[turn.worker] = (turn.number, taken)
-            return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over))
+            step = self._store.history.steps
+            return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over), step=step)
 
     def _hand(self, worker: str) -> list[tuple[str, int]]:
         entries = (entry.rpartition("-a") for entry in self._store.hands[worker])
@@ -136,38 +155,43 @@ class MemoryAttempts:
             raise Fenced("this attempt is over")
         return job, job.reservation
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | None:
+    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
         with self._store.lock:
             words = self._store.lines[worker]
             return words.pop(0) if words else None
 
-    def renew(
-        self,
-        job_id: str,
-        attempt: int,
-        worker: str,
-        lease_s: float,
-        usage: Usage | None = None,
-        progress: float | None = None,
-        note: str = "",
-        quiet_s: float = 0.0,
-    ) -> RenewAnswer:
+    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
         store = self._store
         with store.lock:
-            job = store.jobs.get(job_id)
-            held = job and job.reservation
-            if job is None or held is None:
-                is_news = job is None or is_unheard(job.state, job.attempts, attempt)
-                return "unknown" if is_news else "gone"
-            if held.attempt != attempt or held.state != "running" or held.worker != worker:
-                return "gone"
-            if job.asked is None:
-                job.lease_until = store.now() + lease_s
-            elif not job.is_told:
-                job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
-            if usage is not None or progress is not None or note or quiet_s:
-                job.reservation = structs.replace(held, usage=usage, progress=progress, note=note, quiet_s=quiet_s)
-            return "ok" if job.asked is None else "cancel"
+            store.history.witness(seen)
+            answers: tuple[RenewAnswer, ...] = tuple(self._renew(worker, lease_s, vouch) for vouch in held)
+            named = {v.job_id for v, answer in zip(held, answers, strict=True) if answer in ("ok", "cancel")}
+            if not store.is_settled:
+                store.history.heard.add(worker)
+                store.history.vouched |= named
+                return Renewed(answers=answers, step=store.history.steps)
+            for job in store.active.values():
+                is_mine = job.state == "running" and job.reservation is not None and job.reservation.worker == worker
+                if is_mine and job.id not in named and job.step <= seen:
+                    job.lease_until = store.now()
+                    store.ring()
+            return Renewed(answers=answers, step=store.history.steps)
+
+    def _renew(self, worker: str, lease_s: float, vouch: Vouch) -> RenewAnswer:
+        store, job = self._store, self._store.jobs.get(vouch.job_id)
+        held = job.reservation if job is not None else None
+        mine = (vouch.attempt, "running", worker)
+        if job is None or held is None or (held.attempt, held.state, held.worker) != mine:
+            is_news = job is None or is_unheard(job.state, job.attempts, vouch.attempt)
+            return "unknown" if is_news else "gone"
+        if job.asked is None:
+            job.lease_until = store.now() + lease_s
+        elif not job.is_told:
+            job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
+        told = {"usage": vouch.usage, "progress": vouch.progress, "note": vouch.note, "quiet_s": vouch.quiet_s}
+        if vouch.is_telling and any(told.values()):
+            job.reservation = structs.replace(held, **told)
+        return "ok" if job.asked is None else "cancel"
 
     def adopt(self, reservation: Reservation, worker: str, lease_s: float) -> AdoptAnswer:
         store = self._store
@@ -177,8 +201,14 @@ class MemoryAttempts:
                 return "unknown"
             if not is_unheard(job.state, job.attempts, reservation.attempt):
                 return "gone"
-            store.unrest(job)
+            if job.state == "waiting":
+                store.unrest(job)
+            else:  # An older one, or its own place in the queue: nobody is to start that now.
+                store.release(job)
             job.attempts = reservation.attempt
+            store.history.highest, job.step = max(store.history.highest, job.attempts), store.history.steps
+            if not store.is_settled:
+                store.history.vouched.add(job.id)
             store.move(job, "running")
             store.reserve(job, reservation)
             now = store.now()

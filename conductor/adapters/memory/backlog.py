@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Job, Store
-from conductor.model.entries import STATES, Entry, JobState, JobView, PutResult, Revised
+from conductor.model.entries import STATES, Entry, JobState, JobView, Pulse, PutResult, Revised, Unsettled
 from conductor.model.files import Outlook
 from conductor.model.receipt import body_of
 from conductor.model.snapshot import Candidate, Head, Look
@@ -73,7 +73,10 @@ class MemoryBacklog:
                 job_class = store.classes[class_id]
                 if waiting.ids and (not look.backlogs or job_class.backlog in look.backlogs):
                     first = (store.jobs[job_id] for job_id in waiting.first(look.of.get(class_id, look.heads)))
-                    shown = tuple(Head(job_id=job.id, attempts=job.attempts, since=job.since) for job in first)
+                    shown = tuple(
+                        Head(job_id=job.id, attempts=max(job.attempts, store.history.floor), since=job.since)
+                        for job in first
+                    )
                     found.append(Candidate(job_class=job_class, waiting=len(waiting.ids), heads=shown))
             return tuple(found)
 
@@ -116,9 +119,15 @@ class MemoryBacklog:
         with self._store.lock:
             self._store.settles_at = self._store.now() + for_s
 
-    def pulse(self) -> tuple[str | None, float]:
-        with self._store.lock:
-            return self._store.generation, max(0.0, self._store.settles_at - self._store.now())
+    def pulse(self) -> Pulse:
+        store = self._store
+        with store.lock:
+            now, unsettled = store.now(), None
+            if not store.is_settled:
+                _, heard_at, since = store.history.turning or (0, 0.0, now)
+                unsettled = Unsettled(for_s=now - since, silent=len(store.history.silent), heard_at=heard_at)
+            rebuilt_s = max(0.0, store.settles_at - now)
+            return Pulse(mark=store.generation, rebuilt_s=rebuilt_s, unsettled=unsettled)
 
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:

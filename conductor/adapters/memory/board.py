@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.store import Job, Store
+from conductor.core.past import next_life
+from conductor.errors import Fenced
+from conductor.model.entries import RollCall, Settled
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 
@@ -18,12 +21,60 @@ class MemoryLeadership:
         with store.lock:
             now = store.now()
             current = self.leader()
-            if current is None:
-                store.epoch = max(store.epoch + 1, round(now * 1000))
-            elif current[0] != owner:
+            if current is not None and current[0] != owner:
                 return None
-            store.leader = (owner, store.epoch, now + ttl_s)
+            history = store.history
+            begins = not store.is_settled and (history.turning is None or history.turning[0] != history.server)
+            if current is None or begins:
+                store.epoch = max(store.epoch + 1, round(now * 1000))
+            if begins:
+                history.begin(now)
+                store.heirs = {}
+                for worker in sorted(history.silent):
+                    store.lines[worker].append(RollCall())
+            store.leader, history.beat = (owner, store.epoch, now + ttl_s), now
             return store.epoch
+
+    @property
+    def is_settled(self) -> bool:
+        with self._store.lock:
+            return self._store.is_settled
+
+    def settle(self, epoch: int, wait_s: float, highest: int) -> Settled | None:
+        store = self._store
+        with store.lock:
+            if epoch != store.epoch:
+                raise Fenced("this conductor no longer leads")
+            if store.is_settled:
+                return Settled(went_back=0, floor=0)
+            history = store.history
+            since = history.turning[2] if history.turning else store.now()
+            if history.silent and store.now() < since + wait_s:
+                return None
+            is_back = bool(history.back or history.silent)
+            went_back = sum(self._goes_back(job, is_back) for job in list(store.active.values()))
+            floor = next_life(max(history.highest, history.floor, highest)) if is_back else 0
+            history.end(floor)
+            store.ring()
+            return Settled(went_back=went_back, floor=floor)
+
+    def _goes_back(self, job: Job, is_back: bool) -> bool:
+        """At no cost: nobody runs it, or it may have been started in what was forgotten."""
+        store, held = self._store, job.reservation
+        if held is None:
+            return False
+        if held.state == "running":
+            is_back = held.worker in store.history.heard and job.id not in store.history.vouched
+        if not is_back:
+            return False
+        asked = job.asked
+        store.release(job)
+        if asked is not None:
+            store.as_asked(job, asked)
+        else:
+            store.move(job, "waiting")
+            store.rest(job)
+        return True
 
     def resign(self, owner: str) -> None:
         with self._store.lock:

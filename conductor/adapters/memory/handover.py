@@ -34,6 +34,8 @@ class MemoryHandover:
             self._fence(epoch)
             is_late = seen is not None and seen != store.handed_on
             late = "an heir was handed over meanwhile"
+            if not store.is_settled:
+                is_late, late = True, "Redis may have forgotten what it was told last"
             landed = store.landed_since(looked_at)
             beside = landed if store.lined else {}
             answers = tuple(late if is_late else hand_over(store, admission, beside) for admission in admissions)

@@ -103,6 +103,7 @@ def _line_up(store: Store, heir: Heir, landed: Mapping[str, int], short: Set[str
     if kinds.objection(store, r) or is_of_another_line(job, r) or is_held_back(store, r):
         return False
     job.attempts = r.attempt
+    store.history.stepped(r.attempt)
     lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission, claim)
     store.count_claim(predecessor, claim, 1)
     store.lined[heir.predecessor] = lined

@@ -41,6 +41,7 @@ def take_place(store: Store, job: Job, r: Reservation) -> None:
     store.unrest(job)
     job.is_revised = False
     job.attempts = r.attempt
+    store.history.stepped(r.attempt)
     store.move(job, "admitted")
     store.reserve(job, r)
 
@@ -59,7 +60,7 @@ def objection(
     lined: int | None = None,
 ) -> str | None:
     attempt = admission.reservation.attempt
-    if attempt != job.attempts + 1 and not attempt == job.attempts == lined:
+    if attempt != max(job.attempts, store.history.floor) + 1 and not attempt == job.attempts == lined:
         return f"attempt {attempt} is not its next"
     for key, limit in sorted(admission.ceilings.items()):
         names = sums_of(key)

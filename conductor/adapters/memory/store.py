@@ -12,12 +12,13 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from conductor.adapters.memory.chains import Chains
+from conductor.adapters.memory.history import History
 from conductor.core.charges import charges, disk_key
 from conductor.core.tally import Record
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.entries import JobState, Lined
+from conductor.model.entries import JobState, Lined, RollCall
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
@@ -67,6 +68,8 @@ class Job:
     attempts: int = 0
     accepted: int = 0
     token: str = ""
+    #: Of the step in which its worker started it.
+    step: int = 0
     wants: set[str] = field(default_factory=set[str])
     wants_end: set[str] = field(default_factory=set[str])
     not_before: float | None = None
@@ -141,7 +144,7 @@ class Store:
         self.handed_ahead = 0
         self.lined: dict[str, LinedUp] = {}
         #: Worker → what it is to hear of that, and has not read.
-        self.lines: defaultdict[str, list[Lined]] = defaultdict(list)
+        self.lines: defaultdict[str, list[Lined | RollCall]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()
@@ -160,6 +163,7 @@ class Store:
         self.is_draining = False
         self.generation: str | None = None
         self.settles_at = 0.0
+        self.history = History()
         self.longest_s = 0.0
         self.chains = Chains(self.state_of, self.now)
 
@@ -173,6 +177,11 @@ class Store:
     def ring(self) -> None:
         self.has_rung = True
         self.bell.notify_all()
+
+    @property
+    def is_settled(self) -> bool:
+        """An empty ledger has nothing to forget."""
+        return self.history.is_settled or not self.jobs
 
     def was_handed_on(self) -> None:
         """What is named was named for a world without the one that goes now."""

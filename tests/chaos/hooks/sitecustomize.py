@@ -193,6 +193,9 @@ def rescue(module: ModuleType) -> None:
 def steps(module: ModuleType) -> None:
     if BROKEN == "fence":
         module.source = without_fence(module.source)
+    if BROKEN == "history":
+        real = module._text
+        module._text = lambda name: real(name).replace(SETTLED, "settled_now = true").replace(WITNESS, "do return end")
 
 
 # ── safeguards taken out ──────────────────────────────────────────────────────────────────────────────────
@@ -208,6 +211,9 @@ def without_take_back(log: Any) -> None:
     log.append = lambda self, receipt: None if receipt.outcome == "superseded" else real(self, receipt)
 
 
+#: Where the ledger asks whether it may have forgotten something, and where somebody tells it so.
+SETTLED = "settled_now = known and known == history() or not known and call('EXISTS', P .. 'born') == 0"
+WITNESS = "if seen <= step() then return end"
 #: A second safeguard stands before the fence: what is rescued is taken out of the hand as well.
 LET_NOTHING_GO = "local function let_go(entry)\n  if entry then return end"
 FENCE = "if held.attempt ~= attempt or not (is_again or job.letter == 'a') then"

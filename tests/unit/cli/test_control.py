@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cli_tools import Cli
 
+from conductor.model.entries import Vouch
 from conductor.model.report import Device, NodeReport
 from conductor.recovery.journal import Journal, places
 
@@ -44,7 +45,7 @@ def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: Night):
     night.start(0)
 
     assert "was running, is being stopped" in cli("cancel", night.ids[0]).out
-    assert night.ledger.attempts.renew(night.ids[0], 1, "w1", 60) == "cancel"
+    assert night.ledger.attempts.renew("w1", 60, [Vouch(job_id=night.ids[0], attempt=1)]).answers == ("cancel",)
 
 
 def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: Night):

@@ -16,6 +16,7 @@ from rich.console import Console
 from conductor import logs
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.model.decision import Verdict
+from conductor.model.entries import Vouch
 from conductor.model.spec import to_line
 from conductor.settings import Settings
 
@@ -31,7 +32,7 @@ EVIL = f"clip{CONTROLS}night 0 0 0 9 done\x1b[2J"
 def evil_night(night: Night, project: Settings) -> Night:
     """Each word that somebody else can choose is `EVIL`."""
     night.start(0, node=EVIL, devices=(EVIL,))
-    night.ledger.attempts.renew(night.ids[0], 1, "w1", 60, progress=0.4, note=EVIL)
+    night.ledger.attempts.renew("w1", 60, [Vouch(job_id=night.ids[0], attempt=1, progress=0.4, note=EVIL)])
     receipt = night.fail(1, "no_space", EVIL)
     with_log = ReceiptLog(project.receipts_dir, "w1")
     with_log.append(receipt)

@@ -13,7 +13,7 @@ from cli_tools import Cli
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.commands.reading import red
 from conductor.model.decision import Verdict
-from conductor.model.entries import Entry
+from conductor.model.entries import Entry, Vouch
 from conductor.model.spec import to_line
 from conductor.settings import Settings
 
@@ -56,7 +56,9 @@ def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, nigh
 
 def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
     night.start(0)
-    night.ledger.attempts.renew(night.ids[0], 1, "w1", 60, progress=0.45, note="frame 12\nof 40")
+    night.ledger.attempts.renew(
+        "w1", 60, [Vouch(job_id=night.ids[0], attempt=1, progress=0.45, note="frame 12\nof 40")]
+    )
 
     row = next(line for line in cli("status").out.splitlines() if night.ids[0][:12] in line)
 

@@ -68,7 +68,9 @@ def test_cancelled_before_its_first_attempt_or_while_it_ran() -> None:
 def test_the_next_life_lies_above_all_numbers_given_out() -> None:
     assert [next_life(n) for n in (0, 1, LIFE - 1, LIFE, LIFE + 1)] == [LIFE, LIFE, LIFE, 2 * LIFE, 2 * LIFE]
     assert is_unheard("waiting", LIFE, 3) and is_unheard("waiting", 0, 1)
-    assert not is_unheard("waiting", LIFE + 1, 3) and not is_unheard("done", 0, 1) and not is_unheard("running", 1, 2)
+    assert not is_unheard("waiting", LIFE + 1, 3) and not is_unheard("done", 0, 1) and not is_unheard("running", 2, 2)
+    assert is_unheard("running", 1, 2) and is_unheard("admitted", 2, 2), "the ledger stepped back"
+    assert not is_unheard("admitted", LIFE + 1, 2)
 
 
 # ── what they taught ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,66 @@
+"""Redis may have forgotten the last that it was told: what has to be known before anything is handed out again.
+
+A power cut with `everysec`, a replica that lags and takes over: workers live on by what the ledger does not know. The
+steps that hand out see it themselves (`lua/history.lua`) and refuse; here the leader settles it. All workers say what
+they hold, the ends of the receipts are taken in, and numbers that may be in use are left behind.
+"""
+
+from __future__ import annotations
+
+from loguru import logger
+
+from conductor.model.entries import Settled, Unsettled
+from conductor.ports import Ledger
+from conductor.recovery.reconcile import Reconciler
+from conductor.text import many
+
+
+class Settler:
+    """The leader's. `reason` once a tick; it may raise `Unreachable` and `Fenced`."""
+
+    def __init__(self, ledger: Ledger, reconciler: Reconciler | None, wait_s: float) -> None:
+        """`wait_s`: silent workers are waited for so long. A lease: then what they held is theirs no more."""
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._wait_s = wait_s
+
+    def reason(self, epoch: int) -> str:
+        """Why nothing may be handed out yet; empty: the ledger is settled."""
+        unsettled = self._ledger.backlog.pulse().unsettled
+        if unsettled is None:
+            return ""
+        if unsettled.silent and unsettled.for_s < self._wait_s:
+            return why(unsettled)
+        # After the workers: what they had ended by then is on disk, what they had not, they have named.
+        try:
+            highest = self._reconciler.take_in(unsettled.heard_at) if self._reconciler is not None else 0
+        except OSError as e:
+            return (
+                f"Redis may have forgotten what it was told last, and the receipts that would tell cannot be read: {e}"
+            )
+        settled = self._ledger.leadership.settle(epoch, self._wait_s, highest)
+        if settled is None:
+            return why(unsettled)
+        log_settled(settled, unsettled)
+        return ""
+
+
+def why(unsettled: Unsettled) -> str:
+    return (
+        "Redis was started again or replaced, and may have forgotten what it was told last: "
+        f"{many(unsettled.silent, 'worker')} still to say what they hold"
+    )
+
+
+def log_settled(settled: Settled, unsettled: Unsettled) -> None:
+    log = logger.bind(event="settled", went_back=settled.went_back, floor=settled.floor)
+    if not settled.floor:
+        log.info("Redis was started again: nothing was forgotten that anybody had heard of")
+        return
+    silent = f", {many(unsettled.silent, 'worker')} silent" if unsettled.silent else ""
+    log.warning(
+        "Redis had forgotten what it was told last{}: {} back to the backlog, new attempts are numbered from {}",
+        silent,
+        many(settled.went_back, "attempt"),
+        settled.floor + 1,
+    )
