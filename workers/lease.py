@@ -93,6 +93,7 @@ class Keeper:
         #: Of the last turn whose answer was heard: what was started later may be on its way.
         self._seen = 0
         self._renew_at = 0.0
+        self._is_hurried = False
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
@@ -118,7 +119,7 @@ class Keeper:
 
     def hurry(self) -> None:
         """From any thread: say now what is held."""
-        self._renew_at = 0.0
+        self._is_hurried = True
         self._stopping.wake_keeper()
 
     def hold(self, held: Held) -> None:
@@ -151,12 +152,16 @@ class Keeper:
         with self._lock:
             for held in self._helds:
                 self._at_all_costs(partial(self._look_after, held))
-            if time.monotonic() >= self._renew_at or any(held.is_news for held in self._helds):
+            if self._is_due():
                 self._at_all_costs(self._renew)
             running = next((held for held in self._helds if held.is_running), None)
         self._at_all_costs(partial(self._chores, running))
         # Also when idle: waking this thread for every job would cost a short one more than its own work.
         return min(SAMPLE_S, self._lease_s / 3)
+
+    def _is_due(self) -> bool:
+        has_news = self._is_hurried or any(held.is_news for held in self._helds)
+        return has_news or time.monotonic() >= self._renew_at
 
     def _at_all_costs(self, step: Callable[[], None]) -> None:
         """Whatever goes wrong with one must not end the renewing of the others: this thread lives on."""
@@ -175,6 +180,7 @@ class Keeper:
         """All that is held, in one step, also when that is nothing: what is not named is not held here. The lock is
         held. An unreachable Redis is tried again shortly."""
         asked_at = time.monotonic()
+        self._is_hurried = False
         # Who was told to stop is still here: until it has stopped its place is not free.
         named = [held for held in self._helds if held.verdict != "gone"]
         for held in named:
