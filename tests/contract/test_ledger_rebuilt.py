@@ -99,7 +99,8 @@ def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: Scene) 
     scene.rescue("a", 101)
     assert adopt(scene, "a", 1) == scene.renew("a", 1) == "gone", "another attempt ran"
     scene.run("b")
-    assert adopt(scene, "b", 2) == "gone", "it runs"
+    assert adopt(scene, "b", 1, worker="w2") == "gone", "it runs"
+    assert adopt(scene, "b", 2) == "ok", "a number that it never gave out: it stepped back"
     scene.cancel("c")
     assert adopt(scene, "c", 2) == "gone"
     assert adopt(scene, "d", 2) == "gone"
