@@ -85,7 +85,7 @@ def dispatch(
         sha256 = keep(receipts_dir, manifest)
         _refuse_changed(manifest, before)
         mark = ledger.backlog.generation(new_mark()) or ""
-        journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256)
+        journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256, is_move=is_moving)
     new = known = done = seen = 0
     parts: list[Revised] = []
     lent = lent_priorities(manifest) if summary.has_priorities else {}

@@ -59,18 +59,28 @@ class Journal:
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def dispatched(self, manifest: Path, backlog: str, jobs: int, generation: str, kept_as: str | None = None) -> None:
+    def dispatched(
+        self,
+        manifest: Path,
+        backlog: str,
+        jobs: int,
+        generation: str,
+        kept_as: str | None = None,
+        *,
+        is_move: bool = False,
+    ) -> None:
         """Before the first job goes in: the manifest is kept (where that was not done before: `kept_as`, its hash), and
         noted, once where it did not change since.
 
         Raises `ConfigError` when that cannot be written: then nothing may go in."""
         sha256 = kept_as or kept_manifests.keep(self.folder, manifest)
         note = self._note_of(manifest, backlog, sha256, jobs, generation, "dispatched")
+        note = msgspec.structs.replace(note, is_move=is_move)
         ours = [n for n in self.notes() if n.what in PUT and (n.manifest, n.backlog) == (note.manifest, backlog)]
         has_it = any((n.sha256, n.generation) == (sha256, generation) for n in ours)
         # Another content of that name came between: the order of dispatches says whose lines hold.
         last = next((n for n in reversed(ours) if n.what == "dispatched"), None)
-        if not has_it or last is None or last.sha256 != sha256:
+        if not has_it or last is None or last.sha256 != sha256 or is_move:
             self._append(note)
 
     def rebuilt(self, source: Source, jobs: int, generation: str) -> None:

@@ -24,6 +24,8 @@ class Note(Value, frozen=True, kw_only=True):
     sha256: str = ""
     backlog: str = ""
     jobs: int = 0
+    #: Its jobs that lay in another backlog were to come along.
+    is_move: bool = False
     #: Of an operator's word: job → its attempts until then.
     ids: dict[JobId, int] = {}
     #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common. Of a task whose

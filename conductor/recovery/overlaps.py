@@ -8,20 +8,19 @@ from conductor.recovery.sources import Source
 
 
 class Overlaps:
-    """Of a job's lines the one that was dispatched last, into the backlog that had it first: there it stayed."""
+    """Of a job's lines the one that was dispatched last into the backlog it is in: the one that had it first, or the
+    last one that it was moved to."""
 
     def __init__(self, sources: Sequence[Source], ids: Sequence[Iterable[str]]) -> None:
         """`ids`: the jobs of each source. Memory grows with those that stand in several."""
-        self._holder: dict[str, int] = {}
         first: dict[str, int] = {}
+        several: dict[str, list[int]] = {}
         for at, theirs in enumerate(ids):
             for job_id in theirs:
                 before = first.setdefault(job_id, at)
                 if before != at:
-                    held = self._holder.setdefault(job_id, before)
-                    is_home = sources[at].backlog == sources[before].backlog
-                    if is_home and _rank(sources[at], at) > _rank(sources[held], held):
-                        self._holder[job_id] = at
+                    several.setdefault(job_id, [before]).append(at)
+        self._holder = {job_id: _holder(sources, places) for job_id, places in several.items()}
 
     def holds(self, at: int, job_id: str) -> bool:
         """Does the line of the source number `at` hold?"""
@@ -29,6 +28,14 @@ class Overlaps:
 
     def elsewhere(self, at: int, ids: Iterable[str]) -> Set[str]:
         return {job_id for job_id in ids if not self.holds(at, job_id)} if self._holder else frozenset()
+
+
+def _holder(sources: Sequence[Source], places: Sequence[int]) -> int:
+    holder, home = places[0], sources[places[0]].backlog
+    for at in sorted(places, key=lambda at: _rank(sources[at], at)):
+        if sources[at].is_move or sources[at].backlog == home:
+            holder, home = at, sources[at].backlog
+    return holder
 
 
 def _rank(source: Source, at: int) -> tuple[bool, int, int]:

@@ -25,6 +25,8 @@ class Source(Value, frozen=True, kw_only=True):
     kept: Path | None = None
     #: By the number of its last dispatch: of a job in several, the line of the last one holds.
     order: int = 0
+    #: That one took its jobs along from other backlogs.
+    is_move: bool = False
 
     @property
     def file(self) -> Path:
@@ -111,4 +113,5 @@ def _source(note: Note, folder: Path) -> Source:
         jobs=note.jobs,
         kept=kept if kept.is_file() else None,
         order=note.n,
+        is_move=note.is_move,
     )

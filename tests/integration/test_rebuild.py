@@ -190,6 +190,20 @@ def test_in_two_backlogs_it_comes_back_to_the_one_that_had_it(place: Place) -> N
     assert place.ledger.backlog.counts("night")["waiting"] == 1
 
 
+def test_what_was_moved_to_another_backlog_comes_back_there(place: Place) -> None:
+    spec = a_spec(1)
+    path = place.dispatch(spec, backlog="day")
+    dispatch(place.ledger, path, "night", CATALOGUE, place.receipts, is_moving=True)
+    for _ in range(2):
+        place.flush()
+        place.rebuild()
+        assert place.ledger.backlog.counts("night")["waiting"] == 1
+    dispatch(place.ledger, path, "day", CATALOGUE, place.receipts, is_moving=True)
+    place.flush()
+    place.rebuild()
+    assert place.ledger.backlog.counts("day")["waiting"] == 1
+
+
 def test_who_reads_what_another_manifest_of_that_name_writes_keeps_it(place: Place) -> None:
     writer = a_spec(1, writes=(Output(path="scratch:a", bytes=1),))
     early = a_spec(2, reads=("scratch:a",), after=(writer.id,))
