@@ -25,6 +25,7 @@ COMMANDS = (
         "fail",
         "requeue",
         "retry",
+        "redo",
         "rebuild",
         "backup",
         "restore",
