@@ -286,4 +286,4 @@ def test_work_is_not_lost_with_a_result_that_cannot_be_written_down(
     assert words in done.result["result_lost"]
     assert (scene.folder / "published/a.txt").read_text() == "six hours of work"
     assert runs.read_text() == "x", "nothing is computed again"
-    assert not scene.staged()
+    wait_until(lambda: not scene.staged(), "its folder is gone")
