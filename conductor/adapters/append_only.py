@@ -8,6 +8,7 @@ and gets all that it lacks: from the old one, which its descriptor still reads, 
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -107,10 +108,16 @@ class AppendOnly:
 
     def _leave(self) -> None:
         """The file is opened anew by whoever comes next, and then has all that this one had."""
-        if self._fd is not None:
-            self._left.append(self._fd)
-            self._left_at = max(self._left_at, self._end)
-            self._fd = None
+        if self._fd is None:
+            return
+        fd, self._fd = self._fd, None
+        facts = os.fstat(fd)
+        # A device is read without end, and a disk that is full for hours is met by one file again and again.
+        if not stat.S_ISREG(facts.st_mode) or any(os.path.samestat(facts, os.fstat(old)) for old in self._left):
+            os.close(fd)
+        else:
+            self._left.append(fd)
+        self._left_at = max(self._left_at, self._end)
 
     def _mend(self) -> int:
         """Raises `OSError`; then nothing is forgotten, and the next call goes on from there."""

@@ -142,3 +142,33 @@ def test_a_file_in_its_place_costs_one_look_and_is_not_read(log: AppendOnly, mon
     monkeypatch.setattr(os, "pread", lambda *_: pytest.fail("it was read"))
     log.append(line(3))
     assert log.look() == 0
+
+
+def test_a_device_in_its_place_is_not_read_to_its_end_which_it_has_not(tmp_path: Path):
+    """/dev/full answers each write as a full disk does, and each read with noughts."""
+    file = tmp_path / "w.jsonl"
+    file.symlink_to("/dev/full")
+    log = AppendOnly(file)
+    with pytest.raises(OSError, match="No space"):
+        log.append(line(0))
+    file.unlink()
+
+    log.append(line(1))
+
+    assert file.read_bytes() == line(1)
+
+
+def test_a_disk_that_stays_full_costs_one_descriptor(log: AppendOnly, monkeypatch: pytest.MonkeyPatch):
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(append_only.os, "fsync", full)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            with pytest.raises(OSError, match="No space"):
+                log.append(line(3))
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+    log.append(line(4))
+    assert log.file.read_bytes().endswith(line(4))
