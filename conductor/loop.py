@@ -14,6 +14,7 @@ from conductor.core.depth import depths
 from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rates_left, unreached
 from conductor.core.keeping import Keeping
 from conductor.core.look import next_look
+from conductor.core.measured import measured
 from conductor.core.outlook import is_never
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
@@ -167,6 +168,7 @@ class Conductor:
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
         limits = live(self._limits, len(snapshot.nodes))
+        candidates = measured(snapshot, candidates, limits)
         with uncollected():
             deciding = self._deciding.begin(snapshot, candidates, limits)
             first = deciding.first()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from conductor.adapters.badges import folder_of as badges_of
 from conductor.code_version import code_version
 from conductor.errors import JobError
 from conductor.model.entries import Begun, Started
@@ -26,6 +27,7 @@ from workers.host_memory import BEYOND_FOLDER, HostMemory
 from workers.kept import Kept
 from workers.lease import Held
 from workers.protocol import Run
+from workers.rivals import rivals
 from workers.usage import Meter, is_beyond
 
 
@@ -46,9 +48,16 @@ class Attempt:
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings)
         self._code_version = ""
-        limits = settings.limits
+        limits, badges = settings.limits, badges_of(settings)
         memory = HostMemory(settings.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib)
-        meter = Meter(self._folders, self.devices, reservation.vram_mib, limits.vram_headroom_mib, memory)
+        meter = Meter(
+            self._folders,
+            self.devices,
+            reservation.vram_mib,
+            limits.vram_headroom_mib,
+            memory,
+            lambda device, child: rivals(badges, device, child),
+        )
         self.held = Held(reservation, meter, valid_until)
         #: By this host's clock, epoch seconds: when its turn came.
         self.began_at = time.time()

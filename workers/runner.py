@@ -10,6 +10,7 @@ from loguru import logger
 
 from conductor import paths
 from conductor.adapters import suspects
+from conductor.core.measured import held_by_kind
 from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from conductor.model.entries import FinishAnswer, Started, Turn, Turned
+    from conductor.model.report import NodeReport
     from conductor.model.spec import TaskDecl
     from conductor.ports import Ledger, ReceiptLog
     from conductor.settings import Settings
@@ -280,13 +282,15 @@ class Runner:
             # Before the ledger hears of it: the next job that writes there may be handed out in the same breath.
             roots = {paths.split(output.path)[0] for output in attempt.spec.writes}
             suspects.tell(suspects.folder_of(self._parts.settings), roots)
+        is_free = fault.cause == "cuda_oom" and attempt.held.meter.is_others_fault()
         then = after_failure(
             fault.cause,
             attempt.started.failures,
             attempt.request.retry,
             fault.retry_after_s,
-            self._lesson(attempt, receipt),
+            self._lesson(attempt, receipt, is_free),
             is_lasting=fault.is_lasting,
+            is_free=is_free,
         )
         if isinstance(then, Dead) and then.because:
             receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))
@@ -304,14 +308,22 @@ class Runner:
             return Fault("worker_lost", "taken from its worker by the operator")
         return Fault("cancelled", "failed by the operator") if verb == "fail" else fault
 
-    def _lesson(self, attempt: Attempt, receipt: Receipt) -> Raised | None:
+    def _lesson(self, attempt: Attempt, receipt: Receipt, is_crowded: bool) -> Raised | None:
         """What it needs, where it ran out of something. The nodes are asked only then."""
         cause, started = receipt.cause, attempt.started
         if cause not in RAN_OUT_OF:
             return None
         reports = self.patiently(self._parts.ledger.reports.live) or ()
         most = largest(reports, limits_of(self._parts.settings))
-        return raised(cause, as_reserved(started.job_class, started.reservation), receipt.usage, most)
+        asked = as_reserved(started.job_class, started.reservation)
+        return raised(cause, asked, receipt.usage, most, self._kind_mib(attempt, reports), is_crowded)
+
+    def _kind_mib(self, attempt: Attempt, reports: Sequence[NodeReport]) -> int:
+        """What others of its kind that run hold now, at most."""
+        if not attempt.devices:
+            return 0
+        going = self.patiently(self._parts.ledger.handover.reservations) or ()
+        return held_by_kind(attempt.started.reservation, going, reports)
 
     def _give_back(self, receipt: Receipt, then: Retry | Dead) -> Receipt:
         self._note(receipt)

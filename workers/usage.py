@@ -15,6 +15,7 @@ from conductor.model.causes import Cause
 from conductor.model.receipt import Usage
 from conductor.text import size
 from workers.orphans import children_of
+from workers.rivals import Rivals
 
 if TYPE_CHECKING:
     from workers.host_memory import HostMemory
@@ -36,16 +37,18 @@ class Meter:
         reserved_mib: int = 0,
         headroom_mib: int = 0,
         memory: HostMemory | None = None,
+        rivals: Callable[[str, int], Rivals] = lambda device, child: Rivals(),
     ) -> None:
         """`folders`: asked for when they are looked at, not before the body begins. `reserved_mib`: on each of the
         devices; 0: not held to it. `headroom_mib`: what is to stay free there. `memory`: holds it to its word of the
-        host's."""
+        host's. `rivals`: of a child on a device."""
         #: The child; 0 while there is none.
         self.pid = 0
         self._folders = folders
         self._devices = tuple(devices)
         self._reserved_mib = reserved_mib
         self._headroom_mib = headroom_mib
+        self._rivals = rivals
         self._usage = Usage()
         #: At the last look, on the fullest of its devices; None: not known.
         self.vram_now_mib: int | None = None
@@ -88,9 +91,17 @@ class Meter:
         over = {d: mib for d, mib in vram.items() if is_beyond(mib, self._reserved_mib)}
         full = {d for d, free in nvml_probe.free_mib().items() if free < self._headroom_mib} if over else set[str]()
         for device in sorted(full.intersection(over)):
+            if not self._rivals(device, self.pid).is_first_to_go:
+                continue
             held = size(over[device] << 20)
             return f"held {held} of {device} where {size(self._reserved_mib << 20)} were reserved, and it was full"
         return ""
+
+    def is_others_fault(self) -> bool:
+        """It ran out of VRAM within its word, while others on its device held more than theirs. Asked while they do."""
+        if not self._reserved_mib or not self.pid or self.beyond or (self._usage.vram_mib or 0) > self._reserved_mib:
+            return False
+        return any(self._rivals(device, self.pid).have_overrun for device in self._devices)
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders()))

@@ -242,9 +242,10 @@ def ms(seconds: float) -> int:
 def verdict(then: Retry | Dead) -> tuple[str, int, str, bytes]:
     if isinstance(then, Dead):
         return "dead", 0, "", b""
+    word = "free" if then.is_free else "retry"
     if then.job_class is None:
-        return "retry", ms(then.delay_s), "", b""
-    return "retry", ms(then.delay_s), then.job_class.id, _class_to_json(then.job_class)
+        return word, ms(then.delay_s), "", b""
+    return word, ms(then.delay_s), then.job_class.id, _class_to_json(then.job_class)
 
 
 def reservations_of(text: bytes) -> tuple[Reservation, ...]:

@@ -60,8 +60,14 @@ class Raised(NamedTuple):
     hopeless: str = ""
 
 
-def raised(cause: Cause, job_class: JobClass, usage: Usage, largest: Largest) -> Raised:
-    """What a failed attempt teaches about the job's needs. Neither field set: nothing."""
+def raised(
+    cause: Cause, job_class: JobClass, usage: Usage, largest: Largest, kind_mib: int = 0, is_crowded: bool = False
+) -> Raised:
+    """What a failed attempt teaches about the job's needs. Neither field set: nothing.
+
+    Of VRAM: `kind_mib` is what others of its kind hold; 0: not known. `is_crowded`: others on its device held more than
+    their word, so that its own peak says little: next it has a device to itself.
+    """
     resource = RAN_OUT_OF.get(cause)
     if resource is None:
         return Raised()
@@ -74,6 +80,11 @@ def raised(cause: Cause, job_class: JobClass, usage: Usage, largest: Largest) ->
     else:
         wanted = _rounded(asked * BLIND_MARGIN, resource)
     limit: int | None = getattr(largest, resource)
+    if resource == "vram_mib":
+        if kind_mib > asked:
+            wanted = max(wanted, _rounded(kind_mib * MARGIN, resource))
+        elif is_crowded and limit is not None:
+            wanted = max(wanted, limit)
     if limit is not None and wanted > limit:
         if asked >= limit and resource != "scratch_bytes":
             return Raised(hopeless=_never(resource, limit, peak))

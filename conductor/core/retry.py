@@ -98,22 +98,24 @@ def after_failure(
     raised: Raised | None = None,
     *,
     is_lasting: bool = False,
+    is_free: bool = False,
 ) -> Retry | Dead:
     """`failures`: earlier failed attempts by cause, this one not among them. `overrides` replace budgets.
 
     `retry_after_s` is what the API asked for; it stands over the table's own back-off. `raised`: what the attempt
-    taught about the job's needs. `is_lasting`: it will not go away by itself."""
+    taught about the job's needs. `is_lasting`: it will not go away by itself. `is_free`: it was others' fault, and
+    costs no retry."""
     if is_lasting:
         return Dead()
     row = TABLE[cause]
     budget = overrides.get(cause, row.budget)
     earlier = failures.get(cause, 0)
-    if budget is not None and earlier >= budget:
+    if budget is not None and earlier >= budget and not is_free:
         return Dead()
     if raised is not None and raised.hopeless:
         return Dead(because=raised.hopeless)
     delay_s = back_off(row, earlier) if retry_after_s is None else max(0.0, retry_after_s)
-    return Retry(delay_s=delay_s, job_class=raised.job_class if raised else None)
+    return Retry(delay_s=delay_s, job_class=raised.job_class if raised else None, is_free=is_free)
 
 
 def back_off(row: Row, earlier: int) -> float:

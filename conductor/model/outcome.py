@@ -12,6 +12,8 @@ class Retry(Value, frozen=True, kw_only=True, tag="retry"):
     delay_s: float = 0.0
     #: The class it comes back into, with raised needs; None: the one it was in. The line itself never changes.
     job_class: JobClass | None = None
+    #: It was others' fault: this failure is not counted among the job's.
+    is_free: bool = False
 
 
 class Dead(Value, frozen=True, kw_only=True, tag="dead"):

@@ -142,3 +142,11 @@ def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_
     found = [(c.job_class.id, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(Look(heads=10))]
     assert found == [("c5", [an_id("a")])]
     assert not scene.ledger.control.reclass(an_id("nobody"), a_class("c5"))
+
+
+def test_a_failure_that_was_others_fault_is_not_counted(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.fail("a", cause="cuda_oom", then=Retry(is_free=True)) == "accepted"
+    view = scene.view("a")
+    assert (view.state, view.cause, view.failures) == ("waiting", "cuda_oom", {})

@@ -72,12 +72,12 @@ end
 -- running(attempt) -> waiting, dead or cancelled: accepted | already | gone.
 -- `fingerprint`: what other failures of its kind would be alike in; '' (or nil) where it says nothing of the kind. `place`:
 -- the same of the line where it was raised.
-local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor, fingerprint, code, place)
+local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor, fingerprint, code, place, is_free)
   local job = job_of(id)
   if not job then return 'gone' end
   if job.letter == 'd' then return 'already' end
   if job.letter ~= 'r' or job.attempts ~= attempt then return 'gone' end
-  kind_failed(lose(id, job, cause, message, is_dead, delay_ms, class, descriptor), code, fingerprint, cause, message,
+  kind_failed(lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free), code, fingerprint, cause, message,
     place)
   return 'accepted'
 end

@@ -260,11 +260,12 @@ end
 -- An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word wins.
 -- `class`: the id and descriptor of the class it comes back into (its needs were raised); '' for its own.
 -- Returns what it held; nil where it was the operator who ended it.
-local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor)
+-- `is_free`: it was others' fault, and counts for nothing.
+local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free)
   local verb, asked_cause, asked_message = asked_of(id)
   if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
   local held = release(id, verb == 'cancel' and 'canceled' or 'failed')
-  if verb ~= 'requeue' then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
+  if verb ~= 'requeue' and not (is_free and not verb) then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
   if verb then
     as_asked(id, job, verb, asked_cause, asked_message)
   elseif is_dead then

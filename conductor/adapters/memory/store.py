@@ -353,7 +353,8 @@ class Store:
         wins. What it held; None where it was the operator who ended it."""
         asked = job.asked or (Asked("cancel", cause, message) if cause == "cancelled" else None)
         held = self.release(job)
-        if asked is None or asked.verb != "requeue":
+        is_free = asked is None and isinstance(then, Retry) and then.is_free
+        if not is_free and (asked is None or asked.verb != "requeue"):
             job.failures[(asked and asked.cause) or cause] += 1
         if asked is not None:
             self.as_asked(job, asked)
