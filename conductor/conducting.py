@@ -35,7 +35,8 @@ from conductor.node.single import is_dead_here
 from conductor.ports import Ledger
 from conductor.recovery.guard import Guard, refuse_lost
 from conductor.recovery.reconcile import Reconciler
-from conductor.settings import Settings
+from conductor.recovery.retelling import Retelling
+from conductor.settings import Settings, tidied_roots
 from conductor.signing import signer_of
 from conductor.views.account import Account
 from conductor.views.forecast_text import told
@@ -114,6 +115,14 @@ def conductor_of(
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
+        retelling=Retelling(
+            ledger,
+            settings.receipts_dir,
+            catalogue_of(settings),
+            settings.timing.lease_s,
+            tidied_roots(settings),
+            limits_of(settings),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -12,7 +13,7 @@ from msgspec import Struct
 from conductor.classes import Classifier
 from conductor.dead_ends import dead_ends
 from conductor.dispatched import Dispatched, added
-from conductor.errors import ManifestError
+from conductor.errors import ManifestError, Unreachable
 from conductor.feasible import never
 from conductor.file_work import FileRules, FileWork
 from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered, problems_found, read
@@ -28,6 +29,8 @@ from conductor.recovery.remake import Remade, remake, unsaid
 #: Of plain lines, of 5 µs each, in one call: renewals and ticks wait behind it on a server that others slow down too.
 BATCH = 250
 DEFAULT_FILES = FileRules()
+#: A dispatch of more seconds is noted at its end, too. Well below what `recovery/retelling.py` looks back.
+LONG_S = 60.0
 
 #: (lines done, lines in all), called in the second pass after each batch.
 OnProgress = Callable[[int, int], None]
@@ -57,13 +60,15 @@ def dispatch(
     files: FileRules = DEFAULT_FILES,
 ) -> Dispatched:
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and then
-    nothing of it is dispatched; `ConfigError` where Redis was emptied since. Broken off, it is simply called again.
+    nothing of it is dispatched; `ConfigError` where Redis was emptied since; `Unreachable`, also where it was replaced
+    meanwhile. Broken off, it is simply called again.
 
     `is_moving`: jobs that wait in another backlog come into this one.
     `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the CPU.
     `files`: where files go when they were read, and what is kept free on disks.
     """
     refuse_lost(ledger, receipts_dir)
+    history = ledger.backlog.history()
     before = _stamp(manifest)
     summary = check(manifest, catalogue, on_checked)
     work = FileWork(summary, catalogue, files.tidied, receipts_dir)
@@ -80,12 +85,14 @@ def dispatch(
     remade = remake(ledger, receipts_dir, files.tidied, asked, known_here, own, is_dry_run=is_dry_run)
     _refuse_lost_files(summary, work, remade)
     past = past.without(remade.ids)
+    note, is_noted, began_at = partial(journal.dispatched, manifest, backlog, summary.jobs), True, time.monotonic()
     if not is_dry_run:
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
         sha256 = keep(receipts_dir, manifest)
         _refuse_changed(manifest, before)
         mark = ledger.backlog.generation(new_mark()) or ""
-        journal.dispatched(manifest, backlog, summary.jobs, mark, kept_as=sha256, is_move=is_moving)
+        note = partial(note, mark, kept_as=sha256)
+        is_noted = note(is_move=is_moving)
     new = known = done = seen = 0
     parts: list[Revised] = []
     lent = lent_priorities(manifest) if summary.has_priorities else {}
@@ -105,6 +112,11 @@ def dispatch(
         warnings = (said, *warnings)
     revised = added(parts)
     if not is_dry_run:
+        is_late = not is_noted or time.monotonic() - began_at > LONG_S
+        if is_late and (new or revised.changed):
+            # An earlier call was cut off, or this one was long: what a Redis forgot is found by the time of its note.
+            note(is_news=True)
+        _refuse_forgotten(ledger, history)
         # Sent back by the correction of their lines: what they failed of before is settled.
         journal.operator("retried", revised.risen)
     return Dispatched(
@@ -313,6 +325,15 @@ def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
         return PutResult(new=len(batch) - known, known=known)
 
     return put
+
+
+def _refuse_forgotten(ledger: Ledger, history: str) -> None:
+    """The client sends again what was lost on the way, to whoever answers: that one may not know what went before."""
+    if ledger.backlog.history() != history:
+        raise Unreachable(
+            "Redis was started again or replaced while this was dispatched, and may have forgotten a part of it: "
+            "dispatch it again; what is known stays as it is"
+        )
 
 
 def _refuse_changed(manifest: Path, before: object) -> None:

@@ -30,6 +30,7 @@ from conductor.model.spec import from_line
 from conductor.observe import observe
 from conductor.ports import Ledger, Rates
 from conductor.recovery.reconcile import Reconciler
+from conductor.recovery.retelling import Retelling
 from conductor.recovery.settling import Settler
 from conductor.settings import Timing
 from conductor.tick_log import TickLog
@@ -93,11 +94,13 @@ class Conductor:
         guard: Callable[[], str | None] = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
+        retelling: Retelling | None = None,
     ) -> None:
         """`owner`: unique to this process. `backlogs`: those to feed from; empty: all.
 
         `guard`: why nothing may be admitted now; while it says so, nothing counts as done either. `reconciler`: hands
-        in what receipts prove, when the lead is taken, when Redis is back, and before anything is rescued."""
+        in what receipts prove, when the lead is taken, when Redis is back, and before anything is rescued.
+        `retelling`: says again what a Redis that stepped back was told last."""
         self._ledger = ledger
         self._rates = rates
         self._limits = limits
@@ -109,7 +112,7 @@ class Conductor:
         self._guard = guard
         self._on_review = on_review
         self._reconciler = reconciler
-        self._settler = Settler(ledger, reconciler, timing.lease_s)
+        self._settler = Settler(ledger, reconciler, timing.lease_s, retelling)
         self._unsettled = ""
         self._deciding = Keeping()
         self._held_back = ""

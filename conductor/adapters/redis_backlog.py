@@ -143,6 +143,9 @@ class RedisBacklog:
         unsettled = None if for_ms < 0 else Unsettled(for_s=for_ms / 1000, silent=silent, heard_at=beat_ms / 1000)
         return Pulse(mark=None if mark is None else mark.decode(), rebuilt_s=left_ms / 1000, unsettled=unsettled)
 
+    def history(self) -> str:
+        return cast(bytes, self._scripts.run("served")).decode()
+
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)
         return None if packed is None else view_of(job_id, _unpack(packed))

@@ -177,14 +177,15 @@ def fail(
 
     Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
     """
+    from conductor.model.entries import FAILED_BY_OPERATOR
     from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
         known, view = known_cause(cause), one_job(ledger, job)
-        was = ledger.control.fail(view.job_id, known, "failed by the operator")
+        was = ledger.control.fail(view.job_id, known, FAILED_BY_OPERATOR)
         if was in GOING:
             # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
-            Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts})
+            Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts}, known)
         ledger.bell.ring()
     said(as_json, view.job_id, was, "dead", "being stopped, and then dead")
 

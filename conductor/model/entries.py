@@ -15,6 +15,7 @@ from conductor.model.snapshot import JobClass, Reservation
 JobState = Literal["waiting", "admitted", "running", "done", "dead", "review", "cancelled"]
 #: What a job that was cancelled says of itself.
 BY_OPERATOR = "by the operator"
+FAILED_BY_OPERATOR = "failed by the operator"
 #: (`after`, `after_ended`) of a job.
 Waits = tuple[Sequence[str], Sequence[str]]
 NO_WAITS: Waits = ((), ())

@@ -81,6 +81,11 @@ class Backlog(Protocol):
         """The mark, how long it is still being rebuilt, and whether it may have forgotten something, in one look."""
         ...
 
+    def history(self) -> str:
+        """Which history the server serves: another one after any start, promotion or full resync. What was said to two
+        of them may be forgotten in part."""
+        ...
+
     def job(self, job_id: str) -> JobView | None: ...
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:

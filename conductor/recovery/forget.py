@@ -33,14 +33,20 @@ def forget(ledger: Ledger, receipts_dir: Path, jobs: Iterable[JobView], task: st
     Journal(receipts_dir).forgot({view.job_id: view.attempts for view in views}, task)
     found: list[Asks] = []
     for view in views:
-        planned = as_planned(view.job_class)
-        if planned is view.job_class:
-            continue
-        is_moved = ledger.control.reclass(view.job_id, planned)
-        changes = tuple(instead(view.job_class.needs, planned.needs)) if is_moved else ()
-        found.append(Asks(job_id=view.job_id, task=view.job_class.task, changes=changes))
+        if (asks := as_lines_ask(ledger, view)) is not None:
+            found.append(asks)
     ledger.bell.ring()
     return tuple(found)
+
+
+def as_lines_ask(ledger: Ledger, view: JobView) -> Asks | None:
+    """One job asks what its line says; None where it does already."""
+    planned = as_planned(view.job_class)
+    if planned is view.job_class:
+        return None
+    is_moved = ledger.control.reclass(view.job_id, planned)
+    changes = tuple(instead(view.job_class.needs, planned.needs)) if is_moved else ()
+    return Asks(job_id=view.job_id, task=view.job_class.task, changes=changes)
 
 
 def raised_jobs(ledger: Ledger, receipts_dir: Path, name: str) -> Iterator[JobView]:

@@ -23,6 +23,7 @@ import msgspec
 from loguru import logger
 
 from conductor.errors import ConfigError
+from conductor.model.causes import Cause
 from conductor.recovery import kept_manifests
 from conductor.recovery.notes import PUT, Note
 from conductor.recovery.sources import Source, Standing, standing_by
@@ -68,9 +69,10 @@ class Journal:
         kept_as: str | None = None,
         *,
         is_move: bool = False,
-    ) -> None:
+        is_news: bool = False,
+    ) -> bool:
         """Before the first job goes in: the manifest is kept (where that was not done before: `kept_as`, its hash), and
-        noted, once where it did not change since.
+        noted, once where it did not change since. True: it was noted now. `is_news`: in any case.
 
         Raises `ConfigError` when that cannot be written: then nothing may go in."""
         sha256 = kept_as or kept_manifests.keep(self.folder, manifest)
@@ -80,8 +82,10 @@ class Journal:
         has_it = any((n.sha256, n.generation) == (sha256, generation) for n in ours)
         # Another content of that name came between: the order of dispatches says whose lines hold.
         last = next((n for n in reversed(ours) if n.what == "dispatched"), None)
-        if not has_it or last is None or last.sha256 != sha256 or is_move:
+        is_news = is_news or not has_it or last is None or last.sha256 != sha256 or is_move
+        if is_news:
             self._append(note)
+        return is_news
 
     def rebuilt(self, source: Source, jobs: int, generation: str) -> None:
         """It is in this ledger too; said once. Raises `ConfigError` when it cannot be written."""
@@ -109,10 +113,12 @@ class Journal:
             jobs=jobs,
         )
 
-    def operator(self, what: Literal["retried", "cancelled"], ids: Mapping[str, int]) -> None:
-        """Job → attempts it has had: what they came to is settled by this word."""
+    def operator(
+        self, what: Literal["retried", "cancelled"], ids: Mapping[str, int], cause: Cause | None = None
+    ) -> None:
+        """Job → attempts it has had: what they came to is settled by this word. `cause`: it was failed, as this."""
         if ids and self.files():
-            self._append(Note(at=time.time(), what=what, ids=dict(ids)))
+            self._append(Note(at=time.time(), what=what, ids=dict(ids), cause=cause))
 
     def forgot(self, ids: Mapping[str, int], kind: str = "") -> None:
         """Job → attempts that teach nothing more; with a task or kind, what of it ended until now."""

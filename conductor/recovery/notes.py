@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.causes import Cause
 from conductor.model.spec import JobId, Value
 
 
@@ -28,6 +29,8 @@ class Note(Value, frozen=True, kw_only=True):
     is_move: bool = False
     #: Of an operator's word: job → its attempts until then.
     ids: dict[JobId, int] = {}
+    #: Of a cancellation that was `conductor fail`: what it is to count as.
+    cause: Cause | None = None
     #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common. Of a task whose
     #: learned needs were forgotten: its name.
     kind: str = ""

@@ -86,9 +86,13 @@ def rebuild(
     tidied: Set[str] = DEFAULT_FILES.tidied,
     limits: Limits | None = None,
     is_lenient: bool = False,
+    is_behind: bool = False,
 ) -> Rebuilt:
     """Put back what is missing of `sources`. Raises `ManifestError` before anything is put (`is_lenient`: what can no
     more be dispatched is left out, and said), `Unreachable`.
+
+    `is_behind`: the ledger stepped back, and hands nothing out yet. It may have forgotten the end of these dispatches:
+    jobs that it knows take their lines once more.
 
     Broken off in the middle, it is simply called again: until its end the ledger counts as lost, and nothing runs.
     """
@@ -127,12 +131,18 @@ def rebuild(
     for at, (source, work) in enumerate(zip(sources, works, strict=True)):
         put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade, most)
         put.passes_over = overlaps.elsewhere(at, summaries[at].ids)
+        put.is_revising = is_behind
         for batch in batches(put.entries()):
             put.add(batch)
             seen += len(batch)
             if on_progress:
                 on_progress(min(seen, total), total)
         restored.append(put.restored())
+        # As a dispatch does: what they failed of before their lines were corrected is settled.
+        journal.operator("retried", put.risen)
+    if is_behind and any(one.new for one in restored):
+        # Bodies of what was forgotten may still run.
+        settles_s = lease_s
     proved = accept_proved(ledger, receipts_dir, wanted)
     if settles_s:
         ledger.backlog.settle(settles_s)
@@ -243,6 +253,9 @@ class Putter:
         self._most = most
         #: Jobs of it whose line another one has.
         self.passes_over: Set[str] = frozenset()
+        self.is_revising = False
+        #: Dead or in review, and sent back because their line is another now → attempts.
+        self.risen: dict[str, int] = {}
         self._jobs = 0
         self._new: dict[str, int] = {"done": 0, "dead": 0, "cancelled": 0, "waiting": 0}
 
@@ -296,6 +309,10 @@ class Putter:
             entries = [entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind]
             if entries:
                 self._new[kind] += self._ledger.backlog.put(self._source.backlog, entries).new
+        if self.is_revising:
+            going = [entry for entry in batch if not entry.is_done]
+            revised = self._ledger.backlog.revise(self._source.backlog, going, is_moving=self._source.is_move)
+            self.risen.update(revised.risen)
 
     def restored(self) -> Restored:
         return Restored(

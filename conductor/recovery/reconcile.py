@@ -46,7 +46,7 @@ class Reconciler:
     def take_in(self, heard_at: float) -> int:
         """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0: never): a
         ledger that stepped back may have heard of it and forgotten. The highest number of an attempt they tell of."""
-        receipts = self._since(heard_at - CLOCKS_S)
+        receipts = lately(self._folder, heard_at - CLOCKS_S)
         proofs = [*accepted(r for r in receipts if r.outcome != "failed").values()]
         count = 0
         for first in range(0, len(proofs), AT_ONCE):
@@ -55,11 +55,6 @@ class Reconciler:
             count += turned.answers.count("accepted")
         logger.bind(event="taken_in").info("Taken in: {} receipts, {} of them prove a job done", len(receipts), count)
         return max((receipt.attempt for receipt in receipts), default=0)
-
-    def _since(self, since: float) -> list[Receipt]:
-        """Raises `OSError`: without them nothing is known."""
-        files = sorted(self._folder.glob("*.jsonl")) if self._folder.is_dir() else []
-        return [r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)]
 
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
         """Those whose receipt is on disk: they are accepted instead of run again."""
@@ -90,6 +85,12 @@ class Reconciler:
             log = logger.bind(event="reconciled", job_id=receipt.job_id, attempt=receipt.attempt)
             log.info("Done by its receipt: {} {} attempt {}", receipt.task, receipt.job_id, receipt.attempt)
         return count
+
+
+def lately(folder: Path, since: float) -> list[Receipt]:
+    """All that ended since then. Raises `OSError`: without them nothing is known."""
+    files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+    return [r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)]
 
 
 def receipts_since(file: Path, since: float) -> Iterator[Receipt]:

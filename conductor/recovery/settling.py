@@ -1,34 +1,44 @@
 """Redis may have forgotten the last that it was told: what has to be known before anything is handed out again.
 
 A power cut with `everysec`, a replica that lags and takes over: workers live on by what the ledger does not know. The
-steps that hand out see it themselves (`lua/history.lua`) and refuse; here the leader settles it. All workers say what
-they hold, the ends of the receipts are taken in, and numbers that may be in use are left behind.
+steps that hand out see it themselves (`lua/history.lua`) and refuse; here the leader settles it. What was said to the
+ledger is said again, all workers say what they hold, the ends of the receipts are taken in, and numbers that may be in
+use are left behind.
 """
 
 from __future__ import annotations
 
 from loguru import logger
 
+from conductor.errors import ConductorError, Fenced, Unreachable
 from conductor.model.entries import Settled, Unsettled
 from conductor.ports import Ledger
-from conductor.recovery.reconcile import Reconciler
+from conductor.recovery.reconcile import CLOCKS_S, Reconciler
+from conductor.recovery.retelling import Retelling
 from conductor.text import many
 
 
 class Settler:
     """The leader's. `reason` once a tick; it may raise `Unreachable` and `Fenced`."""
 
-    def __init__(self, ledger: Ledger, reconciler: Reconciler | None, wait_s: float) -> None:
+    def __init__(
+        self, ledger: Ledger, reconciler: Reconciler | None, wait_s: float, retelling: Retelling | None = None
+    ) -> None:
         """`wait_s`: silent workers are waited for so long. A lease: then what they held is theirs no more."""
         self._ledger = ledger
         self._reconciler = reconciler
         self._wait_s = wait_s
+        self._retelling = retelling
+        #: The epoch in which all was said again.
+        self._retold = 0
 
     def reason(self, epoch: int) -> str:
         """Why nothing may be handed out yet; empty: the ledger is settled."""
         unsettled = self._ledger.backlog.pulse().unsettled
         if unsettled is None:
             return ""
+        if fault := self._retell(epoch, unsettled.heard_at):
+            return fault
         if unsettled.silent and unsettled.for_s < self._wait_s:
             return why(unsettled)
         # After the workers: what they had ended by then is on disk, what they had not, they have named.
@@ -42,6 +52,19 @@ class Settler:
         if settled is None:
             return why(unsettled)
         log_settled(settled, unsettled)
+        return ""
+
+    def _retell(self, epoch: int, heard_at: float) -> str:
+        """Why it could not be done. Before the workers are waited for: what they hold has to be there to be claimed."""
+        if self._retelling is None or self._retold == epoch:
+            return ""
+        try:
+            self._retelling.retell(heard_at - CLOCKS_S)
+        except (Unreachable, Fenced):
+            raise
+        except (OSError, ConductorError) as e:
+            return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
+        self._retold = epoch
         return ""
 
 

@@ -74,6 +74,17 @@ def test_nothing_is_handed_out_and_all_else_goes_on(scene: Scene) -> None:
     assert scene.ledger.handover.queued() == {QUEUE: 1}, "what is in the queue stays there"
 
 
+def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    served = scene.ledger.backlog.history()
+    assert served and scene.ledger.backlog.history() == served
+    if scene.redis is None:
+        steps_back(scene)
+        assert scene.ledger.backlog.history() != served
+    else:
+        assert scene.redis.get("conductor:history") == served.encode(), "that for which the ledger is settled"
+
+
 def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1")

@@ -129,6 +129,9 @@ class MemoryBacklog:
             rebuilt_s = max(0.0, store.settles_at - now)
             return Pulse(mark=store.generation, rebuilt_s=rebuilt_s, unsettled=unsettled)
 
+    def history(self) -> str:
+        return str(self._store.history.server)
+
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:
             job = self._store.jobs.get(job_id)

@@ -1,0 +1,4 @@
+-- uses base history
+-- Which history this server serves.
+--   returns  RUN_ID.REPLICATION_ID
+return history()

@@ -1,0 +1,250 @@
+"""A Redis that stepped back is told again what it forgot: dispatches, the operator's words, what is made again.
+
+It steps back as a disk of yesterday does: all keys as they were, under another history of the server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from builders import a_spec
+from msgspec.structs import replace
+from rebuild_scene import CATALOGUE, LEASE_S, Place
+from redis import Redis
+
+from conductor.adapters.rates import memory_rates
+from conductor.core.raising import placed
+from conductor.errors import Unreachable
+from conductor.loop import Conductor
+from conductor.model.entries import FAILED_BY_OPERATOR, JobView, PutResult
+from conductor.model.limits import Limits
+from conductor.model.spec import JobSpec, Needs
+from conductor.ports import Ledger
+from conductor.recovery.forget import forget
+from conductor.recovery.journal import Journal
+from conductor.recovery.reconcile import Reconciler
+from conductor.recovery.retelling import Retelling, Retold
+from conductor.settings import Timing
+
+
+class Forgetful(Place):
+    """A place whose Redis can be put back to what it was."""
+
+    def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
+        super().__init__(ledger, folder, redis_url)
+        self.journal = Journal(self.receipts)
+        self.retelling = Retelling(ledger, self.receipts, CATALOGUE, LEASE_S, frozenset({"scratch"}), Limits())
+        self._was: dict[bytes, bytes] = {}
+
+    def remember(self) -> None:
+        with Redis.from_url(self.url, protocol=2) as client:
+            self._was = {key: client.dump(key) for key in client.scan_iter()}  # type: ignore[misc]
+
+    def steps_back(self) -> None:
+        with Redis.from_url(self.url, protocol=2) as client:
+            client.flushall()
+            for key, value in self._was.items():
+                client.restore(key, 0, value)
+            client.set("conductor:history", "another.one")
+
+    def retell(self) -> Retold:
+        """By all notes that there are."""
+        return self.retelling.retell(0.0)
+
+    def conductor(self) -> Conductor:
+        timing = Timing(tick_s=0.05, leader_ttl_s=2.0, lease_s=LEASE_S)
+        return Conductor(
+            self.ledger,
+            memory_rates(self.ledger.attempts, {}),
+            Limits(),
+            timing,
+            "one",
+            reconciler=Reconciler(self.ledger, self.receipts),
+            retelling=self.retelling,
+        )
+
+
+@pytest.fixture
+def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> Forgetful:
+    return Forgetful(ledger, tmp_path, redis_url)
+
+
+def test_the_leader_puts_again_what_was_dispatched_in_what_was_forgotten(place: Forgetful) -> None:
+    early, late = a_spec(0), a_spec(1)
+    place.dispatch(early)
+    conductor = place.conductor()
+    conductor.tick()
+    place.remember()
+    place.dispatch(late, name="late.jsonl")
+    place.ledger.control.set_paused("cpu", True)
+    place.journal.place("paused", "cpu")
+    place.steps_back()
+    assert place.states(early, late) == ["waiting", None]
+
+    conductor.tick()
+
+    assert place.states(early, late) == ["waiting", "waiting"]
+    assert place.ledger.control.controls().paused_lanes == ("cpu",)
+    assert place.ledger.leadership.is_settled or place.ledger.backlog.pulse().unsettled is None
+    assert place.ledger.backlog.pulse().rebuilt_s > 0, "what runs of it is claimed before it is handed out"
+
+
+def test_what_was_said_before_the_leader_was_heard_is_not_gone_through(place: Forgetful) -> None:
+    place.dispatch(a_spec(0))
+    assert place.retelling.retell(time.time() + 60) == Retold()
+
+
+def test_a_line_that_was_edited_is_taken_again_and_the_dead_rise(place: Forgetful) -> None:
+    waiting, dead = a_spec(0), a_spec(1)
+    place.dispatch(waiting, dead)
+    place.ledger.control.fail(dead.id, "bad_input", "no")
+    place.remember()
+    edited = [_with_more(spec) for spec in (waiting, dead)]
+    place.dispatch(*edited)
+    place.steps_back()
+    assert place.states(waiting, dead) == ["waiting", "dead"]
+
+    assert place.retell() == Retold()
+
+    assert place.states(waiting, dead) == ["waiting", "waiting"]
+    for spec in edited:
+        view = place.ledger.backlog.job(spec.id)
+        assert view is not None and view.job_class.priority == 7
+
+
+def _with_more(spec: JobSpec) -> JobSpec:
+    return replace(spec, priority=7)
+
+
+def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
+    stopped, failed, again, back = (a_spec(n) for n in range(4))
+    place.dispatch(stopped, failed, again, back)
+    place.ledger.control.cancel(again.id)
+    place.journal.operator("cancelled", {again.id: 0})
+    place.remember()
+    control, said = place.ledger.control, place.journal.operator
+    control.cancel(stopped.id), said("cancelled", {stopped.id: 0})
+    control.fail(failed.id, "stalled", FAILED_BY_OPERATOR), said("cancelled", {failed.id: 0}, "stalled")
+    control.retry(again.id), said("retried", {again.id: 0})
+    control.cancel(back.id), said("cancelled", {back.id: 0})
+    control.retry(back.id), said("retried", {back.id: 0})
+    after = place.states(stopped, failed, again, back)
+    assert after == ["cancelled", "dead", "waiting", "waiting"]
+    assert place.retell() == Retold(), "where nothing was forgotten nothing is said"
+    assert place.states(stopped, failed, again, back) == after
+    place.steps_back()
+    assert place.states(stopped, failed, again, back) == ["waiting", "waiting", "cancelled", "waiting"]
+
+    assert place.retell() == Retold(jobs=3)
+
+    assert place.states(stopped, failed, again, back) == after
+    view = place.ledger.backlog.job(failed.id)
+    assert view is not None and (view.cause, view.message) == ("stalled", FAILED_BY_OPERATOR)
+    assert place.retell() == Retold()
+
+
+def test_a_job_that_died_after_it_was_sent_back_stays_dead(place: Forgetful) -> None:
+    spec = a_spec(0)
+    place.dispatch(spec)
+    place.journal.operator("retried", {spec.id: 0})
+    place.flush()
+    place.receipt(spec, "failed", cause="bad_input", message="no")
+    place.rebuild()
+    assert place.states(spec) == ["dead"]
+
+    assert place.retell() == Retold()
+
+    assert place.states(spec) == ["dead"]
+
+
+def test_last_words_on_places_hold(place: Forgetful) -> None:
+    place.dispatch(a_spec(0))
+    control, said = place.ledger.control, place.journal.place
+    control.set_paused("gpu", True), said("paused", "gpu")
+    control.set_draining(True, "node2"), said("draining", "node2")
+    place.remember()
+    control.set_paused("gpu", False), said("resumed", "gpu")
+    control.set_draining(False, "node2"), said("fed", "node2")
+    control.set_device_paused("node1/gpu0", True), said("paused", "node1/gpu0")
+    control.set_draining(True, None), said("draining", "")
+    after = control.controls()
+    place.steps_back()
+    assert control.controls() != after
+
+    assert place.retell() == Retold(places=4)
+
+    assert control.controls() == after
+    assert place.retell() == Retold()
+
+
+def test_what_was_to_be_made_again_is(place: Forgetful) -> None:
+    spec, other = a_spec(0), a_spec(1)
+    place.dispatch(spec, other)
+    for one in (spec, other):
+        receipt = place.receipt(one, ended_at=time.time())
+        place.ledger.attempts.accept(receipt)
+    place.remember()
+    place.receipt(spec, "superseded", ended_at=time.time())
+    assert place.ledger.control.redo(spec.id, 1)
+    assert place.states(spec, other) == ["waiting", "done"]
+    place.steps_back()
+    assert place.states(spec, other) == ["done", "done"]
+
+    assert place.retell() == Retold(jobs=1)
+
+    assert place.states(spec, other) == ["waiting", "done"]
+
+
+def test_needs_that_were_forgotten_are(place: Forgetful) -> None:
+    spec = a_spec(0, needs=Needs(vram_mib=20_000))
+    place.dispatch(spec)
+    view = _view(place, spec)
+    assert place.ledger.control.reclass(spec.id, placed(view.job_class, Needs(vram_mib=24_000)))
+    place.remember()
+    forget(place.ledger, place.receipts, [_view(place, spec)])
+    assert _view(place, spec).job_class.needs.vram_mib == 20_000
+    place.steps_back()
+    assert _view(place, spec).job_class.needs.vram_mib == 24_000
+
+    assert place.retell() == Retold(jobs=1)
+
+    assert _view(place, spec).job_class.needs.vram_mib == 20_000
+
+
+def _view(place: Place, spec: JobSpec) -> JobView:
+    view = place.ledger.backlog.job(spec.id)
+    assert view is not None
+    return view
+
+
+def test_a_call_that_went_on_where_another_was_cut_off_is_noted(place: Forgetful) -> None:
+    first, second = a_spec(0), a_spec(1)
+    put = place.ledger.backlog.put
+    place.ledger.backlog.put = lambda backlog, entries: put(backlog, [e for e in entries if e.job_id == first.id])  # type: ignore[method-assign]
+    place.dispatch(first, second)
+    place.ledger.backlog.put = put  # type: ignore[method-assign]
+    assert place.states(first, second) == ["waiting", None]
+    since = time.time()
+    place.remember()
+    place.dispatch(first, second)
+    assert place.states(first, second) == ["waiting", "waiting"]
+    place.steps_back()
+
+    assert place.retelling.retell(since) == Retold(new=1)
+
+    assert place.states(first, second) == ["waiting", "waiting"]
+
+
+def test_a_dispatch_during_which_redis_steps_back_says_so(place: Forgetful) -> None:
+    put = place.ledger.backlog.put
+
+    def turns(backlog: str, entries: object) -> PutResult:
+        result = put(backlog, entries)  # type: ignore[arg-type]
+        place.ledger.backlog.history = lambda: "another.one"  # type: ignore[method-assign]
+        return result
+
+    place.ledger.backlog.put = turns  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="dispatch it again"):
+        place.dispatch(a_spec(0))
+    assert place.dispatch(a_spec(0)).is_file(), "and then it goes"
