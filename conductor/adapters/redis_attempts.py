@@ -182,6 +182,9 @@ class RedisAttempts:
         if paths:
             self._scripts.run("let_go", node, "", 0, 0, *paths)
 
+    def strike_off(self, worker: str, queue: str) -> bool:
+        return bool(self._scripts.run("strike_off", worker, queue))
+
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         return reservations_of(self._scripts.run("held_by", worker))
 

@@ -34,7 +34,10 @@ def rescue(
 
     `on_dead` hears of those that nobody will try again."""
     held_by = ledger.attempts.held_by(death.worker)
-    return sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
+    count = sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
+    # Last: what it had in hand is found by that list. Left in it, a restart of Redis would wait for its word.
+    ledger.attempts.strike_off(death.worker, death.queue)
+    return count
 
 
 def _return(

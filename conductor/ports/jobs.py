@@ -210,6 +210,11 @@ class Attempts(Protocol):
         """They are removed, or will not be."""
         ...
 
+    def strike_off(self, worker: str, queue: str) -> bool:
+        """This worker is dead and all that it held went back: nobody waits for its word. False while the ledger is not
+        settled: it may have seen what was forgotten."""
+        ...
+
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         """The attempts a worker has taken from its queue, started or not: what its death orphans."""
         ...

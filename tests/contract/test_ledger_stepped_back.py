@@ -167,6 +167,29 @@ def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Sc
     assert (scene.state("a"), scene.state("b")) == ("running", "waiting"), "its lease runs out"
 
 
+def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    is_there(scene, "w1", "w2")
+    assert scene.ledger.attempts.strike_off("w1", QUEUE)
+    steps_back(scene)
+    leads(scene)
+
+    assert settles(scene) is None, "the other one has not spoken"
+    says(scene, "w2")
+    assert settles(scene) == Settled(went_back=0, floor=0)
+
+
+def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    is_there(scene, "w1")
+    steps_back(scene)
+    leads(scene)
+
+    assert not scene.ledger.attempts.strike_off("w1", QUEUE)
+    assert settles(scene) is None
+    assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
+
+
 CLAIMS: dict[str, Callable[[Scene], None]] = {
     "waits": lambda scene: None,
     "is in the queue": lambda scene: admitted(scene, 1),

@@ -354,6 +354,13 @@ class MemoryAttempts:
             if paths:
                 self._store.ring()
 
+    def strike_off(self, worker: str, queue: str) -> bool:
+        store = self._store
+        with store.lock:
+            if store.is_settled:
+                store.history.workers.discard(worker)
+            return store.is_settled
+
     def held_by(self, worker: str) -> tuple[Reservation, ...]:
         store = self._store
         with store.lock:
