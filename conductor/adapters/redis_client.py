@@ -17,6 +17,8 @@ from conductor.errors import ConfigError, Fenced, Unreachable
 MAX_BLOCK_S = 5.0
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
+#: Redis's first version in which the steps run: older ones answer INFO in a script with one section alone.
+OLDEST = 7
 
 
 def connect(url: str) -> Redis:
@@ -106,12 +108,16 @@ def refusal(error: exceptions.RedisError, text: str) -> str | None:
 
 
 def check_server(client: Redis, is_lenient: bool = False) -> None:
-    """Reach it, and refuse one that forgets what it accepted (`ConfigError`); `is_lenient`: only warn of it.
+    """Reach it, and refuse one that is too old, or forgets what it accepted (`ConfigError`); `is_lenient`: of that only
+    warn.
 
     Raises `Unreachable`."""
     with translating(client):
         client.ping()
-    faults = [f"Redis at {address(client)} {fault}" for fault in distrust(server_facts(client))]
+    facts = server_facts(client)
+    if fault := too_old(facts):
+        raise ConfigError(f"Redis at {address(client)} {fault}")
+    faults = [f"Redis at {address(client)} {fault}" for fault in distrust(facts)]
     if faults and not is_lenient:
         raise ConfigError(f"{'; and '.join(faults)}; or accept it knowingly: redis.is_volatile_ok = true")
     for fault in faults:
@@ -119,15 +125,26 @@ def check_server(client: Redis, is_lenient: bool = False) -> None:
 
 
 def server_facts(client: Redis) -> dict[str, str]:
-    """What INFO says of its persistence and memory; nothing where this user may not ask."""
+    """What INFO says of its version, persistence and memory; nothing where this user may not ask."""
     try:
         with client.pipeline(transaction=False) as pipe:
+            # One section each: several in one call are new in 7.
+            pipe.info("server")
             pipe.info("persistence")
             pipe.info("memory")
             sections: list[dict[str, Any]] = pipe.execute()
     except exceptions.ResponseError:
         return {}
     return {name: str(value) for section in sections for name, value in section.items()}
+
+
+def too_old(facts: Mapping[str, str]) -> str:
+    """What to do about a server in which the steps do not run; empty: they do, or nobody knows. Pure."""
+    version = facts.get("redis_version", "")
+    major = version.partition(".")[0]
+    if not major.isdigit() or int(major) >= OLDEST:
+        return ""
+    return f"is version {version}: take Redis {OLDEST} or newer, or any Valkey (redis.url in conductor.toml)"
 
 
 def distrust(facts: Mapping[str, str]) -> Generator[str]:

@@ -12,7 +12,7 @@ from node_scene import until
 from redis import Redis
 
 from conductor import manifest
-from conductor.adapters import valkey
+from conductor.adapters import redis_client, valkey
 from conductor.adapters.redis_client import distrust
 from conductor.errors import ConfigError
 from conductor.settings import Settings, load
@@ -83,6 +83,23 @@ def test_it_can_be_accepted_knowingly(folder: Path, server: Redis) -> None:
 def test_nothing_known_is_nothing_held_against_it() -> None:
     assert list(distrust({})) == []
     assert list(distrust({"aof_enabled": "1", "maxmemory_policy": "noeviction"})) == []
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "5.0.7"])
+def test_a_server_too_old_is_refused_in_one_sentence_also_by_who_only_looks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(redis_client, "server_facts", lambda client: {"redis_version": version})
+    for is_lenient in (False, True):
+        wanted = pytest.raises(ConfigError, match=f"is version {version}: take Redis 7 or newer")
+        with wanted, redis_of(load(folder), is_lenient=is_lenient):
+            pass
+
+
+def test_a_server_says_how_old_it_is(server: Redis) -> None:
+    facts = redis_client.server_facts(server)
+    assert facts["redis_version"] and redis_client.too_old(facts) == ""
+    assert redis_client.too_old({}) == redis_client.too_old({"redis_version": "10.0.0"}) == ""
 
 
 def test_a_redis_that_restarted_empty_is_noticed(folder: Path, server: Redis) -> None:
