@@ -9,7 +9,7 @@ from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, li
 from twins import NAMES, Both, attempts, causes, codes, kinds, names, others, outcomes, play, roles, workers
 
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import EntryFiles, Turn
+from conductor.model.entries import EntryFiles, Turn, Vouch
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
@@ -141,9 +141,18 @@ class Twins(Both):
         seen = [(t.answers, [s.line for s in t.started], t.over) for t in turned]
         assert seen[0] == seen[1]
 
-    @rule(name=names, attempt=attempts, worker=workers, progress=st.sampled_from([None, 0.5]))
-    def renew(self, name: str, attempt: int, worker: str, progress: float | None) -> None:
-        self.both("attempts.renew", an_id(name), attempt, worker, 5000.0, None, progress, "")
+    @rule(
+        held=st.lists(st.tuples(names, attempts), max_size=2, unique_by=lambda row: row[0]), worker=workers,
+        progress=st.sampled_from([None, 0.5]), has_heard=st.booleans(),
+    )  # fmt: skip
+    def renew(self, held: list[tuple[str, int]], worker: str, progress: float | None, has_heard: bool) -> None:
+        """`has_heard`: of all that was handed out. What it does not name it does not run, then."""
+        vouches = [Vouch(job_id=an_id(name), attempt=attempt, progress=progress) for name, attempt in held]
+        told = []
+        for scene in (self.redis, self.memory):
+            seen = scene.ledger.attempts.renew("nobody", 5000.0, []).step if has_heard else 0
+            told.append(scene.ledger.attempts.renew(worker, 5000.0, vouches, seen).answers)
+        assert told[0] == told[1]
 
     @rule(name=names, attempt=attempts)
     def accept(self, name: str, attempt: int) -> None:
