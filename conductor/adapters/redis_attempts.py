@@ -204,8 +204,7 @@ def members_of(vouch: Vouch) -> str:
     if not vouch.is_telling:
         return ""
     told = Told(usage=vouch.usage, progress=vouch.progress, note=vouch.note, quiet_s=vouch.quiet_s)
-    text = msgspec.json.encode(told)
-    return "" if text == b"{}" else "," + text[1:-1].decode()
+    return "," + msgspec.json.encode(told)[1:-1].decode()
 
 
 def turn_row(turn: Turn) -> bytes:

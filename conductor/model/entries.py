@@ -166,15 +166,18 @@ class RollCall(Struct, frozen=True):
 
 
 class Vouch(Struct, frozen=True, kw_only=True):
-    """A worker's word that it holds an attempt. `is_telling`: with what it uses and how far it is."""
+    """A worker's word that it holds an attempt, and where there is anything to tell: what it uses and how far it is."""
 
     job_id: str
     attempt: int
-    is_telling: bool = True
     usage: Usage | None = None
     progress: float | None = None
     note: str = ""
     quiet_s: float = 0.0
+
+    @property
+    def is_telling(self) -> bool:
+        return bool(self.usage or self.progress is not None or self.note or self.quiet_s)
 
 
 class Begun(Struct, frozen=True, kw_only=True):

@@ -188,8 +188,8 @@ class MemoryAttempts:
             job.lease_until = store.now() + lease_s
         elif not job.is_told:
             job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
-        told = {"usage": vouch.usage, "progress": vouch.progress, "note": vouch.note, "quiet_s": vouch.quiet_s}
-        if vouch.is_telling and any(told.values()):
+        if vouch.is_telling:
+            told = {"usage": vouch.usage, "progress": vouch.progress, "note": vouch.note, "quiet_s": vouch.quiet_s}
             job.reservation = structs.replace(held, **told)
         return "ok" if job.asked is None else "cancel"
 
