@@ -15,6 +15,7 @@ from conductor import manifest
 from conductor.adapters import redis_client, valkey
 from conductor.adapters.redis_client import distrust
 from conductor.errors import ConfigError
+from conductor.recovery import kept_manifests
 from conductor.settings import Settings, load
 from conductor.wiring import redis_of
 
@@ -120,9 +121,10 @@ def test_a_manifest_that_is_gone_is_named_and_can_be_left_out(folder: Path, serv
     for name in ("m.jsonl", "n.jsonl"):
         assert conductor("dispatch", name, cwd=folder).code == 0
     server.flushall()
+    kept_manifests.place_of(folder / "receipts", kept_manifests.sha256_of(folder / "n.jsonl")).unlink()
     (folder / "n.jsonl").unlink()
     refused = conductor("rebuild", cwd=folder)
-    assert refused.code == 3 and "n.jsonl is missing" in refused.err and server.keys("*") == []
+    assert refused.code == 3 and "n.jsonl is missing" in refused.err and server.keys("*") == [b"conductor:project"]
     rebuilt = conductor("rebuild", "--skip-missing", "--json", cwd=folder)
     assert rebuilt.code == 0 and [one["waiting"] for one in rebuilt.json["manifests"]] == [1]
 
