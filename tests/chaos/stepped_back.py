@@ -18,13 +18,15 @@ from redis.exceptions import RedisError
 
 from conductor.adapters import valkey
 from tests.chaos import play
-from tests.chaos.jobs import mixed
+from tests.chaos.jobs import made, mixed
 from tests.chaos.nemesis import send
 from tests.chaos.world import World, a_world
 
 JOBS = 300
 #: So much is forgotten.
 FORGOTTEN_S = (0.2, 3.0)
+#: So many jobs are dispatched meanwhile, each time.
+LATE = 10
 BROKEN = {"CHAOS_BREAK": "history"}
 
 
@@ -47,6 +49,7 @@ def cut_back(world: World, rng: random.Random) -> None:
     """The append-only file as it was some time ago, at a command's boundary or not."""
     file = aof(world)
     size, forgotten_s = file.stat().st_size, rng.uniform(*FORGOTTEN_S)
+    dispatch_late(world, rng)
     time.sleep(forgotten_s)
     pid = world.valkey_pid()
     assert pid is not None
@@ -56,6 +59,12 @@ def cut_back(world: World, rng: random.Random) -> None:
     file = aof(world)
     os.truncate(file, min(file.stat().st_size, max(0, size - rng.choice((0, 0, 1, 7)))))
     valkey.ensure_running(world.settings)
+
+
+def dispatch_late(world: World, rng: random.Random) -> None:
+    """In what is forgotten: nobody but the journal knows of it then."""
+    number = 10_000 * len(world.manifests)
+    world.put(*(made(number + n, "chaos.step", {"n": number + n, "seconds": 0.05}, outputs=1) for n in range(LATE)))
 
 
 def aof(world: World) -> Path:
@@ -82,6 +91,7 @@ def fail_over(world: World, rng: random.Random) -> None:
         try:
             replica = start_replica(world, folder, link.port, lock)
             link.is_stalled.set()
+            dispatch_late(world, rng)
             time.sleep(rng.uniform(*FORGOTTEN_S))
             # Nobody starts the old one again meanwhile.
             with valkey.starting(place):
