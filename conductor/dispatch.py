@@ -25,6 +25,7 @@ from conductor.recovery.guard import refuse_lost
 from conductor.recovery.journal import Journal, new_mark
 from conductor.recovery.kept_manifests import keep
 from conductor.recovery.remake import Remade, remake, unsaid
+from conductor.recovery.sources import content_of
 
 #: Of plain lines, of 5 µs each, in one call: renewals and ticks wait behind it on a server that others slow down too.
 BATCH = 250
@@ -85,6 +86,7 @@ def dispatch(
     remade = remake(ledger, receipts_dir, files.tidied, asked, known_here, own, is_dry_run=is_dry_run)
     _refuse_lost_files(summary, work, remade)
     past = past.without(remade.ids)
+    sha256 = ""
     note, is_noted, began_at = partial(journal.dispatched, manifest, backlog, summary.jobs), True, time.monotonic()
     if not is_dry_run:
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
@@ -116,7 +118,12 @@ def dispatch(
         if is_late and (new or revised.changed):
             # An earlier call was cut off, or this one was long: what a Redis forgot is found by the time of its note.
             note(is_news=True)
-        _refuse_forgotten(ledger, history)
+        if not ledger.backlog.complete(history, content_of(sha256, backlog), journal.number_of(sha256, backlog)):
+            # The client sends again what was lost on the way, to whoever answers: that one may not know the rest.
+            raise Unreachable(
+                "Redis was started again or replaced while this was dispatched, and may have forgotten a part of it: "
+                "dispatch it again; what is known stays as it is"
+            )
         # Sent back by the correction of their lines: what they failed of before is settled.
         journal.operator("retried", revised.risen)
     return Dispatched(
@@ -325,15 +332,6 @@ def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
         return PutResult(new=len(batch) - known, known=known)
 
     return put
-
-
-def _refuse_forgotten(ledger: Ledger, history: str) -> None:
-    """The client sends again what was lost on the way, to whoever answers: that one may not know what went before."""
-    if ledger.backlog.history() != history:
-        raise Unreachable(
-            "Redis was started again or replaced while this was dispatched, and may have forgotten a part of it: "
-            "dispatch it again; what is known stays as it is"
-        )
 
 
 def _refuse_changed(manifest: Path, before: object) -> None:

@@ -146,6 +146,14 @@ class RedisBacklog:
     def history(self) -> str:
         return cast(bytes, self._scripts.run("served")).decode()
 
+    def complete(self, history: str, content: str, number: int) -> bool:
+        return bool(self._scripts.run("complete", history, content, number))
+
+    def completed(self) -> dict[str, int]:
+        with translating(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.COMPLETE))
+        return {content.decode(): int(number) for content, number in rows.items()}
+
     def job(self, job_id: str) -> JobView | None:
         packed = self._scripts.run("job", job_id)
         return None if packed is None else view_of(job_id, _unpack(packed))

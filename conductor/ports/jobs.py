@@ -86,6 +86,15 @@ class Backlog(Protocol):
         of them may be forgotten in part."""
         ...
 
+    def complete(self, history: str, content: str, number: int) -> bool:
+        """All of a dispatch that began in `history` is in: its content, and the number of its note. False where the
+        server serves another history by now, and may have forgotten a part of it."""
+        ...
+
+    def completed(self) -> Mapping[str, int]:
+        """Content → the highest number of a dispatch of it that is known to be in whole."""
+        ...
+
     def job(self, job_id: str) -> JobView | None: ...
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:

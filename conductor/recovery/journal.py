@@ -87,6 +87,12 @@ class Journal:
             self._append(note)
         return is_news
 
+    def number_of(self, sha256: str, backlog: str) -> int:
+        """Of the last note that this content went in."""
+        return max(
+            (n.n for n in self.notes() if n.what in PUT and (n.sha256, n.backlog) == (sha256, backlog)), default=0
+        )
+
     def rebuilt(self, source: Source, jobs: int, generation: str) -> None:
         """It is in this ledger too; said once. Raises `ConfigError` when it cannot be written."""
         note = self._note_of(source.manifest, source.backlog, source.sha256, jobs, generation, "rebuilt")

@@ -25,7 +25,7 @@ from conductor.recovery.rebuild import rebuild
 from conductor.recovery.reconcile import lately
 from conductor.recovery.redo import dependants, record_of
 from conductor.recovery.remake import send_back
-from conductor.recovery.sources import standing_by
+from conductor.recovery.sources import content_of, standing_by
 from conductor.text import many
 
 PAUSES, DRAINS = ("paused", "resumed"), ("draining", "fed")
@@ -87,7 +87,12 @@ class Retelling:
         # What went to another ledger is no matter of this one: `conductor rebuild` brings that back.
         mark = self._ledger.backlog.generation()
         ours = (note for note in notes if note.what in PUT and note.generation == mark)
-        sources = standing_by(ours, self._folder, mark).sources
+        known = self._ledger.backlog.completed()
+        sources = [
+            source
+            for source in standing_by(ours, self._folder, mark).sources
+            if known.get(content_of(source.sha256, source.backlog), 0) < source.order
+        ]
         if not sources:
             return 0
         rebuilt = rebuild(

@@ -71,6 +71,11 @@ class Standing(Value, frozen=True, kw_only=True):
         return f"{named} was dispatched and is not in this Redis: `conductor rebuild` brings it back"
 
 
+def content_of(sha256: str, backlog: str) -> str:
+    """Its name in a ledger: what was dispatched, and where to."""
+    return f"{sha256}|{backlog}"
+
+
 def other_contents(sources: Iterable[Source], manifest: Path) -> Iterator[tuple[Source, int]]:
     """What else was dispatched under this name, with so many jobs that the manifest does not name now. Read whole
     where there is anything. Raises `ManifestError`."""

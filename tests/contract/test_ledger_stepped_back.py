@@ -78,6 +78,9 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
     scene.put(an_entry("a"))
     served = scene.ledger.backlog.history()
     assert served and scene.ledger.backlog.history() == served
+    assert scene.ledger.backlog.complete(served, "sha|night", 7)
+    assert not scene.ledger.backlog.complete("that.before", "sha|night", 8)
+    assert scene.ledger.backlog.completed() == {"sha|night": 7}
     if scene.redis is None:
         steps_back(scene)
         assert scene.ledger.backlog.history() != served

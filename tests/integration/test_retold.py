@@ -17,7 +17,7 @@ from conductor.adapters.rates import memory_rates
 from conductor.core.raising import placed
 from conductor.errors import Unreachable
 from conductor.loop import Conductor
-from conductor.model.entries import FAILED_BY_OPERATOR, JobView, PutResult
+from conductor.model.entries import FAILED_BY_OPERATOR, JobView
 from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
@@ -236,15 +236,21 @@ def test_a_call_that_went_on_where_another_was_cut_off_is_noted(place: Forgetful
     assert place.states(first, second) == ["waiting", "waiting"]
 
 
-def test_a_dispatch_during_which_redis_steps_back_says_so(place: Forgetful) -> None:
-    put = place.ledger.backlog.put
+def test_a_dispatch_that_is_known_to_be_whole_is_not_gone_through_again(place: Forgetful) -> None:
+    spec = a_spec(0)
+    place.dispatch(spec)
+    with Redis.from_url(place.url, protocol=2) as client:
+        client.hdel("conductor:state", spec.id)
+        assert place.retell() == Retold()
+        client.delete("conductor:complete")
+    assert place.retell() == Retold(new=1)
 
-    def turns(backlog: str, entries: object) -> PutResult:
-        result = put(backlog, entries)  # type: ignore[arg-type]
-        place.ledger.backlog.history = lambda: "another.one"  # type: ignore[method-assign]
-        return result
 
-    place.ledger.backlog.put = turns  # type: ignore[method-assign]
-    with pytest.raises(Unreachable, match="dispatch it again"):
-        place.dispatch(a_spec(0))
+def test_a_dispatch_during_which_redis_steps_back_says_so(place: Forgetful, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(place.ledger.backlog, "history", lambda: "that.before")
+        with pytest.raises(Unreachable, match="dispatch it again"):
+            place.dispatch(a_spec(0))
+    assert place.ledger.backlog.completed() == {}
     assert place.dispatch(a_spec(0)).is_file(), "and then it goes"
+    assert len(place.ledger.backlog.completed()) == 1

@@ -132,6 +132,17 @@ class MemoryBacklog:
     def history(self) -> str:
         return str(self._store.history.server)
 
+    def complete(self, history: str, content: str, number: int) -> bool:
+        with self._store.lock:
+            if history != self.history():
+                return False
+            self._store.complete[content] = number
+            return True
+
+    def completed(self) -> dict[str, int]:
+        with self._store.lock:
+            return dict(self._store.complete)
+
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:
             job = self._store.jobs.get(job_id)

@@ -163,6 +163,8 @@ class Store:
         self.is_draining = False
         self.generation: str | None = None
         self.settles_at = 0.0
+        #: Content → number of its last dispatch that is in whole.
+        self.complete: dict[str, int] = {}
         self.history = History()
         self.longest_s = 0.0
         self.chains = Chains(self.state_of, self.now)
