@@ -20,7 +20,7 @@ LOOKED_AT = 1000
 NAMED = 3
 
 
-class Root(Value, frozen=True, kw_only=True):
+class DeadRoot(Value, frozen=True, kw_only=True):
     """A job that is dead or cancelled, and keeps jobs of a manifest from being done: itself, and those behind it."""
 
     job_id: str
@@ -31,7 +31,7 @@ class Root(Value, frozen=True, kw_only=True):
 
 class DeadEnds(Value, frozen=True, kw_only=True):
     jobs: int = 0
-    roots: tuple[Root, ...] = ()
+    roots: tuple[DeadRoot, ...] = ()
 
     def sentence(self) -> str | None:
         """What keeps them, and what to do about it."""
@@ -98,7 +98,7 @@ def _root(ledger: Ledger, job_id: str, behind: Mapping[str, str]) -> str:
     return job_id
 
 
-def _described(ledger: Ledger, job_id: str, jobs: int) -> Root:
+def _described(ledger: Ledger, job_id: str, jobs: int) -> DeadRoot:
     view = ledger.backlog.job(job_id)
     cause, message = (view.cause or view.state, view.message) if view is not None else ("unknown", "")
-    return Root(job_id=job_id, cause=cause, message=message, jobs=jobs)
+    return DeadRoot(job_id=job_id, cause=cause, message=message, jobs=jobs)

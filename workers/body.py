@@ -18,7 +18,7 @@ from workers.causes import Fault
 from workers.hand import End, Hand, Key
 from workers.host import Host
 from workers.protocol import Ended, Garbled, Passed, Progress
-from workers.watch import Watch, too_long, why_leave
+from workers.watch import BodyWatch, too_long, why_leave
 
 if TYPE_CHECKING:
     from workers.attempt import Attempt
@@ -37,7 +37,7 @@ class Course:
         self._host = host
         self._stopping = stopping
         self._hand = hand
-        self._watch: Watch | None = None
+        self._watch: BodyWatch | None = None
         #: Taken back; the child will say that it passed them over before it runs what it is given next.
         self._passing: set[Key] = set()
         self._pass_until = 0.0
@@ -119,7 +119,7 @@ class Course:
         if first is None:
             self._watch = None
         elif self._watch is None or self._watch.attempt is not first:
-            self._watch = Watch(first)
+            self._watch = BodyWatch(first)
             self.turns += 1
             first.begin(self._host.pid)
 
@@ -235,7 +235,7 @@ class Course:
                 raise Garbled(f"for {PASS_LIMIT_S:g} s it did not say what it has not begun")
             return
 
-    def _hear(self, watch: Watch | None) -> bool:
+    def _hear(self, watch: BodyWatch | None) -> bool:
         """What has come in. True: the one that runs is over."""
         while (word := self._host.channel.next()) is not None:
             match word:
@@ -262,7 +262,7 @@ class Course:
         until = [at for at in (*limits, channel.half_until()) if at is not None]
         return self._stopping.listen(channel, max(0.0, min(until) - time.monotonic()))
 
-    def _look_for_stop(self, watch: Watch) -> None:
+    def _look_for_stop(self, watch: BodyWatch) -> None:
         """A body that is to leave is asked to, once nothing behind it can be meant."""
         fault = why_leave(watch.attempt, self._stopping)
         if fault is None or watch.leaving is not None:

@@ -20,7 +20,7 @@ STOP_GRACE_S = 2.0
 LATE_S = 0.5
 
 
-class Watch:
+class BodyWatch:
     """Times are monotonic."""
 
     def __init__(self, attempt: Attempt) -> None:

@@ -11,7 +11,7 @@ from conductor.commands.context import AsJson, emit, ledger_here, one_job
 
 if TYPE_CHECKING:
     from conductor.recovery.redo import Redone
-    from conductor.recovery.redo_chosen import Choice
+    from conductor.recovery.redo_chosen import RedoChoice
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def redo(
     from conductor.catalogue import catalogue_of
     from conductor.errors import UsageError
     from conductor.kinds import codes_of
-    from conductor.recovery.redo_chosen import Wish, choose, sentences
+    from conductor.recovery.redo_chosen import RedoWish, choose, sentences
     from conductor.recovery.redo_chosen import redo as make_again
     from conductor.settings import did_you_mean
 
@@ -58,7 +58,7 @@ def redo(
         for view in views:
             if view.state != "done":
                 raise UsageError(f"{view.job_id} is {view.state}, not done: `conductor retry` sends back what is dead")
-        wish = Wish(
+        wish = RedoWish(
             ids=frozenset(view.job_id for view in views),
             task=task,
             is_older=older_code,
@@ -77,7 +77,7 @@ def redo(
     said(as_json, choice, redone)
 
 
-def agree(is_sure: bool, as_json: bool, choice: Choice) -> None:
+def agree(is_sure: bool, as_json: bool, choice: RedoChoice) -> None:
     """Ask; where nobody can be asked, raises `UsageError`."""
     from conductor.errors import UsageError
 
@@ -91,7 +91,7 @@ def agree(is_sure: bool, as_json: bool, choice: Choice) -> None:
         raise typer.Exit(1)
 
 
-def said(as_json: bool, choice: Choice, redone: Redone | None) -> None:
+def said(as_json: bool, choice: RedoChoice, redone: Redone | None) -> None:
     if as_json:
         emit(
             {

@@ -22,7 +22,7 @@ from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot
 GRAIN_MIB = 64
 
 
-class Holding(NamedTuple):
+class HeldNow(NamedTuple):
     """One running job that holds more than the request it was admitted with, or as much: MiB on its fullest device."""
 
     class_id: str
@@ -46,13 +46,13 @@ def measured(snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits
     )
 
 
-def holdings(snapshot: Snapshot, kinds: set[str]) -> dict[str, list[Holding]]:
+def holdings(snapshot: Snapshot, kinds: set[str]) -> dict[str, list[HeldNow]]:
     """Kind → what running jobs of it are seen to hold."""
-    devices, found = _devices(snapshot.nodes), dict[str, list[Holding]]()
+    devices, found = _devices(snapshot.nodes), dict[str, list[HeldNow]]()
     for r in snapshot.reservations:
         kind = r.kind or r.task
         if r.vram_mib and r.state == "running" and kind in kinds and (held := _held(r, devices)):
-            found.setdefault(kind, []).append(Holding(r.class_id, r.vram_mib, held))
+            found.setdefault(kind, []).append(HeldNow(r.class_id, r.vram_mib, held))
     return found
 
 
@@ -85,7 +85,7 @@ def _held_on(r: Reservation, key: str, read: tuple[Device, float] | None) -> int
     return max(told, device.ours.get(r.worker, 0)) if device.ours and r.started_at <= at else told
 
 
-def _most(c: JobClass, held: dict[str, list[Holding]]) -> int:
+def _most(c: JobClass, held: dict[str, list[HeldNow]]) -> int:
     """MiB that it should ask; 0: what it asks will do. A job that asks no less needs no less than a smaller one."""
     own = c.needs.vram_mib
     known = (h.held_mib for h in held.get(c.kind or c.task, ()) if h.class_id == c.id or h.reserved_mib <= own)

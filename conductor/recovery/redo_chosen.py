@@ -31,7 +31,7 @@ from conductor.text import many
 WORDS = "it is made again"
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class RedoWish(Struct, frozen=True, kw_only=True):
     """Which jobs. All that is said must hold; `ids` alone means just these."""
 
     ids: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     has_dependants: bool = False
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class RedoChoice(Struct, frozen=True, kw_only=True):
     """What is to be made again, in an order in which each stands behind those it comes after."""
 
     jobs: tuple[str, ...]
@@ -59,9 +59,9 @@ class Choice(Struct, frozen=True, kw_only=True):
         return {"jobs": self.jobs, "tasks": self.tasks, "dependants": self.dependants, "busy": self.busy}
 
 
-def choose(ledger: Ledger, settings: Settings, wish: Wish, codes: Mapping[str, str]) -> Choice:
+def choose(ledger: Ledger, settings: Settings, wish: RedoWish, codes: Mapping[str, str]) -> RedoChoice:
     """`codes`: task → the version of its code now. Raises `Unreachable`, `ManifestError`."""
-    done = Done(ledger)
+    done = DoneJobs(ledger)
     files = sources_of(settings)
     found = {job_id: done.spec(job_id) for job_id in candidates(ledger, settings, wish, codes) if done.is_done(job_id)}
     behind = after_these(files, found)
@@ -74,7 +74,7 @@ def choose(ledger: Ledger, settings: Settings, wish: Wish, codes: Mapping[str, s
     chosen = {job_id: spec for job_id, spec in found.items() if job_id not in busy}
     order = in_order({job_id: [o for o in waits_of(spec) if o in chosen] for job_id, spec in chosen.items()})
     rest = sorted(job_id for job_id in behind if job_id not in chosen and done.is_done(job_id))
-    return Choice(
+    return RedoChoice(
         jobs=tuple(order),
         tasks=dict(Counter(chosen[job_id].task for job_id in order)),
         dependants=tuple(rest),
@@ -83,7 +83,7 @@ def choose(ledger: Ledger, settings: Settings, wish: Wish, codes: Mapping[str, s
     )
 
 
-def redo(ledger: Ledger, settings: Settings, choice: Choice) -> Redone:
+def redo(ledger: Ledger, settings: Settings, choice: RedoChoice) -> Redone:
     """Raises `ConfigError` where a root is not mounted, `ConductorError` where a job reads what nobody can make again;
     then nothing was touched. Killed, it is simply called again."""
     specs = choice.specs
@@ -125,7 +125,7 @@ def records_of(receipts_dir: Path, ids: Container[str]) -> dict[str, Record]:
     return found
 
 
-class Done:
+class DoneJobs:
     """The ledger, asked once for each job."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -148,7 +148,7 @@ class Done:
         return from_line(self._look(job_id)[1])
 
 
-def candidates(ledger: Ledger, settings: Settings, wish: Wish, codes: Mapping[str, str]) -> Iterable[str]:
+def candidates(ledger: Ledger, settings: Settings, wish: RedoWish, codes: Mapping[str, str]) -> Iterable[str]:
     if wish.ids:
         return sorted(wish.ids)
     if wish.is_unproved:
@@ -158,7 +158,7 @@ def candidates(ledger: Ledger, settings: Settings, wish: Wish, codes: Mapping[st
     return sorted(accepted_ids(settings.receipts_dir, lambda receipt: is_wished(receipt, wish, codes)))
 
 
-def is_wished(receipt: Receipt, wish: Wish, codes: Mapping[str, str]) -> bool:
+def is_wished(receipt: Receipt, wish: RedoWish, codes: Mapping[str, str]) -> bool:
     if wish.task is not None and receipt.task != wish.task:
         return False
     # Of a task that is not here any more nothing newer is known.
@@ -194,7 +194,7 @@ def waits_of(spec: JobSpec) -> tuple[str, ...]:
     return spec.after + spec.after_ended
 
 
-def sentences(choice: Choice) -> Iterator[str]:
+def sentences(choice: RedoChoice) -> Iterator[str]:
     """What is chosen, for a person."""
     tasks = ", ".join(f"{count} {task}" for task, count in sorted(choice.tasks.items()))
     yield f"{many(len(choice.jobs), 'job')} done{f' ({tasks})' if tasks else ''}"

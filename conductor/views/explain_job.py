@@ -16,7 +16,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import Ledger
 from conductor.text import duration, many, printable, size
-from conductor.views.roots import Root, roots_of
+from conductor.views.roots import DeepestJob, roots_of
 from conductor.views.roots import lines as root_lines
 from conductor.views.waiting import Waiting, waiting
 from conductor.views.waiting import lines as waiting_lines
@@ -32,7 +32,7 @@ class Story(Value, frozen=True, kw_only=True):
     #: Jobs it waits for → their states («unknown» when no backlog has them).
     waits_for: dict[str, str] = {}
     #: Behind those: who waits for nobody else, and why that one is not done.
-    roots: tuple[Root, ...] = ()
+    roots: tuple[DeepestJob, ...] = ()
     #: The gates that hold its class, as of the last tick.
     hold: Hold | None = None
     #: The same as this job's own answer, every gate with its numbers.

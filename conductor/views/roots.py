@@ -16,7 +16,7 @@ from conductor.text import duration, many
 MOST_LOOKED_AT, SHOWN = 500, 3
 
 
-class Root(Value, frozen=True, kw_only=True):
+class DeepestJob(Value, frozen=True, kw_only=True):
     """`why`: what it is doing or waiting for, in words; `depth`: so many jobs lie between, itself counted."""
 
     job_id: str
@@ -25,7 +25,7 @@ class Root(Value, frozen=True, kw_only=True):
     why: str
 
 
-def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[Root, ...]:
+def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[DeepestJob, ...]:
     """The deepest first; empty for a job that waits for nobody, or for such as wait for nobody themselves."""
     holds = {hold.class_id: hold for hold in ledger.handover.gates().holds} if job.waits_for else {}
     found = [_root(other, view, depth, holds, now) for other, view, depth in _leaves(ledger, job)]
@@ -46,9 +46,9 @@ def _leaves(ledger: Ledger, job: JobView) -> Iterator[tuple[str, JobView | None,
             yield job_id, view, depth
 
 
-def _root(job_id: str, view: JobView | None, depth: int, holds: Mapping[str, Hold], now: float) -> Root:
+def _root(job_id: str, view: JobView | None, depth: int, holds: Mapping[str, Hold], now: float) -> DeepestJob:
     state = "unknown" if view is None else view.state
-    return Root(job_id=job_id, state=state, depth=depth, why="" if view is None else _why(view, holds, now))
+    return DeepestJob(job_id=job_id, state=state, depth=depth, why="" if view is None else _why(view, holds, now))
 
 
 def _why(view: JobView, holds: Mapping[str, Hold], now: float) -> str:
@@ -67,7 +67,7 @@ def _why(view: JobView, holds: Mapping[str, Hold], now: float) -> str:
     return behind + why
 
 
-def lines(roots: tuple[Root, ...]) -> list[str]:
+def lines(roots: tuple[DeepestJob, ...]) -> list[str]:
     """«in the end for abc (3 jobs deep): running: on studio1/gpu0 for 40 s»."""
     out = [
         f"in the end for {root.job_id} ({many(root.depth, 'job')} deep): {root.state}" + (root.why and f": {root.why}")

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from conductor.adapters.memory.chains import Chains
+from conductor.adapters.memory.class_queue import ClassQueue
 from conductor.adapters.memory.history import History
 from conductor.core.charges import charges, disk_key
 from conductor.core.tally import Record
@@ -84,36 +85,6 @@ class Job:
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
-
-
-class ClassQueue:
-    """Ids by order of arrival. What leaves is struck from the set; the heap forgets it when it comes up."""
-
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
-        self._heap: list[tuple[int, str]] = []
-
-    def add(self, seq: int, job_id: str) -> None:
-        if job_id not in self.ids:
-            self.ids.add(job_id)
-            heapq.heappush(self._heap, (seq, job_id))
-
-    def first(self, n: int) -> list[str]:
-        taken: list[tuple[int, str]] = []
-        while self._heap and len(taken) < n:
-            item = heapq.heappop(self._heap)
-            # A job that left and came back stands here twice.
-            if item[1] in self.ids and (not taken or taken[-1] != item):
-                taken.append(item)
-        for item in taken:
-            heapq.heappush(self._heap, item)
-        return [job_id for _, job_id in taken]
-
-    def before(self, job_id: str, seq: int) -> int | None:
-        """How many stand before it; None when it is not here."""
-        return (
-            len({other for at, other in self._heap if at < seq and other in self.ids}) if job_id in self.ids else None
-        )
 
 
 class Store:
