@@ -104,9 +104,10 @@ class Deciding:
         """Who goes now, and who next where running attempts end. Nothing of those that stay."""
         controls = self.snapshot.controls
         self.is_stopped = controls.is_draining or controls.hold != ""
-        # One in a tick: the others that are due take their turn, and wait for it to be served.
+        # One in a tick: the others that are due take their turn, and wait for it to be served. Who can run nowhere is
+        # never served, and keeps nobody waiting.
         while (turn := self.turns.next_due()) is not None:
-            if self._try(turn, is_due=True) or self._lack:
+            if self._try(turn, is_due=True) or self.kept is not None or self._lack == "rate":
                 break
         while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
             self._try(turn)

@@ -145,3 +145,17 @@ def test_only_the_nodes_with_most_to_give_are_named() -> None:
 
     assert len({v.where.split("/")[0] for v in hold.closed}) == 3
     assert hold.is_infeasible
+
+
+def test_one_that_can_never_run_does_not_use_up_the_turn_of_those_passed_over() -> None:
+    """Both were passed over for long enough; the first needs more cores than any node has."""
+    never = a_candidate(a_class("cpu", id="0-never", cpu=1000))
+    due = a_candidate(a_class("cpu", id="1-due", cpu=10))
+    older = a_candidate(a_class("cpu", id="2-older", cpu=10), since=NOW - 9999)
+    overtaken = {"0-never-00000000": NOW - 1000, "1-due-00000000": NOW - 1000}
+    one_place = a_snapshot(nodes=(a_report(cpu_count=16.0),), overtaken=overtaken)
+    limits = Limits(order="oldest", keep_after_s=300.0)
+
+    decision = decide(one_place, [never, due, older], limits)
+
+    assert [a.reservation.class_id for a in decision.admit] == ["1-due"]
