@@ -12,7 +12,7 @@ from builders import a_class, a_report, a_spec
 from conductor import manifest
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.catalogue import load_catalogue
-from conductor.dead_ends import DeadEnds, Root
+from conductor.dead_ends import DeadEnds, DeadRoot
 from conductor.dispatch import BATCH, batches, dispatch
 from conductor.dispatched import Dispatched, notes, summed
 from conductor.errors import ManifestError, UsageError
@@ -186,7 +186,7 @@ def test_a_dead_job_put_right_is_sent_back_and_stays_so_for_a_rebuild(put: Dispa
     put.ledger.control.fail(dead.id, "host_oom", "too little")
     right = [a_spec(0, needs=Needs(ram_mib=50)), behind]
     assert put.again().ends == DeadEnds(
-        jobs=2, roots=(Root(job_id=dead.id, cause="host_oom", message="too little", jobs=2),)
+        jobs=2, roots=(DeadRoot(job_id=dead.id, cause="host_oom", message="too little", jobs=2),)
     )
 
     would, did = put(right, is_dry_run=True), put(right)
