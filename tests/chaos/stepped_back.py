@@ -100,13 +100,18 @@ def fail_over(world: World, rng: random.Random) -> None:
                 send(pid, signal.SIGKILL)
                 wait_gone(world)
                 link.close()
-                with Redis(unix_socket_path=str(folder / "r.sock"), protocol=2) as client:
+                with Redis(unix_socket_path=str(standby_socket(place)), protocol=2) as client:
                     client.execute_command("REPLICAOF", "NO", "ONE")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                (folder / "r.sock").rename(place.socket)
+                standby_socket(place).rename(place.socket)
                 place.pid_file.write_text(str(replica.pid))
         finally:
             os.close(lock)
+
+
+def standby_socket(place: valkey.Place) -> Path:
+    """Beside the primary's: there a path is short enough for a socket."""
+    return place.socket.with_name("r.sock")
 
 
 def open_port(world: World) -> int:
@@ -121,7 +126,7 @@ def open_port(world: World) -> int:
 def start_replica(world: World, folder: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
     """In step with the primary when this returns. It inherits `lock`, by which the project knows its server."""
     place = valkey.place_of(world.settings)
-    flags = {"port": "0", "unixsocket": str(folder / "r.sock"), "dir": str(folder), "logfile": str(folder / "log")}
+    flags = {"port": "0", "unixsocket": str(standby_socket(place)), "dir": str(folder), "logfile": str(folder / "log")}
     flags |= {"appendonly": "yes", "appendfsync": "everysec", "save": "", "replicaof": f"127.0.0.1 {port}"}
     words = (word for name, value in flags.items() for word in (f"--{name}", *value.split(" ")))
     argv = [str(valkey.binary_of(place)), *words]
@@ -130,7 +135,7 @@ def start_replica(world: World, folder: Path, port: int, lock: int) -> subproces
     )
     threading.Thread(target=replica.wait, daemon=True).start()
     deadline = time.monotonic() + 20.0
-    while not is_in_step(folder / "r.sock"):
+    while not is_in_step(standby_socket(place)):
         assert replica.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-2000:]
         time.sleep(0.02)
     return replica
