@@ -356,7 +356,7 @@ def summary(name: str, runs: Sequence[Outcome]) -> dict[str, Any]:
 
 def wrong_control(name: str, row: dict[str, Any]) -> str | None:
     """What a control shows that it must not: then the table says nothing."""
-    if "configured" in name and (row["used_worst"] < 0.98 or row["refused_worst"] > 0):
+    if "configured" in name and (row["used_worst"] < 0.985 or row["refused_worst"] > 0):
         return f"{name}: a limit that is known was not used up, or was exceeded"
     if "learns nothing" in name and row["refused"] < 0.02:
         return f"{name}: 429s are no rarer for who learns"
