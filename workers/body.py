@@ -155,9 +155,11 @@ class Course:
             fault = Fault("task_error", f"the task's process said something unintelligible: {e}")
             self._kill(fault)
 
-    def _reason(self, first: Attempt, pid: int, status: int) -> Fault:
+    def _reason(self, first: Attempt, pid: int, status: int | None) -> Fault:
         if pid == self.struck:
             return too_long(first)
+        if status is None:
+            return causes.WENT_DEAF
         return causes.of_exit(status, self._has_killed(), self._host.last_words(), bool(first.devices))
 
     def _kill(self, fault: Fault) -> None:

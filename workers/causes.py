@@ -40,6 +40,11 @@ class Fault(NamedTuple):
 
 
 CANCELLED = Fault("cancelled", "cancelled by the operator")
+WENT_DEAF = Fault(
+    "task_error",
+    "the task's process lived on without its worker: a body must not replace its process (os.exec; use `run_program`) "
+    "nor close descriptors that it did not open",
+)
 
 
 def of_exception(error: BaseException, has_device: bool) -> Fault:

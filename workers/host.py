@@ -23,7 +23,7 @@ from workers import orphans
 from workers.leaks import Leaks
 from workers.printed import Printed
 from workers.protocol import Channel, Ended, Garbled, Open, Ready, Run, ToParent
-from workers.reaping import REAP_LIMIT_S, Unkillable, has_ended, reap
+from workers.reaping import REAP_LIMIT_S, Unkillable, has_ended, is_ending, reap
 from workers.tickets import drain, pipe, waiting_in
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Host:
             loaded_at = self._born_at_epoch if file.startswith(_OURS) else began_at
             self._stamps[file] = known.get(file) or _stamp_as_loaded(file, loaded_at, now)
 
-    def kill(self) -> int:
+    def kill(self) -> int | None:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
         if self._process is None:
             self.unbegun, self.last_said = 0, ()
@@ -191,12 +191,15 @@ class Host:
         channel = self._channel
         return 0 if channel is None else channel.unheard_ends()
 
-    def bury(self) -> int:
-        """The child has ended or closed its channel: reap it and what it left behind. Its exit status.
+    def bury(self) -> int | None:
+        """The child has ended or closed its channel: reap it and what it left behind. Its exit status; None where it
+        lived on without its channel, and was killed here.
 
         Raises `Unkillable`."""
         assert self._process is not None
+        lived_on = False
         if not has_ended(self._process, 1.0):
+            lived_on = not is_ending(self._process.pid)
             orphans.kill_family(self._process.pid)
             if not has_ended(self._process, REAP_LIMIT_S):
                 raise Unkillable(self._process.pid)
@@ -209,7 +212,7 @@ class Host:
             self.last_said = tuple(self._channel.last_words())
             self.unbegun = drain(self._tickets[1])
             self._close_ends()
-        return status
+        return None if lived_on else status
 
     def _close_ends(self) -> None:
         assert self._channel is not None

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from conductor.errors import ConductorError
 
 #: What was killed ends at once, or when the disk that it waits for answers.
 REAP_LIMIT_S = 30.0
+_PF_EXITING = 0x4
 
 
 class Unkillable(ConductorError):
@@ -36,6 +38,17 @@ def has_ended(process: subprocess.Popen[bytes], limit_s: float) -> bool:
                 continue
         break
     return True
+
+
+def is_ending(pid: int) -> bool:
+    """Its last instruction is behind it; a gigabyte, or a device, may take seconds to be given back.
+
+    False where the kernel does not say (the flag is of Linux's `include/linux/sched.h`)."""
+    try:
+        flags = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[6])
+    except (OSError, IndexError, ValueError):
+        return False
+    return bool(flags & _PF_EXITING)
 
 
 def reap(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:

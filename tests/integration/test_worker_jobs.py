@@ -6,6 +6,7 @@ import hashlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,9 +46,11 @@ def test_a_job_ends_in_its_output_one_receipt_and_nothing_else(scene: WorkerScen
         ({}, "task_error", "exit code 7; last words: my last words"),
         ({"signal": 11}, "task_error", "signal 11 (SIGSEGV); last words: my last words"),
         ({"signal": 9}, "worker_lost", "SIGKILL, from outside"),
+        ({"exec": ["true"]}, "task_error", "exit code 0"),
+        ({"exec": ["sleep", "60"]}, "task_error", "a body must not replace its process"),
     ],
 )
-def test_a_body_that_dies_takes_only_the_child(scene: WorkerScene, args: dict[str, int], cause: str, words: str):
+def test_a_body_that_dies_takes_only_the_child(scene: WorkerScene, args: dict[str, Any], cause: str, words: str):
     dies = scene.put(a_spec(task="mine.die", args=args, retry={"task_error": 0, "worker_lost": 0}))
     after = scene.put(a_spec(2, task="mine.write"))
 
