@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Generator
@@ -11,10 +12,11 @@ from contextlib import contextmanager
 from loguru import logger
 
 from conductor.adapters.processes import live_pid
+from conductor.adapters.stopped import LOOK_EVERY_S, Stopped
 from conductor.errors import ConductorError
 from conductor.node.plan import node_name
 from conductor.node.single import pid_path
-from conductor.parts import HOPELESS, READY_S, Part, start_part
+from conductor.parts import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.settings import Settings
 
 
@@ -50,7 +52,7 @@ class NodeKeeper(threading.Thread):
         while not self._stopping.is_set():
             start_part(self._settings, part)
             assert part.process is not None
-            code = part.process.wait()
+            code = self._ended(part.process)
             if self._stopping.is_set():
                 return
             if code in HOPELESS or (part.backoff.is_looping and code != 0):
@@ -59,6 +61,14 @@ class NodeKeeper(threading.Thread):
             delay = part.backoff.died(time.monotonic() - part.started_at, code)
             logger.warning("The node of this run ended (exit code {}); starting it again", code)
             self._stopping.wait(delay)
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        stopped = Stopped(self._settings.timing.lease_s)
+        while True:
+            try:
+                return process.wait(LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                end_stopped(stopped, (self._part,))
 
     def wait_ready(self) -> None:
         file = pid_path(self._settings, node_name(self._settings))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from loguru import logger
+
 from conductor.adapters.processes import spawn
+from conductor.adapters.stopped import Stopped, wake_below
 from conductor.errors import ConfigError, UsageError
 from conductor.node.backoff import Backoff
 from conductor.settings import Settings
@@ -38,3 +45,15 @@ def start_part(settings: Settings, part: Part) -> None:
     argv = [sys.executable, "-P", "-m", "conductor", *part.words]
     part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, cwd=settings.project)
     part.started_at = time.monotonic()
+
+
+def end_stopped(stopped: Stopped, parts: Sequence[Part]) -> None:
+    """Kill those that somebody has stopped, and that have stood still for too long: they are started again."""
+    by_pid = {part.process.pid: part for part in parts if part.process is not None}
+    for pid, stood_s in stopped.over(by_pid, time.monotonic()).items():
+        name = by_pid[pid].name
+        logger.warning("The {} (pid {}) stood still for {:.0f} s, stopped by a signal: killed", name, pid, stood_s)
+        # Below it they are told to go when it dies: those that stand too shall hear it.
+        wake_below(pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -15,12 +15,13 @@ from loguru import logger
 
 from conductor.adapters import valkey
 from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.stopped import Stopped
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, ConfigError, Unreachable
 from conductor.node.plan import node_name
 from conductor.node.run import INTERRUPTED, revive
 from conductor.node.single import pid_path
-from conductor.parts import HOPELESS, READY_S, Part, start_part
+from conductor.parts import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.said_file import keep_small
 from conductor.settings import Settings
 from conductor.views.dashboard import url_file
@@ -89,6 +90,7 @@ class Up:
         self._settings = settings
         self._wakeup = wakeup
         self._parts = parts_of(settings)
+        self._stopped = Stopped(settings.timing.lease_s)
         self._asked = 0
         self._stop_by: float | None = None
         self._hopeless: Part | None = None
@@ -108,6 +110,7 @@ class Up:
         return INTERRUPTED if self._asked > 1 else 0
 
     def _turn(self) -> None:
+        end_stopped(self._stopped, self._parts)
         for part in self._parts:
             self._reap(part)
         if self._asked == 0:

@@ -46,6 +46,8 @@ class Course:
         self.longest_s = 0.0
         #: The child that was ended because of a deadline that nobody here had looked at.
         self.struck = 0
+        #: The child that was ended because somebody had stopped it, and for how long (s) it stood.
+        self.stood_still: tuple[int, float] = (0, 0.0)
         self._kills, self._refresh_at = oom.kills(), time.monotonic() + _REFRESH_S
 
     @property
@@ -158,6 +160,11 @@ class Course:
     def _reason(self, first: Attempt, pid: int, status: int | None) -> Fault:
         if pid == self.struck:
             return too_long(first)
+        if pid == self.stood_still[0]:
+            words = (
+                f"the task's process stood still for {self.stood_still[1]:.0f} s, stopped by a signal, and was killed"
+            )
+            return Fault("worker_lost", words, exit_code=status)
         if status is None:
             return causes.WENT_DEAF
         return causes.of_exit(status, self._has_killed(), self._host.last_words(), bool(first.devices))

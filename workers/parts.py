@@ -79,7 +79,7 @@ def open_parts(
         if lining is not None:
             lining.start()
             stack.callback(lining.close)
-        watchdog = Watchdog(host, stopping)
+        watchdog = Watchdog(host, stopping, settings.timing.lease_s)
         watchdog.start()
         stack.callback(watchdog.close)
         catalogue = LiveCatalogue(settings)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from conductor.adapters.stopped import Stopped
+
 if TYPE_CHECKING:
     from workers.body import Course
     from workers.hand import Hand
@@ -39,11 +41,12 @@ _SAY_S = 2.0
 class Watchdog:
     """One worker's. Times are monotonic."""
 
-    def __init__(self, host: Host, stopping: Stopping, leave: Callable[[int], None] = os._exit) -> None:
-        """To be made by the main thread."""
+    def __init__(self, host: Host, stopping: Stopping, lease_s: float, leave: Callable[[int], None] = os._exit) -> None:
+        """To be made by the main thread. `lease_s`: so long the child may stand still, stopped by a signal."""
         self._host = host
         self._stopping = stopping
         self._leave = leave
+        self._stopped = Stopped(lease_s)
         self._main = threading.get_ident()
         self._course: Course | None = None
         self._hand: Hand | None = None
@@ -75,6 +78,7 @@ class Watchdog:
             # Not the others alone: this thread did too, with the whole process. All begin anew.
             self._row = self._signs = None
         self._looked_at = now
+        self._look_at_child(course, now)
         self._look_at_row(course, hand, now)
         self._look_at_main(course, hand, now)
 
@@ -84,6 +88,14 @@ class Watchdog:
                 self.look(time.monotonic())
             except Exception as e:  # noqa: BLE001  the next look may see what this one could not
                 logger.error("The watchdog could not look: {}: {}", type(e).__name__, e)
+
+    def _look_at_child(self, course: Course, now: float) -> None:
+        """It does nothing, and whoever waits for it hears nothing: neither its body nor the next one."""
+        for pid, stood_s in self._stopped.over((self._host.pid,), now).items():
+            course.stood_still = pid, stood_s
+            if self._host.strike(pid):
+                self._say("The task's process (pid {}) stood still for {:.0f} s, stopped by a signal: killed", pid,
+                          stood_s)  # fmt: skip
 
     def _look_at_row(self, course: Course, hand: Hand, now: float) -> None:
         """Bodies follow each other where turns are heard or tickets are taken. Where neither moves for as long as the

@@ -20,6 +20,8 @@ from typing import IO
 import msgspec
 from loguru import logger
 
+from conductor.adapters.stopped import wake
+
 TIED = Path(__file__).with_name("tied.py")
 #: A variable that names the session of the worker which a program was started for, however far it got from it.
 SESSION = "_CONDUCTOR_SESSION"
@@ -153,6 +155,8 @@ def stop_by_file(pid_file: Path, is_now: bool = False) -> bool:
     if is_now:
         # Another number: two pending signals of one kind are one.
         os.kill(pid, signal.SIGINT)
+    # One that is stopped would not hear of it, and we would wait for ever.
+    wake(pid)
     try:
         wait_gone(pid_file)
     except KeyboardInterrupt:

@@ -19,11 +19,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from loguru import logger
+
+from conductor.adapters.stopped import is_stopped, wake
 from conductor.errors import ConfigError, Unreachable
 from conductor.settings import Settings
 
@@ -202,6 +205,8 @@ def ensure_listening(place: Place) -> None:
             start(place)
         elif not is_alive(place):
             raise Unreachable(f"Valkey ended while it started: {last_words(place)} (all of it in {place.log})")
+        elif not answer:
+            wake_stopped(place)
         if time.monotonic() > deadline:
             raise Unreachable(f"Valkey does not answer on {place.socket}; look into {place.log}, or `conductor down`")
         time.sleep(POLL_S)
@@ -297,9 +302,18 @@ def send(place: Place, sign: signal.Signals) -> None:
     # It writes the file a moment after it starts.
     wait_until(place.pid_file.is_file, 1.0)
     try:
-        os.kill(int(place.pid_file.read_text()), sign)
+        os.kill(pid := int(place.pid_file.read_text()), sign)
+        wake(pid)
     except (FileNotFoundError, ValueError, ProcessLookupError):
         return  # it is just coming or just going; the caller looks again
+
+
+def wake_stopped(place: Place) -> None:
+    """Somebody stopped it (SIGSTOP): all that it holds is still there."""
+    with suppress(OSError, ValueError):
+        if is_stopped(pid := int(place.pid_file.read_text())):
+            logger.warning("Valkey (pid {}) stood still, stopped by a signal: woken", pid)
+            wake(pid)
 
 
 def wait_until(is_true: Callable[[], bool], limit_s: float) -> bool:

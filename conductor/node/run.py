@@ -101,7 +101,7 @@ class Node:
         self._wakeup = wakeup
         self._should_stop = should_stop
         self._spare = Spare(lambda: start_spare(settings))
-        self._supervisor = Supervisor(launcher(settings, identity.node, self._spare))
+        self._supervisor = Supervisor(launcher(settings, identity.node, self._spare), settings.timing.lease_s)
         self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
         self._room = Room(settings, ledger, identity.node)
         self._badges = Badges(folder_of(settings))
@@ -254,8 +254,8 @@ class Node:
             limits.append(GIVE_BACK_AFTER_S)
         if self._spare_s is not None:
             limits.append(self._spare_s)
-        if (next_start := self._supervisor.next_start_s) is not None:
-            limits.append(next_start)
+        if (next_look := self._supervisor.next_look_s) is not None:
+            limits.append(next_look)
         return min(limits)
 
     def _tidy(self) -> None:

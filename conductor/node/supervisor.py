@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from conductor.adapters.processes import kill_session, spawn
+from conductor.adapters.stopped import LOOK_EVERY_S, Stopped
 from conductor.model.report import QueueReport
 from conductor.node.backoff import Backoff
 from conductor.node.plan import QueuePlan
@@ -32,6 +33,8 @@ class Death(Struct, frozen=True, kw_only=True):
     exit_code: int
     #: The kernel killed for want of memory meanwhile.
     was_oom: bool = False
+    #: Before it was killed for that, somebody had stopped it for so long.
+    stopped_s: float = 0.0
 
     @property
     def message(self) -> str:
@@ -40,6 +43,8 @@ class Death(Struct, frozen=True, kw_only=True):
 
     @property
     def _how(self) -> str:
+        if self.stopped_s:
+            return f"worker {self.worker} (pid {self.pid}) stood still for {self.stopped_s:.0f} s, stopped by a signal"
         if self.exit_code >= 0:
             return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
         try:
@@ -54,6 +59,8 @@ class Worker:
     name: str
     process: subprocess.Popen[bytes]
     started_at: float
+    #: It was killed for having stood still for so long.
+    stopped_s: float = 0.0
 
 
 @dataclass
@@ -75,9 +82,12 @@ Launch = Callable[[QueuePlan, str], "subprocess.Popen[bytes]"]
 class Supervisor:
     """Main thread only. Times are monotonic seconds."""
 
-    def __init__(self, launch: Launch, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, launch: Launch, lease_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """`lease_s`: a worker that does not renew for so long has lost what it held; one that is stopped for so long is
+        replaced."""
         self._launch = launch
         self._clock = clock
+        self._stopped = Stopped(lease_s)
         self._seats: list[Seat] = []
         self._is_draining = False
 
@@ -94,7 +104,9 @@ class Supervisor:
                 self._dismiss(seat)
 
     def reap(self) -> list[Death]:
-        """Those that died since the last call; what they left of their sessions is killed."""
+        """Those that died since the last call, or stood still for too long; what they left of their sessions is
+        killed."""
+        self._end_stopped()
         return [death for seat in self._seats if (death := self._reap(seat)) is not None]
 
     def start_due(self) -> None:
@@ -132,9 +144,10 @@ class Supervisor:
         return all(seat.worker is None for seat in self._seats)
 
     @property
-    def next_start_s(self) -> float | None:
-        """Seconds until the next back-off is over; None when nobody waits."""
+    def next_look_s(self) -> float | None:
+        """Seconds until the next back-off is over, or one that is stopped is to be looked at; None: no need."""
         waits = [seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None]
+        waits += [LOOK_EVERY_S] if self._stopped.some else []
         return max(0.0, min(waits)) if waits else None
 
     def queues(self) -> tuple[QueueReport, ...]:
@@ -152,9 +165,22 @@ class Supervisor:
 
     def notes(self) -> tuple[str, ...]:
         loops = sorted({seat.plan.queue for seat in self._seats if seat.is_wanted and seat.backoff.is_looping})
-        return tuple(
-            f"workers of {queue} keep dying at start; their last words are in the node's log" for queue in loops
+        names, limit_s = self.pids(), self._stopped.limit_s
+        return (
+            *(f"workers of {queue} keep dying at start; their last words are in the node's log" for queue in loops),
+            *(
+                f"worker {names[pid]} (pid {pid}) is stopped by a signal; it is replaced after {limit_s:g} s"
+                for pid in self._stopped.some
+                if pid in names
+            ),
         )
+
+    def _end_stopped(self) -> None:
+        """It has lost what it held, and no other worker will sit in its place as long as it is there."""
+        by_pid = {seat.worker.process.pid: seat.worker for seat in self._seats if seat.worker is not None}
+        for pid, stood_s in self._stopped.over(by_pid, self._clock()).items():
+            by_pid[pid].stopped_s = stood_s
+            kill_session(pid)
 
     def _reap(self, seat: Seat) -> Death | None:
         worker = seat.worker
@@ -164,7 +190,13 @@ class Supervisor:
         seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
         # Its body may still be writing: it must be gone before somebody else gets the job.
         kill_session(worker.process.pid)
-        return Death(worker=worker.name, queue=seat.plan.queue, pid=worker.process.pid, exit_code=code)
+        return Death(
+            worker=worker.name,
+            queue=seat.plan.queue,
+            pid=worker.process.pid,
+            exit_code=code,
+            stopped_s=worker.stopped_s,
+        )
 
     def _dismiss(self, seat: Seat) -> None:
         seat.is_wanted = False

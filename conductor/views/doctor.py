@@ -56,6 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
         tasks,
         programs,
         endpoints,
+        stopped,
         waiting,
     )
     return [finding for look in looks for finding in look(settings)]
@@ -235,6 +236,20 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
             yield bad(f"endpoint {name}", f"its key is not set: ${variable} is empty", f"export {variable}=…")
         else:
             yield ok(f"endpoint {name}", without_passwords(endpoint.base_url))
+
+
+def stopped(settings: Settings) -> Iterator[Finding]:
+    """What nobody above would start again."""
+    from conductor.adapters.processes import live_pid
+    from conductor.adapters.stopped import is_stopped
+    from conductor.node.plan import node_name
+    from conductor.node.single import pid_path
+    from conductor.up import up_file
+
+    for what, file in (("up", up_file(settings)), ("node", pid_path(settings, node_name(settings)))):
+        pid = live_pid(file)
+        if pid is not None and is_stopped(pid):
+            yield bad(what, f"pid {pid} stands still, stopped by a signal", f"kill -CONT {pid}, or `conductor down`")
 
 
 def waiting(settings: Settings) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,31 @@ def test_sigterm_to_a_body_alone_is_a_lost_worker(scene: WorkerScene, tmp_path: 
 
     (receipt,) = scene.wait_state(spec, "waiting")
     assert receipt.cause == "worker_lost" and "SIGTERM, from outside" in receipt.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="whether a child is stopped is read from /proc")
+def test_a_body_that_somebody_has_stopped_costs_one_attempt_and_its_job_is_done(scene: WorkerScene, tmp_path: Path):
+    spec = scene.put(a_waiting_spec(tmp_path))
+    scene.worker(CONDUCTOR_TIMING__LEASE_S="1.5")
+
+    os.kill(int(wait_file(tmp_path / "begun0")), signal.SIGSTOP)
+
+    (receipt,) = scene.wait_state(spec, "waiting")
+    assert receipt.cause == "worker_lost" and "stood still" in receipt.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="whether a child is stopped is read from /proc")
+def test_a_child_that_was_stopped_while_it_had_nothing_to_do_costs_the_next_job_nothing(scene: WorkerScene):
+    first = scene.put(a_spec(task="mine.write"))
+    scene.worker(CONDUCTOR_TIMING__LEASE_S="1.5")
+    (receipt,) = scene.wait_state(first, "done")
+    child = int(receipt.result["pid"])
+
+    os.kill(child, signal.SIGSTOP)
+    wait_until(lambda: not is_alive(child), "it is replaced")
+
+    (second,) = scene.wait_state(scene.put(a_spec(2, task="mine.write")), "done")
+    assert second.attempt == 1 and second.result["pid"] != child
 
 
 def family(pid: int) -> list[int]:

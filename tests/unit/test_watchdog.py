@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from conductor.adapters import stopped
 from workers import watchdog
 from workers.watchdog import EX_TEMPFAIL, GRACE_S, STANDS_LEAST_S, STANDS_MOST_S, Watchdog
 
 TIMEOUT_S = 2.0
+LEASE_S = 10.0
 
 
 class PlayedHost:
@@ -37,7 +39,7 @@ class Scene:
         self.hand = SimpleNamespace(given=["first"], vouched=lambda: (("job00001", 1),))
         self.left: list[int] = []
         monkeypatch.setattr(watchdog, "_cpu_s", lambda thread: self.cpu_s)
-        self.dog = Watchdog(cast(Any, self.host), cast(Any, self.stopping), self.left.append)
+        self.dog = Watchdog(cast(Any, self.host), cast(Any, self.stopping), LEASE_S, self.left.append)
         self.dog.over(cast(Any, self.course), cast(Any, self.hand))
 
     def watch(self, seconds: float) -> None:
@@ -117,3 +119,20 @@ def test_a_main_thread_that_shows_signs_of_life_is_left_alone(scene: Scene, sign
         scene.stopping.rested += sign == "rested"
         scene.cpu_s += 0.001 * (sign == "computes")
     assert scene.left == []
+
+
+@pytest.mark.parametrize("given", [["first"], []], ids=["with a body", "idle"])
+def test_a_child_that_somebody_has_stopped_is_ended_after_a_lease(
+    scene: Scene, given: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    stood = {41}
+    monkeypatch.setattr(stopped, "is_stopped", stood.__contains__)
+    scene.hand.given, scene.course.longest_s = given, 1000.0
+    scene.watch(LEASE_S - 1)
+    stood.clear()
+    scene.watch(1)
+    stood.add(41)
+    scene.watch(LEASE_S)
+    assert scene.host.struck == [], "it went on in between"
+    scene.watch(2)
+    assert scene.host.struck[:1] == [41] and scene.course.stood_still[0] == 41

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from conductor.adapters.processes import spawn
+from conductor.adapters.stopped import is_stopped
 from conductor.node.plan import QueuePlan
 from conductor.node.supervisor import Supervisor
 
@@ -31,7 +32,7 @@ class World:
         self.program = SLEEP
         self.launched: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.supervisor = Supervisor(self._launch, lambda: self.now)
+        self.supervisor = Supervisor(self._launch, 10.0, lambda: self.now)
 
     def _launch(self, plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
         self.launched.append(name)
@@ -89,12 +90,45 @@ def test_a_killed_worker_is_named_with_its_signal_and_replaced_under_another_nam
     assert len(set(world.launched)) == 3
 
 
+def test_a_worker_that_somebody_has_stopped_is_said_and_replaced_after_a_lease(world: World):
+    world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
+    process = world.processes[0]
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: is_stopped(process.pid))
+    assert world.supervisor.reap() == []
+    (note,) = world.supervisor.notes()
+    assert note == f"worker {world.launched[0]} (pid {process.pid}) is stopped by a signal; it is replaced after 10 s"
+    assert world.supervisor.next_look_s == 1.0
+
+    world.now += 9
+    assert world.supervisor.reap() == []
+    world.now += 3
+    deaths = []
+    until(lambda: deaths.extend(world.supervisor.reap()) or deaths)
+
+    assert deaths[0].message == (
+        f"worker {world.launched[0]} (pid {process.pid}) stood still for 12 s, stopped by a signal"
+    )
+    world.supervisor.start_due()
+    assert world.workers() == {"cpu-here": 1} and world.supervisor.notes() == ()
+
+
+def test_one_that_is_woken_in_time_goes_on(world: World):
+    world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
+    for sign in (signal.SIGSTOP, signal.SIGCONT):
+        world.processes[0].send_signal(sign)
+        until(lambda sign=sign: is_stopped(world.processes[0].pid) == (sign == signal.SIGSTOP))
+        world.supervisor.reap()
+        world.now += 6
+    assert world.supervisor.reap() == [] and world.supervisor.next_look_s is None
+
+
 def test_workers_that_die_at_start_are_started_ever_more_rarely_and_said(world: World):
     world.program = "raise SystemExit(1)"
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     for expected in (0, 0.25, 0.5):
         until(world.supervisor.reap)
-        assert world.supervisor.next_start_s == pytest.approx(expected)
+        assert world.supervisor.next_look_s == pytest.approx(expected)
         world.now += expected
         world.supervisor.start_due()
     assert world.supervisor.notes() == (
