@@ -48,7 +48,19 @@ _ASK = ("info", "acl|whoami")
 #: What the steps of an attempt's life write, and a node's report. The rest of the ledger (the lines, their seals, the
 #: lead, the operator's word, the gate ledger) a worker only reads.
 _WRITTEN_BY_WORKERS = (
-    *("state", "aside:*", "count:*", "class:*", "ready", "delayed", "wants:*", "wants_end:*", "wanted:*"),
+    *(
+        "state",
+        "aside:*",
+        "own_dead",
+        "causes:*",
+        "count:*",
+        "class:*",
+        "ready",
+        "delayed",
+        "wants:*",
+        "wants_end:*",
+        "wanted:*",
+    ),
     *(
         "active",
         "charges",

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from conductor.manifest import ManifestSummary, read
-from conductor.model.entries import JobState
+from conductor.model.entries import JobState, JobView
 from conductor.model.spec import Value
 from conductor.ports import Ledger
 from conductor.text import many
@@ -83,10 +83,25 @@ def _unknown_behind(ledger: Ledger, manifest: Path, over: set[str]) -> dict[str,
     return found
 
 
+def keeper_of(ledger: Ledger, job: JobView) -> JobView | None:
+    """Behind a job that cannot be sent back by itself: the one that is to be sent back first. None: nobody keeps it."""
+    first = next((other for other in job.waits_for if _is_set_aside(ledger, other)), None)
+    return None if first is None else ledger.backlog.job(root_of(ledger, first))
+
+
+def _is_set_aside(ledger: Ledger, job_id: str) -> bool:
+    view = ledger.backlog.job(job_id)
+    return view is not None and view.state in (*OVER, "review")
+
+
 def _root(ledger: Ledger, job_id: str, behind: Mapping[str, str]) -> str:
-    """From one to the next, as far as the ledger knows."""
     while job_id in behind:
         job_id = behind[job_id]
+    return root_of(ledger, job_id)
+
+
+def root_of(ledger: Ledger, job_id: str) -> str:
+    """From one that died for the sake of another to that one, as far as the ledger knows."""
     seen: set[str] = set()
     while job_id not in seen:
         seen.add(job_id)

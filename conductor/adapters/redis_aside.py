@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from redis import Redis
@@ -15,31 +15,53 @@ COUNT = 1_000
 
 
 def ids_aside(client: Redis, state: JobState) -> Iterator[list[str]]:
-    """The ids of a state of `keys.ASIDE`, each once. One that comes or goes meanwhile is there or not."""
-    return ids_in(client, keys.aside(state))
-
-
-def ids_in(client: Redis, key: str) -> Iterator[list[str]]:
-    """The members of a set of ids, some at a time, each once."""
-    seen: set[bytes] = set()
+    """The ids of a state of `keys.ASIDE`, some at a time, each once. One that comes or goes then is there or not."""
+    seen: set[str] = set()
     cursor = 0
     while True:
         with translating(client):
-            cursor, found = cast(tuple[int, list[bytes]], client.sscan(key, cursor, count=COUNT))
-        # A set that grows or shrinks shows some twice.
-        fresh = [job_id for job_id in dict.fromkeys(found) if job_id not in seen]
-        seen.update(fresh)
-        if fresh:
-            yield [job_id.decode() for job_id in fresh]
+            cursor, found = cast(tuple[int, list[bytes]], client.sscan(keys.aside(state), cursor, count=COUNT))
+        if fresh := _fresh(found, seen):
+            yield fresh
         if cursor == 0:
             return
 
 
 def rows_aside(client: Redis, state: JobState) -> Iterator[tuple[str, str]]:
     """Id and state line of each that still is in that state."""
-    for ids in ids_aside(client, state):
+    return _rows(client, ids_aside(client, state), state)
+
+
+def rows_of_own_dead(client: Redis) -> Iterator[tuple[str, str]]:
+    """The same of the dead that died of themselves."""
+    return _rows(client, map(list, named_in(client, keys.OWN_DEAD)), "dead")
+
+
+def named_in(client: Redis, key: str) -> Iterator[dict[str, str]]:
+    """Of a hash by ids some at a time, each once."""
+    seen: set[str] = set()
+    cursor = 0
+    while True:
+        with translating(client):
+            cursor, found = cast(tuple[int, dict[bytes, bytes]], client.hscan(key, cursor, count=COUNT))
+        if fresh := _fresh(found, seen):
+            yield {job_id: found[job_id.encode()].decode() for job_id in fresh}
+        if cursor == 0:
+            return
+
+
+def _fresh(found: Iterable[bytes], seen: set[str]) -> list[str]:
+    """What grows or shrinks meanwhile shows some twice."""
+    fresh = [job_id for job_id in dict.fromkeys(name.decode() for name in found) if job_id not in seen]
+    seen.update(fresh)
+    return fresh
+
+
+def _rows(client: Redis, parts: Iterable[list[str]], state: JobState) -> Iterator[tuple[str, str]]:
+    letter = keys.LETTERS[state].encode()
+    for ids in parts:
         with translating(client):
             texts = cast(list[bytes | None], client.hmget(keys.STATE, ids))
         for job_id, text in zip(ids, texts, strict=True):
-            if text is not None and text.startswith(keys.LETTERS[state].encode()):
+            if text is not None and text.startswith(letter):
                 yield job_id, text.decode()

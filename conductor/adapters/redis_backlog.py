@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from conductor.adapters import redis_keys as keys
-from conductor.adapters.redis_aside import ids_in, rows_aside
+from conductor.adapters.redis_aside import rows_aside, rows_of_own_dead
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_lines import kept
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_rows import heads_asked
 from conductor.adapters.redis_scripts import Scripts
-from conductor.model.causes import CAUSES, Cause
-from conductor.model.entries import STATES, Entry, JobState, JobView, Pulse, PutResult, Revised, Unsettled
+from conductor.model.causes import CAUSES, Cause, by_cause
+from conductor.model.entries import MOST_NAMED, STATES, Entry, JobState, JobView, Pulse, PutResult, Revised, Unsettled
 from conductor.model.files import Outlook
 from conductor.model.snapshot import Candidate, Head, JobClass, Look, Reservation
 
@@ -155,7 +155,7 @@ class RedisBacklog:
         return {content.decode(): int(number) for content, number in rows.items()}
 
     def job(self, job_id: str) -> JobView | None:
-        packed = self._scripts.run("job", job_id)
+        packed = self._scripts.run("job", job_id, MOST_NAMED)
         return None if packed is None else view_of(job_id, _unpack(packed))
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
@@ -170,29 +170,32 @@ class RedisBacklog:
     def known(self, ids: Sequence[str]) -> frozenset[str]:
         return frozenset(_unpack(self._scripts.run("known", _pack(list(ids)))))
 
-    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
-        found: Counter[str] = Counter()
-        for ids in ids_in(self._redis, keys.OWN_DEAD):
-            causes = _unpack(self._scripts.run("causes", _pack(ids), backlog or ""))
-            found.update(cause or "unknown" for cause in causes[: most - found.total()])
-            if found.total() >= most:
-                break
-        return with_orphans(found, self.counts(backlog)["dead"], most)
+    def causes(self, backlog: str | None = None) -> dict[str, int]:
+        names = self.backlogs() if backlog is None else (backlog,)
+        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
+            for name in names:
+                pipe.hgetall(keys.causes(name))
+                pipe.hget(keys.count(name), keys.LETTERS["dead"])
+            rows: list[Any] = pipe.execute()
+        own = Counter[str]()
+        for causes in rows[0::2]:
+            own.update({cause.decode(): int(n) for cause, n in causes.items()})
+        return by_cause(own, sum(int(count or 0) for count in rows[1::2]))
 
     def died(self, backlog: str | None = None) -> Iterator[str]:
-        for ids in ids_in(self._redis, keys.OWN_DEAD):
-            jobs = (self.job(job_id) for job_id in ids) if backlog else ()
-            yield from ids if backlog is None else (j.job_id for j in jobs if j is not None and j.backlog == backlog)
+        return (job_id for job_id, _ in self._of_backlog(rows_of_own_dead(self._redis), backlog))
 
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
         letter = keys.LETTERS[state]
+        rows = rows_aside(self._redis, state) if state in keys.ASIDE else self._scan("*")
+        return (job_id for job_id, text in self._of_backlog(rows, backlog) if text.startswith(letter))
+
+    def _of_backlog(self, rows: Iterable[tuple[str, str]], backlog: str | None) -> Iterator[tuple[str, str]]:
+        """`rows`: id and state line, which has the number of its class."""
         with translating(self._redis):
             named = cast(dict[bytes, bytes], self._redis.hgetall(keys.CLASS_BACKLOG))
         backlog_of = {number.decode(): name.decode() for number, name in named.items()}
-        for job_id, text in rows_aside(self._redis, state) if state in keys.ASIDE else self._scan("*"):
-            found, _, _, number, _ = text.split("|", 4)
-            if found == letter and (backlog is None or backlog_of.get(number) == backlog):
-                yield job_id
+        return ((i, text) for i, text in rows if backlog is None or backlog_of.get(text.split("|", 4)[3]) == backlog)
 
     def _scan(self, pattern: str) -> Iterator[tuple[str, str]]:
         cursor = 0
@@ -206,15 +209,6 @@ class RedisBacklog:
                 yield job_id.decode(), text.decode()
             if cursor == 0:
                 return
-
-
-def with_orphans(own: Counter[str], dead: int, most: int) -> dict[str, int]:
-    """Cause → dead jobs: all that did not die of themselves died for the sake of another; not said where not all that
-    did were looked at."""
-    orphans = dead - own.total()
-    if orphans > 0 and own.total() < most:
-        own["dependency_dead"] += orphans
-    return dict(own.most_common())
 
 
 def paired(flat: Sequence[Any]) -> dict[str, int]:
@@ -292,7 +286,7 @@ def heads_of(ids: list[str], state_lines: list[str], born: str) -> tuple[Head, .
 
 
 def view_of(job_id: str, row: list[Any]) -> JobView:
-    letter, attempts, since, descriptor, line, not_before, waits_for, reservation, fails, ahead, accepted = row
+    letter, attempts, since, descriptor, line, not_before, waits_for, waits, reservation, fails, ahead, accepted = row
     job_class = _class_from_json(descriptor)
     failed = dict(zip(fails[0::2], fails[1::2], strict=True))
     return JobView(
@@ -307,7 +301,8 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         cause=cast(Cause | None, failed.get("cause")),
         message=failed.get("message", ""),
         not_before=float(not_before) / 1000 if not_before else None,
-        waits_for=tuple(sorted(waits_for)),
+        waits_for=tuple(waits_for),
+        waits={keys.STATE_OF.get(letter, "unknown"): n for letter, n in paired(waits).items()},
         ahead=None if ahead == "" else ahead,
         reservation=_reservation_from_json(reservation) if reservation else None,
         failures=failures_of(failed),

@@ -56,6 +56,9 @@ class Books(Struct, frozen=True, kw_only=True):
     wip: Mapping[str, Sequence[str]]
     #: Ids in the set of their state.
     aside: Mapping[JobState, Sequence[str]]
+    #: Backlog → cause → how many of its dead died of it themselves; and who: id → cause.
+    causes: Mapping[str, Mapping[str, int]] = {}
+    own_dead: Mapping[str, str] = {}
     now: float
     #: Read in pieces: the counts as they were before the first of them. None: all of it is of one instant.
     counts_before: Mapping[str, Mapping[JobState, int]] | None = None
@@ -67,7 +70,7 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
     `ids`: of the jobs these only, and those in flight or delayed. None: all; the server does nothing else meanwhile."""
     found = _unpack(scripts.run("audit", "" if ids is None else _pack(list(ids))))
     (state, counts, free, ready, delayed, bound, active, charges, sums, leases, handed, popped, queues, rq, wip,
-     class_backlog, lineless, now_ms, aside, claims) = found  # fmt: skip
+     class_backlog, lineless, now_ms, aside, claims, causes, own_dead) = found  # fmt: skip
     jobs, garbled = rows(state)
     return Books(
         jobs=jobs,
@@ -92,6 +95,8 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         rq={job_id: (status, origin) for job_id, (status, origin) in mapping(rq).items()},
         wip=mapping(wip),
         aside={keys.STATE_OF[letter]: ids for letter, ids in mapping(aside).items()},
+        causes={name: {cause: int(n) for cause, n in pairs(row)} for name, row in mapping(causes).items()},
+        own_dead=dict(pairs(own_dead)),
         now=now_ms / 1000,
     )
 

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from conductor.adapters import redis_keys as keys
-from conductor.adapters.redis_aside import ids_aside
+from conductor.adapters.redis_aside import ids_aside, named_in
 from conductor.adapters.redis_books import Books, JobRow, books_of, row_of
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
@@ -54,10 +54,12 @@ class _Pieces:
         aside: dict[JobState, list[str]] = {
             state: [job_id for ids in ids_aside(self._client, state) for job_id in ids] for state in keys.ASIDE
         }
+        own_dead = {job_id: cause for part in named_in(self._client, keys.OWN_DEAD) for job_id, cause in part.items()}
         bound = self._bound()
         misplaced = [
             *self._misplaced(bound),
             *(i for state, ids in aside.items() for i in ids if not self._is(i, state)),
+            *(i for i in own_dead if not self._is(i, "dead")),
         ]
         now = books_of(self._scripts, misplaced[:LOOKED_AT_AGAIN])
         self._correct(now)
@@ -70,6 +72,7 @@ class _Pieces:
             free={number: list(ids) for number, ids in self.free.items() if ids},
             bound=[*(job_id for job_id in bound if job_id not in seen_again), *now.bound],
             aside=aside,
+            own_dead=own_dead,
             counts_before=before,
         )
 

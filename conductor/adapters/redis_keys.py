@@ -42,8 +42,8 @@ STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.item
 ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
 
 
-#: Of the dead, those that died of themselves.
-OWN_DEAD = f"{PREFIX}aside:own"
+#: Of the dead, those that died of themselves: id → cause.
+OWN_DEAD = PREFIX + "own_dead"
 
 
 def aside(state: JobState) -> str:
@@ -58,6 +58,11 @@ def class_jobs(number: str) -> str:
 
 def count(backlog: str) -> str:
     return f"{PREFIX}count:{backlog}"
+
+
+def causes(backlog: str) -> str:
+    """Cause → how many died of it themselves and are dead."""
+    return f"{PREFIX}causes:{backlog}"
 
 
 def hand(worker: str) -> str:

@@ -10,6 +10,8 @@ import typer
 from conductor.commands.context import AsJson, emit, ledger_here, one_job
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from conductor.model.causes import Cause
     from conductor.model.entries import JobView
     from conductor.ports import Ledger
@@ -254,10 +256,32 @@ def retry(
         sent = list(attempts)
         Journal(settings.receipts_dir).operator("retried", attempts)
         ledger.bell.ring()
+        kept = next(kept_by(ledger, (view for view in wanted if view.job_id not in attempts)), "")
     plural = "job is" if len(sent) == 1 else "jobs are"
-    answer(as_json, {"sent_back": sent}, f"{len(sent)} {plural} waiting again")
+    words = "; ".join(word for word in (f"{len(sent)} {plural} waiting again", kept) if word)
+    answer(as_json, {"sent_back": sent, "kept": kept}, words)
     if job is not None and not sent:
         raise typer.Exit(1)
+
+
+def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
+    """Of each that was not sent back, why, and which one is to be sent back instead."""
+    from conductor.dead_ends import keeper_of
+
+    for job in jobs:
+        now = ledger.backlog.job(job.job_id) or job
+        if now.state not in ("dead", "cancelled", "review"):
+            if now.state == job.state:
+                yield f"{job.job_id} is {now.state}"
+        elif (keeper := keeper_of(ledger, now)) is not None:
+            why = f" ({keeper.cause}: {keeper.message})" if keeper.cause else ""
+            state = "in review" if keeper.state == "review" else keeper.state
+            # One that was cancelled itself stays so.
+            then = "goes first" if now.state == "cancelled" else "brings back both"
+            yield (
+                f"{job.job_id} comes after {keeper.job_id}, which is {state}{why}: "
+                f"`conductor retry {keeper.job_id[:8]}` {then}"
+            )
 
 
 def retry_missing(manifest: Path, as_json: bool) -> None:

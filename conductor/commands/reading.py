@@ -37,6 +37,7 @@ def status(
 
     from conductor.recovery.guard import standing_of
     from conductor.targets import backlog_name
+    from conductor.views.graves import obituaries
     from conductor.views.status import gather, noting
     from conductor.views.status_text import lines
     from conductor.views.stuck import stuck_jobs
@@ -44,7 +45,7 @@ def status(
     name = backlog_name(backlog) if backlog else None
     with ledger_here() as (settings, ledger):
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
-        now = replace(now, stuck=stuck_jobs(ledger, now.active, settings))
+        now = replace(now, stuck=stuck_jobs(ledger, now.active, settings), graves=obituaries(ledger, name))
     if as_json:
         emit(now)
     else:

@@ -111,6 +111,12 @@ class Revised(Struct, frozen=True, kw_only=True):
     elsewhere: Mapping[str, int] = {}
 
 
+#: So many of those a job waits for are named, of as many as there may be.
+MOST_NAMED = 20
+#: In this order.
+WAITED_FOR = ("dead", "cancelled", "review", "unknown", "running", "admitted", "waiting", "done")
+
+
 class JobView(Struct, frozen=True, kw_only=True):
     """All the ledger knows of one job."""
 
@@ -128,8 +134,11 @@ class JobView(Struct, frozen=True, kw_only=True):
     message: str = ""
     #: Not before then (a retry's back-off); None when it may go at once.
     not_before: float | None = None
-    #: Ids in `after` not yet accepted, and in `after_ended` not yet ended.
+    #: Of the jobs in `after` not yet accepted, and in `after_ended` not yet ended, the first few, in order of
+    #: `WAITED_FOR`: those that keep it for good before those that will end by themselves.
     waits_for: tuple[str, ...] = ()
+    #: State → how many of all of these; «unknown»: in no backlog.
+    waits: Mapping[str, int] = {}
     #: Jobs of its class that go before it; None while it is in no class (it waits for others, or does not wait).
     ahead: int | None = None
     reservation: Reservation | None = None

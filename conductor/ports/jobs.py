@@ -113,9 +113,9 @@ class Backlog(Protocol):
         """Of the dead those that died of themselves, and not for the sake of another."""
         ...
 
-    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
-        """Cause → dead jobs, the most frequent first. So many of those that died of themselves are looked at; where
-        these are all, those that died for the sake of another are counted, too."""
+    def causes(self, backlog: str | None = None) -> dict[str, int]:
+        """Cause → dead jobs, exactly, however many: the most frequent first, and last, as `dependency_dead`, those that
+        died for the sake of these."""
         ...
 
 

@@ -44,6 +44,26 @@ def conservation(books: Books) -> Iterator[Fault]:
                 yield Fault(backlog, f"{counted} counted as {state}, {there} there")
 
 
+def causes(books: Books) -> Iterator[Fault]:
+    """Of what the dead died, counted for each backlog, against those that died of themselves."""
+    seen: Counter[tuple[str, str]] = Counter()
+    #: Of no job that can be read: named elsewhere, and in whose backlog they were is not known.
+    lost: Counter[str] = Counter()
+    for job_id, cause in books.own_dead.items():
+        row = books.jobs.get(job_id)
+        if row is None:
+            lost[cause] += 1
+        elif row.state != "dead":
+            yield Fault(job_id, f"is noted as dead of {cause} and is {row.state}")
+        else:
+            seen[books.backlog_of.get(row.class_no, ""), cause] += 1
+    counted = {(name, cause): n for name, row in books.causes.items() for cause, n in row.items()}
+    for backlog, cause in sorted(counted.keys() | seen.keys()):
+        told, there = counted.get((backlog, cause), 0), seen[backlog, cause]
+        if abs(told - there) > moved(books, backlog) + lost[cause]:
+            yield Fault(backlog, f"{told} counted as dead of {cause}, {there} there")
+
+
 def moved(books: Books, backlog: str) -> int:
     """So many jobs may have been seen in the state before: they came, or ended, while the books were read. 0 where
     they are of one instant, or nothing happened."""
@@ -179,6 +199,7 @@ def workers(books: Books, nodes: Sequence[NodeReport]) -> Iterator[Fault]:
 #: Name → check, and what to say where nothing is wrong.
 OF_BOOKS: dict[str, tuple[Callable[[Books], Iterator[Fault]], Callable[[Books], str]]] = {
     "conservation": (conservation, lambda b: f"{len(b.jobs)} jobs, each in exactly one state"),
+    "causes": (causes, lambda b: f"{len(b.own_dead)} died of themselves, each counted by its cause"),
     "places": (
         places,
         lambda b: f"{sum(map(len, b.free.values()))} free to go, {len(b.delayed)} delayed, the rest where they belong",

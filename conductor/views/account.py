@@ -8,19 +8,11 @@ from collections.abc import Mapping
 from conductor.model.decision import GATES, Gate
 from conductor.model.spec import Value
 from conductor.text import duration, printable
+from conductor.views.graves import Obituary, counted, meanwhile, named, still
 from conductor.views.status import Status
 
 #: The rate is that of the last so many seconds.
 WINDOW_S = 30.0
-
-
-class Obituary(Value, frozen=True, kw_only=True):
-    """A dead job and why."""
-
-    job_id: str
-    task: str
-    cause: str
-    message: str
 
 
 class Account(Value, frozen=True, kw_only=True):
@@ -88,9 +80,10 @@ class Pace:
             done=max(0, last.total("done") - first.total("done")),
             dead=max(0, last.total("dead") - first.total("dead")),
             dead_before=first.total("dead"),
+            causes_before=still(first.dead, last.dead),
             left=left(last),
             review=last.total("review"),
-            causes=last.dead,
+            causes=meanwhile(first.dead, last.dead),
             held_s_by_gate=in_order(since(first.lost_s, last.lost_s)),
         )
 
@@ -125,13 +118,11 @@ def lines(account: Account) -> list[str]:
     if account.forecast:
         out.append(account.forecast)
     if account.causes:
-        out.append("dead, by cause: " + ", ".join(f"{n} {cause}" for cause, n in account.causes.items()))
+        out.append(f"dead, by cause: {counted(account.causes)}")
     if account.causes_before:
-        causes = ", ".join(f"{n} {cause}" for cause, n in account.causes_before.items())
-        out.append(
-            f"dead since earlier runs: {causes} (conductor retry --cause CAUSE, or give one up: conductor cancel JOB)"
-        )
-    out += [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in account.obituaries]
+        what_to_do = "conductor retry --cause CAUSE, or give one up: conductor cancel JOB"
+        out.append(f"dead since earlier runs: {counted(account.causes_before)} ({what_to_do})")
+    out += named(account.obituaries)
     out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]

@@ -11,7 +11,7 @@ import orjson
 from conductor.core.past import said, tries
 from conductor.core.raising import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
-from conductor.model.entries import JobView
+from conductor.model.entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import Ledger
@@ -21,6 +21,11 @@ from conductor.views.roots import lines as root_lines
 from conductor.views.waiting import Waiting, waiting
 from conductor.views.waiting import lines as waiting_lines
 
+#: Of the jobs it waits for so many are named.
+SHOWN_WAITS = 8
+#: A longer line (it comes after thousands) is not repeated.
+MOST_LINE_BYTES = 16 << 10
+
 
 class Story(Value, frozen=True, kw_only=True):
     """All there is to say about a job. `now` is the ledger's clock."""
@@ -29,7 +34,8 @@ class Story(Value, frozen=True, kw_only=True):
     job: JobView
     task: str = ""
     workflow: str = ""
-    #: Jobs it waits for → their states («unknown» when no backlog has them).
+    #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of them
+    #: `job.waits` says how many are in which.
     waits_for: dict[str, str] = {}
     #: Behind those: who waits for nobody else, and why that one is not done.
     roots: tuple[DeepestJob, ...] = ()
@@ -52,9 +58,11 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     is_free = job.state == "waiting" and not job.waits_for
     hold = next((h for h in ledger.handover.gates().holds if h.class_id == job.class_id), None) if is_free else None
     now = ledger.bell.now()
+    is_long = len(job.line) > MOST_LINE_BYTES
+    left_out = (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
     return Story(
         now=now,
-        job=job,
+        job=msgspec.structs.replace(job, line=b"") if is_long else job,
         task=line["task"],
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
@@ -63,7 +71,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         waiting=None if hold is None else waiting(job, hold, now),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
-        notes=(*handed_down(job, line), *notes(ledger, job, hold)),
+        notes=(*handed_down(job, line), *notes(ledger, job, hold), *left_out),
         raised=tuple(raised(job, line, mine)),
     )
 
@@ -136,7 +144,7 @@ def lines(story: Story) -> list[str]:
     """What `conductor explain` prints."""
     job = story.job
     out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
-    out += [f"  waits for {other}: {state}" for other, state in story.waits_for.items()]
+    out += [f"  {line}" for line in waits_lines(story)]
     out += [f"  {line}" for line in root_lines(story.roots)]
     if story.hold is not None:
         if story.waiting is not None:
@@ -150,6 +158,15 @@ def lines(story: Story) -> list[str]:
     known = numbers(story.receipts)
     out += [line for receipt in story.receipts for line in receipt_lines(receipt, known)]
     return [printable(line) for line in out]
+
+
+def waits_lines(story: Story) -> list[str]:
+    """Each of a few; of many how many are in which state, and the first."""
+    waits, named = story.job.waits, [f"waits for {other}: {state}" for other, state in story.waits_for.items()]
+    if sum(waits.values()) <= SHOWN_WAITS:
+        return named
+    counts = ", ".join(f"{waits[state]} {state}" for state in WAITED_FOR if state in waits)
+    return [f"waits for {many(sum(waits.values()), 'job')}: {counts}; the first:", *named[:SHOWN_WAITS]]
 
 
 def where(story: Story) -> str:

@@ -12,8 +12,8 @@ from conductor.model.spec import Value
 from conductor.ports import Ledger
 from conductor.text import duration, many
 
-#: So many jobs are looked at, and so many roots told of: a long chain has few, a wide one too many to read.
-MOST_LOOKED_AT, SHOWN = 500, 3
+#: So many jobs are looked at, and so many roots kept and told of: a long chain has few, a wide one too many to read.
+MOST_LOOKED_AT, MOST_KEPT, SHOWN = 500, 20, 3
 
 
 class DeepestJob(Value, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[DeepestJob, ...]
     """The deepest first; empty for a job that waits for nobody, or for such as wait for nobody themselves."""
     holds = {hold.class_id: hold for hold in ledger.handover.gates().holds} if job.waits_for else {}
     found = [_root(other, view, depth, holds, now) for other, view, depth in _leaves(ledger, job)]
-    return tuple(sorted(found, key=lambda root: (-root.depth, root.job_id)))
+    return tuple(sorted(found, key=lambda root: (-root.depth, root.job_id))[:MOST_KEPT])
 
 
 def _leaves(ledger: Ledger, job: JobView) -> Iterator[tuple[str, JobView | None, int]]:
@@ -73,4 +73,4 @@ def lines(roots: tuple[DeepestJob, ...]) -> list[str]:
         f"in the end for {root.job_id} ({many(root.depth, 'job')} deep): {root.state}" + (root.why and f": {root.why}")
         for root in roots[:SHOWN]
     ]
-    return out + ([f"and for {many(len(roots) - SHOWN, 'more job')}"] if len(roots) > SHOWN else [])
+    return out + (["and for others beside"] if len(roots) > SHOWN else [])

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 
 import msgspec
 
 from conductor.core.stuck import Stuck
 from conductor.model.decision import Gate, GateLedger, Hold
-from conductor.model.entries import JobState, JobView
+from conductor.model.entries import JobState
 from conductor.model.forecast import Forecast
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import Ledger
-
-#: How many dead jobs are looked at for their causes; the count itself is exact.
-DEAD_LOOKED_AT = 1000
+from conductor.views.graves import Obituary
 
 
 class LaneStatus(Value, frozen=True, kw_only=True):
@@ -49,8 +46,10 @@ class Status(Value, frozen=True, kw_only=True):
     closed_rates: dict[str, float] = {}
     #: What the last tick left of the budgets of APIs.
     rates: tuple[RateState, ...] = ()
-    #: Cause → dead jobs.
+    #: Cause → dead jobs; `dependency_dead`: for the sake of the others.
     dead: dict[str, int] = {}
+    #: The first few of those that died of themselves.
+    graves: tuple[Obituary, ...] = ()
     #: Kinds of jobs that failed alike since the last that did not.
     kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.
@@ -63,10 +62,8 @@ class Status(Value, frozen=True, kw_only=True):
         return sum(counts.get(state, 0) for counts in self.backlogs.values() for state in states)
 
 
-def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) -> Status:
-    """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`.
-
-    `has_causes` also looks at the dead: not for a display that asks four times a second."""
+def gather(ledger: Ledger, backlog: str | None = None) -> Status:
+    """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`."""
     names = (backlog,) if backlog else sorted(ledger.backlog.backlogs())
     nodes = tuple(sorted(ledger.reports.live(), key=lambda node: node.node))
     active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
@@ -88,7 +85,7 @@ def gather(ledger: Ledger, backlog: str | None = None, has_causes: bool = True) 
         rates=gates.rates,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
-        dead=ledger.backlog.causes(backlog, DEAD_LOOKED_AT) if has_causes else {},
+        dead=ledger.backlog.causes(backlog),
     )
     return status_with_notes(status)
 
@@ -126,23 +123,6 @@ def lanes_of(
         )
         for lane in LANES
     )
-
-
-def the_dead(ledger: Ledger, backlog: str | None = None, known: Collection[str] = ()) -> Iterator[JobView]:
-    """Those that died of themselves and are not `known`, at most `DEAD_LOOKED_AT` of them."""
-    others = (job_id for job_id in ledger.backlog.died(backlog) if job_id not in known)
-    for job_id in islice(others, DEAD_LOOKED_AT):
-        view = ledger.backlog.job(job_id)
-        if view is not None and view.state == "dead":
-            yield view
-
-
-def causes_of_death(own: Iterable[JobView], dead: int) -> dict[str, int]:
-    """Cause → jobs, of `dead` in all: who did not die of itself did for the sake of another."""
-    found: Counter[str] = Counter(view.cause or "unknown" for view in own)
-    if found.total() < min(dead, DEAD_LOOKED_AT):
-        found["dependency_dead"] += dead - found.total()
-    return dict(found.most_common())
 
 
 def status_with_notes(status: Status) -> Status:

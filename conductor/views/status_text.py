@@ -13,6 +13,7 @@ from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable, size, table
 from conductor.views.forecast_text import told, when
+from conductor.views.graves import BEHIND, named
 from conductor.views.status import Status
 
 SHOWN_ROWS = 12
@@ -114,8 +115,11 @@ def held_lines(hold: Hold, now: float) -> list[str]:
 def dead(status: Status) -> list[str]:
     if not status.dead:
         return []
-    rows: list[list[object]] = [[count, cause] for cause, count in status.dead.items()]
-    return ["dead, by cause (`conductor retry --cause CAUSE` sends them back):", *table(rows)]
+    rows: list[list[object]] = [[n, cause, "behind those" * (cause == BEHIND)] for cause, n in status.dead.items()]
+    rest = status.total("dead") - status.dead.get(BEHIND, 0) - len(status.graves)
+    more_of_them = [f"  … and {rest} more that died of themselves"] if rest > 0 else []
+    head = "dead, by cause (`conductor retry --cause CAUSE` sends them back, and those behind them):"
+    return [head, *table(rows), *named(status.graves), *more_of_them]
 
 
 def failing(status: Status) -> list[str]:

@@ -6,23 +6,20 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice
 
 import msgspec
 from loguru import logger
 
 from conductor.errors import Unreachable
-from conductor.model.entries import JobView
-from conductor.model.spec import from_line
 from conductor.ports import Ledger
-from conductor.views.account import Account, Obituary, Pace
-from conductor.views.status import DEAD_LOOKED_AT, causes_of_death, gather, the_dead
+from conductor.views.account import Account, Pace
+from conductor.views.graves import obituaries
+from conductor.views.status import gather
 
 LOOK_S = 0.25
 LINE_EVERY_S = 5.0
-SHOWN_DEAD = 8
 STDERR = 2
 
 
@@ -32,43 +29,21 @@ class Watch:
     def __init__(self, ledger: Ledger, backlog: str | None = None) -> None:
         self.ledger = ledger
         self.backlog = backlog
-        self.pace = Pace(gather(ledger, backlog, has_causes=False))
+        self.pace = Pace(gather(ledger, backlog))
         self._died_before = frozenset(ledger.backlog.died(backlog))
 
     def look(self) -> Pace:
         """The present state; the last known one while Redis is away."""
         try:
-            self.pace.add(gather(self.ledger, self.backlog, has_causes=False))
+            self.pace.add(gather(self.ledger, self.backlog))
         except Unreachable as e:
             logger.debug("No look: {}", e)
         return self.pace
 
     def account(self) -> Account:
         account = self.look().account()
-        if account.dead_before:
-            account = msgspec.structs.replace(account, causes_before=self._causes_before(account))
-        if not account.dead:
-            return account
-        own = tuple(the_dead(self.ledger, self.backlog, self._died_before))
-        causes = causes_of_death(own, account.dead)
-        return msgspec.structs.replace(account, causes=causes, obituaries=obituaries(own))
-
-    def _causes_before(self, account: Account) -> dict[str, int]:
-        """Of those that are still dead; where some died in this run, too, of those that died of themselves only."""
-        if not account.dead:
-            return self.ledger.backlog.causes(self.backlog)
-        died = set(self.ledger.backlog.died(self.backlog)) & self._died_before
-        views = (self.ledger.backlog.job(job_id) for job_id in islice(sorted(died), DEAD_LOOKED_AT))
-        return causes_of_death([view for view in views if view is not None], 0)
-
-
-def obituaries(dead: Iterable[JobView]) -> tuple[Obituary, ...]:
-    """The first few."""
-    own = ((job, job.cause) for job in dead if job.cause is not None)
-    return tuple(
-        Obituary(job_id=job.job_id, task=from_line(job.line).task, cause=cause, message=job.message)
-        for job, cause in islice(own, SHOWN_DEAD)
-    )
+        dead = obituaries(self.ledger, self.backlog, self._died_before) if account.dead else ()
+        return msgspec.structs.replace(account, obituaries=dead)
 
 
 @contextmanager

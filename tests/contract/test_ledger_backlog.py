@@ -91,7 +91,6 @@ def test_those_set_aside_are_found_by_their_state_and_the_dead_by_their_cause(sc
     assert list(backlog.ids("cancelled")) == [an_id("c")]
     assert backlog.causes() == {"stalled": 2, "bad_input": 1}
     assert backlog.causes("day") == {"stalled": 1}
-    assert sum(backlog.causes(most=2).values()) == 2
     for name in "abc":
         scene.retry(name)
     assert list(backlog.ids("dead")) == [an_id("e")]
@@ -103,8 +102,51 @@ def test_thousands_that_died_are_each_found_once(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
     scene.put(*(an_entry(name, over="dead", cause="stalled", message="m", failures={"stalled": 1}) for name in names))
     assert sorted(scene.ledger.backlog.ids("dead")) == sorted(an_id(name) for name in names)
-    assert scene.ledger.backlog.causes(most=2000) == {"stalled": 2000}
-    assert scene.ledger.backlog.causes(most=9000) == {"stalled": 2500}
+    assert scene.ledger.backlog.causes() == {"stalled": 2500}
+
+
+def test_thousands_that_died_for_the_sake_of_a_few_are_counted_apart_from_these(scene: Scene) -> None:
+    roots = {"a": "task_error", "b": "stalled", "c": "stalled"}
+    scene.put(*(an_entry(name) for name in roots))
+    for name in roots:
+        scene.put(*(an_entry(f"{name}{i:04d}", after=(an_id(name),)) for i in range(700)))
+    for name, cause in roots.items():
+        scene.force_fail(name, cause)
+    causes = scene.ledger.backlog.causes
+    assert causes() == causes("night") == {"stalled": 2, "task_error": 1, "dependency_dead": 2100}
+    assert list(causes())[-1] == "dependency_dead", "those behind come last"
+    scene.retry("a")
+    assert causes() == {"stalled": 2, "dependency_dead": 1400}
+    scene.cancel("b")
+    assert causes() == {"stalled": 1, "dependency_dead": 1400}, (
+        "who is given up is not among the dead; those behind are"
+    )
+
+
+def test_a_dead_job_that_comes_into_another_backlog_is_counted_there(scene: Scene) -> None:
+    day = a_class("day", "day")
+    scene.put(an_entry("a"))
+    scene.force_fail("a", "stalled")
+    scene.ledger.backlog.revise("day", (an_entry("a", day),), is_moving=True)
+    causes = scene.ledger.backlog.causes
+    assert (causes("night"), causes("day"), causes()) == ({}, {"stalled": 1}, {"stalled": 1})
+    scene.retry("a")
+    assert causes("day") == {}
+
+
+def test_of_thousands_that_one_waits_for_the_few_that_matter_are_named_and_all_are_counted(scene: Scene) -> None:
+    names = [f"w{i:04d}" for i in range(1200)]
+    scene.put(*(an_entry(name) for name in (*names, "dead", "runs")))
+    scene.run("runs")
+    others = tuple(an_id(name) for name in (*names, "runs", "elsewhere"))
+    scene.put(an_entry("last", after=others, after_ended=()))
+    view = scene.view("last")
+    assert view.waits == {"waiting": 1200, "running": 1, "unknown": 1}
+    assert view.waits_for == (an_id("elsewhere"), an_id("runs"), *(an_id(name) for name in names[:18]))
+    scene.force_fail("w0700")
+    view = scene.view("last")
+    assert view.state == "dead" and view.waits["dead"] == 1
+    assert view.waits_for[0] == an_id("w0700"), "what keeps it comes first"
 
 
 def test_who_asks_is_told_which_ids_are_known(scene: Scene) -> None:

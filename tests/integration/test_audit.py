@@ -142,6 +142,14 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         lambda w: w.redis.hincrby("conductor:count:night", "d", 1),
         {"conservation": "night: 2 counted"},
     ),
+    "a cause that is counted once too often": (
+        lambda w: w.redis.hincrby("conductor:causes:night", "bad_input", 1),
+        {"causes": "night: 2 counted as dead of bad_input, 1 there"},
+    ),
+    "a job that waits and has a cause of death": (
+        lambda w: w.redis.hset("conductor:own_dead", an_id("w"), "stalled"),
+        {"causes": f"{an_id('w')}: is noted as dead of stalled and is waiting"},
+    ),
     "a waiting job in no place": (
         lambda w: (w.redis.zrem("conductor:class:1", an_id("w")), w.redis.srem("conductor:ready", "1")),
         {"places": f"{an_id('w')}: is waiting and nowhere"},

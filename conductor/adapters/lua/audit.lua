@@ -6,8 +6,9 @@
 --            charges {id, JSON, ..}, sum {key, n, ..}, leases {id, score, ..}, handed {id, ..}, popped {id, score, ..},
 --            queues {queue -> {entry, ..}}, rq {id -> {status, origin}}, wip {queue -> {member, ..}},
 --            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms), aside {letter -> {id, ..}}: all mode only,
---            claims {id -> {key -> amount}}: of those lined up behind it}
-local counts, free, is_placed = {}, {}, {}
+--            claims {id -> {key -> amount}}: of those lined up behind it, causes {backlog -> {cause, n, ..}},
+--            own_dead {id, cause, ..}: all mode only}
+local counts, causes, free, is_placed = {}, {}, {}, {}
 local delayed = call('ZRANGE', P .. 'delayed', 0, -1)
 local class_backlog = call('HGETALL', P .. 'class_backlog')
 
@@ -44,7 +45,10 @@ local function some_of_them(ids)
 end
 
 local state = ARGV[1] == '' and all_of_them() or some_of_them(cmsgpack.unpack(ARGV[1]))
-for _, backlog in ipairs(call('SMEMBERS', P .. 'backlogs')) do counts[backlog] = call('HGETALL', P .. 'count:' .. backlog) end
+for _, backlog in ipairs(call('SMEMBERS', P .. 'backlogs')) do
+  counts[backlog] = call('HGETALL', P .. 'count:' .. backlog)
+  causes[backlog] = call('HGETALL', P .. 'causes:' .. backlog)
+end
 for _, id in ipairs(delayed) do is_placed[id] = true end
 -- Those that wait for others are in no list: the rest of the waiting are asked one by one.
 local bound = {}
@@ -83,4 +87,5 @@ return cmsgpack.pack({
   state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, active, call('HGETALL', P .. 'charges'),
   call('HGETALL', P .. 'sum'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'handed', 0, -1),
   call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside, claims,
+  causes, ARGV[1] == '' and call('HGETALL', P .. 'own_dead') or {},
 })

@@ -5,7 +5,8 @@
 --   conductor:born       int   when the ledger's first job came (ms)
 --   conductor:count:B    hash  LETTER -> n, for each backlog B
 --   conductor:aside:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for by their state
---   conductor:aside:own  set  of the dead those that died of themselves, not for the sake of another
+--   conductor:own_dead   hash  id -> cause, of the dead those that died of themselves and not for the sake of another
+--   conductor:causes:B   hash  cause -> n of those, for each backlog B; the rest of its dead died for their sake
 --   conductor:class_backlog hash  class number -> backlog
 --   conductor:wake       list  the bell, never longer than one
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
@@ -67,6 +68,22 @@ local files_moved
 
 local ASIDE = {x = true, c = true, v = true}
 
+-- By the cause of that moment: what is noted of its failures may be another word by the time it leaves.
+local function into_the_grave(id, job)
+  local cause = call('HGET', P .. 'fails:' .. id, 'cause') or 'unknown'
+  if cause == 'dependency_dead' then return end
+  call('HSET', P .. 'own_dead', id, cause)
+  call('HINCRBY', P .. 'causes:' .. backlog_of(job.class), cause, 1)
+end
+
+local function out_of_the_grave(id, job)
+  local cause = call('HGET', P .. 'own_dead', id)
+  if not cause then return end
+  call('HDEL', P .. 'own_dead', id)
+  local causes = P .. 'causes:' .. backlog_of(job.class)
+  if call('HINCRBY', causes, cause, -1) == 0 then call('HDEL', causes, cause) end
+end
+
 -- The one place where a job changes its state: the counts follow in the same breath.
 local function move(id, job, letter)
   local before = job.letter
@@ -75,8 +92,8 @@ local function move(id, job, letter)
   call('HINCRBY', counts, letter, 1)
   if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
   if ASIDE[letter] then call('SADD', P .. 'aside:' .. letter, id) end
-  if before == 'x' then call('SREM', P .. 'aside:own', id) end
-  if letter == 'x' and call('HGET', P .. 'fails:' .. id, 'cause') ~= 'dependency_dead' then call('SADD', P .. 'aside:own', id) end
+  if before == 'x' then out_of_the_grave(id, job) end
+  if letter == 'x' then into_the_grave(id, job) end
   job.letter = letter
   call('HSET', P .. 'state', id, state_line(job))
   if files_moved then files_moved(id, before, letter) end

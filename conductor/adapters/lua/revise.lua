@@ -36,12 +36,15 @@ end
 -- Its class, in whose backlog it counts from now on.
 local function into_class(id, job, index, own)
   local class = classes[class_of[index]]
+  local is_dead = own ~= backlog and job.letter == 'x'
+  if is_dead then out_of_the_grave(id, job) end
   if own ~= backlog then
     call('SADD', P .. 'backlogs', backlog)
     call('HINCRBY', P .. 'count:' .. own, job.letter, -1)
     call('HINCRBY', P .. 'count:' .. backlog, job.letter, 1)
   end
   job.class = class_number(class[1], class[2], backlog)
+  if is_dead then into_the_grave(id, job) end
   call('HSET', P .. 'state', id, state_line(job))
   call('SADD', P .. 'revised', id)
 end

@@ -7,7 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Job, Store
-from conductor.model.entries import STATES, Entry, JobState, JobView, Pulse, PutResult, Revised, Unsettled
+from conductor.model.causes import by_cause
+from conductor.model.entries import (
+    MOST_NAMED,
+    STATES,
+    WAITED_FOR,
+    Entry,
+    JobState,
+    JobView,
+    Pulse,
+    PutResult,
+    Revised,
+    Unsettled,
+)
 from conductor.model.files import Outlook
 from conductor.model.receipt import body_of
 from conductor.model.snapshot import Candidate, Head, Look
@@ -146,7 +158,10 @@ class MemoryBacklog:
     def job(self, job_id: str) -> JobView | None:
         with self._store.lock:
             job = self._store.jobs.get(job_id)
-            return None if job is None else view_of(job, self._store.ready[job.job_class.id].before(job.id, job.seq))
+            if job is None:
+                return None
+            waits = {other: self._store.state_of(other) or "unknown" for other in job.wants | job.wants_end}
+            return view_of(job, waits, self._store.ready[job.job_class.id].before(job.id, job.seq))
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:
         with self._store.lock:
@@ -162,14 +177,11 @@ class MemoryBacklog:
         with self._store.lock:
             return frozenset(job_id for job_id in ids if job_id in self._store.jobs)
 
-    def causes(self, backlog: str | None = None, most: int = 1000) -> dict[str, int]:
+    def causes(self, backlog: str | None = None) -> dict[str, int]:
         with self._store.lock:
             jobs = self._store.jobs.values()
             dead = [j.cause or "unknown" for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
-        own = Counter([cause for cause in dead if cause != "dependency_dead"][:most])
-        if own.total() < min(most, len(dead)):
-            own["dependency_dead"] = len(dead) - own.total()
-        return dict(own.most_common())
+        return by_cause(Counter(cause for cause in dead if cause != "dependency_dead"), len(dead))
 
     def died(self, backlog: str | None = None) -> Iterator[str]:
         with self._store.lock:
@@ -178,7 +190,8 @@ class MemoryBacklog:
         return (job.id for job in of_itself if backlog in (None, job.job_class.backlog))
 
 
-def view_of(job: Job, ahead: int | None = None) -> JobView:
+def view_of(job: Job, waits: Mapping[str, str], ahead: int | None = None) -> JobView:
+    """`waits`: those it waits for → their states."""
     return JobView(
         job_id=job.id,
         state=job.state,
@@ -191,7 +204,8 @@ def view_of(job: Job, ahead: int | None = None) -> JobView:
         cause=job.cause,
         message=job.message,
         not_before=job.not_before,
-        waits_for=tuple(sorted(job.wants | job.wants_end)),
+        waits_for=tuple(sorted(waits, key=lambda other: (WAITED_FOR.index(waits[other]), other))[:MOST_NAMED]),
+        waits=Counter(waits.values()),
         ahead=ahead,
         reservation=job.reservation,
         failures=dict(job.failures),

@@ -89,7 +89,7 @@ def test_the_account_names_the_dead_and_what_can_never_run():
 
     assert lines(account) == [
         "3 done, 2 dead, 1 left in 3 min 20 s",
-        "dead, by cause: 1 bad_input, 1 dependency_dead",
+        "dead, by cause: 1 bad_input; and 1 dependency_dead, behind these",
         "  abcdefgh media.probe: bad_input: a\\nb is cut off",
         "can never run here: 1 job of x: too big",
         "held back, by gate: vram 1 min 01 s",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from builders import a_spec
 from cli_tools import Cli
 
-from conductor.model.entries import Vouch
+from conductor.model.entries import Entry, Vouch
 from conductor.model.report import Device, NodeReport
+from conductor.model.spec import to_line
 from conductor.recovery.journal import Journal, places
 
 if TYPE_CHECKING:
@@ -86,6 +88,29 @@ def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
 
 def test_retry_of_a_job_that_waits_is_1(cli: Cli, night: Night):
     assert cli("retry", night.ids[0]).code == 1
+
+
+def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli: Cli, night: Night):
+    spec, further = (a_spec(n) for n in (90, 91))
+    for child, parent in ((spec.id, night.ids[0]), (further.id, spec.id)):
+        entry = Entry(job_id=child, line=to_line(spec), job_class=night.job_class, after=(parent,))
+        night.ledger.backlog.put("night", [entry])
+    night.fail(0, "task_error", "RuntimeError: no")
+
+    kept = cli("retry", further.id)
+
+    assert kept.code == 1
+    assert kept.out == (
+        f"0 jobs are waiting again; {further.id} comes after {night.ids[0]}, which is dead (task_error: RuntimeError: "
+        f"no): `conductor retry {night.ids[0][:8]}` brings back both\n"
+    )
+    assert night.ids[0] in cli("retry", "--cause", "dependency_dead", "--json").json["kept"]
+
+    assert cli("cancel", further.id).out == f"{further.id}: was dead, is cancelled\n"
+    assert cli("retry", night.ids[0]).code == 0
+
+    states = [night.ledger.backlog.job(job_id) for job_id in (night.ids[0], spec.id, further.id)]
+    assert [view.state for view in states if view] == ["waiting", "waiting", "cancelled"], "given up for good"
 
 
 def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_one_node_has_it(cli: Cli, night: Night):

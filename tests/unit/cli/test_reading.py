@@ -176,6 +176,43 @@ def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(c
     assert "(3 jobs deep): admitted: on node1 for " in said
 
 
+def behind(night: Night, n: int, *others: str) -> str:
+    """A job of that number that comes after these: its id."""
+    spec = a_spec(n, after=others)
+    entry = Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, after=others)
+    night.ledger.backlog.put("night", [entry])
+    return spec.id
+
+
+def test_explain_of_a_job_after_ten_thousand_says_counts(cli: Cli, night: Night):
+    last = behind(night, 90, night.ids[0], night.ids[1], *(f"elsewhere-{n:05}" for n in range(10_000)))
+    night.start(1)
+
+    shown = cli("explain", last)
+    story = cli("explain", last, "--json")
+
+    assert "  waits for 10002 jobs: 10000 unknown, 1 running, 1 waiting; the first:\n" in shown.out
+    assert len(shown.out.splitlines()) < 20
+    assert "and for others beside" in shown.out
+    assert story.json["job"]["waits"] == {"unknown": 10_000, "running": 1, "waiting": 1}
+    assert len(story.out) < 20_000
+
+
+def test_status_names_those_that_died_of_themselves_apart_from_those_behind_them(cli: Cli, night: Night):
+    for n in range(90, 120):
+        behind(night, n, night.ids[0])
+    night.fail(0, "task_error", "RuntimeError: the switch is on")
+
+    shown = cli("status")
+    found = cli("status", "--json").json
+
+    assert found["dead"] == {"task_error": 1, "dependency_dead": 30}
+    assert [grave["job_id"] for grave in found["graves"]] == [night.ids[0]]
+    dead = shown.out.partition("dead, by cause")[2].splitlines()
+    assert [line.split() for line in dead[1:3]] == [["1", "task_error"], ["30", "dependency_dead", "behind", "those"]]
+    assert dead[3] == f"  {night.ids[0][:8]} diagnostics.echo: task_error: RuntimeError: the switch is on"
+
+
 def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):
     night.ledger.leadership.resign("studio-1")
 
