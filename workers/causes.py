@@ -40,6 +40,7 @@ class Fault(NamedTuple):
 
 
 CANCELLED = Fault("cancelled", "cancelled by the operator")
+TAKEN_BACK = Fault("worker_lost", "taken from its worker by the operator")
 WENT_DEAF = Fault(
     "task_error",
     "the task's process lived on without its worker: a body must not replace its process (os.exec; use `run_program`) "

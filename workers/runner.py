@@ -282,13 +282,15 @@ class Runner:
             # Before the ledger hears of it: the next job that writes there may be handed out in the same breath.
             roots = {paths.split(output.path)[0] for output in attempt.spec.writes}
             suspects.tell(suspects.folder_of(self._parts.settings), roots)
-        is_free = fault.cause == "cuda_oom" and attempt.held.meter.is_others_fault()
+        is_crowded = fault.cause == "cuda_oom" and attempt.held.meter.is_others_fault()
+        is_free = is_crowded or fault == causes.TAKEN_BACK
+        receipt = msgspec.structs.replace(receipt, is_free=is_free)
         then = after_failure(
             fault.cause,
             attempt.started.failures,
             attempt.request.retry,
             fault.retry_after_s,
-            self._lesson(attempt, receipt, is_free),
+            self._lesson(attempt, receipt, is_crowded),
             is_lasting=fault.is_lasting,
             is_free=is_free,
         )
@@ -305,7 +307,7 @@ class Runner:
         """The receipt says what the operator meant: a job that is only to run elsewhere was not cancelled."""
         verb = (self.patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
         if verb == "requeue":
-            return Fault("worker_lost", "taken from its worker by the operator")
+            return causes.TAKEN_BACK
         return Fault("cancelled", "failed by the operator") if verb == "fail" else fault
 
     def _lesson(self, attempt: Attempt, receipt: Receipt, is_crowded: bool) -> Raised | None:

@@ -86,6 +86,8 @@ class Failure(NamedTuple):
     usage: Usage = Usage()
     asked: Asked | None = None
     is_lasting: bool = False
+    #: It was others' fault: it cost no retry.
+    is_free: bool = False
 
 
 class Verdict(NamedTuple):
@@ -108,7 +110,8 @@ def lessons(job_class: JobClass, failed: Iterable[Failure], largest: Largest) ->
         resource = RAN_OUT_OF.get(failure.cause)
         if resource is None or getattr(largest, resource) is None:
             continue
-        lesson = raised(failure.cause, as_admitted(job_class, failure.asked), failure.usage, largest)
+        asked = as_admitted(job_class, failure.asked)
+        lesson = raised(failure.cause, asked, failure.usage, largest, is_crowded=failure.is_free)
         job_class = lesson.job_class or job_class
         if lesson.hopeless:
             hopeless.add(failure.attempt)
@@ -147,10 +150,13 @@ def verdict(
             continue
         if over is not None:
             failures.clear()
-        then = after_failure(failure.cause, failures, overrides, is_lasting=failure.is_lasting)
+        then = after_failure(
+            failure.cause, failures, overrides, is_lasting=failure.is_lasting, is_free=failure.is_free
+        )
         is_dead = not isinstance(then, Retry) or failure.attempt in hopeless
         not_before = failure.ended_at + then.delay_s if isinstance(then, Retry) and then.delay_s else None
-        failures[failure.cause] += 1
+        if not failure.is_free:
+            failures[failure.cause] += 1
         over = "cancelled" if failure.cause == "cancelled" else "dead" if is_dead else None
         last = failure
     if cancelled is not None and (last is None or last.attempt <= cancelled):

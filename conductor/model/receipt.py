@@ -103,6 +103,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     left_running: tuple[str, ...] = ()
     #: A failure that does not go away by itself: the job is dead at once, whatever its budget.
     is_lasting: bool = False
+    #: A failure that is not its own (others took the device's memory, the operator took it back): it cost no retry.
+    is_free: bool = False
 
     @property
     def body(self) -> str:

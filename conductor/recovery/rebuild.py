@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.classes import Classifier
@@ -20,7 +21,7 @@ from conductor.file_work import FileWork
 from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
 from conductor.model.entries import Entry, JobState
 from conductor.model.limits import Limits
-from conductor.model.receipt import Receipt
+from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
@@ -211,8 +212,17 @@ def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past
 def failure_of(receipt: Receipt) -> Failure:
     cause = receipt.cause or "task_error"
     if cause not in RAN_OUT_OF:  # the rest teaches nothing, and there may be very many
-        return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at, is_lasting=receipt.is_lasting)
-    return Failure(receipt.attempt, cause, receipt.message, receipt.ended_at, receipt.usage, receipt.asked)
+        receipt = replace(receipt, usage=Usage(), asked=None)
+    return Failure(
+        receipt.attempt,
+        cause,
+        receipt.message,
+        receipt.ended_at,
+        receipt.usage,
+        receipt.asked,
+        is_lasting=receipt.is_lasting,
+        is_free=receipt.is_free,
+    )
 
 
 def say_again(ledger: Ledger, notes: Sequence[Note]) -> None:

@@ -60,6 +60,7 @@ def test_a_running_job_is_taken_from_its_worker_and_runs_again(scene: WorkerScen
     assert not is_alive(child)
     view = scene.ledger.backlog.job(spec.id)
     assert view is not None and view.failures == {}
+    assert [receipt.is_free for receipt in scene.receipts(spec)] == [True], "a rebuild counts it as little"
     (tmp_path / "until0").touch()
     scene.admit(spec, 2)
     scene.wait_state(spec, "done")

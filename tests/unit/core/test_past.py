@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from unittest.mock import ANY
 
 import pytest
 from builders import a_class, a_reservation
@@ -116,6 +117,18 @@ def test_an_attempt_that_had_all_there_is_was_the_last() -> None:
     assert verdict(failed, {}, hopeless=hopeless).over == "dead"
     assert verdict(failed, {}).over is None
     assert job_class.needs.vram_mib == 4000
+
+
+def test_what_was_others_fault_counts_for_nothing_and_teaches_what_it_taught() -> None:
+    held = Asked(needs=Needs(vram_mib=4000))
+    failed = [
+        *(Failure(n, "cuda_oom", "", usage=Usage(vram_mib=500), asked=held, is_free=True) for n in range(1, 5)),
+        Failure(5, "worker_lost", "taken from its worker by the operator", is_free=True),
+    ]
+
+    assert verdict(failed, {"cuda_oom": 1, "worker_lost": 0}) == Verdict(failures={}, cause="worker_lost", message=ANY)
+    job_class, _ = lessons(a_class(vram_mib=4000), failed[:1], BIGGEST)
+    assert job_class.needs.vram_mib == BIGGEST.vram_mib, "next it has a device to itself"
 
 
 def test_it_waits_out_what_is_left_of_its_last_back_off() -> None:
