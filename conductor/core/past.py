@@ -150,9 +150,7 @@ def verdict(
             continue
         if over is not None:
             failures.clear()
-        then = after_failure(
-            failure.cause, failures, overrides, is_lasting=failure.is_lasting, is_free=failure.is_free
-        )
+        then = after_failure(failure.cause, failures, overrides, is_lasting=failure.is_lasting, is_free=failure.is_free)
         is_dead = not isinstance(then, Retry) or failure.attempt in hopeless
         not_before = failure.ended_at + then.delay_s if isinstance(then, Retry) and then.delay_s else None
         if not failure.is_free:
