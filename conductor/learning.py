@@ -35,6 +35,8 @@ from conductor.settings import Settings
 CACHE_VERSION = 1
 #: New receipts are looked for so often, and the cache is written at most so often.
 EVERY_S, WRITE_EVERY_S = 1.0, 30.0
+#: While jobs wait of whose kind nothing is known, few of which begin: so often.
+SOON_S = 0.2
 #: Of a file that was never read before only so much of its end is: what is older would be forgotten anyway.
 TAIL_BYTES = 32 << 20
 BLOCK_BYTES = 4 << 20
@@ -195,6 +197,8 @@ class Learning:
         self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
         self._unseen = Unseen(settings.receipts_dir)
         self._has_news = False
+        #: At the last tick, of some that wait.
+        self._are_untried = False
         #: Kinds with news since drift was looked for, and what was said of it.
         self._changed: set[str] = set()
         self._said: set[tuple[str, str, str]] = set()
@@ -222,6 +226,7 @@ class Learning:
         with self._lock:
             taught = self._all_taught([candidate.job_class for candidate in candidates])
             self._unseen.look(snapshot, self.learned.memory.nodes)
+        self._are_untried = any(t.job_class.is_untried for t in taught)
         free = Free(snapshot, self._limits) if any(t.is_more for t in taught) else None
         return tuple(
             msgspec.structs.replace(candidate, job_class=_cut(candidate.job_class, t, free))
@@ -249,11 +254,17 @@ class Learning:
             if known is None or (known[0] != state and time.monotonic() < until):
                 if len(self._known) > MOST_KNOWN:
                     self._known.clear()
-                known = self._known[c.id] = (state, self.learned.taught(c))
+                known = self._known[c.id] = (state, self._marked(self.learned.taught(c)))
             elif known[0] != state and not self._turn:
                 self._turn = i
             found[i] = known[1]
         return [found[i] for i in range(len(classes))]
+
+    def _marked(self, taught: Taught) -> Taught:
+        c = taught.job_class
+        if not c.needs.vram_mib or self.learned.memory.has_success(c.kind or c.task):
+            return taught
+        return taught._replace(job_class=msgspec.structs.replace(c, is_untried=True))
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,7 +274,8 @@ class Learning:
             began = time.monotonic()
             try:
                 is_behind = self.read() >= BEHIND
-                wait_s = 0.0 if is_behind else max(EVERY_S, (time.monotonic() - began) / LARGEST_SHARE)
+                every_s = SOON_S if self._are_untried else EVERY_S
+                wait_s = 0.0 if is_behind else max(every_s, (time.monotonic() - began) / LARGEST_SHARE)
                 is_said = False
             except OSError as e:
                 if not is_said:

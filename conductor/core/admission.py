@@ -27,6 +27,7 @@ from conductor.core.reasons import Answer, Reasons
 from conductor.core.reserving import Taken, reservation_of, takes
 from conductor.core.safety import Safety
 from conductor.core.standing import Standing
+from conductor.core.untried import Untried
 from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
@@ -71,6 +72,7 @@ class Deciding:
         self.placement = standing.placement
         self.kinds = Kinds(snapshot, limits, self.free.nodes)
         candidates = self.kinds.fresh_first(candidates)
+        self.untried = Untried(snapshot, candidates)
         self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
         self.passing = Passing(snapshot.overtaken, snapshot.now)
@@ -172,6 +174,8 @@ class Deciding:
                 self._denied = unsafe
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
                 self._denied = answer
+            elif self.untried and (untold := self.untried.denies(turn.job_class, place)):
+                self._denied = untold
             else:
                 return True
             return False
@@ -219,6 +223,7 @@ class Deciding:
         admission = self._admission(turn.job_class, head, ask, place, permit, pools)
         reservation = admission.reservation
         self.kinds.took(reservation)
+        self.untried.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
         self.passing.admitted(ask)
@@ -259,9 +264,12 @@ class Deciding:
         return heirs(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_heir)
 
     def _as_heir(self, waiter: Waiter, place: Place) -> Admission | None:
-        """Canaries and tries are counted by ticks; where a place is kept for somebody, ticks say who may pass."""
+        """Canaries, tries and kinds of which nothing is known are counted by ticks; where a place is kept for somebody,
+        ticks say who may pass."""
         permit = self.kinds.ask(waiter.job_class, place.node.name)
         if isinstance(permit, Verdict) or permit.role or (self.kept is not None and self.kept.node is place.node):
+            return None
+        if self.untried and self.untried.has(waiter.job_class):
             return None
         pools = takes(waiter.ask, place)
         return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)

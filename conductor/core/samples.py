@@ -185,6 +185,10 @@ class Memory:
     def version(self, kind: str) -> int:
         return self._versions.get(kind, 0)
 
+    def has_success(self, kind: str) -> bool:
+        """Did one of its jobs do all that it does."""
+        return any(sample.ran_out_of is None for ring in self.rings(kind) for sample in ring.samples)
+
     def latest_code(self, task: str) -> str:
         """Of the sample that ended last; empty where there is none."""
         return self._latest.get(task, (0.0, ""))[1]

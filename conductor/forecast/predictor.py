@@ -14,6 +14,7 @@ from conductor.adapters.redis_pending import Pending, read_pending
 from conductor.catalogue import catalogue_of
 from conductor.core.free import Free
 from conductor.core.learned import Estimate, Learned
+from conductor.core.measured import asking, holdings
 from conductor.core.room import within
 from conductor.core.samples import usual
 from conductor.forecast.prediction import Known, by_area, played
@@ -108,19 +109,20 @@ class Predictor:
         return total
 
     def known(self, snapshot: Snapshot) -> Known:
-        """What receipts teach, up to this moment."""
+        """What receipts teach, up to this moment, and what is seen of those that run."""
         self._receipts.forget()
         while receipts := self._receipts.news():
             for receipt in receipts:
                 self._learned.memory.learn(receipt)
         self._codes.renew()
         free = Free(snapshot, self.limits)
+        held = holdings(snapshot, {r.kind or r.task for r in snapshot.reservations})
 
         def teach(c: JobClass) -> JobClass:
             taught = self._learned.taught(c)
             duration_s = lately(self._learned.duration(c))
             needs = within(c, taught.job_class.needs, free) if taught.is_more else taught.job_class.needs
-            return msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s)
+            return asking(msgspec.structs.replace(taught.job_class, needs=needs, duration_s=duration_s), held, free)
 
         return Known(teach=teach, overhead_s=gap_s(self._settings.receipts_dir), canary=self._canary)
 

@@ -36,6 +36,8 @@ class JobClass(Value, frozen=True, kw_only=True):
     warm: str = ""
     #: Where receipts taught other needs than its jobs declare: each as a sentence (`conductor.learning`).
     learned: tuple[str, ...] = ()
+    #: No receipt of its kind tells yet what such jobs take (`core.untried`).
+    is_untried: bool = False
 
 
 class Head(Value, frozen=True, kw_only=True):

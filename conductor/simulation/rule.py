@@ -6,8 +6,9 @@ from conductor.model.limits import Limits, Order, PlaceRule
 from conductor.model.spec import Value
 from conductor.text import duration
 
-#: Of a host that is only described all is for jobs, a worker of it is always free, and it has no clock on its wall.
-NOT_PLAYED = ("headrooms", "lane depths", "hours", "canaries and breakers")
+#: Of a host that is only described all is for jobs, a worker of it is always free, and it has no clock on its wall. A
+#: manifest says what its jobs ask and not what they will take, so none is seen to take more, or shown to begin slowly.
+NOT_PLAYED = ("headrooms", "lane depths", "hours", "canaries and breakers", "what jobs take beyond their word")
 
 
 class Rule(Value, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from builders import a_class, a_report, a_snapshot, a_spec
+from builders import a_class, a_report, a_reservation, a_snapshot, a_spec
 from cli_tools import conductor
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from conductor.forecast.predictor import Predictor, gap_s
 from conductor.model.decision import Decision
 from conductor.model.entries import Entry
 from conductor.model.forecast import Forecast
-from conductor.model.receipt import Asked, Receipt
+from conductor.model.receipt import Asked, Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
@@ -102,6 +102,17 @@ def test_the_end_goes_by_what_receipts_taught_and_by_the_loss_between_two_jobs(
     assert (found.known, found.prediction.left) == (8, 8)
     assert found.prediction.ends_at is not None
     assert found.prediction.ends_at - found.prediction.made_at == pytest.approx(4 * 30.5, abs=0.5)
+
+
+def test_what_running_jobs_hold_beyond_their_word_is_foretold_of_the_rest(
+    ledger: Ledger, redis_url: str, project: Settings
+) -> None:
+    running = a_reservation(vram_mib=500, kind="media.cut", worker="w0", usage=Usage(vram_mib=5000))
+    with connect(redis_url) as client:
+        known = Predictor(project, client, ("b",)).known(a_snapshot(reservations=(running,)))
+
+    assert known.teach(a_class(vram_mib=500, kind="media.cut")).needs.vram_mib == 5056
+    assert known.teach(a_class(vram_mib=500, kind="another")).needs.vram_mib == 500
 
 
 def test_only_gaps_in_which_a_worker_had_something_to_do_count(project: Settings) -> None:

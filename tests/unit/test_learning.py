@@ -169,6 +169,21 @@ def test_what_was_read_is_asked_from_then_on(lessons: Learning, log: ReceiptLog)
     assert lessons.duration_s(of_size()) == pytest.approx(5.0)
 
 
+def test_a_kind_is_untried_until_one_of_it_has_done_all_that_it_does(lessons: Learning, log: ReceiptLog):
+    def is_untried(c: JobClass) -> bool:
+        (candidate,) = lessons.teach(a_snapshot(), [a_candidate(c)])
+        return candidate.job_class.is_untried
+
+    assert is_untried(of_size())
+    log.append(out_of_vram(1, vram=900))
+    lessons.read()
+    assert is_untried(of_size())
+    log.append(a_receipt(2))
+    lessons.read()
+    assert not is_untried(of_size()), "also where the driver did not tell what it took"
+    assert is_untried(of_size(kind="media.cut:another"))
+
+
 def test_a_tick_has_only_so_much_time_for_news_and_every_class_gets_its_turn(
     log: ReceiptLog, project: Settings, monkeypatch: pytest.MonkeyPatch
 ):
