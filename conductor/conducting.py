@@ -18,7 +18,9 @@ from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.catalogue import catalogue_of
 from conductor.core.explain import never_sentence
-from conductor.embedded import embedded_node
+from conductor.core.outlook import is_broken
+from conductor.embedded import NodeKeeper, embedded_node
+from conductor.errors import Unreachable
 from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.spent import dearest, spent_lately
 from conductor.history.recording import Recorder, folder_of
@@ -48,7 +50,8 @@ FOUND = 1
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to. `exit_code`: 0 all done, 1 something died, is in review or can never run, 130 broken off."""
+    """What a run came to. `exit_code`: 0 all done, 1 something died, is in review or can never run, 4 workers died at
+    each start, 130 broken off."""
 
     account: Account
     exit_code: int
@@ -66,14 +69,17 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
+            keeper: NodeKeeper | None = None
             if until_done and has_work(watch) and not has_node(settings, ledger):
-                stack.enter_context(embedded_node(settings))
+                keeper = stack.enter_context(embedded_node(settings))
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
             learning = stack.enter_context(Learning(settings, catalogue_of(settings), limits_of(settings)))
             forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
             conductor = conductor_of(settings, client, backlog, record, learning.teach, forecasting.tick)
-            ended = conductor.run(until_done, stop.is_set)
+            ended = conductor.run(until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up))
+            if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
+                raise Unreachable("the node of this run keeps ending at its start: see what it says above")
             forecast = forecasting.ended() if ended.is_done else None
             if stop.is_set():
                 logger.info("Stopping: nothing new is fed")
@@ -174,7 +180,8 @@ def ending(
         took_s=forecast and round(forecast.took_s or 0.0, 1),
         forecast="" if forecast is None else told(forecast, watch.pace.last.total(*STATES)),
         reviews=reviews,
-        never=tuple(never_sentence(hold, watch.pace.last.now) for hold in ended.never),
+        never=tuple(never_sentence(hold, watch.pace.last.now) for hold in ended.never if not is_broken(hold)),
+        broken=tuple(sorted({v.message for hold in ended.never for v in hold.closed if v.is_broken})),
     )
     account = msgspec.structs.replace(account, idle=idle(watch, account, is_known) if until_done else "")
     is_short = bool(account.dead or account.review or ended.never or has_died or not is_known)
@@ -187,6 +194,8 @@ def exit_code(ended: Ended, until_done: bool, is_short: bool) -> int:
         return 0
     if not ended.is_done and not ended.never:
         return INTERRUPTED
+    if any(is_broken(hold) for hold in ended.never):
+        return Unreachable.exit_code
     return FOUND if is_short else 0
 
 

@@ -21,7 +21,7 @@ from conductor.settings import Settings
 
 
 @contextmanager
-def embedded_node(settings: Settings) -> Generator[None]:
+def embedded_node(settings: Settings) -> Generator[NodeKeeper]:
     """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained at its end.
 
     A Ctrl-C while it drains stops it at once. Raises `ConductorError` when it does not come up; one that dies later
@@ -32,7 +32,7 @@ def embedded_node(settings: Settings) -> Generator[None]:
     keeper.start()
     try:
         keeper.wait_ready()
-        yield
+        yield keeper
     finally:
         keeper.stop()
 
@@ -69,6 +69,11 @@ class NodeKeeper(threading.Thread):
                 return process.wait(LOOK_EVERY_S)
             except subprocess.TimeoutExpired:
                 end_stopped(stopped, (self._part,))
+
+    @property
+    def gave_up(self) -> bool:
+        """It ended at each start: nothing will run any more."""
+        return self._gave_up is not None
 
     def wait_ready(self) -> None:
         file = pid_path(self._settings, node_name(self._settings))

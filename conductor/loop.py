@@ -15,7 +15,7 @@ from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rate
 from conductor.core.keeping import Keeping
 from conductor.core.look import next_look
 from conductor.core.measured import measured
-from conductor.core.outlook import is_never
+from conductor.core.outlook import is_broken, is_never
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
@@ -64,7 +64,8 @@ Overrides = Callable[[JobView], Mapping[Cause, int]]
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How `run` ended. `is_done`: no job of the chosen backlogs is left to run; `never`: what can never run here."""
+    """How `run` ended. `is_done`: no job of the chosen backlogs is left to run; `never`: what can never run here, or
+    not as long as workers die at each start."""
 
     is_done: bool
     counts: dict[JobState, int]
@@ -359,7 +360,7 @@ class Conductor:
         return total
 
     def _note_never(self, snapshot: Snapshot, decision: Decision) -> None:
-        is_only_never = decision.hold and all(is_never(hold, decision.now) for hold in decision.hold)
+        is_only_never = decision.hold and all(is_never(h, decision.now) or is_broken(h) for h in decision.hold)
         if is_only_never and not decision.admit and not snapshot.reservations:
             self._never.append(decision.now)
         else:

@@ -39,6 +39,14 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
     ]  # fmt: skip
     if not free.nodes:
         return [Verdict(gate="report", passed=False, need=1, unit="nodes", message="no node reports")]
+    if not able and (
+        dying := next(
+            (n for n in free.nodes.values() if ask.node in (None, n.name) and not n.is_stale and ask.lane in n.dying),
+            None,
+        )
+    ):
+        return [Verdict(gate="report", passed=False, where=dying.name, need=1, unit="nodes", is_broken=True,
+                        message=dying.dying[ask.lane])]  # fmt: skip
     if not able and ask.node is not None:
         why = f"has no workers of the {ask.lane} lane" if ask.node in free.nodes else "does not report"
         message = f"its files are there, and it {why}"

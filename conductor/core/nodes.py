@@ -163,7 +163,20 @@ class NodeFree:
     """One node's pools and queues. Nothing is placed on one that drains or whose report is stale."""
 
     __slots__ = (
-        *("age_s", "cpu", "devices", "disks", "is_draining", "is_stale", "name", "queues", "ram", "report", "version"),
+        *(
+            "age_s",
+            "cpu",
+            "devices",
+            "disks",
+            "dying",
+            "is_draining",
+            "is_stale",
+            "name",
+            "queues",
+            "ram",
+            "report",
+            "version",
+        ),
     )
 
     def __init__(self, report: NodeReport, snapshot: Snapshot, limits: Limits) -> None:
@@ -189,7 +202,11 @@ class NodeFree:
         self.ram = _ram_pool(report, limits.ram_headroom_mib)
         self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
         self.queues: dict[Lane, list[QueueFree]] = {}
+        #: Lane → which of its queues has workers that keep dying at start, and how they end.
+        self.dying: dict[Lane, str] = {}
         for queue in report.queues:
+            if queue.dying:
+                self.dying[queue.lane] = f"workers of {queue.queue} keep dying at start: {queue.dying}"
             if queue.workers:
                 depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
                 queued = snapshot.queued.get(queue.queue, 0)

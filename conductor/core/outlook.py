@@ -20,6 +20,11 @@ def is_never(hold: Hold, now: float) -> bool:
     return hold.is_infeasible or (hold.crowded_since is not None and now - hold.crowded_since >= CROWDED_S)
 
 
+def is_broken(hold: Hold) -> bool:
+    """Whoever would run it dies at each start."""
+    return any(verdict.is_broken for verdict in hold.closed)
+
+
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
     for_all = max((_opens(v) for v in hold.closed if v.gate not in OF_NODES and not _is_of_place(v)), default=NOW)

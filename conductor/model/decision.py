@@ -43,6 +43,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     is_never: bool = False
     #: Nothing of ours holds it, and what others use leaves too little: no job that ends opens it, only they can.
     is_crowded: bool = False
+    #: Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will do it.
+    is_broken: bool = False
     #: What a person should know beyond the numbers: «not mounted: marker missing».
     message: str = ""
 

@@ -54,6 +54,8 @@ class QueueReport(Value, frozen=True, kw_only=True):
     #: Device key for a GPU worker, None elsewhere (and for a GPU lane that runs on the CPU).
     device: str | None = None
     workers: int = 0
+    #: How the last one ended, where they keep dying at start: such count as none. Empty: they do not.
+    dying: str = ""
     #: What its workers keep warm («onnx:yolo.onnx»): a job that wants it starts sooner here.
     warm: tuple[str, ...] = ()
 

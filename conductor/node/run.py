@@ -114,7 +114,7 @@ class Node:
         self._draining_since: float | None = None
         self._gave_back = False
         self._was_killed = False
-        #: Devices that were closed at the last turn.
+        #: Queues that were closed at the last turn.
         self._closed: set[str] = set()
         self._limits = limits_of(settings)
         self._oom_kills = oom.kills()
@@ -151,7 +151,7 @@ class Node:
             plans, self._lane_notes = plan_queues(node, lanes, reading.devices, reading.host.cpu_count, self._lanes)
             self._supervisor.plan(plans)
         self._bury(self._supervisor.reap())
-        self._leave_closed_devices()
+        self._leave_closed_queues()
         self._supervisor.start_due()
         self._spare_s = self._spare.tend()
         self._tell()
@@ -221,13 +221,19 @@ class Node:
         if not (isinstance(attempt, Receipt) and attempt.cause == "publish_failed"):
             self._ended.put((attempt.job_id, attempt.attempt))
 
-    def _leave_closed_devices(self) -> None:
-        """What was handed over for a device that is gone, or in quarantine, and was not started goes elsewhere."""
-        closed = {device.key for device in self._reporter.reading.devices if device.quarantined}
-        if closed - self._closed and self._draining_since is None:
-            open_queues = [q.queue for q in self._supervisor.queues() if q.device not in closed]
+    def _leave_closed_queues(self) -> None:
+        """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying, and was not
+        started, goes elsewhere."""
+        devices = {device.key for device in self._reporter.reading.devices if device.quarantined}
+        queues = self._supervisor.queues()
+        closed = {q.queue for q in queues if q.device in devices or (q.dying and not q.workers)}
+        # To the dying it is done at each turn: a tick may have looked before they were said to be.
+        is_due = closed - self._closed or any(q.dying for q in queues)
+        if is_due and self._draining_since is None:
+            open_queues = [q.queue for q in queues if q.queue not in closed]
+            why = "its device is closed" if devices else "its workers keep dying at start"
             try:
-                give_back(self._ledger, self._identity.node, open_queues, "its device is closed")
+                give_back(self._ledger, self._identity.node, open_queues, why)
             except Unreachable:
                 return  # asked again at the next turn
         self._closed = closed

@@ -17,7 +17,8 @@ from msgspec import Struct
 from conductor.adapters.processes import kill_session, spawn
 from conductor.adapters.stopped import LOOK_EVERY_S, Stopped
 from conductor.model.report import QueueReport
-from conductor.node.backoff import Backoff
+from conductor.node.backoff import SETTLED_S, Backoff
+from conductor.node.overheard import Overheard
 from conductor.node.plan import QueuePlan
 from conductor.node.spare import Spare
 from conductor.settings import Settings
@@ -47,11 +48,14 @@ class Death(Struct, frozen=True, kw_only=True):
             return f"worker {self.worker} (pid {self.pid}) stood still for {self.stopped_s:.0f} s, stopped by a signal"
         if self.exit_code >= 0:
             return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
-        try:
-            name = signal.Signals(-self.exit_code).name
-        except ValueError:
-            name = f"signal {-self.exit_code}"
-        return f"worker {self.worker} (pid {self.pid}) was killed by {name}"
+        return f"worker {self.worker} (pid {self.pid}) was killed by {signal_name(-self.exit_code)}"
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @dataclass
@@ -59,6 +63,8 @@ class Worker:
     name: str
     process: subprocess.Popen[bytes]
     started_at: float
+    #: Of one that is started after another died at start.
+    overheard: Overheard | None = None
     #: It was killed for having stood still for so long.
     stopped_s: float = 0.0
 
@@ -74,9 +80,17 @@ class Seat:
     start_at: float = 0.0
     is_wanted: bool = True
     backoff: Backoff = field(default_factory=Backoff)
+    #: How the last one ended that died soon after its start.
+    ended: str = ""
+
+    def dying(self, now: float) -> str:
+        """How the last one ended, where they keep dying at start; one that has just been started may do so too."""
+        has_settled = self.worker is not None and now - self.worker.started_at >= SETTLED_S
+        return self.ended if self.backoff.is_looping and not has_settled else ""
 
 
-Launch = Callable[[QueuePlan, str], "subprocess.Popen[bytes]"]
+#: Where what it says goes, None: where ours goes.
+Launch = Callable[[QueuePlan, str, "Overheard | None"], "subprocess.Popen[bytes]"]
 
 
 class Supervisor:
@@ -116,7 +130,10 @@ class Supervisor:
         for seat in self._seats:
             if seat.worker is None and seat.start_at <= now:
                 name = f"{seat.plan.queue}-{secrets.token_hex(4)}"
-                seat.worker = Worker(name, self._launch(seat.plan, name), now)
+                overheard = Overheard() if seat.backoff.quick_deaths else None
+                seat.worker = Worker(name, self._launch(seat.plan, name, overheard), now, overheard)
+            elif seat.worker is not None and seat.worker.overheard is not None:
+                seat.worker.overheard.pass_on()
 
     def drain(self) -> None:
         """SIGTERM: each finishes the job in hand, takes no other, and goes; nobody is replaced."""
@@ -148,15 +165,29 @@ class Supervisor:
         """Seconds until the next back-off is over, or one that is stopped is to be looked at; None: no need."""
         waits = [seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None]
         waits += [LOOK_EVERY_S] if self._stopped.some else []
+        # One that was dying at start is taken for one that lives once it has lived for so long.
+        waits += [
+            seat.worker.started_at + SETTLED_S - self._clock()
+            for seat in self._seats
+            if seat.worker is not None and seat.dying(self._clock())
+        ]
         return max(0.0, min(waits)) if waits else None
 
     def queues(self) -> tuple[QueueReport, ...]:
-        """Per queue, how many workers live at this moment (those that are told to go do not count)."""
+        """Per queue, how many workers live at this moment. Those that are told to go do not count, nor those that were
+        just started where others kept dying at start: what would be handed to them would wait."""
         reports: dict[str, QueueReport] = {}
         for seat in self._seats:
             plan, before = seat.plan, reports.get(seat.plan.queue)
-            alive = int(seat.is_wanted and seat.worker is not None) + (before.workers if before else 0)
-            reports[plan.queue] = QueueReport(queue=plan.queue, lane=plan.lane, device=plan.device, workers=alive)
+            dying = seat.dying(self._clock()) if seat.is_wanted else ""
+            alive = seat.is_wanted and seat.worker is not None and not dying
+            reports[plan.queue] = QueueReport(
+                queue=plan.queue,
+                lane=plan.lane,
+                device=plan.device,
+                workers=int(alive) + (before.workers if before else 0),
+                dying=dying or (before.dying if before else ""),
+            )
         return tuple(reports.values())
 
     def pids(self) -> dict[int, str]:
@@ -164,10 +195,10 @@ class Supervisor:
         return {seat.worker.process.pid: seat.worker.name for seat in self._seats if seat.worker is not None}
 
     def notes(self) -> tuple[str, ...]:
-        loops = sorted({seat.plan.queue for seat in self._seats if seat.is_wanted and seat.backoff.is_looping})
+        loops = sorted((q.queue, q.dying) for q in self.queues() if q.dying)
         names, limit_s = self.pids(), self._stopped.limit_s
         return (
-            *(f"workers of {queue} keep dying at start; their last words are in the node's log" for queue in loops),
+            *(f"workers of {queue} keep dying at start: {ended}" for queue, ended in loops),
             *(
                 f"worker {names[pid]} (pid {pid}) is stopped by a signal; it is replaced after {limit_s:g} s"
                 for pid in self._stopped.some
@@ -188,6 +219,7 @@ class Supervisor:
             return None
         seat.worker, seat.last = None, worker.name
         seat.start_at = self._clock() + seat.backoff.died(self._clock() - worker.started_at, code)
+        seat.ended = self._how_it_ended(worker, code)
         # Its body may still be writing: it must be gone before somebody else gets the job.
         kill_session(worker.process.pid)
         return Death(
@@ -197,6 +229,16 @@ class Supervisor:
             exit_code=code,
             stopped_s=worker.stopped_s,
         )
+
+    def _how_it_ended(self, worker: Worker, code: int) -> str:
+        """Without its name and pid: each is another one, and the reason stays the same."""
+        how = f"exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
+        if worker.overheard is None:
+            return how
+        worker.overheard.pass_on()
+        words = worker.overheard.last_words()
+        worker.overheard.close()
+        return f"{how}: {words}" if words else f"{how}, and said nothing"
 
     def _dismiss(self, seat: Seat) -> None:
         seat.is_wanted = False
@@ -208,7 +250,7 @@ class Supervisor:
 def launcher(settings: Settings, node: str, spare: Spare | None = None) -> Launch:
     """Starts `python -m workers` for a queue, or makes the spare that worker."""
 
-    def launch(plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
+    def launch(plan: QueuePlan, name: str, overheard: Overheard | None) -> subprocess.Popen[bytes]:
         words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
         words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
         env = {"CONDUCTOR_PROJECT": str(settings.project)}
@@ -217,9 +259,14 @@ def launcher(settings: Settings, node: str, spare: Spare | None = None) -> Launc
             env["CUDA_VISIBLE_DEVICES"] = plan.uuid
         elif plan.lane != "gpu" or plan.device is None:
             env["CUDA_VISIBLE_DEVICES"] = ""
-        if spare is not None and (process := spare.take(words, env)) is not None:
+        if overheard is None and spare is not None and (process := spare.take(words, env)) is not None:
             return process
         # -P: a folder of the project's that is called `workers` is not ours.
-        return spawn([sys.executable, "-P", "-m", "workers", *words], env=env, cwd=settings.project)
+        return spawn(
+            [sys.executable, "-P", "-m", "workers", *words],
+            env=env,
+            cwd=settings.project,
+            output=overheard and overheard.file,
+        )
 
     return launch

@@ -36,6 +36,8 @@ class Account(Value, frozen=True, kw_only=True):
     reviews: tuple[str, ...] = ()
     #: What no node that reports could ever run, in words.
     never: tuple[str, ...] = ()
+    #: Whose workers died at each start, and their last words.
+    broken: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
     held_s_by_gate: dict[str, float] = {}
     #: How long the run should take, as said at its start, and how long it took; None: nothing was said.
@@ -125,6 +127,7 @@ def lines(account: Account) -> list[str]:
     out += named(account.obituaries)
     out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]
+    out += [printable(f"broken off: {words}") for words in account.broken]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
     out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
     return out

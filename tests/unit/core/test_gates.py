@@ -335,6 +335,13 @@ def test_a_stale_report_is_no_report() -> None:
     ]
 
 
+def test_workers_that_keep_dying_at_start_are_named_with_their_words_and_not_a_lane_without_workers() -> None:
+    queue = QueueReport(queue="gpu-node1", lane="gpu", workers=0, dying="exit code 1: no such sword")
+    verdict = only(held(a_snapshot(nodes=(a_report(queues=(queue,)),)), a_class()), "report")
+    assert verdict.is_broken and verdict.where == "node1"
+    assert verdict.message == "workers of gpu-node1 keep dying at start: exit code 1: no such sword"
+
+
 def test_a_stale_node_does_not_stop_a_fresh_one() -> None:
     snapshot = a_snapshot(nodes=(a_report("a", sent_at=NOW - 14), a_report("b")))
 

@@ -13,6 +13,8 @@ import pytest
 
 from conductor.adapters.processes import spawn
 from conductor.adapters.stopped import is_stopped
+from conductor.node.backoff import SETTLED_S
+from conductor.node.overheard import Overheard
 from conductor.node.plan import QueuePlan
 from conductor.node.supervisor import Supervisor
 
@@ -34,9 +36,10 @@ class World:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.supervisor = Supervisor(self._launch, 10.0, lambda: self.now)
 
-    def _launch(self, plan: QueuePlan, name: str) -> subprocess.Popen[bytes]:
+    def _launch(self, plan: QueuePlan, name: str, overheard: Overheard | None) -> subprocess.Popen[bytes]:
         self.launched.append(name)
-        self.processes.append(spawn([sys.executable, "-c", self.program], output=subprocess.DEVNULL))
+        output = overheard.file if overheard else subprocess.DEVNULL
+        self.processes.append(spawn([sys.executable, "-c", self.program], output=output))
         return self.processes[-1]
 
     def start(self, *plans: QueuePlan) -> None:
@@ -60,6 +63,7 @@ def world() -> Iterator[World]:
     it.supervisor.kill()
     for process in it.processes:
         process.wait()
+    it.supervisor.reap()
 
 
 def until(is_true: Callable[[], object], limit_s: float = 10.0) -> None:
@@ -124,16 +128,33 @@ def test_one_that_is_woken_in_time_goes_on(world: World):
 
 
 def test_workers_that_die_at_start_are_started_ever_more_rarely_and_said(world: World):
-    world.program = "raise SystemExit(1)"
+    world.program = "raise SystemExit('no such sword')"
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     for expected in (0, 0.25, 0.5):
         until(world.supervisor.reap)
         assert world.supervisor.next_look_s == pytest.approx(expected)
         world.now += expected
         world.supervisor.start_due()
-    assert world.supervisor.notes() == (
-        "workers of cpu-here keep dying at start; their last words are in the node's log",
-    )
+    words = "exit code 1: no such sword"
+    assert world.supervisor.notes() == (f"workers of cpu-here keep dying at start: {words}",)
+    (queue,) = world.supervisor.queues()
+    assert (queue.workers, queue.dying) == (0, words), "nothing is handed to one that has just been started"
+
+
+def test_one_that_lives_after_others_died_at_start_counts_once_it_has_lived_for_a_while(world: World):
+    world.program = "raise SystemExit(1)"
+    world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
+    for wait_s in (0, 0.25, 0.5):
+        until(world.supervisor.reap)
+        world.now += wait_s
+        world.program = SLEEP if wait_s == 0.5 else world.program
+        world.supervisor.start_due()
+    (queue,) = world.supervisor.queues()
+    assert (queue.workers, queue.dying) == (0, "exit code 1, and said nothing")
+    assert world.supervisor.next_look_s == SETTLED_S
+    world.now += SETTLED_S
+    (queue,) = world.supervisor.queues()
+    assert (queue.workers, queue.dying) == (1, "") and world.supervisor.notes() == ()
 
 
 def test_what_a_dead_worker_left_running_is_killed_before_its_job_is_free(world: World):
