@@ -1,5 +1,10 @@
 """`conductor` and `python -m conductor`."""
 
+if __name__ == "__main__":
+    from conductor import strange_folder
+
+    strange_folder.off_path(__file__)
+
 from conductor.commands.app import main
 
 if __name__ == "__main__":

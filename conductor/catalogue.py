@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from conductor.errors import ConfigError, ManifestError
+from conductor.errors import ConductorError, ConfigError, ManifestError
 from conductor.model.spec import TaskDecl
+from conductor.own_code import put_on_path
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
@@ -55,10 +55,11 @@ class Catalogue(Mapping[str, TaskDecl]):
 def load_catalogue(modules: Sequence[str] = (), project: Path | None = None) -> Catalogue:
     """The built-in tasks and those of `modules`, which are looked for in `project` first.
 
-    Raises `ConfigError` for a module that cannot be imported or declares no task, and for a name declared twice.
+    Raises `ConfigError` for a module that cannot be imported, is not ours or declares no task, and for a name declared
+    twice.
     """
-    if project is not None and str(project) not in sys.path:
-        sys.path.insert(0, str(project))
+    if project is not None:
+        put_on_path(project, modules)
     decls: dict[str, TaskDecl] = {}
     files: list[Path] = []
     for name in dict.fromkeys((*BUILT_IN, *modules)):
@@ -85,6 +86,8 @@ def _with_further(name: str) -> Iterator[ModuleType]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
+    except ConductorError:
+        raise
     except Exception as e:
         raise ConfigError(f"task module {name} cannot be imported: {type(e).__name__}: {e}") from e
 

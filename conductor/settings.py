@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from conductor import hours, secrets
 from conductor.errors import ConfigError
+from conductor.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.toml_file import read_toml
 
 CONFIG_NAME = "conductor.toml"
@@ -310,12 +311,15 @@ def find_project(start: Path) -> Path:
 def load(start: Path | None = None) -> Settings:
     """The settings in force for `start` (default: $CONDUCTOR_PROJECT, else the current folder).
 
-    Raises `ConfigError` that names the file, every unknown or bad key, and the nearest known one.
+    Raises `ConfigError` that names the file, every unknown or bad key, and the nearest known one; also where the
+    project is somebody else's (`conductor.ownership`): every command, worker and script comes through here first.
     """
     given = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
     project = find_project(given.resolve())
     file = project / CONFIG_NAME
-    content = read_toml(file) if file.is_file() else {}
+    if is_there := file.is_file():
+        refuse_foreign(file, is_alone=False)
+    content = read_toml(file) if is_there else {}
     if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ):
         raise ConfigError(f"{file}: " + "; ".join(unknown))
     values: dict[str, Any] = {**content, "project": project}
@@ -327,6 +331,9 @@ def load(start: Path | None = None) -> Settings:
         faults = "; ".join(f"{'.'.join(str(p) for p in err['loc'])}: {err['msg']}" for err in e.errors())
         raise ConfigError(f"{file}: {faults}") from None
     settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+    if settings.state_dir.exists():
+        # It says which program is the server, and whom to signal.
+        refuse_foreign(settings.state_dir)
     secrets.remember(settings)
     return settings
 
@@ -373,7 +380,7 @@ def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[s
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = [f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields]
+    known = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
     faults: list[str] = []
     for variable in environ:
         if variable.startswith(ENV_PREFIX) and variable.split("__")[0] not in known:

@@ -3,6 +3,7 @@ the name is the only link."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from conductor.errors import UsageError
+from conductor.errors import ConfigError, UsageError
+from conductor.own_code import load_file
+from conductor.ownership import refuse_foreign
 from conductor.planning import run_plan
 from conductor.settings import Settings, did_you_mean
 from conductor.verify import Checks
@@ -24,12 +27,26 @@ PARTS = ("plan", "verify")
 def available(settings: Settings) -> tuple[str, ...]:
     """Names of all workflows, the project's own and the installed ones, sorted."""
     folders = [folder for folder in (settings.project / PACKAGE, _installed()) if folder is not None]
-    return tuple(sorted({f.parent.name for folder in folders if folder.is_dir() for f in folder.glob("*/plan.py")}))
+    found = {f.parent.name for folder in folders if folder.is_dir() for f in folder.glob("*/plan.py")}
+    return tuple(sorted(filter(str.isidentifier, found)))
 
 
 def about(name: str, settings: Settings) -> str:
-    """The first line of a workflow's own description."""
-    return (inspect.getdoc(load(name, "plan", settings)) or "").partition("\n")[0]
+    """The first line of a workflow's own description, or why there is none. Read, not run: who lists them has chosen
+    none, and one with a fault does not hide the others."""
+    file = _file(name, "plan", settings)
+    if file is None:
+        return ""
+    try:
+        refuse_foreign(file)
+        text = ast.get_docstring(ast.parse(file.read_bytes(), str(file))) or ""
+    except (OSError, ValueError, RecursionError, MemoryError) as e:
+        return f"(cannot be read: {getattr(e, 'strerror', None) or e})"
+    except SyntaxError as e:
+        return f"(cannot be run: line {e.lineno}: {e.msg})"
+    except ConfigError as e:
+        return f"(will not be run: {e})"
+    return text.partition("\n")[0]
 
 
 def plan(name: str, argv: Sequence[str], settings: Settings, command: str | None = None) -> tuple[Path, int]:
@@ -96,11 +113,4 @@ def _load_file(name: str, file: Path) -> ModuleType:
     installed = _installed()
     if installed is not None and file.is_relative_to(installed):
         return importlib.import_module(name)
-    alias = f"project_{name.replace('.', '_')}"
-    spec = importlib.util.spec_from_file_location(alias, file)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{file} cannot be loaded as a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[alias] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_file(f"project_{name.replace('.', '_')}", file)

@@ -24,6 +24,7 @@ import msgspec
 from conductor import secrets
 from conductor.adapters import nvml_probe
 from conductor.model.spec import JobSpec, from_line
+from conductor.own_code import put_on_path
 from conductor.settings import Settings, absolute
 from workers import blame, causes, checks
 from workers.context import JobContext
@@ -103,8 +104,7 @@ class Child:
                     os.environ["CUDA_VISIBLE_DEVICES"] = visible
                     self._settings = absolute(Settings(**values))
                     secrets.remember(self._settings)
-                    # Tasks of the user's own lie in the project's folder.
-                    sys.path.insert(0, str(self._settings.project))
+                    put_on_path(self._settings.project, self._settings.task_modules)
                     os.chdir(self._settings.project)
                     self._premises.settle()
                 case Run() as run:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import sys
 
+if __name__ == "__main__":
+    from conductor import strange_folder
+
+    strange_folder.off_path(__file__)
+
 from conductor.errors import ConductorError
 from conductor.settings import load
+from conductor.text import printable
 from conductor.workflow_lookup import about, available
 from workflows.protocol import complain, run_plan_script, run_verify_script
 
@@ -23,7 +29,7 @@ def main(argv: list[str]) -> int:
 
 def usage() -> str:
     settings = load()
-    names = "\n".join(f"  {name:<14} {about(name, settings)}" for name in available(settings))
+    names = "\n".join(printable(f"  {name:<14} {about(name, settings)}") for name in available(settings))
     return f"usage: python -m workflows plan|verify NAME …   (NAME --help shows its options)\n\n{names}"
 
 

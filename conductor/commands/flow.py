@@ -45,11 +45,12 @@ def plan(
     """
     from conductor import workflow_lookup
     from conductor.planning import planned
+    from conductor.text import printable
 
     settings = settings_here()
     if not workflow:
         for name in workflow_lookup.available(settings):
-            typer.echo(f"{name}  {workflow_lookup.about(name, settings)}")
+            typer.echo(printable(f"{name}  {workflow_lookup.about(name, settings)}"))
         return
     typer.echo(planned(*workflow_lookup.plan(workflow, context.args, settings)))
 
