@@ -100,8 +100,21 @@ class RateLimited(JobError):
         self.retry_after_s = retry_after_s
 
 
+class EndpointShut(JobError):
+    """An API is down, overloaded, or refuses everybody. Shuts the gate of `rate_key` for all; costs no retry.
+
+    `retry_after_s`: what the server says; None where it does not."""
+
+    cause = "endpoint_shut"
+
+    def __init__(self, message: str, rate_key: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.rate_key = rate_key
+        self.retry_after_s = retry_after_s
+
+
 class ServerError(JobError):
-    """A service answered 5xx or broke the connection."""
+    """A service answered 5xx or broke the connection, and it may be the request's own doing."""
 
     cause = "server_error"
 

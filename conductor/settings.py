@@ -118,6 +118,11 @@ class Endpoint(Section):
     model: str = ""
     #: Name of the environment variable that holds the key; the key itself is never written down.
     api_key_env: str | None = None
+    #: Members of every request, over Conductor's own: `{temperature = 1, reasoning_effort = "low"}`.
+    parameters: dict[str, Any] = {}
+    #: Members of Conductor's own that this server is not sent (`temperature`, `max_tokens`). What a model refuses is
+    #: left out without that, once it has.
+    without: tuple[str, ...] = ()
     #: What a million tokens cost, in US dollars; needed for `rates.KEY.usd_per_day`.
     usd_per_million_input: NotNegativeFloat = 0.0
     usd_per_million_output: NotNegativeFloat = 0.0

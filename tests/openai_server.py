@@ -92,7 +92,7 @@ class OpenAIServer:
             if self.fail_left > 0:
                 self.fail_left -= 1
                 self.failed += 1
-                return error(self.fail_status, "The server is overloaded")
+                return error(self.fail_status, "The server had an error")
             self.requests.append(body)
             if self.babble_left > 0:
                 self.babble_left -= 1

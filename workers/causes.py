@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from conductor import secrets
-from conductor.errors import JobError, RateLimited
+from conductor.errors import EndpointShut, JobError, RateLimited
 from conductor.model.causes import CAUSES, Cause
 from workers import out_of_memory
 
@@ -52,6 +52,8 @@ def of_exception(error: BaseException, has_device: bool) -> Fault:
     """What a body raised. `has_device`: its job holds one, so that a device's words mean its VRAM."""
     if isinstance(error, RateLimited):
         return Fault("rate_limited", cut(str(error)), error.rate_key, error.retry_after_s)
+    if isinstance(error, EndpointShut):
+        return Fault("endpoint_shut", cut(str(error)), error.rate_key, error.retry_after_s)
     if isinstance(error, JobError):
         return Fault(_recognised(error, has_device), cut(str(error)), is_lasting=error.is_lasting)
     return Fault(_recognised(error, has_device), cut(f"{type(error).__name__}: {error}"))

@@ -15,7 +15,7 @@ from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, rai
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
-from conductor.model.calls import Call
+from conductor.model.calls import MOST_WORDS, Call
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from workers import causes, checks, kept, outputs, publish
@@ -169,11 +169,10 @@ class Runner:
             self.patiently(lambda: self._attempts.tell_calls(calls))
 
     def _tell_calls(self, attempt: Attempt, ended: Ended) -> tuple[Call, ...]:
-        """The body's own words, and a 429 that it raised without them: that closes the key in the same step."""
+        """The body's own words, and what it raised without them: that closes the key in the same step."""
         calls = list(ended.calls)
-        key, wait_s = ended.rate_key, ended.retry_after_s
-        if key and not any(call.key == key and call.outcome == "refused" for call in calls):
-            calls.append(Call(key=key, outcome="refused", closes_for_s=1.0 if wait_s is None else wait_s))
+        if ended.rate_key and not any(c.key == ended.rate_key and (c.outcome == "refused" or c.trouble) for c in calls):
+            calls.append(_raised(ended))
         told = tuple(msgspec.structs.replace(c, job_id=attempt.job_id, attempt=attempt.number) for c in calls)
         if told:
             self.patiently(lambda: self._attempts.tell_calls(told))
@@ -362,6 +361,15 @@ class Runner:
                     logger.warning("{}; asking again until it answers", e)
                 is_said = True
                 self._parts.stopping.sleep(_AGAIN_S)
+
+
+def _raised(ended: Ended) -> Call:
+    """`RateLimited` or `EndpointShut` of a task that told of no call."""
+    key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message[:MOST_WORDS]
+    if ended.cause == "rate_limited":
+        closes_for_s = 1.0 if wait_s is None else wait_s
+        return Call(key=key, outcome="refused", closes_for_s=closes_for_s, trouble="limited", words=words)
+    return Call(key=key, outcome="failed", closes_for_s=wait_s, trouble="busy", words=words)
 
 
 def _after_words(then: Retry | Dead) -> str:

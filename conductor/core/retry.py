@@ -47,12 +47,20 @@ TABLE: Mapping[Cause, Row] = {
     "rate_limited": Row(
         None, base_s=10, when="the API answered 429", change="its rate key is closed for all until the API's own time"
     ),
+    "endpoint_shut": Row(
+        None,
+        base_s=5,
+        factor=2,
+        cap_s=300,
+        when="the API cannot be reached, is overloaded, says when to come back, or refuses all (key, money, model)",
+        change="its rate key is shut for all, with the server's words; then one job asks before the rest follows",
+    ),
     # The host's fault, not the job's: a long job on a host that keeps losing workers must get through. Bounded, or a
     # job that kills its worker would do so all night.
     "worker_lost": Row(
         10, when="its worker, its body or a program of it was killed from outside, its host is gone, its lease ran out"
     ),
-    "server_error": Row(5, base_s=5, factor=2, cap_s=300, when="the API answered 5xx or broke off"),
+    "server_error": Row(5, base_s=5, factor=2, cap_s=300, when="the API answered 500 or the like, or broke off"),
     "no_space": Row(
         20, base_s=30, when="the disk is full", change="asks for at least the space that was measured, and waits for it"
     ),

@@ -45,6 +45,7 @@ COUNTS: Mapping[Cause, Counted] = {
     "no_space": Counted("never", "the scratch gate waits for room"),
     "publish_failed": Counted("never", "the work is done and kept; the mount gate waits for the disk"),
     "rate_limited": Counted("never", "the rate gate waits for the budget"),
+    "endpoint_shut": Counted("never", "the rate gate waits for the endpoint"),
     "cancelled": Counted("never", "the operator's word"),
     "dependency_dead": Counted("never", "it did not run"),
 }

@@ -9,6 +9,15 @@ from conductor.model.spec import JobId, Value
 #: ok: answered. refused: a 429. failed: anything else went wrong. uncalled: nothing was sent.
 CallOutcome = Literal["ok", "refused", "failed", "uncalled"]
 
+#: What a call says of its endpoint, where that is not well. limited: a 429. busy: it is overloaded, or says when to
+#: come back. down: nobody can be reached there. refuses: it refuses everybody (key, money, model, address). faulty: a
+#: 5xx, or an answer that broke off, which may be the request's own doing.
+Trouble = Literal["limited", "busy", "down", "refuses", "faulty"]
+
+
+#: Of a server's words so much is kept.
+MOST_WORDS = 500
+
 
 class Budget(Value, frozen=True, kw_only=True):
     """One budget as a server announces it with an answer. None: it did not say."""
@@ -33,7 +42,10 @@ class Call(Value, frozen=True, kw_only=True):
     #: Seconds from when it was sent to its answer, and from its answer to when its worker told of it.
     took_s: float = 0.0
     ago_s: float = 0.0
-    #: How long the key stays shut: after a 429, or where the answer says that nothing is left.
+    #: How long the key stays shut, as the server says: after a 429, or where it says so. None: it does not say.
     closes_for_s: float | None = None
     requests: Budget = Budget()
     token_budget: Budget = Budget()
+    #: None: the endpoint works, whatever it said of the request. `words` are its own, for a person.
+    trouble: Trouble | None = None
+    words: str = ""

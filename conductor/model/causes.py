@@ -13,6 +13,7 @@ Cause = Literal[
     "host_oom",
     "no_space",
     "rate_limited",
+    "endpoint_shut",
     "server_error",
     "timeout",
     "stalled",

@@ -1,29 +1,48 @@
-"""The only file that knows the openai client: one chat request, its refusals as errors the conductor understands."""
+"""One chat request of a job: asked, what it came to told; an answer that is none as the error that says what to do."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from conductor.errors import BadInput, JobError, RateLimited, Refused, ServerError
-from conductor.model.calls import Call
-from conductor.text import printable
+from conductor.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.model.calls import Call, Trouble
 from workers.context import JobContext
-from workers.llm.headers import requests_budget, retry_after_s, tokens_budget
+from workers.llm import habits
+from workers.llm.answers import Usage, said_of, usable
+from workers.llm.connection import NoReply, Reply, Silence, elsewhere, host_of, post
+from workers.llm.error_bodies import Complaint, complaint_of, error_within
+from workers.llm.headers import requests_budget, tokens_budget
+from workers.llm.keys import BadKey, key_of
+from workers.llm.refusals import Meaning, Refusal, meaning_of
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
-
     from conductor.settings import Endpoint
 
-CONNECT_S = 10.0
-#: Answers of the 4xx family that another try may well not get.
-_PASSING = (408, 409, 425)
+#: A 429 that does not say when to come back.
+DEFAULT_RETRY_AFTER_S = 5.0
+#: So many members of a request can be refused one after the other.
+_MOST_REFUSED = 5
+_TROUBLES: Mapping[Meaning, Trouble] = {
+    "limited": "limited",
+    "busy": "busy",
+    "faulty": "faulty",
+    "account": "refuses",
+    "key": "refuses",
+    "model": "refuses",
+    "address": "refuses",
+}
+_SILENCES: Mapping[Silence, Trouble] = {"down": "down", "address": "refuses", "broke off": "faulty"}
+#: Of refusals that everybody would get: what to do about them.
+_REMEDIES: Mapping[Meaning, str] = {
+    "account": "has no credit, or its account is shut: look at its plan",
+    "key": "does not accept the key: check what its api_key_env holds",
+    "model": "does not have the model {model!r}: check its `model`",
+    "address": "has no chat completions there: check its base_url",
+}
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,104 +55,35 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     budget: dict[str, float | str]
 
 
-class _Message(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-    @property
-    def total(self) -> int | None:
-        known = [count for count in (self.prompt_tokens, self.completion_tokens) if count is not None]
-        return sum(known) if known else None
-
-
-class _Counted(msgspec.Struct):
-    usage: _Usage | None = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    model: str | None = None
-    usage: _Usage | None = None
-
-
 def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> Answer:
     """One request to the endpoint `name`, within what is left of the attempt's time. What it came to is told.
 
-    Raises `RateLimited`, `ServerError` (5xx, no connection), `BadInput` (other 4xx), `JobError` (no usable answer).
+    A member of the request that the model refuses is left out, and it is asked again: once for each model.
+    Raises `RateLimited`, `EndpointShut`, `ServerError` (5xx, broke off), `BadInput` (this request can never pass),
+    `JobError` (no usable answer).
     """
-    import openai
-
     endpoint = endpoint_of(ctx, name)
-    request: dict[str, Any] = {
-        "model": endpoint.model or "default",
-        "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
-        "max_tokens": max_tokens,
-        "temperature": 0,
-    }
-    timeout = openai.Timeout(max(1.0, ctx.remaining_s()), connect=CONNECT_S)
-    # Retries of the client would spend a budget that the conductor keeps: one 429 would become three.
-    began = time.monotonic()
-    with openai.OpenAI(base_url=endpoint.base_url, api_key=key_of(endpoint, name), max_retries=0) as client:
-        try:
-            raw = client.with_options(timeout=timeout).chat.completions.with_raw_response.create(**request)
-        except openai.APIStatusError as e:
-            raise told_refusal(ctx, e, name, time.monotonic() - began) from None
-        except openai.APIConnectionError as e:
-            ctx.called(Call(key=name, outcome="failed", took_s=time.monotonic() - began))
-            raise ServerError(f"{name} at {host_of(endpoint)} did not answer: {e.__cause__ or e}") from None
-        return told_answer(ctx, raw.content, raw.headers, name, time.monotonic() - began)
-
-
-def told_refusal(ctx: JobContext, e: APIStatusError, name: str, took_s: float) -> JobError:
-    error, now, headers = refusal(e, name), time.time(), e.response.headers
-    closes = error.retry_after_s if isinstance(error, RateLimited) else None
-    call = Call(
-        key=name,
-        outcome="failed" if closes is None else "refused",
-        took_s=took_s,
-        closes_for_s=closes,
-        requests=requests_budget(headers, now),
-        token_budget=tokens_budget(headers, now),
-    )
-    ctx.called(call)
-    return error
-
-
-def told_answer(ctx: JobContext, content: bytes, headers: Mapping[str, str], name: str, took_s: float) -> Answer:
-    """Tokens of an answer that is of no use were used all the same."""
-    now = time.time()
     try:
-        usage = msgspec.json.decode(content, type=_Counted).usage
-    except msgspec.DecodeError:
-        usage = None
-    call = Call(
-        key=name,
-        outcome="ok",
-        took_s=took_s,
-        tokens=None if usage is None else usage.total,
-        usd=None if usage is None else price(usage, ctx.settings.endpoints[name]),
-        requests=requests_budget(headers, now),
-        token_budget=tokens_budget(headers, now),
-    )
-    ctx.called(call)
-    return understood(content, headers, name)
-
-
-def price(usage: _Usage, endpoint: Endpoint) -> float | None:
-    """USD; None where no price or no count is known."""
-    asked, told = endpoint.usd_per_million_input, endpoint.usd_per_million_output
-    if usage.total is None or not (asked or told):
-        return None
-    return ((usage.prompt_tokens or 0) * asked + (usage.completion_tokens or 0) * told) / 1_000_000
+        key = key_of(endpoint, name)
+    except BadKey as e:
+        ctx.called(Call(key=name, outcome="uncalled", trouble="refuses", words=str(e)))
+        raise EndpointShut(str(e), name) from None
+    known = habits.known(ctx.settings, endpoint)
+    for _ in range(_MOST_REFUSED):
+        body, began = known.body(endpoint, system, user, max_tokens), time.monotonic()
+        try:
+            reply = post(endpoint, key, body, ctx.remaining_s())
+        except NoReply as e:
+            raise told_silence(ctx, e, name, endpoint, time.monotonic() - began) from None
+        complaint = complaint_in(reply)
+        if complaint is None:
+            return told_answer(ctx, reply, name, time.monotonic() - began)
+        member = habits.refused_member(status_of(reply, complaint), complaint, body)
+        if member is None or member in endpoint.parameters or member in known.refused:
+            raise told_refusal(ctx, reply, complaint, name, time.monotonic() - began)
+        tell(ctx, name, reply, time.monotonic() - began)
+        known = habits.learned(ctx.settings, endpoint, member)
+    raise BadInput(f"{name} refused {', '.join(known.refused)} one after the other: set endpoints.{name}.parameters")
 
 
 def endpoint_of(ctx: JobContext, name: str) -> Endpoint:
@@ -144,50 +94,107 @@ def endpoint_of(ctx: JobContext, name: str) -> Endpoint:
     return endpoints[name]
 
 
-def host_of(endpoint: Endpoint) -> str:
-    """Where it is, without a user and password that may stand in the address."""
-    return urlsplit(endpoint.base_url).netloc.rpartition("@")[2]
+def complaint_in(reply: Reply) -> Complaint | None:
+    """None: it came as a success, and no error stands in it."""
+    return error_within(reply.content) if 200 <= reply.status < 300 else complaint_of(reply.content)
 
 
-def key_of(endpoint: Endpoint, name: str) -> str:
-    """The key from this process's environment; it is never written anywhere. Local servers need none."""
-    if endpoint.api_key_env is None:
-        return "none"
-    if key := os.environ.get(endpoint.api_key_env):
-        return key
-    raise Refused(f"the key of endpoint {name} is missing: set {endpoint.api_key_env} in the workers' environment")
+def status_of(reply: Reply, complaint: Complaint) -> int:
+    """An error inside of a 200 is as if it had come by itself; where it does not say, it is the server's."""
+    return reply.status if reply.status >= 300 else complaint.status or 500
 
 
-def refusal(e: APIStatusError, name: str) -> JobError:
-    """An answer that is not 2xx as the error that says what to do."""
-    words = printable(e.message)[:300]
-    if e.status_code == 429:
-        after_s = retry_after_s(e.response.headers, time.time())
-        return RateLimited(f"{name} is rate limited, it says to come back in {after_s:g} s", name, after_s)
-    if e.status_code >= 500 or e.status_code in _PASSING:
-        return ServerError(f"{name} answered {e.status_code}: {words}")
-    if e.status_code in (401, 403):
-        return BadInput(f"{name} does not accept the key (answer {e.status_code}): check its api_key_env")
-    return BadInput(f"{name} refused the request with {e.status_code}: {words}")
+# ── what it came to ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def understood(content: bytes, headers: Mapping[str, str], name: str) -> Answer:
-    try:
-        answer = msgspec.json.decode(content, type=_Completion)
-    except msgspec.DecodeError as e:
-        raise JobError(f"{name} sent something that is no chat completion: {e}") from None
-    if not answer.choices or not answer.choices[0].message.content:
-        raise JobError(f"{name} sent an empty answer")
-    if answer.choices[0].finish_reason == "length":
-        raise JobError(f"the answer of {name} was cut off at max_tokens: raise it, or put fewer items in a job")
-    usage = answer.usage or _Usage()
+def tell(ctx: JobContext, name: str, reply: Reply, took_s: float, **what: Any) -> None:
+    """With what the server announces of its budgets."""
+    now = time.time()
+    call = Call(
+        key=name,
+        outcome=what.pop("outcome", "failed"),
+        took_s=took_s,
+        requests=requests_budget(reply.headers, now),
+        token_budget=tokens_budget(reply.headers, now),
+        **what,
+    )
+    ctx.called(call)
+
+
+def told_silence(ctx: JobContext, error: NoReply, name: str, endpoint: Endpoint, took_s: float) -> JobError:
+    words = f"{name} at {host_of(endpoint)} did not answer: {error}"
+    trouble = _SILENCES[error.kind]
+    ctx.called(Call(key=name, outcome="failed", took_s=took_s, trouble=trouble, words=words))
+    return ServerError(words) if trouble == "faulty" else EndpointShut(words, name)
+
+
+def told_refusal(ctx: JobContext, reply: Reply, complaint: Complaint, name: str, took_s: float) -> JobError:
+    said = meaning_of(status_of(reply, complaint), complaint, reply.headers, time.time())
+    error, is_limited = refusal(reply, complaint, said, name, ctx.settings.endpoints[name]), said.meaning == "limited"
+    tell(
+        ctx,
+        name,
+        reply,
+        took_s,
+        outcome="refused" if is_limited else "failed",
+        closes_for_s=said.wait_s if said.wait_s or not is_limited else DEFAULT_RETRY_AFTER_S,
+        trouble=_TROUBLES.get(said.meaning),
+        words=str(error),
+    )
+    return error
+
+
+def refusal(reply: Reply, complaint: Complaint, said: Refusal, name: str, endpoint: Endpoint) -> JobError:
+    """An answer that is an error as the error that says what to do, in the server's own words."""
+    inside = " with an error in it" if reply.status < 300 else ""
+    answered, words = f"{name} answered {reply.status}{inside}", complaint.words or "no words"
+    match said.meaning:
+        case "limited":
+            wait_s = said.wait_s or DEFAULT_RETRY_AFTER_S
+            return RateLimited(f"{name} is rate limited, to come back in {wait_s:g} s: {words}", name, wait_s)
+        case "busy":
+            until = f" (to come back in {said.wait_s:g} s)" if said.wait_s else ""
+            return EndpointShut(f"{answered}{until}: {words}", name, said.wait_s)
+        case "faulty":
+            return ServerError(f"{answered}: {words}")
+        case "filtered":
+            return BadInput(f"{name} filtered the request (answer {reply.status}): {words}")
+        case "request":
+            return BadInput(f"{name} refused the request with {reply.status}: {words}")
+        case meaning:
+            there = f", it redirects to {elsewhere(reply)}" if 300 <= reply.status < 400 else ""
+            remedy = _REMEDIES[meaning].format(model=endpoint.model)
+            return EndpointShut(f"{name} {remedy} (answer {reply.status}{there}: {words})", name)
+
+
+def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> Answer:
+    """Tokens of an answer that is of no use were used all the same."""
+    said = said_of(reply.content)
+    if said is None and "html" in reply.headers.get("content-type", "").lower():
+        page = complaint_of(reply.content).words
+        words = f"{name} sent a web page and no answer: check its base_url, or the proxy before it ({page[:120]})"
+        tell(ctx, name, reply, took_s, trouble="refuses", words=words)
+        raise EndpointShut(words, name)
+    usage = Usage() if said is None else said.usage
+    usd = price(usage, ctx.settings.endpoints[name])
+    tell(ctx, name, reply, took_s, outcome="ok", tokens=usage.total, usd=usd)
+    if said is None:
+        raise JobError(f"{name} sent something that is no chat completion: {complaint_of(reply.content).words[:120]}")
     return Answer(
-        text=answer.choices[0].message.content,
-        model=answer.model or "",
+        text=usable(said, name),
+        model=said.model,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        budget=budget(headers),
+        budget=budget(reply.headers),
     )
+
+
+def price(usage: Usage, endpoint: Endpoint) -> float | None:
+    """USD; None where no price or no count is known."""
+    asked, told = endpoint.usd_per_million_input, endpoint.usd_per_million_output
+    if usage.total is None or not (asked or told):
+        return None
+    return ((usage.prompt_tokens or 0) * asked + (usage.completion_tokens or 0) * told) / 1_000_000
 
 
 def budget(headers: Mapping[str, str]) -> dict[str, float | str]:
@@ -202,14 +209,3 @@ def number(value: str) -> float | str:
         return float(value)
     except ValueError:
         return value[:40]
-
-
-def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object in a model's words, also between ``` fences or pleasantries; None when there is none."""
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return None
-    try:
-        return msgspec.json.decode(text[start : end + 1], type=dict[str, Any])
-    except msgspec.DecodeError:
-        return None

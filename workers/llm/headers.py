@@ -1,4 +1,4 @@
-"""What servers say of their budgets in the headers of an answer, in the five ways in which they say it."""
+"""What servers say of their budgets and of when to come back: in headers, in the five ways of it, and in words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from email.utils import parsedate_to_datetime
 
 from conductor.model.calls import Budget
 
-#: A 429 that does not say when to come back.
-DEFAULT_RETRY_AFTER_S = 5.0
 MAX_RETRY_AFTER_S = 24 * 3600.0
 #: A number above this is no duration but a point of time: epoch seconds, or milliseconds above the second.
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+#: «try again in 11.5s», «retry after 6 seconds», «wait 1 minute and 12 seconds», «retry in 1m2.3s».
+_AMOUNT = r"\d+(?:\.\d+)?\s*(?:ms|milliseconds?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|days?|d)(?![a-z])"
+_IN_WORDS = re.compile(
+    rf"\b(?:again|retry|retrying|wait|back|available|resets?)\b[^.;:]{{0,24}}?"
+    rf"\b({_AMOUNT}(?:(?:,|\s*and)?\s*{_AMOUNT})*)",
+    re.IGNORECASE,
+)
+_WORD_PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 _PARAMETER = re.compile(r";\s*([a-z]+)\s*=\s*(\d+(?:\.\d+)?)")
 #: In the words of OpenAI and the servers shaped like it; of Anthropic; of the older IETF draft and GitHub.
 _ANTHROPIC = "anthropic-ratelimit-requests"
@@ -41,16 +47,23 @@ def tokens_budget(headers: Mapping[str, str], now: float) -> Budget:
     return _first(lowered(headers), _TOKENS, now)
 
 
-def retry_after_s(headers: Mapping[str, str], now: float) -> float:
-    """Seconds to stay away after a 429: retry-after-ms, Retry-After, or the reset of a budget that is used up."""
+def said_wait_s(headers: Mapping[str, str], words: str, now: float, delay: str | None = None) -> float | None:
+    """Seconds to stay away, by whatever says so: retry-after-ms, Retry-After, `delay` (a field of the body), the words
+    («try again in 11.5s»), or the reset of a budget that is used up. None: nothing does."""
     given = lowered(headers)
-    if (ms := number(given.get("retry-after-ms"))) is not None:
-        return _bounded(ms / 1000)
-    if (said := seconds_until(given.get("retry-after"), now)) is not None:
-        return _bounded(said)
-    empty = (b for b in (requests_budget(given, now), tokens_budget(given, now)) if b.remaining == 0)
-    resets = [budget.resets_in_s for budget in empty if budget.resets_in_s is not None]
-    return _bounded(max(resets)) if resets else DEFAULT_RETRY_AFTER_S
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if (ms := number(given.get(name))) is not None:
+            return _bounded(ms / 1000)
+    for text in (given.get("retry-after"), given.get("x-retry-after"), delay):
+        if (said := seconds_until(text, now)) is not None:
+            return _bounded(said)
+    if resets := _resets(given, now):
+        return _bounded(max(resets))
+    found = _IN_WORDS.search(words)
+    if found is None:
+        return None
+    parts = _WORD_PARTS.findall(found[1])
+    return _bounded(sum(float(amount) * _UNITS[_unit(unit)] for amount, unit in parts))
 
 
 def seconds_until(text: str | None, now: float) -> float | None:
@@ -74,6 +87,28 @@ def number(text: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, value) if value is not None and abs(value) < 1e16 else None
+
+
+def _resets(given: Mapping[str, str], now: float) -> list[float]:
+    """When budgets are whole again that are used up; or that say nothing of what is left, where none is."""
+    empty, unsaid = list[float](), list[float]()
+    for name, value in given.items():
+        if "ratelimit" not in name or "reset" not in name or (until := seconds_until(value, now)) is None:
+            continue
+        left = given.get(name.replace("reset", "remaining"))
+        if left is None:
+            unsaid.append(until)
+        elif _whole(left) == 0:
+            empty.append(until)
+    structured = requests_budget(given, now)
+    if structured.remaining == 0 and structured.resets_in_s is not None:
+        empty.append(structured.resets_in_s)
+    return empty or unsaid
+
+
+def _unit(word: str) -> str:
+    word = word.lower()
+    return "ms" if word.startswith(("ms", "milli")) else word[0]
 
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:

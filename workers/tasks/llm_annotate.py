@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import orjson
@@ -65,13 +65,26 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
 
 def by_id(answer: Answer, given: AnnotateArgs) -> dict[str, Any]:
     """Id → annotation, for every item. Raises `JobError` where the model left some out."""
-    from workers.llm.chat import json_object
+    from workers.llm.objects import json_objects
 
-    found = (json_object(answer.text) or {}).get("annotations")
-    if not isinstance(found, dict):
+    wanted = [item.id for item in given.items]
+    # The last one that is of the form: before it stands what the model tried, or quoted.
+    forms = [form for found in json_objects(answer.text) if (form := annotations_of(found, wanted)) is not None]
+    if not forms:
         raise JobError(f"{given.endpoint} did not answer in the form asked for: {answer.text[:200]!r}")
-    if lacking := [item.id for item in given.items if item.id not in found]:
-        raise JobError(
-            f"{given.endpoint} left out {len(lacking)} of {len(given.items)} items, the first is {lacking[0]!r}"
-        )
-    return cast("dict[str, Any]", found)
+    found = forms[0]
+    if lacking := [identity for identity in wanted if identity not in found]:
+        raise JobError(f"{given.endpoint} left out {len(lacking)} of {len(wanted)} items, the first is {lacking[0]!r}")
+    return found
+
+
+def annotations_of(found: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any] | None:
+    """Id → annotation, in the form asked for or in one that says the same: a list of {"id", "annotation"}, or the ids
+    without «annotations» around them. None: it is none of these."""
+    inside = found.get("annotations")
+    if isinstance(inside, dict):
+        return cast("dict[str, Any]", inside)
+    if isinstance(inside, list):
+        rows = [cast("dict[str, Any]", row) for row in cast("list[object]", inside) if isinstance(row, dict)]
+        return {str(row["id"]): row["annotation"] for row in rows if "id" in row and "annotation" in row} or None
+    return found if all(identity in found for identity in wanted) else None

@@ -7,7 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from conductor.model.calls import Budget
-from workers.llm.headers import DEFAULT_RETRY_AFTER_S, requests_budget, retry_after_s, seconds_until, tokens_budget
+from workers.llm.headers import requests_budget, said_wait_s, seconds_until, tokens_budget
 
 NOW = 1_700_000_000.0
 
@@ -91,16 +91,17 @@ def test_the_drafts_of_the_ietf_and_github(headers: dict[str, str], said: Budget
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("headers", "wait_s"),
     [
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"Retry-After": "9"}, 9.0),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30.0),
         ({"retry-after": "99999999"}, 24 * 3600.0),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "17s"}, 17.0),
-        ({"x-ratelimit-remaining-requests": "4", "x-ratelimit-reset-requests": "17s"}, DEFAULT_RETRY_AFTER_S),
-        ({}, DEFAULT_RETRY_AFTER_S),
+        ({"x-ratelimit-remaining-requests": "4", "x-ratelimit-reset-requests": "17s"}, None),
+        ({"RateLimit": '"default";r=0;t=8'}, 8.0),
+        ({}, None),
     ],
 )
-def test_how_long_to_stay_away_after_a_429(headers: dict[str, str], seconds: float):
-    assert retry_after_s(headers, NOW) == pytest.approx(seconds)
+def test_how_long_to_stay_away(headers: dict[str, str], wait_s: float | None):
+    assert said_wait_s(headers, "", NOW) == (None if wait_s is None else pytest.approx(wait_s))

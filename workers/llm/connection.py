@@ -1,0 +1,136 @@
+"""The only file that knows the openai client: one request to one endpoint, and what came back, or why nothing did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
+
+from conductor.text import printable
+
+if TYPE_CHECKING:
+    from conductor.settings import Endpoint
+
+CONNECT_S = 10.0
+_PATH = "/chat/completions"
+#: Of one and the same server; to another one none is followed, and the key goes nowhere else.
+_MOST_REDIRECTS = 3
+#: As the client's own library names them: nothing of the request has left this host by then.
+_UNREACHED = frozenset({"ConnectError", "ConnectTimeout", "ProxyError"})
+_MALFORMED = frozenset({"UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
+_MOST_WORDS = 300
+
+
+#: Nobody there; an address that is none; what came was no whole answer.
+Silence = Literal["down", "address", "broke off"]
+
+
+class Reply(NamedTuple):
+    """An answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class NoReply(Exception):
+    """Why there is no answer."""
+
+    def __init__(self, kind: Silence, words: str) -> None:
+        super().__init__(words)
+        self.kind: Silence = kind
+
+
+def post(endpoint: Endpoint, key: str, body: Mapping[str, Any], limit_s: float) -> Reply:
+    """One request, never repeated here: the conductor keeps the budget. Raises `NoReply`."""
+    address = endpoint.base_url
+    _check(address)
+    for _ in range(_MOST_REDIRECTS + 1):
+        reply = _post(address, key, body, limit_s)
+        moved = _moved_to(address, reply)
+        if moved is None:
+            return reply
+        address = moved
+    raise NoReply("address", "it redirects in a circle")
+
+
+def host_of(endpoint: Endpoint) -> str:
+    """Where it is, without a user and password that may stand in the address."""
+    return endpoint.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2] or "no address"
+
+
+def _check(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        fault = (
+            ""
+            if parts.scheme in ("http", "https") and parts.hostname
+            else "it begins with neither http:// nor https://"
+        )
+    except ValueError as e:
+        fault = str(e)
+    if fault:
+        raise NoReply("address", f"its base_url is no address: {fault}")
+
+
+def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float) -> Reply:
+    import openai
+
+    parts = urlsplit(address)
+    rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    # Retries of the client would spend a budget that the conductor keeps: one 429 would become three.
+    try:
+        with openai.OpenAI(
+            base_url=urlunsplit(parts._replace(query="", fragment="")),
+            api_key=key,
+            max_retries=0,
+            timeout=openai.Timeout(max(1.0, limit_s), connect=min(CONNECT_S, max(1.0, limit_s))),
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        ) as client:
+            raw = client.chat.completions.with_raw_response.create(
+                model=body["model"],
+                messages=body["messages"],
+                extra_body=rest,
+                extra_query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            )
+            return Reply(raw.status_code, raw.headers, raw.content)
+    except openai.APIStatusError as e:
+        return Reply(e.response.status_code, e.response.headers, e.response.content)
+    except openai.APIConnectionError as e:
+        raise _no_reply(e.__cause__ or e) from None
+    except Exception as e:
+        # The library under the client has errors of its own for what is no address.
+        if type(e).__name__ in _MALFORMED or isinstance(e, ValueError):
+            raise _no_reply(e) from None
+        raise
+
+
+def _no_reply(error: BaseException) -> NoReply:
+    name = type(error).__name__
+    words = printable(str(error))[:_MOST_WORDS] or name
+    if name in _MALFORMED or isinstance(error, ValueError):
+        return NoReply("address", f"its base_url is no address: {words}")
+    if "Timeout" in name and name not in _UNREACHED:
+        return NoReply("broke off", "it did not answer in time")
+    return NoReply("down" if name in _UNREACHED else "broke off", words)
+
+
+def _moved_to(address: str, reply: Reply) -> str | None:
+    """Where the same server has it instead; None where it is no redirect, or one that is not followed."""
+    location = reply.headers.get("location")
+    if reply.status not in (307, 308) or not location:
+        return None
+    asked = urlsplit(address)
+    full = urlsplit(urljoin(urlunsplit(asked._replace(path=asked.path.rstrip("/") + _PATH, query="")), location))
+    if (full.scheme, full.hostname, full.port) != (asked.scheme, asked.hostname, asked.port):
+        return None
+    path = full.path.rstrip("/")
+    if not path.endswith(_PATH):
+        return None
+    return urlunsplit(asked._replace(path=path.removesuffix(_PATH), query=full.query or asked.query))
+
+
+def elsewhere(reply: Reply) -> str:
+    """The host and path that a redirect names, without what may be secret in it."""
+    there = urlsplit(reply.headers.get("location") or "")
+    return printable(urlunsplit((there.scheme, there.netloc.rpartition("@")[2], there.path, "", "")))[:_MOST_WORDS]
