@@ -19,7 +19,7 @@ from conductor.adapters.rates import redis_rates
 from conductor.catalogue import catalogue_of
 from conductor.core.explain import never_sentence
 from conductor.core.outlook import is_broken
-from conductor.embedded import NodeKeeper, embedded_node
+from conductor.embedded import embedded_node
 from conductor.errors import Unreachable
 from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.spent import dearest, spent_lately
@@ -69,14 +69,15 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
-            keeper: NodeKeeper | None = None
+            keeper, own_node = None, ""
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 keeper = stack.enter_context(embedded_node(settings))
+                own_node = node_name(settings)
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
             learning = stack.enter_context(Learning(settings, catalogue_of(settings), limits_of(settings)))
             forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
-            conductor = conductor_of(settings, client, backlog, record, learning.teach, forecasting.tick)
+            conductor = conductor_of(settings, client, backlog, record, learning.teach, forecasting.tick, own_node)
             ended = conductor.run(until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up))
             if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
                 raise Unreachable("the node of this run keeps ending at its start: see what it says above")
@@ -94,7 +95,13 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
 
 
 def conductor_of(
-    settings: Settings, client: Redis, backlog: str | None, record: Record | None, teach: Teach, on_tick: OnTick
+    settings: Settings,
+    client: Redis,
+    backlog: str | None,
+    record: Record | None,
+    teach: Teach,
+    on_tick: OnTick,
+    own_node: str = "",
 ) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings))
     return Conductor(
@@ -129,6 +136,7 @@ def conductor_of(
             tidied_roots(settings),
             limits_of(settings),
         ),
+        own_node=own_node,
     )
 
 
@@ -174,17 +182,19 @@ def ending(
     is_known: bool = True,
 ) -> Ending:
     """`has_died`: jobs lie there that died of themselves, whenever; `is_known`: the named backlog has jobs at all."""
+    holds = ended.left.holds if ended.left else ()
     account = msgspec.structs.replace(
         watch.account(),
         predicted_s=forecast and round(forecast.predicted_s, 1),
         took_s=forecast and round(forecast.took_s or 0.0, 1),
         forecast="" if forecast is None else told(forecast, watch.pace.last.total(*STATES)),
         reviews=reviews,
-        never=tuple(never_sentence(hold, watch.pace.last.now) for hold in ended.never if not is_broken(hold)),
-        broken=tuple(sorted({v.message for hold in ended.never for v in hold.closed if v.is_broken})),
+        never=tuple(never_sentence(hold, watch.pace.last.now) for hold in holds if not is_broken(hold)),
+        broken=tuple(sorted({v.message for hold in holds for v in hold.closed if v.is_broken})),
+        stranded=ended.left.stranded if ended.left else (),
     )
     account = msgspec.structs.replace(account, idle=idle(watch, account, is_known) if until_done else "")
-    is_short = bool(account.dead or account.review or ended.never or has_died or not is_known)
+    is_short = bool(account.dead or account.review or ended.left or has_died or not is_known)
     return Ending(account=account, exit_code=exit_code(ended, until_done, is_short))
 
 
@@ -192,9 +202,9 @@ def exit_code(ended: Ended, until_done: bool, is_short: bool) -> int:
     """`is_short`: something of what was to be done is not, and no run will do it as things stand."""
     if not until_done:
         return 0
-    if not ended.is_done and not ended.never:
+    if not ended.is_done and ended.left is None:
         return INTERRUPTED
-    if any(is_broken(hold) for hold in ended.never):
+    if ended.left is not None and any(is_broken(hold) for hold in ended.left.holds):
         return Unreachable.exit_code
     return FOUND if is_short else 0
 

@@ -15,13 +15,12 @@ from conductor.core.holds import carried, is_other_reason, lost_by_backlog, rate
 from conductor.core.keeping import Keeping
 from conductor.core.look import next_look
 from conductor.core.measured import measured
-from conductor.core.outlook import is_broken, is_never
 from conductor.core.retry import after_failure
 from conductor.errors import Fenced, Unreachable
 from conductor.leading import Lead
 from conductor.limits import live
 from conductor.model.causes import Cause
-from conductor.model.decision import Decision, GateLedger, Hold
+from conductor.model.decision import Decision, GateLedger
 from conductor.model.entries import JobState, JobView
 from conductor.model.limits import Limits
 from conductor.model.outcome import Retry
@@ -33,16 +32,12 @@ from conductor.recovery.reconcile import Reconciler
 from conductor.recovery.retelling import Retelling
 from conductor.recovery.settling import Settler
 from conductor.settings import Timing
+from conductor.standstill import Left, Standstill
 from conductor.tick_log import TickLog
 from conductor.uncollected import uncollected
 
 #: The gate ledger's numbers are brought up to date so often even where no reason changed.
 RECORD_EVERY_S = 2.0
-#: Nothing but infeasible jobs for so long, over so many ticks: `run(until_done)` ends with the account of them.
-NEVER_S = 5.0
-NEVER_TICKS = 5
-#: Jobs looked at, to see whether one only waits out a back-off.
-LOOKED_AT = 10_000
 BACK_OFF_S = 0.25
 LONGEST_BACK_OFF_S = 5.0
 #: A stop is noticed within so long.
@@ -64,12 +59,12 @@ Overrides = Callable[[JobView], Mapping[Cause, int]]
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How `run` ended. `is_done`: no job of the chosen backlogs is left to run; `never`: what can never run here, or
-    not as long as workers die at each start."""
+    """How `run` ended. `is_done`: no job of the chosen backlogs is left to run; `left`: what can never run here, or not
+    as long as workers die at each start."""
 
     is_done: bool
     counts: dict[JobState, int]
-    never: tuple[Hold, ...] = ()
+    left: Left | None = None
 
 
 def budgets_of_line(job: JobView) -> Mapping[Cause, int]:
@@ -96,8 +91,9 @@ class Conductor:
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
         retelling: Retelling | None = None,
+        own_node: str = "",
     ) -> None:
-        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all.
+        """`owner`: unique to this process. `backlogs`: those to feed from; empty: all. `own_node`: of this run.
 
         `guard`: why nothing may be admitted now; while it says so, nothing counts as done either. `reconciler`: hands
         in what receipts prove, when the lead is taken, when Redis is back, and before anything is rescued.
@@ -129,7 +125,7 @@ class Conductor:
         self._gates = self._recorded = GateLedger()
         #: Passed over, then admitted, and turned down by the hand-over: since when they were passed over.
         self._turned_down: dict[str, float] = {}
-        self._never: list[float] = []
+        self._standstill = Standstill(ledger, backlogs, own_node)
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,7 +193,7 @@ class Conductor:
                 self._on_review(kind, snapshot.kinds)
         self._log.held(decision.hold, decision.now)
         self._record(epoch, snapshot, decision)
-        self._note_never(snapshot, decision)
+        self._standstill.note(snapshot, decision)
         if self._on_tick is not None:
             self._on_tick(snapshot, decision)
         # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
@@ -217,7 +213,7 @@ class Conductor:
 
     def _lead_changed(self, epoch: int | None) -> None:
         self._epoch = epoch
-        self._never = []
+        self._standstill.forget()
         if epoch is not None:
             self._gates = self._recorded = self._ledger.handover.gates()
             self._is_standby_said = False
@@ -346,9 +342,8 @@ class Conductor:
         if left == 0:
             # An emptied ledger has nothing left to do, and nothing of it is done: asked after the counting.
             return None if self._look_out() else Ended(is_done=True, counts=counts)
-        if self._is_only_never() and not self._has_delayed():
-            return Ended(is_done=False, counts=counts, never=self._gates.holds)
-        return None
+        found = self._standstill.found(left)
+        return None if found is None else Ended(is_done=False, counts=counts, left=found)
 
     def _counts(self) -> dict[JobState, int]:
         if not self._look.backlogs:
@@ -358,28 +353,6 @@ class Conductor:
             for state, count in self._ledger.backlog.counts(backlog).items():
                 total[state] = total.get(state, 0) + count
         return total
-
-    def _note_never(self, snapshot: Snapshot, decision: Decision) -> None:
-        is_only_never = decision.hold and all(is_never(h, decision.now) or is_broken(h) for h in decision.hold)
-        if is_only_never and not decision.admit and not snapshot.reservations:
-            self._never.append(decision.now)
-        else:
-            self._never = []
-
-    def _is_only_never(self) -> bool:
-        return len(self._never) >= NEVER_TICKS and self._never[-1] - self._never[0] >= NEVER_S
-
-    def _has_delayed(self) -> bool:
-        """Does a job wait out a back-off: then there is something to wait for. Asked once per account."""
-        self._never = self._never[-1:]
-        looked_at = 0
-        for backlog in self._look.backlogs or self._ledger.backlog.backlogs():
-            for job_id in self._ledger.backlog.ids("waiting", backlog):
-                job = self._ledger.backlog.job(job_id)
-                looked_at += 1
-                if looked_at > LOOKED_AT or (job is not None and job.not_before is not None):
-                    return job is not None and job.not_before is not None
-        return False
 
 
 def nap(seconds: float, should_stop: Callable[[], bool]) -> None:

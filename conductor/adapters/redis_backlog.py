@@ -182,6 +182,9 @@ class RedisBacklog:
             own.update({cause.decode(): int(n) for cause, n in causes.items()})
         return by_cause(own, sum(int(count or 0) for count in rows[1::2]))
 
+    def has_delayed(self, backlogs: Sequence[str] = ()) -> bool:
+        return bool(self._scripts.run("has_delayed", _pack(list(backlogs))))
+
     def died(self, backlog: str | None = None) -> Iterator[str]:
         return (job_id for job_id, _ in self._of_backlog(rows_of_own_dead(self._redis), backlog))
 

@@ -84,7 +84,8 @@ def never_words(hold: Hold, now: float) -> str:
 
 def never_sentence(hold: Hold, now: float) -> str:
     """«3 jobs of t: vram needs 23.5 GiB, node1/gpu0 has 23.2 GiB free (300 MiB used by others)»."""
-    words = dict.fromkeys(describe(v, now) for v in hold.closed if v.is_never or v.is_crowded)
+    final = [v for v in hold.closed if v.is_never or v.is_crowded] or hold.closed
+    words = dict.fromkeys(describe(v, now) for v in final)
     return f"{many(hold.waiting, 'job')} of {hold.task}: {'; '.join(words)}"
 
 

@@ -53,7 +53,7 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
         return [Verdict(gate="report", passed=False, where=ask.node, need=1, unit="nodes", message=message)]
     if not able:
         message = f"no node has workers of the {ask.lane} lane"
-        return [Verdict(gate="report", passed=False, need=1, unit="nodes", message=message)]
+        return [Verdict(gate="report", passed=False, need=1, unit="workers", message=message)]
     fresh = len(able) - len(stale)
     return [*stale, Verdict(gate="report", passed=fresh > 0, need=1, have=fresh, limit=len(able), unit="nodes",
                             message="" if fresh else "no fresh report")]  # fmt: skip

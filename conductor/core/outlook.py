@@ -25,6 +25,11 @@ def is_broken(hold: Hold) -> bool:
     return any(verdict.is_broken for verdict in hold.closed)
 
 
+def lacks_workers(hold: Hold) -> bool:
+    """Nodes report, and none of them has a worker for it."""
+    return any(verdict.gate == "report" and verdict.unit == "workers" for verdict in hold.closed)
+
+
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
     for_all = max((_opens(v) for v in hold.closed if v.gate not in OF_NODES and not _is_of_place(v)), default=NOW)

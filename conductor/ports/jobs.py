@@ -109,6 +109,10 @@ class Backlog(Protocol):
         """Those of them that were accepted before, in whatever state."""
         ...
 
+    def has_delayed(self, backlogs: Sequence[str] = ()) -> bool:
+        """Does a job of these (none named: of any) wait out a back-off."""
+        ...
+
     def died(self, backlog: str | None = None) -> Iterator[str]:
         """Of the dead those that died of themselves, and not for the sake of another."""
         ...

@@ -38,6 +38,8 @@ class Account(Value, frozen=True, kw_only=True):
     never: tuple[str, ...] = ()
     #: Whose workers died at each start, and their last words.
     broken: tuple[str, ...] = ()
+    #: What waits for jobs that this run does not feed, in words.
+    stranded: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
     held_s_by_gate: dict[str, float] = {}
     #: How long the run should take, as said at its start, and how long it took; None: nothing was said.
@@ -128,6 +130,9 @@ def lines(account: Account) -> list[str]:
     out += [printable(words) for words in account.reviews]
     out += [printable(f"can never run here: {words}") for words in account.never]
     out += [printable(f"broken off: {words}") for words in account.broken]
+    out += [printable(words) for words in account.stranded]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
-    out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
+    if held or not (account.never or account.broken or account.stranded):
+        # A run that ends at once since nothing can go has named its gate.
+        out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
     return out

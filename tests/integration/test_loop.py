@@ -14,14 +14,15 @@ from loguru import logger
 from msgspec import structs
 
 from conductor.adapters.rates import memory_rates
+from conductor.core.explain import never_sentence
 from conductor.errors import Unreachable
 from conductor.loop import Conductor, Ended
 from conductor.model.entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
-from conductor.model.report import NodeReport
+from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import JobClass, Reservation
-from conductor.model.spec import to_line
+from conductor.model.spec import Lane, to_line
 from conductor.ports import Ledger
 from conductor.settings import Timing
 
@@ -250,7 +251,7 @@ def test_a_standby_ends_when_another_conductor_has_done_all(any_ledger: Ledger) 
 def test_only_infeasible_jobs_end_the_run_with_their_account(
     any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.loop.NEVER_S", 0.2)
+    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.2)
     ledger = any_ledger
     publish(ledger, a_report())
     dispatch(ledger, a_class(vram_mib=40960), 3)
@@ -258,7 +259,7 @@ def test_only_infeasible_jobs_end_the_run_with_their_account(
     ended = a_conductor(ledger).run(until_done=True)
 
     assert not ended.is_done
-    assert [hold.is_infeasible for hold in ended.never] == [True]
+    assert ended.left is not None and [hold.is_infeasible for hold in ended.left.holds] == [True]
     loud = [line for line in said if "can never run here" in line]
     assert loud == ["3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)"]
 
@@ -266,7 +267,7 @@ def test_only_infeasible_jobs_end_the_run_with_their_account(
 def test_jobs_that_others_leave_no_room_for_end_the_run_once_that_has_lasted(
     any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.loop.NEVER_S", 0.2)
+    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.2)
     monkeypatch.setattr("conductor.core.outlook.CROWDED_S", 0.3)
     ledger = any_ledger
     publish(ledger, a_report(devices=(a_device(vram_used_mib=300),)))
@@ -276,7 +277,7 @@ def test_jobs_that_others_leave_no_room_for_end_the_run_once_that_has_lasted(
     ended = conductor.run(until_done=True)
 
     assert not ended.is_done
-    assert [hold.crowded_since is not None for hold in ended.never] == [True]
+    assert ended.left is not None and [hold.crowded_since is not None for hold in ended.left.holds] == [True]
     words = "vram needs 23.4 GiB, node1/gpu0 has 23.2 GiB free (300 MiB used by others)"
     loud = [line for line in said if "can never run" in line]
     assert loud == [f"3 jobs of media.cut can never run here while others use so much: {words}"]
@@ -284,6 +285,84 @@ def test_jobs_that_others_leave_no_room_for_end_the_run_once_that_has_lasted(
     publish(ledger, a_report())
     conductor.tick()
     assert len(ledger.handover.reservations()) == 1, "the desktop was closed"
+
+
+def of_lane(lane: Lane, node: str = "node1") -> NodeReport:
+    return a_report(node, queues=(QueueReport(queue=f"{lane}-{node}", lane=lane, workers=2),))
+
+
+def test_a_lane_that_the_runs_own_node_does_not_serve_ends_it_at_once(any_ledger: Ledger) -> None:
+    ledger = any_ledger
+    publish(ledger, of_lane("cpu"))
+    dispatch(ledger, a_class("cloud"), 3)
+    began = time.monotonic()
+
+    ended = a_conductor(ledger, own_node="node1").run(until_done=True)
+
+    assert time.monotonic() - began < 5
+    assert ended.left is not None
+    words = "3 jobs of media.cut: report: no node has workers of the cloud lane"
+    assert [never_sentence(hold, 0.0) for hold in ended.left.holds] == [words]
+
+
+def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(
+    any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.1)
+    ledger = any_ledger
+    publish(ledger, of_lane("cpu"))
+    dispatch(ledger, a_class("cloud"), 1)
+    with running(a_conductor(ledger), until_done=True) as ended:
+        wait_until(lambda: bool(ledger.handover.gates().holds))
+        publish(ledger, of_lane("cloud", "node2"))
+        wait_until(lambda: bool(ledger.handover.reservations()))
+        assert not ended
+        start_all(ledger)
+        finish(ledger, ledger.handover.reservations()[0])
+        wait_until(lambda: bool(ended))
+    assert ended[0].is_done
+
+    monkeypatch.setattr("conductor.standstill.NO_WORKERS_S", 0.3)
+    ledger.reports.withdraw("node2")
+    dispatch(ledger, a_class("cloud", id="more"), 3)
+    assert (found := a_conductor(ledger).run(until_done=True)).left is not None and not found.is_done
+
+
+def test_jobs_that_wait_for_a_backlog_that_is_not_fed_end_the_run_and_name_it(
+    any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.1)
+    ledger = any_ledger
+    publish(ledger, a_report())
+    first, *_ = dispatch(ledger, a_class("cpu", backlog="other"), 1)
+    spec = a_spec(7, after=(first,))
+    last = a_spec(8, after=(spec.id,))
+    here = a_class("cpu", id="here", backlog="b")
+    ledger.backlog.put("b", [Entry(job_id=s.id, line=to_line(s), job_class=here, after=s.after) for s in (spec, last)])
+
+    ended = a_conductor(ledger, backlogs=("b",)).run(until_done=True)
+
+    assert ended.left is not None and ended.left.holds == ()
+    (words,) = ended.left.stranded
+    assert words.startswith(f"2 jobs wait for {first} of backlog:other, which this run does not feed: conduct both")
+
+
+def test_a_job_that_waits_out_a_back_off_is_waited_for(any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.05)
+    ledger = any_ledger
+    publish(ledger, a_report())
+    dispatch(ledger, a_class(vram_mib=40960), 1)
+    spec, later = a_spec(5), ledger.bell.now() + 1.0
+    ledger.backlog.put(
+        "b", [Entry(job_id=spec.id, line=to_line(spec), job_class=a_class("cpu", id="cpu"), not_before=later)]
+    )
+    with running(a_conductor(ledger), until_done=True) as ended:
+        wait_until(lambda: bool(ledger.handover.reservations()))
+        assert not ended
+        start_all(ledger)
+        finish(ledger, ledger.handover.reservations()[0])
+        wait_until(lambda: bool(ended))
+    assert ended[0].left is not None and ended[0].counts["done"] == 1
 
 
 def test_an_orphan_goes_back_and_is_dead_after_its_budget(any_ledger: Ledger) -> None:

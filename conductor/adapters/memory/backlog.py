@@ -183,6 +183,11 @@ class MemoryBacklog:
             dead = [j.cause or "unknown" for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
         return by_cause(Counter(cause for cause in dead if cause != "dependency_dead"), len(dead))
 
+    def has_delayed(self, backlogs: Sequence[str] = ()) -> bool:
+        with self._store.lock:
+            waiting = [job for job in self._store.jobs.values() if job.not_before is not None]
+        return any(not backlogs or job.job_class.backlog in backlogs for job in waiting)
+
     def died(self, backlog: str | None = None) -> Iterator[str]:
         with self._store.lock:
             jobs = [job for job in self._store.jobs.values() if job.state == "dead"]

@@ -96,6 +96,12 @@ def test_the_account_names_the_dead_and_what_can_never_run():
     ]
 
 
+def test_a_run_that_nothing_of_can_run_does_not_say_that_no_gate_held_it():
+    account = Account(seconds=2, done=0, dead=0, left=1, stranded=("1 job waits for b of backlog:x",))
+
+    assert lines(account) == ["0 done, 1 left in 2.0 s", "1 job waits for b of backlog:x"]
+
+
 def test_the_live_view_says_what_runs_where_and_what_is_held():
     from rich.console import Console
 
