@@ -5,7 +5,14 @@ if __name__ == "__main__":
 
     strange_folder.off_path(__file__)
 
-from conductor.commands.app import main
+from conductor import streams
+from conductor.commands import app
+
+
+def main() -> None:
+    streams.settle()
+    app.main()
+
 
 if __name__ == "__main__":
     main()

@@ -320,7 +320,10 @@ def load(start: Path | None = None) -> Settings:
     project is somebody else's (`conductor.ownership`): every command, worker and script comes through here first.
     """
     given = start or Path(os.environ.get(ENV_PREFIX + "PROJECT", "."))
-    project = find_project(given.resolve())
+    try:
+        project = find_project(given.resolve())
+    except FileNotFoundError:
+        raise ConfigError("the current folder is no longer there: go to another one (cd)") from None
     file = project / CONFIG_NAME
     if is_there := file.is_file():
         refuse_foreign(file, is_alone=False)
@@ -347,7 +350,16 @@ def absolute(settings: Settings) -> Settings:
     base = settings.project
 
     def full(path: Path) -> Path:
-        return Path(os.path.normpath(base / path.expanduser()))
+        try:
+            folder = os.path.normpath(base / path.expanduser())
+            folder.encode()
+        except RuntimeError:
+            raise ConfigError(f"{path}: whose home that is cannot be found: write the folder out in full") from None
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{base / path} is not UTF-8, as all records are: give that folder another name"
+            ) from None
+        return Path(folder)
 
     roots = {name: root.model_copy(update={"path": full(root.path)}) for name, root in settings.roots.items()}
     return settings.model_copy(

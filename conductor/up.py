@@ -111,7 +111,7 @@ class Up:
 
     def _turn(self) -> None:
         end_stopped(self._stopped, self._parts)
-        for part in self._parts:
+        for part in tuple(self._parts):
             self._reap(part)
         if self._asked == 0:
             self._start_due()
@@ -132,6 +132,11 @@ class Up:
             return
         delay = part.backoff.died(time.monotonic() - part.started_at, code)
         part.start_at = time.monotonic() + delay
+        if code in HOPELESS and part.name == "dashboard":
+            # Only to be looked at: the work goes on without it.
+            logger.warning("There is no dashboard (what it says is above); everything else goes on")
+            self._parts.remove(part)
+            return
         if code in HOPELESS:
             self._hopeless = part
             self._hear()
@@ -202,9 +207,11 @@ def parts_of(settings: Settings) -> list[Part]:
 
 
 def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:
-    pids = {part.name: part.pid for part in parts}
-    has_node = "node" not in pids or live_pid(pid_path(settings, node_name(settings))) == pids["node"]
-    return has_node and ("dashboard" not in pids or url_file(settings).exists())
+    """What shows the work is not waited for where it does not come up."""
+    named = {part.name: part for part in parts}
+    node, dashboard = named.get("node"), named.get("dashboard")
+    has_node = node is None or live_pid(pid_path(settings, node_name(settings))) == node.pid
+    return has_node and (dashboard is None or dashboard.backoff.is_looping or url_file(settings).exists())
 
 
 # ── one at a time, and Redis under all ────────────────────────────────────────────────────────────────────

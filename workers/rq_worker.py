@@ -5,8 +5,11 @@ RQ's own work loop is not used (FACTS: it loses and doubles jobs); its registrat
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -88,33 +91,42 @@ class RqWorker(BaseWorker):
 
 
 class Presence:
-    """This worker on rq-dashboard. Never worth failing a job for: errors of Redis are left to the next beat."""
+    """This worker on rq-dashboard: to be looked at, and never worth failing a job for. What goes wrong with it, in
+    Redis or in RQ, is left to the next beat."""
 
     def __init__(self, client: Redis, queue: str, name: str) -> None:
-        self._worker = RqWorker(
-            [queue], name=name, connection=client, serializer=JSONSerializer, worker_ttl=WORKER_TTL_S
-        )
         self._client = client
+        self._queue = queue
+        self._name = name
+        self._worker: RqWorker | None = None
         self._shown: str | None = None
 
     def birth(self) -> None:
-        self._worker.register_birth()
+        with decorating():
+            self._worker = RqWorker(
+                [self._queue],
+                name=self._name,
+                connection=self._client,
+                serializer=JSONSerializer,
+                worker_ttl=WORKER_TTL_S,
+            )
+            self._worker.register_birth()
         self.show(None)
 
     def show(self, rq_id: str | None) -> None:
         """Busy with that job, or idle; also the heartbeat. All fields: Redis may have forgotten us meanwhile."""
+        self._shown = None
         worker = self._worker
-        try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.hset(worker.key, mapping=dict(worker.fields(rq_id)))
-                if not rq_id:
-                    pipeline.hdel(worker.key, "current_job")
-                pipeline.expire(worker.key, WORKER_TTL_S)
-                worker_registration.register(worker, pipeline)
-                pipeline.execute()
+        if worker is None:
+            return
+        with decorating(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hset(worker.key, mapping=dict(worker.fields(rq_id)))
+            if not rq_id:
+                pipeline.hdel(worker.key, "current_job")
+            pipeline.expire(worker.key, WORKER_TTL_S)
+            worker_registration.register(worker, pipeline)
+            pipeline.execute()
             self._shown = rq_id
-        except RedisError:
-            self._shown = None
 
     @property
     def shown(self) -> str | None:
@@ -122,15 +134,26 @@ class Presence:
 
     def count(self, ok: bool, seconds: float) -> None:
         """For the dashboard's totals; written with the next beat."""
-        self._worker.successful_job_count += ok
-        self._worker.failed_job_count += not ok
-        self._worker.total_working_time += seconds
+        if self._worker is not None:
+            self._worker.successful_job_count += ok
+            self._worker.failed_job_count += not ok
+            self._worker.total_working_time += seconds
 
     def death(self) -> None:
-        try:
-            self._worker.register_death()
-        except RedisError:
-            return  # Its key runs out by itself.
+        """Where it cannot be said, its key runs out by itself."""
+        if self._worker is not None:
+            with decorating():
+                self._worker.register_death()
+
+
+@contextmanager
+def decorating() -> Generator[None]:
+    try:
+        yield
+    except RedisError:
+        return  # said by those who need Redis
+    except Exception as e:  # noqa: BLE001  RQ's own faults, of whatever kind: its pages are not the work
+        logger.debug("rq-dashboard does not show this worker: {}: {}", type(e).__name__, e)
 
 
 def own_client(client: Redis, limit_s: float, is_single: bool = False) -> Redis:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import orjson
 
+from conductor import streams
 from conductor.errors import ConductorError, ManifestError
 from conductor.model.spec import JobSpec
 from conductor.planning import planned
@@ -38,6 +39,7 @@ class VerifyModule(Protocol):
 
 def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
     """`python workflows/NAME/plan.py …`, the same as `conductor plan NAME …`. → exit code."""
+    streams.settle()
     try:
         path, jobs = plan(name, sys.argv[1:] if argv is None else argv, load(), command=Path(sys.argv[0]).name)
     except ConductorError as e:
@@ -48,6 +50,7 @@ def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
 
 def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
     """`python workflows/NAME/verify.py --file MANIFEST [--json]`. → 0, 1 when something is wrong, 3 bad manifest."""
+    streams.settle()
     parser = argparse.ArgumentParser(description=f"Hold every job of a {name} manifest against receipts and outputs.")
     parser.add_argument("--file", type=Path, required=True, metavar="MANIFEST", help="the manifest that was dispatched")
     parser.add_argument("--json", action="store_true", help="all findings as JSON")

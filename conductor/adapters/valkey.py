@@ -8,91 +8,30 @@ Three locks in the state folder decide everything; pid files only say whom to si
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import importlib.util
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from loguru import logger
 
 from conductor.adapters.stopped import is_stopped, wake
+from conductor.adapters.valkey_place import Place, place_of
 from conductor.errors import ConfigError, Unreachable
 from conductor.settings import Settings
 
-#: sun_path holds 104 bytes on macOS and 108 on Linux, the closing zero among them.
-SOCKET_PATH_BYTES = 104
 #: How long a server that is up may take until it listens. Reading a long AOF is not in it: it answers LOADING.
 LISTEN_S = 15.0
 #: A server that has not ended this long after SIGTERM is killed: the AOF has what it acknowledged.
 STOP_S = 10.0
 POLL_S = 0.005
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one project's server keeps its files."""
-
-    folder: Path
-    socket: Path
-    appendfsync: str
-
-    @property
-    def url(self) -> str:
-        # A «#», «?» or «%20» in a folder's name is a letter of it, not one of the address.
-        return f"unix://{quote(str(self.socket))}"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "valkey.log"
-
-    @property
-    def note(self) -> Path:
-        """Which program is the server."""
-        return self.folder / "server"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.folder / "valkey.pid"
-
-
-def place_of(settings: Settings) -> Place:
-    folder = settings.state_dir / "valkey"
-    return Place(folder=folder, socket=socket_path(folder), appendfsync=settings.redis.appendfsync)
-
-
-def socket_path(folder: Path) -> Path:
-    """In the state folder where the name fits; else a short one in a folder of this user alone."""
-    near = folder / "valkey.sock"
-    if len(os.fsencode(near)) < SOCKET_PATH_BYTES:
-        return near
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16] + ".sock"
-    return runtime_dir() / name
-
-
-def runtime_dir() -> Path:
-    """A short folder that only this user can enter, made on first use."""
-    given = os.environ.get("XDG_RUNTIME_DIR")
-    base = Path(given) if given and Path(given).is_dir() else Path(tempfile.gettempdir())
-    folder = base / f"conductor-{os.getuid()}"
-    if len(os.fsencode(folder)) > SOCKET_PATH_BYTES - 24:
-        folder = Path("/tmp") / folder.name
-    folder.mkdir(mode=0o700, exist_ok=True)
-    facts = folder.lstat()
-    # In a folder all may write to, somebody else may have made it, or a link, before us.
-    if folder.is_symlink() or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise ConfigError(f"{folder} is not a private folder of yours; remove it, or set XDG_RUNTIME_DIR")
-    return folder
 
 
 # ── what the rest of the program calls ────────────────────────────────────────────────────────────────────
@@ -217,6 +156,7 @@ def ensure_listening(place: Place) -> None:
 def start(place: Place) -> None:
     """The server in a session of its own (a Ctrl-C at the terminal is not for it), with `server.lock` in hand."""
     place.pid_file.unlink(missing_ok=True)
+    place.choose_socket()
     lock = os.open(place.folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

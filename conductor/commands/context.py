@@ -67,6 +67,9 @@ def one_job(ledger: Ledger, prefix: str) -> JobView:
 
 def emit(value: Any) -> None:
     """`value` (Structs, mappings, paths) as one indented JSON document on stdout."""
+    import json
+    import sys
+
     import msgspec
     import orjson
 
@@ -74,7 +77,12 @@ def emit(value: Any) -> None:
 
     # omit_defaults keeps manifest lines short; here whoever reads wants every field.
     plain = msgspec.to_builtins(complete(value), str_keys=True, enc_hook=str)
-    text = orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode()
+    try:
+        text = orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # a name that is not UTF-8
+        text = json.dumps(plain, indent=2)
+    if sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
+        text = json.dumps(json.loads(text), indent=2)  # every letter that is not ASCII written out
     # A terminal obeys more characters than JSON escapes.
     typer.echo("\n".join(escaped(line) for line in text.split("\n")))
 

@@ -8,7 +8,6 @@ import time
 import traceback
 from pathlib import Path
 
-from conductor.errors import ConfigError
 from conductor.secrets import scrub
 from conductor.text import printable
 
@@ -28,7 +27,7 @@ def write_trace(error: Exception) -> Path | None:
             file = folder() / "crashes.log"
             with file.open("a", encoding="utf-8", errors="backslashreplace") as f:
                 f.write(text)
-        except (OSError, ConfigError):
+        except Exception:  # noqa: BLE001  what broke the command may break this: there is another folder
             continue
         return file
     return None

@@ -74,20 +74,6 @@ def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
     assert not (folder / ".conductor" / "valkey" / "valkey.sock").exists(), "nothing stays behind"
 
 
-def test_a_project_may_lie_in_a_folder_of_any_name(folder: Path):
-    odd = folder / 'My Videos a=b c#d 50%20off e?f@g h\'i "j" [k] %03d l:m ä'
-    odd.mkdir()
-    (folder / "conductor.toml").rename(odd / "conductor.toml")
-    assert conductor("plan", "system_test", "--mode", "backlog", "--count", "3", cwd=odd).code == 0
-    manifest = next((odd / "manifests").iterdir())
-
-    put = conductor("dispatch", str(manifest), cwd=odd)
-    ran = conductor("conduct", "--until-done", cwd=odd, timeout=60)
-    verified = conductor("verify", str(manifest), cwd=odd)
-
-    assert (put.code, ran.code, verified.code) == (0, 0, 0), put.err + ran.err + verified.out
-
-
 def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
     with (folder / "conductor.toml").open("r+") as file:
         toml = file.read()

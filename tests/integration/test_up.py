@@ -159,6 +159,15 @@ def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple
     assert "Traceback" not in command.said
 
 
+def test_a_dashboard_that_cannot_be_stops_no_work(settings: Settings):
+    config = settings.project / CONFIG_NAME
+    config.write_text(config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'"))
+    with is_up(settings) as command, open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        scene.until_state(scene.put(1, 0.0), "done")
+        assert "NOBODY_HAS_SET_THIS" in command.said and "There is no dashboard" in command.said
+
+
 def test_killing_up_itself_takes_its_parts_along(settings: Settings, command: Command):
     below = command.below()
     assert len(below) >= 4

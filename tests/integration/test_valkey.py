@@ -15,14 +15,14 @@ import psutil
 import pytest
 from redis import Redis
 
-from conductor.adapters import valkey
+from conductor.adapters import valkey, valkey_place
 from conductor.errors import ConfigError, Unreachable
 from conductor.settings import Settings
 
 HOLDER = """
 import sys
 from pathlib import Path
-from conductor.adapters import valkey
+from conductor.adapters import valkey, valkey_place
 from conductor.settings import Settings
 with valkey.session(Settings(state_dir=Path(sys.argv[1]))) as url:
     print(url, flush=True)
@@ -154,8 +154,21 @@ def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
     with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
         assert client.ping()
         socket = valkey.place_of(settings).socket
-        assert len(os.fsencode(socket)) < valkey.SOCKET_PATH_BYTES
+        assert len(os.fsencode(socket)) < valkey_place.SOCKET_PATH_BYTES
         assert socket.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_command_without_a_runtime_folder_finds_the_server_that_one_with_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(state_dir=tmp_path / ("long" * 30))
+    with tempfile.TemporaryDirectory(prefix="c") as short:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        with holder(settings) as other:
+            monkeypatch.delenv("XDG_RUNTIME_DIR")
+            with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+                assert client.ping()
+            other.communicate("\n")
 
 
 def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +177,7 @@ def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.M
         monkeypatch.setenv("XDG_RUNTIME_DIR", short)
         (Path(short) / f"conductor-{os.getuid()}").mkdir(mode=0o755)
         with pytest.raises(ConfigError, match="not a private folder"):
-            valkey.runtime_dir()
+            valkey_place.runtime_dir()
 
 
 def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
