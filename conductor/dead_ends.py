@@ -77,7 +77,7 @@ def _unknown_behind(ledger: Ledger, manifest: Path, over: set[str]) -> dict[str,
     while graves:
         dead = graves.pop()
         behind = [job_id for job_id in waiters.get(dead, ()) if job_id not in found]
-        for job_id in sorted(set(behind) - ledger.backlog.known(behind)):
+        for job_id in sorted(set(behind) - ledger.backlog.states(behind).keys()):
             found[job_id] = dead
             graves.append(job_id)
     return found

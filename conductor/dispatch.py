@@ -270,7 +270,7 @@ def _number(receipt: Receipt) -> int:
 def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: Past) -> None:
     """A job may wait for one of another manifest, if that one was dispatched before (or is proved done)."""
     asked = [other for other in summary.outside if other not in past.accepted]
-    known = {job_id for at in range(0, len(asked), BATCH) for job_id in ledger.backlog.known(asked[at : at + BATCH])}
+    known = {job_id for at in range(0, len(asked), BATCH) for job_id in ledger.backlog.states(asked[at : at + BATCH])}
     unknown = {other: summary.outside[other] for other in asked if other not in known}
     if unknown:
         problems = tuple(
@@ -328,7 +328,7 @@ def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
     """In the place of `put`: says what it would do."""
 
     def put(batch: list[Entry]) -> PutResult:
-        known = len(ledger.backlog.known([entry.job_id for entry in batch]))
+        known = len(ledger.backlog.states([entry.job_id for entry in batch]))
         return PutResult(new=len(batch) - known, known=known)
 
     return put

@@ -51,7 +51,7 @@ def look(scene: Scene) -> dict[str, object]:
         "asked": scene.ledger.control.asked(),
         "counts": scene.ledger.backlog.counts(),
         "causes": (scene.ledger.backlog.causes(), scene.ledger.backlog.causes("day")),
-        "known": scene.ledger.backlog.known([an_id(name) for name in NAMES]),
+        "states": scene.ledger.backlog.states([an_id(name) for name in NAMES]),
         "queued": scene.ledger.handover.queued(),
         "handed on": (scene.ledger.handover.handed_on(), scene.ledger.handover.handed_ahead()),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),

@@ -167,8 +167,9 @@ class RedisBacklog:
                 break
         return tuple(sorted(found))
 
-    def known(self, ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(_unpack(self._scripts.run("known", _pack(list(ids)))))
+    def states(self, ids: Sequence[str]) -> dict[str, JobState]:
+        flat: list[str] = _unpack(self._scripts.run("states", _pack(list(ids))))
+        return {job_id: keys.STATE_OF[letter] for job_id, letter in zip(flat[0::2], flat[1::2], strict=True)}
 
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         names = self.backlogs() if backlog is None else (backlog,)

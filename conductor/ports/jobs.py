@@ -105,8 +105,8 @@ class Backlog(Protocol):
         """Of the dead, the cancelled and those in review at the cost of their number; of others, of all jobs'."""
         ...
 
-    def known(self, ids: Sequence[str]) -> frozenset[str]:
-        """Those of them that were accepted before, in whatever state."""
+    def states(self, ids: Sequence[str]) -> dict[str, JobState]:
+        """Where those of them are that were accepted before."""
         ...
 
     def has_delayed(self, backlogs: Sequence[str] = ()) -> bool:

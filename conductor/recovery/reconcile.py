@@ -5,7 +5,8 @@ Only the ends of files written to lately are read; all of them lie on this host,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,9 @@ CLOCKS_S = 300.0
 BLOCK_BYTES = 1 << 16
 #: Handed in together.
 AT_ONCE = 200
+#: Of these so many are told one by one.
+FEW = 5
+SAY_EVERY_S = 1.0
 
 _decode = msgspec.json.Decoder(Receipt).decode
 
@@ -41,18 +45,13 @@ class Reconciler:
         proofs = self._proofs(active)
         newest = max((receipt.ended_at for receipt in proofs), default=0.0)
         ids = {r.job_id for r in active} | {r.job_id for r in proofs if r.ended_at >= newest - LOST_S}
-        return self._hand_in(receipt for job_id, receipt in accepted(proofs).items() if job_id in ids)
+        return self._hand_in([receipt for job_id, receipt in accepted(proofs).items() if job_id in ids])
 
     def take_in(self, heard_at: float) -> int:
         """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0: never): a
         ledger that stepped back may have heard of it and forgotten. The highest number of an attempt they tell of."""
         receipts = lately(self._folder, heard_at - CLOCKS_S)
-        proofs = [*accepted(r for r in receipts if r.outcome != "failed").values()]
-        count = 0
-        for first in range(0, len(proofs), AT_ONCE):
-            done = tuple(proofs[first : first + AT_ONCE])
-            turned = self._ledger.attempts.turn(Turn(worker="", queue="", lease_s=1.0, number="", done=done))
-            count += turned.answers.count("accepted")
+        count = self._hand_in([*accepted(r for r in receipts if r.outcome != "failed").values()])
         logger.bind(event="taken_in").info("Taken in: {} receipts, {} of them prove a job done", len(receipts), count)
         return max((receipt.attempt for receipt in receipts), default=0)
 
@@ -60,7 +59,7 @@ class Reconciler:
         """Those whose receipt is on disk: they are accepted instead of run again."""
         ids = {orphan.job_id for orphan in orphans}
         proofs = accepted(receipt for receipt in self._proofs(orphans) if receipt.job_id in ids)
-        self._hand_in(proofs.values())
+        self._hand_in([*proofs.values()])
         return frozenset(proofs)
 
     def _proofs(self, active: Iterable[Reservation]) -> list[Receipt]:
@@ -75,22 +74,50 @@ class Reconciler:
             logger.warning("Receipts in {} cannot be read ({}): what they prove may be run again", self._folder, e)
             return []
 
-    def _hand_in(self, receipts: Iterable[Receipt]) -> int:
-        count = 0
-        for receipt in receipts:
-            job = self._ledger.backlog.job(receipt.job_id)
-            if job is None or job.state == "done" or self._ledger.attempts.accept(receipt) != "accepted":
-                continue
-            count += 1
+    def _hand_in(self, proofs: Sequence[Receipt]) -> int:
+        """How many jobs are done by them that were not. Silent for a second at most: nothing is started meanwhile."""
+        count, wait = 0, Wait()
+        for first in range(0, len(proofs), AT_ONCE):
+            wait.say("Taking in receipts before anything is started: {} of {}", first, len(proofs))
+            count += self._hand_in_some(proofs[first : first + AT_ONCE])
+        return count
+
+    def _hand_in_some(self, proofs: Sequence[Receipt]) -> int:
+        states = self._ledger.backlog.states([receipt.job_id for receipt in proofs])
+        done = tuple(r for r in proofs if states.get(r.job_id, "done") != "done")
+        if not done:
+            return 0
+        turned = self._ledger.attempts.turn(Turn(worker="", queue="", lease_s=1.0, number="", done=done))
+        news = [r for r, answer in zip(done, turned.answers, strict=True) if answer == "accepted"]
+        for receipt in news[:FEW]:
             log = logger.bind(event="reconciled", job_id=receipt.job_id, attempt=receipt.attempt)
             log.info("Done by its receipt: {} {} attempt {}", receipt.task, receipt.job_id, receipt.attempt)
-        return count
+        if len(news) > FEW:
+            logger.bind(event="reconciled").info("Done by their receipts: {} more jobs", len(news) - FEW)
+        return len(news)
+
+
+class Wait:
+    """Nothing is started meanwhile: who waits for the first job hears every second how far it is."""
+
+    def __init__(self) -> None:
+        self._say_at = time.monotonic() + SAY_EVERY_S
+
+    def say(self, words: str, *what: object) -> None:
+        if time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + SAY_EVERY_S
+            logger.bind(event="taking_in").info(words, *what)
 
 
 def lately(folder: Path, since: float) -> list[Receipt]:
     """All that ended since then. Raises `OSError`: without them nothing is known."""
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
-    return [r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)]
+    found: list[Receipt] = []
+    wait = Wait()
+    for receipt in (r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)):
+        found.append(receipt)
+        wait.say("Reading receipts before anything is started: {} so far", len(found))
+    return found
 
 
 def receipts_since(file: Path, since: float) -> Iterator[Receipt]:

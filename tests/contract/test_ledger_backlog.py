@@ -149,11 +149,11 @@ def test_of_thousands_that_one_waits_for_the_few_that_matter_are_named_and_all_a
     assert view.waits_for[0] == an_id("w0700"), "what keeps it comes first"
 
 
-def test_who_asks_is_told_which_ids_are_known(scene: Scene) -> None:
+def test_who_asks_is_told_which_ids_are_known_and_where_their_jobs_are(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b", is_done=True, attempts=1))
     ask = [an_id(name) for name in ("a", "b", "c")] + [f"nobody-{n:05d}" for n in range(9000)]
-    assert scene.ledger.backlog.known(ask) == {an_id("a"), an_id("b")}
-    assert scene.ledger.backlog.known([]) == frozenset()
+    assert scene.ledger.backlog.states(ask) == {an_id("a"): "waiting", an_id("b"): "done"}
+    assert scene.ledger.backlog.states([]) == {}
 
 
 def put_ahead(scene: Scene, names: list[str]) -> tuple[str, float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id, redis_scene
+from loguru import logger
 from node_scene import until
 from redis import Redis
 
@@ -20,6 +21,7 @@ from conductor.model.causes import Cause
 from conductor.model.entries import JobView
 from conductor.model.limits import Limits
 from conductor.ports import Ledger
+from conductor.recovery import reconcile
 from conductor.recovery.guard import Guard
 from conductor.recovery.reconcile import BLOCK_BYTES, Reconciler, receipts_since
 from conductor.settings import Timing
@@ -42,6 +44,14 @@ class Disk:
         log = ReceiptLog(self.folder, writer)
         log.append(receipt)
         log.close()
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO", format="{message}")
+    yield lines
+    logger.remove(sink)
 
 
 @pytest.fixture
@@ -80,6 +90,29 @@ def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: Scene, d
     assert len(orphans) == 3
     assert disk.reconciler.settled(orphans) == {an_id("a")}
     assert [scene.state(n) for n in "abc"] == ["done", "running", "running"]
+
+
+def test_many_receipts_that_are_new_to_a_leader_are_asked_for_together_and_said(
+    scene: Scene, disk: Disk, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    """One by one, 100,000 of jobs that this ledger does not know cost 25 s of silence before the first job."""
+    monkeypatch.setattr(reconcile, "SAY_EVERY_S", 0.0)
+    scene.put(*(an_entry(f"j{n}") for n in range(0, 600, 2)), an_entry("was", is_done=True, attempts=1))
+    now = disk.ledger.bell.now()
+    receipts = [msgspec.structs.replace(a_receipt(n), ended_at=now) for n in ("was", *(f"j{n}" for n in range(600)))]
+    disk.folder.mkdir()
+    (disk.folder / "w1.jsonl").write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in receipts))
+    monkeypatch.setattr(disk.ledger.backlog, "job", None)
+    monkeypatch.setattr(disk.ledger.attempts, "accept", None)
+
+    assert disk.reconciler.catch_up() == 300
+
+    monkeypatch.undo()
+    assert {scene.state(f"j{n}") for n in range(0, 600, 2)} == {"done"}
+    assert disk.reconciler.catch_up() == 0
+    assert "Taking in receipts before anything is started: 200 of 601" in said
+    told = [line for line in said if line.startswith("Done by")]
+    assert 5 < len(told) <= 6 * 4, "a few by name, of the rest the number"
 
 
 def test_without_any_receipts_there_is_nothing_to_hand_in(scene: Scene, disk: Disk) -> None:

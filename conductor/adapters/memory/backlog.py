@@ -173,9 +173,9 @@ class MemoryBacklog:
             jobs = list(self._store.jobs.values())
         return (job.id for job in jobs if job.state == state and backlog in (None, job.job_class.backlog))
 
-    def known(self, ids: Sequence[str]) -> frozenset[str]:
+    def states(self, ids: Sequence[str]) -> dict[str, JobState]:
         with self._store.lock:
-            return frozenset(job_id for job_id in ids if job_id in self._store.jobs)
+            return {job_id: self._store.jobs[job_id].state for job_id in ids if job_id in self._store.jobs}
 
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         with self._store.lock:
