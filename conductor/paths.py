@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from conductor import private
 from conductor.errors import BadInput
 from conductor.folders import place_of
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Below every root: what running attempts write, moved to its final name when it is whole. No job may name it.
 STAGING = ".tmp"
-CONFIG_NAME = "conductor.toml"
 #: In an attempt's folder below it: the outputs there are whole, and wait to be put in place.
 KEPT = "kept.json"
 #: Below STAGING: what stood at an output's name and counts no more, out of the way and not lost.
@@ -54,7 +54,9 @@ def resolve(settings: Settings, path: str, for_writing: bool) -> Path:
         base = root_folder(settings, root)
         if relative.split("/")[0] == STAGING:
             raise BadInput(f"path {path!r}: {STAGING} is Conductor's own")
-        return _confined(base, relative, path, for_writing)
+        found = _confined(base, relative, path, for_writing)
+        _refuse_private(path, private.why_not_of_root(settings, base, found, for_writing))
+        return found
     if for_writing:
         raise BadInput(f"path {path!r}: outputs are named root:relative, absolute paths are for reading only")
     return _below_inputs(settings, path)
@@ -67,7 +69,10 @@ def output_place(settings: Settings, path: str) -> Path:
     folder, _, name = relative.rpartition("/")
     if not root or relative == STAGING:
         return resolve(settings, path, for_writing=True)
-    return (resolve(settings, f"{root}:{folder}", for_writing=True) if folder else root_folder(settings, root)) / name
+    base = root_folder(settings, root)
+    place = (resolve(settings, f"{root}:{folder}", for_writing=True) if folder else base) / name
+    _refuse_private(path, private.why_not_of_root(settings, base, place, for_writing=True))
+    return place
 
 
 def open_to_read(settings: Settings, path: str) -> BinaryIO:
@@ -87,6 +92,8 @@ def open_to_read(settings: Settings, path: str) -> BinaryIO:
         really = place_of(fd)
         if really is not None and not any(_is_below(Path(really), base) for base in _bases(settings, path)):
             raise BadInput(f"path {path!r}: it leads out of the folders that jobs may read")
+        if really is not None and really != str(file):
+            _refuse_private(path, _why_private(settings, path, Path(really)))
     except BaseException:
         stream.close()
         raise
@@ -96,6 +103,13 @@ def open_to_read(settings: Settings, path: str) -> BinaryIO:
 def _bases(settings: Settings, path: str) -> tuple[Path, ...]:
     root, _ = split(path)
     return (root_folder(settings, root),) if root else settings.inputs
+
+
+def _why_private(settings: Settings, path: str, file: Path) -> str | None:
+    root, _ = split(path)
+    if root:
+        return private.why_not_of_root(settings, root_folder(settings, root), file, for_writing=False)
+    return private.why_not_read(settings, file)
 
 
 def root_folder(settings: Settings, root: str) -> Path:
@@ -114,14 +128,13 @@ def _below_inputs(settings: Settings, path: str) -> Path:
     real = os.path.realpath(path)
     for given in (path,) if real == path else (path, real):
         for base in _spellings(settings):
-            if given.startswith(base + "/"):
+            if given == base or given.startswith(base + "/"):
                 try:
                     found = _confined(Path(base or "/"), given[len(base) + 1 :], path, for_writing=False)
                 except BadInput as e:
                     fault = fault or e
                     continue
-                if _is_private(settings, found):
-                    raise BadInput(f"path {path!r} is Conductor's own: it may hold passwords, and no job reads it")
+                _refuse_private(path, _why_private(settings, path, found))
                 return found
     folders = ", ".join(map(str, settings.inputs))
     raise fault or BadInput(
@@ -129,20 +142,16 @@ def _below_inputs(settings: Settings, path: str) -> Path:
     )
 
 
+def _refuse_private(path: str, why: str | None) -> None:
+    if why is not None:
+        raise BadInput(f"path {path!r} {why}, unless a folder of its own is declared for it (`inputs`, or a root)")
+
+
 def _spellings(settings: Settings) -> Iterator[str]:
     """Each folder as declared and as it really is (/tmp is a link on macOS)."""
     for folder in settings.inputs:
         for base in (str(folder), os.path.realpath(folder)):
             yield base.rstrip("/")
-
-
-def _is_private(settings: Settings, file: Path) -> bool:
-    """conductor.toml, and the state folder except the roots in it: `inputs` is the whole project by default."""
-    real = os.path.realpath(file)
-    if real == os.path.realpath(settings.project / CONFIG_NAME):
-        return True
-    is_state = _is_below(Path(real), settings.state_dir)
-    return is_state and not any(_is_below(Path(real), root.path) for root in settings.roots.values())
 
 
 def _components(path: str, relative: str) -> list[str]:
@@ -158,7 +167,7 @@ def _components(path: str, relative: str) -> list[str]:
 
 
 def _confined(base: Path, relative: str, path: str, for_writing: bool) -> Path:
-    parts = _components(path, relative)
+    parts = _components(path, relative) if relative else []
     for link in _links(base, parts):
         if for_writing:
             raise BadInput(f"path {path!r}: {link} is a symbolic link, and outputs are not written through links")

@@ -17,6 +17,7 @@ from conductor.fingerprint import InputsBy, fingerprint
 from conductor.model.identity import identified
 from conductor.model.spec import Estimate, JobSpec, Needs, Output
 from conductor.paths import resolve
+from conductor.private import why_not_read
 from conductor.settings import Settings, load
 from conductor.text import many, printable
 
@@ -87,7 +88,7 @@ def rounded_up(size: float) -> int:
 
 def input_files(folder: Path, extensions: Sequence[str], settings: Settings, skipped: list[str]) -> Iterator[Path]:
     """The regular files of a folder with one of these extensions, sorted by name. What cannot be named in a
-    manifest (its name is not UTF-8) is left out and added to `skipped` in words.
+    manifest (its name is not UTF-8), or what no job reads (keys), is left out and added to `skipped` in words.
 
     Raises `UsageError` when it is no folder, `ConfigError` when jobs may not read below it.
     """
@@ -99,6 +100,9 @@ def input_files(folder: Path, extensions: Sequence[str], settings: Settings, ski
             str(path).encode()
         except UnicodeEncodeError:
             skipped.append(f"skipped {path.name!a}: its name is not UTF-8, and a manifest could not name it")
+            continue
+        if why := why_not_read(settings, path):
+            skipped.append(f"skipped {path.name!a}: it {why}")
             continue
         yield path
 

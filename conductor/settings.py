@@ -240,7 +240,8 @@ class Settings(BaseSettings):
     receipts_dir: Path = Path("receipts")
     logs_dir: Path = Path("logs")
     manifests_dir: Path = Path("manifests")
-    #: Folders whose files jobs may read by absolute path.
+    #: Folders, or files, that jobs may read by absolute path; what is private in a folder (`conductor.private`) must be
+    #: named itself.
     inputs: tuple[Path, ...] = (Path(),)
     #: What tells a changed input file from the one that was planned: its size and time, or its content, which is read
     #: once. By content for those who copy files with their dates kept. A root, or a plan, may say otherwise.
