@@ -2,6 +2,9 @@
 
 `conductor` dispatches, leads, reads and steers; `worker` is a node and its workers: it cannot write a manifest line,
 take the lead or pause a lane; `reader` only looks (rq-dashboard). Nobody but `admin` may flush, configure or debug.
+
+Where several projects share a database (`redis.prefix`), each has a conductor, a worker and a reader of its own, which
+reach no other project's keys.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
+from conductor.adapters.redis_keys import PLAIN, Keys
 from conductor.model.spec import Value
 
 CONDUCTOR, WORKER, READER, ADMIN = "conductor", "worker", "reader", "admin"
@@ -88,7 +92,7 @@ _WRITTEN_BY_WORKERS = (
     # Files that were made and read, and the chains of their jobs.
     *("chain_node", "chain_busy", "chain_rev", "chain_file", "chain_made:*", "readers:*"),
     *("let_go:*", "letting", "letting_seq", "letting_bytes", "going", "read_out", "landed"),
-    *("wake", "nodes", "node:*", "closed", "refusals", "kinds", "calls"),
+    *("wake", "nodes", "node:*", "workers", "queues", "closed", "refusals", "kinds", "calls"),
 )
 
 
@@ -99,14 +103,20 @@ class User(Value, frozen=True, kw_only=True):
     rules: tuple[str, ...]
 
 
-def users() -> tuple[User, ...]:
+def users(keys: Keys = PLAIN) -> tuple[User, ...]:
     """The four users, each with a fresh password of 256 bits."""
-    return tuple(a_user(name, secrets.token_urlsafe(32)) for name in (CONDUCTOR, WORKER, READER, ADMIN))
+    return tuple(a_user(part, secrets.token_urlsafe(32), keys) for part in (CONDUCTOR, WORKER, READER, ADMIN))
 
 
-def a_user(name: str, password: str) -> User:
+def a_user(part: str, password: str, keys: Keys = PLAIN) -> User:
     digest = hashlib.sha256(password.encode()).hexdigest()
-    return User(name=name, password=password, rules=("reset", "on", f"#{digest}", *RULES[name]))
+    rules = ("reset", "on", f"#{digest}", *rules_of(keys)[part])
+    return User(name=name_of(part, keys), password=password, rules=rules)
+
+
+def name_of(part: str, keys: Keys) -> str:
+    """Who says so to the server. The server's `admin` is the same for all projects."""
+    return f"{part}-{keys.prefix}" if keys.prefix and part != ADMIN else part
 
 
 def acl_text(found: tuple[User, ...]) -> str:
@@ -123,18 +133,20 @@ def _keys(*patterns: str) -> tuple[str, ...]:
     return ("resetkeys", "resetchannels", *patterns)
 
 
-#: Name of the user → its rules, without state and password.
-RULES: dict[str, tuple[str, ...]] = {
-    CONDUCTOR: (*_keys("~conductor:*", "~rq:*"), *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK)),
-    WORKER: (
-        *_keys(
-            "%R~conductor:*",
-            *(f"~conductor:{name}" for name in _WRITTEN_BY_WORKERS),
-            "~rq:*",
+def rules_of(keys: Keys) -> dict[str, tuple[str, ...]]:
+    """Part → its rules, without state and password. No prefix holds a character that a pattern would take for more."""
+    ledger, rq = f"{keys.ledger}*", f"{keys.rq}*"
+    written = (f"~{keys.ledger}{name}" for name in _WRITTEN_BY_WORKERS)
+    return {
+        CONDUCTOR: (*_keys(f"~{ledger}", f"~{rq}"), *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK)),
+        WORKER: (
+            *_keys(f"%R~{ledger}", *written, f"~{rq}"),
+            *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK, ("client|unblock",)),
         ),
-        *_commands(_CONNECTION, _READS, _WRITES, _STEPS, _ASK, ("client|unblock",)),
-    ),
-    # MULTI only groups reads here: rq-dashboard's pages are read in pipelines.
-    READER: (*_keys("%R~conductor:*", "%R~rq:*"), *_commands(_CONNECTION, _READS, ("multi", "exec", "scan"), _ASK)),
-    ADMIN: ("allkeys", "allchannels", "+@all"),
-}
+        # MULTI only groups reads here: rq-dashboard's pages are read in pipelines.
+        READER: (
+            *_keys(f"%R~{ledger}", f"%R~{rq}"),
+            *_commands(_CONNECTION, _READS, ("multi", "exec", "scan"), _ASK),
+        ),
+        ADMIN: ("allkeys", "allchannels", "+@all"),
+    }

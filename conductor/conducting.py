@@ -16,6 +16,7 @@ from redis import Redis
 
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
+from conductor.adapters.redis_keys import keys_of
 from conductor.catalogue import catalogue_of
 from conductor.core.explain import never_sentence
 from conductor.core.outlook import is_broken
@@ -65,7 +66,7 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
     Redis was emptied since the last dispatch; without `until_done` it says so and waits for the rebuild.
     """
     with redis_of(settings) as client, stopping() as stop:
-        ledger = redis_ledger(client, signer_of(settings))
+        ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
@@ -103,7 +104,7 @@ def conductor_of(
     on_tick: OnTick,
     own_node: str = "",
 ) -> Conductor:
-    ledger = redis_ledger(client, signer_of(settings))
+    ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
     return Conductor(
         ledger,
         redis_rates(

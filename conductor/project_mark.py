@@ -1,8 +1,8 @@
 """Whose work a Redis holds: a random mark of the project, in its receipts folder and in the ledger.
 
-Two projects whose `redis.url` is the same would run each other's jobs with their own code into their own folders. The
-first who entrusts work to a ledger marks it as its project's; everybody else is turned away at the door. All hosts of a
-project share its receipts folder, or a copy of this one file.
+Two projects whose `redis.url` and `redis.prefix` are the same would run each other's jobs with their own code into
+their own folders. The first who entrusts work to a ledger marks it as its project's; everybody else is turned away at
+the door. All hosts of a project share its receipts folder, or a copy of this one file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
+from conductor.adapters.redis_keys import keys_of
 from conductor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from conductor.settings import Settings
 
 FILE = "project.id"
-KEY = "conductor:project"
 
 
 def claim(client: Redis, settings: Settings) -> None:
@@ -35,13 +35,13 @@ def claim(client: Redis, settings: Settings) -> None:
 
     here = mark_of(settings.receipts_dir)
     with translating(client):
-        there = _there(client)
+        there = _there(client, settings)
         if there is None:
             here = here or _written(settings.receipts_dir, secrets.token_hex(8))
             # A worker's user may not: then it is the first dispatch that says whose it is.
             with suppress(exceptions.NoPermissionError):
-                client.set(KEY, here, nx=True)
-            there = _there(client) or here
+                client.set(keys_of(settings).project, here, nx=True)
+            there = _there(client, settings) or here
     if here is None and settings.redis.url is None:
         # The project's own server: the file was lost with its folder.
         here = _written(settings.receipts_dir, there)
@@ -55,7 +55,7 @@ def warn_of_foreign(client: Redis, settings: Settings) -> None:
 
     here = mark_of(settings.receipts_dir)
     with translating(client):
-        there = _there(client)
+        there = _there(client, settings)
     if there is not None and here is not None and there != here:
         logger.warning(foreign(there, here, settings))
 
@@ -66,7 +66,7 @@ def refuse_foreign(client: Redis, settings: Settings) -> None:
 
     here = mark_of(settings.receipts_dir)
     with translating(client):
-        there = _there(client)
+        there = _there(client, settings)
     if there is not None and there != here and settings.redis.url is not None:
         raise ConfigError(foreign(there, here, settings))
 
@@ -74,9 +74,9 @@ def refuse_foreign(client: Redis, settings: Settings) -> None:
 def foreign(there: str, here: str | None, settings: Settings) -> str:
     own = f"this one is {here}" if here else f"{settings.receipts_dir / FILE} is not there"
     return (
-        f"this Redis holds the work of another project ({there}; {own}): give one of them a database of its own "
-        f'(redis.url = "redis://HOST:6379/1"), or, if this host is to work for that project, write {there} into '
-        f"{settings.receipts_dir / FILE}"
+        f"this Redis holds the work of another project ({there}; {own}): give one of them keys of its own "
+        f'(redis.prefix = "NAME") or a database of its own (redis.url = "redis://HOST:6379/1"), or, if this host is to '
+        f"work for that project, write {there} into {settings.receipts_dir / FILE}"
     )
 
 
@@ -93,8 +93,8 @@ def mark_of(receipts_dir: Path) -> str | None:
     return text
 
 
-def _there(client: Redis) -> str | None:
-    found = cast(bytes | None, client.get(KEY))
+def _there(client: Redis, settings: Settings) -> str | None:
+    found = cast(bytes | None, client.get(keys_of(settings).project))
     return None if found is None else found.decode("utf-8", "replace")
 
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from conductor import hours, secrets
+from conductor.adapters.redis_keys import checked_prefix
 from conductor.errors import ConfigError
 from conductor.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.toml_file import read_toml
@@ -38,6 +39,8 @@ class Section(BaseModel):
 class Redis(Section):
     #: redis://, rediss:// or unix://. None: a Valkey of the project's own, on a socket in its state folder.
     url: str | None = Field(default=None, repr=False)
+    #: What this project's keys begin with where several share a database: letters, digits, - and _. Empty: nothing.
+    prefix: Annotated[str, AfterValidator(checked_prefix)] = ""
     #: Of the project's own Valkey only. «everysec» may lose the last second at a power cut, «always» nothing.
     appendfsync: Literal["everysec", "always"] = "everysec"
     #: Work also with a Redis that keeps no append-only file, or that throws keys away when its memory is full: what it

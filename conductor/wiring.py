@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from conductor.adapters.redis_keys import PLAIN, Keys, keys_of
 from conductor.ports import Ledger
 from conductor.settings import Settings
 
@@ -25,7 +26,7 @@ def open_ledger(settings: Settings, is_lenient: bool = False) -> Generator[Ledge
     from conductor.signing import signer_of
 
     with redis_of(settings, is_lenient) as client:
-        yield redis_ledger(client, signer_of(settings))
+        yield redis_ledger(client, signer_of(settings), keys_of(settings))
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def connect(url: str) -> Generator[Redis]:
         yield client
 
 
-def redis_ledger(client: Redis, signer: Signer | None = None) -> Ledger:
+def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN) -> Ledger:
     """Every port on one client; threads may share it. With a `signer`, lines are sealed and hand-overs signed."""
     from conductor.adapters.redis_attempts import RedisAttempts
     from conductor.adapters.redis_backlog import RedisBacklog
@@ -72,7 +73,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None) -> Ledger:
     from conductor.adapters.redis_scripts import Scripts
     from conductor.adapters.redis_signed import SealingBacklog, SigningHandover
 
-    scripts = Scripts(client)
+    scripts = Scripts(client, keys)
     return Ledger(
         backlog=SealingBacklog(scripts, signer) if signer else RedisBacklog(scripts),
         attempts=RedisAttempts(scripts),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-from conductor.adapters import redis_keys
+from conductor.adapters.redis_keys import PLAIN, STATE_OF, Keys
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
 from conductor.model.entries import STATES, Entry, JobState, JobView, Vouch
@@ -71,6 +71,7 @@ class Scene:
     take: Callable[[str, str], tuple[str, int] | None]
     #: None for the twin.
     redis: Redis | None = None
+    keys: Keys = PLAIN
     epoch: int = 0
     dispatched: set[str] = field(default_factory=set[str])
 
@@ -170,7 +171,7 @@ class Scene:
     def check(self) -> None:
         assert_conserved(self.ledger, self.dispatched)
         if self.redis is not None:
-            assert_consistent(self.redis)
+            assert_consistent(self.redis, self.keys)
 
 
 def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None:
@@ -190,48 +191,47 @@ def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None
         assert view.reservation is None
 
 
-def assert_consistent(redis: Redis) -> None:
+def assert_consistent(redis: Redis, keys: Keys = PLAIN) -> None:
     """What only Redis can get wrong: indexes that disagree with the states, sums with the reservations."""
-    state = {k.decode(): v.decode().split("|") for k, v in redis.hgetall("conductor:state").items()}
-    letters: dict[str, set[str]] = {letter: set() for letter in redis_keys.STATE_OF}
+    state = {k.decode(): v.decode().split("|") for k, v in redis.hgetall(keys.state).items()}
+    letters: dict[str, set[str]] = {letter: set() for letter in STATE_OF}
     for job_id, fields in state.items():
         letters[fields[0]].add(job_id)
     free: set[str] = set()
-    for key in redis.keys("conductor:class:*"):
+    for key in redis.keys(f"{keys.ledger}class:*"):
         members = {m.decode() for m in redis.zrange(key, 0, -1)}
         assert members, "an empty class is no key"
-        assert redis.sismember("conductor:ready", key.decode().rpartition(":")[2])
+        assert redis.sismember(keys.ledger + "ready", key.decode().rpartition(":")[2])
         free |= members
-    delayed = {m.decode() for m in redis.zrange("conductor:delayed", 0, -1)}
-    bound = {
-        k.decode().rpartition(":")[2] for k in [*redis.keys("conductor:wants:*"), *redis.keys("conductor:wants_end:*")]
-    }
+    delayed = {m.decode() for m in redis.zrange(keys.ledger + "delayed", 0, -1)}
+    wanting = (redis.keys(f"{keys.ledger}{word}:*") for word in ("wants", "wants_end"))
+    bound = {key.decode().rpartition(":")[2] for found in wanting for key in found}
     assert not free & delayed
     assert free | delayed | (bound & letters["w"]) == letters["w"], "every waiting job waits somewhere"
     assert not (free | delayed) & bound
-    assert {m.decode() for m in redis.zrange("conductor:handed", 0, -1)} == letters["a"]
-    assert {m.decode() for m in redis.zrange("conductor:leases", 0, -1)} == letters["r"]
-    assert {m.decode() for m in redis.hkeys("conductor:asked")} <= letters["r"]
-    assert {m.decode() for m in redis.zrange("conductor:told", 0, -1)} <= letters["r"]
+    assert {m.decode() for m in redis.zrange(keys.ledger + "handed", 0, -1)} == letters["a"]
+    assert {m.decode() for m in redis.zrange(keys.leases, 0, -1)} == letters["r"]
+    assert {m.decode() for m in redis.hkeys(keys.asked)} <= letters["r"]
+    assert {m.decode() for m in redis.zrange(keys.ledger + "told", 0, -1)} <= letters["r"]
     for letter in "xcv":
-        assert {m.decode() for m in redis.smembers(f"conductor:aside:{letter}")} == letters[letter]
-    active = {k.decode() for k in redis.hkeys("conductor:active")}
-    assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys("conductor:charges")}
-    assert_sums(redis)
-    assert redis.llen("conductor:wake") <= 1
+        assert {m.decode() for m in redis.smembers(f"{keys.ledger}aside:{letter}")} == letters[letter]
+    active = {k.decode() for k in redis.hkeys(keys.ledger + "active")}
+    assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys(keys.ledger + "charges")}
+    assert_sums(redis, keys)
+    assert redis.llen(keys.wake) <= 1
 
 
-def assert_sums(redis: Redis) -> None:
+def assert_sums(redis: Redis, keys: Keys) -> None:
     import json
 
     total: dict[str, int] = {}
-    for text in redis.hvals("conductor:charges"):
+    for text in redis.hvals(keys.ledger + "charges"):
         for key, amount in json.loads(text).items():
             total[key] = total.get(key, 0) + amount
-    assert {k.decode(): int(v) for k, v in redis.hgetall("conductor:sum").items()} == total
+    assert {k.decode(): int(v) for k, v in redis.hgetall(keys.ledger + "sum").items()} == total
 
 
-def redis_scene(redis: Redis, ledger: Ledger) -> Scene:
+def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> Scene:
     def let(seconds: float) -> None:
         """Real time: short spells only."""
         until = ledger.bell.now() + seconds
@@ -240,10 +240,10 @@ def redis_scene(redis: Redis, ledger: Ledger) -> Scene:
         assert ledger.bell.now() >= until
 
     def take(queue: str, worker: str) -> tuple[str, int] | None:
-        entry = redis.lmove(redis_keys.queue(queue), redis_keys.hand(worker), "LEFT", "RIGHT")
+        entry = redis.lmove(keys.rq_queue(queue), keys.hand(worker), "LEFT", "RIGHT")
         if entry is None:
             return None
         job_id, _, attempt = entry.decode().rpartition("-a")
         return job_id, int(attempt)
 
-    return Scene(ledger, let, take, redis)
+    return Scene(ledger, let, take, redis, keys=keys)

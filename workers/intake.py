@@ -15,9 +15,9 @@ import orjson
 from loguru import logger
 from redis.exceptions import RedisError
 
-from conductor.adapters import redis_keys
 from conductor.adapters.redis_attempts import RedisAttempts
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import Keys
 from conductor.adapters.redis_scripts import Scripts
 from conductor.errors import ConductorError
 from workers.rq_worker import SOCKET_LIMIT_S, own_client
@@ -48,14 +48,14 @@ class Taken(NamedTuple):
 class Intake:
     """One queue, one hand. `take` is the main thread's; `unblock` may be called from another."""
 
-    def __init__(self, client: Redis, queue: str, worker: str) -> None:
+    def __init__(self, client: Redis, queue: str, worker: str, keys: Keys) -> None:
         self._client = client
         self._blocking = own_client(client, TAKE_LIMIT_S + SOCKET_LIMIT_S, is_single=True)
-        self._attempts = RedisAttempts(Scripts(client))
-        self._behind = RedisAttempts(Scripts(self._blocking))
-        self._queue_name = queue
-        self._queue = redis_keys.queue(queue)
-        self._hand = redis_keys.hand(worker)
+        self._attempts = RedisAttempts(Scripts(client, keys))
+        self._behind = RedisAttempts(Scripts(self._blocking, keys))
+        self._keys, self._queue_name = keys, queue
+        self._queue = keys.rq_queue(queue)
+        self._hand = keys.hand(worker)
         #: Of the connection that blocks; None before the first command.
         self._connection_id: int | None = None
         #: Asked for, and not answered (yet).
@@ -145,14 +145,14 @@ class Intake:
     def refuse(self, raw: bytes, why: str) -> None:
         """Out of the way, where rq-dashboard shows it as failed; whatever it names is not imported."""
         text = raw.decode("utf-8", "replace")
-        called = called_by(self._client, text)
+        called = called_by(self._client, self._keys.rq_job(text))
         logger.warning("Refused {!r} in queue {}: {} (it calls {!r})", text, self._queue_name, why, called)
         with translating(self._client):
             self._client.lrem(self._hand, 0, raw)  # pyright: ignore[reportArgumentType]
-            self._client.zadd(f"rq:failed:{self._queue_name}", {raw: _deadline(self._client)})
+            self._client.zadd(self._keys.rq_failed(self._queue_name), {raw: _deadline(self._client)})
         try:
-            if self._client.exists(f"rq:job:{text}"):
-                self._client.hset(f"rq:job:{text}", mapping={"status": "failed", "exc_info": f"refused: {why}"})
+            if self._client.exists(self._keys.rq_job(text)):
+                self._client.hset(self._keys.rq_job(text), mapping={"status": "failed", "exc_info": f"refused: {why}"})
         except RedisError as e:
             logger.warning("The job of {!r} is broken: {}", text, e)
 
@@ -164,10 +164,10 @@ def _deadline(client: Redis) -> int:
     return int(client.time()[0]) + _REFUSED_TTL_S  # pyright: ignore[reportIndexIssue, reportArgumentType]
 
 
-def called_by(client: Redis, rq_id: str) -> str:
-    """The callable an RQ job names, for the log: read as JSON, never unpickled, never imported."""
+def called_by(client: Redis, job_key: str) -> str:
+    """The callable the RQ job under that key names, for the log: read as JSON, never unpickled, never imported."""
     try:
-        data: bytes | None = client.hget(f"rq:job:{rq_id}", "data")  # pyright: ignore[reportAssignmentType]
+        data: bytes | None = client.hget(job_key, "data")  # pyright: ignore[reportAssignmentType]
         name = orjson.loads(zlib.decompress(data or b""))[0]
         return str(name)[:200]
     except (RedisError, zlib.error, orjson.JSONDecodeError, LookupError, TypeError):

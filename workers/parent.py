@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from conductor.adapters.redis_keys import keys_of
 from conductor.errors import ConductorError, Unreachable
 from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
@@ -114,9 +115,10 @@ def work(
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True) as client:
         refuse_foreign(client, settings)
-        intake = Intake(client, queue, name)
+        keys = keys_of(settings)
+        intake = Intake(client, queue, name, keys)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
-        presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name)
+        presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name, keys)
         worker = Worker(intake, queue, presence, stopping)
         presence.birth()
         try:

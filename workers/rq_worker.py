@@ -13,10 +13,10 @@ from loguru import logger
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from rq import worker_registration
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import now as utc_now
+from rq.utils import utcformat
 from rq.worker import BaseWorker
 
 from conductor.errors import BadInput
@@ -24,11 +24,14 @@ from conductor.errors import BadInput
 if TYPE_CHECKING:
     from redis import Redis
 
+    from conductor.adapters.redis_keys import Keys
+
 #: The only function that may be named in a queue.
 CALLABLE = "workers.runner.run_job"
 
 #: A worker unheard of for so long vanishes from the dashboard.
 WORKER_TTL_S = 90
+DEATH_SHOWN_S = 60
 #: Commands of a healthy Redis take microseconds; BLMOVE has a limit of its own on top.
 SOCKET_LIMIT_S = 5.0
 
@@ -65,7 +68,7 @@ def _is_callback(key: Any) -> bool:
 
 
 class RqWorker(BaseWorker):
-    """Registration, heartbeat and death as RQ does them."""
+    """What RQ writes of a worker. Where it goes `Keys` say: RQ's own names hang on a variable of the environment."""
 
     job_class = OurJob
 
@@ -94,10 +97,17 @@ class Presence:
     """This worker on rq-dashboard: to be looked at, and never worth failing a job for. What goes wrong with it, in
     Redis or in RQ, is left to the next beat."""
 
-    def __init__(self, client: Redis, queue: str, name: str) -> None:
+    def __init__(self, client: Redis, queue: str, name: str, keys: Keys) -> None:
         self._client = client
         self._queue = queue
         self._name = name
+        self._key = keys.rq_worker(name)
+        #: Sets that name it, and as what: RQ's, and ours, whose members are waited for when the ledger is settled.
+        self._lists = {
+            keys.rq_workers: self._key,
+            keys.rq_workers_of(queue): self._key,
+            keys.workers: name,
+        }
         self._worker: RqWorker | None = None
         self._shown: str | None = None
 
@@ -110,23 +120,25 @@ class Presence:
                 serializer=JSONSerializer,
                 worker_ttl=WORKER_TTL_S,
             )
-            self._worker.register_birth()
+            self._worker.birth_date = utc_now()
         self.show(None)
 
     def show(self, rq_id: str | None) -> None:
         """Busy with that job, or idle; also the heartbeat. All fields: Redis may have forgotten us meanwhile."""
         self._shown = None
-        worker = self._worker
-        if worker is None:
-            return
         with decorating(), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(worker.key, mapping=dict(worker.fields(rq_id)))
+            pipeline.hset(self._key, mapping=self._fields(rq_id))
             if not rq_id:
-                pipeline.hdel(worker.key, "current_job")
-            pipeline.expire(worker.key, WORKER_TTL_S)
-            worker_registration.register(worker, pipeline)
+                pipeline.hdel(self._key, "current_job")
+            pipeline.expire(self._key, WORKER_TTL_S)
+            for name, member in self._lists.items():
+                pipeline.sadd(name, member)
             pipeline.execute()
             self._shown = rq_id
+
+    def _fields(self, rq_id: str | None) -> dict[Any, Any]:
+        """Where RQ has nothing to say: so much that it is seen to be there."""
+        return {"state": "?"} if self._worker is None else self._worker.fields(rq_id)
 
     @property
     def shown(self) -> str | None:
@@ -141,9 +153,12 @@ class Presence:
 
     def death(self) -> None:
         """Where it cannot be said, its key runs out by itself."""
-        if self._worker is not None:
-            with decorating():
-                self._worker.register_death()
+        with decorating(), self._client.pipeline(transaction=True) as pipeline:
+            for name, member in self._lists.items():
+                pipeline.srem(name, member)
+            pipeline.hset(self._key, "death", utcformat(utc_now()))
+            pipeline.expire(self._key, DEATH_SHOWN_S)
+            pipeline.execute()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Where the leader keeps what it knows of the APIs: what was learned, what is handed out, what was spent.
 
-Hash `conductor:rates`: rate key → Kept. Hash `conductor:taken`: `ID-aN KEY` → Taken. Hash `conductor:spent`:
+Hash `rates`: rate key → Kept. Hash `taken`: `ID-aN KEY` → Taken. Hash `spent`:
 `HOUR KEY` → micro-dollars, and `known`: it holds what there is to know of the last day. Written by the leader only.
 """
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from conductor.adapters.redis_scripts import Scripts
 
-RATES, TAKEN, SPENT = "conductor:rates", "conductor:taken", "conductor:spent"
 KNOWN = "known"
 
 
@@ -138,7 +137,7 @@ class RedisRateStore:
     def __init__(self, client: Redis, scripts: Scripts) -> None:
         """`scripts`: those of the ledger, which may have asked ahead what is loaded."""
         self._client = client
-        self._scripts = scripts
+        self._scripts, self._keys = scripts, scripts.keys
 
     def load(self) -> Book:
         flat: list[list[bytes]] = self._scripts.run("rate_book")
@@ -154,18 +153,18 @@ class RedisRateStore:
     def save(self, changes: Changes) -> None:
         if changes.is_empty():
             return
-        pipe = self._client.pipeline()
-        for name, values in ((RATES, changes.kept), (TAKEN, changes.taken)):
+        pipe, keys = self._client.pipeline(), self._keys
+        for name, values in ((keys.rates, changes.kept), (keys.taken, changes.taken)):
             if values:
                 pipe.hset(name, mapping={key: msgspec.json.encode(value) for key, value in values.items()})
         if changes.ended:
-            pipe.hdel(TAKEN, *changes.ended)
+            pipe.hdel(keys.taken, *changes.ended)
         for where, micro in changes.spent.items():
-            pipe.hincrby(SPENT, _name(where), micro)
+            pipe.hincrby(keys.spent, _name(where), micro)
         if changes.stale:
-            pipe.hdel(SPENT, *map(_name, changes.stale))
+            pipe.hdel(keys.spent, *map(_name, changes.stale))
         if changes.makes_spend_known:
-            pipe.hset(SPENT, KNOWN, 1)
+            pipe.hset(keys.spent, KNOWN, 1)
         pipe.execute()
 
 

@@ -216,7 +216,7 @@ def redis_rates(
     from conductor.adapters.redis_scripts import Scripts
 
     scripts = attempts.scripts if isinstance(attempts, RedisAttempts) else Scripts(client)
-    storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix="conductor:handed_out")
+    storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=scripts.keys.handed_out)
     return LimitsRates(
         storage,
         RedisRateStore(client, scripts),

@@ -7,34 +7,36 @@ from typing import cast
 
 from redis import Redis
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import LETTERS
+from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import JobState
 
 COUNT = 1_000
 
 
-def ids_aside(client: Redis, state: JobState) -> Iterator[list[str]]:
-    """The ids of a state of `keys.ASIDE`, some at a time, each once. One that comes or goes then is there or not."""
+def ids_aside(scripts: Scripts, state: JobState) -> Iterator[list[str]]:
+    """The ids of a state of `ASIDE`, some at a time, each once. One that comes or goes then is there or not."""
+    client, key = scripts.client, scripts.keys.aside(state)
     seen: set[str] = set()
     cursor = 0
     while True:
         with translating(client):
-            cursor, found = cast(tuple[int, list[bytes]], client.sscan(keys.aside(state), cursor, count=COUNT))
+            cursor, found = cast(tuple[int, list[bytes]], client.sscan(key, cursor, count=COUNT))
         if fresh := _fresh(found, seen):
             yield fresh
         if cursor == 0:
             return
 
 
-def rows_aside(client: Redis, state: JobState) -> Iterator[tuple[str, str]]:
+def rows_aside(scripts: Scripts, state: JobState) -> Iterator[tuple[str, str]]:
     """Id and state line of each that still is in that state."""
-    return _rows(client, ids_aside(client, state), state)
+    return _rows(scripts, ids_aside(scripts, state), state)
 
 
-def rows_of_own_dead(client: Redis) -> Iterator[tuple[str, str]]:
+def rows_of_own_dead(scripts: Scripts) -> Iterator[tuple[str, str]]:
     """The same of the dead that died of themselves."""
-    return _rows(client, map(list, named_in(client, keys.OWN_DEAD)), "dead")
+    return _rows(scripts, map(list, named_in(scripts.client, scripts.keys.own_dead)), "dead")
 
 
 def named_in(client: Redis, key: str) -> Iterator[dict[str, str]]:
@@ -57,11 +59,11 @@ def _fresh(found: Iterable[bytes], seen: set[str]) -> list[str]:
     return fresh
 
 
-def _rows(client: Redis, parts: Iterable[list[str]], state: JobState) -> Iterator[tuple[str, str]]:
-    letter = keys.LETTERS[state].encode()
+def _rows(scripts: Scripts, parts: Iterable[list[str]], state: JobState) -> Iterator[tuple[str, str]]:
+    letter = LETTERS[state].encode()
     for ids in parts:
-        with translating(client):
-            texts = cast(list[bytes | None], client.hmget(keys.STATE, ids))
+        with translating(scripts.client):
+            texts = cast(list[bytes | None], scripts.client.hmget(scripts.keys.state, ids))
         for job_id, text in zip(ids, texts, strict=True):
             if text is not None and text.startswith(letter):
                 yield job_id, text.decode()

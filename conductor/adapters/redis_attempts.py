@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.redis_backlog import MESSAGE_CHARS, failures_of, landed_text
 from conductor.adapters.redis_client import MAX_BLOCK_S, translating
@@ -66,12 +65,13 @@ class RedisAttempts:
         the turn; None where it has to be asked for again, with the same number.
 
         Of a client that repeats nothing by itself. Raises `Unreachable`: both may have happened all the same."""
-        move = ("BLMOVE", keys.queue(turn.queue), keys.hand(turn.worker), "LEFT", "RIGHT", limit_s)
+        keys = self._scripts.keys
+        move = ("BLMOVE", keys.rq_queue(turn.queue), keys.hand(turn.worker), "LEFT", "RIGHT", limit_s)
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
 
     def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
-        client, key = self._scripts.client, keys.line(worker)
+        client, key = self._scripts.client, self._scripts.keys.line(worker)
         with translating(client):
             # BLPOP takes 0 for ever.
             found = (
@@ -137,7 +137,7 @@ class RedisAttempts:
 
     def forget_calls(self, count: int) -> None:
         with translating(self._scripts.client):
-            self._scripts.client.ltrim(keys.CALLS, count, -1)
+            self._scripts.client.ltrim(self._scripts.keys.calls, count, -1)
 
     def closings(self) -> dict[str, float]:
         flat: list[bytes] = self._scripts.run("closings")
@@ -145,7 +145,7 @@ class RedisAttempts:
 
     def refusals(self) -> dict[str, int]:
         with translating(self._scripts.client):
-            flat: dict[bytes, bytes] = self._scripts.client.hgetall(keys.REFUSALS)  # pyright: ignore[reportAssignmentType]
+            flat: dict[bytes, bytes] = self._scripts.client.hgetall(self._scripts.keys.refusals)  # pyright: ignore[reportAssignmentType]
         return {key.decode(): int(count) for key, count in flat.items()}
 
     def rescue(
@@ -171,7 +171,7 @@ class RedisAttempts:
             return {}
         with translating(self._scripts.client):
             fields = [f"{node}|{root}" for root in roots]
-            sizes: list[bytes | None] = self._scripts.client.hmget(keys.LETTING_BYTES, fields)  # pyright: ignore[reportAssignmentType]
+            sizes: list[bytes | None] = self._scripts.client.hmget(self._scripts.keys.letting_bytes, fields)  # pyright: ignore[reportAssignmentType]
         return {root: int(size) for root, size in zip(roots, sizes, strict=True) if size}
 
     def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_aside import rows_aside, rows_of_own_dead
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import ASIDE, LETTERS, STATE_OF
 from conductor.adapters.redis_lines import kept
 from conductor.adapters.redis_outlook import RedisOutlook
 from conductor.adapters.redis_rows import heads_asked
@@ -37,7 +37,7 @@ MESSAGE_CHARS = 500
 class RedisBacklog:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
         #: Descriptors never change under their number while the ledger lives; `born` tells one ledger from the next.
         #: With it goes the floor of new numbers, by which heads are told.
         self._classes: dict[str, JobClass] = {}
@@ -111,32 +111,32 @@ class RedisBacklog:
         if not numbers:
             return
         with translating(self._redis):
-            texts = cast(list[bytes], self._redis.hmget(keys.CLASSES, list(numbers)))
+            texts = cast(list[bytes], self._redis.hmget(self._keys.classes, list(numbers)))
         self._classes |= {n: _class_from_json(text) for n, text in zip(numbers, texts, strict=True)}
 
     def counts(self, backlog: str | None = None) -> dict[JobState, int]:
         names = self.backlogs() if backlog is None else (backlog,)
         with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
             for name in names:
-                pipe.hgetall(keys.count(name))
+                pipe.hgetall(self._keys.count(name))
             rows: list[dict[bytes, bytes]] = pipe.execute()
-        return {state: sum(int(row.get(keys.LETTERS[state].encode(), 0)) for row in rows) for state in STATES}
+        return {state: sum(int(row.get(LETTERS[state].encode(), 0)) for row in rows) for state in STATES}
 
     def backlogs(self) -> tuple[str, ...]:
         with translating(self._redis):
-            names = cast(set[bytes], self._redis.smembers(keys.BACKLOGS))
+            names = cast(set[bytes], self._redis.smembers(self._keys.backlogs))
         return tuple(sorted(name.decode() for name in names))
 
     def generation(self, proposed: str | None = None) -> str | None:
         with translating(self._redis):
             if proposed is not None:
-                self._redis.set(keys.GENERATION, proposed, nx=True)
-            mark = cast(bytes | None, self._redis.get(keys.GENERATION))
+                self._redis.set(self._keys.generation, proposed, nx=True)
+            mark = cast(bytes | None, self._redis.get(self._keys.generation))
         return None if mark is None else mark.decode()
 
     def settle(self, for_s: float) -> None:
         with translating(self._redis):
-            self._redis.set(keys.SETTLING, "1", px=max(1, round(for_s * 1000)))
+            self._redis.set(self._keys.settling, "1", px=max(1, round(for_s * 1000)))
 
     def pulse(self) -> Pulse:
         mark, left_ms, for_ms, beat_ms, silent = self._scripts.run("pulse")
@@ -151,7 +151,7 @@ class RedisBacklog:
 
     def completed(self) -> dict[str, int]:
         with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.COMPLETE))
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.complete))
         return {content.decode(): int(number) for content, number in rows.items()}
 
     def job(self, job_id: str) -> JobView | None:
@@ -169,14 +169,14 @@ class RedisBacklog:
 
     def states(self, ids: Sequence[str]) -> dict[str, JobState]:
         flat: list[str] = _unpack(self._scripts.run("states", _pack(list(ids))))
-        return {job_id: keys.STATE_OF[letter] for job_id, letter in zip(flat[0::2], flat[1::2], strict=True)}
+        return {job_id: STATE_OF[letter] for job_id, letter in zip(flat[0::2], flat[1::2], strict=True)}
 
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         names = self.backlogs() if backlog is None else (backlog,)
         with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
             for name in names:
-                pipe.hgetall(keys.causes(name))
-                pipe.hget(keys.count(name), keys.LETTERS["dead"])
+                pipe.hgetall(self._keys.causes(name))
+                pipe.hget(self._keys.count(name), LETTERS["dead"])
             rows: list[Any] = pipe.execute()
         own = Counter[str]()
         for causes in rows[0::2]:
@@ -187,17 +187,17 @@ class RedisBacklog:
         return bool(self._scripts.run("has_delayed", _pack(list(backlogs))))
 
     def died(self, backlog: str | None = None) -> Iterator[str]:
-        return (job_id for job_id, _ in self._of_backlog(rows_of_own_dead(self._redis), backlog))
+        return (job_id for job_id, _ in self._of_backlog(rows_of_own_dead(self._scripts), backlog))
 
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
-        letter = keys.LETTERS[state]
-        rows = rows_aside(self._redis, state) if state in keys.ASIDE else self._scan("*")
+        letter = LETTERS[state]
+        rows = rows_aside(self._scripts, state) if state in ASIDE else self._scan("*")
         return (job_id for job_id, text in self._of_backlog(rows, backlog) if text.startswith(letter))
 
     def _of_backlog(self, rows: Iterable[tuple[str, str]], backlog: str | None) -> Iterator[tuple[str, str]]:
         """`rows`: id and state line, which has the number of its class."""
         with translating(self._redis):
-            named = cast(dict[bytes, bytes], self._redis.hgetall(keys.CLASS_BACKLOG))
+            named = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.class_backlog))
         backlog_of = {number.decode(): name.decode() for number, name in named.items()}
         return ((i, text) for i, text in rows if backlog is None or backlog_of.get(text.split("|", 4)[3]) == backlog)
 
@@ -207,7 +207,7 @@ class RedisBacklog:
             with translating(self._redis):
                 cursor, rows = cast(
                     tuple[int, dict[bytes, bytes]],
-                    self._redis.hscan(keys.STATE, cursor, match=pattern, count=SCAN_COUNT),
+                    self._redis.hscan(self._keys.state, cursor, match=pattern, count=SCAN_COUNT),
                 )
             for job_id, text in rows.items():
                 yield job_id.decode(), text.decode()
@@ -248,7 +248,7 @@ def is_special(e: Entry) -> bool:
 
 
 def special_of(entry: Entry) -> list[Any]:
-    over = keys.LETTERS[entry.over] if entry.over else ""
+    over = LETTERS[entry.over] if entry.over else ""
     failures = [word for cause, n in entry.failures.items() for word in (cause, str(n))]
     if entry.cause is not None:
         failures += ["cause", entry.cause, "message", entry.message[:MESSAGE_CHARS]]
@@ -295,7 +295,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
     failed = dict(zip(fails[0::2], fails[1::2], strict=True))
     return JobView(
         job_id=job_id,
-        state=keys.STATE_OF[letter],
+        state=STATE_OF[letter],
         backlog=job_class.backlog,
         class_id=job_class.id,
         job_class=job_class,
@@ -306,7 +306,7 @@ def view_of(job_id: str, row: list[Any]) -> JobView:
         message=failed.get("message", ""),
         not_before=float(not_before) / 1000 if not_before else None,
         waits_for=tuple(waits_for),
-        waits={keys.STATE_OF.get(letter, "unknown"): n for letter, n in paired(waits).items()},
+        waits={STATE_OF.get(letter, "unknown"): n for letter, n in paired(waits).items()},
         ahead=None if ahead == "" else ahead,
         reservation=_reservation_from_json(reservation) if reservation else None,
         failures=failures_of(failed),

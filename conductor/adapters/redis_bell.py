@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import MAX_BLOCK_S, translating
 from conductor.adapters.redis_scripts import Scripts
 
@@ -23,7 +22,7 @@ class RedisBell:
         while (left := end - time.monotonic()) > 0:
             with translating(self._redis):
                 # 0 would mean for ever.
-                if self._redis.blpop([keys.WAKE], timeout=max(0.001, min(left, MAX_BLOCK_S))) is not None:
+                if self._redis.blpop([self._scripts.keys.wake], timeout=max(0.001, min(left, MAX_BLOCK_S))) is not None:
                     return True
         return False
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from conductor.adapters import redis_keys as keys
+from conductor.adapters.redis_keys import STATE_OF
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import JobState
 from conductor.model.snapshot import Reservation
@@ -76,9 +76,7 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         jobs=jobs,
         garbled=garbled,
         lineless=lineless,
-        counts={
-            name: {keys.STATE_OF[letter]: int(n) for letter, n in pairs(row)} for name, row in mapping(counts).items()
-        },
+        counts={name: {STATE_OF[letter]: int(n) for letter, n in pairs(row)} for name, row in mapping(counts).items()},
         backlog_of=dict(pairs(class_backlog)),
         free=mapping(free),
         ready=frozenset(ready),
@@ -94,7 +92,7 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         queues=mapping(queues),
         rq={job_id: (status, origin) for job_id, (status, origin) in mapping(rq).items()},
         wip=mapping(wip),
-        aside={keys.STATE_OF[letter]: ids for letter, ids in mapping(aside).items()},
+        aside={STATE_OF[letter]: ids for letter, ids in mapping(aside).items()},
         causes={name: {cause: int(n) for cause, n in pairs(row)} for name, row in mapping(causes).items()},
         own_dead=dict(pairs(own_dead)),
         now=now_ms / 1000,
@@ -126,6 +124,6 @@ def row_of(text: str) -> JobRow | None:
     letter, *fields = text.split("|")
     try:
         attempts, _, class_no, _, *accepted = fields
-        return JobRow(keys.STATE_OF[letter], int(attempts), class_no, accepted[0] if accepted else "")
+        return JobRow(STATE_OF[letter], int(attempts), class_no, accepted[0] if accepted else "")
     except (KeyError, ValueError):
         return None

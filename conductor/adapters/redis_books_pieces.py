@@ -11,10 +11,10 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_aside import ids_aside, named_in
 from conductor.adapters.redis_books import Books, JobRow, books_of, row_of
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import ASIDE, LETTERS
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import STATES, JobState
 
@@ -33,14 +33,14 @@ OnRead = Callable[[int], None]
 def read_books(scripts: Scripts, on_read: OnRead | None = None) -> Books:
     """`on_read`: jobs so far, where there are many. Raises `Unreachable`."""
     with translating(scripts.client):
-        jobs = scripts.client.hlen(keys.STATE)
+        jobs = scripts.client.hlen(scripts.keys.state)
     return books_of(scripts) if jobs <= AT_ONCE else _Pieces(scripts, on_read or (lambda done: None)).read()
 
 
 class _Pieces:
     def __init__(self, scripts: Scripts, on_read: OnRead) -> None:
         self._scripts = scripts
-        self._client = scripts.client
+        self._client, self._keys = scripts.client, scripts.keys
         self._on_read = on_read
         self.jobs: dict[str, JobRow] = {}
         self.garbled: list[str] = []
@@ -52,9 +52,11 @@ class _Pieces:
         self._read_jobs()
         self._read_free()
         aside: dict[JobState, list[str]] = {
-            state: [job_id for ids in ids_aside(self._client, state) for job_id in ids] for state in keys.ASIDE
+            state: [job_id for ids in ids_aside(self._scripts, state) for job_id in ids] for state in ASIDE
         }
-        own_dead = {job_id: cause for part in named_in(self._client, keys.OWN_DEAD) for job_id, cause in part.items()}
+        own_dead: dict[str, str] = {}
+        for part in named_in(self._client, self._keys.own_dead):
+            own_dead |= part
         bound = self._bound()
         misplaced = [
             *self._misplaced(bound),
@@ -82,12 +84,12 @@ class _Pieces:
 
     def _counts(self) -> Mapping[str, Mapping[JobState, int]]:
         with translating(self._client):
-            names = sorted(name.decode() for name in cast(set[bytes], self._client.smembers(keys.BACKLOGS)))
+            names = sorted(name.decode() for name in cast(set[bytes], self._client.smembers(self._keys.backlogs)))
         with translating(self._client), self._client.pipeline(transaction=True) as pipe:
             for name in names:
-                pipe.hgetall(keys.count(name))
+                pipe.hgetall(self._keys.count(name))
             found = cast(list[dict[bytes, bytes]], pipe.execute())
-        letters = {state: keys.LETTERS[state].encode() for state in STATES}
+        letters = {state: LETTERS[state].encode() for state in STATES}
         return {name: {s: int(row.get(letters[s], 0)) for s in STATES} for name, row in zip(names, found, strict=True)}
 
     def _read_jobs(self) -> None:
@@ -96,7 +98,9 @@ class _Pieces:
         cursor = 0
         while True:
             with translating(self._client):
-                cursor, part = cast(tuple[int, dict[bytes, bytes]], self._client.hscan(keys.STATE, cursor, count=PIECE))
+                cursor, part = cast(
+                    tuple[int, dict[bytes, bytes]], self._client.hscan(self._keys.state, cursor, count=PIECE)
+                )
             for job_id, text in part.items():
                 if (row := row_of(text.decode())) is None:
                     self.garbled.append(job_id.decode())
@@ -108,7 +112,7 @@ class _Pieces:
 
     def _read_free(self) -> None:
         with translating(self._client):
-            numbers = [number.decode() for number in cast(list[bytes], self._client.hkeys(keys.CLASS_BACKLOG))]
+            numbers = [number.decode() for number in cast(list[bytes], self._client.hkeys(self._keys.class_backlog))]
         for number in numbers:
             for ids in self._class(number):
                 self.free.setdefault(number, {}).update(dict.fromkeys(ids))
@@ -121,7 +125,7 @@ class _Pieces:
                 found = cast(
                     list[tuple[bytes, float]],
                     self._client.zrangebyscore(
-                        keys.class_jobs(number), after, "+inf", start=0, num=PIECE, withscores=True
+                        self._keys.class_jobs(number), after, "+inf", start=0, num=PIECE, withscores=True
                     ),
                 )
             yield [job_id.decode() for job_id, _ in found]
@@ -158,7 +162,7 @@ class _Pieces:
 
     def _lineless(self) -> list[str]:
         with translating(self._client):
-            is_whole = self._client.hlen(keys.JOBS) == self._client.hlen(keys.STATE)
+            is_whole = self._client.hlen(self._keys.jobs) == self._client.hlen(self._keys.state)
         return [] if is_whole else list(self._asked("lineless", [*self.jobs, *self.garbled]))
 
     def _asked(self, step: str, ids: Sequence[str]) -> Iterator[str]:

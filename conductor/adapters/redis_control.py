@@ -7,9 +7,9 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_backlog import MESSAGE_CHARS
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import ALL_NODES, STATE_OF
 from conductor.adapters.redis_scripts import Scripts
 from conductor.model.causes import Cause
 from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
@@ -24,33 +24,33 @@ _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 class RedisControl:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
 
     def controls(self) -> Controls:
         paused, draining = ({word.decode() for word in row} for row in self._scripts.run("controls"))
         return Controls(
             paused_lanes=tuple(lane for lane in LANES if lane in paused),
-            is_draining=keys.ALL_NODES in draining,
-            draining_nodes=tuple(sorted(draining - {keys.ALL_NODES})),
+            is_draining=ALL_NODES in draining,
+            draining_nodes=tuple(sorted(draining - {ALL_NODES})),
             paused_devices=tuple(sorted(word for word in paused if "/" in word)),
         )
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
-        self._set(keys.PAUSED, lane, is_paused)
+        self._set(self._keys.paused, lane, is_paused)
 
     def set_device_paused(self, place: str, is_paused: bool) -> None:
         if not is_paused:
             with translating(self._redis):
-                self._redis.hincrby(keys.RESUMED, place, 1)
-        self._set(keys.PAUSED, place, is_paused)
+                self._redis.hincrby(self._keys.resumed, place, 1)
+        self._set(self._keys.paused, place, is_paused)
 
     def resumed(self) -> dict[str, int]:
         with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.RESUMED))
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.resumed))
         return {place.decode(): int(count) for place, count in rows.items()}
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None:
-        self._set(keys.DRAINING, keys.ALL_NODES if node is None else node, is_draining)
+        self._set(self._keys.draining, ALL_NODES if node is None else node, is_draining)
 
     def _set(self, key: str, word: str, is_in: bool) -> None:
         with translating(self._redis):
@@ -71,7 +71,7 @@ class RedisControl:
 
     def _ask(self, job_id: str, verb: str, cause: str, message: str) -> JobState | None:
         letter = cast(bytes | None, self._scripts.run("ask", job_id, verb, cause, message))
-        return None if letter is None else keys.STATE_OF[letter.decode()]
+        return None if letter is None else STATE_OF[letter.decode()]
 
     def redo(
         self,
@@ -88,7 +88,7 @@ class RedisControl:
 
     def asked(self) -> dict[str, str]:
         with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(keys.ASKED))
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.asked))
         return {job_id.decode(): text.decode().partition("|")[0] for job_id, text in rows.items()}
 
     def retry(self, job_id: str) -> bool:

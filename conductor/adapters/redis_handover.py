@@ -9,7 +9,6 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters import rq_envelope
 from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import CALLS_AT_ONCE, ms, reservations_of
@@ -31,7 +30,7 @@ _by_age = attrgetter("admitted_at", "job_id")
 class RedisHandover:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
         self._known = KnownRows(_reservation.decode)
 
     def admit(
@@ -61,7 +60,7 @@ class RedisHandover:
 
     def handed_ahead(self) -> int:
         with translating(self._redis):
-            return int(cast(bytes | None, self._redis.get(keys.HANDED_AHEAD)) or 0)
+            return int(cast(bytes | None, self._redis.get(self._keys.handed_ahead)) or 0)
 
     def reservations(self) -> tuple[Reservation, ...]:
         """The eldest first."""
@@ -82,7 +81,7 @@ class RedisHandover:
         calls, end = self._of_a_tick(look, admitted_grace_s, lead), time.monotonic() + timeout_s
         # In slices, so that a dead connection is noticed. 0 would mean for ever.
         while (left := end - time.monotonic()) > 0:
-            if self._scripts.ask_when_rung(keys.WAKE, max(0.001, min(left, MAX_BLOCK_S)), calls):
+            if self._scripts.ask_when_rung(self._keys.wake, max(0.001, min(left, MAX_BLOCK_S)), calls):
                 return True
         return False
 
@@ -109,7 +108,7 @@ class RedisHandover:
 
     def leases(self) -> dict[str, float]:
         with translating(self._redis):
-            rows = cast(list[tuple[bytes, float]], self._redis.zrange(keys.LEASES, 0, -1, withscores=True))
+            rows = cast(list[tuple[bytes, float]], self._redis.zrange(self._keys.leases, 0, -1, withscores=True))
         return {job_id.decode(): until / 1000 for job_id, until in rows}
 
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
@@ -120,6 +119,6 @@ class RedisHandover:
 
     def gates(self) -> GateLedger:
         with translating(self._redis):
-            text = cast(bytes | None, self._redis.get(keys.HOLDS))
+            text = cast(bytes | None, self._redis.get(self._keys.holds))
         # An earlier version wrote a list; the next tick replaces it.
         return GateLedger() if text is None or text.startswith(b"[") else _gates.decode(text)

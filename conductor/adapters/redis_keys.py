@@ -1,39 +1,24 @@
-"""The keys that Python touches itself. All others, with their meaning, are in the headers of `lua/`."""
+"""The names of one project's keys: the one place that says how they begin. With their meaning they are in the headers
+of `lua/`, as a project without a prefix has them.
+
+Projects that share a database differ in `redis.prefix` and in nothing else: `night:conductor:state`, `night:rq:queues`.
+The names are a value that whoever talks to Redis is given: one process may look at two projects.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from conductor.model.entries import STATES, JobState
 
-PREFIX = "conductor:"
+if TYPE_CHECKING:
+    from conductor.settings import Settings
 
-STATE = PREFIX + "state"
-JOBS = PREFIX + "jobs"
-SEALS = PREFIX + "seals"
-BACKLOGS = PREFIX + "backlogs"
-CLASSES = PREFIX + "classes"
-CLASS_BACKLOG = PREFIX + "class_backlog"
-BORN = PREFIX + "born"
-GENERATION = PREFIX + "generation"
-SETTLING = PREFIX + "settling"
-COMPLETE = PREFIX + "complete"
-HOLDS = PREFIX + "holds"
-ASKED = PREFIX + "asked"
-FORECASTS = PREFIX + "forecasts"
-LEASES = PREFIX + "leases"
-LEADER = PREFIX + "leader"
-WAKE = PREFIX + "wake"
-NODES = PREFIX + "nodes"
-REFUSALS = PREFIX + "refusals"
-LETTING_BYTES = PREFIX + "letting_bytes"
-HANDED_AHEAD = PREFIX + "handed_ahead"
-CALLS = PREFIX + "calls"
-PAUSED = PREFIX + "paused"
-DRAINING = PREFIX + "draining"
-RESUMED = PREFIX + "resumed"
 #: In `draining`: not one node but all.
 ALL_NODES = "*"
 
-#: The letter of each state in `conductor:state` and `conductor:count:BACKLOG`.
+#: The letter of each state in `state` and `count:BACKLOG`.
 LETTERS: dict[JobState, str] = dict(zip(STATES, "wardxvc", strict=True))
 STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.items()}
 
@@ -42,46 +27,112 @@ STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.item
 ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
 
 
-#: Of the dead, those that died of themselves: id → cause.
-OWN_DEAD = PREFIX + "own_dead"
+#: How keys begin where there is no prefix.
+LEDGER, RQ = "conductor", "rq"
 
 
-def aside(state: JobState) -> str:
-    """The set of ids in one of the states of `ASIDE`."""
-    return f"{PREFIX}aside:{LETTERS[state]}"
+def checked_prefix(prefix: str) -> str:
+    """As it is. Raises `ValueError` where the keys of two projects, or of RQ, could not be told apart by it."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", prefix):
+        raise ValueError("letters, digits, - and _ only, 64 at most")
+    if prefix in (LEDGER, RQ):
+        raise ValueError(f"the keys of a project without a prefix begin with «{prefix}:»: take another word")
+    return prefix
 
 
-def class_jobs(number: str) -> str:
-    """Those of a class that wait and are free to go, by order of arrival."""
-    return f"{PREFIX}class:{number}"
+class Keys:
+    """Of the project with that prefix (`redis.prefix`; empty: none)."""
+
+    def __init__(self, prefix: str = "") -> None:
+        before = f"{prefix}:" if prefix else ""
+        self.prefix = prefix
+        #: How the ledger's own keys begin, and those that RQ knows: what `RQ_KEY_PREFIX` says to RQ, and a colon.
+        self.ledger = p = f"{before}{LEDGER}:"
+        self.rq = f"{before}{RQ}:"
+        self.state = p + "state"
+        self.jobs = p + "jobs"
+        self.seals = p + "seals"
+        self.backlogs = p + "backlogs"
+        self.classes = p + "classes"
+        self.class_backlog = p + "class_backlog"
+        self.born = p + "born"
+        self.project = p + "project"
+        self.generation = p + "generation"
+        self.settling = p + "settling"
+        self.complete = p + "complete"
+        self.holds = p + "holds"
+        self.asked = p + "asked"
+        self.forecasts = p + "forecasts"
+        self.leases = p + "leases"
+        self.leader = p + "leader"
+        self.wake = p + "wake"
+        self.nodes = p + "nodes"
+        self.refusals = p + "refusals"
+        self.letting_bytes = p + "letting_bytes"
+        self.handed_ahead = p + "handed_ahead"
+        self.calls = p + "calls"
+        self.rates, self.taken, self.spent = p + "rates", p + "taken", p + "spent"
+        #: Before the lists of the library `limits`, which puts a colon itself.
+        self.handed_out = p + "handed_out"
+        self.paused = p + "paused"
+        self.draining = p + "draining"
+        self.resumed = p + "resumed"
+        #: Of the dead, those that died of themselves: id → cause.
+        self.own_dead = p + "own_dead"
+        #: Names of workers; which of them are there their heartbeat says (`rq_worker`).
+        self.workers = p + "workers"
+        self.rq_queues = self.rq + "queues"
+        self.rq_workers = self.rq + "workers"
+
+    def aside(self, state: JobState) -> str:
+        """The set of ids in one of the states of `ASIDE`."""
+        return f"{self.ledger}aside:{LETTERS[state]}"
+
+    def class_jobs(self, number: str) -> str:
+        """Those of a class that wait and are free to go, by order of arrival."""
+        return f"{self.ledger}class:{number}"
+
+    def count(self, backlog: str) -> str:
+        return f"{self.ledger}count:{backlog}"
+
+    def causes(self, backlog: str) -> str:
+        """Cause → how many died of it themselves and are dead."""
+        return f"{self.ledger}causes:{backlog}"
+
+    def hand(self, worker: str) -> str:
+        """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
+        return f"{self.ledger}hand:{worker}"
+
+    def line(self, worker: str) -> str:
+        """The list on which a worker hears who is lined up behind what it runs."""
+        return f"{self.ledger}line:{worker}"
+
+    def node(self, name: str) -> str:
+        return f"{self.ledger}node:{name}"
+
+    def rq_queue(self, name: str) -> str:
+        """RQ's list of entries."""
+        return f"{self.rq}queue:{name}"
+
+    def rq_job(self, entry: str) -> str:
+        return f"{self.rq}job:{entry}"
+
+    def rq_failed(self, queue: str) -> str:
+        return f"{self.rq}failed:{queue}"
+
+    def rq_worker(self, name: str) -> str:
+        return f"{self.rq}worker:{name}"
+
+    def rq_workers_of(self, queue: str) -> str:
+        return f"{self.rq}workers:{queue}"
 
 
-def count(backlog: str) -> str:
-    return f"{PREFIX}count:{backlog}"
+#: Of a project that has a database to itself.
+PLAIN = Keys()
 
 
-def causes(backlog: str) -> str:
-    """Cause → how many died of it themselves and are dead."""
-    return f"{PREFIX}causes:{backlog}"
-
-
-def hand(worker: str) -> str:
-    """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
-    return f"{PREFIX}hand:{worker}"
-
-
-def line(worker: str) -> str:
-    """The list on which a worker hears who is lined up behind what it runs."""
-    return f"{PREFIX}line:{worker}"
-
-
-def node(name: str) -> str:
-    return f"{PREFIX}node:{name}"
-
-
-def queue(name: str) -> str:
-    """RQ's list of entries."""
-    return f"rq:queue:{name}"
+def keys_of(settings: Settings) -> Keys:
+    return Keys(settings.redis.prefix)
 
 
 def entry(job_id: str, attempt: int) -> str:

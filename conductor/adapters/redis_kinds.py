@@ -7,7 +7,6 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_aside import rows_aside
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
@@ -23,7 +22,7 @@ _class_from_json = msgspec.json.Decoder(JobClass).decode
 class RedisKinds(Kinds):
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
 
     def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
         rows, review = _unpack(self._scripts.run("kind_states"))
@@ -40,8 +39,8 @@ class RedisKinds(Kinds):
 
     def in_review(self, backlog: str | None = None) -> dict[str, int]:
         with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.CLASSES)
-            pipe.hgetall(keys.CLASS_BACKLOG)
+            pipe.hgetall(self._keys.classes)
+            pipe.hgetall(self._keys.class_backlog)
             classes, backlogs = cast(list[dict[bytes, bytes]], pipe.execute())
         found: Counter[str] = Counter()
         for number, n in self._by_class().items():
@@ -51,4 +50,4 @@ class RedisKinds(Kinds):
 
     def _by_class(self) -> Counter[bytes]:
         """Class number → jobs in review. Goes through all that are: for an account, not for a tick."""
-        return Counter(text.split("|")[3].encode() for _, text in rows_aside(self._redis, "review"))
+        return Counter(text.split("|")[3].encode() for _, text in rows_aside(self._scripts, "review"))

@@ -9,7 +9,6 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_attempts import ms
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_scripts import Scripts
@@ -23,7 +22,7 @@ _forecast = msgspec.json.Decoder(Forecast)
 class RedisLeadership:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
         self.is_settled = True
 
     def lead(self, owner: str, ttl_s: float) -> int | None:
@@ -43,7 +42,7 @@ class RedisLeadership:
 
     def leader(self) -> tuple[str, int] | None:
         with translating(self._redis):
-            text = cast(bytes | None, self._redis.get(keys.LEADER))
+            text = cast(bytes | None, self._redis.get(self._keys.leader))
         if text is None:
             return None
         epoch, _, owner = text.decode().partition(" ")
@@ -51,9 +50,9 @@ class RedisLeadership:
 
     def expect(self, forecast: Forecast) -> None:
         with translating(self._redis):
-            self._redis.hset(keys.FORECASTS, forecast.backlog, _to_json(forecast).decode())
+            self._redis.hset(self._keys.forecasts, forecast.backlog, _to_json(forecast).decode())
 
     def forecasts(self) -> tuple[Forecast, ...]:
         with translating(self._redis):
-            found = cast(dict[bytes, bytes], self._redis.hgetall(keys.FORECASTS))
+            found = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.forecasts))
         return tuple(_forecast.decode(text) for _, text in sorted(found.items()))

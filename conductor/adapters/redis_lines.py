@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from redis import Redis
-
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_scripts import Scripts
 
 OBJECT_OR_BLANK = b"{ \t\r\n"
 
@@ -22,12 +20,12 @@ def kept(job_id: str, line: str) -> str:
     return line.removeprefix('{"v":1,"id":"' + job_id)
 
 
-def lines_of(client: Redis, ids: Sequence[str]) -> list[bytes | None]:
+def lines_of(scripts: Scripts, ids: Sequence[str]) -> list[bytes | None]:
     """Byte for byte as they were put; None: there is none."""
     if not ids:
         return []
-    with translating(client):
-        found = cast(list[bytes | None], client.hmget(keys.JOBS, list(ids)))
+    with translating(scripts.client):
+        found = cast(list[bytes | None], scripts.client.hmget(scripts.keys.jobs, list(ids)))
     return [text if text is None else _whole(job_id, text) for job_id, text in zip(ids, found, strict=True)]
 
 

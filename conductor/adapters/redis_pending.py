@@ -9,11 +9,11 @@ from collections.abc import Collection
 from typing import cast
 
 import msgspec
-from redis import Redis
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import STATE_OF
 from conductor.adapters.redis_lines import lines_of
+from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import JobState
 from conductor.model.snapshot import JobClass
 
@@ -45,21 +45,22 @@ class Row(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-def read_pending(client: Redis, backlogs: Collection[str] = (), most: int = 50_000) -> list[Pending] | None:
+def read_pending(scripts: Scripts, backlogs: Collection[str] = (), most: int = 50_000) -> list[Pending] | None:
     """The jobs of the backlogs (empty: all) that wait or are going, in order of arrival; None: more than `most`."""
+    client, keys = scripts.client, scripts.keys
     with translating(client):
-        born = int(cast(bytes | None, client.get(keys.BORN)) or 0)
-        owner = cast(dict[bytes, bytes], client.hgetall(keys.CLASS_BACKLOG))
-        texts = cast(dict[bytes, bytes], client.hgetall(keys.CLASSES))
+        born = int(cast(bytes | None, client.get(keys.born)) or 0)
+        owner = cast(dict[bytes, bytes], client.hgetall(keys.class_backlog))
+        texts = cast(dict[bytes, bytes], client.hgetall(keys.classes))
     mine = {no.decode() for no, name in owner.items() if not backlogs or name.decode() in backlogs}
     classes = {no.decode(): _class(text) for no, text in texts.items() if no.decode() in mine}
-    rows = _rows(client, classes.keys(), most)
+    rows = _rows(scripts, classes.keys(), most)
     if rows is None:
         return None
     found: list[Pending] = []
     rows.sort(key=lambda row: row.seq)
     for part in (rows[at : at + LINES] for at in range(0, len(rows), LINES)):
-        lines = lines_of(client, [row.job_id for row in part])
+        lines = lines_of(scripts, [row.job_id for row in part])
         found += [
             Pending(
                 job_id=row.job_id,
@@ -76,15 +77,17 @@ def read_pending(client: Redis, backlogs: Collection[str] = (), most: int = 50_0
     return found
 
 
-def _rows(client: Redis, mine: Collection[str], most: int) -> list[Row] | None:
+def _rows(scripts: Scripts, mine: Collection[str], most: int) -> list[Row] | None:
     found: dict[str, Row] = {}
     cursor = 0
     while True:
-        with translating(client):
-            cursor, part = cast(tuple[int, dict[bytes, bytes]], client.hscan(keys.STATE, cursor, count=SCAN_COUNT))
+        with translating(scripts.client):
+            cursor, part = cast(
+                tuple[int, dict[bytes, bytes]], scripts.client.hscan(scripts.keys.state, cursor, count=SCAN_COUNT)
+            )
         for job_id, text in part.items():
             letter, attempts, seq, number, since, *_ = text.decode().split("|")
-            state = keys.STATE_OF[letter]
+            state = STATE_OF[letter]
             if state in GOING and number in mine:
                 found[job_id.decode()] = Row(job_id.decode(), state, int(attempts), int(seq), number, int(since))
         if len(found) > most:

@@ -6,7 +6,6 @@ from operator import attrgetter
 
 import msgspec
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.known_rows import KnownRows
 from conductor.adapters.redis_attempts import ms
 from conductor.adapters.redis_client import translating
@@ -20,7 +19,7 @@ _report = msgspec.json.Decoder(NodeReport)
 class RedisReports:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._redis = scripts.client
+        self._redis, self._keys = scripts.client, scripts.keys
         self._known = KnownRows(_report.decode)
 
     def publish(self, report: NodeReport, ttl_s: float) -> None:
@@ -35,7 +34,7 @@ class RedisReports:
 
     def withdraw(self, node: str) -> None:
         with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.node(node))
-            pipe.srem(keys.NODES, node)
+            pipe.delete(self._keys.node(node))
+            pipe.srem(self._keys.nodes, node)
             pipe.execute()
         self._scripts.run("ring")

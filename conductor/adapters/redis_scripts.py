@@ -13,6 +13,7 @@ from redis import Redis, exceptions
 from redis.commands.core import Script
 
 from conductor.adapters.redis_client import translating
+from conductor.adapters.redis_keys import PLAIN, Keys
 
 FOLDER = Path(__file__).with_name("lua")
 USES = "-- uses "
@@ -30,6 +31,11 @@ def source(name: str) -> str:
     parts: dict[str, str] = {}
     _gather(name, parts)
     return "\n".join(parts.values())
+
+
+def named(keys: Keys) -> str:
+    """What every step begins with: how its keys do."""
+    return f"local P, R = '{keys.ledger}', '{keys.rq}'\n"
 
 
 #: Each step is given as many of the arguments as the number before them says. A nil would end the list of replies.
@@ -72,8 +78,9 @@ def _text(name: str) -> str:
 class Scripts:
     """Runs the steps on one client. A server that lost its script cache is given the source again."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, keys: Keys = PLAIN) -> None:
         self.client = client
+        self.keys = keys
         #: The step (`lua/history.lua`) that this leader was told last.
         self.seen = 0
         self._scripts: dict[str, Script] = {}
@@ -160,13 +167,13 @@ class Scripts:
         names = tuple(name for name, _ in calls)
         known = "+".join(names)
         if known not in self._scripts:
-            self._scripts[known] = self.client.register_script(together(names))
+            self._scripts[known] = self.client.register_script(named(self.keys) + together(names))
         return self._scripts[known]
 
     def _script(self, name: str) -> Script:
         script = self._scripts.get(name)
         if script is None:
-            script = self._scripts[name] = self.client.register_script(source(name))
+            script = self._scripts[name] = self.client.register_script(named(self.keys) + source(name))
         return script
 
 

@@ -11,7 +11,6 @@ from typing import cast
 import msgspec
 from loguru import logger
 
-from conductor.adapters import redis_keys as keys
 from conductor.adapters.redis_backlog import RedisBacklog
 from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_control import RedisControl
@@ -36,7 +35,7 @@ class SealingBacklog(RedisBacklog):
         seals = {entry.job_id: self._signer.seal(entry.line) for entry in entries}
         with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for job_id, seal in seals.items():
-                pipe.hsetnx(keys.SEALS, job_id, seal)
+                pipe.hsetnx(self._keys.seals, job_id, seal)
             pipe.execute()
         result = super().put(backlog, entries)
         if result.known:
@@ -49,11 +48,11 @@ class SealingBacklog(RedisBacklog):
     def _reseal(self, entries: Sequence[Entry], seals: dict[str, str]) -> None:
         """Known already: dispatched before there was a key, or with other needs. What stands in the ledger counts."""
         ids = [entry.job_id for entry in entries]
-        standing = lines_of(self._redis, ids)
+        standing = lines_of(self._scripts, ids)
         with translating(self._redis):
             same = {e.job_id: seals[e.job_id] for e, line in zip(entries, standing, strict=True) if e.line == line}
             if same:
-                self._redis.hset(keys.SEALS, mapping=dict(same))  # pyright: ignore[reportArgumentType]
+                self._redis.hset(self._keys.seals, mapping=dict(same))  # pyright: ignore[reportArgumentType]
 
 
 class SigningHandover(RedisHandover):
@@ -84,9 +83,9 @@ class SigningHandover(RedisHandover):
         if not admissions:
             return []
         ids = [admission.reservation.job_id for admission in admissions]
-        lines = lines_of(self._redis, ids)
+        lines = lines_of(self._scripts, ids)
         with translating(self._redis):
-            seals = cast(list[bytes | None], self._redis.hmget(keys.SEALS, ids))
+            seals = cast(list[bytes | None], self._redis.hmget(self._keys.seals, ids))
         return [self._sign(*row) for row in zip(admissions, lines, seals, strict=True)]
 
     def _sign(self, admission: Admission, line: bytes | None, seal: bytes | None) -> Admission | None:

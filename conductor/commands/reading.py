@@ -148,6 +148,7 @@ def audit(
 
 def live_report(is_hashing: bool) -> AuditReport:
     from conductor.adapters.redis_books_pieces import read_books
+    from conductor.adapters.redis_keys import keys_of
     from conductor.adapters.redis_scripts import Scripts
     from conductor.progress import Progress
     from conductor.recovery.audit import audit_live
@@ -155,8 +156,10 @@ def live_report(is_hashing: bool) -> AuditReport:
 
     settings = settings_here()
     with Progress() as progress, redis_of(settings, is_lenient=True) as client:
-        scripts, on_read = Scripts(client), progress.counted("reading the ledger", "job")
-        return audit_live(redis_ledger(client), lambda: read_books(scripts, on_read), settings, is_hashing)
+        scripts, on_read = Scripts(client, keys_of(settings)), progress.counted("reading the ledger", "job")
+        return audit_live(
+            redis_ledger(client, keys=scripts.keys), lambda: read_books(scripts, on_read), settings, is_hashing
+        )
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 from redis import Redis
 
+from conductor.adapters.redis_keys import keys_of
 from conductor.adapters.redis_pending import Pending, read_pending
+from conductor.adapters.redis_scripts import Scripts
 from conductor.catalogue import catalogue_of
 from conductor.core.free import Free
 from conductor.core.learned import Estimate, Learned
@@ -53,9 +55,9 @@ class Predictor:
 
     def __init__(self, settings: Settings, client: Redis, backlogs: Sequence[str]) -> None:
         self._settings = settings
-        self._client = client
+        self._scripts = Scripts(client, keys_of(settings))
         self._backlogs = tuple(backlogs)
-        self.ledger: Ledger = redis_ledger(client)
+        self.ledger: Ledger = redis_ledger(client, keys=self._scripts.keys)
         self.limits = limits_of(settings)
         decls = catalogue_of(settings)
         self._canary = canaries_of(settings, decls)
@@ -85,7 +87,7 @@ class Predictor:
 
     def pending(self) -> list[Pending] | None:
         """None: more than are played through."""
-        return read_pending(self._client, self._backlogs, MOST)
+        return read_pending(self._scripts, self._backlogs, MOST)
 
     def unknown_backlogs(self) -> list[str]:
         """Of those that were asked for."""

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from loguru import logger
 
+from conductor.adapters.redis_keys import PLAIN, Keys, keys_of
 from conductor.errors import ConfigError, Unreachable, UsageError
 from conductor.settings import Settings
 
@@ -35,11 +37,6 @@ HOSTS = frozenset({"localhost", LOOPBACK})
 #: So many ports are tried from the wished one on.
 PORTS = 50
 READER = "conductor-dashboard"
-#: May read RQ's keys and nothing else; the project's own Valkey enforces it whatever the pages do.
-READER_RULES = (
-    *("reset", "on", "nopass", "resetchannels", "%R~rq:*", "-@all", "+@read", "-@dangerous"),
-    *("+@connection", "+info"),
-)
 PREFIX = "rq_dashboard."
 #: The pages of rq-dashboard 0.9 that only read. Everything else of it is refused, whatever the method.
 PAGES = frozenset(
@@ -72,8 +69,9 @@ def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None)
     """
     first = settings.dashboard.port if port is None else port
     own_url = settings.dashboard.redis_url
-    client = connect(own_url or redis_url, is_own=settings.redis.url is None and own_url is None)
-    server = listen(make_app(client, password_of(settings)), first)
+    keys = keys_of(settings)
+    client = connect(own_url or redis_url, keys, is_own=settings.redis.url is None and own_url is None)
+    server = listen(make_app(client, password_of(settings), keys), first)
     address = f"http://{LOOPBACK}:{server.port}/"
     file = url_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +127,7 @@ def listen(app: Flask, first: int) -> BaseWSGIServer:
 # ── Redis ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def connect(url: str, is_own: bool) -> Redis:
+def connect(url: str, keys: Keys, is_own: bool) -> Redis:
     """A client for the pages. On the project's own Valkey as a user that can only read RQ's keys.
 
     Somebody else's Redis keeps its users: there the refusals of this module are the guard.
@@ -139,7 +137,7 @@ def connect(url: str, is_own: bool) -> Redis:
     options: dict[str, Any] = {"protocol": 2, "socket_timeout": 5.0, "socket_connect_timeout": 5.0}
     if is_own:
         # On every new connection: a server that was restarted has forgotten the user.
-        options["redis_connect_func"] = become_reader
+        options["redis_connect_func"] = partial(become_reader, keys)
     try:
         client = redis.Redis.from_url(url, **options)
         client.ping()
@@ -148,10 +146,19 @@ def connect(url: str, is_own: bool) -> Redis:
     return client
 
 
-def become_reader(connection: Any) -> None:
+def reader_rules(keys: Keys) -> tuple[str, ...]:
+    """May read RQ's keys and nothing else; the project's own Valkey enforces it whatever the pages do."""
+    readable = f"%R~{keys.rq}*"
+    return (
+        *("reset", "on", "nopass", "resetchannels", readable, "-@all", "+@read", "-@dangerous"),
+        *("+@connection", "+info"),
+    )
+
+
+def become_reader(keys: Keys, connection: Any) -> None:
     """Of a fresh connection: make sure the reader exists, then be it."""
     connection.on_connect()
-    for command in (("ACL", "SETUSER", READER, *READER_RULES), ("AUTH", READER, "-")):
+    for command in (("ACL", "SETUSER", READER, *reader_rules(keys)), ("AUTH", READER, "-")):
         connection.send_command(*command)
         connection.read_response()
 
@@ -159,7 +166,7 @@ def become_reader(connection: Any) -> None:
 # ── the pages ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_app(client: Redis, password: str | None = None) -> Flask:
+def make_app(client: Redis, password: str | None = None, keys: Keys = PLAIN) -> Flask:
     """rq-dashboard's pages over `client`, every request checked first; with a `password`, only for who has it."""
     import rq_dashboard
     from flask import Flask
@@ -177,7 +184,7 @@ def make_app(client: Redis, password: str | None = None) -> Flask:
     )
     app.redis_conn = client  # pyright: ignore[reportAttributeAccessIssue]
     app.before_request(lambda: refuse() or not_logged_in(password))
-    app.register_blueprint(read_only_pages(client))
+    app.register_blueprint(read_only_pages(client, keys))
     app.after_request(harden)
 
     def failed(error: Exception) -> tuple[str, int] | HTTPException:
@@ -255,17 +262,17 @@ def harmless(value: Any) -> Any:
     return [harmless(item) for item in cast(list[Any], value)] if isinstance(value, list) else value
 
 
-def read_only_pages(client: Redis) -> Any:
+def read_only_pages(client: Redis, keys: Keys) -> Any:
     """rq-dashboard's blueprint, made to use our client and classes that only look."""
     from rq_dashboard import web
 
-    from conductor.adapters.rq_looking import JSONSerializer, LookJob, LookQueue, LookWorker
+    from conductor.adapters.rq_looking import JSONSerializer, look_classes
 
     def ours(*_: object, **__: object) -> tuple[None, Redis]:
         # Its own opens a connection for each request, with the address in the settings.
         return None, client
 
-    for name, value in {"Job": LookJob, "Queue": LookQueue, "Worker": LookWorker, "from_url": ours}.items():
+    for name, value in {**look_classes(keys), "from_url": ours}.items():
         setattr(web, name, value)
     setattr(web.config, "serializer", JSONSerializer)  # noqa: B010 - its annotation says pickle
     return web.blueprint

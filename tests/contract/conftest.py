@@ -14,17 +14,24 @@ from conductor.acl import CONDUCTOR, WORKER, a_user
 from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
+from conductor.adapters.redis_keys import Keys
 from conductor.ports import Ledger
 from conductor.wiring import connect, redis_ledger
 
+#: The users reach no key without it.
+SHARED = Keys("night-shift")
+
 
 def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
-    """Workers' ports as the ACL's `worker`, all else as its `conductor`: each verb must be allowed to who says it."""
+    """Workers' ports as the ACL's `worker`, all else as its `conductor`, of a project that shares the database: each
+    verb must be allowed to who says it."""
     ports: dict[str, Ledger] = {}
     for name in (CONDUCTOR, WORKER):
-        client.execute_command("ACL", "SETUSER", name, *a_user(name, "a password").rules)
+        user = a_user(name, "a password", SHARED)
+        client.execute_command("ACL", "SETUSER", user.name, *user.rules)
         place = url.removeprefix("unix://")
-        ports[name] = redis_ledger(stack.enter_context(connect(f"unix://{name}:a password@{place}")))
+        theirs = stack.enter_context(connect(f"unix://{user.name}:a password@{place}"))
+        ports[name] = redis_ledger(theirs, keys=SHARED)
     theirs = ports[WORKER]
     return msgspec.structs.replace(ports[CONDUCTOR], attempts=theirs.attempts, reports=theirs.reports)
 
@@ -35,8 +42,11 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
         url = request.getfixturevalue("redis_url")
         with ExitStack() as stack:
             client = stack.enter_context(connect(url))
-            is_plain = request.param == "redis"
-            yield redis_scene(client, redis_ledger(client) if is_plain else as_users(client, url, stack))
+            if request.param == "redis":
+                yield redis_scene(client, redis_ledger(client))
+            else:
+                yield redis_scene(client, as_users(client, url, stack), SHARED)
+                assert not [key for key in client.scan_iter() if not key.startswith(b"night-shift:")]
         return
     clock = ManualClock(1_700_000_000.0)
     ledger = memory_ledger(clock)

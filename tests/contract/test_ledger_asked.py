@@ -96,7 +96,7 @@ def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene)
     scene.force_fail("a")
     assert scene.renew("a", lease_s=0.05) == "cancel"
     if scene.redis is not None:
-        scene.redis.zadd("conductor:leases", {an_id("a"): 1})  # instead of ten seconds
+        scene.redis.zadd(scene.keys.leases, {an_id("a"): 1})  # instead of ten seconds
     else:
         scene.let(11)
     assert scene.renew("a", lease_s=30) == "cancel"

@@ -11,6 +11,7 @@ from redis import Redis
 
 from conductor.adapters.redis_lines import lines_of
 from conductor.adapters.redis_pending import read_pending
+from conductor.adapters.redis_scripts import Scripts
 from conductor.model.entries import Entry
 from conductor.model.identity import content_id
 from conductor.model.spec import JobSpec, to_line
@@ -68,8 +69,8 @@ def test_a_line_comes_back_byte_for_byte_to_whoever_reads_it(client: Redis, text
     scene.put(Entry(job_id=plain.job_id, line=line, job_class=plain.job_class))
     view = scene.ledger.backlog.job(plain.job_id)
     assert view is not None and view.line == line
-    assert lines_of(client, [plain.job_id, "nobody-there"]) == [line, None]
-    assert [pending.line for pending in read_pending(client) or ()] == [line]
+    assert lines_of(Scripts(client), [plain.job_id, "nobody-there"]) == [line, None]
+    assert [pending.line for pending in read_pending(Scripts(client)) or ()] == [line]
     assert scene.admit("a") is None
     assert scene.ledger.attempts.start(plain.job_id, 1, "w1", 60.0).line == line
 
@@ -82,4 +83,4 @@ def test_a_line_kept_whole_by_an_earlier_version_is_read(client: Redis):
     client.hset("conductor:jobs", entry.job_id, entry.line)
     view = scene.ledger.backlog.job(entry.job_id)
     assert view is not None and view.line == entry.line
-    assert lines_of(client, [entry.job_id]) == [entry.line]
+    assert lines_of(Scripts(client), [entry.job_id]) == [entry.line]

@@ -229,7 +229,7 @@ def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(c
     scene = redis_scene(client, redis_ledger(client))
     scene.put(an_entry("a"))
     scene.admit("a")
-    client.sadd("rq:workers", "rq:worker:w1")
+    client.sadd("conductor:workers", "w1")
     assert scene.take("cpu-node1", "w1") == (an_id("a"), 1)
 
     # When the conductor returns the job

@@ -19,17 +19,17 @@ QUEUE = "cpu-node1"
 def steps_back(scene: Scene) -> None:
     """As if another server served what this one has: its history is another one."""
     if scene.redis is not None:
-        scene.redis.set("conductor:history", "another.one")
+        scene.redis.set(f"{scene.keys.ledger}history", "another.one")
     else:
         scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
 
 
 def is_there(scene: Scene, *workers: str) -> None:
-    """In RQ's list of workers."""
+    """As its presence says."""
     for worker in workers:
         if scene.redis is not None:
-            scene.redis.sadd("rq:workers", f"rq:worker:{worker}")
-            scene.redis.set(f"rq:worker:{worker}", "1")
+            scene.redis.sadd(scene.keys.workers, worker)
+            scene.redis.set(scene.keys.rq_worker(worker), "1")
         else:
             scene.ledger.leadership._store.history.workers.add(worker)  # type: ignore[attr-defined]
 
@@ -85,7 +85,7 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
         steps_back(scene)
         assert scene.ledger.backlog.history() != served
     else:
-        assert scene.redis.get("conductor:history") == served.encode(), "that for which the ledger is settled"
+        assert scene.redis.get(f"{scene.keys.ledger}history") == served.encode(), "that for which the ledger is settled"
 
 
 def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> None:

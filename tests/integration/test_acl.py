@@ -15,7 +15,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from conductor.acl import ADMIN, CONDUCTOR, READER, RULES, WORKER, acl_text, users
+from conductor.acl import ADMIN, CONDUCTOR, READER, WORKER, acl_text, users
+from conductor.adapters.redis_keys import PLAIN
 from conductor.adapters.valkey import find_binary
 from conductor.errors import Unreachable
 from conductor.model.entries import Vouch
@@ -28,6 +29,8 @@ from conductor.wiring import connect, open_ledger, redis_ledger
 from tests.builders import a_spec
 from tests.ledger_scenes import a_receipt, a_reservation, an_entry, an_id
 from tests.worker_scene import WorkerScene, a_scene, wait_until
+
+EVERYBODY = {CONDUCTOR, WORKER, READER, ADMIN}
 
 
 class Guarded:
@@ -168,7 +171,7 @@ def test_the_dashboard_reads_as_the_reader(both: tuple[Ledger, Ledger], empty: G
 
     both[0].backlog.put("night", [an_entry("a")])
     both[0].handover.admit(epoch, [Admission(reservation=a_reservation("a"), backlog="night")])
-    with dashboard_connect(empty.url[READER], is_own=False) as client:
+    with dashboard_connect(empty.url[READER], PLAIN, is_own=False) as client:
         pages = make_app(client).test_client()
         for path in ("/", "/0/data/queues.json", "/0/data/workers.json", f"/0/data/job/{an_id('a')}-a1.json"):
             answer = pages.get(path, headers={"Host": "localhost"})
@@ -251,7 +254,7 @@ def test_a_worker_that_should_dispatch_is_told_what_it_lacks(empty: Guarded, tmp
 def test_the_file_holds_no_password_and_each_time_other_ones():
     once, again = users(), users()
 
-    assert {u.name for u in once} == {*RULES} and not {u.password for u in once} & {u.password for u in again}
+    assert {u.name for u in once} == EVERYBODY and not {u.password for u in once} & {u.password for u in again}
     assert not any(user.password in acl_text(once) for user in once)
     assert acl_text(once).splitlines()[0] == "user default reset off"
 
@@ -260,7 +263,7 @@ def test_the_command_prints_a_file_that_a_server_takes(tmp_path: Path):
     argv = [sys.executable, "-m", "conductor", "acl"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
     told = dict(line.split() for line in done.stderr.splitlines() if line.startswith("  "))
-    assert set(told) == {*RULES} and not any(password in done.stdout for password in told.values())
+    assert set(told) == EVERYBODY and not any(password in done.stdout for password in told.values())
 
     server = Guarded(tmp_path, done.stdout)
     try:
@@ -275,7 +278,7 @@ def test_the_command_as_json(tmp_path: Path):
     argv = [sys.executable, "-m", "conductor", "acl", "--json"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
-    assert set(answer["users"]) == {*RULES} and answer["acl"].count("\n") == 5 and done.stderr == ""
+    assert set(answer["users"]) == EVERYBODY and answer["acl"].count("\n") == 5 and done.stderr == ""
 
 
 def test_no_password_is_in_a_command_line_a_receipt_a_log_or_redis(empty: Guarded, tmp_path: Path):

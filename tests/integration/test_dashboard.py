@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters import valkey
+from conductor.adapters.redis_keys import PLAIN
 from conductor.settings import Settings
 from conductor.views.dashboard import url_file
 
@@ -151,7 +152,7 @@ def test_the_connection_of_the_pages_can_write_nothing(served: Served):
 
     from conductor.views.dashboard import connect
 
-    with connect(valkey.place_of(served.settings).url, is_own=True) as client:
+    with connect(valkey.place_of(served.settings).url, PLAIN, is_own=True) as client:
         assert isinstance(client, Redis)
         assert client.llen(f"rq:queue:{QUEUE}") == 2
         for command in (("DEL", "rq:queues"), ("FLUSHALL",), ("GET", "conductor:leader"), ("CONFIG", "GET", "*")):

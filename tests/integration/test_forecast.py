@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.redis_pending import read_pending
+from conductor.adapters.redis_scripts import Scripts
 from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.predictor import Predictor, gap_s
 from conductor.model.decision import Decision
@@ -73,9 +74,9 @@ def test_all_that_has_not_ended_is_read_in_order_of_arrival(ledger: Ledger, redi
     assert ledger.control.cancel(ids[1]) == "waiting"
 
     with connect(redis_url) as client:
-        mine = read_pending(client, ("b",)) or []
-        everything = read_pending(client) or []
-        too_many = read_pending(client, (), 3)
+        mine = read_pending(Scripts(client), ("b",)) or []
+        everything = read_pending(Scripts(client)) or []
+        too_many = read_pending(Scripts(client), (), 3)
 
     assert [row.job_id for row in mine] == [ids[0], ids[2], *waits]
     assert [row.job_id for row in everything] == [ids[0], ids[2], *waits, *other]

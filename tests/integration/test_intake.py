@@ -10,6 +10,7 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id, redis_scene
 from redis import Redis
 
+from conductor.adapters.redis_keys import PLAIN
 from conductor.errors import Unreachable
 from conductor.model.entries import Turn
 from conductor.wiring import connect, redis_ledger
@@ -32,7 +33,7 @@ def scene(client: Redis) -> Scene:
 
 @pytest.fixture
 def intake(client: Redis) -> Iterator[Intake]:
-    intake = Intake(client, QUEUE, "w1")
+    intake = Intake(client, QUEUE, "w1", PLAIN)
     yield intake
     intake.close()
 

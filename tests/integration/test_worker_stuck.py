@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from conductor.adapters.redis_keys import PLAIN
 from conductor.model.entries import Turn
 from conductor.model.receipt import Usage
 from conductor.model.spec import Output
@@ -109,7 +110,7 @@ def test_what_a_lost_answer_had_started_goes_back_when_the_worker_leaves(scene: 
     """Its turn was asked for and never heard: it is asked for again before the worker goes."""
     spec = scene.put(a_spec(0, task="mine.write"))
     with Redis.from_url(redis_url) as client:
-        intake = Intake(client, QUEUE, "w1")
+        intake = Intake(client, QUEUE, "w1", PLAIN)
         real, asked = intake._take, []
 
         def lost(turn: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
+from conductor.adapters.redis_keys import PLAIN
 from workers import rq_worker
 from workers.rq_worker import Presence
 
@@ -24,8 +25,8 @@ def test_an_answer_that_rq_does_not_understand_stops_no_worker(monkeypatch: pyte
         raise ValueError("not enough values to unpack")
 
     monkeypatch.setattr(rq_worker.RqWorker, "__init__", confused)
-    lived_through(Presence(cast(Redis, object()), "cpu-a", "cpu-a-1"))
+    lived_through(Presence(cast(Redis, object()), "cpu-a", "cpu-a-1", PLAIN))
 
 
 def test_a_server_that_answers_nonsense_stops_no_worker() -> None:
-    lived_through(Presence(cast(Redis, object()), "cpu-a", "cpu-a-1"))
+    lived_through(Presence(cast(Redis, object()), "cpu-a", "cpu-a-1", PLAIN))

@@ -30,9 +30,9 @@ call('HSET', P .. 'running:' .. worker, id, step())
 if not is_settled() then call('SADD', P .. 'vouched', id) end
 call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
 local entry, at = entry_of(id, attempt), at_now()
-call('HSET', 'rq:job:' .. entry, 'data', ARGV[2], 'description', description, 'origin', queue, 'created_at', at,
+call('HSET', R .. 'job:' .. entry, 'data', ARGV[2], 'description', description, 'origin', queue, 'created_at', at,
   'enqueued_at', at, unpack(fields))
-call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+rq_knows(queue)
 rq_start(queue, entry, worker)
 ring()
 return 'ok'

@@ -68,14 +68,13 @@ end
 local active, rq = call('HGETALL', P .. 'active'), {}
 for i = 1, #active, 2 do
   local held = cjson.decode(active[i + 1])
-  local seen = call('HMGET', 'rq:job:' .. entry_of(active[i], held.attempt), 'status', 'origin')
+  local seen = call('HMGET', R .. 'job:' .. entry_of(active[i], held.attempt), 'status', 'origin')
   rq[active[i]] = {seen[1] or '', seen[2] or ''}
 end
 local queues, wip = {}, {}
-for _, key in ipairs(call('SMEMBERS', 'rq:queues')) do
-  local queue = string.sub(key, #'rq:queue:' + 1)
-  queues[queue] = call('LRANGE', key, 0, -1)
-  wip[queue] = call('ZRANGE', 'rq:wip:' .. queue, 0, -1)
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+  queues[queue] = call('LRANGE', R .. 'queue:' .. queue, 0, -1)
+  wip[queue] = call('ZRANGE', R .. 'wip:' .. queue, 0, -1)
 end
 local aside = {}
 for letter in pairs(ASIDE) do

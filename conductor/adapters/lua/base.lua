@@ -12,7 +12,6 @@
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
 
 local call = redis.call
-local P = 'conductor:'
 local clock = call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 

@@ -93,9 +93,9 @@ local function take_place(admission, fields, data)
   chain_begun(id, node)
   call('ZADD', P .. 'handed', whole(now_ms), id)
   local entry = entry_of(id, attempt)
-  call('HSET', 'rq:job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now(),
+  call('HSET', R .. 'job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now(),
     'enqueued_at', at_now(), unpack(fields))
-  call('SADD', 'rq:queues', 'rq:queue:' .. queue)
+  rq_knows(queue)
   return entry
 end
 
@@ -106,7 +106,7 @@ local function hand_over(admission, fields, data, landed, lined)
   local why_not = objection(id, job, attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
-  call('RPUSH', 'rq:queue:' .. queue, take_place(admission, fields, data))
+  call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))
   return ''
 end
 

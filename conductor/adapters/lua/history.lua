@@ -8,6 +8,7 @@
 --   conductor:step       int   how often something was handed out: a worker or leader that saw more of it than there is, saw
 --                        what the ledger forgot
 --   conductor:back       int   the most that any such has seen
+--   conductor:workers    set   names of workers, as they say themselves; there is who has a heartbeat, rq:worker:WORKER
 --   conductor:heard      set   workers that have said what they hold since then
 --   conductor:vouched    set   ids: running, and their workers said so since then
 --   conductor:running:WORKER  hash  id -> step in which it was started
@@ -55,12 +56,14 @@ local function witness(seen)
   settled_now = nil
 end
 
--- Workers that are there, as far as anybody knows, and have not said what they hold.
+-- Workers that are there, as far as anybody knows, and have not said what they hold. Ours: another application of RQ may
+-- have its workers in the same list of RQ's, and they will never say anything.
 local function silent()
   local found = {}
-  for _, key in ipairs(call('SMEMBERS', 'rq:workers')) do
-    local worker = string.sub(key, string.len('rq:worker:') + 1)
-    if call('EXISTS', key) == 1 and call('SISMEMBER', P .. 'heard', worker) == 0 then found[#found + 1] = worker end
+  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do
+    if call('EXISTS', R .. 'worker:' .. worker) == 1 and call('SISMEMBER', P .. 'heard', worker) == 0 then
+      found[#found + 1] = worker
+    end
   end
   return found
 end

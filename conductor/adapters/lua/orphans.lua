@@ -13,7 +13,7 @@ end
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'handed', '-inf', whole(now_ms - grace_ms))) do
   local text = call('HGET', P .. 'active', id)
   local held = cjson.decode(text)
-  if call('LPOS', 'rq:queue:' .. held.queue, entry_of(id, held.attempt)) then
+  if call('LPOS', R .. 'queue:' .. held.queue, entry_of(id, held.attempt)) then
     call('ZREM', P .. 'popped', id)
   else
     call('ZADD', P .. 'popped', 'NX', whole(now_ms), id)

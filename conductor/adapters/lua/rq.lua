@@ -1,5 +1,6 @@
 -- Shared: RQ's own keys, a cache of the ledger that rq-dashboard can show.
 --   rq:job:ENTRY      hash  one attempt as RQ sees it; ENTRY is ID-aN
+--   conductor:queues  set  names of queues that entries were handed over to
 --   rq:queue:Q        list  entries handed over and not yet taken
 --   rq:wip:Q          zset  ENTRY:EXECUTION, score +inf: RQ's own clean-up never finds one that ran out
 --   rq:finished:Q, rq:failed:Q, rq:canceled:Q   zset  ENTRY, score when it is forgotten
@@ -33,30 +34,36 @@ local function at_now()
   return iso_now
 end
 
+-- RQ's list of queues may hold those of another application: ours has ours only.
+local function rq_knows(queue)
+  call('SADD', P .. 'queues', queue)
+  call('SADD', R .. 'queues', R .. 'queue:' .. queue)
+end
+
 local function rq_start(queue, entry, worker)
   local at = at_now()
-  call('HSET', 'rq:job:' .. entry, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker)
-  call('ZADD', 'rq:wip:' .. queue, '+inf', entry .. ':1')
+  call('HSET', R .. 'job:' .. entry, 'status', 'started', 'started_at', at, 'last_heartbeat', at, 'worker_name', worker)
+  call('ZADD', R .. 'wip:' .. queue, '+inf', entry .. ':1')
 end
 
 -- Out of the queue and of what runs; shown for a while among the ended, or (status nil) forgotten at once.
 local function rq_end(queue, entry, status)
-  local hash = 'rq:job:' .. entry
-  call('LREM', 'rq:queue:' .. queue, 0, entry)
-  call('ZREM', 'rq:wip:' .. queue, entry .. ':1')
+  local hash = R .. 'job:' .. entry
+  call('LREM', R .. 'queue:' .. queue, 0, entry)
+  call('ZREM', R .. 'wip:' .. queue, entry .. ':1')
   if not status then
     call('DEL', hash)
     return
   end
   if call('EXISTS', hash) == 0 then return end
   local ttl, most = SHOWN[status][1], SHOWN[status][2]
-  local registry = 'rq:' .. status .. ':' .. queue
+  local registry = R .. status .. ':' .. queue
   local now_s = math.floor(now_ms / 1000)
   call('HSET', hash, 'status', status, 'ended_at', at_now())
   call('EXPIRE', hash, ttl)
   call('ZADD', registry, now_s + ttl, entry)
   call('ZREMRANGEBYSCORE', registry, '-inf', '(' .. now_s)
   if call('ZCARD', registry) > most then
-    call('DEL', 'rq:job:' .. call('ZPOPMIN', registry)[1])
+    call('DEL', R .. 'job:' .. call('ZPOPMIN', registry)[1])
   end
 end

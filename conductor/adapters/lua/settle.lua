@@ -3,8 +3,8 @@
 -- said what they hold, or have had their time. What is handed out from now on is in nobody's hand.
 --   ARGV     epoch, how long silent workers are waited for (ms), the highest number that receipts tell of
 --   returns  {1 or 0: settled, or not yet, how many went back, floor for new numbers or 0: none in use can be given out}
---   reads    rq:workers and what history.lua names
---   writes   conductor:history, turning, back, heard, vouched, step, floor, popped; what `give_back_one` of attempts.lua touches
+--   reads    what history.lua names
+--   writes   conductor:workers (those of lost hosts), history, turning, back, heard, vouched, step, floor, popped; what `give_back_one` of attempts.lua touches
 -- Not at the job's cost: what its worker does not know of (any more) ended in what was forgotten; what is handed over and
 -- not started may have been started in it. What silent workers run is an orphan when its lease has run out.
 local LIFE = 100 -- of core/past.py
@@ -32,6 +32,9 @@ if is_back then
   floor_now = (math.floor(highest / LIFE) + 1) * LIFE
   call('SET', P .. 'floor', floor_now)
   call('SET', P .. 'step', whole(math.max(step(), seen) + 1))
+end
+for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do
+  if call('EXISTS', R .. 'worker:' .. worker) == 0 then call('SREM', P .. 'workers', worker) end
 end
 call('SET', P .. 'history', history())
 call('DEL', P .. 'turning', P .. 'back', P .. 'heard', P .. 'vouched', P .. 'popped')

@@ -14,7 +14,7 @@
 --   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to be stopped
 --   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
 --   conductor:lined      hash  id -> who is lined up behind that attempt (line_up.lua)
---   conductor:hand:WORKER  list  entries a worker of rq:workers has taken and not started
+--   conductor:hand:WORKER  list  entries a worker of `workers` has taken and not started
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
 --   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
@@ -76,9 +76,7 @@ end
 
 -- An entry that a worker took and never started: the worker died, and so may have all who would look into its hand.
 local function let_go(entry)
-  for _, worker in ipairs(call('SMEMBERS', 'rq:workers')) do
-    call('LREM', P .. 'hand:' .. string.sub(worker, string.len('rq:worker:') + 1), 0, entry)
-  end
+  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'hand:' .. worker, 0, entry) end
 end
 
 -- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does, and returned.

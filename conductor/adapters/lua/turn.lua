@@ -20,7 +20,7 @@
 local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand, begun,
   not_begun, seen =
   unpack(cmsgpack.unpack(ARGV[1]))
-local taken_key, queue_key = P .. 'taken:' .. worker, 'rq:queue:' .. queue
+local taken_key, queue_key = P .. 'taken:' .. worker, R .. 'queue:' .. queue
 local answers, started, over, taken, spent = {}, {}, {}, {}, 0
 witness(seen)
 local is_open = is_settled()
@@ -60,7 +60,7 @@ end
 
 local function take()
   if most == 0 then return end
-  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', 'rq:workers:' .. queue)))
+  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', R .. 'workers:' .. queue)))
   while #taken < math.min(most, share) do
     local entry = next_entry()
     if not entry then return end
