@@ -38,11 +38,21 @@ class RedisControl:
     def set_paused(self, lane: Lane, is_paused: bool) -> None:
         self._set(self._keys.paused, lane, is_paused)
 
-    def set_device_paused(self, place: str, is_paused: bool) -> None:
+    def set_device_paused(self, place: str, is_paused: bool) -> int:
+        word = 0
         if not is_paused:
-            with translating(self._redis):
-                self._redis.hincrby(self._keys.resumed, place, 1)
+            seconds, micros = self._scripts.run("now")
+            word = max(int(seconds) * 1000 + int(micros) // 1000, self.resumed().get(place, 0) + 1)
+            self.say_resumed(place, word)
         self._set(self._keys.paused, place, is_paused)
+        return word
+
+    def say_resumed(self, place: str, word: int) -> bool:
+        if self.resumed().get(place, 0) >= word:
+            return False
+        with translating(self._redis):
+            self._redis.hset(self._keys.resumed, place, str(word))
+        return True
 
     def resumed(self) -> dict[str, int]:
         with translating(self._redis):

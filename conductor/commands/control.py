@@ -63,14 +63,17 @@ def resume(
 def resume_kind(kind: str, as_json: bool) -> None:
     from conductor.errors import UsageError
     from conductor.model.snapshot import Look
+    from conductor.recovery.journal import Journal
     from conductor.settings import did_you_mean
     from conductor.text import many
 
-    with ledger_here() as (_, ledger):
+    with ledger_here() as (settings, ledger):
+        at = ledger.bell.now()
         closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
         if not ledger.kinds.resume(kind):
             near = did_you_mean(kind, (*LANES, *closed))
             raise UsageError(f"{kind} is no lane, no device (NODE/gpu0), and no kind of jobs that is held back{near}")
+        Journal(settings.receipts_dir).tried(kind, at)
         # Counted after the word: what lies in review is tried by nobody, and whoever was told so waits for nothing.
         waits = sum(c.waiting for c in ledger.backlog.candidates(Look(heads=1)) if is_meant(c.job_class.kind, kind))
         lie = sum(jobs for name, jobs in ledger.kinds.in_review().items() if is_meant(name, kind))
@@ -90,16 +93,16 @@ def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
     from conductor.recovery.journal import Journal
 
-    lane = LANES.get(place)
+    lane, number = LANES.get(place), 0
     with ledger_here() as (settings, ledger):
         if lane is None:
             place = device_at(ledger, place)
-            ledger.control.set_device_paused(place, is_paused)
+            number = ledger.control.set_device_paused(place, is_paused)
         else:
             ledger.control.set_paused(lane, is_paused)
         ledger.bell.ring()
         # Second: a lane is paused also where the disk is full.
-        Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place)
+        Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place, number)
     if lane is None:
         word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
         answer(as_json, {"device": place, "is_paused": is_paused}, word)
@@ -202,9 +205,14 @@ def requeue(
 
     Example: conductor requeue k3v7
     """
-    with ledger_here() as (_, ledger):
-        job_id = one_job(ledger, job).job_id
+    from conductor.recovery.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        view = one_job(ledger, job)
+        job_id = view.job_id
         was = ledger.control.requeue(job_id)
+        if was in ("waiting", "admitted", "running"):
+            Journal(settings.receipts_dir).requeued(job_id, view.attempts, was)
         ledger.bell.ring()
     said(as_json, job_id, was, "waiting", "being stopped, and then waits again")
 

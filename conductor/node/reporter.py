@@ -195,7 +195,7 @@ class Reporter(threading.Thread):
         return {worker: badge for worker, badge in self._badges.read().items() if worker in live}
 
     def _operators_words(self) -> dict[str, int]:
-        """Device → how often the operator has resumed it, of this node."""
+        """Device → the operator's last word that it is to be used, of this node."""
         try:
             resumed = self._ledger.control.resumed()
         except Unreachable:

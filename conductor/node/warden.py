@@ -55,7 +55,7 @@ class Ward(Struct, kw_only=True):
     gone: tuple[Holder, ...] = ()
     gone_at: float = 0.0
     reason: str = ""
-    #: What the operator's word read when it was quarantined: another one since then lifts it.
+    #: The operator's last word when it was quarantined: a later one lifts it. An earlier one is of a Redis that forgot.
     word: int = 0
 
 
@@ -126,7 +126,7 @@ class Warden:
             logger.warning("{} {}: quarantined until it is given back or resumed", device.key, ward.reason)
 
     def _listen(self, ward: Ward, device: Device) -> None:
-        if self._words().get(device.key, 0) != ward.word:
+        if self._words().get(device.key, 0) > ward.word:
             logger.info("{} is used again by the operator's word; what it keeps counts as others'", device.key)
             ward.gone, ward.reason = (), ""
 

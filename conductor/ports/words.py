@@ -22,12 +22,17 @@ class Control(Protocol):
 
     def set_paused(self, lane: Lane, is_paused: bool) -> None: ...
 
-    def set_device_paused(self, place: str, is_paused: bool) -> None:
-        """`place`: «NODE/gpu0». Resuming is also the word that a quarantined device is to be used all the same."""
+    def set_device_paused(self, place: str, is_paused: bool) -> int:
+        """`place`: «NODE/gpu0». Resuming is also the word that a quarantined device is to be used all the same: the
+        number of that word, each above all before it, also above those that a Redis forgot. 0: it was a pause."""
         ...
 
     def resumed(self) -> dict[str, int]:
-        """Place → how often the operator has resumed it, of all time."""
+        """Place → the operator's last word that it is to be used."""
+        ...
+
+    def say_resumed(self, place: str, word: int) -> bool:
+        """Say that very word once more, where it was forgotten. Was it."""
         ...
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None: ...

@@ -24,6 +24,7 @@ from loguru import logger
 
 from conductor.errors import ConfigError
 from conductor.model.causes import Cause
+from conductor.model.entries import JobState
 from conductor.recovery import kept_manifests
 from conductor.recovery.notes import PUT, Note
 from conductor.recovery.sources import Source, Standing, standing_by
@@ -131,9 +132,19 @@ class Journal:
         if ids or kind:
             self._append(Note(at=time.time(), what="forgot", ids=dict(ids), kind=kind))
 
-    def place(self, what: Word, place: str) -> None:
+    def requeued(self, job_id: str, attempts: int, was: JobState) -> None:
+        """Put back from that attempt, or to go at once."""
+        if self.files():
+            self._append(Note(at=time.time(), what="requeued", ids={job_id: attempts}, words=was))
+
+    def tried(self, kind: str, at: float) -> None:
+        """A closed kind (or all of a task) is tried at once. `at`: by the ledger's clock, which dates its failures."""
+        if self.files():
+            self._append(Note(at=at, what="tried", kind=kind))
+
+    def place(self, what: Word, place: str, word: int = 0) -> None:
         """A pause or a drain, also before anything was dispatched. Raises `ConfigError` when it cannot be written."""
-        self._append(Note(at=time.time(), what=what, place=place))
+        self._append(Note(at=time.time(), what=what, place=place, word=word))
 
     def reviewed(self, kind: str, words: str) -> None:
         """What waits of a kind is set aside: for `verify`, which asks no Redis. Said once for each time it happens."""

@@ -17,7 +17,18 @@ class Note(Value, frozen=True, kw_only=True):
     n: int = 0
     at: float
     what: Literal[
-        "dispatched", "rebuilt", "retried", "cancelled", "reviewed", "forgot", "paused", "resumed", "draining", "fed"
+        "dispatched",
+        "rebuilt",
+        "retried",
+        "cancelled",
+        "requeued",
+        "reviewed",
+        "tried",
+        "forgot",
+        "paused",
+        "resumed",
+        "draining",
+        "fed",
     ]
     #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it held.
     generation: str = ""
@@ -31,12 +42,14 @@ class Note(Value, frozen=True, kw_only=True):
     ids: dict[JobId, int] = {}
     #: Of a cancellation that was `conductor fail`: what it is to count as.
     cause: Cause | None = None
-    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common. Of a task whose
-    #: learned needs were forgotten: its name.
+    #: Of a kind whose waiting jobs went into review: its name, and what its failures had in common. Of one that is to
+    #: be tried at once, and of a task whose learned needs were forgotten: its name. Of a job put back: its state.
     kind: str = ""
     words: str = ""
     #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
     place: str = ""
+    #: Of a device that was resumed: the ledger's own number of that word.
+    word: int = 0
 
 
 #: Jobs go in with both.

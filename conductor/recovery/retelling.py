@@ -38,8 +38,10 @@ class Retold(Struct, frozen=True, kw_only=True):
     new: int = 0
     #: Jobs that were cancelled, failed, sent back or made again once more.
     jobs: int = 0
-    #: Lanes, devices and nodes whose pause or drain was said again, or taken back.
+    #: Lanes, devices and nodes whose pause or drain was said again, or taken back; devices out of quarantine.
     places: int = 0
+    #: Kinds that are to be tried at once.
+    kinds: int = 0
 
 
 class Retelling:
@@ -69,17 +71,35 @@ class Retelling:
         notes = [note for note in Journal(self._folder).notes() if note.at >= since]
         new = self._put(notes)
         places = sum(self._say_place(word) for word in last_words(notes))
-        told = Retold(new=new, places=places, jobs=self._say_jobs(notes) + self._redo(since))
-        if told.new or told.places or told.jobs:
-            log = logger.bind(event="retold", new=told.new, jobs=told.jobs, places=told.places)
-            log.warning(
-                "Redis had forgotten what was said to it, and was told again: {} dispatched, the operator's word on {} "
-                "and on {}",
-                many(told.new, "job"),
-                many(told.jobs, "job"),
-                many(told.places, "place"),
-            )
+        kinds = sum(self._try_kind(note) for note in notes if note.what == "tried")
+        told = Retold(new=new, places=places, jobs=self._say_jobs(notes) + self._redo(since), kinds=kinds)
+        log_retold(told)
         return told
+
+    def put_back(self, since: float) -> Retold:
+        """What was to be taken from its worker, once all workers have said what they hold: only then the ledger has
+        again what it was to be taken from."""
+        last: dict[str, Note] = {}
+        for note in Journal(self._folder).notes():
+            if note.at >= since and note.what in ("cancelled", "retried", "requeued"):
+                last.update(dict.fromkeys(note.ids, note))
+        asked = self._ledger.control.asked()
+        said = [note for job_id, note in last.items() if note.what == "requeued" and job_id not in asked]
+        told = Retold(jobs=sum(self._put_back(note) for note in said))
+        log_retold(told)
+        return told
+
+    def _put_back(self, note: Note) -> bool:
+        """Was it forgotten. Of a job that has had another attempt since, the word has been heard."""
+        ((job_id, attempts),) = note.ids.items()
+        view = self._ledger.backlog.job(job_id)
+        if view is None or view.attempts != attempts:
+            return False
+        if note.words == "waiting":
+            is_as_it_was = view.state == "waiting" and view.not_before is not None
+        else:
+            is_as_it_was = view.state in ("admitted", "running")
+        return is_as_it_was and self._ledger.control.requeue(job_id) is not None
 
     # ── dispatches ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,15 +142,22 @@ class Retelling:
             if was_on != is_on:
                 control.set_draining(is_on, place or None)
             return was_on != is_on
+        is_forgotten = bool(word.word) and control.say_resumed(place, word.word)
         lane: Lane | None = next((known for known in LANES if known == place), None)
         was_on = place in (controls.paused_lanes if lane else controls.paused_devices)
         if was_on == is_on:
-            return False
+            return is_forgotten
         if lane:
             control.set_paused(lane, is_on)
         else:
             control.set_device_paused(place, is_on)
         return True
+
+    def _try_kind(self, note: Note) -> bool:
+        """Was it forgotten: it is closed, and what failed last of it had failed by then."""
+        closed = [s for s in self._ledger.kinds.states()[0] if s.opened_at is not None]
+        meant = [s for s in closed if s.kind == note.kind or s.kind.startswith(f"{note.kind}:")]
+        return any(0 < s.last_at < note.at for s in meant) and self._ledger.kinds.resume(note.kind) > 0
 
     # ── words on jobs ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -199,6 +226,20 @@ class Retelling:
         for source in sorted(sources, key=lambda source: source.order):
             if source.file.is_file():
                 yield from manifests.read(source.file)
+
+
+def log_retold(told: Retold) -> None:
+    if told == Retold():
+        return
+    log = logger.bind(event="retold", new=told.new, jobs=told.jobs, places=told.places, kinds=told.kinds)
+    log.warning(
+        "Redis had forgotten what was said to it, and was told again: {} dispatched, the operator's word on {}, on {} "
+        "and on {}",
+        many(told.new, "job"),
+        many(told.jobs, "job"),
+        many(told.places, "place"),
+        many(told.kinds, "kind"),
+    )
 
 
 def last_words(notes: Iterable[Note]) -> tuple[Note, ...]:

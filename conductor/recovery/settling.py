@@ -8,6 +8,8 @@ use are left behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from loguru import logger
 
 from conductor.errors import ConductorError, Fenced, Unreachable
@@ -41,6 +43,8 @@ class Settler:
             return fault
         if unsettled.silent and unsettled.for_s < self._wait_s:
             return why(unsettled)
+        if fault := self._put_back(unsettled.heard_at):
+            return fault
         # After the workers: what they had ended by then is on disk, what they had not, they have named.
         try:
             highest = self._reconciler.take_in(unsettled.heard_at) if self._reconciler is not None else 0
@@ -58,14 +62,24 @@ class Settler:
         """Why it could not be done. Before the workers are waited for: what they hold has to be there to be claimed."""
         if self._retelling is None or self._retold == epoch:
             return ""
-        try:
-            self._retelling.retell(heard_at - CLOCKS_S)
-        except (Unreachable, Fenced):
-            raise
-        except (OSError, ConductorError) as e:
-            return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
-        self._retold = epoch
-        return ""
+        if not (fault := _told(self._retelling.retell, heard_at)):
+            self._retold = epoch
+        return fault
+
+    def _put_back(self, heard_at: float) -> str:
+        """The same of jobs that were to be taken from their workers. Behind the workers: by then it is known again."""
+        return "" if self._retelling is None else _told(self._retelling.put_back, heard_at)
+
+
+def _told(tell: Callable[[float], object], heard_at: float) -> str:
+    """Why it could not be done."""
+    try:
+        tell(heard_at - CLOCKS_S)
+    except (Unreachable, Fenced):
+        raise
+    except (OSError, ConductorError) as e:
+        return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
+    return ""
 
 
 def why(unsettled: Unsettled) -> str:

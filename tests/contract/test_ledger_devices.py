@@ -13,9 +13,13 @@ def test_a_device_is_paused_and_used_again_and_lanes_are_something_else(any_ledg
     assert (found.paused_lanes, found.paused_devices) == (("gpu",), ("here/gpu0",))
     assert control.resumed() == {}
 
-    control.set_device_paused("here/gpu0", False)
-    control.set_device_paused("here/gpu0", False)
+    first = control.set_device_paused("here/gpu0", False)
+    second = control.set_device_paused("here/gpu0", False)
 
     assert control.controls().paused_devices == ()
     assert control.controls().paused_lanes == ("gpu",)
-    assert control.resumed() == {"here/gpu0": 2}
+    assert 0 < first < second and control.resumed() == {"here/gpu0": second}
+    assert not control.say_resumed("here/gpu0", first) and not control.say_resumed("here/gpu0", second)
+    assert control.resumed() == {"here/gpu0": second}
+    assert control.say_resumed("here/gpu0", second + 5) and control.say_resumed("here/gpu1", 7)
+    assert control.resumed() == {"here/gpu0": second + 5, "here/gpu1": 7}

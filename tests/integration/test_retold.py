@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import a_spec
@@ -17,8 +18,11 @@ from conductor.adapters.rates import memory_rates
 from conductor.core.raising import placed
 from conductor.errors import Unreachable
 from conductor.loop import Conductor
+from conductor.model.decision import Admission
 from conductor.model.entries import FAILED_BY_OPERATOR, JobView
 from conductor.model.limits import Limits
+from conductor.model.outcome import Dead, Retry
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
 from conductor.recovery.forget import forget
@@ -47,6 +51,28 @@ class Forgetful(Place):
             for key, value in self._was.items():
                 client.restore(key, 0, value)
             client.set("conductor:history", "another.one")
+
+    def admit(self, spec: JobSpec, attempt: int = 1, **more: Any) -> None:
+        view = self.ledger.backlog.job(spec.id)
+        epoch = self.ledger.leadership.lead("test", 60.0)
+        assert view is not None and epoch is not None
+        reservation = Reservation(
+            job_id=spec.id,
+            attempt=attempt,
+            class_id=view.class_id,
+            task=spec.task,
+            node="node1",
+            queue="cpu-node1",
+            lane="cpu",
+            kind=view.job_class.kind,
+            **more,
+        )
+        admission = Admission(reservation=reservation, backlog="night")
+        assert self.ledger.handover.admit(epoch, [admission]) == (None,)
+
+    def run(self, spec: JobSpec, attempt: int = 1, **more: Any) -> None:
+        self.admit(spec, attempt, **more)
+        self.ledger.attempts.start(spec.id, attempt, "w1", 60.0)
 
     def retell(self) -> Retold:
         """By all notes that there are."""
@@ -141,6 +167,83 @@ def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
     assert place.states(stopped, failed, again, back) == after
     view = place.ledger.backlog.job(failed.id)
     assert view is not None and (view.cause, view.message) == ("stalled", FAILED_BY_OPERATOR)
+    assert place.retell() == Retold()
+
+
+def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_goes_at_once(place: Forgetful) -> None:
+    taken, handed, delayed, later = (a_spec(n) for n in range(4))
+    place.dispatch(taken, handed, delayed, later)
+    control, said = place.ledger.control, place.journal.requeued
+    for spec in (taken, delayed, later):
+        place.run(spec)
+    place.admit(handed)
+    for spec in (delayed, later):
+        place.ledger.attempts.fail(
+            place.receipt(spec, "failed", cause="server_error", message="no"), Retry(delay_s=60.0)
+        )
+    place.remember()
+    for spec, was in ((taken, "running"), (handed, "admitted"), (delayed, "waiting"), (later, "waiting")):
+        assert control.requeue(spec.id) == was
+        said(spec.id, 1, was)
+    # It was cancelled after that: then nothing is put back.
+    control.cancel(later.id), place.journal.operator("cancelled", {later.id: 1})
+    place.steps_back()
+    assert control.asked() == {} and place.states(handed) == ["admitted"]
+
+    assert place.retell() == Retold(jobs=1) and place.states(later) == ["cancelled"]
+    assert place.retelling.put_back(0.0) == Retold(jobs=3)
+
+    assert control.asked() == {taken.id: "requeue"}
+    assert place.states(taken, handed, delayed, later) == ["running", "waiting", "waiting", "cancelled"]
+    view = place.ledger.backlog.job(delayed.id)
+    assert view is not None and view.not_before is None
+    assert place.retelling.put_back(0.0) == Retold(), "twice is once"
+
+
+def test_a_word_on_an_attempt_that_is_over_is_left_alone(place: Forgetful) -> None:
+    spec = a_spec(0)
+    place.dispatch(spec)
+    place.run(spec)
+    place.journal.requeued(spec.id, 1, "running")
+    place.ledger.attempts.give_back(spec.id, 1)
+    place.ledger.attempts.rescue(spec.id, 1, "gone", Retry())
+    place.run(spec, 2)
+    assert place.retelling.put_back(0.0) == Retold()
+
+
+def test_a_kind_that_was_to_be_tried_at_once_is_and_not_where_it_was_tried_since(place: Forgetful) -> None:
+    specs = [a_spec(n) for n in range(2)]
+    place.dispatch(*specs)
+    place.run(specs[0], breaker=1)
+    place.ledger.attempts.fail(place.receipt(specs[0], "failed", cause="task_error", message="no"), Dead())
+    kinds = place.ledger.kinds
+    (closed,) = kinds.states()[0]
+    assert closed.opened_at is not None
+    place.remember()
+    assert kinds.resume(closed.kind) == 1
+    place.journal.tried(closed.kind, place.ledger.bell.now())
+    assert place.retell() == Retold(), "it is known"
+    place.steps_back()
+
+    assert place.retell() == Retold(kinds=1)
+
+    assert kinds.states()[0][0].last_at == 0
+    assert place.retell() == Retold()
+
+
+def test_a_device_that_was_to_be_used_although_it_keeps_memory_is(place: Forgetful) -> None:
+    place.dispatch(a_spec(0))
+    control = place.ledger.control
+    place.remember()
+    word = control.set_device_paused("node1/gpu0", False)
+    place.journal.place("resumed", "node1/gpu0", word)
+    assert place.retell() == Retold()
+    place.steps_back()
+    assert control.resumed() == {}
+
+    assert place.retell() == Retold(places=1)
+
+    assert control.resumed() == {"node1/gpu0": word}, "the very word: a quarantine that came after it is not lifted"
     assert place.retell() == Retold()
 
 

@@ -30,13 +30,20 @@ class MemoryControl:
             (self._store.paused.add if is_paused else self._store.paused.discard)(lane)
             self._store.ring()
 
-    def set_device_paused(self, place: str, is_paused: bool) -> None:
+    def set_device_paused(self, place: str, is_paused: bool) -> int:
         store = self._store
         with store.lock:
             (store.paused_devices.add if is_paused else store.paused_devices.discard)(place)
             if not is_paused:
-                store.resumed[place] += 1
+                store.resumed[place] = max(int(store.now() * 1000), store.resumed[place] + 1)
             store.ring()
+            return 0 if is_paused else store.resumed[place]
+
+    def say_resumed(self, place: str, word: int) -> bool:
+        with self._store.lock:
+            is_news = self._store.resumed[place] < word
+            self._store.resumed[place] = max(word, self._store.resumed[place])
+            return is_news
 
     def resumed(self) -> dict[str, int]:
         with self._store.lock:

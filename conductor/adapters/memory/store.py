@@ -129,7 +129,7 @@ class Store:
         self.paused: set[Lane] = set()
         self.draining: set[str] = set()
         self.paused_devices: set[str] = set()
-        #: Place → how often it was resumed.
+        #: Place → the last word that it is to be used.
         self.resumed: Counter[str] = Counter()
         self.is_draining = False
         self.generation: str | None = None

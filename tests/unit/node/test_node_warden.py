@@ -125,6 +125,8 @@ def test_the_operator_s_word_lifts_it_and_what_is_kept_is_the_new_baseline(scene
     scene.look(6700, (pid, 6200), ours=(pid,))
     scene.kill()
     assert scene.look_on(6700) is not None, "an old word is none"
+    scene.words["gpu0"] = 2
+    assert scene.look_on(6700) is not None, "nor is one that a Redis which stepped back still has"
 
     scene.words["gpu0"] = 4
 
