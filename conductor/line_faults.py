@@ -35,6 +35,7 @@ _WORDS = {
     "workflow": "must be lower-case words joined by dots, as in «my_workflow»",
     "task": "must be lower-case words joined by dots, as in «media.cut»",
     "path": "must be «root:relative/path», as in «scratch:out/a.json»",
+    "updates": "must be «root:relative/path», as in «corpus:mine.sqlite»",
 }
 
 
@@ -95,6 +96,8 @@ def value_faults(value: Any, kind: Any, at: str) -> Iterator[str]:
 
 def _path_fault_at(at: str, value: Any) -> str | None:
     if re.fullmatch(r"writes\[\d+\]\.path", at):
+        return path_fault(value)
+    if re.fullmatch(r"updates\[\d+\]", at):
         return path_fault(value)
     return read_fault(value) if re.fullmatch(r"reads\[\d+\]", at) else None
 
@@ -157,7 +160,7 @@ def rule_faults(spec: JobSpec, catalogue: Mapping[str, TaskDecl], bad: typing.Ab
 
 def is_sound(spec: JobSpec, catalogue: Mapping[str, TaskDecl]) -> bool:
     """The rules as one question: what the fast path asks of each line."""
-    has_more = spec.writes or spec.reads or spec.inputs or spec.after or spec.after_ended
+    has_more = spec.writes or spec.updates or spec.reads or spec.inputs or spec.after or spec.after_ended
     for _, rule in _RULES if has_more else _OF_ALL:
         for _fault in rule(spec, catalogue):
             return False
@@ -201,11 +204,14 @@ def _paths_stay_inside(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str
     for n, path in enumerate(spec.reads):
         if fault := read_fault(path):
             yield f"reads[{n}]: {fault}"
+    for n, path in enumerate(spec.updates):
+        if fault := path_fault(path):
+            yield f"updates[{n}]: {fault}"
 
 
 def _outputs_differ(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]:
-    if len(spec.writes) > 1:
-        seen: set[str] = set()
+    if len(spec.writes) + len(spec.updates) > 1:
+        seen = {same_file(path) for path in spec.updates}
         for output in spec.writes:
             if (key := same_file(output.path)) in seen:
                 yield f"writes: {_shown(output.path)} is written twice"
@@ -224,10 +230,10 @@ def _waits_make_sense(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]
 
 _RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"task"}), _task_is_known),
-    (frozenset({"id", "workflow", "task", "args", "inputs", "reads", "writes"}), _id_is_content),
+    (frozenset({"id", "workflow", "task", "args", "inputs", "reads", "writes", "updates"}), _id_is_content),
     (frozenset({"inputs", "reads"}), _inputs_are_read),
-    (frozenset({"writes", "reads"}), _paths_stay_inside),
-    (frozenset({"writes"}), _outputs_differ),
+    (frozenset({"writes", "reads", "updates"}), _paths_stay_inside),
+    (frozenset({"writes", "updates"}), _outputs_differ),
     (frozenset({"id", "after", "after_ended"}), _waits_make_sense),
 )
 

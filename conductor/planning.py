@@ -33,6 +33,7 @@ def job(
     reads: Sequence[str] = (),
     inputs: Mapping[str, str] | None = None,
     writes: Mapping[str, int] | None = None,
+    updates: Sequence[str] = (),
     after: Sequence[JobSpec] = (),
     after_ended: Sequence[JobSpec] = (),
     needs: Needs | None = None,
@@ -44,7 +45,8 @@ def job(
     bytes.
 
     `size`: in the task's own measure (pixels × seconds, characters); what jobs take is learned by it. 0: not known.
-    Inputs are added to the reads. `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
+    Inputs are added to the reads. `updates`: files that are there and are changed in place.
+    `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
     """
     given = dict(inputs or {})
     draft = JobSpec(
@@ -56,6 +58,7 @@ def job(
         reads=(*given, *reads),
         inputs=given,
         writes=tuple(Output(path=path, bytes=size) for path, size in (writes or {}).items()),
+        updates=tuple(updates),
         after=tuple(dict.fromkeys(spec.id for spec in after)),
         after_ended=tuple(dict.fromkeys(spec.id for spec in after_ended)),
         needs=needs,

@@ -37,6 +37,7 @@ class Bench:
         args: Mapping[str, Any] | None = None,
         reads: Sequence[str | Path] = (),
         writes: Sequence[str] = (),
+        updates: Sequence[str] = (),
         needs: Needs | None = None,
         task: str = "test.task",
         **options: Any,
@@ -50,6 +51,7 @@ class Bench:
             needs=needs,
             reads=tuple(map(str, reads)),
             writes=tuple(Output(path=path) for path in writes),
+            updates=tuple(updates),
         )
         return JobContext(
             spec, self.settings, on_progress=self._note, warm=self.warm, attempt=max(1, self.attempt), **options

@@ -99,6 +99,17 @@ class JobContext:
         self._make(root, file.parent)
         return file
 
+    def update(self, path: str) -> Path:
+        """The declared file `path`, which is there, to be changed in place. Raises `BadInput`, `JobError`."""
+        if path not in self.spec.updates:
+            raise JobError(f"{path!r} is not among the job's `updates`, and no job changes what it does not declare")
+        root, _ = paths.split(path)
+        file = paths.resolve(self.settings, path, for_writing=True)
+        check_mounted(self.settings, root)
+        if not file.is_file():
+            raise BadInput(f"the file {path!r} is not there")
+        return file
+
     def read(self, path: str) -> BinaryIO:
         """The file behind `path`, open; what was opened is what was allowed. Raises as `input`."""
         return paths.open_to_read(self.settings, path)

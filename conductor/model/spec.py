@@ -49,10 +49,14 @@ class Needs(Value, frozen=True, kw_only=True):
     rates: dict[str, RateNeed] = {}
 
 
-class Output(Value, frozen=True, kw_only=True):
-    """A file the job publishes. `path` is `root:relative/path`; `bytes` is the size planned for it."""
+#: `root:relative/path`
+RootedPath = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*:[^\x00]+$", max_length=1024)]
 
-    path: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*:[^\x00]+$", max_length=1024)]
+
+class Output(Value, frozen=True, kw_only=True):
+    """A file the job publishes. `bytes` is the size planned for it."""
+
+    path: RootedPath
     bytes: Count = 0
 
 
@@ -78,6 +82,8 @@ class JobSpec(Value, frozen=True, kw_only=True):
     #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id (`model.identity`).
     inputs: dict[str, str] = {}
     writes: tuple[Output, ...] = ()
+    #: Files of the user's that are there before and that the job changes in place: a corpus. Not published, not hashed.
+    updates: tuple[RootedPath, ...] = ()
     #: Jobs whose receipts must be accepted first.
     after: tuple[JobId, ...] = ()
     #: Jobs that must have ended first, accepted or dead: for a job that makes the best of what there is.

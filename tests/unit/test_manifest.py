@@ -14,8 +14,10 @@ from builders import a_spec
 
 from conductor import manifest
 from conductor.errors import ConfigError, ManifestError
+from conductor.line_faults import EveryTask, line_faults
 from conductor.model.identity import content_id
 from conductor.model.spec import JobSpec, Output, TaskDecl, to_line
+from conductor.planning import job
 
 CATALOGUE = {
     "diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x"),
@@ -309,3 +311,19 @@ print(peak())
 assert sum(1 for _ in manifest.read(path)) == 100_000
 print(peak())
 """
+
+
+def test_what_a_job_changes_in_place_is_declared_confined_and_part_of_its_id() -> None:
+    plain = job("w", "diagnostics.echo", {})
+    changing = job("w", "diagnostics.echo", {}, updates=["corpus:c.sqlite"])
+    assert changing.id != plain.id and not line_faults(to_line(changing), EveryTask())
+
+    for path, why in [
+        ("corpus:../c", "«..»"),
+        ("/etc/passwd", "root:relative"),
+        ("corpus:.tmp/c", "keep for themselves"),
+    ]:
+        line = to_line(changing).replace(b"corpus:c.sqlite", path.encode())
+        assert any(fault.startswith("updates[0]: ") and why in fault for fault in line_faults(line, EveryTask())), path
+    both = job("w", "diagnostics.echo", {}, updates=["corpus:c"], writes={"corpus:c": 1})
+    assert line_faults(to_line(both), EveryTask()) == ["writes: 'corpus:c' is written twice"]

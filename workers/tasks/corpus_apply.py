@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from conductor import paths
 from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
 from workers.context import JobContext
@@ -30,8 +29,8 @@ MATCHES = ("id = :id", "CAST(id AS TEXT) = :id")
 
 
 class ApplyArgs(Args, frozen=True, kw_only=True):
-    #: `root:relative` of the SQLite file: writing is confined to declared roots.
-    corpus: str
+    #: `root:relative` of the SQLite file; default: the first of `updates`.
+    corpus: str | None = None
     #: JSON lines {"id", "annotation"}; default: the first read.
     annotations: str | None = None
     #: A higher number applies the same annotations once more, to a corpus that lost them.
@@ -40,12 +39,12 @@ class ApplyArgs(Args, frozen=True, kw_only=True):
 
 @task("corpus.apply", lane="io", needs=Needs(ram_mib=64), timeout_s=600, retry={"task_error": 5, "no_space": 5})
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: corpus, annotations (default: the first read), round. One transaction. Result: {"added", "present"}."""
+    """args: corpus (default: the first of `updates`), annotations (default: the first read), round. One transaction.
+    Result: {"added", "present"}."""
     given = parse(args, ApplyArgs)
     rows = list(lines_of(ctx.input(read_of(ctx, given.annotations, 0, "annotations"))))
-    corpus, name = paths.resolve(ctx.settings, given.corpus, for_writing=True), shown(given.corpus)
-    if not corpus.is_file():
-        raise BadInput(f"the corpus {name} is not there")
+    path = update_of(ctx, given.corpus)
+    corpus, name = ctx.update(path), shown(path)
     leave_if_told(ctx)
     try:
         with closing(sqlite3.connect(corpus, timeout=BUSY_S, isolation_level=None)) as db:
@@ -53,6 +52,17 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     except sqlite3.DatabaseError as e:
         raise understood(e, name) from e
     return {"added": added, "present": len(rows) - added}
+
+
+def update_of(ctx: JobContext, given: str | None) -> str:
+    """A corpus that the line does not declare is refused: nobody who reads its manifest would know that it changes."""
+    updates = ctx.spec.updates
+    if given is None and updates:
+        return updates[0]
+    if given not in updates:
+        named = "it" if given is None else repr(given)
+        raise BadInput(f"args.corpus: {named} is not among the job's updates; list the corpus there, and plan again")
+    return given
 
 
 def lines_of(file: Path) -> Iterator[tuple[str, str]]:
@@ -68,6 +78,8 @@ def lines_of(file: Path) -> Iterator[tuple[str, str]]:
 
 def apply(db: sqlite3.Connection, rows: list[tuple[str, str]], name: str) -> int:
     """Add what is not there yet, all of it or nothing; the number of rows added."""
+    # What the file itself brings along (triggers, views) calls nothing that reaches beyond it.
+    db.execute("PRAGMA trusted_schema = OFF")
     db.execute("BEGIN IMMEDIATE")
     try:
         db.execute(TABLE)

@@ -67,6 +67,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
             "corpus.apply",
             {"corpus": corpus, "annotations": answers, "round": options.round},
             reads=(answers,),
+            updates=(corpus,),
             after=(annotate,),
         )
 

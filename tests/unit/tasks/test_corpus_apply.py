@@ -16,7 +16,8 @@ from conductor.errors import BadInput, PublishFailed
 from workers.tasks.corpus_apply import run
 
 READ = "scratch:gap_fill/x/annotations.jsonl"
-ARGS = {"corpus": "published:c.sqlite"}
+CORPUS = "published:c.sqlite"
+ARGS = {"corpus": CORPUS}
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_annotations_are_added_under_the_documents_own_ids_and_twice_is_once(
     file = corpus(bench, kind, ids)
     answers(bench, {"id": "1", "annotation": {"label": "ü"}}, {"id": "2", "annotation": "b"})
 
-    first = bench.run(run, ARGS, reads=[READ])
-    second = bench.run(run, ARGS, reads=[READ])
+    first = bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
+    second = bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
 
     assert first == {"added": 2, "present": 0} and second == {"added": 0, "present": 2}
     assert rows(file) == [(ids[0], '{"label": "ü"}'), (ids[1], '"b"')]
@@ -67,7 +68,7 @@ def test_what_was_annotated_before_stays_as_it_is(bench: Bench) -> None:
         db.execute("INSERT INTO annotations VALUES (1, 'by hand')")
     answers(bench, {"id": "1", "annotation": 1}, {"id": "2", "annotation": 2})
 
-    assert bench.run(run, ARGS, reads=[READ]) == {"added": 1, "present": 1}
+    assert bench.run(run, ARGS, reads=[READ], updates=[CORPUS]) == {"added": 1, "present": 1}
     assert rows(file) == [(1, "by hand"), (2, "2")]
 
 
@@ -75,7 +76,7 @@ def test_a_batch_that_cannot_be_applied_whole_is_not_applied_at_all(bench: Bench
     file = corpus(bench)
     answers(bench, {"id": "1", "annotation": 1}, {"id": "99", "annotation": 2})
     with pytest.raises(BadInput, match=r"the corpus c.sqlite has no document '99'"):
-        bench.run(run, ARGS, reads=[READ])
+        bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
     with closing(sqlite3.connect(file)) as db:
         assert db.execute("SELECT name FROM sqlite_master WHERE name = 'annotations'").fetchone() is None
 
@@ -85,7 +86,7 @@ def test_a_line_that_is_no_annotation_is_bad_input(bench: Bench, line: str) -> N
     corpus(bench)
     answers(bench, line)
     with pytest.raises(BadInput, match=r"line 1 of annotations\.jsonl is not an annotation"):
-        bench.run(run, ARGS, reads=[READ])
+        bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
 
 
 def test_a_corpus_that_is_none_or_lies_outside_a_root_is_bad_input(bench: Bench) -> None:
@@ -97,7 +98,7 @@ def test_a_corpus_that_is_none_or_lies_outside_a_root_is_bad_input(bench: Bench)
         ("/etc/passwd", "absolute paths are for reading only"),
     ]:
         with pytest.raises(BadInput, match=why):
-            bench.run(run, {"corpus": where}, reads=[READ])
+            bench.run(run, {"corpus": where}, reads=[READ], updates=[where])
 
 
 def test_a_corpus_that_cannot_be_written_to_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,13 +108,13 @@ def test_a_corpus_that_cannot_be_written_to_says_so(bench: Bench, monkeypatch: p
     # Root may write anywhere, so the mode of the file would prove nothing here.
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **options: real(f"file:{file}?mode=ro", uri=True, **options))
     with pytest.raises(PublishFailed, match=r"the corpus c.sqlite cannot be written to"):
-        bench.run(run, ARGS, reads=[READ])
+        bench.run(run, ARGS, reads=[READ], updates=[CORPUS])
 
 
 def test_many_batches_at_once_wait_for_each_other(bench: Bench) -> None:
     file = corpus(bench, ids=tuple(range(40)))
     answers(bench, *({"id": str(n), "annotation": n} for n in range(40)))
-    context = bench.context(reads=[READ])
+    context = bench.context(reads=[READ], updates=[CORPUS])
     added: list[int] = []
 
     def once() -> None:
@@ -126,3 +127,19 @@ def test_many_batches_at_once_wait_for_each_other(bench: Bench) -> None:
         thread.join()
 
     assert sorted(added) == [0, 0, 0, 40] and len(rows(file)) == 40
+
+
+def test_a_corpus_that_the_line_does_not_declare_is_left_alone(bench: Bench) -> None:
+    file = corpus(bench)
+    before = file.read_bytes()
+    answers(bench, {"id": "1", "annotation": 1})
+    for args, declared in (
+        (ARGS, {}),
+        (ARGS, {"updates": ["published:other.sqlite"]}),
+        (ARGS, {"writes": [CORPUS]}),
+        ({}, {}),
+    ):
+        with pytest.raises(BadInput, match="not among the job's updates"):
+            bench.run(run, args, reads=[READ], **declared)
+    assert file.read_bytes() == before
+    assert bench.run(run, {}, reads=[READ], updates=[CORPUS]) == {"added": 1, "present": 0}
