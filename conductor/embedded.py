@@ -24,8 +24,8 @@ from conductor.settings import Settings
 def embedded_node(settings: Settings) -> Generator[NodeKeeper]:
     """A node of this command's own, for `conduct` on a Redis without one: up when the block begins, drained at its end.
 
-    A Ctrl-C while it drains stops it at once. Raises `ConductorError` when it does not come up; one that dies later
-    is started again.
+    A Ctrl-C while it drains stops it at once, as does a second one in the block. Raises `ConductorError` when it does
+    not come up; one that dies later is started again.
     """
     keeper = NodeKeeper(settings)
     logger.info("No node reports to this Redis: starting one for this run")
@@ -33,6 +33,9 @@ def embedded_node(settings: Settings) -> Generator[NodeKeeper]:
     try:
         keeper.wait_ready()
         yield keeper
+    except KeyboardInterrupt:
+        keeper.stop(is_now=True)
+        raise
     finally:
         keeper.stop()
 
@@ -83,16 +86,20 @@ class NodeKeeper(threading.Thread):
                 raise ConductorError("the node of this run did not come up: see what it says above")
             time.sleep(0.02)
 
-    def stop(self) -> None:
+    def stop(self, is_now: bool = False) -> None:
         self._stopping.set()
         try:
-            self._end()
+            self._end(signal.SIGTERM)
+            if not is_now:
+                self.join()
+                return
         except KeyboardInterrupt:
-            self._end()
+            pass
+        # Another number: two pending signals of one kind are one.
+        self._end(signal.SIGINT)
+        self.join()
 
-    def _end(self) -> None:
+    def _end(self, number: signal.Signals) -> None:
         process = self._part.process
-        while self.is_alive():
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            self.join()
+        if process is not None and process.poll() is None:
+            process.send_signal(number)

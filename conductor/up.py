@@ -14,22 +14,25 @@ from pathlib import Path
 from loguru import logger
 
 from conductor.adapters import valkey
-from conductor.adapters.processes import detach, kill_tree, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.processes import detach, kill_tree, live_pid, note_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.stopped import Stopped
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, ConfigError, Unreachable
 from conductor.node.plan import node_name
+from conductor.node.rescue import return_leftover
 from conductor.node.run import INTERRUPTED, revive
 from conductor.node.single import pid_path
 from conductor.parts import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.said_file import keep_small
 from conductor.settings import Settings
 from conductor.views.dashboard import url_file
+from conductor.wiring import open_ledger, redis_of
 
 #: How often the project's own Valkey is looked after; nobody is told when it dies.
 WATCH_S = 0.5
-#: Told to stop now, everything has this long; then it is killed.
+#: After the drain, everything has this long to leave; told to stop now, so long. Then it is killed.
 STOP_S = 15.0
+STOP_NOW_S = 5.0
 
 
 def up(settings: Settings, is_detached: bool = False) -> int:
@@ -44,10 +47,12 @@ def up(settings: Settings, is_detached: bool = False) -> int:
 def down(settings: Settings, is_now: bool = False) -> int:
     """Stop what `up` or `conductor node --detach` started here, and wait until it is gone. True work is finished first
     unless `is_now`; a Ctrl-C while waiting means `is_now`. 0 also when nothing ran."""
-    files = [up_file(settings), pid_path(settings, node_name(settings))]
+    files = [lock_file(settings), pid_path(settings, node_name(settings))]
     stopped = [stop_by_file(file, is_now) for file in files]
     if not any(stopped):
         logger.info("Nothing of {} was running", settings.project)
+    elif is_now:
+        logger.info("What became of the jobs in hand is in {}", settings.logs_dir / "node.jsonl")
     if settings.redis.url is None and valkey.is_running(settings):
         # Left behind by a process that was killed: whoever uses it last shuts it down, so be that one.
         with valkey.session(settings):
@@ -56,7 +61,13 @@ def down(settings: Settings, is_now: bool = False) -> int:
 
 
 def up_file(settings: Settings) -> Path:
+    """Says who it is that is up, once all of it is."""
     return settings.state_dir / "up.pid"
+
+
+def lock_file(settings: Settings) -> Path:
+    """Held by an `up` from its first moment to its last; says who holds it."""
+    return settings.state_dir / "up.lock"
 
 
 def said_file(settings: Settings) -> Path:
@@ -76,8 +87,10 @@ def up_detached(settings: Settings) -> int:
 
 
 def up_here(settings: Settings) -> int:
-    with only_one(settings), redis_held(settings), Wakeup() as wakeup:
-        return Up(settings, wakeup).run()
+    with only_one(settings) as lock:
+        note_pid(lock)
+        with redis_held(settings), Wakeup() as wakeup:
+            return Up(settings, wakeup).run()
 
 
 # ── the parts ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -102,7 +115,7 @@ class Up:
                 self._turn()
                 for number in self._wakeup.wait(WATCH_S):
                     if number in STOP:
-                        self._hear()
+                        self.hear()
         finally:
             self._leave()
         if self._hopeless is not None:
@@ -139,7 +152,7 @@ class Up:
             return
         if code in HOPELESS:
             self._hopeless = part
-            self._hear()
+            self.hear()
             return
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         logger.warning("The {} ended ({}); starting it again{}", part.name, how, f" in {delay:g} s" if delay else "")
@@ -159,20 +172,22 @@ class Up:
         pages = f"; rq-dashboard: {file.read_text().strip()}" if file.exists() else ""
         logger.info("Up{}. Ctrl-C drains, a second one stops at once", pages)
 
-    def _hear(self) -> None:
+    def hear(self) -> None:
+        """One word to stop."""
         self._asked += 1
         if self._asked == 1:
             logger.info("Draining: the jobs in hand are finished; once more stops at once")
             self._signal("conductor", "node")
         elif self._stop_by is None:
             logger.warning("Stopping now: the jobs in hand go back to the backlog")
-            self._stop_by = time.monotonic() + STOP_S
-            self._signal("node")
+            self._stop_by = time.monotonic() + STOP_NOW_S
+            # Another number than the first: two pending signals of one kind are one.
+            self._signal("node", number=signal.SIGINT)
 
-    def _signal(self, *names: str) -> None:
+    def _signal(self, *names: str, number: signal.Signals = signal.SIGTERM) -> None:
         for part in self._parts:
             if part.name in names and part.process is not None and part.process.poll() is None:
-                part.process.send_signal(signal.SIGTERM)
+                part.process.send_signal(number)
 
     def _is_over(self) -> bool:
         """The dashboard stays as long as there is something to look at."""
@@ -190,8 +205,19 @@ class Up:
     def _kill(self) -> None:
         for part in self._parts:
             if part.process is not None and part.process.poll() is None:
+                logger.warning("The {} does not end: it is killed, and all below it", part.name)
                 kill_tree(part.process.pid)
                 part.process.wait()
+                if part.name == "node":
+                    self._return_leftover()
+
+    def _return_leftover(self) -> None:
+        """What its node had in hand would be called running until somebody misses it."""
+        try:
+            with open_ledger(self._settings, is_lenient=True) as ledger:
+                return_leftover(ledger, self._settings.receipts_dir, node_name(self._settings))
+        except (ConductorError, OSError) as e:
+            logger.warning("The jobs in hand go back when their leases have run out: {}", e)
 
 
 def parts_of(settings: Settings) -> list[Part]:
@@ -223,18 +249,18 @@ def refuse_second(settings: Settings) -> None:
 
 
 @contextmanager
-def only_one(settings: Settings) -> Generator[None]:
-    """The kernel lets go of the lock when this process dies, however it dies."""
+def only_one(settings: Settings) -> Generator[int]:
+    """Its descriptor. The kernel lets go of the lock when this process dies, however it dies."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(settings.state_dir / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = live_pid(up_file(settings))
-            who = f"pid {pid}" if pid else "it is just starting, or stopping"
+            pid = live_pid(lock_file(settings))
+            who = f"pid {pid}" if pid else "it is just starting"
             raise ConfigError(f"{settings.project} is up already ({who}); `conductor down` stops it") from None
-        yield
+        yield lock
     finally:
         os.close(lock)
 
@@ -242,8 +268,6 @@ def only_one(settings: Settings) -> Generator[None]:
 @contextmanager
 def redis_held(settings: Settings) -> Generator[None]:
     """The project's own Valkey for as long as the block lasts; a Redis of somebody else's answers once."""
-    from conductor.wiring import redis_of
-
     with redis_of(settings):
         if settings.redis.url is not None:
             yield

@@ -100,13 +100,22 @@ class PidRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_pid(file: Path) -> None:
     """This process's pid file, whole or not at all."""
-    import psutil
-
-    record = PidRecord(pid=os.getpid(), started_at=psutil.Process().create_time())
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(record))
+    draft.write_bytes(_record())
     draft.replace(file)
+
+
+def note_pid(lock: int) -> None:
+    """The same in a lock file that this process holds, which must stay the file that it is."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, _record(), 0)
+
+
+def _record() -> bytes:
+    import psutil
+
+    return msgspec.json.encode(PidRecord(pid=os.getpid(), started_at=psutil.Process().create_time()))
 
 
 def remove_pid(file: Path) -> None:
@@ -145,31 +154,35 @@ def wait_gone(file: Path, limit_s: float | None = None, poll_s: float = 0.05) ->
     return True
 
 
-def stop_by_file(pid_file: Path, is_now: bool = False) -> bool:
-    """Drain the process of a pid file (or stop it now), and wait until it is gone. False when there was none."""
+def stop_by_file(pid_file: Path, is_now: bool = False, *, limit_s: float = 20.0) -> bool:
+    """Drain the process of a pid file, or stop it now, and wait until it is gone. False when there was none.
+
+    Told to stop now, it is killed with all below it after `limit_s`."""
     pid = live_pid(pid_file)
     if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
-    logger.info("Stopping pid {}: the jobs in hand are finished first (Ctrl-C: they go back to the backlog)", pid)
-    if is_now:
-        # Another number: two pending signals of one kind are one.
-        os.kill(pid, signal.SIGINT)
     # One that is stopped would not hear of it, and we would wait for ever.
     wake(pid)
-    try:
-        wait_gone(pid_file)
-    except KeyboardInterrupt:
-        if live_pid(pid_file) == pid:
-            os.kill(pid, signal.SIGINT)
-        wait_gone(pid_file)
+    if not is_now:
+        logger.info("Stopping pid {}: the jobs in hand are finished first (Ctrl-C: they go back to the backlog)", pid)
+        with contextlib.suppress(KeyboardInterrupt):
+            wait_gone(pid_file)
+    if live_pid(pid_file) == pid:
+        logger.info("Stopping pid {} at once: the jobs in hand go back to the backlog", pid)
+        # Another number: two pending signals of one kind are one.
+        os.kill(pid, signal.SIGINT)
+        if not wait_gone(pid_file, limit_s):
+            logger.warning("Pid {} did not end in {:g} s: it is killed, and all below it", pid, limit_s)
+            kill_tree(pid)
+            wait_gone(pid_file)
     return True
 
 
 def detach(argv: Sequence[str], log: Path, pid_file: Path, limit_s: float, env: Mapping[str, str] | None = None) -> str:
     """Start a program that outlives this one, and wait until it has written its pid file, which says it is ready.
 
-    Returns "" or, when it ended instead or took too long, the last lines of what it said.
+    Returns "" or, when it ended instead or took too long (then it is ended), the last lines of what it said.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
@@ -184,8 +197,12 @@ def detach(argv: Sequence[str], log: Path, pid_file: Path, limit_s: float, env: 
         )
     deadline = time.monotonic() + limit_s
     while live_pid(pid_file) != child.pid:
-        if child.poll() is not None or time.monotonic() > deadline:
+        if child.poll() is not None:
             return tail(log, start) or f"it ended with exit code {child.poll()}; look into {log}"
+        if time.monotonic() > deadline:
+            kill_tree(child.pid)
+            child.wait()
+            return f"{tail(log, start)}\nit was not ready within {limit_s:g} s, and was ended".lstrip()
         time.sleep(0.02)
     # Not ours to wait for any more.
     child.returncode = 0

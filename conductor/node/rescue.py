@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from loguru import logger
 
@@ -15,10 +16,13 @@ from conductor.model.limits import Limits
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
+from conductor.node.settle import settle_all
 from conductor.node.supervisor import Death
 from conductor.ports import Ledger
 from conductor.text import size
 
+#: Of jobs whose node was told to stop at once: nobody's fault, and no try of theirs.
+TOLD = "its node was told to stop at once"
 #: A job's own retry table (its line's over its task's).
 Overrides = Callable[[JobView], Mapping[Cause, int]]
 
@@ -29,12 +33,18 @@ def rescue(
     overrides: Overrides,
     on_dead: Callable[[Reservation], None] = lambda held: None,
     limits: Limits | None = None,
+    *,
+    is_told: bool = False,
 ) -> int:
     """Return all that this worker had taken, started or not; how many. Raises `Unreachable`: then call it again.
 
-    `on_dead` hears of those that nobody will try again."""
+    `on_dead` hears of those that nobody will try again. `is_told`: the worker was killed by the operator's word to stop
+    at once."""
     held_by = ledger.attempts.held_by(death.worker)
-    count = sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
+    if is_told:
+        count = sum(_put_back(ledger, held) for held in held_by)
+    else:
+        count = sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
     # Last: what it had in hand is found by that list. Left in it, a restart of Redis would wait for its word.
     ledger.attempts.strike_off(death.worker, death.queue)
     return count
@@ -66,6 +76,28 @@ def _return(
         on_dead(held)
     logger.warning("Rescued {} ({}): {}; {}", held.job_id, named(held.attempt), message, where)
     return True
+
+
+def _put_back(ledger: Ledger, held: Reservation) -> bool:
+    """It costs the job nothing."""
+    if not ledger.attempts.rescue(held.job_id, held.attempt, TOLD, Retry(is_free=True)):
+        return False
+    logger.info("{} ({}, {}) goes back to the backlog: {}", held.job_id, held.task, named(held.attempt), TOLD)
+    return True
+
+
+def return_leftover(ledger: Ledger, receipts_dir: Path, node: str) -> None:
+    """What a node that had to be killed, workers and all, would have done at its end.
+
+    Raises `Unreachable`, `OSError`."""
+    for _ in settle_all(ledger, receipts_dir, node):
+        pass
+    for held in ledger.handover.reservations():
+        if held.node == node:
+            _put_back(ledger, held)
+            if held.worker is not None:
+                ledger.attempts.strike_off(held.worker, held.queue)
+    ledger.reports.withdraw(node)
 
 
 def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) -> int:

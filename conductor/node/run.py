@@ -188,13 +188,14 @@ class Node:
         for i, death in enumerate(waiting):
             try:
                 self._settle(death)
-                if rescue(self._ledger, death, self._overrides, self._over, self._limits):
+                is_told = self._was_killed
+                if rescue(self._ledger, death, self._overrides, self._over, self._limits, is_told=is_told):
                     self._supervisor.had_settled(death.worker)
             except Unreachable:
                 self._unrescued = waiting[i:]
                 break
-        # Told to stop now and no Redis: their leases run out, the conductor returns them then.
-        if self._was_killed:
+        if self._was_killed and self._unrescued:
+            logger.warning("Redis does not answer: the jobs in hand go back when their leases have run out there")
             self._unrescued = []
 
     def _settle(self, death: Death) -> None:

@@ -146,6 +146,16 @@ def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) ->
     assert scene.renew("a", 2, "w2") == "ok"
 
 
+def test_an_orphan_of_the_operators_making_costs_its_job_no_try(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+    assert scene.rescue("a", then=Retry(is_free=True))
+    assert (scene.view("a").state, scene.view("a").failures) == ("waiting", {})
+    scene.run("a", 2)
+    assert scene.rescue("a", 2)
+    assert scene.view("a").failures == {"worker_lost": 1}
+
+
 def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: Scene) -> None:
     def lapsed() -> bool:
         return scene.ledger.attempts.rescue(an_id("a"), 1, "looked at long ago", Retry(), if_lapsed=True)

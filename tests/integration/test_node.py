@@ -101,7 +101,7 @@ def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing
 
 def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
     node = scene.node()
-    job = scene.sleep(1, 60.0)
+    job = scene.sleep(1, 60.0, retry={"worker_lost": 0})
     scene.until_state(job, "running")
     below = node.below()
 
@@ -111,7 +111,8 @@ def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
     node.process.send_signal(signal.SIGINT)
 
     assert node.wait(10) == 130
-    assert scene.job(job).state == "waiting"
+    assert (scene.job(job).state, scene.job(job).failures) == ("waiting", {}), "nobody's fault: it cost no try"
+    assert f"{job} (diagnostics.sleep, attempt 1) goes back to the backlog" in node.said
     until_gone(below)
     assert "Traceback" not in node.said
 

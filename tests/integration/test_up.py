@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import urllib.request
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
 from node_scene import CONFIG, Command, Scene, project_processes, until, until_gone
 
 from conductor.adapters import valkey
-from conductor.adapters.processes import live_pid
-from conductor.node import run as node
+from conductor.adapters.processes import live_pid, note_pid
+from conductor.adapters.wakeup import Wakeup
+from conductor.node import run as node_run
+from conductor.parts import Part
 from conductor.said_file import MOST_BYTES, predecessor
 from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.up import said_file, up_file
+from conductor.up import Up, lock_file, only_one, said_file, up_file
 from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 
 NAP = "up.nap"
 TASKS = """
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -34,13 +40,32 @@ def nap(args, ctx):
     Path(args["mark"]).touch()
     time.sleep(args["seconds"])
     return {}
+
+@task("up.stubborn", lane="cpu")
+def stubborn(args, ctx):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    Path(args["mark"]).touch()
+    while True:
+        try:
+            time.sleep(args["seconds"])
+        except BaseException:
+            pass
+
+@task("up.program", lane="cpu")
+def program(args, ctx):
+    from imageio_ffmpeg import get_ffmpeg_exe
+    Path(args["mark"]).touch()
+    source = f"testsrc=duration={args['seconds']}:size=160x90:rate=5"
+    subprocess.run([get_ffmpeg_exe(), "-nostdin", "-re", "-f", "lavfi", "-i", source, "-f", "null", "-"])
 """
 
 
 def new_project(folder: Path) -> Settings:
     (folder / "up_tasks.py").write_text(TASKS)
     roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
-    (folder / CONFIG_NAME).write_text(f'task_modules = ["up_tasks"]\n{CONFIG}{roots}')
+    config = CONFIG.replace("cpu.workers = 1", "cpu.workers = 3")
+    (folder / CONFIG_NAME).write_text(f'task_modules = ["up_tasks"]\n{config}{roots}')
     return load(folder)
 
 
@@ -215,11 +240,78 @@ def is_kept_small(file: Path) -> None:
     assert predecessor(file).read_text().endswith("the last of it\n")
 
 
+def test_the_second_word_to_stop_is_not_taken_for_the_first(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Two pending signals of one kind are one."""
+    heard: list[int] = []
+
+    class Busy:
+        pid = 1
+        poll = staticmethod(lambda: None)
+        send_signal = staticmethod(heard.append)
+
+    node = Part("node", ("node",), process=cast(Any, Busy))
+
+    def only_a_node(settings: Settings) -> list[Part]:
+        return [node]
+
+    monkeypatch.setattr("conductor.up.parts_of", only_a_node)
+    with Wakeup() as wakeup:
+        running = Up(settings, wakeup)
+        running.hear()
+        running.hear()
+    assert len(set(heard)) == 2
+
+
+def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
+    assert Command(settings, "up", "--detach").wait(60) == 0
+    with open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        jobs: dict[str, str] = {}
+        for n, kind in enumerate(("nap", "stubborn", "program")):
+            mark = settings.project / kind
+            jobs[kind] = scene.put(n, 0.0, task=f"up.{kind}", args={"mark": str(mark), "seconds": 60.0}, timeout_s=90)
+        until(lambda: all((settings.project / kind).exists() for kind in jobs))
+        began = time.monotonic()
+        down = Command(settings, "down", "--now")
+        assert down.wait(20) == 0, down.said
+        assert time.monotonic() - began < 10.0
+        assert [scene.job(job).state for job in jobs.values()] == ["waiting"] * 3
+        assert all(scene.job(job).failures == {} for job in jobs.values())
+        said = said_file(settings).read_text()
+        assert all(f"{job} (up.{kind}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items())
+        assert Command(settings, "audit").wait() == 0
+    assert "the jobs in hand go back" in down.said and "node.jsonl" in down.said
+    until(lambda: project_processes(settings.project) == [])
+
+
+def test_a_node_that_does_not_end_is_killed_and_its_jobs_go_back(settings: Settings):
+    with is_up(settings) as command, open_ledger(settings) as ledger:
+        scene = Scene(ledger, settings)
+        job = scene.put(1, 60.0)
+        scene.until_state(job, "running")
+        node = part(command, "node")
+        node.suspend()
+        down = Command(settings, "down", "--now")
+        assert down.wait(20) == 0, down.said
+        assert scene.job(job).state == "waiting"
+        assert ledger.reports.live() == ()
+        assert "The node does not end: it is killed" in command.said
+
+
+def test_down_finds_an_up_that_is_still_starting(settings: Settings):
+    settings.state_dir.mkdir()
+    with only_one(settings) as lock:
+        note_pid(lock)
+        assert live_pid(lock_file(settings)) == os.getpid()
+        second = Command(settings, "up")
+        assert second.wait() == 3 and f"is up already (pid {os.getpid()})" in second.said
+
+
 def test_a_node_in_the_background_is_stopped_by_the_stop_command(settings: Settings):
     start = Command(settings, "node", "--detach", "--cpu-only")
     assert start.wait(60) == 0, start.said
     assert Command(settings, "node", "--detach").wait() == 3
-    is_kept_small(node.said_file(settings))
+    is_kept_small(node_run.said_file(settings))
     stop = Command(settings, "node", "--stop")
     assert stop.wait() == 0, stop.said
     until(lambda: project_processes(settings.project) == [])
