@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import av
+import numpy as np
+
 from workers.media import ffmpeg
 
 
@@ -31,6 +34,36 @@ def scenes(path: Path, *, each_s: float = 1.0, size: str = "320x180", fps: int =
     return _made(path, ["-filter_complex", graph, "-map", "[v]"], each_s * 4, False, [])
 
 
+def made(path: Path, *argv: object) -> Path:
+    """What ffmpeg makes of these options; a picture is encoded fast where nothing else is said."""
+    words = [str(word) for word in argv]
+    codec = [] if any(word.startswith("-c") for word in words) else ["-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([ffmpeg.binary(), "-nostdin", "-y", "-loglevel", "error", *words, *codec, str(path)], check=True)
+    return path
+
+
+def pattern(seconds: float, *, size: str = "320x180", fps: int = 25) -> list[str]:
+    """A moving test picture as an input."""
+    return ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={fps}:d={seconds}"]
+
+
+def tone(seconds: float) -> list[str]:
+    return ["-f", "lavfi", "-i", f"sine=f=440:d={seconds}"]
+
+
+def without_decoder(path: Path, whole: Path, fourcc: bytes, track: int = 0) -> Path:
+    """The same file with the codec of one track renamed to one that nothing decodes."""
+    data = whole.read_bytes()
+    at = -1
+    for _ in range(track + 1):
+        at = data.index(b"stsd", at + 1)
+    at = data.index(fourcc, at)
+    box = data.index(b"esds" if fourcc == b"mp4a" else b"avcC", at)
+    name = b"apac" if fourcc == b"mp4a" else b"aprn"
+    path.write_bytes(data[:at] + name + data[at + 4 : box] + b"x" + data[box + 1 :])
+    return path
+
+
 def cut_off(path: Path, whole: Path, share: float = 0.4) -> Path:
     """The first part of a file's bytes, as a copy that broke off."""
     content = whole.read_bytes()
@@ -45,3 +78,33 @@ def _made(path: Path, video: list[str], seconds: float, has_audio: bool, options
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-threads", "1", *options]
     subprocess.run([*argv, "-f", "mp4", f"file:{path}"], check=True)
     return path
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    """Its pictures as they are shown, in RGB."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def nearest(frame: np.ndarray, among: list[np.ndarray]) -> int:
+    """Which of them it looks like."""
+    return int(np.argmin([np.abs(frame.astype(int) - other).mean() for other in among]))
+
+
+def times(path: Path) -> list[float]:
+    """When each picture is shown, in seconds from the first."""
+    with av.open(str(path)) as container:
+        shown = [frame.time or 0.0 for frame in container.decode(video=0)]
+    return [time - shown[0] for time in shown]
+
+
+def first_sound_s(path: Path) -> float:
+    """When there is something to hear, in seconds from the start of the file."""
+    with av.open(str(path)) as container:
+        rate, at = container.streams.audio[0].rate, 0
+        for frame in container.decode(audio=0):
+            level = np.abs(frame.to_ndarray().astype(float)).max(axis=0)
+            if level.max() > 0.02 * (32768 if level.max() > 2 else 1):
+                return (at + int(np.argmax(level > 0.02 * level.max()))) / rate
+            at += frame.samples
+    return float("inf")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -65,6 +65,16 @@ def write_of(ctx: JobContext, *suffixes: str) -> str:
 def threads(ctx: JobContext, declared: Needs) -> int:
     """How many threads the job may use: the cores it asked for, never fewer than one."""
     return max(1, math.ceil((ctx.spec.needs or declared).cpu))
+
+
+def is_reading(ctx: JobContext, note: str) -> Callable[[float], None]:
+    """For what reads a file before the work on it begins: tells the watch that it is not stuck, leaves when told."""
+
+    def advance(share: float) -> None:
+        leave_if_told(ctx)
+        ctx.progress(0.0, note)
+
+    return advance
 
 
 def leave_if_told(ctx: JobContext) -> None:

@@ -34,7 +34,7 @@ class OutputFacts(Struct, frozen=True, kw_only=True):
     def counts(self) -> dict[str, float]:
         found: dict[str, float] = dict(self.text.counts) if self.text else {}
         if self.media is not None:
-            found |= {"frames": self.media.video_frames, "duration_s": self.media.duration_s}
+            found |= {"frames": self.media.pictures, "duration_s": self.media.duration_s}
             if self.media.samples:
                 found["samples"] = self.media.samples
         return found

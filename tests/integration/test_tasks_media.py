@@ -149,7 +149,8 @@ def test_cuts_of_unlike_clips_join_without_encoding_and_keep_their_sound(bench: 
 
     result = bench.run(media_assemble.run, reads=reads, writes=["scratch:reel.mp4"])
 
-    assert result == {"segments": 3, "missing": [], "frames": 75, "duration_s": 3.0, "picture": "copied"}
+    expected = {"segments": 3, "missing": [], "frames": 75, "duration_s": 3.0, "picture": "copied", "changed": []}
+    assert result == expected
     bench.put("scratch:reel.mp4", bench.made("scratch:reel.mp4"))
     facts = bench.run(media_probe.run, {"check": "frames"}, reads=["scratch:reel.mp4"])
     assert {"frames": 75, "width": 160, "height": 90, "duration_s": 3.0}.items() <= facts.items()

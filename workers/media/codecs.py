@@ -28,6 +28,11 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True):
     def is_nvenc(self) -> bool:
         return self.name.endswith("_nvenc")
 
+    @property
+    def deep_format(self) -> str:
+        """Of pixels in 10 bits."""
+        return "p010le" if self.is_nvenc else "yuv420p10le"
+
 
 NVENC: Mapping[Codec, Encoder] = {
     "h264": Encoder(name="h264_nvenc", quality="cq", options={"preset": "p4", "b:v": 0}),

@@ -6,7 +6,6 @@ Only local files in known containers are opened: playlists, `concat:`, `subfile`
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ import msgspec
 from conductor.errors import BadInput, ConfigError, Interrupted, JobError, NoSpace
 from conductor.facts.media import CONTAINERS
 from workers.context import JobContext
+from workers.media.saying import Progress, Said
 from workers.out_of_memory import cause_of
 from workers.process import ProgramFailed, run_program
 
 #: Suffix of a write → ffmpeg's name of the container.
 MUXERS: Mapping[str, str] = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
-_QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error")
-#: «[out#0/mp4 @ 0x55…] » before what ffmpeg has to say.
-_ORIGIN = re.compile(r"^(\[[^\]]*\] *)+")
+#: At this level it says what it read and what it decoded; each line with its level.
+_TELLING = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "repeat+level+verbose")
 _NO_SPACE = ("No space left on device", "Disk quota exceeded")
 _BAD_INPUT = (
     "Invalid data found when processing input",
@@ -41,10 +40,12 @@ _TOLD_TO_END = 255
 
 
 class Encoded(msgspec.Struct, frozen=True, kw_only=True):
-    """What ffmpeg says it wrote."""
+    """What ffmpeg says it wrote; of its inputs, how many pictures it decoded and how many packets of sound it read."""
 
     frames: int
     seconds: float
+    decoded: int
+    heard: int
 
 
 @functools.cache
@@ -63,6 +64,16 @@ def source(path: Path, *, containers: str = CONTAINERS, **options: Any) -> Any:
     import ffmpeg
 
     return ffmpeg.input(f"file:{path}", protocol_whitelist="file", format_whitelist=containers, **options)
+
+
+def begun_at(path: Path, start_s: float, **options: Any) -> Any:
+    """The same, read from a place on; what is read there and is shown before it has negative times."""
+    return source(path, **({"ss": f"{start_s:.6f}", "noaccurate_seek": None} if start_s else {}), **options)
+
+
+def stream(source: Any, index: int) -> Any:
+    """One stream of an input by its index in the file: «the first of its kind» may be a cover."""
+    return source[str(index)]
 
 
 def sink(streams: list[Any], path: Path, muxer: str, **options: Any) -> Any:
@@ -102,13 +113,14 @@ def run(
     `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or `JobError`.
     """
     progress = Progress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
-    argv = [binary(), *_QUIET, "-filter_complex_threads", str(threads)]
+    argv = [binary(), *_TELLING, "-filter_complex_threads", str(threads)]
     if on_stdout is None:
         argv += ["-progress", "pipe:1"]
-    done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed)
+    said = Said()
+    done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed, on_line=said.take)
     if done.returncode != 0:
-        raise complaint(done.stderr_tail, done.returncode, name)
-    return Encoded(frames=progress.frames, seconds=progress.seconds)
+        raise complaint(said.complaints, done.returncode, name)
+    return Encoded(frames=progress.frames, seconds=progress.seconds, decoded=said.decoded, heard=said.heard)
 
 
 def between(part: tuple[float, float], share: float) -> float:
@@ -116,33 +128,9 @@ def between(part: tuple[float, float], share: float) -> float:
     return low + (high - low) * min(1.0, max(0.0, share))
 
 
-class Progress:
-    """Reads ffmpeg's `-progress` lines, however the pipe has cut them."""
-
-    def __init__(self, on_seconds: Callable[[float], None]) -> None:
-        self.frames = 0
-        self.seconds = 0.0
-        self._rest = b""
-        self._on_seconds = on_seconds
-
-    def feed(self, chunk: bytes) -> None:
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            key, _, value = line.decode("ascii", "replace").partition("=")
-            self._take(key, value.strip())
-
-    def _take(self, key: str, value: str) -> None:
-        if key == "frame" and value.isdigit():
-            self.frames = int(value)
-        elif key == "out_time_us" and value.lstrip("-").isdigit():
-            self.seconds = max(0.0, int(value) / 1e6)
-        elif key == "progress":
-            self._on_seconds(self.seconds)
-
-
 def complaint(stderr: str, returncode: int, name: str) -> JobError:
     """ffmpeg's last words as the error a user can act on."""
-    last = _ORIGIN.sub("", stderr.strip().splitlines()[-1]) if stderr.strip() else f"exit code {returncode}"
+    last = stderr.strip().splitlines()[-1] if stderr.strip() else f"exit code {returncode}"
     if any(words in stderr for words in _NO_SPACE):
         return NoSpace(f"the disk filled up while ffmpeg was writing ({last})")
     if returncode == _TOLD_TO_END and "Operation not permitted" not in stderr:

@@ -1,4 +1,7 @@
-"""The only file that knows PyAV: what a media file holds, and whether it is whole."""
+"""The only file that opens media by PyAV for tasks: what a file holds, how long it is, and whether it is whole.
+
+The film and its sound are chosen once (`conductor.facts.streams`), and everything works on their indexes.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conductor.errors import BadInput
-from conductor.facts.media import CONTAINERS, SLACK_S, SLACK_SHARE
+from conductor.facts.media import CONTAINERS
+from conductor.facts.streams import Chosen, choose, indexed
+from conductor.facts.tally import Tally, said_end_s
 from conductor.model.spec import Value
+from workers.media.forms import PictureForm, form_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 Check = Literal["header", "packets", "frames"]
+#: So many packets are tried for a first picture: a recording may begin between two key pictures.
+FIRST_PACKETS = 500
 
 
 class StreamFacts(Value, frozen=True, kw_only=True):
@@ -25,41 +33,109 @@ class MediaFacts(Value, frozen=True, kw_only=True, omit_defaults=False):
     """What a video file holds. Seconds, pixels, frames per second; `fps` is 0 where the file does not say."""
 
     container: str
+    #: Of the file: its longest stream, be it subtitles.
     duration_s: float
+    #: When the last picture and the last of the sound end, from the file's start. None: only reading it would tell.
+    picture_s: float | None = None
+    sound_s: float | None = None
+    #: When the first of them begins; a film's picture may come late, and subtitles before it.
+    begins_s: float = 0.0
+    #: Stored; `picture` says how it is shown.
     width: int
     height: int
     fps: float
     video_codec: str
     has_audio: bool
     audio_codec: str | None = None
+    channels: int = 0
     bytes: int = 0
+    #: Indexes of the streams that are meant.
+    film: int
+    sound: int | None = None
+    #: Kinds of streams («audio») of which one has no decoder here.
+    unread: tuple[str, ...] = ()
     streams: tuple[StreamFacts, ...] = ()
-    #: Frames (or packets) of the picture that were counted; None when only the header was read.
+    #: Pictures of the film, by an index of all or as counted; None when only the header was read.
     frames: int | None = None
+    #: Packets of its sound, likewise.
+    sound_packets: int | None = None
+    #: Of the first picture; None when only the header was read.
+    picture: PictureForm | None = None
+
+    @property
+    def ends_s(self) -> float:
+        """When there is nothing more to see and to hear: the last picture is shown until the sound ends."""
+        return max(self.picture_s or 0.0, self.sound_s or 0.0) or self.duration_s
+
+    @property
+    def lasts_s(self) -> float:
+        return self.ends_s - self.begins_s
+
+    @property
+    def form(self) -> PictureForm:
+        return self.picture or PictureForm()
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Pixels, made square and turned as they have to be."""
+        return self.form.shown_size(self.width, self.height)
+
+
+Advance = Callable[[float], None]
 
 
 def probe(
-    path: Path,
-    name: str,
-    *,
-    check: Check = "packets",
-    on_progress: Callable[[float], None] = lambda share: None,
-    threads: int = 1,
+    path: Path, name: str, *, check: Check = "packets", on_progress: Advance = lambda share: None, threads: int = 1
 ) -> MediaFacts:
     """The facts of a video. `name` is what the user calls it.
 
     `header` opens it only; `packets` reads to the end and decodes the first picture; `frames` decodes all of it.
     Raises `BadInput` with the reason: empty, not a video, index missing, breaks off.
     """
-    if path.stat().st_size == 0:
-        raise BadInput(f"{name} is empty")
+    facts, chosen = header(path, name)
+    if check == "header":
+        return facts
     with opened(path, name) as container:
-        facts = header(container, path, name)
-        if check == "header":
-            return facts
-        container.streams.video[0].codec_context.thread_count = threads
-        end_s, count = walk(container, facts, name, check == "frames", on_progress)
-    return measured(facts, name, end_s, count)
+        first, form = first_picture(container, chosen)
+    tally = walk(path, name, chosen, check == "frames", on_progress, threads)
+    if not tally.pictures:
+        raise BadInput(f"{name} is not a video (it holds no picture)")
+    if first is None:
+        raise BadInput(f"{name} cannot be decoded: none of its first pictures can")
+    # Without times of its own (a bare stream) a film lasts as long as its pictures do.
+    picture_s = tally.end_s(chosen.film) or (tally.pictures / facts.fps if facts.fps else 0.0)
+    return _with(
+        facts,
+        duration_s=facts.duration_s or round(max(picture_s, tally.lasts_s()), 3),
+        picture_s=round(picture_s, 3),
+        sound_s=None if chosen.sound is None else round(tally.end_s(chosen.sound), 3),
+        begins_s=round(min(tally.begins_s(index) for index in chosen[:2] if index is not None), 3),
+        frames=tally.pictures,
+        sound_packets=tally.packets(chosen.sound),
+        picture=form,
+    )
+
+
+def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> MediaFacts:
+    """What a task goes by: all of `MediaFacts`, at the least price. A file whose index or header does not tell the
+    length of picture and sound, or the number of pictures, is read to the end, as by `probe`.
+
+    Raises `BadInput`, also for colours that are nothing without a decoder of their own."""
+    facts, chosen = header(path, name)
+    if None in (facts.picture_s, facts.frames, facts.sound_packets):
+        facts = probe(path, name, on_progress=on_progress)
+    else:
+        with opened(path, name) as container:
+            facts = _with(facts, picture=first_picture(container, chosen)[1])
+    if (facts.form.hdr or "").startswith("Dolby"):
+        raise BadInput(f"{name} is {facts.form.hdr}: without its own decoder its colours are wrong; export it as HDR10")
+    return facts
+
+
+def _with(facts: MediaFacts, **changed: Any) -> MediaFacts:
+    import msgspec
+
+    return msgspec.structs.replace(facts, **changed)
 
 
 def opened(path: Path, name: str) -> InputContainer:
@@ -108,90 +184,111 @@ def is_missing_index(path: Path) -> bool:
     return at > 0 or size >= 8
 
 
-def header(container: InputContainer, path: Path, name: str) -> MediaFacts:
-    if not container.streams.video or is_cover(container.streams.video[0]):
-        raise BadInput(f"{name} is not a video (no picture stream found)")
-    video = container.streams.video[0]
-    audio = container.streams.audio[0] if container.streams.audio else None
-    if not video.codec_context.width or not video.codec_context.height:
-        raise BadInput(f"{name} is not a video: the size of the picture is unknown")
-    return MediaFacts(
-        container=container.format.name,
-        duration_s=round((container.duration or 0) / 1_000_000, 3),
-        width=video.codec_context.width,
-        height=video.codec_context.height,
-        fps=round(float(video.average_rate or 0), 3),
-        video_codec=video.codec_context.name,
-        has_audio=audio is not None,
-        audio_codec=audio.codec_context.name if audio else None,
-        bytes=path.stat().st_size,
-        streams=tuple(StreamFacts(kind=s.type, codec=codec_of(s)) for s in container.streams),
-    )
+def header(path: Path, name: str) -> tuple[MediaFacts, Chosen]:
+    """What opening the file tells, and which streams are meant. Raises `BadInput`."""
+    if path.stat().st_size == 0:
+        raise BadInput(f"{name} is empty")
+    with opened(path, name) as container:
+        chosen = choose(container, lambda: opened(path, name))
+        if chosen.film is None:
+            is_unread = "video" in chosen.unread
+            why = "no decoder here reads its picture" if is_unread else "no picture stream found"
+            raise BadInput(f"{name} {'cannot be used' if is_unread else 'is not a video'} ({why})")
+        video: Any = container.streams[chosen.film]
+        audio: Any = None if chosen.sound is None else container.streams[chosen.sound]
+        if not video.codec_context.width or not video.codec_context.height:
+            raise BadInput(f"{name} is not a video: the size of the picture is unknown")
+        facts = MediaFacts(
+            container=container.format.name,
+            duration_s=round((container.duration or 0) / 1_000_000, 3),
+            picture_s=end_s(container, video),
+            sound_s=None if audio is None else end_s(container, audio),
+            width=video.codec_context.width,
+            height=video.codec_context.height,
+            fps=round(float(video.average_rate or 0), 3),
+            video_codec=video.codec_context.name,
+            has_audio=audio is not None,
+            audio_codec=audio.codec_context.name if audio else None,
+            channels=audio.codec_context.channels if audio else 0,
+            bytes=path.stat().st_size,
+            film=chosen.film,
+            sound=chosen.sound,
+            unread=tuple(sorted(chosen.unread)),
+            streams=tuple(StreamFacts(kind=s.type, codec=codec_of(s)) for s in container.streams),
+            begins_s=begin_s(container, [stream for stream in (video, audio) if stream is not None]),
+            frames=indexed(video),
+            sound_packets=0 if audio is None else indexed(audio),
+        )
+    return facts, chosen
 
 
-def is_cover(stream: Any) -> bool:
-    """The picture on a song's sleeve is a video stream of one frame."""
-    from av.stream import Disposition
+def end_s(container: InputContainer, stream: Any) -> float | None:
+    """When a stream ends, by the file's own word. A header's guess is none."""
+    said = said_end_s(stream)
+    return None if said is None else round(max(0.0, said - (container.start_time or 0) / 1_000_000), 3)
 
-    return bool(stream.disposition & Disposition.attached_pic)
+
+def begin_s(container: InputContainer, streams: list[Any]) -> float:
+    begins = [float((stream.start_time or 0) * stream.time_base) for stream in streams]
+    return round(max(0.0, min(begins) - (container.start_time or 0) / 1_000_000), 3)
 
 
 def codec_of(stream: Any) -> str:
-    """The codec's name; data and attachment streams have no codec context."""
-    context = getattr(stream, "codec_context", None)
-    return context.name if context is not None else "none"
+    """The codec's name; streams of data, and of a codec without a decoder, have no codec context."""
+    return stream.codec_context.name if stream.codec_context is not None else "none"
 
 
-def walk(
-    container: InputContainer, facts: MediaFacts, name: str, is_decoded: bool, on_progress: Callable[[float], None]
-) -> tuple[float, int]:
-    """Read to the end: where the last packet ends (seconds from the start) and how many pictures there were."""
-    import av
+def first_picture(container: InputContainer, chosen: Chosen) -> tuple[Any, PictureForm]:
+    """The film's first picture that can be decoded (None where the first packets hold none), and the form it shows."""
     import av.error
 
-    video, end_s, count, shown = container.streams.video[0], 0.0, 0, 0.0
-    start_s = (container.start_time or 0) / 1_000_000
+    stream: Any = container.streams[chosen.film or 0]
+    stream.codec_context.thread_count = 1
+    first = None
     try:
-        for packet in container.demux(video):
-            if is_decoded or count == 0:
-                frames = len(packet.decode())
-                count += frames if is_decoded else 0
-            if packet.pts is None:
+        for number, packet in enumerate(container.demux(stream)):
+            try:
+                first = next(iter(packet.decode()), None)
+            except av.error.FFmpegError:
                 continue
-            count += 0 if is_decoded else 1
-            end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base) - start_s)
-            if facts.duration_s and end_s - shown > facts.duration_s / 50:
-                shown = end_s
-                on_progress(end_s / facts.duration_s)
-    except (av.error.FFmpegError, ValueError, OSError) as e:
-        raise BadInput(f"{name} breaks off at {end_s:.1f} s of {facts.duration_s:.1f} s: {reason(e)}") from None
-    return end_s, count
+            if first is not None or number > FIRST_PACKETS:
+                break
+    except (av.error.FFmpegError, ValueError, OSError):
+        first = None
+    return first, form_of(container, stream, first)
 
 
-def check_whole(name: str, declared_s: float, found_s: float) -> None:
-    """Readers end well on a file that breaks off: its length is what tells. Raises `BadInput`."""
-    if declared_s and declared_s - found_s > max(SLACK_S, declared_s * SLACK_SHARE):
-        raise BadInput(f"{name} is cut off: it breaks off at {found_s:.1f} s of {declared_s:.1f} s")
+def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: Advance, threads: int) -> Tally:
+    """Read to the end. Raises `BadInput` where it breaks off, or does not decode."""
+    import av.error
 
-
-def measured(facts: MediaFacts, name: str, end_s: float, count: int) -> MediaFacts:
-    """The facts held against what was read."""
-    if count == 0:
-        raise BadInput(f"{name} is not a video (it holds no picture)")
-    declared = facts.duration_s
-    check_whole(name, declared, end_s)
-    return MediaFacts(
-        **{f: getattr(facts, f) for f in facts.__struct_fields__ if f not in ("duration_s", "frames")},
-        duration_s=declared or round(end_s, 3),
-        frames=count,
-    )
-
-
-def form(path: Path, name: str) -> tuple[Any, ...]:
-    """What two files must have in common to be joined without encoding: codec, size, rate, and the codec's set-up."""
     with opened(path, name) as container:
-        video, sounds = container.streams.video[0], container.streams.audio
-        picture = video.codec_context
-        sound = (sounds[0].codec_context.name, sounds[0].rate, sounds[0].channels) if sounds else ()
-        rate = video.average_rate
-        return (picture.name, picture.width, picture.height, rate, picture.pix_fmt, picture.extradata, sound)
+        film: Any = container.streams[chosen.film or 0]
+        film.codec_context.thread_count = threads
+        tally = Tally(container, chosen, lambda stream: is_decoded and stream.index == chosen.film, has_look=False)
+        declared_s, shown = tally.declared_s, 0.0
+        try:
+            for packet in container.demux():
+                if (fault := tally.take(packet)) is not None:
+                    raise BadInput(f"{name} {fault}")
+                end_s = tally.end_s(packet.stream.index)
+                if declared_s and end_s - shown > declared_s / 50:
+                    shown = end_s
+                    on_progress(min(1.0, end_s / declared_s))
+        except (av.error.FFmpegError, ValueError, OSError) as e:
+            at = tally.end_s(chosen.film)
+            raise BadInput(f"{name} breaks off at {at:.1f} s of {declared_s:.1f} s: {reason(e)}") from None
+        if (fault := tally.lacks()) is not None:
+            raise BadInput(f"{name} is cut off: it {fault}")
+    return tally
+
+
+def form(path: Path, name: str, facts: MediaFacts) -> tuple[Any, ...]:
+    """What two films must have in common to be joined without encoding: codec and its set-up, size, rate, how the
+    pictures are shown, the sound, and which streams they are among how many."""
+    with opened(path, name) as container:
+        video: Any = container.streams[facts.film]
+        audio: Any = None if facts.sound is None else container.streams[facts.sound].codec_context
+        sound = (audio.name, audio.sample_rate, audio.layout.name) if audio is not None else ()
+        picture = (facts.video_codec, facts.width, facts.height, video.average_rate, video.codec_context.extradata)
+        return picture, facts.picture, sound, facts.film, facts.sound, facts.streams

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor import paths
-from conductor.errors import BadInput, JobError
+from conductor.errors import BadInput, BadOutput, JobError
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.registry import task
-from workers.toolkit import Args, parse, shown, threads, write_of
+from workers.toolkit import Args, is_reading, parse, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.normal import Frame
@@ -33,16 +33,18 @@ class AssembleArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: segments (default: all reads, in order), allow_missing.
 
-    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "frames", "duration_s", "picture": "copied" | "encoded"}.
+    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "frames", "duration_s", "picture": "copied" | "encoded",
+    "changed"}; `changed`: what was done to pictures that were encoded again («a.mp4: tone-mapped from PQ»).
     """
     from workers.media import probing
 
     given = parse(args, AssembleArgs)
     present, missing = sorted_out(ctx, given)
-    facts = [probing.probe(path, name, check="header") for name, path in present]
+    facts = [probing.film(path, name, is_reading(ctx, f"reading {name}")) for name, path in present]
     check_joinable([name for name, _ in present], facts)
-    is_same = len({probing.form(path, name) for name, path in present}) == 1
-    seconds = sum(f.duration_s for f in facts)
+    forms = {probing.form(path, name, fact) for (name, path), fact in zip(present, facts, strict=True)}
+    is_same = len(forms) == 1
+    seconds = sum(f.ends_s for f in facts)
     frames = join(ctx, [path for _, path in present], facts, seconds, None if is_same else given.crf)
     return {
         "segments": len(present),
@@ -50,6 +52,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "frames": frames,
         "duration_s": round(seconds, 3),
         "picture": "copied" if is_same else "encoded",
+        "changed": [] if is_same else changes([name for name, _ in present], facts),
     }
 
 
@@ -73,13 +76,19 @@ def check_joinable(names: Sequence[str], facts: Sequence[MediaFacts]) -> None:
         raise BadInput(f"{silent} has no sound and others have: media.cut gives every segment a track")
 
 
+def changes(names: Sequence[str], facts: Sequence[MediaFacts]) -> list[str]:
+    from workers.media import normal
+
+    return [f"{name}: {what}" for name, fact in zip(names, facts, strict=True) for what in normal.changes(fact)]
+
+
 def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], seconds: float, crf: int | None) -> int:
     """One file from many, and how many pictures were written; `crf` None copies them."""
     from workers.media import ffmpeg, normal
 
     cores = threads(ctx, NEEDS)
-    frame = normal.Frame(width=facts[0].width, height=facts[0].height, fps=facts[0].fps or 30.0)
-    streams = listed(ctx, files) if crf is None else fitted(files, facts, frame)
+    frame = frame_of(facts[0])
+    streams = listed(ctx, files, facts[0]) if crf is None else fitted(files, facts, frame)
     options = {"c:v": "copy"} if crf is None else normal.h264(frame, crf, cores)
     if facts[0].has_audio:
         options |= {"c:a": "aac", "b:a": "192k"}
@@ -92,10 +101,20 @@ def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], se
     made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=cores)
     if seconds - made.seconds > max(1.0, seconds * 0.01):
         raise JobError(f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s")
+    if crf is None and made.frames != (wanted := sum(fact.frames or 0 for fact in facts)):
+        raise BadOutput(f"the segments hold {wanted} pictures and {made.frames} came out")
     return made.frames
 
 
-def listed(ctx: JobContext, files: Sequence[Path]) -> list[Any]:
+def frame_of(first: MediaFacts) -> Frame:
+    """Of what is encoded again: the first one's, as it is shown, with even sides."""
+    from workers.media.normal import Frame
+
+    width, height = (max(2, side // 2 * 2) for side in first.shown_size)
+    return Frame(width=width, height=height, fps=first.fps if 1 <= first.fps <= 240 else 30.0)
+
+
+def listed(ctx: JobContext, files: Sequence[Path], first: MediaFacts) -> list[Any]:
     """Picture and sound of the files behind one another, by a list that ffmpeg reads."""
     from workers.media import ffmpeg
 
@@ -108,7 +127,7 @@ def listed(ctx: JobContext, files: Sequence[Path]) -> list[Any]:
     parts = ctx.scratch / LIST
     parts.write_text("\n".join(lines) + "\n", encoding="ascii")
     source = ffmpeg.source(parts, f="concat", containers=f"concat,{ffmpeg.CONTAINERS}")
-    return [source.video, source.audio]
+    return [ffmpeg.stream(source, index) for index in (first.film, first.sound) if index is not None]
 
 
 def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: Frame) -> list[Any]:
@@ -120,8 +139,11 @@ def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: Frame) -> 
     streams: list[Any] = []
     for file, fact in zip(files, facts, strict=True):
         source = ffmpeg.source(file, threads=1)
-        streams.append(normal.picture(source.video, frame))
-        if fact.has_audio:
-            streams.append(normal.sound(source.audio, fact.duration_s))
+        video = normal.progressive(ffmpeg.stream(source, fact.film), fact)
+        # The last picture stays until the sound has ended.
+        held_s = max(0.0, fact.ends_s - (fact.picture_s or 0.0))
+        streams.append(normal.picture(normal.timed(video, frame.fps, hold_s=held_s), fact, frame))
+        if fact.sound is not None:
+            streams.append(normal.sound(ffmpeg.stream(source, fact.sound), fact.ends_s))
     joined = graph.concat(*streams, v=1, a=int(facts[0].has_audio)).node
     return [joined[0], joined[1]]

@@ -13,7 +13,7 @@ from conductor.errors import BadInput
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.registry import task
-from workers.toolkit import Args, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.normal import Frame
@@ -40,15 +40,16 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read); start_s and duration_s, or analysis and seconds; width, height, fps, crf.
 
     Writes .mp4 or .mkv: h264 with 48 kHz stereo FLAC (silence where the source has no sound).
-    Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder"}.
+    Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder", "changed"};
+    `changed`: what the pictures were not when they came («deinterlaced», «tone-mapped from PQ»).
     """
-    from workers.media import probing
+    from workers.media import normal, probing
     from workers.media.normal import Frame
 
     given = parse(args, CutArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.probe(path, name, check="header")
+    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
     start_s, duration_s, score = window(given, ctx, facts, name)
     frame = Frame(width=given.width, height=given.height, fps=given.fps)
     frames = max(1, round(duration_s * frame.fps))
@@ -62,6 +63,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "height": frame.height,
         "had_audio": facts.has_audio,
         "encoder": "libx264",
+        "changed": normal.changes(facts),
     }
 
 
@@ -72,9 +74,9 @@ def window(given: CutArgs, ctx: JobContext, facts: MediaFacts, name: str) -> tup
     if given.analysis is None:
         if given.start_s is None or given.duration_s is None:
             raise BadInput("args: give start_s and duration_s, or the analysis to choose a window by")
-        if facts.duration_s and given.start_s + given.duration_s > facts.duration_s + 0.5:
+        if facts.ends_s and given.start_s + given.duration_s > facts.ends_s + 0.5:
             raise BadInput(
-                f"args: {name} is {facts.duration_s:.1f} s long, there is no window of {given.duration_s:g} s "
+                f"args: {name} is {facts.ends_s:.1f} s long, there is no window of {given.duration_s:g} s "
                 f"at {given.start_s:g} s"
             )
         return given.start_s, given.duration_s, None
@@ -91,15 +93,21 @@ def window(given: CutArgs, ctx: JobContext, facts: MediaFacts, name: str) -> tup
 def cut(
     ctx: JobContext, path: Path, name: str, facts: MediaFacts, frame: Frame, start_s: float, frames: int, crf: int
 ) -> None:
-    from workers.media import ffmpeg, normal
+    from workers.media import ffmpeg, normal, seeking
 
     seconds, cores, write = frames / frame.fps, threads(ctx, NEEDS), write_of(ctx, ".mp4", ".mkv")
-    # A second more than needed is read: the rate is made constant behind the seek.
-    source = ffmpeg.source(path, ss=start_s, t=seconds + normal.HOLD_S, threads=cores)
-    audio = normal.sound(source.audio, seconds) if facts.has_audio else normal.silence(seconds)
+    ends_s = facts.picture_s or 0.0
+    # A picture early, so that there is one to hold where the window lies behind the last.
+    read_s = seeking.start_before(path, name, facts, min(start_s, ends_s) - 1 / frame.fps)
+    source = ffmpeg.begun_at(path, read_s, threads=cores)
+    hold_s = max(0.0, start_s + seconds - ends_s) + normal.HOLD_S
+    video = normal.progressive(ffmpeg.stream(source, facts.film), facts)
+    video = normal.picture(normal.timed(video, frame.fps, start_s - read_s, hold_s), facts, frame)
+    audio = normal.silence(seconds)
+    if facts.sound is not None:
+        audio = normal.sound(ffmpeg.stream(source, facts.sound), seconds, start_s - read_s)
     options = {"frames:v": frames, "c:a": "flac", **normal.h264(frame, crf, cores)}
-    muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
-    job = ffmpeg.sink([normal.held(normal.picture(source.video, frame)), audio], ctx.output(write), muxer, **options)
+    job = ffmpeg.sink([video, audio], ctx.output(write), ffmpeg.MUXERS[Path(write).suffix.lower()], **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)
     if made.frames < frames:
         raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
@@ -12,11 +12,16 @@ from conductor.errors import BadInput
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.registry import task
-from workers.toolkit import Args, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+
+if TYPE_CHECKING:
+    from workers.media.probing import MediaFacts
 
 NEEDS = Needs(cpu=1, ram_mib=512)
 POSTER = (".jpg", ".jpeg")
 CLIP = (".webm", ".mp4")
+#: A poster is the picture of this fine a grid.
+POSTER_FPS = 50.0
 
 
 class PreviewArgs(Args, frozen=True, kw_only=True):
@@ -33,21 +38,23 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), width, at (0 to 1), seconds, fps.
 
     Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both.
-    Result: {"at_s", "made", "outputs"}.
+    Result: {"at_s", "made", "changed", "outputs"}.
     """
-    from workers.media import probing
+    from workers.media import normal, probing
 
     given = parse(args, PreviewArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    at_s = round(given.at * probing.probe(path, name, check="header").duration_s, 3)
+    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    at_s = round(given.at * (facts.picture_s or 0.0), 3)
     made = [output.path for output in ctx.spec.writes if output.path.lower().endswith((*POSTER, *CLIP))]
     if not made:
         write_of(ctx, *POSTER, *CLIP)
     if any(write.lower().endswith(POSTER) for write in made):
-        poster(ctx, path, name, given, at_s)
-    frames = clip(ctx, path, name, given, at_s) if any(write.lower().endswith(CLIP) for write in made) else 0
-    return {"at_s": at_s, "made": made, "outputs": said(ctx, made, given, frames)}
+        poster(ctx, path, name, facts, given, at_s)
+    frames = clip(ctx, path, name, facts, given, at_s) if any(write.lower().endswith(CLIP) for write in made) else 0
+    changed = normal.changes(facts)
+    return {"at_s": at_s, "made": made, "changed": changed, "outputs": said(ctx, made, given, frames)}
 
 
 def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> dict[str, dict[str, int]]:
@@ -57,11 +64,23 @@ def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> d
     return {path: {"width": given.width, **clips.get(path, {})} for path in sorted(written)}
 
 
-def poster(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float) -> None:
+def pictures(path: Path, name: str, facts: MediaFacts, fps: float, width: int, at_s: float, cores: int) -> Any:
+    """From the one that is shown at that instant on, small."""
+    from workers.media import ffmpeg, normal, seeking
+
+    read_s = seeking.start_before(path, name, facts, at_s - 1 / fps)
+    video = ffmpeg.stream(ffmpeg.begun_at(path, read_s, threads=cores), facts.film)
+    video = normal.timed(normal.progressive(video, facts), fps, at_s - read_s, normal.HOLD_S)
+    return normal.small(video, facts, width)
+
+
+def poster(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float) -> None:
     from workers.media import ffmpeg
 
     target = ctx.output(write_of(ctx, *POSTER))
-    video = ffmpeg.source(path, ss=at_s, threads=1).video.filter("scale", given.width, -2)
+    video = pictures(path, name, facts, POSTER_FPS, given.width, at_s, 1)
+    # A JPEG says nothing of its colours: they are those of BT.601, and of full range.
+    video = video.filter("scale", out_color_matrix="bt601", out_range="pc")
     # The mjpeg muxer writes one picture as a .jpg; image2 would obey a %03d in the name.
     job = ffmpeg.sink([video], target, "mjpeg", **{"frames:v": 1, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4})
     ffmpeg.run(job, ctx, seconds=1, note=f"poster of {name}", name=name, threads=1, part=(0.0, 0.2))
@@ -69,19 +88,22 @@ def poster(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: flo
         raise BadInput(f"{name} cannot be decoded: no picture at {at_s:.1f} s")
 
 
-def clip(ctx: JobContext, path: Path, name: str, given: PreviewArgs, at_s: float) -> int:
+def clip(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float) -> int:
+    """How many pictures it holds."""
     from workers.media import codecs, ffmpeg
 
     write, cores = write_of(ctx, *CLIP), threads(ctx, NEEDS)
     muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
     encoder = codecs.choose(ctx, "vp9" if muxer == "webm" else "h264", "cpu")
-    options = codecs.options(encoder, None, cores)
+    frames = max(1, round(min(given.seconds, (facts.picture_s or 0.0) - at_s) * given.fps))
+    options = {"frames:v": frames, **codecs.options(encoder, None, cores)}
     if muxer == "webm":
         options |= {"deadline": "realtime", "cpu-used": 8}
-    video = ffmpeg.source(path, ss=at_s, t=given.seconds, threads=cores).video
-    small = video.filter("fps", fps=given.fps).filter("scale", given.width, -2).filter("format", "yuv420p")
-    job = ffmpeg.sink([small], ctx.output(write), muxer, **options)
-    made = ffmpeg.run(
-        job, ctx, seconds=given.seconds, note=f"preview of {name}", name=name, threads=cores, part=(0.2, 1.0)
+    job = ffmpeg.sink(
+        [pictures(path, name, facts, given.fps, given.width, at_s, cores)], ctx.output(write), muxer, **options
     )
+    seconds, note = frames / given.fps, f"preview of {name}"
+    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name=name, threads=cores, part=(0.2, 1.0))
+    if made.frames < frames:
+        raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {at_s:.1f} s on")
     return made.frames

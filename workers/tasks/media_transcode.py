@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import BadInput
+from conductor.errors import BadInput, BadOutput
+from conductor.facts.tally import SLACK_S
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.media.codecs import Codec, Prefer
 from workers.registry import task
-from workers.toolkit import Args, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
+    from workers.media.codecs import Encoder
+    from workers.media.ffmpeg import Encoded
     from workers.media.probing import MediaFacts
 
 NEEDS = Needs(cpu=2, ram_mib=1024)
@@ -37,7 +40,9 @@ class TranscodeArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), codec, encoder (auto, nvenc, cpu), quality, max_height, fps.
 
-    Writes .mp4, .mov, .mkv or .webm. Result: {"encoder", "is_nvenc", "codec", "frames", "duration_s"}.
+    Writes .mp4, .mov, .mkv or .webm, with every picture of the source at its own time unless `fps` is given. Pixel
+    shape and colours are carried, HDR in h265, vp9 and av1. Result: {"encoder", "is_nvenc", "codec", "frames",
+    "duration_s", "changed"}; `changed`: what the pictures were not («deinterlaced», «tone-mapped from PQ»).
     """
     from workers.media import codecs, ffmpeg, probing
 
@@ -47,40 +52,114 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     muxer = ffmpeg.MUXERS[Path(write).suffix.lower()]
     if muxer == "webm" and given.codec not in ("vp9", "av1"):
         raise BadInput(f"args.codec: .webm holds vp9 or av1, not {given.codec}; write .mp4 or .mkv")
-    facts = probing.probe(path, name, check="header")
-    encoder = codecs.choose(ctx, given.codec, given.encoder)
-    streams, options = recipe(path, facts, given, muxer, threads(ctx, NEEDS))
-    options |= codecs.options(encoder, given.quality, threads(ctx, NEEDS))
+    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
+    if facts.sound is None and "audio" in facts.unread:
+        raise BadInput(f"{name} cannot be transcoded whole: no decoder here reads its sound")
+    encoder, cores = codecs.choose(ctx, given.codec, given.encoder), threads(ctx, NEEDS)
+    streams, options = recipe(path, facts, given, encoder, cores)
+    options |= container(facts, given, muxer) | codecs.options(encoder, given.quality, cores)
     job = ffmpeg.sink(streams, ctx.output(write), muxer, **options)
-    made = ffmpeg.run(
-        job, ctx, seconds=facts.duration_s, note=f"{encoder.name}: {name}", name=name, threads=threads(ctx, NEEDS)
-    )
-    probing.check_whole(name, facts.duration_s, made.seconds)
+    note = f"{encoder.name}: {name}"
+    made = ffmpeg.run(job, ctx, seconds=facts.lasts_s, note=note, name=name, threads=cores)
+    if made.decoded < (facts.frames or 0) or made.heard < (facts.sound_packets or 0):
+        # An index counts also what stands before the first key picture, and pieces that parsers put together.
+        facts = probing.probe(path, name, on_progress=is_reading(ctx, note))
+    check_all_there(name, facts, made, given.fps)
+    product = probing.film(ctx.output(write), shown(write), is_reading(ctx, note))
     return {
         "encoder": encoder.name,
         "is_nvenc": encoder.is_nvenc,
         "codec": given.codec,
         "frames": made.frames,
-        "duration_s": round(made.seconds, 3),
+        "duration_s": round(product.lasts_s, 3),
+        "changed": [*changes(facts, given), *shortened(facts, product)],
     }
 
 
+def check_all_there(name: str, facts: MediaFacts, made: Encoded, fps: float | None) -> None:
+    """As many pictures as the file holds were decoded, and as many written (with `fps`, as many as it takes).
+
+    Of pictures woven of fields a packet may hold half of one: there are fewer than packets. Raises `BadInput`, or
+    `BadOutput` where pictures were lost on the way."""
+    wanted = facts.frames or 0
+    least = wanted // 2 if facts.form.is_interlaced else wanted
+    if made.decoded < least:
+        at_s = (facts.picture_s or 0.0) * made.decoded / max(1, wanted)
+        raise BadInput(
+            f"{name} does not decode whole: it breaks off at {at_s:.1f} s of {facts.lasts_s:.1f} s, or has holes "
+            f"({made.decoded} of {wanted} pictures could be decoded)"
+        )
+    if made.heard < (facts.sound_packets or 0):
+        raise BadInput(f"{name} breaks off: {made.heard} of {facts.sound_packets} pieces of its sound are there")
+    if fps is None and made.frames != made.decoded:
+        raise BadOutput(f"{name}: {made.decoded} pictures went in and {made.frames} came out")
+    if fps is not None and made.frames + 1 + fps < (facts.picture_s or 0.0) * fps:
+        raise BadOutput(
+            f"{name} has {facts.picture_s:.1f} s of pictures, and only {made.frames} came out at {fps:g} a second"
+        )
+
+
+def shortened(facts: MediaFacts, product: MediaFacts) -> list[str]:
+    """Some encoders forget how long the last picture was shown: seen where no sound lasts as long."""
+    lost_s = facts.lasts_s - product.lasts_s
+    return [f"ends {lost_s:.1f} s earlier: its last picture is shown for less long"] if lost_s > SLACK_S else []
+
+
 def recipe(
-    path: Path, facts: MediaFacts, given: TranscodeArgs, muxer: str, cores: int
+    path: Path, facts: MediaFacts, given: TranscodeArgs, encoder: Encoder, cores: int
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The streams to encode and the options of the file. Sides are made even: 4:2:0 has no odd ones."""
-    from workers.media import ffmpeg
+    """The streams to encode, and how their times and pixels are written. Sides are made even: 4:2:0 has no odd ones."""
+    from workers.media import colours, ffmpeg, normal
 
     source = ffmpeg.source(path, threads=cores)
-    video = source.video if given.fps is None else source.video.filter("fps", fps=given.fps)
+    video = normal.progressive(ffmpeg.stream(source, facts.film), facts)
+    # Each picture at its own time, in the source's own clock: a mean rate as the clock would lose some of them.
+    options: dict[str, Any] = {"fps_mode": "passthrough", "enc_time_base": "demux"}
+    if given.fps is not None:
+        video, options = video.filter("fps", fps=given.fps, eof_action="pass"), {}
     height = f"min(ih,{given.max_height})" if given.max_height else "ih"
-    video = video.filter("scale", f"trunc(iw*({height})/ih/2)*2", f"trunc({height}/2)*2").filter("format", "yuv420p")
+    video = video.filter("scale", f"max(2,trunc(iw*({height})/ih/2)*2)", f"max(2,trunc({height}/2)*2)")
+    if is_carried(facts, given):
+        video = video.filter("format", encoder.deep_format)
+    elif colours.is_deep(facts.form) or colours.is_rgb(facts.form):
+        video = normal.shown(video, facts)
+    else:
+        if given.max_height:
+            # What players guess by the size would be another guess now.
+            video = video.filter("setparams", **colours.tags(facts.form, facts.width, facts.height))
+        video = video.filter("format", "yuv420p")
+    if facts.sound is None:
+        return [video], options
+    return [video, ffmpeg.stream(source, facts.sound).filter("aformat", channel_layouts="stereo|mono")], options
+
+
+def is_carried(facts: MediaFacts, given: TranscodeArgs) -> bool:
+    """Colours beyond BT.709 are written as they are where players expect them: not in h264."""
+    from workers.media import colours
+
+    return colours.is_deep(facts.form) and given.codec != "h264"
+
+
+def container(facts: MediaFacts, given: TranscodeArgs, muxer: str) -> dict[str, Any]:
     options: dict[str, Any] = {"map_metadata": -1}
     if muxer in ("mp4", "mov"):
         options |= {"movflags": "+faststart"}
         if given.codec == "h265":
             options |= {"tag:v": "hvc1"}
-    if not facts.has_audio:
-        return [video], options
-    audio = {"c:a": "libopus", "b:a": "128k"} if muxer == "webm" else {"c:a": "aac", "b:a": "160k"}
-    return [video, source.audio.filter("aformat", channel_layouts="stereo|mono")], {**options, **audio}
+    if facts.sound is not None:
+        options |= {"c:a": "libopus", "b:a": "128k"} if muxer == "webm" else {"c:a": "aac", "b:a": "160k"}
+    return options
+
+
+def changes(facts: MediaFacts, given: TranscodeArgs) -> list[str]:
+    """What somebody may want to know."""
+    from workers.media import normal
+
+    done = [] if is_carried(facts, given) else normal.changes(facts)
+    if is_carried(facts, given) and facts.form.is_interlaced:
+        done.append("deinterlaced")
+    if facts.form.turned:
+        done.append(f"turned by {facts.form.turned} degrees")
+    if facts.channels > 2:
+        done.append(f"{facts.channels} channels of sound mixed to stereo")
+    return done

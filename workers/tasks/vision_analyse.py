@@ -13,10 +13,11 @@ from conductor.errors import BadInput
 from conductor.model.spec import Needs
 from workers.context import JobContext
 from workers.registry import task
-from workers.toolkit import Args, leave_if_told, parse, read_of, shown, threads, write_of
+from workers.toolkit import Args, is_reading, leave_if_told, parse, read_of, shown, threads, write_of
 from workers.vision.session import Provider
 
 if TYPE_CHECKING:
+    from workers.media.probing import MediaFacts
     from workers.vision.analysis import Score
     from workers.vision.session import Scorer
 
@@ -51,12 +52,12 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     given = parse(args, AnalyseArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
-    facts = probing.probe(path, name, check="header")
+    facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
     onnx = warm_session(ctx, given)
     scorer, size = scorer_of(onnx, given)
-    scores = scored(ctx, path, name, given, scorer, size, facts.duration_s)
-    probing.check_whole(name, facts.duration_s, (len(scores) + 1) / given.fps)
-    duration_s = facts.duration_s or len(scores) / given.fps
+    scores = scored(ctx, path, name, given, scorer, size, facts)
+    check_whole(name, facts.picture_s or 0.0, (len(scores) + 1) / given.fps)
+    duration_s = facts.ends_s or len(scores) / given.fps
     seconds, scenes = analysis.by_second(scores, given.fps), analysis.scenes_of(scores, given.fps)
     found = analysis.Analysis(
         v=analysis.ANALYSIS_VERSION,
@@ -78,6 +79,14 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "scenes": len(scenes),
         "best": best,
     }
+
+
+def check_whole(name: str, declared_s: float, found_s: float) -> None:
+    """Readers end well on a file that breaks off: its length is what tells. Raises `BadInput`."""
+    from conductor.facts.tally import SLACK_S, SLACK_SHARE
+
+    if declared_s - found_s > max(SLACK_S, declared_s * SLACK_SHARE):
+        raise BadInput(f"{name} is cut off: it breaks off at {found_s:.1f} s of {declared_s:.1f} s")
 
 
 def warm_session(ctx: JobContext, given: AnalyseArgs) -> Any:
@@ -109,14 +118,15 @@ def scored(
     given: AnalyseArgs,
     scorer: Scorer,
     size: tuple[int, int],
-    duration_s: float,
+    facts: MediaFacts,
 ) -> list[Score]:
     """Every sampled frame's score. ffmpeg waits while the model works: at most a batch of frames is held."""
     import numpy as np
 
-    from workers.media import ffmpeg
+    from workers.media import ffmpeg, normal
 
     width, height = size
+    duration_s = facts.picture_s or facts.ends_s
     frame_bytes, pending, scores = width * height * 3, bytearray(), list[Any]()
 
     def flush(limit: int) -> None:
@@ -134,8 +144,9 @@ def scored(
             flush(given.batch)
 
     cores = threads(ctx, NEEDS)
-    video = ffmpeg.source(path, threads=cores).video.filter("fps", fps=given.fps, start_time=0)
-    job = ffmpeg.raw_frames(video.filter("scale", width, height, flags="area"), "rgb24")
+    video = normal.progressive(ffmpeg.stream(ffmpeg.source(path, threads=cores), facts.film), facts)
+    video = normal.timed(video, given.fps).filter("scale", width, height, flags="area")
+    job = ffmpeg.raw_frames(normal.shown(video, facts), "rgb24")
     ffmpeg.run(job, ctx, seconds=duration_s, note="", name=name, threads=cores, on_stdout=take)
     while len(pending) >= frame_bytes:
         flush(given.batch)

@@ -81,14 +81,20 @@ def videos_of(options: argparse.Namespace, settings: Settings) -> list[Path]:
 
 
 def picture_of(video: Path) -> tuple[int, float]:
-    """(pixels, seconds) by the file's header; zeros where it tells nothing: the probe will say what is wrong."""
+    """(pixels, seconds) by the file's header; zeros, and a word, where it tells nothing: its probe will say it, too.
+
+    One file of a thousand must not end the plan for the others, whatever a library raises on it."""
     from workers.media.probing import probe
 
     try:
         facts = probe(video, video.name, check="header")
-    except (JobError, OSError):
-        return 0, 0.0
-    return facts.width * facts.height, facts.duration_s
+    except (JobError, OSError) as e:
+        note(f"{e}; it is planned, and will not be in the reel")
+    except Exception as e:  # noqa: BLE001  whatever the library does with a file; it is named
+        note(f"{video.name} cannot be looked into ({type(e).__name__}: {e}); it is planned all the same")
+    else:
+        return facts.width * facts.height, facts.ends_s
+    return 0, 0.0
 
 
 def chain_of(

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from media import clip
+from media import clip, without_decoder
 
 from conductor import manifest
 from conductor.catalogue import load_catalogue
@@ -17,6 +17,7 @@ from conductor.model.identity import id_of
 from conductor.model.spec import Estimate, JobSpec
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.workflow_lookup import plan
+from workers.media import probing
 
 CATALOGUE = load_catalogue()
 CONFIG = """
@@ -172,6 +173,26 @@ def test_what_a_video_holds_stands_in_its_jobs_sizes_and_changes_no_id(project: 
     assert sizes[3:7] == pytest.approx([115_200.0, 115_200.0, 288_000.0, 460_800.0], rel=0.02)
     assert all(size == float(f"{size:.3g}") for size in sizes)
     assert [spec.id for spec in specs] == [id_of(spec) for spec in specs]
+
+
+def test_a_plan_survives_what_a_library_does_with_a_file_and_names_it(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = videos(project, "broken.mp4")
+    whole = clip(folder / "whole.mp4", seconds=1.0)
+    without_decoder(folder / "raw.mp4", whole, b"avc1")
+    real = probing.header
+
+    def raising(path: Path, name: str) -> object:
+        if name == "whole.mp4":
+            raise AttributeError("'NoneType' object has no attribute 'name'")
+        return real(path, name)
+
+    monkeypatch.setattr(probing, "header", raising)
+    assert len(planned(project, "highlights")) == 3 * 3 + 2
+    said = capsys.readouterr().err
+    assert "broken.mp4 is empty; it is planned, and will not be in the reel" in said
+    assert "whole.mp4 cannot be looked into (AttributeError: 'NoneType' object has no attribute 'name')" in said
 
 
 # ── gap_fill ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,50 @@
+"""Where to begin to read, so that the picture shown at an instant can be decoded: at a key picture before it.
+
+ffmpeg's own seeking trusts an index. A transport stream has none, others lie: it begins behind the key picture, and
+what is cut then is the next one that decodes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workers.media.probing import MediaFacts, opened
+
+#: Seconds before the instant that are tried, one after the other, until there is a key picture between; then the start.
+BACK_S = (0.0, 2.0, 8.0, 30.0)
+#: Containers round times to a millisecond.
+_NEAR_S = 0.001
+
+
+def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float:
+    """Seconds from the file's start, at most `at_s`, from which ffmpeg has to read. 0: from its first byte."""
+    import av.error
+
+    with opened(path, name) as container:
+        stream: Any = container.streams[facts.film]
+        start_s = (container.start_time or 0) / 1_000_000
+        for back_s in BACK_S:
+            from_s = at_s - back_s
+            if from_s <= 0:
+                return 0.0
+            try:
+                container.seek(int((start_s + from_s) * 1_000_000), backward=True)
+                if _has_key(container, stream, start_s + at_s):
+                    return from_s
+            except (av.error.FFmpegError, ValueError, OSError):
+                return 0.0
+    return 0.0
+
+
+def _has_key(container: Any, stream: Any, until_s: float) -> bool:
+    """Whether a key picture that is shown by then comes from here on."""
+    for packet in container.demux(stream):
+        if packet.pts is None:
+            continue
+        is_before = float(packet.pts * packet.time_base) <= until_s + _NEAR_S
+        if packet.is_keyframe and is_before:
+            return True
+        if packet.dts is not None and float(packet.dts * packet.time_base) > until_s:
+            return False
+    return False
