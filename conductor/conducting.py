@@ -186,7 +186,7 @@ def ending(
     holds = ended.left.holds if ended.left else ()
     account = msgspec.structs.replace(
         watch.account(),
-        predicted_s=forecast and round(forecast.predicted_s, 1),
+        predicted_s=None if forecast is None or forecast.predicted_s is None else round(forecast.predicted_s, 1),
         took_s=forecast and round(forecast.took_s or 0.0, 1),
         forecast="" if forecast is None else told(forecast, watch.pace.last.total(*STATES)),
         reviews=reviews,

@@ -65,6 +65,7 @@ class Keys:
         self.forecasts = p + "forecasts"
         self.leases = p + "leases"
         self.leader = p + "leader"
+        self.beat = p + "beat"
         self.wake = p + "wake"
         self.nodes = p + "nodes"
         self.refusals = p + "refusals"

@@ -48,6 +48,11 @@ class RedisLeadership:
         epoch, _, owner = text.decode().partition(" ")
         return owner, int(epoch)
 
+    def heard_at(self) -> float | None:
+        with translating(self._redis):
+            beat = cast(bytes | None, self._redis.get(self._keys.beat))
+        return None if beat is None else int(beat) / 1000
+
     def expect(self, forecast: Forecast) -> None:
         with translating(self._redis):
             self._redis.hset(self._keys.forecasts, forecast.backlog, _to_json(forecast).decode())

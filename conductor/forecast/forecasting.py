@@ -137,35 +137,32 @@ class Forecasting:
         if found.left == 0:
             return EVERY_S
         before = self.latest or self._taken_up(answer)
-        if found.ends_at is None:
-            if before is not None:
-                self.latest = msgspec.structs.replace(
-                    before, made_at=found.made_at, ends_at=None, because=found.because
-                )
-                self._keep(self.latest)
-            return UNKNOWN_EVERY_S
-        self.latest = self._next(before, answer, found.ends_at)
+        self.latest = self._next(before, answer)
         self._keep(self.latest)
+        if found.ends_at is None:
+            return UNKNOWN_EVERY_S
         self._say(self.latest, found.left)
         return EVERY_S
 
-    def _next(self, before: Forecast | None, answer: Answer, ends_at: float) -> Forecast:
+    def _next(self, before: Forecast | None, answer: Answer) -> Forecast:
         found = answer.prediction
         assert found is not None and self._begun_at is not None, "asked by a run that has begun"
-        first = before or Forecast(
-            backlog=self._backlog,
-            begun_at=self._begun_at,
-            first_made_at=found.made_at,
-            first_ends_at=ends_at,
-            first_left=found.left,
-            first_known=answer.known,
-            made_at=found.made_at,
-        )
+        first = before
+        if first is None or first.first_ends_at is None:
+            first = Forecast(
+                backlog=self._backlog,
+                begun_at=self._begun_at if first is None else first.begun_at,
+                first_made_at=found.made_at,
+                first_ends_at=found.ends_at,
+                first_left=found.left,
+                first_known=answer.known,
+                made_at=found.made_at,
+            )
         return msgspec.structs.replace(
             first,
             made_at=found.made_at,
-            ends_at=ends_at,
-            because="",
+            ends_at=found.ends_at,
+            because=found.because,
             is_rough=found.is_rough,
             left_out=found.left_out,
         )

@@ -12,9 +12,10 @@ class Forecast(Value, frozen=True, kw_only=True):
     backlog: str = ""
     #: When the run began: its first tick with something to do.
     begun_at: float
-    #: The first answer: when it was given, the end it named, and how much was left and known (ever dispatched) then.
+    #: The first answer: when it was given, the end it named (None: nobody can say yet), and how much was left and known
+    #: (ever dispatched) then.
     first_made_at: float
-    first_ends_at: float
+    first_ends_at: float | None
     first_left: int
     first_known: int
     #: The latest answer.
@@ -30,9 +31,9 @@ class Forecast(Value, frozen=True, kw_only=True):
     ended_at: float | None = None
 
     @property
-    def predicted_s(self) -> float:
-        """How long the run should take, as said at its start."""
-        return self.first_ends_at - self.begun_at
+    def predicted_s(self) -> float | None:
+        """How long the run should take, as said at its start; None: nobody could say."""
+        return None if self.first_ends_at is None else self.first_ends_at - self.begun_at
 
     @property
     def took_s(self) -> float | None:

@@ -96,6 +96,10 @@ class Leadership(Protocol):
 
     def leader(self) -> tuple[str, int] | None: ...
 
+    def heard_at(self) -> float | None:
+        """When a leader took or renewed the lead last; None: never."""
+        ...
+
     def expect(self, forecast: Forecast) -> None:
         """What the leader expects of a run: in place of the forecast of the same backlog."""
         ...

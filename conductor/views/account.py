@@ -69,14 +69,6 @@ class Pace:
         (start, before), (end, after) = self._done[0], self._done[-1]
         return max(0, after - before) / (end - start) if end > start else 0.0
 
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds until the rest is through at this rate; None while nobody can say."""
-        rest = left(self.last)
-        if rest == 0:
-            return 0.0
-        return rest / self.per_s if self.per_s > 0 else None
-
     def account(self) -> Account:
         first, last = self.first, self.last
         return Account(

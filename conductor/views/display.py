@@ -7,18 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from conductor.core.explain import describe, leading
-from conductor.model.forecast import Forecast
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable
 from conductor.views.account import Pace, ended, left
-from conductor.views.forecast_text import when
+from conductor.views.stale import aside, clock, standstill
 from conductor.views.status import Status
 
 SHOWN_JOBS = 14
 SHOWN_HOLDS = 4
 BAR_WIDTH = 40
-#: A forecast counts for so long, or for this share of what it named: the next one is late then.
-FRESH_S, FRESH_SHARE = 120.0, 0.5
 COLOURS = {"waiting": "white", "admitted": "cyan", "running": "blue", "done": "green", "dead": "red"}
 
 
@@ -47,24 +44,12 @@ def headline(pace: Pace) -> Text:
 
 
 def speed(pace: Pace) -> str:
-    """«done about 03:40 (in 2 h 10 min)»; while nothing is forecast: «2.4 jobs/s, about 40 s still»."""
-    if left(pace.last) == 0:
-        return "nothing left"
-    if (forecast := fresh(pace.last)) is not None:
-        return f"done {when(forecast, pace.last.now)}"
-    if pace.per_s == 0 or pace.eta_s is None:
-        return ""
+    """«2.4 jobs/s, done about 03:40 (in 2 h 10 min)»."""
+    words = pace.last.end.words
+    if pace.per_s == 0 or left(pace.last) == 0:
+        return words
     rate = f"{pace.per_s:.1f} jobs/s" if pace.per_s >= 0.95 else f"{pace.per_s * 60:.1f} jobs/min"
-    return f"{rate}, about {duration(pace.eta_s)} still"
-
-
-def fresh(status: Status) -> Forecast | None:
-    """A forecast of the run that goes on, which it has not outlived."""
-    found = status.forecast
-    if found is None or found.ended_at is not None or found.ends_at is None:
-        return None
-    is_new = status.now - found.made_at < max(FRESH_S, FRESH_SHARE * (found.ends_at - found.made_at))
-    return found if is_new and found.ends_at > status.now else None
+    return f"{rate}, {words}"
 
 
 def bar(status: Status) -> Text:
@@ -79,15 +64,17 @@ def jobs(status: Status) -> Table:
     for title in ("task", "job", "where", "since", "", "VRAM"):
         table.add_column(title, header_style="dim", no_wrap=True)
     for r in status.active[:SHOWN_JOBS]:
-        table.add_row(*row(r, status.now))
+        table.add_row(*row(r, status))
     if (hidden := len(status.active) - SHOWN_JOBS) > 0:
         table.add_row(f"… and {hidden} more")
     return table
 
 
-def row(r: Reservation, now: float) -> list[Text]:
+def row(r: Reservation, status: Status) -> list[Text]:
     is_running = r.state == "running" and r.started_at is not None
-    since = duration(now - (r.started_at or r.admitted_at)) if is_running else "queued"
+    since = duration(status.now - (r.started_at or r.admitted_at)) if is_running else "queued"
+    if (until := status.standing.unheard.get(r.job_id)) is not None:
+        is_running, since = False, f"no word since {clock(until, status.now)}"
     progress = "" if r.progress is None else f"{r.progress:4.0%} "
     used = r.usage.vram_mib if r.usage else None
     vram = "" if not r.vram_mib else f"{'?' if used is None else used} of {r.vram_mib} MiB"
@@ -98,17 +85,18 @@ def row(r: Reservation, now: float) -> list[Text]:
 def holds(status: Status) -> list[str]:
     """One line a class: the gate that says most about why it stays."""
     out: list[str] = []
+    held, moment = f"held{aside(status.standing, status.now)}", status.standing.moment(status.now)
     for hold in status.holds[:SHOWN_HOLDS]:
         verdict = leading(hold)
-        why = describe(verdict, status.now) if verdict else "its turn has not come"
-        out.append(printable(f"held: {many(hold.waiting, 'job')} of {hold.task}: {why}"))
+        why = describe(verdict, moment) if verdict else "its turn has not come"
+        out.append(printable(f"{held}: {many(hold.waiting, 'job')} of {hold.task}: {why}"))
     if (hidden := len(status.holds) - SHOWN_HOLDS) > 0:
-        out.append(f"held: {hidden} more kinds of jobs")
+        out.append(f"{held}: {hidden} more kinds of jobs")
     return out
 
 
 def one_line(pace: Pace) -> str:
-    """The view for a pipe or a log: «12 of 50 done, 3 running, 35 waiting; 2.1 jobs/s, about 17 s still»."""
+    """The view for a pipe or a log: «12 of 50 done, 3 running, 35 waiting; 2.1 jobs/s, done about 03:40 (in 2 h)»."""
     status = pace.last
     words = [f"{status.total('done')} of {left(status) + ended(status) + status.total('review')} done"]
     for state in ("running", "admitted", "waiting", "dead", "review"):
@@ -116,4 +104,6 @@ def one_line(pace: Pace) -> str:
             words.append(f"{count} {'in review' if state == 'review' else state}")
     gates = sorted({verdict.gate for hold in status.holds for verdict in hold.closed})
     held = f"; held by {', '.join(gates)}" if gates else ""
+    if left(status) and not status.standing.has_leader:
+        held = f"; {standstill(status.standing, status.active, status.now)}"
     return f"{', '.join(words)}{f'; {speed(pace)}' if speed(pace) else ''}{held}"

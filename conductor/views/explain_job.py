@@ -18,6 +18,7 @@ from conductor.ports import Ledger
 from conductor.text import duration, many, printable, size
 from conductor.views.roots import DeepestJob, roots_of
 from conductor.views.roots import lines as root_lines
+from conductor.views.stale import Standing, aside, clock, no_conductor, standing_of
 from conductor.views.waiting import Waiting, waiting
 from conductor.views.waiting import lines as waiting_lines
 
@@ -49,6 +50,8 @@ class Story(Value, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     #: Needs that failed attempts raised above the line's own.
     raised: tuple[str, ...] = ()
+    #: How old this is, where nobody decides: gates and roots are as of its `as_of`.
+    standing: Standing = Standing()
 
 
 def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
@@ -56,8 +59,10 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     line = orjson.loads(job.line)
     mine = receipts_of(job.job_id, receipts_dir)
     is_free = job.state == "waiting" and not job.waits_for
-    hold = next((h for h in ledger.handover.gates().holds if h.class_id == job.class_id), None) if is_free else None
-    now = ledger.bell.now()
+    gates, now = ledger.handover.gates(), ledger.bell.now()
+    hold = next((h for h in gates.holds if h.class_id == job.class_id), None) if is_free else None
+    standing = standing_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
+    moment = standing.moment(now)
     is_long = len(job.line) > MOST_LINE_BYTES
     left_out = (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
     return Story(
@@ -66,13 +71,14 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         task=line["task"],
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
-        roots=roots_of(ledger, job, now),
+        roots=roots_of(ledger, job, moment),
         hold=hold,
-        waiting=None if hold is None else waiting(job, hold, now),
+        waiting=None if hold is None else waiting(job, hold, moment),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
         notes=(*handed_down(job, line), *notes(ledger, job, hold), *left_out),
         raised=tuple(raised(job, line, mine)),
+        standing=standing,
     )
 
 
@@ -144,11 +150,13 @@ def lines(story: Story) -> list[str]:
     """What `conductor explain` prints."""
     job = story.job
     out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
+    if (story.waits_for or story.hold) and (stale := aside(story.standing, story.now)):
+        out.append(f"  {stale.removeprefix(', ')}:")
     out += [f"  {line}" for line in waits_lines(story)]
     out += [f"  {line}" for line in root_lines(story.roots)]
     if story.hold is not None:
         if story.waiting is not None:
-            out += [f"  {line}" for line in waiting_lines(story.waiting, story.now)]
+            out += [f"  {line}" for line in waiting_lines(story.waiting, story.standing.moment(story.now))]
         out += [f"  {sentence}" for sentence in story.hold.learned]
     out += [f"  {note}" for note in (*story.raised, *story.notes)]
     if job.cause is not None:
@@ -181,7 +189,15 @@ def where(story: Story) -> str:
         return f"{job.state}, dispatched {ago} ago, {many(story.tries, 'attempt')}"
     place, since = "/".join((r.node, *r.devices)), r.started_at or r.admitted_at
     done = "" if r.progress is None else f", {r.progress:.0%} {r.note}".rstrip()
-    return f"{job.state} on {place} for {duration(story.now - since)}, {said(r.attempt, numbers(story.receipts))}{done}"
+    if (until := story.standing.unheard.get(job.job_id)) is not None:
+        nobody = no_conductor(story.standing, story.now)
+        then = f"; {nobody}, so nobody takes it back" if nobody else ""
+        heard = f"no word from its worker since {clock(until, story.now)}{then}"
+        return f"was running on {place}, {said(r.attempt, numbers(story.receipts))}{done}: {heard}"
+    # Who was only handed over goes nowhere while nobody is there.
+    old = aside(story.standing, story.now) if job.state == "admitted" else ""
+    lasts = duration((story.standing.moment(story.now) if old else story.now) - since)
+    return f"{job.state} on {place} for {lasts}, {said(r.attempt, numbers(story.receipts))}{done}{old}"
 
 
 def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A forecast in words: when it will be done, and afterwards how right that was."""
+"""A forecast in words: when it will be done, by one rule for all who say it, and afterwards how right that was."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ import time
 from datetime import datetime
 
 from conductor.model.forecast import Forecast
+from conductor.model.spec import Value
 from conductor.text import duration, many
+
+#: A forecast counts for so long, or for this share of what it named: the next one is late then.
+FRESH_S, FRESH_SHARE = 120.0, 0.5
+
+
+class End(Value, frozen=True, kw_only=True):
+    """When all will be done, by the ledger's clock, and the same in words; None: nobody can say, or nothing is left."""
+
+    at: float | None = None
+    words: str = ""
+
+
+def end_of(forecast: Forecast | None, left: int, has_leader: bool, now: float) -> End:
+    """What `status`, `top`, the log and the pages say. `left`: jobs that have not ended."""
+    if left == 0:
+        return End(words="nothing left")
+    if not has_leader:
+        return End(words="nobody can say when it is done: no conductor is running")
+    if forecast is None or forecast.ended_at is not None:
+        return End(words="nobody can say yet when it is done")
+    whose = f"backlog:{forecast.backlog}" if forecast.backlog else "it"
+    if forecast.ends_at is None:
+        return End(words=f"nobody can say when {whose} is done: {forecast.because}")
+    is_fresh = now - forecast.made_at < max(FRESH_S, FRESH_SHARE * (forecast.ends_at - forecast.made_at))
+    if forecast.ends_at <= now or not is_fresh:
+        return End(words=f"nobody can say when {whose} is done: it takes longer than was foretold")
+    done = f"backlog:{forecast.backlog} done" if forecast.backlog else "done"
+    return End(at=forecast.ends_at, words=f"{done} {when(forecast, now)}")
 
 
 def when(forecast: Forecast, now: float) -> str:
-    """«about 03:40 (in 2 h 10 min)»; `now` by the ledger's clock. Why not, where nobody can say."""
-    if forecast.ends_at is None:
-        return f"when, nobody can say: {forecast.because}"
-    rest, here = max(0.0, forecast.ends_at - now), time.time()
+    """«about 03:40 (in 2 h 10 min)»; `now` by the ledger's clock. Of one that names an end."""
+    rest, here = max(0.0, (forecast.ends_at or now) - now), time.time()
     at = datetime.fromtimestamp(here + rest)
     clock = at.strftime("%H:%M" if rest >= 600 else "%H:%M:%S")
     days = (at.date() - datetime.fromtimestamp(here).date()).days
@@ -25,6 +52,8 @@ def when(forecast: Forecast, now: float) -> str:
 def told(forecast: Forecast, known: int | None = None) -> str:
     """«predicted 2 h 10 min at the start, took 2 h 14 min (3 % longer)»."""
     took, predicted = forecast.took_s, forecast.predicted_s
+    if predicted is None:
+        return "no end was foretold" + ("" if took is None else f", took {duration(took)}")
     if took is None:
         return f"predicted {duration(predicted)} at the start"
     share = round(100 * (took - predicted) / predicted) if predicted > 0 else 0

@@ -15,7 +15,9 @@ from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import Ledger
+from conductor.views.forecast_text import End, end_of
 from conductor.views.graves import Obituary
+from conductor.views.stale import Standing, standing_of, standstill
 
 
 class LaneStatus(Value, frozen=True, kw_only=True):
@@ -54,8 +56,11 @@ class Status(Value, frozen=True, kw_only=True):
     kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.
     stuck: tuple[Stuck, ...] = ()
-    #: When the run that goes on should be through, and what was said of it first.
+    #: What was said of the run that goes on, or of the last one; when all is done, `end` says.
     forecast: Forecast | None = None
+    end: End = End()
+    #: How old all of this is, where nobody decides.
+    standing: Standing = Standing()
     notes: tuple[str, ...] = ()
 
     def total(self, *states: JobState) -> int:
@@ -70,12 +75,14 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
     controls = ledger.control.controls()
     leader = ledger.leadership.leader()
     gates = ledger.handover.gates()
+    now = ledger.bell.now()
+    standing = standing_of(ledger, active, gates, now)
     holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
     status = Status(
-        now=ledger.bell.now(),
+        now=now,
         leader=leader[0] if leader else None,
         backlogs={name: ledger.backlog.counts(name) for name in names},
-        lanes=lanes_of(nodes, active, controls),
+        lanes=lanes_of(nodes, [r for r in active if r.job_id not in standing.unheard], controls),
         nodes=nodes,
         controls=controls,
         active=active,
@@ -86,8 +93,11 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
         dead=ledger.backlog.causes(backlog),
+        standing=standing,
     )
-    return status_with_notes(status)
+    left = status.total("waiting", "admitted", "running")
+    end = end_of(status.forecast, left, standing.has_leader, now)
+    return status_with_notes(msgspec.structs.replace(status, end=end))
 
 
 def lost_of(gates: GateLedger, backlogs: Iterable[str]) -> dict[Gate, float]:
@@ -105,9 +115,7 @@ def forecast_of(ledger: Ledger, backlog: str | None) -> Forecast | None:
     return max(found, key=lambda f: f.made_at, default=None)
 
 
-def lanes_of(
-    nodes: tuple[NodeReport, ...], active: tuple[Reservation, ...], controls: Controls
-) -> tuple[LaneStatus, ...]:
+def lanes_of(nodes: Iterable[NodeReport], active: Iterable[Reservation], controls: Controls) -> tuple[LaneStatus, ...]:
     workers: Counter[Lane] = Counter()
     for node in nodes:
         for queue in node.queues:
@@ -129,7 +137,8 @@ def status_with_notes(status: Status) -> Status:
     """What a person should be told beyond the numbers, most urgent first."""
     notes: list[str] = []
     if status.total("waiting", "admitted", "running") and status.leader is None:
-        notes.append("no conductor is running: `conductor up`, or `conductor conduct --until-done`")
+        still = standstill(status.standing, status.active, status.now)
+        notes.append(f"{still} (`conductor up`, or `conductor conduct --until-done`)")
     if status.total("waiting") and not status.nodes and status.leader is not None:
         notes.append("no node is running: `conductor node` on each host with workers")
     if status.controls.is_draining:

@@ -12,8 +12,9 @@ from conductor.model.entries import STATES
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable, size, table
-from conductor.views.forecast_text import told, when
+from conductor.views.forecast_text import told
 from conductor.views.graves import BEHIND, named
+from conductor.views.stale import aside, clock, no_conductor
 from conductor.views.status import Status
 
 SHOWN_ROWS = 12
@@ -55,28 +56,31 @@ def backlogs(status: Status) -> list[str]:
 def forecast(status: Status) -> list[str]:
     """Of a run that goes on: when it ends; of one that has ended: how right that was."""
     found = status.forecast
-    if found is None:
-        return []
-    if found.ended_at is not None:
-        return [f"the last run: {told(found)}"]
-    if not status.leader or not status.total("waiting", "admitted", "running"):
-        return []
-    return [f"done {when(found, status.now)}"]
+    if status.total("waiting", "admitted", "running"):
+        return [printable(status.end.words)]
+    return [] if found is None or found.ended_at is None else [f"the last run: {told(found)}"]
 
 
 def running(status: Status) -> list[str]:
     if not status.active:
         return []
-    rows = [active_row(r, status.now) for r in status.active[:SHOWN_ROWS]]
-    return ["in flight:", *table(rows), *more(len(status.active))]
+    rows = [active_row(r, status) for r in status.active[:SHOWN_ROWS]]
+    is_over = not status.leader and not any(map(status.standing.is_running, status.active))
+    head = f"in flight when it stopped{aside(status.standing, status.now)}:" if is_over else "in flight:"
+    return [head, *table(rows), *more(len(status.active))]
 
 
-def active_row(r: Reservation, now: float) -> list[object]:
-    """task, job, place, state and how long, progress."""
+def active_row(r: Reservation, status: Status) -> list[object]:
+    """task, job, place, state and how long, progress. Of one whose worker is silent: until when it was heard."""
     since = r.started_at if r.state == "running" and r.started_at else r.admitted_at
     place = "/".join((r.node, *r.devices)) or r.queue
     done = "" if r.progress is None else f"{r.progress:.0%}"
-    return [r.task, r.job_id[:12], place, f"{r.state} {duration(now - since)}", f"{done} {r.note}".strip()]
+    state = f"{r.state} {duration(status.standing.moment(status.now) - since)}"
+    if (until := status.standing.unheard.get(r.job_id)) is not None:
+        state = f"began {clock(since, status.now)}, no word since {clock(until, status.now)}"
+    elif r.state == "running":
+        state = f"running {duration(status.now - since)}"
+    return [r.task, r.job_id[:12], place, state, f"{done} {r.note}".strip()]
 
 
 def stuck(status: Status) -> list[str]:
@@ -89,15 +93,18 @@ def stuck(status: Status) -> list[str]:
 
 def never(status: Status, red: Callable[[str], str]) -> list[str]:
     """What is not waiting: no node that reports could ever run it, or none beside what others use."""
-    holds = [hold for hold in status.holds if is_never(hold, status.now)]
-    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
-    return [red(line) for line in ["can never run here:", *out, *more(len(holds))]] if out else []
+    moment = status.standing.moment(status.now)
+    holds = [hold for hold in status.holds if is_never(hold, moment)]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment)]
+    head = f"can never run here{aside(status.standing, status.now)}:"
+    return [red(line) for line in [head, *out, *more(len(holds))]] if out else []
 
 
 def held(status: Status) -> list[str]:
-    holds = [hold for hold in status.holds if not is_never(hold, status.now)]
-    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, status.now)]
-    return ["held:", *out, *more(len(holds))] if out else []
+    moment = status.standing.moment(status.now)
+    holds = [hold for hold in status.holds if not is_never(hold, moment)]
+    out = [line for hold in holds[:SHOWN_ROWS] for line in held_lines(hold, moment)]
+    return [f"held{aside(status.standing, status.now)}:", *out, *more(len(holds))] if out else []
 
 
 def held_lines(hold: Hold, now: float) -> list[str]:
@@ -160,12 +167,12 @@ def budgets(status: Status) -> list[str]:
         if rate.usd_left is not None and rate.usd_limit is not None:
             told.append(f"{max(0.0, rate.usd_left):.2f} of {rate.usd_limit:.2f} USD")
         if told:
-            out.append(f"  rate {printable(rate.key)}: {', '.join(told)} left")
+            out.append(f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.standing, status.now)}")
     return out
 
 
 def nodes(status: Status) -> list[str]:
-    leader = f"led by {printable(status.leader)}" if status.leader else "no conductor leads"
+    leader = f"led by {printable(status.leader)}" if status.leader else no_conductor(status.standing, status.now)
     out = [f"{many(len(status.nodes), 'node')}, {leader}"]
     for node in status.nodes:
         out += node_lines(node)

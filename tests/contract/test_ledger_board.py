@@ -22,8 +22,12 @@ def test_one_leads_and_the_others_stand_by(scene: Scene) -> None:
     assert scene.ledger.leadership.leader() == ("conductor-1", scene.epoch)
     scene.ledger.leadership.resign("conductor-2")
     assert scene.ledger.leadership.leader() == ("conductor-1", scene.epoch), "only one's own lead can be given back"
+    began = scene.ledger.bell.now()
+    assert lead("conductor-1", 3600) == scene.epoch
     scene.ledger.leadership.resign("conductor-1")
     assert scene.ledger.leadership.leader() is None
+    heard_at = scene.ledger.leadership.heard_at()
+    assert heard_at is not None and began - 0.001 <= heard_at <= scene.ledger.bell.now(), "it is known since when"
     new = lead("a conductor with spaces", 3600)
     assert new is not None
     assert new > scene.epoch

@@ -27,7 +27,7 @@ from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
 from conductor.settings import Settings
-from conductor.views.forecast_text import told, when
+from conductor.views.forecast_text import end_of, told, when
 from conductor.wiring import connect
 
 NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="class-nap")
@@ -207,13 +207,29 @@ def test_a_forecast_in_words() -> None:
 
     assert when(made, 40.0).endswith("(in 1 min 00 s)")
     assert when(replace(made, ends_at=100_000.0, is_rough=True), 0.0).endswith("(roughly in 27 h 46 min)")
-    assert "nobody can say: the cpu lane is paused" in when(
-        replace(made, ends_at=None, because="the cpu lane is paused"), 0
-    )
     assert told(made) == "predicted 1 min 40 s at the start"
     assert told(replace(made, ended_at=103.0)) == "predicted 1 min 40 s at the start, took 1 min 43 s (3 % longer)"
     assert told(replace(made, ended_at=100.2)).endswith("(as predicted)")
+    assert told(replace(made, ended_at=9.0, first_ends_at=None)) == "no end was foretold, took 9.0 s"
     assert told(replace(made, ended_at=80.0), 7).endswith("(20 % shorter; 2 jobs more dispatched meanwhile)")
+
+
+def test_one_rule_says_when_all_is_done_and_when_nobody_can_say() -> None:
+    made = Forecast(begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100)
+
+    def words(forecast: Forecast | None, now: float = 10.0, left: int = 3, has_leader: bool = True) -> str:
+        return end_of(forecast, left, has_leader, now).words
+
+    assert end_of(made, 3, True, 10.0).at == 100
+    assert words(made) == f"done {when(made, 10.0)}"
+    assert words(replace(made, backlog="night")).startswith("backlog:night done about ")
+    assert words(made, left=0) == "nothing left"
+    assert words(made, has_leader=False) == "nobody can say when it is done: no conductor is running"
+    assert words(None) == words(replace(made, ended_at=9.0)) == "nobody can say yet when it is done"
+    paused = replace(made, ends_at=None, because="the cpu lane is paused")
+    assert words(paused) == "nobody can say when it is done: the cpu lane is paused"
+    late = "nobody can say when it is done: it takes longer than was foretold"
+    assert words(made, now=100.5) == words(replace(made, ends_at=150), now=140.0) == late
 
 
 # ── the whole of it, as a user runs it ────────────────────────────────────────────────────────────────────

@@ -88,6 +88,10 @@ class MemoryLeadership:
             held = self._store.leader
             return None if held is None or held[2] <= self._store.now() else held[:2]
 
+    def heard_at(self) -> float | None:
+        with self._store.lock:
+            return self._store.history.beat or None
+
     def expect(self, forecast: Forecast) -> None:
         with self._store.lock:
             self._store.forecasts[forecast.backlog] = forecast

@@ -7,6 +7,7 @@ from builders import NOW, a_reservation
 from conductor.model.decision import Hold, Verdict
 from conductor.views import display
 from conductor.views.account import Account, Obituary, Pace, lines
+from conductor.views.forecast_text import End
 from conductor.views.status import Status
 
 
@@ -19,7 +20,8 @@ def a_hold(*gates: str, waiting: int = 2) -> Hold:
 
 
 def a_status(at: float, done: int = 0, waiting: int = 0, **more: object) -> Status:
-    return Status(now=NOW + at, backlogs={"b": {"done": done, "waiting": waiting}}, **more)  # type: ignore[arg-type]
+    end = End(words="nobody can say yet when it is done")
+    return Status(now=NOW + at, backlogs={"b": {"done": done, "waiting": waiting}}, end=end, **more)  # type: ignore[arg-type]
 
 
 def test_the_account_says_what_the_gate_ledger_counted_during_the_run():
@@ -37,7 +39,7 @@ def test_a_gate_ledger_that_was_emptied_during_the_run_counts_from_nothing():
     assert pace.account().held_s_by_gate == {"cpu": 4.0}
 
 
-def test_the_time_left_follows_the_rate_of_the_last_half_minute():
+def test_the_rate_is_that_of_the_last_half_minute():
     pace = Pace(a_status(0, done=0, waiting=100))
     for second in range(1, 61):
         # Slow for half a minute, then two a second.
@@ -45,23 +47,23 @@ def test_the_time_left_follows_the_rate_of_the_last_half_minute():
         pace.add(a_status(second, done=done, waiting=100 - done))
 
     assert pace.per_s == 2.0
-    assert pace.eta_s == 20.0
-    assert display.speed(pace) == "2.0 jobs/s, about 20 s still"
+    assert display.speed(pace) == "2.0 jobs/s, nobody can say yet when it is done"
 
 
 def test_while_nothing_has_ended_nobody_knows_how_long_it_takes():
     pace = Pace(a_status(0, waiting=5))
     pace.add(a_status(2, waiting=5))
 
-    assert pace.eta_s is None
-    assert display.one_line(pace) == "0 of 5 done, 5 waiting"
+    assert display.one_line(pace) == "0 of 5 done, 5 waiting; nobody can say yet when it is done"
 
 
 def test_one_line_for_a_pipe():
     pace = Pace(a_status(0, done=0, waiting=4))
     pace.add(a_status(2, done=1, waiting=3, holds=(a_hold("vram", "lane"),)))
 
-    assert display.one_line(pace) == "1 of 4 done, 3 waiting; 30.0 jobs/min, about 6.0 s still; held by lane, vram"
+    assert display.one_line(pace) == (
+        "1 of 4 done, 3 waiting; 30.0 jobs/min, nobody can say yet when it is done; held by lane, vram"
+    )
 
 
 def test_the_account_is_of_this_run():

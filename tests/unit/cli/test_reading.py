@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ def test_top_in_a_pipe_is_one_line(cli: Cli, night: Night):
     night.finish(0)
     night.hold(CPU_SHUT)
 
-    assert cli("top").out == "1 of 4 done, 3 waiting; held by cpu\n"
+    assert cli("top").out == "1 of 4 done, 3 waiting; nobody can say yet when it is done; held by cpu\n"
     assert cli("top", "--json").json["backlogs"]["night"]["waiting"] == 3
 
 
@@ -211,6 +212,60 @@ def test_status_names_those_that_died_of_themselves_apart_from_those_behind_them
     dead = shown.out.partition("dead, by cause")[2].splitlines()
     assert [line.split() for line in dead[1:3]] == [["1", "task_error"], ["30", "dependency_dead", "behind", "those"]]
     assert dead[3] == f"  {night.ids[0][:8]} diagnostics.echo: task_error: RuntimeError: the switch is on"
+
+
+def went_down(night: Night) -> str:
+    """One job runs and its worker is heard no more, the others are held by a gate, and the conductor is gone: the
+    minute of the last tick."""
+    attempt = night.admit(3).attempt
+    night.ledger.attempts.start(night.ids[3], attempt, "w1", 0.001)
+    night.hold(CPU_SHUT, head=night.ids[0])
+    at = time.strftime("%H:%M", time.localtime(night.ledger.handover.gates().at))
+    night.ledger.leadership.resign("studio-1")
+    return at
+
+
+def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: Night):
+    at = went_down(night)
+
+    shown, found = cli("status"), cli("status", "--json").json
+
+    down = f", as of {at} (no conductor since {at})"
+    assert f"\nheld{down}:\n" in shown.out
+    assert f"\nin flight when it stopped{down}:\n" in shown.out
+    row = next(line for line in shown.out.splitlines() if night.ids[3][:12] in line)
+    assert "running" not in row and f"began {at}, no word since {at}" in row
+    assert f"note: nothing is running now: no conductor since {at} (`conductor up`, or" in shown.out
+    assert f"0 nodes, no conductor since {at}" in shown.out
+    assert "nobody can say when it is done: no conductor is running" in shown.out
+    assert found["standing"]["has_leader"] is False
+    assert found["standing"]["as_of"] == night.ledger.handover.gates().at
+    assert found["standing"]["heard_at"] == night.ledger.leadership.heard_at()
+    assert list(found["standing"]["unheard"]) == [night.ids[3]]
+    assert found["end"]["at"] is None
+    assert sum(lane["running"] for lane in found["lanes"]) == 0
+
+
+def test_the_line_of_top_and_explain_mark_what_is_old_too(cli: Cli, night: Night):
+    at = went_down(night)
+
+    assert f"; nothing is running now: no conductor since {at}\n" in cli("top").out
+    held = cli("explain", night.ids[0]).out
+    assert f"\n  as of {at} (no conductor since {at}):\n" in held
+    runs = cli("explain", night.ids[3])
+    unheard = f"no word from its worker since {at}; no conductor since {at}, so nobody takes it back"
+    assert f"was running on node1, attempt 1: {unheard}\n" in runs.out
+    assert cli("explain", night.ids[3], "--json").json["standing"]["has_leader"] is False
+
+
+def test_without_a_conductor_what_runs_goes_on_and_is_shown_so(cli: Cli, night: Night):
+    night.start(3)
+    night.ledger.leadership.resign("studio-1")
+
+    shown = cli("status").out
+
+    assert "\nin flight:\n" in shown
+    assert "note: what runs is finished, and nothing new starts: no conductor since " in shown
 
 
 def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):
