@@ -15,6 +15,7 @@ from loguru import logger
 
 from conductor.adapters import valkey
 from conductor.adapters.processes import detach, kill_tree, live_pid, note_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.state_watch import watched
 from conductor.adapters.stopped import Stopped
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, ConfigError, Unreachable
@@ -87,7 +88,7 @@ def up_detached(settings: Settings) -> int:
 
 
 def up_here(settings: Settings) -> int:
-    with only_one(settings) as lock:
+    with only_one(settings) as lock, watched(lock, lock_file(settings)):
         note_pid(lock)
         with redis_held(settings), Wakeup() as wakeup:
             return Up(settings, wakeup).run()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from conductor.adapters.state_watch import watched
 from conductor.adapters.stopped import is_stopped, wake
 from conductor.adapters.valkey_place import Place, place_of
 from conductor.errors import ConfigError, Unreachable
@@ -41,22 +42,37 @@ POLL_S = 0.005
 def session(settings: Settings) -> Generator[str]:
     """The server's URL, and the server for as long as the block lasts. The last one out shuts it down.
 
-    A user that is killed leaves a server behind; the next command takes it over.
+    A user that is killed leaves a server behind; the next command takes it over. Where the state folder is removed,
+    users and server end.
     """
     place = prepared(place_of(settings))
-    users = os.open(place.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    file = place.folder / "users.lock"
+    users = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         with starting(place):
             fcntl.flock(users, fcntl.LOCK_SH)
             ensure_listening(place)
-        try:
-            yield place.url
-        finally:
-            with starting(place):
-                if is_alone(users):
-                    end(place)
+        server = Pid(place)
+        with watched(users, file, on_gone=server.kill, on_look=server.look):
+            try:
+                yield place.url
+            finally:
+                with suppress(FileNotFoundError), starting(place):
+                    if is_alone(users):
+                        end(place)
     finally:
         os.close(users)
+
+
+def revive(settings: Settings) -> None:
+    """For those in a session: start the server again if it was killed. Raises `Unreachable` where its folder is gone:
+    another one beside it would be another ledger."""
+    place = place_of(settings)
+    try:
+        with starting(place):
+            ensure_listening(place)
+    except FileNotFoundError:
+        raise Unreachable(f"{place.folder} is gone") from None
 
 
 def ensure_running(settings: Settings) -> str:
@@ -98,7 +114,8 @@ def prepared(place: Place) -> Place:
 
 @contextmanager
 def starting(place: Place) -> Generator[None]:
-    lock = os.open(place.folder / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    """Raises `FileNotFoundError` where the place is not, or no longer, prepared."""
+    lock = os.open(place.folder / "start.lock", os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -235,6 +252,27 @@ def end(place: Place) -> bool:
             place.socket.unlink(missing_ok=True)
             return True
     raise Unreachable(f"Valkey (pid in {place.pid_file}) does not end, not even killed; is its disk hanging?")
+
+
+class Pid:
+    """The server's, remembered for when its files are gone: it would live on, and nobody could find it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._pid = 0
+        self.look()
+
+    def look(self) -> None:
+        """It is another one after a restart."""
+        with suppress(OSError, ValueError):
+            self._pid = int(self._place.pid_file.read_text())
+
+    def kill(self) -> None:
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            if psutil.Process(self._pid).name() == binary_of(self._place).name:
+                os.kill(self._pid, signal.SIGKILL)
 
 
 def send(place: Place, sign: signal.Signals) -> None:

@@ -351,7 +351,7 @@ def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
 def revive(settings: Settings) -> None:
     """The project's own Valkey was killed: whoever notices starts it again. Another Redis is its owner's to start."""
     if settings.redis.url is None:
-        valkey.ensure_running(settings)
+        valkey.revive(settings)
 
 
 def retry_tables(settings: Settings) -> Overrides:

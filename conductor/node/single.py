@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conductor.adapters.processes import live_pid
+from conductor.adapters.state_watch import watched
 from conductor.errors import ConfigError
 from conductor.model.report import NodeReport
 from conductor.node.report import Identity
@@ -22,9 +23,11 @@ def pid_path(settings: Settings, node: str) -> Path:
 
 @contextmanager
 def only_one(settings: Settings, node: str) -> Generator[None]:
-    """The kernel lets go of the lock when this process dies, however it dies."""
+    """The kernel lets go of the lock when this process dies, however it dies. Raises `Unreachable` at the end of the
+    block where the state folder was removed meanwhile."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(settings.state_dir / f"node-{node}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = settings.state_dir / f"node-{node}.lock"
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +37,8 @@ def only_one(settings: Settings, node: str) -> Generator[None]:
                 f"node {node} of {settings.project} already runs here{f' (pid {pid})' if pid else ''}; "
                 "stop it with `conductor node --stop` or `conductor down`"
             ) from None
-        yield
+        with watched(lock, file):
+            yield
     finally:
         os.close(lock)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import urllib.request
@@ -296,6 +297,36 @@ def test_a_node_that_does_not_end_is_killed_and_its_jobs_go_back(settings: Setti
         assert scene.job(job).state == "waiting"
         assert ledger.reports.live() == ()
         assert "The node does not end: it is killed" in command.said
+
+
+def test_a_state_folder_that_is_removed_ends_everything_with_a_word(settings: Settings):
+    with is_up(settings) as command:
+        with open_ledger(settings) as ledger:
+            scene = Scene(ledger, settings)
+            scene.put(1, 0.0, task="up.stubborn", args={"mark": str(settings.project / "mark"), "seconds": 60.0})
+            until((settings.project / "mark").exists)
+        # Not while this process holds the ledger: it would be told to stop, too.
+        shutil.rmtree(settings.state_dir)
+        assert command.wait(20) == 4
+        assert f"{settings.state_dir} was removed while Conductor worked with it" in command.said
+        until(lambda: project_processes(settings.project) == [])
+        assert "Traceback" not in command.said
+    assert not valkey.is_running(settings)
+
+
+def test_so_it_does_where_the_parts_were_started_one_by_one(settings: Settings):
+    node = Command(settings, "node")
+    other = Command(settings, "conduct")
+    try:
+        until(lambda: "is up" in node.said and "Leading" in other.said)
+        shutil.rmtree(settings.state_dir)
+        assert (node.wait(20), other.wait(20)) == (4, 4), node.said + other.said
+        assert all("was removed while Conductor worked with it" in command.said for command in (node, other))
+        until(lambda: project_processes(settings.project) == [])
+        assert "Traceback" not in node.said + other.said
+    finally:
+        node.close()
+        other.close()
 
 
 def test_down_finds_an_up_that_is_still_starting(settings: Settings):
