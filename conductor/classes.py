@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from conductor.core.raising import class_id
 from conductor.core.steps import step_up
 from conductor.model.snapshot import JobClass
-from conductor.model.spec import JobSpec, Output, TaskDecl, resolve
+from conductor.model.spec import JobSpec, Output, TaskDecl, filled, resolve
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -39,7 +38,7 @@ def class_of(spec: JobSpec, decl: TaskDecl, backlog: str) -> JobClass:
         duration_s=step_up(request.estimate.duration_s),
         size=step_up(request.estimate.size),
         kind=kind_of(spec, decl),
-        warm=warm_of(spec.args, decl.warm),
+        warm=filled(decl.warm, spec.args),
     )
     return msgspec.structs.replace(plain, id=class_id(plain))
 
@@ -50,14 +49,6 @@ def kind_of(spec: JobSpec, decl: TaskDecl) -> str:
         return spec.task
     chosen = [spec.args.get(name) for name in decl.parameters]
     return f"{spec.task}:{hashlib.sha256(_encoder.encode(chosen)).hexdigest()[:8]}"
-
-
-def warm_of(args: Mapping[str, Any], pattern: str) -> str:
-    """«onnx:{model}» with the job's arguments; empty where one is missing."""
-    try:
-        return pattern.format_map(args) if pattern else ""
-    except (KeyError, IndexError, ValueError, AttributeError):
-        return ""
 
 
 class Classifier:
@@ -72,7 +63,9 @@ class Classifier:
         decl = self._catalogue[spec.task]
         sizes = [(o.path.partition(":")[0], o.bytes) for o in spec.writes]
         steps = spec.estimate and (step_up(spec.estimate.duration_s), step_up(spec.estimate.size))
-        apart = [kind_of(spec, decl), warm_of(spec.args, decl.warm)] if decl.parameters or decl.warm else None
+        patterns = (decl.warm, decl.rate)
+        has_any = decl.parameters or any(patterns)
+        apart = [kind_of(spec, decl), *(filled(each, spec.args) for each in patterns)] if has_any else None
         key = _encoder.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes, steps, apart])
         known = self._known.get(key)
         if known is None:

@@ -7,7 +7,7 @@ from itertools import islice
 
 import msgspec
 
-from conductor.core.outlook import is_broken, is_never, lacks_workers
+from conductor.core.outlook import is_broken, is_never, is_refused, lacks_workers
 from conductor.model.decision import Decision, Hold
 from conductor.model.entries import JobView
 from conductor.model.snapshot import Snapshot
@@ -26,7 +26,8 @@ DEEPEST = 1000
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """What stays. `holds`: no node could run it, or none while workers die at each start; `stranded`: what waits for
+    """What stays. `holds`: no node could run it, none while workers die at each start, or its API refuses
+    everybody; `stranded`: what waits for
     jobs that this run does not feed."""
 
     holds: tuple[Hold, ...] = ()
@@ -58,7 +59,7 @@ class Standstill:
         self._holds = decision.hold
 
     def _stays(self, hold: Hold, now: float, is_alone: bool) -> bool:
-        if is_never(hold, now) or is_broken(hold):
+        if is_never(hold, now) or is_broken(hold) or is_refused(hold):
             return True
         return lacks_workers(hold) and (is_alone or now - hold.closed_since.get("report", now) >= NO_WORKERS_S)
 

@@ -26,14 +26,14 @@ Mood = Callable[[dict[str, Any], int], Said]
 class MoodyServer:
     """`requests`, `paths`, `headers`, `arrivals` (epoch seconds): of all that came, in order."""
 
-    def __init__(self, mood: Mood) -> None:
+    def __init__(self, mood: Mood, port: int = 0) -> None:
         self.mood = mood
         self.requests: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.arrivals: list[float] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler_of(self))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 

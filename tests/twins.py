@@ -12,6 +12,7 @@ from conductor.adapters.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.errors import Fenced
+from conductor.model.calls import Call, Plight
 from conductor.model.decision import Admission
 from conductor.model.outcome import Dead, Retry
 from conductor.model.snapshot import KindState, Look, Reservation
@@ -27,6 +28,18 @@ codes = st.sampled_from(["v1", "v2"])
 others = st.lists(names, max_size=2, unique=True)
 #: At once, or so late that it is never due in here: the two run on different clocks.
 outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised", kind="k0")), Dead()])
+calls = st.builds(
+    Call,
+    key=st.just("api"),
+    outcome=st.sampled_from(["ok", "refused", "failed", "uncalled"]),
+    job_id=names.map(an_id),
+    attempt=attempts,
+    #: Sent now, or before all that was told of.
+    took_s=st.sampled_from([0.0, 5000.0]),
+    closes_for_s=st.sampled_from([None, 5000.0]),
+    trouble=st.sampled_from([None, "limited", "busy", "down", "refuses", "faulty"]),
+    words=st.sampled_from(["", "no credit"]),
+)
 causes = st.sampled_from(["task_error", "server_error", "cancelled"])
 
 
@@ -40,6 +53,10 @@ def timeless(held: Reservation | None) -> object:
 def timeless_kind(kind: KindState) -> KindState:
     opened_at = None if kind.opened_at is None else 0.0
     return msgspec.structs.replace(kind, since=0.0, last_at=0.0, opened_at=opened_at)
+
+
+def timeless_plight(plight: Plight) -> Plight:
+    return msgspec.structs.replace(plight, since=0.0, last_at=0.0)
 
 
 def look(scene: Scene) -> dict[str, object]:
@@ -60,6 +77,9 @@ def look(scene: Scene) -> dict[str, object]:
         "begun": scene.ledger.backlog.outlook([]).chains,
         "removable": scene.ledger.attempts.removable("node1", ["scratch"]),
         "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
+        "plights": {key: timeless_plight(p) for key, p in scene.ledger.attempts.plights().items()},
+        "rates": (sorted(scene.ledger.attempts.closings()), scene.ledger.attempts.refusals()),
+        "told": sorted(scene.ledger.attempts.calls(), key=repr),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
     }
     for c in scene.ledger.backlog.candidates(Look(heads=10)):

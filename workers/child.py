@@ -23,7 +23,7 @@ import msgspec
 
 from conductor import secrets
 from conductor.adapters import nvml_probe
-from conductor.model.spec import JobSpec, from_line
+from conductor.model.spec import JobSpec, filled, from_line
 from conductor.own_code import put_on_path
 from conductor.settings import Settings, absolute
 from workers import blame, causes, checks
@@ -223,9 +223,7 @@ class Child:
     def _declared_key(self, spec: JobSpec, run: Run) -> str:
         if not run.decl.warm:
             return ""
-        from conductor.classes import warm_of
-
-        if key := warm_of(spec.args, run.decl.warm):
+        if key := filled(run.decl.warm, spec.args):
             self._declared.add(key)
         return key
 

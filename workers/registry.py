@@ -38,6 +38,7 @@ def task(
     parameters: Sequence[str] = (),
     canary: int = 0,
     warm: str = "",
+    rate: str = "",
 ) -> Callable[[Body], Body]:
     """Declare `def run(args, ctx) -> dict | None` as the task `name`.
 
@@ -57,6 +58,7 @@ def task(
             parameters=tuple(parameters),
             canary=canary,
             warm=warm,
+            rate=rate,
             module=body.__module__,
             function=body.__name__,
         )

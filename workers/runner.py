@@ -15,10 +15,10 @@ from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, rai
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
-from conductor.model.calls import MOST_WORDS, Call
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from workers import causes, checks, kept, outputs, publish
+from workers.api_calls import ApiCalls
 from workers.attempt import Attempt, Refused, Scribe, Unknown
 from workers.causes import Fault
 from workers.claim import Claim
@@ -90,6 +90,7 @@ class Runner:
         self._before_fail = before_fail
         self._attempts = parts.ledger.attempts
         self._scribe = Scribe(parts.node, parts.worker)
+        self.api_calls = ApiCalls(parts.ledger, self.patiently)
 
     def refuse(self, started: Started, error: Refused) -> Receipt:
         """An attempt that this worker must not or cannot run."""
@@ -108,7 +109,7 @@ class Runner:
         if isinstance(ended, Fault) and ended.is_uncalled:
             return self._not_called(attempt, ended)
         # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
-        calls = self._tell_calls(attempt, ended) if isinstance(ended, Ended) else ()
+        calls = self.api_calls.tell(attempt, ended) if isinstance(ended, Ended) else ()
         held, settings, spec, earlier = attempt.held, self._parts.settings, attempt.spec, attempt.earlier
         usage = held.meter.finish(
             *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
@@ -131,52 +132,18 @@ class Runner:
         if not self._is_ours(attempt, is_doubtful=True):
             return self._drop(attempt)
         assert fault is not None, "a body that did not end has a fault"
+        fault = self.api_calls.waiting_out(fault, calls)
         if fault.cause == "bad_result":
             fault = self._with_files_kept(attempt, fault, usage)
         return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
 
-    def closed_rate(self, attempt: Attempt) -> Fault | None:
-        """The rates its API calls would go against, closed since it was handed over: then nothing is called."""
-        keys = attempt.request.needs.rates
-        if not keys:
-            return None
-        closings = self.patiently(self._attempts.closings) or {}
-        shut = {key: until for key, until in closings.items() if key in keys}
-        if not shut:
-            return None
-        key, until = max(shut.items(), key=lambda item: item[1])
-        wait_s = max(0.0, until - (self.patiently(self._parts.ledger.bell.now) or until))
-        return Fault(
-            "rate_limited", f"not called: {key} was closed by a 429 of another call", key, wait_s, is_uncalled=True
-        )
-
     def _not_called(self, attempt: Attempt, fault: Fault) -> Receipt:
         """Goes back at no cost: its place in the budget is given back too."""
         receipt = self._scribe.failed(attempt, fault, Usage())
-        self.tell_uncalled((attempt,))
+        self.api_calls.tell_uncalled((attempt,))
         self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
         logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
         return receipt
-
-    def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
-        """Handed out and not called: what was set aside for them is free again."""
-        calls = [
-            Call(key=key, outcome="uncalled", job_id=attempt.job_id, attempt=attempt.number)
-            for attempt in attempts
-            for key in attempt.request.needs.rates
-        ]
-        if calls:
-            self.patiently(lambda: self._attempts.tell_calls(calls))
-
-    def _tell_calls(self, attempt: Attempt, ended: Ended) -> tuple[Call, ...]:
-        """The body's own words, and what it raised without them: that closes the key in the same step."""
-        calls = list(ended.calls)
-        if ended.rate_key and not any(c.key == ended.rate_key and (c.outcome == "refused" or c.trouble) for c in calls):
-            calls.append(_raised(ended))
-        told = tuple(msgspec.structs.replace(c, job_id=attempt.job_id, attempt=attempt.number) for c in calls)
-        if told:
-            self.patiently(lambda: self._attempts.tell_calls(told))
-        return told
 
     def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
         return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
@@ -361,15 +328,6 @@ class Runner:
                     logger.warning("{}; asking again until it answers", e)
                 is_said = True
                 self._parts.stopping.sleep(_AGAIN_S)
-
-
-def _raised(ended: Ended) -> Call:
-    """`RateLimited` or `EndpointShut` of a task that told of no call."""
-    key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message[:MOST_WORDS]
-    if ended.cause == "rate_limited":
-        closes_for_s = 1.0 if wait_s is None else wait_s
-        return Call(key=key, outcome="refused", closes_for_s=closes_for_s, trouble="limited", words=words)
-    return Call(key=key, outcome="failed", closes_for_s=wait_s, trouble="busy", words=words)
 
 
 def _after_words(then: Retry | Dead) -> str:

@@ -12,7 +12,7 @@ from conductor.core import quota, spending
 from conductor.core.announced import per_window
 from conductor.core.pace import room
 from conductor.core.rates import Look, after_look, in_force, refused_within
-from conductor.model.calls import Call
+from conductor.model.calls import Call, Plight
 from conductor.model.snapshot import RateState, Reservation
 
 if TYPE_CHECKING:
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 class RateLook:
     """One look: what was told is settled, what runs is followed, and each key's state made of it."""
 
-    def __init__(self, rates: LimitsRates, book: Book, closings: Mapping[str, float], now: float) -> None:
+    def __init__(
+        self, rates: LimitsRates, book: Book, closings: Mapping[str, float], plights: Mapping[str, Plight], now: float
+    ) -> None:
         self._rates = rates
         self._book = book
         self._closings = closings
+        self._plights = plights
         self._now = now
         self._told: dict[str, list[Call]] = {}
         #: Of those, and of what ended without a word: what was sent.
@@ -89,7 +92,7 @@ class RateLook:
         spending.add(book.spent, self.changes.spent)
         self.changes.stale = spending.stale(book.spent, self._now)
         taken = {one.key for one in book.taken.values()}
-        keys = sorted({*rates.keys(), *book.kept, *self._closings, *self._told, *taken})
+        keys = sorted({*rates.keys(), *book.kept, *self._closings, *self._plights, *self._told, *taken})
         return tuple(self._state(key) for key in keys)
 
     def _state(self, key: str) -> RateState:
@@ -123,6 +126,8 @@ class RateLook:
             resets_at=opens_at,
             tokens_reset_at=tokens_at,
             closed_until=self._closings.get(key),
+            plight=self._plights.get(key),
+            going=len(mine),
             is_learned=limit is not None and limit != budget.requests_per_min,
             usd_left=usd_left,
             usd_limit=budget.usd_per_day,

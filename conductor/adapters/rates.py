@@ -96,9 +96,9 @@ class LimitsRates:
         """The budgets at this instant, after what workers told since the last call.
 
         `active`: every reservation there is, read before this call; None: not known, nothing is taken for started."""
-        calls, closings = self._attempts.calls(), self._attempts.closings()
+        calls, closings, plights = self._attempts.calls(), self._attempts.closings(), self._attempts.plights()
         with self._guard():
-            look = RateLook(self, self._store.load(), closings, now)
+            look = RateLook(self, self._store.load(), closings, plights, now)
             look.recover()
             look.settle(calls)
             if active is not None:

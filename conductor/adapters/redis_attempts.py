@@ -14,7 +14,7 @@ from conductor.adapters.redis_outlook import let_go_of
 from conductor.adapters.redis_rows import row_of
 from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import fingerprint, same_place
-from conductor.model.calls import Call
+from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, Renewed, RollCall, Started, Turn, Turned, Vouch
 from conductor.model.files import LetGo
@@ -27,6 +27,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
+_plight = msgspec.json.Decoder(Plight)
 _call_to_json = msgspec.json.Encoder().encode
 _call = msgspec.json.Decoder(Call)
 _reservation = msgspec.json.Decoder(Reservation)
@@ -124,13 +125,9 @@ class RedisAttempts:
         )
         return cast(FinishAnswer, answer.decode())
 
-    def close_rate(self, key: str, for_s: float) -> None:
-        self._scripts.run("close_rate", key, ms(for_s), 1, b"")
-
     def tell_calls(self, calls: Sequence[Call]) -> None:
-        rows = ((c.key, ms(c.closes_for_s or 0.0), int(c.outcome == "refused"), _call_to_json(c)) for c in calls)
-        if flat := [value for row in rows for value in row]:
-            self._scripts.run("close_rate", *flat)
+        if calls:
+            self._scripts.run("tell_calls", *map(_call_to_json, calls))
 
     def calls(self) -> tuple[Call, ...]:
         return tuple(map(_call.decode, self._scripts.run("calls", CALLS_AT_ONCE)))
@@ -142,6 +139,13 @@ class RedisAttempts:
     def closings(self) -> dict[str, float]:
         flat: list[bytes] = self._scripts.run("closings")
         return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def plights(self) -> dict[str, Plight]:
+        flat: list[bytes] = self._scripts.run("plight_states")
+        return {key.decode(): _plight.decode(text) for key, text in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def open_rate(self, key: str) -> bool:
+        return bool(self._scripts.run("open_rate", key))
 
     def refusals(self) -> dict[str, int]:
         with translating(self._scripts.client):

@@ -101,6 +101,7 @@ class RedisHandover:
             *(maker(shown) for maker in self._scripts.also_ahead),
             ("calls", (CALLS_AT_ONCE,)),
             ("closings", ()),
+            ("plight_states", ()),
             ("rate_book", ()),
             ("controls", ()),
             ("paces", ()),

@@ -44,20 +44,35 @@ def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
 
 def resume(
     what: Annotated[
-        str, typer.Argument(metavar="LANE|DEVICE|KIND", help="Or a task whose jobs failed alike and are held.")
+        str,
+        typer.Argument(
+            metavar="LANE|DEVICE|KIND|API", help="Or a task whose jobs failed alike and are held, or an endpoint."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Feed a paused lane or device again; also a device in quarantine. Try a closed kind of jobs at once.
+    """Feed a paused lane or device again; also a device in quarantine. Try a closed kind of jobs, or an API that was
+    down or refused everybody, at once.
 
-    Of a kind one job goes first; when it ends well, so do the others.
+    Of these one job goes first; when it ends well, so do the others.
 
     Examples: conductor resume gpu; conductor resume studio2/gpu0; conductor resume media.transcode
     """
     if what in LANES or "/" in what or what.removeprefix("gpu").isdigit():
         set_paused(what, False, as_json)
-    else:
+    elif not is_rate_opened(what, as_json):
         resume_kind(what, as_json)
+
+
+def is_rate_opened(key: str, as_json: bool) -> bool:
+    """False: no gate of that name is shut."""
+    with ledger_here() as (_, ledger):
+        if not ledger.attempts.open_rate(key):
+            return False
+    answer(
+        as_json, {"rate": key, "is_resumed": True}, f"{key}: one job asks it at once; if it answers, the others follow"
+    )
+    return True
 
 
 def resume_kind(kind: str, as_json: bool) -> None:
@@ -71,8 +86,9 @@ def resume_kind(kind: str, as_json: bool) -> None:
         at = ledger.bell.now()
         closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
         if not ledger.kinds.resume(kind):
-            near = did_you_mean(kind, (*LANES, *closed))
-            raise UsageError(f"{kind} is no lane, no device (NODE/gpu0), and no kind of jobs that is held back{near}")
+            near = did_you_mean(kind, (*LANES, *closed, *ledger.attempts.plights()))
+            what = "no lane, no device (NODE/gpu0), no kind of jobs that is held back and no API whose gate is shut"
+            raise UsageError(f"{kind} is {what}{near}")
         Journal(settings.receipts_dir).tried(kind, at)
         # Counted after the word: what lies in review is tried by nobody, and whoever was told so waits for nothing.
         waits = sum(c.waiting for c in ledger.backlog.candidates(Look(heads=1)) if is_meant(c.job_class.kind, kind))

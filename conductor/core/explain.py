@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
-from conductor.core.outlook import earliest, is_never
+from conductor.core.outlook import earliest, is_never, is_refused
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.text import duration, many, size
 
@@ -79,6 +79,8 @@ def never_words(hold: Hold, now: float) -> str:
     """Empty where waiting may help."""
     if hold.is_infeasible:
         return "can never run on the nodes that report"
+    if is_refused(hold):
+        return "waits for somebody to act"
     return "can never run while others use so much" if is_never(hold, now) else ""
 
 
@@ -117,7 +119,7 @@ def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when
 def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
     """When it could start, and by when it does at the latest: what is kept for it, or will be."""
     soonest, words = earliest(hold), list[str]()
-    if hold.is_infeasible:
+    if hold.is_infeasible or is_refused(hold):
         return words
     if soonest is not None and (hold.starts_by is None or soonest < hold.starts_by):
         words.append(_soonest(hold, soonest, now, when))
@@ -200,7 +202,8 @@ def _rate(verdict: Verdict, now: float) -> str:
         )
     reopens = "" if verdict.reopens_at is None else f", reopens in {duration(max(0.0, verdict.reopens_at - now))}"
     left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit} a minute left" if verdict.unit else ""
-    return f"{verdict.message}{reopens} ({verdict.where}{left})"
+    again = reopens.replace("reopens", "asked again") if verdict.is_refused else reopens
+    return f"{verdict.message}{again} ({verdict.where}{left})"
 
 
 def _place(verdict: Verdict, now: float, when: When | None) -> str:

@@ -30,18 +30,20 @@ def _name(report: NodeReport) -> str:
 class RateFree:
     """One API's budget, less what this tick hands over. None: that budget has no known limit."""
 
-    __slots__ = ("requests_left", "state", "tokens_left", "usd_left")
+    __slots__ = ("going", "requests_left", "state", "tokens_left", "usd_left")
 
     def __init__(self, state: RateState) -> None:
         self.state = state
         self.requests_left = state.requests_left
         self.tokens_left = state.tokens_left
         self.usd_left = state.usd_left
+        self.going = state.going
 
     def usd_of(self, requests: int, tokens: int) -> float:
         return cost_of(self.state.usd_per_token, self.state.usd_per_call, requests, tokens)
 
     def take(self, requests: int, tokens: int) -> None:
+        self.going += 1
         if self.requests_left is not None:
             self.requests_left -= requests
         if self.tokens_left is not None:

@@ -13,6 +13,7 @@ from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
 from conductor.core.lane_gate import lane
 from conductor.core.places import asks_vram
+from conductor.core.plights import asks_one_first, plight_words
 from conductor.core.reservations import INFINITY, Holding
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
@@ -87,7 +88,7 @@ def rate(ask: Ask, free: Free) -> list[Verdict]:
             verdicts.append(Verdict(gate="rate", passed=True, where=key, need=need.requests, unit="requests"))
             continue
         state = budget.state
-        verdicts.append(_closing(state, free.now))
+        verdicts.append(_closing(budget, free.now))
         verdicts.append(
             _budget(state, need.requests, budget.requests_left, state.requests_limit, "requests", state.resets_at)
         )
@@ -103,11 +104,16 @@ def is_rate_open(ask: Ask, free: Free) -> bool:
     return all(verdict.passed for verdict in rate(ask, free)) if ask.rates else True
 
 
-def _closing(state: RateState, now: float) -> Verdict:
-    until = state.closed_until
-    if until is None or until <= now:
-        return Verdict(gate="rate", passed=True, where=state.key)
-    return Verdict(gate="rate", passed=False, where=state.key, reopens_at=until, message="rate limit")
+def _closing(budget: RateFree, now: float) -> Verdict:
+    """Shut for all until a time; then, where its endpoint was not well, one asks before the others follow."""
+    key, until, plight = budget.state.key, budget.state.closed_until, budget.state.plight
+    is_refused = plight is not None and plight.trouble == "refuses"
+    words = "rate limit" if plight is None else plight_words(key, plight)
+    if until is not None and until > now:
+        return Verdict(gate="rate", passed=False, where=key, reopens_at=until, is_refused=is_refused, message=words)
+    if plight is not None and budget.going and asks_one_first(plight):
+        return Verdict(gate="rate", passed=False, where=key, message=f"one job asks first: {words}")
+    return Verdict(gate="rate", passed=True, where=key)
 
 
 def _budget(

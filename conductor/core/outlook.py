@@ -30,6 +30,11 @@ def lacks_workers(hold: Hold) -> bool:
     return any(verdict.gate == "report" and verdict.unit == "workers" for verdict in hold.closed)
 
 
+def is_refused(hold: Hold) -> bool:
+    """Its API refuses everybody, until a person has done something about it."""
+    return any(verdict.is_refused for verdict in hold.closed)
+
+
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
     for_all = max((_opens(v) for v in hold.closed if v.gate not in OF_NODES and not _is_of_place(v)), default=NOW)

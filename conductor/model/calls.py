@@ -49,3 +49,18 @@ class Call(Value, frozen=True, kw_only=True):
     #: None: the endpoint works, whatever it said of the request. `words` are its own, for a person.
     trouble: Trouble | None = None
     words: str = ""
+
+
+class Plight(Value, frozen=True, kw_only=True):
+    """What is known against an endpoint since it last answered. Times are epoch seconds of the ledger's clock."""
+
+    trouble: Trouble
+    words: str = ""
+    #: When the first call of the row failed, and when the last was told of.
+    since: float = 0.0
+    last_at: float = 0.0
+    #: So often it was asked in vain: what was under way when it failed counts as the same time.
+    times: int = 0
+    #: Whose call it was last; it was more than one job's.
+    job_id: str = ""
+    is_shared: bool = False

@@ -45,6 +45,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     is_crowded: bool = False
     #: Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will do it.
     is_broken: bool = False
+    #: Its API refuses everybody (key, money, model): it may be tried again, and only a person can help.
+    is_refused: bool = False
     #: What a person should know beyond the numbers: «not mounted: marker missing».
     message: str = ""
 

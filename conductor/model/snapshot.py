@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.calls import Plight
 from conductor.model.causes import Cause
 from conductor.model.files import Chain, Landed
 from conductor.model.receipt import Usage
@@ -122,8 +123,12 @@ class RateState(Value, frozen=True, kw_only=True):
     #: When the window gives room again.
     resets_at: float | None = None
     tokens_reset_at: float | None = None
-    #: A 429 closed it until then.
+    #: A 429, or another trouble of its endpoint, closed it until then.
     closed_until: float | None = None
+    #: What is known against its endpoint; None: it is well.
+    plight: Plight | None = None
+    #: Attempts that were handed over, and have not told what came of their calls.
+    going: int = 0
     #: The limits were learned from 429s or told by the server, not configured.
     is_learned: bool = False
     #: USD of the last 24 hours, less what is under way; when the oldest hour of it is forgotten.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -118,6 +119,9 @@ class TaskDecl(Value, frozen=True, kw_only=True):
     canary: Annotated[int, Meta(ge=0, le=1000)] = 0
     #: What `ctx.warm` keeps of it, arguments in braces: «onnx:{model}». A device that has it is preferred.
     warm: str = ""
+    #: The API that each of its jobs calls, arguments in braces: «{endpoint}». A line that names no rate of that key in
+    #: its `needs` takes one request of it, so that its gate counts for it.
+    rate: str = ""
     #: Module that holds the body, imported in the worker's child only.
     module: str
     function: str = "run"
@@ -138,12 +142,28 @@ def resolve(spec: JobSpec, decl: TaskDecl) -> Request:
     """The line's own values over the task's declared ones; `needs` is replaced as a whole."""
     return Request(
         lane=spec.lane or decl.lane,
-        needs=decl.needs if spec.needs is None else spec.needs,
+        needs=needs_of(spec, decl),
         timeout_s=decl.timeout_s if spec.timeout_s is None else spec.timeout_s,
         stall_s=decl.stall_s,
         retry={**decl.retry, **(spec.retry or {})},
         estimate=decl.estimate if spec.estimate is None else spec.estimate,
     )
+
+
+def needs_of(spec: JobSpec, decl: TaskDecl) -> Needs:
+    needs = decl.needs if spec.needs is None else spec.needs
+    key = filled(decl.rate, spec.args)
+    if not key or key in needs.rates:
+        return needs
+    return msgspec.structs.replace(needs, rates={**needs.rates, key: RateNeed()})
+
+
+def filled(pattern: str, args: Mapping[str, Any]) -> str:
+    """«onnx:{model}» with the job's arguments; empty where one is missing."""
+    try:
+        return pattern.format_map(args) if pattern else ""
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+        return ""
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

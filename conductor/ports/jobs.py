@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from conductor.model.calls import Call
+from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.entries import (
     AdoptAnswer,
@@ -166,16 +166,21 @@ class Attempts(Protocol):
         """running(attempt) → waiting or dead (which takes the jobs in whose `after` it stands along)."""
         ...
 
-    def close_rate(self, key: str, for_s: float) -> None:
-        """A 429: the gate of `key` is closed for so long."""
-        ...
-
     def closings(self) -> dict[str, float]:
         """Rate key → closed until; what ran out is left out."""
         ...
 
+    def plights(self) -> dict[str, Plight]:
+        """Rate key → what is known against its endpoint; those that are well are left out."""
+        ...
+
+    def open_rate(self, key: str) -> bool:
+        """The operator's word: its gate opens at once. False: it was open, and nothing known against it."""
+        ...
+
     def tell_calls(self, calls: Sequence[Call]) -> None:
-        """What came of the API calls of one attempt, all at once: a 429 closes its key, the rest is for the leader."""
+        """What came of the API calls of one attempt, all at once: a 429, or another trouble of its endpoint, closes its
+        key, and what is handed over for one that is not well goes back; the rest is for the leader."""
         ...
 
     def calls(self) -> tuple[Call, ...]:

@@ -40,6 +40,8 @@ class Account(Value, frozen=True, kw_only=True):
     broken: tuple[str, ...] = ()
     #: What waits for jobs that this run does not feed, in words.
     stranded: tuple[str, ...] = ()
+    #: The words of APIs that refuse everybody, for whose sake the rest waits.
+    refused: tuple[str, ...] = ()
     #: Gate → seconds during which it held at least one class back.
     held_s_by_gate: dict[str, float] = {}
     #: How long the run should take, as said at its start, and how long it took; None: nothing was said.
@@ -123,8 +125,9 @@ def lines(account: Account) -> list[str]:
     out += [printable(f"can never run here: {words}") for words in account.never]
     out += [printable(f"broken off: {words}") for words in account.broken]
     out += [printable(words) for words in account.stranded]
+    out += [printable(f"waits for somebody to act: {words}") for words in account.refused]
     held = [f"{gate} {duration(seconds)}" for gate, seconds in account.held_s_by_gate.items()]
-    if held or not (account.never or account.broken or account.stranded):
+    if held or not (account.never or account.broken or account.stranded or account.refused):
         # A run that ends at once since nothing can go has named its gate.
         out.append("held back, by gate: " + (", ".join(held) or "nothing, at any gate"))
     return out

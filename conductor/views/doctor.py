@@ -269,6 +269,8 @@ def waiting(settings: Settings) -> Iterator[Finding]:
         return  # said already
     advice = "close what uses it, `conductor needs --forget JOB`, or change the line's needs"
     for hold in gates.holds:
+        for verdict in (v for v in hold.closed if v.is_refused):
+            yield bad("waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {verdict.message}", "`conductor status`")
         for verdict in (v for v in hold.closed if v.is_broken):
             last = "their last words are in logs/; `conductor explain JOB`"
             yield bad("waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {verdict.message}", last)

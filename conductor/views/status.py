@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from conductor.core.stuck import Stuck
+from conductor.model.calls import Plight
 from conductor.model.decision import Gate, GateLedger, Hold
 from conductor.model.entries import JobState
 from conductor.model.forecast import Forecast
@@ -46,6 +47,8 @@ class Status(Value, frozen=True, kw_only=True):
     lost_s: dict[Gate, float] = {}
     #: Rate key → closed by a 429 until.
     closed_rates: dict[str, float] = {}
+    #: Rate key → what is known against its endpoint.
+    plights: dict[str, Plight] = {}
     #: What the last tick left of the budgets of APIs.
     rates: tuple[RateState, ...] = ()
     #: Cause → dead jobs; `dependency_dead`: for the sake of the others.
@@ -89,6 +92,7 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
         holds=holds,
         lost_s=lost_of(gates, names),
         closed_rates=ledger.attempts.closings(),
+        plights=ledger.attempts.plights(),
         rates=gates.rates,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from conductor.core.explain import before, describe, prospects
 from conductor.core.outlook import is_never
+from conductor.core.plights import asks_one_first, plight_words
 from conductor.hours import about
 from conductor.model.decision import Hold
 from conductor.model.entries import STATES
@@ -152,11 +153,7 @@ def lanes(status: Status) -> list[str]:
 
 def budgets(status: Status) -> list[str]:
     """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD left»."""
-    shut = status.closed_rates
-    out = [
-        f"  rate {printable(key)}: closed by a 429, reopens in {duration(until - status.now)}"
-        for key, until in shut.items()
-    ]
+    out = [shut(status, key) for key in sorted({*status.closed_rates, *status.plights})]
     for rate in status.rates:
         told: list[str] = []
         if rate.requests_left is not None and rate.requests_limit is not None:
@@ -169,6 +166,21 @@ def budgets(status: Status) -> list[str]:
         if told:
             out.append(f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.standing, status.now)}")
     return out
+
+
+def shut(status: Status, key: str) -> str:
+    """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for 4 min, 6
+    times), asked again in 80 s»."""
+    plight, until, now = status.plights.get(key), status.closed_rates.get(key, 0.0), status.now
+    words = "rate limit" if plight is None else plight_words(key, plight)
+    is_limit = plight is None or plight.trouble == "limited"
+    if plight is not None and not is_limit:
+        words += f" (for {duration(now - plight.since)}, {many(plight.times, 'time')})"
+    then = ("reopens" if is_limit else "asked again") if until > now else ""
+    when = f"{then} in {duration(until - now)}" if then else "one job asks before the others follow"
+    if plight is not None and until <= now and not asks_one_first(plight):
+        when = "not shut for it"
+    return printable(f"  rate {key}: {words}, {when}")
 
 
 def nodes(status: Status) -> list[str]:

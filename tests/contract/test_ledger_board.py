@@ -9,6 +9,7 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id
 from msgspec import structs
 
+from conductor.model.calls import Call
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead
 from conductor.model.report import Device, NodeReport, QueueReport
@@ -86,7 +87,7 @@ def test_everything_the_conductor_should_look_at_rings(scene: Scene) -> None:
         "withdraw": lambda: scene.ledger.reports.withdraw("node1"),
         "pause": lambda: scene.ledger.control.set_paused("gpu", True),
         "drain": lambda: scene.ledger.control.set_draining(True),
-        "429": lambda: scene.ledger.attempts.close_rate("api", 1),
+        "429": lambda: scene.ledger.attempts.tell_calls((Call(key="api", outcome="refused", closes_for_s=1.0),)),
         "resign": lambda: scene.ledger.leadership.resign("conductor-1"),
     }
     for name, step in steps.items():
@@ -125,9 +126,8 @@ def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scen
 
 def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: Scene) -> None:
     attempts = scene.ledger.attempts
-    attempts.close_rate("api", 600)
-    attempts.close_rate("api", 1)
-    attempts.close_rate("other", 0.02)
+    for key, for_s in (("api", 600), ("api", 1), ("other", 0.02)):
+        attempts.tell_calls((Call(key=key, outcome="refused", closes_for_s=for_s),))
     assert attempts.closings()["api"] == pytest.approx(scene.ledger.bell.now() + 600, abs=5)
     scene.let(0.03)
     assert set(attempts.closings()) == {"api"}

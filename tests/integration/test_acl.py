@@ -19,6 +19,7 @@ from conductor.acl import ADMIN, CONDUCTOR, READER, WORKER, acl_text, users
 from conductor.adapters.redis_keys import PLAIN
 from conductor.adapters.valkey import find_binary
 from conductor.errors import Unreachable
+from conductor.model.calls import Call
 from conductor.model.entries import Vouch
 from conductor.model.outcome import Retry
 from conductor.model.snapshot import Look
@@ -102,7 +103,7 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     assert [r.job_id for r in theirs.attempts.held_by("w1")] == [an_id("c"), an_id("d")]
     assert theirs.attempts.rescue(an_id("c"), 1, "lost", Retry(delay_s=5))
     assert ours.control.cancel(an_id("d")) == "running"
-    theirs.attempts.close_rate("cloud", 1.0)
+    theirs.attempts.tell_calls((Call(key="cloud", outcome="refused", closes_for_s=1.0, trouble="limited"),))
     theirs.bell.ring()
     assert ours.bell.wait(0.1) and theirs.bell.now() > 0
     from conductor.model.decision import GateLedger

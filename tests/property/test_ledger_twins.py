@@ -6,22 +6,27 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, line_of
-from twins import NAMES, Both, attempts, causes, codes, kinds, names, others, outcomes, play, roles, workers
+from twins import NAMES, Both, attempts, calls, causes, codes, kinds, names, others, outcomes, play, roles, workers
 
+from conductor.model.calls import Call
 from conductor.model.decision import Admission, Heir
 from conductor.model.entries import EntryFiles, Turn, Vouch
 from conductor.model.files import FileJob
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import OutputFact
 from conductor.model.snapshot import Look
+from conductor.model.spec import Needs, RateNeed
 
 
 class Twins(Both):
     @rule(name=names, after=others, after_ended=others, is_done=st.booleans(), class_no=st.integers(0, 1))
     def put(self, name: str, after: list[str], after_ended: list[str], is_done: bool, class_no: int) -> None:
+        job_class = a_class(f"c{class_no}", kind=f"k{class_no}")
+        if class_no:
+            job_class = msgspec.structs.replace(job_class, needs=Needs(cpu=1.0, rates={"api": RateNeed()}))
         entry = an_entry(
             name,
-            a_class(f"c{class_no}", kind=f"k{class_no}"),
+            job_class,
             # Only what comes before it in the alphabet: a plan has no cycles.
             after=tuple(an_id(other) for other in after if other < name),
             after_ended=tuple(an_id(other) for other in after_ended if other < name),
@@ -161,6 +166,14 @@ class Twins(Both):
     @rule(name=names, attempt=attempts, cause=causes, then=outcomes)
     def fail(self, name: str, attempt: int, cause: str, then: Retry | Dead) -> None:
         self.both("attempts.fail", a_receipt(name, attempt, "failed", cause), then)  # type: ignore[arg-type]
+
+    @rule(told=st.lists(calls, min_size=1, max_size=2))
+    def tell_calls(self, told: list[Call]) -> None:
+        self.both("attempts.tell_calls", told)
+
+    @rule()
+    def open_rate(self) -> None:
+        self.both("attempts.open_rate", "api")
 
     @rule(name=names, attempt=attempts, then=outcomes)
     def rescue(self, name: str, attempt: int, then: Retry | Dead) -> None:

@@ -36,7 +36,14 @@ class AnnotateArgs(Args, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1024
 
 
-@task("llm.annotate", lane="cloud", needs=Needs(ram_mib=64), timeout_s=600, retry={"server_error": 5, "task_error": 2})
+@task(
+    "llm.annotate",
+    lane="cloud",
+    needs=Needs(ram_mib=64),
+    timeout_s=600,
+    retry={"server_error": 5, "task_error": 2},
+    rate="{endpoint}",
+)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: endpoint, items [{id, text}], instruction, max_tokens.
 

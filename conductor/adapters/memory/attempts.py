@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from conductor.adapters.memory import kinds
+from conductor.adapters.memory import kinds, plights
 from conductor.adapters.memory.line_up import follow, may_follow, not_lined
 from conductor.adapters.memory.places import succeed
 from conductor.adapters.memory.store import Job, Store, entry_of
@@ -14,7 +14,7 @@ from conductor.core.chains import root_of
 from conductor.core.past import is_unheard
 from conductor.core.tally import fingerprint, same_place
 from conductor.errors import Fenced
-from conductor.model.calls import Call
+from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.entries import (
     AdoptAnswer,
@@ -260,23 +260,19 @@ class MemoryAttempts:
             kinds.failed(store, held, receipt.code_version, alike_in, cause, message, place)
             return "accepted"
 
-    def close_rate(self, key: str, for_s: float) -> None:
-        store = self._store
-        with store.lock:
-            store.closed[key] = max(store.closed.get(key, 0.0), store.now() + for_s)
-            store.refusals[key] = store.refusals.get(key, 0) + 1
-            store.ring()
-
     def tell_calls(self, calls: Sequence[Call]) -> None:
-        store = self._store
-        with store.lock:
+        with self._store.lock:
             for call in calls:
-                if call.closes_for_s:
-                    store.closed[call.key] = max(store.closed.get(call.key, 0.0), store.now() + call.closes_for_s)
-                if call.outcome == "refused":
-                    store.refusals[call.key] = store.refusals.get(call.key, 0) + 1
-            store.calls += calls
-            store.ring()
+                plights.told(self._store, call)
+            self._store.ring()
+
+    def plights(self) -> dict[str, Plight]:
+        with self._store.lock:
+            return dict(self._store.plights)
+
+    def open_rate(self, key: str) -> bool:
+        with self._store.lock:
+            return plights.opened(self._store, key)
 
     def calls(self) -> tuple[Call, ...]:
         with self._store.lock:

@@ -16,7 +16,7 @@ from conductor.adapters.memory.class_queue import ClassQueue
 from conductor.adapters.memory.history import History
 from conductor.core.charges import charges, disk_key
 from conductor.core.tally import Record
-from conductor.model.calls import Call
+from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Heir
 from conductor.model.entries import JobState, Lined, RollCall
@@ -122,6 +122,7 @@ class Store:
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.closed: dict[str, float] = {}
+        self.plights: dict[str, Plight] = {}
         self.refusals: dict[str, int] = {}
         self.kinds: dict[str, Record] = {}
         #: What workers told of their API calls.

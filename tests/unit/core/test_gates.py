@@ -19,7 +19,9 @@ from builders import (
 )
 
 from conductor.core.admission import decide
-from conductor.core.explain import explain
+from conductor.core.explain import explain, sentence
+from conductor.core.outlook import is_refused
+from conductor.model.calls import Plight
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
@@ -258,6 +260,32 @@ def test_a_429_closes_the_lane_until_it_says_and_other_lanes_go_on() -> None:
 
     assert [a.reservation.lane for a in decision.admit] == ["cpu"]
     assert (only(decision.hold[0], "rate").reopens_at, only(decision.hold[0], "rate").where) == (NOW + 12, "api")
+
+
+def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> None:
+    calls = a_class("cloud", rates={"api": (1, 0)})
+    down = Plight(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
+    (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, plight=down),)), calls).closed
+    assert (shut.reopens_at, shut.message, shut.is_refused) == (NOW + 12, "api did not answer: refused", False)
+
+    open_now = a_snapshot(rates=(a_rate(closed_until=NOW, plight=down),))
+    decision = decide(open_now, [a_candidate(calls, waiting=5)], LIMITS)
+    assert len(decision.admit) == 1, "one of five"
+    (first,) = held(a_snapshot(rates=(a_rate(plight=down, going=1),)), calls).closed
+    assert first.message == "one job asks first: api did not answer: refused"
+
+    once = Plight(trouble="limited", since=NOW, times=1)
+    assert admitted(a_snapshot(rates=(a_rate(plight=once, going=1),)), calls), "a budget knows how many may"
+
+
+def test_an_endpoint_that_refuses_everybody_waits_for_a_person() -> None:
+    calls = a_class("cloud", rates={"api": (1, 0)})
+    refuses = Plight(trouble="refuses", words="api has no credit (answer 402: pay)", since=NOW)
+    hold = held(a_snapshot(rates=(a_rate(closed_until=NOW + 60, plight=refuses),)), calls)
+    assert is_refused(hold) and not hold.is_infeasible
+    words = "api has no credit (answer 402: pay); put it right, then `conductor resume api`"
+    then = "asked again in 1 min 00 s (api); report, hold, lane open"
+    assert sentence(hold, NOW, 5.0) == f"waits for somebody to act: {words}, {then}"
 
 
 def test_a_closing_that_ran_out_is_open() -> None:

@@ -1,0 +1,132 @@
+"""Endpoints that are not well: who waits, until when, and what is taken back, on Redis and on the in-memory twin."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from ledger_scenes import Scene, a_class, a_reservation, an_entry, an_id
+
+from conductor.core.plights import FAULTS, asks_one_first
+from conductor.model.calls import Call, CallOutcome, Plight, Trouble
+from conductor.model.decision import Admission
+from conductor.model.spec import Needs, RateNeed
+
+NEEDS = Needs(rates={"api": RateNeed(), "other": RateNeed()})
+CALLS = msgspec.structs.replace(a_class("calls"), needs=NEEDS)
+
+
+def tell(
+    scene: Scene, trouble: Trouble | None, name: str = "a", outcome: CallOutcome = "failed", **more: object
+) -> None:
+    call = Call(key="api", outcome=outcome, job_id=an_id(name), attempt=1, trouble=trouble, words=f"{trouble}!", **more)  # type: ignore[arg-type]
+    scene.ledger.attempts.tell_calls((call,))
+    scene.check()
+
+
+def plight(scene: Scene) -> Plight | None:
+    return scene.ledger.attempts.plights().get("api")
+
+
+def shut_s(scene: Scene) -> float:
+    """Seconds until its gate opens."""
+    until = scene.ledger.attempts.closings().get("api")
+    return 0.0 if until is None else until - scene.ledger.bell.now()
+
+
+@pytest.mark.parametrize(("trouble", "first_s"), [("busy", 5), ("down", 5), ("refuses", 60)])
+def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
+    scene: Scene, trouble: Trouble, first_s: float
+) -> None:
+    for times in (1, 2, 3):
+        tell(scene, trouble)
+        known = plight(scene)
+        assert known is not None and (known.trouble, known.words, known.times) == (trouble, f"{trouble}!", times)
+        assert asks_one_first(known)
+        assert shut_s(scene) == pytest.approx(first_s * 2 ** (times - 1), abs=1)
+    for _ in range(12):
+        tell(scene, trouble)
+    assert shut_s(scene) == pytest.approx(1800 if trouble == "refuses" else 300, abs=1)
+
+
+def test_what_the_server_says_stands_over_the_table(scene: Scene) -> None:
+    tell(scene, "busy", closes_for_s=12.0)
+    assert shut_s(scene) == pytest.approx(12, abs=1)
+
+
+def test_calls_that_were_under_way_when_it_failed_count_once(scene: Scene) -> None:
+    tell(scene, "down", "a")
+    scene.let(0.02)
+    for name in ("b", "c", "d"):
+        tell(scene, "down", name, took_s=5.0)
+    known = plight(scene)
+    assert known is not None and (known.times, known.is_shared) == (1, True)
+    assert shut_s(scene) == pytest.approx(5, abs=1)
+
+
+def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_does_not(scene: Scene) -> None:
+    tell(scene, "busy", closes_for_s=30.0)
+    scene.let(0.02)
+    tell(scene, None, "b", "ok", took_s=5.0)
+    tell(scene, None, "b", "uncalled")
+    assert plight(scene) is not None
+    # It answered, whatever it said of that request.
+    tell(scene, None, "b", "failed")
+    assert plight(scene) is None
+    assert shut_s(scene) == pytest.approx(30, abs=1), "the server's own time stands"
+
+
+def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: Scene) -> None:
+    for _ in range(FAULTS + 2):
+        tell(scene, "faulty", "a")
+    known = plight(scene)
+    assert known is not None and not asks_one_first(known) and shut_s(scene) == 0
+    tell(scene, "faulty", "b")
+    known = plight(scene)
+    assert known is not None and asks_one_first(known) and shut_s(scene) > 0
+
+
+def test_a_429_asks_one_first_only_where_the_wait_was_in_vain(scene: Scene) -> None:
+    tell(scene, "limited", outcome="refused", closes_for_s=2.0)
+    first = plight(scene)
+    tell(scene, "limited", "b", "refused", closes_for_s=2.0)
+    second = plight(scene)
+    assert first is not None and not asks_one_first(first)
+    assert second is not None and asks_one_first(second)
+    assert scene.ledger.attempts.refusals() == {"api": 2}
+
+
+def hand_over(scene: Scene, *names: str, class_id: str) -> None:
+    held = [a_reservation(name, class_id=class_id) for name in names]
+    answers = scene.ledger.handover.admit(scene.epoch, [Admission(reservation=each, backlog="night") for each in held])
+    assert answers == (None,) * len(names)
+
+
+def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: Scene) -> None:
+    plain = a_class("plain")
+    scene.put(an_entry("a", CALLS), an_entry("b", CALLS), an_entry("c", plain))
+    hand_over(scene, "a", "b", class_id=CALLS.id)
+    hand_over(scene, "c", class_id=plain.id)
+
+    tell(scene, "limited", "x", "refused", closes_for_s=9.0)
+    assert scene.ledger.backlog.counts()["admitted"] == 3, "a 429 is the budget's matter"
+    tell(scene, "down", "x")
+
+    assert {name: scene.ledger.backlog.job(an_id(name)).state for name in "abc"} == {  # type: ignore[union-attr]
+        "a": "waiting", "b": "waiting", "c": "admitted"}  # fmt: skip
+    assert scene.ledger.backlog.job(an_id("a")).failures == {}  # type: ignore[union-attr]
+    back = {(c.job_id, c.key) for c in scene.ledger.attempts.calls() if c.outcome == "uncalled"}
+    assert back == {(an_id(name), key) for name in "ab" for key in ("api", "other")}
+    scene.check()
+
+
+def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Scene) -> None:
+    assert not scene.ledger.attempts.open_rate("api")
+    for _ in range(4):
+        tell(scene, "refuses")
+    scene.ledger.bell.wait(0.001)
+    assert scene.ledger.attempts.open_rate("api")
+    known = plight(scene)
+    assert shut_s(scene) == 0 and known is not None and asks_one_first(known)
+    assert scene.ledger.bell.wait(0.001)
+    tell(scene, "refuses")
+    assert shut_s(scene) == pytest.approx(120, abs=1), "its waits begin anew"

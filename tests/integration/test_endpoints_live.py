@@ -1,0 +1,126 @@
+"""Real workers, the conductor's own loop, and servers on loopback that are down, busy, or refuse everybody."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moody_server import MoodyServer, Said, good, refusing
+
+from conductor.classes import class_of
+from conductor.model.entries import Entry
+from conductor.model.spec import JobSpec, Output, to_line
+from conductor.ports import Ledger
+from conductor.settings import CONFIG_NAME, Settings
+from tests.builders import a_report, a_spec
+from tests.integration.test_rates_live import conducting
+from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
+
+WORKERS = 3
+JOBS = 12
+
+
+@pytest.fixture
+def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
+    scene = a_scene(project, ledger)
+    yield scene
+    scene.close()
+
+
+def a_question(n: int) -> JobSpec:
+    """Without a word on rates: the task says which API it calls."""
+    args = {"endpoint": "api", "items": [{"id": "a", "text": "x" * n}], "instruction": "Count."}
+    return a_spec(n, task="llm.annotate", args=args, writes=(Output(path=f"scratch:answers/{n}.jsonl"),), lane="cpu")
+
+
+def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS) -> None:
+    with (scene.folder / CONFIG_NAME).open("a") as config:
+        config.write(f'\n[endpoints.api]\nbase_url = "{base_url}"\n')
+    for spec in map(a_question, range(1, jobs + 1)):
+        job_class = class_of(spec, scene.catalogue[spec.task], "night")
+        assert set(job_class.needs.rates) == {"api"}
+        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
+    scene.ledger.reports.publish(report, 3600)
+    for _ in range(WORKERS):
+        scene.worker()
+
+
+def counts(scene: WorkerScene) -> dict[str, int]:
+    return dict(scene.ledger.backlog.counts("night"))
+
+
+def all_done(scene: WorkerScene) -> None:
+    wait_until(lambda: counts(scene).get("done") == JOBS, "all are done", scene.story, limit_s=60)
+
+
+def causes(scene: WorkerScene) -> set[Any]:
+    return {receipt.cause for receipt in scene.receipts() if receipt.outcome == "failed"}
+
+
+def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerScene, redis_url: str):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    begin(scene, f"http://127.0.0.1:{port}/v1")
+    with conducting(scene, redis_url, window_s=60):
+        wait_until(lambda: "api" in scene.ledger.attempts.plights(), "it is down", scene.story)
+        wait_until(
+            lambda: any(v.message.startswith("api at 127.0.0.1") and "refused" in v.message
+                        for hold in scene.ledger.handover.gates().holds for v in hold.closed),
+            "the gate says so", scene.story,
+        )  # fmt: skip
+        plight = scene.ledger.attempts.plights()["api"]
+        assert plight.trouble == "down"
+        assert len(scene.receipts()) <= WORKERS, "what lay in the queue was not tried"
+        with MoodyServer(lambda request, number: good(request), port=port):
+            all_done(scene)
+    assert causes(scene) == {"endpoint_shut"}
+    assert scene.ledger.attempts.plights() == {}
+
+
+@pytest.mark.parametrize("status", [503, 529, 500])
+def test_while_it_is_busy_nobody_asks_and_then_one_asks_first(scene: WorkerScene, redis_url: str, status: int):
+    def mood(request: dict[str, Any], number: int) -> Said:
+        if number > 1:
+            time.sleep(0.3)
+        return refusing(status, "overloaded", None, {"Retry-After": "3"})(request, 1) if number == 1 else good(request)
+
+    with MoodyServer(mood) as server:
+        begin(scene, server.base_url)
+        with conducting(scene, redis_url, window_s=60):
+            all_done(scene)
+        first = server.arrivals[0]
+        before = [at for at in server.arrivals if at < first + 3]
+        later = [at for at in server.arrivals if at >= first + 3]
+        assert len(before) <= WORKERS, "only what was under way when it said so"
+        assert later[1] - later[0] >= 0.3, "the second one after the first was answered"
+        assert len(server.arrivals) == JOBS + 1, "and nobody in vain"
+    assert causes(scene) == {"endpoint_shut"}
+
+
+def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: WorkerScene, redis_url: str):
+    is_right = threading.Event()
+
+    def mood(request: dict[str, Any], number: int) -> Said:
+        return good(request) if is_right.is_set() else refusing(401, "Incorrect API key provided")(request, number)
+
+    with MoodyServer(mood) as server:
+        begin(scene, server.base_url)
+        with conducting(scene, redis_url, window_s=60):
+            wait_until(
+                lambda: counts(scene).get("waiting") == JOBS
+                and any(v.is_refused for hold in scene.ledger.handover.gates().holds for v in hold.closed),
+                "all wait", scene.story,
+            )  # fmt: skip
+            (message,) = {v.message for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused}
+            assert "Incorrect API key provided" in message and "`conductor resume api`" in message
+            assert len(server.requests) <= WORKERS
+            is_right.set()
+            assert scene.ledger.attempts.open_rate("api")
+            all_done(scene)
+    assert causes(scene) == {"endpoint_shut"}, "no job died of it"
