@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from conductor.errors import ConductorError, ConfigError, ManifestError
+from conductor.errors import ConfigError, ManifestError
 from conductor.model.spec import TaskDecl
 from conductor.own_code import put_on_path
+from conductor.own_faults import own_code
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
@@ -84,12 +85,8 @@ def _with_further(name: str) -> Iterator[ModuleType]:
 
 
 def _import(name: str) -> ModuleType:
-    try:
+    with own_code(f"task module {name} cannot be imported"):
         return importlib.import_module(name)
-    except ConductorError:
-        raise
-    except Exception as e:
-        raise ConfigError(f"task module {name} cannot be imported: {type(e).__name__}: {e}") from e
 
 
 def _collect(module: ModuleType, decls: dict[str, TaskDecl]) -> int:

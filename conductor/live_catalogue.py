@@ -17,8 +17,10 @@ import msgspec
 from loguru import logger
 
 from conductor.catalogue import Catalogue, catalogue_of
+from conductor.errors import ConductorError, ConfigError
 from conductor.model.spec import TaskDecl
 from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.text import printable
 
 #: Files are looked at so often.
 LOOK_EVERY_S = 1.0
@@ -79,9 +81,12 @@ class LiveCatalogue(Mapping[str, TaskDecl]):
                 timeout=LIMIT_S,
                 check=False,
             )
+            if said.returncode:
+                words = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+                raise ConfigError(words or f"the process that reads them ended with {said.returncode}")
             declared = _decode(said.stdout.rpartition(b"\n")[2])
-        except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as e:
-            logger.warning("The tasks cannot be read anew, and stay as they were: {}", e)
+        except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError, ConfigError) as e:
+            logger.warning("The tasks cannot be read anew, and stay as they were: {}", printable(str(e)))
             return
         self._catalogue = Catalogue(declared.decls, tuple(map(Path, declared.files)))
         self._stamps = self._now()
@@ -96,7 +101,11 @@ def _stamp(file: str) -> int:
 
 
 def main() -> None:
-    catalogue = catalogue_of(load())
+    try:
+        catalogue = catalogue_of(load())
+    except ConductorError as e:
+        sys.stderr.write(f"{printable(str(e))}\n")
+        sys.exit(e.exit_code)
     declared = Declared(decls=dict(catalogue), files=tuple(map(str, catalogue.files)))
     # The last line: a module may print as it is imported.
     sys.stdout.buffer.write(b"\n" + _encode(declared))

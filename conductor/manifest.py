@@ -28,6 +28,8 @@ MAX_LINE_BYTES = 1 << 20
 MAX_PROBLEMS = 1000
 
 OnProgress = Callable[[int], None]
+#: What is wrong with a line beyond the rules of every manifest.
+LineRule = Callable[[JobSpec], Iterable[str]]
 
 
 class ManifestSummary(Struct, frozen=True, kw_only=True):
@@ -136,7 +138,7 @@ def check(
 
     Memory grows by an id a job (some 150 bytes), not by what the lines hold.
     """
-    checker = _Checker(path, catalogue, verb)
+    checker = Checker(path, catalogue, verb)
     with opened(path) as file:
         for number, line in lines(file):
             checker.add(number, line)
@@ -145,9 +147,15 @@ def check(
     return checker.summary()
 
 
-class _Checker:
-    def __init__(self, path: Path, catalogue: Mapping[str, TaskDecl], verb: str) -> None:
+class Checker:
+    """Fed with the lines of a manifest, in order; `summary` says what they hold, or every fault."""
+
+    def __init__(
+        self, path: Path, catalogue: Mapping[str, TaskDecl], verb: str = "dispatched", rules: Sequence[LineRule] = ()
+    ) -> None:
+        """`verb`: what is not done with a faulty one. `rules`: asked beside those of every manifest."""
         self.path = path
+        self.rules = rules
         self.verb = verb
         self.catalogue = catalogue
         self.faults: list[str] = []
@@ -173,10 +181,12 @@ class _Checker:
         try:
             spec = from_line(line)
         except (ValueError, RecursionError):
-            self.faulty(number, line_faults(line, self.catalogue))
+            self.faulty(number, line_faults(line, self.catalogue) or ("line: is not a job",))
             return
         if not is_sound(spec, self.catalogue):
-            self.faulty(number, rule_faults(spec, self.catalogue, frozenset()))
+            self.faulty(number, rule_faults(spec, self.catalogue, frozenset()) or ("line: is not a job",))
+        for rule in self.rules:
+            self.faulty(number, rule(spec))
         self.relate(number, spec)
 
     def relate(self, number: int, spec: JobSpec) -> None:
@@ -201,7 +211,7 @@ class _Checker:
                 self.ahead.setdefault(other, number)
 
     def faulty(self, number: int, faults: Iterable[str]) -> None:
-        for fault in faults or ("line: is not a job",):
+        for fault in faults:
             self.fault(number, fault)
 
     def fault(self, number: int, what: str) -> None:
@@ -210,11 +220,12 @@ class _Checker:
         if len(self.faults) < MAX_PROBLEMS:
             self.faults.append(f"{self.path}:{number}: {what}")
 
-    def summary(self) -> ManifestSummary:
+    def summary(self, file: Path | None = None) -> ManifestSummary:
+        """`file`: where the lines are, while they are not yet at their place. Raises `ManifestError`."""
         outside = {other: line for other, line in self.ahead.items() if other not in self.ids}
         # A circle needs a wait for a later line; plans write what is waited for first, and never pay for this.
         if not self.fault_count and len(outside) < len(self.ahead):
-            for job_id in _circle(self.path):
+            for job_id in _circle(file or self.path):
                 self.fault(self.ids[job_id], f"after: {job_id} waits, through others, for itself")
         if self.fault_count:
             raise problems_found(self.path, tuple(self.faults), self.fault_count, len(self.bad_lines), self.verb)
@@ -291,14 +302,19 @@ def _drop_free(waits: dict[str, set[str]], waiters: Mapping[str, list[str]]) -> 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def write(path: Path, specs: Iterable[JobSpec]) -> int:
-    """Write a manifest atomically; the number of jobs. On an error what was there before stays."""
+def write(path: Path, specs: Iterable[JobSpec], checker: Checker | None = None) -> int:
+    """Write a manifest atomically; the number of jobs. On an error what was there before stays.
+
+    `checker`: each line is held to it first, and nothing is written where one has a fault: raises `ManifestError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                count = _write_lines(file, specs)
+                count = _write_lines(file, specs, checker)
+                if checker is not None:
+                    file.flush()
+                    checker.summary(Path(name))
                 os.fchmod(file.fileno(), 0o644)
                 file.flush()
                 os.fsync(file.fileno())
@@ -312,9 +328,12 @@ def write(path: Path, specs: Iterable[JobSpec]) -> int:
     return count
 
 
-def _write_lines(file: BinaryIO, specs: Iterable[JobSpec]) -> int:
+def _write_lines(file: BinaryIO, specs: Iterable[JobSpec], checker: Checker | None) -> int:
     count = 0
     for spec in specs:
-        file.write(to_line(spec) + b"\n")
+        line = to_line(spec)
+        file.write(line + b"\n")
         count += 1
+        if checker is not None:
+            checker.add(count, line)
     return count

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from conductor.adapters.hash_cache import HashCache
 from conductor.errors import BadInput, ConfigError, UsageError
@@ -164,6 +164,9 @@ def _refuse_unreadable(path: Path, settings: Settings) -> None:
 
 # ── the command around a plan ─────────────────────────────────────────────────────────────────────────────
 
+#: How a plan makes a job.
+MAKES = "conductor.planning.job"
+
 Plan = Callable[[argparse.Namespace, Settings], Iterable[JobSpec]]
 AddArguments = Callable[[argparse.ArgumentParser], None]
 DefaultName = Callable[[argparse.Namespace], str]
@@ -179,8 +182,14 @@ def run_plan(
     settings: Settings,
     command: str | None = None,
 ) -> tuple[Path, int]:
-    """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2 (argparse)."""
-    from conductor.manifest import write
+    """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2 (argparse).
+
+    Raises `ManifestError` where a job could not be dispatched, or not be run by this project, and `ConfigError` where
+    the plan itself has a fault: then nothing is written."""
+    from conductor.catalogue import catalogue_of
+    from conductor.manifest import Checker, write
+    from conductor.own_faults import own_code
+    from conductor.plan_rules import rules_of
 
     parser = argparse.ArgumentParser(
         prog=command or f"conductor plan {name}",
@@ -188,7 +197,8 @@ def run_plan(
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    add_arguments(parser)
+    with own_code(f"plan {name}"):
+        add_arguments(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="where to write the manifest"
     )
@@ -200,17 +210,34 @@ def run_plan(
         "conductor.toml",
     )
     options = parser.parse_args(list(argv))
-    path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
+    with own_code(f"plan {name}"):
+        path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
+    checker = Checker(path, catalogue_of(settings), "written", rules_of(settings))
     token = _planning.set((settings, getattr(options, "inputs_by", None)))
     try:
-        return path, write(path, plan(options, settings))
+        return path, write(path, _jobs(name, lambda: plan(options, settings)), checker)
     finally:
         _planning.reset(token)
 
 
+def _jobs(name: str, plan: Callable[[], object]) -> Iterator[JobSpec]:
+    """What the plan gives, as it gives it. Raises `ConfigError` where that is no job."""
+    from conductor.own_faults import drawn, own_code
+
+    with own_code(f"plan {name}"):
+        made = plan()
+    if not isinstance(made, Iterable) or isinstance(made, str | bytes):
+        told = "nothing" if made is None else f"{made!r:.80}"
+        raise ConfigError(f"plan {name}: its plan() returned {told}: it is to yield jobs ({MAKES})")
+    for spec in drawn(cast("Iterable[object]", made), f"plan {name}"):
+        if not isinstance(spec, JobSpec):
+            raise ConfigError(f"plan {name}: its plan() gave {spec!r:.80}, which is no job: make each with {MAKES}")
+        yield spec
+
+
 def planned(path: Path, jobs: int) -> str:
     """The line a plan ends with."""
-    return f"{printable(short(path))}: {many(jobs, 'job')}"
+    return f"{printable(short(path))}: {many(jobs, 'job') if jobs else 'no job: there was nothing to plan'}"
 
 
 def short(path: Path) -> str:

@@ -8,13 +8,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from conductor.errors import ConfigError, UsageError
 from conductor.own_code import load_file
+from conductor.own_faults import drawn, own_code
 from conductor.ownership import refuse_foreign
 from conductor.planning import run_plan
 from conductor.settings import Settings, did_you_mean
@@ -52,10 +53,12 @@ def about(name: str, settings: Settings) -> str:
 def plan(name: str, argv: Sequence[str], settings: Settings, command: str | None = None) -> tuple[Path, int]:
     """Run the plan NAME with its own options. → the manifest's path and its number of jobs."""
     module: Any = load(name, "plan", settings)
+    if not callable(getattr(module, "plan", None)):
+        raise ConfigError(f"{_file(name, 'plan', settings)} has no function plan(options, settings) that yields jobs")
     return run_plan(
         name,
         inspect.getdoc(module) or "",
-        module.add_arguments,
+        getattr(module, "add_arguments", lambda parser: None),
         module.plan,
         getattr(module, "manifest_name", lambda options: f"{name}.jsonl"),
         argv,
@@ -71,9 +74,34 @@ def checks_for(workflows: Sequence[str], settings: Settings) -> Checks:
     found: list[Checks] = []
     for name in workflows:
         if name in known and has_part(name, "verify", settings):
-            module: Any = load(name, "verify", settings)
-            found.append(module.checks(settings))
+            found.append(_own_checks(name, load(name, "verify", settings), settings))
     return Checks.joined(found)
+
+
+def _own_checks(name: str, module: Any, settings: Settings) -> Checks:
+    """What its `checks(settings)` returns, each of them heard out as the project's own code."""
+    what = f"verify {name}"
+    with own_code(what):
+        made = module.checks(settings)
+    if not isinstance(made, Checks):
+        told = "nothing" if made is None else f"{made!r:.80}"
+        raise ConfigError(f"{what}: its checks() returned {told}: it is to return conductor.verify.Checks")
+    return Checks(jobs=tuple(_heard(c, what) for c in made.jobs), whole=tuple(_heard(c, what) for c in made.whole))
+
+
+def _heard(check: Callable[..., object], what: str) -> Callable[..., Iterator[Any]]:
+    """The same check. Raises `ConfigError` where it has a fault, or does not answer with a list of complaints."""
+
+    def asked(*given: Any) -> Iterator[Any]:
+        with own_code(what):
+            made = check(*given)
+        if not isinstance(made, Iterable) or isinstance(made, str | bytes):
+            told = "nothing" if made is None else f"{made!r:.80}"
+            name = getattr(check, "__name__", "a check")
+            raise ConfigError(f"{what}: {name} returned {told}: it is to yield complaints, or return a list of them")
+        yield from drawn(cast("Iterable[Any]", made), what)
+
+    return asked
 
 
 def has_part(name: str, part: str, settings: Settings) -> bool:
@@ -113,4 +141,5 @@ def _load_file(name: str, file: Path) -> ModuleType:
     installed = _installed()
     if installed is not None and file.is_relative_to(installed):
         return importlib.import_module(name)
-    return load_file(f"project_{name.replace('.', '_')}", file)
+    with own_code(f"{name} cannot be run"):
+        return load_file(f"project_{name.replace('.', '_')}", file)

@@ -45,7 +45,7 @@ def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
     except ConductorError as e:
         return complain(e)
     print(planned(path, jobs))  # noqa: T201  a script's own output
-    return 0
+    return 0 if jobs else 1
 
 
 def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:

@@ -36,7 +36,8 @@ def plan(
 ) -> None:
     """Write the manifest of a workflow. Without a name: list the workflows.
 
-    The same inputs give the same file, byte for byte.
+    The same inputs give the same file, byte for byte. Each job is held to the rules of a dispatch, and to the roots and
+    programs that conductor.toml declares: where one has a fault nothing is written (exit 3). Exit 1 without any job.
 
     \b
     The workflow has options of its own:  conductor plan WORKFLOW --help
@@ -52,7 +53,10 @@ def plan(
         for name in workflow_lookup.available(settings):
             typer.echo(printable(f"{name}  {workflow_lookup.about(name, settings)}"))
         return
-    typer.echo(planned(*workflow_lookup.plan(workflow, context.args, settings)))
+    path, jobs = workflow_lookup.plan(workflow, context.args, settings)
+    typer.echo(planned(path, jobs))
+    if not jobs:
+        raise typer.Exit(1)
 
 
 def dispatch(
