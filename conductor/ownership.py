@@ -76,6 +76,20 @@ def _others(facts: os.stat_result) -> str | None:
     return None
 
 
+def who_else_reads(file: Path) -> str | None:
+    """Who can read `file` beside its owner and root; None: nobody, also where a folder above keeps them out."""
+    try:
+        mode, gid, owner = (facts := file.stat()).st_mode, facts.st_gid, facts.st_uid
+        above = [folder.stat().st_mode for folder in Path(os.path.realpath(file)).parents]
+    except OSError:
+        return None
+    if mode & stat.S_IROTH and all(each & stat.S_IXOTH for each in above):
+        return "everybody"
+    if mode & stat.S_IRGRP and all(each & (stat.S_IXGRP | stat.S_IXOTH) for each in above):
+        return None if _is_private_group(gid, owner) else f"the group {_group(gid)}"
+    return None
+
+
 def _trusted() -> frozenset[int]:
     """This user and root; for root by `sudo`, who called it: what is theirs they could run as root anyway."""
     us = os.geteuid()

@@ -255,6 +255,8 @@ class Settings(BaseSettings):
     task_modules: tuple[str, ...] = ()
     #: Programs the `shell` task may run; empty: none.
     shell_programs: tuple[str, ...] = ()
+    #: Environment variables that those programs get beyond the usual ones, and that lines may set for them.
+    shell_env: tuple[str, ...] = ()
     redis: Redis = Redis()
     lanes: Lanes = Lanes()
     roots: dict[str, Root] = {}

@@ -46,16 +46,17 @@ def run_program(
     stdin: bytes | None = None,
     on_stdout: Callable[[bytes], None] | None = None,
     on_line: Callable[[str], None] | None = None,
-    env: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run `argv` to its end; a non-zero exit is returned, not raised.
 
     `on_stdout` gets raw chunks (without it stdout goes to the worker's log), `on_line` each line of stderr
-    (ended by a newline or a carriage return). `env` is added to the worker's own, less its secrets. Raises
-    `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `Interrupted` when somebody else
-    ended the program, `JobError` when it cannot be started.
+    (ended by a newline or a carriage return). `environment`: all of it; None: the worker's own, less its secrets.
+    Raises `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `Interrupted` when
+    somebody else ended the program, `JobError` when it cannot be started.
     """
-    program = _start(argv, cwd, stdin, on_stdout is not None, {**secrets.for_programs(ctx.settings), **(env or {})})
+    found = secrets.for_programs(ctx.settings) if environment is None else environment
+    program = _start(argv, cwd, stdin, on_stdout is not None, found)
     try:
         with _Pump(program, ctx, on_stdout, on_line) as pump:
             tail = pump.run(stdin)

@@ -9,37 +9,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 from conductor.errors import ConductorError
-from conductor.model.spec import Value
 from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, Settings
 from conductor.text import many, size
+from conductor.views.doctor_rights import programs, readable_secrets
+from conductor.views.finding import Finding, bad, less, ok
 
 FFMPEG_LIMIT_S = 20.0
 #: Less room than this beyond the headroom is worth a word.
 LITTLE_BYTES = 2 << 30
-
-
-class Finding(Value, frozen=True, kw_only=True):
-    #: «ok», «-- » (works, with less), «BAD» (to be put right).
-    mark: Literal["ok ", "-- ", "BAD"]
-    what: str
-    words: str
-    advice: str = ""
-
-
-def ok(what: str, words: str) -> Finding:
-    return Finding(mark="ok ", what=what, words=words)
-
-
-def less(what: str, words: str, advice: str = "") -> Finding:
-    return Finding(mark="-- ", what=what, words=words, advice=advice)
-
-
-def bad(what: str, words: str, advice: str) -> Finding:
-    return Finding(mark="BAD", what=what, words=words, advice=advice)
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -47,6 +27,7 @@ def examine(settings: Settings) -> list[Finding]:
     looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         python,
         configuration,
+        readable_secrets,
         redis,
         ffmpeg,
         onnx,
@@ -218,15 +199,6 @@ def tasks(settings: Settings) -> Iterator[Finding]:
         yield ok("tasks", f"{many(len(catalogue_of(settings)), 'task')} declared")
     except ConductorError as e:
         yield bad("tasks", str(e), "see task_modules in conductor.toml")
-
-
-def programs(settings: Settings) -> Iterator[Finding]:
-    for name in settings.shell_programs:
-        found = shutil.which(name)
-        if found:
-            yield ok("program", f"{name} at {found}")
-        else:
-            yield bad("program", f"{name} is not on PATH", "install it, or take it out of shell_programs")
 
 
 def endpoints(settings: Settings) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from strangers import give_away, needs_root
 from task_bench import Bench
 
 from conductor.errors import BadInput, DeadlineExceeded, JobError, NoSpace, PublishFailed, Refused
@@ -20,7 +21,7 @@ PYTHON = sys.executable
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, shell_programs=(PYTHON, "no-such-program"))
+    return Bench(tmp_path, shell_programs=(PYTHON, "no-such-program", "env"), shell_env=("TONE", "LD_AUDIT"))
 
 
 def script(code: str, *args: str) -> dict[str, list[str]]:
@@ -84,11 +85,39 @@ def test_the_environment_and_the_folder_are_the_jobs_own(bench: Bench):
 
 @pytest.mark.parametrize(
     "name",
-    ["LD_PRELOAD", "ld_preload", "PATH", "PYTHONPATH", "BASH_ENV", "DYLD_INSERT_LIBRARIES", "A=B", "", "https_proxy"],
-)
+    ["LD_PRELOAD", "ld_preload", "PATH", "PYTHONPATH", "BASH_ENV", "DYLD_INSERT_LIBRARIES", "A=B", "", "https_proxy",
+     "TAR_OPTIONS", "OPENSSL_CONF", "HOME", "XDG_CONFIG_HOME", "FFREPORT", "LD_AUDIT", "tone", "LC_ALL "],
+)  # fmt: skip
 def test_a_line_does_not_make_a_listed_program_run_other_code(bench: Bench, name: str):
     with pytest.raises(Refused, match="may not set"):
         bench.run(shell.run, {**script("pass"), "env": {name: "/somewhere/evil.so"}})
+
+
+def test_a_program_gets_what_is_on_the_list_and_nothing_else_of_the_operators_shell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    passed = {"LANG": "C.UTF-8", "CUDA_VISIBLE_DEVICES": "1", "LC_TIME": "C", "TONE": "low", "OMP_NUM_THREADS": "2"}
+    kept = ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "TONES", "SSH_AUTH_SOCK", "CONDUCTOR_REDIS__URL")
+    for name, value in {**passed, **dict.fromkeys(kept, "not-for-them")}.items():
+        monkeypatch.setenv(name, value)
+    shown = bench.run(shell.run, {"argv": ["env"], "env": {"TZ": "UTC"}})["stdout_tail"]
+    found = dict(line.split("=", 1) for line in shown.splitlines())
+    assert found.items() >= {**passed, "TZ": "UTC", "PATH": os.environ["PATH"]}.items()
+    assert "not-for-them" not in shown
+
+
+@needs_root
+def test_a_listed_program_that_lies_in_the_project_has_to_be_ours(bench: Bench):
+    tool = bench.settings.project / "tools" / "make-it"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho ran\n")
+    tool.chmod(0o755)
+    listed = bench.settings.model_copy(update={"shell_programs": (str(tool),)})
+    bench.settings = listed
+    assert bench.run(shell.run, {"argv": [str(tool)]})["stdout_tail"] == "ran\n"
+    give_away(tool)
+    with pytest.raises(Refused, match="belongs to"):
+        bench.run(shell.run, {"argv": [str(tool)]})
 
 
 def test_a_program_ends_with_its_deadline(bench: Bench):

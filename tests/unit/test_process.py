@@ -93,9 +93,10 @@ def test_a_stop_ends_the_program_at_once(settings: Settings):
 
 def test_the_way_to_redis_is_not_passed_on(ctx: JobContext, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CONDUCTOR_REDIS__URL", "redis://:secret@host")
+    monkeypatch.setenv("MINE", "1")
     got = bytearray()
 
-    run_program(["env"], ctx, on_stdout=got.extend, env={"MINE": "1"})
+    run_program(["env"], ctx, on_stdout=got.extend)
 
     assert b"MINE=1" in got and b"secret" not in got
 
