@@ -108,3 +108,36 @@ def first_sound_s(path: Path) -> float:
                 return (at + int(np.argmax(level > 0.02 * level.max()))) / rate
             at += frame.samples
     return float("inf")
+
+
+#: Options of a Matroska file without places, lengths and check sums, into which something may be put.
+BARE = ("-live", "1", "-write_crc32", "0")
+_CLUSTER = b"\x1f\x43\xb6\x75"
+_TRACKS, _TRACK, _VIDEO, _CROP_LEFT = b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\x54\xcc"
+
+
+def cropped(path: Path, bare: Path, left: int) -> Path:
+    """The same Matroska file, with so many pixels of its first track cut off."""
+    data = bytearray(bare.read_bytes())
+    sizes: list[tuple[int, int]] = []
+    at = data.rindex(_TRACKS, 0, data.index(_CLUSTER)) + len(_TRACKS)
+    for inner in (_TRACK, _VIDEO, b""):
+        width = 9 - data[at].bit_length()
+        sizes.append((at, width))
+        at += width
+        while inner and not data.startswith(inner, at):
+            at = _behind(data, at)
+        at += len(inner)
+    more = _CROP_LEFT + b"\x82" + left.to_bytes(2)
+    for place, width in sizes:
+        value = int.from_bytes(data[place : place + width]) + len(more)
+        data[place : place + width] = value.to_bytes(width)
+    path.write_bytes(data[:at] + more + data[at:])
+    return path
+
+
+def _behind(data: bytearray, at: int) -> int:
+    """The place behind the element that begins here."""
+    at += 9 - data[at].bit_length()
+    width = 9 - data[at].bit_length()
+    return at + width + (int.from_bytes(data[at : at + width]) & ((1 << 7 * width) - 1))

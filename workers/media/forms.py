@@ -78,7 +78,7 @@ class PictureForm(Value, frozen=True, kw_only=True, omit_defaults=False):
     matrix: str = UNKNOWN
     primaries: str = UNKNOWN
     transfer: str = UNKNOWN
-    #: Pixels that the container cuts off: top, bottom, left, right.
+    #: Pixels that the container cuts off: left, right, top, bottom.
     crop: tuple[int, ...] = ()
     #: What else the file says of all pictures (Dolby Vision, spherical, stereo), in ffmpeg's words.
     side: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class PictureForm(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def shown_size(self, width: int, height: int) -> tuple[int, int]:
         """Stored pixels as they are shown: cropped, square, turned."""
-        top, bottom, left, right = self.crop or (0, 0, 0, 0)
+        left, right, top, bottom = self.crop or (0, 0, 0, 0)
         wide, high = width - left - right, height - top - bottom
         wide = round(wide * self.sample_aspect[0] / self.sample_aspect[1])
         return (high, wide) if self.is_lying else (wide, high)
