@@ -11,6 +11,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
+from conductor import moving
 from conductor.errors import NoSpace, PublishFailed
 from conductor.model.receipt import OutputFact
 
@@ -70,8 +71,6 @@ class Translated:
         why = error.strerror or str(error)
         if error.errno in _NO_SPACE:
             raise NoSpace(f"no space to publish {self._path!r}: {why}") from None
-        if error.errno == errno.EXDEV:
-            why = "it lies on another file system than its root; declare that folder as a root of its own"
         raise PublishFailed(f"cannot put {self._path!r} in place: {why}") from None
 
 
@@ -91,10 +90,33 @@ def fsync(fd: int) -> None:
             raise
 
 
-def place(name: str, source: int, folder: int) -> bool:
-    """`name` from the folder `source` into `folder`. False: something stands there. Atomic in every way there is."""
+def place(name: str, source: int, folder: int, stamp: str, sha256: str) -> bool:
+    """`name` from the folder `source` into `folder`. False: something stands there. Atomic in every way there is.
+
+    Where the two lie on different file systems a copy is made beside its place and is given the name. `stamp`: of the
+    job, on that copy; `sha256`: what it has to be. Raises `OSError`."""
     try:
-        os.link(name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+        return _given(name, source, name, folder)
+    except OSError as e:
+        if not moving.is_between_disks(e):
+            raise
+    if stat_of(name, folder) is not None:
+        return False
+    moving.sweep(stamp, folder)
+    draft = moving.draft_name(stamp)
+    try:
+        if moving.copy(name, source, folder, draft) != sha256:
+            raise OSError(errno.EIO, "what was read from its staging place is not what its body had written")
+        return _given(draft, folder, name, folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=folder)
+
+
+def _given(name: str, source: int, target: str, folder: int) -> bool:
+    """By a link, or by a rename that replaces nothing."""
+    try:
+        os.link(name, target, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
         return True
     except FileExistsError:
         return False
@@ -102,19 +124,19 @@ def place(name: str, source: int, folder: int) -> bool:
         if e.errno not in _NO_LINKS:
             raise
     try:
-        return _rename_no_replace(name, source, folder)
+        return _rename_no_replace(name, source, target, folder)
     except OSError as e:
         if e.errno not in _NO_LINKS:
             raise
-    return _rename_by_claim(name, source, folder)
+    return _rename_by_claim(name, source, target, folder)
 
 
-def _rename_no_replace(name: str, source: int, folder: int) -> bool:
+def _rename_no_replace(name: str, source: int, target: str, folder: int) -> bool:
     """renameat2(RENAME_NOREPLACE): where there are no hard links (exFAT, some network shares)."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if rename is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if rename(source, os.fsencode(name), folder, os.fsencode(name), _RENAME_NOREPLACE) == 0:
+    if rename(source, os.fsencode(name), folder, os.fsencode(target), _RENAME_NOREPLACE) == 0:
         return True
     fault = ctypes.get_errno()
     if fault == errno.EEXIST:
@@ -122,19 +144,19 @@ def _rename_no_replace(name: str, source: int, folder: int) -> bool:
     raise OSError(fault, os.strerror(fault))
 
 
-def _rename_by_claim(name: str, source: int, folder: int) -> bool:
+def _rename_by_claim(name: str, source: int, target: str, folder: int) -> bool:
     """The last resort: an exclusively created claim decides who may rename.
 
     A claim left by an attempt that died in between is taken over: only the attempt that holds the lease is here,
     and an older one that wakes up finds the file.
     """
-    claim = f".{name[:50]}.claim"
+    claim = f".{target[:50]}.claim"
     with suppress(FileExistsError):
         os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=folder))
     try:
-        if stat_of(name, folder) is not None:
+        if stat_of(target, folder) is not None:
             return False
-        os.rename(name, name, src_dir_fd=source, dst_dir_fd=folder)
+        os.rename(name, target, src_dir_fd=source, dst_dir_fd=folder)
         return True
     finally:
         with suppress(FileNotFoundError):

@@ -77,7 +77,7 @@ def _put(settings: Settings, job_id: str, body: str, fact: OutputFact, touched: 
     with Translated(fact.path), folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
         touched.add(folder)
         with _source(base, _staged_parts(settings, job_id, body, fact.path)) as source:
-            if source is not None and place(name, source, folder):
+            if source is not None and place(name, source, folder, job_id, fact.sha256):
                 return
         if stat_of(name, folder) is None:
             raise JobError(f"the output {fact.path!r} was there, and was removed before its job had ended")

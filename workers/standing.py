@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from conductor import folders, made_by, paths
+from conductor import folders, made_by, moving, paths
 from conductor.adapters.receipt_log import receipts_naming
 from conductor.core.past import named
 from conductor.errors import NameTaken
@@ -116,7 +116,7 @@ def move_aside(settings: Settings, job_id: str, body: str, path: str) -> None:
     base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
     aside = (paths.STAGING, paths.ASIDE, f"{job_id}.{body}", *parts)
     with Translated(path), folders.below(base, parts) as folder, folders.below(base, aside, make=True) as target:
-        os.rename(name, name, src_dir_fd=folder, dst_dir_fd=target)
+        moving.move(name, folder, target)
 
 
 def taken(claims: Claims) -> NameTaken:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from conductor import folders, moving, paths
 from conductor import manifest as manifests
-from conductor import paths
 from conductor.adapters.receipt_log import ReceiptLog, receipts_of
 from conductor.errors import BadInput, ConfigError
 from conductor.model.entries import Waits
@@ -209,8 +209,9 @@ def move_aside(settings: Settings, spec: JobSpec, attempt: int) -> list[str]:
             continue
         if not file.is_symlink() and not file.exists():
             continue
-        target = paths.root_folder(settings, root) / paths.STAGING / paths.ASIDE / f"{spec.id}.{attempt}" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(target)
-        moved.append(str(target))
+        base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
+        aside = (paths.STAGING, paths.ASIDE, f"{spec.id}.{attempt}", *parts)
+        with folders.below(base, parts) as here, folders.below(base, aside, make=True) as there:
+            moving.move(name, here, there)
+        moved.append(str(base.joinpath(*aside, name)))
     return moved

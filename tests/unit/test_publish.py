@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conductor import moving
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.errors import JobError, NoSpace, PublishFailed
 from conductor.model.receipt import Usage
@@ -54,10 +55,28 @@ def no_links(monkeypatch: pytest.MonkeyPatch, *, nor_renames: bool = False) -> N
         monkeypatch.setattr(placing, "_rename_no_replace", refuse)
 
 
+def between_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool of disks: nothing goes from one folder to another."""
+    link, rename = os.link, os.rename
+
+    def refusing(real: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: object, **more: int) -> None:
+            folders = {os.fstat(more[end]).st_ino for end in ("src_dir_fd", "dst_dir_fd") if more.get(end)}
+            if len(folders) > 1:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            real(*args, **more)
+
+        return call
+
+    monkeypatch.setattr(os, "link", refusing(link))
+    monkeypatch.setattr(os, "rename", refusing(rename))
+
+
 WAYS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "link": lambda patch: None,
     "rename": lambda patch: no_links(patch),
     "claim": lambda patch: no_links(patch, nor_renames=True),
+    "copy": between_disks,
 }
 
 
@@ -118,7 +137,6 @@ def test_a_link_or_a_folder_is_no_output(settings: Settings):
     [
         (errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EROFS, PublishFailed), (errno.EACCES, PublishFailed),
         (errno.ESTALE, PublishFailed), (errno.EIO, PublishFailed), (errno.ENOENT, PublishFailed),
-        (errno.EXDEV, PublishFailed),
     ],
 )  # fmt: skip
 def test_a_disk_that_refuses_has_a_cause(
@@ -133,6 +151,41 @@ def test_a_disk_that_refuses_has_a_cause(
 
     with pytest.raises(error, match="deep/a"):
         put(settings, spec)
+
+
+def test_a_copy_that_was_killed_leaves_nothing_and_one_that_fails_neither(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    between_disks(monkeypatch)
+    spec = a_job(0, B)
+    stage(settings, spec)
+    folder = settings.project / "published"
+    (folder / f".{spec.id}.0badcafe.part").write_text("hel")
+    (folder / ".another.0badcafe.part").write_text("another job's")
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(NoSpace, match=r"b\.txt"):
+        patch.setattr(moving.os, "write", full)
+        put(settings, spec)
+    assert {each.name for each in folder.iterdir() if each.is_file()} == {".another.0badcafe.part"}
+    assert os.write is real
+    put(settings, spec)
+    assert (folder / "b.txt").read_text() == "hello"
+    assert {each.name for each in folder.iterdir() if each.is_file()} == {".another.0badcafe.part", "b.txt"}
+
+
+def test_a_copy_that_is_another_content_is_not_published(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    between_disks(monkeypatch)
+    spec = a_job(0, B)
+    stage(settings, spec)
+    facts = publish.whole(settings, spec, "1")
+    stage(settings, spec, text="changed since")
+    with pytest.raises(PublishFailed, match="not what its body had written"):
+        publish.put(settings, spec, "1", facts)
+    assert not (settings.project / "published/b.txt").exists()
 
 
 def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):

@@ -58,11 +58,11 @@ def killed_before(monkeypatch: pytest.MonkeyPatch, settings: Settings, spec: Job
     with monkeypatch.context() as patch:
         placed: list[str] = []
 
-        def place(name: str, source: int, folder: int, really: Callable[..., bool] = publish.place) -> bool:
+        def place(name: str, *where: object, really: Callable[..., bool] = publish.place) -> bool:
             if len(placed) == nth:
                 raise Killed
             placed.append(name)
-            return really(name, source, folder)
+            return really(name, *where)
 
         patch.setattr(publish, "place", place)
         if nth < len(spec.writes):
