@@ -215,7 +215,7 @@ class Up:
     def _return_leftover(self) -> None:
         """What its node had in hand would be called running until somebody misses it."""
         try:
-            with open_ledger(self._settings, is_lenient=True) as ledger:
+            with open_ledger(self._settings, is_lenient=True, is_joining=True) as ledger:
                 return_leftover(ledger, self._settings.receipts_dir, node_name(self._settings))
         except (ConductorError, OSError) as e:
             logger.warning("The jobs in hand go back when their leases have run out: {}", e)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_ledger(settings: Settings, is_lenient: bool = False) -> Generator[Ledger]:
+def open_ledger(settings: Settings, is_lenient: bool = False, *, is_joining: bool = False) -> Generator[Ledger]:
     """The ledger of `settings`: on the Redis it names, or on the project's own Valkey, started when there is none.
 
     Raises `Unreachable` (with the address and the remedy) and `ConfigError`, also for a Redis that forgets what it
@@ -25,16 +25,16 @@ def open_ledger(settings: Settings, is_lenient: bool = False) -> Generator[Ledge
     """
     from conductor.signing import signer_of
 
-    with redis_of(settings, is_lenient) as client:
+    with redis_of(settings, is_lenient, is_joining=is_joining) as client:
         yield redis_ledger(client, signer_of(settings), keys_of(settings))
 
 
 @contextmanager
-def redis_of(settings: Settings, is_lenient: bool = False) -> Generator[Redis]:
+def redis_of(settings: Settings, is_lenient: bool = False, *, is_joining: bool = False) -> Generator[Redis]:
     """A client that has been answered, on a server that can be trusted and is this project's (`is_lenient`: or is
     warned of). Raises `ConfigError` where it is another project's.
 
-    The project's own Valkey lives at least as long as the block."""
+    The project's own Valkey lives at least as long as the block; `is_joining`: it is there, others started it."""
     from conductor.adapters import valkey
     from conductor.adapters.redis_client import check_server
     from conductor.project_mark import claim, warn_of_foreign
@@ -45,7 +45,7 @@ def redis_of(settings: Settings, is_lenient: bool = False) -> Generator[Redis]:
             (warn_of_foreign if is_lenient else claim)(client, settings)
             yield client
         return
-    with valkey.session(settings) as url, connect(url) as client:
+    with valkey.session(settings, is_joining) as url, connect(url) as client:
         check_server(client, is_lenient or settings.redis.is_volatile_ok)
         (warn_of_foreign if is_lenient else claim)(client, settings)
         yield client

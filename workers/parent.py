@@ -113,7 +113,7 @@ def work(
 ) -> None:
     """A worker's whole life. `host`: one with its child prepared. Raises `Unreachable` without Redis at the start."""
     # What may be trusted is the node's question: a worker goes on with what it was given.
-    with redis_of(settings, is_lenient=True) as client:
+    with redis_of(settings, is_lenient=True, is_joining=True) as client:
         refuse_foreign(client, settings)
         keys = keys_of(settings)
         intake = Intake(client, queue, name, keys)

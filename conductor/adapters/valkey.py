@@ -39,15 +39,21 @@ POLL_S = 0.005
 
 
 @contextmanager
-def session(settings: Settings) -> Generator[str]:
+def session(settings: Settings, is_joining: bool = False) -> Generator[str]:
     """The server's URL, and the server for as long as the block lasts. The last one out shuts it down.
 
     A user that is killed leaves a server behind; the next command takes it over. Where the state folder is removed,
-    users and server end.
+    users and server end. `is_joining`: for a part of what others have started; it makes no folder, and so no second
+    ledger where theirs was removed (`Unreachable`).
     """
-    place = prepared(place_of(settings))
+    place = place_of(settings)
+    if not is_joining:
+        prepared(place)
     file = place.folder / "users.lock"
-    users = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        users = os.open(file, os.O_RDWR | (0 if is_joining else os.O_CREAT), 0o600)
+    except FileNotFoundError:
+        raise Unreachable(f"{place.folder} is gone") from None
     try:
         with starting(place):
             fcntl.flock(users, fcntl.LOCK_SH)

@@ -23,7 +23,7 @@ NICE = 10
 def main(backlogs: Sequence[str]) -> None:
     """Answer until stdin ends."""
     settings = load()
-    with redis_of(settings, is_lenient=True) as client:
+    with redis_of(settings, is_lenient=True, is_joining=True) as client:
         predictor = Predictor(settings, client, backlogs)
         for _ in sys.stdin:
             sys.stdout.buffer.write(msgspec.json.encode(answered(predictor)) + b"\n")
