@@ -39,11 +39,15 @@ def _best(readings: Iterable[float | None]) -> float:
 def _vram(job_class: JobClass, nodes: Sequence[NodeReport], headroom: int) -> str | None:
     if any(queue.lane == job_class.lane and queue.device is None for node in nodes for queue in node.queues):
         return None  # the gpu lane runs on the CPU there, and VRAM is not asked
-    needs, free = job_class.needs, [[d.vram_total_mib - headroom for d in node.devices] for node in nodes]
-    if any(sum(vram >= needs.vram_mib for vram in node) >= needs.devices for node in free):
+    needs = job_class.needs
+    large = [
+        [d for d in node.devices if _best([d.vram_total_mib or None]) - headroom >= needs.vram_mib] for node in nodes
+    ]
+    # Slices of cards cannot be used together.
+    if any(sum(needs.devices == 1 or not d.is_slice for d in found) >= needs.devices for found in large):
         return None
-    largest = max((vram for node in free for vram in node), default=0)
-    if needs.devices > 1 and largest >= needs.vram_mib:
+    largest = max((d.vram_total_mib - headroom for node in nodes for d in node.devices), default=0)
+    if any(large):
         return f"needs {needs.devices} devices of {needs.vram_mib} MiB at once, no node has so many"
     return (
         f"needs {needs.vram_mib} MiB of VRAM, the largest device offers {largest}: "

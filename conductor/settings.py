@@ -6,8 +6,8 @@ In the environment a double underscore descends: `CONDUCTOR_LANES__GPU__WORKERS=
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,8 @@ from conductor.adapters.redis_keys import checked_prefix
 from conductor.errors import ConfigError
 from conductor.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.toml_file import read_toml
+from conductor.unknown_keys import did_you_mean as did_you_mean
+from conductor.unknown_keys import unknown_keys, unknown_variables
 
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
@@ -103,6 +105,13 @@ class Root(Section):
         if self.room_bytes is not None:
             return self.room_bytes
         return max(2 * self.opens_at(total_bytes), min((total_bytes or 0) // 10, MOST_ROOM_BYTES))
+
+
+class DeviceSettings(Section):
+    """One device of this host, by its name in `conductor status`: gpu0."""
+
+    #: How much memory it has, where the driver does not tell (unified memory); where it does, its word counts.
+    vram_mib: Annotated[int, Field(ge=1)]
 
 
 class Rate(Section):
@@ -259,6 +268,7 @@ class Settings(BaseSettings):
     shell_env: tuple[str, ...] = ()
     redis: Redis = Redis()
     lanes: Lanes = Lanes()
+    devices: dict[str, DeviceSettings] = {}
     roots: dict[str, Root] = {}
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
@@ -275,6 +285,14 @@ class Settings(BaseSettings):
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: Learning = Learning()
+
+    @field_validator("devices")
+    @classmethod
+    def _are_names(cls, value: dict[str, DeviceSettings]) -> dict[str, DeviceSettings]:
+        for name in value:
+            if not re.fullmatch(r"gpu(0|[1-9][0-9]*)", name):
+                raise ValueError(f"{name!r} names no device: they are gpu0, gpu1, … as `conductor status` shows them")
+        return value
 
     @field_validator("hours")
     @classmethod
@@ -334,7 +352,8 @@ def load(start: Path | None = None) -> Settings:
     if is_there := file.is_file():
         refuse_foreign(file, is_alone=False)
     content = read_toml(file) if is_there else {}
-    if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ):
+    variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
+    if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ, ENV_PREFIX, variables):
         raise ConfigError(f"{file}: " + "; ".join(unknown))
     values: dict[str, Any] = {**content, "project": project}
     try:
@@ -378,39 +397,3 @@ def absolute(settings: Settings) -> Settings:
             "roots": roots,
         }
     )
-
-
-def unknown_keys(content: Mapping[str, Any], model: type[BaseModel], at: str = "") -> list[str]:
-    """«lanes.gpu.wrokers is not a setting, did you mean workers?» for every key the model does not have."""
-    faults: list[str] = []
-    for key, value in content.items():
-        field = model.model_fields.get(key)
-        if field is None:
-            faults.append(f"{at}{key} is not a setting{did_you_mean(key, model.model_fields)}")
-        elif isinstance(value, Mapping):
-            faults += _unknown_below(value, field.annotation, f"{at}{key}.")
-    return faults
-
-
-def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[str]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return unknown_keys(value, annotation, at)
-    item = getattr(annotation, "__args__", (None, None))[-1]
-    if isinstance(item, type) and issubclass(item, BaseModel):
-        nested = [(name, v) for name, v in value.items() if isinstance(v, Mapping)]
-        return [f for name, v in nested for f in unknown_keys(v, item, f"{at}{name}.")]
-    return []
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
-    faults: list[str] = []
-    for variable in environ:
-        if variable.startswith(ENV_PREFIX) and variable.split("__")[0] not in known:
-            faults.append(f"${variable} is not a setting{did_you_mean(variable, known)}")
-    return faults
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f", did you mean {near[0]}?" if near else ""

@@ -40,7 +40,7 @@ class PlayedAttempt:
         self.spec = Plain(task="short" if self.kind == "short" else "long", writes=())
         self.request = Plain(timeout_s=TIMEOUT_S, stall_s=0.0)
         self.held = PlayedHeld(self.key, reservation, valid_until)
-        self.devices, self.reserved, self.code_version = (), {}, "code"
+        self.devices, self.visible, self.reserved, self.code_version = (), (), {}, "code"
         self.began_at, self.false_starts = 0.0, 0
         self.behind: Any = None
         self.as_of, self.earlier = (0, 0), None

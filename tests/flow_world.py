@@ -195,7 +195,7 @@ class PlayedRunner:
             assert child.runs.key != (of.job_id, of.attempt), "room is given away that a body still uses"
         self._world.ledger.ends(key)
 
-    def closed_rate(self, attempt: PlayedAttempt) -> None:
+    def kept_back(self, attempt: PlayedAttempt) -> None:
         self._world.meddle()
 
     def patiently(self, step: Callable[[], Any]) -> Any:

@@ -44,6 +44,8 @@ class Attempt:
         self.token = secrets.token_hex(4)
         self.started = started
         self.devices = reservation.devices
+        #: What its child is to see: these very cards.
+        self.visible = reservation.uuids or reservation.devices
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings)
@@ -220,6 +222,7 @@ class Scribe:
             node=self._node,
             worker=self._worker,
             devices=reservation.devices,
+            uuids=reservation.uuids,
             asked=asked(started),
             line=line_hash(started.line),
         )

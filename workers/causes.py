@@ -33,6 +33,8 @@ class Fault(NamedTuple):
     exit_code: int | None = None
     #: Its API was not called: the attempt goes back as if it had been refused.
     is_uncalled: bool = False
+    #: It cannot run here and has not begun: it goes back, and it costs it nothing.
+    is_elsewhere: bool = False
     #: It will not go away by itself.
     is_lasting: bool = False
     #: «KeyError at render.py:17», where a body raised it.

@@ -95,7 +95,9 @@ class Claim:
         held = ours(device.processes, owner_among({**children, self._now.child: self._now.worker}))
         idle = sorted(idle, key=lambda badge: badge.since)
         if device.used_bytes is None or device.total_bytes is None:
-            return []
+            # How much is free nobody can say: whoever is idle here may hold what this one needs.
+            here = [badge for badge in idle if badge.device == key and badge.job_id]
+            return [badge for badge in here if self._siblings.end_idle(badge)]
         used, limit = device.used_bytes // nvml_probe.MIB, device.total_bytes // nvml_probe.MIB - self._headroom_mib
         if held is None:
             # Nobody is listed: whoever is idle here may hold it.

@@ -113,7 +113,7 @@ class Flow:
             return causes.CANCELLED
         if attempt.held.verdict == "gone" or self._parts.stopping.is_urgent:
             return Fault("worker_lost", "the attempt was taken from its worker before it began")
-        if (fault := self._runner.api_calls.shut(attempt)) is not None:
+        if (fault := self._runner.kept_back(attempt)) is not None:
             return fault
         settings, spec = self._parts.settings, attempt.spec
         attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
@@ -127,7 +127,7 @@ class Flow:
         hand = self._hand
         try:
             if not hand.given:
-                self._course.ensure(attempt.devices)
+                self._course.ensure(attempt.visible)
             self._claim(attempt)
             self._course.give(attempt)
         except ChildBroken as e:

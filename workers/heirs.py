@@ -74,7 +74,7 @@ class Heirs:
 
     def has_to_wait(self, attempt: Attempt) -> bool:
         """Until the child is idle: it has to be replaced, or bodies left something behind."""
-        return self._parts.host.is_due(attempt.devices)
+        return self._parts.host.is_due(attempt.visible)
 
     def _heard_of(self, running: Attempt) -> tuple[int, int]:
         return running.held.adopted, self._parts.lining.breaks if self._parts.lining else 0

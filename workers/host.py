@@ -95,7 +95,8 @@ class Host:
         self._device = device
 
     def ensure(self, devices: Sequence[str]) -> None:
-        """A child that is alive, fresh enough and sees exactly these devices. Raises `ChildBroken`."""
+        """A child that is alive, fresh enough and sees exactly these devices (keys, or what CUDA knows them by). Raises
+        `ChildBroken`."""
         visible = self._visible_for(devices)
         self._looked_at = 0.0  # It may have waited for hours; whoever saves a file and then sends a job means that.
         if self._process is not None and self._jobs == 0 and visible != self._visible:
@@ -243,9 +244,10 @@ class Host:
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if given.startswith(("GPU-", "MIG-")) and "," not in given and tuple(devices) == (self._device,):
             return given  # The node named it by UUID: that device it is, wherever the driver lists it now.
-        # Asked anew each time: rare, and a card may have come meanwhile.
-        known = nvml_probe.uuids() if devices else {}
-        return ",".join(known.get(device) or device.removeprefix("gpu") for device in devices)
+        # Asked anew each time: rare, and a card may have come meanwhile. What is not known is left as it is named: CUDA
+        # sees nothing then, where a number would show it another card.
+        known = (nvml_probe.uuids() or {}) if any(device.startswith("gpu") for device in devices) else {}
+        return ",".join(known.get(device, device) for device in devices)
 
     def _turn_to(self, visible: str) -> None:
         """CUDA looks at what is visible when it is first used: a child that has run nothing can still be told."""

@@ -9,11 +9,10 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from conductor.adapters import nvml_probe
-from conductor.adapters.device_slots import Slots, path_of
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.redis_keys import keys_of
 from conductor.live_catalogue import LiveCatalogue
+from conductor.node.devices import known_devices
 from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
@@ -62,11 +61,10 @@ def open_parts(
 ) -> Generator[Parts]:
     """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
     orphans.adopt_orphans()
-    nvml_probe.keep_numbers(Slots(path_of(settings.state_dir, node), is_writer=False))
     # A missing key is said now, not by the first job.
     ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
     with ExitStack() as stack:
-        stack.callback(nvml_probe.keep_numbers, None)
+        stack.enter_context(known_devices(settings, node))
         receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
         stack.callback(receipts.close)
         host = host or Host(settings, name, device)

@@ -17,7 +17,7 @@ from conductor.errors import JobError, Unreachable
 from conductor.limits import limits_of
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
-from workers import causes, checks, kept, outputs, publish
+from workers import cards, causes, checks, kept, outputs, publish
 from workers.api_calls import ApiCalls
 from workers.attempt import Attempt, Refused, Scribe, Unknown
 from workers.causes import Fault
@@ -106,7 +106,7 @@ class Runner:
         """After its body: `Done` waits to be handed in; a receipt is that of a failure, which the ledger knows of.
 
         None: it was given to another worker."""
-        if isinstance(ended, Fault) and ended.is_uncalled:
+        if isinstance(ended, Fault) and (ended.is_uncalled or ended.is_elsewhere):
             return self._not_called(attempt, ended)
         # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
         calls = self.api_calls.tell(attempt, ended) if isinstance(ended, Ended) else ()
@@ -137,11 +137,16 @@ class Runner:
             fault = self._with_files_kept(attempt, fault, usage)
         return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
 
+    def kept_back(self, attempt: Attempt) -> Fault | None:
+        """Why it goes back unbegun: its cards are not there, or the API that it would call is closed."""
+        return cards.fault_of(attempt.started.reservation) or self.api_calls.shut(attempt)
+
     def _not_called(self, attempt: Attempt, fault: Fault) -> Receipt:
-        """Goes back at no cost: its place in the budget is given back too."""
+        """Goes back at no cost, unbegun: its place in the budget is given back too."""
         receipt = self._scribe.failed(attempt, fault, Usage())
         self.api_calls.tell_uncalled((attempt,))
-        self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=fault.retry_after_s or 0.0)))
+        then = Retry(delay_s=fault.retry_after_s or 0.0, is_free=fault.is_elsewhere)
+        self.patiently(lambda: self._attempts.fail(receipt, then))
         logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
         return receipt
 

@@ -1,17 +1,20 @@
 """NVIDIA devices through NVML: `read` touches the library, `parse` is pure. No driver is a normal host.
 
-What NVML will not tell (N/A in a container, under WSL) is None, never 0. A device that answers with an error stays
-in the list, quarantined with the reason, so that nobody takes its silence for «there is none».
+What NVML will not tell (N/A in a container, under WSL, with unified memory) is None, never 0; how large a device is may
+then be declared. A device that answers with an error stays in the list, quarantined with the reason, so that nobody
+takes its silence for «there is none».
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from conductor.adapters.device_slots import Slots
+from conductor.adapters.nvml_spots import Spot, Spots, forget, or_none, spots
 from conductor.model.report import Device
 
 MIB = 1 << 20
@@ -19,8 +22,7 @@ MIB = 1 << 20
 NOT_AVAILABLE = 2**64 - 1
 
 NO_LIBRARY = "no NVIDIA driver on this host"
-
-T = TypeVar("T")
+NOTHING: Mapping[str, int] = {}
 
 
 class RawProcess(Struct, frozen=True, kw_only=True):
@@ -33,12 +35,15 @@ class RawDevice(Struct, frozen=True, kw_only=True):
 
     #: Its own number on this node (`device_slots`).
     index: int
-    #: Where it stands in NVML's list, which is CUDA's number by bus; None: as its number.
+    #: Where its card stands in NVML's list, which is CUDA's number by bus; None: as its number.
     place: int | None = None
     uuid: str = ""
     name: str = ""
+    is_slice: bool = False
     total_bytes: int | None = None
     used_bytes: int | None = None
+    #: The driver does not tell the total: it is what conductor.toml says.
+    is_declared: bool = False
     #: Who holds memory on it, computing or drawing.
     processes: tuple[RawProcess, ...] = ()
     #: NVML's error for this device, or None.
@@ -47,6 +52,10 @@ class RawDevice(Struct, frozen=True, kw_only=True):
 
 class RawGpus(Struct, frozen=True, kw_only=True):
     devices: tuple[RawDevice, ...] = ()
+    #: UUIDs of cards that are divided: their slices are among the devices.
+    divided: tuple[str, ...] = ()
+    #: Of these, the names of those that have no slice: nothing runs there.
+    unsliced: tuple[str, ...] = ()
     #: Why there is no list at all, or None.
     error: str | None = None
     #: The library itself is missing: not a fault, this host has no NVIDIA device.
@@ -60,28 +69,35 @@ def read(only: Collection[str] | None = None) -> RawGpus:
     import pynvml
 
     try:
-        _init()
-        count = pynvml.nvmlDeviceGetCount()
+        listed = spots()
     except pynvml.NVMLError as e:
-        _forget()
+        forget()
         absent = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
         return RawGpus(error=str(e), is_absent=_code(e) in absent)
-    numbers = _numbers(count)
-    wanted = [place for place in range(count) if only is None or f"gpu{numbers[place]}" in only]
-    devices = (_read_device(numbers[place], place) for place in wanted)
-    return RawGpus(devices=tuple(sorted(devices, key=lambda device: device.index)))
+    wanted = [(number, spot) for number, spot in _numbered(listed) if only is None or f"gpu{number}" in only]
+    devices = (_read_device(number, spot) for number, spot in wanted)
+    return RawGpus(
+        devices=tuple(sorted(devices, key=lambda device: device.index)),
+        divided=listed.divided,
+        unsliced=listed.unsliced,
+    )
 
 
-def keep_numbers(slots: Slots | None) -> None:
-    """From now on devices have the numbers that are kept there, in this process; None: as NVML lists them."""
-    global _slots
-    _slots = slots
+def know(slots: Slots | None, declared_mib: Mapping[str, int] = NOTHING) -> None:
+    """From now on devices have the numbers that are kept there, in this process; None: as NVML lists them.
+
+    `declared_mib`: device key → what conductor.toml says of its size."""
+    global _slots, _declared_mib
+    _slots, _declared_mib = slots, declared_mib
 
 
 def by_uuid(raw: RawGpus, visible: str) -> str:
     """CUDA_VISIBLE_DEVICES with the devices' UUIDs in place of their numbers, which may come to mean others."""
-    uuids = {str(_place(device)): device.uuid for device in raw.devices if device.uuid}
-    return ",".join(uuids.get(word.strip(), word.strip()) for word in visible.split(","))
+    uuids: dict[str, list[str]] = {}
+    for device in raw.devices:
+        if device.uuid:
+            uuids.setdefault(str(_place(device)), []).append(device.uuid)
+    return ",".join(uuid for word in visible.split(",") for uuid in uuids.get(word.strip(), [word.strip()]))
 
 
 def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -92,8 +108,9 @@ def parse(raw: RawGpus, visible: str | None = None) -> tuple[tuple[Device, ...],
         return (), (f"NVML does not answer: {raw.error}",)
     shown = [device for device in raw.devices if _is_visible(device, visible)]
     hidden = len(raw.devices) - len(shown)
-    notes = (f"CUDA_VISIBLE_DEVICES hides {hidden} of {len(raw.devices)} devices",) if hidden else ()
-    return tuple(_device(device) for device in shown), notes
+    notes = [f"CUDA_VISIBLE_DEVICES hides {hidden} of {len(raw.devices)} devices"] if hidden else []
+    notes += [f"{name} is divided (MIG) and has no slices: nothing runs there" for name in raw.unsliced]
+    return tuple(_device(device) for device in shown), tuple(notes)
 
 
 def held_by(pids: Collection[int]) -> dict[str, int] | None:
@@ -104,15 +121,11 @@ def held_by(pids: Collection[int]) -> dict[str, int] | None:
     import pynvml
 
     try:
-        _init()
-        numbers = _numbers(pynvml.nvmlDeviceGetCount())
-        listed = {
-            f"gpu{number}": _processes(pynvml.nvmlDeviceGetHandleByIndex(place)) for place, number in enumerate(numbers)
-        }
+        found = _numbered(spots())
     except pynvml.NVMLError:
-        _forget()
+        forget()
         return None
-    return sums(listed, pids)
+    return sums({f"gpu{number}": _processes(spot.handle) for number, spot in found if spot.error is None}, pids)
 
 
 def free_mib() -> dict[str, int]:
@@ -124,84 +137,49 @@ def free_mib() -> dict[str, int]:
     }
 
 
-def uuids() -> dict[str, str]:
-    """Device key → what CUDA knows the device by. Empty where NVML does not answer."""
-    return {f"gpu{device.index}": device.uuid for device in read().devices if device.uuid}
+def uuids() -> dict[str, str] | None:
+    """Device key → what CUDA knows the device by, of those that are there now. None where NVML does not answer."""
+    import pynvml
+
+    try:
+        return {f"gpu{number}": spot.uuid for number, spot in _numbered(spots()) if spot.uuid}
+    except pynvml.NVMLError:
+        forget()
+        return None
 
 
 # ── NVML ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-_is_initialised = False
 _slots: Slots | None = None
+_declared_mib: Mapping[str, int] = NOTHING
 
 
-def _numbers(count: int) -> list[int]:
-    """Of each place in NVML's list: the number of the device that stands there now."""
-    if _slots is None:
-        return list(range(count))
-    return _slots.numbers([_or_none(_uuid_at, place) or "" for place in range(count)])
-
-
-def _uuid_at(place: int) -> str:
-    import pynvml
-
-    return pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(place))
-
-
-def _init() -> None:
-    global _is_initialised
-    if not _is_initialised:
-        import pynvml
-
-        pynvml.nvmlInit()
-        _is_initialised = True
-
-
-def _forget() -> None:
-    """After an error the next call starts anew: a driver that was reloaded is found again."""
-    global _is_initialised
-    if _is_initialised:
-        import pynvml
-
-        _is_initialised = False
-        _or_none(pynvml.nvmlShutdown)
+def _numbered(listed: Spots) -> list[tuple[int, Spot]]:
+    """Each with its own number on this node."""
+    found = [spot.uuid for spot in listed.spots]
+    return list(zip(range(len(found)) if _slots is None else _slots.numbers(found), listed.spots, strict=True))
 
 
 def _code(error: Exception) -> int:
     return int(getattr(error, "value", -1))
 
 
-def _or_none(call: Callable[..., T], *args: Any) -> T | None:
+def _read_device(index: int, spot: Spot) -> RawDevice:
     import pynvml
 
+    plain = RawDevice(index=index, place=spot.place, uuid=spot.uuid, name=spot.name, is_slice=spot.is_slice)
+    if spot.error is not None:
+        return replace(plain, error=spot.error)
+    total: int | None = None
+    used: int | None = None
     try:
-        return call(*args)
-    except pynvml.NVMLError:
-        return None
-
-
-def _read_device(index: int, place: int) -> RawDevice:
-    import pynvml
-
-    try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(place)
-        name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(spot.handle)
+        total, used = int(memory.total), int(memory.used)
     except pynvml.NVMLError as e:
-        return RawDevice(index=index, place=place, error=str(e))
-    try:
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    except pynvml.NVMLError as e:
-        is_unknown = _code(e) == pynvml.NVML_ERROR_NOT_SUPPORTED
-        return RawDevice(index=index, place=place, uuid=uuid, name=name, error=None if is_unknown else str(e))
-    return RawDevice(
-        index=index,
-        place=place,
-        uuid=uuid,
-        name=name,
-        total_bytes=int(memory.total),
-        used_bytes=int(memory.used),
-        processes=_processes(handle),
-    )
+        if _code(e) != pynvml.NVML_ERROR_NOT_SUPPORTED:
+            return replace(plain, error=str(e))
+    told = replace(plain, total_bytes=total, used_bytes=used, processes=_processes(spot.handle))
+    return _as_declared(told, _declared_mib.get(f"gpu{index}"))
 
 
 def _processes(handle: Any) -> tuple[RawProcess, ...]:
@@ -210,13 +188,23 @@ def _processes(handle: Any) -> tuple[RawProcess, ...]:
     found: dict[int, int | None] = {}
     for listing in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
         # A process that computes and draws is in both lists with the same figure.
-        for process in _or_none(listing, handle) or ():
+        for process in or_none(listing, handle) or ():
             used = process.usedGpuMemory
             found[int(process.pid)] = None if used is None or used == NOT_AVAILABLE else int(used)
     return tuple(RawProcess(pid=pid, used_bytes=used) for pid, used in found.items())
 
 
 # ── pure ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _as_declared(raw: RawDevice, mib: int | None) -> RawDevice:
+    """With the size that conductor.toml names where the driver tells none. In use is then at least what the processes
+    hold that it lists, where it tells that."""
+    if raw.total_bytes is not None or mib is None:
+        return raw
+    listed = [process.used_bytes for process in raw.processes]
+    used = None if not listed or None in listed else sum(filter(None, listed))
+    return replace(raw, total_bytes=mib * MIB, used_bytes=used, is_declared=True)
 
 
 def sums(listed: Mapping[str, Collection[RawProcess]], pids: Collection[int]) -> dict[str, int] | None:
@@ -230,16 +218,22 @@ def sums(listed: Mapping[str, Collection[RawProcess]], pids: Collection[int]) ->
 def _device(raw: RawDevice) -> Device:
     error = raw.error
     if error is None and not raw.total_bytes:
-        error = "its memory size is not reported"
+        error = unsized_words(f"gpu{raw.index}")
     return Device(
         index=raw.index,
         uuid=raw.uuid,
         name=raw.name,
+        is_slice=raw.is_slice,
+        is_declared=raw.is_declared,
         vram_total_mib=(raw.total_bytes or 0) // MIB,
         # Rounded up: half a MiB in use is not free.
         vram_used_mib=None if raw.used_bytes is None else -(-raw.used_bytes // MIB),
         quarantined=error,
     )
+
+
+def unsized_words(key: str) -> str:
+    return f"the driver does not tell how much memory it has: say it in conductor.toml, devices.{key}.vram_mib = …"
 
 
 def _is_visible(device: RawDevice, visible: str | None) -> bool:

@@ -210,8 +210,10 @@ def _place(verdict: Verdict, now: float, when: When | None) -> str:
     """«node1/gpu0 has 6.1 GiB free (held by abc, until about 14:05)», «node1/gpu1 can never (7.5 GiB)»."""
     where = verdict.where
     if verdict.is_never:
-        detail = verdict.message.removeprefix("can never: ") if verdict.gate == "scratch" else ""
-        return f"{where} can never ({detail or amount(verdict.limit, verdict.unit)})"
+        detail = verdict.message.removeprefix("can never: ")
+        # Of a device only where its size is, or could be, what conductor.toml says.
+        is_telling = verdict.gate == "scratch" or (verdict.gate == "vram" and "vram_mib" in detail)
+        return f"{where} can never ({detail if is_telling and detail else amount(verdict.limit, verdict.unit)})"
     if verdict.limit == 0 and verdict.message:
         return f"{where}: {verdict.message}"
     text = f"{where} has {amount(verdict.have, verdict.unit)} free"

@@ -187,6 +187,8 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
     fitting = sum(v.passed for v in verdicts)
     message = "no NVIDIA device visible" if not devices else f"{fitting} of {len(devices)} devices fit it"
+    if ask.devices > 1 and len(devices) < len(node.devices):
+        message = f"{message} (slices of cards cannot be used together)"
     if devices and capable < ask.devices:
         message = f"can never: it needs {ask.devices} devices, {capable} of {len(devices)} are large enough"
     return [*verdicts, Verdict(gate="vram", passed=fitting >= ask.devices, where=node.name, need=ask.devices,
@@ -207,7 +209,7 @@ def _asked_of_device(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -
     is_decisive = need <= pool.free + pool.foreign
     message = ""
     if need > pool.limit:
-        message = f"can never: {size(device.total_mib * MIB)}"
+        message = f"can never: {device.size_words}"
     elif need > pool.free and pool.foreign and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib):
         message = f"{size(pool.foreign * MIB)} used by others"
 
@@ -317,9 +319,9 @@ def _devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
     """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
     queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
     if ask.lane != "gpu":
-        return list(node.devices.values()) if ask.vram_mib else []
+        return node.devices_for(ask) if ask.vram_mib else []
     if ask.devices > 1 and any(queue.device for queue in queues):
-        return list(node.devices.values())
+        return node.devices_for(ask)
     return [queue.device for queue in queues if queue.device is not None]
 
 

@@ -132,7 +132,7 @@ def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
 def _unknown(job_id: str, ask: Ask, node: NodeFree, at_last: dict[Pool, int], now: float) -> Kept | None:
     """It fits once all has ended, and nobody can say when that is. The devices with most free now are waited for:
     what is kept is not taken again, so the choice stays the same from tick to tick."""
-    able = [d for d in node.devices.values() if d.why_not is None and at_last[d.vram] >= ask.vram_mib]
+    able = [d for d in node.devices_for(ask) if d.why_not is None and at_last[d.vram] >= ask.vram_mib]
     able.sort(key=lambda device: (-device.vram.free, device.index))
     chosen = {device.vram for device in able[: ask.devices]}
     others = {d.vram for d in node.devices.values()} - chosen
@@ -149,7 +149,7 @@ def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFre
     """The devices it would take, () where it asks none; None while it does not fit."""
     devices: tuple[DeviceFree, ...] = ()
     if any(asks_vram(queue, ask) for queue in node.queues.get(ask.lane, ())):
-        fitting = [d for d in node.devices.values() if d.why_not is None and left[d.vram] >= ask.vram_mib]
+        fitting = [d for d in node.devices_for(ask) if d.why_not is None and left[d.vram] >= ask.vram_mib]
         if len(fitting) < ask.devices:
             return None
         devices = tuple(sorted(fitting, key=lambda d: (left[d.vram], d.index))[: ask.devices])

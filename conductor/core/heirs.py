@@ -115,7 +115,7 @@ def _wants(ask: Ask, node: NodeFree, given: set[Pool]) -> bool:
     if not queues or ask.node not in (None, node.name):
         return False
     amounts = [(node.cpu, ask.cpu_milli), *([(node.ram, ask.ram_mib)] if node.ram is not None else [])]
-    able = [d.vram for d in node.devices.values() if d.why_not is None and d.vram.limit >= ask.vram_mib]
+    able = [d.vram for d in node.devices_for(ask) if d.why_not is None and d.vram.limit >= ask.vram_mib]
     devices = ask.devices if any(asks_vram(queue, ask) for queue in queues) else 0
     if len(able) < devices or any(amount > pool.limit for pool, amount in amounts):
         return False

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from conductor.core.ask import SCRATCH_ROOT
+from conductor.core.ask import SCRATCH_ROOT, Ask
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Reservation, Snapshot
 from conductor.model.spec import Lane
+from conductor.text import size
 
 #: How long a look at the disks may have taken.
 MEASURED_S = 0.5
@@ -40,8 +41,8 @@ class Pool:
 
     def settle(self) -> None:
         """After the last reservation was added: what others use, and what is left."""
-        if self.used is not None:
-            self.foreign = max(0, self.used - self.taken) + self.beyond
+        # What ours hold beyond their word may be told where the whole is not.
+        self.foreign = self.beyond + (0 if self.used is None else max(0, self.used - self.taken))
         self.free = self.limit - self.reserved - self.foreign
 
     def take(self, amount: int) -> None:
@@ -60,11 +61,14 @@ class Pool:
 
 
 class DeviceFree:
-    __slots__ = ("index", "key", "ours", "total_mib", "vram", "why_not")
+    __slots__ = ("index", "is_declared", "is_slice", "key", "ours", "total_mib", "uuid", "vram", "why_not")
 
     def __init__(self, device: Device, headroom_mib: int) -> None:
         self.key = device.key
         self.index = device.index
+        self.uuid = device.uuid
+        self.is_declared = device.is_declared
+        self.is_slice = device.is_slice
         self.total_mib = device.vram_total_mib
         #: Why nothing is placed here, or None.
         self.why_not = device.quarantined
@@ -74,6 +78,14 @@ class DeviceFree:
         self.ours = device.ours
         if device.ours is not None:
             self.vram.taken = sum(device.ours.values())
+
+    @property
+    def size_words(self) -> str:
+        """«24.0 GiB», and where that comes from; why it is not known."""
+        if not self.total_mib and self.why_not:
+            return self.why_not
+        declared = f", as devices.{self.key}.vram_mib says" if self.is_declared else ""
+        return f"{size(self.total_mib << 20)}{declared}"
 
 
 class DiskFree:
@@ -216,6 +228,10 @@ class NodeFree:
     def is_open(self) -> bool:
         return not self.is_stale and not self.is_draining
 
+    def devices_for(self, ask: Ask) -> list[DeviceFree]:
+        """Those that such a job may use, closed ones too: several slices of cards cannot be seen by one process."""
+        return [device for device in self.devices.values() if ask.devices == 1 or not device.is_slice]
+
     @property
     def vram_free_mib(self) -> int:
         return sum([device.vram.free for device in self.devices.values()])
@@ -239,7 +255,7 @@ class NodeFree:
             self.cpu.limit,
             None if self.ram is None else self.ram.limit,
             disks,
-            [device.vram.limit for device in self.devices.values()],
+            [(device.vram.limit, device.is_slice) for device in self.devices.values()],
             [queue.missing for queues in self.queues.values() for queue in queues],
         )
 
@@ -271,10 +287,10 @@ def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
         yield node.ram, r.ram_mib
     if r.cpu:
         yield node.cpu, round(r.cpu * 1000)
-    for root, size in r.disk.items():
+    for root, amount in r.disk.items():
         disk = node.disks.get(root)
-        if disk is not None and disk.pool is not None and size:
-            yield disk.pool, size
+        if disk is not None and disk.pool is not None and amount:
+            yield disk.pool, amount
 
 
 def charge_node(node: NodeFree, r: Reservation) -> None:
@@ -290,12 +306,12 @@ def charge_node(node: NodeFree, r: Reservation) -> None:
         if usage is not None:
             ram.taken += min(r.ram_mib, usage.rss_mib or 0)
     node.cpu.reserved += round(r.cpu * 1000)
-    for root, size in r.disk.items():
+    for root, amount in r.disk.items():
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None:
-            disk.pool.reserved += size
+            disk.pool.reserved += amount
             if usage is not None and root == SCRATCH_ROOT:
-                disk.pool.taken += min(size, usage.scratch_bytes or 0)
+                disk.pool.taken += min(amount, usage.scratch_bytes or 0)
 
 
 def _charge_device(device: DeviceFree, r: Reservation, key: str, sent_at: float, usage: Usage | None) -> None:

@@ -8,7 +8,8 @@ Nodes in the same state get the same answer, and states are few: the work follow
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from typing import NamedTuple
@@ -40,6 +41,8 @@ class State(NamedTuple):
     busy: tuple[int, ...]
     #: Per lane without devices: 0 closed, 1 open, 2 open with an idle worker.
     lanes: tuple[int, ...]
+    #: Of the devices those that are slices of cards: no job of several gets one.
+    slices: tuple[int, ...] = ()
 
 
 class Choice(NamedTuple):
@@ -299,18 +302,27 @@ def picks_of(state: State, kind: Kind) -> Iterable[tuple[tuple[int, ...], bool]]
                 if amount >= kind.vram:
                     yield (amount,), is_busy
         return
-    idle = [amount for amount in state.idle if amount >= kind.vram]
-    busy = [amount for amount in state.busy if amount >= kind.vram]
+    slices = Counter(state.slices)
+    idle, busy = ([a for a in _without(slices, group) if a >= kind.vram] for group in (state.idle, state.busy))
     if len(idle) + len(busy) >= kind.devices:
         taken = [*idle, *busy][: kind.devices]
         yield tuple(taken), len(idle) < kind.devices
+
+
+def _without(slices: Counter[int], amounts: Iterable[int]) -> Iterator[int]:
+    """Whole cards among devices with so much free; each slice is left out once."""
+    for amount in amounts:
+        if slices[amount]:
+            slices[amount] -= 1
+        else:
+            yield amount
 
 
 def state_of(node: NodeFree) -> State | None:
     """None where nothing is placed now, however much is free."""
     if not node.is_open:
         return None
-    idle, busy = list[int](), list[int]()
+    idle, busy, slices = list[int](), list[int](), list[int]()
     lanes = [0] * len(LANES)
     for at, lane in enumerate(LANES):
         for queue in node.queues.get(lane, ()):
@@ -318,10 +330,12 @@ def state_of(node: NodeFree) -> State | None:
                 continue
             if queue.device is not None:
                 (idle if queue.has_idle_worker else busy).append(queue.device.vram.free)
+                if queue.device.is_slice:
+                    slices.append(queue.device.vram.free)
             else:
                 lanes[at] = max(lanes[at], 2 if queue.has_idle_worker else 1)
     ram = INFINITE if node.ram is None else node.ram.free
-    return State(node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes))
+    return State(node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes), tuple(sorted(slices)))
 
 
 def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None) -> tuple[DeviceFree, ...]:
@@ -334,7 +348,9 @@ def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None)
     for amount in amounts:
         for queue in queues:
             device = queue.device
-            if device is not None and device.vram.free == amount and device not in chosen:
+            if device is None or (len(amounts) > 1 and device.is_slice):
+                continue
+            if device.vram.free == amount and device not in chosen:
                 chosen.append(device)
                 break
     return tuple(chosen)

@@ -72,7 +72,7 @@ def in_queue(queue: QueueFree, ask: Ask) -> Place | None:
 
 def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
     """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among them."""
-    fitting = [d for d in queue.node.devices.values() if d.why_not is None and d.vram.free >= ask.vram_mib]
+    fitting = [d for d in queue.node.devices_for(ask) if d.why_not is None and d.vram.free >= ask.vram_mib]
     if queue.device is not None and queue.device not in fitting:
         return None
     fitting.sort(key=lambda d: (d is not queue.device, d.vram.free, d.index))

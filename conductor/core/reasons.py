@@ -184,7 +184,7 @@ def could_ever(node: NodeFree, ask: Ask) -> bool:
     queues: list[QueueFree] = node.queues.get(ask.lane, [])
     if not all(asks_vram(queue, ask) for queue in queues):
         return True
-    large = sum(device.vram.limit >= ask.vram_mib for device in node.devices.values())
+    large = sum(device.vram.limit >= ask.vram_mib for device in node.devices_for(ask))
     return large >= ask.devices or any(queue.missing for queue in queues)
 
 
@@ -196,7 +196,7 @@ def could_beside_others(node: NodeFree, ask: Ask) -> bool:
     if not all(asks_vram(queue, ask) for queue in queues):
         return True
     # One that is closed may open again, and what it has then nobody knows.
-    able = sum(d.why_not is not None or left_by_others(d.vram) >= ask.vram_mib for d in node.devices.values())
+    able = sum(d.why_not is not None or left_by_others(d.vram) >= ask.vram_mib for d in node.devices_for(ask))
     return able >= ask.devices or any(queue.missing for queue in queues)
 
 
@@ -210,6 +210,6 @@ def _size(node: NodeFree, lane: Lane) -> Hashable:
         node.cpu.limit,
         node.ram.limit if node.ram is not None else None,
         tuple(sorted((root, disk.pool.limit if disk.pool else -1) for root, disk in node.disks.items())),
-        tuple(sorted(device.vram.limit for device in node.devices.values())),
+        tuple(sorted((device.vram.limit, device.is_slice) for device in node.devices.values())),
         tuple((queue.device is not None, queue.missing) for queue in node.queues.get(lane, ())),
     )

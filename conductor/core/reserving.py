@@ -29,6 +29,12 @@ def takes(ask: Ask, place: Place) -> list[Taken]:
     return taken
 
 
+def _uuids(place: Place) -> tuple[str, ...]:
+    """Of all its devices, or of none."""
+    uuids = tuple([device.uuid for device in place.devices])
+    return uuids if all(uuids) else ()
+
+
 def reservation_of(
     job_class: JobClass, head: Head, ask: Ask, place: Place, now: float, permit: Permit, limits: Limits
 ) -> Reservation:
@@ -43,6 +49,7 @@ def reservation_of(
         queue=place.queue.name,
         lane=job_class.lane,
         devices=tuple([device.key for device in place.devices]),
+        uuids=_uuids(place),
         vram_mib=ask.vram_mib if place.devices else 0,
         ram_mib=ask.ram_mib,
         cpu=job_class.needs.cpu,

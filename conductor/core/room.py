@@ -88,7 +88,7 @@ def _devices(node: NodeFree, declared: JobClass) -> list[DeviceFree]:
     if declared.lane == "gpu" and (declared.needs.devices == 1 or all(queue.device is None for queue in queues)):
         found = [queue.device for queue in queues if queue.device is not None]
     else:
-        found = list(node.devices.values())
+        found = [d for d in node.devices.values() if declared.needs.devices == 1 or not d.is_slice]
     return [device for device in found if device.why_not is None]
 
 

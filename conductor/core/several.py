@@ -39,6 +39,8 @@ class Row(NamedTuple):
     number: int
     #: Free MiB of its device; None: it has none.
     own: int | None
+    #: Its device is a slice of a card: for one job alone, and not together with others.
+    is_slice: bool
 
 
 class Sort:
@@ -64,8 +66,9 @@ class Several:
         self._index = {node: i for i, node in enumerate(self._nodes)}
         self._queues = free.queues
         self._sorts: dict[Hashable, Sort] = {}
-        #: MiB of a node's devices that may be used, the smallest first; its queues, where it has not moved since.
-        self._frees: list[list[int]] = []
+        #: MiB of a node's devices that may be used, the smallest first, and of those that may be used together; its
+        #: queues, where it has not moved since.
+        self._frees: list[tuple[list[int], list[int]]] = []
         #: Devices asked at once → of each node, how much so many of them have free at least.
         self._most: dict[int, list[int]] = {}
         self._rows: dict[Lane, dict[int, list[Row]]] = {lane: {} for lane in LANES}
@@ -78,9 +81,9 @@ class Several:
             return
         i = self._index[node]
         self._log.append(i)
-        frees = self._frees[i] = _frees(node)
+        self._frees[i] = _frees(node)
         for devices, most in self._most.items():
-            most[i] = frees[-devices] if devices <= len(frees) else NONE
+            most[i] = self._most_on(i, devices)
         for lane in node.queues:
             self._rows[lane].pop(i, None)
         if len(self._log) > LONGEST_LOG + LOG_PER_NODE * len(self._nodes):
@@ -126,7 +129,7 @@ class Several:
         most, vram_mib, best = self._most[ask.devices], ask.vram_mib, sort.best
         for i in moved:
             if most[i] >= vram_mib:
-                frees = self._frees[i]
+                frees = self._free_of(i, ask.devices)
                 first = bisect_left(frees, vram_mib)
                 total = 0 if i in self._plain else sum(frees[first : first + ask.devices])
             elif i in self._plain:
@@ -166,9 +169,16 @@ class Several:
         if len(self._sorts) >= MOST_SORTS:
             self._sorts.clear()
         if devices not in self._most:
-            self._most[devices] = [frees[-devices] if devices <= len(frees) else NONE for frees in self._frees]
+            self._most[devices] = [self._most_on(i, devices) for i in range(len(self._nodes))]
         sort = self._sorts[name] = Sort()
         return sort
+
+    def _free_of(self, i: int, devices: int) -> list[int]:
+        return self._frees[i][devices > 1]
+
+    def _most_on(self, i: int, devices: int) -> int:
+        frees = self._free_of(i, devices)
+        return frees[-devices] if devices <= len(frees) else NONE
 
     def _keys(self, i: int, ask: Ask) -> list[Key]:
         """The places of a node."""
@@ -182,7 +192,7 @@ class Several:
     def _best(self, i: int, ask: Ask) -> Key | None:
         """The smallest of `_keys`, without the others: this is asked of every sort for every node that moved."""
         node, vram_mib, lane = self._nodes[i], ask.vram_mib, ask.lane
-        frees = self._frees[i]
+        frees = self._free_of(i, ask.devices)
         first = bisect_left(frees, vram_mib)
         end = first + ask.devices
         has_devices = end <= len(frees)
@@ -195,12 +205,12 @@ class Several:
             rows = self._rows[lane][i] = _rows(node, lane)
         least, largest = (sum(frees[first:end]), frees[end - 1]) if has_devices else (0, 0)
         best: Key | None = None
-        for is_busy, load, number, own in rows:
+        for is_busy, load, number, own, is_slice in rows:
             if best is not None and (load != best[1] or is_busy != best[0]):
                 break  # They come in this order.
             if own is None:
                 total = 0 if lane == "gpu" else least
-            elif not has_devices or own < vram_mib:
+            elif not has_devices or own < vram_mib or (is_slice and ask.devices > 1):
                 continue
             else:
                 total = least + own - largest if own > largest else least
@@ -209,14 +219,23 @@ class Several:
         return best
 
 
-def _frees(node: NodeFree) -> list[int]:
-    return sorted([device.vram.free for device in node.devices.values() if device.why_not is None])
+def _frees(node: NodeFree) -> tuple[list[int], list[int]]:
+    able = [device for device in node.devices.values() if device.why_not is None]
+    found = sorted([device.vram.free for device in able])
+    wholes = sorted([d.vram.free for d in able if not d.is_slice]) if any(d.is_slice for d in able) else found
+    return found, wholes
 
 
 def _rows(node: NodeFree, lane: Lane) -> list[Row]:
     return sorted(
         [
-            Row(q.active >= q.workers, q.active / q.workers, q.number, q.device.vram.free if q.device else None)
+            Row(
+                is_busy=q.active >= q.workers,
+                load=q.active / q.workers,
+                number=q.number,
+                own=q.device.vram.free if q.device else None,
+                is_slice=q.device is not None and q.device.is_slice,
+            )
             for q in node.queues.get(lane, ())
             if q.is_open and q.queued < q.depth
         ]

@@ -85,6 +85,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     node: str
     worker: str
     devices: tuple[str, ...] = ()
+    #: The cards that these were then.
+    uuids: tuple[str, ...] = ()
     outputs: tuple[OutputFact, ...] = ()
     #: What the task returned: small JSON (a lifecycle, a provider, a count). Never a secret.
     result: dict[str, Any] = {}

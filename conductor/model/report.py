@@ -14,7 +14,12 @@ class Device(Value, frozen=True, kw_only=True):
     index: int
     uuid: str
     name: str
+    #: 0: not told.
     vram_total_mib: int
+    #: The total is what conductor.toml says (`devices.KEY.vram_mib`): the driver does not tell.
+    is_declared: bool = False
+    #: A part of a card (MIG). A process sees one of them and no more.
+    is_slice: bool = False
     #: Used by anyone, ourselves included.
     vram_used_mib: int | None = None
     #: Worker → MiB of it that the worker's processes hold; what idle ones keep warm is among it. None: the driver does

@@ -83,6 +83,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     lane: Lane
     #: Keys of the devices it was placed on; empty for a job without VRAM.
     devices: tuple[str, ...] = ()
+    #: Of each of them, in that order: what CUDA knows it by. It runs on these cards or not at all. Empty: not told.
+    uuids: tuple[str, ...] = ()
     #: Per device.
     vram_mib: int = 0
     ram_mib: int = 0

@@ -28,6 +28,11 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
     #: What CUDA knows the device by; empty without one.
     uuid: str = ""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """A worker serves one queue, on one card."""
+        return self.queue, self.uuid
+
 
 def node_name(settings: Settings) -> str:
     """The node's name as it stands in queue names and keys: letters, digits, underscores."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from conductor.settings import Root
 MOVED_MIB = 256
 MOVED_BYTES = 1 << 30
 NOTHING: Mapping[str, int] = {}
+DIVIDED = "it was divided (MIG): its slices are devices of their own"
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -70,10 +71,18 @@ def make_report(
     )
 
 
-def remember(known: Sequence[Device], seen: Sequence[Device], why: str) -> tuple[Device, ...]:
-    """The devices seen now, and those of before that are not among them: quarantined, never silently gone."""
+def remember(
+    known: Sequence[Device], seen: Sequence[Device], why: str, divided: Collection[str] = ()
+) -> tuple[Device, ...]:
+    """The devices seen now, and those of before that are not among them: quarantined, never silently gone.
+
+    `divided`: UUIDs of cards whose slices are devices of their own now."""
     indices = {device.index for device in seen}
-    lost = (replace(d, vram_used_mib=None, ours=None, quarantined=why) for d in known if d.index not in indices)
+    lost = (
+        replace(d, vram_used_mib=None, ours=None, quarantined=DIVIDED if d.uuid in divided else why)
+        for d in known
+        if d.index not in indices
+    )
     return tuple(sorted([*map(_with_name(known), seen), *lost], key=lambda device: device.index))
 
 
@@ -115,7 +124,10 @@ def is_news(before: NodeReport | None, now: NodeReport) -> bool:
 
 def _facts(report: NodeReport) -> tuple[object, ...]:
     return (
-        [(d.index, d.uuid, d.vram_total_mib, d.quarantined, d.vram_used_mib is None) for d in report.devices],
+        [
+            (d.index, d.uuid, d.vram_total_mib, d.quarantined, d.vram_used_mib is None, d.is_slice)
+            for d in report.devices
+        ],
         [None if d.ours is None else sorted(d.ours) for d in report.devices],
         [(v.root, v.fault, v.is_writable, v.opens_at_bytes) for v in report.volumes],
         report.queues,

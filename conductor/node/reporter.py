@@ -13,12 +13,12 @@ from msgspec.structs import replace
 
 from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
-from conductor.adapters.device_slots import Slots, path_of
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
 from conductor.model.report import Device, NodeReport, Volume
+from conductor.node.devices import know_devices
 from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
@@ -74,7 +74,7 @@ class Reporter(threading.Thread):
         self._revive = revive
         self._catalogue = catalogue_of(settings)
         self._disks = DiskProbe(settings.roots)
-        nvml_probe.keep_numbers(Slots(path_of(settings.state_dir, identity.node), is_writer=True))
+        know_devices(settings, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._badges = Badges(badges.folder_of(settings))
@@ -108,7 +108,7 @@ class Reporter(threading.Thread):
         if self.is_alive():
             self.join(limit_s)
         self._disks.close()
-        nvml_probe.keep_numbers(None)
+        nvml_probe.know(None)
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,7 +187,7 @@ class Reporter(threading.Thread):
             for badge in to_end(worn.values(), seen, self._settings.workers.warm_idle_s, now):
                 if self._badges.end_idle(badge):
                     logger.debug("{} was idle for long: what it kept on {} is given back", badge.worker, badge.device)
-        return remember(known, seen, raw.error or "NVML does not list it any more"), notes
+        return remember(known, seen, raw.error or "NVML does not list it any more", raw.divided), notes
 
     def _worn(self) -> dict[str, Badge]:
         """The badges of the workers that live."""

@@ -106,15 +106,16 @@ class Supervisor:
         self._is_draining = False
 
     def plan(self, plans: Sequence[QueuePlan]) -> None:
-        """What there should be from now on. Workers of a queue that is no longer planned finish their job and go."""
+        """What there should be from now on. Workers of a queue that is no longer planned, or whose card is another now,
+        finish their job and go."""
         if self._is_draining:
             return
         for plan in plans:
-            seats = [seat for seat in self._seats if seat.plan.queue == plan.queue and seat.is_wanted]
+            seats = [seat for seat in self._seats if seat.plan.place == plan.place and seat.is_wanted]
             self._seats += [Seat(plan=plan) for _ in range(plan.workers - len(seats))]
-        planned = {plan.queue for plan in plans}
+        planned = {plan.place for plan in plans}
         for seat in self._seats:
-            if seat.is_wanted and seat.plan.queue not in planned:
+            if seat.is_wanted and seat.plan.place not in planned:
                 self._dismiss(seat)
 
     def reap(self) -> list[Death]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conductor.errors import ConductorError
+from conductor.model.report import Device
 from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, Settings
 from conductor.text import many, size
@@ -123,20 +124,38 @@ def onnx(settings: Settings) -> Iterator[Finding]:
 
 def devices(settings: Settings) -> Iterator[Finding]:
     from conductor.adapters import nvml_probe
+    from conductor.node.devices import known_devices
+    from conductor.node.plan import node_name
 
-    found, notes = nvml_probe.parse(nvml_probe.read(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    with known_devices(settings, node_name(settings)):
+        found, notes = nvml_probe.parse(nvml_probe.read(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     for device in found:
-        name = f"{device.key} {device.name}, {device.vram_total_mib} MiB"
-        if device.quarantined:
-            yield bad("gpu", f"{name}: {device.quarantined}", "see `nvidia-smi`; nothing is placed there meanwhile")
-        else:
-            yield ok("gpu", name)
+        yield of_device(device, settings)
+    there = {device.key for device in found}
+    for key in sorted(settings.devices.keys() - there):
+        yield less(
+            "gpu", f"devices.{key} is in {CONFIG_NAME}, and there is no {key}", "take it out, or see `nvidia-smi`"
+        )
     if not found:
         on_cpu = "the gpu lane runs on the CPU" if settings.lanes.gpu.on_cpu else "jobs of the gpu lane wait for one"
         advice = "" if settings.lanes.gpu.on_cpu else "lanes.gpu.on_cpu = true runs them on the CPU"
         yield less("gpu", f"{'; '.join(notes) or 'none visible'}: {on_cpu}", advice)
     elif not is_cuda_there():
         yield bad("gpu", "onnxruntime came without CUDA: sessions would run on the CPU", "scripts/bootstrap gpu")
+
+
+def of_device(device: Device, settings: Settings) -> Finding:
+    name = f"{device.key} {device.name}" + (", a slice of a card (MIG)" if device.is_slice else "")
+    if device.quarantined:
+        is_unsized = not device.vram_total_mib and device.key not in settings.devices
+        advice = "" if is_unsized else "see `nvidia-smi`; nothing is placed there meanwhile"
+        return bad("gpu", f"{name}: {device.quarantined}", advice)
+    if device.is_declared:
+        return ok("gpu", f"{name}, {device.vram_total_mib} MiB as {CONFIG_NAME} says: the driver does not tell")
+    if device.key in settings.devices:
+        told = f"{name}, {device.vram_total_mib} MiB by its driver, which counts"
+        return less("gpu", told, f"devices.{device.key}.vram_mib is not needed: take it out of {CONFIG_NAME}")
+    return ok("gpu", f"{name}, {device.vram_total_mib} MiB")
 
 
 def is_cuda_there() -> bool:

@@ -200,7 +200,10 @@ def node_lines(node: NodeReport) -> list[str]:
         used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
         fault = f", not used: {device.quarantined}" if device.quarantined else ""
         ours = f" ({sum(device.ours.values())} ours)" if device.ours else ""
-        out.append(printable(f"    {device.key} {device.name}: {used}{ours} of {device.vram_total_mib} MiB{fault}"))
+        of = f"{device.vram_total_mib} MiB" if device.vram_total_mib else "unknown size"
+        declared = ", as declared" if device.is_declared else ""
+        name = f"{device.key} {device.name}" + (" (a slice)" if device.is_slice else "")
+        out.append(printable(f"    {name}: {used}{ours} of {of}{declared}{fault}"))
     out += [printable(f"    {q.queue} keeps warm: {', '.join(q.warm)}") for q in node.queues if q.warm]
     for volume in node.volumes:
         free = "free space unknown" if volume.free_bytes is None else f"{size(volume.free_bytes)} free"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
+from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 
 from conductor.adapters import host_probe
 from conductor.adapters.disk_probe import DiskProbe
-from conductor.adapters.nvml_probe import RawDevice, RawGpus, parse
+from conductor.adapters.nvml_probe import RawDevice, RawGpus, by_uuid, parse
 from conductor.model.report import Device
 from conductor.settings import Root
 
@@ -25,8 +25,17 @@ ASK = """
 import sys, msgspec
 from conductor.adapters import nvml_probe
 for line in sys.stdin:
-    pids = [int(word) for word in line.split()]
-    answer = {"vram": nvml_probe.held_by(pids)} if pids else {"devices": nvml_probe.parse(nvml_probe.read())}
+    word, *rest = line.split() or [""]
+    if word == "declared":
+        nvml_probe.know(None, {key: int(mib) for key, mib in (pair.split("=") for pair in rest)})
+    if word == "free":
+        answer = {"free": nvml_probe.free_mib()}
+    elif word == "uuids":
+        answer = {"uuids": nvml_probe.uuids()}
+    elif word.isdigit():
+        answer = {"vram": nvml_probe.held_by([int(word), *map(int, rest)])}
+    else:
+        answer = {"devices": nvml_probe.parse(nvml_probe.read())}
     print(msgspec.json.encode(answer).decode(), flush=True)
 """
 
@@ -51,6 +60,15 @@ class Prober:
 
     def devices(self) -> tuple[tuple[Device, ...], tuple[str, ...]]:
         return msgspec.convert(self._ask("")["devices"], tuple[tuple[Device, ...], tuple[str, ...]])
+
+    def declared(self, **mib: int) -> None:
+        self._ask("declared " + " ".join(f"{key}={size}" for key, size in mib.items()))
+
+    def free(self) -> object:
+        return self._ask("free")["free"]
+
+    def uuids(self) -> object:
+        return self._ask("uuids")["uuids"]
 
     def held_by(self, *pids: int) -> object:
         return self._ask(" ".join(map(str, pids)))["vram"]
@@ -93,8 +111,77 @@ def test_a_host_without_a_driver_has_no_devices_and_a_note():
 def test_memory_that_nvml_will_not_tell_is_unknown_and_not_zero(prober: Prober, nvml: Nvml):  # noqa: F811
     nvml.show(device(0, used_mib=None))
     (found,), _ = prober.devices()
-    assert found.vram_used_mib is None
-    assert found.quarantined == "its memory size is not reported"
+    assert (found.vram_total_mib, found.vram_used_mib) == (0, None)
+    assert found.quarantined == (
+        "the driver does not tell how much memory it has: say it in conductor.toml, devices.gpu0.vram_mib = …"
+    )
+
+
+def test_a_device_of_unknown_size_is_used_as_it_is_declared(prober: Prober, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0, used_mib=None), device(1, used_mib=500))
+    prober.declared(gpu0=65536, gpu1=8192)
+
+    unified, told = prober.devices()[0]
+
+    assert (unified.vram_total_mib, unified.vram_used_mib, unified.quarantined) == (65536, None, None)
+    assert unified.is_declared
+    assert (told.vram_total_mib, told.is_declared) == (24576, False), "what the driver tells counts"
+    assert prober.free() == {"gpu1": 24076}, "of the other nobody knows"
+
+
+def test_what_processes_hold_on_a_declared_device_is_in_use(prober: Prober, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0, used_mib=None, processes=[(11, 100), (12, 30)]))
+    prober.declared(gpu0=65536)
+    assert prober.devices()[0][0].vram_used_mib == 130
+    assert prober.free() == {"gpu0": 65406}
+
+    nvml.show(device(0, used_mib=None, processes=[(11, 100), (12, None)]))
+
+    assert prober.devices()[0][0].vram_used_mib is None, "of one it is not told"
+
+
+def test_a_driver_that_lists_no_processes_tells_of_none(prober: Prober, nvml: Nvml):  # noqa: F811
+    nvml.show(device(0, used_mib=700, processes=[(11, 100)], lists=False))
+    assert prober.devices()[0][0].vram_used_mib == 700
+    assert prober.held_by(11) is None
+
+
+def test_the_slices_of_a_divided_card_are_devices_and_the_card_is_none(prober: Prober, nvml: Nvml):  # noqa: F811
+    nvml.show(*divided(0, 19968, 9856), device(1))
+    devices, notes = prober.devices()
+
+    assert [(d.key, d.uuid, d.vram_total_mib, d.is_slice) for d in devices] == [
+        ("gpu0", "MIG-stub-0-0", 19968, True),
+        ("gpu1", "MIG-stub-0-1", 9856, True),
+        ("gpu2", "GPU-stub-1", 24576, False),
+    ]
+    assert notes == ()
+    assert prober.uuids() == {"gpu0": "MIG-stub-0-0", "gpu1": "MIG-stub-0-1", "gpu2": "GPU-stub-1"}
+
+    lines = nvml.lines()
+    nvml.show(*lines[:2], lines[2] + " 11:100 12:30", *lines[3:])
+
+    assert prober.held_by(11, 12) == {"gpu1": 130}, "by its own handle"
+
+
+def test_a_divided_card_without_slices_is_said(prober: Prober, nvml: Nvml):  # noqa: F811
+    nvml.show(*divided(0))
+    assert prober.devices() == (
+        (),
+        ("Stub-0 (GPU-stub-0) is divided (MIG) and has no slices: nothing runs there",),
+    )
+
+
+def test_the_number_of_a_divided_card_shows_its_slices():
+    raw = RawGpus(
+        devices=tuple(
+            RawDevice(index=i, place=place, uuid=uuid, total_bytes=1 << 30)
+            for i, (place, uuid) in enumerate([(0, "MIG-a"), (0, "MIG-b"), (1, "GPU-c")])
+        )
+    )
+    assert by_uuid(raw, "0") == "MIG-a,MIG-b"
+    assert [d.uuid for d in parse(raw, "0")[0]] == ["MIG-a", "MIG-b"]
+    assert [d.uuid for d in parse(raw, "MIG-b,1")[0]] == ["MIG-b", "GPU-c"]
 
 
 def test_a_lost_device_is_quarantined_and_the_others_go_on(prober: Prober, nvml: Nvml):  # noqa: F811

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from builders import a_reservation
+from msgspec import structs
 from node_scene import until
-from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
+from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
 
+from conductor.model.decision import Admission
 from conductor.model.receipt import Receipt
 from conductor.ports import Ledger
 from conductor.settings import Settings
@@ -156,7 +159,111 @@ def test_a_job_lands_on_the_card_that_was_decided_for_whatever_order_the_driver_
         for job in (first, *others):
             scene.until_state(job, "done")
             (receipt,) = scene.receipts(job)
-            assert (receipt.devices, receipt.result["visible"]) == (("gpu1",), "GPU-stub-0")
+            assert (receipt.devices, receipt.uuids) == (("gpu1",), ("GPU-stub-0",))
+            assert receipt.result["visible"] == "GPU-stub-0"
+    finally:
+        scene.close()
+
+
+def test_what_was_handed_over_for_a_card_that_is_gone_goes_back_unbegun(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+):
+    nvml.show(device(0))
+    scene = VramScene(ledger, project, nvml)
+    try:
+        job = scene.hold(1, 4096)
+        # Before the node reports: nobody knows yet which cards it has.
+        epoch = ledger.leadership.lead("before", 60.0)
+        assert epoch is not None
+        for_another = a_reservation(
+            job, state="admitted", worker=None, node="here", queue="gpu-here-gpu0", vram_mib=4096,
+            devices=("gpu0",), uuids=("GPU-gone",),
+        )  # fmt: skip
+        class_id = scene.job(job).class_id
+        admission = Admission(reservation=structs.replace(for_another, class_id=class_id), backlog="night")
+        assert ledger.handover.admit(epoch, [admission]) == (None,)
+        ledger.leadership.resign("before")
+        scene.release(1)
+
+        node = scene.node(nvml.env)
+        until(lambda: "not begun: it was admitted for gpu0 (GPU-gone), which is GPU-stub-0 now" in node.said)
+        scene.run("conduct", env=nvml.env)
+
+        scene.until_state(job, "done")
+        (receipt,) = scene.receipts(job)
+        assert (receipt.uuids, receipt.result["visible"]) == (("GPU-stub-0",), "GPU-stub-0")
+        assert scene.job(job).failures == {}, "it cost the job nothing"
+    finally:
+        scene.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_device_of_unknown_size_is_used_as_declared(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+    lists: bool,
+):
+    """Unified memory tells no size; under WSL nobody is told who holds what."""
+    nvml.show(device(0, used_mib=None, lists=lists))
+    scene = VramScene(ledger, project, nvml, more="[devices.gpu0]\nvram_mib = 24576\n")
+    try:
+        scene.node(nvml.env)
+        scene.run("conduct", env=nvml.env)
+        jobs = [scene.hold(n, 10_240) for n in range(3)]
+        for job in jobs[:2]:
+            scene.until_state(job, "running", limit_s=40.0)
+        assert scene.job(jobs[2]).state == "waiting", "two of them fill what is declared"
+        shown = scene.device()
+        assert shown is not None and (shown.vram_total_mib, shown.is_declared, shown.quarantined) == (24576, True, None)
+
+        scene.release(0, 1, 2)
+
+        for job in jobs:
+            scene.until_state(job, "done")
+        (receipt,) = scene.receipts(jobs[0])
+        assert receipt.usage.vram_mib == (10_240 if lists else None), "what is not told is not zero"
+    finally:
+        scene.close()
+
+
+def test_a_device_whose_size_nobody_tells_ends_a_run_with_what_to_do(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+):
+    nvml.show(device(0, used_mib=None))
+    scene = VramScene(ledger, project, nvml)
+    try:
+        scene.hold(1, 4096)
+        conduct = scene.run("conduct", "--until-done", env=nvml.env)
+        assert conduct.wait(60.0) == 1
+        assert "say it in conductor.toml, devices.gpu0.vram_mib = …" in conduct.said
+    finally:
+        scene.close()
+
+
+def test_jobs_run_on_the_slices_of_a_divided_card(
+    ledger: Ledger,
+    project: Settings,
+    nvml: Nvml,  # noqa: F811
+):
+    nvml.show(*divided(0, 9856, 9856))
+    scene = VramScene(ledger, project, nvml)
+    try:
+        scene.node(nvml.env)
+        scene.run("conduct", env=nvml.env)
+        jobs = [scene.hold(n, 8192) for n in range(2)]
+        scene.release(0, 1)
+
+        for job in jobs:
+            scene.until_state(job, "done")
+        ran = [scene.receipts(job)[0] for job in jobs]
+        assert {receipt.result["visible"] for receipt in ran} <= {"MIG-stub-0-0", "MIG-stub-0-1"}
+        assert [receipt.uuids for receipt in ran] == [(receipt.result["visible"],) for receipt in ran]
     finally:
         scene.close()
 

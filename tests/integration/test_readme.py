@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from cli_tools import program
 
-from conductor.settings import Settings, unknown_keys
+from conductor.settings import Settings
+from conductor.unknown_keys import unknown_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -47,10 +47,20 @@ def device(
     used_mib: int | None = 0,
     is_lost: bool = False,
     processes: Sequence[tuple[int | str, int | None]] = (),
+    *,
+    lists: bool = True,
 ) -> str:
+    """`used_mib` None: neither this nor the total is told. Not `lists`: nobody is told who holds what."""
     holders = " ".join(f"{pid}:{'NA' if mib is None else mib}" for pid, mib in processes)
     used = "NA" if used_mib is None else used_mib
-    return f"Stub-{index} GPU-stub-{index} {total_mib} {used} {'lost' if is_lost else 'ok'} {holders}".strip()
+    state = "lost" if is_lost else "ok" if lists else "unlisted"
+    return f"Stub-{index} GPU-stub-{index} {total_mib} {used} {state} {holders}".strip()
+
+
+def divided(index: int, *slices_mib: int) -> list[str]:
+    """A card in MIG mode with slices of these sizes, as lines."""
+    card = f"Stub-{index} GPU-stub-{index} {sum(slices_mib)} 0 mig"
+    return [card, *(f"Stub-{index}-slice MIG-stub-{index}-{n} {mib} 0 slice" for n, mib in enumerate(slices_mib))]
 
 
 #: For a module of tasks: bodies that take VRAM of the stub, and lose it with their process, as on a real device.

@@ -52,7 +52,12 @@ def nodes(draw: st.DrawFn) -> tuple[NodeReport, ...]:
 
     def one(i: int) -> NodeReport:
         devices = tuple(
-            a_device(d, vram_total_mib=draw(st.integers(8, 14)), quarantined=draw(st.sampled_from(BROKEN)))
+            a_device(
+                d,
+                vram_total_mib=draw(st.integers(8, 14)),
+                quarantined=draw(st.sampled_from(BROKEN)),
+                is_slice=draw(st.sampled_from([False, False, True])),
+            )
             for d in range(draw(st.sampled_from([0, 1, 2, 4, 6])))
         )
         plain = a_report(f"n{i}", devices=devices, cpu_count=draw(st.sampled_from([2.0, 8.0])),

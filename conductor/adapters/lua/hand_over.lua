@@ -4,6 +4,7 @@
 --                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last tick; it waits,
 --                        and holds nothing.
 --   conductor:handed_on  int   heirs handed over so far
+--   conductor:node:NODE  string  its report: which cards its devices are
 --   conductor:revised    set   ids of waiting jobs that took another line since they were handed over last (revise.lua)
 local born
 local longest_ms = 0
@@ -99,11 +100,36 @@ local function take_place(admission, fields, data)
   return entry
 end
 
+-- Node -> {device key -> UUID}, as its report says; false: it has none.
+local cards = {}
+local function cards_of(node)
+  if cards[node] == nil then
+    local text = call('GET', P .. 'node:' .. node)
+    cards[node] = false
+    if text then
+      cards[node] = {}
+      for _, device in ipairs(cjson.decode(text).devices or {}) do cards[node]['gpu' .. device.index] = device.uuid end
+    end
+  end
+  return cards[node]
+end
+
+-- A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name. nil: none was.
+local function card_objection(reservation)
+  if not string.find(reservation, '"uuids":', 1, true) then return nil end
+  local held = cjson.decode(reservation)
+  local there = cards_of(held.node)
+  for i, key in ipairs(there and held.devices or {}) do
+    if there[key] ~= held.uuids[i] then return held.node .. '/' .. key .. ' is not ' .. held.uuids[i] .. ' any more' end
+  end
+end
+
 -- '' or why not.
 local function hand_over(admission, fields, data, landed, lined)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local job = job_of(id)
   local why_not = objection(id, job, attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
+    or card_objection(reservation)
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
   call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))

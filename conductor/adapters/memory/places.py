@@ -26,13 +26,24 @@ def hand_over(store: Store, admission: Admission, landed: Mapping[str, int], lin
     job = store.jobs.get(r.job_id)
     if job is None or not is_waiting(store, job):
         return "not waiting"
-    if why_not := objection(store, job, admission, charges(r), landed, lined) or kinds.objection(store, r):
+    why_not = objection(store, job, admission, charges(r), landed, lined) or kinds.objection(store, r)
+    if why_not := why_not or card_objection(store, r):
         return why_not
     if is_of_another_line(job, r):
         return "its line changed meanwhile"
     take_place(store, job, r)
     store.queues[r.queue].append(entry_of(r))
     return None
+
+
+def card_objection(store: Store, r: Reservation) -> str | None:
+    """A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name."""
+    report, until = store.reports.get(r.node, (None, 0.0))
+    if report is None or until <= store.now():
+        return None
+    there = {device.key: device.uuid for device in report.devices}
+    pairs = zip(r.devices, r.uuids, strict=False)  # Where they are told.
+    return next((f"{r.node}/{key} is not {uuid} any more" for key, uuid in pairs if there.get(key) != uuid), None)
 
 
 def take_place(store: Store, job: Job, r: Reservation) -> None:

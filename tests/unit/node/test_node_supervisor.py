@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from msgspec import structs
 
 from conductor.adapters.processes import spawn
 from conductor.adapters.stopped import is_stopped
@@ -205,3 +206,17 @@ def test_children_go_when_their_parent_is_killed():
         until(lambda: "tied.py" not in " ".join(child.cmdline()))
         parent.kill()
     child.wait(10)
+
+
+def test_workers_of_a_device_that_is_another_card_now_go_and_others_come(world: World):
+    gpu = QueuePlan(queue="gpu-here-gpu0", lane="gpu", workers=1, device="gpu0", uuid="GPU-a")
+    world.start(gpu)
+
+    world.start(gpu)
+    assert len(world.launched) == 1
+    world.start(structs.replace(gpu, uuid="GPU-b"))
+
+    assert len(world.launched) == 2
+    assert world.workers() == {"gpu-here-gpu0": 1}
+    world.processes[0].wait(5.0)
+    assert [death.worker for death in world.supervisor.reap()] == world.launched[:1]
