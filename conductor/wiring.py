@@ -36,7 +36,7 @@ def redis_of(settings: Settings, is_lenient: bool = False, *, is_joining: bool =
 
     The project's own Valkey lives at least as long as the block; `is_joining`: it is there, others started it."""
     from conductor.adapters import valkey
-    from conductor.adapters.redis_client import check_server
+    from conductor.adapters.redis_door import check_server
     from conductor.project_mark import claim, warn_of_foreign
 
     if settings.redis.url is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import re
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from loguru import logger
-from redis import Redis, exceptions
+from redis import Redis, SSLConnection, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -17,13 +18,14 @@ from conductor.errors import ConfigError, Fenced, Unreachable
 MAX_BLOCK_S = 5.0
 SOCKET_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
-#: Redis's first version in which the steps run: older ones answer INFO in a script with one section alone.
-OLDEST = 7
+#: Of what a server says with its refusal so much is shown: some explain at length.
+SHOWN_CHARS = 100
 
 
 def connect(url: str) -> Redis:
     """A client on `url`. Opens nothing yet. Every step may be sent twice after a lost reply: they all bear it."""
     try:
+        _check_database(url)
         return Redis.from_url(
             url,
             # RESP2 and no CLIENT SETINFO (redis-py reads package metadata for it): a connection costs a third less.
@@ -36,6 +38,13 @@ def connect(url: str) -> Redis:
         )
     except ValueError as e:
         raise ConfigError(f"redis.url {without_password(url)} cannot be used: {e}") from None
+
+
+def _check_database(url: str) -> None:
+    """redis-py takes what it cannot read for 0, and 1/2 for 12: a ledger where nobody looks for it."""
+    parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss") and not re.fullmatch("/?|/[0-9]+", unquote(parts.path)):
+        raise ValueError("its database is a number (redis://HOST:6379/1)")
 
 
 def without_password(url: str) -> str:
@@ -61,6 +70,22 @@ REMEDIES = {
     "READONLY": "it is a replica: point redis.url at the primary",
     "LOADING": "it is still reading its data: try again in a moment",
     "BUSY": "it is busy with a script: try again in a moment",
+    "DENIED": "it is in protected mode and hears no other host: give it a password, and put that into redis.url",
+    "MASTERDOWN": "it is a replica without its primary: point redis.url at the primary",
+    "NOREPLICAS": "it wants more replicas than it has before it takes a write (its min-replicas-to-write)",
+    "CLUSTER": "it is one of a Redis Cluster, over which the keys of a step lie scattered: take a server that is none",
+    "UNKNOWN": "it does not know a command that is needed: it is another kind of server, or does not allow it",
+    "OPEN": "it asks for no password: take the one in redis.url out",
+    "FULL": "it has as many clients as it takes: raise its maxclients",
+}
+
+#: How a reply goes on that has no such word of its own.
+BEGINNINGS = {
+    "Authentication required": "NOAUTH",
+    "ACL failure in script": "NOPERM",
+    "AUTH <password> called without": "OPEN",
+    "unknown command": "UNKNOWN",
+    "max number of clients": "FULL",
 }
 
 
@@ -71,6 +96,10 @@ CLASSES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ReadOnlyError, "READONLY"),
     (exceptions.BusyLoadingError, "LOADING"),
     (exceptions.AuthenticationError, "WRONGPASS"),
+    (exceptions.MasterDownError, "MASTERDOWN"),
+    (exceptions.ClusterDownError, "CLUSTER"),
+    (exceptions.ClusterCrossSlotError, "CLUSTER"),
+    (exceptions.AskError, "CLUSTER"),
 )
 
 
@@ -87,73 +116,43 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
     text, where = str(error), address(client)
     if text.startswith("FENCED "):
         return Fenced(text.removeprefix("FENCED "))
+    if "DB index" in text:
+        database: object = client.connection_pool.connection_kwargs.get("db")
+        return ConfigError(
+            f"Redis at {where} has no database {database}: take a lower number in redis.url (most have 0 to 15)"
+        )
     if word := refusal(error, text):
-        return Unreachable(f"Redis at {where} refused: {REMEDIES[word]} ({text})")
+        return Unreachable(f"Redis at {where} refused: {REMEDIES[word]} ({text[:SHOWN_CHARS]})")
+    if isinstance(error, exceptions.InvalidResponse):
+        return Unreachable(f"what answers at {where} is no Redis{_TLS * (_ALERT in text)}: correct redis.url")
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError)):
-        return Unreachable(f"Redis at {where} cannot be reached ({text}); start it, or set redis.url in conductor.toml")
+        remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
+        return Unreachable(f"Redis at {where} cannot be reached ({text}); {remedy}")
     return error
 
 
+#: How a server says that it was not asked for TLS.
+_ALERT, _TLS = "\\x15\\x03", " without TLS (rediss://)"
+
+
+def _tls_remedy(client: Redis, text: str) -> str:
+    """Where it is about TLS."""
+    if not issubclass(client.connection_pool.connection_class, SSLConnection):
+        return ""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted here: name its authority's (rediss://HOST:6379/0?ssl_ca_certs=/PATH.pem)"
+    if "SSL" in text or text.startswith("Timeout connecting"):
+        return "where TLS is not spoken write redis:// instead of rediss://"
+    return ""
+
+
 def refusal(error: exceptions.RedisError, text: str) -> str | None:
-    """The word of `REMEDIES` that a reply began with."""
-    if text.startswith("Authentication required"):
-        return "NOAUTH"
-    if text.startswith("ACL failure in script"):
-        return "NOPERM"
+    """The word of `REMEDIES` that a reply began with, or comes to."""
+    for beginning, word in BEGINNINGS.items():
+        if text.startswith(beginning):
+            return word
     for kind, word in CLASSES:
         if isinstance(error, kind):
             return word
     word = text.split(" ", 1)[0]
     return word if word in REMEDIES else None
-
-
-def check_server(client: Redis, is_lenient: bool = False) -> None:
-    """Reach it, and refuse one that is too old, or forgets what it accepted (`ConfigError`); `is_lenient`: of that only
-    warn.
-
-    Raises `Unreachable`."""
-    with translating(client):
-        client.ping()
-    facts = server_facts(client)
-    if fault := too_old(facts):
-        raise ConfigError(f"Redis at {address(client)} {fault}")
-    faults = [f"Redis at {address(client)} {fault}" for fault in distrust(facts)]
-    if faults and not is_lenient:
-        raise ConfigError(f"{'; and '.join(faults)}; or accept it knowingly: redis.is_volatile_ok = true")
-    for fault in faults:
-        logger.warning(fault)
-
-
-def server_facts(client: Redis) -> dict[str, str]:
-    """What INFO says of its version, persistence and memory; nothing where this user may not ask."""
-    try:
-        with client.pipeline(transaction=False) as pipe:
-            # One section each: several in one call are new in 7.
-            pipe.info("server")
-            pipe.info("persistence")
-            pipe.info("memory")
-            sections: list[dict[str, Any]] = pipe.execute()
-    except exceptions.ResponseError:
-        return {}
-    return {name: str(value) for section in sections for name, value in section.items()}
-
-
-def too_old(facts: Mapping[str, str]) -> str:
-    """What to do about a server in which the steps do not run; empty: they do, or nobody knows. Pure."""
-    version = facts.get("redis_version", "")
-    major = version.partition(".")[0]
-    if not major.isdigit() or int(major) >= OLDEST:
-        return ""
-    return f"is version {version}: take Redis {OLDEST} or newer, or any Valkey (redis.url in conductor.toml)"
-
-
-def distrust(facts: Mapping[str, str]) -> Generator[str]:
-    """Why such a server cannot be trusted with jobs, and what to do about it. Pure."""
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        yield (
-            f"throws keys away when its memory is full (maxmemory-policy {policy}), jobs among them: "
-            "CONFIG SET maxmemory-policy noeviction"
-        )
-    if facts.get("aof_enabled", "1") != "1":
-        yield "keeps no append-only file, so what it holds is gone when it is killed: CONFIG SET appendonly yes"

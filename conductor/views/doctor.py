@@ -77,7 +77,7 @@ def redis(settings: Settings) -> Iterator[Finding]:
 
 
 def answering(settings: Settings) -> Finding:
-    from conductor.adapters.redis_client import distrust, server_facts
+    from conductor.adapters.redis_door import distrust, server_facts
     from conductor.origin import shown
     from conductor.wiring import redis_of
 

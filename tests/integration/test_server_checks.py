@@ -12,8 +12,8 @@ from node_scene import until
 from redis import Redis
 
 from conductor import manifest
-from conductor.adapters import redis_client, valkey
-from conductor.adapters.redis_client import distrust
+from conductor.adapters import redis_door, valkey
+from conductor.adapters.redis_door import distrust
 from conductor.errors import ConfigError
 from conductor.recovery import kept_manifests
 from conductor.settings import Settings, load
@@ -90,7 +90,7 @@ def test_nothing_known_is_nothing_held_against_it() -> None:
 def test_a_server_too_old_is_refused_in_one_sentence_also_by_who_only_looks(
     folder: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    monkeypatch.setattr(redis_client, "server_facts", lambda client: {"redis_version": version})
+    monkeypatch.setattr(redis_door, "server_facts", lambda client: {"redis_version": version})
     for is_lenient in (False, True):
         wanted = pytest.raises(ConfigError, match=f"is version {version}: take Redis 7 or newer")
         with wanted, redis_of(load(folder), is_lenient=is_lenient):
@@ -98,9 +98,9 @@ def test_a_server_too_old_is_refused_in_one_sentence_also_by_who_only_looks(
 
 
 def test_a_server_says_how_old_it_is(server: Redis) -> None:
-    facts = redis_client.server_facts(server)
-    assert facts["redis_version"] and redis_client.too_old(facts) == ""
-    assert redis_client.too_old({}) == redis_client.too_old({"redis_version": "10.0.0"}) == ""
+    facts = redis_door.server_facts(server)
+    assert facts["redis_version"] and redis_door.too_old(facts) == ""
+    assert redis_door.too_old({}) == redis_door.too_old({"redis_version": "10.0.0"}) == ""
 
 
 def test_a_redis_that_restarted_empty_is_noticed(folder: Path, server: Redis) -> None:
