@@ -208,7 +208,7 @@ class Conductor:
     def _remembered(self, snapshot: Snapshot) -> Snapshot:
         """With what was true at the tick before, and the time of the day."""
         overtaken = self._gates.overtaken | self._turned_down
-        shut = hours.shut(self._limits.hours, snapshot.now, hours.seconds_of_day(snapshot.now))
+        shut = hours.shut(self._limits.hours, snapshot.now)
         return msgspec.structs.replace(snapshot, overtaken=overtaken, shut=shut)
 
     def _lead_changed(self, epoch: int | None) -> None:

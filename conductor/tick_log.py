@@ -10,6 +10,7 @@ from loguru import logger
 from conductor.apply import Applied
 from conductor.core.explain import SHORT_ID, describe, leading
 from conductor.core.outlook import is_never
+from conductor.hours import about
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.snapshot import Reservation
 from conductor.text import many
@@ -90,7 +91,7 @@ class TickLog:
                 # A full queue is the normal state of a lane at work, and no news.
                 level = "DEBUG" if verdict.gate == "lane" else "INFO"
                 log = logger.bind(event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting)
-                log.log(level, "Held {}: {}", hold.lane, describe(verdict, now))
+                log.log(level, "Held {}: {}", hold.lane, describe(verdict, now, about(now)))
 
     def _is_news(self, hold: Hold, reason: str, now: float) -> bool:
         reasons = self._reasons.setdefault((hold.lane, hold.task), {})
@@ -108,4 +109,4 @@ class TickLog:
         log = logger.bind(event="infeasible", lane=hold.lane, task=hold.task, gate=never.gate, waiting=hold.waiting)
         beside = "" if hold.is_infeasible else " while others use so much"
         words = "{} of {} can never run here{}: {}"
-        log.warning(words, many(hold.waiting, "job"), hold.task, beside, describe(never, now))
+        log.warning(words, many(hold.waiting, "job"), hold.task, beside, describe(never, now, about(now)))

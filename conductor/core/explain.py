@@ -15,6 +15,8 @@ SHORT_ID = 8
 SHOWN_HOLDERS = 3
 SHOWN_PLACES = 6
 UNIT_BYTES = {"MiB": 1 << 20, "bytes": 1}
+#: How the answer of a breaker begins.
+BREAKER = "breaker open"
 AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", "ram", "cpu")
 
 #: A moment in words: «in about 55 s», or, where the edge hands in a clock, «about 14:05».
@@ -147,15 +149,17 @@ def _soonest(hold: Hold, at: float, now: float, when: When | None) -> str:
 
 
 def _until(at: float, now: float, when: When | None) -> str:
-    return f"until {(when or _from(now))(at)}" if at > now else "any moment: over its estimate"
+    if at <= now:
+        return "any moment: over its estimate"
+    return f"for about {duration(at - now)} more" if when is None else f"until {when(at)}"
 
 
 def _opens(verdict: Verdict, now: float, when: When | None) -> str:
     """Of a hold that ends by itself: a kept place, hours, the next try of a kind that failed."""
     at = verdict.reopens_at or 0.0
-    if verdict.where or verdict.holders:
-        return _until(at, now, when)
-    return f"next try in {duration(max(0.0, at - now))} (canary)"
+    if verdict.message.startswith(BREAKER):
+        return f"next try in {duration(max(0.0, at - now))}"
+    return _until(at, now, when)
 
 
 def _one_a_place(verdicts: Sequence[Verdict]) -> list[Verdict]:

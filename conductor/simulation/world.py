@@ -320,8 +320,7 @@ class World:
 
     def _shut(self) -> dict[str, float]:
         """Lane or backlog that is outside its hours → when they begin again."""
-        allowed = self.limits.hours
-        return hours.shut(allowed, self.now, hours.seconds_of_day(self.now)) if allowed else {}
+        return hours.shut(self.limits.hours, self.now)
 
     def full_snapshot(self) -> Snapshot:
         """The same instant as a live conductor would see it: nothing is taken for known."""

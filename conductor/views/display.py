@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conductor.core.explain import describe, leading
+from conductor.hours import about
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable
 from conductor.views.account import Pace, ended, left
@@ -88,7 +89,7 @@ def holds(status: Status) -> list[str]:
     held, moment = f"held{aside(status.standing, status.now)}", status.standing.moment(status.now)
     for hold in status.holds[:SHOWN_HOLDS]:
         verdict = leading(hold)
-        why = describe(verdict, moment) if verdict else "its turn has not come"
+        why = describe(verdict, moment, about(moment)) if verdict else "its turn has not come"
         out.append(printable(f"{held}: {many(hold.waiting, 'job')} of {hold.task}: {why}"))
     if (hidden := len(status.holds) - SHOWN_HOLDS) > 0:
         out.append(f"{held}: {hidden} more kinds of jobs")

@@ -7,6 +7,7 @@ from builders import NOW, a_candidate, a_class, a_snapshot
 
 from conductor import hours
 from conductor.core.admission import decide
+from conductor.core.explain import describe
 from conductor.model.limits import Limits
 
 H = 3600
@@ -26,7 +27,7 @@ H = 3600
     ],
 )
 def test_outside_its_hours_it_is_shut_until_they_begin_again(text: str, at: int, until: int | None) -> None:
-    shut = hours.shut({"cloud": hours.parse(text)}, NOW, at)
+    shut = hours.shut({"cloud": hours.parse(text)}, NOW, lambda t: (int(at + t - NOW) % hours.DAY_S, 0))
 
     assert shut == ({} if until is None else {"cloud": NOW + until})
 
@@ -42,10 +43,11 @@ def test_a_lane_and_a_backlog_outside_their_hours_are_held_until_then_and_others
     shut = a_snapshot(shut={name: NOW + 600})
     candidates = [a_candidate(a_class("cloud", id="c", backlog="night")), a_candidate(a_class("cpu", id="d"))]
 
-    decision = decide(shut, candidates, Limits())
+    decision = decide(shut, candidates, Limits(canary={"media.cut": 1}))
 
     assert [a.reservation.class_id for a in decision.admit] == ["d"]
     (verdict,) = decision.hold[0].closed
     assert (verdict.gate, verdict.where, verdict.reopens_at) == ("hold", name, NOW + 600)
     assert "is outside its hours" in verdict.message
+    assert "canary" not in describe(verdict, NOW) and "for about 10 min 00 s more" in describe(verdict, NOW)
     assert len(decide(a_snapshot(), candidates, Limits()).admit) == 2

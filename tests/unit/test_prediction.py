@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.redis_pending import Pending
 from conductor.forecast.prediction import Known, Live, by_area, played, world_of
-from conductor.hours import seconds_of_day
+from conductor.hours import on_the_wall
 from conductor.model.entries import JobState
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
@@ -128,7 +128,7 @@ def test_chains_on_a_small_disk_end() -> None:
 
 
 def test_what_is_outside_its_hours_is_waited_for_until_they_begin() -> None:
-    here = seconds_of_day(NOW)
+    here, _ = on_the_wall(NOW)
     opens, closes = (here + 3600) // 60 * 60, (here + 7200) // 60 * 60
     limits = Limits(hours={"cpu": ((opens % 86400, closes % 86400),)})
 

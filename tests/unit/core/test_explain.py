@@ -36,7 +36,7 @@ FOREIGN = a_report(devices=(a_device(vram_used_mib=20480),))
         (
             a_snapshot(reservations=(a_reservation(vram_mib=20480, expected_s=70),)),
             a_class(vram_mib=10240),
-            "vram needs 10.0 GiB, node1/gpu0 has 3.5 GiB free (held by job-0000, until in about 1 min 00 s)",
+            "vram needs 10.0 GiB, node1/gpu0 has 3.5 GiB free (held by job-0000, for about 1 min 00 s more)",
         ),
         (
             a_snapshot(rates=(a_rate(closed_until=NOW + 12),)),
@@ -74,7 +74,7 @@ def test_explain_names_every_place_and_what_is_open() -> None:
 
     assert explain(hold, NOW + 5) == [
         "held for 5.0 s (1 job waiting)",
-        "vram needs 10.0 GiB, node1/gpu0 has 3.5 GiB free (held by job-0000, until in about 55 s)",
+        "vram needs 10.0 GiB, node1/gpu0 has 3.5 GiB free (held by job-0000, for about 55 s more)",
         "vram needs 10.0 GiB, node1/gpu1 can never (7.5 GiB)",
         "report open",
         "hold open",

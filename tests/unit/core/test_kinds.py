@@ -116,7 +116,7 @@ def test_a_closed_kind_waits_for_its_next_try_and_says_when_that_is():
     decision = decided(closed())
     assert decision.admit == ()
     assert said(decision) == (
-        "hold: breaker open: 5 of media.cut failed alike: task_error: KeyError: 'fps'; next try in 50 s (canary)"
+        "hold: breaker open: 5 of media.cut failed alike: task_error: KeyError: 'fps'; next try in 50 s"
     )
     assert decision.hold[0].closed[0].reopens_at == NOW + 50
 
