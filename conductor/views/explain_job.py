@@ -210,5 +210,9 @@ def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     ]
     if peaks:
         out.append(f"    at most {', '.join(peaks)}")
+    if receipt.beyond:
+        out.append(f"    beyond its word: {receipt.beyond}")
+    if receipt.left_running:
+        out.append(f"    left running, and ended with it: {', '.join(receipt.left_running)}")
     out += [f"    {output.path}  {size(output.bytes)}  sha256 {output.sha256[:12]}" for output in receipt.outputs]
     return out
