@@ -76,6 +76,7 @@ _WRITTEN_BY_WORKERS = (
         "taken:*",
         "paces",
         "fails:*",
+        "lent",
         "asked",
         "told",
         "heirs",

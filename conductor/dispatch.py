@@ -183,6 +183,7 @@ def entries(
             # Redis was emptied: the next attempt must not carry the number of one that left a receipt.
             attempts=past.accepted.get(spec.id, past.attempts.get(spec.id, 0)),
             files=work.of(spec.id, past.receipts),
+            own_priority=spec.priority if spec.id in lent else None,
         )
 
 

@@ -244,7 +244,10 @@ def put_message(backlog: str, entries: Sequence[Entry]) -> list[Any]:
 
 
 def is_special(e: Entry) -> bool:
-    return bool(e.after or e.after_ended or e.is_done or e.attempts or e.over or e.failures or e.not_before or e.files)
+    own = e.own_priority is not None
+    return bool(
+        e.after or e.after_ended or e.is_done or e.attempts or e.over or e.failures or e.not_before or e.files or own
+    )
 
 
 def special_of(entry: Entry) -> list[Any]:
@@ -263,6 +266,7 @@ def special_of(entry: Entry) -> list[Any]:
         files_of(entry),
         not_before,
         entry.token,
+        "" if entry.own_priority is None else str(entry.own_priority),
     ]
 
 

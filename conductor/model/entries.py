@@ -58,6 +58,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     #: Epoch seconds: its last failure's back-off was not over yet when Redis was emptied.
     not_before: float | None = None
     files: EntryFiles | None = None
+    #: Where its class has a priority that those which come after it hand down to it; None: it is its own.
+    own_priority: int | None = None
 
 
 class Unsettled(Struct, frozen=True, kw_only=True):

@@ -296,6 +296,7 @@ class Putter:
                 message=judged.message,
                 not_before=judged.not_before,
                 files=self._work.of(spec.id, proofs),
+                own_priority=spec.priority if spec.id in lent else None,
             )
 
     def _judged(self, spec: JobSpec, job_class: JobClass) -> tuple[Verdict, JobClass]:

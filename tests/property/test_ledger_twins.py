@@ -24,13 +24,25 @@ class Twins(Both):
         job_class = a_class(f"c{class_no}", kind=f"k{class_no}")
         if class_no:
             job_class = msgspec.structs.replace(job_class, needs=Needs(cpu=1.0, rates={"api": RateNeed()}))
+        is_done = is_done and name == NAMES[0]
         entry = an_entry(
             name,
             job_class,
             # Only what comes before it in the alphabet: a plan has no cycles.
             after=tuple(an_id(other) for other in after if other < name),
             after_ended=tuple(an_id(other) for other in after_ended if other < name),
-            is_done=is_done and name == NAMES[0],
+            is_done=is_done,
+            attempts=int(is_done),
+        )
+        self.both("backlog.put", "night", [entry])
+
+    @rule(name=names, after=others, after_ended=others, priority=st.sampled_from([-5, 7, 100]))
+    def put_urgent(self, name: str, after: list[str], after_ended: list[str], priority: int) -> None:
+        entry = an_entry(
+            name,
+            a_class(f"p{priority}", priority=priority),
+            after=tuple(an_id(other) for other in after if other < name),
+            after_ended=tuple(an_id(other) for other in after_ended if other < name),
         )
         self.both("backlog.put", "night", [entry])
 

@@ -54,8 +54,12 @@ local function accept_one(id, attempt, code, landed, token)
   if job.letter == 'd' then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
   if has_redone and attempt <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
   local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
-  -- Going, it lies nowhere else.
-  if job.letter ~= 'a' and job.letter ~= 'r' then unrest(id, job) end
+  local before = {}
+  -- Going, it lies nowhere else, and waits for nobody.
+  if job.letter ~= 'a' and job.letter ~= 'r' then
+    unrest(id, job)
+    each_wanted_by(id, function(other) before[#before + 1] = other end)
+  end
   local held = release(id, 'finished')
   call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
   job.accepted = attempt .. (token ~= '' and '.' .. token or '')
@@ -63,6 +67,7 @@ local function accept_one(id, attempt, code, landed, token)
   if landed and landed ~= '' then files_landed(id, tostring(attempt), landed) end
   if was_over then revive(id) end
   free(id)
+  take_back_priority(before)
   -- Of an attempt that was rescued nobody knows any more as what it was admitted.
   if held and held.attempt == attempt then kind_passed(held, code) end
   ring()
@@ -99,6 +104,7 @@ local function give_back_one(id, attempt, worker)
   if verb then
     as_asked(id, job, verb, cause, message)
   else
+    fit(id, job, true)
     move(id, job, 'w')
     rest(id, job)
   end

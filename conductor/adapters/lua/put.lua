@@ -1,9 +1,10 @@
 -- uses base rq chains history steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each (index),
---            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before, token}}}: `over` is '' or the letter of
+--            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before, token, own}}}: `over` is '' or the letter of
 --            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''},
---            `not_before` '' or ms: a back-off that was not over, `token` that of the accepted body or ''
+--            `not_before` '' or ms: a back-off that was not over, `token` that of the accepted body or '',
+--            `own` its own priority where its class has one that is handed down to it, or ''
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line; as they are given: redis_lines.py), state, count:B, backlogs, seq, born, and what
 --            steps.lua names
@@ -87,6 +88,7 @@ for _, index in ipairs(bound) do
   if job.letter == 'd' then
     free(id)
   else
+    if extra[10] ~= '' then call('HSET', P .. 'lent', id, extra[10]) end
     if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
     begin_to_wait(id, job, extra[1], extra[2], extra[5], tonumber(extra[8]))
   end

@@ -32,6 +32,7 @@ end
 
 wait_again(after, 'wants:')
 wait_again(after_ended, 'wants_end:')
+if fit(id, job, true) then call('HSET', P .. 'state', id, state_line(job)) end
 begin_to_wait(id, job, own, own_ended)
 ring()
 return 1

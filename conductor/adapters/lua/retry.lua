@@ -9,8 +9,10 @@ local job = job_of(id)
 local is_over = job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v')
 if not is_over or is_blocked(id) then return 0 end
 call('DEL', P .. 'fails:' .. id)
+fit(id, job)
 move(id, job, 'w')
 rest(id, job)
+lift_before(id, job.class)
 revive(id)
 ring()
 return 1

@@ -36,6 +36,7 @@ end
 -- Its class, in whose backlog it counts from now on.
 local function into_class(id, job, index, own)
   local class = classes[class_of[index]]
+  local lent = special[index] and special[index][10] or ''
   local is_dead = own ~= backlog and job.letter == 'x'
   if is_dead then out_of_the_grave(id, job) end
   if own ~= backlog then
@@ -44,6 +45,9 @@ local function into_class(id, job, index, own)
     call('HINCRBY', P .. 'count:' .. backlog, job.letter, 1)
   end
   job.class = class_number(class[1], class[2], backlog)
+  call('HDEL', P .. 'lent', id)
+  if lent ~= '' then call('HSET', P .. 'lent', id, lent) end
+  fit(id, job, true)
   if is_dead then into_the_grave(id, job) end
   call('HSET', P .. 'state', id, state_line(job))
   call('SADD', P .. 'revised', id)
@@ -63,6 +67,8 @@ end
 local function take_line(index, id, job, own, is_same)
   local extra, was = special[index] or {{}, {}, false, 0, '', {}, {}}, job.letter
   if was == 'w' then unrest(id, job) end
+  local before = {}
+  each_wanted_by(id, function(other) before[#before + 1] = other end)
   forget_waits(id)
   call('HSET', P .. 'jobs', id, lines[index])
   if seals[index] then call('HSET', P .. 'seals', id, seals[index]) end
@@ -71,6 +77,7 @@ local function take_line(index, id, job, own, is_same)
   if was == 'c' or (is_same and was ~= 'w') then
     want(id, 'wants:', extra[1])
     want(id, 'wants_end:', extra[2])
+    take_back_priority(before)
     return
   end
   if was ~= 'w' then
@@ -80,6 +87,7 @@ local function take_line(index, id, job, own, is_same)
     move(id, job, 'w')
   end
   begin_to_wait(id, job, extra[1], extra[2])
+  take_back_priority(before)
   if was ~= 'w' and job.letter == 'w' then
     risen[#risen + 1] = id
     risen[#risen + 1] = job.attempts
@@ -104,6 +112,7 @@ local function revise(index, id, job)
       unrest(id, job)
       into_class(id, job, index, own)
       rest(id, job)
+      lift_before(id, job.class)
     end
   elseif job.letter == 'd' then
     done = done + 1

@@ -18,6 +18,7 @@
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
 --   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
+--   conductor:lent       hash  id -> its own priority, of jobs that go as of a higher one: handed down by those that wait for them
 
 local function class_number(id, descriptor, backlog)
   local number = call('HGET', P .. 'class_ids', id)
@@ -47,6 +48,113 @@ local function unrest(id, job)
     call('ZREM', P .. 'delayed', id)
   elseif call('EXISTS', class) == 0 then
     call('SREM', P .. 'ready', job.class)
+  end
+end
+
+-- ── priority that is handed down ──
+-- A job that waits goes at least as of the priority of those that wait for it, through however many, of whatever manifest.
+
+local descriptors_seen = {}
+local function descriptor_of(class)
+  local text = descriptors_seen[class] or call('HGET', P .. 'classes', class)
+  descriptors_seen[class] = text
+  return text
+end
+
+local priorities_seen = {}
+local function priority_of(class)
+  local priority = priorities_seen[class] or tonumber(string.match(descriptor_of(class), '"priority":(-?%d+)') or '0')
+  priorities_seen[class] = priority
+  return priority
+end
+
+-- The class of the same jobs with another priority: «BASE^PRIORITY», or the one that it was made of.
+local function class_with(class, priority)
+  local text = descriptor_of(class)
+  local base = string.match(text, '"id":"([^"^]*)')
+  local made_of = call('HGET', P .. 'class_ids', base)
+  if made_of and priority_of(made_of) == priority then return made_of end
+  local id, number = base .. '^' .. whole(priority), '"priority":' .. whole(priority)
+  local count
+  text = string.gsub(text, '"id":"[^"]*"', '"id":"' .. id .. '"', 1)
+  text, count = string.gsub(text, '"priority":%-?%d+', number, 1)
+  if count == 0 then text = '{' .. number .. ',' .. string.sub(text, 2) end
+  return class_number(id, text, backlog_of(class))
+end
+
+-- The highest priority of those that wait for it; `enough`: whoever has so much ends the search.
+local function lent_to(id, enough)
+  local most
+  for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. id)) do
+    local job = job_of(other)
+    if job and (job.letter == 'w' or job.letter == 'v') and (call('SISMEMBER', P .. 'wants:' .. other, id) == 1
+        or call('SISMEMBER', P .. 'wants_end:' .. other, id) == 1) then
+      local priority = priority_of(job.class)
+      if not most or priority > most then most = priority end
+      if enough and most >= enough then return most end
+    end
+  end
+  return most
+end
+
+-- The class that it belongs into now, and whether that is another one. `is_any`: also where it is not known to have been
+-- lent any. It is not resting, or not put where it rests: that is the caller's.
+local function fit(id, job, is_any)
+  local own = call('HGET', P .. 'lent', id)
+  if not own and not is_any then return false end
+  local now = priority_of(job.class)
+  own = tonumber(own or now)
+  local priority = math.max(own, lent_to(id, own < now and now or nil) or own)
+  if priority == now then return false end
+  if priority == own then call('HDEL', P .. 'lent', id) else call('HSET', P .. 'lent', id, own) end
+  job.class = class_with(job.class, priority)
+  return true
+end
+
+-- Into another class, wherever it waits. `change` sets it, and says whether it did.
+local function reclassed(id, job, change)
+  local class, not_before = job.class, call('ZSCORE', P .. 'delayed', id)
+  if not change() then return false end
+  local changed = job.class
+  job.class = class
+  if job.letter == 'w' then unrest(id, job) end
+  job.class = changed
+  call('HSET', P .. 'state', id, state_line(job))
+  if job.letter == 'w' then rest(id, job, tonumber(not_before or 0)) end
+  return true
+end
+
+local function each_wanted_by(id, visit)
+  for _, key in ipairs({'wants:', 'wants_end:'}) do
+    for _, other in ipairs(call('SMEMBERS', P .. key .. id)) do visit(other) end
+  end
+end
+
+-- What it comes after, through however many, goes at least as it does.
+local function lift_before(id, class)
+  local priority, above = priority_of(class), {id}
+  while #above > 0 do
+    each_wanted_by(table.remove(above), function(other)
+      local job = job_of(other)
+      if not job or (job.letter ~= 'w' and job.letter ~= 'v') then return end
+      local own = priority_of(job.class)
+      if own < priority and reclassed(other, job, function() job.class = class_with(job.class, priority) return true end) then
+        call('HSETNX', P .. 'lent', other, own)
+        above[#above + 1] = other
+      end
+    end)
+  end
+end
+
+-- Those that one (or several) came after which waits no more: what it had handed down is taken back.
+local function take_back_priority(others)
+  while #others > 0 do
+    local id = table.remove(others)
+    local job = job_of(id)
+    if job and job.letter ~= 'a' and job.letter ~= 'r' and job.letter ~= 'd'
+        and reclassed(id, job, function() return fit(id, job) end) then
+      each_wanted_by(id, function(other) others[#others + 1] = other end)
+    end
   end
 end
 
@@ -150,9 +258,10 @@ end
 -- To the dead letter ('x') or cancelled ('c'); the jobs in whose `after` it stands die with it, however deep.
 local function bury(id, job, letter)
   move(id, job, letter)
-  local graves = {id}
+  local graves, before = {id}, {}
   while #graves > 0 do
     local dead = table.remove(graves)
+    each_wanted_by(dead, function(other) if call('HEXISTS', P .. 'lent', other) == 1 then before[#before + 1] = other end end)
     for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. dead)) do
       settle_want(other, 'wants_end:', dead)
       if call('SISMEMBER', P .. 'wants:' .. other, dead) == 1 then
@@ -165,6 +274,7 @@ local function bury(id, job, letter)
       end
     end
   end
+  take_back_priority(before)
 end
 
 -- Into review ('v'), out of wherever it waited; the jobs that come after it, dead or alive, wait there with it.
@@ -186,9 +296,9 @@ local function shelve(id, job)
 end
 
 -- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along, and so does
--- what is in review.
-local function want(id, key, others)
-  local doom, is_shelved
+-- what is in review. `priority`: its own; then also whether it is above that of one of them.
+local function want(id, key, others, priority)
+  local doom, is_shelved, is_above
   for _, other in ipairs(others) do
     local job = job_of(other)
     local letter = job and job.letter
@@ -198,15 +308,17 @@ local function want(id, key, others)
       call('SADD', P .. 'wanted:' .. other, id)
       if is_over then doom = other end
       is_shelved = is_shelved or letter == 'v'
+      is_above = is_above or (job and priority and priority_of(job.class) < priority)
     end
   end
-  return doom, is_shelved
+  return doom, is_shelved, is_above
 end
 
 -- Into the backlog, behind what it comes after. `over`: '' (or nil), or the letter of one that is over already.
 local function begin_to_wait(id, job, after, after_ended, over, not_before)
-  local doom, is_shelved = want(id, 'wants:', after)
-  local _, is_shelved_too = want(id, 'wants_end:', after_ended)
+  local priority = priority_of(job.class)
+  local doom, is_shelved, is_above = want(id, 'wants:', after, priority)
+  local _, is_shelved_too, is_above_too = want(id, 'wants_end:', after_ended, priority)
   if over and over ~= '' then
     bury(id, job, over)
   elseif doom then
@@ -217,6 +329,7 @@ local function begin_to_wait(id, job, after, after_ended, over, not_before)
   else
     rest(id, job, not_before)
   end
+  if (is_above or is_above_too) and (job.letter == 'w' or job.letter == 'v') then lift_before(id, job.class) end
 end
 
 -- Those who died with a job that lives again, or went into review with it: each one comes back unless it wants another.
@@ -229,8 +342,10 @@ local function revive(id)
       local waits_with = job.letter == 'v' and call('EXISTS', P .. 'wants:' .. other, P .. 'wants_end:' .. other) > 0
       if (died_with or waits_with) and not is_blocked(other) then
         if died_with then call('DEL', P .. 'fails:' .. other) end
+        fit(other, job)
         move(other, job, 'w')
         rest(other, job)
+        lift_before(other, job.class)
         table.insert(risen, other)
       end
     end
@@ -247,6 +362,7 @@ end
 -- What the operator asked for becomes of a job that holds nothing (any more).
 local function as_asked(id, job, verb, cause, message)
   if verb == 'requeue' then
+    fit(id, job, true)
     move(id, job, 'w')
     rest(id, job)
   else
@@ -272,6 +388,7 @@ local function lose(id, job, cause, message, is_dead, delay_ms, class, descripto
   else
     note_failure(id, cause, message)
     if class ~= '' then job.class = class_number(class, descriptor, backlog_of(job.class)) end
+    fit(id, job, true)
     move(id, job, 'w')
     rest(id, job, now_ms + delay_ms)
   end

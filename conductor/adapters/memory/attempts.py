@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from conductor.adapters.memory import kinds, plights
+from conductor.adapters.memory import kinds, lending, plights
 from conductor.adapters.memory.line_up import follow, may_follow, not_lined
 from conductor.adapters.memory.places import succeed
 from conductor.adapters.memory.store import Job, Store, entry_of
@@ -231,13 +231,14 @@ class MemoryAttempts:
             was_over = job.state in ("dead", "cancelled", "review")
             store.unrest(job)
             held = store.release(job)
-            job.wants, job.wants_end = set(), set()
+            before, job.wants, job.wants_end = job.wants | job.wants_end, set(), set()
             job.accepted, job.token = receipt.attempt, receipt.token
             store.move(job, "done")
             store.chains.has_landed(job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs})
             if was_over:
                 store.revive(job)
             store.free(job)
+            lending.take_back(store, before)
             if held is not None and held.attempt == receipt.attempt:
                 kinds.passed(store, held, receipt.code_version)
             store.ring()
@@ -328,6 +329,7 @@ class MemoryAttempts:
         if asked is not None:
             store.as_asked(job, asked)
         else:
+            lending.fit(store, job, is_any=True)
             store.move(job, "waiting")
             store.rest(job)
         store.ring()

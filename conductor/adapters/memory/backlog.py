@@ -71,6 +71,7 @@ class MemoryBacklog:
         if job.state == "done":
             store.free(job)
             return
+        job.lent = entry.own_priority
         job.failures.update(entry.failures)
         if entry.cause is not None:
             job.cause, job.message = entry.cause, entry.message[:500]

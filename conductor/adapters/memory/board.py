@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from conductor.adapters.memory import lending
 from conductor.adapters.memory.store import Job, Store
 from conductor.core.past import next_life
 from conductor.errors import Fenced
@@ -72,6 +73,7 @@ class MemoryLeadership:
         if asked is not None:
             store.as_asked(job, asked)
         else:
+            lending.fit(store, job, is_any=True)
             store.move(job, "waiting")
             store.rest(job)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conductor.adapters.memory import lending
 from conductor.adapters.memory.store import Asked, Store, forget_failures
 from conductor.model.causes import Cause
 from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
@@ -115,6 +116,7 @@ class MemoryControl:
                         store.unrest(other)
                         getattr(other, name).add(job_id)
                         store.wanted[job_id].add(other.id)
+            lending.fit(store, job, is_any=True)
             store.begin_to_wait(job, *own)
             store.ring()
             return True
@@ -126,8 +128,10 @@ class MemoryControl:
             if job is None or job.state not in ("dead", "cancelled", "review") or store.is_blocked(job):
                 return False
             forget_failures(job)
+            lending.fit(store, job)
             store.move(job, "waiting")
             store.rest(job)
+            lending.lift_before(store, job)
             store.revive(job)
             store.ring()
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from conductor.adapters.memory import kinds
+from conductor.adapters.memory import kinds, lending
 from conductor.adapters.memory.store import OVER, Job, Store, forget_failures
 from conductor.model.entries import Entry, Revised
 
@@ -49,6 +49,7 @@ class Revision:
                 self._store.unrest(job)
                 self._into_class(job, entry)
                 self._store.rest(job)
+                lending.lift_before(self._store, job)
         elif is_done:
             self._done += 1
         elif is_going:
@@ -69,7 +70,8 @@ class Revision:
         store, was = self._store, job.state
         if was == "waiting":
             store.unrest(job)
-        for other in job.wants | job.wants_end:
+        before = job.wants | job.wants_end
+        for other in before:
             store.wanted[other].discard(job.id)
         job.wants, job.wants_end = set(), set()
         job.line = entry.line
@@ -78,6 +80,7 @@ class Revision:
             store.chains.revise(job.id, entry.files)
         if was == "cancelled" or (is_same and was != "waiting"):
             store.want(job, entry.after, entry.after_ended)
+            lending.take_back(store, before)
             return
         if was != "waiting":
             forget_failures(job)
@@ -85,6 +88,7 @@ class Revision:
                 kinds.resumed(store, entry.job_class.kind)
             store.move(job, "waiting")
         store.begin_to_wait(job, entry.after, entry.after_ended)
+        lending.take_back(store, before)
         if was != "waiting" and store.state_of(job.id) == "waiting":
             self._risen[job.id] = job.attempts
             store.revive(job)
@@ -94,7 +98,8 @@ class Revision:
         store.counts[job.job_class.backlog][job.state] -= 1
         store.counts.setdefault(self._backlog, Counter())[job.state] += 1
         job.job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
-        job.is_revised = True
+        job.is_revised, job.lent = True, entry.own_priority
+        lending.fit(store, job, is_any=True)
 
 
 def is_lifted(job: Job, entry: Entry) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import structs
 
+from conductor.adapters.memory import lending
 from conductor.adapters.memory.chains import Chains
 from conductor.adapters.memory.class_queue import ClassQueue
 from conductor.adapters.memory.history import History
@@ -82,6 +83,8 @@ class Job:
     is_told: bool = False
     redone: int = 0
     is_revised: bool = False
+    #: Its own priority, where it goes as of a higher one that is handed down to it.
+    lent: int | None = None
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
@@ -251,15 +254,17 @@ class Store:
     def bury(self, job: Job, state: JobState) -> None:
         """Dead or cancelled; the jobs in whose `after` it stands die with it, however deep."""
         self.move(job, state)
-        graves = [job]
+        graves, before = [job], set[str]()
         while graves:
             dead = graves.pop()
+            before |= dead.wants | dead.wants_end
             for other in self._dependants(dead.id):
                 self._settle(other, other.wants_end, dead.id)
                 if dead.id in other.wants and other.state in ("waiting", "review"):
                     note_orphan(other, dead.id)
                     self.move(other, "dead")
                     graves.append(other)
+        lending.take_back(self, before)
 
     def shelve(self, job: Job) -> None:
         """Into review, out of wherever it waited; the jobs that come after it, dead or alive, wait there with it."""
@@ -294,6 +299,8 @@ class Store:
             self.shelve(job)
         else:
             self.rest(job, not_before)
+        if job.state in ("waiting", "review"):
+            lending.lift_before(self, job)
 
     def want(self, job: Job, after: Sequence[str], after_ended: Sequence[str]) -> None:
         job.wants |= {other for other in after if self.state_of(other) != "done"}
@@ -312,8 +319,10 @@ class Store:
                 if (died_with or waits_with) and not self.is_blocked(other):
                     if died_with:
                         forget_failures(other)
+                    lending.fit(self, other)
                     self.move(other, "waiting")
                     self.rest(other)
+                    lending.lift_before(self, other)
                     risen.append(other)
 
     def is_blocked(self, job: Job) -> bool:
@@ -339,6 +348,7 @@ class Store:
             else:
                 if then.job_class is not None:
                     job.job_class = self.classes.setdefault(then.job_class.id, then.job_class)
+                lending.fit(self, job, is_any=True)
                 self.move(job, "waiting")
                 self.rest(job, self.now() + then.delay_s)
         self.ring()
@@ -347,6 +357,7 @@ class Store:
     def as_asked(self, job: Job, asked: Asked) -> None:
         """What the operator asked for becomes of a job that holds nothing (any more)."""
         if asked.verb == "requeue":
+            lending.fit(self, job, is_any=True)
             self.move(job, "waiting")
             self.rest(job)
             return
