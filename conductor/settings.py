@@ -353,7 +353,7 @@ def load(start: Path | None = None) -> Settings:
         refuse_foreign(file, is_alone=False)
     content = read_toml(file) if is_there else {}
     variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
-    if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ, ENV_PREFIX, variables):
+    if unknown := unknown_keys(content, Settings) + unknown_variables(os.environ, ENV_PREFIX, variables, Settings):
         raise ConfigError(f"{file}: " + "; ".join(unknown))
     values: dict[str, Any] = {**content, "project": project}
     try:

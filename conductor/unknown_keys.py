@@ -31,13 +31,22 @@ def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[s
     return []
 
 
-def unknown_variables(environ: Mapping[str, str], prefix: str, known: Sequence[str]) -> list[str]:
+def unknown_variables(
+    environ: Mapping[str, str], prefix: str, known: Sequence[str], model: type[BaseModel]
+) -> list[str]:
     """Of those that begin with `prefix`; what follows a double underscore is a key below."""
-    return [
-        f"${variable} is not a setting{did_you_mean(variable, known)}"
-        for variable in environ
-        if variable.startswith(prefix) and variable.split("__")[0] not in known
-    ]
+    faults: list[str] = []
+    for variable in (name for name in environ if name.startswith(prefix)):
+        first, *below = variable.split("__")
+        if first not in known:
+            faults.append(f"${variable} is not a setting{did_you_mean(variable, known)}")
+            continue
+        content: Any = environ[variable]
+        for key in reversed((first.removeprefix(prefix), *below)):
+            content = {key.lower(): content}
+        if below:
+            faults += [f"${variable}: {fault}" for fault in unknown_keys(content, model)]
+    return faults
 
 
 def did_you_mean(word: str, known: Any) -> str:
