@@ -79,6 +79,13 @@ def remove(base: Path, parts: Sequence[str]) -> None:
         shutil.rmtree(parts[-1], ignore_errors=True, dir_fd=folder)
 
 
+def usual_mode() -> int:
+    """Of a new file: what the umask leaves. For one that was made for its owner alone, until all of it was there."""
+    mask = os.umask(0o077)  # it cannot be asked without being set: to the strictest, for what other threads make now
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def place_of(fd: int) -> str | None:
     """Where an open file really lies at this instant; None where the system does not tell."""
     try:

@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from conductor.core.handed_down import handed_down
 from conductor.errors import ConfigError, ManifestError
+from conductor.folders import usual_mode
 from conductor.line_faults import is_sound, line_faults, rule_faults, same_file
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
 from conductor.toml_file import encoding_of
@@ -315,7 +316,7 @@ def write(path: Path, specs: Iterable[JobSpec], checker: Checker | None = None) 
                 if checker is not None:
                     file.flush()
                     checker.summary(Path(name))
-                os.fchmod(file.fileno(), 0o644)
+                os.fchmod(file.fileno(), usual_mode())
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)

@@ -92,23 +92,26 @@ def backup(
 def restore(
     file: ArchiveFile,
     force: Annotated[bool, typer.Option("--force", help="Also where receipts are there already.")] = False,
+    with_settings: Annotated[
+        bool, typer.Option("--settings", help="Take its conductor.toml too, which says what code runs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put the files of a backup where this project has them; then `conductor rebuild`.
+    """Put the manifests and receipts of a backup where this project has them; then `conductor rebuild`.
 
     Example: conductor restore /mnt/nas/night.tar.gz
     """
     from conductor.recovery.backup import restore as run
 
-    moved(run(settings_here(), file, force), "restored from", as_json)
+    moved(run(settings_here(), file, force, with_settings), "restored from", as_json)
     typer.echo("next: conductor rebuild", err=True)
 
 
 def moved(result: Moved, how: str, as_json: bool) -> None:
-    from conductor.text import many, size
+    from conductor.text import many, printable, size
 
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)
     if as_json:
         emit(result)
         return

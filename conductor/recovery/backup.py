@@ -12,15 +12,18 @@ import tarfile
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from conductor import project_mark, tidied
 from conductor.errors import ConfigError, UsageError
+from conductor.folders import usual_mode
 from conductor.model.spec import Value
 from conductor.recovery import kept_manifests
+from conductor.recovery.archive import members, place
 from conductor.recovery.journal import SUFFIX, Journal
 from conductor.settings import CONFIG_NAME, Settings
+from conductor.text import size as many_bytes
 
 #: What `restore` puts beside a conductor.toml that is there already and says something else.
 BESIDE = CONFIG_NAME + ".restored"
@@ -122,33 +125,63 @@ def written(file: Path) -> Generator[IO[bytes]]:
 # ── back ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def restore(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
-    """Put a backup's files where this project has its manifests and receipts. A conductor.toml that is there stays.
+def restore(settings: Settings, file: Path, is_forced: bool = False, with_settings: bool = False) -> Moved:
+    """Put a backup's files where this project has its manifests and receipts. Its conductor.toml, which says what code
+    runs and where, is taken only `with_settings`, and then beside one that is there.
 
-    All names are looked at before anything is written. Raises `UsageError` for what is no backup of ours and, unless
-    `is_forced`, where receipts are there already; `ConfigError` when something cannot be written."""
+    All of it is looked at before anything is written. Raises `UsageError` for what is no backup of ours, or more than
+    one can be, and, unless `is_forced`, where receipts are there already; `ConfigError` when something cannot be
+    written."""
     if not is_forced and (there := next(receipts_there(settings), None)) is not None:
         raise UsageError(
             f"{settings.receipts_dir} has receipts already ({there.name}): restore into an empty project, or --force "
             "replaces those of the same name"
         )
-    for member, _ in members(file):
-        place(settings, member)
+    wanted = sum(member.size for member in looked_at(settings, file))
+    if wanted > (free := free_bytes(settings.project)):
+        raise UsageError(f"{file} holds {many_bytes(wanted)}, and {settings.project} has room for {many_bytes(free)}")
     counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size, notes = 0, list[str]()
     for member, stream in members(file):
         target = place(settings, member)
-        if member.name == CONFIG_NAME and target.exists():
-            target = settings.project / BESIDE
-            notes.append(f"{CONFIG_NAME} was there and stays; the backup's lies beside it as {BESIDE}")
+        if member.name == CONFIG_NAME:
+            size += put_settings(target, stream, with_settings, notes)
+            continue
         with written(target) as out:
             shutil.copyfileobj(stream, out, 1 << 20)
-        if target.name != BESIDE and target.name != CONFIG_NAME:
-            target.chmod(0o644)
+        target.chmod(usual_mode())
         size += member.size
-        if member.name != CONFIG_NAME:
-            counts[kind_of(member.name)] += 1
+        counts[kind_of(member.name)] += 1
     return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
+
+
+def put_settings(target: Path, stream: IO[bytes], is_wanted: bool, notes: list[str]) -> int:
+    """For its owner alone, as all that may hold a password. → bytes written."""
+    if not is_wanted:
+        notes.append(f"the backup's {CONFIG_NAME} was left out: it says what code runs; --settings takes it")
+        return 0
+    content = stream.read()
+    if target.exists():
+        target = target.with_name(BESIDE)
+        notes.append(f"{CONFIG_NAME} was there and stays; the backup's lies beside it as {BESIDE}")
+    with written(target) as out:
+        out.write(content)
+    return len(content)
+
+
+def looked_at(settings: Settings, file: Path) -> Iterator[tarfile.TarInfo]:
+    seen: set[Path] = set()
+    for member, _ in members(file):
+        target = place(settings, member)
+        if target in seen:
+            raise UsageError(f"not a backup of ours: {member.name!r} is in it twice; nothing was restored")
+        seen.add(target)
+        yield member
+
+
+def free_bytes(folder: Path) -> int:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free
 
 
 def receipts_there(settings: Settings) -> Iterator[Path]:
@@ -156,52 +189,8 @@ def receipts_there(settings: Settings) -> Iterator[Path]:
     yield from settings.receipts_dir.glob(f"*{SUFFIX}")
 
 
-def members(file: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """One after the other, never all of it in memory."""
-    try:
-        with tarfile.open(file, mode="r|gz") as archive:
-            for member in archive:
-                stream = archive.extractfile(member)
-                if stream is None:
-                    raise UsageError(f"{file} is not a backup of ours: {member.name!r} is no plain file")
-                yield member, stream
-    except (tarfile.TarError, EOFError) as e:
-        raise UsageError(f"{file} is not a whole backup: {e}") from None
-    except OSError as e:
-        raise UsageError(f"{file} cannot be read as a backup: {e.strerror or e}") from None
-
-
-def place(settings: Settings, member: tarfile.TarInfo) -> Path:
-    """Where a member goes. Raises `UsageError` for whatever `backup` would not have written."""
-    parts = PurePosixPath(member.name).parts
-    is_odd = (
-        not member.isreg() or member.name.startswith("/") or ".." in parts or "\\" in member.name or "\0" in member.name
-    )
-    if member.name == CONFIG_NAME and not is_odd:
-        return settings.project / CONFIG_NAME
-    folders = {"manifests": settings.manifests_dir, "receipts": settings.receipts_dir, "project": settings.project}
-    base = folders.get(parts[0]) if len(parts) > 1 else None
-    if base is None or is_odd or not is_record(parts):
-        raise UsageError(f"not a backup of ours: {member.name!r} has no place here; nothing was restored")
-    target = base.joinpath(*parts[1:])
-    # A folder on the way that is a link must not lead out.
-    if not target.parent.resolve().is_relative_to(base.resolve()) or target.is_symlink():
-        raise UsageError(f"{target} lies behind a link that leads out of {base}; nothing was restored")
-    return target
-
-
 def kind_of(name: str) -> str:
     """Which count of `Moved` a file belongs to."""
     if name.endswith(kept_manifests.SUFFIX):
         return "kept"
     return "receipts" if name.startswith("receipts/") else "manifests"
-
-
-def is_record(parts: tuple[str, ...]) -> bool:
-    if parts[0] == "receipts":
-        if len(parts) == 3:
-            return parts[1] == kept_manifests.FOLDER and parts[2].endswith(kept_manifests.SUFFIX)
-        is_mark = parts[1:] == (project_mark.FILE,)
-        return is_mark or (len(parts) == 2 and parts[1].endswith((".jsonl", SUFFIX, tidied.SUFFIX)))
-    # A manifest of the project, wherever it lies, and never what would be run.
-    return parts[-1].endswith(".jsonl")

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from conductor.errors import ConfigError, ManifestError
+from conductor.folders import usual_mode
 from conductor.manifest import opened
 
 FOLDER = "manifests"
@@ -67,7 +68,7 @@ def _copy(receipts_dir: Path, manifest: Path) -> str:
         with os.fdopen(handle, "wb") as draft:
             # Hashed as it is copied: it may have changed since it was looked at.
             sha256 = _compress(manifest, draft)
-            os.fchmod(draft.fileno(), 0o644)
+            os.fchmod(draft.fileno(), usual_mode())
             draft.flush()
             os.fsync(draft.fileno())
         Path(name).replace(place_of(receipts_dir, sha256))

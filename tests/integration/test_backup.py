@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
+import stat
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from rebuild_scene import Place
 from conductor import manifest
 from conductor.errors import UsageError
 from conductor.ports import Ledger
+from conductor.recovery import archive
 from conductor.recovery.backup import BESIDE, backup, restore
 from conductor.settings import Settings, load
 
@@ -63,7 +68,7 @@ def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(place: Plac
     folder = project.project.parent / "new"
     folder.mkdir()
     (folder / "conductor.toml").write_text((project.project / "conductor.toml").read_text() + "# mine\n")
-    back = conductor("restore", str(file), cwd=folder)
+    back = conductor("restore", str(file), "--settings", cwd=folder)
     assert back.code == 0 and "conductor rebuild" in back.err and BESIDE in back.err
     assert (folder / "conductor.toml").read_text().endswith("# mine\n")
     rebuilt = conductor("rebuild", cwd=folder)
@@ -126,7 +131,8 @@ def a_link(kind: bytes, target: str) -> tarfile.TarInfo:
     "member",
     [
         "../out.jsonl", "/etc/out.jsonl", "receipts/../../out.jsonl", "receipts/deep/w.jsonl", "receipts/w.py",
-        "evil.py", "project/tasks.py", "project/.git/hooks/pre-commit", "manifests/run.sh", "receipts",
+        "evil.py", "project/tasks.py", "project/.git/m.jsonl", "project/.git/hooks/pre-commit", "manifests/run.sh",
+        "receipts",
         a_link(tarfile.SYMTYPE, "/etc/passwd"), a_link(tarfile.LNKTYPE, "conductor.toml"), a_link(tarfile.CHRTYPE, ""),
     ],
     ids=lambda member: member if isinstance(member, str) else f"type {member.type.decode()}",
@@ -138,6 +144,85 @@ def test_what_no_backup_holds_is_refused_before_anything_is_written(
     with pytest.raises(UsageError):
         restore(elsewhere, file)
     assert list(elsewhere.project.rglob("*")) == []
+
+
+def test_settings_are_taken_only_when_asked(project: Settings, elsewhere: Settings) -> None:
+    """They say what code runs, and where: `task_modules`, `shell_programs`, roots."""
+    file = project.project / "b.tar.gz"
+    backup(project, file)
+    assert "--settings" in restore(elsewhere, file).notes[0]
+    assert not any(elsewhere.project.glob("conductor.toml*"))
+
+    restore(elsewhere, file, with_settings=True)
+    taken = elsewhere.project / "conductor.toml"
+    assert taken.read_bytes() == (project.project / "conductor.toml").read_bytes()
+    assert stat.S_IMODE(taken.stat().st_mode) == 0o600
+
+
+def test_what_is_restored_has_the_rights_that_the_umask_gives(project: Settings, elsewhere: Settings) -> None:
+    file = an_archive(project.project / "b.tar.gz", "receipts/w.jsonl")
+    before = os.umask(0o077)
+    try:
+        restore(elsewhere, file)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((elsewhere.receipts_dir / "w.jsonl").stat().st_mode) == 0o600
+
+
+def a_bomb(file: Path, kind: bytes, name: str, size: int) -> Path:
+    """A member that says it is `size` bytes of zeros, and is; packed to a thousandth."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    with gzip.open(file, "wb", compresslevel=1) as out:
+        out.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(size >> 20):
+            out.write(bytes(1 << 20))
+        out.write(bytes(1024))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (tarfile.REGTYPE, "receipts/w.jsonl"), (tarfile.GNUTYPE_LONGNAME, "././@LongLink"), (tarfile.XHDTYPE, "x"),
+        (tarfile.XGLTYPE, "x"), (tarfile.GNUTYPE_SPARSE, "receipts/w.jsonl"),
+    ],
+)  # fmt: skip
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused_unread(
+    elsewhere: Settings, tmp_path: Path, kind: bytes, name: str
+) -> None:
+    file = a_bomb(tmp_path / "b.tar.gz", kind, name, 256 << 20)
+    assert file.stat().st_size < 2 << 20
+    tracemalloc.start()
+    with pytest.raises(UsageError):
+        restore(elsewhere, file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20 and not any(elsewhere.project.rglob("*"))
+
+
+def test_more_files_than_a_project_has_are_refused(
+    elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MOST_FILES", 3)
+    file = an_archive(tmp_path / "b.tar.gz", *(f"manifests/{n}.jsonl" for n in range(4)))
+    with pytest.raises(UsageError, match="more than a backup"):
+        restore(elsewhere, file)
+    assert not any(elsewhere.project.rglob("*"))
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_begun(
+    elsewhere: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.recovery.backup.free_bytes", lambda _: 2)
+    with pytest.raises(UsageError, match="has room for 2 B"):
+        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl"))
+    assert not any(elsewhere.project.rglob("*"))
+
+
+def test_a_name_that_is_in_it_twice_is_refused(elsewhere: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="twice"):
+        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl", "manifests/./a.jsonl"))
 
 
 def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Path) -> None:
