@@ -47,8 +47,16 @@ def folder(tmp_path: Path) -> Path:
 def look(folder: Path, *modules: str) -> list[str]:
     code = LOOK.format(modules=list(modules), folder=str(folder))
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=env, capture_output=True, text=True, check=False)
-    return done.stdout.splitlines() or done.stderr.splitlines()
+    # What a module prints as it is imported is kept out of stdout; unbuffered, so that both come in their order.
+    done = subprocess.run(
+        [sys.executable, "-u", "-P", "-c", code],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout.splitlines()
 
 
 def test_a_task_module_brings_its_neighbours_and_hides_no_library(folder: Path) -> None:
