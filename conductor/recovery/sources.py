@@ -66,7 +66,7 @@ class Standing(Value, frozen=True, kw_only=True):
         if self.is_lost:
             return (
                 f"this Redis knows nothing of what was dispatched ({named}): it was emptied, or it is another one; "
-                "`conductor rebuild` brings it back from manifests and receipts, or set redis.url to the right one"
+                "`conductor rebuild` brings it back from manifests and receipts, or correct redis.url and redis.prefix"
             )
         return f"{named} was dispatched and is not in this Redis: `conductor rebuild` brings it back"
 

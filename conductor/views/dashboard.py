@@ -177,7 +177,7 @@ def make_app(client: Redis, password: str | None = None, keys: Keys = PLAIN) -> 
     # Flask's own /static stands before the blueprint's: it has to serve the same files.
     app = Flask("conductor.views.dashboard", static_folder=Path(rq_dashboard.__file__).parent / "static")
     app.config.update(
-        RQ_DASHBOARD_REDIS_URL=("this project",),
+        RQ_DASHBOARD_REDIS_URL=(f"the project {keys.prefix}" if keys.prefix else "this project",),
         RQ_DASHBOARD_POLL_INTERVAL=2500,
         RQ_DASHBOARD_DISABLE_DELETE=True,
         DEPRECATED_OPTIONS=[],

@@ -216,6 +216,7 @@ def test_the_dashboard_shows_the_entries_of_its_project(redis_url: str) -> None:
             scene.put(an_entry(name))
             scene.run(name)
         for keys, name in ((NIGHT, "n"), (DAY, "d"), (PLAIN, "p")):
+            assert (f"the project {keys.prefix}" if keys.prefix else "this project") in pages_of(client, keys, "/").text
             queues = pages_of(client, keys, "/0/data/queues.json").json["queues"]
             assert [(queue["name"], queue["started_job_registry_count"]) for queue in queues] == [("cpu-node1", 1)]
             shown = pages_of(client, keys, "/0/data/jobs/cpu-node1/started/8/asc/1.json")
