@@ -120,14 +120,15 @@ class Tally:
 
         The header's length is that of the longest stream, be it subtitles: whichever reaches it, the file is whole."""
         found_s = max(map(self.end_s, self._spans), default=0.0)
-        for index, kind in self._kinds.items():
-            wanted, there = self._indexed[index], (self._packets if index in self._decoded else self._shown)[index]
-            if wanted is None or there >= wanted or kind not in ("video", "audio"):
+        for index in (self._film, self._sound):
+            wanted = None if index is None else self._indexed[index]
+            if index is None or wanted is None:
                 continue
+            there = (self._packets if index in self._decoded else self._shown)[index]
             end_s, said_s = self.end_s(index), (self._said[index] or 0.0) - self._start_s
             # Parsers may put pieces of sound together: fewer of them that last as long are as good.
-            if kind == "video" or _is_short(end_s, said_s):
-                what = "pictures" if kind == "video" else "pieces of its sound"
+            if there < wanted and (index == self._film or _is_short(end_s, said_s)):
+                what = "pictures" if index == self._film else "pieces of its sound"
                 return f"breaks off at {end_s:.1f} s of {self.declared_s:.1f} s ({there} of {wanted} {what} are there)"
         is_known = self._film is not None and self._indexed[self._film] is not None
         if not is_known and _is_short(found_s, self.declared_s):

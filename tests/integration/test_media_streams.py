@@ -111,6 +111,14 @@ def test_a_still_in_front_of_a_film_without_decoder_is_not_that_film(bench: Benc
         probed(bench, source)
 
 
+def test_a_track_that_its_decoder_makes_nothing_of_is_passed_over(bench: Bench):
+    two = media.made(bench.inputs / "w.mov", *media.pattern(1), *media.pattern(1), "-map", 0, "-map", 1)
+    source = media.without_decoder(bench.inputs / "a.mov", two, b"avc1")
+    facts = probed(bench, source)
+    assert (facts["film"], facts["frames"], facts["unread"]) == (1, 25, ("video",))
+    assert transcoded(bench, source)["frames"] == 25
+
+
 # ── three lengths ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -151,6 +159,15 @@ def test_the_last_picture_lasts_until_the_sound_ends(bench: Bench):
     other = media.clip(bench.inputs / "other.mp4", seconds=1)
     result = bench.run(media_assemble.run, reads=[source, other], writes=["scratch:reel.mp4"])
     assert (result["picture"], result["duration_s"], result["frames"]) == ("encoded", 7.0, 175)
+
+
+def test_a_picture_that_comes_late_is_shown_from_the_start_and_keeps_its_time(bench: Bench):
+    whole = media.clip(bench.inputs / "w.mp4", seconds=2)
+    late = ["-itsoffset", 1, "-i", whole, "-i", whole, "-map", "0:v", "-map", "1:a", "-c", "copy"]
+    source = media.made(bench.inputs / "a.mkv", *late)
+    assert (transcoded(bench, source)["frames"], transcoded(bench, source)["duration_s"]) == (50, 3.0)
+    assert cut(bench, source, start_s=0, duration_s=0.4)["frames"] == 10
+    assert cut(bench, source, start_s=2.5, duration_s=0.4)["frames"] == 10
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])

@@ -172,6 +172,26 @@ def test_segments_of_another_form_are_encoded_again(bench: Bench, clips: dict[st
     assert made[-1].shape == (90, 160, 3)
 
 
+def test_a_segment_may_come_twice_also_where_pictures_are_encoded(bench: Bench, clips: dict[str, Path]):
+    title, other = brought(bench, clips["silent"], "title.mp4"), brought(bench, clips["portrait"], "b.mp4")
+    media.made(bench.inputs / "mute.mp4", "-i", other, "-an", "-c", "copy")
+    reads = [title, bench.inputs / "mute.mp4"]
+    segments = [str(title), str(reads[1]), str(title)]
+    result = bench.run(media_assemble.run, {"segments": segments}, reads=reads, writes=["scratch:r.mp4"])
+    assert (result["segments"], result["frames"], result["picture"]) == (3, 225, "encoded")
+
+
+def test_what_copying_cannot_join_is_encoded(bench: Bench, clips: dict[str, Path]):
+    """Trimmed without encoding, pictures that are hidden would come back; and .mp4 holds no vp8."""
+    trimmed = media.made(bench.inputs / "trim.mp4", "-ss", 0.5, "-i", clips["plain"], "-c", "copy")
+    vp8 = media.made(bench.inputs / "v.webm", *media.pattern(0.4), "-c:v", "libvpx")
+    for source, frames in ((trimmed, 124), (vp8, 20)):
+        result = bench.run(
+            media_assemble.run, {"segments": [str(source)] * 2}, reads=[source], writes=["scratch:r.mp4"]
+        )
+        assert (result["picture"], result["frames"]) == ("encoded", frames)
+
+
 def test_missing_segments_are_named_when_that_is_allowed_and_stop_the_job_when_not(
     bench: Bench, clips: dict[str, Path]
 ):

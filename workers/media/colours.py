@@ -3,6 +3,7 @@ guessed as players do, by the size."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from workers.media.forms import HDR, UNKNOWN, PictureForm
@@ -10,6 +11,7 @@ from workers.media.forms import HDR, UNKNOWN, PictureForm
 #: What a screen of before shows without conversion: their differences are smaller than what players make of them.
 _PLAIN_PRIMARIES = frozenset({UNKNOWN, "bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "ebu3213"})
 _DEEP_TRANSFERS = frozenset({*HDR.values(), *HDR, "linear", "log100", "log316", "smpte428"})
+_DEEP_PIXELS = re.compile(r"(9|1[0246]|48|64|f32)(le|be)$")
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 #: From here on untagged pictures are taken for BT.709.
 _HD_WIDTH, _SD_HEIGHT = 1280, 576
@@ -73,4 +75,6 @@ def changes(form: PictureForm) -> list[str]:
     """What `as_bt709` does to it beyond writing it otherwise, in words."""
     if form.transfer in HDR:
         return [f"tone-mapped from {HDR[form.transfer]}"]
-    return [f"colours converted from {form.primaries}"] if is_deep(form) else []
+    if is_deep(form):
+        return [f"colours converted from {form.primaries} {form.transfer}"]
+    return ["8 bits a colour instead of more"] if _DEEP_PIXELS.search(form.pixel_format) else []

@@ -5,12 +5,13 @@ The film and its sound are chosen once (`conductor.facts.streams`), and everythi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conductor.errors import BadInput
-from conductor.facts.media import CONTAINERS
+from conductor.facts.media import CONTAINERS, TELL_S
 from conductor.facts.streams import Chosen, choose, indexed
 from conductor.facts.tally import Tally, said_end_s
 from conductor.model.spec import Value
@@ -266,15 +267,14 @@ def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: A
         film: Any = container.streams[chosen.film or 0]
         film.codec_context.thread_count = threads
         tally = Tally(container, chosen, lambda stream: is_decoded and stream.index == chosen.film, has_look=False)
-        declared_s, shown = tally.declared_s, 0.0
+        declared_s, told_at = tally.declared_s, time.monotonic()
         try:
             for packet in container.demux():
                 if (fault := tally.take(packet)) is not None:
                     raise BadInput(f"{name} {fault}")
-                end_s = tally.end_s(packet.stream.index)
-                if declared_s and end_s - shown > declared_s / 50:
-                    shown = end_s
-                    on_progress(min(1.0, end_s / declared_s))
+                if (now := time.monotonic()) - told_at > TELL_S:
+                    told_at = now
+                    on_progress(min(1.0, tally.end_s(packet.stream.index) / declared_s) if declared_s else 0.0)
         except (av.error.FFmpegError, ValueError, OSError) as e:
             at = tally.end_s(chosen.film)
             raise BadInput(f"{name} breaks off at {at:.1f} s of {declared_s:.1f} s: {reason(e)}") from None

@@ -13,6 +13,8 @@ from workers.media.probing import MediaFacts, opened
 
 #: Seconds before the instant that are tried, one after the other, until there is a key picture between; then the start.
 BACK_S = (0.0, 2.0, 8.0, 30.0)
+#: AVFMT_NOTIMESTAMPS: a bare stream, in which a place is a guess by the number of bytes.
+_WITHOUT_TIMES = 0x80
 #: Containers round times to a millisecond.
 _NEAR_S = 0.001
 
@@ -22,6 +24,8 @@ def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float
     import av.error
 
     with opened(path, name) as container:
+        if container.format.flags & _WITHOUT_TIMES:
+            return 0.0
         stream: Any = container.streams[facts.film]
         start_s = (container.start_time or 0) / 1_000_000
         for back_s in BACK_S:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conductor import paths
-from conductor.errors import BadInput, BadOutput, JobError
+from conductor.errors import BadInput, JobError
 from conductor.model.spec import Needs
 from workers.context import JobContext
+from workers.out_of_memory import cause_of
+from workers.process import ProgramFailed
 from workers.registry import task
 from workers.toolkit import Args, is_reading, parse, shown, threads, write_of
 
@@ -43,16 +45,15 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     facts = [probing.film(path, name, is_reading(ctx, f"reading {name}")) for name, path in present]
     check_joinable([name for name, _ in present], facts)
     forms = {probing.form(path, name, fact) for (name, path), fact in zip(present, facts, strict=True)}
-    is_same = len(forms) == 1
-    seconds = sum(f.ends_s for f in facts)
-    frames = join(ctx, [path for _, path in present], facts, seconds, None if is_same else given.crf)
+    files = [path for _, path in present]
+    copied = join_alike(ctx, files, facts) if len(forms) == 1 else None
     return {
         "segments": len(present),
         "missing": missing,
-        "frames": frames,
-        "duration_s": round(seconds, 3),
-        "picture": "copied" if is_same else "encoded",
-        "changed": [] if is_same else changes([name for name, _ in present], facts),
+        "frames": join(ctx, files, facts, given.crf) if copied is None else copied,
+        "duration_s": round(seconds_of(facts), 3),
+        "picture": "encoded" if copied is None else "copied",
+        "changed": changes([name for name, _ in present], facts) if copied is None else [],
     }
 
 
@@ -82,14 +83,35 @@ def changes(names: Sequence[str], facts: Sequence[MediaFacts]) -> list[str]:
     return [f"{name}: {what}" for name, fact in zip(names, facts, strict=True) for what in normal.changes(fact)]
 
 
-def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], seconds: float, crf: int | None) -> int:
-    """One file from many, and how many pictures were written; `crf` None copies them."""
-    from workers.media import ffmpeg, normal
+def seconds_of(facts: Sequence[MediaFacts]) -> float:
+    return sum(fact.ends_s for fact in facts)
 
-    cores = threads(ctx, NEEDS)
+
+def join_alike(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts]) -> int | None:
+    """By copying. None where that does not give the pictures that the segments show: the container cannot hold them,
+    or segments were trimmed without encoding, and what they hide would be shown."""
+    try:
+        frames = written(ctx, listed(ctx, files, facts[0]), {"c:v": "copy"}, facts)
+    except ProgramFailed as e:
+        if cause_of(e.stderr, has_device=True) is not None:
+            raise
+        return None
+    return frames if frames == sum(fact.frames or 0 for fact in facts) else None
+
+
+def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], crf: int) -> int:
+    """One file from many, all in the first one's form, and how many pictures were written."""
+    from workers.media import normal
+
     frame = frame_of(facts[0])
-    streams = listed(ctx, files, facts[0]) if crf is None else fitted(files, facts, frame)
-    options = {"c:v": "copy"} if crf is None else normal.h264(frame, crf, cores)
+    return written(ctx, fitted(linked(ctx, files), facts, frame), normal.h264(frame, crf, threads(ctx, NEEDS)), facts)
+
+
+def written(ctx: JobContext, streams: list[Any], options: dict[str, Any], facts: Sequence[MediaFacts]) -> int:
+    """How many pictures came out."""
+    from workers.media import ffmpeg
+
+    seconds = seconds_of(facts)
     if facts[0].has_audio:
         options |= {"c:a": "aac", "b:a": "192k"}
     write = write_of(ctx, ".mp4", ".mov", ".mkv")
@@ -97,12 +119,10 @@ def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], se
     if muxer != "matroska":
         options |= {"movflags": "+faststart"}
     job = ffmpeg.sink(streams[: 2 if facts[0].has_audio else 1], ctx.output(write), muxer, **options)
-    note = f"joining {len(files)} segments"
-    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=cores)
+    note = f"joining {len(facts)} segments"
+    made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=threads(ctx, NEEDS))
     if seconds - made.seconds > max(1.0, seconds * 0.01):
         raise JobError(f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s")
-    if crf is None and made.frames != (wanted := sum(fact.frames or 0 for fact in facts)):
-        raise BadOutput(f"the segments hold {wanted} pictures and {made.frames} came out")
     return made.frames
 
 
@@ -118,16 +138,21 @@ def listed(ctx: JobContext, files: Sequence[Path], first: MediaFacts) -> list[An
     """Picture and sound of the files behind one another, by a list that ffmpeg reads."""
     from workers.media import ffmpeg
 
-    lines = ["ffconcat version 1.0"]
-    for number, file in enumerate(files):
-        # Links of our own naming: a list cannot carry every name that a file may have.
-        part = ctx.scratch / f"part{number:05d}"
-        part.symlink_to(file)
-        lines.append(f"file {part.name}")
+    lines = ["ffconcat version 1.0", *(f"file {link.name}" for link in linked(ctx, files))]
     parts = ctx.scratch / LIST
     parts.write_text("\n".join(lines) + "\n", encoding="ascii")
     source = ffmpeg.source(parts, f="concat", containers=f"concat,{ffmpeg.CONTAINERS}")
     return [ffmpeg.stream(source, index) for index in (first.film, first.sound) if index is not None]
+
+
+def linked(ctx: JobContext, files: Sequence[Path]) -> list[Path]:
+    """A name of our own for each: a list cannot carry every name that a file may have, and a graph takes the same file
+    under the same name twice for one input."""
+    links = [ctx.scratch / f"part{number:05d}" for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+    return links
 
 
 def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: Frame) -> list[Any]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NEEDS = Needs(cpu=1, ram_mib=512)
 POSTER = (".jpg", ".jpeg")
 CLIP = (".webm", ".mp4")
+#: A preview is for a look: a picture less at its end is held, not complained about.
+HOLD_S = 1.0
 #: A poster is the picture of this fine a grid.
 POSTER_FPS = 50.0
 
@@ -70,7 +72,7 @@ def pictures(path: Path, name: str, facts: MediaFacts, fps: float, width: int, a
 
     read_s = seeking.start_before(path, name, facts, at_s - 1 / fps)
     video = ffmpeg.stream(ffmpeg.begun_at(path, read_s, threads=cores), facts.film)
-    video = normal.timed(normal.progressive(video, facts), fps, at_s - read_s, normal.HOLD_S)
+    video = normal.timed(normal.progressive(video, facts), fps, at_s - read_s, HOLD_S)
     return normal.small(video, facts, width)
 
 
