@@ -52,6 +52,10 @@ class ManifestSummary(Struct, frozen=True, kw_only=True):
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def missing(path: Path) -> ManifestError:
+    return ManifestError(f"{path} does not exist: plan it first (conductor plan --help)")
+
+
 @contextmanager
 def opened(path: Path) -> Generator[BinaryIO]:
     """The lines of the file, open; a `.gz` is unpacked as it is read.
@@ -68,7 +72,7 @@ def opened(path: Path) -> Generator[BinaryIO]:
             with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                 yield cast("BinaryIO", unpacked)
     except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist: plan it first (conductor plan --help)") from None
+        raise missing(path) from None
     except IsADirectoryError:
         raise ManifestError(f"{path} is a folder: name the manifest file in it") from None
     except PermissionError:

@@ -64,6 +64,32 @@ class Books(Struct, frozen=True, kw_only=True):
     counts_before: Mapping[str, Mapping[JobState, int]] | None = None
 
 
+def no_books() -> Books:
+    """Of a project in which nothing was done yet."""
+    return Books(
+        jobs={},
+        garbled=(),
+        lineless=(),
+        counts={},
+        backlog_of={},
+        free={},
+        ready=frozenset(),
+        delayed=(),
+        bound=(),
+        active={},
+        charges={},
+        sums={},
+        leases={},
+        handed=frozenset(),
+        popped={},
+        queues={},
+        rq={},
+        wip={},
+        aside={},
+        now=0.0,
+    )
+
+
 def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
     """One script, so that everything is of one instant. Raises `Unreachable`.
 

@@ -93,6 +93,12 @@ def is_running(settings: Settings) -> bool:
     return is_alive(place_of(settings))
 
 
+def has_files(settings: Settings) -> bool:
+    """A server ran here once, or is just starting. Starts none, makes nothing."""
+    folder = place_of(settings).folder
+    return (folder / "appendonlydir").is_dir() or is_running(settings)
+
+
 def stop(settings: Settings) -> bool:
     """Shut the server down whoever uses it, and wait until it is gone. False when none was running."""
     place = place_of(settings)

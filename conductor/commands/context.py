@@ -16,23 +16,42 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, all else on stderr.")]
 
 
-def settings_here() -> Settings:
-    """The settings of $CONDUCTOR_PROJECT or the current folder."""
+def settings_here(*, begins: bool = False) -> Settings:
+    """The settings of $CONDUCTOR_PROJECT or the current folder. Raises `ConfigError` where that is no project, unless
+    the command `begins` one, or needs none."""
+    from conductor.projects import refuse_no_project
     from conductor.settings import load
 
-    return load()
+    settings = load()
+    if not begins:
+        refuse_no_project(settings)
+    return settings
 
 
 @contextmanager
-def ledger_here(is_lenient: bool = True) -> Generator[tuple[Settings, Ledger]]:
+def ledger_here(is_lenient: bool = True, *, begins: bool = False) -> Generator[tuple[Settings, Ledger]]:
     """The settings and the ledger they name; the project's own Valkey is started for as long as it is needed.
 
     A Redis that may forget what it accepts is warned of, or refused (`is_lenient=False`: who entrusts jobs to it)."""
     from conductor.wiring import open_ledger
 
-    settings = settings_here()
+    settings = settings_here(begins=begins)
     with open_ledger(settings, is_lenient) as ledger:
         yield settings, ledger
+
+
+@contextmanager
+def ledger_to_read(*, begins: bool = False) -> Generator[tuple[Settings, Ledger]]:
+    """For who only looks: where nothing was done yet, an empty ledger, and nothing is started or made for it."""
+    from conductor.adapters.memory import memory_ledger
+    from conductor.projects import has_ledger
+
+    settings = settings_here(begins=begins)
+    if not has_ledger(settings):
+        yield settings, memory_ledger()
+        return
+    with ledger_here(begins=begins) as found:
+        yield found
 
 
 @contextmanager

@@ -34,9 +34,12 @@ def write_trace(error: Exception) -> Path | None:
 
 
 def logs_folder() -> Path:
+    from conductor.projects import refuse_no_project
     from conductor.settings import load
 
-    folder = load().logs_dir
+    settings = load()
+    refuse_no_project(settings)
+    folder = settings.logs_dir
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, settings_here
+from conductor.commands.context import AsJson, emit, ledger_here, ledger_to_read, settings_here
 
 if TYPE_CHECKING:
     from conductor.recovery.sources import Source
@@ -48,7 +48,7 @@ def plan(
     from conductor.planning import planned
     from conductor.text import printable
 
-    settings = settings_here()
+    settings = settings_here(begins=True)
     if not workflow:
         for name in workflow_lookup.available(settings):
             typer.echo(printable(f"{name}  {workflow_lookup.about(name, settings)}"))
@@ -82,6 +82,7 @@ def dispatch(
     from conductor.dispatch import dispatch as put
     from conductor.dispatched import notes, summed, to_json
     from conductor.file_work import rules_of
+    from conductor.manifest import missing
     from conductor.progress import Progress
     from conductor.targets import backlog_name
     from conductor.text import many, printable
@@ -93,7 +94,10 @@ def dispatch(
         seen = jobs
         say_so(jobs, total)
 
-    with ledger_here(is_lenient=False) as (settings, ledger), Progress() as progress:
+    if not manifest.exists():
+        raise missing(manifest)
+    here = ledger_to_read(begins=True) if dry_run else ledger_here(is_lenient=False, begins=True)
+    with here as (settings, ledger), Progress() as progress:
         say_so = progress.of("looking up" if dry_run else "dispatching", "job")
         name = backlog_name(target) if target else default_backlog(manifest)
         try:
@@ -182,7 +186,7 @@ def verify(
     from conductor.verify import verify as check
     from conductor.workflow_lookup import checks_for
 
-    settings = settings_here()
+    settings = settings_here(begins=True)
     with Progress() as progress:
         workflows = sound(manifest, progress.counted("checking", "line")).workflows
         found = check(

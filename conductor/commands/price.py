@@ -53,7 +53,7 @@ def price(
     if (manifest is None) != (cluster is None) or (manifest is not None and backlog is not None):
         raise UsageError("give a MANIFEST and --cluster, or neither: then it is about what waits now")
     wish = Wish(gpus=gpus, gpu_mib=gpu_mib, scratch_bytes=scratch_gb * GB, quota=quota, hosts=hosts)
-    settings = settings_here()
+    settings = settings_here(begins=manifest is not None)
     if manifest is not None and cluster is not None:
         found = _of_manifest(settings, manifest, cluster, batch, wish)
     else:
@@ -74,11 +74,15 @@ def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bo
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
+    from conductor.errors import UsageError
     from conductor.forecast.predictor import Predictor
+    from conductor.projects import has_ledger
     from conductor.targets import backlog_name
-    from conductor.views.pricing import of_ledger
+    from conductor.views.pricing import NOTHING, of_ledger
     from conductor.wiring import redis_of
 
     names = (backlog_name(backlog),) if backlog else ()
+    if not has_ledger(settings):
+        raise UsageError(NOTHING)
     with redis_of(settings, is_lenient=True) as client:
         return of_ledger(Predictor(settings, client, names), settings.rates, wish)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here
+from conductor.commands.context import AsJson, emit, ledger_to_read, one_job, settings_here
 
 if TYPE_CHECKING:
     from conductor.recovery.audit import AuditReport
@@ -43,7 +43,7 @@ def status(
     from conductor.views.stuck import stuck_jobs
 
     name = backlog_name(backlog) if backlog else None
-    with ledger_here() as (settings, ledger):
+    with ledger_to_read() as (settings, ledger):
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
         now = replace(now, stuck=stuck_jobs(ledger, now.active, settings), graves=obituaries(ledger, name))
     if as_json:
@@ -71,7 +71,7 @@ def top(
     from conductor.views.watch import Watch, is_live, watching
 
     name = backlog_name(backlog) if backlog else None
-    with ledger_here() as (_, ledger):
+    with ledger_to_read() as (_, ledger):
         if as_json:
             emit(Watch(ledger, name).pace.last)
         elif not is_live():
@@ -97,7 +97,7 @@ def explain(
     """
     from conductor.views.explain_job import explained, lines
 
-    with ledger_here() as (settings, ledger):
+    with ledger_to_read() as (settings, ledger):
         story = explained(ledger, one_job(ledger, job), settings.receipts_dir)
     if as_json:
         emit(story)
@@ -114,7 +114,7 @@ def metrics() -> None:
     """
     from conductor.views.metrics import metrics
 
-    with ledger_here() as (_, ledger):
+    with ledger_to_read() as (_, ledger):
         typer.echo(metrics(ledger), nl=False)
 
 
@@ -137,7 +137,7 @@ def audit(
     from conductor.recovery.audit import audit_files, lines
     from conductor.text import printable
 
-    report = audit_files(manifest, settings_here(), hash_outputs) if manifest else live_report(hash_outputs)
+    report = audit_files(manifest, settings_here(begins=True), hash_outputs) if manifest else live_report(hash_outputs)
     if as_json:
         emit(report)
     else:
@@ -147,14 +147,19 @@ def audit(
 
 
 def live_report(is_hashing: bool) -> AuditReport:
+    from conductor.adapters.memory import memory_ledger
+    from conductor.adapters.redis_books import no_books
     from conductor.adapters.redis_books_pieces import read_books
     from conductor.adapters.redis_keys import keys_of
     from conductor.adapters.redis_scripts import Scripts
     from conductor.progress import Progress
+    from conductor.projects import has_ledger
     from conductor.recovery.audit import audit_live
     from conductor.wiring import redis_ledger, redis_of
 
     settings = settings_here()
+    if not has_ledger(settings):
+        return audit_live(memory_ledger(), no_books, settings, is_hashing)
     with Progress() as progress, redis_of(settings, is_lenient=True) as client:
         scripts, on_read = Scripts(client, keys_of(settings)), progress.counted("reading the ledger", "job")
         return audit_live(
@@ -172,7 +177,7 @@ def doctor(as_json: AsJson = False) -> None:
     from conductor.text import printable
     from conductor.views.doctor import examine
 
-    findings = examine(settings_here())
+    findings = examine(settings_here(begins=True))
     if as_json:
         emit(findings)
     else:
@@ -194,7 +199,7 @@ def config_show(
     """
     from conductor.origin import as_text, settings_with_origin
 
-    rows = settings_with_origin(settings_here())
+    rows = settings_with_origin(settings_here(begins=True))
     if as_json:
         emit({r.key: {"value": r.value, "origin": r.origin} if origin else r.value for r in rows})
         return

@@ -103,7 +103,7 @@ def restore(
     """
     from conductor.recovery.backup import restore as run
 
-    moved(run(settings_here(), file, force, with_settings), "restored from", as_json)
+    moved(run(settings_here(begins=True), file, force, with_settings), "restored from", as_json)
     typer.echo("next: conductor rebuild", err=True)
 
 

@@ -24,7 +24,7 @@ def acl(as_json: AsJson = False) -> None:
     from conductor.acl import acl_text, users
     from conductor.adapters.redis_keys import keys_of
 
-    found = users(keys_of(settings_here()))
+    found = users(keys_of(settings_here(begins=True)))
     if as_json:
         emit({"acl": acl_text(found), "users": {user.name: user.password for user in found}})
         return

@@ -39,7 +39,7 @@ def up(
     from conductor.logs import set_up
     from conductor.up import up as run
 
-    settings = settings_here()
+    settings = settings_here(begins=True)
     set_up(settings.logs_dir, "up")
     raise typer.Exit(run(settings, detach))
 

@@ -41,7 +41,7 @@ def simulate(
     from conductor.simulate import simulate as run
     from conductor.simulation.rule import words
 
-    settings = settings_here()
+    settings = settings_here(begins=True)
     catalogue = catalogue_of(settings)
     with Progress() as progress:
         found = run(

@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from conductor.errors import ConductorError
-from conductor.model.report import Device
+from conductor.model.report import Device, Volume
 from conductor.secrets import without_passwords
-from conductor.settings import CONFIG_NAME, Settings
+from conductor.settings import CONFIG_NAME, Root, Settings
 from conductor.text import many, size
 from conductor.views.doctor_rights import programs, readable_secrets
 from conductor.views.finding import Finding, bad, less, ok
@@ -55,8 +57,12 @@ def python(settings: Settings) -> Iterator[Finding]:
 
 
 def configuration(settings: Settings) -> Iterator[Finding]:
+    from conductor.projects import BEGIN, is_project, no_project
+
     file = settings.project / CONFIG_NAME
-    if file.is_file():
+    if not is_project(settings):
+        yield bad("project", no_project(settings), f"go to a project's folder (or --project), or {BEGIN}")
+    elif file.is_file():
         yield ok("configuration", f"{file} (`conductor config show --origin`)")
     else:
         yield ok(
@@ -169,15 +175,20 @@ def is_cuda_there() -> bool:
 def own_folders(settings: Settings) -> Iterator[Finding]:
     for what in ("state_dir", "receipts_dir", "logs_dir", "manifests_dir"):
         folder: Path = getattr(settings, what)
-        if fault := write_fault(folder):
+        there = standing(folder)
+        if fault := write_fault(there):
             yield bad(what, f"{folder} cannot be written: {fault}", f"set {what} in {CONFIG_NAME}, or its permissions")
         else:
-            yield ok(what, f"{folder}, {size(shutil.disk_usage(folder).free)} free")
+            yield ok(what, f"{folder}, {size(shutil.disk_usage(there).free)} free")
+
+
+def standing(folder: Path) -> Path:
+    """What there is of it: who only looks makes no folders."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), folder)
 
 
 def write_fault(folder: Path) -> str | None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
             file.flush()
@@ -187,14 +198,7 @@ def write_fault(folder: Path) -> str | None:
 
 
 def roots(settings: Settings) -> Iterator[Finding]:
-    from conductor.adapters.disk_probe import DiskProbe
-
-    probe = DiskProbe(settings.roots)
-    try:
-        volumes = probe.read(make=True)
-    finally:
-        probe.close()
-    for volume in volumes:
+    for volume in volumes_of(settings.roots):
         what, headroom = f"root {volume.root}", settings.roots[volume.root].headroom_bytes
         if volume.fault or not volume.is_writable:
             fault = volume.fault or "not writable"
@@ -209,6 +213,25 @@ def roots(settings: Settings) -> Iterator[Finding]:
             yield less(what, f"{volume.path}: only {size(volume.free_bytes - headroom)} to hand out")
         else:
             yield ok(what, f"{volume.path}, {size(volume.free_bytes)} free")
+
+
+def volumes_of(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
+    """As they are; of one that is made with its first file, that on which it will be."""
+    found = probed(roots)
+    absent = {v.root for v in found if v.fault == f"{v.path} is not there" and roots[v.root].marker is None}
+    instead = {name: roots[name].model_copy(update={"path": standing(roots[name].path)}) for name in absent}
+    later = {volume.root: volume for volume in probed(instead)}
+    return tuple(replace(later[v.root], path=v.path) if v.root in absent else v for v in found)
+
+
+def probed(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
+    from conductor.adapters.disk_probe import DiskProbe
+
+    probe = DiskProbe(roots)
+    try:
+        return probe.read()
+    finally:
+        probe.close()
 
 
 def tasks(settings: Settings) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ from conductor.simulation.world import World
 from conductor.text import many
 from conductor.views.price import Budgets, Nodes, Price, Wish, price
 
+NOTHING = "nothing waits: `conductor dispatch` a manifest, or price one (MANIFEST --cluster CLUSTER.toml)"
+
 
 def of_manifest(
     manifest: Path,
@@ -72,9 +74,7 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
     if pending is None:
         raise UsageError(f"more than {MOST} jobs wait: price one backlog (--backlog), or a part of the manifest")
     if not pending:
-        raise UsageError(
-            "nothing waits: `conductor dispatch` a manifest, or price one (MANIFEST --cluster CLUSTER.toml)"
-        )
+        raise UsageError(NOTHING)
     first = Live(pending, snapshot, past)
     if why := why_not(snapshot, [job.job_class for job in first.jobs], first.unknown):
         remedy = "" if snapshot.nodes else ": `conductor up`, or price a manifest (MANIFEST --cluster CLUSTER.toml)"
