@@ -17,7 +17,6 @@ from redis import Redis
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
 from conductor.adapters.redis_keys import keys_of
-from conductor.catalogue import catalogue_of
 from conductor.core.explain import never_sentence
 from conductor.core.outlook import is_broken, is_refused
 from conductor.embedded import embedded_node
@@ -25,9 +24,10 @@ from conductor.errors import Unreachable
 from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.spent import dearest, spent_lately
 from conductor.history.recording import Recorder, folder_of
-from conductor.kinds import canaries_of, note_review, review_lines
+from conductor.kinds import live_canaries, note_review, review_lines
 from conductor.learning import Learning
 from conductor.limits import limits_of
+from conductor.live_catalogue import WatchedCatalogue
 from conductor.loop import Conductor, Ended, OnTick, Record, Teach
 from conductor.model.entries import STATES
 from conductor.model.forecast import Forecast
@@ -76,9 +76,13 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
                 own_node = node_name(settings)
             record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
-            learning = stack.enter_context(Learning(settings, catalogue_of(settings), limits_of(settings)))
+            tasks = WatchedCatalogue(settings)
+            stack.callback(tasks.close)
+            learning = stack.enter_context(Learning(settings, tasks, limits_of(settings)))
             forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
-            conductor = conductor_of(settings, client, backlog, record, learning.teach, forecasting.tick, own_node)
+            conductor = conductor_of(
+                settings, client, tasks, backlog, record, learning.teach, forecasting.tick, own_node
+            )
             ended = conductor.run(until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up))
             if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
                 raise Unreachable("the node of this run keeps ending at its start: see what it says above")
@@ -98,6 +102,7 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
 def conductor_of(
     settings: Settings,
     client: Redis,
+    tasks: WatchedCatalogue,
     backlog: str | None,
     record: Record | None,
     teach: Teach,
@@ -114,25 +119,22 @@ def conductor_of(
             prices=dearest(settings),
             past=lambda: spent_lately(settings.receipts_dir),
         ),
-        msgspec.structs.replace(
-            limits_of(settings),
-            canary=canaries_of(settings, catalogue_of(settings)),
-            has_successors=settings.limits.has_successors,
-        ),
+        msgspec.structs.replace(limits_of(settings), has_successors=settings.limits.has_successors),
         settings.timing,
         owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
         on_tick=on_tick,
         record=record,
         teach=teach,
-        overrides=retry_tables(settings),
+        overrides=retry_tables(tasks),
+        canaries=live_canaries(settings, tasks),
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
         retelling=Retelling(
             ledger,
             settings.receipts_dir,
-            catalogue_of(settings),
+            tasks,
             settings.timing.lease_s,
             tidied_roots(settings),
             limits_of(settings),

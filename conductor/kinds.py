@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from conductor.classes import kind_of
 from conductor.code_version import code_version
 from conductor.core.kinds import failures_words, reviewed_words
 from conductor.errors import ConfigError
+from conductor.live_catalogue import WatchedCatalogue
 from conductor.model.snapshot import KindState
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger
@@ -22,6 +24,21 @@ def canaries_of(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> dict[s
             raise ConfigError(f"[canary]: no task is named {task!r}{did_you_mean(task, catalogue)}")
     declared = {name: decl.canary for name, decl in catalogue.items()}
     return {task: n for task, n in {**declared, **settings.canary}.items() if n}
+
+
+def live_canaries(settings: Settings, catalogue: WatchedCatalogue) -> Callable[[], dict[str, int]]:
+    """The same of the tasks as they are when it is asked; what cannot be worked out now stays as it was."""
+    seen, found = catalogue.now, canaries_of(settings, catalogue.now)
+
+    def canaries() -> dict[str, int]:
+        nonlocal seen, found
+        if catalogue.now is not seen:
+            seen = catalogue.now
+            with suppress(ConfigError):
+                found = canaries_of(settings, seen)
+        return found
+
+    return canaries
 
 
 def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:

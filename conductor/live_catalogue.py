@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,17 +49,24 @@ class LiveCatalogue(Mapping[str, TaskDecl]):
         self._catalogue = catalogue_of(settings)
         self._stamps = self._now()
         self._looked_at = self._read_at = time.monotonic()
+        #: The last reading did: half written perhaps, in a file that is not among those that are looked at.
+        self._failed = False
 
     def __getitem__(self, name: str) -> TaskDecl:
         now = time.monotonic()
         is_unknown = name not in self._catalogue
         if is_unknown or now - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = now
-            stamps = self._now()
-            if stamps != self._stamps or (is_unknown and now - self._read_at >= AGAIN_S):
-                self._stamps, self._read_at = stamps, now
-                self._read()
+            self.look(is_unknown)
         return self._catalogue[name]
+
+    def look(self, is_wanted: bool = False) -> Catalogue:
+        """What there is now. `is_wanted`: a task is asked for that is not there."""
+        now = self._looked_at = time.monotonic()
+        stamps = self._now()
+        if stamps != self._stamps or ((is_wanted or self._failed) and now - self._read_at >= AGAIN_S):
+            self._stamps, self._read_at = stamps, now
+            self._read()
+        return self._catalogue
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._catalogue)
@@ -87,10 +95,39 @@ class LiveCatalogue(Mapping[str, TaskDecl]):
             declared = _decode(said.stdout.rpartition(b"\n")[2])
         except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError, ConfigError) as e:
             logger.warning("The tasks cannot be read anew, and stay as they were: {}", printable(str(e)))
+            self._failed = True
             return
+        self._failed = False
         self._catalogue = Catalogue(declared.decls, tuple(map(Path, declared.files)))
         self._stamps = self._now()
         logger.info("The tasks were read anew: {} of them", len(self._catalogue))
+
+
+class WatchedCatalogue(Mapping[str, TaskDecl]):
+    """The same for who must not wait for an import: a thread looks, and what it found last is what there is."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._live = LiveCatalogue(settings)
+        #: Another object once something changed.
+        self.now = self._live.look()
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="tasks", daemon=True).start()
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(LOOK_EVERY_S):
+            self.now = self._live.look()
+
+    def __getitem__(self, name: str) -> TaskDecl:
+        return self.now[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
 
 
 def _stamp(file: str) -> int:

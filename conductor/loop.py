@@ -87,6 +87,7 @@ class Conductor:
         record: Record | None = None,
         teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
+        canaries: Callable[[], dict[str, int]] | None = None,
         guard: Callable[[], str | None] = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
@@ -106,6 +107,7 @@ class Conductor:
         self._keep = record
         self._teach = teach
         self._overrides = overrides
+        self._canaries = canaries
         self._guard = guard
         self._on_review = on_review
         self._reconciler = reconciler
@@ -167,6 +169,8 @@ class Conductor:
             controls = msgspec.structs.replace(snapshot.controls, hold=hold)
             snapshot = msgspec.structs.replace(snapshot, controls=controls)
         candidates = self._teach(snapshot, candidates)
+        if self._canaries is not None and (canary := self._canaries()) is not self._limits.canary:
+            self._limits = msgspec.structs.replace(self._limits, canary=canary)
         limits = live(self._limits, len(snapshot.nodes))
         candidates = measured(snapshot, candidates, limits)
         with uncollected():

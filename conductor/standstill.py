@@ -7,7 +7,7 @@ from itertools import islice
 
 import msgspec
 
-from conductor.core.outlook import is_broken, is_never, is_refused, lacks_workers
+from conductor.core.outlook import is_broken, is_never, is_refused, lacks_task, lacks_workers
 from conductor.model.decision import Decision, Hold
 from conductor.model.entries import JobView
 from conductor.model.snapshot import Snapshot
@@ -60,6 +60,8 @@ class Standstill:
 
     def _stays(self, hold: Hold, now: float, is_alone: bool) -> bool:
         if is_never(hold, now) or is_broken(hold) or is_refused(hold):
+            return True
+        if lacks_task(hold) and now - hold.closed_since.get("report", now) >= NO_WORKERS_S:
             return True
         return lacks_workers(hold) and (is_alone or now - hold.closed_since.get("report", now) >= NO_WORKERS_S)
 

@@ -100,7 +100,7 @@ class Deciding:
         self._denials: dict[tuple[int, int], Answer] = {}
         self._idle: dict[Lane, bool] = {}
         #: Something may be outside its hours, or of a kind that is held back.
-        self._has_closed = bool(snapshot.shut) or not self.kinds.is_free
+        self._has_closed = bool(snapshot.shut) or self.kinds.are_told or not self.kinds.is_free
 
     def first(self) -> Decision:
         """Who goes now, and who next where running attempts end. Nothing of those that stay."""

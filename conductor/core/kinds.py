@@ -42,6 +42,9 @@ class Kinds:
             for reservation in snapshot.reservations:
                 self.took(reservation)
         self._by_code: dict[str, list[str]] = {}
+        #: Nodes say which tasks they have.
+        self.are_told = any(node.report.code for node in nodes.values())
+        self._unknown: dict[str, Verdict | None] = {}
 
     def took(self, reservation: Reservation) -> None:
         if reservation.kind:
@@ -60,11 +63,21 @@ class Kinds:
 
     def closed(self, job_class: JobClass) -> Verdict | None:
         """Why it may start nowhere; None where it may somewhere."""
+        if self.are_told and (unknown := self._is_unknown(job_class.task)) is not None:
+            return unknown
         if self.is_free or not job_class.kind:
             return None
         answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
         verdicts = [answer for answer in answers if isinstance(answer, Verdict)]
         return verdicts[0] if len(verdicts) == len(answers) else None
+
+    def _is_unknown(self, task: str) -> Verdict | None:
+        """No node that reports has it (yet): it may be written, or its host may come."""
+        if task not in self._unknown:
+            fresh = [node for node in self._nodes.values() if not node.is_stale]
+            is_known = not fresh or any(not node.report.code or task in node.report.code for node in fresh)
+            self._unknown[task] = None if is_known else _no_task(task, fresh)
+        return self._unknown[task]
 
     def fresh_first(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Of a kind that fails: who has not failed yet goes before who has. A retry is no evidence against the others,
@@ -226,3 +239,12 @@ def _no(
         limit=limit,
         message=message,
     )
+
+
+def _no_task(task: str, nodes: Sequence[NodeFree]) -> Verdict:
+    where = nodes[0].name if len(nodes) == 1 else ""
+    message = (
+        f"no worker {'of it' if where else 'anywhere'} knows the task {task!r} yet: its module is not there, cannot be "
+        "imported, or is not in task_modules"
+    )
+    return Verdict(gate="report", passed=False, where=where, need=1, unit="tasks", message=message)

@@ -30,6 +30,11 @@ def lacks_workers(hold: Hold) -> bool:
     return any(verdict.gate == "report" and verdict.unit == "workers" for verdict in hold.closed)
 
 
+def lacks_task(hold: Hold) -> bool:
+    """Nodes report, and none of them has its task."""
+    return any(verdict.gate == "report" and verdict.unit == "tasks" for verdict in hold.closed)
+
+
 def is_refused(hold: Hold) -> bool:
     """Its API refuses everybody, until a person has done something about it."""
     return any(verdict.is_refused for verdict in hold.closed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from loguru import logger
@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
 from conductor.adapters.disk_probe import DiskProbe
-from conductor.catalogue import catalogue_of
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
 from conductor.model.report import Device, NodeReport, Volume
+from conductor.model.spec import TaskDecl
 from conductor.node.devices import know_devices
 from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
@@ -63,6 +63,7 @@ class Reporter(threading.Thread):
         settings: Settings,
         identity: Identity,
         ledger: Ledger,
+        catalogue: Mapping[str, TaskDecl],
         on_change: Callable[[], None],
         revive: Callable[[], None],
     ) -> None:
@@ -72,7 +73,7 @@ class Reporter(threading.Thread):
         self._ledger = ledger
         self._on_change = on_change
         self._revive = revive
-        self._catalogue = catalogue_of(settings)
+        self._catalogue = catalogue
         self._disks = DiskProbe(settings.roots)
         know_devices(settings, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)

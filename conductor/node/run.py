@@ -25,12 +25,13 @@ from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, Unreachable
 from conductor.limits import limits_of
+from conductor.live_catalogue import WatchedCatalogue
 from conductor.model.causes import Cause
 from conductor.model.entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import LANES, Lane
+from conductor.model.spec import LANES, Lane, TaskDecl
 from conductor.node import last_words
 from conductor.node.plan import node_name, plan_queues
 from conductor.node.report import Identity, Reading, Workforce
@@ -102,10 +103,11 @@ class Node:
         self._should_stop = should_stop
         self._spare = Spare(lambda: start_spare(settings))
         self._supervisor = Supervisor(launcher(settings, identity.node, self._spare), settings.timing.lease_s)
-        self._reporter = Reporter(settings, identity, ledger, wakeup.poke, lambda: revive(settings))
+        catalogue = WatchedCatalogue(settings)
+        self._reporter = Reporter(settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings))
         self._room = Room(settings, ledger, identity.node)
         self._badges = Badges(folder_of(settings))
-        self._overrides = retry_tables(settings)
+        self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
         #: Job and attempt of what dead workers left on disk: swept up by the tidier.
@@ -354,12 +356,9 @@ def revive(settings: Settings) -> None:
         valkey.revive(settings)
 
 
-def retry_tables(settings: Settings) -> Overrides:
-    """The retry table of a job: its line's over its task's. Raises `ConfigError` when a task module cannot be read."""
-    from conductor.catalogue import catalogue_of
+def retry_tables(catalogue: Mapping[str, TaskDecl]) -> Overrides:
+    """The retry table of a job: its line's over its task's."""
     from conductor.model.spec import from_line, resolve
-
-    catalogue = catalogue_of(settings)
 
     def overrides(job: JobView) -> Mapping[Cause, int]:
         try:

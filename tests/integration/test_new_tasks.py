@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cli_tools import conductor
+from node_scene import CONFIG, Command, project_processes, until
 
 from conductor.classes import class_of
 from conductor.live_catalogue import LiveCatalogue
@@ -14,7 +17,8 @@ from conductor.model.identity import identified
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, TaskDecl, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings
+from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.wiring import open_ledger
 from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_until
 
 FRESH = """
@@ -98,3 +102,48 @@ def test_what_cannot_be_imported_just_now_leaves_the_tasks_as_they_were(scene: W
     (scene.folder / f"{module}.py").write_text("half a line (")
     assert "mine.fresh" not in catalogue
     assert catalogue["mine.silent"].name == "mine.silent"
+
+
+UP_TASKS = """
+from workers import task
+
+@task("up.known", lane="cpu")
+def known(args, ctx):
+    return {}
+"""
+MORE = """
+@task("up.fresh", lane="cpu", canary=1)
+def fresh(args, ctx):
+    return {"fresh": True}
+"""
+
+
+def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_once_it_is_written(tmp_path: Path):
+    (tmp_path / "fresh_tasks.py").write_text(UP_TASKS)
+    text = CONFIG.replace("[dashboard]", "[dashboard]\nis_on = false")
+    roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    (tmp_path / CONFIG_NAME).write_text(f'task_modules = ["fresh_tasks"]\n{text}{roots}')
+    settings = load(tmp_path)
+    up = Command(settings, "up")
+    try:
+        with open_ledger(settings) as ledger:
+            spec = a_job("up.fresh")
+            decl = TaskDecl(name=spec.task, lane="cpu", module="elsewhere")
+            ledger.backlog.put(
+                "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=class_of(spec, decl, "night"))]
+            )
+            words = "here, no worker of it knows the task 'up.fresh' yet"
+            until(lambda: words in conductor("explain", spec.id, cwd=tmp_path).out, 40.0)
+            view = ledger.backlog.job(spec.id)
+            assert view is not None and (view.state, view.failures, view.attempts) == ("waiting", {}, 0)
+
+            (tmp_path / "fresh_tasks.py").write_text(UP_TASKS + MORE)
+
+            until(lambda: (job := ledger.backlog.job(spec.id)) and job.state == "done", 40.0)
+            # Its canary is what the decorator says now: the conductor knows the task as well.
+            (state,) = [s for s in ledger.kinds.states()[0] if s.kind == "up.fresh"]
+            assert state.verified == 1
+    finally:
+        up.close()
+        for process in project_processes(tmp_path):
+            process.kill()

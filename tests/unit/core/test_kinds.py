@@ -10,6 +10,7 @@ from builders import NOW, a_candidate, a_class, a_report, a_reservation, a_snaps
 
 from conductor.core.admission import decide
 from conductor.core.explain import describe
+from conductor.core.outlook import lacks_task
 from conductor.model.decision import Decision
 from conductor.model.limits import BreakerRule, Limits
 from conductor.model.snapshot import KindState, Reservation
@@ -51,6 +52,17 @@ def said(decision: Decision) -> str:
 
 
 # ── canaries ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_task_that_no_node_has_is_held_with_words_and_not_where_one_has_it_or_does_not_say():
+    unknown = a_class("cpu", task="media.fresh", kind="media.fresh")
+    told = a_report(code={"media.cut": "v1"})
+    hold = decide(a_snapshot(nodes=(told,)), [a_candidate(unknown)], Limits()).hold[0]
+    (verdict,) = [v for v in hold.closed if "knows the task 'media.fresh' yet" in v.message]
+    assert (verdict.gate, verdict.where, verdict.unit) == ("report", "node1", "tasks") and lacks_task(hold)
+
+    for other in (a_report("node2", code={"media.fresh": "v1"}), a_report("node2")):
+        assert decide(a_snapshot(nodes=(told, other)), [a_candidate(unknown)], Limits()).admit
 
 
 def test_without_a_canary_all_start_and_carry_what_their_end_is_counted_by():
