@@ -33,6 +33,9 @@ DEFAULT_FILES = FileRules()
 #: A dispatch of more seconds is noted at its end, too. Well below what `recovery/retelling.py` looks back.
 LONG_S = 60.0
 
+#: What one is.
+FORM = "that has a job as one JSON object on each line, as `conductor plan` writes them"
+
 #: (lines done, lines in all), called in the second pass after each batch.
 OnProgress = Callable[[int, int], None]
 #: (lines), called in the first pass after each thousand.
@@ -41,7 +44,12 @@ OnChecked = Callable[[int], None]
 
 def default_backlog(manifest: Path) -> str:
     """The workflow of the first line. Raises `ManifestError`."""
-    first = next(read(manifest), None)
+    try:
+        first = next(read(manifest), None)
+    except ManifestError as e:
+        if not e.problems:
+            raise
+        raise ManifestError(f"{manifest} is no manifest: {FORM}", e.problems) from None
     return first.workflow.replace(".", "_") if first else "default"
 
 

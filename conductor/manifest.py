@@ -28,6 +28,9 @@ MAX_LINE_BYTES = 1 << 20
 #: So many faults are kept in words; the rest is counted.
 MAX_PROBLEMS = 1000
 
+#: With a byte-order mark or without.
+UTF_8 = ("utf-8", "utf-8-sig")
+
 OnProgress = Callable[[int], None]
 #: What is wrong with a line beyond the rules of every manifest.
 LineRule = Callable[[JobSpec], Iterable[str]]
@@ -62,7 +65,8 @@ def opened(path: Path) -> Generator[BinaryIO]:
 
     Raises `ManifestError` with one sentence when it is not a file that can be read, also where that shows later."""
     try:
-        with path.open("rb") as file:
+        # A pipe that nobody writes to would not open else.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ManifestError(f"{path} is not a regular file: a manifest is read twice")
             if path.suffix != ".gz":
@@ -85,8 +89,11 @@ def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:
     head = file.read(4)
     file.seek(0)
     # The first letter of a manifest is ASCII: beside it, UTF-16 and UTF-32 have zero bytes, with their mark or without.
-    if b"\0" in head[:2] or encoding_of(head) not in ("utf-8", "utf-8-sig"):
+    letters = head.replace(b"\0", b"")
+    if encoding_of(head) not in UTF_8 or (letters != head and letters in (b"{", b'{"')):
         raise ManifestError(f"{path} is UTF-16 or UTF-32, as some editors save it: save it as UTF-8, or plan it again")
+    if b"\0" in head:
+        raise ManifestError(f"{path} is a binary file, and no manifest: a manifest is what `conductor plan` writes")
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -311,6 +318,8 @@ def write(path: Path, specs: Iterable[JobSpec], checker: Checker | None = None) 
     """Write a manifest atomically; the number of jobs. On an error what was there before stays.
 
     `checker`: each line is held to it first, and nothing is written where one has a fault: raises `ManifestError`."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name the file in it that is to be written, with -o")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

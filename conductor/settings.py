@@ -29,9 +29,13 @@ ENV_PREFIX = "CONDUCTOR_"
 #: More than so much is not kept free beforehand: room is also made when it is asked for.
 MOST_ROOM_BYTES = 64 << 30
 
-Positive = Annotated[float, Field(gt=0)]
+#: As seconds thirty years: beyond, clocks and timers give up.
+MOST = 1e9
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 NotNegative = Annotated[int, Field(ge=0)]
-NotNegativeFloat = Annotated[float, Field(ge=0)]
+NotNegativeFloat = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+#: More on one host is a slip of the hand.
+Processes = Annotated[int, Field(ge=0, le=1024)]
 
 
 class Section(BaseModel):
@@ -54,7 +58,7 @@ class Redis(Section):
 
 class LaneSettings(Section):
     #: Worker processes of this lane on this node; for the gpu lane: per device. None: a default by the host.
-    workers: NotNegative | None = None
+    workers: Processes | None = None
     #: The lane is fed while it has fewer than this many queued.
     depth: Annotated[int, Field(ge=1)] = 2
 
@@ -176,7 +180,7 @@ class Waiting(Section):
     #: For every so many seconds that it has waited, a job counts as of the next higher priority among those that wait.
     aging_s: Positive = 3600.0
     #: Passed over for so long by jobs that come after it, a job gets a place kept free for it.
-    keep_after_s: Annotated[float, Field(ge=0)] = 300.0
+    keep_after_s: NotNegativeFloat = 300.0
     #: Who has waited so long goes before all others of its backlog and priority, whatever the order.
     overdue_s: Positive = 43_200.0
 
@@ -329,10 +333,19 @@ DEFAULT_ROOTS: Mapping[str, Root] = {
 }
 
 
+def _in_words(message: str) -> str:
+    """Without the names that pydantic and this program have for things."""
+    message = message.removeprefix("Value error, ")
+    if message.startswith("Input should be a valid dictionary"):
+        return "is to be a table, with a name for each value"
+    return message.replace("Input should be", "is to be", 1)
+
+
 def find_project(start: Path) -> Path:
     """The nearest folder at or above `start` with a conductor.toml; `start` itself when there is none."""
     for folder in (start, *start.parents):
-        if (folder / CONFIG_NAME).is_file():
+        # Whatever has that name: one that cannot be read is to be named, not passed over.
+        if os.path.lexists(folder / CONFIG_NAME):
             return folder
     return start
 
@@ -349,7 +362,7 @@ def load(start: Path | None = None) -> Settings:
     except FileNotFoundError:
         raise ConfigError("the current folder is no longer there: go to another one (cd)") from None
     file = project / CONFIG_NAME
-    if is_there := file.is_file():
+    if is_there := os.path.lexists(file):
         refuse_foreign(file, is_alone=False)
     content = read_toml(file) if is_there else {}
     variables = [SAFE_FOLDERS, *(f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields)]
@@ -361,7 +374,7 @@ def load(start: Path | None = None) -> Settings:
     except SettingsError as e:
         raise ConfigError(f"{e}: a section in one variable is written as JSON") from None
     except ValidationError as e:
-        faults = "; ".join(f"{'.'.join(str(p) for p in err['loc'])}: {err['msg']}" for err in e.errors())
+        faults = "; ".join(f"{'.'.join(str(p) for p in err['loc'])}: {_in_words(err['msg'])}" for err in e.errors())
         raise ConfigError(f"{file}: {faults}") from None
     settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
     if settings.state_dir.exists():

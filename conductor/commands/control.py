@@ -109,12 +109,13 @@ def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
     """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
     from conductor.recovery.journal import Journal
 
-    lane, number = LANES.get(place), 0
+    lane, number, was_paused = LANES.get(place), 0, True
     with ledger_here() as (settings, ledger):
         if lane is None:
             place = device_at(ledger, place)
             number = ledger.control.set_device_paused(place, is_paused)
         else:
+            was_paused = lane in ledger.control.controls().paused_lanes
             ledger.control.set_paused(lane, is_paused)
         ledger.bell.ring()
         # Second: a lane is paused also where the disk is full.
@@ -124,6 +125,8 @@ def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
         answer(as_json, {"device": place, "is_paused": is_paused}, word)
         return
     word = f"lane {lane} is paused: what runs is finished" if is_paused else f"lane {lane} is fed again"
+    if not (is_paused or was_paused):
+        word = f"lane {lane} was not paused"
     answer(as_json, {"lane": lane, "is_paused": is_paused}, word)
 
 
@@ -202,7 +205,7 @@ def fail(
     from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
-        known, view = known_cause(cause), one_job(ledger, job)
+        known, view = cause_of_a_fault(cause), one_job(ledger, job)
         was = ledger.control.fail(view.job_id, known, FAILED_BY_OPERATOR)
         if was in GOING:
             # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
@@ -338,6 +341,17 @@ def known_cause(word: str) -> Cause:
         if cause == word:
             return cause
     raise UsageError(f"{word} is no cause{did_you_mean(word, CAUSES)}. There are: {', '.join(CAUSES)}")
+
+
+def cause_of_a_fault(word: str) -> Cause:
+    """Raises `UsageError` also for what is no fault of the job: it would count, and come back, as what it is not."""
+    from conductor.errors import UsageError
+
+    known = known_cause(word)
+    if known in ("cancelled", "dependency_dead"):
+        how = "conductor cancel JOB" if known == "cancelled" else "they die with the job that they come after"
+        raise UsageError(f"{known} is no fault of a job: {how}")
+    return known
 
 
 def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:

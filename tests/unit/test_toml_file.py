@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,21 @@ def test_a_manifest_in_another_encoding_is_refused_in_one_sentence(tmp_path: Pat
 
     with pytest.raises(ManifestError, match=r"UTF-16 or UTF-32.*save it as UTF-8, or plan it again"):
         list(read(file))
+
+
+def test_a_binary_file_is_called_one(tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(b"\0\0\0 ftypisom")
+
+    with pytest.raises(ManifestError, match=r"clip.mp4 is a binary file, and no manifest"):
+        list(read(file))
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.jsonl")
+
+    with pytest.raises(ManifestError, match="is not a regular file"):
+        list(read(tmp_path / "m.jsonl"))
 
 
 def test_a_manifest_with_a_byte_order_mark_and_crlf_is_the_same_manifest(tmp_path: Path) -> None:

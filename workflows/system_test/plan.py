@@ -26,6 +26,8 @@ from conductor.settings import Settings
 
 NAME = "system_test"
 SECONDS = 0.2
+#: More would fill a disk before anybody saw it.
+MOST_JOBS = 10_000_000
 ROWS = 20
 
 
@@ -41,8 +43,8 @@ def manifest_name(options: argparse.Namespace) -> str:
 
 def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
     """`--count` jobs of a mode; the same options always give the same bytes."""
-    if options.count < 1:
-        raise UsageError(f"--count {options.count}: at least 1")
+    if not 1 <= options.count <= MOST_JOBS:
+        raise UsageError(f"--count {options.count}: at least 1, at most {MOST_JOBS}")
     if not 0 <= options.seconds <= 3600:
         raise UsageError(f"--seconds {options.seconds:g}: between 0 and 3600")
     make = MODES[options.mode]
