@@ -162,6 +162,7 @@ class Forecasting:
             first,
             made_at=found.made_at,
             ends_at=found.ends_at,
+            not_before=found.not_before,
             because=found.because,
             is_rough=found.is_rough,
             left_out=found.left_out,

@@ -96,14 +96,19 @@ def played(
     plain = Prediction(made_at=snapshot.now, left=len(live.jobs), left_out=left_out)
     if not live.jobs:
         return msgspec.structs.replace(plain, ends_at=snapshot.now)
-    if why := why_not(snapshot, [job.job_class for job in live.jobs], live.unknown):
+    classes = [job.job_class for job in live.jobs]
+    if why := why_not(snapshot, classes, ()):
         return msgspec.structs.replace(plain, because=why)
+    # What nobody knows is played as if it took no time: the end cannot be earlier.
+    unknown = why_not(snapshot, classes, live.unknown)
     world = world_of(live, snapshot, limits, budgets)
     world.run()
     ends = [job.end_s for job in world.jobs if job.end_s is not None]
     lost_s = {gate: round(seconds, 3) for gate, seconds in sorted(world.held_s.items())}
     if world.stuck or not ends:
         return msgspec.structs.replace(plain, because="what waits cannot all run with what there is now", lost_s=lost_s)
+    if unknown:
+        return msgspec.structs.replace(plain, not_before=max(ends), because=unknown, lost_s=lost_s)
     return msgspec.structs.replace(plain, ends_at=max(ends), lost_s=lost_s)
 
 
@@ -173,8 +178,8 @@ def by_area(
     plain = Prediction(
         made_at=snapshot.now, left=waiting + len(snapshot.reservations), is_rough=True, left_out=left_out
     )
-    unknown = {c.task for c, _ in taught if c.duration_s <= 0}
-    if why := why_not(snapshot, [c for c, _ in taught], unknown):
+    classes = [c for c, _ in taught]
+    if why := why_not(snapshot, classes, ()):
         return msgspec.structs.replace(plain, because=why)
     free_to_go = sum(count for _, count in taught)
     if not free_to_go:
@@ -184,9 +189,10 @@ def by_area(
     work = [(c, count * more * (c.duration_s + known.overhead_s)) for c, count in taught]
     longest = max(_loads(Free(snapshot, limits), work), default=0.0)
     going = sum(max(0.0, r.expected_s - (snapshot.now - (r.started_at or snapshot.now))) for r in snapshot.reservations)
-    return msgspec.structs.replace(
-        plain, ends_at=snapshot.now + longest + going / max(1, sum(_workers(snapshot).values()))
-    )
+    end = snapshot.now + longest + going / max(1, sum(_workers(snapshot).values()))
+    if unknown := why_not(snapshot, classes, {c.task for c in classes if c.duration_s <= 0}):
+        return msgspec.structs.replace(plain, not_before=end, because=unknown)
+    return msgspec.structs.replace(plain, ends_at=end)
 
 
 def _loads(free: Free, work: Sequence[tuple[JobClass, float]]) -> list[float]:

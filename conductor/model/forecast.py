@@ -22,6 +22,8 @@ class Forecast(Value, frozen=True, kw_only=True):
     made_at: float
     #: None: nobody can say, `because` says why.
     ends_at: float | None = None
+    #: Where nobody can say for want of some tasks' durations: the rest alone takes until then.
+    not_before: float | None = None
     because: str = ""
     #: By the work that each resource has to carry, not played through: it is a long backlog.
     is_rough: bool = False
@@ -46,6 +48,8 @@ class Prediction(Value, frozen=True, kw_only=True):
     made_at: float
     left: int
     ends_at: float | None = None
+    #: As in `Forecast`.
+    not_before: float | None = None
     because: str = ""
     is_rough: bool = False
     #: What may make it later and is not counted, each as a few words.

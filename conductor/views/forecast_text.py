@@ -11,6 +11,8 @@ from conductor.text import duration, many
 
 #: A forecast counts for so long, or for this share of what it named: the next one is late then.
 FRESH_S, FRESH_SHARE = 120.0, 0.5
+#: An end that is not before this is no news.
+WORTH_SAYING_S = 5.0
 
 
 class End(Value, frozen=True, kw_only=True):
@@ -29,6 +31,8 @@ def end_of(forecast: Forecast | None, left: int, has_leader: bool, now: float) -
     if forecast is None or forecast.ended_at is not None:
         return End(words="nobody can say yet when it is done")
     whose = f"backlog:{forecast.backlog}" if forecast.backlog else "it"
+    if forecast.ends_at is None and (forecast.not_before or 0.0) - now >= WORTH_SAYING_S:
+        return End(words=f"{whose} is not done before {when(forecast, now)}: {forecast.because}")
     if forecast.ends_at is None:
         return End(words=f"nobody can say when {whose} is done: {forecast.because}")
     is_fresh = now - forecast.made_at < max(FRESH_S, FRESH_SHARE * (forecast.ends_at - forecast.made_at))
@@ -39,8 +43,8 @@ def end_of(forecast: Forecast | None, left: int, has_leader: bool, now: float) -
 
 
 def when(forecast: Forecast, now: float) -> str:
-    """«about 03:40 (in 2 h 10 min)»; `now` by the ledger's clock. Of one that names an end."""
-    rest, here = max(0.0, (forecast.ends_at or now) - now), time.time()
+    """«about 03:40 (in 2 h 10 min)»; `now` by the ledger's clock. Of one that names an end, or a bound of it."""
+    rest, here = max(0.0, (forecast.ends_at or forecast.not_before or now) - now), time.time()
     at = datetime.fromtimestamp(here + rest)
     clock = at.strftime("%H:%M" if rest >= 600 else "%H:%M:%S")
     days = (at.date() - datetime.fromtimestamp(here).date()).days

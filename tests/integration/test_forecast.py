@@ -228,6 +228,10 @@ def test_one_rule_says_when_all_is_done_and_when_nobody_can_say() -> None:
     assert words(None) == words(replace(made, ended_at=9.0)) == "nobody can say yet when it is done"
     paused = replace(made, ends_at=None, because="the cpu lane is paused")
     assert words(paused) == "nobody can say when it is done: the cpu lane is paused"
+    unknown = "nothing is known yet of how long x takes"
+    partly = replace(made, ends_at=None, not_before=10 + 7200, because=unknown)
+    assert words(partly).startswith("it is not done before about ")
+    assert words(partly).endswith(f"(in 2 h 00 min): {unknown}")
     late = "nobody can say when it is done: it takes longer than was foretold"
     assert words(made, now=100.5) == words(replace(made, ends_at=150), now=140.0) == late
 

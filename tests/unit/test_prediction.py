@@ -178,6 +178,20 @@ def test_a_task_that_nobody_has_seen_is_named() -> None:
     assert found.because == "nothing is known yet of how long media.cut takes"
 
 
+def test_what_is_known_says_what_it_cannot_be_over_before() -> None:
+    unknown = replace(CPU, id="class-unknown", task="media.new", duration_s=0.0)
+    words = "nothing is known yet of how long media.new takes"
+
+    found = predicted([*(pending(n) for n in range(8)), pending(8, unknown)])
+
+    assert (found.ends_at, found.because) == (None, words)
+    assert found.not_before is not None and 40 <= found.not_before - found.made_at < 41
+    candidates = (a_candidate(CPU, waiting=60_000), a_candidate(unknown, waiting=1))
+    rough = by_area(a_snapshot(nodes=(a_host(),)), Limits(), candidates, 60_001, KNOWN)
+    assert rough.not_before is not None and rough.not_before - rough.made_at == pytest.approx(300_000, rel=0.01)
+    assert (rough.ends_at, rough.because) == (None, words)
+
+
 def test_what_can_never_run_is_not_waited_for_and_nothing_left_ends_now() -> None:
     never = replace(CPU, id="class-never", needs=needs(cpu=900.0))
 
