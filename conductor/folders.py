@@ -79,6 +79,20 @@ def remove(base: Path, parts: Sequence[str]) -> None:
         shutil.rmtree(parts[-1], ignore_errors=True, dir_fd=folder)
 
 
+def make_own(folder: Path) -> None:
+    """A folder in which only we write, whatever the umask says, with those above it that are missing: nothing is taken
+    from where others could put something (`conductor.ownership`). One that is there stays as it is."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o755, exist_ok=True)
+
+
+def write_for_ourselves() -> None:
+    """From now on nothing that this process makes, or one that it starts, can be written by everybody (umask 0, as in
+    many containers). What a group may do is left to the operator: a NAS is often shared by one."""
+    os.umask(os.umask(0o002) | 0o002)
+
+
 def usual_mode() -> int:
     """Of a new file: what the umask leaves. For one that was made for its owner alone, until all of it was there."""
     mask = os.umask(0o077)  # it cannot be asked without being set: to the strictest, for what other threads make now

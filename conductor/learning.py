@@ -24,6 +24,7 @@ from conductor.core.learned import Learned, Policy, Taught
 from conductor.core.raising import instead
 from conductor.core.room import within
 from conductor.core.samples import RESOURCES, Memory, Ring
+from conductor.folders import make_own
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Snapshot
@@ -95,7 +96,7 @@ class Receipts:
         cache = Cache(folder=str(self._folder), read=self._read, nodes=sorted(self.memory.nodes), rings=rings)
         draft = self._cache.with_suffix(f".{os.getpid()}.tmp")
         try:
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            make_own(self._cache.parent)
             draft.write_bytes(msgspec.json.encode(cache))
             draft.replace(self._cache)
         except OSError as e:

@@ -18,6 +18,7 @@ from loguru import logger
 
 from conductor.adapters.redis_keys import keys_of
 from conductor.errors import ConfigError
+from conductor.folders import make_own
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -102,7 +103,7 @@ def _written(receipts_dir: Path, mark: str) -> str:
     """Whole or not at all; where somebody else was faster, theirs."""
     draft = receipts_dir / f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}"
     try:
-        receipts_dir.mkdir(parents=True, exist_ok=True)
+        make_own(receipts_dir)
         draft.write_text(f"{mark}\n", encoding="utf-8")
         with suppress(FileExistsError):
             os.link(draft, receipts_dir / FILE)

@@ -19,6 +19,7 @@ from conductor.adapters.state_watch import watched
 from conductor.adapters.stopped import Stopped
 from conductor.adapters.wakeup import STOP, Wakeup
 from conductor.errors import ConductorError, ConfigError, Unreachable
+from conductor.folders import make_own
 from conductor.node.plan import node_name
 from conductor.node.rescue import return_leftover
 from conductor.node.run import INTERRUPTED, revive
@@ -252,7 +253,7 @@ def refuse_second(settings: Settings) -> None:
 @contextmanager
 def only_one(settings: Settings) -> Generator[int]:
     """Its descriptor. The kernel lets go of the lock when this process dies, however it dies."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    make_own(settings.state_dir)
     lock = os.open(lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

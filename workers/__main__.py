@@ -23,11 +23,13 @@ def main(argv: list[str] | None = None) -> int:
     """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
     given = sys.argv[1:] if argv is None else argv
     options = None if given[:1] == ["--spare"] else parser().parse_args(given)
+    from conductor.folders import write_for_ourselves
     from workers.stopping import Stopping
 
     # First of all: a signal during start-up must not leave a traceback.
     stopping = Stopping()
     stopping.install()
+    write_for_ourselves()
     try:
         if options is None:
             return spare(stopping)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from conductor.adapters import host_probe
+from conductor.folders import make_own
 from conductor.text import size
 from workers.usage import is_beyond, resident_mib
 
@@ -73,7 +74,7 @@ class HostMemory:
 
     def _say(self, excess: int) -> None:
         with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_own(self._file.parent)
             draft = self._file.with_name(f".{self._file.name}")
             draft.write_text(str(excess), encoding="ascii")
             draft.replace(self._file)

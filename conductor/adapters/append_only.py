@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from conductor.folders import make_own
+
 #: Of what was written last so much is remembered, for a file that was cut short.
 RECENT_BYTES = 1 << 20
 _CHUNK = 1 << 20
@@ -84,7 +86,7 @@ class AppendOnly:
     def _open(self) -> int:
         if self._fd is None:
             folder = self.file.parent
-            folder.mkdir(parents=True, exist_ok=True)
+            make_own(folder)
             self._fd = fd = os.open(self.file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._end = os.fstat(fd).st_size
             self._is_torn = self._end > 0 and os.pread(fd, 1, self._end - 1) != b"\n"

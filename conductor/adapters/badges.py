@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from conductor.folders import make_own
 from conductor.settings import Settings
 
 SUFFIX = ".badge"
@@ -46,7 +47,7 @@ class OwnBadge:
     """A worker's hold on its own. `put` writes only what changed."""
 
     def __init__(self, folder: Path, badge: Badge) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_own(folder)
         self.file = folder / f"{badge.worker}{SUFFIX}"
         self._fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._shown: Badge | None = None

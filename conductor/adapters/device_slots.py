@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
+from conductor.folders import make_own
+
 
 def path_of(state_dir: Path, node: str) -> Path:
     """Several hosts may share the folder."""
@@ -52,7 +54,7 @@ class Slots:
     def _write(self) -> None:
         draft = self._file.with_suffix(f".{os.getpid()}.tmp")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_own(self._file.parent)
             draft.write_bytes(msgspec.json.encode(self._known))
             draft.replace(self._file)
         except OSError as e:

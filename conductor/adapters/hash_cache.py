@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from conductor.fingerprint import State, sha256_of
+from conductor.folders import make_own
 
 FILE = "hashes.db"
 #: A file that changed just now may change again within one tick of its clock: its state says too little yet.
@@ -65,7 +66,7 @@ class HashCache:
             logger.debug("{} cannot be used: {}", self._file, e)
 
     def _open(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        make_own(self._file.parent)
         database = sqlite3.connect(self._file, timeout=_WAIT_S)
         database.execute(_TABLE)
         return database

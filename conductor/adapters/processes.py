@@ -21,6 +21,7 @@ import msgspec
 from loguru import logger
 
 from conductor.adapters.stopped import wake
+from conductor.folders import make_own
 
 TIED = Path(__file__).with_name("tied.py")
 #: A variable that names the session of the worker which a program was started for, however far it got from it.
@@ -100,7 +101,7 @@ class PidRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_pid(file: Path) -> None:
     """This process's pid file, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_own(file.parent)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     draft.write_bytes(_record())
     draft.replace(file)

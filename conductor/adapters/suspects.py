@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conductor.folders import make_own
+
 if TYPE_CHECKING:
     from conductor.settings import Settings
 
@@ -24,7 +26,7 @@ def folder_of(settings: Settings) -> Path:
 def tell(folder: Path, roots: Iterable[str]) -> None:
     """Best effort: the attempt's receipt has the words."""
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_own(folder)
         for root in roots:
             (folder / root).touch()
 

@@ -26,6 +26,7 @@ from conductor.adapters.state_watch import watched
 from conductor.adapters.stopped import is_stopped, wake
 from conductor.adapters.valkey_place import Place, place_of
 from conductor.errors import ConfigError, Unreachable
+from conductor.folders import make_own
 from conductor.settings import Settings
 
 #: How long a server that is up may take until it listens. Reading a long AOF is not in it: it answers LOADING.
@@ -110,7 +111,7 @@ def stop(settings: Settings) -> bool:
 
 def prepared(place: Place) -> Place:
     try:
-        place.folder.mkdir(parents=True, exist_ok=True)
+        make_own(place.folder)
         # The AOF holds every line that was dispatched, and whoever opens the socket is the conductor.
         place.folder.chmod(0o700)
         (place.folder / "start.lock").touch(mode=0o600)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, one_job
+from conductor.commands.context import AsJson, emit, ledger_here, one_job, show
 
 if TYPE_CHECKING:
     from conductor.recovery.redo import Redone
@@ -67,7 +67,7 @@ def redo(
         )
         choice = choose(ledger, settings, wish, codes)
         if not as_json:
-            typer.echo("\n".join(sentences(choice)))
+            show(sentences(choice))
         if not choice.jobs:
             said(as_json, choice, None)
             return

@@ -60,7 +60,9 @@ def options(
 ) -> None:
     if project is not None:
         if not project.is_dir():
-            raise typer.BadParameter(f"{project} is not a folder", param_hint="--project")
+            from conductor.text import printable
+
+            raise typer.BadParameter(printable(f"{project} is not a folder"), param_hint="--project")
         # In the environment, so that workers and plan scripts started from here see the same project.
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
@@ -71,6 +73,9 @@ for family in (flow, services, reading, control, again, recovery, simulate, repl
 
 def main() -> None:
     """Run and exit: 0 done, 1 found something, 2 usage, 3 configuration, 4 unreachable, 130 interrupted."""
+    from conductor.folders import write_for_ourselves
+
+    write_for_ourselves()
     try:
         app()
     except ConductorError as e:

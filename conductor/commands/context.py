@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +82,13 @@ def one_job(ledger: Ledger, prefix: str) -> JobView:
     if view is None:
         raise UsageError(f"no job's id begins with {prefix}: `conductor status` shows what is known")
     return view
+
+
+def show(lines: Iterable[str], err: bool = False) -> None:
+    """Lines for people, in which names may be anybody's: what a terminal would obey is written out."""
+    from conductor.text import printable
+
+    typer.echo("\n".join(map(printable, lines)), err=err)
 
 
 def emit(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, ledger_to_read, settings_here
+from conductor.commands.context import AsJson, emit, ledger_here, ledger_to_read, settings_here, show
 
 if TYPE_CHECKING:
     from conductor.recovery.sources import Source
@@ -85,7 +85,7 @@ def dispatch(
     from conductor.manifest import missing
     from conductor.progress import Progress
     from conductor.targets import backlog_name
-    from conductor.text import many, printable
+    from conductor.text import many
 
     seen = 0
 
@@ -120,7 +120,7 @@ def dispatch(
             typer.echo(f"interrupted{there}; the same command again puts what is missing", err=True)
             raise
     for sentence in notes(result, name):
-        typer.echo(f"note: {printable(sentence)}", err=True)
+        show([f"note: {sentence}"], err=True)
     if as_json:
         emit({"backlog": name, "dry_run": dry_run, **to_json(result)})
     else:
@@ -161,7 +161,7 @@ def report(account: Account, as_json: bool) -> None:
     if as_json:
         emit(account)
     else:
-        typer.echo("\n".join(lines(account)))
+        show(lines(account))
 
 
 def verify(
@@ -202,7 +202,7 @@ def verify(
             most=None if as_json else LISTED,
         )
     for source, jobs in other_contents(Journal(settings.receipts_dir).standing(None).sources, manifest):
-        typer.echo(f"note: {also(manifest, source, jobs)}", err=True)
+        show([f"note: {also(manifest, source, jobs)}"], err=True)
     if as_json:
         emit(found.to_json())
     else:

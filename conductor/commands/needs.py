@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here
+from conductor.commands.context import AsJson, emit, ledger_here, one_job, settings_here, show
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def needs(
     if as_json:
         emit(report)
     else:
-        typer.echo("\n".join(lines(report, task)))
+        show(lines(report, task))
 
 
 def forget_needs(name: str, as_json: bool) -> None:

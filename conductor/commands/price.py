@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, settings_here
+from conductor.commands.context import AsJson, emit, settings_here, show
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
@@ -61,7 +61,7 @@ def price(
     if as_json:
         emit(found)
     else:
-        typer.echo("\n".join(lines(found)))
+        show(lines(found))
 
 
 def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bool, wish: Wish) -> Price:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_here, settings_here
+from conductor.commands.context import AsJson, emit, ledger_here, settings_here, show
 
 if TYPE_CHECKING:
     from conductor.recovery.backup import Moved
@@ -62,11 +62,11 @@ def rebuild(
             is_lenient=skip_missing,
         )
     for warning in (*warnings, *result.warnings):
-        typer.echo(f"note: {warning}", err=True)
+        show([f"note: {warning}"], err=True)
     if as_json:
         emit(result)
     else:
-        typer.echo("\n".join(lines(result)))
+        show(lines(result))
 
 
 ArchiveFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .tar.gz.")]
@@ -108,16 +108,16 @@ def restore(
 
 
 def moved(result: Moved, how: str, as_json: bool) -> None:
-    from conductor.text import many, printable, size
+    from conductor.text import many, size
 
     for note in result.notes:
-        typer.echo(f"note: {printable(note)}", err=True)
+        show([f"note: {note}"], err=True)
     if as_json:
         emit(result)
         return
     kept = f" ({result.kept} as dispatched beside them)" if result.kept else ""
     files = f"{many(result.manifests, 'manifest')}{kept} and {many(result.receipts, 'file')} of receipts"
-    typer.echo(f"{files} {how} {result.file} ({size(result.bytes)}); outputs are not in it")
+    show([f"{files} {how} {result.file} ({size(result.bytes)}); outputs are not in it"])
 
 
 def sources(

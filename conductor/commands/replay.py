@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, settings_here
+from conductor.commands.context import AsJson, emit, settings_here, show
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def _all(folder: Path, as_json: bool) -> None:
     if as_json:
         emit(found)
     else:
-        typer.echo("\n".join(lines(found)))
+        show(lines(found))
     raise typer.Exit(int(found.difference is not None))
 
 
@@ -75,8 +75,8 @@ def _one(folder: Path, number: int | None, at: str | None, as_json: bool) -> Non
     if as_json:
         emit({"moment": moment, "difference": words})
     else:
-        typer.echo("\n".join(lines_of(moment, asked)))
-        typer.echo(f"now: {words}" if words else "decided again: the same")
+        show(lines_of(moment, asked))
+        show([f"now: {words}" if words else "decided again: the same"])
     raise typer.Exit(int(words is not None))
 
 
@@ -89,7 +89,7 @@ def _job(folder: Path, job: str, at: str | None, as_json: bool) -> None:
     if as_json:
         emit({"job_id": job_id, "moments": found})
     else:
-        typer.echo("\n".join(lines_of_story(job_id, found)))
+        show(lines_of_story(job_id, found))
 
 
 def _time(folder: Path, text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, settings_here
+from conductor.commands.context import AsJson, emit, settings_here, show
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,7 @@ def simulate(
             on_ended=progress.of("playing", "job"),
         )
     for sentence in found.refused:
-        typer.echo(f"can never run: {sentence}", err=True)
+        show([f"can never run: {sentence}"], err=True)
     if as_json and jobs:
         typer.echo(orjson.dumps(msgspec.to_builtins(found.figures)))  # so that every line is one JSON value
     elif as_json:

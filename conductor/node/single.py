@@ -11,6 +11,7 @@ from pathlib import Path
 from conductor.adapters.processes import live_pid
 from conductor.adapters.state_watch import watched
 from conductor.errors import ConfigError
+from conductor.folders import make_own
 from conductor.model.report import NodeReport
 from conductor.node.report import Identity
 from conductor.ports import Ledger
@@ -25,7 +26,7 @@ def pid_path(settings: Settings, node: str) -> Path:
 def only_one(settings: Settings, node: str) -> Generator[None]:
     """The kernel lets go of the lock when this process dies, however it dies. Raises `Unreachable` at the end of the
     block where the state folder was removed meanwhile."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    make_own(settings.state_dir)
     file = settings.state_dir / f"node-{node}.lock"
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

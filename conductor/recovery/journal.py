@@ -23,6 +23,7 @@ import msgspec
 from loguru import logger
 
 from conductor.errors import ConfigError
+from conductor.folders import make_own
 from conductor.model.causes import Cause
 from conductor.model.entries import JobState
 from conductor.recovery import kept_manifests
@@ -154,7 +155,7 @@ class Journal:
 
     def _append(self, note: Note) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_own(self.folder)
             while not self._write(note):
                 pass
         except OSError as e:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from conductor.errors import ConfigError, ManifestError
-from conductor.folders import usual_mode
+from conductor.folders import make_own, usual_mode
 from conductor.manifest import opened
 
 FOLDER = "manifests"
@@ -62,7 +62,7 @@ def keep(receipts_dir: Path, manifest: Path) -> str:
 
 def _copy(receipts_dir: Path, manifest: Path) -> str:
     folder = receipts_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_own(folder)
     handle, name = tempfile.mkstemp(prefix=".", suffix=".draft", dir=folder)
     try:
         with os.fdopen(handle, "wb") as draft:

@@ -24,6 +24,7 @@ from loguru import logger
 
 from conductor.adapters.redis_keys import PLAIN, Keys, keys_of
 from conductor.errors import ConfigError, Unreachable, UsageError
+from conductor.folders import make_own
 from conductor.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None)
     server = listen(make_app(client, password_of(settings), keys), first)
     address = f"http://{LOOPBACK}:{server.port}/"
     file = url_file(settings)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_own(file.parent)
     try:
         with ended_by_signal(server.shutdown):
             file.write_text(address + "\n", encoding="utf-8")

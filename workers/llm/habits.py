@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from conductor.folders import make_own
 from workers.llm.error_bodies import Complaint
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def learned(settings: Settings, endpoint: Endpoint, name: str) -> Habits:
     file = _file(settings, endpoint)
     draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_own(file.parent)
         draft.write_bytes(msgspec.json.encode(habits))
         draft.replace(file)
     return habits
