@@ -313,7 +313,16 @@ class World:
         if self.setting.is_announced and outcome != "uncalled":
             left, resets_in_s = self.server.remaining(now), self.server.resets_in_s(now)
             budget = Budget(limit=self.server.limit, remaining=left, resets_in_s=resets_in_s)
-        call = Call(key=KEY, outcome=outcome, job_id=job, attempt=1, closes_for_s=closes, requests=budget)  # pyright: ignore[reportArgumentType]
+        trouble = "limited" if outcome == "refused" else None
+        call = Call(
+            key=KEY,
+            outcome=outcome,  # pyright: ignore[reportArgumentType]
+            job_id=job,
+            attempt=1,
+            closes_for_s=closes,
+            requests=budget,
+            trouble=trouble,
+        )
         self.ledger.attempts.tell_calls((call,))
         del self.active[job]
         self.tick_at(now)

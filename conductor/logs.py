@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from conductor.log_file import LogFile
 from conductor.text import escaped, printable
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from loguru import Message, Record
 
 #: Of each name so many bytes, in so many files beside the one that is written.
@@ -35,6 +38,7 @@ LINE = "_line"
 def set_up(folder: Path, name: str, level: str = "INFO") -> Path | None:
     """Start logging as `name`. The path of the JSON log, or None where the folder cannot be written (said once)."""
     logger.remove()
+    sys.excepthook, threading.excepthook = write_death, write_death_of_thread
     logger.add(write_for_people, level=level, format=bare, catch=False, diagnose=False)
     file = folder / f"{name}.jsonl"
     try:
@@ -45,6 +49,21 @@ def set_up(folder: Path, name: str, level: str = "INFO") -> Path | None:
         logger.warning("No log file: {} cannot be written ({})", folder, e.strerror or e)
         return None
     return file
+
+
+def write_death(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """As Python does it, without secrets: what goes to stderr is kept in files."""
+    import traceback
+
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(secrets.scrub("".join(traceback.format_exception(kind, error, trace))))
+
+
+def write_death_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"in thread {args.thread.name if args.thread else '?'}:\n")
+        write_death(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def bare(record: Record) -> str:
@@ -96,7 +115,8 @@ def json_line(record: Record) -> str:
         text = orjson.dumps(secrets.scrub_all(fields), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # a file name that is not UTF-8 (a lone surrogate), or an integer beyond 64 bits
         text = json.dumps(secrets.scrub_all(fields), default=str)
-    return escaped(text)
+    # As a whole: what was bound and is no text has become one by now.
+    return secrets.scrub(escaped(text))
 
 
 def trace(fault: Any) -> str:

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from conductor.model.spec import Value
-from conductor.secrets import without_passwords
+from conductor.secrets import MASK, is_secret_name, scrub, without_passwords
 from conductor.settings import CONFIG_NAME, ENV_PREFIX, Settings
 from conductor.text import escaped
 from conductor.toml_file import read_toml
@@ -56,8 +56,12 @@ def plain(value: Any) -> Any:
 
 
 def shown(key: str, value: Any) -> Any:
-    """A password in an address is nobody's to read: redis://user:***@host."""
-    return without_passwords(value) if key.endswith("url") and isinstance(value, str) else value
+    """Passwords and keys are nobody's to read: redis://user:***@host, api_key = "***"."""
+    if not isinstance(value, str) or not value:
+        return value
+    if key.endswith("url"):
+        return without_passwords(value)
+    return MASK if is_secret_name(key.rpartition(".")[2]) else scrub(value)
 
 
 def origin_of(key: str, written: Mapping[str, Any], environ: Mapping[str, str]) -> str:

@@ -6,9 +6,12 @@ Whoever loads the settings fills the register; whatever writes for others (logs,
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
+
+from conductor.spellings import spelling_of
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
@@ -20,6 +23,13 @@ MIN_LENGTH = 6
 _REDIS = "CONDUCTOR_REDIS"
 _DASHBOARD = "CONDUCTOR_DASHBOARD"
 
+#: Names under which a secret stands, in a query and among an endpoint's parameters.
+_SECRET_NAME = re.compile(
+    r"(?:^|[_-])(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|apikey|auth|authorization|credentials?|sig|signature)$",
+    re.IGNORECASE,
+)
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
 _known: set[str] = set()
 
 
@@ -29,7 +39,7 @@ def remember(settings: Settings, environ: Mapping[str, str] = os.environ) -> Non
 
 
 def scrub(text: str) -> str:
-    """`text` with every known secret masked. Libraries like to quote what they sent."""
+    """`text` with every known secret masked, in whatever spelling. Libraries like to quote what they sent."""
     return mask(text, _known) if _known else text
 
 
@@ -50,17 +60,40 @@ def scrub_all(value: Any) -> Any:
 def mask(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # the longer first: one may hold another
         if len(secret) >= MIN_LENGTH:
-            text = text.replace(secret, MASK)
+            text = spelling_of(secret).masked(text, MASK)
     return text
 
 
 def values(settings: Settings, environ: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """The secrets themselves: passwords in addresses and what the configured variables hold."""
+    """The secrets themselves: passwords in addresses, what the configured variables hold, and what an endpoint's
+    parameters call one."""
     found = {environ[name] for name in variables(settings) if name in environ}
-    urls = (settings.redis.url, settings.dashboard.redis_url, *(e.base_url for e in settings.endpoints.values()))
+    urls = [settings.redis.url, settings.dashboard.redis_url, *(e.base_url for e in settings.endpoints.values())]
+    urls += [value for name, value in environ.items() if name.lower() in _PROXIES]
     for url in urls:
         found |= passwords(url or "")
-    return frozenset(secret for secret in found if len(secret) >= MIN_LENGTH)
+    for endpoint in settings.endpoints.values():
+        found |= _named_secrets(endpoint.parameters)
+    return frozenset(part for secret in found for part in _parts(secret) if len(part) >= MIN_LENGTH)
+
+
+def _parts(secret: str) -> set[str]:
+    """As it is, without what surrounds it, and each of its lines: what sends a key strips it, and logs break lines."""
+    return {secret, secret.strip(), *(line.strip() for line in secret.splitlines())}
+
+
+def is_secret_name(name: str) -> bool:
+    """Does what stands under it want to be masked: `api_key`, `X-Auth-Token`, `password`."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def _named_secrets(value: object, name: str = "") -> set[str]:
+    if isinstance(value, str):
+        return {value} if is_secret_name(name) else set()
+    if isinstance(value, Mapping):
+        items = cast(Mapping[str, object], value).items()
+        return set[str]().union(*(_named_secrets(item, key) for key, item in items))
+    return set()
 
 
 def variables(settings: Settings) -> frozenset[str]:
@@ -71,18 +104,46 @@ def variables(settings: Settings) -> frozenset[str]:
 
 
 def passwords(url: str) -> set[str]:
-    """The password of `scheme://user:password@host`, as written and as meant."""
-    authority = url.partition("://")[2].rpartition("@")[0]
-    password = authority.partition(":")[2]
-    return {password, unquote(password)} - {""}
+    """Of `scheme://user:password@host/?key=secret`: the password, or the user of one without (a token), and what
+    stands in the query under the name of a secret; as written and as meant."""
+    scheme, _, rest = url.partition("://")
+    user, colon, password = _authority(rest).rpartition("@")[0].partition(":")
+    found = {password}
+    if not colon and scheme.lower() in ("http", "https"):
+        found.add(user)
+    found |= {value for name, value in _query(url) if is_secret_name(name)}
+    return {spelled for secret in found for spelled in (secret, unquote(secret), unquote_plus(secret))} - {""}
 
 
 def without_passwords(url: str) -> str:
-    """redis://user:***@host/0: for messages."""
-    scheme, _, rest = url.partition("://")
-    who, at, where = rest.rpartition("@")
+    """redis://user:***@host/0?password=***: for messages."""
+    scheme, mark, rest = url.partition("://")
+    authority = _authority(rest)
+    who, at, where = authority.rpartition("@")
     user, colon, _ = who.partition(":")
-    return f"{scheme}://{user}{colon and ':' + MASK}@{where}" if at else url
+    if at:
+        hidden = MASK if not colon and scheme.lower() in ("http", "https") else user
+        rest = f"{hidden}{colon and ':' + MASK}@{where}{rest[len(authority) :]}"
+    before, asks, query = rest.partition("?")
+    shown = "&".join(
+        f"{name}={MASK}" if is_secret_name(unquote(name)) and value else f"{name}{equals}{value}"
+        for name, equals, value in (pair.partition("=") for pair in query.split("&"))
+    )
+    return f"{scheme}{mark}{before}{asks}{shown}"
+
+
+def _authority(rest: str) -> str:
+    """Up to the last «@»: a password that was not quoted may hold whatever it likes."""
+    who, at, where = rest.rpartition("@")
+    if "?" in who:  # It stands in the query.
+        return re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return f"{who}{at}{re.split(r'[/?#]', where, maxsplit=1)[0]}"
+
+
+def _query(url: str) -> list[tuple[str, str]]:
+    """Name and value of each, the value as written."""
+    pairs = (pair.partition("=") for pair in url.partition("?")[2].partition("#")[0].split("&"))
+    return [(unquote(name), value) for name, _, value in pairs]
 
 
 # ── what children inherit ─────────────────────────────────────────────────────────────────────────────────

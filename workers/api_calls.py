@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from conductor import secrets
 from conductor.model.calls import MOST_WORDS, Call
 from workers.attempt import Attempt
 from workers.causes import Fault
@@ -67,7 +68,7 @@ class ApiCalls:
         calls = list(ended.calls)
         if ended.rate_key and not any(c.key == ended.rate_key and (c.outcome == "refused" or c.trouble) for c in calls):
             calls.append(_raised(ended))
-        told = tuple(msgspec.structs.replace(c, job_id=attempt.job_id, attempt=attempt.number) for c in calls)
+        told = tuple(_of_attempt(call, attempt) for call in calls)
         if told:
             self._patiently(lambda: self._attempts.tell_calls(told))
         return told
@@ -86,9 +87,14 @@ class ApiCalls:
         return max(0.0, until - (self._patiently(self._ledger.bell.now) or until))
 
 
+def _of_attempt(call: Call, attempt: Attempt) -> Call:
+    words = secrets.scrub(call.words)[:MOST_WORDS] if call.words else ""
+    return msgspec.structs.replace(call, job_id=attempt.job_id, attempt=attempt.number, words=words)
+
+
 def _raised(ended: Ended) -> Call:
     """`RateLimited` or `EndpointShut` of a task that told of no call."""
-    key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message[:MOST_WORDS]
+    key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message
     if ended.cause == "rate_limited":
         closes_for_s = 1.0 if wait_s is None else wait_s
         return Call(key=key, outcome="refused", closes_for_s=closes_for_s, trouble="limited", words=words)

@@ -18,6 +18,7 @@ from conductor.model.identity import id_of, line_hash
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
+from conductor.secrets import scrub, scrub_all
 from conductor.settings import Settings
 from conductor.signing import signer_of
 from conductor.text import size
@@ -181,7 +182,7 @@ class Scribe:
             token=attempt.token,
             beyond=beyond_word(attempt.started.reservation, usage),
             outputs=outputs,
-            result=result,
+            result=scrub_all(result),
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,
@@ -194,7 +195,8 @@ class Scribe:
             token=attempt.token,
             beyond=beyond_word(attempt.started.reservation, usage),
             cause=fault.cause,
-            message=fault.message,
+            # This side knows secrets that the child does not.
+            message=scrub(fault.message),
             exit_code=fault.exit_code,
             is_lasting=fault.is_lasting,
             raised_at=fault.raised_at,

@@ -159,12 +159,20 @@ class Printed:
                 if first > at:
                     found += f"\n… {size(first - at)} left out …\n".encode()
                 source.seek(first)
-                found += source.read(last - first)
+                found += self._without_secrets(source.read(last - first), first)
                 at = last
         if at < end:
             found += f"\n… {size(end - at)} left out …\n".encode()
-        # As everywhere else that is written for others.
-        return secrets.scrub(found.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return bytes(found)
+
+    def _without_secrets(self, said: bytes, at: int) -> bytes:
+        """As everywhere else that is written for others. What a body printed of a secret does not stay here either."""
+        masked = secrets.scrub(said.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        if masked != said:
+            with suppress(OSError), self.file.open("r+b") as file:
+                file.seek(at)
+                file.write(masked.ljust(len(said))[: len(said)])
+        return masked
 
     def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         if end - start <= HEAD_BYTES + TAIL_BYTES:

@@ -21,14 +21,19 @@ BACK_OFF_S: Mapping[Trouble, tuple[float, float]] = {
 }
 #: A 5xx may be the request's own doing: so many of several jobs, one after the other, are the endpoint's.
 FAULTS = 3
+#: So many 429s, each after the time that the one before it asked for, and no answer at all in between.
+IN_VAIN = 3
 
 
 def after_call(known: Plight | None, call: Call, now: float) -> Plight | None:
     """What is known after it; None: the endpoint is well, or nothing is known against it."""
     is_next = known is None or now - call.ago_s - call.took_s >= known.last_at
     if call.trouble is None:
-        # Whatever it said of the request, it answered. What was sent before the last failure proves nothing.
-        return None if call.outcome in ("ok", "failed") and is_next else known
+        if known is None or call.outcome not in ("ok", "failed"):
+            return known
+        # Whatever it said of the request, it answered. What was sent before the last failure proves nothing, but of a
+        # budget: something was left of that.
+        return None if is_next else replace(known, times=1) if known.trouble == "limited" else known
     if known is None:
         known = Plight(trouble=call.trouble, words=call.words, since=now, job_id=call.job_id)
     if is_next or known.trouble == "faulty":
@@ -58,10 +63,11 @@ def shuts_for_s(plight: Plight, call: Call) -> float:
 def asks_one_first(plight: Plight) -> bool:
     """When its gate opens again one job asks before the others follow.
 
-    After a single 429 the budget says how many may (`core.rates`); a 5xx that nobody else met is its job's."""
+    After a 429 the budget says how many may (`core.rates`), unless waiting was in vain again and again; a 5xx that
+    nobody else met is its job's."""
     match plight.trouble:
         case "limited":
-            return plight.times > 1
+            return plight.times >= IN_VAIN
         case "faulty":
             return plight.times >= FAULTS and plight.is_shared
         case _:

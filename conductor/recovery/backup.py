@@ -6,6 +6,7 @@ A .tar.gz of plain files below `manifests/`, `receipts/` and `project/`, and `co
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tarfile
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from conductor import project_mark, tidied
+from conductor import project_mark, secrets, tidied
 from conductor.errors import ConfigError, UsageError
 from conductor.folders import usual_mode
 from conductor.model.spec import Value
@@ -45,7 +46,7 @@ class Moved(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
-    """Write it, whole or not at all; readable by its owner alone, for settings may hold a password. Beside a live
+    """Write it, whole or not at all; readable by its owner alone; passwords in settings are masked. Beside a live
     system it holds all that was on disk when it began.
 
     Raises `UsageError` when the file is there already (not `is_forced`), `ConfigError` when it cannot be written."""
@@ -60,11 +61,23 @@ def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
                 info = archive.gettarinfo(arcname=name, fileobj=source)
                 info.uid = info.gid = 0
                 info.uname = info.gname = ""
-                archive.addfile(info, source)
+                said: IO[bytes] = source
+                if name == CONFIG_NAME and (masked := _without_secrets(source)) is not None:
+                    info.size, said = len(masked), io.BytesIO(masked)
+                    notes.append(f"the passwords in {CONFIG_NAME} are not in it: put them in again after a restore")
+                archive.addfile(info, said)
             size += info.size
             if name != CONFIG_NAME:
                 counts[kind_of(name)] += 1
     return Moved(file=str(file), bytes=size, notes=tuple(notes), **counts)
+
+
+def _without_secrets(source: IO[bytes]) -> bytes | None:
+    """None: there are none in it."""
+    said = source.read()
+    source.seek(0)
+    masked = secrets.scrub(said.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return None if masked == said else masked
 
 
 def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:

@@ -85,14 +85,17 @@ def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: Scene) ->
     assert known is not None and asks_one_first(known) and shut_s(scene) > 0
 
 
-def test_a_429_asks_one_first_only_where_the_wait_was_in_vain(scene: Scene) -> None:
+def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> None:
     tell(scene, "limited", outcome="refused", closes_for_s=2.0)
     first = plight(scene)
-    tell(scene, "limited", "b", "refused", closes_for_s=2.0)
-    second = plight(scene)
+    for name in "bcd":
+        tell(scene, "limited", name, "refused", closes_for_s=2.0)
+    last = plight(scene)
     assert first is not None and not asks_one_first(first)
-    assert second is not None and asks_one_first(second)
-    assert scene.ledger.attempts.refusals() == {"api": 2}
+    assert last is not None and asks_one_first(last)
+    assert scene.ledger.attempts.refusals() == {"api": 4}
+    tell(scene, None, "e", "ok", took_s=60.0)
+    assert not asks_one_first(plight(scene) or last), "something was left of its budget meanwhile"
 
 
 def hand_over(scene: Scene, *names: str, class_id: str) -> None:

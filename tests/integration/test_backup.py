@@ -21,7 +21,7 @@ from conductor.errors import UsageError
 from conductor.ports import Ledger
 from conductor.recovery import archive
 from conductor.recovery.backup import BESIDE, backup, restore
-from conductor.settings import Settings, load
+from conductor.settings import CONFIG_NAME, Settings, load
 
 
 @pytest.fixture
@@ -258,3 +258,21 @@ def test_a_backup_that_cannot_be_finished_leaves_nothing(project: Settings, monk
     with pytest.raises(Exception, match="No space left"):
         backup(project, project.project / "b.tar.gz")
     assert list(project.project.glob("*b.tar.gz*")) == []
+
+
+def test_passwords_in_settings_do_not_go_into_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from conductor import secrets
+
+    monkeypatch.setattr(secrets, "_known", set[str]())
+    project = tmp_path / "project"
+    project.mkdir()
+    url = "redis://worker:pass%2Fword-of-redis@127.0.0.1:1/0"
+    (project / CONFIG_NAME).write_text(f'# Not pass/word-of-redis\n[redis]\nurl = "{url}"\n')
+    moved = backup(load(project), tmp_path / "x.tar.gz")
+
+    with tarfile.open(tmp_path / "x.tar.gz") as archive:
+        member = archive.extractfile(CONFIG_NAME)
+        assert member is not None
+        said = member.read().decode()
+    assert said == '# Not ***\n[redis]\nurl = "redis://worker:***@127.0.0.1:1/0"\n'
+    assert any("put them in again" in note for note in moved.notes)

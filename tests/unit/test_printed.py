@@ -175,3 +175,17 @@ def test_the_oldest_days_go_first_and_todays_never(tmp_path: Path):
     assert [f.name for f in job_logs.prune(tmp_path, now, most_bytes=250)] == ["2023-11-12", "2023-11-11"]
     assert [f.name for f in job_logs.prune(tmp_path, now, most_bytes=0)] == ["2023-11-13"]
     assert [file.parent.name for file in job_logs.files_of(tmp_path, "job")] == ["2023-11-14"]
+
+
+def test_a_secret_that_a_body_prints_stays_nowhere(child: ChildScene, monkeypatch: pytest.MonkeyPatch):
+    from conductor import secrets
+
+    monkeypatch.setattr(secrets, "_known", {"hunter2/hunter2"})
+    said = "hunter2/hunter2 and hunter2%2Fhunter2 and aHVudGVyMi9odW50ZXIy"
+    for n in range(3):
+        child.run("body.says", {"text": f"{n}: {said}"})
+    found = [file for file in child.settings.logs_dir.rglob("*.out") if file.is_file()]
+    assert len(found) >= 4, "one a body, and the worker's own"
+    for file in found:
+        text = file.read_text()
+        assert "hunter2" not in text and "aHVudGVy" not in text and "***" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from loguru import logger
 
 from conductor import logs, secrets
 from conductor.errors import JobError
-from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.settings import CONFIG_NAME, Endpoint, Settings, load
 from tests.builders import a_spec
 from workers.causes import of_exception
 from workers.context import JobContext
@@ -88,6 +89,63 @@ def test_a_trace_names_no_values(settings: Settings, capsys: pytest.CaptureFixtu
     assert logs_file is not None
     assert unspoken in control.getvalue(), "the control shows the hole"
     assert unspoken not in logs_file.read_text() + capsys.readouterr().err
+
+
+class Odd:
+    def __str__(self) -> str:
+        return f"sent {KEY}"
+
+
+def test_what_becomes_a_text_only_in_the_line_is_masked_too(settings: Settings, tmp_path: Path):
+    file = logs.set_up(tmp_path / "logs", "test")
+    logger.bind(request=Odd()).info("x")
+    assert file is not None and json.loads(file.read_text())["request"] == "sent ***"
+
+
+def test_a_death_nobody_foresaw_is_told_without_secrets(settings: Settings, tmp_path: Path):
+    program = (
+        "import threading; from pathlib import Path; from conductor import logs, settings; "
+        f"settings.load(Path({str(settings.project)!r})); logs.set_up(Path({str(tmp_path / 'l')!r}), 't')\n"
+        "def die(): raise ValueError('thread sent ' + __import__('os').environ['MY_API_KEY'])\n"
+        "t = threading.Thread(target=die); t.start(); t.join(); die()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1 and KEY not in done.stderr
+    assert done.stderr.count("ValueError: thread sent ***") == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "found"),
+    [
+        ("https://h/v1?key=abc-defg&api-version=2", "https://h/v1?key=***&api-version=2", {"abc-defg"}),
+        ("redis://h:1/0?db=2&password=pa%20ss%2Bwd", "redis://h:1/0?db=2&password=***", {"pa%20ss%2Bwd", "pa ss+wd"}),
+        ("https://token-of-mine@h/v1", "https://***@h/v1", {"token-of-mine"}),
+        ("redis://worker@h/0", "redis://worker@h/0", set()),
+        ("https://h/v1?x-api-token=abc@defg/h", "https://h/v1?x-api-token=***", {"abc@defg/h"}),
+        ("https://u:p/w@d-or-so@h:1/v1?a=b", "https://u:***@h:1/v1?a=b", {"p/w@d-or-so"}),
+        ("", "", set()),
+    ],
+)
+def test_what_an_address_hides(url: str, shown: str, found: set[str]):
+    assert secrets.without_passwords(url) == shown
+    assert secrets.passwords(url) == found
+
+
+def test_what_an_endpoints_parameters_call_a_secret_is_one(tmp_path: Path):
+    from conductor.origin import settings_with_origin
+
+    parameters = {"extra": {"api_key": "not-for-your-eyes"}, "auth_token": "nor-this-one", "max_tokens": 7}
+    settings = Settings(
+        endpoints={"a": Endpoint(base_url="http://h?key=hidden-key", parameters=parameters)}, project=tmp_path
+    )
+    assert secrets.values(settings, {}) == {"not-for-your-eyes", "nor-this-one", "hidden-key"}
+    rows = {row.key: row.value for row in settings_with_origin(settings)}
+    assert not any(word in str(rows) for word in ("not-for-your-eyes", "nor-this-one", "hidden-key"))
+    assert rows["endpoints.a.parameters.max_tokens"] == 7
+
+
+def test_a_proxys_password_is_one(settings: Settings):
+    assert "proxy-word" in secrets.values(settings, {"HTTPS_PROXY": "http://me:proxy-word@proxy:1"})
 
 
 def test_the_message_of_a_failure_holds_no_secret(settings: Settings):

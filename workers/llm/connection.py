@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 
+from conductor import secrets
 from conductor.text import printable
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _post(address: str, key: str, body: Mapping[str, Any], limit_s: float) -> Re
 
 def _no_reply(error: BaseException) -> NoReply:
     name = type(error).__name__
-    words = printable(str(error))[:_MOST_WORDS] or name
+    words = printable(secrets.scrub(str(error)))[:_MOST_WORDS] or name
     if name in _MALFORMED or isinstance(error, ValueError):
         return NoReply("address", f"its base_url is no address: {words}")
     if "Timeout" in name and name not in _UNREACHED:

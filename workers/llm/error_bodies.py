@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from conductor import secrets
 from conductor.text import printable
 
 #: Of the words so much is kept.
@@ -97,5 +98,6 @@ def _parts(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _line(text: str) -> str:
-    words = printable(" ".join(text.split()))
+    # Before it is cut: of a secret that was cut nobody knows any more that it is one.
+    words = printable(secrets.scrub(" ".join(text.split())))
     return words if len(words) <= MOST_WORDS else f"{words[:MOST_WORDS]}…"

@@ -23,7 +23,14 @@ local function plight_told(told)
   local known = text and cjson.decode(text)
   local is_next = not known or now - (told.ago_s or 0) - (told.took_s or 0) >= (known.last_at or 0)
   if not told.trouble then
-    if known and is_next and (told.outcome == 'ok' or told.outcome == 'failed') then call('HDEL', PLIGHTS, told.key) end
+    if known and (told.outcome == 'ok' or told.outcome == 'failed') then
+      if is_next then
+        call('HDEL', PLIGHTS, told.key)
+      elseif known.trouble == 'limited' then
+        known.times = 1
+        call('HSET', PLIGHTS, told.key, cjson.encode(known))
+      end
+    end
     return told.closes_for_s or 0
   end
   known = known or {trouble = told.trouble, words = told.words, since = now, job_id = told.job_id}
