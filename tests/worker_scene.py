@@ -157,7 +157,7 @@ class WorkerScene:
         return self.receipts(spec)
 
     def story(self) -> str:
-        logs = sorted(self.settings.logs_dir.glob("*")) if self.settings.logs_dir.exists() else []
+        logs = sorted(log for log in self.settings.logs_dir.glob("*") if log.is_file())
         return "\n".join(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────

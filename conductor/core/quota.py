@@ -17,8 +17,8 @@ from conductor.model.spec import Value
 
 #: A server has counted a call so long after it was sent, also where its answer takes a minute.
 TRANSIT_S = 2.0
-#: A window is looked at in so many steps; a call counts to the end of its own.
-STEPS = 120
+#: A window is looked at in so many steps; a call counts to the end of its own, half a step too long on average.
+STEPS = 600
 #: 429s though our own count is below the limit: somebody else draws on it. His is what was refused, and a tenth more.
 LEAVE = 0.9
 LEAST_PART = 0.1
