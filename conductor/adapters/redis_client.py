@@ -116,7 +116,7 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
     text, where = str(error), address(client)
     if text.startswith("FENCED "):
         return Fenced(text.removeprefix("FENCED "))
-    if "DB index" in text:
+    if is_of_database(error):
         database: object = client.connection_pool.connection_kwargs.get("db")
         return ConfigError(
             f"Redis at {where} has no database {database}: take a lower number in redis.url (most have 0 to 15)"
@@ -129,6 +129,11 @@ def translated(client: Redis, error: exceptions.RedisError) -> Exception:
         remedy = _tls_remedy(client, text) or "start it, or set redis.url in conductor.toml"
         return Unreachable(f"Redis at {where} cannot be reached ({text}); {remedy}")
     return error
+
+
+def is_of_database(error: exceptions.RedisError) -> bool:
+    """The server has none of that number."""
+    return "DB index" in str(error)
 
 
 #: How a server says that it was not asked for TLS.

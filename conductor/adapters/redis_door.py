@@ -11,7 +11,7 @@ from redis import ConnectionPool, Redis, exceptions
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from conductor.adapters.redis_client import SHOWN_CHARS, address, translated
+from conductor.adapters.redis_client import SHOWN_CHARS, address, is_of_database, translated
 from conductor.errors import ConfigError, Unreachable
 
 #: Who does not answer the first word for so long is not waited for. Later there is more patience: then it is known.
@@ -49,7 +49,18 @@ def greet(client: Redis) -> None:
             asking.ping()
     except exceptions.RedisError as e:
         error = _unasked(client) or e if str(e) in SPOKE_FIRST else e
-        raise _explained(client, error) from None
+        # A cluster has one database, and that it is a cluster is what is to be said.
+        fault = _unfit_elsewhere(client) if is_of_database(error) else ""
+        raise ConfigError(f"Redis at {address(client)} {fault}") if fault else _explained(client, error) from None
+
+
+def _unfit_elsewhere(client: Redis) -> str:
+    """`unfit` of a server whose database the client cannot have."""
+    try:
+        with _impatient(client, db=0) as asking:
+            return unfit(server_facts(asking))
+    except exceptions.RedisError:
+        return ""
 
 
 def _explained(client: Redis, error: exceptions.RedisError) -> Exception:
@@ -66,11 +77,11 @@ def _explained(client: Redis, error: exceptions.RedisError) -> Exception:
 
 
 @contextmanager
-def _impatient(client: Redis) -> Generator[Redis]:
+def _impatient(client: Redis, **others: Any) -> Generator[Redis]:
     """A client like it for the first word: a connection that fails is tried again, silence is not."""
     pool = client.connection_pool
     retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 3, supported_errors=(exceptions.ConnectionError,))
-    options: dict[str, Any] = {**pool.connection_kwargs, "socket_timeout": ANSWERS_S, "retry": retry}
+    options: dict[str, Any] = {**pool.connection_kwargs, "socket_timeout": ANSWERS_S, "retry": retry, **others}
     own = ConnectionPool(connection_class=pool.connection_class, **options)
     with Redis(connection_pool=own) as asking:
         try:

@@ -126,6 +126,7 @@ def test_a_redis_cluster(folder: Path, tmp_path: Path, stack: ExitStack) -> None
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
         assert_at_every_door(folder, 3, "is one of a Redis Cluster")
+        assert "is one of a Redis Cluster" in str(refused(at(folder, f"redis://127.0.0.1:{port}/1")))
         assert client.dbsize() == 0
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from conductor.acl import ADMIN, CONDUCTOR, READER, WORKER, a_user, acl_text, rules_of, users
+from conductor.adapters.rates import redis_rates
 from conductor.adapters.redis_keys import PLAIN, Keys, checked_prefix
 from conductor.model.snapshot import Controls
-from conductor.settings import Settings, load
+from conductor.settings import Rate, Settings, load
+from conductor.views import dashboard
 from conductor.views.dashboard import make_app
 from conductor.wiring import connect, open_ledger, redis_ledger
 from tests.ledger_scenes import an_entry, redis_scene
@@ -225,6 +228,32 @@ def test_the_dashboard_shows_the_entries_of_its_project(redis_url: str) -> None:
             assert job.status_code == 200 and job.json["status"] == "started"
             others = pages_of(client, keys, f"/0/data/job/{'d' if name == 'n' else 'n'}-0000000-a1.json")
             assert others.status_code == 404
+
+
+def test_the_dashboard_gets_by_with_what_its_reader_may_read(redis_url: str) -> None:
+    reader = a_user(READER, "a password", NIGHT)
+    with connect(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", reader.name, *reader.rules)
+        scene = redis_scene(client, redis_ledger(client, keys=NIGHT), NIGHT)
+        scene.put(an_entry("n"))
+        scene.run("n")
+        rq_worker.Presence(client, "cpu-node1", "w1", NIGHT).birth()
+    url = f"unix://{reader.name}:a password@{redis_url.removeprefix('unix://')}"
+    with dashboard.connect(url, NIGHT, is_own=False) as client:
+        for path in ("/", "/0/data/queues.json", "/0/data/workers.json", "/0/data/job/n-0000000-a1.json"):
+            assert pages_of(client, NIGHT, path).status_code == 200, path
+        assert pages_of(client, NIGHT, "/0/data/workers.json").json["workers"][0]["name"] == "w1"
+        assert pages_of(client, PLAIN, "/0/data/queues.json").status_code == 503
+
+
+def test_budgets_are_kept_under_the_prefix(redis_url: str) -> None:
+    with connect(redis_url) as client:
+        ledger = redis_ledger(client, keys=NIGHT)
+        rates = redis_rates(client, ledger.attempts, {"cloud": Rate(requests_per_min=3)})
+        rates.take("job-00000001", 1, "cloud", 1, 0)
+        rates.log_called("cloud", 1)
+        (state,) = rates.states(time.time())
+        assert state.requests_left == 1 and keys_by_prefix(client).keys() == {"night"}
 
 
 LOOK = """
