@@ -380,6 +380,9 @@ def load(start: Path | None = None) -> Settings:
     if settings.state_dir.exists():
         # It says which program is the server, and whom to signal.
         refuse_foreign(settings.state_dir)
+    for folder in (settings.state_dir, settings.receipts_dir, settings.logs_dir, settings.manifests_dir):
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder} is to be a folder of this project, and is a file: move it away")
     secrets.remember(settings)
     return settings
 

@@ -177,13 +177,13 @@ def verify(
 
     Example: conductor verify manifests/system_test_backlog_50.jsonl
     """
-    from conductor.catalogue import catalogue_of
     from conductor.kinds import why_missing
     from conductor.progress import Progress
     from conductor.recovery.journal import Journal
     from conductor.recovery.sources import other_contents
     from conductor.verify import sound
     from conductor.verify import verify as check
+    from conductor.views.stuck import tasks_of
     from conductor.workflow_lookup import checks_for
 
     settings = settings_here(begins=True)
@@ -197,7 +197,7 @@ def verify(
             progress.of("verifying", "job"),
             on_read=progress.counted("reading manifest and receipts", "line"),
             is_strict=strict,
-            why_missing=why_missing(settings, catalogue_of(settings)),
+            why_missing=why_missing(settings, tasks_of(settings)),
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,
         )

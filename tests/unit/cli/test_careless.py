@@ -95,3 +95,35 @@ def test_a_plan_into_a_folder_or_of_more_jobs_than_a_disk_holds_is_refused(cli: 
     assert to_folder.code == 3
     assert to_folder.err.endswith("/there is a folder: name the file in it that is to be written, with -o\n")
     assert (too_many.code, too_many.err) == (2, f"conductor: --count {'9' * 30}: at least 1, at most 10000000\n")
+
+
+def test_of_a_manifest_whose_first_line_has_faults_all_are_named(cli: Cli) -> None:
+    line = a_line() | {"timeout_s": "soon", "prioritee": 3}
+    (cli.project / "m.jsonl").write_text(json.dumps(line) + "\n")
+
+    shown = cli("dispatch", str(cli.project / "m.jsonl"))
+
+    assert shown.code == 3
+    assert "m.jsonl has 2 problems in 1 line; nothing of it was dispatched" in shown.err
+    assert "m.jsonl:1: timeout_s: " in shown.err and "did you mean priority?" in shown.err
+
+
+@pytest.mark.parametrize("name", ["receipts", "logs", "manifests"])
+def test_a_file_where_a_folder_of_the_project_belongs_is_named(cli: Cli, name: str) -> None:
+    (cli.project / name).write_text("not a folder\n")
+
+    shown = cli("status")
+
+    words = f"conductor: {cli.project / name} is to be a folder of this project, and is a file: move it away\n"
+    assert (shown.code, shown.err) == (3, words)
+
+
+def test_a_task_module_that_cannot_be_imported_does_not_keep_verify_from_its_proof(cli: Cli) -> None:
+    settings = (cli.project / "conductor.toml").read_text()
+    (cli.project / "conductor.toml").write_text('task_modules = ["nowhere_at_all"]\n' + settings)
+    (cli.project / "m.jsonl").write_bytes(to_line(a_spec()) + b"\n")
+
+    shown = cli("verify", str(cli.project / "m.jsonl"))
+
+    assert shown.code == 1
+    assert "0 of 1 job verified" in shown.out
