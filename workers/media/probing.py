@@ -15,7 +15,7 @@ from conductor.facts.media import CONTAINERS, TELL_S
 from conductor.facts.streams import Chosen, choose, indexed
 from conductor.facts.tally import Tally, said_end_s
 from conductor.model.spec import Value
-from workers.media.forms import PictureForm, form_of
+from workers.media.forms import UNKNOWN, PictureForm, form_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,6 +98,7 @@ def probe(
         return facts
     with opened(path, name) as container:
         first, form = first_picture(container, chosen)
+    check_decoder(name, first, form)
     tally = walk(path, name, chosen, check == "frames", on_progress, threads)
     if not tally.pictures:
         raise BadInput(f"{name} is not a video (it holds no picture)")
@@ -127,7 +128,9 @@ def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> Me
         facts = probe(path, name, on_progress=on_progress)
     else:
         with opened(path, name) as container:
-            facts = _with(facts, picture=first_picture(container, chosen)[1])
+            first, form = first_picture(container, chosen)
+        check_decoder(name, first, form)
+        facts = _with(facts, picture=form)
     if (facts.form.hdr or "").startswith("Dolby"):
         raise BadInput(f"{name} is {facts.form.hdr}: without its own decoder its colours are wrong; export it as HDR10")
     return facts
@@ -257,6 +260,12 @@ def first_picture(container: InputContainer, chosen: Chosen) -> tuple[Any, Pictu
     except (av.error.FFmpegError, ValueError, OSError):
         first = None
     return first, form_of(container, stream, first)
+
+
+def check_decoder(name: str, first: Any, form: PictureForm) -> None:
+    """A decoder may be there and make nothing of this. Raises `BadInput`."""
+    if first is None and form.pixel_format == UNKNOWN:
+        raise BadInput(f"{name} cannot be used: the decoder here makes no picture of it")
 
 
 def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: Advance, threads: int) -> Tally:

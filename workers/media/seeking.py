@@ -15,6 +15,8 @@ from workers.media.probing import MediaFacts, opened
 BACK_S = (0.0, 2.0, 8.0, 30.0)
 #: AVFMT_NOTIMESTAMPS: a bare stream, in which a place is a guess by the number of bytes.
 _WITHOUT_TIMES = 0x80
+#: Decoders hold back some pictures, to put them into order.
+_DELAY_S = 1.0
 #: Containers round times to a millisecond.
 _NEAR_S = 0.001
 
@@ -27,6 +29,7 @@ def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float
         if container.format.flags & _WITHOUT_TIMES:
             return 0.0
         stream: Any = container.streams[facts.film]
+        stream.codec_context.thread_count = 1
         start_s = (container.start_time or 0) / 1_000_000
         for back_s in BACK_S:
             from_s = at_s - back_s
@@ -34,21 +37,26 @@ def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float
                 return 0.0
             try:
                 container.seek(int((start_s + from_s) * 1_000_000), backward=True)
-                if _has_key(container, stream, start_s + at_s):
+                if _shows_before(container, stream, start_s + at_s + _NEAR_S):
                     return from_s
             except (av.error.FFmpegError, ValueError, OSError):
                 return 0.0
     return 0.0
 
 
-def _has_key(container: Any, stream: Any, until_s: float) -> bool:
-    """Whether a key picture that is shown by then comes from here on."""
+def _shows_before(container: Any, stream: Any, until_s: float) -> bool:
+    """Whether the first picture that can be decoded from here on is shown by then.
+
+    A key picture alone proves nothing: where pictures are renewed bit by bit, it only begins to renew them."""
+    import av.error
+
     for packet in container.demux(stream):
-        if packet.pts is None:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
             continue
-        is_before = float(packet.pts * packet.time_base) <= until_s + _NEAR_S
-        if packet.is_keyframe and is_before:
-            return True
-        if packet.dts is not None and float(packet.dts * packet.time_base) > until_s:
+        for frame in frames:
+            return frame.time is not None and frame.time <= until_s
+        if packet.dts is not None and float(packet.dts * packet.time_base) > until_s + _DELAY_S:
             return False
     return False

@@ -59,9 +59,15 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
     lane = lane_of(options.lane, settings)
     cuts: list[JobSpec] = []
     for video in videos_of(options, settings):
-        chain = chain_of(video, options.seconds, size, lane, picture_of(video))
+        try:
+            chain = chain_of(video, options.seconds, size, lane, picture_of(video))
+        except UsageError as e:
+            note(f"{e}; it is left out")
+            continue
         cuts.append(chain[-1])
         yield from chain
+    if not cuts:
+        raise UsageError("not one of the videos can be read")
     yield from reel_of(cuts, options.seconds, size)
 
 

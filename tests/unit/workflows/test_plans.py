@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -193,6 +194,26 @@ def test_a_plan_survives_what_a_library_does_with_a_file_and_names_it(
     said = capsys.readouterr().err
     assert "broken.mp4 is empty; it is planned, and will not be in the reel" in said
     assert "whole.mp4 cannot be looked into (AttributeError: 'NoneType' object has no attribute 'name')" in said
+
+
+def test_a_video_that_goes_while_it_is_planned_is_left_out_and_named(
+    project: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = videos(project, "a.mp4", "b.mp4")
+    real = probing.header
+
+    def taken_away(path: Path, name: str) -> object:
+        if name == "a.mp4":
+            path.unlink()
+        return real(path, name)
+
+    monkeypatch.setattr(probing, "header", taken_away)
+    assert len(planned(project, "highlights")) == 3 + 2
+    assert re.search(r"a\.mp4.*; it is left out", capsys.readouterr().err)
+    monkeypatch.setattr(probing, "header", lambda path, name: path.unlink())
+    with pytest.raises(UsageError, match="not one of the videos can be read"):
+        list(planned(project, "highlights"))
+    assert list(folder.iterdir()) == []
 
 
 # ── gap_fill ──────────────────────────────────────────────────────────────────────────────────────────────
