@@ -47,7 +47,7 @@ def put_on_path(project: Path, modules: Sequence[str]) -> None:
         return
     sys.meta_path.insert(0, TaskModulesFirst(project, names))
     sys.path_hooks.insert(0, _hook(project))
-    for place in [place for place in sys.path_importer_cache if _is_below(place, project)]:
+    for place in [place for place in sys.path_importer_cache if is_projects(place, project)]:
         del sys.path_importer_cache[place]
     if str(project) not in sys.path:
         sys.path.append(str(project))
@@ -96,17 +96,18 @@ class OwnFiles(FileFinder):
 
 def _hook(project: Path) -> Callable[[str], OwnFiles]:
     def finder(place: str) -> OwnFiles:
-        if not _is_below(place, project) or not os.path.isdir(place):  # noqa: PTH112  of each entry of sys.path
+        if not is_projects(place, project) or not os.path.isdir(place):  # noqa: PTH112  of each entry of sys.path
             raise ImportError("not a folder of the project")
         return OwnFiles(place, *_LOADERS)
 
     return finder
 
 
-def _is_below(place: str, project: Path) -> bool:
-    """An environment that lies in the project is not the project's own code."""
+def is_projects(place: str, project: Path) -> bool:
+    """An environment that lies in the project is not the project's own code; a project that lies in one is."""
     is_there = place == str(project) or place.startswith(f"{project}{os.sep}")
-    return is_there and not place.startswith(f"{sys.prefix}{os.sep}")
+    is_environment = sys.prefix.startswith(f"{project}{os.sep}") and place.startswith(f"{sys.prefix}{os.sep}")
+    return is_there and not is_environment
 
 
 def _look_at(spec: ModuleSpec) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from strangers import give_away, needs_root
 
+from conductor import own_code
+
 TASKS = """\
 import own_helper
 from workers import task
@@ -91,6 +93,15 @@ def test_a_compiled_file_of_a_strangers_is_not_run_in_place_of_the_source(folder
     compiled = next((folder / "__pycache__").glob("own_helper.*.pyc"))
     give_away(compiled)
     assert f"refused: {compiled} belongs to" in look(folder, "own_tasks")[0]
+
+
+@pytest.mark.parametrize(("prefix", "is_looked_at"), [("{folder}/..", True), ("{folder}/own_package", False)])
+def test_an_environment_in_the_project_is_not_its_code_and_a_project_in_an_environment_is(
+    folder: Path, prefix: str, is_looked_at: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", os.path.normpath(prefix.format(folder=folder)))
+    assert own_code.is_projects(f"{folder}/own_package/deep", folder) is is_looked_at
+    assert own_code.is_projects(f"{folder}/other", folder) and not own_code.is_projects(f"{folder}2", folder)
 
 
 def test_in_a_folder_that_all_can_add_to_no_module_is_taken(folder: Path) -> None:
