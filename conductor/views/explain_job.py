@@ -202,7 +202,9 @@ def where(story: Story) -> str:
 
 def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     place = "/".join((receipt.node, *receipt.devices))
-    fault = f": {receipt.cause}: {receipt.message}" if receipt.cause else ""
+    # «KeyError at render.py:17»: the words have the first of it already.
+    _, _, line = receipt.raised_at.partition(" at ")
+    fault = f": {receipt.cause}: {receipt.message}{f' ({line})' if line else ''}" if receipt.cause else ""
     out = [f"  {said(receipt.attempt, known)}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"]
     use = receipt.usage
     peaks = [

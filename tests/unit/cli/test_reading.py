@@ -290,6 +290,18 @@ def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: Night, pr
     assert cli("explain", night.ids[0], "--json").json["receipts"][0]["outcome"] == "ok"
 
 
+def test_explain_of_a_failed_attempt_names_the_line_of_the_own_task(cli: Cli, night: Night, project: Settings):
+    log = ReceiptLog(project.receipts_dir, "w1")
+    words = {"cause": "task_error", "message": "KeyError: 'fps'", "raised_at": "KeyError at render.py:17"}
+    log.append(night.receipt(0, 1, outcome="failed", **words))
+    log.close()
+
+    assert (
+        "attempt 1: failed, 12 s on node1: task_error: KeyError: 'fps' (render.py:17)"
+        in cli("explain", night.ids[0]).out
+    )
+
+
 def test_explain_of_a_dead_job_gives_cause_and_message_on_their_line(cli: Cli, night: Night):
     night.fail(1, "bad_input", "clip\n.mp4 is cut off")
 
