@@ -45,6 +45,8 @@ def redis_of(settings: Settings, is_lenient: bool = False, *, is_joining: bool =
             (warn_of_foreign if is_lenient else claim)(client, settings)
             yield client
         return
+    if not is_lenient:
+        valkey.refuse_full(settings)
     with valkey.session(settings, is_joining) as url, connect(url) as client:
         check_server(client, is_lenient or settings.redis.is_volatile_ok)
         (warn_of_foreign if is_lenient else claim)(client, settings)

@@ -28,7 +28,13 @@ def check_server(client: Redis, is_lenient: bool = False) -> None:
     only warn.
 
     Raises `ConfigError`, and `Unreachable` where it may be another one in a moment."""
-    greet(client)
+    try:
+        greet(client)
+    except Unreachable as e:
+        # What a server with a full disk holds can still be read.
+        if not (is_lenient and "MISCONF" in str(e)):
+            raise
+        logger.warning("{}", e)
     facts = server_facts(client)
     where = f"Redis at {address(client)}"
     if fault := unfit(facts) or too_old(facts):

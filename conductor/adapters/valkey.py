@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -24,7 +25,7 @@ from loguru import logger
 
 from conductor.adapters.state_watch import watched
 from conductor.adapters.stopped import is_stopped, wake
-from conductor.adapters.valkey_place import Place, place_of
+from conductor.adapters.valkey_place import FULL, Place, full, is_full, place_of, with_room
 from conductor.errors import ConfigError, Unreachable
 from conductor.folders import make_own
 from conductor.settings import Settings
@@ -52,7 +53,8 @@ def session(settings: Settings, is_joining: bool = False) -> Generator[str]:
         prepared(place)
     file = place.folder / "users.lock"
     try:
-        users = os.open(file, os.O_RDWR | (0 if is_joining else os.O_CREAT), 0o600)
+        with with_room(place.folder):
+            users = os.open(file, os.O_RDWR | (0 if is_joining else os.O_CREAT), 0o600)
     except FileNotFoundError:
         raise Unreachable(f"{place.folder} is gone") from None
     try:
@@ -77,6 +79,8 @@ def revive(settings: Settings) -> None:
     place = place_of(settings)
     try:
         with starting(place):
+            if not is_alive(place):
+                logger.warning("Valkey has ended, killed from outside perhaps (memory?): it is started again")
             ensure_listening(place)
     except FileNotFoundError:
         raise Unreachable(f"{place.folder} is gone") from None
@@ -88,6 +92,19 @@ def ensure_running(settings: Settings) -> str:
     with starting(place):
         ensure_listening(place)
     return place.url
+
+
+def refuse_full(settings: Settings) -> None:
+    """`Unreachable` where the disk has no room: a server says so only from the second write on, and forgets the first
+    one, which it took, with its end."""
+    if words := fullness(settings):
+        raise Unreachable(words)
+
+
+def fullness(settings: Settings) -> str | None:
+    """The sentence, where the disk of the project's own server has no room."""
+    folder = place_of(settings).folder
+    return full(folder) if settings.redis.url is None and is_full(folder) else None
 
 
 def is_running(settings: Settings) -> bool:
@@ -116,6 +133,8 @@ def prepared(place: Place) -> Place:
         place.folder.chmod(0o700)
         (place.folder / "start.lock").touch(mode=0o600)
     except OSError as e:
+        if e.errno in FULL:
+            raise Unreachable(full(place.folder)) from None
         raise ConfigError(
             f"{place.folder} cannot be written to ({e.strerror}); set state_dir, or redis.url, in conductor.toml"
         ) from None
@@ -161,11 +180,18 @@ def is_alive(place: Place) -> bool:
 
 
 def ensure_listening(place: Place) -> None:
+    with with_room(place.folder):
+        _ensure_listening(place)
+
+
+def _ensure_listening(place: Place) -> None:
+    said = log_bytes(place)
     is_ours = not is_alive(place)
     if is_ours:
         start(place)
     deadline = time.monotonic() + LISTEN_S
-    while (answer := ping(place.socket)) != "PONG":
+    # One whose disk is full listens, too: what it holds can be read, and what it refuses it says.
+    while (answer := ping(place.socket)) not in ("PONG", "MISCONF"):
         if answer == "LOADING":
             deadline = time.monotonic() + LISTEN_S
         if not is_alive(place) and not is_ours:
@@ -173,14 +199,16 @@ def ensure_listening(place: Place) -> None:
             is_ours = True
             start(place)
         elif not is_alive(place):
-            raise Unreachable(f"Valkey ended while it started: {last_words(place)} (all of it in {place.log})")
+            if is_full(place.folder):
+                raise Unreachable(full(place.folder))
+            raise Unreachable(f"Valkey ended while it started: {last_words(place, said)} (all of it in {place.log})")
         elif not answer:
             wake_stopped(place)
         if time.monotonic() > deadline:
             raise Unreachable(f"Valkey does not answer on {place.socket}; look into {place.log}, or `conductor down`")
         time.sleep(POLL_S)
     if is_ours:
-        place.note.write_text(str(binary_of(place)), encoding="utf-8")
+        place.keep_note(str(binary_of(place)))
 
 
 def start(place: Place) -> None:
@@ -227,7 +255,8 @@ def command_line(binary: Path, place: Place) -> list[str]:
 def binary_of(place: Place) -> Path:
     """The one that wrote this project's files, as long as it is there: one that was installed since then and comes
     first on PATH may be older, and would refuse to read them."""
-    wrote = Path(place.note.read_text(encoding="utf-8")) if place.note.is_file() else None
+    noted = place.note.read_text(encoding="utf-8") if place.note.is_file() else ""
+    wrote = Path(noted) if noted else None
     if wrote is not None and os.access(wrote, os.X_OK):
         return wrote
     # That of a wheel has moved where the environment was made anew elsewhere: the end of its path is the same.
@@ -277,8 +306,7 @@ class Pid:
 
     def look(self) -> None:
         """It is another one after a restart."""
-        with suppress(OSError, ValueError):
-            self._pid = int(self._place.pid_file.read_text())
+        self._pid = pid_of(self._place) or self._pid
 
     def kill(self) -> None:
         import psutil
@@ -291,12 +319,29 @@ class Pid:
 def send(place: Place, sign: signal.Signals) -> None:
     """`server.lock` is held, so the pid that this server wrote is still its own."""
     # It writes the file a moment after it starts.
-    wait_until(place.pid_file.is_file, 1.0)
+    wait_until(lambda: pid_of(place) is not None, 1.0)
+    if pid := pid_of(place):
+        with suppress(ProcessLookupError):  # it is just going; the caller looks again
+            os.kill(pid, sign)
+            wake(pid)
+
+
+def pid_of(place: Place) -> int | None:
+    """By the file that it writes; where the disk had no room for that, by who listens on its socket."""
     try:
-        os.kill(pid := int(place.pid_file.read_text()), sign)
-        wake(pid)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        return  # it is just coming or just going; the caller looks again
+        return int(place.pid_file.read_text())
+    except (OSError, ValueError):
+        return listener(place.socket)
+
+
+def listener(path: Path) -> int | None:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line, suppress(OSError):
+        line.settimeout(0.2)
+        line.connect(str(path))
+        return struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+    return None
 
 
 def wake_stopped(place: Place) -> None:
@@ -329,10 +374,18 @@ def ping(path: Path) -> str:
     return "PONG" if answer.startswith("+PONG") else answer.lstrip("-").split(" ")[0]
 
 
-def last_words(place: Place) -> str:
-    """The server's last line of complaint, without its pid and date."""
+def log_bytes(place: Place) -> int:
     try:
-        lines = place.log.read_text(errors="replace").splitlines()
+        return place.log.stat().st_size
+    except OSError:
+        return 0
+
+
+def last_words(place: Place, since: int) -> str:
+    """The server's last line of complaint since its log was that long, without its pid and date."""
+    try:
+        lines = place.log.read_bytes()[since:].decode(errors="replace").splitlines()
     except OSError:
         return "it wrote no log"
-    return next((line.split("# ")[-1] for line in reversed(lines) if "# " in line), "it said nothing")
+    silent = "it said nothing, as one that is killed (is the memory full?)"
+    return next((line.split("# ")[-1] for line in reversed(lines) if "# " in line), silent)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from conductor.errors import ConfigError
+from conductor.errors import ConfigError, Unreachable
 from conductor.settings import Settings
 
 #: sun_path holds 104 bytes on macOS and 108 on Linux, the closing zero among them.
 SOCKET_PATH_BYTES = 104
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: With less than this free a server that does not start has found its disk full.
+LEAST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,44 @@ class Place:
         """Which program is the server."""
         return self.folder / "server"
 
+    def keep_note(self, program: str) -> None:
+        """Whole or not at all. Where there is no room for it, the next start looks for a program anew."""
+        draft = self.note.with_suffix(".draft")
+        with suppress(OSError):
+            draft.write_text(program, encoding="utf-8")
+            draft.replace(self.note)
+            return
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
     @property
     def pid_file(self) -> Path:
         return self.folder / "valkey.pid"
+
+
+@contextmanager
+def with_room(folder: Path) -> Generator[None]:
+    """`Unreachable`, in words, where the disk of `folder` is full."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in FULL:
+            raise Unreachable(full(folder)) from None
+        raise
+
+
+def full(folder: Path) -> str:
+    return f"the disk that holds {folder} is full, so Valkey can keep nothing: make room there"
+
+
+def is_full(folder: Path) -> bool:
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return False
+    # What is kept back for root is root's.
+    free = facts.f_bavail if os.geteuid() else facts.f_bfree
+    return free * facts.f_frsize < LEAST_BYTES
 
 
 def place_of(settings: Settings) -> Place:

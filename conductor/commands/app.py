@@ -82,6 +82,8 @@ def main() -> None:
         sys.exit(say(e))
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as e:
+        sys.exit(say_disk(e))
     except Exception as e:  # noqa: BLE001  the last boundary: the user gets a sentence, the log the trace
         sys.exit(say_unexpected(e))
 
@@ -101,6 +103,18 @@ def say(error: ConductorError) -> int:
 
 def complain(sentence: str) -> None:
     typer.echo(f"conductor: {sentence}", err=True)
+
+
+def say_disk(error: OSError) -> int:
+    """A full disk is nobody's fault that a trace would show."""
+    import errno
+
+    from conductor.errors import Unreachable
+
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return say_unexpected(error)
+    where = f" ({error.filename})" if error.filename else ""
+    return say(Unreachable(f"a disk is full{where}: make room; `conductor doctor` says what is free where"))
 
 
 def say_unexpected(error: Exception) -> int:

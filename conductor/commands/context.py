@@ -33,9 +33,11 @@ def ledger_here(is_lenient: bool = True, *, begins: bool = False) -> Generator[t
     """The settings and the ledger they name; the project's own Valkey is started for as long as it is needed.
 
     A Redis that may forget what it accepts is warned of, or refused (`is_lenient=False`: who entrusts jobs to it)."""
+    from conductor.adapters import valkey
     from conductor.wiring import open_ledger
 
     settings = settings_here(begins=begins)
+    valkey.refuse_full(settings)
     with open_ledger(settings, is_lenient) as ledger:
         yield settings, ledger
 
@@ -45,13 +47,14 @@ def ledger_to_read(*, begins: bool = False) -> Generator[tuple[Settings, Ledger]
     """For who only looks: where nothing was done yet, an empty ledger, and nothing is started or made for it."""
     from conductor.adapters.memory import memory_ledger
     from conductor.projects import has_ledger
+    from conductor.wiring import open_ledger
 
     settings = settings_here(begins=begins)
     if not has_ledger(settings):
         yield settings, memory_ledger()
         return
-    with ledger_here(begins=begins) as found:
-        yield found
+    with open_ledger(settings, is_lenient=True) as ledger:
+        yield settings, ledger
 
 
 @contextmanager

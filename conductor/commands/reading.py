@@ -35,6 +35,7 @@ def status(
     """
     from msgspec.structs import replace
 
+    from conductor.adapters.valkey import fullness
     from conductor.recovery.guard import standing_of
     from conductor.targets import backlog_name
     from conductor.views.graves import obituaries
@@ -45,6 +46,7 @@ def status(
     name = backlog_name(backlog) if backlog else None
     with ledger_to_read() as (settings, ledger):
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
+        now = noting(now, fullness(settings))
         now = replace(now, stuck=stuck_jobs(ledger, now.active, settings), graves=obituaries(ledger, name))
     if as_json:
         emit(now)

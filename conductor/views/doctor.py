@@ -71,10 +71,13 @@ def configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
-    from conductor.adapters.valkey import binary_of, place_of
+    from conductor.adapters.valkey import binary_of, fullness, place_of
 
     if settings.redis.url is not None:
         yield answering(settings)
+        return
+    if words := fullness(settings):
+        yield bad("valkey", *words.rsplit(": ", 1))
         return
     try:
         yield ok("valkey", f"the project's own, by {binary_of(place_of(settings))}")

@@ -208,6 +208,34 @@ def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(sett
     assert valkey.binary_of(place) == valkey.find_binary()
 
 
+def test_a_server_whose_pid_found_no_room_on_its_disk_is_ended_all_the_same(settings: Settings) -> None:
+    with valkey.session(settings):
+        place = valkey.place_of(settings)
+        pid = pid_of(settings)
+        place.pid_file.write_text("")
+        assert valkey.pid_of(place) == pid
+    assert not valkey.is_running(settings)
+
+
+def test_a_note_that_found_no_room_on_its_disk_is_none(settings: Settings) -> None:
+    place = valkey.prepared(valkey.place_of(settings))
+    place.note.touch()
+    assert valkey.binary_of(place) == valkey.find_binary()
+
+
+def test_a_server_that_is_killed_as_it_starts_is_not_explained_by_an_older_complaint(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = valkey.prepared(valkey.place_of(settings))
+    place.log.write_text("1:M 29 Nov 2026 12:00:00.000 # Bad file format\n")
+    killed = tmp_path / "valkey-server"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    place.note.write_text(str(killed))
+    with pytest.raises(Unreachable, match="ended while it started: it said nothing, as one that is killed"):
+        valkey.ensure_running(settings)
+
+
 def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
