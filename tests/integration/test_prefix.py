@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import Result, conductor
+from cli_tools import Cli, Result, conductor
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
@@ -177,8 +177,16 @@ def night_url(redis_url: str) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_gets_by_with_the_keys_of_its_prefix(tmp_path: Path, redis_url: str, night_url: str) -> None:
+def test_every_command_gets_by_with_the_keys_of_its_prefix(
+    tmp_path: Path,
+    redis_url: str,
+    night_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     folder = project(tmp_path / "project", night_url, "night")
+    monkeypatch.chdir(folder)
+    here = Cli(folder, capsys, monkeypatch)
     assert put(folder).code == 0
     jobs = [json.loads(line)["id"] for line in (folder / MANIFEST).read_text().splitlines()]
     assert conductor("cancel", jobs[0], cwd=folder).code == 0
@@ -188,7 +196,7 @@ def test_every_command_gets_by_with_the_keys_of_its_prefix(tmp_path: Path, redis
         *(("pause", "cpu"), ("resume", "cpu"), ("drain",), ("drain", "--off"), ("retry", jobs[0]), ("rebuild",)),
         *(("price",), ("redo", jobs[1], "--yes"), ("fail", jobs[2]), ("requeue", jobs[2]), ("backup", "b.tar.gz")),
     ):
-        shown = conductor(*words, cwd=folder)
+        shown = here(*words)
         assert shown.code in (0, 1, 2) and "NOPERM" not in shown.err, (words, shown)
     with Redis.from_url(redis_url, protocol=2) as client:
         refused = [entry for entry in client.acl_log() if entry["reason"] == "key"]
