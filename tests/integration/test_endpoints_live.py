@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from conductor.model.entries import Entry
 from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings
+from conductor.wiring import connect
 from tests.builders import a_report, a_spec
 from tests.integration.test_rates_live import conducting
 from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
@@ -37,9 +39,10 @@ def a_question(n: int) -> JobSpec:
     return a_spec(n, task="llm.annotate", args=args, writes=(Output(path=f"scratch:answers/{n}.jsonl"),), lane="cpu")
 
 
-def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS) -> None:
+def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS, key_env: str = "") -> None:
     with (scene.folder / CONFIG_NAME).open("a") as config:
         config.write(f'\n[endpoints.api]\nbase_url = "{base_url}"\n')
+        config.write(f'api_key_env = "{key_env}"\n' if key_env else "")
     for spec in map(a_question, range(1, jobs + 1)):
         job_class = class_of(spec, scene.catalogue[spec.task], "night")
         assert set(job_class.needs.rates) == {"api"}
@@ -124,3 +127,40 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
             assert scene.ledger.attempts.open_rate("api")
             all_done(scene)
     assert causes(scene) == {"endpoint_shut"}, "no job died of it"
+
+
+KEY = 'hunter2/"hunter2+key'
+
+
+def test_a_key_that_a_server_echoes_is_written_nowhere(
+    scene: WorkerScene, redis_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """In its answers in many spellings, and cut in its middle: in no file of the project, and nowhere in Redis."""
+    import base64
+    from urllib.parse import quote
+
+    monkeypatch.setenv("ECHO_KEY", KEY + "\r\n")
+    spellings = [KEY, repr(KEY), json.dumps(KEY), quote(KEY, safe=""), json.dumps(json.dumps(KEY))]
+    spellings += [base64.b64encode(f"user:{KEY}".encode()).decode()]
+    said = ["you sent " + ", ".join(spellings), f"you sent {'x' * 380} {KEY}"]
+
+    def mood(request: dict[str, Any], number: int) -> Said:
+        assert server.headers[number - 1]["authorization"] == f"Bearer {KEY}"
+        return refusing(400 if number <= 2 else 401, said[number % 2])(request, number)
+
+    with MoodyServer(mood) as server:
+        begin(scene, server.base_url, key_env="ECHO_KEY")
+        with conducting(scene, redis_url, window_s=60):
+            wait_until(lambda: "api" in scene.ledger.attempts.plights(), "it refuses", scene.story)
+            wait_until(lambda: counts(scene).get("running", 0) == 0, "none runs", scene.story)
+        words = scene.ledger.attempts.plights()["api"].words
+    assert "you sent" in words
+    cores = [KEY, "hunter2", base64.b64encode(b"r:" + KEY.encode()).decode()[6:20]]
+    with connect(redis_url) as client:
+        held = {key: client.dump(key) for key in client.scan_iter()}
+    in_redis = [key for key, dumped in held.items() if any(core.encode() in (dumped or b"") for core in cores)]
+    in_files = [
+        file for file in scene.folder.rglob("*")
+        if file.is_file() and any(core.encode() in file.read_bytes() for core in cores)
+    ]  # fmt: skip
+    assert (in_redis, in_files) == ([], [])
