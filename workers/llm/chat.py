@@ -122,7 +122,8 @@ def tell(ctx: JobContext, name: str, reply: Reply, took_s: float, **what: Any) -
 
 
 def told_silence(ctx: JobContext, error: NoReply, name: str, endpoint: Endpoint, took_s: float) -> JobError:
-    words = f"{name} at {host_of(endpoint)} did not answer: {error}"
+    how = "" if error.kind == "address" else " did not answer"
+    words = f"{name} at {host_of(endpoint)}{how}: {error}"
     trouble = _SILENCES[error.kind]
     ctx.called(Call(key=name, outcome="failed", took_s=took_s, trouble=trouble, words=words))
     return ServerError(words) if trouble == "faulty" else EndpointShut(words, name)
