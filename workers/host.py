@@ -17,7 +17,7 @@ import msgspec
 from loguru import logger
 
 from conductor import secrets
-from conductor.adapters import cgroup, nvml_probe
+from conductor.adapters import nvml_probe
 from conductor.adapters.processes import SESSION
 from workers import orphans
 from workers.leaks import Leaks
@@ -209,8 +209,6 @@ class Host:
             status, self.peak_mib = reap(process)
         orphans.kill_group(process.pid)
         orphans.kill_adopted(but=self._others)
-        if left := cgroup.end_child(os.getsid(0), os.getpid(), process.pid):
-            logger.warning("{} more processes that a task had left running were ended, by their cgroup", left)
         if self._channel is not None:
             self.last_said = tuple(self._channel.last_words())
             self.unbegun = drain(self._tickets[1])
@@ -284,7 +282,6 @@ class Host:
         self._tickets, self._stop = pipe(), pipe()
         try:
             self._process = self._spawn(theirs, visible)
-            cgroup.enclose(os.getsid(0), os.getpid(), self._process.pid)
         finally:
             theirs.close()
         self._visible, self._jobs, self._broke_off, self._stamps = visible, 0, 0, {}

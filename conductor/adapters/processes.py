@@ -20,7 +20,6 @@ from typing import IO
 import msgspec
 from loguru import logger
 
-from conductor.adapters import cgroup
 from conductor.adapters.stopped import wake
 from conductor.folders import make_own
 
@@ -57,10 +56,10 @@ def spawn(
 
 def kill_session(session: int) -> int:
     """SIGKILL to all that is left of a child's session, the child included, and to what left that session and still
-    carries its mark (`SESSION`), or lies in a cgroup of it; how many got it."""
+    carries its mark (`SESSION`); how many got it."""
     import psutil
 
-    killed = cgroup.end(session)
+    killed = 0
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
             if pid != os.getpid() and (os.getsid(pid) == session or _is_marked(pid, session)):

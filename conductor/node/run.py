@@ -18,7 +18,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor import job_logs
-from conductor.adapters import cgroup, host_probe, oom, valkey
+from conductor.adapters import host_probe, oom, valkey
 from conductor.adapters.badges import Badges, folder_of
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.receipt_log import ReceiptLog
@@ -126,8 +126,6 @@ class Node:
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
         self._settle_all()
-        if left := cgroup.sweep():
-            logger.warning("{} processes that workers of an earlier node had left running were ended", left)
         self._badges.sweep()
         self._turn()
         self._give_back("no worker of this node serves its queue any more")

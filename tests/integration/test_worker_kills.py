@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import cgroup, valkey
+from conductor.adapters import valkey
 from conductor.adapters.receipt_log import accepted
 from conductor.model.outcome import Retry
 from conductor.model.spec import JobSpec, Output
@@ -161,42 +161,6 @@ def test_a_child_that_was_stopped_while_it_had_nothing_to_do_costs_the_next_job_
 
     (second,) = scene.wait_state(scene.put(a_spec(2, task="mine.write")), "done")
     assert second.attempt == 1 and second.result["pid"] != child
-
-
-@pytest.mark.skipif(cgroup.home() is None, reason="no cgroup of version 2 that may be written to")
-def test_who_left_everything_behind_is_found_by_its_cgroup_when_worker_and_child_are_killed(
-    scene: WorkerScene, tmp_path: Path
-):
-    """Its session, its parents and its environment are other ones: no tree and no mark leads to it."""
-    pid_file = tmp_path / "stray"
-    shell = ["sh", "-c", f"setsid env -i sh -c 'echo $$ > {pid_file}; exec sleep 1000' & sleep 1000"]
-    scene.put(a_waiting_spec(tmp_path, program=shell))
-    worker = scene.worker()
-    child = int(wait_file(tmp_path / "begun0"))
-    stray = int(wait_file(pid_file))
-    wait_until(lambda: is_sleeping(stray), "it runs")
-    os.kill(child, signal.SIGSTOP)
-    worker.kill()
-    worker.wait()
-    assert is_alive(stray)
-
-    # As the node does that was its parent; a node that starts later finds what is left of others so.
-    assert cgroup.end(os.getsid(0)) + cgroup.sweep() > 0
-
-    wait_until(lambda: not is_alive(stray), "it is gone")
-
-
-@pytest.mark.skipif(cgroup.home() is None, reason="no cgroup of version 2 that may be written to")
-def test_no_cgroup_is_left_of_a_worker_that_ended(scene: WorkerScene):
-    folder = cgroup.home()
-    assert folder is not None
-    spec = scene.put(a_spec(task="mine.write"))
-    worker = scene.worker()
-    scene.wait_state(spec, "done")
-    assert list(folder.glob(f"conductor-*-{worker.pid}-*"))
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
-    assert not list(folder.glob(f"conductor-*-{worker.pid}-*"))
 
 
 def family(pid: int) -> list[int]:
