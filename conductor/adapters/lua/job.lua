@@ -14,20 +14,23 @@ if not job then return false end
 local RANK = {x = 1, c = 2, v = 3, ['?'] = 4, r = 5, a = 6, w = 7, d = 8}
 local named, counts = {}, {}
 
-local function is_before(one, other)
-  if one.rank ~= other.rank then return one.rank < other.rank end
-  return one.id < other.id
+local function is_before(rank, id, row)
+  if rank ~= row.rank then return rank < row.rank end
+  return id < row.id
 end
 
 local function add(other, letter)
   counts[letter] = (counts[letter] or 0) + 1
-  local row = {id = other, rank = RANK[letter]}
-  if #named == most and not is_before(row, named[most]) then return end
-  named[#named == most and most or #named + 1] = row
-  for at = #named, 2, -1 do
-    if not is_before(named[at], named[at - 1]) then break end
-    named[at], named[at - 1] = named[at - 1], named[at]
+  local rank, at = RANK[letter], #named + 1
+  if at > most then
+    if not is_before(rank, other, named[most]) then return end
+    at = most
   end
+  while at > 1 and is_before(rank, other, named[at - 1]) do
+    named[at] = named[at - 1]
+    at = at - 1
+  end
+  named[at] = {id = other, rank = rank}
 end
 
 local others = call('SUNION', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
