@@ -39,7 +39,7 @@ from conductor.ports import Ledger
 from conductor.recovery.guard import Guard, refuse_lost
 from conductor.recovery.reconcile import Reconciler
 from conductor.recovery.retelling import Retelling
-from conductor.settings import Settings, tidied_roots
+from conductor.settings import Settings, did_you_mean, tidied_roots
 from conductor.signing import signer_of
 from conductor.views.account import Account
 from conductor.views.forecast_text import told
@@ -222,7 +222,8 @@ def idle(watch: Watch, account: Account, is_known: bool) -> str:
     names = watch.ledger.backlog.backlogs()
     there = ", ".join(f"backlog:{name}" for name in names) or "none"
     if not is_known:
-        return f"nothing to do: no job is in backlog:{watch.backlog} (there are: {there})"
+        near = did_you_mean(watch.backlog or "", names)
+        return f"nothing to do: no job is in backlog:{watch.backlog} (there are: {there}){near}"
     if not names:
         return "nothing to do: no manifest was dispatched here yet"
     before = {state: watch.pace.last.total(state) for state in STATES}

@@ -69,6 +69,21 @@ def redis_address(settings: Settings) -> Generator[str]:
         yield url
 
 
+def one_backlog(ledger: Ledger, target: str | None) -> str | None:
+    """The name in `backlog:NAME`, of one that there is; None for None. Raises `UsageError`."""
+    from conductor.errors import UsageError
+    from conductor.settings import did_you_mean
+    from conductor.targets import TARGET, backlog_name
+
+    if target is None:
+        return None
+    name, known = backlog_name(target), ledger.backlog.backlogs()
+    if name not in known:
+        there = ", ".join(f"{TARGET}{each}" for each in known) or "none"
+        raise UsageError(f"there is no backlog:{name} (there are: {there}){did_you_mean(name, known)}")
+    return name
+
+
 def one_job(ledger: Ledger, prefix: str) -> JobView:
     """The job whose id begins with `prefix`. Raises `UsageError` when there is none, or more than one."""
     from conductor.errors import UsageError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from conductor.model.causes import Cause
     from conductor.model.entries import JobView
     from conductor.ports import Ledger
+    from conductor.settings import Settings
 
 
 #: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
@@ -133,6 +135,7 @@ def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
 def device_at(ledger: Ledger, word: str) -> str:
     """«NODE/gpu0» for a device that is reported; «gpu0» alone will do where only one node has it."""
     from conductor.errors import UsageError
+    from conductor.settings import did_you_mean
 
     places = [f"{node.node}/{device.key}" for node in ledger.reports.live() for device in node.devices]
     found = [place for place in places if word in (place, place.partition("/")[2])]
@@ -140,9 +143,21 @@ def device_at(ledger: Ledger, word: str) -> str:
         return found[0]
     if found:
         raise UsageError(f"{word} is a device of several nodes: say which: {', '.join(found)}")
+    near = did_you_mean(word, (*LANES, *places, *(place.partition("/")[2] for place in places)))
     raise UsageError(
-        f"{word} is no lane ({', '.join(LANES)}) and no device that reports ({', '.join(places) or 'none'})"
+        f"{word} is no lane ({', '.join(LANES)}) and no device that reports ({', '.join(places) or 'none'}){near}"
     )
+
+
+def refuse_unknown_node(ledger: Ledger, settings: Settings, node: str) -> None:
+    """One that reports, that drains, or whose workers have left receipts; else `UsageError`."""
+    from conductor.errors import UsageError
+    from conductor.settings import did_you_mean
+
+    known = {report.node for report in ledger.reports.live()} | set(ledger.control.controls().draining_nodes)
+    if node not in known and not any(settings.receipts_dir.glob(f"{glob.escape(node)}-*.jsonl")):
+        there = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"no node is called {node} (there are: {there}){did_you_mean(node, known)}")
 
 
 def drain(
@@ -157,6 +172,8 @@ def drain(
     from conductor.recovery.journal import Journal
 
     with ledger_here() as (settings, ledger):
+        if node is not None:
+            refuse_unknown_node(ledger, settings, node)
         ledger.control.set_draining(not undo, node)
         ledger.bell.ring()
         Journal(settings.receipts_dir).place("fed" if undo else "draining", node or "")

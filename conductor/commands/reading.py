@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conductor.commands.context import AsJson, emit, ledger_to_read, one_job, settings_here
+from conductor.commands.context import AsJson, emit, ledger_to_read, one_backlog, one_job, settings_here
 
 if TYPE_CHECKING:
     from conductor.recovery.audit import AuditReport
@@ -37,14 +37,13 @@ def status(
 
     from conductor.adapters.valkey import fullness
     from conductor.recovery.guard import standing_of
-    from conductor.targets import backlog_name
     from conductor.views.graves import obituaries
     from conductor.views.status import gather, noting
     from conductor.views.status_text import lines
     from conductor.views.stuck import stuck_jobs
 
-    name = backlog_name(backlog) if backlog else None
     with ledger_to_read() as (settings, ledger):
+        name = one_backlog(ledger, backlog)
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
         now = noting(now, fullness(settings))
         now = replace(now, stuck=stuck_jobs(ledger, now.active, settings), graves=obituaries(ledger, name))
@@ -69,11 +68,10 @@ def top(
 
     Example: conductor top
     """
-    from conductor.targets import backlog_name
     from conductor.views.watch import Watch, is_live, watching
 
-    name = backlog_name(backlog) if backlog else None
     with ledger_to_read() as (_, ledger):
+        name = one_backlog(ledger, backlog)
         if as_json:
             emit(Watch(ledger, name).pace.last)
         elif not is_live():

@@ -15,7 +15,7 @@ from conductor.limits import live
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Snapshot
 from conductor.model.spec import JobSpec, TaskDecl, resolve
-from conductor.settings import Rate
+from conductor.settings import Rate, did_you_mean
 from conductor.simulate import known
 from conductor.simulation import cluster
 from conductor.simulation.policies import DEFAULT, limits_of
@@ -68,7 +68,8 @@ def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Pr
     """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
     if unknown := predictor.unknown_backlogs():
         known_ones = ", ".join(predictor.ledger.backlog.backlogs()) or "none yet"
-        raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}")
+        near = did_you_mean(unknown[0], predictor.ledger.backlog.backlogs())
+        raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}{near}")
     snapshot, _ = predictor.observed()
     past, pending = predictor.known(snapshot), predictor.pending()
     if pending is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builders import a_spec
+from builders import a_report, a_spec
 from cli_tools import Cli
 
 from conductor.model.entries import Entry, Vouch
@@ -30,6 +30,7 @@ def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: Night):
     assert cli("drain").out == "every node drains: 1 in flight, nothing new starts\n"
     assert night.ledger.control.controls().is_draining
     cli("drain", "--undo")
+    night.ledger.reports.publish(a_report("studio2"), 60.0)
     assert cli("drain", "studio2").out == "studio2 drains: 0 in flight, nothing new starts\n"
     assert night.ledger.control.controls().draining_nodes == ("studio2",)
     assert not night.ledger.control.controls().is_draining
@@ -129,6 +130,7 @@ def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_
 
 
 def test_pauses_and_drains_are_written_down_for_a_rebuild(cli: Cli, night: Night):
+    night.ledger.reports.publish(a_report("studio2"), 60.0)
     said = ("pause gpu", "pause io", "resume io", "drain studio2", "drain", "drain --undo")
     assert [cli(*words.split()).code for words in said] == [0] * len(said)
 

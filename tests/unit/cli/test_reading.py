@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import a_report, a_spec
+from builders import a_class, a_report, a_spec
 from cli_tools import Cli
 
 from conductor.adapters.receipt_log import ReceiptLog
@@ -69,6 +69,9 @@ def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
 
 
 def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: Night):
+    spec = a_spec(9)
+    job_class = a_class("cpu", id="c9", backlog="other")
+    night.ledger.backlog.put("other", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
     shown = cli("status", "--backlog", "backlog:other", "--json").json
 
     assert list(shown["backlogs"]) == ["other"]
