@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from ledger_scenes import Scene, a_class, an_id, assert_conserved, assert_consistent, redis_scene
@@ -142,6 +142,8 @@ def play(redis_url: str, kind: type[Both]) -> None:
             Machine,
             settings=settings(
                 max_examples=25,
+                # To trace what failures have in common costs minutes, and the steps are printed in any case.
+                phases=(Phase.explicit, Phase.generate, Phase.shrink),
                 stateful_step_count=25,
                 deadline=None,
                 database=None,

@@ -33,7 +33,7 @@ def test_a_name_that_no_record_could_hold_is_refused_in_a_sentence(tmp_path: Pat
     folder.mkdir()
     found = conductor("status", cwd=folder)
     assert found.code == 3
-    assert "is not UTF-8, as all records are: give it another name" in found.err
+    assert "is not UTF-8, as all records are: give that folder another name" in found.err
 
 
 def test_a_project_may_be_reached_by_a_link(tmp_path: Path):

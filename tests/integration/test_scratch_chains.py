@@ -37,6 +37,7 @@ def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
     config = """
 node = "here"
 shell_programs = ["dd"]
+shell_env = ["N"]
 [lanes]
 gpu.workers = 0
 cpu.workers = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from conductor.model.spec import JobSpec, Needs, Output, RateNeed
 from conductor.ports import Ledger
 from conductor.settings import Settings
 from tests.builders import a_spec
-from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_until
+from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
 
 MORE_TASKS = """
 from conductor.errors import CudaOutOfMemory, NoSpace
@@ -245,10 +246,13 @@ def test_a_full_disk_of_receipts_is_waited_out_and_said(scene: WorkerScene, tmp_
 
 def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_computed(scene: WorkerScene, tmp_path: Path):
     folder = scene.settings.receipts_dir
-    folder.write_text("a file where the folder should be")
     spec = scene.put(a_waiting_spec(tmp_path))
-    (tmp_path / "until0").touch()
     worker = scene.worker()
+    wait_file(tmp_path / "begun0")
+    # While it runs: with a file there from the beginning no worker starts.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("a file where the folder should be")
+    (tmp_path / "until0").touch()
     wait_until(lambda: (scene.folder / "published/0.txt").exists(), "it is published")
     worker.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
