@@ -201,7 +201,7 @@ def steps(module: ModuleType) -> None:
 # ── safeguards taken out ──────────────────────────────────────────────────────────────────────────────────
 
 
-def replace(name: str, source: int, folder: int) -> bool:
+def replace(name: str, source: int, folder: int, *_: str) -> bool:
     os.replace(name, name, src_dir_fd=source, dst_dir_fd=folder)
     return True
 
