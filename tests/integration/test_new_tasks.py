@@ -141,8 +141,7 @@ def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_
 
             until(lambda: (job := ledger.backlog.job(spec.id)) and job.state == "done", 40.0)
             # Its canary is what the decorator says now: the conductor knows the task as well.
-            (state,) = [s for s in ledger.kinds.states()[0] if s.kind == "up.fresh"]
-            assert state.verified == 1
+            until(lambda: [s.verified for s in ledger.kinds.states()[0] if s.kind == "up.fresh"] == [1], 40.0)
     finally:
         up.close()
         for process in project_processes(tmp_path):

@@ -58,7 +58,9 @@ class Twins(Both):
             outputs=writes if is_done else {},
         )
         after = tuple(an_id(other) for other in before)
-        entry = an_entry(name, a_class("c0"), files=files, after=after, is_done=is_done, attempts=int(is_done))
+        # A class has one description: `put` gives c0 a kind.
+        job_class = a_class("files")
+        entry = an_entry(name, job_class, files=files, after=after, is_done=is_done, attempts=int(is_done))
         self.both("backlog.put", "night", [entry])
 
     @rule(wanted=st.integers(0, 25), most=st.integers(0, 2))
