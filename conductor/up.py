@@ -23,7 +23,7 @@ from conductor.folders import make_own
 from conductor.node.plan import node_name
 from conductor.node.rescue import return_leftover
 from conductor.node.run import INTERRUPTED, revive
-from conductor.node.single import pid_path
+from conductor.node.single import pid_path, up_file
 from conductor.parts import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.said_file import keep_small
 from conductor.settings import Settings
@@ -60,11 +60,6 @@ def down(settings: Settings, is_now: bool = False) -> int:
         with valkey.session(settings):
             pass
     return 0
-
-
-def up_file(settings: Settings) -> Path:
-    """Says who it is that is up, once all of it is."""
-    return settings.state_dir / "up.pid"
 
 
 def lock_file(settings: Settings) -> Path:

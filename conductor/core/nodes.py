@@ -54,6 +54,10 @@ class Pool:
         self.foreign += amount
         self.free -= amount
 
+    def left_by_others(self) -> int:
+        """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
+        return self.limit if self.reserved else self.limit - self.foreign
+
     @property
     def ceiling(self) -> int:
         """What the sum of reservations may reach here: re-checked in the step that hands over."""

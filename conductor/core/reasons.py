@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from heapq import nsmallest
 
 from conductor.core.ask import Ask
-from conductor.core.free import Free, NodeFree, Pool, QueueFree
+from conductor.core.free import Free, NodeFree, QueueFree
 from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, cpu, mount, node_hold, ram, rate, scratch, vram
 from conductor.core.places import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
@@ -190,19 +190,14 @@ def could_ever(node: NodeFree, ask: Ask) -> bool:
 
 def could_beside_others(node: NodeFree, ask: Ask) -> bool:
     """Would it fit, if all that is ours there ended and others went on."""
-    if not could_ever(node, ask) or (node.ram is not None and ask.ram_mib > left_by_others(node.ram)):
+    if not could_ever(node, ask) or (node.ram is not None and ask.ram_mib > node.ram.left_by_others()):
         return False
     queues: list[QueueFree] = node.queues.get(ask.lane, [])
     if not all(asks_vram(queue, ask) for queue in queues):
         return True
     # One that is closed may open again, and what it has then nobody knows.
-    able = sum(d.why_not is not None or left_by_others(d.vram) >= ask.vram_mib for d in node.devices_for(ask))
+    able = sum(d.why_not is not None or d.vram.left_by_others() >= ask.vram_mib for d in node.devices_for(ask))
     return able >= ask.devices or any(queue.missing for queue in queues)
-
-
-def left_by_others(pool: Pool) -> int:
-    """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
-    return pool.limit if pool.reserved else pool.limit - pool.foreign
 
 
 def _size(node: NodeFree, lane: Lane) -> Hashable:

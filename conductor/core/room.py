@@ -13,7 +13,6 @@ import msgspec
 
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool
-from conductor.core.reasons import left_by_others
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs, RateNeed
 
@@ -60,7 +59,7 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
         able = [device.vram for device in devices if device.vram.limit >= asks.vram_mib]
         if len(able) < asks.devices:
             return None
-        room = sorted((left_by_others(pool) for pool in able), reverse=True)[asks.devices - 1]
+        room = sorted((pool.left_by_others() for pool in able), reverse=True)[asks.devices - 1]
         has_room = room >= asks.vram_mib
         # Where all is held by others, one that is to be alone waits for them; zero would ask nothing.
         changes["vram_mib"] = _cut(asks.vram_mib, learned.vram_mib, max(1, room))
@@ -69,14 +68,14 @@ def _on(node: NodeFree, declared: JobClass, learned: Needs) -> _Cut | None:
     if node.ram is not None:
         if asks.ram_mib > node.ram.limit:
             return None
-        has_room = has_room and left_by_others(node.ram) >= asks.ram_mib
-        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, left_by_others(node.ram))
+        has_room = has_room and node.ram.left_by_others() >= asks.ram_mib
+        changes["ram_mib"] = _cut(asks.ram_mib, learned.ram_mib, node.ram.left_by_others())
     disk = node.disks.get(SCRATCH_ROOT)
     if disk is not None and disk.pool is not None:
         outputs = sum(size for root, size in declared.writes.items() if _pool(node, root) is disk.pool)
         if asks.scratch_bytes + outputs > disk.pool.limit:
             return None
-        room = left_by_others(disk.pool) - outputs
+        room = disk.pool.left_by_others() - outputs
         has_room = has_room and room >= asks.scratch_bytes
         changes["scratch_bytes"] = _cut(asks.scratch_bytes, learned.scratch_bytes, room)
     return _Cut(msgspec.structs.replace(learned, **changes), has_room)

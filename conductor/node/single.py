@@ -22,6 +22,11 @@ def pid_path(settings: Settings, node: str) -> Path:
     return settings.state_dir / f"node-{node}.pid"
 
 
+def up_file(settings: Settings) -> Path:
+    """Says who it is that is up (`conductor up`), once all of it is."""
+    return settings.state_dir / "up.pid"
+
+
 @contextmanager
 def only_one(settings: Settings, node: str) -> Generator[None]:
     """The kernel lets go of the lock when this process dies, however it dies. Raises `Unreachable` at the end of the

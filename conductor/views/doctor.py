@@ -260,8 +260,7 @@ def stopped(settings: Settings) -> Iterator[Finding]:
     from conductor.adapters.processes import live_pid
     from conductor.adapters.stopped import is_stopped
     from conductor.node.plan import node_name
-    from conductor.node.single import pid_path
-    from conductor.up import up_file
+    from conductor.node.single import pid_path, up_file
 
     for what, file in (("up", up_file(settings)), ("node", pid_path(settings, node_name(settings)))):
         pid = live_pid(file)

@@ -20,10 +20,11 @@ from conductor.adapters import valkey
 from conductor.adapters.processes import live_pid, note_pid
 from conductor.adapters.wakeup import Wakeup
 from conductor.node import run as node_run
+from conductor.node.single import up_file
 from conductor.parts import Part
 from conductor.said_file import MOST_BYTES, predecessor
 from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.up import Up, lock_file, only_one, said_file, up_file
+from conductor.up import Up, lock_file, only_one, said_file
 from conductor.views.dashboard import url_file
 from conductor.wiring import open_ledger
 

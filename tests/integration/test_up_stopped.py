@@ -15,8 +15,8 @@ from node_scene import CONFIG, Command, Scene, project_processes, until
 from conductor.adapters import valkey
 from conductor.adapters.processes import live_pid
 from conductor.adapters.stopped import is_stopped
+from conductor.node.single import up_file
 from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.up import up_file
 from conductor.views import doctor
 from conductor.wiring import open_ledger
 
