@@ -29,8 +29,8 @@ from conductor.model.receipt import Receipt
 from workers import body, flow, heirs, watch
 from workers.causes import Fault
 from workers.hand import Key
+from workers.outcome import Done
 from workers.protocol import Ended
-from workers.runner import Done
 
 OFTEN = (10, 6, 2, 1, 1)
 

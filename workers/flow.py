@@ -19,14 +19,15 @@ from conductor.model.entries import Begun, Started, Turn, Turned
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from workers import causes, kept
 from workers.attempt import Attempt, Refused
+from workers.attempt_parts import Parts
 from workers.body import Course
 from workers.causes import Fault
 from workers.hand import End, Hand
 from workers.heirs import Heirs
 from workers.host import ChildBroken
+from workers.outcome import Done, Runner
 from workers.pace import TOGETHER_S, Paces
 from workers.protocol import Ended
-from workers.runner import Done, Parts, Runner
 
 #: What is done is handed in after so long at the latest, while others go on.
 FLUSH_S = 0.04

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from conductor.model.entries import Begun, Started
     from workers.attempt import Attempt
     from workers.lease import Held
-    from workers.runner import Done
+    from workers.outcome import Done
 
 #: (job id, number)
 Key = tuple[str, int]

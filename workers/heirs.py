@@ -12,9 +12,9 @@ from workers.host import ChildBroken
 
 if TYPE_CHECKING:
     from conductor.model.entries import Lined, Started
+    from workers.attempt_parts import Parts
     from workers.body import Course
     from workers.hand import Hand
-    from workers.runner import Parts
 
 
 class Heirs:

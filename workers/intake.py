@@ -20,6 +20,7 @@ from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_keys import Keys
 from conductor.adapters.redis_scripts import Scripts
 from conductor.errors import ConductorError
+from workers.outcome import CLOSED_S
 from workers.rq_worker import SOCKET_LIMIT_S, own_client
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 #: The longest a worker sleeps on its queue before it looks up; what comes meanwhile wakes it at once. Never longer than
 #: this part of a lease: nobody knows when it began, only that it was not before the asking.
 TAKE_LIMIT_S, LEASE_PART = 20.0, 1 / 3
-
-#: While the ledger hands nothing out it is asked again so often.
-CLOSED_S = 0.1
 
 _ENTRY = re.compile(r"([A-Za-z0-9_-]{8,64})-a([1-9][0-9]{0,8})")
 #: RQ keeps failed jobs a year by default; a refused one is kept a day.

@@ -11,13 +11,13 @@ from conductor.adapters.redis_keys import keys_of
 from conductor.errors import ConductorError, Unreachable
 from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
+from workers.attempt_parts import Parts
 from workers.flow import Flow
 from workers.host import ChildBroken, Host
 from workers.intake import Intake, Taken
 from workers.lease import Held
 from workers.parts import open_parts
 from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
-from workers.runner import Parts
 from workers.stopping import Stopping
 
 if TYPE_CHECKING:

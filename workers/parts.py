@@ -16,11 +16,11 @@ from conductor.node.devices import known_devices
 from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
+from workers.attempt_parts import Parts
 from workers.claim import Claim
 from workers.host import Host
 from workers.lease import Held, Keeper
 from workers.lining import Lining
-from workers.runner import Parts
 from workers.stopping import Stopping
 from workers.watchdog import Watchdog
 

@@ -18,8 +18,7 @@ from loguru import logger
 from conductor.adapters.stopped import Stopped
 
 if TYPE_CHECKING:
-    from workers.body import Course
-    from workers.hand import Hand
+    from workers.attempt_parts import BodyRow, InHand
     from workers.host import Host
     from workers.stopping import Stopping
 
@@ -48,8 +47,8 @@ class Watchdog:
         self._leave = leave
         self._stopped = Stopped(lease_s)
         self._main = threading.get_ident()
-        self._course: Course | None = None
-        self._hand: Hand | None = None
+        self._course: BodyRow | None = None
+        self._hand: InHand | None = None
         self._closed = threading.Event()
         #: What of the child's row was seen last, and since when.
         self._row: object = None
@@ -65,7 +64,7 @@ class Watchdog:
     def close(self) -> None:
         self._closed.set()
 
-    def over(self, course: Course, hand: Hand) -> None:
+    def over(self, course: BodyRow, hand: InHand) -> None:
         """From now on it watches over these."""
         self._course, self._hand = course, hand
 
@@ -89,7 +88,7 @@ class Watchdog:
             except Exception as e:  # noqa: BLE001  the next look may see what this one could not
                 logger.error("The watchdog could not look: {}: {}", type(e).__name__, e)
 
-    def _look_at_child(self, course: Course, now: float) -> None:
+    def _look_at_child(self, course: BodyRow, now: float) -> None:
         """It does nothing, and whoever waits for it hears nothing: neither its body nor the next one."""
         for pid, stood_s in self._stopped.over((self._host.pid,), now).items():
             course.stood_still = pid, stood_s
@@ -97,7 +96,7 @@ class Watchdog:
                 self._say("The task's process (pid {}) stood still for {:.0f} s, stopped by a signal: killed", pid,
                           stood_s)  # fmt: skip
 
-    def _look_at_row(self, course: Course, hand: Hand, now: float) -> None:
+    def _look_at_row(self, course: BodyRow, hand: InHand, now: float) -> None:
         """Bodies follow each other where turns are heard or tickets are taken. Where neither moves for as long as the
         longest of them may take, the one that runs, if one does, is over its time."""
         row = (self._host.pid, course.turns, self._host.unbegun_now())
@@ -114,7 +113,7 @@ class Watchdog:
         if self._host.strike(pid):
             self._say("A body ran longer than {:g} s, and its worker did not look: killed", course.longest_s)
 
-    def _look_at_main(self, course: Course, hand: Hand, now: float) -> None:
+    def _look_at_main(self, course: BodyRow, hand: InHand, now: float) -> None:
         """It is alive where it waits by its own will, has done so since, or has computed anything."""
         signs = (self._stopping.rested, _cpu_s(self._main))
         if signs != self._signs or self._stopping.is_at_rest or not hand.vouched():

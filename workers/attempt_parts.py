@@ -1,0 +1,72 @@
+"""What the parts of one worker work with, together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from conductor.model.spec import TaskDecl
+    from conductor.ports import Ledger, ReceiptLog
+    from conductor.settings import Settings
+    from workers.claim import Claim
+    from workers.host import Host
+    from workers.lease import Keeper
+    from workers.lining import Lining
+    from workers.stopping import Stopping
+
+
+class BodyRow(Protocol):
+    """The bodies that the child was given, as whoever looks after them sees them; read from another thread."""
+
+    @property
+    def turns(self) -> int:
+        """How many have had their turn."""
+        ...
+
+    @property
+    def longest_s(self) -> float:
+        """The longest that one of those given may take."""
+        ...
+
+    #: The child that was ended because of a deadline that nobody had looked at.
+    struck: int
+    #: The child that was ended because somebody had stopped it, and for how long (s) it stood.
+    stood_still: tuple[int, float]
+
+
+class InHand(Protocol):
+    """What the worker answers for; read from another thread."""
+
+    @property
+    def given(self) -> Sequence[object]: ...
+
+    def vouched(self) -> Sequence[tuple[str, int]]: ...
+
+
+class Watcher(Protocol):
+    """Enforces from a thread of its own what the main thread would have to, whatever that one is stuck in."""
+
+    def over(self, course: BodyRow, hand: InHand) -> None:
+        """From now on it watches over these."""
+        ...
+
+
+class Parts(NamedTuple):
+    """Built once per process."""
+
+    settings: Settings
+    ledger: Ledger
+    catalogue: Mapping[str, TaskDecl]
+    receipts: ReceiptLog
+    host: Host
+    keeper: Keeper
+    stopping: Stopping
+    #: Names in receipts and leases.
+    worker: str
+    node: str
+    claim: Claim
+    watchdog: Watcher
+    #: None: nobody is lined up here.
+    lining: Lining | None = None

@@ -1,0 +1,314 @@
+"""What becomes of an attempt once its body has ended: publish, receipt, accept or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import msgspec
+from loguru import logger
+
+from conductor import paths
+from conductor.adapters import suspects
+from conductor.core.measured import held_by_kind
+from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
+from conductor.core.retry import after_failure
+from conductor.errors import JobError, Unreachable
+from conductor.limits import limits_of
+from conductor.model.outcome import Dead, Retry
+from conductor.model.receipt import Receipt, Usage
+from workers import cards, causes, checks, kept, outputs, publish
+from workers.api_calls import ApiCalls
+from workers.attempt import Attempt, Refused, Scribe, Unknown
+from workers.causes import Fault
+from workers.kept import Kept
+from workers.protocol import Ended
+from workers.usage import larger, with_calls
+
+if TYPE_CHECKING:
+    from conductor.model.entries import FinishAnswer, Started, Turn, Turned
+    from conductor.model.report import NodeReport
+    from workers.attempt_parts import Parts
+
+T = TypeVar("T")
+
+#: Redis is away: asked again so often, for as long as it takes. The work in hand is worth the wait.
+_AGAIN_S = 0.5
+#: While the ledger hands nothing out it is asked again so often.
+CLOSED_S = 0.1
+#: A task that is not known here is tried again after so long.
+_UNKNOWN_S = 20.0
+#: What only the place for the outputs lacked: they are kept, the next attempt does not compute them again.
+#: Also what only could not say what it had done: whoever retries it by hand gets the files.
+KEEPING = frozenset({"publish_failed", "no_space", "bad_result"})
+#: In the result of a job whose own could not be written down: why not.
+LOST = "result_lost"
+
+
+class Done(NamedTuple):
+    """An attempt whose outputs are in place, on the way to the ledger."""
+
+    attempt: Attempt
+    receipt: Receipt
+    computed: Kept
+
+
+class Runner:
+    """What becomes of attempts once their bodies have ended: published, written down, failed, dropped."""
+
+    def __init__(self, parts: Parts, before_fail: Callable[[], None] = lambda: None) -> None:
+        """`before_fail`: before the ledger hears that an attempt did not end well, or it is dropped."""
+        self._parts = parts
+        self._before_fail = before_fail
+        self._attempts = parts.ledger.attempts
+        self._scribe = Scribe(parts.node, parts.worker)
+        self.api_calls = ApiCalls(parts.ledger, self.patiently)
+
+    def refuse(self, started: Started, error: Refused) -> Receipt:
+        """An attempt that this worker must not or cannot run."""
+        if isinstance(error, Unknown):
+            # Not its fault, and no end of it: without a receipt, or a rebuild would take it for one.
+            receipt = self._scribe.refused(started, error)
+            self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=_UNKNOWN_S)))
+            logger.warning("Given back for {:g} s: {} {}: {}", _UNKNOWN_S, receipt.task, receipt.job_id, error)
+            return receipt
+        return self._give_back(self._scribe.refused(started, error), Dead())
+
+    def conclude(self, attempt: Attempt, ended: Ended | Fault) -> Done | Receipt | None:
+        """After its body: `Done` waits to be handed in; a receipt is that of a failure, which the ledger knows of.
+
+        None: it was given to another worker."""
+        if isinstance(ended, Fault) and (ended.is_uncalled or ended.is_elsewhere):
+            return self._not_called(attempt, ended)
+        # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
+        calls = self.api_calls.tell(attempt, ended) if isinstance(ended, Ended) else ()
+        held, settings, spec, earlier = attempt.held, self._parts.settings, attempt.spec, attempt.earlier
+        usage = held.meter.finish(
+            *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
+        )
+        usage = with_calls(usage, calls)
+        # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
+        if not self._is_ours(attempt):
+            self._before_fail()
+            return self._drop(attempt)
+        fault = self._fault_of(attempt, ended)
+        if fault is None and isinstance(ended, Ended):
+            computed = earlier or kept.computed(settings, spec, attempt.body, ended.result, usage)
+            done = self._published(attempt, computed, is_again=earlier is not None)
+            if not isinstance(done, Fault):
+                usage = larger(done.usage, usage)
+                return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs), done)
+            fault = done
+        self._before_fail()
+        # It may have failed just because the next attempt has swept our files away.
+        if not self._is_ours(attempt, is_doubtful=True):
+            return self._drop(attempt)
+        assert fault is not None, "a body that did not end has a fault"
+        fault = self.api_calls.waiting_out(fault, calls)
+        if fault.cause == "bad_result":
+            fault = self._with_files_kept(attempt, fault, usage)
+        return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
+
+    def kept_back(self, attempt: Attempt) -> Fault | None:
+        """Why it goes back unbegun: its cards are not there, or the API that it would call is closed."""
+        return cards.fault_of(attempt.started.reservation) or self.api_calls.shut(attempt)
+
+    def _not_called(self, attempt: Attempt, fault: Fault) -> Receipt:
+        """Goes back at no cost, unbegun: its place in the budget is given back too."""
+        receipt = self._scribe.failed(attempt, fault, Usage())
+        self.api_calls.tell_uncalled((attempt,))
+        then = Retry(delay_s=fault.retry_after_s or 0.0, is_free=fault.is_elsewhere)
+        self.patiently(lambda: self._attempts.fail(receipt, then))
+        logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
+        return receipt
+
+    def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
+        return self._parts.keeper.is_ours(attempt.held, is_doubtful) or attempt.held.verdict == "cancel"
+
+    def _drop(self, attempt: Attempt) -> None:
+        # Some of its files may have their names: then whoever has the job now ends what it began.
+        if not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
+        logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
+
+    def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
+        if isinstance(ended, Fault):
+            return ended
+        if ended.cause is not None:
+            return Fault(ended.cause, ended.message, ended.rate_key, ended.retry_after_s, raised_at=ended.raised_at)
+        return causes.CANCELLED if attempt.held.verdict == "cancel" else None
+
+    def _published(self, attempt: Attempt, computed: Kept, is_again: bool) -> Kept | Fault:
+        """Whose files stand there now, or why none do. What is computed is not thrown away for want of a place."""
+        settings, spec = self._parts.settings, attempt.spec
+        try:
+            if attempt.started.reservation.role:
+                checks.check(settings, spec, computed.body, computed.result)
+            return outputs.put_in_place(settings, spec, computed)
+        except JobError as e:
+            fault = causes.of_exception(e, bool(attempt.devices))
+        if fault.cause in KEEPING:
+            kept.keep(settings, spec, computed)
+        elif is_again:
+            publish.clean(settings, spec, (computed.body,))
+        return fault
+
+    def _with_files_kept(self, attempt: Attempt, fault: Fault, usage: Usage) -> Fault:
+        settings, spec = self._parts.settings, attempt.spec
+        done = kept.computed(settings, spec, attempt.body, {LOST: fault.message}, usage)
+        if not done.files or not all(done.files.values()) or not kept.keep(settings, spec, done):
+            return fault
+        then = f"its files are kept: `conductor retry {attempt.job_id}` publishes them without it"
+        return fault._replace(message=causes.cut(f"{fault.message}; {then}"))
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
+        """On disk when this returns. Those whose receipts cannot be written have failed, and are kept."""
+        if not done:
+            return ()
+        try:
+            self._parts.receipts.extend(each.receipt for each in done)
+        except OSError:
+            return tuple(each for each in done if self._is_written(each))
+        return tuple(done)
+
+    def _is_written(self, done: Done) -> bool:
+        attempt, receipt = done.attempt, done.receipt
+        if (fault := self._write_down(attempt, receipt)) is None:
+            return True
+        self._before_fail()
+        if not self._is_ours(attempt, is_doubtful=True):
+            self._drop(attempt)
+        else:
+            kept.keep(self._parts.settings, attempt.spec, done.computed)
+            failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
+            self._failed(attempt, failed, fault)
+        return False
+
+    def handed_in(self, done: Sequence[Done], answers: Sequence[FinishAnswer | None]) -> None:
+        """The ledger has their receipts; None: it could not be asked, the receipts stay."""
+        for each, answer in zip(done, answers, strict=True):
+            if answer == "already":
+                self._note(msgspec.structs.replace(each.receipt, outcome="superseded"))
+            publish.clean(self._parts.settings, each.attempt.spec, {each.attempt.body, each.computed.body})
+        if len(done) == 1:
+            r, answer = done[0].receipt, answers[0] or "unsaid"
+            logger.info("Done: {} {} in {:.2f} s ({})", r.task, r.job_id, r.seconds, answer)
+        elif done:
+            tasks = ", ".join(sorted({each.receipt.task for each in done}))
+            took_s = sum(each.receipt.seconds for each in done)
+            logger.info("Done: {} jobs of {} in {:.2f} s", len(done), tasks, took_s)
+
+    def _write_down(self, attempt: Attempt, receipt: Receipt) -> Fault | None:
+        """Waits for room rather than throw the result away; whoever looks at the job sees what it waits for."""
+        held, is_said = attempt.held, False
+        while True:
+            try:
+                self._parts.receipts.append(receipt)
+                return None
+            except OSError as e:
+                words = f"the receipt cannot be written: {e.strerror or e}"
+            if not is_said:
+                logger.error("{} {}: {} (trying again)", receipt.task, receipt.job_id, words)
+                held.note, held.is_news, is_said = words, True, True
+            if self._parts.stopping.is_urgent or held.verdict is not None:
+                return causes.CANCELLED if held.verdict == "cancel" else Fault("publish_failed", words)
+            self._parts.stopping.sleep(_AGAIN_S)
+
+    def _failed(self, attempt: Attempt, receipt: Receipt, fault: Fault) -> Receipt:
+        """A failed attempt: receipt, then the ledger decides by the table where the job goes."""
+        if attempt.held.verdict == "cancel" and fault.cause == "cancelled":
+            fault = self._as_asked(attempt.job_id, fault)
+            receipt = msgspec.structs.replace(receipt, cause=fault.cause, message=fault.message)
+        if fault.cause == "publish_failed" and not fault.is_lasting:
+            # Before the ledger hears of it: the next job that writes there may be handed out in the same breath.
+            roots = {paths.split(output.path)[0] for output in attempt.spec.writes}
+            suspects.tell(suspects.folder_of(self._parts.settings), roots)
+        is_crowded = fault.cause == "cuda_oom" and attempt.held.meter.is_others_fault()
+        is_free = is_crowded or fault == causes.TAKEN_BACK
+        receipt = msgspec.structs.replace(receipt, is_free=is_free)
+        then = after_failure(
+            fault.cause,
+            attempt.started.failures,
+            attempt.request.retry,
+            fault.retry_after_s,
+            self._lesson(attempt, receipt, is_crowded),
+            is_lasting=fault.is_lasting,
+            is_free=is_free,
+        )
+        if isinstance(then, Dead) and then.because:
+            receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))
+        self._give_back(receipt, then)
+        if isinstance(then, Dead):
+            kept.purge(self._parts.settings, attempt.spec, is_all=fault.cause not in KEEPING)
+        elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
+        return receipt
+
+    def _as_asked(self, job_id: str, fault: Fault) -> Fault:
+        """The receipt says what the operator meant: a job that is only to run elsewhere was not cancelled."""
+        verb = (self.patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
+        if verb == "requeue":
+            return causes.TAKEN_BACK
+        return Fault("cancelled", "failed by the operator") if verb == "fail" else fault
+
+    def _lesson(self, attempt: Attempt, receipt: Receipt, is_crowded: bool) -> Raised | None:
+        """What it needs, where it ran out of something. The nodes are asked only then."""
+        cause, started = receipt.cause, attempt.started
+        if cause not in RAN_OUT_OF:
+            return None
+        reports = self.patiently(self._parts.ledger.reports.live) or ()
+        most = largest(reports, limits_of(self._parts.settings))
+        asked = as_reserved(started.job_class, started.reservation)
+        return raised(cause, asked, receipt.usage, most, self._kind_mib(attempt, reports), is_crowded)
+
+    def _kind_mib(self, attempt: Attempt, reports: Sequence[NodeReport]) -> int:
+        """What others of its kind that run hold now, at most."""
+        if not attempt.devices:
+            return 0
+        going = self.patiently(self._parts.ledger.handover.reservations) or ()
+        return held_by_kind(attempt.started.reservation, going, reports)
+
+    def _give_back(self, receipt: Receipt, then: Retry | Dead) -> Receipt:
+        self._note(receipt)
+        self.patiently(lambda: self._attempts.fail(receipt, then))
+        what = _after_words(then)
+        logger.warning("Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, receipt.cause, receipt.message, what)
+        return receipt
+
+    def _note(self, receipt: Receipt) -> None:
+        """Failures and take-backs are worth a line, but the ledger has them even when the disk is full."""
+        try:
+            self._parts.receipts.append(receipt)
+        except OSError as e:
+            logger.error("The receipt of {} attempt {} cannot be written: {}", receipt.job_id, receipt.attempt, e)
+
+    def turn(self, turn: Turn) -> Turned | None:
+        """As `patiently`. Who brings an entry in its hand waits until the ledger hands out again."""
+        while True:
+            turned = self.patiently(lambda: self._attempts.turn(turn))
+            if turned is None or not (turned.is_closed and turn.in_hand) or self._parts.stopping.is_asked:
+                return turned
+            self._parts.stopping.sleep(CLOSED_S)
+
+    def patiently(self, step: Callable[[], T]) -> T | None:
+        """Until Redis answers. None when the worker has to leave first: the lease runs out then, the receipt stays."""
+        is_said = False
+        while True:
+            try:
+                return step()
+            except Unreachable as e:
+                if self._parts.stopping.is_urgent:
+                    return None
+                if not is_said:
+                    logger.warning("{}; asking again until it answers", e)
+                is_said = True
+                self._parts.stopping.sleep(_AGAIN_S)
+
+
+def _after_words(then: Retry | Dead) -> str:
+    if isinstance(then, Dead):
+        return "dead letter"
+    more = "" if then.job_class is None else ", with more of what it ran out of"
+    return f"again in {then.delay_s:g} s{more}"
