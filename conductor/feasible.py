@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from conductor.core.resources import NODE
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass
 
@@ -25,10 +26,10 @@ def never(
     needs = job_class.needs
     if needs.vram_mib and (fault := _vram(job_class, able, headroom)):
         return fault
-    if needs.ram_mib > (best := _best(node.ram_total_mib for node in able)):
-        return f"needs {needs.ram_mib} MiB of memory, the largest node has {best:.0f}"
-    if needs.cpu > (best := _best(node.cpu_count for node in able)):
-        return f"needs {needs.cpu:g} cores, the largest node has {best:g}"
+    for row in NODE:
+        need = row.need(needs) / row.scale
+        if need > (best := _best(row.total(node) for node in able)):
+            return f"needs {need:g} {row.words}, the largest node has {best:g}"
     return _disk(job_class, able, disk_headroom)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from conductor.core.resources import VRAM, Amounts, asked_of_node
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Lane, RateNeed
 
@@ -23,8 +24,8 @@ class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
     __slots__ = (
-        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "questions", "ram_mib", "rates",
-        "vram_mib", "warm", "where",
+        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "of_device", "of_node", "questions",
+        "ram_mib", "rates", "vram_mib", "warm", "where",
     )  # fmt: skip
 
     def __init__(self, job_class: JobClass, node: str | None = None) -> None:
@@ -39,6 +40,10 @@ class Ask:
         #: Where it would rather be; not part of `key`, since it fits as well elsewhere.
         self.warm: str = job_class.warm
         self.cpu_milli: int = round(needs.cpu * 1000)
+        #: All that it takes of its node, and of each of its devices; what is above of it stands there by itself since
+        #: every place is asked for it.
+        self.of_node: Amounts = asked_of_node(needs)
+        self.of_device: Amounts = ((VRAM, self.vram_mib),) if self.vram_mib else ()
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
         #: Those that agree in it look at the same places.
         self.where: Hashable = (self.lane, node, self.devices)
@@ -58,6 +63,10 @@ class Ask:
             self.disk,
             tuple((key, need.requests, need.tokens) for key, need in self.rates),
         )
+
+    def amount(self, name: str) -> int:
+        """Of one resource of its node."""
+        return next((amount for of, amount in self.of_node if of == name), 0)
 
     def asks_as_much(self, other: Ask) -> bool:
         """At least as much of everything, of the same places."""

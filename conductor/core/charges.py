@@ -6,19 +6,8 @@ all roots on one file system, `NODE/ROOT+ROOT:bytes`.
 
 from __future__ import annotations
 
+from conductor.core.resources import VRAM, charge_key, held_of_node
 from conductor.model.snapshot import Reservation
-
-
-def vram_key(node: str, device: str) -> str:
-    return f"{node}/{device}:vram_mib"
-
-
-def ram_key(node: str) -> str:
-    return f"{node}:ram_mib"
-
-
-def cpu_key(node: str) -> str:
-    return f"{node}:cpu_milli"
 
 
 def disk_key(node: str, *roots: str) -> str:
@@ -41,8 +30,7 @@ def sums_of(key: str) -> tuple[str, ...]:
 def charges(reservation: Reservation) -> dict[str, int]:
     """Charge key → amount (MiB, milli-cores, bytes); only what is not zero."""
     r = reservation
-    amounts = {vram_key(r.node, device): r.vram_mib for device in r.devices}
-    amounts[ram_key(r.node)] = r.ram_mib
-    amounts[cpu_key(r.node)] = round(r.cpu * 1000)
+    amounts = {charge_key(VRAM, f"{r.node}/{device}"): r.vram_mib for device in r.devices}
+    amounts |= {charge_key(name, r.node): amount for name, amount in held_of_node(r)}
     amounts |= {disk_key(r.node, root): size for root, size in r.disk.items()}
     return {key: amount for key, amount in amounts.items() if amount > 0}

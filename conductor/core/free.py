@@ -10,8 +10,8 @@ from typing import Any
 from conductor.core.nodes import DeviceFree as DeviceFree
 from conductor.core.nodes import DiskFree as DiskFree
 from conductor.core.nodes import NodeFree, QueueFree, add_landed, charge_node, held
-from conductor.core.nodes import Pool as Pool
 from conductor.core.reservations import Reservations
+from conductor.core.resources import Pool as Pool
 from conductor.core.work import Work
 from conductor.model.files import Landed
 from conductor.model.limits import Limits

@@ -7,7 +7,7 @@ data: need, have, limit, who holds it, when it could open, and whether it ever c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
+from functools import cache, partial
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
@@ -15,6 +15,7 @@ from conductor.core.lane_gate import lane
 from conductor.core.places import asks_vram
 from conductor.core.plights import asks_one_first, plight_words
 from conductor.core.reservations import INFINITY, Holding
+from conductor.core.resources import NODE, Resource
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
 from conductor.text import size
@@ -247,22 +248,19 @@ def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> Told:
     return told
 
 
-def ram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-    if not ask.ram_mib:
-        return []
-    if node.ram is None:
-        return [Verdict(gate="ram", passed=False, where=node.name, need=ask.ram_mib, unit="MiB", message="not known")]
-    return [_pool_verdict("ram", node, "", node.ram, ask.ram_mib, "MiB", lambda r: r.ram_mib, free)]
+def of_resource(row: Resource) -> NodeGate:
+    """The gate of one resource of nodes."""
 
+    def gate(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+        need, pool = ask.amount(row.name), node.amounts[row.name]
+        if not need:
+            return []
+        if pool is None:
+            return [Verdict(gate=row.name, passed=False, where=node.name, unit=row.unit,
+                            need=need if row.scale == 1 else need / row.scale, message="not known")]  # fmt: skip
+        return [_pool_verdict(row.name, node, "", pool, need, row.unit, row.held, free, scale=row.scale)]
 
-def cpu(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-    if not ask.cpu_milli:
-        return []
-    return [_pool_verdict("cpu", node, "", node.cpu, ask.cpu_milli, "cores", _milli, free, scale=1000)]
-
-
-def _milli(r: Reservation) -> int:
-    return round(r.cpu * 1000)
+    return gate
 
 
 def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
@@ -385,12 +383,13 @@ CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
     (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
 )
 
+RESOURCE_GATES: dict[Gate, NodeGate] = {row.name: of_resource(row) for row in NODE}
+
 NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
     (node_hold, lambda ask: (ask.vram_mib > 0, ask.devices)),
     (mount, lambda ask: ask.disk),
     (lane, lambda ask: None),
     (vram, lambda ask: (ask.vram_mib, ask.devices)),
     (scratch, lambda ask: ask.disk),
-    (ram, lambda ask: ask.ram_mib),
-    (cpu, lambda ask: ask.cpu_milli),
+    *((gate, partial(Ask.amount, name=name)) for name, gate in RESOURCE_GATES.items()),
 )

@@ -158,11 +158,8 @@ def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFre
 
 def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple[Pool, int]]:
     """(pool, amount) of all that one attempt takes there."""
-    pools = [(device.vram, ask.vram_mib) for device in devices]
-    if ask.ram_mib and node.ram is not None:
-        pools.append((node.ram, ask.ram_mib))
-    if ask.cpu_milli:
-        pools.append((node.cpu, ask.cpu_milli))
+    places = [(device.amounts, ask.of_device) for device in devices] + [(node.amounts, ask.of_node)]
+    pools = [(pool, amount) for had, asked in places for name, amount in asked if (pool := had[name]) is not None]
     by_pool: dict[Pool, int] = {}
     for root, size in ask.disk:
         disk = node.disks.get(root)

@@ -8,7 +8,7 @@ one that is lined up is free to every tick, and given up for whoever takes it. T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from itertools import islice
 from typing import NamedTuple
@@ -18,9 +18,10 @@ import msgspec
 from conductor.core.ask import Ask
 from conductor.core.charges import disk_key
 from conductor.core.free import Free
-from conductor.core.nodes import NodeFree, Pool, QueueFree
+from conductor.core.nodes import NodeFree, QueueFree, given_back
 from conductor.core.places import Place, asks_vram, disks_fit, node_fits
 from conductor.core.reservations import release_at
+from conductor.core.resources import Pool
 from conductor.model.decision import Admission, Heir
 from conductor.model.snapshot import Head, JobClass, Reservation
 
@@ -67,7 +68,7 @@ def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
 
 
 def _heir(r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Admit) -> Heir | None:
-    given = list(_given(r, queue.node))
+    given = list(given_back(queue.node, r))
     pools = {pool for pool, _ in given}
     for pool, amount in given:
         pool.take(-amount)
@@ -88,17 +89,6 @@ def _heir(r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Ad
             pool.take(amount)
 
 
-def _given(r: Reservation, node: NodeFree) -> Iterator[tuple[Pool, int]]:
-    """What its end gives back. Not its disk: what it wrote stays there, and may be all that it had reserved."""
-    for key in r.devices:
-        if (device := node.devices.get(key)) is not None:
-            yield device.vram, r.vram_mib
-    if node.ram is not None and r.ram_mib:
-        yield node.ram, r.ram_mib
-    if r.cpu:
-        yield node.cpu, round(r.cpu * 1000)
-
-
 def _place(ask: Ask, queue: QueueFree) -> Place | None:
     """In that queue, as far as it fits."""
     if ask.lane != queue.lane or ask.devices > 1 or not queue.has_room or not node_fits(queue.node, ask):
@@ -114,7 +104,7 @@ def _wants(ask: Ask, node: NodeFree, given: set[Pool]) -> bool:
     queues = [queue for queue in node.queues.get(ask.lane, ()) if queue.is_open]
     if not queues or ask.node not in (None, node.name):
         return False
-    amounts = [(node.cpu, ask.cpu_milli), *([(node.ram, ask.ram_mib)] if node.ram is not None else [])]
+    amounts = [(pool, amount) for name, amount in ask.of_node if (pool := node.amounts[name]) is not None]
     able = [d.vram for d in node.devices_for(ask) if d.why_not is None and d.vram.limit >= ask.vram_mib]
     devices = ask.devices if any(asks_vram(queue, ask) for queue in queues) else 0
     if len(able) < devices or any(amount > pool.limit for pool, amount in amounts):

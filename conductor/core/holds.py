@@ -123,9 +123,8 @@ def _pools(free: Free) -> Iterator[Shared]:
         for root, disk in node.disks.items():
             if disk.pool is not None:
                 yield _shared(f"{node.name}/{root}", "scratch", "bytes", disk.pool)
-        if node.ram is not None:
-            yield _shared(node.name, "ram", "MiB", node.ram)
-        yield _shared(node.name, "cpu", "cores", node.cpu, 1000)
+        for row, pool in node.known:
+            yield _shared(node.name, row.name, row.unit, pool, row.scale)
 
 
 def _shared(where: str, gate: Gate, unit: str, pool: Pool, scale: int = 1) -> Shared:

@@ -7,9 +7,10 @@ headroom and `foreign` is what is measured as used beyond what the reservations 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from conductor.core.ask import SCRATCH_ROOT, Ask
+from conductor.core.resources import NODE, VRAM, Pool, held_of_node
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
@@ -22,50 +23,8 @@ from conductor.text import size
 MEASURED_S = 0.5
 
 
-class Pool:
-    """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
-
-    __slots__ = ("beyond", "foreign", "free", "limit", "reserved", "taken", "used")
-
-    def __init__(self, limit: int, used: int | None) -> None:
-        self.limit = limit
-        #: Used by anyone, as measured; None where it cannot be read.
-        self.used = used
-        self.reserved = 0
-        #: What the reservations are known to use of it already.
-        self.taken = 0
-        #: What they use beyond what was reserved, and what came since it was measured.
-        self.beyond = 0
-        self.foreign = 0
-        self.free = limit
-
-    def settle(self) -> None:
-        """After the last reservation was added: what others use, and what is left."""
-        # What ours hold beyond their word may be told where the whole is not.
-        self.foreign = self.beyond + (0 if self.used is None else max(0, self.used - self.taken))
-        self.free = self.limit - self.reserved - self.foreign
-
-    def take(self, amount: int) -> None:
-        self.reserved += amount
-        self.free -= amount
-
-    def fill(self, amount: int) -> None:
-        """Taken by what no reservation holds: files that stay. Negative: they went."""
-        self.foreign += amount
-        self.free -= amount
-
-    def left_by_others(self) -> int:
-        """What it can give in the end. While something of ours holds it, the rest may be given back by then."""
-        return self.limit if self.reserved else self.limit - self.foreign
-
-    @property
-    def ceiling(self) -> int:
-        """What the sum of reservations may reach here: re-checked in the step that hands over."""
-        return self.reserved + max(0, self.free)
-
-
 class DeviceFree:
-    __slots__ = ("index", "is_declared", "is_slice", "key", "ours", "total_mib", "uuid", "vram", "why_not")
+    __slots__ = ("amounts", "index", "is_declared", "is_slice", "key", "ours", "total_mib", "uuid", "vram", "why_not")
 
     def __init__(self, device: Device, headroom_mib: int) -> None:
         self.key = device.key
@@ -77,6 +36,8 @@ class DeviceFree:
         #: Why nothing is placed here, or None.
         self.why_not = device.quarantined
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
+        #: Resource → what it has of it.
+        self.amounts: dict[str, Pool | None] = {VRAM: self.vram}
         #: Worker → MiB; None: not told. Not foreign, and free where no reservation covers it: what a worker keeps warm
         #: between jobs gives way to the next attempt on the device (`workers.room`).
         self.ours = device.ours
@@ -181,12 +142,14 @@ class NodeFree:
     __slots__ = (
         *(
             "age_s",
+            "amounts",
             "cpu",
             "devices",
             "disks",
             "dying",
             "is_draining",
             "is_stale",
+            "known",
             "name",
             "queues",
             "ram",
@@ -215,8 +178,13 @@ class NodeFree:
                 self.devices[key].why_not = f"by the operator, until `conductor resume {place}`"
         self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
         _share_file_systems(self.disks.values())
-        self.ram = _ram_pool(report, limits.ram_headroom_mib)
-        self.cpu = Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
+        #: Resource → what it has of it; None: not known.
+        self.amounts: dict[str, Pool | None] = {row.name: row.pool(report, limits) for row in NODE}
+        #: Of those the known ones, as they are charged; and two of them by name, since every question asks them.
+        self.known = [(row, pool) for row in NODE if (pool := self.amounts[row.name]) is not None]
+        cpu, self.ram = self.amounts["cpu"], self.amounts["ram"]
+        assert cpu is not None, "how many cores there are is always told"
+        self.cpu = cpu
         self.queues: dict[Lane, list[QueueFree]] = {}
         #: Lane → which of its queues has workers that keep dying at start, and how they end.
         self.dying: dict[Lane, str] = {}
@@ -256,60 +224,58 @@ class NodeFree:
         """All that it could ever give."""
         disks = [(root, disk.pool.limit if disk.pool else -1) for root, disk in self.disks.items()]
         return (
-            self.cpu.limit,
-            None if self.ram is None else self.ram.limit,
+            limits_of(self.amounts),
             disks,
-            [(device.vram.limit, device.is_slice) for device in self.devices.values()],
+            [(limits_of(device.amounts), device.is_slice) for device in self.devices.values()],
             [queue.missing for queues in self.queues.values() for queue in queues],
         )
 
     def pools(self) -> Iterable[Pool]:
-        yield self.cpu
-        if self.ram is not None:
-            yield self.ram
-        for device in self.devices.values():
-            yield device.vram
+        for amounts in (self.amounts, *[device.amounts for device in self.devices.values()]):
+            for pool in amounts.values():
+                if pool is not None:
+                    yield pool
         for disk in self.disks.values():
             if disk.pool is not None:
                 yield disk.pool  # Twice where it is shared: settling is a sum made anew.
 
 
-def _ram_pool(report: NodeReport, headroom_mib: int) -> Pool | None:
-    available = report.ram_available_mib
-    total = available if report.ram_total_mib is None else report.ram_total_mib
-    if total is None:
-        return None
-    return Pool(max(0, total - headroom_mib), None if available is None else max(0, total - available))
+def limits_of(amounts: Mapping[str, Pool | None]) -> tuple[int | None, ...]:
+    return tuple([None if pool is None else pool.limit for pool in amounts.values()])
 
 
 def held(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
     """(pool, amount) of all that a reservation holds on its node."""
-    for key in r.devices:
-        if (device := node.devices.get(key)) is not None:
-            yield device.vram, r.vram_mib
-    if node.ram is not None and r.ram_mib:
-        yield node.ram, r.ram_mib
-    if r.cpu:
-        yield node.cpu, round(r.cpu * 1000)
+    yield from given_back(node, r)
     for root, amount in r.disk.items():
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None and amount:
             yield disk.pool, amount
 
 
+def given_back(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
+    """The same without the disks: what it wrote stays there, and may be all that it had reserved."""
+    for key in r.devices:
+        if (device := node.devices.get(key)) is not None:
+            yield device.vram, r.vram_mib
+    for name, amount in held_of_node(r):
+        if (pool := node.amounts[name]) is not None:
+            yield pool, amount
+
+
 def charge_node(node: NodeFree, r: Reservation) -> None:
-    usage, sent_at, ram = r.usage, node.report.sent_at, node.ram
+    usage, sent_at = r.usage, node.report.sent_at
     # A reading older than the attempt cannot contain what the attempt uses: then none of it counts as taken.
     if usage is not None and (r.started_at is None or r.started_at > sent_at):
         usage = None
     for key in r.devices:
         if (device := node.devices.get(key)) is not None:
             _charge_device(device, r, key, sent_at, usage)
-    if ram is not None:
-        ram.reserved += r.ram_mib
+    for row, pool in node.known:
+        amount = row.held(r)
+        pool.reserved += amount
         if usage is not None:
-            ram.taken += min(r.ram_mib, usage.rss_mib or 0)
-    node.cpu.reserved += round(r.cpu * 1000)
+            pool.taken += min(amount, row.used(usage))
     for root, amount in r.disk.items():
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, NodeFree, Pool, QueueFree
+from conductor.core.free import DeviceFree, NodeFree, QueueFree
+from conductor.core.resources import Pool, fits
 
 
 class Place:
@@ -23,9 +24,7 @@ def node_fits(node: NodeFree, ask: Ask) -> bool:
     """Do RAM, cores and disks of this node hold it, and are the files it reads there."""
     if ask.node is not None and node.name != ask.node:
         return False
-    if ask.cpu_milli and node.cpu.free < ask.cpu_milli:
-        return False
-    if ask.ram_mib and (node.ram is None or node.ram.free < ask.ram_mib):
+    if not fits(node.amounts, ask.of_node):
         return False
     return not ask.disk or disks_fit(node, ask)
 

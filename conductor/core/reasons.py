@@ -6,12 +6,15 @@ Classes that agree in what a gate asks for share its answer, so that a thousand 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from heapq import nsmallest
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
-from conductor.core.gates import CLASS_GATES, NODE_GATES, Part, cpu, mount, node_hold, ram, rate, scratch, vram
+from conductor.core.gates import CLASS_GATES, NODE_GATES, RESOURCE_GATES, Part, mount, node_hold, rate, scratch, vram
+from conductor.core.nodes import limits_of
 from conductor.core.places import asks_vram
+from conductor.core.resources import could_fit
 from conductor.model.decision import GATES, Gate, Verdict
 from conductor.model.spec import Lane
 
@@ -23,7 +26,7 @@ MOST_QUESTIONS = 50_000
 
 Gated = Callable[..., list[Verdict]]
 #: Each says one gate's word: so asked in the order of their gates, the answers are in it too.
-_WORD: dict[Gated, Gate] = {node_hold: "hold"}
+_WORD: dict[Gated, Gate] = {node_hold: "hold", **{gate: name for name, gate in RESOURCE_GATES.items()}}
 IN_ORDER: list[tuple[Gated, Part]] = sorted(
     [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
 )
@@ -31,13 +34,12 @@ OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
 
 
 #: Gates that say nothing to a request without such needs.
-_CONCERNS: dict[Gated, Callable[[Ask], bool]] = {
+_CONCERNS: dict[Gated, Callable[[Ask], object]] = {
     rate: lambda ask: bool(ask.rates),
     mount: lambda ask: bool(ask.disk),
     scratch: lambda ask: bool(ask.disk),
     vram: lambda ask: ask.vram_mib > 0,
-    ram: lambda ask: ask.ram_mib > 0,
-    cpu: lambda ask: ask.cpu_milli > 0,
+    **{gate: partial(Ask.amount, name=name) for name, gate in RESOURCE_GATES.items()},
 }
 
 
@@ -175,7 +177,7 @@ class Reasons:
 
 def could_ever(node: NodeFree, ask: Ask) -> bool:
     """Would it fit on this node if the node were empty and all of it healthy."""
-    if ask.cpu_milli > node.cpu.limit or (node.ram is not None and ask.ram_mib > node.ram.limit):
+    if not could_fit(node.amounts, ask.of_node):
         return False
     for root, size in ask.disk:
         disk = node.disks.get(root)
@@ -190,7 +192,10 @@ def could_ever(node: NodeFree, ask: Ask) -> bool:
 
 def could_beside_others(node: NodeFree, ask: Ask) -> bool:
     """Would it fit, if all that is ours there ended and others went on."""
-    if not could_ever(node, ask) or (node.ram is not None and ask.ram_mib > node.ram.left_by_others()):
+    if not could_ever(node, ask):
+        return False
+    pools = ((node.amounts[name], amount) for name, amount in ask.of_node)
+    if any(pool is not None and amount > pool.left_by_others() for pool, amount in pools):
         return False
     queues: list[QueueFree] = node.queues.get(ask.lane, [])
     if not all(asks_vram(queue, ask) for queue in queues):
@@ -202,8 +207,7 @@ def could_beside_others(node: NodeFree, ask: Ask) -> bool:
 
 def _size(node: NodeFree, lane: Lane) -> Hashable:
     return (
-        node.cpu.limit,
-        node.ram.limit if node.ram is not None else None,
+        limits_of(node.amounts),
         tuple(sorted((root, disk.pool.limit if disk.pool else -1) for root, disk in node.disks.items())),
         tuple(sorted((device.vram.limit, device.is_slice) for device in node.devices.values())),
         tuple((queue.device is not None, queue.missing) for queue in node.queues.get(lane, ())),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from conductor.core.ask import Ask
-from conductor.core.charges import cpu_key, disk_key, ram_key, vram_key
-from conductor.core.free import Pool
+from conductor.core.charges import disk_key
 from conductor.core.kinds import Permit
 from conductor.core.placement import Place
+from conductor.core.resources import Amounts, Pool, charge_key
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Head, JobClass, Reservation
 
@@ -17,16 +19,21 @@ Taken = tuple[str, Pool, int]
 def takes(ask: Ask, place: Place) -> list[Taken]:
     """All that one attempt takes there."""
     node, name = place.node, place.node.name
-    taken = [(vram_key(name, device.key), device.vram, ask.vram_mib) for device in place.devices]
-    if ask.ram_mib and node.ram is not None:
-        taken.append((ram_key(name), node.ram, ask.ram_mib))
-    if ask.cpu_milli:
-        taken.append((cpu_key(name), node.cpu, ask.cpu_milli))
+    taken: list[Taken] = []
+    for device in place.devices:
+        taken += _of(device.amounts, ask.of_device, f"{name}/{device.key}")
+    taken += _of(node.amounts, ask.of_node, name)
     for root, size in ask.disk:
         disk = node.disks[root]
         if size and disk.pool is not None:
             taken.append((disk_key(name, *disk.sharing), disk.pool, size))
     return taken
+
+
+def _of(pools: Mapping[str, Pool | None], amounts: Amounts, place: str) -> Iterable[Taken]:
+    for name, amount in amounts:
+        if (pool := pools[name]) is not None:
+            yield charge_key(name, place), pool, amount
 
 
 def _uuids(place: Place) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from conductor.adapters.redis_books import Books
 from conductor.adapters.redis_keys import entry
-from conductor.core.charges import charges, disk_key, vram_key
+from conductor.core.charges import charges, disk_key
 from conductor.core.past import named
+from conductor.core.resources import VRAM, charge_key
 from conductor.model.entries import STATES, JobState
 from conductor.model.report import NodeReport
 
@@ -183,7 +184,7 @@ def ceilings(books: Books, nodes: Sequence[NodeReport]) -> Iterator[Fault]:
 def capacities(nodes: Sequence[NodeReport]) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in nodes:
-        found |= {vram_key(node.node, device.key): device.vram_total_mib for device in node.devices}
+        found |= {charge_key(VRAM, f"{node.node}/{device.key}"): device.vram_total_mib for device in node.devices}
         found |= {disk_key(node.node, v.root): v.total_bytes for v in node.volumes if v.total_bytes is not None}
     return found
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from conductor.core.admission import decide
-from conductor.core.charges import charges, cpu_key, disk_key, ram_key, sums_of, vram_key
+from conductor.core.charges import charges, disk_key, sums_of
+from conductor.core.resources import charge_key
 from conductor.model.decision import Decision
 from conductor.model.files import Chain, FileJob
 from conductor.model.limits import Limits
@@ -165,10 +166,12 @@ def limits_of(snapshot: Snapshot) -> dict[str, int]:
     most: dict[str, int] = {}
     for node in snapshot.nodes:
         for device in node.devices:
-            most[vram_key(node.node, device.key)] = max(0, device.vram_total_mib - LIMITS.vram_headroom_mib)
+            most[charge_key("vram", f"{node.node}/{device.key}")] = max(
+                0, device.vram_total_mib - LIMITS.vram_headroom_mib
+            )
         if node.ram_total_mib is not None:
-            most[ram_key(node.node)] = max(0, node.ram_total_mib - LIMITS.ram_headroom_mib)
-        most[cpu_key(node.node)] = round(node.cpu_count * 1000)
+            most[charge_key("ram", node.node)] = max(0, node.ram_total_mib - LIMITS.ram_headroom_mib)
+        most[charge_key("cpu", node.node)] = round(node.cpu_count * 1000)
         for volume in node.volumes:
             if volume.total_bytes is not None:
                 most[disk_key(node.node, volume.root)] = volume.total_bytes - LIMITS.disk_headroom(volume.root)
@@ -224,7 +227,7 @@ def test_what_is_admitted_fits_beside_what_is_measured(tick: Tick) -> None:
     )
     for node in snapshot.nodes:
         for device in node.devices:
-            key = vram_key(node.node, device.key)
+            key = charge_key("vram", f"{node.node}/{device.key}")
             if key in added and device.vram_used_mib is not None:
                 free = device.vram_total_mib - device.vram_used_mib - LIMITS.vram_headroom_mib
                 assert added[key] <= free - not_taken.get(key, 0)
