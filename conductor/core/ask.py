@@ -58,15 +58,17 @@ class Ask:
             node,
             self.vram_mib,
             self.devices,
-            self.ram_mib,
-            self.cpu_milli,
+            self.of_node,
             self.disk,
             tuple((key, need.requests, need.tokens) for key, need in self.rates),
         )
 
     def amount(self, name: str) -> int:
         """Of one resource of its node."""
-        return next((amount for of, amount in self.of_node if of == name), 0)
+        for of, amount in self.of_node:
+            if of == name:
+                return amount
+        return 0
 
     def asks_as_much(self, other: Ask) -> bool:
         """At least as much of everything, of the same places."""

@@ -7,7 +7,7 @@ data: need, have, limit, who holds it, when it could open, and whether it ever c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache, partial
+from functools import cache
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
@@ -383,6 +383,11 @@ CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
     (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
 )
 
+
+def amount_of(name: Gate) -> Callable[[Ask], int]:
+    return lambda ask: ask.amount(name)
+
+
 RESOURCE_GATES: dict[Gate, NodeGate] = {row.name: of_resource(row) for row in NODE}
 
 NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
@@ -391,5 +396,5 @@ NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
     (lane, lambda ask: None),
     (vram, lambda ask: (ask.vram_mib, ask.devices)),
     (scratch, lambda ask: ask.disk),
-    *((gate, partial(Ask.amount, name=name)) for name, gate in RESOURCE_GATES.items()),
+    *((gate, amount_of(name)) for name, gate in RESOURCE_GATES.items()),
 )

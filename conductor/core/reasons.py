@@ -6,12 +6,22 @@ Classes that agree in what a gate asks for share its answer, so that a thousand 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import partial
 from heapq import nsmallest
 
 from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
-from conductor.core.gates import CLASS_GATES, NODE_GATES, RESOURCE_GATES, Part, mount, node_hold, rate, scratch, vram
+from conductor.core.gates import (
+    CLASS_GATES,
+    NODE_GATES,
+    RESOURCE_GATES,
+    Part,
+    amount_of,
+    mount,
+    node_hold,
+    rate,
+    scratch,
+    vram,
+)
 from conductor.core.nodes import limits_of
 from conductor.core.places import asks_vram
 from conductor.core.resources import could_fit
@@ -39,7 +49,7 @@ _CONCERNS: dict[Gated, Callable[[Ask], object]] = {
     mount: lambda ask: bool(ask.disk),
     scratch: lambda ask: bool(ask.disk),
     vram: lambda ask: ask.vram_mib > 0,
-    **{gate: partial(Ask.amount, name=name) for name, gate in RESOURCE_GATES.items()},
+    **{gate: amount_of(name) for name, gate in RESOURCE_GATES.items()},
 }
 
 

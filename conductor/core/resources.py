@@ -138,6 +138,10 @@ VRAM = "vram"
 #: Resource → the end of its charge keys, where that is not its name.
 _CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
 
+#: By themselves, for who asks them of every class and of every reservation.
+_NEEDS = [(str(row.name), row.need) for row in NODE]
+_HELD = [(str(row.name), row.held) for row in NODE]
+
 #: (resource, steps) of what a request asks, none of them zero.
 Amounts = tuple[tuple[str, int], ...]
 
@@ -148,14 +152,14 @@ def charge_key(name: str, place: str) -> str:
 
 
 def asked_of_node(needs: Needs) -> Amounts:
-    return tuple([(row.name, amount) for row in NODE if (amount := row.need(needs))])
+    return tuple([(name, amount) for name, need in _NEEDS if (amount := need(needs))])
 
 
 def held_of_node(r: Reservation) -> Iterable[tuple[str, int]]:
     """(resource, steps) of its node, none of them zero."""
-    for row in NODE:
-        if amount := row.held(r):
-            yield row.name, amount
+    for name, held in _HELD:
+        if amount := held(r):
+            yield name, amount
 
 
 def fits(pools: Mapping[str, Pool | None], amounts: Amounts) -> bool:
