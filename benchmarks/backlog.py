@@ -28,13 +28,13 @@ from throughput import BACKLOG, Bench
 
 from conductor import manifest as manifests
 from conductor.adapters.rates import redis_rates
-from conductor.classes import class_of
 from conductor.core.admission import decide
 from conductor.core.look import next_look
 from conductor.dispatch import dispatch
 from conductor.limits import limits_of
 from conductor.model.entries import Entry
 from conductor.model.identity import content_id
+from conductor.model.job_class import class_of
 from conductor.model.snapshot import Look
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.observe import observe

@@ -26,9 +26,9 @@ from typing import Any
 import psutil
 
 from conductor.catalogue import load_catalogue
-from conductor.classes import class_of
 from conductor.model.entries import Entry
 from conductor.model.identity import content_id
+from conductor.model.job_class import class_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger

@@ -25,10 +25,10 @@ from typing import Any
 from conductor import manifest as manifests
 from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import load_catalogue
-from conductor.classes import class_of
 from conductor.dispatch import dispatch
 from conductor.model.entries import Entry
 from conductor.model.identity import content_id
+from conductor.model.job_class import class_of
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
 from conductor.settings import load

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from conductor.classes import Classifier
 from conductor.dead_ends import dead_ends
 from conductor.dispatched import Dispatched, added
 from conductor.errors import ManifestError, Unreachable
@@ -29,6 +28,7 @@ from conductor.manifest import (
     read,
 )
 from conductor.model.entries import Entry, PutResult, Revised
+from conductor.model.job_class import Classifier
 from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Ledger

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from conductor.classes import kind_of
 from conductor.code_version import code_version
 from conductor.core.kinds import failures_words, reviewed_words
 from conductor.errors import ConfigError
 from conductor.live_catalogue import WatchedCatalogue
+from conductor.model.job_class import kind_of
 from conductor.model.snapshot import KindState
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger

@@ -9,9 +9,9 @@ from typing import Any
 from builders import a_spec
 from mixed_run_hosts import TASKS
 
-from conductor.classes import class_of
 from conductor.model.entries import Entry, EntryFiles
 from conductor.model.files import FileJob
+from conductor.model.job_class import class_of
 from conductor.model.spec import Estimate, JobSpec, Output, to_line
 from conductor.ports import Ledger
 

@@ -14,9 +14,9 @@ import psutil
 from builders import a_spec
 
 from conductor.catalogue import load_catalogue
-from conductor.classes import class_of
 from conductor.model.decision import Admission
 from conductor.model.entries import Entry, JobView
+from conductor.model.job_class import class_of
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import to_line

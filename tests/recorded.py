@@ -28,14 +28,14 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from conductor.model import calls, decision, files, limits, receipt, report, snapshot, spec
+from conductor.model import calls, decision, files, job_class, limits, receipt, report, snapshot, spec
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
 
 FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
 
-MODULES = (calls, decision, files, limits, receipt, report, snapshot, spec)
+MODULES = (calls, decision, files, job_class, limits, receipt, report, snapshot, spec)
 #: Class of then → its class now, for those that are called otherwise.
 CLASSES: dict[str, type[msgspec.Struct]] = {}
 #: Class of then → field of then → field now; None: it is gone.

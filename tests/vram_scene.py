@@ -12,8 +12,8 @@ from nvml_stub import TASKS, Nvml
 
 from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import load_catalogue
-from conductor.classes import class_of
 from conductor.model.entries import Entry
+from conductor.model.job_class import class_of
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device
 from conductor.model.spec import Needs, to_line

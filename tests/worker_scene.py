@@ -14,9 +14,9 @@ from pathlib import Path
 
 from conductor.adapters.receipt_log import read_receipts
 from conductor.catalogue import Catalogue, load_catalogue
-from conductor.classes import class_of
 from conductor.model.decision import Admission
 from conductor.model.entries import Entry, JobState
+from conductor.model.job_class import class_of
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, resolve, to_line

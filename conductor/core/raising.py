@@ -5,8 +5,6 @@ The raised needs make another class of the job's, by the same rule as every clas
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -14,10 +12,11 @@ import msgspec
 
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.model.causes import Cause
+from conductor.model.job_class import JobClass, named
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import Needs
 from conductor.text import size
 
@@ -32,8 +31,6 @@ MARGIN = 1.25
 BLIND_MARGIN = 1.5
 #: Raised needs are rounded up to these, so that jobs with nearly the same peak share a class.
 GRAIN: dict[Resource, int] = {"vram_mib": 256, "ram_mib": 256, "scratch_bytes": 64 << 20}
-
-_encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class Largest(NamedTuple):
@@ -111,20 +108,12 @@ def with_needs(job_class: JobClass, needs: Needs) -> JobClass:
 
 def placed(job_class: JobClass, needs: Needs) -> JobClass:
     """The class of the same jobs with other needs."""
-    changed = with_needs(job_class, needs)
-    return msgspec.structs.replace(changed, id=class_id(changed))
+    return named(with_needs(job_class, needs))
 
 
 def as_planned(job_class: JobClass) -> JobClass:
     """The class that its jobs were dispatched into, before any failure taught."""
     return job_class if job_class.planned is None else placed(job_class, job_class.planned)
-
-
-def class_id(c: JobClass) -> str:
-    """12 letters and digits over what the decision looks at, so that every host names the same class alike."""
-    asked = [c.backlog, c.task, c.lane, c.needs, c.priority, c.writes, c.duration_s, c.size, c.kind, c.warm]
-    canonical = _encoder.encode(asked if c.planned is None else [*asked, c.planned])
-    return base64.b32encode(hashlib.sha256(canonical).digest())[:12].decode().lower()
 
 
 def differences(own: Needs, now: Needs, causes: Iterable[Cause]) -> list[str]:

@@ -7,38 +7,13 @@ from typing import Literal
 from conductor.model.calls import Plight
 from conductor.model.causes import Cause
 from conductor.model.files import Chain, Landed
+from conductor.model.job_class import JobClass
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
-from conductor.model.spec import Lane, Needs, Value
+from conductor.model.spec import Lane, Value
 
 ActiveState = Literal["admitted", "running"]
 Role = Literal["", "canary", "probe"]
-
-
-class JobClass(Value, frozen=True, kw_only=True):
-    """Jobs with the same request. The decision looks at classes; its cost does not follow the backlog's length."""
-
-    id: str
-    backlog: str
-    task: str
-    lane: Lane
-    needs: Needs
-    #: What its jobs' lines ask, where failed attempts have raised that since (`core.raising`).
-    planned: Needs | None = None
-    priority: int = 0
-    #: Root → bytes its outputs will take there (from `writes`); charged with `needs.scratch_bytes`.
-    writes: dict[str, int] = {}
-    #: The estimate, rounded up to a step (`core.steps`), as is the size: like jobs share a class.
-    duration_s: float = 0.0
-    size: float = 0.0
-    #: Task and parameters: what canaries and breakers go by.
-    kind: str = ""
-    #: What a worker may keep warm for it («onnx:yolov8n»); empty: nothing.
-    warm: str = ""
-    #: Where receipts taught other needs than its jobs declare: each as a sentence (`conductor.learning`).
-    learned: tuple[str, ...] = ()
-    #: No receipt of its kind tells yet what such jobs take (`core.untried`).
-    is_untried: bool = False
 
 
 class Head(Value, frozen=True, kw_only=True):

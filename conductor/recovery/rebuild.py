@@ -12,7 +12,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.receipt_log import accepted, read_receipts
-from conductor.classes import Classifier
 from conductor.core.past import LIFE, Failure, Verdict, lessons, next_life, verdict
 from conductor.core.raising import RAN_OUT_OF, Largest, largest
 from conductor.dispatch import DEFAULT_FILES, batches
@@ -20,6 +19,7 @@ from conductor.errors import ConductorError, ManifestError
 from conductor.file_work import FileWork
 from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
 from conductor.model.entries import Entry, JobState
+from conductor.model.job_class import Classifier
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass

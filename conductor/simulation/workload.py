@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from conductor.classes import class_of
 from conductor.core.chains import connected
 from conductor.core.handed_down import handed_down
-from conductor.core.steps import step_up
 from conductor.model.files import Chain, FileJob
-from conductor.model.snapshot import JobClass, Reservation
+from conductor.model.job_class import Classifier, JobClass
+from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, TaskDecl, resolve
 from conductor.simulation.cluster import SCRATCH
 
@@ -68,7 +67,7 @@ class Workload:
     def __init__(self, specs: Iterable[JobSpec], catalogue: Mapping[str, TaskDecl], is_batch: bool) -> None:
         self.jobs: list[Job] = []
         self._by_id: dict[str, Job] = {}
-        self._classes: dict[bytes, JobClass] = {}
+        self._classify = Classifier(catalogue, BACKLOG)
         self._catalogue = catalogue
         waits: list[tuple[Job, tuple[str, ...]]] = []
         for seq, spec in enumerate(specs):
@@ -87,20 +86,8 @@ class Workload:
 
     def _job(self, spec: JobSpec, seq: int, is_batch: bool) -> Job:
         arrival = 0.0 if is_batch else float(spec.args.get("arrival_s", 0.0))
-        request = resolve(spec, self._catalogue[spec.task])
-        duration = request.estimate.duration_s
-        return Job(spec.id, seq, arrival, duration, self._class(spec, step_up(duration)))
-
-    def _class(self, spec: JobSpec, duration_s: float) -> JobClass:
-        sizes = sorted((o.path.partition(":")[0], o.bytes) for o in spec.writes)
-        key = msgspec.json.encode([spec.task, spec.lane, spec.needs, spec.priority, sizes, duration_s])
-        known = self._classes.get(key)
-        if known is None:
-            plain = class_of(spec, self._catalogue[spec.task], BACKLOG)
-            known = self._classes[key] = msgspec.structs.replace(
-                plain, id=f"{plain.id}-{len(self._classes)}", duration_s=duration_s
-            )
-        return known
+        estimate = resolve(spec, self._catalogue[spec.task]).estimate
+        return Job(spec.id, seq, arrival, estimate.duration_s, self._classify(spec))
 
     def _hand_down(self, waits: Mapping[str, Sequence[str]]) -> None:
         """Priorities, as a dispatch does."""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from moody_server import MoodyServer, Said, good, refusing
 
-from conductor.classes import class_of
 from conductor.model.entries import Entry
+from conductor.model.job_class import class_of
 from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings

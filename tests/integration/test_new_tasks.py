@@ -9,11 +9,11 @@ import pytest
 from cli_tools import conductor
 from node_scene import CONFIG, Command, project_processes, until
 
-from conductor.classes import class_of
 from conductor.live_catalogue import LiveCatalogue
 from conductor.model.decision import Admission
 from conductor.model.entries import Entry
 from conductor.model.identity import identified
+from conductor.model.job_class import class_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, TaskDecl, to_line
 from conductor.ports import Ledger

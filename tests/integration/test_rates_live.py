@@ -16,9 +16,9 @@ from openai_server import OpenAIServer
 from conductor.adapters.rate_store import RedisRateStore
 from conductor.adapters.rates import redis_rates
 from conductor.adapters.redis_scripts import Scripts
-from conductor.classes import class_of
 from conductor.loop import Conductor
 from conductor.model.entries import Entry
+from conductor.model.job_class import class_of
 from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
 from conductor.ports import Ledger

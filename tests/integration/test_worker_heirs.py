@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from conductor.classes import class_of
 from conductor.errors import Unreachable
 from conductor.model.decision import Admission, Heir
 from conductor.model.entries import Entry
+from conductor.model.job_class import class_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, to_line
 from conductor.ports import Attempts, Ledger

@@ -6,11 +6,12 @@ import re
 
 import msgspec
 import pytest
-from builders import a_spec
+from builders import a_class, a_spec
 
-from conductor.classes import Classifier, bytes_per_root, class_of
-from conductor.core.steps import step_up
-from conductor.model.spec import Estimate, Needs, Output, TaskDecl
+from conductor.core.ask import Ask
+from conductor.model.job_class import TAUGHT, Classifier, JobClass, bytes_per_root, class_id, class_of, step_up
+from conductor.model.spec import Estimate, JobSpec, Needs, Output, RateNeed, TaskDecl
+from conductor.simulation.workload import BACKLOG, Workload
 
 DECL = TaskDecl(
     name="diagnostics.echo", lane="cpu", needs=Needs(ram_mib=64), estimate=Estimate(duration_s=3), module="x"
@@ -39,7 +40,7 @@ def test_backlogs_do_not_share_classes() -> None:
 
 def test_the_id_is_the_same_in_every_version() -> None:
     # A change here splits the classes of a backlog that is being worked on: think twice.
-    assert class_of(a_spec(1), DECL, "b").id == "gtkm2f4wavmp"
+    assert class_of(a_spec(1), DECL, "b").id == "oeue4atfnoue"
 
 
 def test_bytes_are_summed_per_root_and_nothing_is_left_out() -> None:
@@ -68,3 +69,71 @@ def test_parameters_set_kinds_apart_and_name_what_is_kept_warm() -> None:
     assert (small.kind, small.warm) != (large.kind, large.warm) and small.id != large.id
     assert small.warm == "onnx:s" and small.kind.startswith(f"{DECL.name}:")
     assert class_of(a_spec(1, args={}), decl, "b").warm == ""
+
+
+# ── nothing that decides is forgotten ─────────────────────────────────────────────────────────────────────
+
+#: What a line says and the decision does not look at by its class; all else makes classes of its own.
+DOES_NOT_DECIDE = {
+    "v", "id", "workflow", "inputs", "updates", "timeout_s", "retry", "expect",
+    # Those that share files or wait for others are told apart job by job (`model.files`).
+    "reads", "after", "after_ended",
+}  # fmt: skip
+#: Another value than `a_spec` has, by field of a line.
+OTHER_LINE: dict[str, object] = {
+    "v": 1, "id": "another-id", "workflow": "other", "task": "diagnostics.sleep", "args": {"model": "l", "key": "k"},
+    "lane": "io", "needs": Needs(ram_mib=65), "reads": ("scratch:r",), "inputs": {"/a": "f"}, "priority": 1,
+    "writes": (Output(path="scratch:x", bytes=1),), "updates": ("scratch:u",), "after": ("other-id-1",),
+    "after_ended": ("other-id-2",), "timeout_s": 5.0, "retry": {"timeout": 3}, "expect": {"n": 1},
+    "estimate": Estimate(duration_s=90.0),
+}  # fmt: skip
+#: Another value than a class has that asks nothing, by field.
+OTHER_CLASS: dict[str, object] = {
+    "id": "another", "backlog": "c", "task": "t", "lane": "io", "needs": Needs(cpu=1.0), "planned": Needs(cpu=2.0),
+    "priority": 1, "writes": {"scratch": 1}, "duration_s": 2.0, "size": 2.0, "kind": "k", "warm": "w",
+    "learned": ("more",), "is_untried": True,
+}  # fmt: skip
+OTHER_NEEDS: dict[str, object] = {
+    "vram_mib": 101, "devices": 2, "ram_mib": 1, "cpu": 1.0, "scratch_bytes": 1, "rates": {"api": RateNeed()},
+}  # fmt: skip
+WHOLE = msgspec.structs.replace(DECL, parameters=("model",), warm="onnx:{model}", rate="{key}")
+
+
+@pytest.mark.parametrize("field", JobSpec.__struct_fields__)
+def test_each_field_of_a_line_makes_another_class_or_is_said_not_to_decide(field: str) -> None:
+    assert field in OTHER_LINE, f"{field} is new: does the decision look at it? Say so here"
+    line = a_spec(1, args={"model": "s"})
+    other = msgspec.structs.replace(line, **{field: OTHER_LINE[field]})
+
+    is_same = class_of(line, WHOLE, "b") == class_of(other, WHOLE, "b")
+
+    assert is_same == (field in DOES_NOT_DECIDE)
+
+
+@pytest.mark.parametrize("field", JobClass.__struct_fields__)
+def test_each_field_of_a_class_is_in_its_name_unless_it_was_taught(field: str) -> None:
+    plain = a_class()
+    other = msgspec.structs.replace(plain, **{field: OTHER_CLASS[field]})
+
+    assert (class_id(plain) == class_id(other)) == (field in TAUGHT)
+
+
+@pytest.mark.parametrize("field", Needs.__struct_fields__)
+def test_each_need_makes_another_request(field: str) -> None:
+    plain = a_class(vram_mib=100)
+    other = msgspec.structs.replace(plain, needs=msgspec.structs.replace(plain.needs, **{field: OTHER_NEEDS[field]}))
+
+    assert class_id(plain) != class_id(other)
+    assert Ask(plain).key != Ask(other).key
+
+
+def test_what_is_simulated_is_told_apart_as_dispatch_does() -> None:
+    lines = [
+        a_spec(n, args={"n": n, "model": model}, estimate=Estimate(duration_s=9.0, size=size))
+        for n, (model, size) in enumerate([("s", 1.0), ("s", 1.0), ("l", 1.0), ("s", 100.0)])
+    ]
+
+    workload, classify = Workload(lines, {DECL.name: WHOLE}, is_batch=True), Classifier({DECL.name: WHOLE}, BACKLOG)
+
+    assert [job.job_class for job in workload.jobs] == [classify(line) for line in lines]
+    assert len({job.job_class.id for job in workload.jobs}) == 3

@@ -87,7 +87,7 @@ def test_a_job_without_a_receipt_is_said_to_be_in_review_until_it_is_sent_back(m
 
 
 def test_a_kind_is_told_from_others_of_its_task(mine: Settings):
-    from conductor.classes import kind_of
+    from conductor.model.job_class import kind_of
 
     catalogue = load_catalogue(mine.task_modules, mine.project)
     specs = [a_spec(task="mine.careful", args={"preset": preset}) for preset in ("a", "b")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from builders import a_report
 
-from conductor.classes import class_of
-from conductor.core.raising import Largest, as_planned, class_id, differences, largest, placed, raised
+from conductor.core.raising import Largest, as_planned, differences, largest, placed, raised
 from conductor.core.retry import after_failure
 from conductor.model.causes import Cause
+from conductor.model.job_class import class_id, class_of
 from conductor.model.limits import Limits
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage

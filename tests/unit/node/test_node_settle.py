@@ -9,8 +9,8 @@ from builders import a_spec
 
 from conductor.adapters.receipt_log import ReceiptLog, accepted, read_receipts
 from conductor.catalogue import load_catalogue
-from conductor.classes import class_of
 from conductor.model.entries import Entry
+from conductor.model.job_class import class_of
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.model.spec import to_line
 from conductor.node.settle import last_receipts, settle, settle_all, sweep
