@@ -101,7 +101,7 @@ def test_every_command_of_the_table_exists():
     known = {(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
     known |= {group.name for group in app.registered_groups if group.name}
     named = set(
-        re.findall(r"`(?:conductor )?([a-z]+)[ `]", section("Five minutes").split("|---|---|\n", 1)[1].split("\n\n")[0])
+        re.findall(r"`(?:conductor )?([a-z]+)[ `]", section("Commands").split("|---|---|\n", 1)[1].split("\n\n")[0])
     )
 
     assert named - {"verify"} <= known

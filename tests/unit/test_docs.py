@@ -1,0 +1,30 @@
+"""The documents hold: their links lead somewhere, the files that they name are there, and the short ones stay short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "manifests/README.md", *ROOT.glob("workflows/*/README.md")]
+)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+#: «conductor/core/x.py», with or without the back quotes around it; a name with a star or dots in it names several.
+NAMED = re.compile(r"`((?:conductor|workers|workflows|tests|benchmarks|scripts|docs|manifests)/[\w./-]+\.(?:py|lua|md))`")
+MOST_WORDS = {"ARCHITECTURE.md": 1500}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_named_files_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [page.parent / link for link in LINK.findall(text)]
+    named = [] if page.name == "CHANGELOG.md" else [ROOT / name for name in NAMED.findall(text)]
+    assert [str(file) for file in (*links, *named) if not file.exists()] == []
+
+
+@pytest.mark.parametrize("name", MOST_WORDS)
+def test_a_page_of_one_look_stays_one(name: str) -> None:
+    assert len((ROOT / name).read_text(encoding="utf-8").split()) <= MOST_WORDS[name]
