@@ -13,7 +13,9 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)\s]*)?\)")
 #: «conductor/core/x.py», with or without the back quotes around it; a name with a star or dots in it names several.
-NAMED = re.compile(r"`((?:conductor|workers|workflows|tests|benchmarks|scripts|docs|manifests)/[\w./-]+\.(?:py|lua|md))`")
+NAMED = re.compile(
+    r"`((?:conductor|workers|workflows|tests|benchmarks|scripts|docs|manifests)/[\w./-]+\.(?:py|lua|md))`"
+)
 MOST_WORDS = {"ARCHITECTURE.md": 1500}
 
 
