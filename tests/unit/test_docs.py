@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from conductor.adapters.redis_keys import Keys
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "manifests/README.md", *ROOT.glob("workflows/*/README.md")]
@@ -30,3 +32,17 @@ def test_links_and_named_files_are_there(page: Path) -> None:
 @pytest.mark.parametrize("name", MOST_WORDS)
 def test_a_page_of_one_look_stays_one(name: str) -> None:
     assert len((ROOT / name).read_text(encoding="utf-8").split()) <= MOST_WORDS[name]
+
+
+def test_the_keyspace_page_names_every_key_and_no_other() -> None:
+    steps = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "conductor/adapters").rglob("*.lua"))
+    used = set(re.findall(r"P \.\. '([a-z_]+)", steps))
+    ours = Keys("")
+    used |= {
+        name.removeprefix(ours.ledger).split(":")[0]
+        for name in vars(ours).values()
+        if isinstance(name, str) and name.startswith(ours.ledger) and name != ours.ledger
+    }
+    table = (ROOT / "docs/keyspace.md").read_text(encoding="utf-8").replace("\\|", "/")
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name.split(":")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == used
