@@ -1,6 +1,7 @@
 """The child: runs bodies, one job after another, and keeps what is warm.
 
-`python -m workers.child PARENT SOCKET TICKETS STOP`: the pid of its parent, and the descriptors of `protocol`.
+`python -m workers.child PARENT SOCKET TICKETS STOP CGROUP`: the pid of its parent, the descriptors of `protocol`, and
+the one by which it enters its cgroup (-1: there is none).
 It knows no Redis and publishes nothing; whatever happens to it costs the parent one attempt.
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from conductor import secrets
-from conductor.adapters import nvml_probe
+from conductor.adapters import cgroup, nvml_probe
 from conductor.model.spec import JobSpec, filled, from_line
 from conductor.own_code import put_on_path
 from conductor.settings import Settings, absolute
@@ -47,12 +48,13 @@ _WEIGH_EVERY_S = 1.0
 
 
 def main(argv: list[str]) -> int:
-    parent, fd, tickets_fd, stop_fd = map(int, argv)
+    parent, fd, tickets_fd, stop_fd, entry = map(int, argv)
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, parent)
     # What a body leaves running comes to this process, so that it is known whose it was.
     adopt_orphans()
+    cgroup.enter(entry)
     if sys.platform != "linux":
         threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
     for each in (fd, tickets_fd, stop_fd):

@@ -18,6 +18,7 @@ from loguru import logger
 
 from conductor import secrets
 from conductor.adapters import nvml_probe
+from conductor.adapters.cgroup import ChildCgroup
 from conductor.adapters.processes import SESSION
 from workers import orphans
 from workers.leaks import Leaks
@@ -76,6 +77,8 @@ class Host:
         self.last_said: Sequence[object] = ()
         #: Nobody else looks at the child's pid while it is given back to the kernel.
         self._reaping = threading.Lock()
+        #: What the child and all that it starts lies in, where there can be one.
+        self._cgroup = ChildCgroup()
         #: Most memory that the child buried last ever held, since its last job began.
         self.peak_mib: int | None = None
 
@@ -179,7 +182,7 @@ class Host:
             process = self._process
             if process is None or process.pid != pid or process.poll() is not None:
                 return False
-            orphans.kill_family(pid)
+            self._kill_family(pid)
             return True
 
     def unbegun_now(self) -> int:
@@ -201,7 +204,7 @@ class Host:
         lived_on = False
         if not has_ended(self._process, 1.0):
             lived_on = not is_ending(self._process.pid)
-            orphans.kill_family(self._process.pid)
+            self._kill_family(self._process.pid)
             if not has_ended(self._process, REAP_LIMIT_S):
                 raise Unkillable(self._process.pid)
         with self._reaping:
@@ -209,11 +212,17 @@ class Host:
             status, self.peak_mib = reap(process)
         orphans.kill_group(process.pid)
         orphans.kill_adopted(but=self._others)
+        self._cgroup.end()
         if self._channel is not None:
             self.last_said = tuple(self._channel.last_words())
             self.unbegun = drain(self._tickets[1])
             self._close_ends()
         return None if lived_on else status
+
+    def _kill_family(self, pid: int) -> None:
+        self._cgroup.kill()
+        # Also a child that has not moved yet, or could not.
+        orphans.kill_family(pid)
 
     def _close_ends(self) -> None:
         assert self._channel is not None
@@ -303,19 +312,24 @@ class Host:
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
         # Should this process be killed: its node finds what bodies have led out of its session.
         environment[SESSION] = str(os.getsid(0))
-        ends = (theirs.fileno(), self._tickets[1], self._stop[1])
         self._others = frozenset(orphans.children_of(os.getpid()))
-        with self.printed.open() as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "workers.child", str(os.getpid()), *map(str, ends)],
-                cwd=_PACKAGES,
-                env=environment,
-                pass_fds=ends,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        entry = self._cgroup.make()
+        ends = (theirs.fileno(), self._tickets[1], self._stop[1], entry)
+        try:
+            with self.printed.open() as log:
+                return subprocess.Popen(
+                    [sys.executable, "-m", "workers.child", str(os.getpid()), *map(str, ends)],
+                    cwd=_PACKAGES,
+                    env=environment,
+                    pass_fds=[end for end in ends if end >= 0],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                )
+        finally:
+            if entry >= 0:
+                os.close(entry)
 
     def _has_gone(self) -> bool:
         with self._reaping:

@@ -20,6 +20,7 @@ from typing import IO
 import msgspec
 from loguru import logger
 
+from conductor.adapters import cgroup
 from conductor.adapters.stopped import wake
 from conductor.folders import make_own
 
@@ -56,9 +57,10 @@ def spawn(
 
 def kill_session(session: int) -> int:
     """SIGKILL to all that is left of a child's session, the child included, and to what left that session and still
-    carries its mark (`SESSION`); how many got it."""
+    carries its mark (`SESSION`); how many got it. Before them, to all that lies in a cgroup of that child's."""
     import psutil
 
+    cgroup.end_of(session)
     killed = 0
     for pid in psutil.pids():
         with contextlib.suppress(OSError):

@@ -18,7 +18,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor import job_logs
-from conductor.adapters import host_probe, oom, valkey
+from conductor.adapters import cgroup, host_probe, oom, valkey
 from conductor.adapters.badges import Badges, folder_of
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.receipt_log import ReceiptLog
@@ -54,6 +54,8 @@ OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 IDLE_S = 5.0
 RETRY_S = 0.2
 TIDY_EVERY_S = 600.0
+#: What was killed at the very end is gone within so long, or hangs in the kernel: the next node looks again.
+LAST_SWEEP_S = 1.0
 #: Jobs may wait for the room of files that nobody needs any more.
 LET_GO_EVERY_S = 1.0
 TIDY_ENDED_EVERY_S = 5.0
@@ -125,6 +127,9 @@ class Node:
 
     def run(self) -> int:
         pid_file = pid_path(self._settings, self._identity.node)
+        # A body may still be writing: it must be gone before somebody else gets its job.
+        if left := cgroup.sweep():
+            logger.warning("{} processes that workers of an earlier node had left running were ended", left)
         self._settle_all()
         self._badges.sweep()
         self._turn()
@@ -282,6 +287,8 @@ class Node:
             try:
                 sweep(roots, *self._ended.get(timeout=LET_GO_EVERY_S))
             except queue.Empty:
+                # Who was killed with a worker had not ended yet when the node buried that one.
+                cgroup.sweep()
                 with suppress(Unreachable):
                     self._let_go()
                     if time.monotonic() >= ended_due:
@@ -306,6 +313,7 @@ class Node:
             self._ledger.bell.ring()
         except Unreachable:
             logger.debug("the report is not withdrawn: Redis is away, it runs out by itself")
+        cgroup.sweep(LAST_SWEEP_S)
         remove_pid(pid_file)
 
 

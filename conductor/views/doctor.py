@@ -38,6 +38,7 @@ def examine(settings: Settings) -> list[Finding]:
         own_folders,
         roots,
         tasks,
+        strays,
         programs,
         endpoints,
         stopped,
@@ -244,6 +245,20 @@ def tasks(settings: Settings) -> Iterator[Finding]:
         yield ok("tasks", f"{many(len(catalogue_of(settings)), 'task')} declared")
     except ConductorError as e:
         yield bad("tasks", str(e), "see task_modules in conductor.toml")
+
+
+def strays(settings: Settings) -> Iterator[Finding]:
+    """How what a body leaves running is found when its worker was killed with it."""
+    from conductor.adapters import cgroup
+
+    if not sys.platform.startswith("linux"):
+        return  # said already
+    if not (why := cgroup.why_none()):
+        yield ok("strays", "each worker's child has a cgroup of its own: all that a body starts is ended with it")
+        return
+    words = "what outlives a killed worker is found by its session, its parents and a mark in its environment"
+    advice = "where systemd runs: `systemd-run --user --scope -p Delegate=yes conductor up`"
+    yield less("strays", f"{why}: {words}", advice)
 
 
 def endpoints(settings: Settings) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from node_scene import CONFIG, Scene, configure, until, until_gone
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
@@ -15,6 +16,7 @@ from conductor.adapters import valkey
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.wiring import connect, redis_ledger
+from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
 
 
 @pytest.fixture
@@ -57,6 +59,44 @@ def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(s
     until(lambda: node.workers() and node.workers()[0].pid != worker.pid)
     second = scene.sleep(2, 0.0)
     scene.until_state(second, "done")
+
+
+STARTS = """
+import subprocess
+from workers import task
+
+@task("mine.start", lane="cpu")
+def start(args, ctx):
+    subprocess.run(args["argv"])
+"""
+
+
+@needs_cgroups
+def test_who_got_away_from_a_killed_worker_is_ended_by_its_node_and_no_cgroup_is_left(
+    ledger: Ledger, project: Settings, tmp_path: Path
+):
+    (project.project / "starts.py").write_text(STARTS)
+    scene = Scene(ledger, configure(project, f'task_modules = ["starts"]\n{CONFIG}'))
+    try:
+        node = scene.node()
+        job = scene.put(1, 0.0, task="mine.start", args={"argv": getting_away(tmp_path / "stray")})
+        scene.admit(job)
+        stray = the_stray(tmp_path / "stray")
+        (worker,) = node.workers()
+        (child,) = folders_of(worker.pid)
+        psutil.Process(int((child / "cgroup.procs").read_text().split()[0])).suspend()
+
+        worker.kill()
+
+        scene.until_state(job, "waiting")
+        wait_gone(stray)
+        until(lambda: not child.exists())
+        workers = [process.pid for process in node.below()]
+        node.process.send_signal(signal.SIGTERM)
+        assert node.wait() == 0
+        assert [folder for pid in workers for folder in folders_of(pid)] == []
+    finally:
+        scene.close()
 
 
 def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_as_that_worker(scene: Scene):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import valkey
+from conductor.adapters import cgroup, valkey
+from conductor.adapters.processes import kill_session
 from conductor.adapters.receipt_log import accepted
 from conductor.model.outcome import Retry
 from conductor.model.spec import JobSpec, Output
@@ -19,6 +20,7 @@ from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings, load
 from conductor.wiring import connect, redis_ledger
 from tests.builders import a_spec
+from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
 from tests.worker_scene import QUEUE, WorkerScene, a_scene, is_alive, wait_file, wait_until
 from workers.orphans import children_of
 
@@ -161,6 +163,54 @@ def test_a_child_that_was_stopped_while_it_had_nothing_to_do_costs_the_next_job_
 
     (second,) = scene.wait_state(scene.put(a_spec(2, task="mine.write")), "done")
     assert second.attempt == 1 and second.result["pid"] != child
+
+
+def kill_with_a_stray(scene: WorkerScene, tmp_path: Path) -> tuple[int, int]:
+    """A worker is killed while its body is at work; its pid, and that of the process that got away."""
+    scene.put(a_waiting_spec(tmp_path, program=getting_away(tmp_path / "stray")))
+    worker = scene.worker()
+    child, stray = int(wait_file(tmp_path / "begun0")), the_stray(tmp_path / "stray")
+    # Stopped, the child cannot end its orphans itself.
+    os.kill(child, signal.SIGSTOP)
+    worker.kill()
+    worker.wait()
+    wait_gone(child)
+    assert is_alive(stray)
+    return worker.pid, stray
+
+
+@needs_cgroups
+def test_who_got_away_from_all_but_its_cgroup_is_ended_with_the_worker(scene: WorkerScene, tmp_path: Path):
+    worker, stray = kill_with_a_stray(scene, tmp_path)
+
+    kill_session(worker)  # As its node does, at once.
+
+    wait_gone(stray)
+    cgroup.sweep(10.0)
+    assert folders_of(worker) == []
+
+
+@needs_cgroups
+def test_what_workers_of_a_dead_node_left_is_swept_up_by_the_next_one(scene: WorkerScene, tmp_path: Path):
+    worker, stray = kill_with_a_stray(scene, tmp_path)
+
+    assert cgroup.sweep(10.0) > 0
+
+    wait_gone(stray)
+    assert folders_of(worker) == []
+
+
+@needs_cgroups
+def test_no_cgroup_is_left_of_a_worker_that_ended(scene: WorkerScene):
+    spec = scene.put(a_spec(task="mine.write"))
+    worker = scene.worker()
+    scene.wait_state(spec, "done")
+    assert len(folders_of(worker.pid)) == 1
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(20) == 0
+    assert folders_of(worker.pid) == []
 
 
 def family(pid: int) -> list[int]:
