@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 
+import pytest
 from builders import NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_snapshot, a_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,11 +159,22 @@ def ended(snapshot: Snapshot, v: Verdict) -> Snapshot:
     freed = [r.queue for r in over if r.state == "running"]
     if v.gate == "lane" and not v.holders:  # its workers have nothing to do, and take them
         freed = [r.queue for r in left.values()]
-    for queue in freed:
-        nxt = next((r for r in left.values() if r.queue == queue and r.state == "admitted"), None)
-        if nxt is not None:
-            left[nxt.job_id] = replace(nxt, state="running", started_at=NOW)
+    # Where fewer run than have to end, the words say how many of the queued ones do too, each in its turn.
+    more = re.search(r"(\d+) of the queued ones among them", v.message)
+    last = over[-1].queue if over else ""
+    begun = [begin_next(left, queue) for queue in (*freed, *([last] * int(more[1]) if more else ()))]
+    for job_id in [job_id for job_id in begun if job_id][: int(more[1]) if more else 0]:
+        del left[job_id]
     return replace(snapshot, reservations=tuple(left.values()), queued=queued(tuple(left.values())))
+
+
+def begin_next(held: dict[str, Reservation], queue: str) -> str:
+    """A worker takes the next one of its queue: which; "" when there is none."""
+    nxt = next((r for r in held.values() if r.queue == queue and r.state == "admitted"), None)
+    if nxt is None:
+        return ""
+    held[nxt.job_id] = replace(nxt, state="running", started_at=NOW)
+    return nxt.job_id
 
 
 def emptied(node: NodeReport) -> NodeReport:
@@ -221,6 +234,24 @@ def several(hold: Hold, node: str) -> bool:
 def test_what_explain_names_done_admits_the_job_or_it_had_named_what_else_is_in_the_way(
     scene: Scene, order: Order
 ) -> None:
+    check(scene, order)
+
+
+@pytest.mark.parametrize("running", [1, 2, 3])
+@pytest.mark.parametrize("waiting", [2, 3, 4, 5])
+def test_of_a_queue_that_is_deeper_than_it_should_be_as_many_end_as_are_named(running: int, waiting: int) -> None:
+    """It may be: the depth was lowered since."""
+    node = a_report("n0", workers=3)
+    held = [
+        a_reservation(f"{i}-going-on", node="n0", queue="cpu-n0", lane="cpu",
+                      state="running" if i < running else "admitted", started_at=NOW - 10 if i < running else None)
+        for i in range(running + waiting)
+    ]  # fmt: skip
+    snapshot = a_snapshot(nodes=(node,), reservations=tuple(held), queued=queued(held))
+    check((snapshot, (a_candidate(a_class("cpu")),)), "oldest")
+
+
+def check(scene: Scene, order: Order) -> None:
     snapshot, candidates = scene
     rule = Limits(order=order, keep_after_s=300.0, aging_s=3600.0, overdue_s=43_200.0)
     decision = decide(snapshot, candidates, rule)
