@@ -37,6 +37,8 @@ def settings_with_origin(settings: Settings) -> list[Row]:
 def flat(model: BaseModel, at: str = "") -> Iterator[tuple[str, Any]]:
     for name in type(model).model_fields:
         yield from flat_value(f"{at}{name}", getattr(model, name))
+    for name, item in (model.model_extra or {}).items():
+        yield from flat_value(f"{at}{name}", item)
 
 
 def flat_value(key: str, value: Any) -> Iterator[tuple[str, Any]]:

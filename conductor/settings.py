@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from conductor import hours, secrets
@@ -116,6 +116,54 @@ class DeviceSettings(Section):
 
     #: How much memory it has, where the driver does not tell (unified memory); where it does, its word counts.
     vram_mib: Annotated[int, Field(ge=1)]
+
+
+class Devices(Section):
+    """What holds for all devices of a host, and `[devices.gpu0]`, … for each by itself."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, DeviceSettings] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    #: A device that is hotter starts nothing new until it has cooled by five degrees. None: however hot it is.
+    max_temperature_c: Annotated[float, Field(gt=0, le=200)] | None = None
+
+    @property
+    def named(self) -> Mapping[str, DeviceSettings]:
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _are_names(self) -> Devices:
+        for name in self.named:
+            if not re.fullmatch(r"gpu(0|[1-9][0-9]*)", name):
+                raise ValueError(f"{name!r} names no device: they are gpu0, gpu1, … as `conductor status` shows them")
+        return self
+
+
+#: To whom a host gives way.
+Other = Literal["input", "load"]
+
+
+class NodeSettings(Section):
+    """One host, by the name that its node has in `conductor status`: when it is somebody else's."""
+
+    #: It starts nothing new while somebody is at its keyboard or mouse («input»), while programs that are not
+    #: Conductor's keep it busy («load»), or while either is so (a list of both).
+    yield_to: Other | tuple[Other, ...] = ()
+    #: Nobody is at it once there was no input for so long.
+    idle_minutes: Positive = 10.0
+    #: Others keep it busy while they use more than this share of its cores.
+    foreign_load: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+    @field_validator("yield_to", mode="before")
+    @classmethod
+    def _are_others(cls, value: object) -> object:
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple) or not set[object](words) <= {"input", "load"}:
+            raise ValueError('is to be "input" or "load", or a list of both')
+        return value
+
+    def yields_to(self, other: Other) -> bool:
+        return other in ((self.yield_to,) if isinstance(self.yield_to, str) else self.yield_to)
 
 
 class Rate(Section):
@@ -272,7 +320,8 @@ class Settings(BaseSettings):
     shell_env: tuple[str, ...] = ()
     redis: Redis = Redis()
     lanes: Lanes = Lanes()
-    devices: dict[str, DeviceSettings] = {}
+    devices: Devices = Devices()
+    nodes: dict[str, NodeSettings] = {}
     roots: dict[str, Root] = {}
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
@@ -289,14 +338,6 @@ class Settings(BaseSettings):
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: Learning = Learning()
-
-    @field_validator("devices")
-    @classmethod
-    def _are_names(cls, value: dict[str, DeviceSettings]) -> dict[str, DeviceSettings]:
-        for name in value:
-            if not re.fullmatch(r"gpu(0|[1-9][0-9]*)", name):
-                raise ValueError(f"{name!r} names no device: they are gpu0, gpu1, … as `conductor status` shows them")
-        return value
 
     @field_validator("hours")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
@@ -14,11 +14,20 @@ def unknown_keys(content: Mapping[str, Any], model: type[BaseModel], at: str = "
     faults: list[str] = []
     for key, value in content.items():
         field = model.model_fields.get(key)
-        if field is None:
+        if field is None and isinstance(value, Mapping) and (item := named_in(model)) is not None:
+            faults += unknown_keys(value, item, f"{at}{key}.")
+        elif field is None:
             faults.append(f"{at}{key} is not a setting{did_you_mean(key, model.model_fields)}")
         elif isinstance(value, Mapping):
             faults += _unknown_below(value, field.annotation, f"{at}{key}.")
     return faults
+
+
+def named_in(model: type[BaseModel]) -> type[BaseModel] | None:
+    """What a section holds by names of the user's own, beside the keys that it has itself; None: nothing."""
+    if model.model_config.get("extra") != "allow":
+        return None
+    return get_type_hints(model)["__pydantic_extra__"].__args__[-1]
 
 
 def _unknown_below(value: Mapping[str, Any], annotation: Any, at: str) -> list[str]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.device_slots import Slots
-from conductor.adapters.nvml_spots import Spot, Spots, forget, or_none, spots
+from conductor.adapters.nvml_spots import Spot, Spots, degrees, forget, or_none, spots
 from conductor.model.report import Device
 
 MIB = 1 << 20
@@ -146,6 +146,17 @@ def uuids() -> dict[str, str] | None:
     except pynvml.NVMLError:
         forget()
         return None
+
+
+def temperatures() -> dict[str, int | None]:
+    """Device key → °C now; None: it does not tell, or is in error. Empty where there is no list. Never raises."""
+    import pynvml
+
+    try:
+        return {f"gpu{number}": degrees(spot) for number, spot in _numbered(spots())}
+    except pynvml.NVMLError:
+        forget()
+        return {}
 
 
 # ── NVML ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -75,6 +75,20 @@ def or_none(call: Callable[..., T], *args: Any) -> T | None:
         return None
 
 
+def degrees(spot: Spot) -> int | None:
+    """°C; of a slice: of its card. None where the driver does not tell."""
+    import pynvml
+
+    if spot.error is not None:
+        return None
+    handle = or_none(pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, spot.handle) if spot.is_slice else spot.handle
+    # The first is in every driver so far, and is to go.
+    for ask in (pynvml.nvmlDeviceGetTemperature, pynvml.nvmlDeviceGetTemperatureV):
+        if (told := or_none(ask, handle, pynvml.NVML_TEMPERATURE_GPU)) is not None:
+            return int(told)
+    return None
+
+
 def _init() -> None:
     global _is_initialised
     if not _is_initialised:

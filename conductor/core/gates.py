@@ -12,6 +12,7 @@ from functools import cache
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
 from conductor.core.lane_gate import lane
+from conductor.core.obstacles import obstacle_words
 from conductor.core.places import asks_vram
 from conductor.core.plights import asks_one_first, plight_words
 from conductor.core.reservations import INFINITY, Holding
@@ -151,12 +152,31 @@ def after(waits_for: Sequence[str]) -> Verdict:
 
 
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
-    """A node that drains, a device that is quarantined."""
+    """A node that drains, a device that is quarantined, and what node-side gates have shut."""
     drains = [Verdict(gate="hold", passed=False, where=node.name, message="draining")] if node.is_draining else []
-    faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not]
+    faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not and not d.is_obstructed]
     faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
     shut = [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
-    return [*drains, *shut]
+    return [*drains, *shut, *_obstacles(ask, node)]
+
+
+def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
+    """What the host says of itself, or of its devices, whatever node-side gate found it."""
+    found = [(node.name, obstacle) for obstacle in node.obstacles]
+    found += [(f"{node.name}/{d.key}", obstacle) for d in _devices(ask, node) for obstacle in d.obstacles]
+    return [
+        Verdict(
+            gate="hold",
+            passed=False,
+            where=where,
+            have=obstacle.figure,
+            limit=obstacle.opens_at,
+            unit=obstacle.unit,
+            obstacle=obstacle.gate,
+            message=obstacle_words(obstacle),
+        )
+        for where, obstacle in found
+    ]
 
 
 def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:

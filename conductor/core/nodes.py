@@ -14,7 +14,7 @@ from conductor.core.resources import NODE, VRAM, Pool, held_of_node
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, NodeReport, Obstacle, QueueReport, Volume
 from conductor.model.snapshot import Reservation, Snapshot
 from conductor.model.spec import Lane
 from conductor.text import size
@@ -24,17 +24,22 @@ MEASURED_S = 0.5
 
 
 class DeviceFree:
-    __slots__ = ("amounts", "index", "is_declared", "is_slice", "key", "ours", "total_mib", "uuid", "vram", "why_not")
+    __slots__ = (
+        *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours"),
+        *("total_mib", "uuid", "vram", "why_not"),
+    )
 
-    def __init__(self, device: Device, headroom_mib: int) -> None:
+    def __init__(self, device: Device, headroom_mib: int, obstacles: tuple[Obstacle, ...] = ()) -> None:
         self.key = device.key
         self.index = device.index
         self.uuid = device.uuid
         self.is_declared = device.is_declared
         self.is_slice = device.is_slice
         self.total_mib = device.vram_total_mib
+        #: What node-side gates found here.
+        self.obstacles = obstacles
         #: Why nothing is placed here, or None.
-        self.why_not = device.quarantined
+        self.why_not = device.quarantined or (obstacles[0].words if obstacles else None)
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
         #: Resource → what it has of it.
         self.amounts: dict[str, Pool | None] = {VRAM: self.vram}
@@ -43,6 +48,11 @@ class DeviceFree:
         self.ours = device.ours
         if device.ours is not None:
             self.vram.taken = sum(device.ours.values())
+
+    @property
+    def is_obstructed(self) -> bool:
+        """A node-side gate alone keeps it shut."""
+        return bool(self.obstacles) and self.why_not == self.obstacles[0].words
 
     @property
     def size_words(self) -> str:
@@ -151,6 +161,7 @@ class NodeFree:
             "is_stale",
             "known",
             "name",
+            "obstacles",
             "queues",
             "ram",
             "report",
@@ -171,7 +182,14 @@ class NodeFree:
         self.age_s = snapshot.now - report.sent_at
         self.is_stale = self.age_s > limits.report_ttl_s
         self.is_draining = report.is_draining or self.name in snapshot.controls.draining_nodes
-        self.devices = {d.key: DeviceFree(d, limits.vram_headroom_mib) for d in report.devices}
+        of_device: dict[str, tuple[Obstacle, ...]] = {}
+        for obstacle in report.obstacles:
+            of_device[obstacle.device] = (*of_device.get(obstacle.device, ()), obstacle)
+        #: What node-side gates found of the whole host.
+        self.obstacles = of_device.get("", ())
+        self.devices = {
+            d.key: DeviceFree(d, limits.vram_headroom_mib, of_device.get(d.key, ())) for d in report.devices
+        }
         for place in snapshot.controls.paused_devices:
             name, _, key = place.partition("/")
             if name == self.name and key in self.devices:
@@ -198,7 +216,7 @@ class NodeFree:
 
     @property
     def is_open(self) -> bool:
-        return not self.is_stale and not self.is_draining
+        return not (self.is_stale or self.is_draining or self.obstacles)
 
     def devices_for(self, ask: Ask) -> list[DeviceFree]:
         """Those that such a job may use, closed ones too: several slices of cards cannot be seen by one process."""

@@ -54,8 +54,9 @@ def earliest(hold: Hold) -> float | None:
 
 
 def _is_of_place(verdict: Verdict) -> bool:
-    """A node that drains, a device that is quarantined: other places may be open."""
-    return verdict.gate == "hold" and (verdict.message == "draining" or "/" in verdict.where)
+    """A node that drains or has an obstacle, a device that is quarantined: other places may be open."""
+    is_of_node = verdict.message == "draining" or verdict.obstacle != ""
+    return verdict.gate == "hold" and (is_of_node or "/" in verdict.where)
 
 
 def _on_node(verdicts: Sequence[Verdict], shut: set[str]) -> float:

@@ -47,6 +47,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     is_broken: bool = False
     #: Its API refuses everybody (key, money, model): it may be tried again, and only a person can help.
     is_refused: bool = False
+    #: The node-side gate that shut the place (`model.report.Obstacle`); empty: none did.
+    obstacle: str = ""
     #: What a person should know beyond the numbers: «not mounted: marker missing».
     message: str = ""
 

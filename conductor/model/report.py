@@ -65,6 +65,25 @@ class QueueReport(Value, frozen=True, kw_only=True):
     warm: tuple[str, ...] = ()
 
 
+class Obstacle(Value, frozen=True, kw_only=True):
+    """Why a host, or one of its devices, starts nothing new: what a node-side gate found there (`node.gates`)."""
+
+    #: The gate's name: «temperature», «input».
+    gate: str
+    #: Key of the device; empty: the whole host.
+    device: str = ""
+    #: A clause that stays the same as long as the gate is shut: «somebody is at this machine».
+    words: str
+    #: What was read last, and at what it opens again.
+    figure: float
+    opens_at: float
+    unit: str = ""
+    #: When it shut (epoch seconds, by the host's clock).
+    since: float
+    #: The host is somebody else's meanwhile.
+    is_yielding: bool = False
+
+
 class NodeReport(Value, frozen=True, kw_only=True):
     v: int = REPORT_VERSION
     node: str
@@ -82,6 +101,8 @@ class NodeReport(Value, frozen=True, kw_only=True):
     ram_available_mib: int | None = None
     cpu_count: float = 1.0
     is_draining: bool = False
+    #: What keeps it, or a device of it, from starting anything new.
+    obstacles: tuple[Obstacle, ...] = ()
     #: Task → version of its code on this host (`conductor.code_version`).
     code: dict[str, str] = {}
     #: Said once by `status`: «no NVIDIA driver: the gpu lane runs on the CPU».

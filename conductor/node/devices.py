@@ -14,7 +14,7 @@ def know_devices(settings: Settings, node: str, *, is_writer: bool = False) -> N
     """In this process, until `nvml_probe.know(None)`: by the numbers that the node keeps, and by conductor.toml.
 
     `is_writer`: the node itself, which gives new ones their numbers."""
-    declared = {name: device.vram_mib for name, device in settings.devices.items()}
+    declared = {name: device.vram_mib for name, device in settings.devices.named.items()}
     nvml_probe.know(Slots(path_of(settings.state_dir, node), is_writer=is_writer), declared)
 
 

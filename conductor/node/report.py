@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.host_probe import HostFacts
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.core.obstacles import are_other
+from conductor.model.report import Device, NodeReport, Obstacle, QueueReport, Volume
 from conductor.settings import Root
 
 #: Free memory that moved less is not worth waking the conductor for.
@@ -34,6 +35,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     host: HostFacts
     notes: tuple[str, ...] = ()
+    #: What node-side gates found.
+    obstacles: tuple[Obstacle, ...] = ()
     #: Task → version of its code.
     code: dict[str, str] = {}
 
@@ -66,6 +69,7 @@ def make_report(
         ram_available_mib=reading.host.ram_available_mib,
         cpu_count=reading.host.cpu_count,
         is_draining=workforce.is_draining,
+        obstacles=reading.obstacles,
         code=reading.code,
         notes=(*reading.notes, *workforce.notes),
     )
@@ -119,7 +123,8 @@ def is_news(before: NodeReport | None, now: NodeReport) -> bool:
     """Something by which a job may be placed differently changed since the report that was last sent."""
     if before is None:
         return True
-    return _facts(before) != _facts(now) or _has_moved(before, now)
+    is_other = _facts(before) != _facts(now) or are_other(before.obstacles, now.obstacles)
+    return is_other or _has_moved(before, now)
 
 
 def _facts(report: NodeReport) -> tuple[object, ...]:

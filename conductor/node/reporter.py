@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
 
 from loguru import logger
 from msgspec.structs import replace
@@ -14,13 +13,16 @@ from msgspec.structs import replace
 from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
 from conductor.adapters.disk_probe import DiskProbe
+from conductor.core.obstacles import are_other
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
 from conductor.model.report import Device, NodeReport, Volume
 from conductor.model.spec import TaskDecl
 from conductor.node.devices import know_devices
+from conductor.node.gates import NodeGates, sensors_of
 from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
+from conductor.node.patient import Patient
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
 from conductor.node.warden import Warden
 from conductor.ports import Ledger
@@ -30,29 +32,6 @@ from conductor.settings import Settings, tidied_roots
 GPU_EVERY_S = 0.5
 #: A driver that answers slower than this is reported as not answering.
 GPU_LIMIT_S = 3.0
-
-T = TypeVar("T")
-
-
-class Patient(Generic[T]):
-    """Calls something that may hang in the kernel, in a thread that is left behind when it does."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call = call
-        self._answer: list[T] = []
-        self._thread: threading.Thread | None = None
-
-    def ask(self, limit_s: float) -> T | None:
-        """None: no answer in time; the next call waits for the same answer, never for a second one beside it."""
-        if self._thread is None:
-            self._answer.clear()
-            self._thread = threading.Thread(target=lambda: self._answer.append(self._call()), daemon=True)
-            self._thread.start()
-        self._thread.join(limit_s)
-        if self._thread.is_alive():
-            return None
-        self._thread = None
-        return self._answer[0] if self._answer else None
 
 
 class Reporter(threading.Thread):
@@ -80,6 +59,7 @@ class Reporter(threading.Thread):
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._badges = Badges(badges.folder_of(settings))
         self._warden = Warden(self._operators_words)
+        self._gates = NodeGates(sensors_of(settings, identity.node))
         self._wake = threading.Event()
         self._stopping = False
         self._has_room = False
@@ -126,7 +106,7 @@ class Reporter(threading.Thread):
         read_at, is_asked = time.monotonic(), False
         while not self._stopping:
             self._publish(is_asked)
-            self._wake.wait(min(GPU_EVERY_S if self.reading.devices else timing.report_every_s, timing.report_every_s))
+            self._wake.wait(self._patience_s())
             self._wake.clear()
             # The disks are asked less often than the devices: each time costs the NAS a round trip.
             is_asked, self._has_room = self._has_room, False
@@ -136,10 +116,16 @@ class Reporter(threading.Thread):
             elif self.reading.devices:
                 devices, notes = self._read_devices(self.reading.devices)
                 self._take(replace(self.reading, devices=devices, notes=notes))
+            self._take(replace(self.reading, obstacles=self._gates.look()))
+
+    def _patience_s(self) -> float:
+        looks = [self._settings.timing.report_every_s, GPU_EVERY_S if self.reading.devices else None]
+        return min(look for look in (*looks, self._gates.next_look_s) if look is not None)
 
     def _take(self, reading: Reading) -> None:
         before, self.reading = self.reading, reading
-        if [(d.key, d.quarantined) for d in before.devices] != [(d.key, d.quarantined) for d in reading.devices]:
+        is_other = [(d.key, d.quarantined) for d in before.devices] != [(d.key, d.quarantined) for d in reading.devices]
+        if is_other or are_other(before.obstacles, reading.obstacles):
             self._on_change()
 
     def _read(self, make_folders: bool = False) -> Reading:
@@ -153,6 +139,7 @@ class Reporter(threading.Thread):
             volumes=with_thresholds(before, self._read_disks(make_folders), self._settings.roots, removable),
             host=host_probe.read(),
             notes=notes,
+            obstacles=self._gates.look(),
             code=codes_of(self._catalogue),
         )
 

@@ -17,6 +17,7 @@ from conductor.model.report import Device, Volume
 from conductor.secrets import without_passwords
 from conductor.settings import CONFIG_NAME, Root, Settings
 from conductor.text import many, size
+from conductor.views.doctor_gates import node_gates
 from conductor.views.doctor_rights import programs, readable_secrets
 from conductor.views.finding import Finding, bad, less, ok
 
@@ -35,6 +36,7 @@ def examine(settings: Settings) -> list[Finding]:
         ffmpeg,
         onnx,
         devices,
+        node_gates,
         own_folders,
         roots,
         tasks,
@@ -142,7 +144,7 @@ def devices(settings: Settings) -> Iterator[Finding]:
     for device in found:
         yield of_device(device, settings)
     there = {device.key for device in found}
-    for key in sorted(settings.devices.keys() - there):
+    for key in sorted(settings.devices.named.keys() - there):
         yield less(
             "gpu", f"devices.{key} is in {CONFIG_NAME}, and there is no {key}", "take it out, or see `nvidia-smi`"
         )
@@ -157,12 +159,12 @@ def devices(settings: Settings) -> Iterator[Finding]:
 def of_device(device: Device, settings: Settings) -> Finding:
     name = f"{device.key} {device.name}" + (", a slice of a card (MIG)" if device.is_slice else "")
     if device.quarantined:
-        is_unsized = not device.vram_total_mib and device.key not in settings.devices
+        is_unsized = not device.vram_total_mib and device.key not in settings.devices.named
         advice = "" if is_unsized else "see `nvidia-smi`; nothing is placed there meanwhile"
         return bad("gpu", f"{name}: {device.quarantined}", advice)
     if device.is_declared:
         return ok("gpu", f"{name}, {device.vram_total_mib} MiB as {CONFIG_NAME} says: the driver does not tell")
-    if device.key in settings.devices:
+    if device.key in settings.devices.named:
         told = f"{name}, {device.vram_total_mib} MiB by its driver, which counts"
         return less("gpu", told, f"devices.{device.key}.vram_mib is not needed: take it out of {CONFIG_NAME}")
     return ok("gpu", f"{name}, {device.vram_total_mib} MiB")

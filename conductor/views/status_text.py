@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conductor.core.explain import before, describe, prospects
+from conductor.core.obstacles import obstacle_words
 from conductor.core.outlook import is_never
 from conductor.core.plights import asks_one_first, plight_words
 from conductor.hours import about
 from conductor.model.decision import Hold
 from conductor.model.entries import STATES
-from conductor.model.report import NodeReport
+from conductor.model.report import NodeReport, Obstacle
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable, size, table
 from conductor.views.forecast_text import told
@@ -195,10 +196,13 @@ def node_lines(node: NodeReport) -> list[str]:
     ram = "RAM unknown"
     if node.ram_available_mib is not None and node.ram_total_mib is not None:
         ram = f"RAM {size(node.ram_available_mib * 2**20)} free of {size(node.ram_total_mib * 2**20)}"
-    out = [f"  {printable(node.node)}: {node.cpu_count:g} cores, {ram}{', draining' if node.is_draining else ''}"]
+    shut = "".join(f", starts nothing: {since_words(o)}" for o in node.obstacles if not o.device)
+    draining = ", draining" if node.is_draining else ""
+    out = [printable(f"  {node.node}: {node.cpu_count:g} cores, {ram}{draining}{shut}")]
     for device in node.devices:
         used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
         fault = f", not used: {device.quarantined}" if device.quarantined else ""
+        fault += "".join(f", starts nothing: {since_words(o)}" for o in node.obstacles if o.device == device.key)
         ours = f" ({sum(device.ours.values())} ours)" if device.ours else ""
         of = f"{device.vram_total_mib} MiB" if device.vram_total_mib else "unknown size"
         declared = ", as declared" if device.is_declared else ""
@@ -212,6 +216,11 @@ def node_lines(node: NodeReport) -> list[str]:
         at = "" if volume.fault and volume.path in volume.fault else f" at {volume.path}"
         out.append(printable(f"    {volume.root}{at}: {volume.fault or free}"))
     return out
+
+
+def since_words(obstacle: Obstacle) -> str:
+    """«it is too hot (now 86 °C, opens at 78 °C), since 18:03»."""
+    return f"{obstacle_words(obstacle)}, since {clock(obstacle.since, obstacle.since)}"
 
 
 def more(count: int) -> list[str]:

@@ -49,11 +49,14 @@ def device(
     processes: Sequence[tuple[int | str, int | None]] = (),
     *,
     lists: bool = True,
+    degrees: int | None = None,
 ) -> str:
-    """`used_mib` None: neither this nor the total is told. Not `lists`: nobody is told who holds what."""
+    """`used_mib` None: neither this nor the total is told. Not `lists`: nobody is told who holds what.
+    `degrees`: None: how hot it is is not told either."""
     holders = " ".join(f"{pid}:{'NA' if mib is None else mib}" for pid, mib in processes)
     used = "NA" if used_mib is None else used_mib
     state = "lost" if is_lost else "ok" if lists else "unlisted"
+    state += "" if degrees is None else f"@{degrees}"
     return f"Stub-{index} GPU-stub-{index} {total_mib} {used} {state} {holders}".strip()
 
 

@@ -1,5 +1,6 @@
 /* A libnvidia-ml.so.1 for tests. Reads $NVML_STUB_STATE on every call, so that a test can move the VRAM while the
    conductor runs. One line per device:  NAME UUID TOTAL_MIB USED_MIB|NA STATE [PID:MIB|PID:NA|+PID:MIB ...]
+   STATE may end in @DEGREES: how hot it is; without that it does not tell.
    STATE: ok, lost, unlisted (it lists no processes, as under WSL), mig (it is divided: the lines that follow with the
    state «slice» are its slices, at every second index, as where some were taken away).  +PID:MIB is listed, and added to USED_MIB, only as long as the process lives.
    A first line «driver: lost» or «driver: absent» makes every call fail. */
@@ -8,10 +9,10 @@
 #include <string.h>
 
 enum { OK = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, NO_DRIVER = 9, LOST = 15, UNKNOWN = 999 };
-typedef struct { char name[96], uuid[96], used[32], state[16], processes[1024]; unsigned long long total; } Device;
+typedef struct { char name[96], uuid[96], used[32], state[16], processes[1024]; unsigned long long total; int degrees; } Device;
 typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu, compute; } Process;
-static Device devices[64];
+static _Thread_local Device devices[64];  /* a node asks from two threads */
 
 static int load(unsigned *count) {
     FILE *file = fopen(getenv("NVML_STUB_STATE"), "r");
@@ -22,8 +23,12 @@ static int load(unsigned *count) {
         Device *d = &devices[*count];
         if (!strncmp(line, "driver: ", 8)) { fclose(file); return strstr(line, "absent") ? NO_DRIVER : UNKNOWN; }
         d->processes[0] = 0;
-        if (sscanf(line, "%95s %95s %llu %31s %15s %1023[^\n]", d->name, d->uuid, &d->total, d->used, d->state, d->processes) >= 5)
+        if (sscanf(line, "%95s %95s %llu %31s %15s %1023[^\n]", d->name, d->uuid, &d->total, d->used, d->state, d->processes) >= 5) {
+            char *at = strchr(d->state, '@');
+            d->degrees = at ? atoi(at + 1) : -1;
+            if (at) *at = 0;
             ++*count;
+        }
     }
     fclose(file);
     return OK;
@@ -116,5 +121,12 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *count, Process *o
     code = n > *count || (n && !out) ? INSUFFICIENT_SIZE : OK;
     *count = n;
     return code;
+}
+int nvmlDeviceGetTemperature(void *h, int sensor, unsigned *degrees) {
+    Device *d; int code = find(h, &d);
+    if (code) return code;
+    if (d->degrees < 0) return NOT_SUPPORTED;
+    *degrees = (unsigned)d->degrees;
+    return OK;
 }
 int nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, unsigned *count, Process *out) { *count = 0; return OK; }

@@ -1,0 +1,19 @@
+"""Sensor: what a node-side gate reads of its host."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from conductor.model.signal import Sensed
+
+
+class Sensor(Protocol):
+    """Made by a line of `conductor.node.gates`; asked every second or so, always by one thread at a time."""
+
+    #: Of the gate.
+    name: str
+
+    def sense(self) -> Sensed:
+        """The figures of this moment. Never raises; what cannot be read is said, and gives no signal. May take its
+        time, or hang: nobody waits for it, and its last answer stands meanwhile."""
+        ...
