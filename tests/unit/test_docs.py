@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters.redis_keys import Keys
+from conductor.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -46,3 +47,16 @@ def test_the_keyspace_page_names_every_key_and_no_other() -> None:
     table = (ROOT / "docs/keyspace.md").read_text(encoding="utf-8").replace("\\|", "/")
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {name.split(":")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == used
+
+
+SHOWN = [
+    (page, text)
+    for page in PAGES
+    for text in re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+]
+
+
+@pytest.mark.parametrize(("page", "text"), SHOWN, ids=[str(page.relative_to(ROOT)) for page, _ in SHOWN])
+def test_settings_that_a_page_shows_are_accepted(page: Path, text: str, tmp_path: Path) -> None:
+    (tmp_path / "conductor.toml").write_text(text, encoding="utf-8")
+    load(tmp_path)
