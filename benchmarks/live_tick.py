@@ -1,6 +1,6 @@
 """What a live tick costs, on a real Valkey: `python benchmarks/live_tick.py [--waiting 0,1000,1000000] [--ticks 60]`.
 
-The conductor's own loop (lead, observe, teach, decide, carry, apply, log, record), without its other threads. «idle»:
+The conductor's own loop (the lead and the steps of a tick), without its other threads. «idle»:
 an empty host, one job of one class arrives, the bell rings, it is handed over. «busy»: 8 devices that are full, 100
 classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start. «--brisk»: beside them
 in each tick so many short jobs of one class more are handed over, whose lane has room for all. CPU milliseconds of the
@@ -30,9 +30,7 @@ from loguru import logger
 from msgspec.structs import replace
 from redis import Redis
 
-from conductor import loop
 from conductor.adapters.rates import redis_rates
-from conductor.core.admission import Deciding
 from conductor.core.depth import MOST_AHEAD
 from conductor.history.recording import Recorder
 from conductor.learning import Learning
@@ -50,8 +48,12 @@ from conductor.wiring import connect, redis_ledger
 
 CLASSES, ENDS, CHUNK, WARM = 100, 2, 500, 5
 CONFIG = 'node = "bench"\n[dashboard]\nis_on = false\n[redis]\nurl = "{url}"\n'
-#: Of a tick; the rest of it is «rest».
-PARTS = ("observe", "teach", "decide", "apply", "holds", "carried", "after")
+#: Steps of a tick (`conductor.tick_steps`) that cost; the others are «rest».
+PARTS = ("observe", "learn", "decide", "apply", "explain", "carry", "account", "tell")
+
+
+def name_of(step: Callable[..., Any]) -> str:
+    return getattr(step, "func", step).__name__
 
 
 class Clock:
@@ -81,21 +83,12 @@ class Bench:
         self.client = client
         self.clock = Clock()
         around = self.clock.around
-        loop.observe = around("observe", loop.observe)
-        loop.apply = around("apply", loop.apply)
-        loop.carried = around("carried", loop.carried)
         limits = replace(limits_of(settings), has_successors=True)
         self.conductor = Conductor(
             self.ledger, redis_rates(client, self.ledger.attempts, settings.rates), limits, settings.timing, "bench",
-            teach=around("teach", learning.teach), record=around("after", recorder.record),
-            guard=Guard(self.ledger, settings.receipts_dir).reason,
+            teach=learning.teach, record=recorder.record, guard=Guard(self.ledger, settings.receipts_dir).reason,
         )  # fmt: skip
-        keeping = self.conductor._deciding  # pyright: ignore[reportPrivateUsage]
-        keeping.end = around("holds", keeping.end)
-        keeping.begin = around("decide", keeping.begin)
-        Deciding.first = around("decide", Deciding.first)
-        self.conductor._record = around("after", self.conductor._record)  # pyright: ignore[reportPrivateUsage]
-        self.conductor._log.held = around("after", self.conductor._log.held)  # pyright: ignore[reportPrivateUsage]
+        self.conductor.steps = tuple(around(name_of(step), step) for step in self.conductor.steps)
         self.jobs = 0
 
     def publish(self, devices: int, cpu: int) -> None:
