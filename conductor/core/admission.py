@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from conductor.core.ask import Ask
 from conductor.core.fronts import Fronts
 from conductor.core.gates import is_rate_open, outside_hours
-from conductor.core.guard import Kept, keep_for
+from conductor.core.guard import Kept, keep_for, kept_budget
 from conductor.core.heirs import MOST_LOOKED_AT, Waiter, heirs
 from conductor.core.kinds import Kinds, Permit
 from conductor.core.life import Member
@@ -25,6 +25,7 @@ from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rate
 from conductor.core.placement import Place
 from conductor.core.reasons import Answer, Reasons
 from conductor.core.reserving import Taken, reservation_of, takes
+from conductor.core.resources import could_fit, fits
 from conductor.core.safety import Safety
 from conductor.core.standing import Standing
 from conductor.core.untried import Untried
@@ -34,7 +35,7 @@ from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
 from conductor.model.spec import Lane
 
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
-Lack = Literal["", "room", "rate"]
+Lack = Literal["", "room", "rate", "counter"]
 
 #: A tick admits no more than so many: the rest comes with the next one, at once, and nobody waits for a long tick.
 MOST_ADMITTED = 256
@@ -86,6 +87,8 @@ class Deciding:
         self.kept: Kept | None = None
         #: Budgets kept for one that was passed over: key → its id.
         self.kept_rates: dict[str, str] = {}
+        #: The same of counters of the whole cluster.
+        self.kept_counts: dict[str, str] = {}
         #: Requests that were refused, and what they lack: equal ones need not be tried again.
         self._refused: dict[Hashable, Lack] = {}
         #: Of those without room, by lane and node: what asks for at least as much of all has none either.
@@ -109,7 +112,7 @@ class Deciding:
         # One in a tick: the others that are due take their turn, and wait for it to be served. Who can run nowhere is
         # never served, and keeps nobody waiting.
         while (turn := self.turns.next_due()) is not None:
-            if self._try(turn, is_due=True) or self.kept is not None or self._lack == "rate":
+            if self._try(turn, is_due=True) or self.kept is not None or self._lack in ("rate", "counter"):
                 break
         while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
             self._try(turn)
@@ -158,7 +161,9 @@ class Deciding:
             self._lack = "rate"
             return None
         if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
-            self._denied = _kept_budget(key, self.kept_rates[key])
+            self._denied = kept_budget(key, self.kept_rates[key])
+            return None
+        if ask.of_cluster and not self._is_counted_in(ask):
             return None
         for small in self._roomless.get(ask.where, ()):
             if ask.asks_as_much(small):
@@ -187,6 +192,14 @@ class Deciding:
             self.kept.took(place, ask, duration_s, self.free.now)
         return place
 
+    def _is_counted_in(self, ask: Ask) -> bool:
+        """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
+        if not fits(self.free.amounts, ask.of_cluster):
+            self._lack = "counter"
+        elif name := next((name for name, _ in ask.of_cluster if name in self.kept_counts), None):
+            self._denied = kept_budget(name, self.kept_counts[name])
+        return not self._lack and self._denied is None
+
     def _outside_hours(self, turn: Turn) -> Verdict | None:
         return outside_hours(turn.job_class, self.free) if self.snapshot.shut else None
 
@@ -195,12 +208,18 @@ class Deciding:
         if denied is None:
             # What is free only shrinks within a tick.
             self._refused[ask.key] = self._lack
-            if self._lack == "room" and not ask.disk and len(few := self._roomless.setdefault(ask.where, [])) < FEW:
+            if (
+                self._lack == "room"
+                and not (ask.disk or ask.counts)
+                and len(few := self._roomless.setdefault(ask.where, [])) < FEW
+            ):
                 few.append(ask)
         if self._lack:
             self.passing.lacked(head.job_id, ask)
         if self._lack == "room" and self.kept is None and (is_due or self.orders.is_overdue(turn.job_class, head)):
             self.kept = keep_for(head.job_id, ask, self.free)
+        if self._lack == "counter" and is_due and could_fit(self.free.amounts, ask.of_cluster):
+            self.kept_counts = {name: head.job_id for name, _ in ask.of_cluster}
         if self._lack == "rate" and is_due:
             self.kept_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
         if blocks(self.limits.order) and self._blocked_by is None:
@@ -219,7 +238,7 @@ class Deciding:
         assert head is not None, "a turn has a head"
         permit = self.kinds.ask(turn.job_class, place.node.name)
         assert isinstance(permit, Permit), "its kind was asked before it was placed"
-        pools = takes(ask, place)
+        pools = takes(ask, place, self.free.amounts)
         admission = self._admission(turn.job_class, head, ask, place, permit, pools)
         reservation = admission.reservation
         self.kinds.took(reservation)
@@ -271,7 +290,7 @@ class Deciding:
             return None
         if self.untried and self.untried.has(waiter.job_class):
             return None
-        pools = takes(waiter.ask, place)
+        pools = takes(waiter.ask, place, self.free.amounts)
         return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
 
     def _holds(self) -> tuple[Hold, ...]:
@@ -377,8 +396,3 @@ class Deciding:
         if known is None:
             known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
         return known
-
-
-def _kept_budget(key: str, job_id: str) -> Verdict:
-    message = f"kept for {job_id[:8]}, which was passed over for too long"
-    return Verdict(gate="hold", passed=False, where=key, holders=(job_id,), message=message)

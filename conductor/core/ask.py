@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
+from conductor.core.counters import Rules, asked, counts_of
 from conductor.core.resources import VRAM, Amounts, asked_of_node
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Lane, RateNeed
 
 SCRATCH_ROOT = "scratch"
+NO_RULES: Rules = {}
 
 
 def disk_needs(job_class: JobClass) -> dict[str, int]:
@@ -24,11 +26,11 @@ class Ask:
     """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
 
     __slots__ = (
-        "bits", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "of_device", "of_node", "questions",
-        "ram_mib", "rates", "vram_mib", "warm", "where",
+        "bits", "counts", "cpu_milli", "devices", "disk", "key", "kind", "lane", "node", "of_cluster", "of_device",
+        "of_node", "questions", "ram_mib", "rates", "vram_mib", "warm", "where",
     )  # fmt: skip
 
-    def __init__(self, job_class: JobClass, node: str | None = None) -> None:
+    def __init__(self, job_class: JobClass, node: str | None = None, counters: Rules = NO_RULES) -> None:
         needs = job_class.needs
         #: Where its chain's files are: it can run nowhere else.
         self.node = node
@@ -44,6 +46,12 @@ class Ask:
         #: every place is asked for it.
         self.of_node: Amounts = asked_of_node(needs)
         self.of_device: Amounts = ((VRAM, self.vram_mib),) if self.vram_mib else ()
+        #: Of what users count by name: those of the whole cluster. The others are among what it takes of its place.
+        self.of_cluster: Amounts = ()
+        #: All of these.
+        self.counts: Amounts = ()
+        if needs.counters or counters:
+            self._count(counts_of(job_class, counters), counters)
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
         #: Those that agree in it look at the same places.
         self.where: Hashable = (self.lane, node, self.devices)
@@ -60,8 +68,18 @@ class Ask:
             self.devices,
             self.of_node,
             self.disk,
+            self.counts,
             tuple((key, need.requests, need.tokens) for key, need in self.rates),
         )
+
+    def _count(self, counts: Mapping[str, int], rules: Rules) -> None:
+        self.of_cluster = asked(counts, rules, "cluster")
+        of_node, of_device = asked(counts, rules, "node"), asked(counts, rules, "device")
+        self.of_node = (*self.of_node, *of_node)
+        if not self.of_device:
+            of_device = ()
+        self.of_device = (*self.of_device, *of_device)
+        self.counts = (*self.of_cluster, *of_node, *of_device)
 
     def amount(self, name: str) -> int:
         """Of one resource of its node."""

@@ -32,5 +32,6 @@ def charges(reservation: Reservation) -> dict[str, int]:
     r = reservation
     amounts = {charge_key(VRAM, f"{r.node}/{device}"): r.vram_mib for device in r.devices}
     amounts |= {charge_key(name, r.node): amount for name, amount in held_of_node(r)}
+    amounts |= r.held
     amounts |= {disk_key(r.node, root): size for root, size in r.disk.items()}
     return {key: amount for key, amount in amounts.items() if amount > 0}

@@ -33,6 +33,8 @@ def describe(verdict: Verdict, now: float, when: When | None = None) -> str:
         return " ".join(part for part in (f"{verdict.gate} open", _at(verdict), _note(verdict)) if part)
     if verdict.gate in AMOUNTS and verdict.unit != "devices":
         return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {_place(verdict, now, when)}"
+    if verdict.gate == "counter":
+        return _counter(verdict, now, when)
     if verdict.gate == "lane":
         ends = "" if verdict.reopens_at is None else f", the last {_until(verdict.reopens_at, now, when)}"
         first = ", ".join(holder[:SHORT_ID] for holder in verdict.holders)
@@ -208,6 +210,19 @@ def _rate(verdict: Verdict, now: float) -> str:
     left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit} a minute left" if verdict.unit else ""
     again = reopens.replace("reopens", "asked again") if verdict.is_refused else reopens
     return f"{verdict.message}{again} ({verdict.where}{left})"
+
+
+def _counter(verdict: Verdict, now: float, when: When | None) -> str:
+    """«waits for nuke: 3 of 3 held by a1b2c3d4 until about 14:05, 2 outside Conductor»."""
+    some = f"{verdict.need:g} of {verdict.where}" if verdict.need > 1 else verdict.where
+    if verdict.message:
+        return f"waits for {some}: {verdict.message}"
+    if verdict.is_never:
+        return f"needs {some}, its limit is {verdict.limit:g}"
+    ends = "" if verdict.reopens_at is None else f" {_until(verdict.reopens_at, now, when)}"
+    others = f", {verdict.others:g} outside Conductor" if verdict.others else ""
+    held = f"{verdict.limit - verdict.have:g} of {verdict.limit:g} held{_holders(verdict).removeprefix(' held')}"
+    return f"waits for {some}: {held}{ends}{others}"
 
 
 def _place(verdict: Verdict, now: float, when: When | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
+from conductor.core.counters import keyed, pools_of
 from conductor.core.nodes import DeviceFree as DeviceFree
 from conductor.core.nodes import DiskFree as DiskFree
 from conductor.core.nodes import NodeFree, QueueFree, add_landed, charge_node, held
@@ -92,6 +93,10 @@ class Free:
         self.telling: dict[tuple[str, str], Any] = {}
         self.told_before: dict[tuple[str, str], Any] = {}
         self.reservations = Reservations(snapshot.reservations, self.now)
+        #: Counter of the whole cluster → what there is of it; its charge key → the same.
+        self.amounts: dict[str, Pool | None] = {}
+        self.counted: dict[str, Pool] = {}
+        self._count()
         self._charge()
         for fact in snapshot.landed:
             if (node := self.nodes.get(fact.node)) is not None:
@@ -127,6 +132,17 @@ class Free:
             if (node := nodes.get(r.node)) is not None:
                 node.version += 1
                 charge_node(node, r)
+
+    def _count(self) -> None:
+        """What the counters of the whole cluster have left, by all that is held wherever."""
+        rules = self.limits.counters
+        if not rules:
+            return
+        self.amounts = pools_of(rules, "cluster", self.snapshot.counters)
+        self.counted = dict(keyed(self.amounts, rules, ""))
+        for key, pool in self.counted.items():
+            pool.reserved = self.reservations.held(key)
+            pool.settle()
 
     def work_s(self, share: Callable[[Reservation], float]) -> float:
         """What is under way has left, by estimate, times its share of the whole. Built when it is asked for first."""
@@ -164,6 +180,7 @@ class Free:
         self.snapshot = snapshot
         self.now = snapshot.now
         self.reservations.renew(self.now)
+        self._count()
         if self.told:
             self.told_before, self.telling = self.telling, {}
             self.told.clear()

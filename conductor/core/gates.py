@@ -10,12 +10,12 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 
 from conductor.core.ask import Ask
-from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, QueueFree, RateFree
+from conductor.core.counter_gates import counter, node_counter
+from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, RateFree
 from conductor.core.lane_gate import lane
 from conductor.core.obstacles import obstacle_words
-from conductor.core.places import asks_vram
+from conductor.core.places import asks_vram, usable_devices
 from conductor.core.plights import asks_one_first, plight_words
-from conductor.core.reservations import INFINITY, Holding
 from conductor.core.resources import NODE, Resource
 from conductor.model.decision import Gate, Verdict
 from conductor.model.snapshot import JobClass, RateState, Reservation
@@ -154,7 +154,9 @@ def after(waits_for: Sequence[str]) -> Verdict:
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """A node that drains, a device that is quarantined, and what node-side gates have shut."""
     drains = [Verdict(gate="hold", passed=False, where=node.name, message="draining")] if node.is_draining else []
-    faults = [(d.key, f"quarantined: {d.why_not}") for d in _devices(ask, node) if d.why_not and not d.is_obstructed]
+    faults = [
+        (d.key, f"quarantined: {d.why_not}") for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed
+    ]
     faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
     shut = [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
     return [*drains, *shut, *_obstacles(ask, node)]
@@ -163,7 +165,7 @@ def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
     """What the host says of itself, or of its devices, whatever node-side gate found it."""
     found = [(node.name, obstacle) for obstacle in node.obstacles]
-    found += [(f"{node.name}/{d.key}", obstacle) for d in _devices(ask, node) for obstacle in d.obstacles]
+    found += [(f"{node.name}/{d.key}", obstacle) for d in usable_devices(ask, node) for obstacle in d.obstacles]
     return [
         Verdict(
             gate="hold",
@@ -201,7 +203,7 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     if not any(asks_vram(queue, ask) for queue in queues):
         message = "runs on the CPU, no VRAM is asked"
         return [Verdict(gate="vram", passed=True, where=node.name, need=ask.vram_mib, unit="MiB", message=message)]
-    devices = _devices(ask, node)
+    devices = usable_devices(ask, node)
     verdicts = [_device_vram(ask, d, node, free) for d in devices]
     if ask.devices == 1 and devices:
         return verdicts
@@ -333,16 +335,6 @@ def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
     return asked
 
 
-def _devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
-    """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
-    queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
-    if ask.lane != "gpu":
-        return node.devices_for(ask) if ask.vram_mib else []
-    if ask.devices > 1 and any(queue.device for queue in queues):
-        return node.devices_for(ask)
-    return [queue.device for queue in queues if queue.device is not None]
-
-
 def _pool_verdict(
     gate: Gate, node: NodeFree, part: str, pool: Pool, need: int, unit: str, held: Callable[[Reservation], int],
     free: Free, message: str = "", scale: int = 1,
@@ -372,22 +364,11 @@ def _pool_verdict(
         limit=limit / scale,
         unit=unit,
         holders=holding.ids,
-        reopens_at=None if is_never else _enough_at(need - pool.free, holding),
+        reopens_at=None if is_never else holding.enough_at(need - pool.free),
         is_never=is_never,
         is_crowded=is_crowded,
         message=message or (f"can never: {limit / scale:g} {unit}" if is_never else ""),
     )
-
-
-def _enough_at(missing: int, holding: Holding) -> float | None:
-    """When enough of what is held should be given back, by the holders' own estimates; None: nobody can say."""
-    for (_, amount), at in zip(holding.rows, holding.ends, strict=True):
-        if at == INFINITY:
-            return None
-        missing -= amount
-        if missing <= 0:
-            return at
-    return None
 
 
 # ── which are asked, and on what their answer depends ─────────────────────────────────────────────────────
@@ -400,6 +381,7 @@ Part = Callable[[Ask], Hashable]
 CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
     (report, lambda ask: ask.node),
     (hold, lambda ask: None),
+    (counter, lambda ask: ask.of_cluster),
     (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
 )
 
@@ -416,5 +398,6 @@ NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
     (lane, lambda ask: None),
     (vram, lambda ask: (ask.vram_mib, ask.devices)),
     (scratch, lambda ask: ask.disk),
+    (node_counter, lambda ask: (ask.counts, ask.vram_mib > 0, ask.devices)),
     *((gate, amount_of(name)) for name, gate in RESOURCE_GATES.items()),
 )

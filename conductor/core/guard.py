@@ -6,13 +6,14 @@ before may use the place, and whatever fits beside it when it starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import nlargest
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, Pool, held
 from conductor.core.places import Place, asks_vram
 from conductor.core.reservations import INFINITY, release_at
+from conductor.core.resources import Amounts
 from conductor.model.decision import Verdict
 
 #: So many nodes are looked at, those with most to give.
@@ -132,7 +133,7 @@ def _on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> Kept | None:
 def _unknown(job_id: str, ask: Ask, node: NodeFree, at_last: dict[Pool, int], now: float) -> Kept | None:
     """It fits once all has ended, and nobody can say when that is. The devices with most free now are waited for:
     what is kept is not taken again, so the choice stays the same from tick to tick."""
-    able = [d for d in node.devices_for(ask) if d.why_not is None and at_last[d.vram] >= ask.vram_mib]
+    able = [d for d in node.devices_for(ask) if d.why_not is None and _has(d, ask, at_last)]
     able.sort(key=lambda device: (-device.vram.free, device.index))
     chosen = {device.vram for device in able[: ask.devices]}
     others = {d.vram for d in node.devices.values()} - chosen
@@ -149,20 +150,34 @@ def _devices(ask: Ask, node: NodeFree, left: dict[Pool, int]) -> tuple[DeviceFre
     """The devices it would take, () where it asks none; None while it does not fit."""
     devices: tuple[DeviceFree, ...] = ()
     if any(asks_vram(queue, ask) for queue in node.queues.get(ask.lane, ())):
-        fitting = [d for d in node.devices_for(ask) if d.why_not is None and left[d.vram] >= ask.vram_mib]
+        fitting = [d for d in node.devices_for(ask) if d.why_not is None and _has(d, ask, left)]
         if len(fitting) < ask.devices:
             return None
         devices = tuple(sorted(fitting, key=lambda d: (left[d.vram], d.index))[: ask.devices])
     return devices if all(left[pool] >= amount for pool, amount in taken(node, devices, ask)) else None
 
 
+def _has(device: DeviceFree, ask: Ask, left: Mapping[Pool, int]) -> bool:
+    return all(pool is not None and left[pool] >= amount for pool, amount in _of(device.amounts, ask.of_device))
+
+
+def _of(pools: Mapping[str, Pool | None], amounts: Amounts) -> Iterable[tuple[Pool | None, int]]:
+    return ((pools[name], amount) for name, amount in amounts)
+
+
 def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple[Pool, int]]:
     """(pool, amount) of all that one attempt takes there."""
     places = [(device.amounts, ask.of_device) for device in devices] + [(node.amounts, ask.of_node)]
-    pools = [(pool, amount) for had, asked in places for name, amount in asked if (pool := had[name]) is not None]
+    pools = [(pool, amount) for had, asked in places for pool, amount in _of(had, asked) if pool is not None]
     by_pool: dict[Pool, int] = {}
     for root, size in ask.disk:
         disk = node.disks.get(root)
         if size and disk is not None and disk.pool is not None:
             by_pool[disk.pool] = by_pool.get(disk.pool, 0) + size
     return [*pools, *by_pool.items()]
+
+
+def kept_budget(key: str, job_id: str) -> Verdict:
+    """To those that it is kept from: what is left of an API's budget, or of a counter."""
+    message = f"kept for {job_id[:8]}, which was passed over for too long"
+    return Verdict(gate="hold", passed=False, where=key, holders=(job_id,), message=message)

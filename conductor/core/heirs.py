@@ -21,7 +21,7 @@ from conductor.core.free import Free
 from conductor.core.nodes import NodeFree, QueueFree, given_back
 from conductor.core.places import Place, asks_vram, disks_fit, node_fits
 from conductor.core.reservations import release_at
-from conductor.core.resources import Pool
+from conductor.core.resources import Pool, could_fit, fits
 from conductor.model.decision import Admission, Heir
 from conductor.model.snapshot import Head, JobClass, Reservation
 
@@ -59,7 +59,7 @@ def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Heir, ..
         (r, queues[r.queue]) for r in free.reservations if r.queue in queues and _can_be_followed(r, queues[r.queue])
     )
     soonest = nsmallest(MOST_HEIRS, able, key=lambda pair: (release_at(pair[0], free.now), pair[0].job_id))
-    return tuple(heir for r, queue in soonest if (heir := _heir(r, queue, waiters, admit)) is not None)
+    return tuple(heir for r, queue in soonest if (heir := _heir(r, queue, waiters, admit, free)) is not None)
 
 
 def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
@@ -67,21 +67,22 @@ def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
     return r.state == "running" and len(r.devices) <= 1 and queue.is_open and queue.queued == 0
 
 
-def _heir(r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Admit) -> Heir | None:
-    given = list(given_back(queue.node, r))
+def _heir(r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Admit, free: Free) -> Heir | None:
+    counted = [(pool, amount) for key, amount in r.held.items() if (pool := free.counted.get(key)) is not None]
+    given = [*given_back(queue.node, r), *counted]
     pools = {pool for pool, _ in given}
     for pool, amount in given:
         pool.take(-amount)
     try:
         for waiter in islice(waiters, MOST_LOOKED_AT):
             admission = None
-            if waiter.is_free and (place := _place(waiter.ask, queue)) is not None:
+            if waiter.is_free and (place := _place(waiter.ask, queue, free)) is not None:
                 admission = admit(waiter, place)
             if admission is not None:
                 return Heir(
                     predecessor=r.job_id, attempt=r.attempt, admission=_less_its_files(admission, r, queue.node)
                 )
-            if _wants(waiter.ask, queue.node, pools):
+            if _wants_counted(waiter.ask, free, pools) or _wants(waiter.ask, queue.node, free, pools):
                 return None
         return None
     finally:
@@ -89,29 +90,39 @@ def _heir(r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Ad
             pool.take(amount)
 
 
-def _place(ask: Ask, queue: QueueFree) -> Place | None:
+def _place(ask: Ask, queue: QueueFree, free: Free) -> Place | None:
     """In that queue, as far as it fits."""
     if ask.lane != queue.lane or ask.devices > 1 or not queue.has_room or not node_fits(queue.node, ask):
+        return None
+    if ask.of_cluster and not fits(free.amounts, ask.of_cluster):
         return None
     if not asks_vram(queue, ask):
         return Place(queue)
     device = queue.device
-    return None if device is None or device.vram.free < ask.vram_mib else Place(queue, (device,))
+    return None if device is None or not fits(device.amounts, ask.of_device) else Place(queue, (device,))
 
 
-def _wants(ask: Ask, node: NodeFree, given: set[Pool]) -> bool:
+def _wants_counted(ask: Ask, free: Free, given: set[Pool]) -> bool:
+    """Does this end give back what it waits for wherever it goes."""
+    return any(pool in given for name, _ in ask.of_cluster if (pool := free.amounts.get(name)) is not None)
+
+
+def _wants(ask: Ask, node: NodeFree, free: Free, given: set[Pool]) -> bool:
     """Would this end let it in elsewhere on the node, or bring it nearer to that."""
+    if ask.of_cluster and not fits(free.amounts, ask.of_cluster):
+        return False
     queues = [queue for queue in node.queues.get(ask.lane, ()) if queue.is_open]
     if not queues or ask.node not in (None, node.name):
         return False
     amounts = [(pool, amount) for name, amount in ask.of_node if (pool := node.amounts[name]) is not None]
-    able = [d.vram for d in node.devices_for(ask) if d.why_not is None and d.vram.limit >= ask.vram_mib]
+    able = [d.amounts for d in node.devices_for(ask) if d.why_not is None and could_fit(d.amounts, ask.of_device)]
     devices = ask.devices if any(asks_vram(queue, ask) for queue in queues) else 0
     if len(able) < devices or any(amount > pool.limit for pool, amount in amounts):
         return False
     short = [pool for pool, amount in amounts if pool.free < amount]
-    if sum(pool.free >= ask.vram_mib for pool in able) < devices:
-        short += [pool for pool in able if pool.free < ask.vram_mib]
+    if sum(fits(pools, ask.of_device) for pools in able) < devices:
+        asked = [(pool, n) for pools in able for name, n in ask.of_device if (pool := pools[name]) is not None]
+        short += [pool for pool, amount in asked if pool.free < amount]
     if short:
         return any(pool in given for pool in short)
     return disks_fit(node, ask) and any(queue.has_room for queue in queues)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from conductor.core.admission import MOST_ADMITTED
+from conductor.core.counters import CounterPool
 from conductor.core.free import Free, Pool
 from conductor.model.decision import Admission, Decision, Gate, GateLedger, Hold, Shared
 from conductor.model.limits import Limits
@@ -125,6 +126,17 @@ def _pools(free: Free) -> Iterator[Shared]:
                 yield _shared(f"{node.name}/{root}", "scratch", "bytes", disk.pool)
         for row, pool in node.known:
             yield _shared(node.name, row.name, row.unit, pool, row.scale)
+        yield from _counted(node.amounts, f"{node.name}/")
+        for device in node.devices.values():
+            yield from _counted(device.amounts, f"{node.name}/{device.key}/")
+    yield from _counted(free.amounts, "")
+
+
+def _counted(pools: Mapping[str, Pool | None], place: str) -> Iterator[Shared]:
+    """Of what users count by name; its unit is empty."""
+    for name, pool in pools.items():
+        if isinstance(pool, CounterPool):
+            yield _shared(f"{place}{name}", "counter", "", pool)
 
 
 def _shared(where: str, gate: Gate, unit: str, pool: Pool, scale: int = 1) -> Shared:

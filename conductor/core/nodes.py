@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from conductor.core.ask import SCRATCH_ROOT, Ask
+from conductor.core.counters import keyed, pools_of
 from conductor.core.resources import NODE, VRAM, Pool, held_of_node
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
@@ -21,6 +22,7 @@ from conductor.text import size
 
 #: How long a look at the disks may have taken.
 MEASURED_S = 0.5
+NOTHING: Mapping[str, Pool] = {}
 
 
 class DeviceFree:
@@ -153,6 +155,7 @@ class NodeFree:
         *(
             "age_s",
             "amounts",
+            "counted",
             "cpu",
             "devices",
             "disks",
@@ -206,6 +209,8 @@ class NodeFree:
         self.queues: dict[Lane, list[QueueFree]] = {}
         #: Lane → which of its queues has workers that keep dying at start, and how they end.
         self.dying: dict[Lane, str] = {}
+        #: Charge key → pool, of what is counted by name.
+        self.counted: Mapping[str, Pool] = self._counters(limits) if limits.counters else NOTHING
         for queue in report.queues:
             if queue.dying:
                 self.dying[queue.lane] = f"workers of {queue.queue} keep dying at start: {queue.dying}"
@@ -213,6 +218,15 @@ class NodeFree:
                 depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
                 queued = snapshot.queued.get(queue.queue, 0)
                 self.queues.setdefault(queue.lane, []).append(QueueFree(queue, self, depth, queued))
+
+    def _counters(self, limits: Limits) -> dict[str, Pool]:
+        rules = limits.counters
+        self.amounts |= pools_of(rules, "node", self.report.counters, self.age_s)
+        found = dict(keyed(self.amounts, rules, self.name))
+        for device in self.devices.values():
+            device.amounts |= pools_of(rules, "device", {})
+            found |= keyed(device.amounts, rules, f"{self.name}/{device.key}")
+        return found
 
     @property
     def is_open(self) -> bool:
@@ -279,6 +293,9 @@ def given_back(node: NodeFree, r: Reservation) -> Iterable[tuple[Pool, int]]:
     for name, amount in held_of_node(r):
         if (pool := node.amounts[name]) is not None:
             yield pool, amount
+    for key, amount in r.held.items():
+        if (pool := node.counted.get(key)) is not None:
+            yield pool, amount
 
 
 def charge_node(node: NodeFree, r: Reservation) -> None:
@@ -294,6 +311,9 @@ def charge_node(node: NodeFree, r: Reservation) -> None:
         pool.reserved += amount
         if usage is not None:
             pool.taken += min(amount, row.used(usage))
+    for key, amount in r.held.items():
+        if (pool := node.counted.get(key)) is not None:
+            pool.reserved += amount
     for root, amount in r.disk.items():
         disk = node.disks.get(root)
         if disk is not None and disk.pool is not None:

@@ -42,15 +42,20 @@ def is_refused(hold: Hold) -> bool:
 
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
-    for_all = max((_opens(v) for v in hold.closed if v.gate not in OF_NODES and not _is_of_place(v)), default=NOW)
+    for_all = max((_opens(v) for v in hold.closed if not _is_of_node(v) and not _is_of_place(v)), default=NOW)
     shut = {v.where for v in hold.closed if v.gate == "hold" and _is_of_place(v)}
     by_node: dict[str, list[Verdict]] = {}
     for verdict in hold.verdicts:
-        if verdict.gate in OF_NODES:
+        if _is_of_node(verdict):
             by_node.setdefault(verdict.where.partition("/")[0], []).append(verdict)
     nodes = [_on_node(verdicts, shut) for node, verdicts in by_node.items() if node not in shut]
     soonest = max(for_all, min(nodes, default=NOW if not by_node else NEVER))
     return None if soonest in (NEVER, NOW) else soonest
+
+
+def _is_of_node(verdict: Verdict) -> bool:
+    """Asked of each node; of counters those that are counted there."""
+    return verdict.gate in OF_NODES or (verdict.gate == "counter" and "/" in verdict.where)
 
 
 def _is_of_place(verdict: Verdict) -> bool:
@@ -70,6 +75,11 @@ def _on_node(verdicts: Sequence[Verdict], shut: set[str]) -> float:
             times.append(_nth(asked))
         elif any(v.gate == gate for v in verdicts):
             times.append(NEVER)  # all its places are shut
+    counted: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        if verdict.gate == "counter":
+            counted.setdefault(verdict.where.rpartition("/")[2], []).append(_opens(verdict))
+    times += [min(places) for places in counted.values()]
     return max(times)
 
 

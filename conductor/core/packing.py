@@ -19,7 +19,7 @@ from conductor.core.affinity import Warmth, slack
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, Free, NodeFree, QueueFree
 from conductor.core.mix import Mix
-from conductor.core.placement import Lets, Place, anywhere, disks_fit, node_fits, rank
+from conductor.core.placement import Lets, Place, anywhere, disks_fit, in_queue, node_fits, rank
 from conductor.core.worth import Kind, Worth, kind_of
 from conductor.model.limits import PlaceRule
 from conductor.model.spec import LANES, Lane
@@ -102,6 +102,8 @@ class Packing:
         kind = kind_of(ask)
         if not (kind.cpu or kind.ram or kind.vram):
             return self._idlest(ask, lets)
+        if len(ask.of_device) > 1:
+            return self._counted(ask, lets)
         self._renew()
         if len(self._groups) <= FEW_STATES and self._is_beyond_all(kind):
             return None
@@ -193,6 +195,12 @@ class Packing:
         found = (place for place in places if lets(place))
         return min(found, key=lambda place: rank(place, ask.warm), default=None)
 
+    def _counted(self, ask: Ask, lets: Lets) -> Place | None:
+        """What takes more of a device than its VRAM: states do not tell whether a device has that."""
+        places = (in_queue(queue, ask) for queue in self._free.queues[ask.lane] if queue.is_open)
+        found = (place for place in places if place is not None and lets(place))
+        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+
     def _pinned(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
         node = self._free.nodes.get(ask.node or "")
         state = None if node is None else self._state[self._index[node]]
@@ -218,6 +226,8 @@ class Packing:
         """`queue`: the one to take where several would do."""
         node = self._nodes[i]
         if ask.disk and not disks_fit(node, ask):
+            return None
+        if ask.counts and not node_fits(node, ask):
             return None
         devices = pick(node, choice.picks, queue)
         queue = queue_for(node, ask, devices)

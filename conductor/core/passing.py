@@ -47,12 +47,12 @@ class Passing:
         self._short[job_id] = (len(self._taken), self.bits(ask))
 
     def bits(self, ask: Ask) -> int:
-        """What it takes a part of: its lane's places, VRAM, cores, RAM, disks, budgets."""
+        """What it takes a part of: its lane's places, VRAM, cores, RAM, disks, budgets, counters."""
         bits = ask.bits
         if bits is None:
             bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)
             bits = ask.bits = bits | (_RAM if ask.ram_mib else 0) | (_DISK if ask.disk else 0)
-        for key, _ in ask.rates:
+        for key in (*[key for key, _ in ask.rates], *[f":{name}" for name, _ in ask.counts]):
             bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
         return bits
 

@@ -17,10 +17,12 @@ from conductor.core.places import Place as Place
 from conductor.core.places import anywhere as anywhere
 from conductor.core.places import asks_vram as asks_vram
 from conductor.core.places import disks_fit as disks_fit
-from conductor.core.places import in_queue, standing
+from conductor.core.places import in_queue as in_queue
 from conductor.core.places import node_fits as node_fits
 from conductor.core.places import rank as rank
+from conductor.core.places import standing
 from conductor.core.queue_order import DeviceOrder, LoadOrder
+from conductor.core.resources import fits
 from conductor.core.several import Several
 from conductor.model.spec import Lane
 
@@ -65,6 +67,8 @@ class Placement:
             if not node_fits(queue.node, ask):
                 full = queue.node
                 continue
+            if ask.counts and not fits(queue.device.amounts, ask.of_device):
+                continue
             place = Place(queue, (queue.device,))
             if lets(place):
                 return self._warmer(place, ask, lets)
@@ -78,6 +82,8 @@ class Placement:
         for queue in self._warm_queues(ask):
             device = queue.device
             if device is None or not ask.vram_mib <= device.vram.free <= most or not node_fits(queue.node, ask):
+                continue
+            if ask.counts and not fits(device.amounts, ask.of_device):
                 continue
             place = Place(queue, (device,))
             if queue.has_idle_worker == cold.queue.has_idle_worker and (queue is cold.queue or lets(place)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from conductor.core.ask import Ask
 from conductor.core.free import DeviceFree, NodeFree, QueueFree
@@ -51,6 +51,16 @@ def asks_vram(queue: QueueFree, ask: Ask) -> bool:
     return ask.vram_mib > 0 and (queue.lane != "gpu" or queue.device is not None or queue.missing is not None)
 
 
+def usable_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+    """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
+    queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
+    if ask.lane != "gpu":
+        return node.devices_for(ask) if ask.vram_mib else []
+    if ask.devices > 1 and any(queue.device for queue in queues):
+        return node.devices_for(ask)
+    return [queue.device for queue in queues if queue.device is not None]
+
+
 #: May this place be taken by this request: it may be kept free for another.
 Lets = Callable[[Place], bool]
 
@@ -72,6 +82,8 @@ def in_queue(queue: QueueFree, ask: Ask) -> Place | None:
 def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
     """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among them."""
     fitting = [d for d in queue.node.devices_for(ask) if d.why_not is None and d.vram.free >= ask.vram_mib]
+    if ask.counts:
+        fitting = [d for d in fitting if fits(d.amounts, ask.of_device)]
     if queue.device is not None and queue.device not in fitting:
         return None
     fitting.sort(key=lambda d: (d is not queue.device, d.vram.free, d.index))

@@ -16,7 +16,9 @@ from conductor.core.gates import (
     RESOURCE_GATES,
     Part,
     amount_of,
+    counter,
     mount,
+    node_counter,
     node_hold,
     rate,
     scratch,
@@ -36,7 +38,11 @@ MOST_QUESTIONS = 50_000
 
 Gated = Callable[..., list[Verdict]]
 #: Each says one gate's word: so asked in the order of their gates, the answers are in it too.
-_WORD: dict[Gated, Gate] = {node_hold: "hold", **{gate: name for name, gate in RESOURCE_GATES.items()}}
+_WORD: dict[Gated, Gate] = {
+    node_hold: "hold",
+    node_counter: "counter",
+    **{gate: name for name, gate in RESOURCE_GATES.items()},
+}
 IN_ORDER: list[tuple[Gated, Part]] = sorted(
     [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
 )
@@ -46,6 +52,8 @@ OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
 #: Gates that say nothing to a request without such needs.
 _CONCERNS: dict[Gated, Callable[[Ask], object]] = {
     rate: lambda ask: bool(ask.rates),
+    counter: lambda ask: bool(ask.of_cluster),
+    node_counter: lambda ask: len(ask.counts) > len(ask.of_cluster),
     mount: lambda ask: bool(ask.disk),
     scratch: lambda ask: bool(ask.disk),
     vram: lambda ask: ask.vram_mib > 0,
@@ -156,6 +164,8 @@ class Reasons:
         """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
         if ask.rates and any(verdict.is_never for verdict in rate(ask, self._free)):
             return True
+        if not could_fit(self._free.amounts, ask.of_cluster):
+            return True
         known = self._never.get(ask.key)
         if known is None:
             kinds = self._kinds_of(ask.lane)
@@ -196,7 +206,7 @@ def could_ever(node: NodeFree, ask: Ask) -> bool:
     queues: list[QueueFree] = node.queues.get(ask.lane, [])
     if not all(asks_vram(queue, ask) for queue in queues):
         return True
-    large = sum(device.vram.limit >= ask.vram_mib for device in node.devices_for(ask))
+    large = sum(could_fit(device.amounts, ask.of_device) for device in node.devices_for(ask))
     return large >= ask.devices or any(queue.missing for queue in queues)
 
 
@@ -219,6 +229,6 @@ def _size(node: NodeFree, lane: Lane) -> Hashable:
     return (
         limits_of(node.amounts),
         tuple(sorted((root, disk.pool.limit if disk.pool else -1) for root, disk in node.disks.items())),
-        tuple(sorted((device.vram.limit, device.is_slice) for device in node.devices.values())),
+        tuple(sorted((limits_of(device.amounts), device.is_slice) for device in node.devices.values())),
         tuple((queue.device is not None, queue.missing) for queue in node.queues.get(lane, ())),
     )

@@ -11,6 +11,8 @@ from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
 
 INFINITY = float("inf")
+#: In the place of a node, of who holds what is counted over the whole cluster.
+EVERYWHERE = ""
 _JOB_ID = attrgetter("job_id")
 
 
@@ -24,11 +26,13 @@ def release_at(reservation: Reservation, now: float) -> float:
 class Going:
     """What a backlog holds, as sums that come and go."""
 
-    __slots__ = ("count", "cpu_milli", "lanes", "ram_mib", "vram_mib")
+    __slots__ = ("count", "cpu_milli", "held", "lanes", "ram_mib", "vram_mib")
 
     def __init__(self) -> None:
         self.vram_mib = self.cpu_milli = self.ram_mib = self.count = 0
         self.lanes: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        #: Charge key → how many, of what is counted by name.
+        self.held: dict[str, int] = {}
 
     def add(self, r: Reservation, sign: int = 1) -> None:
         self.vram_mib += sign * r.vram_mib * len(r.devices)
@@ -36,6 +40,8 @@ class Going:
         self.ram_mib += sign * r.ram_mib
         self.lanes[r.lane] += sign
         self.count += sign
+        for key, amount in r.held.items():
+            self.held[key] = self.held.get(key, 0) + sign * amount
 
     def merge(self, other: Going) -> None:
         self.vram_mib += other.vram_mib
@@ -52,6 +58,16 @@ class Holding(NamedTuple):
     rows: list[tuple[Reservation, int]]
     ids: tuple[str, ...]
     ends: list[float]
+
+    def enough_at(self, missing: int) -> float | None:
+        """When enough of it should be given back, by the holders' own estimates; None: nobody can say."""
+        for (_, amount), at in zip(self.rows, self.ends, strict=True):
+            if at == INFINITY:
+                return None
+            missing -= amount
+            if missing <= 0:
+                return at
+        return None
 
 
 class Reservations:
@@ -111,6 +127,7 @@ class Reservations:
         return known
 
     def _changed_on(self, node: str) -> None:
+        self._holding.pop(EVERYWHERE, None)
         self._last.pop(node, None)
         self._sorted.pop(node, None)
         self._holding.pop(node, None)
@@ -148,6 +165,10 @@ class Reservations:
     def on(self, node: str) -> Iterable[Reservation]:
         return self._on_node.get(node, {}).values()
 
+    def held(self, key: str) -> int:
+        """Under that charge key, of what is counted by name."""
+        return sum([going.held.get(key, 0) for going in self.going.values()])
+
     def by_end(self, node: str) -> list[Reservation]:
         """Those on a node, the one expected to end first in front."""
         known = self._sorted.get(node)
@@ -160,11 +181,15 @@ class Reservations:
         here = self._holding.setdefault(node, {})
         known = here.get(what)
         if known is None:
-            rows = [(r, held) for r in self.by_end(node) if (held := amount(r))]
+            here_by_end = self.by_end(node) if node != EVERYWHERE else self._counted_by_end()
+            rows = [(r, held) for r in here_by_end if (held := amount(r))]
             known = here[what] = Holding(
                 rows, tuple([r.job_id for r, _ in rows]), [release_at(r, self._now) for r, _ in rows]
             )
         return known
+
+    def _counted_by_end(self) -> list[Reservation]:
+        return sorted((r for r in self if r.held), key=lambda r: (release_at(r, self._now), r.job_id))
 
     def longest_left_s(self) -> float:
         """By their own estimates all of them are over after so long; infinity where one gave none."""

@@ -16,13 +16,14 @@ from conductor.model.snapshot import Head, JobClass, Reservation
 Taken = tuple[str, Pool, int]
 
 
-def takes(ask: Ask, place: Place) -> list[Taken]:
+def takes(ask: Ask, place: Place, of_cluster: Mapping[str, Pool | None]) -> list[Taken]:
     """All that one attempt takes there."""
     node, name = place.node, place.node.name
     taken: list[Taken] = []
     for device in place.devices:
         taken += _of(device.amounts, ask.of_device, f"{name}/{device.key}")
     taken += _of(node.amounts, ask.of_node, name)
+    taken += _of(of_cluster, ask.of_cluster, "")
     for root, size in ask.disk:
         disk = node.disks[root]
         if size and disk.pool is not None:
@@ -34,6 +35,15 @@ def _of(pools: Mapping[str, Pool | None], amounts: Amounts, place: str) -> Itera
     for name, amount in amounts:
         if (pool := pools[name]) is not None:
             yield charge_key(name, place), pool, amount
+
+
+def _counted(ask: Ask, place: Place) -> dict[str, int]:
+    """Charge key → how many, of what is counted by name."""
+    name = place.node.name
+    asked = [("", ask.of_cluster), (name, ask.of_node)]
+    asked += [(f"{name}/{device.key}", ask.of_device) for device in place.devices]
+    names = dict(ask.counts)
+    return {charge_key(n, where): amount for where, amounts in asked for n, amount in amounts if n in names}
 
 
 def _uuids(place: Place) -> tuple[str, ...]:
@@ -61,6 +71,7 @@ def reservation_of(
         ram_mib=ask.ram_mib,
         cpu=job_class.needs.cpu,
         disk=dict(ask.disk),
+        held=_counted(ask, place) if ask.counts else {},
         admitted_at=now,
         expected_s=job_class.duration_s,
         role=permit.role,

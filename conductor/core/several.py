@@ -119,7 +119,7 @@ class Several:
     # ── its index ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _up_to_date(self, ask: Ask) -> Sort:
-        name = (ask.lane, ask.node, ask.vram_mib, ask.devices, ask.ram_mib, ask.cpu_milli, ask.disk)
+        name = (ask.lane, ask.node, ask.vram_mib, ask.devices, ask.ram_mib, ask.cpu_milli, ask.disk, ask.counts)
         sort = self._sorts.get(name)
         if sort is None:
             sort = self._new_sort(name, ask.devices)

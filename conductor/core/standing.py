@@ -65,12 +65,12 @@ class Standing:
     def ask(self, job_class: JobClass, node: str | None = None) -> Ask:
         """Its request; read once where it is bound to no node."""
         if node is not None:
-            return Ask(job_class, node)
+            return Ask(job_class, node, self.limits.counters)
         known = self._asks.get(job_class.id)
         if known is None or (known[0] is not job_class and known[0] != job_class):
             if len(self._asks) >= MOST_ASKS:
                 self._asks.clear()
-            known = self._asks[job_class.id] = (job_class, Ask(job_class))
+            known = self._asks[job_class.id] = (job_class, Ask(job_class, None, self.limits.counters))
         return known[1]
 
     def usual(self) -> tuple[UsualKind, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.report import CounterReading
 from conductor.model.snapshot import RateState, Reservation
 from conductor.model.spec import Value
 
-Gate = Literal["lane", "vram", "scratch", "ram", "cpu", "rate", "after", "mount", "hold", "report"]
+Gate = Literal["lane", "vram", "scratch", "ram", "cpu", "counter", "rate", "after", "mount", "hold", "report"]
 GATES: tuple[Gate, ...] = (
     "report",
     "hold",
@@ -18,6 +19,7 @@ GATES: tuple[Gate, ...] = (
     "scratch",
     "ram",
     "cpu",
+    "counter",
     "rate",
 )
 
@@ -35,6 +37,8 @@ class Verdict(Value, frozen=True, kw_only=True):
     #: What there is in all (capacity less headroom, depth, requests per minute).
     limit: float = 0.0
     unit: str = ""
+    #: Of a counter: so many are held outside Conductor.
+    others: float = 0.0
     #: Ids of the jobs that hold it, the earliest release first.
     holders: tuple[str, ...] = ()
     #: Earliest moment at which this gate could open; None where nobody can say.
@@ -170,6 +174,8 @@ class GateLedger(Value, frozen=True, kw_only=True):
     lost_s: dict[str, dict[Gate, float]] = {}
     shared: tuple[Shared, ...] = ()
     rates: tuple[RateState, ...] = ()
+    #: Counter that has a command → what that said; of one that is counted by the node: «node1/NAME».
+    counters: dict[str, CounterReading] = {}
     #: Node → when its report was sent.
     reports: dict[str, float] = {}
     #: As `Decision.wanted`.

@@ -29,6 +29,24 @@ class BreakerRule(Value, frozen=True, kw_only=True):
     longest_s: float = 1800.0
 
 
+#: Over which the sum of what is held stays within the limit.
+Per = Literal["cluster", "node", "device"]
+
+
+class CounterRule(Value, frozen=True, kw_only=True):
+    """One `[counters.NAME]`: how many may be held at once."""
+
+    limit: int
+    per: Per = "cluster"
+    #: Tasks whose jobs each hold one, whether their lines say so or not.
+    tasks: tuple[str, ...] = ()
+    #: A command tells how many others hold.
+    has_command: bool = False
+    #: Where it has not answered for so long: nothing more is given out («shut»), or as if others held none («open»).
+    on_stale: Literal["open", "shut"] = "shut"
+    stale_after_s: float = 60.0
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """Depths, headrooms and the two times the decision goes by. Sizes as in the names."""
 
@@ -59,6 +77,8 @@ class Limits(Value, frozen=True, kw_only=True):
     overdue_s: float | None = None
     #: Passed over for so long by jobs that come after it: a place is kept free for it. None: never.
     keep_after_s: float | None = None
+    #: What users count by name.
+    counters: dict[str, CounterRule] = {}
     #: Lane or backlog → when it may start jobs, as seconds of the day, local time; those not named: always.
     hours: dict[str, tuple[tuple[int, int], ...]] = {}
 

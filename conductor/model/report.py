@@ -84,6 +84,17 @@ class Obstacle(Value, frozen=True, kw_only=True):
     is_yielding: bool = False
 
 
+class CounterReading(Value, frozen=True, kw_only=True):
+    """What the command of a counter said last."""
+
+    #: So many are held by others; None: it never told.
+    others: int | None = None
+    #: Seconds since it said so.
+    age_s: float = 0.0
+    #: What became of its last run, where that told nothing («exit 1: no such server»); empty: it answered.
+    fault: str = ""
+
+
 class NodeReport(Value, frozen=True, kw_only=True):
     v: int = REPORT_VERSION
     node: str
@@ -100,6 +111,8 @@ class NodeReport(Value, frozen=True, kw_only=True):
     ram_total_mib: int | None = None
     ram_available_mib: int | None = None
     cpu_count: float = 1.0
+    #: Counter that is counted by the node, and has a command → what that said here. Ages are those of `sent_at`.
+    counters: dict[str, CounterReading] = {}
     is_draining: bool = False
     #: What keeps it, or a device of it, from starting anything new.
     obstacles: tuple[Obstacle, ...] = ()

@@ -9,7 +9,7 @@ from conductor.model.causes import Cause
 from conductor.model.files import Chain, Landed
 from conductor.model.job_class import JobClass
 from conductor.model.receipt import Usage
-from conductor.model.report import NodeReport
+from conductor.model.report import CounterReading, NodeReport
 from conductor.model.spec import Lane, Value
 
 ActiveState = Literal["admitted", "running"]
@@ -66,6 +66,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     cpu: float = 0.0
     #: Root → bytes.
     disk: dict[str, int] = {}
+    #: Charge key → amount, of what is counted by name (`core.counters`).
+    held: dict[str, int] = {}
     state: ActiveState = "admitted"
     worker: str | None = None
     admitted_at: float = 0.0
@@ -173,6 +175,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     #: Queue → how deep it may be now, where its jobs are so short that `Limits.depth` would starve its workers.
     deep: dict[str, int] = {}
     rates: tuple[RateState, ...] = ()
+    #: Counter of the whole cluster that has a command → what that said, as of `now`.
+    counters: dict[str, CounterReading] = {}
     controls: Controls = Controls()
     #: What jobs of the backlog read of each other: the chains that were begun, and those of the heads.
     chains: tuple[Chain, ...] = ()

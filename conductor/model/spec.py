@@ -15,8 +15,12 @@ LANES: tuple[Lane, ...] = ("gpu", "cpu", "io", "cloud")
 
 SPEC_VERSION = 1
 
+#: What users name that is counted: it is a part of the ledger's charge keys.
+COUNTER_NAME = r"^[a-z][a-z0-9_-]*\Z"
+
 JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}\Z")]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z", max_length=80)]
+CounterName = Annotated[str, Meta(pattern=COUNTER_NAME, max_length=40)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
 
@@ -48,6 +52,9 @@ class Needs(Value, frozen=True, kw_only=True):
     scratch_bytes: Count = 0
     #: Rate key (a `[rates.KEY]` of conductor.toml) → what one attempt takes from it.
     rates: dict[str, RateNeed] = {}
+    #: Counter (a `[counters.NAME]` of conductor.toml) → how many one attempt holds; of one that is counted by the
+    #: device: on each of its devices.
+    counters: dict[CounterName, Annotated[int, Meta(ge=1, le=1_000_000)]] = {}
 
 
 #: `root:relative/path`

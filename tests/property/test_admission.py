@@ -15,14 +15,16 @@ from conductor.core.charges import charges, disk_key, sums_of
 from conductor.core.resources import charge_key
 from conductor.model.decision import Decision
 from conductor.model.files import Chain, FileJob
-from conductor.model.limits import Limits
+from conductor.model.limits import CounterRule, Limits
 from conductor.model.receipt import Usage
-from conductor.model.report import NodeReport
+from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Candidate, Controls, Reservation, Snapshot
 from conductor.model.spec import LANES
 
 LIMITS = Limits(disk_headroom_bytes={"scratch": GIB, "published": 0}, keep_after_s=100.0, aging_s=30.0,
-                weights={"a": 2.0})  # fmt: skip
+                weights={"a": 2.0},
+                counters={"nuke": CounterRule(limit=4, has_command=True), "seat": CounterRule(limit=2, per="node"),
+                          "encoder": CounterRule(limit=2, per="device")})  # fmt: skip
 NODES = ("n1", "n2")
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
 
@@ -31,6 +33,7 @@ maybe = st.one_of(st.none(), st.integers(0, 24576))
 maybe_bytes = st.one_of(st.none(), st.integers(0, 100 * GIB))
 plenty = st.one_of(st.just(100 * GIB), st.integers(0, 100 * GIB))
 seen, used = st.one_of(plenty, plenty, plenty, maybe_bytes), st.one_of(st.just(300), maybe)
+counted = st.sampled_from([*[{}] * 4, {"nuke": 1}, {"nuke": 3, "seat": 1}, {"seat": 2}, {"encoder": 1}, {"encoder": 2}])
 written = st.sampled_from([{}, {}, {"scratch": GIB}, {"scratch": 20 * GIB}, {"scratch": 50 * GIB}])
 
 
@@ -84,6 +87,8 @@ def reservations(draw: st.DrawFn, i: int) -> Reservation:
     return a_reservation(f"run-{i:08d}", node=node, queue=f"gpu-{node}-{key}", devices=(key,) if vram else (),
                          vram_mib=vram, ram_mib=draw(st.sampled_from([0, 0, 1000, 7000, 20000])),
                          cpu=draw(st.sampled_from([0, 0.5, 0.5, 8])),
+                         held=draw(st.sampled_from([{}, {":nuke": 1}, {f"{node}:seat": 1},
+                                                    {f"{node}/{key}:encoder": 1}])),
                          disk=draw(written), usage=usage, expected_s=draw(st.sampled_from([0, 5, 500])))  # fmt: skip
 
 
@@ -106,6 +111,11 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
                     (a_rate(requests_left=2, requests_limit=30),),
                     (a_rate(tokens_left=15, tokens_limit=40),),
                 ]
+            )
+        ),
+        counters=draw(
+            st.sampled_from(
+                [{"nuke": CounterReading(others=n)} for n in (0, 1)] + [{"nuke": CounterReading(fault="x")}]
             )
         ),
         shut=draw(st.sampled_from([{}] * 6 + [{"cloud": NOW + 60}, {"a": NOW + 60}])),
@@ -133,6 +143,7 @@ modest = st.fixed_dictionaries({
     "scratch_bytes": st.sampled_from([0, 0, GIB, 20 * GIB]),
     "writes": st.sampled_from([{}, {}, {"published": GIB}, {"published": 30 * GIB}]),
     "rates": st.sampled_from([{}, {}, {"api": (1, 10)}]),
+    "counters": counted,
 })  # fmt: skip
 demanding = st.fixed_dictionaries({
     "vram_mib": amount,
@@ -142,6 +153,7 @@ demanding = st.fixed_dictionaries({
     "scratch_bytes": st.sampled_from([0, 0, GIB, 60 * GIB]),
     "writes": st.sampled_from([{}, {}, {"published": 0}, {"published": 70 * GIB}]),
     "rates": st.sampled_from([{}, {}, {"api": (1, 10)}, {"api": (31, 0)}]),
+    "counters": counted,
 })  # fmt: skip
 
 
@@ -163,12 +175,14 @@ often_refused = settings(few, suppress_health_check=[HealthCheck.filter_too_much
 
 def limits_of(snapshot: Snapshot) -> dict[str, int]:
     """Charge key → what may be held in all there, by the reports' own figures; what cannot be read is left out."""
-    most: dict[str, int] = {}
+    nuke = snapshot.counters["nuke"]
+    most: dict[str, int] = {":nuke": 0 if nuke.others is None else 4 - nuke.others}
     for node in snapshot.nodes:
+        most[charge_key("seat", node.node)] = 2
         for device in node.devices:
-            most[charge_key("vram", f"{node.node}/{device.key}")] = max(
-                0, device.vram_total_mib - LIMITS.vram_headroom_mib
-            )
+            most[charge_key("encoder", f"{node.node}/{device.key}")] = 2
+            key = charge_key("vram", f"{node.node}/{device.key}")
+            most[key] = max(0, device.vram_total_mib - LIMITS.vram_headroom_mib)
         if node.ram_total_mib is not None:
             most[charge_key("ram", node.node)] = max(0, node.ram_total_mib - LIMITS.ram_headroom_mib)
         most[charge_key("cpu", node.node)] = round(node.cpu_count * 1000)
@@ -326,7 +340,15 @@ def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snap
         changes["queued"] = {}
     if "rate" in gates:
         changes["rates"] = ()
-    freed = {"vram": {"vram_mib": 0, "devices": ()}, "ram": {"ram_mib": 0}, "cpu": {"cpu": 0}, "scratch": {"disk": {}}}
+    if "counter" in gates:
+        changes["counters"] = {"nuke": CounterReading(others=0)}
+    freed = {
+        "vram": {"vram_mib": 0, "devices": ()},
+        "counter": {"held": {}},
+        "ram": {"ram_mib": 0},
+        "cpu": {"cpu": 0},
+        "scratch": {"disk": {}},
+    }
     less = {name: value for gate in gates & set(freed) for name, value in freed[gate].items()}
     changes["reservations"] = tuple(structs.replace(r, **less) for r in snapshot.reservations)
     return structs.replace(snapshot, **changes)

@@ -19,7 +19,7 @@ from conductor.apply import apply
 from conductor.core.admission import decide
 from conductor.model.decision import Decision
 from conductor.model.entries import Begun, Entry, Started, Turn
-from conductor.model.limits import Limits, Order
+from conductor.model.limits import CounterRule, Limits, Order
 from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
@@ -29,6 +29,11 @@ from conductor.ports import Ledger
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "150")), deadline=None)
 VRAM, RAM, CORES, DISK = 24, 64, 4, 20 * GIB
+COUNTERS = {
+    "nuke": CounterRule(limit=2), "seat": CounterRule(limit=2, per="node"),
+    "encoder": CounterRule(limit=2, per="device"),
+}  # fmt: skip
+MOST = {":nuke": 2, "node1:seat": 2, "node1/gpu0:encoder": 2, "node1/gpu1:encoder": 2}
 
 
 # ── nothing is handed out twice ───────────────────────────────────────────────────────────────────────────
@@ -53,7 +58,7 @@ class House:
         self.epoch = epoch
         self.limits = Limits(
             order=order, vram_headroom_mib=0, ram_headroom_mib=0, default_disk_headroom_bytes=0, report_ttl_s=1e9,
-            keep_after_s=50.0, has_successors=True,
+            keep_after_s=50.0, has_successors=True, counters=COUNTERS,
         )  # fmt: skip
         #: Queue → job, attempt of what its worker runs.
         self.running: dict[str, tuple[str, int] | None] = dict.fromkeys(
@@ -188,6 +193,10 @@ class House:
             vram.update(dict.fromkeys(r.devices, r.vram_mib))
         assert all(amount <= VRAM for amount in vram.values())
         assert sum(r.ram_mib for r in held) <= RAM
+        counted = Counter[str]()
+        for r in held:
+            counted.update(r.held)
+        assert all(counted[key] <= MOST[key] for key in counted)
         assert sum(r.cpu for r in held) <= CORES
         ready = sum(sum(r.disk.values()) for _, r in self.ready.values())
         assert self.written + sum(sum(r.disk.values()) for r in held) + ready <= DISK
@@ -199,8 +208,9 @@ class House:
 def classes(lane: str) -> st.SearchStrategy[JobClass]:
     vram = st.integers(1, VRAM) if lane == "gpu" else st.just(0)
     amounts = st.tuples(
-        vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3), st.integers(0, 4)
-    )
+        vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3), st.integers(0, 4),
+        st.sampled_from([*[()] * 4, ("nuke",), ("nuke",), ("nuke", "seat"), ("encoder",)]), st.integers(1, 2),
+    )  # fmt: skip
     return amounts.map(
         lambda a: a_class(
             lane,  # type: ignore[arg-type]
@@ -210,6 +220,7 @@ def classes(lane: str) -> st.SearchStrategy[JobClass]:
             cpu=float(a[2]),
             scratch_bytes=a[3] * GIB,
             writes={"published": a[5] * GIB} if a[5] else {},
+            counters=dict.fromkeys(a[6], a[7]),
             priority=a[4],
             duration_s=float(10 * a[4]),
         )

@@ -84,9 +84,9 @@ class Twins(Both):
     def admit(self, first: str, second: str, attempt: int, room: int) -> None:
         admissions = [
             Admission(
-                reservation=a_reservation(name, attempt, disk={"scratch": 10**15}),
+                reservation=a_reservation(name, attempt, disk={"scratch": 10**15}, held={":nuke": 1}),
                 backlog="night",
-                ceilings={"node1:cpu_milli": room * 1000},
+                ceilings={"node1:cpu_milli": room * 1000, ":nuke": 2},
             )
             for name in (first, second)
         ]
