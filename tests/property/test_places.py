@@ -99,7 +99,7 @@ def as_reservation(ask: Ask, place: Place, number: int) -> Reservation:
 def taken(free: Free, r: Reservation, place: Place, ask: Ask) -> None:
     """As `decide` charges it."""
     free.add(r)
-    for _, pool, amount in takes(ask, place):
+    for _, pool, amount in takes(ask, place, free.amounts):
         pool.take(amount)
     place.queue.queued += 1
     place.queue.active += 1
