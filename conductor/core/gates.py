@@ -167,18 +167,10 @@ def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
     found = [(node.name, obstacle) for obstacle in node.obstacles]
     found += [(f"{node.name}/{d.key}", obstacle) for d in usable_devices(ask, node) for obstacle in d.obstacles]
     return [
-        Verdict(
-            gate="hold",
-            passed=False,
-            where=where,
-            have=obstacle.figure,
-            limit=obstacle.opens_at,
-            unit=obstacle.unit,
-            obstacle=obstacle.gate,
-            message=obstacle_words(obstacle),
-        )
+        Verdict(gate="hold", passed=False, where=where, have=obstacle.figure, limit=obstacle.opens_at,
+                unit=obstacle.unit, obstacle=obstacle.gate, message=obstacle_words(obstacle))
         for where, obstacle in found
-    ]
+    ]  # fmt: skip
 
 
 def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
