@@ -237,7 +237,7 @@ class Soak:
         self._say(text_of(self.eyes.row(sum(counts.values()), 0)))
         left = left_keys(world)
         audit = json.loads(world.command("audit", "--json", may_fail=True).stdout)
-        reports = [verify(path, world.settings.receipts_dir, world.settings) for path in self._good]
+        reports = [verify(path, world.settings.receipts_dir, world.settings.layout) for path in self._good]
         unverified = sum(not report.is_good for report in reports)
         kills = len(self._nemesis.kills)
         found += play.checked(world)

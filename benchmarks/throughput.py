@@ -172,7 +172,7 @@ class Bench:
         dispatch_s = time.monotonic() - dispatched_at
         until(lambda: ledger.backlog.counts()["done"] >= before + len(specs), every_s=0.01)
         ran_at = time.monotonic()
-        report = verify(path, receipts, self.settings)
+        report = verify(path, receipts, self.settings.layout)
         assert report.done == len(specs) and report.is_good, report
         now = time.monotonic()
         return {

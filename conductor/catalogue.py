@@ -15,7 +15,7 @@ from conductor.own_code import put_on_path
 from conductor.own_faults import own_code
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import CodeSettings
 
 BUILT_IN = ("workers.tasks.declared",)
 
@@ -73,7 +73,7 @@ def load_catalogue(modules: Sequence[str] = (), project: Path | None = None) -> 
     return Catalogue(decls, tuple(dict.fromkeys(files)))
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
+def catalogue_of(settings: CodeSettings) -> Catalogue:
     return load_catalogue(settings.task_modules, settings.project)
 
 

@@ -39,7 +39,7 @@ from conductor.ports import Ledger
 from conductor.recovery.guard import Guard, refuse_lost
 from conductor.recovery.reconcile import Reconciler
 from conductor.recovery.retelling import Retelling
-from conductor.settings import Settings, did_you_mean, tidied_roots
+from conductor.settings import Settings, did_you_mean
 from conductor.signing import signer_of
 from conductor.views.account import Account
 from conductor.views.forecast_text import told
@@ -74,9 +74,9 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 keeper = stack.enter_context(embedded_node(settings))
                 own_node = node_name(settings)
-            record = stack.enter_context(Recorder(folder_of(settings), settings.ticks.max_bytes)).record
+            record = stack.enter_context(Recorder(folder_of(settings.layout), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
-            tasks = WatchedCatalogue(settings)
+            tasks = WatchedCatalogue(settings.for_code)
             stack.callback(tasks.close)
             learning = stack.enter_context(Learning(settings, tasks, limits_of(settings)))
             forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
@@ -127,16 +127,16 @@ def conductor_of(
         record=record,
         teach=teach,
         overrides=retry_tables(tasks),
-        canaries=live_canaries(settings, tasks),
+        canaries=live_canaries(settings.canary, tasks),
         guard=Guard(ledger, settings.receipts_dir).reason,
-        on_review=lambda kind, states: note_review(settings, kind, states),
+        on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
         retelling=Retelling(
             ledger,
             settings.receipts_dir,
             tasks,
             settings.timing.lease_s,
-            tidied_roots(settings),
+            settings.layout.tidied_roots(),
             limits_of(settings),
         ),
         own_node=own_node,

@@ -79,7 +79,7 @@ class NodeKeeper(threading.Thread):
         return self._gave_up is not None
 
     def wait_ready(self) -> None:
-        file = pid_path(self._settings, node_name(self._settings))
+        file = pid_path(self._settings.layout, node_name(self._settings))
         deadline = time.monotonic() + READY_S
         while self._part.pid is None or live_pid(file) != self._part.pid:
             if self._gave_up is not None or time.monotonic() > deadline:

@@ -13,13 +13,13 @@ from conductor import tidied as removed
 from conductor.core.ask import SCRATCH_ROOT
 from conductor.core.chains import Members, root_of
 from conductor.core.life import can_finish, largest_job, least_disk
+from conductor.layout import Layout
 from conductor.manifest import ManifestSummary, numbered
 from conductor.model.entries import EntryFiles
 from conductor.model.files import Chain, FileJob
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport, Volume
 from conductor.model.spec import JobSpec, TaskDecl, resolve
-from conductor.settings import Settings, tidied_roots
 from conductor.text import many, size
 
 #: Chains of more jobs are looked at by their largest job only: to find an order for them would take minutes.
@@ -35,9 +35,9 @@ class FileRules(Struct, frozen=True, kw_only=True):
     headroom: Mapping[str, int] = {}
 
 
-def rules_of(settings: Settings) -> FileRules:
-    headroom = {name: root.headroom_bytes for name, root in settings.roots.items()}
-    return FileRules(tidied=tidied_roots(settings), headroom=headroom)
+def rules_of(layout: Layout) -> FileRules:
+    headroom = {name: root.headroom_bytes for name, root in layout.roots.items()}
+    return FileRules(tidied=layout.tidied_roots(), headroom=headroom)
 
 
 class FileWork:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from conductor.code_version import code_version
 from conductor.core.kinds import failures_words, reviewed_words
@@ -14,28 +15,28 @@ from conductor.model.snapshot import KindState
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger
 from conductor.recovery.journal import Journal, in_review
-from conductor.settings import Settings, did_you_mean
+from conductor.unknown_keys import did_you_mean
 
 
-def canaries_of(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> dict[str, int]:
-    """Task → canaries: conductor.toml over what `@task` says. Raises `ConfigError` for an unknown task."""
-    for task in settings.canary:
+def canaries_of(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl]) -> dict[str, int]:
+    """Task → canaries: conductor.toml (`wanted`) over what `@task` says. Raises `ConfigError` for an unknown task."""
+    for task in wanted:
         if task not in catalogue:
             raise ConfigError(f"[canary]: no task is named {task!r}{did_you_mean(task, catalogue)}")
     declared = {name: decl.canary for name, decl in catalogue.items()}
-    return {task: n for task, n in {**declared, **settings.canary}.items() if n}
+    return {task: n for task, n in {**declared, **wanted}.items() if n}
 
 
-def live_canaries(settings: Settings, catalogue: WatchedCatalogue) -> Callable[[], dict[str, int]]:
+def live_canaries(wanted: Mapping[str, int], catalogue: WatchedCatalogue) -> Callable[[], dict[str, int]]:
     """The same of the tasks as they are when it is asked; what cannot be worked out now stays as it was."""
-    seen, found = catalogue.now, canaries_of(settings, catalogue.now)
+    seen, found = catalogue.now, canaries_of(wanted, catalogue.now)
 
     def canaries() -> dict[str, int]:
         nonlocal seen, found
         if catalogue.now is not seen:
             seen = catalogue.now
             with suppress(ConfigError):
-                found = canaries_of(settings, seen)
+                found = canaries_of(wanted, seen)
         return found
 
     return canaries
@@ -47,9 +48,9 @@ def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:
     return {name: versions[decl.module] for name, decl in sorted(catalogue.items())}
 
 
-def why_missing(settings: Settings, catalogue: Mapping[str, TaskDecl]) -> Callable[[JobSpec], str]:
+def why_missing(receipts_dir: Path, catalogue: Mapping[str, TaskDecl]) -> Callable[[JobSpec], str]:
     """Of a job without a receipt: the journal knows which kinds were set aside. Needs no Redis."""
-    words, back = in_review(Journal(settings.receipts_dir).notes())
+    words, back = in_review(Journal(receipts_dir).notes())
 
     def why(spec: JobSpec) -> str:
         decl = catalogue.get(spec.task)
@@ -68,8 +69,8 @@ def review_lines(ledger: Ledger, backlog: str | None = None) -> tuple[str, ...]:
     return tuple(reviewed_words(kind, n, closed.get(kind)) for kind, n in ordered)
 
 
-def note_review(settings: Settings, kind: str, states: Sequence[KindState]) -> None:
+def note_review(receipts_dir: Path, kind: str, states: Sequence[KindState]) -> None:
     """In the journal: what waits of `kind` was set aside, and why."""
     state = max((s for s in states if s.kind == kind), key=lambda s: s.failed, default=None)
     if state is not None:
-        Journal(settings.receipts_dir).reviewed(kind, failures_words(state))
+        Journal(receipts_dir).reviewed(kind, failures_words(state))

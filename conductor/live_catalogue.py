@@ -19,8 +19,9 @@ from loguru import logger
 
 from conductor.catalogue import Catalogue, catalogue_of
 from conductor.errors import ConductorError, ConfigError
+from conductor.layout import CodeSettings
 from conductor.model.spec import TaskDecl
-from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.settings import CONFIG_NAME, load
 from conductor.text import printable
 
 #: Files are looked at so often.
@@ -44,7 +45,7 @@ _decode = msgspec.json.Decoder(Declared).decode
 class LiveCatalogue(Mapping[str, TaskDecl]):
     """Task name → declaration, as it is when it is asked for. Not for threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CodeSettings) -> None:
         self._settings = settings
         self._catalogue = catalogue_of(settings)
         self._stamps = self._now()
@@ -106,7 +107,7 @@ class LiveCatalogue(Mapping[str, TaskDecl]):
 class WatchedCatalogue(Mapping[str, TaskDecl]):
     """The same for who must not wait for an import: a thread looks, and what it found last is what there is."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CodeSettings) -> None:
         self._live = LiveCatalogue(settings)
         #: Another object once something changed.
         self.now = self._live.look()
@@ -139,7 +140,7 @@ def _stamp(file: str) -> int:
 
 def main() -> None:
     try:
-        catalogue = catalogue_of(load())
+        catalogue = catalogue_of(load().for_code)
     except ConductorError as e:
         sys.stderr.write(f"{printable(str(e))}\n")
         sys.exit(e.exit_code)

@@ -17,7 +17,7 @@ from conductor.errors import BadInput
 from conductor.folders import place_of
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 #: Below every root: what running attempts write, moved to its final name when it is whole. No job may name it.
 STAGING = ".tmp"
@@ -44,43 +44,43 @@ def split(path: str) -> tuple[str, str]:
     return root, relative
 
 
-def resolve(settings: Settings, path: str, for_writing: bool) -> Path:
+def resolve(layout: Layout, path: str, for_writing: bool) -> Path:
     """The file's place on this host. It need not exist. Raises `BadInput` when it is not below a declared folder.
 
     To write, no component may be a symbolic link; to read, a link must stay below the root it lies in.
     """
     root, relative = split(path)
     if root:
-        base = root_folder(settings, root)
+        base = root_folder(layout, root)
         if relative.split("/")[0] == STAGING:
             raise BadInput(f"path {path!r}: {STAGING} is Conductor's own")
         found = _confined(base, relative, path, for_writing)
-        _refuse_private(path, private.why_not_of_root(settings, base, found, for_writing))
+        _refuse_private(path, private.why_not_of_root(layout, base, found, for_writing))
         return found
     if for_writing:
         raise BadInput(f"path {path!r}: outputs are named root:relative, absolute paths are for reading only")
-    return _below_inputs(settings, path)
+    return _below_inputs(layout, path)
 
 
-def output_place(settings: Settings, path: str) -> Path:
+def output_place(layout: Layout, path: str) -> Path:
     """Where an output is to appear. Raises as `resolve` to write, but for the name itself: whatever stands there, it is
     never opened or followed, and publishing says whose it is."""
     root, relative = split(path)
     folder, _, name = relative.rpartition("/")
     if not root or relative == STAGING:
-        return resolve(settings, path, for_writing=True)
-    base = root_folder(settings, root)
-    place = (resolve(settings, f"{root}:{folder}", for_writing=True) if folder else base) / name
-    _refuse_private(path, private.why_not_of_root(settings, base, place, for_writing=True))
+        return resolve(layout, path, for_writing=True)
+    base = root_folder(layout, root)
+    place = (resolve(layout, f"{root}:{folder}", for_writing=True) if folder else base) / name
+    _refuse_private(path, private.why_not_of_root(layout, base, place, for_writing=True))
     return place
 
 
-def open_to_read(settings: Settings, path: str) -> BinaryIO:
+def open_to_read(layout: Layout, path: str) -> BinaryIO:
     """The file behind `path`, open. Looked at again once it is open: a link swapped in meanwhile is refused.
 
     Raises `BadInput` when it is not there, no regular file, or lies elsewhere than `resolve` allows.
     """
-    file = resolve(settings, path, for_writing=False)
+    file = resolve(layout, path, for_writing=False)
     try:
         fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -90,53 +90,53 @@ def open_to_read(settings: Settings, path: str) -> BinaryIO:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise BadInput(f"input {path!r} is not a regular file")
         really = place_of(fd)
-        if really is not None and not any(_is_below(Path(really), base) for base in _bases(settings, path)):
+        if really is not None and not any(_is_below(Path(really), base) for base in _bases(layout, path)):
             raise BadInput(f"path {path!r}: it leads out of the folders that jobs may read")
         if really is not None and really != str(file):
-            _refuse_private(path, _why_private(settings, path, Path(really)))
+            _refuse_private(path, _why_private(layout, path, Path(really)))
     except BaseException:
         stream.close()
         raise
     return stream
 
 
-def _bases(settings: Settings, path: str) -> tuple[Path, ...]:
+def _bases(layout: Layout, path: str) -> tuple[Path, ...]:
     root, _ = split(path)
-    return (root_folder(settings, root),) if root else settings.inputs
+    return (root_folder(layout, root),) if root else layout.inputs
 
 
-def _why_private(settings: Settings, path: str, file: Path) -> str | None:
+def _why_private(layout: Layout, path: str, file: Path) -> str | None:
     root, _ = split(path)
     if root:
-        return private.why_not_of_root(settings, root_folder(settings, root), file, for_writing=False)
-    return private.why_not_read(settings, file)
+        return private.why_not_of_root(layout, root_folder(layout, root), file, for_writing=False)
+    return private.why_not_read(layout, file)
 
 
-def root_folder(settings: Settings, root: str) -> Path:
-    declared = settings.roots.get(root)
+def root_folder(layout: Layout, root: str) -> Path:
+    declared = layout.roots.get(root)
     if declared is None:
-        known = ", ".join(sorted(settings.roots))
+        known = ", ".join(sorted(layout.roots))
         raise BadInput(f"no root is named {root!r} here; conductor.toml declares: {known}")
     return declared.path
 
 
-def _below_inputs(settings: Settings, path: str) -> Path:
+def _below_inputs(layout: Layout, path: str) -> Path:
     """As it is spelt, or where it really lies: a project or a share may be reached through a link (`/home`, a NAS).
 
     What is returned for the latter holds no link any more."""
     fault: BadInput | None = None
     real = os.path.realpath(path)
     for given in (path,) if real == path else (path, real):
-        for base in _spellings(settings):
+        for base in _spellings(layout):
             if given == base or given.startswith(base + "/"):
                 try:
                     found = _confined(Path(base or "/"), given[len(base) + 1 :], path, for_writing=False)
                 except BadInput as e:
                     fault = fault or e
                     continue
-                _refuse_private(path, _why_private(settings, path, found))
+                _refuse_private(path, _why_private(layout, path, found))
                 return found
-    folders = ", ".join(map(str, settings.inputs))
+    folders = ", ".join(map(str, layout.inputs))
     raise fault or BadInput(
         f"path {path!r} is not below a folder that jobs may read ({folders}): add its folder to `inputs`"
     )
@@ -147,9 +147,9 @@ def _refuse_private(path: str, why: str | None) -> None:
         raise BadInput(f"path {path!r} {why}, unless a folder of its own is declared for it (`inputs`, or a root)")
 
 
-def _spellings(settings: Settings) -> Iterator[str]:
+def _spellings(layout: Layout) -> Iterator[str]:
     """Each folder as declared and as it really is (/tmp is a link on macOS)."""
-    for folder in settings.inputs:
+    for folder in layout.inputs:
         for base in (str(folder), os.path.realpath(folder)):
             yield base.rstrip("/")
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from conductor.layout import CodeSettings
 from conductor.manifest import LineRule
 from conductor.model.spec import JobSpec
-from conductor.settings import Settings, did_you_mean
+from conductor.unknown_keys import did_you_mean
 
 #: The task whose line names a program.
 SHELL = "shell"
 
 
-def rules_of(settings: Settings) -> tuple[LineRule, ...]:
+def rules_of(settings: CodeSettings) -> tuple[LineRule, ...]:
     """By the roots and the programs that conductor.toml declares."""
 
     def roots(spec: JobSpec) -> Iterator[str]:

@@ -14,11 +14,12 @@ from typing import Any, cast, get_args
 from conductor.adapters.hash_cache import HashCache
 from conductor.errors import BadInput, ConfigError, UsageError
 from conductor.fingerprint import InputsBy, fingerprint
+from conductor.layout import CodeSettings
 from conductor.model.identity import identified
 from conductor.model.spec import Estimate, JobSpec, Needs, Output
 from conductor.paths import resolve
 from conductor.private import why_not_read
-from conductor.settings import Settings, load
+from conductor.settings import load
 from conductor.text import many, printable
 
 #: Until the id is known, which is worked out from the rest.
@@ -89,7 +90,7 @@ def rounded_up(size: float) -> int:
 # ── input files ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def input_files(folder: Path, extensions: Sequence[str], settings: Settings, skipped: list[str]) -> Iterator[Path]:
+def input_files(folder: Path, extensions: Sequence[str], settings: CodeSettings, skipped: list[str]) -> Iterator[Path]:
     """The regular files of a folder with one of these extensions, sorted by name. What cannot be named in a
     manifest (its name is not UTF-8), or what no job reads (keys), is left out and added to `skipped` in words.
 
@@ -110,7 +111,7 @@ def input_files(folder: Path, extensions: Sequence[str], settings: Settings, ski
         yield path
 
 
-def readable_folder(folder: Path, settings: Settings) -> Path:
+def readable_folder(folder: Path, settings: CodeSettings) -> Path:
     """The folder as an absolute path that jobs may read."""
     base = folder.expanduser().absolute()
     if not base.is_dir():
@@ -124,7 +125,7 @@ def readable_folder(folder: Path, settings: Settings) -> Path:
 
 
 #: Of the plan that is being made: its settings, and what its command line said of inputs.
-_planning: ContextVar[tuple[Settings, InputsBy | None] | None] = ContextVar("planning", default=None)
+_planning: ContextVar[tuple[CodeSettings, InputsBy | None] | None] = ContextVar("planning", default=None)
 
 
 def input_of(path: Path, by: InputsBy | None = None) -> dict[str, str]:
@@ -141,12 +142,12 @@ def input_of(path: Path, by: InputsBy | None = None) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _settings_of(folder: Path, project: str | None) -> Settings:
+def _settings_of(folder: Path, project: str | None) -> CodeSettings:
     """Of a script that plans by itself; read once, not for each of its files."""
-    return load()
+    return load().for_code
 
 
-def inputs_by(path: Path, settings: Settings) -> InputsBy:
+def inputs_by(path: Path, settings: CodeSettings) -> InputsBy:
     """Of the innermost root that it lies in and that says so; else of all."""
     real = path.resolve()
     roots = [root for root in settings.roots.values() if root.inputs_by and real.is_relative_to(root.path.resolve())]
@@ -154,7 +155,7 @@ def inputs_by(path: Path, settings: Settings) -> InputsBy:
     return settings.inputs_by if innermost is None else innermost.inputs_by or settings.inputs_by
 
 
-def _refuse_unreadable(path: Path, settings: Settings) -> None:
+def _refuse_unreadable(path: Path, settings: CodeSettings) -> None:
     """Here rather than in a worker: a link that leads out is found by its job otherwise, which dies of it."""
     try:
         resolve(settings, str(path), for_writing=False)
@@ -167,7 +168,7 @@ def _refuse_unreadable(path: Path, settings: Settings) -> None:
 #: How a plan makes a job.
 MAKES = "conductor.planning.job"
 
-Plan = Callable[[argparse.Namespace, Settings], Iterable[JobSpec]]
+Plan = Callable[[argparse.Namespace, CodeSettings], Iterable[JobSpec]]
 AddArguments = Callable[[argparse.ArgumentParser], None]
 DefaultName = Callable[[argparse.Namespace], str]
 
@@ -179,7 +180,7 @@ def run_plan(
     plan: Plan,
     manifest_name: DefaultName,
     argv: Sequence[str],
-    settings: Settings,
+    settings: CodeSettings,
     command: str | None = None,
 ) -> tuple[Path, int]:
     """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2 (argparse).

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 #: Names that mean a key, a password or a list of them.
 _KEYS = re.compile(
@@ -31,24 +31,24 @@ _KERNEL = (Path("/proc"), Path("/sys"), Path("/dev"))
 _CODE = frozenset({".py", ".pyc", ".pyi", ".pth", ".so", ".pyd", ".zip", ".egg"})
 
 
-def why_not_read(settings: Settings, file: Path) -> str | None:
+def why_not_read(layout: Layout, file: Path) -> str | None:
     """Of a file that was named by its absolute path. None: a job may read it."""
     real = Path(os.path.realpath(file))
-    if any(real == Path(os.path.realpath(folder)) for folder in settings.inputs):
+    if any(real == Path(os.path.realpath(folder)) for folder in layout.inputs):
         return None  # the file itself is named
-    return _kept(settings, real) or _hidden(real, _innermost(settings, real))
+    return _kept(layout, real) or _hidden(real, _innermost(layout, real))
 
 
-def why_not_of_root(settings: Settings, base: Path, file: Path, for_writing: bool) -> str | None:
+def why_not_of_root(layout: Layout, base: Path, file: Path, for_writing: bool) -> str | None:
     """Of a file below a root, reached through no link that leads out. A folder of its own is the jobs' to use; one that
     holds the project, the user's home or what Conductor keeps is not in whole."""
-    project = settings.project
-    if not _is_wide(base, (project, *_own(settings))):
+    project = layout.project
+    if not _is_wide(base, (project, *_own(layout))):
         return None
     real_base, real = Path(os.path.realpath(base)), Path(os.path.realpath(file.parent)) / file.name
     if for_writing and _is_code(project.resolve(), real):
         return "would be code of the project, and no job writes that"
-    return _kept(settings, real) or _hidden(real, real_base)
+    return _kept(layout, real) or _hidden(real, real_base)
 
 
 @lru_cache(maxsize=256)
@@ -64,13 +64,13 @@ def _all_above(places: list[Path]) -> set[tuple[int, int]]:
     return _ids(tuple({above for place in places for above in (place, *place.parents)}))
 
 
-def _innermost(settings: Settings, real: Path) -> Path:
-    return max((base for base in _named(settings) if real.is_relative_to(base)), key=_depth, default=Path("/"))
+def _innermost(layout: Layout, real: Path) -> Path:
+    return max((base for base in _named(layout) if real.is_relative_to(base)), key=_depth, default=Path("/"))
 
 
-def _named(settings: Settings) -> Iterator[Path]:
+def _named(layout: Layout) -> Iterator[Path]:
     """The folders that the operator declares, as they really are."""
-    for folder in (*settings.inputs, *(root.path for root in settings.roots.values())):
+    for folder in (*layout.inputs, *(root.path for root in layout.roots.values())):
         yield Path(os.path.realpath(folder))
 
 
@@ -87,10 +87,10 @@ def _hidden(real: Path, base: Path) -> str | None:
     return None
 
 
-def _kept(settings: Settings, real: Path) -> str | None:
+def _kept(layout: Layout, real: Path) -> str | None:
     """In a folder of Conductor's own, and in no declared folder that lies within that one."""
-    for place in (*_own(settings), *_KERNEL):
-        if _is_in(real, place) and not any(real.is_relative_to(b) and _is_in(b, place) for b in _named(settings)):
+    for place in (*_own(layout), *_KERNEL):
+        if _is_in(real, place) and not any(real.is_relative_to(b) and _is_in(b, place) for b in _named(layout)):
             return f"is Conductor's own or the system's ({place}): it may hold passwords, and no job reads or writes it"
     return None
 
@@ -100,11 +100,11 @@ def _is_in(real: Path, place: Path) -> bool:
     return is_by_name or bool(_ids((place,)) & _ids((real, *real.parents)))
 
 
-def _own(settings: Settings) -> tuple[Path, ...]:
+def _own(layout: Layout) -> tuple[Path, ...]:
     from conductor.settings import CONFIG_NAME
 
-    files = (settings.project / CONFIG_NAME, settings.project / f"{CONFIG_NAME}.restored")
-    return *files, settings.state_dir, settings.receipts_dir, settings.logs_dir, settings.manifests_dir
+    files = (layout.project / CONFIG_NAME, layout.project / f"{CONFIG_NAME}.restored")
+    return *files, layout.state_dir, layout.receipts_dir, layout.logs_dir, layout.manifests_dir
 
 
 def _is_code(project: Path, real: Path) -> bool:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import Any, cast
 from urllib.parse import unquote, unquote_plus
 
 from conductor.spellings import spelling_of
-
-if TYPE_CHECKING:
-    from conductor.settings import Settings
 
 MASK = "***"
 #: Shorter ones are no secrets, and would eat ordinary words.
@@ -33,9 +31,28 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _known: set[str] = set()
 
 
-def remember(settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
-    """From now on `scrub` masks what these settings keep secret."""
-    _known.update(values(settings, environ))
+@dataclass(frozen=True, kw_only=True)
+class SecretSources:
+    """Where the settings say that secrets are."""
+
+    #: Names of the environment variables that hold an API's key: task bodies need them.
+    api_key_variables: frozenset[str] = frozenset()
+    #: Names of those that hold any other secret.
+    other_variables: frozenset[str] = frozenset()
+    #: Addresses, which may hold a password.
+    urls: frozenset[str] = frozenset()
+    #: Members of requests: what stands there under the name of a secret is one.
+    parameters: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of all environment variables that hold a secret."""
+        return self.api_key_variables | self.other_variables
+
+
+def remember(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> None:
+    """From now on `scrub` masks the secrets that stand there."""
+    _known.update(values(sources, environ))
 
 
 def scrub(text: str) -> str:
@@ -64,16 +81,15 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def values(settings: Settings, environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+def values(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> frozenset[str]:
     """The secrets themselves: passwords in addresses, what the configured variables hold, and what an endpoint's
     parameters call one."""
-    found = {environ[name] for name in variables(settings) if name in environ}
-    urls = [settings.redis.url, settings.dashboard.redis_url, *(e.base_url for e in settings.endpoints.values())]
-    urls += [value for name, value in environ.items() if name.lower() in _PROXIES]
-    for url in urls:
-        found |= passwords(url or "")
-    for endpoint in settings.endpoints.values():
-        found |= _named_secrets(endpoint.parameters)
+    found = {environ[name] for name in sources.variables if name in environ}
+    proxies = (value for name, value in environ.items() if name.lower() in _PROXIES)
+    for url in (*sources.urls, *proxies):
+        found |= passwords(url)
+    for parameters in sources.parameters:
+        found |= _named_secrets(parameters)
     return frozenset(part for secret in found for part in _parts(secret) if len(part) >= MIN_LENGTH)
 
 
@@ -94,13 +110,6 @@ def _named_secrets(value: object, name: str = "") -> set[str]:
         items = cast(Mapping[str, object], value).items()
         return set[str]().union(*(_named_secrets(item, key) for key, item in items))
     return set()
-
-
-def variables(settings: Settings) -> frozenset[str]:
-    """Names of the environment variables that the settings name as holding a secret."""
-    named = {endpoint.api_key_env for endpoint in settings.endpoints.values()}
-    named |= {settings.redis.signing_key_env, settings.dashboard.password_env}
-    return frozenset(name for name in named if name)
 
 
 def passwords(url: str) -> set[str]:
@@ -149,15 +158,14 @@ def _query(url: str) -> list[tuple[str, str]]:
 # ── what children inherit ─────────────────────────────────────────────────────────────────────────────────
 
 
-def for_bodies(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def for_bodies(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of the process that runs task bodies: no way to Redis, no signing key; API keys stay."""
-    keys = {endpoint.api_key_env for endpoint in settings.endpoints.values()}
-    return _without(environ, frozenset(variables(settings) - keys))
+    return _without(environ, sources.other_variables - sources.api_key_variables)
 
 
-def for_programs(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a program that a body starts: none of the secrets."""
-    return _without(environ, variables(settings))
+def for_programs(variables: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a program that a body starts: none of the variables that hold a secret."""
+    return _without(environ, variables)
 
 
 def _without(environ: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:

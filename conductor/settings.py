@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from conductor import hours, secrets
 from conductor.adapters.redis_keys import checked_prefix
 from conductor.errors import ConfigError
+from conductor.layout import CodeSettings, Layout
 from conductor.ownership import SAFE_FOLDERS, refuse_foreign
+from conductor.secrets import SecretSources
 from conductor.toml_file import read_toml
 from conductor.unknown_keys import did_you_mean as did_you_mean
 from conductor.unknown_keys import unknown_keys, unknown_variables
@@ -339,6 +342,37 @@ class Settings(BaseSettings):
     ticks: Ticks = Ticks()
     learning: Learning = Learning()
 
+    @property
+    def layout(self) -> Layout:
+        """Where the project's files lie."""
+        return Layout(**self._places())
+
+    @property
+    def for_code(self) -> CodeSettings:
+        """What the project's own code is told."""
+        return CodeSettings(
+            **self._places(),
+            task_modules=self.task_modules,
+            lanes=self.lanes,
+            endpoints=self.endpoints,
+            shell_programs=self.shell_programs,
+            shell_env=self.shell_env,
+            secret_variables=self.secrets.variables,
+        )
+
+    @property
+    def secrets(self) -> SecretSources:
+        """Where a secret may stand among the settings."""
+        return SecretSources(
+            api_key_variables=_named(endpoint.api_key_env for endpoint in self.endpoints.values()),
+            other_variables=_named((self.redis.signing_key_env, self.dashboard.password_env)),
+            urls=_named((self.redis.url, self.dashboard.redis_url, *(e.base_url for e in self.endpoints.values()))),
+            parameters=tuple(endpoint.parameters for endpoint in self.endpoints.values()),
+        )
+
+    def _places(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(Layout)}
+
     @field_validator("hours")
     @classmethod
     def _are_hours(cls, value: dict[str, str]) -> dict[str, str]:
@@ -359,13 +393,8 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def tidied_roots(settings: Settings) -> frozenset[str]:
-    """Roots whose files are removed when they were read by all."""
-    return frozenset(
-        name
-        for name, root in settings.roots.items()
-        if (name == "scratch" if root.is_tidied is None else root.is_tidied)
-    )
+def _named(names: Iterable[str | None]) -> frozenset[str]:
+    return frozenset(name for name in names if name)
 
 
 DEFAULT_ROOTS: Mapping[str, Root] = {
@@ -424,7 +453,7 @@ def load(start: Path | None = None) -> Settings:
     for folder in (settings.state_dir, settings.receipts_dir, settings.logs_dir, settings.manifests_dir):
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder} is to be a folder of this project, and is a file: move it away")
-    secrets.remember(settings)
+    secrets.remember(settings.secrets)
     return settings
 
 

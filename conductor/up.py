@@ -49,7 +49,7 @@ def up(settings: Settings, is_detached: bool = False) -> int:
 def down(settings: Settings, is_now: bool = False) -> int:
     """Stop what `up` or `conductor node --detach` started here, and wait until it is gone. True work is finished first
     unless `is_now`; a Ctrl-C while waiting means `is_now`. 0 also when nothing ran."""
-    files = [lock_file(settings), pid_path(settings, node_name(settings))]
+    files = [lock_file(settings), pid_path(settings.layout, node_name(settings))]
     stopped = [stop_by_file(file, is_now) for file in files]
     if not any(stopped):
         logger.info("Nothing of {} was running", settings.project)
@@ -76,10 +76,10 @@ def up_detached(settings: Settings) -> int:
     refuse_second(settings)
     log = said_file(settings)
     argv = [sys.executable, "-P", "-m", "conductor", "up"]
-    words = detach(argv, log, up_file(settings), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
+    words = detach(argv, log, up_file(settings.layout), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
         raise ConductorError(f"conductor did not come up:\n{words}")
-    logger.info("Conductor is up (pid {}); it logs to {}", live_pid(up_file(settings)), log)
+    logger.info("Conductor is up (pid {}); it logs to {}", live_pid(up_file(settings.layout)), log)
     return 0
 
 
@@ -164,7 +164,7 @@ class Up:
         if self._is_announced or not is_ready(self._settings, self._parts):
             return
         self._is_announced = True
-        write_pid(up_file(self._settings))
+        write_pid(up_file(self._settings.layout))
         file = url_file(self._settings)
         pages = f"; rq-dashboard: {file.read_text().strip()}" if file.exists() else ""
         logger.info("Up{}. Ctrl-C drains, a second one stops at once", pages)
@@ -197,7 +197,7 @@ class Up:
         while any(p.process and p.process.poll() is None for p in self._parts) and time.monotonic() < deadline:
             self._wakeup.wait(0.1)
         self._kill()
-        remove_pid(up_file(self._settings))
+        remove_pid(up_file(self._settings.layout))
 
     def _kill(self) -> None:
         for part in self._parts:
@@ -219,7 +219,7 @@ class Up:
 
 def parts_of(settings: Settings) -> list[Part]:
     parts = [Part("conductor", ("conduct",))]
-    node = live_pid(pid_path(settings, node_name(settings)))
+    node = live_pid(pid_path(settings.layout, node_name(settings)))
     if node is None:
         parts.insert(0, Part("node", ("node",)))
     else:
@@ -233,7 +233,7 @@ def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:
     """What shows the work is not waited for where it does not come up."""
     named = {part.name: part for part in parts}
     node, dashboard = named.get("node"), named.get("dashboard")
-    has_node = node is None or live_pid(pid_path(settings, node_name(settings))) == node.pid
+    has_node = node is None or live_pid(pid_path(settings.layout, node_name(settings))) == node.pid
     return has_node and (dashboard is None or dashboard.backoff.is_looping or url_file(settings).exists())
 
 

@@ -19,13 +19,13 @@ from conductor.errors import BadInput
 from conductor.facts.claims import NO_CLAIM, Claim, claims, same_faults
 from conductor.facts.files import NOT_THERE, FileFact
 from conductor.facts.outputs import OutputFacts, content_faults, facts_of
+from conductor.layout import Layout
 from conductor.line_faults import EveryTask
 from conductor.model.identity import line_hash
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec
 from conductor.paths import resolve, split
 from conductor.records import OnRead, Record, Records
-from conductor.settings import Settings, tidied_roots
 from conductor.verify_report import Finding, Kind, VerifyReport
 
 #: Jobs whose outputs are looked at side by side.
@@ -71,7 +71,7 @@ def sound(manifest: Path, on_checked: Callable[[int], None] | None = None) -> ma
 def verify(
     manifest: Path,
     receipts_dir: Path,
-    settings: Settings,
+    layout: Layout,
     checks: Checks | None = None,
     on_progress: OnProgress | None = None,
     *,
@@ -87,14 +87,14 @@ def verify(
     Memory grows by the manifest's ids and what is found. Raises `ManifestError`.
     """
     records = Records.gather(manifest, receipts_dir, on_read, has_others=is_strict)
-    gone = tidied.gone(receipts_dir) if (roots := tidied_roots(settings)) else frozenset[tuple[str, str, int]]()
+    gone = tidied.gone(receipts_dir) if (roots := layout.tidied_roots()) else frozenset[tuple[str, str, int]]()
     review = _Review(
         records, checks or Checks(), frozenset(fact for fact in gone if split(fact[0])[0] in roots), why_missing, most
     )
     done = 0
     with closing(records), ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for rows in _windows(manifests.numbered(manifest)):
-            looks = [_look(pool, spec, records.of(spec.id), settings) for _, _, spec in rows]
+            looks = [_look(pool, spec, records.of(spec.id), layout) for _, _, spec in rows]
             for (_, line, spec), (record, facts) in zip(rows, looks, strict=True):
                 review.job(spec, record, facts if isinstance(facts, JobFacts) else facts.result())
                 review.line(line, record)
@@ -105,12 +105,12 @@ def verify(
 
 
 def _look(
-    pool: ThreadPoolExecutor, spec: JobSpec, record: Record, settings: Settings
+    pool: ThreadPoolExecutor, spec: JobSpec, record: Record, layout: Layout
 ) -> tuple[Record, JobFacts | Future[JobFacts]]:
     """A job with nothing on disk to look at, of which there may be a million, is not worth a thread's while."""
     if record.accepted is None or not (record.accepted.outputs or spec.writes):
         return record, NOTHING_THERE
-    return record, pool.submit(_facts, spec, record, settings)
+    return record, pool.submit(_facts, spec, record, layout)
 
 
 def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[int, bytes, JobSpec]]]:
@@ -121,29 +121,29 @@ def _windows(rows: Iterator[tuple[int, bytes, JobSpec]]) -> Iterator[list[tuple[
 # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(spec: JobSpec, record: Record, settings: Settings) -> JobFacts:
+def _facts(spec: JobSpec, record: Record, layout: Layout) -> JobFacts:
     """All that has to be read from disk for one job; nothing where no receipt was accepted."""
     if record.accepted is None:
         return JobFacts(outputs={})
     published = {fact.path for fact in record.accepted.outputs} | {output.path for output in spec.writes}
-    outputs = {path: _output_facts(path, settings) for path in sorted(published)}
-    return JobFacts(outputs=outputs, strangers=tuple(_strangers(spec, published, settings)))
+    outputs = {path: _output_facts(path, layout) for path in sorted(published)}
+    return JobFacts(outputs=outputs, strangers=tuple(_strangers(spec, published, layout)))
 
 
-def _output_facts(path: str, settings: Settings) -> OutputFacts:
+def _output_facts(path: str, layout: Layout) -> OutputFacts:
     try:
-        file = resolve(settings, path, for_writing=False)
+        file = resolve(layout, path, for_writing=False)
     except BadInput as e:
         return OutputFacts(file=FileFact(fault=str(e)))
     return facts_of(path, file)
 
 
-def _strangers(spec: JobSpec, published: set[str], settings: Settings) -> Iterator[str]:
+def _strangers(spec: JobSpec, published: set[str], layout: Layout) -> Iterator[str]:
     """Files in a folder that carries the job's id, and so is the job's own, which it does not declare."""
     folders = {str(PurePosixPath(path).parent) for path in published if f"/{spec.id}/" in path}
     for folder in sorted(folders):
         try:
-            present = sorted(entry.name for entry in os.scandir(resolve(settings, folder, for_writing=False)))
+            present = sorted(entry.name for entry in os.scandir(resolve(layout, folder, for_writing=False)))
         except (OSError, BadInput):
             continue  # a missing folder shows as missing outputs
         for name in present:

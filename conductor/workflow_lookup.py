@@ -14,25 +14,26 @@ from types import ModuleType
 from typing import Any, cast
 
 from conductor.errors import ConfigError, UsageError
+from conductor.layout import CodeSettings
 from conductor.own_code import load_file
 from conductor.own_faults import drawn, own_code
 from conductor.ownership import refuse_foreign
 from conductor.planning import run_plan
-from conductor.settings import Settings, did_you_mean
+from conductor.unknown_keys import did_you_mean
 from conductor.verify import Checks
 
 PACKAGE = "workflows"
 PARTS = ("plan", "verify")
 
 
-def available(settings: Settings) -> tuple[str, ...]:
+def available(settings: CodeSettings) -> tuple[str, ...]:
     """Names of all workflows, the project's own and the installed ones, sorted."""
     folders = [folder for folder in (settings.project / PACKAGE, _installed()) if folder is not None]
     found = {f.parent.name for folder in folders if folder.is_dir() for f in folder.glob("*/plan.py")}
     return tuple(sorted(filter(str.isidentifier, found)))
 
 
-def about(name: str, settings: Settings) -> str:
+def about(name: str, settings: CodeSettings) -> str:
     """The first line of a workflow's own description, or why there is none. Read, not run: who lists them has chosen
     none, and one with a fault does not hide the others."""
     file = _file(name, "plan", settings)
@@ -50,7 +51,7 @@ def about(name: str, settings: Settings) -> str:
     return text.partition("\n")[0]
 
 
-def plan(name: str, argv: Sequence[str], settings: Settings, command: str | None = None) -> tuple[Path, int]:
+def plan(name: str, argv: Sequence[str], settings: CodeSettings, command: str | None = None) -> tuple[Path, int]:
     """Run the plan NAME with its own options. → the manifest's path and its number of jobs."""
     module: Any = load(name, "plan", settings)
     if not callable(getattr(module, "plan", None)):
@@ -67,7 +68,7 @@ def plan(name: str, argv: Sequence[str], settings: Settings, command: str | None
     )
 
 
-def checks_for(workflows: Sequence[str], settings: Settings) -> Checks:
+def checks_for(workflows: Sequence[str], settings: CodeSettings) -> Checks:
     """What the workflows of a manifest check beyond what every job is held against. A workflow that is not
     installed here, or has no `verify.py`, adds nothing."""
     known = available(settings)
@@ -78,7 +79,7 @@ def checks_for(workflows: Sequence[str], settings: Settings) -> Checks:
     return Checks.joined(found)
 
 
-def _own_checks(name: str, module: Any, settings: Settings) -> Checks:
+def _own_checks(name: str, module: Any, settings: CodeSettings) -> Checks:
     """What its `checks(settings)` returns, each of them heard out as the project's own code."""
     what = f"verify {name}"
     with own_code(what):
@@ -104,11 +105,11 @@ def _heard(check: Callable[..., object], what: str) -> Callable[..., Iterator[An
     return asked
 
 
-def has_part(name: str, part: str, settings: Settings) -> bool:
+def has_part(name: str, part: str, settings: CodeSettings) -> bool:
     return _file(name, part, settings) is not None
 
 
-def load(name: str, part: str, settings: Settings) -> ModuleType:
+def load(name: str, part: str, settings: CodeSettings) -> ModuleType:
     """The module `plan` or `verify` of a workflow. Raises `UsageError` that lists what there is."""
     file = _file(name, part, settings)
     if file is None:
@@ -118,7 +119,7 @@ def load(name: str, part: str, settings: Settings) -> ModuleType:
     return _load_file(f"{PACKAGE}.{name}.{part}", file)
 
 
-def _file(name: str, part: str, settings: Settings) -> Path | None:
+def _file(name: str, part: str, settings: CodeSettings) -> Path | None:
     if not name.isidentifier():
         return None
     for folder in (settings.project / PACKAGE, _installed()):

@@ -54,7 +54,12 @@ class Bench:
             updates=tuple(updates),
         )
         return JobContext(
-            spec, self.settings, on_progress=self._note, warm=self.warm, attempt=max(1, self.attempt), **options
+            spec,
+            self.settings.for_code,
+            on_progress=self._note,
+            warm=self.warm,
+            attempt=max(1, self.attempt),
+            **options,
         )
 
     def run(self, body: Any, args: Mapping[str, Any] | None = None, **what: Any) -> dict[str, Any]:
@@ -66,7 +71,7 @@ class Bench:
         result = body(args or {}, ctx)
         spec = msgspec.structs.replace(ctx.spec, task=body.__module__.rpartition(".")[2].replace("_", ".", 1))
         for check in (checks.check_counts, checks.check):
-            check(self.settings, spec, ctx.body, result)
+            check(self.settings.layout, spec, ctx.body, result)
         return result
 
     def made(self, write: str) -> Path:

@@ -52,7 +52,7 @@ class Place:
 
     def verify(self, checks: Checks | None = None, **options: Any) -> VerifyReport:
         manifest.write(self.manifest, self.specs)
-        return verify(self.manifest, self.settings.receipts_dir, self.settings, checks, **options)
+        return verify(self.manifest, self.settings.receipts_dir, self.settings.layout, checks, **options)
 
 
 def only(report: VerifyReport) -> Finding:

@@ -13,7 +13,7 @@ from conductor.adapters.processes import SESSION
 from conductor.errors import Refused
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import CodeSettings
 
 #: Of the worker's own: who and where it is, its words, its devices and threads, where its libraries lie.
 _INHERITED = re.compile(
@@ -36,17 +36,17 @@ _LOADERS = re.compile(
 )
 
 
-def inherited(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+def inherited(settings: CodeSettings, environ: Mapping[str, str]) -> dict[str, str]:
     """Of the worker's environment what is on the list, or in `shell_env`; never a secret of the settings."""
     named = frozenset(settings.shell_env)
     return {
         name: value
-        for name, value in secrets.for_programs(settings, environ).items()
+        for name, value in secrets.for_programs(settings.secret_variables, environ).items()
         if name == SESSION or name in named or _INHERITED.fullmatch(name)
     }
 
 
-def refuse_others(settings: Settings, wanted: Mapping[str, str]) -> None:
+def refuse_others(settings: CodeSettings, wanted: Mapping[str, str]) -> None:
     """Raises `Refused` at a variable that a line may not set."""
     named = frozenset(settings.shell_env)
     for name in wanted:

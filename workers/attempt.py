@@ -6,21 +6,22 @@ import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from conductor.adapters.badges import folder_of as badges_of
 from conductor.code_version import code_version
 from conductor.errors import JobError
+from conductor.layout import Layout
 from conductor.model.entries import Begun, Started
 from conductor.model.identity import id_of, line_hash
+from conductor.model.limits import Limits
 from conductor.model.receipt import RECEIPT_VERSION, Asked, Outcome, OutputFact, Receipt, Usage, body_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
 from conductor.secrets import scrub, scrub_all
-from conductor.settings import Settings
-from conductor.signing import signer_of
+from conductor.signing import Signer
 from conductor.text import size
 from workers import publish
 from workers.causes import Fault, cut
@@ -32,14 +33,25 @@ from workers.rivals import rivals
 from workers.usage import Meter, is_beyond
 
 
+class AttemptSettings(NamedTuple):
+    """What attempts on this host go by."""
+
+    layout: Layout
+    limits: Limits
+    #: Seconds.
+    lease_s: float
+    #: None: hand-overs are not signed.
+    signer: Signer | None = None
+
+
 class Attempt:
     """One attempt that has been started. Raises `Refused` for a line that this worker must not or cannot run."""
 
     def __init__(
-        self, started: Started, catalogue: Mapping[str, TaskDecl], settings: Settings, valid_until: float
+        self, started: Started, catalogue: Mapping[str, TaskDecl], settings: AttemptSettings, valid_until: float
     ) -> None:
         reservation = started.reservation
-        self._settings = settings
+        self._layout = layout = settings.layout
         self.job_id, self.number = reservation.job_id, reservation.attempt
         #: Of its body, drawn here: no other has it, also where the ledger gives the number out a second time.
         self.token = secrets.token_hex(4)
@@ -49,10 +61,10 @@ class Attempt:
         self.visible = reservation.uuids or reservation.devices
         self.line = started.line.decode()
         self.spec, self.decl, self.request = understand(started.line, catalogue)
-        check_genuine(started, self.spec, settings)
+        check_genuine(started, self.spec, settings.signer)
         self._code_version = ""
-        limits, badges = settings.limits, badges_of(settings)
-        memory = HostMemory(settings.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib)
+        limits, badges = settings.limits, badges_of(layout)
+        memory = HostMemory(layout.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib)
         meter = Meter(
             self._folders,
             self.devices,
@@ -82,7 +94,7 @@ class Attempt:
         return self._code_version
 
     def _folders(self) -> tuple[Path, ...]:
-        return publish.folders(self._settings, self.spec, self.body)
+        return publish.folders(self._layout, self.spec, self.body)
 
     @property
     def body(self) -> str:
@@ -152,12 +164,11 @@ def _is_as_planned(spec: JobSpec) -> bool:
         return False
 
 
-def check_genuine(started: Started, spec: JobSpec, settings: Settings) -> None:
+def check_genuine(started: Started, spec: JobSpec, signer: Signer | None) -> None:
     """Redis is not trusted with what is run: raises `Refused` for another job's line, or a hand-over nobody signed."""
     held = started.reservation
     if spec.id != held.job_id:
         raise Refused(f"the ledger's line is of job {spec.id}: somebody wrote to Redis")
-    signer = signer_of(settings)
     if signer is not None and not signer.is_signed(held, started.line):
         raise Refused("the hand-over carries no signature of this key: it was forged, or the key differs between hosts")
 

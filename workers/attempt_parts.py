@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from conductor.model.spec import TaskDecl
     from conductor.ports import Ledger, ReceiptLog
-    from conductor.settings import Settings
+    from workers.attempt import AttemptSettings
     from workers.claim import Claim
     from workers.host import Host
     from workers.lease import Keeper
@@ -56,7 +56,7 @@ class Watcher(Protocol):
 class Parts(NamedTuple):
     """Built once per process."""
 
-    settings: Settings
+    settings: AttemptSettings
     ledger: Ledger
     catalogue: Mapping[str, TaskDecl]
     receipts: ReceiptLog

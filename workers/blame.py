@@ -15,7 +15,7 @@ from workers.causes import Fault, cut
 from workers.context import attempt_folder
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 #: What a disk or a share says that was unplugged, remounted, broken or is away. Sockets say some of it too.
 AWAY = frozenset(
@@ -29,14 +29,14 @@ _WORDS = tuple(os.strerror(number) for number in sorted(AWAY - {errno.ENOENT}))
 _TRY = ".try"
 
 
-def of_roots(settings: Settings, spec: JobSpec, body: str, error: BaseException, fault: Fault) -> Fault:
+def of_roots(layout: Layout, spec: JobSpec, body: str, error: BaseException, fault: Fault) -> Fault:
     """`fault`, or `publish_failed` where the error is a disk's and a root of the outputs cannot be written to.
 
     The roots are tried only then: a body may have met a bad input disk, or a server that does not answer."""
     if fault.cause != "task_error" or not spec.writes or not _is_of_a_disk(error):
         return fault
     for root in dict.fromkeys(paths.split(output.path)[0] for output in spec.writes):
-        if why := _refusal(settings, root, spec.id, body):
+        if why := _refusal(layout, root, spec.id, body):
             return Fault("publish_failed", cut(f"{root} cannot be written to: {why} ({fault.message})"))
     return fault
 
@@ -60,10 +60,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         at = at.__cause__ or at.__context__
 
 
-def _refusal(settings: Settings, root: str, job_id: str, body: str) -> str:
+def _refusal(layout: Layout, root: str, job_id: str, body: str) -> str:
     """Why nothing can be written where this body stages its outputs; empty where it can."""
-    base = settings.roots[root].path
-    parts = attempt_folder(settings, root, job_id, body).relative_to(base).parts
+    base = layout.roots[root].path
+    parts = attempt_folder(layout, root, job_id, body).relative_to(base).parts
     try:
         with folders.below(base, parts, make=True) as folder:
             fd = os.open(_TRY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)

@@ -14,19 +14,19 @@ from conductor.model.spec import JobSpec
 from workers.context import attempt_folder, staged
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 #: A larger document is not parsed here: it would take many times its size of a memory that the job did not ask for.
 MOST_JSON_BYTES = 16 << 20
 
 
-def check(settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any]) -> None:
+def check(layout: Layout, spec: JobSpec, body: str, result: Mapping[str, Any]) -> None:
     """A canary's: every staged output is read whole, media decoded. Raises `BadOutput`."""
-    _check(settings, spec, body, result, facts_of)
+    _check(layout, spec, body, result, facts_of)
 
 
 def check_counts(
-    settings: Settings,
+    layout: Layout,
     spec: JobSpec,
     body: str,
     result: Mapping[str, Any],
@@ -35,18 +35,18 @@ def check_counts(
     """Every job's, in its child: each staged output is what its name says, whole, and holds what the result says.
 
     At the price of reading it: one picture is decoded. `on_read`: called each second. Raises `BadOutput`."""
-    _check(settings, spec, body, result, lambda path, file: counted(path, file, MOST_JSON_BYTES, on_read))
+    _check(layout, spec, body, result, lambda path, file: counted(path, file, MOST_JSON_BYTES, on_read))
 
 
 def _check(
-    settings: Settings, spec: JobSpec, body: str, result: Mapping[str, Any], look: Callable[[str, Path], OutputFacts]
+    layout: Layout, spec: JobSpec, body: str, result: Mapping[str, Any], look: Callable[[str, Path], OutputFacts]
 ) -> None:
     """Size and hash need no look: publishing works them out of these very files. A file that is not there is
     publishing's to name."""
     said = claims(spec, result)
     for output in spec.writes:
         root, relative = paths.split(output.path)
-        file = staged(attempt_folder(settings, root, spec.id, body), relative)
+        file = staged(attempt_folder(layout, root, spec.id, body), relative)
         if not file.is_file() or file.is_symlink():
             continue
         fault = next(content_faults(look(output.path, file), spec.expect, said.get(output.path, NO_CLAIM)), None)

@@ -39,6 +39,7 @@ from workers.usage import resident_mib
 from workers.warm import WarmStore
 
 if TYPE_CHECKING:
+    from conductor.layout import CodeSettings
     from workers.registry import Body
 
 #: The display needs no more, and a body may call `progress` for every frame.
@@ -94,7 +95,7 @@ class Child:
         self._peak = Peak()
         #: Bodies behind which nothing begins that was not given again: they failed, or this child has to go.
         self._broke_off = 0
-        self._settings: Settings | None = None
+        self._settings: CodeSettings | None = None
         self._modules = 0
 
     def serve(self) -> None:
@@ -104,10 +105,11 @@ class Child:
             match self._channel.receive():
                 case Open(settings=values, visible=visible):
                     os.environ["CUDA_VISIBLE_DEVICES"] = visible
-                    self._settings = absolute(Settings(**values))
-                    secrets.remember(self._settings)
-                    put_on_path(self._settings.project, self._settings.task_modules)
-                    os.chdir(self._settings.project)
+                    settings = absolute(Settings(**values))
+                    self._settings = settings.for_code
+                    secrets.remember(settings.secrets)
+                    put_on_path(settings.project, settings.task_modules)
+                    os.chdir(settings.project)
                     self._premises.settle()
                 case Run() as run:
                     # The ticket is taken in any case: it is this one's.

@@ -15,12 +15,13 @@ import msgspec
 from loguru import logger
 
 from conductor.adapters import nvml_probe
-from conductor.adapters.badges import Badge, Badges, OwnBadge, folder_of
+from conductor.adapters.badges import Badge, Badges, OwnBadge
 from conductor.node.owners import ours, owner_among
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conductor.adapters.nvml_probe import RawDevice
-    from conductor.settings import Settings
 
 #: The driver gives back what a killed process held within milliseconds; after so long the job goes on all the same.
 GIVE_BACK_S = 3.0
@@ -30,9 +31,12 @@ _LOOK_EVERY_S = 0.01
 class Claim:
     """One worker's, main thread only. Without a device it only shows what is kept warm."""
 
-    def __init__(self, settings: Settings, worker: str, queue: str = "", device: str | None = None) -> None:
-        self._folder = folder_of(settings)
-        self._headroom_mib = settings.limits.vram_headroom_mib
+    def __init__(
+        self, badges: Path, headroom_mib: int, worker: str, queue: str = "", device: str | None = None
+    ) -> None:
+        """`badges`: their folder on this host. `headroom_mib`: of a device's memory, for everybody else."""
+        self._folder = badges
+        self._headroom_mib = headroom_mib
         self._now = Badge(worker=worker, queue=queue, device=device or "")
         self._badge: OwnBadge | None = None
         self._siblings = Badges(self._folder)

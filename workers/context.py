@@ -18,7 +18,7 @@ from conductor.model.spec import JobSpec
 from workers.warm import WarmStore
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import CodeSettings, Layout
 
 T = TypeVar("T")
 
@@ -29,11 +29,11 @@ class Stopped(JobError):
     cause = "cancelled"
 
 
-def attempt_folder(settings: Settings, root: str, job_id: str, body: str) -> Path:
+def attempt_folder(layout: Layout, root: str, job_id: str, body: str) -> Path:
     """Where one body of a job writes on one root until its outputs are whole: `ROOT/.tmp/ID.ATTEMPT.TOKEN`.
 
     `body`: ATTEMPT.TOKEN. Two bodies never share a folder, whatever number they were given."""
-    return paths.root_folder(settings, root) / paths.STAGING / f"{job_id}.{body}"
+    return paths.root_folder(layout, root) / paths.STAGING / f"{job_id}.{body}"
 
 
 def staged(folder: Path, relative: str) -> Path:
@@ -46,7 +46,7 @@ class JobContext:
     def __init__(
         self,
         spec: JobSpec,
-        settings: Settings,
+        settings: CodeSettings,
         *,
         attempt: int = 1,
         token: str = "",
@@ -160,8 +160,8 @@ def is_readable(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0)[0])
 
 
-def check_mounted(settings: Settings, root: str) -> None:
+def check_mounted(layout: Layout, root: str) -> None:
     """An unmounted NAS is an empty folder on the system disk: raises `PublishFailed` when the marker is missing."""
-    declared = settings.roots.get(root)
+    declared = layout.roots.get(root)
     if declared is not None and declared.marker and not (declared.path / declared.marker).exists():
         raise PublishFailed(f"{root} is not mounted: {declared.marker} is missing in {declared.path}")

@@ -116,9 +116,9 @@ class Flow:
             return Fault("worker_lost", "the attempt was taken from its worker before it began")
         if (fault := self._runner.kept_back(attempt)) is not None:
             return fault
-        settings, spec = self._parts.settings, attempt.spec
-        attempt.earlier = earlier = kept.find(settings, spec, attempt.number)
-        kept.clean_before(settings, spec, attempt.number)
+        layout, spec = self._parts.settings.layout, attempt.spec
+        attempt.earlier = earlier = kept.find(layout, spec, attempt.number)
+        kept.clean_before(layout, spec, attempt.number)
         if earlier is None:
             return None
         return Ended(job_id=attempt.job_id, attempt=attempt.number, result=earlier.result)
@@ -272,7 +272,7 @@ class Flow:
         return Turn(
             worker=self._parts.worker,
             queue=self._queue,
-            lease_s=self._parts.settings.timing.lease_s,
+            lease_s=self._parts.settings.lease_s,
             number=next(self._numbers),
             most=most,
             budget_s=budget_s,
@@ -315,7 +315,7 @@ class Flow:
 
     def _begin(self, started: Started, asked_at: float) -> None:
         parts, hand, held = self._parts, self._hand, started.reservation
-        valid_until = asked_at + parts.settings.timing.lease_s
+        valid_until = asked_at + parts.settings.lease_s
         follower = hand.follower
         if follower is not None and (follower.job_id, follower.number) == (held.job_id, held.attempt):
             hand.confirm(started, valid_until)

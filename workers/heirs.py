@@ -52,9 +52,9 @@ class Heirs:
         attempt.behind, attempt.as_of = begun_of(word), self._heard_of(running)
         if running.behind is not None or running.held.verdict is not None or self.is_doubtful(attempt):
             return False
-        if kept.find(parts.settings, attempt.spec, attempt.number) is not None:
+        if kept.find(parts.settings.layout, attempt.spec, attempt.number) is not None:
             return False
-        kept.clean_before(parts.settings, attempt.spec, attempt.number)
+        kept.clean_before(parts.settings.layout, attempt.spec, attempt.number)
         _ = attempt.code_version  # As it is now: that is what the child will run.
         running.held.behind = heir.reservation.disk
         try:

@@ -307,7 +307,7 @@ class Host:
             raise ChildBroken(f"the worker's child does not start (exit status {status}): {self.last_words()}")
 
     def _spawn(self, theirs: socket.socket, visible: str) -> subprocess.Popen[bytes]:
-        environment = secrets.for_bodies(self._settings)
+        environment = secrets.for_bodies(self._settings.secrets)
         # NVML's numbers are by bus; CUDA's own order would put the fastest first.
         environment |= {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
         # Should this process be killed: its node finds what bodies have led out of its session.

@@ -14,7 +14,7 @@ from conductor.model.spec import JobSpec
 from conductor.paths import resolve
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 #: Two changes within one tick of the file system's clock look like one: a file that changed so lately is waited for.
 TICK_S = 0.02
@@ -23,10 +23,10 @@ TICK_S = 0.02
 class Inputs:
     """Of one attempt. `check` before the body, `check_again` behind it."""
 
-    def __init__(self, spec: JobSpec, settings: Settings) -> None:
+    def __init__(self, spec: JobSpec, layout: Layout) -> None:
         self._spec = spec
-        self._settings = settings
-        self._hashing = HashCache(settings.state_dir).sha256
+        self._layout = layout
+        self._hashing = HashCache(layout.state_dir).sha256
         self._planned: dict[str, tuple[Path, State]] = {}
         self._read: dict[str, tuple[Path, State]] = {}
 
@@ -38,7 +38,7 @@ class Inputs:
             by = by_of(mark)
             if by is None:
                 continue
-            file = resolve(self._settings, path, for_writing=False)
+            file = resolve(self._layout, path, for_writing=False)
             if not file.exists():
                 raise BadInput(f"input {path!r} is not there")
             state = _settled(file)
@@ -52,7 +52,7 @@ class Inputs:
     def _note(self, path: str) -> None:
         """What is not there, or no file, is the body's to find out."""
         try:
-            file = resolve(self._settings, path, for_writing=False)
+            file = resolve(self._layout, path, for_writing=False)
             self._read[path] = file, state_of(file)
         except (BadInput, UsageError):
             return

@@ -26,7 +26,7 @@ from workers import publish
 from workers.context import attempt_folder, check_mounted, staged
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 
 class Kept(Value, frozen=True, kw_only=True):
@@ -51,105 +51,105 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Kept).decode
 
 
-def computed(settings: Settings, spec: JobSpec, body: str, result: dict[str, Any], usage: Usage) -> Kept:
+def computed(layout: Layout, spec: JobSpec, body: str, result: dict[str, Any], usage: Usage) -> Kept:
     """What this body has just computed. Looked at before it is published: afterwards the root may be gone."""
-    files = {path: _mark(file) or "" for path, file in _staged(settings, spec, body)}
+    files = {path: _mark(file) or "" for path, file in _staged(layout, spec, body)}
     return Kept(body=body, result=result, usage=usage, files=files)
 
 
-def keep(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
+def keep(layout: Layout, spec: JobSpec, kept: Kept) -> bool:
     """Note beside the staged files that they are whole. False when nowhere could be written: then it is not kept."""
-    folders = publish.folders(settings, spec, kept.body)
+    folders = publish.folders(layout, spec, kept.body)
     # Some may have their names already, as noted then.
     begun = next((note for folder in folders if (note := _read(folder / KEPT)) and note.outputs), kept)
     encoded = _encode(begun)
     return sum(_is_written(folder, encoded) for folder in folders) > 0
 
 
-def find(settings: Settings, spec: JobSpec, below: int) -> Kept | None:
+def find(layout: Layout, spec: JobSpec, below: int) -> Kept | None:
     """The latest earlier attempt whose output is all there, or lies on a root that is not there at the moment."""
     if below == 1 or not spec.writes:
         return None
-    earlier = (note for note in notes(settings, spec) if note.number < below)
+    earlier = (note for note in notes(layout, spec) if note.number < below)
     return max(earlier, key=lambda note: note.number, default=None)
 
 
-def notes(settings: Settings, spec: JobSpec) -> tuple[Kept, ...]:
+def notes(layout: Layout, spec: JobSpec) -> tuple[Kept, ...]:
     """What bodies of this job computed and is all there; but for those whose receipts were taken back."""
-    found = {note.body: note for folder in _folders(settings, spec) if (note := _read(folder / KEPT))}
-    whole = tuple(note for note in found.values() if _is_whole(settings, spec, note))
+    found = {note.body: note for folder in _folders(layout, spec) if (note := _read(folder / KEPT))}
+    whole = tuple(note for note in found.values() if _is_whole(layout, spec, note))
     if not whole:
         return ()
-    void = {r.body for r in receipts_of(settings.receipts_dir, spec.id) if r.outcome == "superseded"}
+    void = {r.body for r in receipts_of(layout.receipts_dir, spec.id) if r.outcome == "superseded"}
     return tuple(note for note in whole if note.body not in void)
 
 
-def note(settings: Settings, spec: JobSpec, kept: Kept) -> None:
+def note(layout: Layout, spec: JobSpec, kept: Kept) -> None:
     """Say that these are about to be put in place. On disk when this returns. Raises `OSError`."""
     encoded = _encode(kept)
     for root in dict.fromkeys(paths.split(output.path)[0] for output in spec.writes):
-        _write(attempt_folder(settings, root, spec.id, kept.body), encoded)
+        _write(attempt_folder(layout, root, spec.id, kept.body), encoded)
 
 
-def with_stamps(settings: Settings, spec: JobSpec, kept: Kept) -> Kept:
+def with_stamps(layout: Layout, spec: JobSpec, kept: Kept) -> Kept:
     """As its staged files are now."""
-    now = {path: _mark(file) or kept.files.get(path, "") for path, file in _staged(settings, spec, kept.body)}
+    now = {path: _mark(file) or kept.files.get(path, "") for path, file in _staged(layout, spec, kept.body)}
     return msgspec.structs.replace(kept, files=now)
 
 
-def check_there(settings: Settings, kept: Kept) -> None:
+def check_there(layout: Layout, kept: Kept) -> None:
     """Raises `PublishFailed` while a root of its outputs is not there."""
     for path in kept.files:
-        if fault := _absence(settings, path):
+        if fault := _absence(layout, path):
             raise PublishFailed(fault)
 
 
-def is_kept(settings: Settings, spec: JobSpec, body: str) -> bool:
-    return any((folder / KEPT).exists() for folder in publish.folders(settings, spec, body))
+def is_kept(layout: Layout, spec: JobSpec, body: str) -> bool:
+    return any((folder / KEPT).exists() for folder in publish.folders(layout, spec, body))
 
 
-def purge(settings: Settings, spec: JobSpec, is_all: bool) -> None:
+def purge(layout: Layout, spec: JobSpec, is_all: bool) -> None:
     """The job is dead: remove what its attempts left, but (unless `is_all`) not what is only to be published."""
-    left = publish.bodies(settings, spec)
-    publish.clean(settings, spec, (body for body in left if is_all or not is_kept(settings, spec, body)))
+    left = publish.bodies(layout, spec)
+    publish.clean(layout, spec, (body for body in left if is_all or not is_kept(layout, spec, body)))
 
 
-def clean_before(settings: Settings, spec: JobSpec, attempt: int) -> None:
+def clean_before(layout: Layout, spec: JobSpec, attempt: int) -> None:
     """Remove what attempts before this one have left; but what is whole: a file of it may have its name already."""
     if attempt == 1:
         return
-    left = frozenset(body for body in publish.bodies(settings, spec) if number_of(body) < attempt)
+    left = frozenset(body for body in publish.bodies(layout, spec) if number_of(body) < attempt)
     if left:
-        publish.clean(settings, spec, left - {note.body for note in notes(settings, spec)})
+        publish.clean(layout, spec, left - {note.body for note in notes(layout, spec)})
 
 
-def _staged(settings: Settings, spec: JobSpec, body: str) -> Iterator[tuple[str, Path]]:
+def _staged(layout: Layout, spec: JobSpec, body: str) -> Iterator[tuple[str, Path]]:
     for output in spec.writes:
         root, relative = paths.split(output.path)
-        yield output.path, staged(attempt_folder(settings, root, spec.id, body), relative)
+        yield output.path, staged(attempt_folder(layout, root, spec.id, body), relative)
 
 
-def _is_whole(settings: Settings, spec: JobSpec, kept: Kept) -> bool:
+def _is_whole(layout: Layout, spec: JobSpec, kept: Kept) -> bool:
     if kept.files.keys() != {output.path for output in spec.writes}:
         return False
-    found = {path: _mark(file) for path, file in _staged(settings, spec, kept.body)}
+    found = {path: _mark(file) for path, file in _staged(layout, spec, kept.body)}
     if kept.outputs:
         # Where there are no hard links, a file that has its name is staged no more.
-        found |= {path: _mark_of_final(settings, path) for path, mark in found.items() if not mark}
+        found |= {path: _mark_of_final(layout, path) for path, mark in found.items() if not mark}
     return all(
-        mark == kept.files[path] or (mark and not kept.files[path]) or (not mark and _absence(settings, path))
+        mark == kept.files[path] or (mark and not kept.files[path]) or (not mark and _absence(layout, path))
         for path, mark in found.items()
     )
 
 
-def _absence(settings: Settings, path: str) -> str:
+def _absence(layout: Layout, path: str) -> str:
     """Why the root of an output cannot be looked at just now; empty when it can."""
     root = paths.split(path)[0]
     try:
-        check_mounted(settings, root)
+        check_mounted(layout, root)
     except PublishFailed as e:
         return str(e)
-    folder = paths.root_folder(settings, root)
+    folder = paths.root_folder(layout, root)
     return "" if folder.is_dir() else f"{root} is not there: {folder} is no folder"
 
 
@@ -161,17 +161,17 @@ def _mark(file: Path) -> str | None:
     return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
-def _mark_of_final(settings: Settings, path: str) -> str | None:
+def _mark_of_final(layout: Layout, path: str) -> str | None:
     try:
-        return _mark(paths.output_place(settings, path))
+        return _mark(paths.output_place(layout, path))
     except BadInput:
         return None
 
 
-def _folders(settings: Settings, spec: JobSpec) -> Iterator[Path]:
+def _folders(layout: Layout, spec: JobSpec) -> Iterator[Path]:
     """This job's folders, of all its bodies, on all its roots."""
-    for body in publish.bodies(settings, spec):
-        yield from publish.folders(settings, spec, body)
+    for body in publish.bodies(layout, spec):
+        yield from publish.folders(layout, spec, body)
 
 
 def _is_written(folder: Path, encoded: bytes) -> bool:

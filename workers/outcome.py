@@ -14,7 +14,6 @@ from conductor.core.measured import held_by_kind
 from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
-from conductor.limits import limits_of
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from workers import cards, causes, checks, kept, outputs, publish
@@ -82,7 +81,7 @@ class Runner:
             return self._not_called(attempt, ended)
         # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
         calls = self.api_calls.tell(attempt, ended) if isinstance(ended, Ended) else ()
-        held, settings, spec, earlier = attempt.held, self._parts.settings, attempt.spec, attempt.earlier
+        held, layout, spec, earlier = attempt.held, self._parts.settings.layout, attempt.spec, attempt.earlier
         usage = held.meter.finish(
             *((ended.rss_mib, ended.cpu_s) if isinstance(ended, Ended) else (self._parts.host.peak_mib, None))
         )
@@ -93,7 +92,7 @@ class Runner:
             return self._drop(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, Ended):
-            computed = earlier or kept.computed(settings, spec, attempt.body, ended.result, usage)
+            computed = earlier or kept.computed(layout, spec, attempt.body, ended.result, usage)
             done = self._published(attempt, computed, is_again=earlier is not None)
             if not isinstance(done, Fault):
                 usage = larger(done.usage, usage)
@@ -127,8 +126,8 @@ class Runner:
 
     def _drop(self, attempt: Attempt) -> None:
         # Some of its files may have their names: then whoever has the job now ends what it began.
-        if not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
-            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
+        if not kept.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings.layout, attempt.spec, (attempt.body,))
         logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
 
     def _fault_of(self, attempt: Attempt, ended: Ended | Fault) -> Fault | None:
@@ -140,23 +139,23 @@ class Runner:
 
     def _published(self, attempt: Attempt, computed: Kept, is_again: bool) -> Kept | Fault:
         """Whose files stand there now, or why none do. What is computed is not thrown away for want of a place."""
-        settings, spec = self._parts.settings, attempt.spec
+        layout, spec = self._parts.settings.layout, attempt.spec
         try:
             if attempt.started.reservation.role:
-                checks.check(settings, spec, computed.body, computed.result)
-            return outputs.put_in_place(settings, spec, computed)
+                checks.check(layout, spec, computed.body, computed.result)
+            return outputs.put_in_place(layout, spec, computed)
         except JobError as e:
             fault = causes.of_exception(e, bool(attempt.devices))
         if fault.cause in KEEPING:
-            kept.keep(settings, spec, computed)
+            kept.keep(layout, spec, computed)
         elif is_again:
-            publish.clean(settings, spec, (computed.body,))
+            publish.clean(layout, spec, (computed.body,))
         return fault
 
     def _with_files_kept(self, attempt: Attempt, fault: Fault, usage: Usage) -> Fault:
-        settings, spec = self._parts.settings, attempt.spec
-        done = kept.computed(settings, spec, attempt.body, {LOST: fault.message}, usage)
-        if not done.files or not all(done.files.values()) or not kept.keep(settings, spec, done):
+        layout, spec = self._parts.settings.layout, attempt.spec
+        done = kept.computed(layout, spec, attempt.body, {LOST: fault.message}, usage)
+        if not done.files or not all(done.files.values()) or not kept.keep(layout, spec, done):
             return fault
         then = f"its files are kept: `conductor retry {attempt.job_id}` publishes them without it"
         return fault._replace(message=causes.cut(f"{fault.message}; {then}"))
@@ -181,7 +180,7 @@ class Runner:
         if not self._is_ours(attempt, is_doubtful=True):
             self._drop(attempt)
         else:
-            kept.keep(self._parts.settings, attempt.spec, done.computed)
+            kept.keep(self._parts.settings.layout, attempt.spec, done.computed)
             failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
             self._failed(attempt, failed, fault)
         return False
@@ -191,7 +190,7 @@ class Runner:
         for each, answer in zip(done, answers, strict=True):
             if answer == "already":
                 self._note(msgspec.structs.replace(each.receipt, outcome="superseded"))
-            publish.clean(self._parts.settings, each.attempt.spec, {each.attempt.body, each.computed.body})
+            publish.clean(self._parts.settings.layout, each.attempt.spec, {each.attempt.body, each.computed.body})
         if len(done) == 1:
             r, answer = done[0].receipt, answers[0] or "unsaid"
             logger.info("Done: {} {} in {:.2f} s ({})", r.task, r.job_id, r.seconds, answer)
@@ -224,7 +223,7 @@ class Runner:
         if fault.cause == "publish_failed" and not fault.is_lasting:
             # Before the ledger hears of it: the next job that writes there may be handed out in the same breath.
             roots = {paths.split(output.path)[0] for output in attempt.spec.writes}
-            suspects.tell(suspects.folder_of(self._parts.settings), roots)
+            suspects.tell(suspects.folder_of(self._parts.settings.layout), roots)
         is_crowded = fault.cause == "cuda_oom" and attempt.held.meter.is_others_fault()
         is_free = is_crowded or fault == causes.TAKEN_BACK
         receipt = msgspec.structs.replace(receipt, is_free=is_free)
@@ -241,9 +240,9 @@ class Runner:
             receipt = msgspec.structs.replace(receipt, message=causes.cut(f"{receipt.message}; {then.because}"))
         self._give_back(receipt, then)
         if isinstance(then, Dead):
-            kept.purge(self._parts.settings, attempt.spec, is_all=fault.cause not in KEEPING)
-        elif not kept.is_kept(self._parts.settings, attempt.spec, attempt.body):
-            publish.clean(self._parts.settings, attempt.spec, (attempt.body,))
+            kept.purge(self._parts.settings.layout, attempt.spec, is_all=fault.cause not in KEEPING)
+        elif not kept.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
+            publish.clean(self._parts.settings.layout, attempt.spec, (attempt.body,))
         return receipt
 
     def _as_asked(self, job_id: str, fault: Fault) -> Fault:
@@ -259,7 +258,7 @@ class Runner:
         if cause not in RAN_OUT_OF:
             return None
         reports = self.patiently(self._parts.ledger.reports.live) or ()
-        most = largest(reports, limits_of(self._parts.settings))
+        most = largest(reports, self._parts.settings.limits)
         asked = as_reserved(started.job_class, started.reservation)
         return raised(cause, asked, receipt.usage, most, self._kind_mib(attempt, reports), is_crowded)
 

@@ -22,10 +22,10 @@ from workers.placing import Translated
 from workers.standing import Claims, Standing, Taken, move_aside
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 
-def put_in_place(settings: Settings, spec: JobSpec, computed: Kept) -> Kept:
+def put_in_place(layout: Layout, spec: JobSpec, computed: Kept) -> Kept:
     """Publish what a body computed; whose outputs stand there when this returns, with that body's own result.
 
     Raises `JobError` for an output that was not written, `NoSpace`, `PublishFailed` while a root is not there, and
@@ -34,46 +34,46 @@ def put_in_place(settings: Settings, spec: JobSpec, computed: Kept) -> Kept:
     tried: set[str] = set()
     moved: set[str] = set()
     while True:
-        notes.check_there(settings, computed)
-        computed = replace(computed, outputs=publish.whole(settings, spec, computed.body, computed.outputs))
+        notes.check_there(layout, computed)
+        computed = replace(computed, outputs=publish.whole(layout, spec, computed.body, computed.outputs))
         try:
             if spec.writes and not tried:
-                _note(settings, spec, computed)
-            publish.put(settings, spec, computed.body, computed.outputs)
+                _note(layout, spec, computed)
+            publish.put(layout, spec, computed.body, computed.outputs)
             return computed
         except Taken as e:
             standing = e.standing
         tried.add(computed.body)
-        earlier = _earlier(settings, spec, standing, tried)
+        earlier = _earlier(layout, spec, standing, tried)
         if earlier is not None:
             computed = earlier
-        elif standing.path in moved or not _give_way(settings, spec, standing):
-            raise NameTaken(Claims(settings, spec, standing).words())
+        elif standing.path in moved or not _give_way(layout, spec, standing):
+            raise NameTaken(Claims(layout, spec, standing).words())
         else:
             moved.add(standing.path)
 
 
-def _note(settings: Settings, spec: JobSpec, computed: Kept) -> None:
+def _note(layout: Layout, spec: JobSpec, computed: Kept) -> None:
     with Translated(", ".join(output.path for output in spec.writes)):
-        notes.note(settings, spec, notes.with_stamps(settings, spec, computed))
+        notes.note(layout, spec, notes.with_stamps(layout, spec, computed))
 
 
-def _earlier(settings: Settings, spec: JobSpec, standing: Standing, tried: Set[str]) -> Kept | None:
+def _earlier(layout: Layout, spec: JobSpec, standing: Standing, tried: Set[str]) -> Kept | None:
     """The body of this job that made what stands there: by its note, or by its receipt."""
-    for note in notes.notes(settings, spec):
+    for note in notes.notes(layout, spec):
         if note.body not in tried and standing.fact in note.outputs:
             return note
-    receipt = Claims(settings, spec, standing).own()
+    receipt = Claims(layout, spec, standing).own()
     if receipt is None or receipt.body in tried:
         return None
     files = {fact.path: "" for fact in receipt.outputs}
     return Kept(body=receipt.body, result=receipt.result, usage=receipt.usage, files=files, outputs=receipt.outputs)
 
 
-def _give_way(settings: Settings, spec: JobSpec, standing: Standing) -> bool:
+def _give_way(layout: Layout, spec: JobSpec, standing: Standing) -> bool:
     """What this job made before it was sent back to be done again makes room; its receipt was taken back."""
-    receipt = Claims(settings, spec, standing).own_taken_back()
+    receipt = Claims(layout, spec, standing).own_taken_back()
     if receipt is None:
         return False
-    move_aside(settings, spec.id, receipt.body, standing.path)
+    move_aside(layout, spec.id, receipt.body, standing.path)
     return True

@@ -9,13 +9,16 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from conductor.adapters.badges import folder_of as badges_of
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.redis_keys import keys_of
+from conductor.limits import limits_of
 from conductor.live_catalogue import LiveCatalogue
 from conductor.node.devices import known_devices
 from conductor.signing import signer_of
 from conductor.wiring import redis_ledger, redis_of
 from workers import orphans
+from workers.attempt import AttemptSettings
 from workers.attempt_parts import Parts
 from workers.claim import Claim
 from workers.host import Host
@@ -62,27 +65,29 @@ def open_parts(
     """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
     orphans.adopt_orphans()
     # A missing key is said now, not by the first job.
-    ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
+    signer = signer_of(settings)
+    ledger = redis_ledger(client, signer, keys_of(settings))
+    rules = AttemptSettings(settings.layout, limits_of(settings), settings.timing.lease_s, signer)
     with ExitStack() as stack:
         stack.enter_context(known_devices(settings, node))
         receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
         stack.callback(receipts.close)
         host = host or Host(settings, name, device)
         stack.callback(host.close)
-        keeper = Keeper(ledger.attempts, name, settings.timing.lease_s, stopping, chores)
+        keeper = Keeper(ledger.attempts, name, rules.lease_s, stopping, chores)
         keeper.start()
         stack.callback(keeper.close)
-        claim = Claim(settings, name, queue, device)
+        claim = Claim(badges_of(rules.layout), settings.limits.vram_headroom_mib, name, queue, device)
         stack.callback(claim.close)
         lining = Lining(ledger.attempts, name, stopping, keeper.hurry) if queue else None
         if lining is not None:
             lining.start()
             stack.callback(lining.close)
-        watchdog = Watchdog(host, stopping, settings.timing.lease_s)
+        watchdog = Watchdog(host, stopping, rules.lease_s)
         watchdog.start()
         stack.callback(watchdog.close)
-        catalogue = LiveCatalogue(settings)
-        yield Parts(settings, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, watchdog, lining)
+        catalogue = LiveCatalogue(settings.for_code)
+        yield Parts(rules, ledger, catalogue, receipts, host, keeper, stopping, name, node, claim, watchdog, lining)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def run_program(
     Raises `DeadlineExceeded` at the attempt's deadline, `Stopped` when the job is cancelled, `Interrupted` when
     somebody else ended the program, `JobError` when it cannot be started.
     """
-    found = secrets.for_programs(ctx.settings) if environment is None else environment
+    found = secrets.for_programs(ctx.settings.secret_variables) if environment is None else environment
     program = _start(argv, cwd, stdin, on_stdout is not None, found)
     try:
         with _Pump(program, ctx, on_stdout, on_line) as pump:

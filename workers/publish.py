@@ -20,20 +20,20 @@ from workers.placing import Touched, Translated, fact_of, fsync, opened, place, 
 from workers.standing import Taken, look
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 
-def whole(settings: Settings, spec: JobSpec, body: str, known: Iterable[OutputFact] = ()) -> tuple[OutputFact, ...]:
+def whole(layout: Layout, spec: JobSpec, body: str, known: Iterable[OutputFact] = ()) -> tuple[OutputFact, ...]:
     """What this body has staged for every declared output: on disk, hashed and marked.
 
     `known`: what it had been before, for files that have gone to their places already. Raises `JobError` for an
     output the body did not write, `NoSpace`, `PublishFailed`.
     """
     before = {fact.path: fact for fact in known}
-    return tuple(_whole(settings, spec.id, body, output.path, before.get(output.path)) for output in spec.writes)
+    return tuple(_whole(layout, spec.id, body, output.path, before.get(output.path)) for output in spec.writes)
 
 
-def put(settings: Settings, spec: JobSpec, body: str, facts: Iterable[OutputFact]) -> None:
+def put(layout: Layout, spec: JobSpec, body: str, facts: Iterable[OutputFact]) -> None:
     """Give the staged files their names. On disk when this returns.
 
     A file with the very content that stands there already is as good. Raises `Taken` where anything else stands,
@@ -42,15 +42,15 @@ def put(settings: Settings, spec: JobSpec, body: str, facts: Iterable[OutputFact
     facts = tuple(facts)
     with Touched() as touched:
         for fact in facts:
-            _put(settings, spec.id, body, fact, touched)
+            _put(layout, spec.id, body, fact, touched)
         with Translated(", ".join(fact.path for fact in facts)):
             touched.sync()
 
 
-def _whole(settings: Settings, job_id: str, body: str, path: str, before: OutputFact | None) -> OutputFact:
+def _whole(layout: Layout, job_id: str, body: str, path: str, before: OutputFact | None) -> OutputFact:
     root, _ = paths.split(path)
-    check_mounted(settings, root)
-    base, parts = paths.root_folder(settings, root), _staged_parts(settings, job_id, body, path)
+    check_mounted(layout, root)
+    base, parts = paths.root_folder(layout, root), _staged_parts(layout, job_id, body, path)
     file = base.joinpath(*parts)
     with Translated(path):
         try:
@@ -69,14 +69,14 @@ def _whole(settings: Settings, job_id: str, body: str, path: str, before: Output
             return fact
 
 
-def _put(settings: Settings, job_id: str, body: str, fact: OutputFact, touched: Touched) -> None:
+def _put(layout: Layout, job_id: str, body: str, fact: OutputFact, touched: Touched) -> None:
     root, relative = paths.split(fact.path)
-    check_mounted(settings, root)
-    paths.output_place(settings, fact.path)
-    base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
+    check_mounted(layout, root)
+    paths.output_place(layout, fact.path)
+    base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
     with Translated(fact.path), folders_of.below(base, parts, make=True, on_made=touched.add) as folder:
         touched.add(folder)
-        with _source(base, _staged_parts(settings, job_id, body, fact.path)) as source:
+        with _source(base, _staged_parts(layout, job_id, body, fact.path)) as source:
             if source is not None and place(name, source, folder, job_id, fact.sha256):
                 return
         if stat_of(name, folder) is None:
@@ -101,36 +101,36 @@ def _source(base: Path, parts: tuple[str, ...]) -> Generator[int | None]:
         opened_folder.__exit__(None, None, None)
 
 
-def _staged_parts(settings: Settings, job_id: str, body: str, path: str) -> tuple[str, ...]:
+def _staged_parts(layout: Layout, job_id: str, body: str, path: str) -> tuple[str, ...]:
     """Below its root."""
     root, relative = paths.split(path)
-    file = staged(attempt_folder(settings, root, job_id, body), relative)
-    return file.relative_to(paths.root_folder(settings, root)).parts
+    file = staged(attempt_folder(layout, root, job_id, body), relative)
+    return file.relative_to(paths.root_folder(layout, root)).parts
 
 
 # ── what attempts leave behind ────────────────────────────────────────────────────────────────────────────
 
 
-def folders(settings: Settings, spec: JobSpec, body: str) -> tuple[Path, ...]:
+def folders(layout: Layout, spec: JobSpec, body: str) -> tuple[Path, ...]:
     """Every folder this body may write to."""
-    return tuple(attempt_folder(settings, root, spec.id, body) for root in _roots(settings, spec))
+    return tuple(attempt_folder(layout, root, spec.id, body) for root in _roots(layout, spec))
 
 
-def bodies(settings: Settings, spec: JobSpec) -> frozenset[str]:
+def bodies(layout: Layout, spec: JobSpec) -> frozenset[str]:
     """Those of this job that have left a folder on any of its roots."""
-    staging = (paths.root_folder(settings, root) / paths.STAGING for root in _roots(settings, spec))
+    staging = (paths.root_folder(layout, root) / paths.STAGING for root in _roots(layout, spec))
     found = (each.name.removeprefix(f"{spec.id}.") for folder in staging for each in folder.glob(f"{spec.id}.*"))
     return frozenset(body for body in found if body.partition(".")[0].isdigit())
 
 
-def clean(settings: Settings, spec: JobSpec, those: Iterable[str]) -> None:
+def clean(layout: Layout, spec: JobSpec, those: Iterable[str]) -> None:
     """Remove what these bodies have staged."""
     for body in those:
-        for folder in folders(settings, spec, body):
+        for folder in folders(layout, spec, body):
             if folder.exists():
                 folders_of.remove(folder.parent.parent, (paths.STAGING, folder.name))
 
 
-def _roots(settings: Settings, spec: JobSpec) -> list[str]:
+def _roots(layout: Layout, spec: JobSpec) -> list[str]:
     named = [paths.split(output.path)[0] for output in spec.writes]
-    return [root for root in dict.fromkeys(("scratch", *named)) if root in settings.roots]
+    return [root for root in dict.fromkeys(("scratch", *named)) if root in layout.roots]

@@ -27,7 +27,7 @@ def prepare(settings: Settings) -> Host:
 
     for module in ("workers.parent", "redis.connection", "rq.serializers", "conductor.logs"):
         importlib.import_module(module)
-    catalogue_of(settings)
+    catalogue_of(settings.for_code)
     host = Host(settings, f"spare-{os.getpid()}")
     try:
         host.ensure(())

@@ -17,7 +17,7 @@ from conductor.model.spec import JobSpec
 from workers.placing import Translated, fact_of, fsync, opened
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -59,10 +59,10 @@ def look(path: str, name: str, folder: int) -> Standing:
 class Claims:
     """What receipts say of the file that stands there. Read when something is in the way, not before."""
 
-    def __init__(self, settings: Settings, spec: JobSpec, standing: Standing) -> None:
+    def __init__(self, layout: Layout, spec: JobSpec, standing: Standing) -> None:
         self._spec = spec
         self._standing = standing
-        naming = tuple(receipts_naming(settings.receipts_dir, standing.path)) if standing.fact else ()
+        naming = tuple(receipts_naming(layout.receipts_dir, standing.path)) if standing.fact else ()
         self._taken_back = {(r.job_id, r.body) for r in naming if r.outcome == "superseded"}
         self._oks = tuple(r for r in naming if r.outcome == "ok")
 
@@ -110,10 +110,10 @@ class Claims:
         return (receipt.job_id, receipt.body) not in self._taken_back
 
 
-def move_aside(settings: Settings, job_id: str, body: str, path: str) -> None:
+def move_aside(layout: Layout, job_id: str, body: str, path: str) -> None:
     """To `.tmp/aside/ID.BODY` of its root: no receipt counts that vouches for it."""
     root, relative = paths.split(path)
-    base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
+    base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
     aside = (paths.STAGING, paths.ASIDE, f"{job_id}.{body}", *parts)
     with Translated(path), folders.below(base, parts) as folder, folders.below(base, aside, make=True) as target:
         moving.move(name, folder, target)

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
 
 
 def usage() -> str:
-    settings = load()
+    settings = load().for_code
     names = "\n".join(printable(f"  {name:<14} {about(name, settings)}") for name in available(settings))
     return f"usage: python -m workflows plan|verify NAME …   (NAME --help shows its options)\n\n{names}"
 

@@ -12,9 +12,10 @@ import orjson
 
 from conductor import streams
 from conductor.errors import ConductorError, ManifestError
+from conductor.layout import CodeSettings
 from conductor.model.spec import JobSpec
 from conductor.planning import planned
-from conductor.settings import Settings, load
+from conductor.settings import load
 from conductor.text import printable
 from conductor.verify import Checks, sound, verify
 from conductor.workflow_lookup import checks_for, plan
@@ -28,20 +29,20 @@ class PlanModule(Protocol):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
-    def plan(self, options: argparse.Namespace, settings: Settings) -> Iterable[JobSpec]: ...
+    def plan(self, options: argparse.Namespace, settings: CodeSettings) -> Iterable[JobSpec]: ...
 
 
 class VerifyModule(Protocol):
     """`workflows/NAME/verify.py`: what it knows about its results beyond receipts, checksums and durations."""
 
-    def checks(self, settings: Settings) -> Checks: ...
+    def checks(self, settings: CodeSettings) -> Checks: ...
 
 
 def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
     """`python workflows/NAME/plan.py …`, the same as `conductor plan NAME …`. → exit code."""
     streams.settle()
     try:
-        path, jobs = plan(name, sys.argv[1:] if argv is None else argv, load(), command=Path(sys.argv[0]).name)
+        path, jobs = plan(name, sys.argv[1:] if argv is None else argv, load().for_code, command=Path(sys.argv[0]).name)
     except ConductorError as e:
         return complain(e)
     print(planned(path, jobs))  # noqa: T201  a script's own output
@@ -59,7 +60,7 @@ def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        settings = load()
+        settings = load().for_code
         sound(options.file)
         checks = checks_for((name,), settings)
         report = verify(options.file, settings.receipts_dir, settings, checks, is_strict=options.strict)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from conductor.folders import make_own
-from conductor.settings import Settings
+from conductor.layout import Layout
 
 SUFFIX = ".badge"
 
@@ -39,8 +39,8 @@ class Badge(msgspec.Struct, frozen=True, kw_only=True):
     warm: tuple[str, ...] = ()
 
 
-def folder_of(settings: Settings) -> Path:
-    return settings.state_dir / "badges"
+def folder_of(layout: Layout) -> Path:
+    return layout.state_dir / "badges"
 
 
 class OwnBadge:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from conductor.folders import make_own
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import Layout
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def folder_of(settings: Settings) -> Path:
-    return settings.state_dir / "suspects"
+def folder_of(layout: Layout) -> Path:
+    return layout.state_dir / "suspects"
 
 
 def tell(folder: Path, roots: Iterable[str]) -> None:

@@ -51,7 +51,7 @@ def redo(
     if bool(job) == bool(task or older_code or no_receipt) or (no_receipt and (task or older_code)):
         raise typer.BadParameter("give JOBs, or --task NAME and/or --older-code, or --no-receipt")
     with ledger_here() as (settings, ledger):
-        codes = codes_of(catalogue_of(settings))
+        codes = codes_of(catalogue_of(settings.for_code))
         if task is not None and task not in codes:
             raise UsageError(f"no task is named {task!r}{did_you_mean(task, codes)}")
         views = [one_job(ledger, prefix) for prefix in job or ()]
@@ -65,14 +65,14 @@ def redo(
             is_unproved=no_receipt,
             has_dependants=with_dependents,
         )
-        choice = choose(ledger, settings, wish, codes)
+        choice = choose(ledger, settings.layout, wish, codes)
         if not as_json:
             show(sentences(choice))
         if not choice.jobs:
             said(as_json, choice, None)
             return
         agree(yes, as_json, choice)
-        redone = make_again(ledger, settings, choice)
+        redone = make_again(ledger, settings.layout, choice)
         ledger.bell.ring()
     said(as_json, choice, redone)
 

@@ -333,7 +333,7 @@ def retry_missing(manifest: Path, as_json: bool) -> None:
     from conductor.recovery.redo import redo_missing
 
     with ledger_here() as (settings, ledger):
-        redone = redo_missing(ledger, manifest, settings)
+        redone = redo_missing(ledger, manifest, settings.layout)
         ledger.bell.ring()
     plural = "job is" if len(redone.sent_back) == 1 else "jobs are"
     words = [f"{len(redone.sent_back)} {plural} waiting again"]

@@ -50,10 +50,10 @@ def plan(
 
     settings = settings_here(begins=True)
     if not workflow:
-        for name in workflow_lookup.available(settings):
-            typer.echo(printable(f"{name}  {workflow_lookup.about(name, settings)}"))
+        for name in workflow_lookup.available(settings.for_code):
+            typer.echo(printable(f"{name}  {workflow_lookup.about(name, settings.for_code)}"))
         return
-    path, jobs = workflow_lookup.plan(workflow, context.args, settings)
+    path, jobs = workflow_lookup.plan(workflow, context.args, settings.for_code)
     typer.echo(planned(path, jobs))
     if not jobs:
         raise typer.Exit(1)
@@ -105,7 +105,7 @@ def dispatch(
                 ledger,
                 manifest,
                 name,
-                catalogue_of(settings),
+                catalogue_of(settings.for_code),
                 settings.receipts_dir,
                 on_progress,
                 on_checked=progress.counted("checking", "line"),
@@ -113,7 +113,7 @@ def dispatch(
                 is_moving=move,
                 vram_headroom_mib=settings.limits.vram_headroom_mib,
                 is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
-                files=rules_of(settings),
+                files=rules_of(settings.layout),
             )
         except KeyboardInterrupt:
             there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""
@@ -192,12 +192,12 @@ def verify(
         found = check(
             manifest,
             settings.receipts_dir,
-            settings,
-            checks_for(workflows, settings),
+            settings.layout,
+            checks_for(workflows, settings.for_code),
             progress.of("verifying", "job"),
             on_read=progress.counted("reading manifest and receipts", "line"),
             is_strict=strict,
-            why_missing=why_missing(settings, tasks_of(settings)),
+            why_missing=why_missing(settings.receipts_dir, tasks_of(settings.for_code)),
             # The JSON lists all, however many; a person is shown a few.
             most=None if as_json else LISTED,
         )

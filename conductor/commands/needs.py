@@ -39,7 +39,7 @@ def needs(
     from conductor.views.needs import gather, lines
 
     settings = settings_here()
-    report = gather(settings, catalogue_of(settings), task)
+    report = gather(settings, catalogue_of(settings.for_code), task)
     if as_json:
         emit(report)
     else:
@@ -53,7 +53,7 @@ def forget_needs(name: str, as_json: bool) -> None:
     from conductor.text import many, printable
 
     with ledger_here() as (settings, ledger):
-        is_task = name in catalogue_of(settings) or ":" in name
+        is_task = name in catalogue_of(settings.for_code) or ":" in name
         jobs = raised_jobs(ledger, settings.receipts_dir, name) if is_task else (one_job(ledger, name),)
         found = forget(ledger, settings.receipts_dir, jobs, name if is_task else "")
     moved = [asks for asks in found if asks.changes]

@@ -69,8 +69,8 @@ def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bo
     from conductor.limits import limits_of
     from conductor.views.pricing import of_manifest
 
-    rule = limits_of(settings)
-    return of_manifest(manifest, cluster, catalogue_of(settings), settings.rates, rule, wish, is_batch=is_batch)
+    rule, catalogue = limits_of(settings), catalogue_of(settings.for_code)
+    return of_manifest(manifest, cluster, catalogue, settings.rates, rule, wish, is_batch=is_batch)
 
 
 def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:

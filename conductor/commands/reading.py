@@ -46,7 +46,8 @@ def status(
         name = one_backlog(ledger, backlog)
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
         now = noting(now, fullness(settings))
-        now = replace(now, stuck=stuck_jobs(ledger, now.active, settings), graves=obituaries(ledger, name))
+        stuck = stuck_jobs(ledger, now.active, settings.for_code, settings.timing.lease_s)
+        now = replace(now, stuck=stuck, graves=obituaries(ledger, name))
     if as_json:
         emit(now)
     else:
@@ -137,7 +138,10 @@ def audit(
     from conductor.recovery.audit import audit_files, lines
     from conductor.text import printable
 
-    report = audit_files(manifest, settings_here(begins=True), hash_outputs) if manifest else live_report(hash_outputs)
+    if manifest:
+        report = audit_files(manifest, settings_here(begins=True).layout, hash_outputs)
+    else:
+        report = live_report(hash_outputs)
     if as_json:
         emit(report)
     else:
@@ -159,11 +163,11 @@ def live_report(is_hashing: bool) -> AuditReport:
 
     settings = settings_here()
     if not has_ledger(settings):
-        return audit_live(memory_ledger(), no_books, settings, is_hashing)
+        return audit_live(memory_ledger(), no_books, settings.layout, is_hashing)
     with Progress() as progress, redis_of(settings, is_lenient=True) as client:
         scripts, on_read = Scripts(client, keys_of(settings)), progress.counted("reading the ledger", "job")
         return audit_live(
-            redis_ledger(client, keys=scripts.keys), lambda: read_books(scripts, on_read), settings, is_hashing
+            redis_ledger(client, keys=scripts.keys), lambda: read_books(scripts, on_read), settings.layout, is_hashing
         )
 
 

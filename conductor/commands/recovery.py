@@ -45,11 +45,10 @@ def rebuild(
     from conductor.catalogue import catalogue_of
     from conductor.limits import limits_of
     from conductor.recovery.rebuild import rebuild as run
-    from conductor.settings import tidied_roots
 
     with ledger_here(is_lenient=False) as (settings, ledger):
         chosen, warnings = sources(settings, manifest or [], target, skip_missing)
-        catalogue, roots = catalogue_of(settings), tidied_roots(settings)
+        catalogue, roots = catalogue_of(settings.for_code), settings.layout.tidied_roots()
         limits, lease_s = limits_of(settings), settings.timing.lease_s
         result = run(
             ledger,
@@ -86,7 +85,7 @@ def backup(
     """
     from conductor.recovery.backup import backup as run
 
-    moved(run(settings_here(), file, force), "saved in", as_json)
+    moved(run(settings_here().layout, file, force), "saved in", as_json)
 
 
 def restore(
@@ -103,7 +102,7 @@ def restore(
     """
     from conductor.recovery.backup import restore as run
 
-    moved(run(settings_here(begins=True), file, force, with_settings), "restored from", as_json)
+    moved(run(settings_here(begins=True).layout, file, force, with_settings), "restored from", as_json)
     typer.echo("next: conductor rebuild", err=True)
 
 

@@ -37,7 +37,7 @@ def replay(
     from conductor.errors import UsageError
     from conductor.history.recording import files_of, folder_of
 
-    folder = recording or folder_of(settings_here())
+    folder = recording or folder_of(settings_here().layout)
     if tick is not None and (at is not None or job is not None):
         raise UsageError("--tick is one tick by itself: leave out --at and --job, or it")
     if recording is not None and not folder.exists():

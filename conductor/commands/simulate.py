@@ -42,7 +42,7 @@ def simulate(
     from conductor.simulation.rule import words
 
     settings = settings_here(begins=True)
-    catalogue = catalogue_of(settings)
+    catalogue = catalogue_of(settings.for_code)
     with Progress() as progress:
         found = run(
             manifest,

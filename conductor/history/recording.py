@@ -25,10 +25,10 @@ from loguru import logger
 
 from conductor.errors import ConfigError
 from conductor.history.recording_frames import FORMAT, FULL_EVERY_S, Header, Point, Reader, Tick, Writer
+from conductor.layout import Layout
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
-from conductor.settings import Settings
 
 MARK = b"conductor ticks\n"
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-\d+\.ticks")
@@ -45,8 +45,8 @@ CLOSE_S = 5.0
 HEAD = struct.Struct(">II")
 
 
-def folder_of(settings: Settings) -> Path:
-    return settings.state_dir / "ticks"
+def folder_of(layout: Layout) -> Path:
+    return layout.state_dir / "ticks"
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,9 +16,9 @@ from loguru import logger
 from conductor import made_by, paths, tidied
 from conductor.errors import BadInput
 from conductor.folders import below
+from conductor.layout import Layout
 from conductor.model.files import LetGo
 from conductor.ports import Ledger
-from conductor.settings import Settings, tidied_roots
 
 #: What the ledger confirmed is acted upon for so long: its writer may be sent to make it again.
 CONFIRMED_S = 3.0
@@ -31,18 +31,18 @@ class Kept(Exception):
     """This file is not removed; why not."""
 
 
-def finish(settings: Settings, ledger: Ledger, node: str, now: float) -> int:
+def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     """Remove what the ledger has told this node to; how many files did. Raises `Unreachable`, `OSError` where the note
     cannot be written.
 
     Broken off at any point it is called again: what is noted and there is removed, what is not there is done.
     """
-    roots = tidied_roots(settings)
+    roots = layout.tidied_roots()
     facts = ledger.attempts.let_go(node)
-    usable = [fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(settings, fact.path)]
-    found = {f.path: seen for f in usable if paths.split(f.path)[0] in roots and (seen := may_go(settings, f))}
+    usable = [fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(layout, fact.path)]
+    found = {f.path: seen for f in usable if paths.split(f.path)[0] in roots and (seen := may_go(layout, f))}
     going = [fact for fact in usable if fact.path in found]
-    tidied.note(settings.receipts_dir, node, (noted(fact, now) for fact in going))
+    tidied.note(layout.receipts_dir, node, (noted(fact, now) for fact in going))
     # Somebody may have sent its writer to make it again while this was looked at: then it is not ours any more.
     still = set(ledger.attempts.let_go(node)) if going else set[LetGo]()
     confirmed_at = time.monotonic()
@@ -51,7 +51,7 @@ def finish(settings: Settings, ledger: Ledger, node: str, now: float) -> int:
     for fact in going:
         if time.monotonic() - confirmed_at > CONFIRMED_S:
             break  # this process slept, or the disk does; the next call goes on
-        removed += fact in still and remove(settings, fact, found[fact.path])
+        removed += fact in still and remove(layout, fact, found[fact.path])
         done.append(fact)
     ledger.attempts.gone(node, [fact.path for fact in done])
     return removed
@@ -61,15 +61,15 @@ def noted(fact: LetGo, now: float) -> tidied.Tidied:
     return tidied.Tidied(at=now, path=fact.path, job_id=fact.job_id, attempt=fact.attempt, bytes=fact.bytes)
 
 
-def is_mounted(settings: Settings, path: str) -> bool:
-    root = settings.roots[paths.split(path)[0]]
+def is_mounted(layout: Layout, path: str) -> bool:
+    root = layout.roots[paths.split(path)[0]]
     return root.path.is_dir() and (root.marker is None or (root.path / root.marker).exists())
 
 
-def may_go(settings: Settings, fact: LetGo) -> Identity | None:
+def may_go(layout: Layout, fact: LetGo) -> Identity | None:
     """Which file it is, if it is there and what the ledger says. What is not there needs no removing."""
     try:
-        base, parts = place_of(settings, fact)
+        base, parts = place_of(layout, fact)
         with below(base, parts[:-1]) as folder:
             return check(parts[-1], folder, fact)
     except FileNotFoundError:
@@ -79,10 +79,10 @@ def may_go(settings: Settings, fact: LetGo) -> Identity | None:
         return None
 
 
-def place_of(settings: Settings, fact: LetGo) -> tuple[Path, list[str]]:
-    paths.resolve(settings, fact.path, for_writing=True)
+def place_of(layout: Layout, fact: LetGo) -> tuple[Path, list[str]]:
+    paths.resolve(layout, fact.path, for_writing=True)
     root, relative = paths.split(fact.path)
-    return paths.root_folder(settings, root), relative.split("/")
+    return paths.root_folder(layout, root), relative.split("/")
 
 
 def check(name: str, folder: int, fact: LetGo) -> Identity:
@@ -112,9 +112,9 @@ def maker_of(name: str, folder: int) -> str | None:
     return mark.job_id if mark else None
 
 
-def remove(settings: Settings, fact: LetGo, seen: Identity) -> bool:
+def remove(layout: Layout, fact: LetGo, seen: Identity) -> bool:
     try:
-        base, parts = place_of(settings, fact)
+        base, parts = place_of(layout, fact)
         with below(base, parts[:-1]) as folder:
             if check(parts[-1], folder, fact) != seen:
                 raise Kept("it was made again meanwhile")

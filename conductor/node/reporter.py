@@ -26,7 +26,7 @@ from conductor.node.patient import Patient
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
 from conductor.node.warden import Warden
 from conductor.ports import Ledger
-from conductor.settings import Settings, tidied_roots
+from conductor.settings import Settings
 
 #: How often the devices are looked at while nothing has to be sent: a foreign process must be seen quickly.
 GPU_EVERY_S = 0.5
@@ -57,7 +57,7 @@ class Reporter(threading.Thread):
         know_devices(settings, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._badges = Badges(badges.folder_of(settings))
+        self._badges = Badges(badges.folder_of(settings.layout))
         self._warden = Warden(self._operators_words)
         self._gates = NodeGates(sensors_of(settings, identity.node))
         self._wake = threading.Event()
@@ -145,7 +145,7 @@ class Reporter(threading.Thread):
 
     def _read_disks(self, make_folders: bool) -> tuple[Volume, ...]:
         """What a worker could not write to is tried until it can be written to: till then its gate is shut."""
-        told = suspects.folder_of(self._settings)
+        told = suspects.folder_of(self._settings.layout)
         doubtful = suspects.read(told)
         volumes = self._disks.read(make=make_folders, suspects=doubtful)
         for volume in volumes:
@@ -155,7 +155,7 @@ class Reporter(threading.Thread):
 
     def _removable(self) -> dict[str, int]:
         try:
-            return self._ledger.attempts.removable(self._identity.node, sorted(tidied_roots(self._settings)))
+            return self._ledger.attempts.removable(self._identity.node, sorted(self._settings.layout.tidied_roots()))
         except Unreachable:
             return {}
 

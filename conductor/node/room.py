@@ -13,11 +13,12 @@ from contextlib import suppress
 from loguru import logger
 
 from conductor import paths
+from conductor.layout import Layout
 from conductor.model.decision import GateLedger, Verdict
 from conductor.model.report import Volume
 from conductor.node.let_go import finish, is_mounted
 from conductor.ports import Ledger
-from conductor.settings import Root, Settings, tidied_roots
+from conductor.settings import Root
 from conductor.text import many
 
 #: Where no gate says how much is missing, this part of what can be had goes at a time.
@@ -27,17 +28,17 @@ PART = 8
 class Room:
     """One per node. Remembers when it made room last, so that it does not answer the same gate twice."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, node: str) -> None:
-        self._settings = settings
+    def __init__(self, layout: Layout, ledger: Ledger, node: str) -> None:
+        self._layout = layout
         self._ledger = ledger
         self._node = node
-        self._roots = sorted(tidied_roots(settings))
+        self._roots = sorted(layout.tidied_roots())
         #: Root → by the ledger's clock.
         self._made_at: dict[str, float] = {}
 
     def make(self, volumes: Sequence[Volume], now: float) -> bool:
         """Was anything removed. `now`: epoch seconds by this host. Raises `Unreachable`, `OSError`."""
-        removed = finish(self._settings, self._ledger, self._node, now)
+        removed = finish(self._layout, self._ledger, self._node, now)
         removable = self._ledger.attempts.removable(self._node, self._roots)
         if removable:
             gates = self._ledger.handover.gates()
@@ -53,15 +54,15 @@ class Room:
             return 0
         sharing = roots_beside(root, volumes)
         total = next((volume.total_bytes for volume in volumes if volume.root == root), None)
-        lack = self._settings.roots[root].room(total) - free
+        lack = self._layout.roots[root].room(total) - free
         # A gate that was asked before the last room was made knows nothing of it.
         if gates.reports.get(self._node, 0.0) > self._made_at.get(root, 0.0):
-            lack = max(lack, wanted(gates, self._node, sharing, free, there, self._settings.roots))
+            lack = max(lack, wanted(gates, self._node, sharing, free, there, self._layout.roots))
         removed = 0
         while lack > 0:
             facts = self._ledger.attempts.let_go(self._node, root, lack)
             taken = sum(fact.bytes for fact in facts)
-            removed += finish(self._settings, self._ledger, self._node, now)
+            removed += finish(self._layout, self._ledger, self._node, now)
             lack -= taken
             self._made_at |= dict.fromkeys(sharing, self._ledger.bell.now())
             if not taken or self._ledger.attempts.let_go(self._node):
@@ -70,10 +71,10 @@ class Room:
 
     def _free(self, root: str) -> int | None:
         """As it is at this moment: the report's reading is older than what was removed since."""
-        if not is_mounted(self._settings, f"{root}:x"):
+        if not is_mounted(self._layout, f"{root}:x"):
             return None
         with suppress(OSError):
-            facts = os.statvfs(paths.root_folder(self._settings, root))
+            facts = os.statvfs(paths.root_folder(self._layout, root))
             return facts.f_bavail * facts.f_frsize
         return None
 

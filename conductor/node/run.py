@@ -79,7 +79,7 @@ def run_node(
     Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not there at start.
     """
     name = node_name(settings)
-    with only_one(settings, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
+    with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
         identity = Identity(node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
         refuse_twin(ledger, identity)
         return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
@@ -105,10 +105,10 @@ class Node:
         self._should_stop = should_stop
         self._spare = Spare(lambda: start_spare(settings))
         self._supervisor = Supervisor(launcher(settings, identity.node, self._spare), settings.timing.lease_s)
-        catalogue = WatchedCatalogue(settings)
+        catalogue = WatchedCatalogue(settings.for_code)
         self._reporter = Reporter(settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings))
-        self._room = Room(settings, ledger, identity.node)
-        self._badges = Badges(folder_of(settings))
+        self._room = Room(settings.layout, ledger, identity.node)
+        self._badges = Badges(folder_of(settings.layout))
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
@@ -126,7 +126,7 @@ class Node:
         self._spare_s: float | None = None
 
     def run(self) -> int:
-        pid_file = pid_path(self._settings, self._identity.node)
+        pid_file = pid_path(self._settings.layout, self._identity.node)
         # A body may still be writing: it must be gone before somebody else gets its job.
         if left := cgroup.sweep():
             logger.warning("{} processes that workers of an earlier node had left running were ended", left)
@@ -331,9 +331,9 @@ def said_file(settings: Settings) -> Path:
 def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
     """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here already."""
     name = node_name(settings)
-    with only_one(settings, name):
+    with only_one(settings.layout, name):
         pass
-    log, pid_file = said_file(settings), pid_path(settings, name)
+    log, pid_file = said_file(settings), pid_path(settings.layout, name)
     argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
     words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
@@ -345,7 +345,7 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
 def stop_node(settings: Settings, is_now: bool = False) -> int:
     """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none ran."""
     name = node_name(settings)
-    if not stop_by_file(pid_path(settings, name), is_now):
+    if not stop_by_file(pid_path(settings.layout, name), is_now):
         logger.info("Node {} of {} does not run here", name, settings.project)
     return 0
 

@@ -12,35 +12,35 @@ from conductor.adapters.processes import live_pid
 from conductor.adapters.state_watch import watched
 from conductor.errors import ConfigError
 from conductor.folders import make_own
+from conductor.layout import Layout
 from conductor.model.report import NodeReport
 from conductor.node.report import Identity
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 
-def pid_path(settings: Settings, node: str) -> Path:
-    return settings.state_dir / f"node-{node}.pid"
+def pid_path(layout: Layout, node: str) -> Path:
+    return layout.state_dir / f"node-{node}.pid"
 
 
-def up_file(settings: Settings) -> Path:
+def up_file(layout: Layout) -> Path:
     """Says who it is that is up (`conductor up`), once all of it is."""
-    return settings.state_dir / "up.pid"
+    return layout.state_dir / "up.pid"
 
 
 @contextmanager
-def only_one(settings: Settings, node: str) -> Generator[None]:
+def only_one(layout: Layout, node: str) -> Generator[None]:
     """The kernel lets go of the lock when this process dies, however it dies. Raises `Unreachable` at the end of the
     block where the state folder was removed meanwhile."""
-    make_own(settings.state_dir)
-    file = settings.state_dir / f"node-{node}.lock"
+    make_own(layout.state_dir)
+    file = layout.state_dir / f"node-{node}.lock"
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = live_pid(pid_path(settings, node))
+            pid = live_pid(pid_path(layout, node))
             raise ConfigError(
-                f"node {node} of {settings.project} already runs here{f' (pid {pid})' if pid else ''}; "
+                f"node {node} of {layout.project} already runs here{f' (pid {pid})' if pid else ''}; "
                 "stop it with `conductor node --stop` or `conductor down`"
             ) from None
         with watched(lock, file):

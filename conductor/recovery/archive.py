@@ -12,9 +12,10 @@ from typing import IO
 
 from conductor import project_mark, tidied
 from conductor.errors import UsageError
+from conductor.layout import Layout
 from conductor.recovery import kept_manifests
 from conductor.recovery.journal import SUFFIX
-from conductor.settings import CONFIG_NAME, Settings
+from conductor.settings import CONFIG_NAME
 
 #: A file for each worker, manifest and dispatch of some years.
 MOST_FILES = 100_000
@@ -60,15 +61,15 @@ def members(file: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
         raise UsageError(f"{file} cannot be read as a backup: {e.strerror or e}") from None
 
 
-def place(settings: Settings, member: tarfile.TarInfo) -> Path:
+def place(layout: Layout, member: tarfile.TarInfo) -> Path:
     """Where a member goes. Raises `UsageError` for whatever `backup` would not have written."""
     parts = PurePosixPath(member.name).parts
     is_odd = (
         not member.isreg() or member.name.startswith("/") or ".." in parts or "\\" in member.name or "\0" in member.name
     )
     if member.name == CONFIG_NAME and not is_odd and member.size <= CONFIG_BYTES:
-        return settings.project / CONFIG_NAME
-    folders = {"manifests": settings.manifests_dir, "receipts": settings.receipts_dir, "project": settings.project}
+        return layout.project / CONFIG_NAME
+    folders = {"manifests": layout.manifests_dir, "receipts": layout.receipts_dir, "project": layout.project}
     base = folders.get(parts[0]) if len(parts) > 1 else None
     if base is None or is_odd or not is_record(parts):
         raise UsageError(f"not a backup of ours: {member.name!r} has no place here; nothing was restored")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from conductor.core.explain import never_sentence, never_words
 from conductor.core.outlook import is_never
+from conductor.layout import Layout
 from conductor.model.spec import Value
 from conductor.recovery import audit_files as files
 from conductor.recovery.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
 from conductor.recovery.journal import Journal
-from conductor.settings import Settings
 from conductor.text import many
 
 if TYPE_CHECKING:
@@ -47,17 +47,17 @@ class AuditReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 Look = dict[str, tuple[list[Fault], str]]
 
 
-def audit_live(ledger: Ledger, read_books: Callable[[], Books], settings: Settings, is_hashing: bool) -> AuditReport:
+def audit_live(ledger: Ledger, read_books: Callable[[], Books], layout: Layout, is_hashing: bool) -> AuditReport:
     """Hold ledger, queues, reports, receipts and outputs against each other. Raises `Unreachable`."""
-    outputs = files.Outputs(settings, is_hashing)
-    return settled(partial(look_live, ledger, read_books, settings, outputs))
+    outputs = files.Outputs(layout, is_hashing)
+    return settled(partial(look_live, ledger, read_books, layout, outputs))
 
 
-def look_live(ledger: Ledger, read_books: Callable[[], Books], settings: Settings, outputs: files.Outputs) -> Look:
+def look_live(ledger: Ledger, read_books: Callable[[], Books], layout: Layout, outputs: files.Outputs) -> Look:
     # The books first: a receipt is on disk before its job is done.
     books = read_books()
     nodes = ledger.reports.live()
-    proofs = files.Proofs(settings.receipts_dir)
+    proofs = files.Proofs(layout.receipts_dir)
     look: Look = {name: (list(check(books)), sound(books)) for name, (check, sound) in OF_BOOKS.items()}
     limits = capacities(nodes)
     look["ceilings"] = list(ceilings(books, nodes)), f"{many(len(limits), 'limit')}, none overbooked"
@@ -69,7 +69,7 @@ def look_live(ledger: Ledger, read_books: Callable[[], Books], settings: Setting
         f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
     )
     look["reasons"] = list(never(ledger)), "what waits can run here"
-    sources = Journal(settings.receipts_dir).standing(ledger.backlog.generation()).present
+    sources = Journal(layout.receipts_dir).standing(ledger.backlog.generation()).present
     look["dispatched"] = list(files.dispatched(books, sources)), f"{many(len(sources), 'manifest')}, every job is there"
     return look | of_outputs(outputs, proofs, ours)
 
@@ -85,15 +85,15 @@ def never(ledger: Ledger) -> Iterator[Fault]:
                 )
 
 
-def audit_files(manifests: Sequence[Path], settings: Settings, is_hashing: bool) -> AuditReport:
+def audit_files(manifests: Sequence[Path], layout: Layout, is_hashing: bool) -> AuditReport:
     """From manifests, receipts and outputs alone. Raises `ManifestError`."""
-    outputs = files.Outputs(settings, is_hashing)
-    return settled(partial(look_at_files, manifests, settings, outputs))
+    outputs = files.Outputs(layout, is_hashing)
+    return settled(partial(look_at_files, manifests, layout, outputs))
 
 
-def look_at_files(manifests: Sequence[Path], settings: Settings, outputs: files.Outputs) -> Look:
+def look_at_files(manifests: Sequence[Path], layout: Layout, outputs: files.Outputs) -> Look:
     ids = files.ids_of(manifests)
-    proofs = files.Proofs(settings.receipts_dir)
+    proofs = files.Proofs(layout.receipts_dir)
     done = [job_id for job_id in ids if job_id in proofs]
     ours = (fault for fault in files.one_each(proofs) if fault.subject in ids)
     look: Look = {

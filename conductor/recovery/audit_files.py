@@ -12,13 +12,13 @@ from conductor.adapters.receipt_log import read_receipts
 from conductor.adapters.redis_books import Books
 from conductor.core.past import named, twofold
 from conductor.errors import BadInput
+from conductor.layout import Layout
 from conductor.manifest import read
 from conductor.model.receipt import OutputFact, Receipt, number_of
 from conductor.paths import resolve
 from conductor.recovery.audit_books import Fault
 from conductor.recovery.redo import OPERATOR
 from conductor.recovery.sources import Source
-from conductor.settings import Settings
 
 
 class Proofs:
@@ -155,10 +155,10 @@ MISSING = "is missing"
 class Outputs:
     """Published files, held against the receipts that count."""
 
-    def __init__(self, settings: Settings, is_hashing: bool) -> None:
-        self._settings = settings
+    def __init__(self, layout: Layout, is_hashing: bool) -> None:
+        self._layout = layout
         self._is_hashing = is_hashing
-        self._removed = tidied.gone(settings.receipts_dir)
+        self._removed = tidied.gone(layout.receipts_dir)
         self.looked_at = 0
 
     def faults(self, proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
@@ -173,7 +173,7 @@ class Outputs:
 
     def _fault(self, fact: OutputFact) -> str | None:
         try:
-            file = resolve(self._settings, fact.path, for_writing=False)
+            file = resolve(self._layout, fact.path, for_writing=False)
             facts = file.lstat()
         except FileNotFoundError:
             return MISSING

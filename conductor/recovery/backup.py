@@ -19,11 +19,12 @@ from typing import IO
 from conductor import project_mark, secrets, tidied
 from conductor.errors import ConfigError, UsageError
 from conductor.folders import usual_mode
+from conductor.layout import Layout
 from conductor.model.spec import Value
 from conductor.recovery import kept_manifests
 from conductor.recovery.archive import members, place
 from conductor.recovery.journal import SUFFIX, Journal
-from conductor.settings import CONFIG_NAME, Settings
+from conductor.settings import CONFIG_NAME
 from conductor.text import size as many_bytes
 
 #: What `restore` puts beside a conductor.toml that is there already and says something else.
@@ -45,14 +46,14 @@ class Moved(Value, frozen=True, kw_only=True, omit_defaults=False):
 # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def backup(settings: Settings, file: Path, is_forced: bool = False) -> Moved:
+def backup(layout: Layout, file: Path, is_forced: bool = False) -> Moved:
     """Write it, whole or not at all; readable by its owner alone; passwords in settings are masked. Beside a live
     system it holds all that was on disk when it began.
 
     Raises `UsageError` when the file is there already (not `is_forced`), `ConfigError` when it cannot be written."""
     if file.exists() and not is_forced:
         raise UsageError(f"{file} is there already: name another file, or --force")
-    found, notes = contents(settings)
+    found, notes = contents(layout)
     counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size = 0
     with written(file) as stream, tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
@@ -80,34 +81,34 @@ def _without_secrets(source: IO[bytes]) -> bytes | None:
     return None if masked == said else masked
 
 
-def contents(settings: Settings) -> tuple[dict[str, Path], list[str]]:
+def contents(layout: Layout) -> tuple[dict[str, Path], list[str]]:
     """Name in the archive → file, and what had to be left out."""
     found: dict[str, Path] = {}
     notes: list[str] = []
-    config = settings.project / CONFIG_NAME
+    config = layout.project / CONFIG_NAME
     if config.is_file():
         found[CONFIG_NAME] = config
-    found |= {f"manifests/{path.relative_to(settings.manifests_dir).as_posix()}": path
-              for path in plain_files(settings.manifests_dir, "**/*.jsonl")}  # fmt: skip
+    found |= {f"manifests/{path.relative_to(layout.manifests_dir).as_posix()}": path
+              for path in plain_files(layout.manifests_dir, "**/*.jsonl")}  # fmt: skip
     taken = set(found.values())
-    for source in Journal(settings.receipts_dir).standing(None).sources:
+    for source in Journal(layout.receipts_dir).standing(None).sources:
         manifest = source.manifest
         if not manifest.is_file():
             if source.kept is None:
                 notes.append(f"{manifest} was dispatched and is not there")
-        elif manifest.is_relative_to(settings.project.resolve()) and manifest not in taken:
-            found[f"project/{manifest.relative_to(settings.project.resolve()).as_posix()}"] = manifest
+        elif manifest.is_relative_to(layout.project.resolve()) and manifest not in taken:
+            found[f"project/{manifest.relative_to(layout.project.resolve()).as_posix()}"] = manifest
         elif (
             source.kept is None
             and manifest not in taken
-            and not manifest.is_relative_to(settings.manifests_dir.resolve())
+            and not manifest.is_relative_to(layout.manifests_dir.resolve())
         ):
             notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
     # Last: of what is appended to meanwhile it has the more.
     for pattern in (project_mark.FILE, f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
-        found |= {f"receipts/{path.name}": path for path in plain_files(settings.receipts_dir, pattern)}
+        found |= {f"receipts/{path.name}": path for path in plain_files(layout.receipts_dir, pattern)}
     # Behind the journal that names them: each is there before its note.
-    kept = plain_files(settings.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
+    kept = plain_files(layout.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
     found |= {f"receipts/{kept_manifests.FOLDER}/{path.name}": path for path in kept}
     return found, notes
 
@@ -138,25 +139,25 @@ def written(file: Path) -> Generator[IO[bytes]]:
 # ── back ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def restore(settings: Settings, file: Path, is_forced: bool = False, with_settings: bool = False) -> Moved:
+def restore(layout: Layout, file: Path, is_forced: bool = False, with_settings: bool = False) -> Moved:
     """Put a backup's files where this project has its manifests and receipts. Its conductor.toml, which says what code
     runs and where, is taken only `with_settings`, and then beside one that is there.
 
     All of it is looked at before anything is written. Raises `UsageError` for what is no backup of ours, or more than
     one can be, and, unless `is_forced`, where receipts are there already; `ConfigError` when something cannot be
     written."""
-    if not is_forced and (there := next(receipts_there(settings), None)) is not None:
+    if not is_forced and (there := next(receipts_there(layout), None)) is not None:
         raise UsageError(
-            f"{settings.receipts_dir} has receipts already ({there.name}): restore into an empty project, or --force "
+            f"{layout.receipts_dir} has receipts already ({there.name}): restore into an empty project, or --force "
             "replaces those of the same name"
         )
-    wanted = sum(member.size for member in looked_at(settings, file))
-    if wanted > (free := free_bytes(settings.project)):
-        raise UsageError(f"{file} holds {many_bytes(wanted)}, and {settings.project} has room for {many_bytes(free)}")
+    wanted = sum(member.size for member in looked_at(layout, file))
+    if wanted > (free := free_bytes(layout.project)):
+        raise UsageError(f"{file} holds {many_bytes(wanted)}, and {layout.project} has room for {many_bytes(free)}")
     counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size, notes = 0, list[str]()
     for member, stream in members(file):
-        target = place(settings, member)
+        target = place(layout, member)
         if member.name == CONFIG_NAME:
             size += put_settings(target, stream, with_settings, notes)
             continue
@@ -182,10 +183,10 @@ def put_settings(target: Path, stream: IO[bytes], is_wanted: bool, notes: list[s
     return len(content)
 
 
-def looked_at(settings: Settings, file: Path) -> Iterator[tarfile.TarInfo]:
+def looked_at(layout: Layout, file: Path) -> Iterator[tarfile.TarInfo]:
     seen: set[Path] = set()
     for member, _ in members(file):
-        target = place(settings, member)
+        target = place(layout, member)
         if target in seen:
             raise UsageError(f"not a backup of ours: {member.name!r} is in it twice; nothing was restored")
         seen.add(target)
@@ -197,9 +198,9 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def receipts_there(settings: Settings) -> Iterator[Path]:
-    yield from settings.receipts_dir.glob("*.jsonl")
-    yield from settings.receipts_dir.glob(f"*{SUFFIX}")
+def receipts_there(layout: Layout) -> Iterator[Path]:
+    yield from layout.receipts_dir.glob("*.jsonl")
+    yield from layout.receipts_dir.glob(f"*{SUFFIX}")
 
 
 def kind_of(name: str) -> str:

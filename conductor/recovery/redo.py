@@ -20,13 +20,13 @@ from conductor import folders, moving, paths
 from conductor import manifest as manifests
 from conductor.adapters.receipt_log import ReceiptLog, receipts_of
 from conductor.errors import BadInput, ConfigError
+from conductor.layout import Layout
 from conductor.model.entries import Waits
 from conductor.model.receipt import RECEIPT_VERSION, Receipt, number_of
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from conductor.records import Record, Records
 from conductor.recovery.remake import send_back, take_back
-from conductor.settings import Settings
 from conductor.verify import verify
 from conductor.verify_report import Finding
 
@@ -50,18 +50,18 @@ class Redone(Struct, frozen=True, kw_only=True):
     aside: tuple[str, ...] = ()
 
 
-def redo_missing(ledger: Ledger, manifest: Path, settings: Settings) -> Redone:
+def redo_missing(ledger: Ledger, manifest: Path, layout: Layout) -> Redone:
     """Send back every job of `manifest` that is done and whose outputs are not there as they were published, or
     which two receipts call done.
 
     Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made again.
     """
-    report = verify(manifest, settings.receipts_dir, settings)
-    check_roots(settings, (paths.split(f.path)[0] for f in report.findings if f.path))
-    wanted = with_makers(manifest, {f.job_id for f in report.findings if is_to_be_made_again(f)}, settings)
+    report = verify(manifest, layout.receipts_dir, layout)
+    check_roots(layout, (paths.split(f.path)[0] for f in report.findings if f.path))
+    wanted = with_makers(manifest, {f.job_id for f in report.findings if is_to_be_made_again(f)}, layout)
     specs = [spec for spec in manifests.read(manifest) if spec.id in wanted]
     after = dependants(manifests.read(manifest), wanted)
-    with closing(Records.gather(manifest, settings.receipts_dir)) as records, closing(Again(ledger, settings)) as again:
+    with closing(Records.gather(manifest, layout.receipts_dir)) as records, closing(Again(ledger, layout)) as again:
         # In the order of the manifest: who is made again waits for those before it that are.
         for spec in specs:
             own = [o for o in spec.after if o in wanted], [o for o in spec.after_ended if o in wanted]
@@ -77,10 +77,10 @@ def is_to_be_made_again(finding: Finding) -> bool:
 class Again:
     """Sends jobs back, one after the other, with one file of receipts for all that is taken back."""
 
-    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, layout: Layout) -> None:
         self._ledger = ledger
-        self._settings = settings
-        self._log = ReceiptLog(settings.receipts_dir, f"{OPERATOR}-{os.getpid()}-{secrets.token_hex(3)}")
+        self._layout = layout
+        self._log = ReceiptLog(layout.receipts_dir, f"{OPERATOR}-{os.getpid()}-{secrets.token_hex(3)}")
         self._found: dict[str, list[str]] = {"sent_back": [], "not_done": [], "unknown": [], "aside": []}
 
     def make(self, spec: JobSpec, record: Record, after: Dependants, own: Waits, words: str) -> None:
@@ -98,13 +98,13 @@ class Again:
             return "not_done"
         if record.accepted is None and job.accepted not in record.taken_back:
             # A receipt is there before its job is done: perhaps it came since the receipts were read.
-            record = record_of(self._settings.receipts_dir, spec.id)
+            record = record_of(self._layout.receipts_dir, spec.id)
             if record.accepted is not None:
                 return None
             self._take_back_lost(spec, record, job.accepted)
         take_back(self._log, record, f"taken back by the operator: {words}")
         for attempt in sorted(record.attempts or {number_of(body) for body in record.taken_back}):
-            self._found["aside"] += move_aside(self._settings, spec, attempt)
+            self._found["aside"] += move_aside(self._layout, spec, attempt)
         is_sent = send_back(self._ledger, spec.id, record, after, own)
         # Those that had found the output missing, and are dead of it.
         for other in (*after[0], *after[1]):
@@ -149,10 +149,10 @@ def record_of(receipts_dir: Path, job_id: str) -> Record:
     return record
 
 
-def check_roots(settings: Settings, roots: Iterable[str]) -> None:
+def check_roots(layout: Layout, roots: Iterable[str]) -> None:
     """An unmounted share is not a thousand deleted files; and what lies on it could not be put aside."""
     for root in sorted(set(roots)):
-        declared = settings.roots.get(root)
+        declared = layout.roots.get(root)
         if declared is None:
             continue
         gone = not declared.path.is_dir() or (declared.marker and not (declared.path / declared.marker).exists())
@@ -162,7 +162,7 @@ def check_roots(settings: Settings, roots: Iterable[str]) -> None:
             )
 
 
-def with_makers(manifest: Path, wanted: Set[str], settings: Settings) -> frozenset[str]:
+def with_makers(manifest: Path, wanted: Set[str], layout: Layout) -> frozenset[str]:
     """These jobs, and those that make what they read and what was removed when it was read: however far back."""
     maker: dict[str, str] = {}
     reads: dict[str, tuple[str, ...]] = {}
@@ -174,15 +174,15 @@ def with_makers(manifest: Path, wanted: Set[str], settings: Settings) -> frozens
     while front:
         for path in reads.get(front.pop(), ()):
             other = maker.get(path)
-            if other is not None and other not in found and not _is_there(settings, path):
+            if other is not None and other not in found and not _is_there(layout, path):
                 found.add(other)
                 front.append(other)
     return frozenset(found)
 
 
-def _is_there(settings: Settings, path: str) -> bool:
+def _is_there(layout: Layout, path: str) -> bool:
     try:
-        return paths.resolve(settings, path, for_writing=False).exists()
+        return paths.resolve(layout, path, for_writing=False).exists()
     except BadInput:
         return False
 
@@ -198,18 +198,18 @@ def dependants(specs: Iterable[JobSpec], wanted: Iterable[str]) -> dict[str, Dep
     return found
 
 
-def move_aside(settings: Settings, spec: JobSpec, attempt: int) -> list[str]:
+def move_aside(layout: Layout, spec: JobSpec, attempt: int) -> list[str]:
     """Every output that still stands goes to `.tmp/aside/ID.ATTEMPT` of its root: the new one must not meet it."""
     moved: list[str] = []
     for output in spec.writes:
         root, relative = paths.split(output.path)
         try:
-            file = paths.output_place(settings, output.path)
+            file = paths.output_place(layout, output.path)
         except BadInput:
             continue
         if not file.is_symlink() and not file.exists():
             continue
-        base, (*parts, name) = paths.root_folder(settings, root), relative.split("/")
+        base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
         aside = (paths.STAGING, paths.ASIDE, f"{spec.id}.{attempt}", *parts)
         with folders.below(base, parts) as here, folders.below(base, aside, make=True) as there:
             moving.move(name, here, there)

@@ -17,6 +17,7 @@ from conductor import paths
 from conductor.adapters.receipt_log import accepted, read_receipts
 from conductor.core.chains import root_of
 from conductor.errors import ConductorError
+from conductor.layout import Layout
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, from_line
 from conductor.ports import Ledger
@@ -24,7 +25,6 @@ from conductor.records import Record
 from conductor.recovery.journal import Journal
 from conductor.recovery.redo import Again, Redone, check_roots, dependants
 from conductor.recovery.remake import in_order, remake
-from conductor.settings import Settings, tidied_roots
 from conductor.text import many
 
 #: Said of a job in its taken back receipt.
@@ -59,11 +59,11 @@ class RedoChoice(Struct, frozen=True, kw_only=True):
         return {"jobs": self.jobs, "tasks": self.tasks, "dependants": self.dependants, "busy": self.busy}
 
 
-def choose(ledger: Ledger, settings: Settings, wish: RedoWish, codes: Mapping[str, str]) -> RedoChoice:
+def choose(ledger: Ledger, layout: Layout, wish: RedoWish, codes: Mapping[str, str]) -> RedoChoice:
     """`codes`: task → the version of its code now. Raises `Unreachable`, `ManifestError`."""
     done = DoneJobs(ledger)
-    files = sources_of(settings)
-    found = {job_id: done.spec(job_id) for job_id in candidates(ledger, settings, wish, codes) if done.is_done(job_id)}
+    files = sources_of(layout)
+    found = {job_id: done.spec(job_id) for job_id in candidates(ledger, layout, wish, codes) if done.is_done(job_id)}
     behind = after_these(files, found)
     if wish.has_dependants:
         while more := {job_id for job_id in behind if done.is_done(job_id)} - found.keys():
@@ -83,18 +83,18 @@ def choose(ledger: Ledger, settings: Settings, wish: RedoWish, codes: Mapping[st
     )
 
 
-def redo(ledger: Ledger, settings: Settings, choice: RedoChoice) -> Redone:
+def redo(ledger: Ledger, layout: Layout, choice: RedoChoice) -> Redone:
     """Raises `ConfigError` where a root is not mounted, `ConductorError` where a job reads what nobody can make again;
     then nothing was touched. Killed, it is simply called again."""
     specs = choice.specs
-    check_roots(settings, (paths.split(output.path)[0] for spec in specs.values() for output in spec.writes))
-    files, roots = sources_of(settings), tidied_roots(settings)
+    check_roots(layout, (paths.split(output.path)[0] for spec in specs.values() for output in spec.writes))
+    files, roots = sources_of(layout), layout.tidied_roots()
     readers: dict[str, list[str]] = {}
     for spec in specs.values():
         for path in spec.reads:
             if root_of(path) in roots:
                 readers.setdefault(path, []).append(spec.id)
-    remade = remake(ledger, settings.receipts_dir, roots, readers, files, frozenset())
+    remade = remake(ledger, layout.receipts_dir, roots, readers, files, frozenset())
     if remade.lost:
         path, (reader, *_) = sorted(remade.lost.items())[0]
         raise ConductorError(
@@ -102,8 +102,8 @@ def redo(ledger: Ledger, settings: Settings, choice: RedoChoice) -> Redone:
             "from here: nothing was sent back"
         )
     after = dependants((spec for file in files for spec in manifests.read(file)), specs)
-    records = records_of(settings.receipts_dir, specs)
-    with closing(Again(ledger, settings)) as again:
+    records = records_of(layout.receipts_dir, specs)
+    with closing(Again(ledger, layout)) as again:
         for job_id in choice.jobs:
             if job_id in remade.ids:
                 continue  # sent back just now, for the sake of a file of its own
@@ -148,14 +148,14 @@ class DoneJobs:
         return from_line(self._look(job_id)[1])
 
 
-def candidates(ledger: Ledger, settings: Settings, wish: RedoWish, codes: Mapping[str, str]) -> Iterable[str]:
+def candidates(ledger: Ledger, layout: Layout, wish: RedoWish, codes: Mapping[str, str]) -> Iterable[str]:
     if wish.ids:
         return sorted(wish.ids)
     if wish.is_unproved:
         # The ledger first: a receipt is on disk before its job is done.
         done = set(ledger.backlog.ids("done"))
-        return sorted(done - accepted_ids(settings.receipts_dir, lambda receipt: receipt.job_id in done))
-    return sorted(accepted_ids(settings.receipts_dir, lambda receipt: is_wished(receipt, wish, codes)))
+        return sorted(done - accepted_ids(layout.receipts_dir, lambda receipt: receipt.job_id in done))
+    return sorted(accepted_ids(layout.receipts_dir, lambda receipt: is_wished(receipt, wish, codes)))
 
 
 def is_wished(receipt: Receipt, wish: RedoWish, codes: Mapping[str, str]) -> bool:
@@ -174,9 +174,9 @@ def theirs(receipts_dir: Path, is_meant: Callable[[Receipt], bool]) -> Iterator[
     return (r for r in read_receipts(receipts_dir) if r.outcome == "superseded" or (r.outcome == "ok" and is_meant(r)))
 
 
-def sources_of(settings: Settings) -> list[Path]:
+def sources_of(layout: Layout) -> list[Path]:
     """All that was dispatched from here, the line that holds last."""
-    sources = sorted(Journal(settings.receipts_dir).standing(None).sources, key=lambda source: source.order)
+    sources = sorted(Journal(layout.receipts_dir).standing(None).sources, key=lambda source: source.order)
     return [source.file for source in sources if source.file.is_file()]
 
 

@@ -244,7 +244,7 @@ def tasks(settings: Settings) -> Iterator[Finding]:
     from conductor.catalogue import catalogue_of
 
     try:
-        yield ok("tasks", f"{many(len(catalogue_of(settings)), 'task')} declared")
+        yield ok("tasks", f"{many(len(catalogue_of(settings.for_code)), 'task')} declared")
     except ConductorError as e:
         yield bad("tasks", str(e), "see task_modules in conductor.toml")
 
@@ -279,7 +279,7 @@ def stopped(settings: Settings) -> Iterator[Finding]:
     from conductor.node.plan import node_name
     from conductor.node.single import pid_path, up_file
 
-    for what, file in (("up", up_file(settings)), ("node", pid_path(settings, node_name(settings)))):
+    for what, file in (("up", up_file(settings.layout)), ("node", pid_path(settings.layout, node_name(settings)))):
         pid = live_pid(file)
         if pid is not None and is_stopped(pid):
             yield bad(what, f"pid {pid} stands still, stopped by a signal", f"kill -CONT {pid}, or `conductor down`")

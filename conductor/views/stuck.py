@@ -9,15 +9,17 @@ import msgspec
 from conductor.catalogue import catalogue_of
 from conductor.core.stuck import Stuck, sign_of
 from conductor.errors import ConfigError
+from conductor.layout import CodeSettings
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Request, TaskDecl, from_line, resolve
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 
-def stuck_jobs(ledger: Ledger, active: Sequence[Reservation], settings: Settings) -> tuple[Stuck, ...]:
+def stuck_jobs(
+    ledger: Ledger, active: Sequence[Reservation], settings: CodeSettings, lease_s: float
+) -> tuple[Stuck, ...]:
     """Those of `active` that do not get on, the longest in flight first. Raises `Unreachable`."""
-    catalogue, lease_s = tasks_of(settings) if active else {}, settings.timing.lease_s
+    catalogue = tasks_of(settings) if active else {}
     leases, asked, now = ledger.handover.leases(), ledger.control.asked(), ledger.bell.now()
     found = (
         sign_of(r, _request(ledger, r, catalogue), leases.get(r.job_id), lease_s, asked.get(r.job_id), now)
@@ -26,7 +28,7 @@ def stuck_jobs(ledger: Ledger, active: Sequence[Reservation], settings: Settings
     return tuple(stuck for stuck in found if stuck is not None)
 
 
-def tasks_of(settings: Settings) -> Mapping[str, TaskDecl]:
+def tasks_of(settings: CodeSettings) -> Mapping[str, TaskDecl]:
     """None where a task module cannot be read: `status` is looked at most when something is broken."""
     try:
         return catalogue_of(settings)

@@ -79,7 +79,7 @@ class World:
 
     def audit(self, is_hashing: bool = False) -> audit.AuditReport:
         scripts = Scripts(self.redis)
-        return audit.audit_live(self.ledger, lambda: read_books(scripts), self.settings, is_hashing)
+        return audit.audit_live(self.ledger, lambda: read_books(scripts), self.settings.layout, is_hashing)
 
 
 def audit_dead() -> object:
@@ -317,7 +317,7 @@ def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, le
         redis.hincrby("conductor:count:night", "w", -1)
         redis.zrem("conductor:class:1", specs[1].id)
         scripts = Scripts(redis)
-        report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+        report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
     assert bad(report) == {"dispatched": (f"{specs[1].id}: was dispatched with m.jsonl and is nowhere",)}
 
 
@@ -332,7 +332,7 @@ def test_what_was_dispatched_and_can_no_more_be_told_is_said(project: Settings, 
         file.unlink()
     with Redis.from_url(redis_url, protocol=2) as redis:
         scripts = Scripts(redis)
-        report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+        report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
     assert "nobody can tell" in bad(report)["dispatched"][0]
 
 
@@ -357,7 +357,7 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
             scripts = Scripts(redis)
             ledger.reports.publish(a_report(), 60)
             for _ in range(30):
-                report = audit.audit_live(ledger, lambda: read_books(scripts), project, False)
+                report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
                 assert bad(report) == {}
     finally:
         over.set()

@@ -21,7 +21,7 @@ def place(tmp_path: Path) -> Place:
 
 def of_files(place: Place, is_hashing: bool = True) -> dict[str, tuple[str, ...]]:
     manifest.write(place.manifest, place.specs)
-    return bad(audit.audit_files([place.manifest], place.settings, is_hashing))
+    return bad(audit.audit_files([place.manifest], place.settings.layout, is_hashing))
 
 
 def test_without_redis_what_is_done_and_what_waits_is_sound(place: Place) -> None:

@@ -81,7 +81,7 @@ def test_outputs_and_logs_are_not_in_it(place: Place, project: Settings) -> None
     place.receipt(a_spec(1))
     (project.roots["published"].path / "film.mp4").write_bytes(b"x")
     (project.receipts_dir / "link.jsonl").symlink_to("/etc/passwd")
-    backup(project, project.project / "b.tar.gz")
+    backup(project.layout, project.project / "b.tar.gz")
     assert {name.split("/")[0] for name in names(project.project / "b.tar.gz")} == {
         "conductor.toml",
         "manifests",
@@ -101,23 +101,23 @@ def test_what_is_appended_meanwhile_does_not_break_it(
         add(self, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(tarfile.TarFile, "addfile", add_late)
-    backup(project, project.project / "b.tar.gz")
+    backup(project.layout, project.project / "b.tar.gz")
     monkeypatch.undo()
-    restore(elsewhere, project.project / "b.tar.gz")
+    restore(elsewhere.layout, project.project / "b.tar.gz")
     assert (elsewhere.receipts_dir / "w.jsonl").read_bytes().count(b"\n") >= 1
 
 
 def test_neither_overwrites_without_being_told(place: Place, project: Settings) -> None:
     place.receipt(a_spec(1))
     file = project.project / "b.tar.gz"
-    backup(project, file)
+    backup(project.layout, file)
     with pytest.raises(UsageError, match="there already"):
-        backup(project, file)
+        backup(project.layout, file)
     with pytest.raises(UsageError, match="has receipts already"):
-        restore(project, file)
-    backup(project, file, is_forced=True)
+        restore(project.layout, file)
+    backup(project.layout, file, is_forced=True)
     (project.receipts_dir / "w.jsonl").write_bytes(b"")
-    restore(project, file, is_forced=True)
+    restore(project.layout, file, is_forced=True)
     assert (project.receipts_dir / "w.jsonl").read_bytes() != b""
 
 
@@ -142,18 +142,18 @@ def test_what_no_backup_holds_is_refused_before_anything_is_written(
 ) -> None:
     file = an_archive(tmp_path / "evil.tar.gz", "manifests/good.jsonl", member)
     with pytest.raises(UsageError):
-        restore(elsewhere, file)
+        restore(elsewhere.layout, file)
     assert list(elsewhere.project.rglob("*")) == []
 
 
 def test_settings_are_taken_only_when_asked(project: Settings, elsewhere: Settings) -> None:
     """They say what code runs, and where: `task_modules`, `shell_programs`, roots."""
     file = project.project / "b.tar.gz"
-    backup(project, file)
-    assert "--settings" in restore(elsewhere, file).notes[0]
+    backup(project.layout, file)
+    assert "--settings" in restore(elsewhere.layout, file).notes[0]
     assert not any(elsewhere.project.glob("conductor.toml*"))
 
-    restore(elsewhere, file, with_settings=True)
+    restore(elsewhere.layout, file, with_settings=True)
     taken = elsewhere.project / "conductor.toml"
     assert taken.read_bytes() == (project.project / "conductor.toml").read_bytes()
     assert stat.S_IMODE(taken.stat().st_mode) == 0o600
@@ -163,7 +163,7 @@ def test_what_is_restored_has_the_rights_that_the_umask_gives(project: Settings,
     file = an_archive(project.project / "b.tar.gz", "receipts/w.jsonl")
     before = os.umask(0o077)
     try:
-        restore(elsewhere, file)
+        restore(elsewhere.layout, file)
     finally:
         os.umask(before)
     assert stat.S_IMODE((elsewhere.receipts_dir / "w.jsonl").stat().st_mode) == 0o600
@@ -195,7 +195,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused_unread(
     assert file.stat().st_size < 2 << 20
     tracemalloc.start()
     with pytest.raises(UsageError):
-        restore(elsewhere, file)
+        restore(elsewhere.layout, file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20 and not any(elsewhere.project.rglob("*"))
@@ -207,7 +207,7 @@ def test_more_files_than_a_project_has_are_refused(
     monkeypatch.setattr(archive, "MOST_FILES", 3)
     file = an_archive(tmp_path / "b.tar.gz", *(f"manifests/{n}.jsonl" for n in range(4)))
     with pytest.raises(UsageError, match="more than a backup"):
-        restore(elsewhere, file)
+        restore(elsewhere.layout, file)
     assert not any(elsewhere.project.rglob("*"))
 
 
@@ -216,13 +216,13 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_begun(
 ) -> None:
     monkeypatch.setattr("conductor.recovery.backup.free_bytes", lambda _: 2)
     with pytest.raises(UsageError, match="has room for 2 B"):
-        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl"))
+        restore(elsewhere.layout, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl"))
     assert not any(elsewhere.project.rglob("*"))
 
 
 def test_a_name_that_is_in_it_twice_is_refused(elsewhere: Settings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="twice"):
-        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl", "manifests/./a.jsonl"))
+        restore(elsewhere.layout, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl", "manifests/./a.jsonl"))
 
 
 def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Pa
     elsewhere.manifests_dir.mkdir()
     (elsewhere.manifests_dir / "x").symlink_to(outside)
     with pytest.raises(UsageError, match="leads out"):
-        restore(elsewhere, an_archive(tmp_path / "b.tar.gz", "manifests/x/m.jsonl"))
+        restore(elsewhere.layout, an_archive(tmp_path / "b.tar.gz", "manifests/x/m.jsonl"))
     assert list(outside.iterdir()) == []
 
 
@@ -243,10 +243,10 @@ def test_a_broken_file_is_refused_whole(
 ) -> None:
     place.receipt(a_spec(1))
     file = project.project / "b.tar.gz"
-    backup(project, file)
+    backup(project.layout, file)
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.raises(UsageError):
-        restore(elsewhere, file)
+        restore(elsewhere.layout, file)
     assert list(elsewhere.project.rglob("*")) == []
 
 
@@ -256,7 +256,7 @@ def test_a_backup_that_cannot_be_finished_leaves_nothing(project: Settings, monk
 
     monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
     with pytest.raises(Exception, match="No space left"):
-        backup(project, project.project / "b.tar.gz")
+        backup(project.layout, project.project / "b.tar.gz")
     assert list(project.project.glob("*b.tar.gz*")) == []
 
 
@@ -268,7 +268,7 @@ def test_passwords_in_settings_do_not_go_into_the_archive(tmp_path: Path, monkey
     project.mkdir()
     url = "redis://worker:pass%2Fword-of-redis@127.0.0.1:1/0"
     (project / CONFIG_NAME).write_text(f'# Not pass/word-of-redis\n[redis]\nurl = "{url}"\n')
-    moved = backup(load(project), tmp_path / "x.tar.gz")
+    moved = backup(load(project).layout, tmp_path / "x.tar.gz")
 
     with tarfile.open(tmp_path / "x.tar.gz") as archive:
         member = archive.extractfile(CONFIG_NAME)

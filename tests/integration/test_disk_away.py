@@ -68,7 +68,7 @@ def test_a_share_that_becomes_read_only_is_not_the_jobs_fault(
         (tmp_path / "until").touch()
         (failed,) = scene.wait_state(spec, "waiting")
         assert failed.cause == "publish_failed" and "Read-only file system" in failed.message
-        doubtful = suspects.read(suspects.folder_of(scene.settings))
+        doubtful = suspects.read(suspects.folder_of(scene.settings.layout))
         assert doubtful == {"published"}, "the node of this host is told"
         probe = DiskProbe(scene.settings.roots)
         gates = {volume.root: volume.fault for volume in probe.read(suspects=doubtful)}

@@ -32,7 +32,7 @@ class Night:
 
     def plan(self, *options: str) -> int:
         both = ("--local", "mine", "--cloud", "sky", "--batch", "3")
-        return plan("gap_fill", (str(self.corpus), *both, *options), self.settings)[1]
+        return plan("gap_fill", (str(self.corpus), *both, *options), self.settings.for_code)[1]
 
     def dispatch(self) -> Dispatched:
         return dispatch(self.ledger, self.manifest, "gap_fill", load_catalogue(), self.settings.receipts_dir)
@@ -44,8 +44,8 @@ class Night:
         assert run.returncode == 0, run.stdout + run.stderr
 
     def verify(self) -> VerifyReport:
-        checks = checks_for(("gap_fill",), self.settings)
-        return verify(self.manifest, self.settings.receipts_dir, self.settings, checks)
+        checks = checks_for(("gap_fill",), self.settings.for_code)
+        return verify(self.manifest, self.settings.receipts_dir, self.settings.layout, checks)
 
     def counts(self) -> tuple[int, int]:
         with closing(sqlite3.connect(self.corpus)) as db:

@@ -97,7 +97,7 @@ def message(scene: WorkerScene, spec: JobSpec) -> str:
 
 
 def test_what_cannot_be_imported_just_now_leaves_the_tasks_as_they_were(scene: WorkerScene) -> None:
-    catalogue = LiveCatalogue(scene.settings)
+    catalogue = LiveCatalogue(scene.settings.for_code)
     (module,) = scene.settings.task_modules
     (scene.folder / f"{module}.py").write_text("half a line (")
     assert "mine.fresh" not in catalogue

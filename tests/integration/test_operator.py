@@ -92,7 +92,9 @@ def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_awa
     settings = scene.settings.model_copy(update={"timing": scene.settings.timing.model_copy(update={"lease_s": 2.0})})
 
     def signs() -> list[tuple[str, str]]:
-        return [(s.job_id, s.sign) for s in stuck_jobs(scene.ledger, scene.ledger.handover.reservations(), settings)]
+        active = scene.ledger.handover.reservations()
+        found = stuck_jobs(scene.ledger, active, settings.for_code, settings.timing.lease_s)
+        return [(s.job_id, s.sign) for s in found]
 
     assert signs() == []
     worker.send_signal(signal.SIGSTOP)
@@ -150,7 +152,7 @@ def test_what_was_deleted_or_altered_is_made_again_and_only_that(
         scene.wait_state(spec, "done")
     assert (folder / "2.txt").read_text() == "text 2"
     assert [f.read_text() for f in folder.glob(".tmp/aside/*/2.txt")] == ["not what was published"]
-    assert verify(manifest, scene.settings.receipts_dir, scene.settings).is_good
+    assert verify(manifest, scene.settings.receipts_dir, scene.settings.layout).is_good
     assert cli("retry", "--missing", str(manifest)).out == "0 jobs are waiting again\n"
 
 
@@ -162,11 +164,11 @@ def test_a_call_that_was_killed_in_the_middle_is_simply_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(type(scene.ledger.control), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            redo_missing(scene.ledger, manifest, scene.settings)
+            redo_missing(scene.ledger, manifest, scene.settings.layout)
     assert scene.state(deleted) == "done"
     assert deleted.id not in accepted(scene.receipts())
 
-    assert redo_missing(scene.ledger, manifest, scene.settings).sent_back == (deleted.id,)
+    assert redo_missing(scene.ledger, manifest, scene.settings.layout).sent_back == (deleted.id,)
     assert scene.state(deleted) == "waiting"
     late = next(r for r in scene.receipts(deleted) if r.outcome == "ok")
     assert scene.ledger.attempts.accept(late) == "already", "what was taken back stays taken back"
@@ -177,5 +179,5 @@ def test_an_unmounted_share_is_not_a_thousand_deleted_files(scene: WorkerScene, 
     manifest, specs = night
     (scene.folder / "published").rename(scene.folder / "away")
     with pytest.raises(ConfigError, match="published is not mounted"):
-        redo_missing(scene.ledger, manifest, scene.settings)
+        redo_missing(scene.ledger, manifest, scene.settings.layout)
     assert [scene.state(s) for s in specs] == ["done"] * 3

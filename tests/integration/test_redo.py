@@ -73,7 +73,7 @@ def run_again(scene: WorkerScene, *specs: JobSpec) -> None:
 def audited(scene: WorkerScene) -> dict[str, tuple[str, ...]]:
     with redis_of(scene.settings) as client:
         scripts = Scripts(client)
-        report = audit_live(scene.ledger, lambda: read_books(scripts), scene.settings, True)
+        report = audit_live(scene.ledger, lambda: read_books(scripts), scene.settings.layout, True)
     return {check.name: check.faults for check in report.checks if check.faults}
 
 
@@ -94,7 +94,7 @@ def test_it_is_listed_and_asked_about_first_and_then_made_again_with_the_old_out
     assert [scene.state(spec) for spec in (first, second)] == ["waiting", "done"]
     assert [f.read_text() for f in scene.folder.glob("published/.tmp/aside/*/1.txt")] == ["text 1"]
     run_again(scene, first)
-    assert verify(path, scene.settings.receipts_dir, scene.settings).is_good
+    assert verify(path, scene.settings.receipts_dir, scene.settings.layout).is_good
     assert audited(scene) == {}
 
 
@@ -160,7 +160,8 @@ def test_done_without_a_receipt_is_named_and_made_again_by_one_command(
     lost(scene)
     faults = audited(scene)["receipts"]
     assert len(faults) == 3 and "conductor redo --no-receipt" in faults[0]
-    assert f"conductor retry --missing {path}" in verify(path, scene.settings.receipts_dir, scene.settings).to_text()
+    report = verify(path, scene.settings.receipts_dir, scene.settings.layout)
+    assert f"conductor retry --missing {path}" in report.to_text()
 
     said = conductor(*words, cwd=scene.folder)
 
@@ -171,7 +172,7 @@ def test_done_without_a_receipt_is_named_and_made_again_by_one_command(
     scene.worker()
     run_again(scene, *specs)
     assert {r.attempt for r in accepted(scene.receipts()).values()} == {2}
-    assert verify(path, scene.settings.receipts_dir, scene.settings).is_good
+    assert verify(path, scene.settings.receipts_dir, scene.settings.layout).is_good
     assert audited(scene) == {}
 
 

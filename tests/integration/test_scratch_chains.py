@@ -96,7 +96,7 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
     assert conduct.wait(90) == 0, conduct.said
 
     until(lambda: not files(settings))
-    report = verify(manifest, settings.receipts_dir, settings)
+    report = verify(manifest, settings.receipts_dir, settings.layout)
     assert report.is_good, report.to_text()
     assert (report.done, report.outputs, report.tidied) == (3 * CHAINS, CHAINS, 2 * CHAINS)
     assert len(list(tidied.read(settings.receipts_dir))) == 2 * CHAINS
@@ -110,7 +110,7 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
 
     assert lost.stat().st_size == MIB
     until(lambda: not files(settings))
-    assert verify(manifest, settings.receipts_dir, settings).is_good
+    assert verify(manifest, settings.receipts_dir, settings.layout).is_good
 
 
 def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_new_reader(scene: Scene) -> None:
@@ -126,7 +126,7 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
         assert put.wait() == 0, put.said
         conduct = scene.run("conduct", "--until-done")
         assert conduct.wait(60) == 0, conduct.said
-        assert verify(manifest, scene.settings.receipts_dir, scene.settings).is_good
+        assert verify(manifest, scene.settings.receipts_dir, scene.settings.layout).is_good
         return put.said
 
     night("one", *a_chain(0))
@@ -140,7 +140,7 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
 
     late = a_job(99, "{in:0}", 1, first, "published")
     assert "1 file was removed since: 1 job runs again" in night("three", late)
-    assert verify(scene.settings.project / "one.jsonl", scene.settings.receipts_dir, scene.settings).is_good
+    assert verify(scene.settings.project / "one.jsonl", scene.settings.receipts_dir, scene.settings.layout).is_good
     audit = scene.run("audit")
     assert audit.wait() == 0, audit.said
 

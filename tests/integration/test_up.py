@@ -76,7 +76,7 @@ def is_up(settings: Settings) -> Generator[Command]:
     """`conductor up`, from when all is up until nothing of it is left."""
     command = Command(settings, "up")
     try:
-        until(lambda: live_pid(up_file(settings)) == command.pid or not_ended(command), 60.0)
+        until(lambda: live_pid(up_file(settings.layout)) == command.pid or not_ended(command), 60.0)
         yield command
     finally:
         command.close()
@@ -142,7 +142,7 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
         assert ledger.reports.live() == ()
 
     until(lambda: project_processes(settings.project) == [])
-    assert not up_file(settings).exists() and not url_file(settings).exists()
+    assert not up_file(settings.layout).exists() and not url_file(settings).exists()
     assert "Traceback" not in command.said
 
 
@@ -214,7 +214,7 @@ def test_up_twice_is_refused_in_a_sentence(shared: tuple[Settings, Command]):
 def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Settings):
     detached = Command(settings, "up", "--detach")
     assert detached.wait(60) == 0, detached.said
-    pid = live_pid(up_file(settings))
+    pid = live_pid(up_file(settings.layout))
     assert pid is not None and str(pid) in detached.said
 
     again = Command(settings, "up", "--detach")
@@ -227,7 +227,7 @@ def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Setting
     down = Command(settings, "down")
     assert down.wait() == 0, down.said
     until(lambda: project_processes(settings.project) == [])
-    assert live_pid(up_file(settings)) is None
+    assert live_pid(up_file(settings.layout)) is None
 
     nothing = Command(settings, "down")
     assert nothing.wait() == 0

@@ -34,7 +34,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
     settings = new_project(tmp_path_factory.mktemp("stopped"))
     command = Command(settings, "up")
     try:
-        until(lambda: live_pid(up_file(settings)) == command.pid, 60.0)
+        until(lambda: live_pid(up_file(settings.layout)) == command.pid, 60.0)
         yield settings, command
     finally:
         command.close()
@@ -119,7 +119,7 @@ def test_down_ends_an_up_that_was_stopped(tmp_path: Path):
     settings = new_project(tmp_path)
     up = Command(settings, "up", "--detach")
     assert up.wait(60) == 0, up.said
-    pid = live_pid(up_file(settings))
+    pid = live_pid(up_file(settings.layout))
     assert pid is not None
     stop(pid)
     try:

@@ -104,9 +104,9 @@ def test_what_surrounds_a_key_hides_it_from_nobody(tail: str):
     from conductor.settings import Endpoint, Settings
 
     settings = Settings(endpoints={"a": Endpoint(base_url="http://h", api_key_env="MY_KEY")})
-    found = secrets.values(settings, {"MY_KEY": f"hunter2-hunter2{tail}second-line"})
+    found = secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}second-line"})
     assert {"hunter2-hunter2", "second-line"} <= found or "hunter2-hunter2" + tail + "second-line" in found
     assert (
-        secrets.mask("sent hunter2-hunter2", secrets.values(settings, {"MY_KEY": f"hunter2-hunter2{tail}"}))
+        secrets.mask("sent hunter2-hunter2", secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}"}))
         == "sent ***"
     )

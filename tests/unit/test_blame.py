@@ -21,7 +21,7 @@ GONE = ["EROFS", "EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "ENODEV"
 
 
 def blamed(settings: Settings, error: BaseException) -> causes.Fault:
-    return blame.of_roots(settings, a_job(0, B), "1", error, causes.of_exception(error, has_device=False))
+    return blame.of_roots(settings.layout, a_job(0, B), "1", error, causes.of_exception(error, has_device=False))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

@@ -69,7 +69,7 @@ def swapping(folder: Path, outside: Path) -> Generator[None]:
 
 def naively(base: Path, settings: Settings, n: int) -> None:
     """What was done before: look component by component, then use the name."""
-    target = paths.resolve(settings, f"published:a/{n}.txt", for_writing=True)
+    target = paths.resolve(settings.layout, f"published:a/{n}.txt", for_writing=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("x")
 
@@ -109,7 +109,7 @@ def test_publishing_is_never_led_out(settings: Settings, outside: Path):
             file.mkdir(parents=True, exist_ok=True)
             (file / f"{n}.txt").write_text("x")
             with suppress(JobError):
-                outputs.put_in_place(settings, spec, kept.computed(settings, spec, "1", {}, Usage()))
+                outputs.put_in_place(settings.layout, spec, kept.computed(settings.layout, spec, "1", {}, Usage()))
                 done += 1
     assert list(outside.iterdir()) == [] and done > 0
 
@@ -122,21 +122,21 @@ def test_cleaning_up_never_removes_what_a_link_leads_to(settings: Settings, outs
     base.mkdir(parents=True)
     (base / ".tmp").symlink_to(outside)
 
-    publish.clean(settings, spec, (1,))
+    publish.clean(settings.layout, spec, (1,))
 
     assert theirs.exists()
 
 
 def test_what_is_staged_is_not_taken_through_a_link(settings: Settings, outside: Path):
     spec = a_spec(writes=(Output(path="published:a/x.txt"),))
-    JobContext(spec, settings).output("published:a/x.txt").write_text("mine")
+    JobContext(spec, settings.for_code).output("published:a/x.txt").write_text("mine")
     out = settings.roots["published"].path / ".tmp" / f"{spec.id}.1" / "out"
     (outside / "x.txt").write_text("secret of somebody else")
     (out / "a").rename(out / "b")
     (out / "a").symlink_to(outside)
 
     with pytest.raises(BadInput, match="symbolic link"):
-        outputs.put_in_place(settings, spec, kept.computed(settings, spec, "1", {}, Usage()))
+        outputs.put_in_place(settings.layout, spec, kept.computed(settings.layout, spec, "1", {}, Usage()))
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
@@ -161,16 +161,17 @@ def test_a_root_that_is_a_link_itself_is_the_users_wish(tmp_path: Path, outside:
 @pytest.mark.parametrize("name", ["line\nbreak", "%03d.txt", "quote\"'", "-rf", "tab\t", "ünïcode", "a" * 255])
 def test_odd_names_are_names(settings: Settings, name: str):
     spec = a_spec(id="j" * 24, writes=(Output(path=f"published:{name}/{name}"),))
-    ctx = JobContext(spec, settings)
+    ctx = JobContext(spec, settings.for_code)
     with ctx.create(f"published:{name}/{name}") as file:
         file.write(b"x")
 
-    (fact,) = outputs.put_in_place(settings, spec, kept.computed(settings, spec, "1", {}, Usage())).outputs
+    computed = kept.computed(settings.layout, spec, "1", {}, Usage())
+    (fact,) = outputs.put_in_place(settings.layout, spec, computed).outputs
 
     assert (settings.roots["published"].path / name / name).read_bytes() == b"x" and fact.bytes == 1
     with ctx.read(f"published:{name}/{name}") as file:
         assert file.read() == b"x"
-    publish.clean(settings, spec, (1,))
+    publish.clean(settings.layout, spec, (1,))
     assert list((settings.roots["published"].path / ".tmp").iterdir()) == []
 
 
@@ -182,7 +183,7 @@ def test_reading_is_never_led_out(settings: Settings, outside: Path):
     read: set[str] = set()
     with swapping(base / "a", outside):
         for _ in range(TRIES):
-            with suppress(OSError, BadInput), paths.open_to_read(settings, "published:a/x.txt") as file:
+            with suppress(OSError, BadInput), paths.open_to_read(settings.layout, "published:a/x.txt") as file:
                 read.add(file.read().decode())
     assert read == {"mine"}
 
@@ -195,11 +196,11 @@ def test_no_job_reads_the_configuration_or_the_state(settings: Settings, path: s
     os.link(settings.project / CONFIG_NAME, settings.project / "hard.txt")
     (settings.project / "link.txt").symlink_to(CONFIG_NAME)
     with pytest.raises(BadInput, match="Conductor's own"):
-        paths.resolve(settings, str(settings.project / path), for_writing=False)
+        paths.resolve(settings.layout, str(settings.project / path), for_writing=False)
 
 
 def test_scratch_lies_in_the_state_folder_and_is_read(settings: Settings):
     file = settings.roots["scratch"].path / "x.txt"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert paths.resolve(settings, str(file), for_writing=False) == file
+    assert paths.resolve(settings.layout, str(file), for_writing=False) == file

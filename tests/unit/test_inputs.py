@@ -76,7 +76,7 @@ def test_a_file_that_is_written_to_under_the_body_is_noticed_whatever_its_dates(
     settings: Settings, harm: Callable[[Path], None], by: fingerprints.InputsBy
 ) -> None:
     file = written(settings.inputs[0] / "a.txt", "OLD")
-    inputs = Inputs(reading(file, by), settings)
+    inputs = Inputs(reading(file, by), settings.layout)
     inputs.check()
     harm(file)
     with pytest.raises(JobError) as fault:
@@ -87,7 +87,7 @@ def test_a_file_that_is_written_to_under_the_body_is_noticed_whatever_its_dates(
 
 def test_what_nobody_touched_passes(settings: Settings) -> None:
     file = written(settings.inputs[0] / "a.txt", "OLD")
-    inputs = Inputs(reading(file), settings)
+    inputs = Inputs(reading(file), settings.layout)
     inputs.check()
     file.read_bytes()
     inputs.check_again()
@@ -96,7 +96,7 @@ def test_what_nobody_touched_passes(settings: Settings) -> None:
 def test_so_is_the_output_of_another_job_but_for_links_that_come_and_go(settings: Settings) -> None:
     file = settings.roots["published"].path / "b.txt"
     file.write_text("of another job")
-    inputs = Inputs(a_spec(1, reads=("published:b.txt", "published:none.txt")), settings)
+    inputs = Inputs(a_spec(1, reads=("published:b.txt", "published:none.txt")), settings.layout)
     inputs.check()
     os.link(file, file.with_name("staged"))
     inputs.check_again()
@@ -109,13 +109,13 @@ def test_by_content_a_copy_of_another_date_is_the_same_and_one_of_the_same_date_
     file = written(settings.inputs[0] / "a.txt", "OLD")
     by_time, by_content = reading(file), reading(file, "content")
     os.utime(file, ns=(1, 1))
-    Inputs(by_content, settings).check()
+    Inputs(by_content, settings.layout).check()
     with pytest.raises(BadInput, match="plan again"):
-        Inputs(by_time, settings).check()
+        Inputs(by_time, settings.layout).check()
     written(file, "NEW")
-    Inputs(by_time, settings).check()
+    Inputs(by_time, settings.layout).check()
     with pytest.raises(BadInput, match="plan again"):
-        Inputs(by_content, settings).check()
+        Inputs(by_content, settings.layout).check()
 
 
 def test_a_file_is_hashed_once_for_each_of_its_states(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +147,9 @@ def test_the_command_line_is_over_the_root_and_the_root_over_the_project(setting
     inside = written(settings.inputs[0] / "a.txt", "OLD")
     root = Root(path=settings.inputs[0], inputs_by="content")
     mixed = settings.model_copy(update={"roots": {"clips": root}})
-    assert inputs_by(inside, settings) == "time"
-    assert inputs_by(inside, mixed) == "content"
-    assert inputs_by(settings.project / "b.txt", mixed) == "time"
+    assert inputs_by(inside, settings.for_code) == "time"
+    assert inputs_by(inside, mixed.for_code) == "content"
+    assert inputs_by(settings.project / "b.txt", mixed.for_code) == "time"
     marks: list[str] = []
 
     def plan(*_: object) -> list[JobSpec]:
@@ -157,7 +157,7 @@ def test_the_command_line_is_over_the_root_and_the_root_over_the_project(setting
         return []
 
     for argv in ([], ["--inputs-by", "time"]):
-        run_plan("p", "", lambda parser: None, plan, lambda options: "m.jsonl", argv, mixed)
+        run_plan("p", "", lambda parser: None, plan, lambda options: "m.jsonl", argv, mixed.for_code)
     assert [mark.startswith("sha256-") for mark in marks] == [True, False]
 
 
@@ -169,8 +169,8 @@ def test_a_file_named_through_a_link_to_the_project_is_read_where_it_really_lies
     link = settings.project / "opened-as"
     link.symlink_to(settings.inputs[0])
     given = str(link / "a.txt")
-    assert resolve(settings, given, for_writing=False) == file
-    with open_to_read(settings, given) as stream:
+    assert resolve(settings.layout, given, for_writing=False) == file
+    with open_to_read(settings.layout, given) as stream:
         assert stream.read() == b"OLD"
 
 
@@ -183,10 +183,10 @@ def test_a_link_may_lead_from_one_folder_that_jobs_read_into_another_and_nowhere
     (settings.inputs[0] / "out").symlink_to(outside)
     both = settings.model_copy(update={"inputs": (settings.inputs[0], other)})
 
-    assert resolve(both, str(settings.inputs[0] / "in/a.txt"), for_writing=False) == other / "a.txt"
+    assert resolve(both.layout, str(settings.inputs[0] / "in/a.txt"), for_writing=False) == other / "a.txt"
     for path in (settings.inputs[0] / "out/a.txt", outside / "a.txt"):
         with pytest.raises(BadInput, match=r"leads out|not below"):
-            resolve(both, str(path), for_writing=False)
+            resolve(both.layout, str(path), for_writing=False)
 
 
 def test_what_no_job_may_read_is_refused_when_it_is_planned(settings: Settings) -> None:
@@ -195,4 +195,6 @@ def test_what_no_job_may_read_is_refused_when_it_is_planned(settings: Settings) 
     link = settings.inputs[0] / "a.txt"
     link.symlink_to(outside)
     with pytest.raises(ConfigError, match="leads out"):
-        run_plan("p", "", lambda parser: None, lambda *_: [input_of(link)], lambda options: "m.jsonl", [], settings)  # type: ignore[list-item, arg-type, return-value]
+        run_plan(
+            "p", "", lambda parser: None, lambda *_: [input_of(link)], lambda options: "m.jsonl", [], settings.for_code
+        )  # type: ignore[list-item, arg-type, return-value]

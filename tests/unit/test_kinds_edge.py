@@ -39,11 +39,11 @@ def mine(tmp_path: Path) -> Settings:
 
 def test_a_line_in_the_settings_stands_over_what_the_task_says(mine: Settings):
     catalogue = load_catalogue(mine.task_modules, mine.project)
-    assert canaries_of(mine, catalogue) == {"mine.careful": 3}
+    assert canaries_of(mine.canary, catalogue) == {"mine.careful": 3}
     settings = mine.model_copy(update={"canary": {"mine.plain": 2, "mine.careful": 0}})
-    assert canaries_of(settings, catalogue) == {"mine.plain": 2}
+    assert canaries_of(settings.canary, catalogue) == {"mine.plain": 2}
     with pytest.raises(ConfigError, match=r"no task is named 'mine.carefool', did you mean mine.careful\?"):
-        canaries_of(mine.model_copy(update={"canary": {"mine.carefool": 1}}), catalogue)
+        canaries_of(mine.model_copy(update={"canary": {"mine.carefool": 1}}).canary, catalogue)
 
 
 def test_the_line_is_read_from_the_file(tmp_path: Path):
@@ -71,19 +71,19 @@ def test_a_job_without_a_receipt_is_said_to_be_in_review_until_it_is_sent_back(m
     manifest.write_text("{}\n")
     journal.dispatched(manifest, "night", 2, "g1")
     plain, other = (a_spec(n, task="mine.plain") for n in (1, 2))
-    assert why_missing(mine, catalogue)(plain) == ""
+    assert why_missing(mine.receipts_dir, catalogue)(plain) == ""
     for _ in range(3):
         journal.reviewed("mine.plain", "5 of mine.plain failed alike: task_error: it broke")
     assert len(journal.notes()) == 2, "said once"
-    assert why_missing(mine, catalogue)(plain) == (
+    assert why_missing(mine.receipts_dir, catalogue)(plain) == (
         "it is in review, for 5 of mine.plain failed alike: task_error: it broke"
     )
-    assert why_missing(mine, catalogue)(a_spec(3, task="mine.careful")) == ""
+    assert why_missing(mine.receipts_dir, catalogue)(a_spec(3, task="mine.careful")) == ""
     journal.operator("retried", {plain.id: 0})
-    assert why_missing(mine, catalogue)(plain) == ""
-    assert why_missing(mine, catalogue)(other) != ""
+    assert why_missing(mine.receipts_dir, catalogue)(plain) == ""
+    assert why_missing(mine.receipts_dir, catalogue)(other) != ""
     journal.dispatched(manifest, "night", 2, "g2")
-    assert why_missing(mine, catalogue)(other) == "", "another ledger: it waits again"
+    assert why_missing(mine.receipts_dir, catalogue)(other) == "", "another ledger: it waits again"
 
 
 def test_a_kind_is_told_from_others_of_its_task(mine: Settings):
@@ -96,6 +96,6 @@ def test_a_kind_is_told_from_others_of_its_task(mine: Settings):
     mine.receipts_dir.mkdir()
     journal.file.touch()
     journal.reviewed(kind, "why")
-    why = why_missing(mine, catalogue)
+    why = why_missing(mine.receipts_dir, catalogue)
     assert (why(specs[0]), why(specs[1])) == ("it is in review, for why", "")
     assert why(msgspec.structs.replace(specs[0], task="mine.plain")) == ""

@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 )
 @pytest.mark.parametrize("for_writing", [True, False])
 def test_odd_names_are_only_names(settings: Settings, name: str, for_writing: bool):
-    assert resolve(settings, f"scratch:deep/{name}", for_writing) == settings.project / "root/deep" / name
+    assert resolve(settings.layout, f"scratch:deep/{name}", for_writing) == settings.project / "root/deep" / name
 
 
 @pytest.mark.parametrize(
@@ -38,21 +38,21 @@ def test_odd_names_are_only_names(settings: Settings, name: str, for_writing: bo
 )  # fmt: skip
 def test_what_leads_out_or_is_no_path_is_refused(settings: Settings, path: str):
     with pytest.raises(BadInput):
-        resolve(settings, path, for_writing=False)
+        resolve(settings.layout, path, for_writing=False)
     with pytest.raises(BadInput):
-        resolve(settings, path, for_writing=True)
+        resolve(settings.layout, path, for_writing=True)
 
 
 def test_absolute_paths_are_for_reading_below_inputs_only(settings: Settings):
     file = str(settings.project / "videos/clip.mp4")
 
-    assert resolve(settings, file, for_writing=False) == Path(file)
+    assert resolve(settings.layout, file, for_writing=False) == Path(file)
     with pytest.raises(BadInput, match="for reading only"):
-        resolve(settings, file, for_writing=True)
+        resolve(settings.layout, file, for_writing=True)
     with pytest.raises(BadInput, match="add its folder to `inputs`"):
-        resolve(settings, str(settings.project / "videos-of-others/clip.mp4"), for_writing=False)
+        resolve(settings.layout, str(settings.project / "videos-of-others/clip.mp4"), for_writing=False)
     with pytest.raises(BadInput):
-        resolve(settings, str(settings.project / "videos/../root/x"), for_writing=False)
+        resolve(settings.layout, str(settings.project / "videos/../root/x"), for_writing=False)
 
 
 def test_a_link_that_leads_out_is_refused(settings: Settings):
@@ -62,23 +62,23 @@ def test_a_link_that_leads_out_is_refused(settings: Settings):
 
     for path in ("scratch:out/passwd", str(settings.project / "videos/out.mp4"), "scratch:dangling"):
         with pytest.raises(BadInput, match="leads out"):
-            resolve(settings, path, for_writing=False)
+            resolve(settings.layout, path, for_writing=False)
 
 
 def test_a_link_that_stays_inside_is_read_through_and_never_written_through(settings: Settings):
     (settings.project / "root/real").mkdir()
     (settings.project / "root/link").symlink_to("real")
 
-    assert resolve(settings, "scratch:link/x", for_writing=False) == settings.project / "root/link/x"
+    assert resolve(settings.layout, "scratch:link/x", for_writing=False) == settings.project / "root/link/x"
     with pytest.raises(BadInput, match="symbolic link"):
-        resolve(settings, "scratch:link/x", for_writing=True)
+        resolve(settings.layout, "scratch:link/x", for_writing=True)
 
 
 def test_a_root_that_is_itself_a_link_is_the_operators_choice(settings: Settings, tmp_path: Path):
     (tmp_path / "alias").symlink_to(tmp_path / "root")
     through = settings.model_copy(update={"roots": {"scratch": Root(path=tmp_path / "alias")}})
 
-    assert resolve(through, "scratch:x", for_writing=True) == tmp_path / "alias/x"
+    assert resolve(through.layout, "scratch:x", for_writing=True) == tmp_path / "alias/x"
 
 
 def test_split_names_the_root():

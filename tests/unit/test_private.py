@@ -37,8 +37,8 @@ def declared(settings: Settings, toml: str) -> Settings:
 
 def is_read(settings: Settings, path: str | Path) -> bool:
     try:
-        paths.resolve(settings, str(path), for_writing=False)
-        paths.open_to_read(settings, str(path)).close()
+        paths.resolve(settings.layout, str(path), for_writing=False)
+        paths.open_to_read(settings.layout, str(path)).close()
     except BadInput:
         return False
     return True
@@ -85,7 +85,7 @@ def test_a_root_that_holds_the_project_is_not_in_whole_the_jobs(settings: Settin
         path = f"wide:{name}" if base == "." else f"wide:{settings.project.name}/{name}"
         assert not is_read(chosen, path)
         with pytest.raises(BadInput, match="no job"):
-            paths.output_place(chosen, path)
+            paths.output_place(chosen.layout, path)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_no_job_writes_code_or_a_record_of_the_project(tmp_path: Path, path: str
         roots={"wide": {"path": tmp_path}, "own": {"path": tmp_path / "own"}},  # pyright: ignore[reportArgumentType]
     )
     with pytest.raises(BadInput, match="no job"):
-        paths.output_place(chosen, f"wide:{path}")
+        paths.output_place(chosen.layout, f"wide:{path}")
     with pytest.raises(BadInput, match="no job"):
-        paths.resolve(chosen, f"wide:{path}", for_writing=True)
-    assert paths.output_place(chosen, "wide:made/x.mp4") == tmp_path / "made/x.mp4"
-    assert paths.output_place(chosen, f"own:{path}") == tmp_path / "own" / path
+        paths.resolve(chosen.layout, f"wide:{path}", for_writing=True)
+    assert paths.output_place(chosen.layout, "wide:made/x.mp4") == tmp_path / "made/x.mp4"
+    assert paths.output_place(chosen.layout, f"own:{path}") == tmp_path / "own" / path
 
 
 def test_a_root_that_is_the_users_home_keeps_what_is_hidden_there(
@@ -121,7 +121,7 @@ def test_a_root_that_is_the_users_home_keeps_what_is_hidden_there(
     project.mkdir()
     (project / CONFIG_NAME).write_text(f'[roots.home]\npath = "{home}"')
     with pytest.raises(BadInput, match="hidden"):
-        paths.output_place(load(project), "home:.ssh/authorized_keys")
+        paths.output_place(load(project).layout, "home:.ssh/authorized_keys")
 
 
 def test_another_case_and_another_mount_are_the_same_file(settings: Settings) -> None:
@@ -143,7 +143,7 @@ def test_a_plan_says_so_before_a_job_dies_of_it(settings: Settings) -> None:
         yield input_of(settings.project / "prod.env")  # pyright: ignore
 
     with pytest.raises(ConfigError, match=r"keys or passwords.*`inputs`"):
-        run_plan("mine", "", lambda parser: None, plan, lambda options: "m.jsonl", [], settings)  # pyright: ignore
+        run_plan("mine", "", lambda parser: None, plan, lambda options: "m.jsonl", [], settings.for_code)  # pyright: ignore
 
 
 def test_a_folder_of_lists_is_planned_without_the_one_that_holds_passwords(settings: Settings) -> None:
@@ -152,5 +152,5 @@ def test_a_folder_of_lists_is_planned_without_the_one_that_holds_passwords(setti
     for name in ("a.txt", "passwords.txt"):
         (folder / name).touch()
     skipped: list[str] = []
-    assert [path.name for path in input_files(folder, ["txt"], settings, skipped)] == ["a.txt"]
+    assert [path.name for path in input_files(folder, ["txt"], settings.for_code, skipped)] == ["a.txt"]
     assert len(skipped) == 1 and "passwords.txt" in skipped[0] and "keys or passwords" in skipped[0]

@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def ctx(settings: Settings) -> JobContext:
-    return JobContext(a_spec(), settings, timeout_s=20)
+    return JobContext(a_spec(), settings.for_code, timeout_s=20)
 
 
 def test_streams_are_moved_both_ways_without_a_deadlock(ctx: JobContext):
@@ -65,7 +65,8 @@ def test_the_deadline_kills_the_whole_group(settings: Settings, tmp_path: Path):
     pid_file = tmp_path / "pid"
     with pytest.raises(DeadlineExceeded):
         run_program(
-            ["sh", "-c", f"sleep 1000 & echo $! > {pid_file}; wait"], JobContext(a_spec(), settings, timeout_s=0.5)
+            ["sh", "-c", f"sleep 1000 & echo $! > {pid_file}; wait"],
+            JobContext(a_spec(), settings.for_code, timeout_s=0.5),
         )
 
     pid = int(pid_file.read_text())
@@ -83,7 +84,7 @@ def test_what_a_program_leaves_in_the_background_does_not_outlive_it(ctx: JobCon
 
 def test_a_stop_ends_the_program_at_once(settings: Settings):
     ours, theirs = socket.socketpair()
-    ctx = JobContext(a_spec(), settings, timeout_s=60, stop_fd=ours.fileno())
+    ctx = JobContext(a_spec(), settings.for_code, timeout_s=60, stop_fd=ours.fileno())
     threading.Timer(0.2, lambda: theirs.send(b"!")).start()
 
     with ours, theirs, pytest.raises(Stopped):
@@ -125,7 +126,7 @@ def test_ffmpeg_that_was_told_to_end_is_no_fault_of_its_input(settings: Settings
         for pid in {*children_of(os.getpid())} - others:
             os.kill(pid, signal.SIGTERM)
 
-    ctx = JobContext(a_spec(), settings, timeout_s=20, on_progress=end)
+    ctx = JobContext(a_spec(), settings.for_code, timeout_s=20, on_progress=end)
     source = graph.input("testsrc2=size=64x64:rate=25:duration=3600", f="lavfi", re=None)
 
     with pytest.raises(Interrupted, match="ffmpeg was told to end"):

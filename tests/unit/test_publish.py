@@ -31,15 +31,15 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def stage(settings: Settings, spec: JobSpec, attempt: int = 1, text: str = "hello", token: str = "") -> None:
-    ctx = JobContext(spec, settings, attempt=attempt, token=token)
+    ctx = JobContext(spec, settings.for_code, attempt=attempt, token=token)
     for output in spec.writes:
         ctx.output(output.path).write_text(text)
 
 
 def put(settings: Settings, spec: JobSpec, attempt: int = 1, result: str = "") -> Kept:
     """What the worker does when a body has returned."""
-    computed = kept.computed(settings, spec, str(attempt), {"of": result or attempt}, Usage())
-    return outputs.put_in_place(settings, spec, computed)
+    computed = kept.computed(settings.layout, spec, str(attempt), {"of": result or attempt}, Usage())
+    return outputs.put_in_place(settings.layout, spec, computed)
 
 
 def a_job(n: int = 0, *paths: str) -> JobSpec:
@@ -101,7 +101,7 @@ def test_outputs_appear_with_size_and_hash(settings: Settings, way: str):
 
 def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
     spec = a_job()
-    JobContext(spec, settings).output(A).write_text("half")
+    JobContext(spec, settings.for_code).output(A).write_text("half")
 
     with pytest.raises(JobError, match=r"published:b\.txt"):
         put(settings, spec)
@@ -111,10 +111,10 @@ def test_a_missing_output_is_named_and_nothing_is_published(settings: Settings):
 def test_undeclared_files_stay_behind_and_are_cleaned(settings: Settings):
     spec = a_job()
     stage(settings, spec)
-    (JobContext(spec, settings).output(A).parent / "more.txt").write_text("undeclared")
+    (JobContext(spec, settings.for_code).output(A).parent / "more.txt").write_text("undeclared")
 
     put(settings, spec)
-    publish.clean(settings, spec, ("1",))
+    publish.clean(settings.layout, spec, ("1",))
 
     assert not (settings.project / "published/deep/more.txt").exists()
     assert list(settings.project.glob("*/.tmp/*")) == []
@@ -122,7 +122,7 @@ def test_undeclared_files_stay_behind_and_are_cleaned(settings: Settings):
 
 def test_a_link_or_a_folder_is_no_output(settings: Settings):
     spec = a_job(0, B)
-    staged = JobContext(spec, settings).output(B)
+    staged = JobContext(spec, settings.for_code).output(B)
     staged.symlink_to("/etc/hostname")
     with pytest.raises(JobError, match="not a regular file"):
         put(settings, spec)
@@ -181,10 +181,10 @@ def test_a_copy_that_is_another_content_is_not_published(settings: Settings, mon
     between_disks(monkeypatch)
     spec = a_job(0, B)
     stage(settings, spec)
-    facts = publish.whole(settings, spec, "1")
+    facts = publish.whole(settings.layout, spec, "1")
     stage(settings, spec, text="changed since")
     with pytest.raises(PublishFailed, match="not what its body had written"):
-        publish.put(settings, spec, "1", facts)
+        publish.put(settings.layout, spec, "1", facts)
     assert not (settings.project / "published/b.txt").exists()
 
 
@@ -205,7 +205,7 @@ def test_a_root_that_is_not_mounted_gets_nothing(settings: Settings):
 
 def test_an_output_that_was_not_declared_is_refused(settings: Settings):
     with pytest.raises(JobError, match="not among the job's `writes`"):
-        JobContext(a_job(), settings).output("published:other.txt")
+        JobContext(a_job(), settings.for_code).output("published:other.txt")
 
 
 def test_a_full_disk_under_the_receipts_is_an_error_not_a_receipt(tmp_path: Path):
@@ -223,12 +223,12 @@ def test_two_bodies_of_one_number_share_no_file_and_each_cleans_its_own(settings
     stage(settings, spec, text="mine", token="0000000a")
     stage(settings, spec, text="another's", token="0000000b")
 
-    assert publish.bodies(settings, spec) == {"1.0000000a", "1.0000000b"}
-    outputs.put_in_place(settings, spec, kept.computed(settings, spec, "1.0000000a", {}, Usage()))
-    publish.clean(settings, spec, ("1.0000000a",))
+    assert publish.bodies(settings.layout, spec) == {"1.0000000a", "1.0000000b"}
+    outputs.put_in_place(settings.layout, spec, kept.computed(settings.layout, spec, "1.0000000a", {}, Usage()))
+    publish.clean(settings.layout, spec, ("1.0000000a",))
 
     assert (settings.roots["published"].path / "deep/a.txt").read_text() == "mine"
-    assert publish.bodies(settings, spec) == {"1.0000000b"}
+    assert publish.bodies(settings.layout, spec) == {"1.0000000b"}
 
 
 def test_what_earlier_attempts_left_is_removed_whatever_their_tokens(settings: Settings) -> None:
@@ -236,6 +236,6 @@ def test_what_earlier_attempts_left_is_removed_whatever_their_tokens(settings: S
     for attempt, token in ((1, "0000000a"), (1, "0000000b"), (2, "0000000c"), (11, "0000000d")):
         stage(settings, spec, attempt, token=token)
 
-    kept.clean_before(settings, spec, 2)
+    kept.clean_before(settings.layout, spec, 2)
 
-    assert publish.bodies(settings, spec) == {"2.0000000c", "11.0000000d"}
+    assert publish.bodies(settings.layout, spec) == {"2.0000000c", "11.0000000d"}

@@ -104,14 +104,14 @@ def test_what_was_computed_is_published_once_the_file_was_moved_away(settings: S
     with pytest.raises(NameTaken):
         put(settings, spec)
 
-    earlier = kept.find(settings, spec, below=2)
+    earlier = kept.find(settings.layout, spec, below=2)
     file.rename(file.with_name("mine.txt"))
 
     assert earlier is not None and earlier.result == {"of": 1}
-    kept.clean_before(settings, spec, 2)
+    kept.clean_before(settings.layout, spec, 2)
     from workers import outputs
 
-    assert outputs.put_in_place(settings, spec, earlier).body == "1"
+    assert outputs.put_in_place(settings.layout, spec, earlier).body == "1"
     assert final(settings, A).read_text() == file.read_text() == "NEW"
 
 
@@ -181,7 +181,7 @@ def test_an_own_file_that_was_changed_in_place_is_not_ours(settings: Settings, m
     killed_before(monkeypatch, settings, spec, 1, 2)
     final(settings, A).unlink()
     a_stranger(settings, A, "changed")
-    publish.clean(settings, spec, ("1",))
+    publish.clean(settings.layout, spec, ("1",))
     stage(settings, spec, 2, "second")
 
     with pytest.raises(NameTaken, match="no job known here made it"):
@@ -208,12 +208,12 @@ def test_a_publication_that_was_broken_off_is_ended_with_files_and_result_of_one
     stage(settings, spec, 1, "first")
     killed_before(monkeypatch, settings, spec, 1, nth)
 
-    earlier = kept.find(settings, spec, below=2)
+    earlier = kept.find(settings.layout, spec, below=2)
     assert earlier is not None, "the next attempt runs no body"
-    kept.clean_before(settings, spec, 2)
+    kept.clean_before(settings.layout, spec, 2)
     from workers import outputs
 
-    done = outputs.put_in_place(settings, spec, earlier)
+    done = outputs.put_in_place(settings.layout, spec, earlier)
     assert (done.body, done.result) == ("1", {"of": 1})
     assert {final(settings, path).read_text() for path in (A, B)} == {"first"}
 
@@ -241,7 +241,7 @@ def test_a_late_first_body_replaces_nothing(settings: Settings, way: str, marks:
     stage(settings, spec, 1, "first")
     stage(settings, spec, 2, "second!")
     noted(settings, spec, put(settings, spec, 2))
-    publish.clean(settings, spec, ("2",))
+    publish.clean(settings.layout, spec, ("2",))
 
     late = put(settings, spec, 1)
 
@@ -255,7 +255,7 @@ def test_what_a_receipt_of_ours_names_is_ours_without_mark_and_note(
     spec = a_job()
     stage(settings, spec, 1, "first")
     noted(settings, spec, put(settings, spec, 1))
-    publish.clean(settings, spec, ("1",))
+    publish.clean(settings.layout, spec, ("1",))
     stage(settings, spec, 2, "second!")
 
     done = put(settings, spec, 2)
@@ -270,7 +270,7 @@ def test_what_was_sent_back_to_be_done_again_makes_room(settings: Settings, way:
     noted(settings, spec, done, outcome="superseded")
     stage(settings, spec, 2, "second!")
 
-    assert kept.find(settings, spec, below=2) is None, "it is void with its receipt"
+    assert kept.find(settings.layout, spec, below=2) is None, "it is void with its receipt"
     assert put(settings, spec, 2).body == "2"
     assert {final(settings, path).read_text() for path in (A, B)} == {"second!"}
     aside = settings.roots["published"].path / ".tmp/aside" / f"{spec.id}.{receipt.body}"

@@ -150,7 +150,7 @@ def record(folder: Path, ticks: list[Tick]) -> None:
 def command(
     project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
-    record(folder_of(project), night())
+    record(folder_of(project.layout), night())
     cli = Cli(project.project, capsys, monkeypatch)
     return lambda *argv: cli("replay", *argv)
 

@@ -138,14 +138,14 @@ def test_what_an_endpoints_parameters_call_a_secret_is_one(tmp_path: Path):
     settings = Settings(
         endpoints={"a": Endpoint(base_url="http://h?key=hidden-key", parameters=parameters)}, project=tmp_path
     )
-    assert secrets.values(settings, {}) == {"not-for-your-eyes", "nor-this-one", "hidden-key"}
+    assert secrets.values(settings.secrets, {}) == {"not-for-your-eyes", "nor-this-one", "hidden-key"}
     rows = {row.key: row.value for row in settings_with_origin(settings)}
     assert not any(word in str(rows) for word in ("not-for-your-eyes", "nor-this-one", "hidden-key"))
     assert rows["endpoints.a.parameters.max_tokens"] == 7
 
 
 def test_a_proxys_password_is_one(settings: Settings):
-    assert "proxy-word" in secrets.values(settings, {"HTTPS_PROXY": "http://me:proxy-word@proxy:1"})
+    assert "proxy-word" in secrets.values(settings.secrets, {"HTTPS_PROXY": "http://me:proxy-word@proxy:1"})
 
 
 def test_the_message_of_a_failure_holds_no_secret(settings: Settings):
@@ -161,7 +161,7 @@ def test_a_program_of_a_job_inherits_no_secret(settings: Settings, name: str, mo
     monkeypatch.setenv(name, f"redis://:{PASSWORD}@x")
     monkeypatch.setenv("HARMLESS", "yes")
     got = bytearray()
-    ctx = JobContext(a_spec(), settings, timeout_s=20)
+    ctx = JobContext(a_spec(), settings.for_code, timeout_s=20)
 
     run_program([sys.executable, "-c", "import os; print(dict(os.environ))"], ctx, on_stdout=got.extend)
 
@@ -170,7 +170,7 @@ def test_a_program_of_a_job_inherits_no_secret(settings: Settings, name: str, mo
 
 
 def test_the_process_of_the_bodies_keeps_the_api_key_and_nothing_else(settings: Settings):
-    environment = secrets.for_bodies(settings)
+    environment = secrets.for_bodies(settings.secrets)
 
     assert environment["MY_API_KEY"] == KEY
     assert not any(secret in "".join(environment.values()) for secret in ALL if secret != KEY)

@@ -58,8 +58,8 @@ def test_what_an_idle_sibling_may_keep_gives_way_to_a_job_that_begins(
     project: Settings, child: subprocess.Popen[bytes]
 ):
     idle = Badge(worker="w2", queue="q", device="gpu0", child=child.pid, job_id="an-earlier-one")
-    sibling = OwnBadge(folder_of(project), idle)
-    claim = Claim(project, "w1", "q", "gpu0")
+    sibling = OwnBadge(folder_of(project.layout), idle)
+    claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
     claim.take("job-1", 1, {"gpu0": 4096}, os.getpid())
 
@@ -69,8 +69,8 @@ def test_what_an_idle_sibling_may_keep_gives_way_to_a_job_that_begins(
 
 
 def test_a_sibling_that_has_run_nothing_keeps_nothing(project: Settings, child: subprocess.Popen[bytes]):
-    sibling = OwnBadge(folder_of(project), Badge(worker="w2", queue="q", device="gpu0", child=child.pid))
-    claim = Claim(project, "w1", "q", "gpu0")
+    sibling = OwnBadge(folder_of(project.layout), Badge(worker="w2", queue="q", device="gpu0", child=child.pid))
+    claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
     claim.take("job-1", 1, {"gpu0": 4096}, os.getpid())
 

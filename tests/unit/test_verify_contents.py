@@ -57,10 +57,10 @@ def jpeg(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> bytes:
 
 def refused(place: Place, spec: JobSpec, content: bytes, result: dict[str, Any]) -> str:
     """What the worker says before it publishes, and that `verify` says the same of what was published."""
-    staged = JobContext(spec, place.settings).output(spec.writes[0].path)
+    staged = JobContext(spec, place.settings.for_code).output(spec.writes[0].path)
     staged.write_bytes(content)
     with pytest.raises(BadOutput) as by_worker:
-        checks.check_counts(place.settings, spec, "1", result)
+        checks.check_counts(place.settings.layout, spec, "1", result)
     place.done(spec, content, result=result)
     finding = only(place.verify())
     assert finding.kind == "wrong" and spec.writes[0].path in finding.message

@@ -20,7 +20,8 @@ from conductor.folders import make_own
 from workers.llm.error_bodies import Complaint
 
 if TYPE_CHECKING:
-    from conductor.settings import Endpoint, Settings
+    from conductor.layout import Layout
+    from conductor.settings import Endpoint
 
 #: A message of its own for the instruction; some models know the user's only.
 SYSTEM = "system"
@@ -76,17 +77,17 @@ def refused_member(status: int, complaint: Complaint, body: Mapping[str, Any]) -
     return next(by_code, None) or (min(found)[1] if found else None)
 
 
-def known(settings: Settings, endpoint: Endpoint) -> Habits:
+def known(layout: Layout, endpoint: Endpoint) -> Habits:
     try:
-        return msgspec.json.decode(_file(settings, endpoint).read_bytes(), type=Habits)
+        return msgspec.json.decode(_file(layout, endpoint).read_bytes(), type=Habits)
     except (OSError, msgspec.DecodeError):
         return Habits()
 
 
-def learned(settings: Settings, endpoint: Endpoint, name: str) -> Habits:
+def learned(layout: Layout, endpoint: Endpoint, name: str) -> Habits:
     """With one more. A disk that does not take it costs a refused request now and then."""
-    habits = Habits(refused=tuple(dict.fromkeys((*known(settings, endpoint).refused, name))))
-    file = _file(settings, endpoint)
+    habits = Habits(refused=tuple(dict.fromkeys((*known(layout, endpoint).refused, name))))
+    file = _file(layout, endpoint)
     draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(3)}")
     with suppress(OSError):
         make_own(file.parent)
@@ -95,7 +96,7 @@ def learned(settings: Settings, endpoint: Endpoint, name: str) -> Habits:
     return habits
 
 
-def _file(settings: Settings, endpoint: Endpoint) -> Path:
+def _file(layout: Layout, endpoint: Endpoint) -> Path:
     # A hash: an address may hold a password, and a model's name what no file's may.
     what = hashlib.sha256(f"{endpoint.base_url}\0{endpoint.model}".encode()).hexdigest()[:16]
-    return settings.state_dir / "models" / f"{what}.json"
+    return layout.state_dir / "models" / f"{what}.json"

@@ -21,7 +21,7 @@ from workers.registry import task
 from workers.toolkit import Args, parse
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.layout import CodeSettings
 
 _PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
 
@@ -54,7 +54,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     return {"exit_code": 0, "stdout_tail": tail.text()}
 
 
-def check_allowed(program: str, settings: Settings) -> None:
+def check_allowed(program: str, settings: CodeSettings) -> None:
     """The name as written must be on the list: `convert` does not allow `/home/x/convert`. One that lies in the project
     is code of the project: it has to be ours."""
     if program not in settings.shell_programs:

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from conductor.errors import ConfigError, UsageError
+from conductor.layout import Layout
 from conductor.paths import split
-from conductor.settings import Settings
 
 HAS_TABLE = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
 ALL = "SELECT id, text FROM documents d WHERE length(text) > 0 {gap} ORDER BY id"
@@ -29,17 +29,17 @@ def gaps(file: Path) -> Iterator[tuple[str, str]]:
         raise ConfigError(f"{file} is not a corpus with documents(id, text): {e}") from None
 
 
-def rooted(corpus: str, settings: Settings) -> tuple[str, Path]:
+def rooted(corpus: str, layout: Layout) -> tuple[str, Path]:
     """The corpus as (`root:relative`, file): jobs write below declared roots only, so it has to lie in one.
 
     Raises `UsageError` when it is not there, `ConfigError` with the lines to add when no root holds it.
     """
     root, colon, relative = corpus.partition(":")
-    if colon and root in settings.roots:
+    if colon and root in layout.roots:
         split(corpus)
-        return corpus, _present(settings.roots[root].path / relative)
+        return corpus, _present(layout.roots[root].path / relative)
     file = _present(Path(corpus).expanduser().absolute()).resolve()
-    for name, declared in sorted(settings.roots.items()):
+    for name, declared in sorted(layout.roots.items()):
         base = declared.path.resolve()
         if file.is_relative_to(base):
             return f"{name}:{file.relative_to(base)}", file

@@ -20,9 +20,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from conductor.errors import ConfigError, UsageError
+from conductor.layout import CodeSettings
 from conductor.model.spec import JobSpec, Lane, Needs, RateNeed
 from conductor.planning import job, rounded_up
-from conductor.settings import Settings, did_you_mean
+from conductor.unknown_keys import did_you_mean
 from workflows.gap_fill.corpus import gaps, rooted
 
 NAME = "gap_fill"
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--round", type=int, default=1, metavar="N", help="raise it to apply known answers once more")
 
 
-def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
+def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
     """llm.annotate → corpus.apply for each batch, in the order of the documents' ids."""
     if not 1 <= options.batch <= 1000:
         raise UsageError(f"--batch {options.batch}: between 1 and 1000")
@@ -95,7 +96,7 @@ def annotation(batch: list[tuple[str, str]], target: Target, instruction: str) -
     )
 
 
-def targets_of(options: argparse.Namespace, settings: Settings) -> tuple[Target | None, Target | None]:
+def targets_of(options: argparse.Namespace, settings: CodeSettings) -> tuple[Target | None, Target | None]:
     """(local, cloud). Raises `UsageError` when neither is named, `ConfigError` when one is not declared."""
     for endpoint in (options.local, options.cloud):
         if endpoint is not None and endpoint not in settings.endpoints:

@@ -14,16 +14,16 @@ if __name__ == "__main__":  # run as a plain file: the project's root is not on 
 from collections.abc import Iterator
 
 from conductor.errors import ConductorError
+from conductor.layout import CodeSettings
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
-from conductor.settings import Settings
 from conductor.text import many
 from conductor.verify import Checks, JobFacts
 from conductor.verify_report import Finding
 from workflows.gap_fill.corpus import gaps, rooted
 
 
-def checks(settings: Settings) -> Checks:
+def checks(settings: CodeSettings) -> Checks:
     corpora = Corpora(settings)
     return Checks(jobs=(corpora.check_job,), whole=(corpora.check_gaps,))
 
@@ -31,7 +31,7 @@ def checks(settings: Settings) -> Checks:
 class Corpora:
     """Remembers which corpora were written to, and looks into each once at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CodeSettings) -> None:
         self.settings = settings
         self.seen: dict[str, None] = {}
 

@@ -56,14 +56,15 @@ def run(folder: Path | None, began: float) -> int:
     settings = settings_for(folder)
     set_up(settings.logs_dir, "demo")
     videos = folder.expanduser().resolve() if folder else samples(settings)
-    manifest, _ = plan(NAME, [str(videos), "-o", str(settings.manifests_dir / f"{name_of(folder)}.jsonl")], settings)
+    target = settings.manifests_dir / f"{name_of(folder)}.jsonl"
+    manifest, _ = plan(NAME, [str(videos), "-o", str(target)], settings.for_code)
     # The ledger stays open to the end: the project's own Valkey starts once, not three times.
     with open_ledger(settings) as ledger:
         is_work = put(settings, ledger, manifest, name_of(folder))
         ending, pages = feed(settings, name_of(folder), is_work)
     if ending is not None and ending.exit_code == INTERRUPTED:
         return interrupted(folder)
-    report = verify(manifest, settings.receipts_dir, settings, checks_for((NAME,), settings))
+    report = verify(manifest, settings.receipts_dir, settings.layout, checks_for((NAME,), settings.for_code))
     show(settings, manifest, report, ending, pages, time.monotonic() - began)
     return report.exit_code
 
@@ -103,7 +104,7 @@ def put(settings: Settings, ledger: Ledger, manifest: Path, backlog: str) -> boo
         ledger,
         manifest,
         backlog,
-        catalogue_of(settings),
+        catalogue_of(settings.for_code),
         settings.receipts_dir,
         vram_headroom_mib=settings.limits.vram_headroom_mib,
         is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
@@ -169,7 +170,7 @@ def reel_of(settings: Settings, manifest: Path, report: VerifyReport) -> Path | 
     bad = {finding.job_id for finding in report.findings}
     for spec in read(manifest):
         if spec.task == "files.publish" and spec.id not in bad:
-            return resolve(settings, spec.writes[0].path, for_writing=False)
+            return resolve(settings.layout, spec.writes[0].path, for_writing=False)
     return None
 
 

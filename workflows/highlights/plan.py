@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from conductor.errors import JobError, UsageError
+from conductor.layout import CodeSettings
 from conductor.model.spec import JobSpec, Lane, Needs
 from conductor.planning import input_files, input_of, job, note, rounded_up
-from conductor.settings import Settings
 
 NAME = "highlights"
 EXTENSIONS = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mts", "m2ts", "mpg", "mpeg", "wmv")
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
+def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
     """Three jobs a video and two for the reel, in an order in which no job waits for a later one."""
     size = size_of(options.size)
     if not 0.1 <= options.seconds <= 3600:
@@ -71,7 +71,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
     yield from reel_of(cuts, options.seconds, size)
 
 
-def videos_of(options: argparse.Namespace, settings: Settings) -> list[Path]:
+def videos_of(options: argparse.Namespace, settings: CodeSettings) -> list[Path]:
     """The videos, by name. Raises `UsageError` when there is none."""
     given: Path | None = getattr(options, "inputs", None) or options.folder
     folder = given or settings.project / SAMPLES
@@ -191,7 +191,7 @@ def size_of(text: str) -> tuple[int, int]:
     return width, height
 
 
-def lane_of(choice: str, settings: Settings) -> Lane:
+def lane_of(choice: str, settings: CodeSettings) -> Lane:
     if choice == "auto":
         return "gpu" if settings.lanes.gpu.on_cpu else "cpu"
     return "gpu" if choice == "gpu" else "cpu"

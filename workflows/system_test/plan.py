@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from conductor.errors import UsageError
+from conductor.layout import CodeSettings
 from conductor.model.spec import JobSpec, Needs
 from conductor.planning import job
-from conductor.settings import Settings
 
 NAME = "system_test"
 SECONDS = 0.2
@@ -41,7 +41,7 @@ def manifest_name(options: argparse.Namespace) -> str:
     return f"{NAME}_{options.mode}_{options.count}.jsonl"
 
 
-def plan(options: argparse.Namespace, settings: Settings) -> Iterator[JobSpec]:
+def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
     """`--count` jobs of a mode; the same options always give the same bytes."""
     if not 1 <= options.count <= MOST_JOBS:
         raise UsageError(f"--count {options.count}: at least 1, at most {MOST_JOBS}")

@@ -13,15 +13,15 @@ if __name__ == "__main__":  # run as a plain file: the project's root is not on 
 
 from collections.abc import Iterator
 
+from conductor.layout import CodeSettings
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
-from conductor.settings import Settings
 from conductor.verify import Checks, JobFacts
 
 LIFECYCLE = ("create", "read", "update", "delete")
 
 
-def checks(settings: Settings) -> Checks:
+def checks(settings: CodeSettings) -> Checks:
     return Checks(jobs=(check_job,))
 
 

@@ -21,8 +21,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from conductor.errors import ConfigError, UsageError
+from conductor.layout import CodeSettings
 from conductor.model.spec import JobSpec
-from conductor.settings import Settings
 from workflows.trace.forms import GPU_MIB, NAME, specs
 
 
@@ -36,7 +36,7 @@ def manifest_name(options: argparse.Namespace) -> str:
     return f"{NAME}_{options.file.stem}.jsonl"
 
 
-def plan(options: argparse.Namespace, settings: Settings) -> Iterable[JobSpec]:
+def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterable[JobSpec]:
     """One job a line, pod or task of the trace."""
     if (options.nodes is None) != (options.cluster is None):
         raise UsageError("--nodes and --cluster go together: the list of nodes, and the CLUSTER.toml to write")

@@ -168,7 +168,7 @@ def test_a_strangers_workflow_in_a_project_of_ours_is_listed_with_the_reason_and
     (laid_out / CONFIG_NAME).write_text("")
     give_away(laid_out / "workflows" / "mine" / "plan.py")
     settings = load(laid_out)
-    assert "mine" in available(settings) and "will not be run" in about("mine", settings)
+    assert "mine" in available(settings.for_code) and "will not be run" in about("mine", settings.for_code)
     with pytest.raises(ConfigError, match="belongs to"):
-        plan("mine", [], settings)
+        plan("mine", [], settings.for_code)
     assert not mark.exists()

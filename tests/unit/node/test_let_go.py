@@ -50,7 +50,7 @@ def fact(path: str, size: int = 10) -> LetGo:
 
 def remove(settings: Settings, *facts: LetGo) -> int:
     ledger = Named(*facts)
-    count = finish(settings, ledger, NODE, 7.0)  # type: ignore[arg-type]
+    count = finish(settings.layout, ledger, NODE, 7.0)  # type: ignore[arg-type]
     assert ledger.facts == []
     return count
 

@@ -31,12 +31,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def planned(place: Place, name: str, *argv: str) -> list[JobSpec]:
     from conductor import manifest
 
-    place.specs = list(manifest.read(plan(name, argv, place.settings)[0]))
+    place.specs = list(manifest.read(plan(name, argv, place.settings.for_code)[0]))
     return place.specs
 
 
 def verified(place: Place, name: str) -> VerifyReport:
-    return place.verify(checks_for((name,), place.settings))
+    return place.verify(checks_for((name,), place.settings.for_code))
 
 
 # ── system_test ───────────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ def test_an_example_is_a_sound_manifest(example: Path) -> None:
 
 def test_the_mixed_example_is_what_the_plan_writes(tmp_path: Path) -> None:
     options = ["--mode", "backlog", "--count", "10", "-o", str(tmp_path / "m.jsonl")]
-    path, _ = plan("system_test", options, load(tmp_path))
+    path, _ = plan("system_test", options, load(tmp_path).for_code)
     assert path.read_bytes() == (ROOT / "manifests" / "examples" / "mixed.jsonl").read_bytes()
 
 

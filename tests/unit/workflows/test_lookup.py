@@ -42,32 +42,32 @@ def own(project: Settings, name: str, source: str = OWN, part: str = "plan") -> 
 def test_a_projects_own_workflow_stands_beside_the_installed_ones(project: Settings) -> None:
     own(project, "mine")
 
-    path, jobs = plan("mine", ["--name", "me"], project)
+    path, jobs = plan("mine", ["--name", "me"], project.for_code)
 
-    assert set(available(project)) >= {"mine", "system_test", "highlights", "gap_fill"}
-    assert about("mine", project) == "Says hello."
+    assert set(available(project.for_code)) >= {"mine", "system_test", "highlights", "gap_fill"}
+    assert about("mine", project.for_code) == "Says hello."
     assert (path, jobs) == (project.manifests_dir / "mine.jsonl", 1)
     assert b'"text":"me"' in path.read_bytes()
 
 
 def test_a_projects_own_workflow_hides_an_installed_one_of_the_same_name(project: Settings) -> None:
     own(project, "system_test")
-    assert about("system_test", project) == "Says hello."
-    assert plan("system_test", [], project)[1] == 1
+    assert about("system_test", project.for_code) == "Says hello."
+    assert plan("system_test", [], project.for_code)[1] == 1
 
 
 def test_an_unknown_workflow_is_refused_with_the_nearest_and_a_list(project: Settings) -> None:
     with pytest.raises(UsageError, match="did you mean highlights") as caught:
-        plan("highlihgts", [], project)
+        plan("highlihgts", [], project.for_code)
     assert "gap_fill" in str(caught.value)
     with pytest.raises(UsageError, match="there is no workflow"):
-        plan("../../etc", [], project)
+        plan("../../etc", [], project.for_code)
 
 
 def test_checks_of_a_manifest_come_from_its_workflows_where_they_have_any(project: Settings) -> None:
     own(project, "mine")
-    assert checks_for(["mine", "unheard_of"], project).jobs == ()
-    assert len(checks_for(["mine", "system_test", "gap_fill"], project).jobs) == 2
+    assert checks_for(["mine", "unheard_of"], project.for_code).jobs == ()
+    assert len(checks_for(["mine", "system_test", "gap_fill"], project.for_code).jobs) == 2
 
 
 def script(name: str, *argv: str, cwd: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:

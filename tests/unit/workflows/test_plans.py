@@ -41,9 +41,9 @@ def project(tmp_path: Path) -> Settings:
 
 def planned(project: Settings, name: str, *argv: str) -> list[JobSpec]:
     """The specs of a plan, which is a sound manifest and byte for byte the same when planned again."""
-    path, jobs = plan(name, argv, project)
+    path, jobs = plan(name, argv, project.for_code)
     first = path.read_bytes()
-    assert plan(name, argv, project) == (path, jobs) and path.read_bytes() == first
+    assert plan(name, argv, project.for_code) == (path, jobs) and path.read_bytes() == first
     summary = manifest.check(path, CATALOGUE)
     assert summary.jobs == jobs and not summary.outside
     assert all(summary.ids[other] < summary.ids[s.id] for s in manifest.read(path) for other in s.after + s.after_ended)
@@ -68,14 +68,14 @@ def test_the_backlog_mode_mixes_lanes_and_priorities(project: Settings) -> None:
 
 def test_a_count_that_makes_no_sense_is_a_usage_error(project: Settings) -> None:
     with pytest.raises(UsageError, match="--count 0: at least 1"):
-        plan("system_test", ["--count", "0"], project)
+        plan("system_test", ["--count", "0"], project.for_code)
     with pytest.raises(SystemExit) as caught:
-        plan("system_test", ["--mode", "nope"], project)
+        plan("system_test", ["--mode", "nope"], project.for_code)
     assert caught.value.code == 2
 
 
 def test_output_goes_where_it_is_told(project: Settings, tmp_path: Path) -> None:
-    path, jobs = plan("system_test", ["--count", "3", "-o", str(tmp_path / "x" / "y.jsonl")], project)
+    path, jobs = plan("system_test", ["--count", "3", "-o", str(tmp_path / "x" / "y.jsonl")], project.for_code)
     assert path == tmp_path / "x" / "y.jsonl" and jobs == 3 and path.is_file()
 
 
@@ -144,14 +144,14 @@ def test_the_lane_of_the_analysis_follows_what_the_gpu_lane_can_do(project: Sett
 
 def test_a_folder_without_videos_or_none_at_all_is_one_sentence(project: Settings) -> None:
     with pytest.raises(UsageError, match="name the folder with the videos, or make samples"):
-        plan("highlights", [], project)
+        plan("highlights", [], project.for_code)
     folder = videos(project)
     with pytest.raises(UsageError, match=r"there is no video in .*samples: looked for names that end in mp4"):
-        plan("highlights", [], project)
+        plan("highlights", [], project.for_code)
     with pytest.raises(UsageError, match=r"none does not exist"):
-        plan("highlights", [str(folder / "none")], project)
+        plan("highlights", [str(folder / "none")], project.for_code)
     with pytest.raises(UsageError, match="write WIDTHxHEIGHT in even numbers"):
-        plan("highlights", [str(folder), "--size", "641x360"], project)
+        plan("highlights", [str(folder), "--size", "641x360"], project.for_code)
 
 
 def test_a_folder_that_jobs_may_not_read_is_refused_with_the_line_to_add(
@@ -160,7 +160,7 @@ def test_a_folder_that_jobs_may_not_read_is_refused_with_the_line_to_add(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "a.mp4").touch()
     with pytest.raises(ConfigError, match=r'add it to conductor.toml, inputs = \[".*elsewhere'):
-        plan("highlights", ["--inputs", str(elsewhere)], project)
+        plan("highlights", ["--inputs", str(elsewhere)], project.for_code)
 
 
 def test_what_a_video_holds_stands_in_its_jobs_sizes_and_changes_no_id(project: Settings) -> None:
@@ -266,12 +266,12 @@ def test_a_corpus_elsewhere_no_corpus_and_no_server_are_one_sentence_each(projec
     (project.project / "toml.sqlite").write_bytes(Path(file).read_bytes())
     (project.project / "data" / "text.sqlite").write_text("not a database, however long it is" * 100)
     with pytest.raises(ConfigError, match=r"lies in no root.*\[roots.corpus\] with path ="):
-        plan("gap_fill", [str(project.project / "toml.sqlite"), "--cloud", "sky"], project)
+        plan("gap_fill", [str(project.project / "toml.sqlite"), "--cloud", "sky"], project.for_code)
     with pytest.raises(ConfigError, match=r"text.sqlite is not a corpus with documents\(id, text\)"):
-        plan("gap_fill", ["corpus:text.sqlite", "--cloud", "sky"], project)
+        plan("gap_fill", ["corpus:text.sqlite", "--cloud", "sky"], project.for_code)
     with pytest.raises(UsageError, match="is not a file"):
-        plan("gap_fill", ["corpus:none.sqlite", "--cloud", "sky"], project)
+        plan("gap_fill", ["corpus:none.sqlite", "--cloud", "sky"], project.for_code)
     with pytest.raises(UsageError, match="name a server with --local or --cloud"):
-        plan("gap_fill", [file], project)
+        plan("gap_fill", [file], project.for_code)
     with pytest.raises(ConfigError, match=r"\[endpoints.skye\] is not in conductor.toml, did you mean sky"):
-        plan("gap_fill", [file, "--cloud", "skye"], project)
+        plan("gap_fill", [file, "--cloud", "skye"], project.for_code)
