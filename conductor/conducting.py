@@ -19,6 +19,7 @@ from conductor.adapters.rates import redis_rates
 from conductor.adapters.redis_keys import keys_of
 from conductor.core.explain import never_sentence
 from conductor.core.outlook import is_broken, is_refused
+from conductor.core.sentences import words_of
 from conductor.embedded import embedded_node
 from conductor.errors import Unreachable
 from conductor.forecast.forecasting import Forecasting
@@ -195,8 +196,8 @@ def ending(
         never=tuple(
             never_sentence(hold, watch.pace.last.now) for hold in holds if not is_broken(hold) and not is_refused(hold)
         ),
-        broken=tuple(sorted({v.message for hold in holds for v in hold.closed if v.is_broken})),
-        refused=tuple(sorted({v.message for hold in holds for v in hold.closed if v.is_refused})),
+        broken=tuple(sorted({words_of(v) for hold in holds for v in hold.closed if v.is_broken})),
+        refused=tuple(sorted({words_of(v) for hold in holds for v in hold.closed if v.is_refused})),
         stranded=ended.left.stranded if ended.left else (),
     )
     account = msgspec.structs.replace(account, idle=idle(watch, account, is_known) if until_done else "")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from conductor.code_version import code_version
-from conductor.core.kinds import failures_words, reviewed_words
+from conductor.core.sentences import failures_words, reviewed_words
 from conductor.errors import ConfigError
 from conductor.live_catalogue import WatchedCatalogue
 from conductor.model.job_class import kind_of
@@ -73,4 +73,4 @@ def note_review(receipts_dir: Path, kind: str, states: Sequence[KindState]) -> N
     """In the journal: what waits of `kind` was set aside, and why."""
     state = max((s for s in states if s.kind == kind), key=lambda s: s.failed, default=None)
     if state is not None:
-        Journal(receipts_dir).reviewed(kind, failures_words(state))
+        Journal(receipts_dir).reviewed(kind, failures_words(kind, state))

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from loguru import logger
 
 from conductor.apply import Applied
-from conductor.core.explain import SHORT_ID, describe, leading
+from conductor.core.explain import describe, leading
 from conductor.core.outlook import is_never
+from conductor.core.sentences import SHORT_ID
 from conductor.hours import about
-from conductor.model.decision import Admission, Hold, Verdict
+from conductor.model.decision import Admission, Gate, Hold, Verdict
+from conductor.model.reason import Reason
 from conductor.model.snapshot import Reservation
 from conductor.text import many
 
@@ -23,14 +25,14 @@ MOST_REASONS = 32
 APART = 8
 NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
 
+#: Of a held class: what is the same from tick to tick while nothing but numbers, places, times and the jobs in the way
+#: change. Somebody else's words are compared without their numbers.
+Same = tuple[Gate, Reason, str, str]
 
-def reason_of(verdict: Verdict) -> str:
-    """What is the same from tick to tick while nothing but numbers, times and the jobs in the way change."""
-    message = verdict.message
-    for holder in verdict.holders:
-        message = message.replace(holder[:SHORT_ID], "#")
+
+def same_of(verdict: Verdict) -> Same:
     where = verdict.where if verdict.gate == "rate" else ""
-    return f"{verdict.gate} {where} {NUMBER.sub('#', message)}"
+    return verdict.gate, verdict.reason, where, NUMBER.sub("#", verdict.detail.words)
 
 
 def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reservation]]:
@@ -45,7 +47,7 @@ def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reserva
 class TickLog:
     def __init__(self) -> None:
         #: (lane, task) → its reason when it was last held, and when that was.
-        self._reasons: dict[tuple[str, str], dict[str, float]] = {}
+        self._reasons: dict[tuple[str, str], dict[Same, float]] = {}
         self._never: set[str] = set()
 
     def applied(self, applied: Applied) -> None:
@@ -74,29 +76,29 @@ class TickLog:
 
     def held(self, holds: Sequence[Hold], now: float) -> None:
         # Classes that ask alike share one tuple of verdicts: looked through once.
-        alike: dict[int, tuple[Verdict, str] | None] = {}
+        alike: dict[int, tuple[Verdict, Same] | None] = {}
         for hold in holds:
             key = id(hold.verdicts)
             if key not in alike:
                 verdict = leading(hold)
-                alike[key] = None if verdict is None else (verdict, reason_of(verdict))
+                alike[key] = None if verdict is None else (verdict, same_of(verdict))
             if (known := alike[key]) is None:
                 continue
-            verdict, reason = known
+            verdict, same = known
             if is_never(hold, now):
                 self._can_never(hold, verdict, now)
                 continue
             self._never.discard(hold.class_id)
-            if self._is_news(hold, reason, now):
+            if self._is_news(hold, same, now):
                 # A full queue is the normal state of a lane at work, and no news.
                 level = "DEBUG" if verdict.gate == "lane" else "INFO"
                 log = logger.bind(event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting)
                 log.log(level, "Held {}: {}", hold.lane, describe(verdict, now, about(now)))
 
-    def _is_news(self, hold: Hold, reason: str, now: float) -> bool:
+    def _is_news(self, hold: Hold, same: Same, now: float) -> bool:
         reasons = self._reasons.setdefault((hold.lane, hold.task), {})
-        last = reasons.pop(reason, None)
-        reasons[reason] = now
+        last = reasons.pop(same, None)
+        reasons[same] = now
         if len(reasons) > MOST_REASONS:
             del reasons[next(iter(reasons))]
         return last is None or now - last > QUIET_S

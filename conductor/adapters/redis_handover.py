@@ -121,5 +121,8 @@ class RedisHandover:
     def gates(self) -> GateLedger:
         with translating(self._redis):
             text = cast(bytes | None, self._redis.get(self._keys.holds))
-        # An earlier version wrote a list; the next tick replaces it.
-        return GateLedger() if text is None or text.startswith(b"[") else _gates.decode(text)
+        try:
+            return GateLedger() if text is None else _gates.decode(text)
+        except msgspec.ValidationError:
+            # An earlier version wrote it in another form; the next tick replaces it.
+            return GateLedger()

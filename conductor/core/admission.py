@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from conductor.core.ask import Ask
 from conductor.core.fronts import Fronts
-from conductor.core.gates import is_rate_open, outside_hours
+from conductor.core.gates import outside_hours
 from conductor.core.guard import Kept, keep_for, kept_budget
 from conductor.core.heirs import MOST_LOOKED_AT, Waiter, heirs
 from conductor.core.kinds import Kinds, Permit
@@ -23,6 +23,7 @@ from conductor.core.ordering import Turn, Turns
 from conductor.core.orders import Orders, blocks
 from conductor.core.passing import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.placement import Place
+from conductor.core.rate_gate import is_rate_open
 from conductor.core.reasons import Answer, Reasons
 from conductor.core.reserving import Taken, reservation_of, takes
 from conductor.core.resources import could_fit, fits
@@ -31,6 +32,7 @@ from conductor.core.standing import Standing
 from conductor.core.untried import Untried
 from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
 from conductor.model.spec import Lane
 
@@ -223,8 +225,7 @@ class Deciding:
         if self._lack == "rate" and is_due:
             self.kept_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
         if blocks(self.limits.order) and self._blocked_by is None:
-            message = f"waits its turn behind {head.job_id[:8]}"
-            self._blocked_by = Verdict(gate="hold", passed=False, holders=(head.job_id,), message=message)
+            self._blocked_by = Verdict(gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,))
         self.held.setdefault(turn.job_class.id, (turn, head, ask, denied))
         life = self.standing.life
         if member is not None:

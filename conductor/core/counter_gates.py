@@ -12,6 +12,7 @@ from conductor.core.places import usable_devices
 from conductor.core.reservations import EVERYWHERE, Holding
 from conductor.core.resources import Pool, charge_key
 from conductor.model.decision import Verdict
+from conductor.model.reason import NO_DETAIL, Detail, Reason
 from conductor.model.snapshot import Reservation
 
 
@@ -47,20 +48,24 @@ def _held_as(key: str) -> Callable[[Reservation], int]:
 def _verdict(name: str, where: str, pool: Pool | None, need: int, holding: Holding) -> Verdict:
     """`where`: «nuke», «node1/nuke», «node1/gpu0/nuke»."""
     if not isinstance(pool, CounterPool):
-        message = f"there is no [counters.{name}] in conductor.toml"
-        return Verdict(gate="counter", passed=False, where=where, need=need, is_never=True, message=message)
-    passed, is_never = pool.free >= need, need > pool.limit
-    is_unknown = passed or is_never or pool.shut
+        return Verdict(gate="counter", passed=False, reason=Reason.COUNTER_UNDECLARED, where=where, need=need)
+    passed = pool.free >= need
+    reason, detail = Reason.OPEN, NO_DETAIL
+    if not passed and need > pool.limit:
+        reason = Reason.COUNTER_TOO_SMALL
+    elif not passed and pool.is_shut:
+        reason, detail = pool.why_shut()
+    elif not passed:
+        reason, detail = Reason.COUNTER_TAKEN, Detail(others=pool.foreign) if pool.foreign else NO_DETAIL
     return Verdict(
         gate="counter",
         passed=passed,
+        reason=reason,
         where=where,
         need=need,
         have=max(0, pool.free),
         limit=pool.limit,
-        others=0 if pool.shut else pool.foreign,
         holders=() if passed else holding.ids,
-        reopens_at=None if is_unknown else holding.enough_at(need - pool.free),
-        is_never=is_never,
-        message=pool.shut,
+        reopens_at=holding.enough_at(need - pool.free) if reason is Reason.COUNTER_TAKEN else None,
+        detail=detail,
     )

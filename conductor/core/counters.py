@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from conductor.core.resources import Amounts, Pool, charge_key
 from conductor.model.limits import CounterRule, Per
+from conductor.model.reason import NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import JobClass
-from conductor.text import duration
 
 #: Names that would be mistaken for what Conductor counts by itself (`core.resources`, `core.charges`).
 TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram", "ram_mib", "cpu", "cpu_milli"})
@@ -21,16 +21,24 @@ Rules = Mapping[str, CounterRule]
 
 
 class CounterPool(Pool):
-    """How many there are, less what others hold. `shut`: why none is given out; empty: they are."""
+    """How many there are, less what others hold. `is_shut`: that is not known, and none is given out."""
 
-    __slots__ = ("shut",)
+    __slots__ = ("_age_s", "_reading", "is_shut")
 
     def __init__(self, rule: CounterRule, reading: CounterReading | None = None, age_s: float = 0.0) -> None:
         """`age_s`: of what the reading came with."""
-        self.shut = _why_shut(rule, reading, age_s)
-        fresh = reading is not None and reading.others is not None and not is_stale(rule, reading, age_s)
-        others = reading.others if reading is not None and fresh else 0
-        super().__init__(rule.limit, rule.limit if self.shut else others)
+        self._reading, self._age_s = reading, age_s
+        stale = is_stale(rule, reading, age_s)
+        self.is_shut = stale and rule.on_stale == "shut"
+        others = 0 if stale or reading is None or reading.others is None else reading.others
+        super().__init__(rule.limit, rule.limit if self.is_shut else others)
+
+    def why_shut(self) -> tuple[Reason, Detail]:
+        reading = self._reading
+        if reading is None:
+            return Reason.COUNTER_SILENT, NO_DETAIL
+        age_s = None if reading.others is None else reading.age_s + self._age_s
+        return Reason.COUNTER_STALE, Detail(words=reading.fault, age_s=age_s)
 
 
 def is_stale(rule: CounterRule, reading: CounterReading | None, age_s: float = 0.0) -> bool:
@@ -38,15 +46,6 @@ def is_stale(rule: CounterRule, reading: CounterReading | None, age_s: float = 0
     if not rule.has_command:
         return False
     return reading is None or reading.others is None or reading.age_s + age_s > rule.stale_after_s
-
-
-def _why_shut(rule: CounterRule, reading: CounterReading | None, age_s: float) -> str:
-    if rule.on_stale == "open" or not is_stale(rule, reading, age_s):
-        return ""
-    if reading is None:
-        return "its command has not answered yet"
-    ago = "" if reading.others is None else f" (the last answer is {duration(reading.age_s + age_s)} old)"
-    return f"its command tells nothing{': ' + reading.fault if reading.fault else ''}{ago}"
 
 
 def counts_of(job_class: JobClass, rules: Rules) -> dict[str, int]:

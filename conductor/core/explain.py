@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import structs
-
 from conductor.core.outlook import earliest, is_never, is_refused
+from conductor.core.sentences import SHORT_ID, SHOWN_HOLDERS, UNFINISHED, amount, words_of
 from conductor.model.decision import GATES, Gate, Hold, Verdict
-from conductor.text import duration, many, size
+from conductor.model.reason import Reason
+from conductor.text import duration, many
 
-#: Job ids are shown by their first letters, as git shows commits.
-SHORT_ID = 8
-SHOWN_HOLDERS = 3
 SHOWN_PLACES = 6
-UNIT_BYTES = {"MiB": 1 << 20, "bytes": 1}
-#: How the answer of a breaker begins.
-BREAKER = "breaker open"
 AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", "ram", "cpu")
 
 #: A moment in words: «in about 55 s», or, where the edge hands in a clock, «about 14:05».
@@ -28,22 +22,26 @@ def describe(verdict: Verdict, now: float, when: When | None = None) -> str:
     if verdict.gate == "rate":
         return _rate(verdict, now)
     if verdict.gate == "after":
-        return f"waits for {many(round(verdict.need), 'job')}{_holders(verdict)}"
+        return f"{words_of(verdict)}{_holders(verdict)}"
     if verdict.passed:
         return " ".join(part for part in (f"{verdict.gate} open", _at(verdict), _note(verdict)) if part)
-    if verdict.gate in AMOUNTS and verdict.unit != "devices":
-        return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {_place(verdict, now, when)}"
+    if _is_amount(verdict):
+        return _described(verdict, now=now, when=when)
     if verdict.gate == "counter":
         return _counter(verdict, now, when)
     if verdict.gate == "lane":
         ends = "" if verdict.reopens_at is None else f", the last {_until(verdict.reopens_at, now, when)}"
         first = ", ".join(holder[:SHORT_ID] for holder in verdict.holders)
-        return f"lane {verdict.where}: {verdict.message}" + (f" ({first}{ends})" if first else "")
+        return f"lane {verdict.where}: {words_of(verdict)}" + (f" ({first}{ends})" if first else "")
+    opens = ""
     if verdict.gate == "hold" and verdict.reopens_at is not None:
-        return (
-            f"hold{_at(verdict, ': ')}{', ' if verdict.where else ': '}{verdict.message}; {_opens(verdict, now, when)}"
-        )
-    return f"{verdict.gate}{_at(verdict, ': ')}{', ' if verdict.where else ': '}{verdict.message}"
+        opens = f"; {_opens(verdict, verdict.reopens_at, now, when)}"
+    return f"{verdict.gate}{_at(verdict, ': ')}{', ' if verdict.where else ': '}{words_of(verdict)}{opens}"
+
+
+def _is_amount(verdict: Verdict) -> bool:
+    """Of devices that are asked together it is a number of them, and no amount."""
+    return verdict.gate in AMOUNTS and verdict.unit != "devices"
 
 
 def explain(hold: Hold, now: float) -> list[str]:
@@ -53,7 +51,7 @@ def explain(hold: Hold, now: float) -> list[str]:
         asked = [v for v in hold.verdicts if v.gate == gate]
         closed = _one_a_place([v for v in asked if not v.passed])
         if closed:
-            lines += [describe(verdict, now) for verdict in closed]
+            lines += [_answered(answer, now) for answer in closed]
         elif asked:
             lines.append(f"{gate} open")
     lines += prospects(hold, now)
@@ -109,12 +107,13 @@ def before(hold: Hold) -> list[str]:
 
 def _closed(gate: Gate, verdicts: Sequence[Verdict], only: str, now: float, when: When | None) -> str:
     """One gate with all places that say no; `only`: the node that need not be named."""
-    verdicts = _one_a_place(verdicts)
-    amounts = [v for v in verdicts if gate in AMOUNTS and v.unit != "devices"]
-    words = [describe(v, now, when) for v in verdicts if v not in amounts]
+    answers = _one_a_place(verdicts)
+    amounts = [answer for answer in answers if _is_amount(answer[0])]
+    words = [describe(answer[0], now, when) for answer in answers if not _is_amount(answer[0])]
     if amounts:
-        need = f"{gate} needs {amount(amounts[0].need, amounts[0].unit)}"
-        words.insert(0, ", ".join([need, *(_place(v, now, when).removeprefix(only) for v in amounts[:SHOWN_PLACES])]))
+        first = amounts[0][0]
+        places = (_place(*answer, now=now, when=when).removeprefix(only) for answer in amounts[:SHOWN_PLACES])
+        words.insert(0, ", ".join([f"{gate} needs {amount(first.need, first.unit)}", *places]))
     words = list(dict.fromkeys(words))
     rest = max(len(words), len(amounts)) - SHOWN_PLACES
     return ", ".join(words[:SHOWN_PLACES]) + (f" and {many(rest, 'more answer')}" if rest > 0 else "")
@@ -156,27 +155,22 @@ def _until(at: float, now: float, when: When | None) -> str:
     return f"for about {duration(at - now)} more" if when is None else f"until {when(at)}"
 
 
-def _opens(verdict: Verdict, now: float, when: When | None) -> str:
+def _opens(verdict: Verdict, at: float, now: float, when: When | None) -> str:
     """Of a hold that ends by itself: a kept place, hours, the next try of a kind that failed."""
-    at = verdict.reopens_at or 0.0
-    if verdict.message.startswith(BREAKER):
+    if verdict.reason is Reason.BREAKER_WAITS:
         return f"next try in {duration(max(0.0, at - now))}"
     return _until(at, now, when)
 
 
-def _one_a_place(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """A disk may say no twice: there is no room, and with it what was begun could not be finished. One answer."""
-    found: dict[tuple[str, str], Verdict] = {}
+def _one_a_place(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """A disk may say no twice: there is no room, and with it what was begun could not be finished. One answer, with
+    those that say more about the same place behind the first. Other gates say the same words once."""
+    found: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
-        key = (verdict.where, verdict.unit if verdict.gate in AMOUNTS else verdict.message)
-        known = found.get(key)
-        if known is None:
-            found[key] = verdict
-        elif verdict.message and verdict.message not in known.message:
-            # What lacks room is the first one's number; that it fits is not true there.
-            more = verdict.message.removeprefix("it fits, but then ")
-            also = f"and with room {more}" if more != verdict.message else more
-            found[key] = structs.replace(known, message=", ".join(part for part in (known.message, also) if part))
+        is_amount = _is_amount(verdict)
+        answer = found.setdefault((verdict.where, verdict.unit if is_amount else words_of(verdict)), [])
+        if not answer or (is_amount and all(verdict.reason is not known.reason for known in answer)):
+            answer.append(verdict)
     return list(found.values())
 
 
@@ -203,49 +197,58 @@ def _rate(verdict: Verdict, now: float) -> str:
     if verdict.passed:
         return f"rate open ({verdict.where})" if verdict.where else "rate open"
     if verdict.is_never:
-        return (
-            f"rate: one call needs {verdict.need:g} {verdict.unit}, {verdict.where} allows {verdict.limit:g} a minute"
-        )
-    reopens = "" if verdict.reopens_at is None else f", reopens in {duration(max(0.0, verdict.reopens_at - now))}"
-    left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit} a minute left" if verdict.unit else ""
-    again = reopens.replace("reopens", "asked again") if verdict.is_refused else reopens
-    return f"{verdict.message}{again} ({verdict.where}{left})"
+        return f"rate: {words_of(verdict)}"
+    then, left = "", ""
+    if verdict.reopens_at is not None:
+        again = "asked again" if verdict.is_refused else "reopens"
+        then = f", {again} in {duration(max(0.0, verdict.reopens_at - now))}"
+    if verdict.unit:
+        window = "" if verdict.reason is Reason.MONEY_SPENT else " a minute"
+        left = f": {verdict.have:g} of {verdict.limit:g} {verdict.unit}{window} left"
+    return f"{words_of(verdict)}{then} ({verdict.where}{left})"
 
 
 def _counter(verdict: Verdict, now: float, when: When | None) -> str:
     """«waits for nuke: 3 of 3 held by a1b2c3d4 until about 14:05, 2 outside Conductor»."""
     some = f"{verdict.need:g} of {verdict.where}" if verdict.need > 1 else verdict.where
-    if verdict.message:
-        return f"waits for {some}: {verdict.message}"
-    if verdict.is_never:
-        return f"needs {some}, its limit is {verdict.limit:g}"
+    if verdict.reason is Reason.COUNTER_TOO_SMALL:
+        return f"needs {some}, {words_of(verdict)}"
+    if verdict.reason is not Reason.COUNTER_TAKEN:
+        return f"waits for {some}: {words_of(verdict)}"
     ends = "" if verdict.reopens_at is None else f" {_until(verdict.reopens_at, now, when)}"
-    others = f", {verdict.others:g} outside Conductor" if verdict.others else ""
-    held = f"{verdict.limit - verdict.have:g} of {verdict.limit:g} held{_holders(verdict).removeprefix(' held')}"
+    held = f"{words_of(verdict)}{_holders(verdict).removeprefix(' held')}"
+    others = f", {verdict.detail.others:g} outside Conductor" if verdict.detail.others else ""
     return f"waits for {some}: {held}{ends}{others}"
 
 
-def _place(verdict: Verdict, now: float, when: When | None) -> str:
+def _answered(answer: Sequence[Verdict], now: float) -> str:
+    return _described(*answer, now=now) if _is_amount(answer[0]) else describe(answer[0], now)
+
+
+def _described(verdict: Verdict, *more: Verdict, now: float, when: When | None = None) -> str:
+    place = _place(verdict, *more, now=now, when=when)
+    return f"{verdict.gate} needs {amount(verdict.need, verdict.unit)}, {place}"
+
+
+def _place(verdict: Verdict, *more: Verdict, now: float, when: When | None) -> str:
     """«node1/gpu0 has 6.1 GiB free (held by abc, until about 14:05)», «node1/gpu1 can never (7.5 GiB)»."""
-    where = verdict.where
+    where, words = verdict.where, words_of(verdict)
     if verdict.is_never:
-        detail = verdict.message.removeprefix("can never: ")
-        # Of a device only where its size is, or could be, what conductor.toml says.
-        is_telling = verdict.gate == "scratch" or (verdict.gate == "vram" and "vram_mib" in detail)
-        return f"{where} can never ({detail if is_telling and detail else amount(verdict.limit, verdict.unit)})"
-    if verdict.limit == 0 and verdict.message:
-        return f"{where}: {verdict.message}"
+        return f"{where} can never ({words})"
+    if verdict.limit == 0 and words:
+        return f"{where}: {words}"
     text = f"{where} has {amount(verdict.have, verdict.unit)} free"
-    notes = [note for note in (verdict.message, _holders(verdict).strip()) if note]
+    notes = [note for note in (words, *map(_also, more), _holders(verdict).strip()) if note]
     if verdict.reopens_at is not None:
         notes.append(_until(verdict.reopens_at, now, when))
     return f"{text} ({', '.join(notes)})" if notes else text
 
 
-def amount(value: float, unit: str) -> str:
-    """«10.0 GiB», «4 cores», «3 jobs»."""
-    factor = UNIT_BYTES.get(unit)
-    return size(value * factor) if factor else f"{value:g} {unit}".strip()
+def _also(verdict: Verdict) -> str:
+    """Of a place that lacks room besides: that it fits is not true there."""
+    if (unfinished := UNFINISHED.get(verdict.reason)) is not None:
+        return f"and with room {unfinished}"
+    return f"can never: {words_of(verdict)}" if verdict.is_never else words_of(verdict)
 
 
 def _holders(verdict: Verdict) -> str:
@@ -262,4 +265,5 @@ def _at(verdict: Verdict, before: str = " ") -> str:
 
 
 def _note(verdict: Verdict) -> str:
-    return f"({verdict.message})" if verdict.message else ""
+    words = words_of(verdict)
+    return f"({words})" if words else ""

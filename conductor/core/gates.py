@@ -11,17 +11,15 @@ from functools import cache
 
 from conductor.core.ask import Ask
 from conductor.core.counter_gates import counter, node_counter
-from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool, RateFree
+from conductor.core.free import DeviceFree, DiskFree, Free, NodeFree, Pool
 from conductor.core.lane_gate import lane
-from conductor.core.obstacles import obstacle_words
 from conductor.core.places import asks_vram, usable_devices
-from conductor.core.plights import asks_one_first, plight_words
+from conductor.core.rate_gate import rate
 from conductor.core.resources import NODE, Resource
 from conductor.model.decision import Gate, Verdict
-from conductor.model.snapshot import JobClass, RateState, Reservation
-from conductor.text import size
+from conductor.model.reason import CROWDED_OUT, NO_DETAIL, NO_ROOM, OPEN, TOO_LARGE, Detail, Reason
+from conductor.model.snapshot import JobClass, Reservation
 
-MIB = 1 << 20
 #: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
 FOREIGN_SHARE = 20
 #: Answers of one device that are kept from tick to tick.
@@ -36,116 +34,64 @@ def report(ask: Ask, free: Free) -> list[Verdict]:
     one by one."""
     able = [n for n in free.nodes.values() if n.queues.get(ask.lane) and ask.node in (None, n.name)]
     stale = [
-        Verdict(gate="report", passed=False, where=n.name, have=n.age_s, limit=free.limits.report_ttl_s, unit="s",
-                message=f"last report is {n.age_s:.0f} s old")
+        Verdict(gate="report", passed=False, reason=Reason.STALE_REPORT, where=n.name, have=n.age_s,
+                limit=free.limits.report_ttl_s, unit="s")
         for n in able if n.is_stale
     ]  # fmt: skip
-    if not free.nodes:
-        return [Verdict(gate="report", passed=False, need=1, unit="nodes", message="no node reports")]
-    if not able and (
-        dying := next(
-            (n for n in free.nodes.values() if ask.node in (None, n.name) and not n.is_stale and ask.lane in n.dying),
-            None,
-        )
-    ):
-        return [Verdict(gate="report", passed=False, where=dying.name, need=1, unit="nodes", is_broken=True,
-                        message=dying.dying[ask.lane])]  # fmt: skip
-    if not able and ask.node is not None:
-        why = f"has no workers of the {ask.lane} lane" if ask.node in free.nodes else "does not report"
-        message = f"its files are there, and it {why}"
-        return [Verdict(gate="report", passed=False, where=ask.node, need=1, unit="nodes", message=message)]
     if not able:
-        message = f"no node has workers of the {ask.lane} lane"
-        return [Verdict(gate="report", passed=False, need=1, unit="workers", message=message)]
+        return [_nobody(ask, free)]
     fresh = len(able) - len(stale)
-    return [*stale, Verdict(gate="report", passed=fresh > 0, need=1, have=fresh, limit=len(able), unit="nodes",
-                            message="" if fresh else "no fresh report")]  # fmt: skip
+    reason = OPEN if fresh else Reason.NO_FRESH_REPORT
+    return [*stale, Verdict(gate="report", passed=fresh > 0, reason=reason, need=1, have=fresh, limit=len(able),
+                            unit="nodes")]  # fmt: skip
+
+
+def _nobody(ask: Ask, free: Free) -> Verdict:
+    """No node that may run it has workers of its lane."""
+    if not free.nodes:
+        return Verdict(gate="report", passed=False, reason=Reason.NO_NODE, need=1, unit="nodes")
+    for n in free.nodes.values():
+        if ask.node in (None, n.name) and not n.is_stale and (dying := n.dying.get(ask.lane)):
+            detail = Detail(queue=dying.queue, words=dying.dying)
+            return Verdict(gate="report", passed=False, reason=Reason.WORKERS_DYING, where=n.name, need=1,
+                           unit="nodes", detail=detail)  # fmt: skip
+    if ask.node is None:
+        detail = Detail(lane=ask.lane)
+        return Verdict(gate="report", passed=False, reason=Reason.NO_WORKERS, need=1, unit="workers", detail=detail)
+    reason, detail = Reason.HOME_SILENT, NO_DETAIL
+    if ask.node in free.nodes:
+        reason, detail = Reason.HOME_WITHOUT_WORKERS, Detail(lane=ask.lane)
+    return Verdict(gate="report", passed=False, reason=reason, where=ask.node, need=1, unit="nodes", detail=detail)
 
 
 def hold(ask: Ask, free: Free) -> list[Verdict]:
     """The operator's word on the lane and on the whole, and the conductor's own."""
     controls = free.snapshot.controls
-    whole = (controls.hold, "draining: nothing new is started" if controls.is_draining else "")
-    stopped = [Verdict(gate="hold", passed=False, message=why) for why in whole if why]
+    stopped: list[Verdict] = []
+    if controls.hold:
+        detail = Detail(words=controls.hold)
+        stopped.append(Verdict(gate="hold", passed=False, reason=Reason.HELD_BACK, detail=detail))
+    if controls.is_draining:
+        stopped.append(Verdict(gate="hold", passed=False, reason=Reason.DRAINING))
     is_paused = ask.lane in controls.paused_lanes
-    message = f"the {ask.lane} lane is paused" if is_paused else ""
-    return [*stopped, Verdict(gate="hold", passed=not is_paused, where=ask.lane, message=message)]
+    reason = Reason.LANE_PAUSED if is_paused else OPEN
+    return [*stopped, Verdict(gate="hold", passed=not is_paused, reason=reason, where=ask.lane)]
 
 
 def outside_hours(job_class: JobClass, free: Free) -> Verdict | None:
     """Its lane, or its backlog, may not start anything at this time of the day; None where it may."""
-    for name, what in ((job_class.lane, "lane"), (job_class.backlog, "backlog")):
+    outside = ((job_class.lane, Reason.LANE_OUTSIDE_HOURS), (job_class.backlog, Reason.BACKLOG_OUTSIDE_HOURS))
+    for name, reason in outside:
         if (at := free.snapshot.shut.get(name)) is not None:
-            message = f"the {name} {what} is outside its hours"
-            return Verdict(gate="hold", passed=False, where=name, reopens_at=at, message=message)
+            return Verdict(gate="hold", passed=False, reason=reason, where=name, reopens_at=at)
     return None
-
-
-def rate(ask: Ask, free: Free) -> list[Verdict]:
-    """The budget of every API the class calls; a 429 closes it at once."""
-    verdicts: list[Verdict] = []
-    for key, need in ask.rates:
-        budget = free.rates.get(key)
-        if budget is None:
-            verdicts.append(Verdict(gate="rate", passed=True, where=key, need=need.requests, unit="requests"))
-            continue
-        state = budget.state
-        verdicts.append(_closing(budget, free.now))
-        verdicts.append(
-            _budget(state, need.requests, budget.requests_left, state.requests_limit, "requests", state.resets_at)
-        )
-        verdicts.append(
-            _budget(state, need.tokens, budget.tokens_left, state.tokens_limit, "tokens", state.tokens_reset_at)
-        )
-        if state.usd_limit is not None:
-            verdicts.append(_spend(budget, budget.usd_of(need.requests, need.tokens)))
-    return verdicts
-
-
-def is_rate_open(ask: Ask, free: Free) -> bool:
-    return all(verdict.passed for verdict in rate(ask, free)) if ask.rates else True
-
-
-def _closing(budget: RateFree, now: float) -> Verdict:
-    """Shut for all until a time; then, where its endpoint was not well, one asks before the others follow."""
-    key, until, plight = budget.state.key, budget.state.closed_until, budget.state.plight
-    is_refused = plight is not None and plight.trouble == "refuses"
-    words = "rate limit" if plight is None else plight_words(key, plight)
-    if until is not None and until > now:
-        return Verdict(gate="rate", passed=False, where=key, reopens_at=until, is_refused=is_refused, message=words)
-    if plight is not None and budget.going and asks_one_first(plight):
-        return Verdict(gate="rate", passed=False, where=key, message=f"one job asks first: {words}")
-    return Verdict(gate="rate", passed=True, where=key)
-
-
-def _budget(
-    state: RateState, need: int, left: int | None, limit: int | None, unit: str, resets_at: float | None
-) -> Verdict:
-    if left is None or limit is None:
-        return Verdict(gate="rate", passed=True, where=state.key, need=need, unit=unit, message="no known limit")
-    # A limit that was learned from 429s must not make a job unschedulable: such a job waits for the whole budget.
-    asked = min(need, limit) if state.is_learned else need
-    passed = left >= asked
-    is_never = need > limit and not state.is_learned
-    reopens_at = None if passed or is_never else resets_at
-    message = "" if passed else "rate limit"
-    return Verdict(gate="rate", passed=passed, where=state.key, need=need, have=max(0, left), limit=limit, unit=unit,
-                   reopens_at=reopens_at, is_never=is_never, message=message)  # fmt: skip
-
-
-def _spend(budget: RateFree, need: float) -> Verdict:
-    """Money of the last 24 hours. Where a call's price is not known yet, it goes while anything is left."""
-    state, left, limit = budget.state, budget.usd_left or 0.0, budget.state.usd_limit or 0.0
-    passed = left > 0 and left >= need
-    is_never = need > limit
-    return Verdict(gate="rate", passed=passed, where=state.key, need=need, have=max(0.0, left), limit=limit, unit="USD",
-                   reopens_at=None if passed or is_never else state.usd_reset_at, is_never=is_never,
-                   message="" if passed else "spent for these 24 hours")  # fmt: skip
 
 
 def after(waits_for: Sequence[str]) -> Verdict:
     """Of a job that waits for others; such a job is in no class, so the decision never sees it."""
-    return Verdict(gate="after", passed=not waits_for, need=len(waits_for), unit="jobs", holders=tuple(waits_for))
+    reason = Reason.COMES_AFTER if waits_for else OPEN
+    return Verdict(gate="after", passed=not waits_for, reason=reason, need=len(waits_for), unit="jobs",
+                   holders=tuple(waits_for))  # fmt: skip
 
 
 # ── gates of a node ───────────────────────────────────────────────────────────────────────────────────────
@@ -153,13 +99,20 @@ def after(waits_for: Sequence[str]) -> Verdict:
 
 def node_hold(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """A node that drains, a device that is quarantined, and what node-side gates have shut."""
-    drains = [Verdict(gate="hold", passed=False, where=node.name, message="draining")] if node.is_draining else []
-    faults = [
-        (d.key, f"quarantined: {d.why_not}") for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed
-    ]
-    faults += [(q.missing, f"{q.missing} is not visible") for q in node.queues.get(ask.lane, ()) if q.missing]
-    shut = [Verdict(gate="hold", passed=False, where=f"{node.name}/{key}", message=why) for key, why in faults]
-    return [*drains, *shut, *_obstacles(ask, node)]
+    shut = [_shut(d, node) for d in usable_devices(ask, node) if d.why_not and not d.is_obstructed]
+    missing = [q.missing for q in node.queues.get(ask.lane, ()) if q.missing]
+    if node.is_draining:
+        shut.insert(0, Verdict(gate="hold", passed=False, reason=Reason.NODE_DRAINING, where=node.name))
+    for key in missing:
+        shut.append(Verdict(gate="hold", passed=False, reason=Reason.DEVICE_MISSING, where=f"{node.name}/{key}"))
+    return [*shut, *_obstacles(ask, node)]
+
+
+def _shut(device: DeviceFree, node: NodeFree) -> Verdict:
+    reason, detail = Reason.DEVICE_QUARANTINED, Detail(words=device.why_not or "")
+    if device.shut_by is Reason.DEVICE_PAUSED:
+        reason, detail = Reason.DEVICE_PAUSED, NO_DETAIL
+    return Verdict(gate="hold", passed=False, reason=reason, where=f"{node.name}/{device.key}", detail=detail)
 
 
 def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
@@ -167,8 +120,9 @@ def _obstacles(ask: Ask, node: NodeFree) -> list[Verdict]:
     found = [(node.name, obstacle) for obstacle in node.obstacles]
     found += [(f"{node.name}/{d.key}", obstacle) for d in usable_devices(ask, node) for obstacle in d.obstacles]
     return [
-        Verdict(gate="hold", passed=False, where=where, have=obstacle.figure, limit=obstacle.opens_at,
-                unit=obstacle.unit, obstacle=obstacle.gate, message=obstacle_words(obstacle))
+        Verdict(gate="hold", passed=False, reason=Reason.OBSTRUCTED, where=where, have=obstacle.figure,
+                limit=obstacle.opens_at, unit=obstacle.unit,
+                detail=Detail(obstacle=obstacle.gate, words=obstacle.words))
         for where, obstacle in found
     ]  # fmt: skip
 
@@ -179,11 +133,14 @@ def mount(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     for root, _ in ask.disk:
         where, disk = f"{node.name}/{root}", node.disks.get(root)
         if disk is None:
-            message = f"{root} is not declared on {node.name}"
-            verdicts.append(Verdict(gate="mount", passed=False, where=where, is_never=True, message=message))
-            continue
-        fault = disk.volume.fault or (None if disk.volume.is_writable else "not writable")
-        verdicts.append(Verdict(gate="mount", passed=fault is None, where=where, message=fault or ""))
+            verdicts.append(Verdict(gate="mount", passed=False, reason=Reason.ROOT_UNDECLARED, where=where))
+        elif disk.volume.fault:
+            detail = Detail(words=disk.volume.fault)
+            verdicts.append(Verdict(gate="mount", passed=False, reason=Reason.ROOT_FAULTY, where=where, detail=detail))
+        else:
+            passed = disk.volume.is_writable
+            reason = OPEN if passed else Reason.ROOT_READ_ONLY
+            verdicts.append(Verdict(gate="mount", passed=passed, reason=reason, where=where))
     return verdicts
 
 
@@ -193,22 +150,29 @@ def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     if not ask.vram_mib:
         return []
     if not any(asks_vram(queue, ask) for queue in queues):
-        message = "runs on the CPU, no VRAM is asked"
-        return [Verdict(gate="vram", passed=True, where=node.name, need=ask.vram_mib, unit="MiB", message=message)]
+        return [Verdict(gate="vram", passed=True, reason=Reason.RUNS_ON_CPU, where=node.name, need=ask.vram_mib,
+                        unit="MiB")]  # fmt: skip
     devices = usable_devices(ask, node)
     verdicts = [_device_vram(ask, d, node, free) for d in devices]
     if ask.devices == 1 and devices:
         return verdicts
+    return [*verdicts, _together(ask, node, devices, fitting=sum(v.passed for v in verdicts))]
+
+
+def _together(ask: Ask, node: NodeFree, devices: Sequence[DeviceFree], fitting: int) -> Verdict:
+    """Do enough of the devices fit it at once."""
     capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
-    fitting = sum(v.passed for v in verdicts)
-    message = "no NVIDIA device visible" if not devices else f"{fitting} of {len(devices)} devices fit it"
-    if ask.devices > 1 and len(devices) < len(node.devices):
-        message = f"{message} (slices of cards cannot be used together)"
-    if devices and capable < ask.devices:
-        message = f"can never: it needs {ask.devices} devices, {capable} of {len(devices)} are large enough"
-    return [*verdicts, Verdict(gate="vram", passed=fitting >= ask.devices, where=node.name, need=ask.devices,
-                               have=fitting, limit=len(devices), unit="devices", is_never=capable < ask.devices,
-                               message=message)]  # fmt: skip
+    has_slices = ask.devices > 1 and len(devices) < len(node.devices)
+    if fitting >= ask.devices:
+        reason, detail = OPEN, NO_DETAIL
+    elif not devices:
+        reason, detail = Reason.NO_DEVICE, Detail(has_slices=has_slices)
+    elif capable < ask.devices:
+        reason, detail = Reason.TOO_FEW_LARGE, Detail(capable=capable)
+    else:
+        reason, detail = Reason.TOO_FEW_FREE, Detail(has_slices=has_slices)
+    return Verdict(gate="vram", passed=reason is OPEN, reason=reason, where=node.name, need=ask.devices,
+                   have=fitting, limit=len(devices), unit="devices", detail=detail)  # fmt: skip
 
 
 def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
@@ -222,13 +186,14 @@ def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Ve
 def _asked_of_device(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
     pool, need = device.vram, ask.vram_mib
     is_decisive = need <= pool.free + pool.foreign
-    message = ""
+    detail = NO_DETAIL
     if need > pool.limit:
-        message = f"can never: {device.size_words}"
+        is_unsized = not device.total_mib and device.why_not is not None
+        words = device.why_not or "" if is_unsized else ""
+        detail = Detail(total=device.total_mib, is_declared=device.is_declared, words=words)
     elif need > pool.free and pool.foreign and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib):
-        message = f"{size(pool.foreign * MIB)} used by others"
-
-    return _pool_verdict("vram", node, device.key, pool, need, "MiB", _on_device(device.key), free, message)
+        detail = Detail(others=pool.foreign)
+    return _pool_verdict("vram", node, device.key, pool, need, "MiB", _on_device(device.key), free, detail)
 
 
 @cache
@@ -270,8 +235,8 @@ def of_resource(row: Resource) -> NodeGate:
         if not need:
             return []
         if pool is None:
-            return [Verdict(gate=row.name, passed=False, where=node.name, unit=row.unit,
-                            need=need if row.scale == 1 else need / row.scale, message="not known")]  # fmt: skip
+            return [Verdict(gate=row.name, passed=False, reason=Reason.NOT_READABLE, where=node.name, unit=row.unit,
+                            need=need if row.scale == 1 else need / row.scale)]  # fmt: skip
         return [_pool_verdict(row.name, node, "", pool, need, row.unit, row.held, free, scale=row.scale)]
 
     return gate
@@ -289,21 +254,18 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
         if not need or disk is None:
             continue
         if disk.pool is None:
-            message = "free space is not known"
             verdicts.append(
-                Verdict(gate="scratch", passed=False, where=where, need=need, unit="bytes", message=message)
+                Verdict(gate="scratch", passed=False, reason=Reason.NOT_READABLE, where=where, need=need, unit="bytes")
             )
             continue
         need = asked[disk.pool]
         sharing = [other for other, its in node.disks.items() if its.pool is disk.pool]
-        message = ""
-        if need > disk.pool.limit:
-            message = f"can never: {size(disk.total)} in all, headroom_bytes keeps {size(disk.headroom)} of it free"
+        detail = Detail(total=disk.total, headroom=disk.headroom) if need > disk.pool.limit else NO_DETAIL
 
         def held(r: Reservation, sharing: Sequence[str] = sharing) -> int:
             return sum(r.disk.get(other, 0) for other in sharing)
 
-        verdicts.append(_pool_verdict("scratch", node, root, disk.pool, need, "bytes", held, free, message))
+        verdicts.append(_pool_verdict("scratch", node, root, disk.pool, need, "bytes", held, free, detail))
     return verdicts
 
 
@@ -311,10 +273,9 @@ def _closed_disk(ask: Ask, disk: DiskFree, where: str, need: int) -> Verdict | N
     opens_at, free = disk.volume.opens_at_bytes, disk.volume.free_bytes or 0
     if opens_at is None or ask.node is not None:
         return None
-    message = f"closed: less than {size(disk.headroom)} was free, opens at {size(opens_at)}"
-    return Verdict(
-        gate="scratch", passed=False, where=where, need=need, have=free, limit=opens_at, unit="bytes", message=message
-    )
+    detail = Detail(headroom=disk.headroom)
+    return Verdict(gate="scratch", passed=False, reason=Reason.DISK_CLOSED, where=where, need=need, have=free,
+                   limit=opens_at, unit="bytes", detail=detail)  # fmt: skip
 
 
 def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
@@ -329,37 +290,37 @@ def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
 
 def _pool_verdict(
     gate: Gate, node: NodeFree, part: str, pool: Pool, need: int, unit: str, held: Callable[[Reservation], int],
-    free: Free, message: str = "", scale: int = 1,
+    free: Free, detail: Detail = NO_DETAIL, scale: int = 1,
 ) -> Verdict:  # fmt: skip
-    """`part`: the device or root, empty for the node's own; `held`: what a reservation has of it."""
+    """`part`: the device or root, empty for the node's own; `held`: what a reservation has of it; `detail`: what is
+    known beyond the pool."""
     where = f"{node.name}/{part}" if part else node.name
     have, limit = max(0, pool.free), pool.limit
     if pool.free >= need:
-        return Verdict(gate=gate, passed=True, where=where, need=need / scale, have=have / scale, limit=limit / scale,
-                       unit=unit, message=message)  # fmt: skip
-    is_never = need > limit
-    # Files are ours for the most part, whoever is asked; of memory nothing is when no attempt holds any.
-    is_crowded = gate in ("vram", "ram") and not is_never and not pool.reserved
-    if is_crowded:
-        message = f"{size(pool.foreign * MIB)} used by others"
-    holding = free.reservations.holding(node.name, f"{gate} {part}", held)
-    if not message and limit >= need > limit - pool.foreign:
+        return Verdict(gate=gate, passed=True, reason=OPEN, where=where, need=need / scale, have=have / scale,
+                       limit=limit / scale, unit=unit)  # fmt: skip
+    reason = NO_ROOM
+    if need > limit:
+        reason = TOO_LARGE
+    elif gate in ("vram", "ram") and not pool.reserved:
+        # Files are ours for the most part, whoever is asked; of memory nothing is when no attempt holds any.
+        reason, detail = CROWDED_OUT, Detail(others=pool.foreign)
+    elif not detail.others and need > limit - pool.foreign:
         # Were all of ours over, it would not fit yet.
-        taken = size(pool.foreign * (1 if gate == "scratch" else MIB))
-        message = f"{taken} taken by files that lie there" if gate == "scratch" else f"{taken} used by others"
+        detail = Detail(others=pool.foreign / scale)
+    holding = free.reservations.holding(node.name, f"{gate} {part}", held)
     return Verdict(
         gate=gate,
         passed=False,
+        reason=reason,
         where=where,
         need=need / scale,
         have=have / scale,
         limit=limit / scale,
         unit=unit,
         holders=holding.ids,
-        reopens_at=None if is_never else holding.enough_at(need - pool.free),
-        is_never=is_never,
-        is_crowded=is_crowded,
-        message=message or (f"can never: {limit / scale:g} {unit}" if is_never else ""),
+        reopens_at=None if reason is TOO_LARGE else holding.enough_at(need - pool.free),
+        detail=detail,
     )
 
 

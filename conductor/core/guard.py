@@ -15,6 +15,7 @@ from conductor.core.places import Place, asks_vram
 from conductor.core.reservations import INFINITY, release_at
 from conductor.core.resources import Amounts
 from conductor.model.decision import Verdict
+from conductor.model.reason import PLACE_KEPT, Reason
 
 #: So many nodes are looked at, those with most to give.
 MOST_NODES = 32
@@ -67,10 +68,10 @@ class Kept:
         return Verdict(
             gate="hold",
             passed=False,
+            reason=PLACE_KEPT,
             where=self.where,
             holders=(self.job_id,),
             reopens_at=self.starts_at if self.is_known else None,
-            message=f"kept free for {self.job_id[:8]}, which others passed",
         )
 
 
@@ -179,5 +180,4 @@ def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple
 
 def kept_budget(key: str, job_id: str) -> Verdict:
     """To those that it is kept from: what is left of an API's budget, or of a counter."""
-    message = f"kept for {job_id[:8]}, which was passed over for too long"
-    return Verdict(gate="hold", passed=False, where=key, holders=(job_id,), message=message)
+    return Verdict(gate="hold", passed=False, reason=Reason.BUDGET_KEPT, where=key, holders=(job_id,))

@@ -13,8 +13,8 @@ import msgspec
 from conductor.core.nodes import NodeFree
 from conductor.model.decision import Verdict
 from conductor.model.limits import BreakerRule, Limits
+from conductor.model.reason import NO_DETAIL, Detail, Reason
 from conductor.model.snapshot import Candidate, JobClass, KindState, Reservation, Role, Snapshot
-from conductor.text import many
 
 
 class Permit(NamedTuple):
@@ -57,8 +57,7 @@ class Kinds:
             return Permit("", code)
         owed = self._limits.review_debt
         if owed is not None and (lie := self._snapshot.in_review.get(job_class.backlog, 0)) > owed:
-            message = f"{many(lie, 'job')} in review, more than {owed} (breaker.review_debt)"
-            return _no(job_class, message, have=lie, limit=owed)
+            return _no(Reason.REVIEW_DEBT, have=lie, limit=owed)
         return self._by_breaker(job_class, code) or self._by_canary(job_class, code) or Permit("", code)
 
     def closed(self, job_class: JobClass) -> Verdict | None:
@@ -110,11 +109,11 @@ class Kinds:
             return self._by_failures(job_class, code)
         trying = [r for r in self._going.get(kind, ()) if r.role == "probe"]
         if trying:
-            return _no(job_class, f"{closed.words}; one of it is being tried", trying)
+            return _no(Reason.BREAKER_TRIES, trying, of=closed.state)
         if closed.is_over(now, rule):
-            return _no(job_class, f"{closed.words}; tried {many(closed.state.probes, 'time')} in vain")
+            return _no(Reason.BREAKER_SPENT, of=closed.state, tries=closed.state.probes)
         if now < (next_at := closed.next_at(rule)):
-            return _no(job_class, closed.words, reopens_at=next_at)
+            return _no(Reason.BREAKER_WAITS, reopens_at=next_at, of=closed.state)
         return Permit("probe", code)
 
     def _by_failures(self, job_class: JobClass, code: str) -> Verdict | None:
@@ -127,7 +126,7 @@ class Kinds:
         since = [r for r in self._of(job_class.kind, code) if r.admitted_at >= first_at]
         if len(since) < self._limits.breaker.failures - state.failed:
             return None
-        return _no(job_class, f"{failures_words(state)}; {len(since)} more of it are being tried", since)
+        return _no(Reason.FAILING_ALIKE, since, of=state)
 
     def _closed_by(self, kind: str, code: str) -> _Closed | None:
         """Its own open breaker; of a kind with new code: that of the code before, which one job may try at once."""
@@ -149,9 +148,7 @@ class Kinds:
         going = self._of(job_class.kind, code)
         if len(going) < wanted - verified:
             return Permit("canary", code)
-        ids = ", ".join(f"{r.job_id[:8]}…" for r in going[:3]) + (", …" if len(going) > 3 else "")
-        message = f"canary: {verified} of {wanted} verified, {len(going)} running ({ids})"
-        return _no(job_class, message, going, have=verified, limit=wanted)
+        return _no(Reason.CANARY, going, have=verified, limit=wanted)
 
     # ── which code ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,48 +200,34 @@ class _Closed(NamedTuple):
         is_spent = self.state.probes >= rule.probes and not self.is_new_code
         return is_spent and now < self.state.last_at + rule.longest_s
 
-    @property
-    def words(self) -> str:
-        return f"breaker open: {failures_words(self.state)}"
-
-
-def failures_words(state: KindState) -> str:
-    """«5 of media.render failed alike: task_error: KeyError: 'fps'»."""
-    return f"{state.failed} of {state.kind} failed alike: {state.cause}: {state.message}"
-
-
-def reviewed_words(kind: str, jobs: int, state: KindState | None) -> str:
-    """«994 jobs of media.render in review: 6 failed alike (task_error: KeyError: 'fps')», and what to do. `state`: of
-    the breaker that closed it; None for those that only come after others."""
-    if state is None:
-        return f"{many(jobs, 'job')} of {kind} in review: they come after jobs that are"
-    alike = f"{state.failed} failed alike ({state.cause}: {state.message})"
-    return f"{many(jobs, 'job')} of {kind} in review: {alike}: fix it, then `conductor retry --cause review`"
-
 
 def _no(
-    job_class: JobClass,
-    message: str,
+    reason: Reason,
     going: Sequence[Reservation] = (),
     reopens_at: float | None = None,
     have: float = 0.0,
     limit: float = 0.0,
+    of: KindState | None = None,
+    tries: int = 0,
 ) -> Verdict:
+    """`of`: the failures that are behind it."""
+    detail = NO_DETAIL
+    if of is not None:
+        detail = Detail(kind=of.kind, failed=of.failed, cause=of.cause, words=of.message, tries=tries)
     return Verdict(
         gate="hold",
         passed=False,
+        reason=reason,
         holders=tuple(r.job_id for r in going),
         reopens_at=reopens_at,
         have=have,
         limit=limit,
-        message=message,
+        detail=detail,
     )
 
 
 def _no_task(task: str, nodes: Sequence[NodeFree]) -> Verdict:
     where = nodes[0].name if len(nodes) == 1 else ""
-    message = (
-        f"no worker {'of it' if where else 'anywhere'} knows the task {task!r} yet: its module is not there, cannot be "
-        "imported, or is not in task_modules"
-    )
-    return Verdict(gate="report", passed=False, where=where, need=1, unit="tasks", message=message)
+    detail = Detail(task=task)
+    return Verdict(gate="report", passed=False, reason=Reason.UNKNOWN_TASK, where=where, need=1, unit="tasks",
+                   detail=detail)  # fmt: skip

@@ -8,17 +8,18 @@ from conductor.core.ask import Ask
 from conductor.core.free import Free, NodeFree, QueueFree
 from conductor.core.reservations import INFINITY, release_at
 from conductor.model.decision import Verdict
-from conductor.text import many
+from conductor.model.reason import OPEN, QUEUE_FULL, Detail
 
 
 def lane(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
     """Is a queue of the lane shallow. Of a full one, `holders` are those that have to end before it is not."""
     return [
-        Verdict(gate="lane", passed=True, where=q.where, need=1, have=q.depth - q.queued, limit=q.depth, unit="jobs")
+        Verdict(gate="lane", passed=True, reason=OPEN, where=q.where, need=1, have=q.depth - q.queued,
+                limit=q.depth, unit="jobs")
         if q.has_room
         else _full(q, node, free)
         for q in node.queues.get(ask.lane, ())
-    ]
+    ]  # fmt: skip
 
 
 def _full(queue: QueueFree, node: NodeFree, free: Free) -> Verdict:
@@ -27,11 +28,8 @@ def _full(queue: QueueFree, node: NodeFree, free: Free) -> Verdict:
     too_many = queue.queued - queue.depth + 1
     first = list(islice(going, too_many))
     at = release_at(first[-1], free.now) if len(first) == too_many else INFINITY
-    message = f"{queue.queued} queued of {queue.depth}"
-    if first:
-        queued = f", {too_many - len(first)} of the queued ones among them" if too_many > len(first) else ""
-        message += f": {many(too_many, 'job')} {'has' if too_many == 1 else 'have'} to end first{queued}"
     return Verdict(
-        gate="lane", passed=False, where=queue.where, need=1, limit=queue.depth, unit="jobs", message=message,
+        gate="lane", passed=False, reason=QUEUE_FULL, where=queue.where, need=1, limit=queue.depth, unit="jobs",
         holders=tuple([r.job_id for r in first]), reopens_at=None if at == INFINITY else at,
+        detail=Detail(queued=queue.queued),
     )  # fmt: skip

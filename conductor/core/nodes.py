@@ -14,11 +14,11 @@ from conductor.core.counters import keyed, pools_of
 from conductor.core.resources import NODE, VRAM, Pool, held_of_node
 from conductor.model.files import Landed
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.receipt import Usage
 from conductor.model.report import Device, NodeReport, Obstacle, QueueReport, Volume
 from conductor.model.snapshot import Reservation, Snapshot
 from conductor.model.spec import Lane
-from conductor.text import size
 
 #: How long a look at the disks may have taken.
 MEASURED_S = 0.5
@@ -27,7 +27,7 @@ NOTHING: Mapping[str, Pool] = {}
 
 class DeviceFree:
     __slots__ = (
-        *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours"),
+        *("amounts", "index", "is_declared", "is_slice", "key", "obstacles", "ours", "shut_by"),
         *("total_mib", "uuid", "vram", "why_not"),
     )
 
@@ -40,8 +40,9 @@ class DeviceFree:
         self.total_mib = device.vram_total_mib
         #: What node-side gates found here.
         self.obstacles = obstacles
-        #: Why nothing is placed here, or None.
+        #: Why nothing is placed here, in words and as a reason; None: something is.
         self.why_not = device.quarantined or (obstacles[0].words if obstacles else None)
+        self.shut_by = Reason.DEVICE_QUARANTINED if device.quarantined else Reason.OBSTRUCTED if obstacles else None
         self.vram = Pool(max(0, device.vram_total_mib - headroom_mib), device.vram_used_mib)
         #: Resource → what it has of it.
         self.amounts: dict[str, Pool | None] = {VRAM: self.vram}
@@ -54,15 +55,10 @@ class DeviceFree:
     @property
     def is_obstructed(self) -> bool:
         """A node-side gate alone keeps it shut."""
-        return bool(self.obstacles) and self.why_not == self.obstacles[0].words
+        return self.shut_by is Reason.OBSTRUCTED
 
-    @property
-    def size_words(self) -> str:
-        """«24.0 GiB», and where that comes from; why it is not known."""
-        if not self.total_mib and self.why_not:
-            return self.why_not
-        declared = f", as devices.{self.key}.vram_mib says" if self.is_declared else ""
-        return f"{size(self.total_mib << 20)}{declared}"
+    def pause(self) -> None:
+        self.why_not, self.shut_by = "paused by the operator", Reason.DEVICE_PAUSED
 
 
 class DiskFree:
@@ -196,7 +192,7 @@ class NodeFree:
         for place in snapshot.controls.paused_devices:
             name, _, key = place.partition("/")
             if name == self.name and key in self.devices:
-                self.devices[key].why_not = f"by the operator, until `conductor resume {place}`"
+                self.devices[key].pause()
         self.disks = {v.root: DiskFree(v, limits.disk_headroom(v.root)) for v in report.volumes}
         _share_file_systems(self.disks.values())
         #: Resource → what it has of it; None: not known.
@@ -207,13 +203,13 @@ class NodeFree:
         assert cpu is not None, "how many cores there are is always told"
         self.cpu = cpu
         self.queues: dict[Lane, list[QueueFree]] = {}
-        #: Lane → which of its queues has workers that keep dying at start, and how they end.
-        self.dying: dict[Lane, str] = {}
+        #: Lane → that of its queues whose workers keep dying at start.
+        self.dying: dict[Lane, QueueReport] = {}
         #: Charge key → pool, of what is counted by name.
         self.counted: Mapping[str, Pool] = self._counters(limits) if limits.counters else NOTHING
         for queue in report.queues:
             if queue.dying:
-                self.dying[queue.lane] = f"workers of {queue.queue} keep dying at start: {queue.dying}"
+                self.dying[queue.lane] = queue
             if queue.workers:
                 depth = snapshot.deep.get(queue.queue, limits.depth.get(queue.lane, 1))
                 queued = snapshot.queued.get(queue.queue, 0)

@@ -10,12 +10,6 @@ from conductor.model.report import Obstacle
 from conductor.model.signal import Signal
 
 
-def obstacle_words(obstacle: Obstacle) -> str:
-    """«it is too hot (now 86 °C, opens at 78 °C)»."""
-    unit = f" {obstacle.unit}".rstrip()
-    return f"{obstacle.words} (now {obstacle.figure:g}{unit}, opens at {obstacle.opens_at:g}{unit})"
-
-
 class Shutters:
     """The node-side gates of one host: which of them are shut, as of the last signals."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from conductor.model.decision import Gate, Hold, Verdict
+from conductor.model.reason import OF_ONE_PLACE, Reason
 
 #: Gates that are asked per node; the others speak for all places at once.
 OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", "ram", "cpu"})
@@ -27,12 +28,12 @@ def is_broken(hold: Hold) -> bool:
 
 def lacks_workers(hold: Hold) -> bool:
     """Nodes report, and none of them has a worker for it."""
-    return any(verdict.gate == "report" and verdict.unit == "workers" for verdict in hold.closed)
+    return any(verdict.reason is Reason.NO_WORKERS for verdict in hold.closed)
 
 
 def lacks_task(hold: Hold) -> bool:
     """Nodes report, and none of them has its task."""
-    return any(verdict.gate == "report" and verdict.unit == "tasks" for verdict in hold.closed)
+    return any(verdict.reason is Reason.UNKNOWN_TASK for verdict in hold.closed)
 
 
 def is_refused(hold: Hold) -> bool:
@@ -42,8 +43,9 @@ def is_refused(hold: Hold) -> bool:
 
 def earliest(hold: Hold) -> float | None:
     """When every gate could be open at once, on the node where that is soonest; None where nobody can say."""
-    for_all = max((_opens(v) for v in hold.closed if not _is_of_node(v) and not _is_of_place(v)), default=NOW)
-    shut = {v.where for v in hold.closed if v.gate == "hold" and _is_of_place(v)}
+    of_all = [v for v in hold.closed if not _is_of_node(v) and v.reason not in OF_ONE_PLACE]
+    for_all = max(map(_opens, of_all), default=NOW)
+    shut = {v.where for v in hold.closed if v.reason in OF_ONE_PLACE}
     by_node: dict[str, list[Verdict]] = {}
     for verdict in hold.verdicts:
         if _is_of_node(verdict):
@@ -56,12 +58,6 @@ def earliest(hold: Hold) -> float | None:
 def _is_of_node(verdict: Verdict) -> bool:
     """Asked of each node; of counters those that are counted there."""
     return verdict.gate in OF_NODES or (verdict.gate == "counter" and "/" in verdict.where)
-
-
-def _is_of_place(verdict: Verdict) -> bool:
-    """A node that drains or has an obstacle, a device that is quarantined: other places may be open."""
-    is_of_node = verdict.message == "draining" or verdict.obstacle != ""
-    return verdict.gate == "hold" and (is_of_node or "/" in verdict.where)
 
 
 def _on_node(verdicts: Sequence[Verdict], shut: set[str]) -> float:

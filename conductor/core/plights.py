@@ -72,11 +72,3 @@ def asks_one_first(plight: Plight) -> bool:
             return plight.times >= FAULTS and plight.is_shared
         case _:
             return True
-
-
-def plight_words(key: str, plight: Plight) -> str:
-    """For a person: the server's own words; of one that refuses everybody, how its gate is opened."""
-    if plight.trouble == "limited":
-        return "rate limit"
-    then = f"; put it right, then `conductor resume {key}`" if plight.trouble == "refuses" else ""
-    return f"{plight.words or key + ' is not well'}{then}"

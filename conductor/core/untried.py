@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from conductor.core.measured import HeldOn
 from conductor.core.places import Place
 from conductor.model.decision import Verdict
+from conductor.model.reason import Detail, Reason
 from conductor.model.snapshot import Candidate, JobClass, Reservation, Snapshot
 
 #: What a body holds is taken for its word once it was measured so long after its start: models are loaded by then.
@@ -81,11 +82,11 @@ def _kind(of: JobClass | Reservation) -> str:
 
 
 def _no(job_class: JobClass, where: str, going: Sequence[str], most: int) -> Verdict:
-    word = "first has" if most == 1 else f"{most} that began last have"
     return Verdict(
         gate="hold",
         passed=False,
+        reason=Reason.UNTRIED,
         where=where,
         holders=tuple(going),
-        message=f"no receipt tells what {_kind(job_class)} takes yet: more of it begin once the {word} shown it",
+        detail=Detail(kind=_kind(job_class), most=most),
     )

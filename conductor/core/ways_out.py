@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from conductor.core.free import NodeFree
 from conductor.core.life import Life, Member
 from conductor.model.decision import Verdict
+from conductor.model.reason import Reason
 
 
 def no_way_out(member: Member, node: NodeFree) -> Verdict:
@@ -14,12 +15,12 @@ def no_way_out(member: Member, node: NodeFree) -> Verdict:
     return Verdict(
         gate="scratch",
         passed=False,
+        reason=Reason.CHAIN_UNSAFE,
         where=f"{node.name}/{member.chain.root}",
         need=member.written,
         have=max(0, disk.pool.free) if disk.pool else 0,
         limit=disk.pool.limit if disk.pool else 0,
         unit="bytes",
-        message="it fits, but then what was begun could not all be finished",
     )
 
 
@@ -37,13 +38,12 @@ def dead_end(life: Life, member: Member, nodes: Iterable[NodeFree]) -> Verdict |
             best = Verdict(
                 gate="scratch",
                 passed=False,
+                reason=Reason.CHAIN_TOO_LARGE,
                 where=f"{node.name}/{root}",
                 need=member.takes(sharing),
                 have=max(0, disk.pool.free),
                 limit=disk.pool.limit,
                 unit="bytes",
-                is_never=True,
-                message="can never: no order is known in which its chain finishes on this disk, even with it to itself",
             )
     return best
 
@@ -53,10 +53,10 @@ def crowding(node: NodeFree, root: str, need: int) -> Verdict:
     return Verdict(
         gate="scratch",
         passed=False,
+        reason=Reason.CHAINS_CROWDED,
         where=f"{node.name}/{root}",
         need=need,
         have=max(0, pool.free) if pool else 0,
         limit=pool.limit if pool else 0,
         unit="bytes",
-        message="it fits, but then chains that were begun there could not all be finished",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from conductor.model.reason import CROWDED_OUT, NEVER, NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import RateState, Reservation
 from conductor.model.spec import Value
@@ -25,10 +26,12 @@ GATES: tuple[Gate, ...] = (
 
 
 class Verdict(Value, frozen=True, kw_only=True):
-    """One gate's answer about one place, with its numbers. A refusal is data."""
+    """One gate's answer about one place, with its numbers. A refusal is data: words are made of it elsewhere."""
 
     gate: Gate
+    #: As its reason is one of `PASSING`, or not.
     passed: bool
+    reason: Reason
     #: Where it was asked: "node1/gpu0", "node1/scratch", a rate key, a lane. Empty: everywhere.
     where: str = ""
     need: float = 0.0
@@ -37,24 +40,31 @@ class Verdict(Value, frozen=True, kw_only=True):
     #: What there is in all (capacity less headroom, depth, requests per minute).
     limit: float = 0.0
     unit: str = ""
-    #: Of a counter: so many are held outside Conductor.
-    others: float = 0.0
     #: Ids of the jobs that hold it, the earliest release first.
     holders: tuple[str, ...] = ()
     #: Earliest moment at which this gate could open; None where nobody can say.
     reopens_at: float | None = None
-    #: No wait will ever open it here (the device is too small).
-    is_never: bool = False
-    #: Nothing of ours holds it, and what others use leaves too little: no job that ends opens it, only they can.
-    is_crowded: bool = False
-    #: Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will do it.
-    is_broken: bool = False
-    #: Its API refuses everybody (key, money, model): it may be tried again, and only a person can help.
-    is_refused: bool = False
-    #: The node-side gate that shut the place (`model.report.Obstacle`); empty: none did.
-    obstacle: str = ""
-    #: What a person should know beyond the numbers: «not mounted: marker missing».
-    message: str = ""
+    detail: Detail = NO_DETAIL
+
+    @property
+    def is_never(self) -> bool:
+        """No wait will ever open it here (the device is too small)."""
+        return self.reason in NEVER
+
+    @property
+    def is_crowded(self) -> bool:
+        """No job of ours that ends opens it: only others can."""
+        return self.reason is CROWDED_OUT
+
+    @property
+    def is_broken(self) -> bool:
+        """Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will do it."""
+        return self.reason is Reason.WORKERS_DYING
+
+    @property
+    def is_refused(self) -> bool:
+        """Its API refuses everybody (key, money, model): it may be tried again, and only a person can help."""
+        return self.reason is Reason.ENDPOINT_REFUSES
 
     @property
     def margin(self) -> float:

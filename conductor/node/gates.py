@@ -12,7 +12,8 @@ from loguru import logger
 from conductor.adapters.foreign_load import ForeignLoad
 from conductor.adapters.person import Person
 from conductor.adapters.temperature import Temperature
-from conductor.core.obstacles import Shutters, are_other, obstacle_words
+from conductor.core.obstacles import Shutters, are_other
+from conductor.core.sentences import obstacle_words
 from conductor.model.report import Obstacle
 from conductor.model.signal import Sensed
 from conductor.node.patient import Patient

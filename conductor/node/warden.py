@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from conductor.adapters.badges import Badge
 from conductor.adapters.nvml_probe import MIB, RawDevice, RawGpus, RawProcess
-from conductor.core.explain import SHORT_ID
+from conductor.core.sentences import SHORT_ID
 from conductor.model.report import Device
 from conductor.node.owners import Owner
 from conductor.text import size

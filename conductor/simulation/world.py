@@ -16,6 +16,7 @@ import msgspec
 
 from conductor import hours
 from conductor.core.admission import decide
+from conductor.core.explain import describe
 from conductor.core.life import can_finish, largest_job, least_disk
 from conductor.core.standing import Standing
 from conductor.core.worth import Kind, kind_of
@@ -197,7 +198,7 @@ class World:
         never = next((v for v in hold.closed if v.is_never), None)
         self.refused.append(
             f"{hold.waiting} of {line.job_class.task}: no node is large enough"
-            + (f" ({never.gate} needs {never.need:g} {never.unit}, {never.where} has {never.limit:g})" if never else "")
+            + (f" ({describe(never, self.now)})" if never else "")
         )
         for job in line.jobs:
             self._refuse(job)

@@ -290,6 +290,7 @@ def waiting(settings: Settings) -> Iterator[Finding]:
     from conductor.adapters.valkey import is_running
     from conductor.core.explain import never_sentence, never_words
     from conductor.core.outlook import is_never
+    from conductor.core.sentences import words_of
     from conductor.model.decision import GateLedger
     from conductor.wiring import open_ledger
 
@@ -303,9 +304,11 @@ def waiting(settings: Settings) -> Iterator[Finding]:
     advice = "close what uses it, `conductor needs --forget JOB`, or change the line's needs"
     for hold in gates.holds:
         for verdict in (v for v in hold.closed if v.is_refused):
-            yield bad("waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {verdict.message}", "`conductor status`")
+            yield bad(
+                "waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {words_of(verdict)}", "`conductor status`"
+            )
         for verdict in (v for v in hold.closed if v.is_broken):
             last = "their last words are in logs/; `conductor explain JOB`"
-            yield bad("waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {verdict.message}", last)
+            yield bad("waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {words_of(verdict)}", last)
         if is_never(hold, gates.at):
             yield bad("waiting", f"{never_words(hold, gates.at)}: {never_sentence(hold, gates.at)}", advice)

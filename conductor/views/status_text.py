@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conductor.core.explain import before, describe, prospects
-from conductor.core.obstacles import obstacle_words
 from conductor.core.outlook import is_never
-from conductor.core.plights import asks_one_first, plight_words
+from conductor.core.plights import asks_one_first
+from conductor.core.sentences import obstacle_words, trouble_words
 from conductor.hours import about
 from conductor.model.decision import Hold
 from conductor.model.entries import STATES
@@ -173,7 +173,7 @@ def shut(status: Status, key: str) -> str:
     """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for 4 min, 6
     times), asked again in 80 s»."""
     plight, until, now = status.plights.get(key), status.closed_rates.get(key, 0.0), status.now
-    words = "rate limit" if plight is None else plight_words(key, plight)
+    words = "rate limit" if plight is None else trouble_words(key, plight.trouble, plight.words)
     is_limit = plight is None or plight.trouble == "limited"
     if plight is not None and not is_limit:
         words += f" (for {duration(now - plight.since)}, {many(plight.times, 'time')})"

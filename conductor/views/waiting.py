@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from conductor.core.explain import amount, sentence
+from conductor.core.explain import sentence
 from conductor.core.outlook import earliest
+from conductor.core.sentences import amount, words_of
 from conductor.hours import about
 from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.entries import JobView
+from conductor.model.reason import Detail, Reason
 from conductor.model.spec import Value
 from conductor.text import duration, many, table
 
@@ -32,7 +34,10 @@ class Asked(Value, frozen=True, kw_only=True):
     lost_s: float
     #: Earliest release; None: nobody can say.
     reopens_at: float | None
-    message: str
+    #: What the answer means, what belongs to that, and the same in words.
+    reason: Reason
+    detail: Detail
+    words: str
 
 
 class Waiting(Value, frozen=True, kw_only=True):
@@ -106,7 +111,9 @@ def _asked(verdict: Verdict, hold: Hold) -> Asked:
         closed_since=None if verdict.passed else hold.closed_since.get(verdict.gate),
         lost_s=hold.lost_s.get(verdict.gate, 0.0),
         reopens_at=verdict.reopens_at,
-        message=verdict.message,
+        reason=verdict.reason,
+        detail=verdict.detail,
+        words=words_of(verdict),
     )
 
 

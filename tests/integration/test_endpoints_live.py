@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from moody_server import MoodyServer, Said, good, refusing
 
+from conductor.core.sentences import words_of
 from conductor.model.entries import Entry
 from conductor.model.job_class import class_of
+from conductor.model.reason import Reason
 from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
 from conductor.settings import CONFIG_NAME, Settings
@@ -73,7 +75,7 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
     with conducting(scene, redis_url, window_s=60):
         wait_until(lambda: "api" in scene.ledger.attempts.plights(), "it is down", scene.story)
         wait_until(
-            lambda: any(v.message.startswith("api at 127.0.0.1") and "refused" in v.message
+            lambda: any(v.reason is Reason.ENDPOINT_SHUT and v.detail.words.startswith("api at 127.0.0.1")
                         for hold in scene.ledger.handover.gates().holds for v in hold.closed),
             "the gate says so", scene.story,
         )  # fmt: skip
@@ -120,7 +122,7 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
                 and any(v.is_refused for hold in scene.ledger.handover.gates().holds for v in hold.closed),
                 "all wait", scene.story,
             )  # fmt: skip
-            (message,) = {v.message for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused}
+            (message,) = {words_of(v) for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused}
             assert "Incorrect API key provided" in message and "`conductor resume api`" in message
             assert len(server.requests) <= WORKERS
             is_right.set()

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conductor.core.admission import decide
-from conductor.core.explain import SHORT_ID, sentence
+from conductor.core.explain import sentence
+from conductor.core.sentences import SHORT_ID
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits, Order
+from conductor.model.reason import PASSING
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Controls, JobClass, Reservation, Snapshot
 from conductor.model.spec import Lane
@@ -134,7 +136,7 @@ def without(snapshot: Snapshot, v: Verdict) -> Snapshot:
     node = v.where.partition("/")[0]
     if v.gate in ("vram", "scratch", "ram", "cpu", "lane"):
         snapshot = ended(snapshot, v)
-        is_others = any(word in v.message for word in ("by others", "lie there")) or not v.holders
+        is_others = v.detail.others > 0 or not v.holders
         return edited(snapshot, node, emptied) if is_others else snapshot
     if v.gate == "rate":
         return replace(snapshot, rates=())
@@ -258,6 +260,7 @@ def check(scene: Scene, order: Order) -> None:
     waiting = left(candidates, {a.reservation.job_id for a in decision.admit})
 
     for hold in decision.hold:
+        assert all(v.passed == (v.reason in PASSING) for v in hold.verdicts)
         if hold.is_infeasible:
             continue
         words = sentence(hold, NOW, 60.0)

@@ -8,6 +8,7 @@ from builders import NOW, a_candidate, a_class, a_snapshot
 from conductor import hours
 from conductor.core.admission import decide
 from conductor.core.explain import describe
+from conductor.core.sentences import words_of
 from conductor.model.limits import Limits
 
 H = 3600
@@ -48,6 +49,6 @@ def test_a_lane_and_a_backlog_outside_their_hours_are_held_until_then_and_others
     assert [a.reservation.class_id for a in decision.admit] == ["d"]
     (verdict,) = decision.hold[0].closed
     assert (verdict.gate, verdict.where, verdict.reopens_at) == ("hold", name, NOW + 600)
-    assert "is outside its hours" in verdict.message
+    assert "is outside its hours" in words_of(verdict)
     assert "canary" not in describe(verdict, NOW) and "for about 10 min 00 s more" in describe(verdict, NOW)
     assert len(decide(a_snapshot(), candidates, Limits()).admit) == 2

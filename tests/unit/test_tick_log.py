@@ -11,6 +11,7 @@ from loguru import logger
 
 from conductor.apply import Applied
 from conductor.model.decision import Admission, Hold, Verdict
+from conductor.model.reason import Detail, Reason
 from conductor.tick_log import MOST_REASONS, QUIET_S, TickLog
 
 
@@ -32,6 +33,7 @@ def short(n: int) -> Verdict:
     return Verdict(
         gate="vram",
         passed=False,
+        reason=Reason.NO_ROOM,
         where=f"node1/gpu{n % 8}",
         need=10240,
         have=n % 9000,
@@ -39,14 +41,18 @@ def short(n: int) -> Verdict:
         unit="MiB",
         holders=(f"{n:08x}-job", f"{n + 1:08x}-job"),
         reopens_at=NOW + n / 7,
-        message=f"{n / 100:.1f} GiB used by others",
+        detail=Detail(others=n * 10),
     )
 
 
 def kept(n: int) -> Verdict:
     job_id = f"{n * 7919:08x}-job"
-    return Verdict(gate="hold", passed=False, where="node1/gpu0", holders=(job_id,), reopens_at=NOW + n,
-                   message=f"kept free for {job_id[:8]}, which others passed")  # fmt: skip
+    return Verdict(gate="hold", passed=False, reason=Reason.PLACE_KEPT, where="node1/gpu0", holders=(job_id,),
+                   reopens_at=NOW + n)  # fmt: skip
+
+
+def held_back(words: str) -> Verdict:
+    return Verdict(gate="hold", passed=False, reason=Reason.HELD_BACK, detail=Detail(words=words))
 
 
 def test_54_000_ticks_of_a_waiting_job_whose_numbers_move_are_one_line(said: list[str]) -> None:
@@ -74,6 +80,15 @@ def test_a_reason_that_had_been_gone_for_long_is_news_again(said: list[str]) -> 
     assert len(said) == 2
 
 
+def test_words_of_others_in_which_only_numbers_move_are_no_news(said: list[str]) -> None:
+    log = TickLog()
+    for tick in range(100):
+        log.held([a_hold(held_back(f"no answer for {tick}.5 s"))], NOW + tick)
+    log.held([a_hold(held_back("it was emptied"))], NOW + 100)
+
+    assert [line.rpartition(": ")[2] for line in said] == ["no answer for 0.5 s", "it was emptied"]
+
+
 def fed(count: int) -> Applied:
     reservations = (a_reservation(f"job{n:04}", lane="cpu", node="node1") for n in range(count))
     return Applied(fed=tuple(Admission(reservation=r, backlog="b", ceilings={}, rates={}) for r in reservations))
@@ -97,7 +112,8 @@ def test_a_few_jobs_are_named_one_by_one(said: list[str]) -> None:
 
 def test_what_can_never_run_is_said_once_for_each_class(said: list[str]) -> None:
     log = TickLog()
-    never = Verdict(gate="vram", passed=False, where="node1/gpu0", need=40960, limit=24064, unit="MiB", is_never=True)
+    never = Verdict(gate="vram", passed=False, reason=Reason.TOO_LARGE, where="node1/gpu0", need=40960, limit=24064,
+                    unit="MiB")  # fmt: skip
     for tick in range(100):
         log.held([a_hold(never, is_infeasible=True), a_hold(never, class_id="d", is_infeasible=True)], NOW + tick)
 
@@ -108,6 +124,6 @@ def test_what_can_never_run_is_said_once_for_each_class(said: list[str]) -> None
 def test_reasons_without_end_are_not_remembered_without_end(said: list[str]) -> None:
     log = TickLog()
     for tick in range(1000):
-        log.held([a_hold(Verdict(gate="hold", passed=False, message="reason " + "x" * tick))], NOW)
+        log.held([a_hold(held_back("reason " + "x" * tick))], NOW)
 
     assert len(log._reasons["gpu", "media.cut"]) == MOST_REASONS  # pyright: ignore[reportPrivateUsage]

@@ -5,6 +5,7 @@ import io
 from builders import NOW, a_reservation
 
 from conductor.model.decision import Hold, Verdict
+from conductor.model.reason import Reason
 from conductor.views import display
 from conductor.views.account import Account, Obituary, Pace, lines
 from conductor.views.forecast_text import End
@@ -13,7 +14,7 @@ from conductor.views.status import Status
 
 def a_hold(*gates: str, waiting: int = 2) -> Hold:
     verdicts = tuple(
-        Verdict(gate=gate, passed=False, where="n1", need=2, have=1, limit=4, unit="cores")  # type: ignore[arg-type]
+        Verdict(gate=gate, passed=False, reason=Reason.NO_ROOM, where="n1", need=2, have=1, limit=4, unit="cores")  # type: ignore[arg-type]
         for gate in gates
     )
     return Hold(class_id="c", backlog="b", task="media.cut", lane="cpu", waiting=waiting, verdicts=verdicts)

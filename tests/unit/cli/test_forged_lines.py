@@ -17,6 +17,7 @@ from conductor import logs
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.model.decision import Verdict
 from conductor.model.entries import Vouch
+from conductor.model.reason import Detail, Reason
 from conductor.model.spec import to_line
 from conductor.settings import Settings
 
@@ -38,9 +39,10 @@ def evil_night(night: Night, project: Settings) -> Night:
     with_log.append(receipt)
     with_log.close()
     verdict = Verdict(
-        gate="cpu", passed=False, where=EVIL, need=1, have=0, limit=1, unit=EVIL, holders=(EVIL,), message=EVIL
+        gate="cpu", passed=False, reason=Reason.NO_ROOM, where=EVIL, need=1, have=0, limit=1, unit=EVIL, holders=(EVIL,)
     )
-    night.hold(verdict)
+    faulty = Verdict(gate="mount", passed=False, reason=Reason.ROOT_FAULTY, where=EVIL, detail=Detail(words=EVIL))
+    night.hold(verdict, faulty)
     report = a_report(EVIL, notes=(EVIL,), volumes=(a_volume(EVIL, path=EVIL, fault=EVIL),))
     night.ledger.reports.publish(report, 60)
     (project.project / "m.jsonl").write_bytes(b"\n".join(to_line(spec) for spec in night.specs) + b"\n")

@@ -15,13 +15,15 @@ from conductor.adapters.receipt_log import ReceiptLog
 from conductor.commands.reading import red
 from conductor.model.decision import Verdict
 from conductor.model.entries import Entry, Vouch
+from conductor.model.reason import Reason
 from conductor.model.spec import to_line
 from conductor.settings import Settings
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Night
 
-CPU_SHUT = Verdict(gate="cpu", passed=False, where="node1", need=4, have=1.5, limit=8, unit="cores", holders=("job-7",))
+CPU_SHUT = Verdict(gate="cpu", passed=False, reason=Reason.NO_ROOM, where="node1", need=4, have=1.5, limit=8,
+                   unit="cores", holders=("job-7",))  # fmt: skip
 
 
 def test_status_of_nothing_says_what_to_do(cli: Cli):
@@ -85,7 +87,8 @@ def test_status_as_json_has_every_field(cli: Cli, night: Night):
     shown = cli("status", "--json").json
 
     assert shown["backlogs"]["night"]["done"] == 1
-    assert shown["holds"][0]["verdicts"][0]["is_never"] is False
+    (verdict,) = shown["holds"][0]["verdicts"]
+    assert (verdict["reason"], verdict["have"], verdict["detail"]["others"]) == ("no_room", 1.5, 0.0)
     assert shown["leader"] == "studio-1"
 
 
@@ -130,6 +133,7 @@ def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, n
     assert "14 min 00 s" in shown.out
     assert (asked["need"], asked["have"], asked["margin"], asked["limit"]) == (4, 1.5, -2.5, 8)
     assert (asked["lost_s"], asked["holders"], asked["closed_since"]) == (840.0, ["job-7"], now - 840)
+    assert (asked["reason"], asked["detail"]["words"], asked["words"]) == ("no_room", "", "")
 
 
 def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, night: Night):

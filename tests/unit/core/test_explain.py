@@ -14,6 +14,7 @@ from conductor.core.gates import after
 from conductor.core.outlook import earliest
 from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.snapshot import Controls, JobClass, Snapshot
 
 
@@ -131,6 +132,18 @@ def test_the_sentence_says_what_is_kept_and_by_when_it_starts() -> None:
     assert said(first_from=NOW + 9) == "goes before all others of its backlog from about +9 on"
 
 
+#: (gate, is it of one place) → what it is closed for.
+REASONS: dict[tuple[Gate, bool], Reason] = {
+    ("vram", True): Reason.NO_ROOM,
+    ("ram", False): Reason.NO_ROOM,
+    ("scratch", True): Reason.NO_ROOM,
+    ("hold", True): Reason.DEVICE_QUARANTINED,
+    ("hold", False): Reason.LANE_PAUSED,
+    ("lane", False): Reason.QUEUE_FULL,
+    ("rate", False): Reason.BUDGET_SHORT,
+}
+
+
 @pytest.mark.parametrize(
     ("verdicts", "at"),
     [
@@ -148,7 +161,13 @@ def test_it_could_start_where_all_gates_are_open_soonest(
     verdicts: list[tuple[Gate, str, float | None]], at: float | None
 ) -> None:
     asked = tuple(
-        Verdict(gate=gate, passed=False, where=where, reopens_at=None if opens is None else NOW + opens)
+        Verdict(
+            gate=gate,
+            passed=False,
+            reason=REASONS[gate, "/" in where],
+            where=where,
+            reopens_at=None if opens is None else NOW + opens,
+        )
         for gate, where, opens in verdicts
     )
     hold = Hold(class_id="c", backlog="b", task="t", lane="gpu", waiting=1, verdicts=asked)
@@ -221,10 +240,10 @@ def test_of_a_full_lane_it_says_how_many_have_to_end_first_and_which() -> None:
 
 
 def test_a_disk_that_says_no_twice_gives_one_answer() -> None:
-    no_room = Verdict(gate="scratch", passed=False, where="n1/scratch", need=20, have=5, limit=90, unit="bytes",
-                      holders=("abc-0",), reopens_at=NOW + 60)  # fmt: skip
-    crowded = Verdict(gate="scratch", passed=False, where="n1/scratch", need=20, have=5, limit=90, unit="bytes",
-                      message="it fits, but then what was begun could not all be finished")  # fmt: skip
+    disk: dict[str, Any] = {"where": "n1/scratch", "need": 20, "have": 5, "limit": 90, "unit": "bytes"}
+    no_room = Verdict(gate="scratch", passed=False, reason=Reason.NO_ROOM, holders=("abc-0",), reopens_at=NOW + 60,
+                      **disk)  # fmt: skip
+    crowded = Verdict(gate="scratch", passed=False, reason=Reason.CHAIN_UNSAFE, **disk)
     hold = Hold(class_id="c", backlog="b", task="t", lane="io", waiting=1, verdicts=(no_room, crowded))
 
     words = sentence(hold, NOW, 60, at_clock)
@@ -248,10 +267,17 @@ def test_what_others_use_is_named_where_the_end_of_all_of_ours_would_not_do() ->
 
 
 def test_hours_and_a_kept_place_are_no_next_try_of_a_canary() -> None:
-    shut = Verdict(gate="hold", passed=False, where="gpu", reopens_at=NOW + 60, message="outside its hours")
+    shut = Verdict(gate="hold", passed=False, reason=Reason.LANE_OUTSIDE_HOURS, where="gpu", reopens_at=NOW + 60)
     kept = Verdict(
-        gate="hold", passed=False, where="n1/gpu0", holders=("abc-0",), reopens_at=NOW + 5, message="kept free"
+        gate="hold",
+        passed=False,
+        reason=Reason.PLACE_KEPT,
+        where="n1/gpu0",
+        holders=("abcdefgh-0",),
+        reopens_at=NOW + 5,
     )
 
-    assert describe(shut, NOW, at_clock) == "hold: gpu, outside its hours; until about +60"
-    assert describe(kept, NOW + 9, at_clock) == "hold: n1/gpu0, kept free; any moment: over its estimate"
+    assert describe(shut, NOW, at_clock) == "hold: gpu, the gpu lane is outside its hours; until about +60"
+    assert describe(kept, NOW + 9, at_clock) == (
+        "hold: n1/gpu0, kept free for abcdefgh, which others passed; any moment: over its estimate"
+    )

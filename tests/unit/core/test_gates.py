@@ -21,9 +21,11 @@ from builders import (
 from conductor.core.admission import decide
 from conductor.core.explain import explain, sentence
 from conductor.core.outlook import is_refused
+from conductor.core.sentences import words_of
 from conductor.model.calls import Plight
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.receipt import Usage
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Controls, JobClass, Snapshot
@@ -82,7 +84,7 @@ def test_vram_free_is_the_limit_less_reserved_less_foreign(
     verdict = only(held(snapshot, a_class(vram_mib=10240)), "vram")
 
     assert (verdict.where, verdict.need, verdict.have, verdict.limit) == ("node1/gpu0", 10240, have, 24064)
-    assert verdict.message == message
+    assert words_of(verdict) == message
     assert verdict.holders == tuple(r.job_id for r in reservations)
 
 
@@ -167,7 +169,7 @@ def test_a_lane_is_fed_while_fewer_than_its_depth_are_queued(lane: Any, depth: i
     assert admitted(a_snapshot(queued={queue: depth - 1}), a_class(lane)).reservation.queue == queue
     verdict = only(held(a_snapshot(queued={queue: depth}), a_class(lane)), "lane")
     assert (verdict.need, verdict.have, verdict.limit) == (1, 0, depth)
-    assert verdict.message == f"{depth} queued of {depth}"
+    assert words_of(verdict) == f"{depth} queued of {depth}"
 
 
 def test_depth_is_a_setting() -> None:
@@ -192,7 +194,7 @@ def test_ram_counts_what_is_reserved_and_what_others_use() -> None:
 def test_ram_that_cannot_be_read_is_not_plenty() -> None:
     node = a_report(ram_total_mib=None, ram_available_mib=None)
 
-    assert only(held(a_snapshot(nodes=(node,)), a_class("cpu", ram_mib=1)), "ram").message == "not known"
+    assert only(held(a_snapshot(nodes=(node,)), a_class("cpu", ram_mib=1)), "ram").reason is Reason.NOT_READABLE
     assert admitted(a_snapshot(nodes=(node,)), a_class("cpu"))
 
 
@@ -229,7 +231,9 @@ def test_a_disk_keeps_its_headroom_and_what_exceeds_it_is_infeasible() -> None:
 def test_free_space_that_cannot_be_read_holds() -> None:
     node = a_report(volumes=(a_volume(free_bytes=None, total_bytes=None),))
 
-    assert only(held(a_snapshot(nodes=(node,)), a_class("cpu", scratch_bytes=1)), "scratch").message
+    assert (
+        only(held(a_snapshot(nodes=(node,)), a_class("cpu", scratch_bytes=1)), "scratch").reason is Reason.NOT_READABLE
+    )
 
 
 # ── mount ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,7 +250,7 @@ def test_free_space_that_cannot_be_read_holds() -> None:
 def test_a_root_must_be_there_and_writable(volumes: tuple[Any, ...], message: str, is_infeasible: bool) -> None:
     for size in (0, 1):
         hold = held(a_snapshot(nodes=(a_report(volumes=volumes),)), a_class("io", writes={"published": size}))
-        assert only(hold, "mount").message == message
+        assert words_of(only(hold, "mount")) == message
         assert hold.is_infeasible is is_infeasible
 
 
@@ -266,13 +270,15 @@ def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> N
     calls = a_class("cloud", rates={"api": (1, 0)})
     down = Plight(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
     (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, plight=down),)), calls).closed
-    assert (shut.reopens_at, shut.message, shut.is_refused) == (NOW + 12, "api did not answer: refused", False)
+    assert (shut.reopens_at, words_of(shut), shut.reason) == (
+        NOW + 12, "api did not answer: refused", Reason.ENDPOINT_SHUT
+    )  # fmt: skip
 
     open_now = a_snapshot(rates=(a_rate(closed_until=NOW, plight=down),))
     decision = decide(open_now, [a_candidate(calls, waiting=5)], LIMITS)
     assert len(decision.admit) == 1, "one of five"
     (first,) = held(a_snapshot(rates=(a_rate(plight=down, going=1),)), calls).closed
-    assert first.message == "one job asks first: api did not answer: refused"
+    assert words_of(first) == "one job asks first: api did not answer: refused"
 
     once = Plight(trouble="limited", since=NOW, times=1)
     assert admitted(a_snapshot(rates=(a_rate(plight=once, going=1),)), calls), "a budget knows how many may"
@@ -324,18 +330,25 @@ def test_tokens_are_a_budget_too(left: int, limit: int, tokens: int, is_learned:
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "gate", "message"),
+    ("snapshot", "gate", "reason", "message"),
     [
-        (a_snapshot(nodes=()), "report", "no node reports"),
-        (a_snapshot(nodes=(a_report(queues=()),)), "report", "no node has workers of the gpu lane"),
-        (a_snapshot(nodes=(a_report(workers=0),)), "report", "no node has workers of the gpu lane"),
-        (a_snapshot(controls=Controls(is_draining=True)), "hold", "draining: nothing new is started"),
-        (a_snapshot(controls=Controls(paused_lanes=("gpu",))), "hold", "the gpu lane is paused"),
-        (a_snapshot(controls=Controls(draining_nodes=("node1",))), "hold", "draining"),
-        (a_snapshot(nodes=(a_report(is_draining=True),)), "hold", "draining"),
+        (a_snapshot(nodes=()), "report", Reason.NO_NODE, "no node reports"),
+        (a_snapshot(nodes=(a_report(queues=()),)), "report", Reason.NO_WORKERS, "no node has workers of the gpu lane"),
+        (a_snapshot(nodes=(a_report(workers=0),)), "report", Reason.NO_WORKERS, "no node has workers of the gpu lane"),
+        (a_snapshot(controls=Controls(is_draining=True)), "hold", Reason.DRAINING, "draining: nothing new is started"),
+        (a_snapshot(controls=Controls(paused_lanes=("gpu",))), "hold", Reason.LANE_PAUSED, "the gpu lane is paused"),
+        (
+            a_snapshot(controls=Controls(paused_devices=("node1/gpu0",))),
+            "hold",
+            Reason.DEVICE_PAUSED,
+            "quarantined: by the operator, until `conductor resume node1/gpu0`",
+        ),
+        (a_snapshot(controls=Controls(draining_nodes=("node1",))), "hold", Reason.NODE_DRAINING, "draining"),
+        (a_snapshot(nodes=(a_report(is_draining=True),)), "hold", Reason.NODE_DRAINING, "draining"),
         (
             a_snapshot(nodes=(a_report(devices=(a_device(quarantined="driver lost"),)),)),
             "hold",
+            Reason.DEVICE_QUARANTINED,
             "quarantined: driver lost",
         ),
         (
@@ -343,23 +356,25 @@ def test_tokens_are_a_budget_too(left: int, limit: int, tokens: int, is_learned:
                 nodes=(a_report(devices=0, queues=(QueueReport(queue="q", lane="gpu", device="gpu0", workers=1),)),)
             ),
             "hold",
+            Reason.DEVICE_MISSING,
             "gpu0 is not visible",
         ),
     ],
 )
-def test_absence_is_a_closed_gate(snapshot: Snapshot, gate: str, message: str) -> None:
+def test_absence_is_a_closed_gate(snapshot: Snapshot, gate: str, reason: Reason, message: str) -> None:
     hold = held(snapshot, a_class())
 
-    assert only(hold, gate).message == message
+    verdict = only(hold, gate)
+    assert (verdict.reason, words_of(verdict)) == (reason, message)
     assert not hold.is_infeasible
 
 
 def test_a_stale_report_is_no_report() -> None:
     hold = held(a_snapshot(nodes=(a_report(sent_at=NOW - 14),)), a_class())
 
-    assert [(v.gate, v.message) for v in hold.closed] == [
-        ("report", "last report is 14 s old"),
-        ("report", "no fresh report"),
+    assert [(v.gate, v.reason, words_of(v)) for v in hold.closed] == [
+        ("report", Reason.STALE_REPORT, "last report is 14 s old"),
+        ("report", Reason.NO_FRESH_REPORT, "no fresh report"),
     ]
 
 
@@ -367,7 +382,7 @@ def test_workers_that_keep_dying_at_start_are_named_with_their_words_and_not_a_l
     queue = QueueReport(queue="gpu-node1", lane="gpu", workers=0, dying="exit code 1: no such sword")
     verdict = only(held(a_snapshot(nodes=(a_report(queues=(queue,)),)), a_class()), "report")
     assert verdict.is_broken and verdict.where == "node1"
-    assert verdict.message == "workers of gpu-node1 keep dying at start: exit code 1: no such sword"
+    assert words_of(verdict) == "workers of gpu-node1 keep dying at start: exit code 1: no such sword"
 
 
 def test_a_stale_node_does_not_stop_a_fresh_one() -> None:

@@ -9,10 +9,11 @@ from conductor.core.admission import decide
 from conductor.core.holds import LONGEST_GAP_S, carried, lost_by_backlog, rates_left, shared_out
 from conductor.model.decision import Gate, GateLedger, Hold, Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 
 
 def a_hold(*gates: Gate, class_id: str = "c", backlog: str = "b", at: float = 0.0) -> Hold:
-    verdicts = tuple(Verdict(gate=gate, passed=False) for gate in gates)
+    verdicts = tuple(Verdict(gate=gate, passed=False, reason=Reason.NO_ROOM) for gate in gates)
     return Hold(class_id=class_id, backlog=backlog, task="t", lane="cpu", waiting=1, verdicts=verdicts, since=NOW + at)
 
 

@@ -13,6 +13,7 @@ from conductor.core.explain import describe
 from conductor.core.outlook import lacks_task
 from conductor.model.decision import Decision
 from conductor.model.limits import BreakerRule, Limits
+from conductor.model.reason import Reason
 from conductor.model.snapshot import KindState, Reservation
 
 CLASS = a_class("cpu", kind="media.cut")
@@ -58,7 +59,7 @@ def test_a_task_that_no_node_has_is_held_with_words_and_not_where_one_has_it_or_
     unknown = a_class("cpu", task="media.fresh", kind="media.fresh")
     told = a_report(code={"media.cut": "v1"})
     hold = decide(a_snapshot(nodes=(told,)), [a_candidate(unknown)], Limits()).hold[0]
-    (verdict,) = [v for v in hold.closed if "knows the task 'media.fresh' yet" in v.message]
+    (verdict,) = [v for v in hold.closed if v.reason is Reason.UNKNOWN_TASK]
     assert (verdict.gate, verdict.where, verdict.unit) == ("report", "node1", "tasks") and lacks_task(hold)
 
     for other in (a_report("node2", code={"media.fresh": "v1"}), a_report("node2")):

@@ -8,9 +8,11 @@ from builders import NOW, a_candidate, a_class, a_report, a_snapshot
 
 from conductor.core.admission import decide
 from conductor.core.explain import explain
-from conductor.core.obstacles import Shutters, are_other, obstacle_words
+from conductor.core.obstacles import Shutters, are_other
 from conductor.core.outlook import earliest
+from conductor.core.sentences import obstacle_words
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.report import NodeReport, Obstacle
 from conductor.model.signal import Signal
 from conductor.model.snapshot import Snapshot
@@ -73,6 +75,7 @@ def test_a_host_with_an_obstacle_starts_nothing_and_the_gate_says_why_in_words()
         assert decision.admit == ()
         (verdict,) = decision.hold[0].closed
         assert (verdict.gate, verdict.where, verdict.have, verdict.limit) == ("hold", "node1", 0.5, 10.0)
+        assert (verdict.reason, verdict.detail.obstacle) == (Reason.OBSTRUCTED, "input")
         words = "node1, somebody is at this machine (now 0.5 min without input, opens at 10 min without input)"
         assert words in " ".join(explain(decision.hold[0], NOW))
         assert not decision.hold[0].is_infeasible and earliest(decision.hold[0]) is None

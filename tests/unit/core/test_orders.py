@@ -9,9 +9,11 @@ from msgspec import structs
 
 from conductor.core.admission import decide
 from conductor.core.rehearsal import Item, Room, Running, best
+from conductor.core.sentences import words_of
 from conductor.model.decision import Decision
 from conductor.model.files import Chain, FileJob
 from conductor.model.limits import Limits, Order
+from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
 
 GIB = 1 << 30
@@ -49,7 +51,7 @@ def test_fifo_lets_nobody_pass_and_says_behind_whom_they_wait() -> None:
 
     assert admitted(decision) == []
     behind = next(hold for hold in decision.hold if hold.class_id == "small")
-    assert "waits its turn behind old-0000" in [verdict.message for verdict in behind.closed]
+    assert ("waits its turn behind old-0000", Reason.NOT_ITS_TURN) in [(words_of(v), v.reason) for v in behind.closed]
 
 
 def test_what_came_at_once_is_ordered_by_size_and_what_keeps_coming_by_duration() -> None:
@@ -132,6 +134,6 @@ def test_a_chain_that_would_leave_no_way_out_is_held_by_the_scratch_gate() -> No
     decision = decide(snapshot, writers, free)
 
     assert admitted(decision) == ["one"]
-    assert "could not all be finished" in decision.hold[0].closed[0].message
+    assert decision.hold[0].closed[0].reason is Reason.CHAIN_UNSAFE
     blind = structs.replace(free, is_safe=False)
     assert admitted(decide(snapshot, writers, blind)) == ["one", "two"]

@@ -7,9 +7,11 @@ from typing import Any
 from builders import NOW, a_candidate, a_class, a_device, a_report, a_reservation, a_snapshot
 
 from conductor.core.admission import decide
+from conductor.core.sentences import words_of
 from conductor.core.untried import LONGEST_S, TOLD_S
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.receipt import Usage
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
@@ -41,8 +43,8 @@ def test_one_of_it_begins_on_each_device() -> None:
     assert sorted(a.reservation.devices for a in decision.admit) == [("gpu0",), ("gpu1",)]
     (hold,) = decision.hold
     (closed,) = hold.closed
-    assert (closed.gate, closed.where) == ("hold", "node1/gpu1")
-    assert closed.message == "no receipt tells what media.cut takes yet: more of it begin once the first has shown it"
+    assert (closed.gate, closed.where, closed.reason) == ("hold", "node1/gpu1", Reason.UNTRIED)
+    assert words_of(closed) == "no receipt tells what media.cut takes yet: more of it begin once the first has shown it"
 
 
 def test_what_is_known_begins_as_it_fits() -> None:

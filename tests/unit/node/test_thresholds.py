@@ -7,6 +7,7 @@ from pathlib import Path
 from builders import GIB, a_candidate, a_class, a_report, a_snapshot, a_volume
 
 from conductor.core.admission import decide
+from conductor.core.sentences import words_of
 from conductor.model.files import Chain, FileJob, Landed
 from conductor.model.limits import Limits
 from conductor.model.report import Volume
@@ -57,7 +58,7 @@ def test_nothing_new_starts_on_a_closed_disk_and_the_gate_says_when_it_will() ->
     assert decision.admit == ()
     (verdict,) = [v for v in decision.hold[0].closed if v.gate == "scratch"]
     assert (verdict.have, verdict.limit) == (200, 500)
-    assert "opens at 500 B" in verdict.message
+    assert "opens at 500 B" in words_of(verdict)
 
 
 def test_a_begun_chain_goes_on_where_the_disk_is_closed_for_it_is_what_gives_it_back() -> None:
