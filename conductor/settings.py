@@ -156,6 +156,8 @@ class NodeSettings(Section):
     idle_minutes: Positive = 10.0
     #: Others keep it busy while they use more than this share of its cores.
     foreign_load: Annotated[float, Field(gt=0, le=1)] = 0.25
+    #: What runs meanwhile is finished, or stands still (SIGSTOP) until the host is not somebody else's any more.
+    when_yielding: Literal["finish", "freeze"] = "finish"
 
     @field_validator("yield_to", mode="before")
     @classmethod

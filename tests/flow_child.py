@@ -62,6 +62,9 @@ class PlayedAttempt:
 
 @dataclass
 class PlayedHeld:
+    #: It is never frozen.
+    pardon_s = 0.0
+
     key: Key
     reservation: Any
     valid_until: float

@@ -197,6 +197,7 @@ class Scribe:
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,
+            frozen_s=round(attempt.held.frozen_s, 3),
         )
 
     def failed(self, attempt: Attempt, fault: Fault, usage: Usage) -> Receipt:
@@ -214,6 +215,7 @@ class Scribe:
             usage=usage,
             code_version=attempt.code_version,
             left_running=attempt.left_running,
+            frozen_s=round(attempt.held.frozen_s, 3),
         )
 
     def refused(self, started: Started, error: JobError) -> Receipt:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workers.attempt import AttemptSettings
     from workers.claim import Claim
     from workers.host import Host
-    from workers.lease import Keeper
+    from workers.lease import Held, Keeper
     from workers.lining import Lining
     from workers.stopping import Stopping
 
@@ -36,11 +36,20 @@ class BodyRow(Protocol):
     stood_still: tuple[int, float]
 
 
+class InChild(Protocol):
+    """An attempt that the child was given."""
+
+    @property
+    def held(self) -> Held: ...
+
+
 class InHand(Protocol):
     """What the worker answers for; read from another thread."""
 
     @property
-    def given(self) -> Sequence[object]: ...
+    def given(self) -> Sequence[InChild]:
+        """In order: the first is the one that runs, as far as was heard."""
+        ...
 
     def vouched(self) -> Sequence[tuple[str, int]]: ...
 

@@ -1,7 +1,7 @@
 """The child: runs bodies, one job after another, and keeps what is warm.
 
-`python -m workers.child PARENT SOCKET TICKETS STOP CGROUP`: the pid of its parent, the descriptors of `protocol`, and
-the one by which it enters its cgroup (-1: there is none).
+`python -m workers.child PARENT SOCKET TICKETS STOP FROZEN CGROUP`: the pid of its parent, the descriptors of
+`protocol`, the one that tells for how long it was frozen, and the one by which it enters its cgroup (-1: none).
 It knows no Redis and publishes nothing; whatever happens to it costs the parent one attempt.
 """
 
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from conductor.own_code import put_on_path
 from conductor.settings import Settings, absolute
 from workers import blame, causes, checks
 from workers.context import JobContext
+from workers.frozen import still_s
 from workers.inputs import Inputs
 from workers.orphans import Strays, adopt_orphans, die_with_parent
 from workers.premises import Premises
@@ -49,7 +51,7 @@ _WEIGH_EVERY_S = 1.0
 
 
 def main(argv: list[str]) -> int:
-    parent, fd, tickets_fd, stop_fd, entry = map(int, argv)
+    parent, fd, tickets_fd, stop_fd, frozen_fd, entry = map(int, argv)
     # The parent decides: a Ctrl-C at the terminal must not reach the body.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL, parent)
@@ -58,12 +60,12 @@ def main(argv: list[str]) -> int:
     cgroup.enter(entry)
     if sys.platform != "linux":
         threading.Thread(target=_leave_when_orphaned, args=(parent,), daemon=True).start()
-    for each in (fd, tickets_fd, stop_fd):
+    for each in (fd, tickets_fd, stop_fd, frozen_fd):
         os.set_inheritable(each, False)  # A program that lives on must not hold them open.
     with socket.socket(fileno=fd) as sock:
         channel = Channel(sock, ToChild)
         try:
-            Child(channel, tickets_fd, stop_fd).serve()
+            Child(channel, tickets_fd, stop_fd, frozen_fd).serve()
         except Garbled as e:
             # What was to run has not begun: another child begins it.
             sys.stderr.write(f"the parent said something unintelligible: {e}\n")
@@ -80,10 +82,12 @@ def _leave_when_orphaned(parent: int) -> None:
 
 
 class Child:
-    def __init__(self, channel: Channel, tickets_fd: int, stop_fd: int) -> None:
+    def __init__(self, channel: Channel, tickets_fd: int, stop_fd: int, frozen_fd: int) -> None:
         self._channel = channel
         self._tickets_fd = tickets_fd
         self._stop_fd = stop_fd
+        #: For how long it has been frozen in all.
+        self._still_s = partial(still_s, frozen_fd)
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._give_up)
         self._warm = WarmStore(held=vram_held)
@@ -130,10 +134,10 @@ class Child:
     def _run(self, run: Run) -> Ended:
         before = _cpu_s()
         self._peak.begin()
-        began_at, began = time.time(), time.monotonic()
+        began_at, began = time.time(), time.monotonic() - self._still_s()
         warm, modules = self._warm.made, len(sys.modules)
         said = self._body(run)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - self._still_s() - began
         keeps = self._warm.made != warm
         left_running = self._strays.end(keeps=keeps)
         unclean = self._premises.put_right(keeps=keeps, has_imported=len(sys.modules) != modules)
@@ -178,6 +182,7 @@ class Child:
             timeout_s=run.timeout_s,
             on_progress=_Throttle(self._channel, run, self._pid).tell,
             stop_fd=self._stop_fd,
+            still_s=self._still_s,
             warm=self._warm,
         )
         declared = self._declared_key(spec, run)

@@ -54,6 +54,7 @@ class JobContext:
         timeout_s: float = 3600.0,
         on_progress: Callable[[float, str], None] | None = None,
         stop_fd: int | None = None,
+        still_s: Callable[[], float] = lambda: 0.0,
         warm: WarmStore | None = None,
     ) -> None:
         self.spec = spec
@@ -67,7 +68,9 @@ class JobContext:
         self.stop_fd = stop_fd
         #: Of APIs, in order: when its answer was there, and what it came to.
         self._calls: list[tuple[float, Call]] = []
-        self._deadline = time.monotonic() + timeout_s
+        #: For how long this process has been frozen in all: the deadline stands meanwhile.
+        self._still_s = still_s
+        self._deadline = time.monotonic() - still_s() + timeout_s
         self._on_progress = on_progress
         self._warm = warm or WarmStore()
 
@@ -139,7 +142,7 @@ class JobContext:
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""
-        return max(0.0, self._deadline - time.monotonic())
+        return max(0.0, self._deadline - (time.monotonic() - self._still_s()))
 
     def should_stop(self) -> bool:
         """Long loops ask this now and then. True: leave, the result will not count."""

@@ -21,6 +21,7 @@ from conductor.adapters import nvml_probe
 from conductor.adapters.cgroup import ChildCgroup
 from conductor.adapters.processes import SESSION
 from workers import orphans
+from workers.frozen import FrozenFamily
 from workers.leaks import Leaks
 from workers.printed import Printed
 from workers.protocol import Channel, Ended, Garbled, Open, Ready, Run, ToParent
@@ -29,6 +30,7 @@ from workers.tickets import drain, pipe, waiting_in
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
+    from workers.lease import Held
 
 #: Imports on a cold, busy disk; a child that takes longer is broken.
 START_LIMIT_S = 60.0
@@ -79,6 +81,8 @@ class Host:
         self._reaping = threading.Lock()
         #: What the child and all that it starts lies in, where there can be one.
         self._cgroup = ChildCgroup()
+        #: The child and all below it, where they are to stand still.
+        self.frozen = FrozenFamily()
         #: Most memory that the child buried last ever held, since its last job began.
         self.peak_mib: int | None = None
 
@@ -128,6 +132,7 @@ class Host:
     def begin(self, log_start: int | None = None) -> None:
         """The next body has its turn: what was printed (up to `log_start`, or now) and used before is not its own."""
         self.peak_mib = None
+        self.frozen.next_begins()
         self.printed.begin(log_start)
 
     def take_back(self, most: int | None = None) -> int:
@@ -144,6 +149,7 @@ class Host:
 
     def stop_body(self) -> None:
         """The body that runs is to leave; a child that does not is killed soon after. First `take_back` the others."""
+        self.frozen.end(is_barred=True)
         os.write(self._stop[0], b"!")
 
     def is_due(self, devices: Sequence[str]) -> bool:
@@ -185,6 +191,14 @@ class Host:
             self._kill_family(pid)
             return True
 
+    def freeze(self, held: Held, why: str, note: Path) -> bool:
+        """Stop the child and every process below it, until `frozen.end`: from any thread. False: not now."""
+        with self._reaping:
+            process = self._process
+            if process is None or process.poll() is not None:
+                return False
+            return self.frozen.begin(process.pid, held, why, note)
+
     def unbegun_now(self) -> int:
         """Bodies given that have not begun: from any thread."""
         with self._reaping:
@@ -210,6 +224,7 @@ class Host:
         with self._reaping:
             process, self._process = self._process, None
             status, self.peak_mib = reap(process)
+        self.frozen.end()
         orphans.kill_group(process.pid)
         orphans.kill_adopted(but=self._others)
         self._cgroup.end()
@@ -245,6 +260,7 @@ class Host:
 
     def close(self) -> None:
         self.kill()
+        self.frozen.close()
         self.printed.close()
 
     def _visible_for(self, devices: Sequence[str]) -> str:
@@ -314,7 +330,7 @@ class Host:
         environment[SESSION] = str(os.getsid(0))
         self._others = frozenset(orphans.children_of(os.getpid()))
         entry = self._cgroup.make()
-        ends = (theirs.fileno(), self._tickets[1], self._stop[1], entry)
+        ends = (theirs.fileno(), self._tickets[1], self._stop[1], self.frozen.fd, entry)
         try:
             with self.printed.open() as log:
                 return subprocess.Popen(

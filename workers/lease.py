@@ -30,6 +30,8 @@ Verdict = Literal["cancel", "gone"]
 SAMPLE_S = 1.0
 #: After a failed renewal: Redis may be back any moment.
 _AGAIN_S = 0.25
+#: A frozen body's limits are further away than anybody waits: whoever thaws it wakes those who do.
+FAR_S = 1e6
 
 
 class Held:
@@ -55,6 +57,11 @@ class Held:
         #: When the body last said how far it is (monotonic).
         self.moved_at = time.monotonic()
         self.began = time.monotonic()
+        #: The freezer's: since when it stands still (epoch seconds) and why, and for how long it has before.
+        self.frozen_since: float | None = None
+        self.frozen_for = ""
+        self.frozen_s = 0.0
+        self._frozen_at = 0.0
 
     def is_started(self, reservation: Reservation, valid_until: float) -> None:
         """One that was lined up; `hold` it now."""
@@ -68,7 +75,26 @@ class Held:
             progress=self.progress,
             note=self.note,
             quiet_s=round(now - self.moved_at, 1),
+            frozen_since=self.frozen_since,
+            frozen_for=self.frozen_for,
+            frozen_s=round(self.frozen_s, 3),
         )
+
+    def freeze(self, why: str, since: float, now: float) -> None:
+        """`since`: epoch seconds; `now`: monotonic."""
+        self._frozen_at, self.frozen_since, self.frozen_for, self.is_news = now, since, why, True
+
+    def thaw(self, now: float) -> None:
+        stood_s = now - self._frozen_at
+        # In this order: nobody is to see it running with its limits as they were.
+        self.frozen_s += stood_s
+        self.moved_at += stood_s
+        self.frozen_since, self.frozen_for, self.is_news = None, "", True
+
+    @property
+    def pardon_s(self) -> float:
+        """By so much its limits lie later than they were set."""
+        return self.frozen_s + (0.0 if self.frozen_since is None else FAR_S)
 
     def begin(self, pid: int) -> None:
         """Its body has its turn, in the process `pid`."""

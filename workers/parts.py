@@ -21,6 +21,7 @@ from workers import orphans
 from workers.attempt import AttemptSettings
 from workers.attempt_parts import Parts
 from workers.claim import Claim
+from workers.freezer import Freezer
 from workers.host import Host
 from workers.lease import Held, Keeper
 from workers.lining import Lining
@@ -83,7 +84,9 @@ def open_parts(
         if lining is not None:
             lining.start()
             stack.callback(lining.close)
-        watchdog = Watchdog(host, stopping, rules.lease_s)
+        freezer = Freezer(host, stopping, settings.state_dir, node, name)
+        stack.callback(freezer.thaw)
+        watchdog = Watchdog(host, stopping, rules.lease_s, freezer)
         watchdog.start()
         stack.callback(watchdog.close)
         catalogue = LiveCatalogue(settings.for_code)

@@ -21,7 +21,7 @@ LATE_S = 0.5
 
 
 class BodyWatch:
-    """Times are monotonic."""
+    """Times are monotonic; its limits are by a clock that stands while the body does (`Held.pardon_s`)."""
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
@@ -35,7 +35,9 @@ class BodyWatch:
         self._kill_at: float | None = None
 
     def limits(self) -> tuple[float | None, ...]:
-        return self._deadline, self._stalls_at, self._kill_at
+        pardon_s = self.attempt.held.pardon_s
+        stalls_at = None if self._stalls_at is None else self._stalls_at + pardon_s
+        return self._deadline + pardon_s, stalls_at, self._kill_at
 
     def leave(self, fault: Fault) -> None:
         self.leaving = fault
@@ -47,6 +49,7 @@ class BodyWatch:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             return self.leaving
+        now -= self.attempt.held.pardon_s
         if self._has_stood_still(now):
             return None
         if now >= self._deadline:
@@ -61,7 +64,7 @@ class BodyWatch:
         held.progress, held.note = fraction, note
         held.moved_at = time.monotonic()
         if self._stalls_at is not None:
-            self._stalls_at = time.monotonic() + self._request.stall_s
+            self._stalls_at = time.monotonic() - held.pardon_s + self._request.stall_s
 
     def _has_stood_still(self, now: float) -> bool:
         """Perhaps the body has too: once it gets the moment that it takes to say so."""

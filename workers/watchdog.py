@@ -19,6 +19,7 @@ from conductor.adapters.stopped import Stopped
 
 if TYPE_CHECKING:
     from workers.attempt_parts import BodyRow, InHand
+    from workers.freezer import Freezer
     from workers.host import Host
     from workers.stopping import Stopping
 
@@ -40,10 +41,18 @@ _SAY_S = 2.0
 class Watchdog:
     """One worker's. Times are monotonic."""
 
-    def __init__(self, host: Host, stopping: Stopping, lease_s: float, leave: Callable[[int], None] = os._exit) -> None:
+    def __init__(
+        self,
+        host: Host,
+        stopping: Stopping,
+        lease_s: float,
+        freezer: Freezer,
+        leave: Callable[[int], None] = os._exit,
+    ) -> None:
         """To be made by the main thread. `lease_s`: so long the child may stand still, stopped by a signal."""
         self._host = host
         self._stopping = stopping
+        self._freezer = freezer
         self._leave = leave
         self._stopped = Stopped(lease_s)
         self._main = threading.get_ident()
@@ -77,8 +86,13 @@ class Watchdog:
             # Not the others alone: this thread did too, with the whole process. All begin anew.
             self._row = self._signs = None
         self._looked_at = now
-        self._look_at_child(course, now)
-        self._look_at_row(course, hand, now)
+        self._freezer.look(hand)
+        if self._host.frozen.is_on:
+            # They stand by our own will: neither that nor their time is held against them.
+            self._row, self._stopped = None, Stopped(self._stopped.limit_s)
+        else:
+            self._look_at_child(course, now)
+            self._look_at_row(course, hand, now)
         self._look_at_main(course, hand, now)
 
     def _work(self) -> None:

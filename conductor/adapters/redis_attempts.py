@@ -16,7 +16,18 @@ from conductor.adapters.redis_scripts import Scripts
 from conductor.core.tally import fingerprint, same_place
 from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
-from conductor.model.entries import AdoptAnswer, FinishAnswer, Lined, Renewed, RollCall, Started, Turn, Turned, Vouch
+from conductor.model.entries import (
+    TOLD,
+    AdoptAnswer,
+    FinishAnswer,
+    Lined,
+    Renewed,
+    RollCall,
+    Started,
+    Turn,
+    Turned,
+    Vouch,
+)
 from conductor.model.files import LetGo
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
@@ -44,6 +55,9 @@ class Told(Value, frozen=True, kw_only=True):
     progress: float | None = None
     note: str = ""
     quiet_s: float = 0.0
+    frozen_since: float | None = None
+    frozen_for: str = ""
+    frozen_s: float = 0.0
 
 
 class RedisAttempts:
@@ -207,7 +221,7 @@ def members_of(vouch: Vouch) -> str:
     """What a renewal adds to the reservation: JSON members with a leading comma."""
     if not vouch.is_telling:
         return ""
-    told = Told(usage=vouch.usage, progress=vouch.progress, note=vouch.note, quiet_s=vouch.quiet_s)
+    told = Told(**{name: getattr(vouch, name) for name in TOLD})
     return "," + msgspec.json.encode(told)[1:-1].decode()
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from conductor.adapters import rq_envelope
 from conductor.core.charges import charges
+from conductor.model.entries import untold
 from conductor.model.snapshot import Look, Reservation
 
 _to_json = msgspec.json.Encoder().encode
@@ -17,17 +18,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 def row_of(r: Reservation, ceilings: Mapping[str, int]) -> list[Any]:
     """The reservation goes without what the ledger itself sets (and adds behind it)."""
-    bare = msgspec.structs.replace(
-        r,
-        state="admitted",
-        worker=None,
-        admitted_at=0.0,
-        started_at=None,
-        usage=None,
-        progress=None,
-        note="",
-        quiet_s=0.0,
-    )
+    bare = untold(msgspec.structs.replace(r, state="admitted", worker=None, admitted_at=0.0, started_at=None))
     return [
         r.job_id,
         r.attempt,

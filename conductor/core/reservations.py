@@ -17,10 +17,11 @@ _JOB_ID = attrgetter("job_id")
 
 
 def release_at(reservation: Reservation, now: float) -> float:
-    """When it should end by its own estimate; infinity where it gave none. Overdue means: any moment now."""
-    if reservation.expected_s <= 0:
+    """When it should end by its own estimate; infinity where it gave none, or stands still. Overdue means: any moment
+    now."""
+    if reservation.expected_s <= 0 or reservation.frozen_since is not None:
         return INFINITY
-    return max(now, (reservation.started_at or now) + reservation.expected_s)
+    return max(now, (reservation.started_at or now) + reservation.expected_s + reservation.frozen_s)
 
 
 class Going:
@@ -201,9 +202,9 @@ class Reservations:
     def _last_on(self, node: str, here: Iterable[Reservation]) -> tuple[float, float]:
         end, longest_s = 0.0, 0.0
         for r in here:
-            expected_s = r.expected_s if r.expected_s > 0 else INFINITY
+            expected_s = r.expected_s if r.expected_s > 0 and r.frozen_since is None else INFINITY
             if r.started_at:
-                end = max(end, r.started_at + expected_s)
+                end = max(end, r.started_at + expected_s + r.frozen_s)
             else:
                 longest_s = max(longest_s, expected_s)
         known = self._last[node] = (end, longest_s)

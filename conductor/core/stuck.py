@@ -22,7 +22,7 @@ class Stuck(Value, frozen=True, kw_only=True):
 
     job_id: str
     task: str
-    #: asked, silent, stalled, slow, unstarted.
+    #: asked, silent, frozen, stalled, slow, unstarted.
     sign: str
     seen: str
     then: str
@@ -55,6 +55,9 @@ def sign_of(
         left = lease_until - now
         then = f"taken from it in {duration(left)}" if left > 0 else "taken from it by the conductor's next tick"
         return stuck("silent", f"no word from its worker for {duration(silent_s)}", then, lease_until)
+    if held.frozen_since is not None:
+        seen = f"frozen for {duration(max(0.0, now - held.frozen_since))}: {held.frozen_for}"
+        return stuck("frozen", seen, "goes on when that is over; its time stands meanwhile")
     if request is None:
         return None
     quiet = held.quiet_s + silent_s
@@ -62,9 +65,9 @@ def sign_of(
         at = now + request.stall_s - quiet
         then = f"killed as stalled in {duration(max(0.0, at - now))}"
         return stuck("stalled", f"no progress for {duration(quiet)}", then, at)
-    elapsed = now - started
+    elapsed = now - started - held.frozen_s
     if held.expected_s > 0 and elapsed > max(SLOW_FACTOR * held.expected_s, SLOW_S):
-        at = started + request.timeout_s
+        at = started + held.frozen_s + request.timeout_s
         seen = f"runs for {duration(elapsed)}, {elapsed / held.expected_s:.0f} times its estimate"
         return stuck("slow", seen, f"killed at its limit in {duration(max(0.0, at - now))}", at)
     return None

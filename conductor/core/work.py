@@ -38,7 +38,7 @@ class Work:
         if r.expected_s <= 0:
             return None
         share, has_started = round(self._share(r) * SHARES), bool(r.started_at)
-        at = round(((r.started_at or 0.0) + r.expected_s) * MICRO)
+        at = round(((r.started_at or 0.0) + r.expected_s + r.frozen_s) * MICRO)
         self._parts[r.job_id] = part = (share, at, has_started)
         if has_started:
             self._shares += share

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from conductor.model.causes import Cause
 from conductor.model.files import FileJob
@@ -185,10 +186,24 @@ class Vouch(Struct, frozen=True, kw_only=True):
     progress: float | None = None
     note: str = ""
     quiet_s: float = 0.0
+    frozen_since: float | None = None
+    frozen_for: str = ""
+    frozen_s: float = 0.0
 
     @property
     def is_telling(self) -> bool:
-        return bool(self.usage or self.progress is not None or self.note or self.quiet_s)
+        is_or_was_frozen = bool(self.frozen_since or self.frozen_s)
+        return is_or_was_frozen or bool(self.usage or self.progress is not None or self.note or self.quiet_s)
+
+
+#: Of an attempt, what its worker tells with each renewal: the same members in `Vouch` and in `Reservation`.
+TOLD = ("usage", "progress", "note", "quiet_s", "frozen_since", "frozen_for", "frozen_s")
+
+
+def untold(reservation: Reservation) -> Reservation:
+    """As it was before its worker told anything of it."""
+    blank: dict[str, Any] = {"usage": None, "progress": None, "note": "", "quiet_s": 0.0}
+    return replace(reservation, **blank, frozen_since=None, frozen_for="", frozen_s=0.0)
 
 
 class Begun(Struct, frozen=True, kw_only=True):

@@ -107,6 +107,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     is_lasting: bool = False
     #: A failure that is not its own (others took the device's memory, the operator took it back): it cost no retry.
     is_free: bool = False
+    #: For so long of it the body stood still, because its host was somebody else's.
+    frozen_s: Seconds = 0.0
 
     @property
     def body(self) -> str:
@@ -115,4 +117,4 @@ class Receipt(Value, frozen=True, kw_only=True):
 
     @property
     def seconds(self) -> Seconds:
-        return max(0.0, self.ended_at - self.started_at)
+        return max(0.0, self.ended_at - self.started_at - self.frozen_s)

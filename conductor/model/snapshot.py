@@ -80,6 +80,11 @@ class Reservation(Value, frozen=True, kw_only=True):
     note: str = ""
     #: Seconds since it last said so, as of the last renewal of its lease.
     quiet_s: float = 0.0
+    #: Since when its body stands still (epoch seconds, by its host's clock), and the clause why; None: it goes on.
+    frozen_since: float | None = None
+    frozen_for: str = ""
+    #: For so long it stood still before.
+    frozen_s: float = 0.0
     #: Over job, attempt, queue and line, where a key is configured (`conductor.signing`).
     signature: str = ""
     #: Of its class, and the code that its node says it has for the task («» where it says none).

@@ -16,15 +16,16 @@ from conductor.adapters.disk_probe import DiskProbe
 from conductor.core.obstacles import are_other
 from conductor.errors import Unreachable
 from conductor.kinds import codes_of
-from conductor.model.report import Device, NodeReport, Volume
+from conductor.model.report import Device, NodeReport, Obstacle, Volume
 from conductor.model.spec import TaskDecl
 from conductor.node.devices import know_devices
-from conductor.node.gates import NodeGates, sensors_of
+from conductor.node.gates import NodeGates, sensors_of, settings_of
 from conductor.node.idling import to_end, with_warm
 from conductor.node.owners import owner_among, with_ours
 from conductor.node.patient import Patient
 from conductor.node.report import Identity, Reading, Workforce, is_news, make_report, remember, with_thresholds
 from conductor.node.warden import Warden
+from conductor.node.yielding import Yielding
 from conductor.ports import Ledger
 from conductor.settings import Settings
 
@@ -60,6 +61,8 @@ class Reporter(threading.Thread):
         self._badges = Badges(badges.folder_of(settings.layout))
         self._warden = Warden(self._operators_words)
         self._gates = NodeGates(sensors_of(settings, identity.node))
+        does_freeze = settings_of(settings, identity.node).when_yielding == "freeze"
+        self._yielding = Yielding(settings.state_dir, identity.node, does_freeze=does_freeze)
         self._wake = threading.Event()
         self._stopping = False
         self._has_room = False
@@ -89,6 +92,7 @@ class Reporter(threading.Thread):
         if self.is_alive():
             self.join(limit_s)
         self._disks.close()
+        self._yielding.close()
         nvml_probe.know(None)
 
     # ── the thread ────────────────────────────────────────────────────────────────────────────────────────
@@ -116,7 +120,12 @@ class Reporter(threading.Thread):
             elif self.reading.devices:
                 devices, notes = self._read_devices(self.reading.devices)
                 self._take(replace(self.reading, devices=devices, notes=notes))
-            self._take(replace(self.reading, obstacles=self._gates.look()))
+            self._take(replace(self.reading, obstacles=self._look_at_host()))
+
+    def _look_at_host(self) -> tuple[Obstacle, ...]:
+        obstacles = self._gates.look()
+        self._yielding.hear(obstacles)
+        return obstacles
 
     def _patience_s(self) -> float:
         looks = [self._settings.timing.report_every_s, GPU_EVERY_S if self.reading.devices else None]
@@ -139,7 +148,7 @@ class Reporter(threading.Thread):
             volumes=with_thresholds(before, self._read_disks(make_folders), self._settings.roots, removable),
             host=host_probe.read(),
             notes=notes,
-            obstacles=self._gates.look(),
+            obstacles=self._look_at_host(),
             code=codes_of(self._catalogue),
         )
 

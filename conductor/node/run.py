@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from conductor import job_logs
 from conductor.adapters import cgroup, host_probe, oom, valkey
 from conductor.adapters.badges import Badges, folder_of
+from conductor.adapters.freezing import end_leftovers, note_folder
 from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.adapters.wakeup import STOP, Wakeup
@@ -109,6 +110,7 @@ class Node:
         self._reporter = Reporter(settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings))
         self._room = Room(settings.layout, ledger, identity.node)
         self._badges = Badges(folder_of(settings.layout))
+        self._frozen = note_folder(settings.state_dir, identity.node)
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
@@ -132,6 +134,7 @@ class Node:
             logger.warning("{} processes that workers of an earlier node had left running were ended", left)
         self._settle_all()
         self._badges.sweep()
+        end_leftovers(self._frozen)
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
@@ -189,6 +192,7 @@ class Node:
                 deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
         for death in deaths:
             self._badges.remove(death.worker)
+            end_leftovers(self._frozen)
             if self._draining_since is None or death.exit_code != 0:
                 logger.warning("{}", death.message)
         waiting, self._unrescued = self._unrescued + deaths, []

@@ -11,6 +11,7 @@ from conductor.hours import about
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable
 from conductor.views.account import Pace, ended, left
+from conductor.views.frozen import frozen_words
 from conductor.views.stale import aside, clock, standstill
 from conductor.views.status import Status
 
@@ -74,6 +75,7 @@ def jobs(status: Status) -> Table:
 def row(r: Reservation, status: Status) -> list[Text]:
     is_running = r.state == "running" and r.started_at is not None
     since = duration(status.now - (r.started_at or r.admitted_at)) if is_running else "queued"
+    since = frozen_words(r, status.now) or since
     if (until := status.standing.unheard.get(r.job_id)) is not None:
         is_running, since = False, f"no word since {clock(until, status.now)}"
     progress = "" if r.progress is None else f"{r.progress:4.0%} "

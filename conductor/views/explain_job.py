@@ -16,6 +16,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import Ledger
 from conductor.text import duration, many, printable, size
+from conductor.views.frozen import frozen_words
 from conductor.views.roots import DeepestJob, roots_of
 from conductor.views.roots import lines as root_lines
 from conductor.views.stale import Standing, aside, clock, no_conductor, standing_of
@@ -194,6 +195,8 @@ def where(story: Story) -> str:
         then = f"; {nobody}, so nobody takes it back" if nobody else ""
         heard = f"no word from its worker since {clock(until, story.now)}{then}"
         return f"was running on {place}, {said(r.attempt, numbers(story.receipts))}{done}: {heard}"
+    if still := frozen_words(r, story.now):
+        return f"{still}; on {place}, {said(r.attempt, numbers(story.receipts))}{done}"
     # Who was only handed over goes nowhere while nobody is there.
     old = aside(story.standing, story.now) if job.state == "admitted" else ""
     lasts = duration((story.standing.moment(story.now) if old else story.now) - since)

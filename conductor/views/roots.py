@@ -11,6 +11,7 @@ from conductor.model.entries import JobView
 from conductor.model.spec import Value
 from conductor.ports import Ledger
 from conductor.text import duration, many
+from conductor.views.frozen import frozen_words
 
 #: So many jobs are looked at, and so many roots kept and told of: a long chain has few, a wide one too many to read.
 MOST_LOOKED_AT, MOST_KEPT, SHOWN = 500, 20, 3
@@ -54,7 +55,8 @@ def _root(job_id: str, view: JobView | None, depth: int, holds: Mapping[str, Hol
 def _why(view: JobView, holds: Mapping[str, Hold], now: float) -> str:
     if (r := view.reservation) is not None:
         place, since = "/".join((r.node, *r.devices)), r.started_at or r.admitted_at
-        return f"on {place} for {duration(now - since)}"
+        still = frozen_words(r, now)
+        return f"on {place}, {still}" if still else f"on {place} for {duration(now - since)}"
     if view.state != "waiting":
         return f"{view.cause}: {view.message}" if view.cause else ""
     if view.not_before is not None and view.not_before > now:

@@ -15,6 +15,7 @@ from conductor.model.report import NodeReport, Obstacle
 from conductor.model.snapshot import Reservation
 from conductor.text import duration, many, printable, size, table
 from conductor.views.forecast_text import told
+from conductor.views.frozen import frozen_words
 from conductor.views.graves import BEHIND, named
 from conductor.views.stale import aside, clock, no_conductor
 from conductor.views.status import Status
@@ -81,7 +82,7 @@ def active_row(r: Reservation, status: Status) -> list[object]:
     if (until := status.standing.unheard.get(r.job_id)) is not None:
         state = f"began {clock(since, status.now)}, no word since {clock(until, status.now)}"
     elif r.state == "running":
-        state = f"running {duration(status.now - since)}"
+        state = frozen_words(r, status.now) or f"running {duration(status.now - since)}"
     return [r.task, r.job_id[:12], place, state, f"{done} {r.note}".strip()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ledger_scenes import Scene, an_entry, an_id
 
@@ -9,6 +11,7 @@ from conductor.model.decision import GateLedger, Hold
 from conductor.model.entries import Vouch
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Usage
+from conductor.model.snapshot import Reservation
 
 
 def orphans(scene: Scene, grace_s: float) -> list[str]:
@@ -65,6 +68,26 @@ def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
         assert (held.usage, held.progress, held.note) == (usage, progress, note)
     assert scene.renew("a") == "ok"
     assert scene.ledger.handover.reservations() == (held,), "telling nothing changes nothing"
+
+
+def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: Scene) -> None:
+    scene.put(an_entry("a"))
+    scene.run("a")
+
+    def told(**frozen: Any) -> Reservation:
+        vouch = Vouch(job_id=an_id("a"), attempt=1, **frozen)
+        assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
+        (held,) = scene.ledger.handover.reservations()
+        return held
+
+    held = told(frozen_since=1000.5, frozen_for="somebody is at this machine", frozen_s=0.0)
+    assert (held.frozen_since, held.frozen_for, held.frozen_s) == (1000.5, "somebody is at this machine", 0.0)
+    held = told(frozen_s=12.5)
+    assert (held.frozen_since, held.frozen_for, held.frozen_s) == (None, "", 12.5)
+    assert scene.rescue("a")
+    scene.run("a", 2)
+    (held,) = scene.ledger.handover.reservations()
+    assert held.frozen_s == 0.0, "of the next attempt nothing is told yet"
 
 
 # ── cancel ────────────────────────────────────────────────────────────────────────────────────────────────

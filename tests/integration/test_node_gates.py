@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from desk import Desk
 from node_scene import CONFIG, Scene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
@@ -74,34 +74,10 @@ def test_a_hot_device_starts_nothing_until_it_has_cooled_and_the_other_goes_on(h
     assert "gpu1 does not tell its temperature" in answer(hot, "doctor", env=hot.stub.env)
 
 
-class Person:
-    """Stands in for `loginctl`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "session"
-        program = folder / "bin/loginctl"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\ncase $1 in list-sessions) echo "3 1000 ann";; *) cat {self.state};; esac\n')
-        program.chmod(0o755)
-        self.env = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
-        self.leaves()
-
-    def comes(self) -> None:
-        self._says("no", 0)
-
-    def leaves(self) -> None:
-        self._says("yes", 1_000_000)
-
-    def _says(self, hint: str, since: int) -> None:
-        draft = self.state.with_suffix(".draft")
-        draft.write_text(f"Type=x11\nClass=user\nState=active\nIdleHint={hint}\nIdleSinceHint={since}\n")
-        draft.replace(self.state)
-
-
 @pytest.fixture
-def person(tmp_path: Path) -> Person:
+def desk(tmp_path: Path) -> Desk:
     (folder := tmp_path / "desk").mkdir()
-    return Person(folder)
+    return Desk(folder)
 
 
 @pytest.fixture
@@ -111,15 +87,15 @@ def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
     it.close()
 
 
-def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(scene: Scene, person: Person):
-    scene.node(person.env)
+def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(scene: Scene, desk: Desk):
+    scene.node(desk.env)
     scene.run("conduct")
     running = scene.put(1, 3.0)
     scene.until_state(running, "running")
     queued = scene.put(2, 0.0)
     scene.until_state(queued, "admitted")
 
-    person.comes()
+    desk.comes()
 
     until(lambda: shut(scene) == [("input", "")])
     assert scene.until_state(queued, "waiting").attempts == 1, "it was handed over and not begun: given back"
@@ -129,5 +105,5 @@ def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(sc
     assert (obstacle["gate"], obstacle["figure"], obstacle["opens_at"]) == ("input", 0, 0.01)
     scene.until_state(running, "done")
     assert scene.job(queued).state == "waiting"
-    person.leaves()
+    desk.leaves()
     scene.until_state(queued, "done")

@@ -18,6 +18,7 @@ LEASE_S = 10.0
 class PlayedHost:
     def __init__(self) -> None:
         self.pid, self.unbegun, self.unheard = 41, 0, 0
+        self.frozen = SimpleNamespace(is_on=False)
         self.struck: list[int] = []
 
     def unbegun_now(self) -> int:
@@ -39,7 +40,8 @@ class Scene:
         self.hand = SimpleNamespace(given=["first"], vouched=lambda: (("job00001", 1),))
         self.left: list[int] = []
         monkeypatch.setattr(watchdog, "_cpu_s", lambda thread: self.cpu_s)
-        self.dog = Watchdog(cast(Any, self.host), cast(Any, self.stopping), LEASE_S, self.left.append)
+        freezer = cast(Any, SimpleNamespace(look=lambda hand: None))
+        self.dog = Watchdog(cast(Any, self.host), cast(Any, self.stopping), LEASE_S, freezer, self.left.append)
         self.dog.over(cast(Any, self.course), cast(Any, self.hand))
 
     def watch(self, seconds: float) -> None:

@@ -17,6 +17,7 @@ from conductor.errors import Fenced
 from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.entries import (
+    TOLD,
     AdoptAnswer,
     FinishAnswer,
     Lined,
@@ -189,7 +190,7 @@ class MemoryAttempts:
         elif not job.is_told:
             job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
         if vouch.is_telling:
-            told = {"usage": vouch.usage, "progress": vouch.progress, "note": vouch.note, "quiet_s": vouch.quiet_s}
+            told = {name: getattr(vouch, name) for name in TOLD}
             job.reservation = structs.replace(held, **told)
         return "ok" if job.asked is None else "cancel"
 

@@ -20,7 +20,7 @@ from conductor.core.tally import Record
 from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.entries import JobState, Lined, RollCall
+from conductor.model.entries import JobState, Lined, RollCall, untold
 from conductor.model.forecast import Forecast
 from conductor.model.outcome import Dead, Retry
 from conductor.model.report import NodeReport
@@ -206,8 +206,8 @@ class Store:
         """What an attempt holds, from now on. Nothing of an earlier life of the reservation counts."""
         job.charges = charges(r)
         self.sums.update(job.charges)
-        blank: dict[str, object] = {"worker": None, "started_at": None, "usage": None, "progress": None}
-        job.reservation = structs.replace(r, state="admitted", admitted_at=self.now(), note="", quiet_s=0.0, **blank)
+        admitted = structs.replace(r, state="admitted", admitted_at=self.now(), worker=None, started_at=None)
+        job.reservation = untold(admitted)
         self.active[job.id] = job
         self.chains.begun(job.id, r.node)
 

@@ -26,6 +26,18 @@ LEASE_S = 10.0
         ({}, 5, "fail", "asked", "dead when it has stopped, in 5.0 s at the latest"),
         ({"started_at": NOW - 100, "expected_s": 10}, 8, None, "slow", "killed at its limit in 58 min 20 s"),
         ({"started_at": NOW - 25, "expected_s": 1}, 8, None, None, ""),
+        ({"started_at": NOW - 100, "expected_s": 10, "frozen_s": 80}, 8, None, None, ""),
+        (
+            {"started_at": NOW - 200, "expected_s": 10, "frozen_s": 100},
+            8,
+            None,
+            "slow",
+            "killed at its limit in 58 min 20 s",
+        ),
+        (
+            {"quiet_s": 400, "frozen_since": NOW - 300, "frozen_for": "somebody is at this machine"},
+            *(8, None, "frozen", "goes on when that is over; its time stands meanwhile"),
+        ),
         ({"state": "admitted", "admitted_at": NOW - 40}, None, None, "unstarted", "starts when a worker there is free"),
         ({"state": "admitted", "admitted_at": NOW - 5}, None, None, None, ""),
     ],

@@ -1,0 +1,33 @@
+"""What becomes of running bodies while their host is somebody else's: they finish, or stand still until it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conductor.adapters.freezing import give_word, take_word_back, word_file
+from conductor.model.report import Obstacle
+
+
+class Yielding:
+    """One thread's. `does_freeze`: as this host's settings say."""
+
+    def __init__(self, state_dir: Path, node: str, *, does_freeze: bool) -> None:
+        self._file = word_file(state_dir, node)
+        self._does_freeze = does_freeze
+        self._said: str | None = None
+        # An earlier node's of this name, which is gone.
+        take_word_back(self._file)
+
+    def hear(self, obstacles: Sequence[Obstacle]) -> None:
+        why = next((o.words for o in obstacles if o.is_yielding and not o.device), None) if self._does_freeze else None
+        if why == self._said:
+            return
+        if why is None:
+            take_word_back(self._file)
+        else:
+            give_word(self._file, why)
+        self._said = why
+
+    def close(self) -> None:
+        self.hear(())
