@@ -88,7 +88,7 @@ def running(settings: Settings, ledger: Ledger, workers: int) -> Generator[dict[
             going.append(subprocess.Popen(argv, cwd=settings.project, stdout=log, stderr=log))
             until(ledger.leadership.leader)
         until(lambda: sum(q.workers for r in ledger.reports.live() for q in r.queues) >= workers)
-        server = int(valkey.place_of(settings).pid_file.read_text())
+        server = int(valkey.place_of(settings.valkey).pid_file.read_text())
         yield {**{name: process.pid for name, process in zip(STARTED, going, strict=True)}, "valkey": server}
     finally:
         for process in reversed(going):

@@ -33,7 +33,7 @@ from redis import Redis
 from conductor.adapters.rates import redis_rates
 from conductor.core.depth import MOST_AHEAD
 from conductor.history.recording import Recorder
-from conductor.learning import Learning
+from conductor.learning import Learning, policy_of
 from conductor.limits import limits_of
 from conductor.loop import Conductor
 from conductor.model.entries import Entry, Turn
@@ -227,7 +227,7 @@ def measured(folder: Path, url: str, waiting: int, ticks: int, brisk: int, profi
     with (
         connect(url) as client,
         Recorder(folder / f"ticks{waiting}", 64 << 20) as recorder,
-        Learning(settings, {}, limits_of(settings)) as learning,
+        Learning(settings.layout, policy_of(settings.learning), {}, limits_of(settings)) as learning,
     ):
         bench = Bench(settings, client, recorder, learning)
         rows = list(busy(bench, waiting, ticks, brisk, profiler) if waiting else idle(bench, ticks, profiler))

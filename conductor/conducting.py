@@ -16,7 +16,7 @@ from redis import Redis
 
 from conductor.adapters import host_probe
 from conductor.adapters.rates import redis_rates
-from conductor.adapters.redis_keys import keys_of
+from conductor.adapters.redis_keys import Keys
 from conductor.core.explain import never_sentence
 from conductor.core.outlook import is_broken, is_refused
 from conductor.core.sentences import words_of
@@ -26,7 +26,7 @@ from conductor.forecast.forecasting import Forecasting
 from conductor.forecast.spent import dearest, spent_lately
 from conductor.history.recording import Recorder, folder_of
 from conductor.kinds import live_canaries, note_review, review_lines
-from conductor.learning import Learning
+from conductor.learning import Learning, policy_of
 from conductor.limits import limits_of
 from conductor.live_catalogue import WatchedCatalogue
 from conductor.loop import Conductor, Ended, OnTick, Record, Teach
@@ -67,20 +67,22 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
     Redis was emptied since the last dispatch; without `until_done` it says so and waits for the rebuild.
     """
     with redis_of(settings) as client, stopping() as stop:
-        ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
+        ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
             keeper, own_node = None, ""
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 keeper = stack.enter_context(embedded_node(settings))
-                own_node = node_name(settings)
+                own_node = node_name(settings.node)
             record = stack.enter_context(Recorder(folder_of(settings.layout), settings.ticks.max_bytes)).record
             record = record if settings.ticks.is_on else None
             tasks = WatchedCatalogue(settings.for_code)
             stack.callback(tasks.close)
-            learning = stack.enter_context(Learning(settings, tasks, limits_of(settings)))
-            forecasting = stack.enter_context(Forecasting(settings, ledger, backlog))
+            learning = stack.enter_context(
+                Learning(settings.layout, policy_of(settings.learning), tasks, limits_of(settings))
+            )
+            forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog))
             conductor = conductor_of(
                 settings, client, tasks, backlog, record, learning.teach, forecasting.tick, own_node
             )
@@ -110,14 +112,14 @@ def conductor_of(
     on_tick: OnTick,
     own_node: str = "",
 ) -> Conductor:
-    ledger = redis_ledger(client, signer_of(settings), keys_of(settings))
+    ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
     return Conductor(
         ledger,
         redis_rates(
             client,
             ledger.attempts,
             settings.rates,
-            prices=dearest(settings),
+            prices=dearest(settings.endpoints),
             past=lambda: spent_lately(settings.receipts_dir),
         ),
         msgspec.structs.replace(limits_of(settings), has_successors=settings.limits.has_successors),
@@ -150,7 +152,9 @@ def has_work(watch: Watch) -> bool:
 
 def has_node(settings: Settings, ledger: Ledger) -> bool:
     """A report may outlive its node by some seconds: one of a process that died on this host is none."""
-    here = Identity(node=node_name(settings), host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
+    here = Identity(
+        node=node_name(settings.node), host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid()
+    )
     return any(not is_dead_here(report, here) for report in ledger.reports.live())
 
 

@@ -53,7 +53,7 @@ class NodeKeeper(threading.Thread):
     def run(self) -> None:
         part = self._part
         while not self._stopping.is_set():
-            start_part(self._settings, part)
+            start_part(self._settings.project, part)
             assert part.process is not None
             code = self._ended(part.process)
             if self._stopping.is_set():
@@ -79,7 +79,7 @@ class NodeKeeper(threading.Thread):
         return self._gave_up is not None
 
     def wait_ready(self) -> None:
-        file = pid_path(self._settings.layout, node_name(self._settings))
+        file = pid_path(self._settings.layout, node_name(self._settings.node))
         deadline = time.monotonic() + READY_S
         while self._part.pid is None or live_pid(file) != self._part.pid:
             if self._gave_up is not None or time.monotonic() > deadline:

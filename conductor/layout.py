@@ -39,6 +39,17 @@ class Layout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnServer:
+    """The project's own Valkey."""
+
+    #: Where it keeps its files.
+    folder: Path
+    appendfsync: Literal["everysec", "always"]
+    #: False: the settings name another Redis.
+    is_used: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class CodeSettings(Layout):
     """What plans, checks and task bodies get as `settings`: nothing by which they could reach Redis."""
 

@@ -25,13 +25,14 @@ from conductor.core.raising import instead
 from conductor.core.room import within
 from conductor.core.samples import RESOURCES, Memory, Ring
 from conductor.folders import make_own
+from conductor.layout import Layout
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Candidate, JobClass, Snapshot
 from conductor.model.spec import TaskDecl
 from conductor.recovery.forget import forgotten
 from conductor.recovery.journal import Journal
-from conductor.settings import Settings
+from conductor.settings import Learning as LearningSettings
 
 CACHE_VERSION = 1
 #: New receipts are looked for so often, and the cache is written at most so often.
@@ -149,12 +150,11 @@ class Receipts:
         return found
 
 
-def cache_of(settings: Settings) -> Path:
-    return settings.state_dir / "learned.json"
+def cache_of(state_dir: Path) -> Path:
+    return state_dir / "learned.json"
 
 
-def policy_of(settings: Settings) -> Policy:
-    chosen = settings.learning
+def policy_of(chosen: LearningSettings) -> Policy:
     return Policy(is_on=chosen.is_on, margin=chosen.margin, lower_after=chosen.lower_after)
 
 
@@ -183,12 +183,11 @@ class Codes(Mapping[str, str]):
 class Learning:
     """Of the leader: `teach` is called by its tick, all else happens in a thread. Use as a context manager."""
 
-    def __init__(self, settings: Settings, decls: Mapping[str, TaskDecl], limits: Limits) -> None:
-        self._settings = settings
+    def __init__(self, layout: Layout, policy: Policy, decls: Mapping[str, TaskDecl], limits: Limits) -> None:
         self._limits = limits
         self._codes = Codes(decls)
-        self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
-        self.learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
+        self._receipts = Receipts(layout.receipts_dir, cache_of(layout.state_dir))
+        self.learned = Learned(self._receipts.memory, decls, policy, self._codes)
         #: Class → version of its kind and its code, and what was worked out from them.
         self._known: dict[str, tuple[tuple[int, str], Taught]] = {}
         #: With whom the next tick begins.
@@ -196,7 +195,7 @@ class Learning:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
-        self._unseen = Unseen(settings.receipts_dir)
+        self._unseen = Unseen(layout.receipts_dir)
         self._has_news = False
         #: At the last tick, of some that wait.
         self._are_untried = False

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from loguru import logger
 
@@ -17,7 +18,6 @@ from conductor.adapters.processes import spawn
 from conductor.adapters.stopped import Stopped, wake_below
 from conductor.errors import ConfigError, UsageError
 from conductor.node.backoff import Backoff
-from conductor.settings import Settings
 
 #: From a start to «it is up».
 READY_S = 60.0
@@ -41,9 +41,9 @@ class Part:
         return self.process.pid if self.process else None
 
 
-def start_part(settings: Settings, part: Part) -> None:
+def start_part(project: Path, part: Part) -> None:
     argv = [sys.executable, "-P", "-m", "conductor", *part.words]
-    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, cwd=settings.project)
+    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(project)}, cwd=project)
     part.started_at = time.monotonic()
 
 

@@ -16,68 +16,68 @@ from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
-from conductor.adapters.redis_keys import keys_of
+from conductor.adapters.redis_keys import Keys
 from conductor.errors import ConfigError
 from conductor.folders import make_own
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from conductor.settings import Settings
+    from conductor.settings import Redis as RedisSettings
 
 FILE = "project.id"
 
 
-def claim(client: Redis, settings: Settings) -> None:
+def claim(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
     """The ledger is this project's from now on, or was before. Raises `ConfigError` where it is another one's."""
     from redis import exceptions
 
     from conductor.adapters.redis_client import translating
 
-    here = mark_of(settings.receipts_dir)
+    here = mark_of(receipts_dir)
     with translating(client):
-        there = _there(client, settings)
+        there = _there(client, redis)
         if there is None:
-            here = here or _written(settings.receipts_dir, secrets.token_hex(8))
+            here = here or _written(receipts_dir, secrets.token_hex(8))
             # A worker's user may not: then it is the first dispatch that says whose it is.
             with suppress(exceptions.NoPermissionError):
-                client.set(keys_of(settings).project, here, nx=True)
-            there = _there(client, settings) or here
-    if here is None and settings.redis.url is None:
+                client.set(Keys(redis.prefix).project, here, nx=True)
+            there = _there(client, redis) or here
+    if here is None and redis.url is None:
         # The project's own server: the file was lost with its folder.
-        here = _written(settings.receipts_dir, there)
+        here = _written(receipts_dir, there)
     if there != here:
-        raise ConfigError(foreign(there, here, settings))
+        raise ConfigError(foreign(there, here, receipts_dir))
 
 
-def warn_of_foreign(client: Redis, settings: Settings) -> None:
+def warn_of_foreign(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
     """For those who only look."""
     from conductor.adapters.redis_client import translating
 
-    here = mark_of(settings.receipts_dir)
+    here = mark_of(receipts_dir)
     with translating(client):
-        there = _there(client, settings)
+        there = _there(client, redis)
     if there is not None and here is not None and there != here:
-        logger.warning(foreign(there, here, settings))
+        logger.warning(foreign(there, here, receipts_dir))
 
 
-def refuse_foreign(client: Redis, settings: Settings) -> None:
+def refuse_foreign(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
     """For a worker, which marks nothing. Raises `ConfigError`."""
     from conductor.adapters.redis_client import translating
 
-    here = mark_of(settings.receipts_dir)
+    here = mark_of(receipts_dir)
     with translating(client):
-        there = _there(client, settings)
-    if there is not None and there != here and settings.redis.url is not None:
-        raise ConfigError(foreign(there, here, settings))
+        there = _there(client, redis)
+    if there is not None and there != here and redis.url is not None:
+        raise ConfigError(foreign(there, here, receipts_dir))
 
 
-def foreign(there: str, here: str | None, settings: Settings) -> str:
-    own = f"this one is {here}" if here else f"{settings.receipts_dir / FILE} is not there"
+def foreign(there: str, here: str | None, receipts_dir: Path) -> str:
+    own = f"this one is {here}" if here else f"{receipts_dir / FILE} is not there"
     return (
         f"this Redis holds the work of another project ({there}; {own}): give one of them keys of its own "
         f'(redis.prefix = "NAME") or a database of its own (redis.url = "redis://HOST:6379/1"), or, if this host is to '
-        f"work for that project, write {there} into {settings.receipts_dir / FILE}"
+        f"work for that project, write {there} into {receipts_dir / FILE}"
     )
 
 
@@ -94,8 +94,8 @@ def mark_of(receipts_dir: Path) -> str | None:
     return text
 
 
-def _there(client: Redis, settings: Settings) -> str | None:
-    found = cast(bytes | None, client.get(keys_of(settings).project))
+def _there(client: Redis, redis: RedisSettings) -> str | None:
+    found = cast(bytes | None, client.get(Keys(redis.prefix).project))
     return None if found is None else found.decode("utf-8", "replace")
 
 

@@ -34,4 +34,4 @@ def has_ledger(settings: Settings) -> bool:
     """There is something to look at: a Redis of its own to ask, or files of the project's own Valkey."""
     from conductor.adapters import valkey
 
-    return settings.redis.url is not None or valkey.has_files(settings)
+    return settings.redis.url is not None or valkey.has_files(settings.valkey)

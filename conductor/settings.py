@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from conductor import hours, secrets
 from conductor.adapters.redis_keys import checked_prefix
 from conductor.errors import ConfigError
-from conductor.layout import CodeSettings, Layout
+from conductor.layout import CodeSettings, Layout, OwnServer
 from conductor.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.secrets import SecretSources
 from conductor.toml_file import read_toml
@@ -361,6 +361,12 @@ class Settings(BaseSettings):
             shell_env=self.shell_env,
             secret_variables=self.secrets.variables,
         )
+
+    @property
+    def valkey(self) -> OwnServer:
+        """The server that the project starts for itself."""
+        redis = self.redis
+        return OwnServer(folder=self.state_dir / "valkey", appendfsync=redis.appendfsync, is_used=redis.url is None)
 
     @property
     def secrets(self) -> SecretSources:

@@ -19,7 +19,6 @@ from conductor.errors import ConfigError
 
 if TYPE_CHECKING:
     from conductor.model.snapshot import Reservation
-    from conductor.settings import Settings
 
 MIN_KEY_CHARS = 16
 
@@ -54,9 +53,11 @@ def _hash(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def signer_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Signer | None:
-    """The configured signer, or None. Raises `ConfigError` when the variable is named and holds no usable key."""
-    name = settings.redis.signing_key_env
+def signer_of(name: str | None, environ: Mapping[str, str] = os.environ) -> Signer | None:
+    """The signer whose key the environment variable `name` holds; None where none is named.
+
+    Raises `ConfigError` where it holds no usable key.
+    """
     if name is None:
         return None
     key = environ.get(name, "")

@@ -49,15 +49,15 @@ def up(settings: Settings, is_detached: bool = False) -> int:
 def down(settings: Settings, is_now: bool = False) -> int:
     """Stop what `up` or `conductor node --detach` started here, and wait until it is gone. True work is finished first
     unless `is_now`; a Ctrl-C while waiting means `is_now`. 0 also when nothing ran."""
-    files = [lock_file(settings), pid_path(settings.layout, node_name(settings))]
+    files = [lock_file(settings), pid_path(settings.layout, node_name(settings.node))]
     stopped = [stop_by_file(file, is_now) for file in files]
     if not any(stopped):
         logger.info("Nothing of {} was running", settings.project)
     elif is_now:
         logger.info("What became of the jobs in hand is in {}", settings.logs_dir / "node.jsonl")
-    if settings.redis.url is None and valkey.is_running(settings):
+    if settings.redis.url is None and valkey.is_running(settings.valkey):
         # Left behind by a process that was killed: whoever uses it last shuts it down, so be that one.
-        with valkey.session(settings):
+        with valkey.session(settings.valkey):
             pass
     return 0
 
@@ -157,7 +157,7 @@ class Up:
     def _start_due(self) -> None:
         for part in self._parts:
             if part.process is None and part.start_at <= time.monotonic():
-                start_part(self._settings, part)
+                start_part(self._settings.project, part)
 
     def _announce(self) -> None:
         """Once the node reports and the dashboard listens: to the user, and by the pid file to who waits."""
@@ -165,7 +165,7 @@ class Up:
             return
         self._is_announced = True
         write_pid(up_file(self._settings.layout))
-        file = url_file(self._settings)
+        file = url_file(self._settings.state_dir)
         pages = f"; rq-dashboard: {file.read_text().strip()}" if file.exists() else ""
         logger.info("Up{}. Ctrl-C drains, a second one stops at once", pages)
 
@@ -212,14 +212,14 @@ class Up:
         """What its node had in hand would be called running until somebody misses it."""
         try:
             with open_ledger(self._settings, is_lenient=True, is_joining=True) as ledger:
-                return_leftover(ledger, self._settings.receipts_dir, node_name(self._settings))
+                return_leftover(ledger, self._settings.receipts_dir, node_name(self._settings.node))
         except (ConductorError, OSError) as e:
             logger.warning("The jobs in hand go back when their leases have run out: {}", e)
 
 
 def parts_of(settings: Settings) -> list[Part]:
     parts = [Part("conductor", ("conduct",))]
-    node = live_pid(pid_path(settings.layout, node_name(settings)))
+    node = live_pid(pid_path(settings.layout, node_name(settings.node)))
     if node is None:
         parts.insert(0, Part("node", ("node",)))
     else:
@@ -233,8 +233,8 @@ def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:
     """What shows the work is not waited for where it does not come up."""
     named = {part.name: part for part in parts}
     node, dashboard = named.get("node"), named.get("dashboard")
-    has_node = node is None or live_pid(pid_path(settings.layout, node_name(settings))) == node.pid
-    return has_node and (dashboard is None or dashboard.backoff.is_looping or url_file(settings).exists())
+    has_node = node is None or live_pid(pid_path(settings.layout, node_name(settings.node))) == node.pid
+    return has_node and (dashboard is None or dashboard.backoff.is_looping or url_file(settings.state_dir).exists())
 
 
 # ── one at a time, and Redis under all ────────────────────────────────────────────────────────────────────
@@ -269,5 +269,5 @@ def redis_held(settings: Settings) -> Generator[None]:
         if settings.redis.url is not None:
             yield
             return
-        with valkey.session(settings):
+        with valkey.session(settings.valkey):
             yield

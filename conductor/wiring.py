@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from conductor.adapters.redis_keys import PLAIN, Keys, keys_of
+from conductor.adapters.redis_keys import PLAIN, Keys
 from conductor.ports import Ledger
 from conductor.settings import Settings
 
@@ -26,7 +26,7 @@ def open_ledger(settings: Settings, is_lenient: bool = False, *, is_joining: boo
     from conductor.signing import signer_of
 
     with redis_of(settings, is_lenient, is_joining=is_joining) as client:
-        yield redis_ledger(client, signer_of(settings), keys_of(settings))
+        yield redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
 
 
 @contextmanager
@@ -42,14 +42,14 @@ def redis_of(settings: Settings, is_lenient: bool = False, *, is_joining: bool =
     if settings.redis.url is not None:
         with connect(settings.redis.url) as client:
             check_server(client, is_lenient or settings.redis.is_volatile_ok)
-            (warn_of_foreign if is_lenient else claim)(client, settings)
+            (warn_of_foreign if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
             yield client
         return
     if not is_lenient:
-        valkey.refuse_full(settings)
-    with valkey.session(settings, is_joining) as url, connect(url) as client:
+        valkey.refuse_full(settings.valkey)
+    with valkey.session(settings.valkey, is_joining) as url, connect(url) as client:
         check_server(client, is_lenient or settings.redis.is_volatile_ok)
-        (warn_of_foreign if is_lenient else claim)(client, settings)
+        (warn_of_foreign if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
         yield client
 
 

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for the session (for each process of xdist); `redis_url` is the one that tests want."""
     settings = Settings(state_dir=tmp_path_factory.mktemp("valkey"))
-    with valkey.session(settings) as url:
+    with valkey.session(settings.valkey) as url:
         yield url
 
 

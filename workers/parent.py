@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from conductor.adapters.redis_keys import keys_of
+from conductor.adapters.redis_keys import Keys
 from conductor.errors import ConductorError, Unreachable
 from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
@@ -114,8 +114,8 @@ def work(
     """A worker's whole life. `host`: one with its child prepared. Raises `Unreachable` without Redis at the start."""
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True, is_joining=True) as client:
-        refuse_foreign(client, settings)
-        keys = keys_of(settings)
+        refuse_foreign(client, settings.receipts_dir, settings.redis)
+        keys = Keys(settings.redis.prefix)
         intake = Intake(client, queue, name, keys)
         # Its own client: a beat must not wait for a connection that the main thread blocks.
         presence = Presence(own_client(client, SOCKET_LIMIT_S), queue, name, keys)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from conductor.adapters.badges import folder_of as badges_of
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.adapters.redis_keys import keys_of
+from conductor.adapters.redis_keys import Keys
 from conductor.limits import limits_of
 from conductor.live_catalogue import LiveCatalogue
 from conductor.node.devices import known_devices
@@ -66,11 +66,11 @@ def open_parts(
     """Everything a `Runner` needs, with the keeper at work. Ends the child on the way out."""
     orphans.adopt_orphans()
     # A missing key is said now, not by the first job.
-    signer = signer_of(settings)
-    ledger = redis_ledger(client, signer, keys_of(settings))
+    signer = signer_of(settings.redis.signing_key_env)
+    ledger = redis_ledger(client, signer, Keys(settings.redis.prefix))
     rules = AttemptSettings(settings.layout, limits_of(settings), settings.timing.lease_s, signer)
     with ExitStack() as stack:
-        stack.enter_context(known_devices(settings, node))
+        stack.enter_context(known_devices(settings.state_dir, settings.devices.named, node))
         receipts = ReceiptLog(settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}")
         stack.callback(receipts.close)
         host = host or Host(settings, name, device)

@@ -8,12 +8,8 @@ The names are a value that whoever talks to Redis is given: one process may look
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from conductor.model.entries import STATES, JobState
-
-if TYPE_CHECKING:
-    from conductor.settings import Settings
 
 #: In `draining`: not one node but all.
 ALL_NODES = "*"
@@ -130,10 +126,6 @@ class Keys:
 
 #: Of a project that has a database to itself.
 PLAIN = Keys()
-
-
-def keys_of(settings: Settings) -> Keys:
-    return Keys(settings.redis.prefix)
 
 
 def entry(job_id: str, attempt: int) -> str:

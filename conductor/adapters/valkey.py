@@ -28,7 +28,7 @@ from conductor.adapters.stopped import is_stopped, wake
 from conductor.adapters.valkey_place import FULL, Place, full, is_full, place_of, with_room
 from conductor.errors import ConfigError, Unreachable
 from conductor.folders import make_own
-from conductor.settings import Settings
+from conductor.layout import OwnServer
 
 #: How long a server that is up may take until it listens. Reading a long AOF is not in it: it answers LOADING.
 LISTEN_S = 15.0
@@ -41,14 +41,14 @@ POLL_S = 0.005
 
 
 @contextmanager
-def session(settings: Settings, is_joining: bool = False) -> Generator[str]:
+def session(own: OwnServer, is_joining: bool = False) -> Generator[str]:
     """The server's URL, and the server for as long as the block lasts. The last one out shuts it down.
 
     A user that is killed leaves a server behind; the next command takes it over. Where the state folder is removed,
     users and server end. `is_joining`: for a part of what others have started; it makes no folder, and so no second
     ledger where theirs was removed (`Unreachable`).
     """
-    place = place_of(settings)
+    place = place_of(own)
     if not is_joining:
         prepared(place)
     file = place.folder / "users.lock"
@@ -73,10 +73,10 @@ def session(settings: Settings, is_joining: bool = False) -> Generator[str]:
         os.close(users)
 
 
-def revive(settings: Settings) -> None:
+def revive(own: OwnServer) -> None:
     """For those in a session: start the server again if it was killed. Raises `Unreachable` where its folder is gone:
     another one beside it would be another ledger."""
-    place = place_of(settings)
+    place = place_of(own)
     try:
         with starting(place):
             if not is_alive(place):
@@ -86,40 +86,40 @@ def revive(settings: Settings) -> None:
         raise Unreachable(f"{place.folder} is gone") from None
 
 
-def ensure_running(settings: Settings) -> str:
+def ensure_running(own: OwnServer) -> str:
     """Start the server if it is not running, wait until it answers; its URL. Raises `ConfigError`, `Unreachable`."""
-    place = prepared(place_of(settings))
+    place = prepared(place_of(own))
     with starting(place):
         ensure_listening(place)
     return place.url
 
 
-def refuse_full(settings: Settings) -> None:
+def refuse_full(own: OwnServer) -> None:
     """`Unreachable` where the disk has no room: a server says so only from the second write on, and forgets the first
     one, which it took, with its end."""
-    if words := fullness(settings):
+    if words := fullness(own):
         raise Unreachable(words)
 
 
-def fullness(settings: Settings) -> str | None:
+def fullness(own: OwnServer) -> str | None:
     """The sentence, where the disk of the project's own server has no room."""
-    folder = place_of(settings).folder
-    return full(folder) if settings.redis.url is None and is_full(folder) else None
+    folder = place_of(own).folder
+    return full(folder) if own.is_used and is_full(folder) else None
 
 
-def is_running(settings: Settings) -> bool:
-    return is_alive(place_of(settings))
+def is_running(own: OwnServer) -> bool:
+    return is_alive(place_of(own))
 
 
-def has_files(settings: Settings) -> bool:
+def has_files(own: OwnServer) -> bool:
     """A server ran here once, or is just starting. Starts none, makes nothing."""
-    folder = place_of(settings).folder
-    return (folder / "appendonlydir").is_dir() or is_running(settings)
+    folder = place_of(own).folder
+    return (folder / "appendonlydir").is_dir() or is_running(own)
 
 
-def stop(settings: Settings) -> bool:
+def stop(own: OwnServer) -> bool:
     """Shut the server down whoever uses it, and wait until it is gone. False when none was running."""
-    place = place_of(settings)
+    place = place_of(own)
     if not place.folder.is_dir():
         return False
     with starting(place):

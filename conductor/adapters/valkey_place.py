@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from conductor.errors import ConfigError, Unreachable
-from conductor.settings import Settings
+from conductor.layout import OwnServer
 
 #: sun_path holds 104 bytes on macOS and 108 on Linux, the closing zero among them.
 SOCKET_PATH_BYTES = 104
@@ -107,8 +107,8 @@ def is_full(folder: Path) -> bool:
     return free * facts.f_frsize < LEAST_BYTES
 
 
-def place_of(settings: Settings) -> Place:
-    return Place(folder=settings.state_dir / "valkey", appendfsync=settings.redis.appendfsync)
+def place_of(own: OwnServer) -> Place:
+    return Place(folder=own.folder, appendfsync=own.appendfsync)
 
 
 def fits(path: Path) -> bool:

@@ -37,7 +37,7 @@ def ledger_here(is_lenient: bool = True, *, begins: bool = False) -> Generator[t
     from conductor.wiring import open_ledger
 
     settings = settings_here(begins=begins)
-    valkey.refuse_full(settings)
+    valkey.refuse_full(settings.valkey)
     with open_ledger(settings, is_lenient) as ledger:
         yield settings, ledger
 
@@ -65,7 +65,7 @@ def redis_address(settings: Settings) -> Generator[str]:
     if settings.redis.url is not None:
         yield settings.redis.url
         return
-    with valkey.session(settings) as url:
+    with valkey.session(settings.valkey) as url:
         yield url
 
 

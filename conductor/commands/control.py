@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from conductor.model.causes import Cause
     from conductor.model.entries import JobView
     from conductor.ports import Ledger
-    from conductor.settings import Settings
 
 
 #: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
@@ -149,13 +148,13 @@ def device_at(ledger: Ledger, word: str) -> str:
     )
 
 
-def refuse_unknown_node(ledger: Ledger, settings: Settings, node: str) -> None:
+def refuse_unknown_node(ledger: Ledger, receipts_dir: Path, node: str) -> None:
     """One that reports, that drains, or whose workers have left receipts; else `UsageError`."""
     from conductor.errors import UsageError
     from conductor.settings import did_you_mean
 
     known = {report.node for report in ledger.reports.live()} | set(ledger.control.controls().draining_nodes)
-    if node not in known and not any(settings.receipts_dir.glob(f"{glob.escape(node)}-*.jsonl")):
+    if node not in known and not any(receipts_dir.glob(f"{glob.escape(node)}-*.jsonl")):
         there = ", ".join(sorted(known)) or "none"
         raise UsageError(f"no node is called {node} (there are: {there}){did_you_mean(node, known)}")
 
@@ -173,7 +172,7 @@ def drain(
 
     with ledger_here() as (settings, ledger):
         if node is not None:
-            refuse_unknown_node(ledger, settings, node)
+            refuse_unknown_node(ledger, settings.receipts_dir, node)
         ledger.control.set_draining(not undo, node)
         ledger.bell.ring()
         Journal(settings.receipts_dir).place("fed" if undo else "draining", node or "")

@@ -36,10 +36,11 @@ def needs(
         forget_needs(forget, as_json)
         return
     from conductor.catalogue import catalogue_of
+    from conductor.learning import policy_of
     from conductor.views.needs import gather, lines
 
     settings = settings_here()
-    report = gather(settings, catalogue_of(settings.for_code), task)
+    report = gather(settings.layout, policy_of(settings.learning), catalogue_of(settings.for_code), task)
     if as_json:
         emit(report)
     else:

@@ -45,7 +45,7 @@ def status(
     with ledger_to_read() as (settings, ledger):
         name = one_backlog(ledger, backlog)
         now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
-        now = noting(now, fullness(settings))
+        now = noting(now, fullness(settings.valkey))
         stuck = stuck_jobs(ledger, now.active, settings.for_code, settings.timing.lease_s)
         now = replace(now, stuck=stuck, graves=obituaries(ledger, name))
     if as_json:
@@ -154,7 +154,7 @@ def live_report(is_hashing: bool) -> AuditReport:
     from conductor.adapters.memory import memory_ledger
     from conductor.adapters.redis_books import no_books
     from conductor.adapters.redis_books_pieces import read_books
-    from conductor.adapters.redis_keys import keys_of
+    from conductor.adapters.redis_keys import Keys
     from conductor.adapters.redis_scripts import Scripts
     from conductor.progress import Progress
     from conductor.projects import has_ledger
@@ -165,7 +165,7 @@ def live_report(is_hashing: bool) -> AuditReport:
     if not has_ledger(settings):
         return audit_live(memory_ledger(), no_books, settings.layout, is_hashing)
     with Progress() as progress, redis_of(settings, is_lenient=True) as client:
-        scripts, on_read = Scripts(client, keys_of(settings)), progress.counted("reading the ledger", "job")
+        scripts, on_read = Scripts(client, Keys(settings.redis.prefix)), progress.counted("reading the ledger", "job")
         return audit_live(
             redis_ledger(client, keys=scripts.keys), lambda: read_books(scripts, on_read), settings.layout, is_hashing
         )

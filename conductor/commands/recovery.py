@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from conductor.recovery.backup import Moved
     from conductor.recovery.rebuild import Rebuilt
     from conductor.recovery.sources import Source
-    from conductor.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +46,7 @@ def rebuild(
     from conductor.recovery.rebuild import rebuild as run
 
     with ledger_here(is_lenient=False) as (settings, ledger):
-        chosen, warnings = sources(settings, manifest or [], target, skip_missing)
+        chosen, warnings = sources(settings.receipts_dir, manifest or [], target, skip_missing)
         catalogue, roots = catalogue_of(settings.for_code), settings.layout.tidied_roots()
         limits, lease_s = limits_of(settings), settings.timing.lease_s
         result = run(
@@ -120,21 +119,21 @@ def moved(result: Moved, how: str, as_json: bool) -> None:
 
 
 def sources(
-    settings: Settings, manifests: list[Path], target: str | None, skip_missing: bool
+    receipts_dir: Path, manifests: list[Path], target: str | None, skip_missing: bool
 ) -> tuple[list[Source], list[str]]:
     """What to rebuild, and what had to be left out. Raises `ManifestError`, `UsageError`."""
     from conductor.errors import ManifestError, UsageError
     from conductor.recovery.journal import Journal
     from conductor.targets import backlog_name
 
-    dispatched = Journal(settings.receipts_dir).standing(None).sources
+    dispatched = Journal(receipts_dir).standing(None).sources
     if manifests:
         name = backlog_name(target) if target else None
         return [source for path in manifests for source in of_manifest(path, name, dispatched)], []
     if target:
         raise UsageError("--target goes with manifests: name them")
     if not dispatched:
-        raise UsageError(f"nothing was dispatched from here, by {settings.receipts_dir}: name the manifests")
+        raise UsageError(f"nothing was dispatched from here, by {receipts_dir}: name the manifests")
     chosen = [held for source in dispatched if (held := as_it_was(source)) is not None]
     there = {(source.sha256, source.backlog) for source in chosen}
     gone = [source.manifest for source in dispatched if (source.sha256, source.backlog) not in there]

@@ -22,9 +22,9 @@ def acl(as_json: AsJson = False) -> None:
     Example: conductor acl > users.acl    (then: aclfile /etc/valkey/users.acl)
     """
     from conductor.acl import acl_text, users
-    from conductor.adapters.redis_keys import keys_of
+    from conductor.adapters.redis_keys import Keys
 
-    found = users(keys_of(settings_here(begins=True)))
+    found = users(Keys(settings_here(begins=True).redis.prefix))
     if as_json:
         emit({"acl": acl_text(found), "users": {user.name: user.password for user in found}})
         return

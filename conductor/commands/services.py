@@ -110,4 +110,4 @@ def dashboard(
     settings = settings_here()
     set_up(settings.logs_dir, "dashboard")
     with redis_address(settings) as url:
-        raise typer.Exit(serve_dashboard(settings, url, port))
+        raise typer.Exit(serve_dashboard(settings.dashboard, settings.redis, settings.state_dir, url, port))

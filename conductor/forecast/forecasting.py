@@ -9,6 +9,7 @@ import contextlib
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import TracebackType
 
 import msgspec
@@ -20,7 +21,6 @@ from conductor.model.decision import Decision
 from conductor.model.forecast import Answer, Forecast
 from conductor.model.snapshot import Snapshot
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from conductor.text import many
 from conductor.views.forecast_text import when
 
@@ -37,8 +37,8 @@ SAME_RUN_S = 300.0
 class Forecasting:
     """Of the leader: `tick` is called by its loop and returns at once. Use as a context manager."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, backlog: str | None = None) -> None:
-        self._settings = settings
+    def __init__(self, project: Path, ledger: Ledger, backlog: str | None = None) -> None:
+        self._project = project
         self._ledger = ledger
         self._backlog = backlog or ""
         self._stop = threading.Event()
@@ -103,7 +103,7 @@ class Forecasting:
                 "conductor.forecast.prediction_child",
                 *([self._backlog] * bool(self._backlog)),
             ]
-            env = {"CONDUCTOR_PROJECT": str(self._settings.project)}
+            env = {"CONDUCTOR_PROJECT": str(self._project)}
             self._child = spawn(argv, env=env, output=subprocess.PIPE, stdin=subprocess.PIPE)
             if self._stop.is_set():
                 self._child.kill()

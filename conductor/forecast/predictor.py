@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from redis import Redis
 
-from conductor.adapters.redis_keys import keys_of
+from conductor.adapters.redis_keys import Keys
 from conductor.adapters.redis_pending import Pending, read_pending
 from conductor.adapters.redis_scripts import Scripts
 from conductor.catalogue import catalogue_of
@@ -55,15 +55,15 @@ class Predictor:
 
     def __init__(self, settings: Settings, client: Redis, backlogs: Sequence[str]) -> None:
         self._settings = settings
-        self._scripts = Scripts(client, keys_of(settings))
+        self._scripts = Scripts(client, Keys(settings.redis.prefix))
         self._backlogs = tuple(backlogs)
         self.ledger: Ledger = redis_ledger(client, keys=self._scripts.keys)
         self.limits = limits_of(settings)
         decls = catalogue_of(settings.for_code)
         self._canary = canaries_of(settings.canary, decls)
-        self._receipts = Receipts(settings.receipts_dir, cache_of(settings))
+        self._receipts = Receipts(settings.receipts_dir, cache_of(settings.state_dir))
         self._codes = Codes(decls)
-        self._learned = Learned(self._receipts.memory, decls, policy_of(settings), self._codes)
+        self._learned = Learned(self._receipts.memory, decls, policy_of(settings.learning), self._codes)
 
     def observed(self) -> tuple[Snapshot, tuple[Candidate, ...]]:
         """As the leader sees it, with its memory of who was passed over."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from conductor.adapters.receipt_log import read_receipts
 from conductor.core.spending import HOUR_S, HOURS, charge
-from conductor.settings import Settings
+from conductor.settings import Endpoint
 
 
 def spent_lately(receipts_dir: Path, now: float | None = None) -> dict[tuple[str, int], int]:
@@ -29,10 +30,10 @@ def spent_lately(receipts_dir: Path, now: float | None = None) -> dict[tuple[str
     return spent
 
 
-def dearest(settings: Settings) -> dict[str, float]:
+def dearest(endpoints: Mapping[str, Endpoint]) -> dict[str, float]:
     """Rate key → USD of its dearest token: what a token is thought to cost before the first answer."""
     prices = {
         name: max(endpoint.usd_per_million_input, endpoint.usd_per_million_output) / 1_000_000
-        for name, endpoint in settings.endpoints.items()
+        for name, endpoint in endpoints.items()
     }
     return {name: price for name, price in prices.items() if price}

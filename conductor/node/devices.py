@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from conductor.adapters import nvml_probe
 from conductor.adapters.device_slots import Slots, path_of
-from conductor.settings import Settings
+from conductor.settings import DeviceSettings
 
 
-def know_devices(settings: Settings, node: str, *, is_writer: bool = False) -> None:
+def know_devices(
+    state_dir: Path, declared: Mapping[str, DeviceSettings], node: str, *, is_writer: bool = False
+) -> None:
     """In this process, until `nvml_probe.know(None)`: by the numbers that the node keeps, and by conductor.toml.
 
     `is_writer`: the node itself, which gives new ones their numbers."""
-    declared = {name: device.vram_mib for name, device in settings.devices.named.items()}
-    nvml_probe.know(Slots(path_of(settings.state_dir, node), is_writer=is_writer), declared)
+    sizes = {name: device.vram_mib for name, device in declared.items()}
+    nvml_probe.know(Slots(path_of(state_dir, node), is_writer=is_writer), sizes)
 
 
 @contextmanager
-def known_devices(settings: Settings, node: str) -> Generator[None]:
-    know_devices(settings, node)
+def known_devices(state_dir: Path, declared: Mapping[str, DeviceSettings], node: str) -> Generator[None]:
+    know_devices(state_dir, declared, node)
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from conductor.model.report import Device
 from conductor.model.spec import LANES, Lane
-from conductor.settings import Lanes, Settings
+from conductor.settings import Lanes
 
 #: Per device: two jobs that fit share it.
 GPU_WORKERS = 2
@@ -34,9 +34,9 @@ class QueuePlan(Struct, frozen=True, kw_only=True):
         return self.queue, self.uuid
 
 
-def node_name(settings: Settings) -> str:
+def node_name(given: str | None) -> str:
     """The node's name as it stands in queue names and keys: letters, digits, underscores."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", settings.node or socket.gethostname()) or "node"
+    return re.sub(r"[^A-Za-z0-9_]", "_", given or socket.gethostname()) or "node"
 
 
 def plan_queues(

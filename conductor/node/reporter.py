@@ -55,7 +55,7 @@ class Reporter(threading.Thread):
         self._revive = revive
         self._catalogue = catalogue
         self._disks = DiskProbe(settings.roots)
-        know_devices(settings, identity.node, is_writer=True)
+        know_devices(settings.state_dir, settings.devices.named, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         self._badges = Badges(badges.folder_of(settings.layout))

@@ -79,7 +79,7 @@ def run_node(
     Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread only.
     Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not there at start.
     """
-    name = node_name(settings)
+    name = node_name(settings.node)
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
         identity = Identity(node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
         refuse_twin(ledger, identity)
@@ -104,8 +104,8 @@ class Node:
         self._lanes = lanes
         self._wakeup = wakeup
         self._should_stop = should_stop
-        self._spare = Spare(lambda: start_spare(settings))
-        self._supervisor = Supervisor(launcher(settings, identity.node, self._spare), settings.timing.lease_s)
+        self._spare = Spare(lambda: start_spare(settings.project))
+        self._supervisor = Supervisor(launcher(settings.project, identity.node, self._spare), settings.timing.lease_s)
         catalogue = WatchedCatalogue(settings.for_code)
         self._reporter = Reporter(settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings))
         self._room = Room(settings.layout, ledger, identity.node)
@@ -334,7 +334,7 @@ def said_file(settings: Settings) -> Path:
 
 def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
     """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here already."""
-    name = node_name(settings)
+    name = node_name(settings.node)
     with only_one(settings.layout, name):
         pass
     log, pid_file = said_file(settings), pid_path(settings.layout, name)
@@ -348,7 +348,7 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
 
 def stop_node(settings: Settings, is_now: bool = False) -> int:
     """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none ran."""
-    name = node_name(settings)
+    name = node_name(settings.node)
     if not stop_by_file(pid_path(settings.layout, name), is_now):
         logger.info("Node {} of {} does not run here", name, settings.project)
     return 0
@@ -368,7 +368,7 @@ def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
 def revive(settings: Settings) -> None:
     """The project's own Valkey was killed: whoever notices starts it again. Another Redis is its owner's to start."""
     if settings.redis.url is None:
-        valkey.revive(settings)
+        valkey.revive(settings.valkey)
 
 
 def retry_tables(catalogue: Mapping[str, TaskDecl]) -> Overrides:

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from conductor.adapters.processes import kill_session, spawn
 from conductor.node.backoff import Backoff
-from conductor.settings import Settings
 
 #: The next one is started so long after one was used: the worker that was just born goes first.
 REST_S = 0.2
@@ -29,10 +29,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
 
 
-def start_spare(settings: Settings) -> subprocess.Popen[bytes]:
+def start_spare(project: Path) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-P", "-m", "workers", "--spare", " " * WORDS_ROOM]
-    env = {"CONDUCTOR_PROJECT": str(settings.project)}
-    return spawn(argv, env=env, cwd=settings.project, stdin=subprocess.PIPE)
+    env = {"CONDUCTOR_PROJECT": str(project)}
+    return spawn(argv, env=env, cwd=project, stdin=subprocess.PIPE)
 
 
 class Spare:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -21,7 +22,6 @@ from conductor.node.backoff import SETTLED_S, Backoff
 from conductor.node.overheard import Overheard
 from conductor.node.plan import QueuePlan
 from conductor.node.spare import Spare
-from conductor.settings import Settings
 
 
 class Death(Struct, frozen=True, kw_only=True):
@@ -248,13 +248,13 @@ class Supervisor:
                 os.kill(seat.worker.process.pid, signal.SIGTERM)
 
 
-def launcher(settings: Settings, node: str, spare: Spare | None = None) -> Launch:
+def launcher(project: Path, node: str, spare: Spare | None = None) -> Launch:
     """Starts `python -m workers` for a queue, or makes the spare that worker."""
 
     def launch(plan: QueuePlan, name: str, overheard: Overheard | None) -> subprocess.Popen[bytes]:
         words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
         words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
-        env = {"CONDUCTOR_PROJECT": str(settings.project)}
+        env = {"CONDUCTOR_PROJECT": str(project)}
         if plan.uuid:
             # By UUID: CUDA's own numbering need not be NVML's.
             env["CUDA_VISIBLE_DEVICES"] = plan.uuid
@@ -266,7 +266,7 @@ def launcher(settings: Settings, node: str, spare: Spare | None = None) -> Launc
         return spawn(
             [sys.executable, "-P", "-m", "workers", *words],
             env=env,
-            cwd=settings.project,
+            cwd=project,
             output=overheard and overheard.file,
         )
 

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from loguru import logger
 
-from conductor.adapters.redis_keys import PLAIN, Keys, keys_of
+from conductor.adapters.redis_keys import PLAIN, Keys
 from conductor.errors import ConfigError, Unreachable, UsageError
 from conductor.folders import make_own
-from conductor.settings import Settings
+from conductor.settings import Dashboard as DashboardSettings
+from conductor.settings import Redis as RedisSettings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -58,23 +59,25 @@ LOOKALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”"})
 REGISTRIES = frozenset({"queued", "failed", "deferred", "started", "finished", "scheduled", "canceled"})
 
 
-def url_file(settings: Settings) -> Path:
+def url_file(state_dir: Path) -> Path:
     """Holds the address while a dashboard runs."""
-    return settings.state_dir / "dashboard.url"
+    return state_dir / "dashboard.url"
 
 
-def serve_dashboard(settings: Settings, redis_url: str, port: int | None = None) -> int:
+def serve_dashboard(
+    chosen: DashboardSettings, redis: RedisSettings, state_dir: Path, redis_url: str, port: int | None = None
+) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `port` (default: the configured one): the first to try.
 
     Writes the address to `url_file`. Raises `UsageError` when no port is free, `Unreachable` without a Redis.
     """
-    first = settings.dashboard.port if port is None else port
-    own_url = settings.dashboard.redis_url
-    keys = keys_of(settings)
-    client = connect(own_url or redis_url, keys, is_own=settings.redis.url is None and own_url is None)
-    server = listen(make_app(client, password_of(settings), keys), first)
+    first = chosen.port if port is None else port
+    own_url = chosen.redis_url
+    keys = Keys(redis.prefix)
+    client = connect(own_url or redis_url, keys, is_own=redis.url is None and own_url is None)
+    server = listen(make_app(client, password_of(chosen.password_env), keys), first)
     address = f"http://{LOOPBACK}:{server.port}/"
-    file = url_file(settings)
+    file = url_file(state_dir)
     make_own(file.parent)
     try:
         with ended_by_signal(server.shutdown):
@@ -230,9 +233,8 @@ def not_logged_in(password: str | None) -> tuple[str, int, dict[str, str]] | Non
     return "the dashboard asks for its password\n", 401, {"WWW-Authenticate": 'Basic realm="conductor"'}
 
 
-def password_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> str | None:
+def password_of(name: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
     """None where no login is configured. Raises `ConfigError` when the variable that is named holds nothing."""
-    name = settings.dashboard.password_env
     if name is None:
         return None
     if not (password := environ.get(name)):

@@ -79,11 +79,11 @@ def redis(settings: Settings) -> Iterator[Finding]:
     if settings.redis.url is not None:
         yield answering(settings)
         return
-    if words := fullness(settings):
+    if words := fullness(settings.valkey):
         yield bad("valkey", *words.rsplit(": ", 1))
         return
     try:
-        yield ok("valkey", f"the project's own, by {binary_of(place_of(settings))}")
+        yield ok("valkey", f"the project's own, by {binary_of(place_of(settings.valkey))}")
     except ConductorError as e:
         yield bad("valkey", str(e), "install valkey-server, or set redis.url")
 
@@ -139,7 +139,7 @@ def devices(settings: Settings) -> Iterator[Finding]:
     from conductor.node.devices import known_devices
     from conductor.node.plan import node_name
 
-    with known_devices(settings, node_name(settings)):
+    with known_devices(settings.state_dir, settings.devices.named, node_name(settings.node)):
         found, notes = nvml_probe.parse(nvml_probe.read(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     for device in found:
         yield of_device(device, settings)
@@ -279,7 +279,7 @@ def stopped(settings: Settings) -> Iterator[Finding]:
     from conductor.node.plan import node_name
     from conductor.node.single import pid_path, up_file
 
-    for what, file in (("up", up_file(settings.layout)), ("node", pid_path(settings.layout, node_name(settings)))):
+    for what, file in (("up", up_file(settings.layout)), ("node", pid_path(settings.layout, node_name(settings.node)))):
         pid = live_pid(file)
         if pid is not None and is_stopped(pid):
             yield bad(what, f"pid {pid} stands still, stopped by a signal", f"kill -CONT {pid}, or `conductor down`")
@@ -294,7 +294,7 @@ def waiting(settings: Settings) -> Iterator[Finding]:
     from conductor.model.decision import GateLedger
     from conductor.wiring import open_ledger
 
-    if settings.redis.url is None and not is_running(settings):
+    if settings.redis.url is None and not is_running(settings.valkey):
         return
     try:
         with open_ledger(settings, is_lenient=True) as ledger:

@@ -16,8 +16,8 @@ def node_gates(settings: Settings) -> Iterator[Finding]:
     from conductor.node.gates import sensors_of
     from conductor.node.plan import node_name
 
-    node = node_name(settings)
-    with known_devices(settings, node):
+    node = node_name(settings.node)
+    with known_devices(settings.state_dir, settings.devices.named, node):
         for sensor in sensors_of(settings, node):
             said = sensor.sense()
             if said.told:

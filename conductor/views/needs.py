@@ -8,15 +8,16 @@ from datetime import datetime
 import msgspec
 
 from conductor.core.drift import WORDS, Drift, drifts, sentence, short_code, shown
-from conductor.core.learned import ALONE_MIB, Estimate, Learned
+from conductor.core.learned import ALONE_MIB, Estimate, Learned, Policy
 from conductor.core.past import named
 from conductor.core.samples import RESOURCES, Ring, Sample
 from conductor.errors import UsageError
-from conductor.learning import Codes, Receipts, cache_of, policy_of
+from conductor.layout import Layout
+from conductor.learning import Codes, Receipts, cache_of
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import RateNeed, TaskDecl, Value
-from conductor.settings import Settings, did_you_mean
 from conductor.text import many, printable, table
+from conductor.unknown_keys import did_you_mean
 
 #: Of the receipts an estimate rests on, so many are named on the screen; `--json` has them all.
 SHOWN = 6
@@ -67,13 +68,13 @@ class Report(Value, frozen=True, kw_only=True):
     drift: tuple[Drift, ...]
 
 
-def gather(settings: Settings, decls: Mapping[str, TaskDecl], name: str | None = None) -> Report:
+def gather(layout: Layout, policy: Policy, decls: Mapping[str, TaskDecl], name: str | None = None) -> Report:
     """From the receipts of this host, without Redis. `name`: a task or a kind. Raises `UsageError` for one unknown."""
-    receipts = Receipts(settings.receipts_dir, cache_of(settings))
+    receipts = Receipts(layout.receipts_dir, cache_of(layout.state_dir))
     while news := receipts.news():
         for receipt in news:
             receipts.memory.learn(receipt)
-    learned = Learned(receipts.memory, decls, policy_of(settings), Codes(decls))
+    learned = Learned(receipts.memory, decls, policy, Codes(decls))
     rings = [ring for ring in receipts.memory.rings() if name in (None, ring.task, ring.kind)]
     if name is not None and not rings and name not in decls:
         known = sorted({*decls, *(ring.kind for ring in receipts.memory.rings())})
@@ -81,7 +82,7 @@ def gather(settings: Settings, decls: Mapping[str, TaskDecl], name: str | None =
     rings.sort(key=lambda ring: (ring.kind, ring.size, ring.duration_s, ring.key.asks))
     found = [d for kind in dict.fromkeys(r.kind for r in rings) for d in _drifts(learned, kind)]
     return Report(
-        folder=str(settings.receipts_dir),
+        folder=str(layout.receipts_dir),
         nodes=tuple(sorted(receipts.memory.nodes)),
         is_on=learned.policy.is_on,
         kinds=tuple(_kind(learned, ring, decls.get(ring.task)) for ring in rings),

@@ -90,14 +90,14 @@ def outage(world: World, cut: bool) -> None:
     world.kill_all()
     if pid is not None:
         send(pid, signal.SIGKILL)
-    place = valkey.place_of(world.settings)
+    place = valkey.place_of(world.settings.valkey)
     deadline = time.monotonic() + 5.0
-    while valkey.is_running(world.settings) and time.monotonic() < deadline:
+    while valkey.is_running(world.settings.valkey) and time.monotonic() < deadline:
         time.sleep(0.01)
     if cut:
         file = max((place.folder / "appendonlydir").glob("*.incr.aof"), key=lambda f: f.stat().st_mtime)
         os.truncate(file, max(0, file.stat().st_size - 1))
-    valkey.ensure_running(world.settings)
+    valkey.ensure_running(world.settings.valkey)
     world.roles = roles
     world.mend()
 

@@ -58,7 +58,7 @@ def cut_back(world: World, rng: random.Random) -> None:
     # Valkey may have begun a new file meanwhile: then the old one is not what it reads.
     file = aof(world)
     os.truncate(file, min(file.stat().st_size, max(0, size - rng.choice((0, 0, 1, 7)))))
-    valkey.ensure_running(world.settings)
+    valkey.ensure_running(world.settings.valkey)
 
 
 def dispatch_late(world: World, rng: random.Random) -> None:
@@ -68,13 +68,13 @@ def dispatch_late(world: World, rng: random.Random) -> None:
 
 
 def aof(world: World) -> Path:
-    files = (valkey.place_of(world.settings).folder / "appendonlydir").glob("*.incr.aof")
+    files = (valkey.place_of(world.settings.valkey).folder / "appendonlydir").glob("*.incr.aof")
     return max(files, key=lambda file: file.stat().st_mtime)
 
 
 def wait_gone(world: World) -> None:
     deadline = time.monotonic() + 5.0
-    while valkey.is_running(world.settings) and time.monotonic() < deadline:
+    while valkey.is_running(world.settings.valkey) and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
@@ -83,7 +83,7 @@ def wait_gone(world: World) -> None:
 
 def fail_over(world: World, rng: random.Random) -> None:
     """The replica has not heard for some time when it is promoted, under the address of the one that died."""
-    place = valkey.place_of(world.settings)
+    place = valkey.place_of(world.settings.valkey)
     folder = place.folder.parent / f"replica{time.monotonic_ns()}"
     folder.mkdir(mode=0o700)
     with Link(open_port(world)) as link:
@@ -125,7 +125,7 @@ def open_port(world: World) -> int:
 
 def start_replica(world: World, folder: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
     """In step with the primary when this returns. It inherits `lock`, by which the project knows its server."""
-    place = valkey.place_of(world.settings)
+    place = valkey.place_of(world.settings.valkey)
     flags = {"port": "0", "unixsocket": str(standby_socket(place)), "dir": str(folder), "logfile": str(folder / "log")}
     flags |= {"appendonly": "yes", "appendfsync": "everysec", "save": "", "replicaof": f"127.0.0.1 {port}"}
     words = (word for name, value in flags.items() for word in (f"--{name}", *value.split(" ")))

@@ -38,7 +38,7 @@ def play(folder: Path, rng: random.Random, jobs: int, kills: int) -> tuple[int, 
     from rq import Queue, Retry
 
     (folder / "rq_jobs.py").write_text(JOBS)
-    with valkey.session(Settings(state_dir=folder / "state")) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(Settings(state_dir=folder / "state").valkey) as url, Redis.from_url(url, protocol=2) as client:
         queues = [Queue(name, connection=client) for name in ("high", "low")]
         for n in range(jobs):
             queues[n % 2].enqueue("rq_jobs.step", n, rng.expovariate(1 / 0.01), retry=Retry(max=3))

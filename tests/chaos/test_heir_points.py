@@ -125,7 +125,7 @@ def lined_up(world: World, name: str) -> tuple[JobSpec, JobSpec]:
 
 def told(world: World, verb: Callable[[Ledger], object]) -> None:
     """The operator's word, without a process of its own: the heir begins in less time than that takes."""
-    with connect(valkey.place_of(world.settings).url) as client:
+    with connect(valkey.place_of(world.settings.valkey).url) as client:
         verb(redis_ledger(client))
 
 

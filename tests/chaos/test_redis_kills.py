@@ -26,7 +26,7 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None
 
     def put_on() -> None:
         """Until told to stop; what gets no answer is put again: a maybe is known the second time."""
-        with connect(valkey.place_of(settings).url) as client:
+        with connect(valkey.place_of(settings.valkey).url) as client:
             ledger, n = redis_ledger(client), 0
             while not is_over.is_set():
                 try:
@@ -38,18 +38,18 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None
                 n += 1
                 enough.release()
 
-    with valkey.session(settings):
+    with valkey.session(settings.valkey):
         writer = threading.Thread(target=put_on)
         writer.start()
         for _ in range(KILLS):
             for _ in range(BETWEEN):
                 assert enough.acquire(timeout=30)
-            os.kill(int(valkey.place_of(settings).pid_file.read_text()), signal.SIGKILL)
-            assert valkey.wait_until(lambda: not valkey.is_running(settings), 10)
-            valkey.ensure_running(settings)
+            os.kill(int(valkey.place_of(settings.valkey).pid_file.read_text()), signal.SIGKILL)
+            assert valkey.wait_until(lambda: not valkey.is_running(settings.valkey), 10)
+            valkey.ensure_running(settings.valkey)
         is_over.set()
         writer.join(timeout=30)
-        with connect(valkey.place_of(settings).url) as client:
+        with connect(valkey.place_of(settings.valkey).url) as client:
             ledger = redis_ledger(client)
             waiting = set(ledger.backlog.ids("waiting", "night"))
             counted = ledger.backlog.counts("night")["waiting"]

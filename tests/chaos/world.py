@@ -101,7 +101,7 @@ class World:
 
     @property
     def redis(self) -> Redis:
-        return Redis.from_url(valkey.place_of(self.settings).url, protocol=2, socket_timeout=5.0)
+        return Redis.from_url(valkey.place_of(self.settings.valkey).url, protocol=2, socket_timeout=5.0)
 
     def asked(self, question: Callable[[Redis], Any], limit_s: float = 60.0) -> Any:
         """The answer, as soon as there is a server to give one."""
@@ -175,7 +175,7 @@ class World:
 
     def valkey_pid(self) -> int | None:
         with suppress(OSError, ValueError):
-            return int(valkey.place_of(self.settings).pid_file.read_text())
+            return int(valkey.place_of(self.settings.valkey).pid_file.read_text())
         return None
 
     # ── the course of things ──────────────────────────────────────────────────────────────────────────────
@@ -192,7 +192,7 @@ class World:
         if str(self.folder) not in sys.path:
             sys.path.insert(0, str(self.folder))
         sys.modules.pop("chaos_tasks", None)
-        with connect(valkey.place_of(self.settings).url) as client:
+        with connect(valkey.place_of(self.settings.valkey).url) as client:
             catalogue = load_catalogue(("workers.tasks.declared", "chaos_tasks"))
             dispatch(redis_ledger(client), manifest, BACKLOG, catalogue, self.settings.receipts_dir)
 
@@ -288,7 +288,7 @@ def a_world(
     # This very checkout, whatever is installed; the hooks only where a test asks for them.
     path = os.pathsep.join([*([str(HOOKS)] if is_hooked else []), str(REPOSITORY)])
     world = World(settings, mark, {**own, MARK: mark, "NO_COLOR": "1", "PYTHONPATH": path, **(env or {})})
-    with valkey.session(settings):
+    with valkey.session(settings.valkey):
         try:
             for n in range(nodes):
                 world.keep(f"node{n}", "node", CONDUCTOR_NODE=f"n{n}")

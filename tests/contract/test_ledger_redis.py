@@ -27,13 +27,13 @@ from conductor.wiring import connect, open_ledger, redis_ledger, redis_of
 def own(tmp_path: Path) -> Iterator[Settings]:
     """A project with a Valkey of its own, which a test may maltreat."""
     settings = Settings(state_dir=tmp_path / "state")
-    with valkey.session(settings):
+    with valkey.session(settings.valkey):
         yield settings
 
 
 @pytest.fixture
 def client(own: Settings) -> Iterator[Redis]:
-    with connect(valkey.place_of(own).url) as client:
+    with connect(valkey.place_of(own.valkey).url) as client:
         yield client
 
 
@@ -72,7 +72,7 @@ def test_a_url_that_is_none_is_a_bad_setting() -> None:
 
 
 def test_a_missing_or_wrong_password_says_what_to_do(own: Settings, client: Redis) -> None:
-    path = valkey.place_of(own).socket
+    path = valkey.place_of(own.valkey).socket
     client.config_set("requirepass", "right")
     with pytest.raises(Unreachable, match="asks for a password"), open_ledger(at_url(f"unix://{path}")):
         pass
@@ -103,7 +103,7 @@ def test_a_full_redis_refuses_whole_and_says_so(client: Redis) -> None:
 def test_who_only_looks_is_warned_of_an_evicting_or_forgetful_redis(
     own: Settings, client: Redis, warnings_logged: list[str]
 ) -> None:
-    url = valkey.place_of(own).url
+    url = valkey.place_of(own.valkey).url
     with redis_of(at_url(url), is_lenient=True):
         pass
     assert warnings_logged == []
@@ -117,13 +117,13 @@ def test_who_only_looks_is_warned_of_an_evicting_or_forgetful_redis(
 
 def test_a_user_that_may_not_ask_for_the_configuration_is_content(own: Settings, client: Redis) -> None:
     client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-config")
-    with open_ledger(at_url(f"unix://worker:pw@{valkey.place_of(own).socket}")) as ledger:
+    with open_ledger(at_url(f"unix://worker:pw@{valkey.place_of(own.valkey).socket}")) as ledger:
         assert ledger.backlog.backlogs() == ()
 
 
 def test_a_user_that_may_not_write_is_told_so(own: Settings, client: Redis) -> None:
     client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval")
-    url = f"unix://reader:pw@{valkey.place_of(own).socket}"
+    url = f"unix://reader:pw@{valkey.place_of(own.valkey).socket}"
     with open_ledger(at_url(url)) as ledger, pytest.raises(Unreachable, match="may not do this"):
         ledger.backlog.put("night", [an_entry("a")])
 
@@ -142,11 +142,11 @@ def test_a_killed_server_comes_back_with_all_it_acknowledged_and_the_ledger_goes
     scene = redis_scene(client, redis_ledger(client))
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
-    os.kill(int(valkey.place_of(own).pid_file.read_text()), signal.SIGKILL)
-    assert valkey.wait_until(lambda: not valkey.is_running(own), 10)
+    os.kill(int(valkey.place_of(own.valkey).pid_file.read_text()), signal.SIGKILL)
+    assert valkey.wait_until(lambda: not valkey.is_running(own.valkey), 10)
     with pytest.raises(Unreachable):
         scene.renew("a")
-    valkey.ensure_running(own)
+    valkey.ensure_running(own.valkey)
     assert scene.renew("a") == "ok"
     assert scene.accept("a") == "accepted"
     assert scene.heads() == ["b"]
@@ -204,8 +204,8 @@ def test_open_ledger_on_no_url_brings_its_own_server_and_takes_it_away(tmp_path:
     settings = Settings(state_dir=tmp_path / "state")
     with open_ledger(settings) as ledger:
         ledger.backlog.put("night", [an_entry("a")])
-        assert valkey.is_running(settings)
-    assert not valkey.is_running(settings)
+        assert valkey.is_running(settings.valkey)
+    assert not valkey.is_running(settings.valkey)
     with open_ledger(settings) as ledger:
         assert ledger.backlog.counts()["waiting"] == 1
 

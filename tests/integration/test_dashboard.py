@@ -27,7 +27,8 @@ from conductor.adapters import valkey
 from conductor.views.dashboard import serve_dashboard
 from conductor.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
-sys.exit(serve_dashboard(settings, valkey.place_of(settings).url, int(sys.argv[2])))
+url = valkey.place_of(settings.valkey).url
+sys.exit(serve_dashboard(settings.dashboard, settings.redis, settings.state_dir, url, int(sys.argv[2])))
 """
 JOB, QUEUE = "abcdefgh12345678-a1", "cpu-here"
 
@@ -43,11 +44,11 @@ class Served:
         command = [sys.executable, "-c", SERVE, str(settings.state_dir), str(port)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
         deadline = time.monotonic() + 20
-        while not url_file(settings).exists() or not url_file(settings).read_text().endswith("\n"):
+        while not url_file(settings.state_dir).exists() or not url_file(settings.state_dir).read_text().endswith("\n"):
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        self.port = int(url_file(settings).read_text().rsplit(":", 1)[1].strip("/\n"))
+        self.port = int(url_file(settings.state_dir).read_text().rsplit(":", 1)[1].strip("/\n"))
 
     def ask(self, path: str, method: str = "GET", host: str | None = None) -> tuple[int, str]:
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -66,7 +67,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = Settings(state_dir=tmp_path_factory.mktemp("dash"))
-    with valkey.session(settings) as url:
+    with valkey.session(settings.valkey) as url:
         it = Served(settings, url)
         put_job(it)
         yield it
@@ -152,7 +153,7 @@ def test_the_connection_of_the_pages_can_write_nothing(served: Served):
 
     from conductor.views.dashboard import connect
 
-    with connect(valkey.place_of(served.settings).url, PLAIN, is_own=True) as client:
+    with connect(valkey.place_of(served.settings.valkey).url, PLAIN, is_own=True) as client:
         assert isinstance(client, Redis)
         assert client.llen(f"rq:queue:{QUEUE}") == 2
         for command in (("DEL", "rq:queues"), ("FLUSHALL",), ("GET", "conductor:leader"), ("CONFIG", "GET", "*")):
@@ -186,7 +187,7 @@ def test_a_pickled_job_is_not_unpickled(served: Served, tmp_path: Path):
 
 def test_it_listens_on_loopback_only_takes_the_next_free_port_and_says_which(tmp_path: Path):
     settings = Settings(state_dir=tmp_path)
-    with socket.socket() as taken, valkey.session(settings) as url:
+    with socket.socket() as taken, valkey.session(settings.valkey) as url:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         wished = taken.getsockname()[1]
@@ -202,20 +203,20 @@ def test_it_listens_on_loopback_only_takes_the_next_free_port_and_says_which(tmp
             assert it.process.returncode == 0
             assert f"http://127.0.0.1:{it.port}/".encode() in err
             assert b"development server" not in err + out and b"GET" not in err + out
-            assert not url_file(settings).exists()
+            assert not url_file(settings.state_dir).exists()
         finally:
             it.close()
 
 
 def test_pages_work_again_after_valkey_was_killed_and_started_anew(tmp_path: Path):
     settings = Settings(state_dir=tmp_path)
-    with valkey.session(settings) as url:
+    with valkey.session(settings.valkey) as url:
         it = Served(settings, url)
         try:
             assert it.ask("/0/data/queues.json")[0] == 200
-            os.kill(int(valkey.place_of(settings).pid_file.read_text()), signal.SIGKILL)
+            os.kill(int(valkey.place_of(settings.valkey).pid_file.read_text()), signal.SIGKILL)
             assert it.ask("/0/data/queues.json")[0] == 503
-            valkey.ensure_running(settings)
+            valkey.ensure_running(settings.valkey)
             assert it.ask("/0/data/queues.json")[0] == 200
         finally:
             it.close()

@@ -96,6 +96,9 @@ def test_with_a_password_nothing_is_shown_without_it(client: Redis, path: str):
 
 def test_a_configured_password_that_is_empty_is_a_fault():
     settings = Settings(dashboard={"password_env": "P"})  # type: ignore[arg-type]
-    assert password_of(Settings(), {}) is None and password_of(settings, {"P": "x"}) == "x"
+    assert (
+        password_of(Settings().dashboard.password_env, {}) is None
+        and password_of(settings.dashboard.password_env, {"P": "x"}) == "x"
+    )
     with pytest.raises(ConfigError, match=r"\$P, which is empty"):
-        password_of(settings, {})
+        password_of("P", {})

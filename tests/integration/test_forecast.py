@@ -152,7 +152,7 @@ def begun(project: Settings, ledger: Ledger) -> Forecasting:
     """One that has seen a tick with something to do."""
     from builders import a_reservation
 
-    forecasting = Forecasting(project, ledger, "b")
+    forecasting = Forecasting(project.project, ledger, "b")
     snapshot, decision = a_tick(ledger)
     forecasting.tick(replace(snapshot, reservations=(a_reservation(),)), decision)
     return forecasting

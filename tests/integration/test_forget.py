@@ -14,7 +14,7 @@ from loguru import logger
 from rebuild_scene import Place
 
 from conductor.adapters.receipt_log import ReceiptLog
-from conductor.learning import Learning
+from conductor.learning import Learning, policy_of
 from conductor.model.limits import Limits
 from conductor.model.receipt import Asked, Usage
 from conductor.model.spec import JobSpec, Needs
@@ -75,7 +75,7 @@ def test_what_is_learned_of_a_task_is_learned_anew(place: Place, cli: Cli, proje
     log = ReceiptLog(project.receipts_dir, "node1-gpu-1")
     for n in range(3):
         log.append(out_of_vram(n, vram=20_000, ended_at=time.time() - 1))
-    with Learning(project, {"media.cut": DECL}, Limits()) as lessons:
+    with Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as lessons:
         lessons.read()
         assert lessons.learned.need(of_size(), "vram_mib").uses > 4096
 

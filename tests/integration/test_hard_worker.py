@@ -36,7 +36,7 @@ def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings, Redis]]:
         "[timing]\nlease_s = 2.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n", encoding="utf-8"
     )
     settings = load(tmp_path)
-    with valkey.session(settings) as url, connect(url) as client:
+    with valkey.session(settings.valkey) as url, connect(url) as client:
         scene = a_scene(settings, redis_ledger(client))
         yield scene, settings, client
         scene.close()
@@ -53,7 +53,7 @@ def away(scene: WorkerScene, settings: Settings, client: Redis, spell_s: float, 
     (folder / "until0").touch()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(spell_s)
-    with valkey.session(settings):
+    with valkey.session(settings.valkey):
         receipts = scene.wait_state(spec, "done")
         assert [(r.outcome, r.attempt) for r in receipts] == [("ok", 1)]
         assert list(accepted(scene.receipts())) == [spec.id]

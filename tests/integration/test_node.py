@@ -267,7 +267,7 @@ def test_only_the_wanted_lanes_are_served(scene: Scene):
 
 def test_a_node_and_its_workers_outlive_redis_and_go_on_when_it_is_back(tmp_path: Path):
     theirs = Settings(state_dir=tmp_path / "theirs")
-    with valkey.session(theirs) as url, connect(url) as client:
+    with valkey.session(theirs.valkey) as url, connect(url) as client:
         (tmp_path / CONFIG_NAME).write_text(f'{CONFIG}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
         scene = Scene(redis_ledger(client), load(tmp_path))
         try:
@@ -276,10 +276,10 @@ def test_a_node_and_its_workers_outlive_redis_and_go_on_when_it_is_back(tmp_path
             job = scene.sleep(1, 3.0)
             scene.until_state(job, "running")
 
-            valkey.stop(theirs)
+            valkey.stop(theirs.valkey)
             until(lambda: "the workers go on, trying again" in node.said)
             assert node.process.poll() is None and worker.is_running()
-            valkey.ensure_running(theirs)
+            valkey.ensure_running(theirs.valkey)
 
             until(scene.report)
             scene.until_state(job, "done")
@@ -291,7 +291,7 @@ def test_a_node_and_its_workers_outlive_redis_and_go_on_when_it_is_back(tmp_path
 
 def test_a_worker_killed_while_redis_is_away_is_rescued_when_it_is_back(tmp_path: Path):
     theirs = Settings(state_dir=tmp_path / "theirs")
-    with valkey.session(theirs) as url, connect(url) as client:
+    with valkey.session(theirs.valkey) as url, connect(url) as client:
         # A lease that outlasts the test: only the supervisor can be the one who returns the job.
         config = CONFIG.replace("[timing]", "[timing]\nlease_s = 60.0")
         (tmp_path / CONFIG_NAME).write_text(f'{config}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
@@ -300,10 +300,10 @@ def test_a_worker_killed_while_redis_is_away_is_rescued_when_it_is_back(tmp_path
             node = scene.node()
             job = scene.sleep(1, 60.0)
             scene.until_state(job, "running")
-            valkey.stop(theirs)
+            valkey.stop(theirs.valkey)
             node.workers()[0].kill()
             until(lambda: "was killed by SIGKILL" in node.said)
-            valkey.ensure_running(theirs)
+            valkey.ensure_running(theirs.valkey)
             assert scene.until_state(job, "waiting").cause == "worker_lost"
         finally:
             scene.close()

@@ -321,6 +321,6 @@ def test_a_prefix_is_harmless_on_a_valkey_of_the_projects_own(tmp_path: Path) ->
     from conductor.settings import Redis as RedisSettings
 
     settings = Settings(state_dir=tmp_path / "state", redis=RedisSettings(prefix="night"))
-    with valkey.session(settings) as url, connect(url) as client:
+    with valkey.session(settings.valkey) as url, connect(url) as client:
         redis_scene(client, redis_ledger(client, keys=NIGHT), NIGHT).put(an_entry("a"))
         assert keys_by_prefix(client).keys() == {"night"}

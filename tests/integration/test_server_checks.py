@@ -27,7 +27,7 @@ FORGETFUL = ("appendonly", "no")
 def server(tmp_path: Path) -> Iterator[Redis]:
     """A given Redis of the test's own, whose settings it may spoil."""
     own = Settings(state_dir=tmp_path / "server")
-    with valkey.session(own) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(own.valkey) as url, Redis.from_url(url, protocol=2) as client:
         folder = tmp_path / "project"
         folder.mkdir()
         (folder / "conductor.toml").write_text(

@@ -183,7 +183,7 @@ def test_seals_and_signatures_bind_what_they_are_of():
 
 
 def test_no_key_is_configured_no_signer(project: Settings):
-    assert signer_of(project, {}) is None
+    assert signer_of(project.redis.signing_key_env, {}) is None
     named = project.model_copy(update={"redis": project.redis.model_copy(update={"signing_key_env": "K"})})
     with pytest.raises(ConfigError, match=r"\$K, which holds no key"):
-        signer_of(named, {"K": "short"})
+        signer_of(named.redis.signing_key_env, {"K": "short"})

@@ -65,16 +65,16 @@ def test_a_second_host_of_a_project_has_its_mark(mine: Path, theirs: Path) -> No
 def test_a_worker_of_another_project_takes_nothing(mine: Path, theirs: Path, redis_url: str) -> None:
     assert put(mine).code == 0
     with connect(redis_url) as client:
-        refuse_foreign(client, load(mine))
+        refuse_foreign(client, load(mine).receipts_dir, load(mine).redis)
         with pytest.raises(ConfigError, match="another project"):
-            refuse_foreign(client, load(theirs))
-        warn_of_foreign(client, load(theirs))
+            refuse_foreign(client, load(theirs).receipts_dir, load(theirs).redis)
+        warn_of_foreign(client, load(theirs).receipts_dir, load(theirs).redis)
 
 
 def test_a_ledger_that_was_emptied_is_marked_anew_and_a_mark_is_kept(mine: Path, redis_url: str) -> None:
     settings: Settings = load(mine)
     with connect(redis_url) as client:
-        claim(client, settings)
+        claim(client, settings.receipts_dir, settings.redis)
         mark = mark_of(settings.receipts_dir)
         assert mark is not None and len(mark) == 16
         client.flushall()
@@ -82,4 +82,4 @@ def test_a_ledger_that_was_emptied_is_marked_anew_and_a_mark_is_kept(mine: Path,
             assert again.get("conductor:project") == mark.encode()
         (settings.receipts_dir / FILE).write_text("no mark")
         with pytest.raises(ConfigError, match="does not hold a project's mark"):
-            claim(client, settings)
+            claim(client, settings.receipts_dir, settings.redis)

@@ -124,7 +124,7 @@ def words_of(process: psutil.Process) -> list[str]:
 
 
 def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Settings, command: Command):
-    address = url_file(settings).read_text().strip()
+    address = url_file(settings.state_dir).read_text().strip()
     assert address in command.said
     with urllib.request.urlopen(address, timeout=10) as page:
         assert page.status == 200
@@ -142,7 +142,7 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
         assert ledger.reports.live() == ()
 
     until(lambda: project_processes(settings.project) == [])
-    assert not up_file(settings.layout).exists() and not url_file(settings).exists()
+    assert not up_file(settings.layout).exists() and not url_file(settings.state_dir).exists()
     assert "Traceback" not in command.said
 
 
@@ -175,11 +175,11 @@ def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple
         before = scene.put(1, 0.0)
         scene.until_state(before, "done")
 
-        pid_file = valkey.place_of(settings).pid_file
+        pid_file = valkey.place_of(settings.valkey).pid_file
         first = pid_file.read_text()
         os.kill(int(first), signal.SIGKILL)
         until(lambda: pid_file.exists() and pid_file.read_text() not in ("", first))
-        until(lambda: valkey.ping(valkey.place_of(settings).socket) == "PONG")
+        until(lambda: valkey.ping(valkey.place_of(settings.valkey).socket) == "PONG")
 
         assert scene.job(before).state == "done"
         scene.until_state(scene.put(2, 0.0), "done")
@@ -312,7 +312,7 @@ def test_a_state_folder_that_is_removed_ends_everything_with_a_word(settings: Se
         assert f"{settings.state_dir} was removed while Conductor worked with it" in command.said
         until(lambda: project_processes(settings.project) == [])
         assert "Traceback" not in command.said
-    assert not valkey.is_running(settings)
+    assert not valkey.is_running(settings.valkey)
 
 
 def test_so_it_does_where_the_parts_were_started_one_by_one(settings: Settings):

@@ -95,7 +95,7 @@ def test_the_own_valkey_is_woken(running: tuple[Settings, Command]):
     settings, command = running
     with open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
-        pid = int(valkey.place_of(settings).pid_file.read_text())
+        pid = int(valkey.place_of(settings.valkey).pid_file.read_text())
         stop(pid)
         until(lambda: not is_stopped(pid))
         scene.until_state(scene.put(3, 0.0), "done")

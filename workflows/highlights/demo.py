@@ -129,7 +129,7 @@ def dashboard(settings: Settings) -> Generator[str]:
     """rq-dashboard's address for as long as the block lasts; empty where it is off or does not come up."""
     from conductor.adapters.processes import spawn
 
-    file = url_file(settings)
+    file = url_file(settings.state_dir)
     if not settings.dashboard.is_on or file.exists():
         yield file.read_text().strip() if file.exists() else ""
         return

@@ -83,7 +83,7 @@ def test_what_was_done_is_still_told_when_all_is_down(tmp_path: Path, cli_of: Ne
     (tmp_path / "conductor.toml").touch()
     cli = cli_of(tmp_path)
     assert cli("pause", "cpu").code == 0
-    assert not valkey.is_running(load(tmp_path))
+    assert not valkey.is_running(load(tmp_path).valkey)
     assert cli("status", "--json").json["controls"]["paused_lanes"] == ["cpu"]
 
 

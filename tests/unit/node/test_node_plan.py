@@ -51,7 +51,7 @@ def test_a_filter_leaves_only_its_lanes_and_their_notes():
 
 
 def test_node_names_hold_what_queues_and_keys_may_hold():
-    assert node_name(Settings(node="my host.lan-1")) == "my_host_lan_1"
+    assert node_name(Settings(node="my host.lan-1").node) == "my_host_lan_1"
 
 
 def test_a_first_death_is_answered_at_once_and_a_crash_loop_ever_later():
