@@ -23,6 +23,7 @@ from loguru import logger
 from conductor.model.report import CounterReading
 from conductor.secrets import scrub
 from conductor.settings import CounterSettings
+from conductor.text import printable
 
 #: So much of what it says is read; the rest is thrown away.
 MOST_BYTES = 4096
@@ -126,7 +127,7 @@ def _reading(code: int, out: str, err: str) -> CounterReading:
 
 
 def _shown(text: str) -> str:
-    line = " ".join(scrub(text).split())
+    line = printable(" ".join(scrub(text).split()))
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
