@@ -1,4 +1,5 @@
-"""Has the body that runs stand still while its node says that the host is somebody else's, and go on afterwards."""
+"""The body that runs stands still while its node says that the host is somebody else's, and goes on
+afterwards."""
 
 from __future__ import annotations
 

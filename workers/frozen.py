@@ -1,7 +1,7 @@
 """The child and all below it, stopped by its parent and told to go on again, and for how long they stood.
 
-By signals, which reach whatever a body has started. What a cgroup could do in one write has its seam here: `begin` and
-`end` alone touch the processes.
+By signals, which reach whatever a body has started. What a cgroup could do in one write has its seam here:
+`begin` and `end` alone touch the processes.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ class FrozenFamily:
         return self._held is not None
 
     def begin(self, pid: int, held: Held, why: str, note: Path) -> bool:
-        """Stop the child `pid` with all below it; `held`: the attempt that it runs. False: that one is to leave."""
+        """Stop the child `pid` with all below it. `held`: the attempt that it runs. False: that one is to
+        leave."""
         with self._lock:
             if self._is_barred or self._held is not None:
                 return False
-            self._at, self._since, self._held, self._why, self._note = time.monotonic(), time.time(), held, why, note
+            self._at, self._since = time.monotonic(), time.time()
+            self._held, self._why, self._note = held, why, note
             held.freeze(why, self._since, self._at)
             try:
                 # Before any is stopped: should this process be killed now, its node finds them.
@@ -77,7 +79,8 @@ class FrozenFamily:
                 self._held = held
 
     def end(self, *, is_barred: bool = False) -> bool:
-        """All of them go on. `is_barred`: the body is to leave, and is not stopped again. False: none stood."""
+        """All of them go on. `is_barred`: the body is to leave, and is not stopped again. False: none
+        stood."""
         with self._lock:
             self._is_barred = self._is_barred or is_barred
             if self._held is None:
@@ -122,8 +125,8 @@ def _family(pid: int) -> list[int]:
 
 
 def _stop(pid: int) -> tuple[PidRecord, ...]:
-    """SIGSTOP from the top, so that none starts another one behind our back; again for what had just begun. Those that
-    somebody else has stopped are not ours to wake."""
+    """SIGSTOP from the top, so that none starts another one behind our back; again for what had just begun.
+    Those that somebody else has stopped are not ours to wake."""
     stopped: dict[int, PidRecord] = {}
     seen: set[int] = set()
     while new := [each for each in _family(pid) if each not in seen]:

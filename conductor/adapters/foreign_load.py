@@ -45,7 +45,12 @@ class ForeignLoad:
     name = "load"
 
     def __init__(
-        self, share: float, *, pid: int | None = None, proc: Path = PROC, clock: Callable[[], float] = time.monotonic
+        self,
+        share: float,
+        *,
+        pid: int | None = None,
+        proc: Path = PROC,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`pid`: the node's own; all below it, and what started it if that is Conductor too, is ours."""
         self._share = share
@@ -95,7 +100,8 @@ class ForeignLoad:
         return ticks
 
     def _top(self, processes: Mapping[int, Process]) -> int:
-        """The first of its ancestors that are Conductor's: `conductor up` has a server and a conductor beside it."""
+        """The first of its ancestors that are Conductor's: `conductor up` has a server and a conductor
+        beside it."""
         pid = self._pid
         while (parent := processes[pid].parent if pid in processes else 0) > 1 and self._is_conductors(parent):
             pid = parent

@@ -1,8 +1,8 @@
 """The word of a node that bodies on its host are to stand still, and the notes of workers whose bodies do.
 
-A word counts as long as the node that gave it lives: nobody stays frozen for a node that is gone. A note names the
-processes that a worker has stopped: whoever finds it when that worker is dead ends them, so that none stays stopped for
-ever. Pids are never taken alone: a process is known by its start too.
+A word counts as long as the node that gave it lives: nobody stays frozen for a node that is gone. A note
+names the processes that a worker has stopped: whoever finds it when that worker is dead ends them, so that
+none stays stopped for ever. Pids are never taken alone: a process is known by its start too.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def remove_note(file: Path) -> None:
 
 
 def end_leftovers(folder: Path) -> None:
-    """What dead workers had stopped is killed: nobody waits for it, and nobody would ever tell it to go on."""
+    """What dead workers had stopped is killed: nobody waits for it, and nobody would tell it to go on."""
     for file in folder.glob("*.json"):
         try:
             note = msgspec.json.decode(file.read_bytes(), type=FrozenNote)

@@ -1,7 +1,8 @@
 """Is somebody at this machine: for how long there was no input. A node-side gate of the whole host.
 
-Three witnesses, and whoever saw input last is believed. Keyboards and mice themselves (evdev), where this user may read
-them; the graphical sessions of logind, by the hint that their desktops give; terminals, by when they were typed into.
+Three witnesses, and whoever saw input last is believed. Keyboards and mice themselves (evdev), where this
+user may read them: that there was an event, and never which. The graphical sessions of logind, by the hint
+that their desktops give. Terminals, by when they were typed into.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class Person:
 
 
 class KeyEvents:
-    """Keyboards and mice, by the events that they send. They are held open: what was pressed between two looks waits
-    there to be read."""
+    """Keyboards and mice, by the events that they send. They are held open: what was pressed between two
+    looks waits there to be read."""
 
     def __init__(self, devices: Path, events: Path, clock: Callable[[], float]) -> None:
         self._devices = devices
@@ -103,7 +104,8 @@ class KeyEvents:
         self._last: float | None = None
 
     def idle_s(self, *, is_alone: bool) -> float | None:
-        """None: none of them may be read, or no event came yet. `is_alone`: then by when this began to look."""
+        """None: none of them may be read, or no event came yet. `is_alone`: then by when this began to
+        look."""
         self._follow(handlers(_text(self._devices)))
         if not self._open:
             return None
@@ -169,8 +171,8 @@ class Logind:
 
 
 def session_idle_s(text: str, now: float) -> float:
-    """What `loginctl show-session` says: for how long the session on the screen that was used last has been idle. The
-    hint is the desktop's: most give it after some minutes, so until then nobody is idle."""
+    """What `loginctl show-session` says: for how long the session on the screen that was used last has been
+    idle. The hint is the desktop's: most give it after some minutes, so until then nobody is idle."""
     idle_s = NOBODY
     for block in text.split("\n\n"):
         found = {name: value for name, _, value in (line.partition("=") for line in block.splitlines())}
@@ -192,9 +194,14 @@ def _asked(*words: str) -> str | None:
         return None
     try:
         asked = subprocess.run(
-            [program, *words], capture_output=True, text=True, errors="replace", timeout=ANSWERS_S, check=True,
+            [program, *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=ANSWERS_S,
+            check=True,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return asked.stdout

@@ -1,4 +1,4 @@
-"""What node-side gates read, and whether they are shut by it: pure, with hysteresis. Times are epoch seconds."""
+"""What node-side gates read, and whether they are shut by it, with hysteresis. Times are epoch seconds."""
 
 from __future__ import annotations
 

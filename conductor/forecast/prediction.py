@@ -157,6 +157,9 @@ def why_not(snapshot: Snapshot, classes: Sequence[JobClass], unknown: Collection
         return "no node reports"
     if controls.is_draining or controls.hold:
         return controls.hold or "it drains: nothing new starts"
+    shut = [next((o.words for o in node.obstacles if not o.device), "") for node in snapshot.nodes]
+    if all(shut):
+        return f"nothing new starts: {shut[0]}"
     if paused := sorted({c.lane for c in classes} & set(controls.paused_lanes)):
         return f"the {paused[0]} lane is paused"
     if unknown:

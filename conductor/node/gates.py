@@ -1,5 +1,5 @@
-"""The node-side gates: what is read of this host, and what shuts by it. A new one is its adapter, a line here, and its
-setting (docs/node-gates.md)."""
+"""The node-side gates: what is read of this host, and what shuts by it. A new one is its adapter, a line
+here, and its setting (docs/node-gates.md)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from conductor.settings import NodeSettings, Settings
 SENSE_EVERY_S = 1.0
 #: A sensor that takes longer is not waited for: what it said before stands until it has spoken.
 ANSWERS_S = 0.2
-
 #: At the first look so long: before it has spoken its gate is open, and a driver may have to be loaded.
 FIRST_ANSWERS_S = 3.0
 
-#: One line a gate: its sensor, by the settings of all hosts and those of this one; None where they do not ask for it.
+#: One line a gate: its sensor, by the settings of all hosts and those of this one; None where they do not ask
+#: for it.
 NODE_GATES: tuple[Callable[[Settings, NodeSettings], Sensor | None], ...] = (
     lambda every, own: None if (most := every.devices.max_temperature_c) is None else Temperature(most),
     lambda every, own: Person(own.idle_minutes) if own.yields_to("input") else None,

@@ -18,7 +18,8 @@ class Patient(Generic[T]):
         self._thread: threading.Thread | None = None
 
     def ask(self, limit_s: float) -> T | None:
-        """None: no answer in time; the next call waits for the same answer, never for a second one beside it."""
+        """None: no answer in time; the next call waits for the same answer, never for a second one
+        beside it."""
         if self._thread is None:
             self._answer.clear()
             self._thread = threading.Thread(target=lambda: self._answer.append(self._call()), daemon=True)

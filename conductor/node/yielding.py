@@ -1,9 +1,12 @@
-"""What becomes of running bodies while their host is somebody else's: they finish, or stand still until it is not."""
+"""What becomes of running bodies while their host is somebody else's: they finish, or stand still
+meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from loguru import logger
 
 from conductor.adapters.freezing import give_word, take_word_back, word_file
 from conductor.model.report import Obstacle
@@ -20,14 +23,18 @@ class Yielding:
         take_word_back(self._file)
 
     def hear(self, obstacles: Sequence[Obstacle]) -> None:
-        why = next((o.words for o in obstacles if o.is_yielding and not o.device), None) if self._does_freeze else None
+        yielding = (o.words for o in obstacles if o.is_yielding and not o.device)
+        why = next(yielding, None) if self._does_freeze else None
         if why == self._said:
             return
+        self._said = why
         if why is None:
             take_word_back(self._file)
-        else:
+            return
+        try:
             give_word(self._file, why)
-        self._said = why
+        except OSError as e:
+            logger.error("Nothing is frozen: {} cannot be written: {}", self._file, e.strerror or e)
 
     def close(self) -> None:
         self.hear(())

@@ -14,6 +14,6 @@ class Sensor(Protocol):
     name: str
 
     def sense(self) -> Sensed:
-        """The figures of this moment. Never raises; what cannot be read is said, and gives no signal. May take its
-        time, or hang: nobody waits for it, and its last answer stands meanwhile."""
+        """The figures of this moment. Never raises; what cannot be read is said, and gives no signal. It may
+        take its time, or hang: nobody waits for it, and its last answer stands meanwhile."""
         ...

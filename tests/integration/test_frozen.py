@@ -37,7 +37,7 @@ from workers import task
 
 @task("count.up", lane="cpu", timeout_s={TIMEOUT_S})
 def count_up(args, ctx):
-    """Counts in a file, as does a program that it starts, until a file is there; ends itself when its time is up."""
+    """Counts in a file, as does a program that it starts, until a file is there, or its time is up."""
     files = [Path(args["file"]), Path(args["file"] + ".below")]
     program = "import sys, time\\nwhile True: open(sys.argv[1], 'a').write('x'); time.sleep(0.01)"
     below = subprocess.Popen([sys.executable, "-c", program, str(files[1])])
@@ -113,11 +113,13 @@ def scene(ledger: Ledger, project: Settings, tmp_path: Path) -> Iterator[FrozenS
     it.close()
 
 
-def test_a_frozen_body_counts_no_further_keeps_its_lease_and_goes_on_with_the_time_it_had_left(scene: FrozenScene):
+def test_a_frozen_body_counts_no_further_keeps_its_lease_and_goes_on_with_the_time_it_had_left(
+    scene: FrozenScene,
+):
     job, node, _ = scene.frozen()
     frozen_at, count = time.monotonic(), scene.count()
     assert "frozen since" in scene.said("status") and "somebody is at this machine" in scene.said("explain", job)
-    # Longer than the job's time, and than the lease after which a process that somebody has stopped is replaced.
+    # Longer than the job's time, and than the lease after which one that somebody has stopped is replaced.
     until(lambda: time.monotonic() - frozen_at > max(TIMEOUT_S, scene.settings.timing.lease_s) + 1.0)
     view = scene.job(job)
     assert (view.state, view.attempts, scene.count()) == ("running", 1, count)

@@ -15,7 +15,7 @@ from conductor.hours import on_the_wall
 from conductor.model.entries import JobState
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
-from conductor.model.report import NodeReport, QueueReport
+from conductor.model.report import NodeReport, Obstacle, QueueReport
 from conductor.model.snapshot import Controls, JobClass, KindState, Snapshot
 from conductor.model.spec import Output, to_line
 from conductor.settings import Rate
@@ -156,6 +156,9 @@ def test_files_that_nobody_needs_any_more_are_room() -> None:
     assert seconds(predicted([pending(0, writer)], a_snapshot(nodes=(a_host(volumes=(disk,)),)))) == 10
 
 
+SHUT = Obstacle(gate="input", words="somebody is at this machine", figure=0.0, opens_at=10.0, since=NOW)
+
+
 @pytest.mark.parametrize(
     ("snapshot", "because"),
     [
@@ -163,6 +166,7 @@ def test_files_that_nobody_needs_any_more_are_room() -> None:
         (a_snapshot(nodes=(a_host(),), controls=Controls(paused_lanes=("cpu",))), "the cpu lane is paused"),
         (a_snapshot(nodes=(a_host(),), controls=Controls(is_draining=True)), "drains"),
         (a_snapshot(nodes=(a_host(),), controls=Controls(hold="it was emptied")), "it was emptied"),
+        (a_snapshot(nodes=(a_host(obstacles=(SHUT,)),)), "nothing new starts: somebody is at this machine"),
     ],
 )
 def test_where_nobody_can_say_it_says_why(snapshot: Snapshot, because: str) -> None:

@@ -19,12 +19,19 @@ from conductor.model.snapshot import Snapshot
 
 
 def hot(figure: float, **changes: Any) -> Signal:
-    values: dict[str, Any] = {"gate": "temperature", "device": "gpu0", "figure": figure, "shuts_at": 83, "opens_at": 78}
+    values: dict[str, Any] = {
+        "gate": "temperature",
+        "device": "gpu0",
+        "figure": figure,
+        "shuts_at": 83,
+        "opens_at": 78,
+    }
     return Signal(**{**values, "unit": "°C", "words": "it is too hot", **changes})
 
 
 def played(*figures: float | None, **changes: Any) -> list[float | None]:
-    """A reading each second: since when the gate is shut after it; None: it is open. A figure of None is no reading."""
+    """A reading each second: since when the gate is shut after it; None: it is open. A figure of None is no
+    reading."""
     shutters, found = Shutters(), list[float | None]()
     for at, figure in enumerate(figures):
         shut = shutters.hear([] if figure is None else [hot(figure, **changes)], float(at))
@@ -59,7 +66,12 @@ def test_devices_and_gates_are_shut_each_by_itself() -> None:
 
 
 def an_obstacle(device: str = "", **changes: Any) -> Obstacle:
-    values: dict[str, Any] = {"gate": "input", "device": device, "words": "somebody is at this machine", "figure": 0.5}
+    values: dict[str, Any] = {
+        "gate": "input",
+        "device": device,
+        "words": "somebody is at this machine",
+        "figure": 0.5,
+    }
     return Obstacle(**{**values, "opens_at": 10.0, "unit": "min without input", "since": NOW - 60, **changes})
 
 

@@ -1,10 +1,11 @@
-"""What node-side gates read: real files, pipes and a small program in the places of /proc, /dev and loginctl."""
+"""What node-side gates read: files, pipes and a small program in the places of /proc, /dev and loginctl."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,8 +194,8 @@ def test_this_very_host_tells_its_load() -> None:
 
 
 def test_the_settings_of_a_host_say_which_of_them_it_has() -> None:
-    def names(**own: object) -> list[str]:
-        return [s.name for s in sensors_of(Settings(nodes={"my-host": NodeSettings(**own)}), "my_host")]  # pyright: ignore[reportArgumentType]
+    def names(**own: Any) -> list[str]:
+        return [s.name for s in sensors_of(Settings(nodes={"my-host": NodeSettings(**own)}), "my_host")]
 
     assert names() == []
     assert names(yield_to="input") == ["input"]
@@ -213,7 +214,9 @@ class Told:
         return Sensed(signals=(signal,))
 
 
-def test_a_host_is_looked_at_now_and_then_and_its_last_word_stands_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_is_looked_at_now_and_then_and_its_last_word_stands_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("conductor.node.gates.SENSE_EVERY_S", 0.0)
     sensor = Told()
     gates = NodeGates([sensor], clock=lambda: NOW)
