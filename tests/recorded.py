@@ -6,31 +6,38 @@ occurs again, or inside another, stands `{"#": line}`. All fields are written, t
 that a default may change. A tick is a value of the class `Tick`, with its four parts: snapshot, candidates,
 limits, decision.
 
+What `decide` is given is read into the classes of now. What it answered stays as it was told then, and the answer of
+now is told in the same names (`as_then`) before the two are compared.
+
 What to do when a name changes (the recording is never made again):
 
 - a class is called otherwise: its name of then → the class, in `CLASSES`;
-- a field is called otherwise: `RENAMED[class of then][field of then] = "field now"`; a field that is gone:
-  `None`;
+- a field is called otherwise: `RENAMED[class of then][field of then] = "field now"`; a field that is gone: `None`;
 - values are called otherwise (a gate, a state): `WORDS`, old → new, for whole strings wherever they stand;
-- a value has another shape: `CHANGED[class of then]`, a function from its fields, the new names already in
-  place, to the fields that its class takes now. It sees the recorded fields only, and must make of them what
-  is meant.
+- a value that goes in has another shape: `CHANGED[class of then]`, a function from its fields, the new names already
+  in place, to the fields that its class takes now;
+- a value that comes out has another shape: `ANSWERS[class of then]`, a function from the value of now to the fields
+  of then.
 
-A recorded field that no class takes and no table names is an error that says so, never left out in silence.
+A recorded field that no class takes and no table names is an error that says so, never left out in silence. A field
+that came since is no difference while it is at its default.
 """
 
 from __future__ import annotations
 
 import lzma
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from conductor.core.sentences import words_of
 from conductor.model import calls, decision, files, job_class, limits, receipt, report, snapshot, spec
-from conductor.model.decision import Decision
+from conductor.model.decision import Verdict
 from conductor.model.limits import Limits
+from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
 
 FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
@@ -45,8 +52,45 @@ WORDS: dict[str, str] = {}
 #: Class of then → from its recorded fields to those that it has now.
 CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
+
+class Reworded:
+    """Words that were told otherwise then, on purpose: they are no difference."""
+
+
+REWORDED = Reworded()
+#: They no longer begin with «can never», and a device is said to be as large as what it has to give. Of several devices
+#: that do nothing is said any more.
+REWORDED_REASONS = (Reason.TOO_LARGE, Reason.TOO_FEW_LARGE, Reason.CHAIN_TOO_LARGE)
+
+
+def verdict_of_then(verdict: Verdict) -> dict[str, Any]:
+    """It had its words in it, and a flag for each meaning that somebody asked for."""
+    kept = ("gate", "passed", "where", "need", "have", "limit", "unit", "holders", "reopens_at")
+    flags = ("is_never", "is_crowded", "is_broken", "is_refused")
+    is_other = verdict.reason in REWORDED_REASONS or (verdict.passed and verdict.unit == "devices")
+    words = REWORDED if is_other else words_of(verdict)
+    return {name: getattr(verdict, name) for name in (*kept, *flags)} | {"message": words}
+
+
+#: Class of then → from its value of now to the fields of then.
+ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {"Verdict": verdict_of_then}
+
 TICK = "Tick"
 REF = "#"
+
+
+class Then(NamedTuple):
+    """A value under the names of then, its fields as attributes; tuples are lists. `came_since`: fields of now."""
+
+    of: str
+    fields: dict[str, Any]
+    came_since: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 class RecordedTick(NamedTuple):
@@ -55,7 +99,8 @@ class RecordedTick(NamedTuple):
     snapshot: Snapshot
     candidates: tuple[Candidate, ...]
     limits: Limits
-    decision: Decision
+    #: As it was told then.
+    decision: Any
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -98,27 +143,40 @@ class Writer:
 
 def read(path: Path = FILE) -> Iterator[RecordedTick]:
     """Raises `LookupError` for a name of then that is unknown now and stands in no table."""
-    made: list[Any] = []
-    for line in lzma.decompress(path.read_bytes()).split(b"\n"):
-        name, fields = msgspec.json.decode(line)
-        told: dict[str, Any] = {field: _value(value, made) for field, value in fields.items()}
+    lines = [msgspec.json.decode(line) for line in lzma.decompress(path.read_bytes()).split(b"\n")]
+    now, then = dict[int, Any](), dict[int, Any]()
+
+    def value(of: Any) -> Any:
+        if isinstance(of, dict):
+            its = cast("dict[str, Any]", of)
+            if len(its) == 1 and REF in its:
+                number: int = its[REF]
+                if number not in now:
+                    name, fields = lines[number]
+                    now[number] = _made(name, {field: value(each) for field, each in fields.items()})
+                return now[number]
+            return {WORDS.get(key, key): value(each) for key, each in its.items()}
+        if isinstance(of, list):
+            return [value(each) for each in cast("list[Any]", of)]
+        return WORDS.get(of, of) if isinstance(of, str) else of
+
+    def as_told(of: Any) -> Any:
+        if isinstance(of, dict):
+            its = cast("dict[str, Any]", of)
+            if len(its) == 1 and REF in its:
+                number: int = its[REF]
+                if number not in then:
+                    name, fields = lines[number]
+                    then[number] = Then(name, {field: as_told(each) for field, each in fields.items()})
+                return then[number]
+            return {key: as_told(each) for key, each in its.items()}
+        return [as_told(each) for each in cast("list[Any]", of)] if isinstance(of, list) else of
+
+    for name, fields in lines:
         if name == TICK:
-            made.append(None)
-            candidates = tuple(told.pop("candidates"))
-            yield RecordedTick(candidates=candidates, **told)
-        else:
-            made.append(_made(name, told))
-
-
-def _value(value: Any, made: Sequence[Any]) -> Any:
-    if isinstance(value, dict):
-        its = cast("dict[str, Any]", value)
-        if len(its) == 1 and REF in its:
-            return made[its[REF]]
-        return {WORDS.get(key, key): _value(each, made) for key, each in its.items()}
-    if isinstance(value, list):
-        return [_value(each, made) for each in cast("list[Any]", value)]
-    return WORDS.get(value, value) if isinstance(value, str) else value
+            candidates = tuple(value(fields["candidates"]))
+            given = (value(fields["snapshot"]), candidates, value(fields["limits"]))
+            yield RecordedTick(*given, as_told(fields["decision"]))
 
 
 def _made(name: str, told: dict[str, Any]) -> msgspec.Struct:
@@ -138,41 +196,89 @@ def _made(name: str, told: dict[str, Any]) -> msgspec.Struct:
     return msgspec.convert(fields, kind)
 
 
+# ── the answer of now under the names of then ─────────────────────────────────────────────────────────────
+
+
+def as_then(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _told_as_then(value)
+    if isinstance(value, dict):
+        return {_word_of_then(key): as_then(each) for key, each in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)) and not isinstance(value, Then):
+        return [as_then(each) for each in cast("Sequence[Any]", value)]
+    return _word_of_then(value)
+
+
+def _told_as_then(value: msgspec.Struct) -> Then:
+    kind = type(value)
+    name = next((then for then, now in CLASSES.items() if now is kind), kind.__name__)
+    if name in ANSWERS:
+        return Then(name, {field: as_then(each) for field, each in ANSWERS[name](value).items()})
+    names = {now: then for then, now in RENAMED.get(name, {}).items()}
+    fields = {names.get(field, field): as_then(getattr(value, field)) for field in kind.__struct_fields__}
+    return Then(name, fields, _defaults(kind))
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Field of now → what it is where nobody says."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.default_factory is not msgspec.NODEFAULT:
+            found[field.name] = as_then(field.default_factory())
+        elif field.default is not msgspec.NODEFAULT:
+            found[field.name] = as_then(field.default)
+    return found
+
+
+def _word_of_then(value: Any) -> Any:
+    return next((then for then, now in WORDS.items() if now == value), value) if WORDS else value
+
+
 # ── the first difference, in plain words ──────────────────────────────────────────────────────────────────
 
 
-def difference(then: Any, now: Any, what: str = "") -> str | None:
-    """«hold 3 (media.render): verdict 2: need was 4096, now 8192»; None: the same, bit for bit."""
-    if type(then) is not type(now):
-        return None if then == now and not _is_value(then) else _said(what, then, now)
-    if isinstance(then, msgspec.Struct):
-        for name in then.__struct_fields__:
-            if found := difference(getattr(then, name), getattr(now, name), f"{what}.{name}" if what else name):
-                return found
-        return None
-    if isinstance(then, dict):
+def difference(then: Any, now: Any) -> str | None:
+    """«hold[3] (media.render …).verdicts[2] (vram …).need was 4096, now 8192»; None: the same, bit for bit."""
+    return _differ(as_then(then), as_then(now), "")
+
+
+def _differ(then: Any, now: Any, what: str) -> str | None:
+    if isinstance(then, Then) and isinstance(now, Then):
+        return _of_values(then, now, what)
+    if isinstance(then, dict) and isinstance(now, dict):
         return _of_mappings(cast("dict[Any, Any]", then), cast("dict[Any, Any]", now), what)
-    if isinstance(then, tuple):
-        return _of_sequences(cast("tuple[Any, ...]", then), cast("tuple[Any, ...]", now), what)
-    return None if then == now else _said(what, then, now)
+    if isinstance(then, list) and isinstance(now, list):
+        return _of_lists(cast("list[Any]", then), cast("list[Any]", now), what)
+    return None if then == now or now is REWORDED else f"{what} was {_short(then)}; now {_short(now)}"
 
 
-def _is_value(value: Any) -> bool:
-    return isinstance(value, (msgspec.Struct, dict, tuple))
+def _of_values(then: Then, now: Then, what: str) -> str | None:
+    for name in (*then.fields, *(name for name in now.fields if name not in then.fields)):
+        at = f"{what}.{name}" if what else name
+        if name not in now.fields:
+            if RENAMED.get(then.of, {}).get(name, "") is not None:
+                return f"{at} is gone"
+        elif name not in then.fields:
+            if name not in now.came_since or now.fields[name] != now.came_since[name]:
+                return f"{at} was not there; now it is {_short(now.fields[name])}"
+        elif found := _differ(then.fields[name], now.fields[name], at):
+            return found
+    return None
 
 
 def _of_mappings(then: dict[Any, Any], now: dict[Any, Any], what: str) -> str | None:
     for key in (*then, *(key for key in now if key not in then)):
         if key not in then or key not in now:
             return f"{what}[{key}] was {'there; now it is gone' if key in then else 'not there; now it is'}"
-        if found := difference(then[key], now[key], f"{what}[{key}]"):
+        if found := _differ(then[key], now[key], f"{what}[{key}]"):
             return found
     return None
 
 
-def _of_sequences(then: tuple[Any, ...], now: tuple[Any, ...], what: str) -> str | None:
+def _of_lists(then: list[Any], now: list[Any], what: str) -> str | None:
     for at, (one, other) in enumerate(zip(then, now, strict=False)):
-        if found := difference(one, other, f"{what}[{at}]{_named(one)}"):
+        if found := _differ(one, other, f"{what}[{at}]{_named(one)}"):
             return found
     if len(then) == len(now):
         return None
@@ -182,15 +288,13 @@ def _of_sequences(then: tuple[Any, ...], now: tuple[Any, ...], what: str) -> str
 
 def _named(value: Any) -> str:
     """Who an entry is about."""
-    if isinstance(value, decision.Hold):
+    if not isinstance(value, Then):
+        return ""
+    if value.of == "Hold":
         return f" ({value.task}, class {value.class_id}, {value.head} first)"
-    if isinstance(value, decision.Admission):
+    if value.of == "Admission":
         return f" ({value.reservation.task} {value.reservation.job_id})"
-    return f" ({value.gate} {value.where})" if isinstance(value, decision.Verdict) else ""
-
-
-def _said(what: str, then: Any, now: Any) -> str:
-    return f"{what} was {_short(then)}; now {_short(now)}"
+    return f" ({value.gate} {value.where})" if value.of == "Verdict" else ""
 
 
 def _short(value: Any) -> str:

@@ -18,7 +18,6 @@ from recorded import RecordedTick, Writer, difference, read
 
 from conductor.core.admission import decide
 from conductor.history.recording_frames import canonical
-from conductor.model.decision import GATES
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
     decisions = [tick.decision for tick in ticks]
     holds = [hold for decision in decisions for hold in decision.hold]
     admitted = [admission.reservation for decision in decisions for admission in decision.admit]
-    closed = Counter(verdict.gate for hold in holds for verdict in hold.closed)
+    closed = Counter(verdict.gate for hold in holds for verdict in hold.verdicts if not verdict.passed)
     seen = {
         "heirs": sum(len(decision.heirs) for decision in decisions),
         "reviews": sum(len(decision.review) for decision in decisions),
@@ -52,20 +51,22 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
         "orders": len({tick.limits.order for tick in ticks}) - 7,
     }
 
-    assert not [gate for gate in GATES if not closed[gate] and gate != "after"]
+    # Gates that came later were asked of nobody then.
+    assert closed.keys() >= {"report", "hold", "mount", "lane", "vram", "scratch", "ram", "cpu", "rate"}
     assert {(r.lane, r.node) for r in admitted} >= {("gpu", "alpha"), ("cpu", "beta"), ("cloud", "gamma")}
     assert not [what for what, count in seen.items() if count < 1], seen
 
 
 def test_the_first_difference_is_said_in_plain_words(ticks: list[RecordedTick]) -> None:
-    decision = next(tick.decision for tick in ticks if tick.decision.admit and len(tick.decision.hold) > 1)
+    tick = next(tick for tick in ticks if tick.decision.admit and len(tick.decision.hold) > 1)
+    then, decision = tick.decision, canonical(decide(tick.snapshot, tick.candidates, tick.limits))
     first, other = decision.admit[0], decision.hold[1]
     moved = replace(first, reservation=replace(first.reservation, node="moon"))
     needy = replace(other, verdicts=(replace(other.verdicts[0], need=17.0), *other.verdicts[1:]))
 
-    there = difference(decision, replace(decision, admit=(moved, *decision.admit[1:])))
-    gone = difference(decision, replace(decision, admit=decision.admit[1:]))
-    more = difference(decision, replace(decision, hold=(decision.hold[0], needy, *decision.hold[2:])))
+    there = difference(then, replace(decision, admit=(moved, *decision.admit[1:])))
+    gone = difference(then, replace(decision, admit=decision.admit[1:]))
+    more = difference(then, replace(decision, hold=(decision.hold[0], needy, *decision.hold[2:])))
 
     r = first.reservation
     assert there == f"admit[0] ({r.task} {r.job_id}).reservation.node was {r.node!r}; now 'moon'"
