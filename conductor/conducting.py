@@ -15,7 +15,6 @@ from loguru import logger
 from redis import Redis
 
 from conductor.adapters import host_probe
-from conductor.adapters.counter_commands import CounterCommands
 from conductor.adapters.rates import redis_rates
 from conductor.adapters.redis_keys import Keys
 from conductor.core.explain import never_sentence
@@ -30,7 +29,7 @@ from conductor.kinds import live_canaries, note_review, review_lines
 from conductor.learning import Learning, policy_of
 from conductor.limits import limits_of
 from conductor.live_catalogue import WatchedCatalogue
-from conductor.loop import Conductor, Ended, OnTick, Record, Teach, Told
+from conductor.loop import Conductor, Ended, OnTick, Record, Teach
 from conductor.model.entries import STATES
 from conductor.model.forecast import Forecast
 from conductor.node.plan import node_name
@@ -41,7 +40,6 @@ from conductor.ports import Ledger
 from conductor.recovery.guard import Guard, refuse_lost
 from conductor.recovery.reconcile import Reconciler
 from conductor.recovery.retelling import Retelling
-from conductor.secrets import for_programs
 from conductor.settings import Settings, did_you_mean
 from conductor.signing import signer_of
 from conductor.views.account import Account
@@ -85,12 +83,8 @@ def conduct(settings: Settings, backlog: str | None = None, until_done: bool = F
                 Learning(settings.layout, policy_of(settings.learning), tasks, limits_of(settings))
             )
             forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog))
-            counters = CounterCommands(
-                settings.counted_by("cluster"), settings.project, for_programs(settings.secrets.variables)
-            )
-            stack.callback(counters.start().close)
             conductor = conductor_of(
-                settings, client, tasks, backlog, record, learning.teach, forecasting.tick, counters.readings, own_node
+                settings, client, tasks, backlog, record, learning.teach, forecasting.tick, own_node
             )
             ended = conductor.run(until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up))
             if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
@@ -116,7 +110,6 @@ def conductor_of(
     record: Record | None,
     teach: Teach,
     on_tick: OnTick,
-    told: Told = dict,
     own_node: str = "",
 ) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
@@ -138,7 +131,6 @@ def conductor_of(
         teach=teach,
         overrides=retry_tables(tasks),
         canaries=live_canaries(settings.canary, tasks),
-        told=told,
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),

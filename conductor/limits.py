@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from conductor import hours
-from conductor.model.limits import BreakerRule, CounterRule, Limits
+from conductor.model.limits import BreakerRule, Limits
 from conductor.settings import Settings
 
 #: Working out afresh in each tick what every place is worth costs a second with a thousand nodes, and a moment with
@@ -36,17 +36,6 @@ def limits_of(settings: Settings) -> Limits:
         aging_s=settings.waiting.aging_s,
         overdue_s=settings.waiting.overdue_s,
         keep_after_s=settings.waiting.keep_after_s,
-        counters={
-            name: CounterRule(
-                limit=counter.limit,
-                per=counter.per,
-                tasks=counter.tasks,
-                has_command=bool(counter.command),
-                on_stale=counter.on_stale,
-                stale_after_s=counter.stale_after_s,
-            )
-            for name, counter in settings.counters.items()
-        },
         hours={name: hours.parse(text) for name, text in settings.hours.items()},
         canary=dict(settings.canary),
         breaker=BreakerRule(

@@ -23,18 +23,7 @@ from conductor.recovery.settling import Settler
 from conductor.settings import Timing
 from conductor.standstill import Left, Standstill
 from conductor.tick_log import TickLog
-from conductor.tick_steps import (
-    Canaries,
-    Listeners,
-    OnReview,
-    OnTick,
-    Record,
-    Teach,
-    TickMemory,
-    TickState,
-    Told,
-    steps,
-)
+from conductor.tick_steps import Canaries, Listeners, OnReview, OnTick, Record, Teach, TickMemory, TickState, steps
 
 BACK_OFF_S = 0.25
 LONGEST_BACK_OFF_S = 5.0
@@ -68,7 +57,6 @@ class Conductor:
         teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
         canaries: Canaries | None = None,
-        told: Told = dict,
         guard: WhyNot = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
@@ -79,7 +67,7 @@ class Conductor:
 
         `guard`: why nothing may be admitted now; while it says so, nothing counts as done either. `reconciler`: hands
         in what receipts prove, when the lead is taken, when Redis is back, and before anything is rescued.
-        `told`: what others hold of counters. `retelling`: says again what a Redis that stepped back was told last."""
+        `retelling`: says again what a Redis that stepped back was told last."""
         self._ledger = ledger
         self._timing = timing
         self._reconciler = reconciler
@@ -95,9 +83,7 @@ class Conductor:
             log=TickLog(), standstill=self._standstill, record=record, on_review=on_review, on_tick=on_tick
         )
         self._memory = TickMemory(limits=limits, look=Look(backlogs=tuple(backlogs)))
-        self.steps = steps(
-            ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, canaries=canaries, told=told
-        )
+        self.steps = steps(ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, canaries=canaries)
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -142,20 +142,15 @@ def _too_long() -> str:
 
 
 def check(
-    path: Path,
-    catalogue: Mapping[str, TaskDecl],
-    on_progress: OnProgress | None = None,
-    *,
-    verb: str = "dispatched",
-    rules: Sequence[LineRule] = (),
+    path: Path, catalogue: Mapping[str, TaskDecl], on_progress: OnProgress | None = None, *, verb: str = "dispatched"
 ) -> ManifestSummary:
     """Read it all and raise one `ManifestError` with every fault of every line, or say what it holds.
 
-    `verb`: what is not done with it then. `rules`: asked beside those of every manifest.
+    `verb`: what is not done with it then.
 
     Memory grows by an id a job (some 150 bytes), not by what the lines hold.
     """
-    checker = Checker(path, catalogue, verb, rules)
+    checker = Checker(path, catalogue, verb)
     with opened(path) as file:
         for number, line in lines(file):
             checker.add(number, line)

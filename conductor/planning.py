@@ -188,7 +188,6 @@ def run_plan(
     Raises `ManifestError` where a job could not be dispatched, or not be run by this project, and `ConfigError` where
     the plan itself has a fault: then nothing is written."""
     from conductor.catalogue import catalogue_of
-    from conductor.counter_rules import rule_of
     from conductor.manifest import Checker, write
     from conductor.own_faults import own_code
     from conductor.plan_rules import rules_of
@@ -214,9 +213,7 @@ def run_plan(
     options = parser.parse_args(list(argv))
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
-    catalogue = catalogue_of(settings)
-    rules = (*rules_of(settings), rule_of(settings.counters, catalogue))
-    checker = Checker(path, catalogue, "written", rules)
+    checker = Checker(path, catalogue_of(settings), "written", rules_of(settings))
     token = _planning.set((settings, getattr(options, "inputs_by", None)))
     try:
         return path, write(path, _jobs(name, lambda: plan(options, settings)), checker)

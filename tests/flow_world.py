@@ -26,13 +26,15 @@ from flow_child import (
 from conductor.errors import Unreachable
 from conductor.model.entries import Lined, Turn, Turned
 from conductor.model.receipt import Receipt
-from workers import body, flow, heirs, watch
+from workers import body, flow, heirs
 from workers.causes import Fault
 from workers.hand import Key
-from workers.outcome import Done
+from workers.intake import Taken
+from workers.outcome import Done, Unpublished
 from workers.protocol import Ended
 
 OFTEN = (10, 6, 2, 1, 1)
+BAD = Fault("task_error", "it failed")
 
 
 class PlayedLedger:
@@ -120,14 +122,55 @@ def _keys(turn: Turn) -> list[Key]:
     return [(receipt.job_id, receipt.attempt) for receipt in turn.done]
 
 
+class PlayedIntake:
+    """So many takes, each once nothing is held; then the worker is told to leave. Answers are lost on their way."""
+
+    def __init__(self, world: World, most: int) -> None:
+        self._world = world
+        self._left = most
+        self._asked: Turn | None = None
+
+    def take(self, a_turn: Callable[[], Turn]) -> Taken:
+        world = self._world
+        self._world.check_empty()
+        if self._asked is None:
+            self._asked, self._left = a_turn(), self._left - 1
+        if self._left < 0:
+            world.stopping.level = max(1, world.stopping.level)
+            self._asked = None
+            return Taken(Turned(), world.now)
+        if world.chance(0.2):
+            world.meddle()
+        return self._answer(self._asked)
+
+    def settle(self) -> Taken | None:
+        return None if self._asked is None else self._answer(self._asked)
+
+    def put_back(self) -> None:
+        self._world.check_empty()
+
+    def _answer(self, turn: Turn) -> Taken:
+        asked_at = self._world.now
+        turned = self._world.redis(lambda: self._world.ledger.turn(turn))
+        self._asked = None
+        return Taken(turned, asked_at)
+
+
 # ── the worker's other parts ──────────────────────────────────────────────────────────────────────────────
 
 
 class PlayedKeeper:
-    seen = 0
-
     def __init__(self) -> None:
         self.helds: list[PlayedHeld] = []
+        self._verdicts: deque[tuple[PlayedHeld, str]] = deque()
+
+    def says(self, held: PlayedHeld, verdict: str) -> None:
+        if held.verdict is None:
+            held.verdict = verdict
+            self._verdicts.append((held, verdict))
+
+    def next_verdict(self) -> tuple[PlayedHeld, str] | None:
+        return self._verdicts.popleft() if self._verdicts else None
 
     def saw(self, step: int) -> None: ...
 
@@ -148,8 +191,9 @@ class PlayedStopping:
     is_asked = property(lambda self: self.level > 0)
     is_urgent = property(lambda self: self.level > 1)
 
-    def sleep(self, limit_s: float) -> None:
+    def sleep(self, limit_s: float) -> bool:
         self._world.pass_time(max(0.0, limit_s))
+        return self._world.is_woken()
 
     def listen(self, channel: PlayedChannel, limit_s: float) -> bool:
         """As `select`: until the child has said something or is gone, the time is up, or somebody wakes us."""
@@ -167,60 +211,41 @@ class PlayedStopping:
 class PlayedRunner:
     """What becomes of ends, held against what really happened."""
 
-    def __init__(self, parts: Any, before_fail: Callable[[], None]) -> None:
+    def __init__(self, parts: Any) -> None:
         self._world: World = parts.world
-        self._before_fail = before_fail
 
-    def conclude(self, attempt: PlayedAttempt, said: Ended | Fault) -> Done | Receipt | None:
+    def conclude(self, attempt: PlayedAttempt, said: Ended | Fault) -> Done | Unpublished:
         world, key = self._world, attempt.key
         world.meddle()
         world.check_end(attempt, said)
         assert attempt.behind is None or attempt.held.verdict == "gone", f"{key} is none of the ledger's"
         if attempt.held.verdict == "gone":
-            self._before_fail()
-            world.ledger.ends(key)
-            return None
+            return Unpublished(cast(Any, attempt))
         is_bad = isinstance(said, Fault) or said.cause is not None or attempt.held.verdict == "cancel"
         if is_bad or world.chance(0.05):
-            self._before_fail()
-            self._fail(key)
-            return a_receipt(key, "failed")
+            return Unpublished(cast(Any, attempt), BAD)
         return Done(cast(Any, attempt), a_receipt(key, "ok"), cast(Any, None))
 
-    def _fail(self, key: Key) -> None:
+    def settle(self, what: Unpublished) -> Receipt | None:
+        """The ledger hears of it: whoever is lined up behind it is none any more, and may not run."""
+        self._world.meddle()
+        key = what.attempt.job_id, what.attempt.number
         heir = self._world.ledger.lined.get(key)
         child = self._world.host.child
         if heir is not None and child is not None and child.runs is not None:
             of = heir.started.reservation
             assert child.runs.key != (of.job_id, of.attempt), "room is given away that a body still uses"
         self._world.ledger.ends(key)
+        return None if what.fault is None else a_receipt(key, "failed")
 
     def kept_back(self, attempt: PlayedAttempt) -> None:
         self._world.meddle()
 
-    def patiently(self, step: Callable[[], Any]) -> Any:
-        """Redis is away for a while, and answers are lost on their way."""
-        while True:
-            try:
-                answer = step()
-                if self._world.chance(0.1):
-                    raise Unreachable("the answer was lost")
-                return answer
-            except Unreachable:
-                self._world.pass_time(self._world.dice.choice([0.5, 3.0, 12.0]))
-                if self._world.stopping.is_urgent:
-                    return None
-
-    def turn(self, turn: Turn) -> Any:
-        return self.patiently(lambda: self._world.ledger.turn(turn))
-
-    def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
+    def write(self, done: Sequence[Done]) -> tuple[Unpublished, ...]:
         self._world.meddle()
-        if done and self._world.chance(0.03):
-            self._before_fail()
-            self._fail((done[0].attempt.job_id, done[0].attempt.number))
-            return tuple(done[1:])
-        return tuple(done)
+        if self._world.chance(0.03):
+            return (Unpublished(done[0].attempt, BAD, done=done[0]),)
+        return ()
 
     def handed_in(self, *_: object) -> None: ...
 
@@ -243,9 +268,26 @@ class World:
         self.broken = False
         self.host, self.ledger, self.keeper = PlayedHost(self), PlayedLedger(self), PlayedKeeper()
         self.stopping = PlayedStopping(self)
+        self.intake = PlayedIntake(self, self.dice.randint(1, 4))
         self._woken = 0
         self.struck: set[Key] = set()
         self.course: Any = None  # Of the flow that is played.
+
+    def redis(self, step: Callable[[], Turned]) -> Turned:
+        """Redis is away for a while, and answers are lost on their way."""
+        answer = step()
+        if self.chance(0.1):
+            self.pass_time(self.dice.choice([0.0, 2.5, 11.5]))
+            raise Unreachable("the answer was lost")
+        return answer
+
+    def check_empty(self) -> None:
+        held = [held.key for held in self.keeper.helds]
+        assert not held, f"held, and nobody runs them: {held}"
+        # One that leaves at once may not have heard what its last turn started: its supervisor sees it go. So it is
+        # where the answer to a take is still to come.
+        if not self.stopping.is_urgent and self.intake._asked is None:
+            assert not self.ledger.running, f"running in the ledger, and here nobody runs them: {self.ledger.running}"
 
     # Of the module `time`.
     def monotonic(self) -> float:
@@ -275,7 +317,7 @@ class World:
             self._strike()
         elif x < 0.53 and self.keeper.helds:
             held = self.dice.choice(self.keeper.helds)
-            held.verdict = held.verdict or self.dice.choice(["gone", "cancel"])
+            self.keeper.says(held, self.dice.choice(["gone", "cancel"]))
             if held.verdict == "gone":
                 self.ledger.ends(held.key)  # Its lease had run out.
         elif x < 0.532:
@@ -327,22 +369,24 @@ class World:
 def played(world: World) -> Generator[flow.Flow]:
     """The real flow and course, with this world's parts and time."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (flow, body, heirs, watch):
+        for module in (flow, body, heirs):
             patch.setattr(module, "time", world)
         for module in (flow, heirs):
             patch.setattr(module, "Attempt", PlayedAttempt)
             patch.setattr(module, "kept", Plain(find=lambda *_: None, clean_before=lambda *_: None))
         patch.setattr(flow, "Runner", PlayedRunner)
-        patch.setattr(flow, "logger", Plain(info=lambda *_: None, error=stranded))
+        patch.setattr(flow, "logger", Plain(info=lambda *_: None, warning=lambda *_: None, error=stranded))
         patch.setattr(body, "logger", Plain(warning=lambda *_: None))
         patch.setattr(body, "oom", Plain(kills=lambda: 0, has_grown=lambda *_: False))
         claim = Plain(busy=nothing, take=lambda *_: None, keeps=lambda *_: None)
         parts = Plain(
-            world=world, settings=Plain(timing=Plain(lease_s=LEASE_S)), ledger=Plain(attempts=world.ledger),
+            world=world, settings=Plain(lease_s=LEASE_S, layout=None),
+            ledger=Plain(attempts=Plain(turn=lambda turn: world.redis(lambda: world.ledger.turn(turn)))),
+            receipts=Plain(look=lambda: None),
             catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
             claim=claim, lining=world.ledger, watchdog=Plain(over=lambda *_: None),
         )  # fmt: skip
-        one = flow.Flow(cast(Any, parts), "queue")
+        one = flow.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
         world.course = one._course
         yield one
 

@@ -2,29 +2,29 @@
 there is no list of attempts that a caller could forget.
 
 ```
-take ─▶ waiting ─ give ─▶ given ─ end ─▶ ended ─ pick ─▶ concluded ─ succeed ─▶ done ──┐
-  ▲        │ ▲              ▲ │                              └─ out (failed, dropped)   ├─ bring ─▶ brought ─ brought_in
-  │        │ └─ take_back ──│─┘                                                         │
-  │        └─ leave ─▶ leaving ─────────────────────────────────────────────────────────┘
-started         line_up ─┘ (an heir: taken back, it is a word for the ledger)
+take ─▶ waiting ─ give ─▶ given ─ end ─▶ ended ─ succeed ─▶ done ─ write ─▶ written ─┐
+  ▲        │ ▲              ▲ │            └─ fail ─▶ failing ◀─────┘                ├─ bring ─▶ brought ─ brought_in
+  │        │ └─ take_back ──│─┘                          └─ out                      │
+  │        └─ leave ─▶ leaving ──────────────────────────────────────────────────────┘
+started         line_up ─┘ (a successor: taken back, it is a word for the ledger)
 ```
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from workers.causes import Fault
-from workers.protocol import Ended
 
 if TYPE_CHECKING:
     from conductor.model.entries import Begun, Started
     from workers.attempt import Attempt
     from workers.lease import Held
-    from workers.outcome import Done
+    from workers.outcome import Done, Unpublished
+    from workers.protocol import Ended
 
 #: (job id, number)
 Key = tuple[str, int]
@@ -38,20 +38,19 @@ class End(NamedTuple):
 
 
 class Hand:
-    """One worker's, main thread only; pure but for `hold` and `release`, which begin and end the renewing of a lease.
+    """One worker's, main thread only. Pure.
 
     Who is lined up has no lease: it is the ledger's only once it has been `confirm`ed.
     """
 
-    def __init__(self, hold: Callable[[Held], None], release: Callable[[Held], None]) -> None:
-        self._hold = hold
-        self._release = release
+    def __init__(self) -> None:
         self._leased: dict[Key, Held] = {}
         self._waiting: deque[Attempt] = deque()
         self._given: deque[Attempt] = deque()
         self._ended: deque[End] = deque()
-        self._concluded: list[Attempt] = []
+        self._failing: list[Unpublished] = []
         self._done: list[Done] = []
+        self._written: list[Done] = []
         self._leaving: list[Attempt] = []
         self._brought: list[Attempt] = []
         #: Lined up, and will not begin: the ledger is to be told.
@@ -70,14 +69,24 @@ class Hand:
         return self._given
 
     @property
-    def has_ended(self) -> bool:
-        """An end was heard that nobody has picked."""
-        return bool(self._ended)
+    def ended(self) -> Sequence[End]:
+        """Heard, and not published."""
+        return self._ended
+
+    @property
+    def failing(self) -> Sequence[Unpublished]:
+        """Nothing of them is in place, and the ledger does not know. The last one goes first."""
+        return self._failing
 
     @property
     def done(self) -> Sequence[Done]:
-        """Their outputs are in place, and the ledger does not know."""
+        """Their outputs are in place, their receipts are not written."""
         return self._done
+
+    @property
+    def written(self) -> Sequence[Done]:
+        """Their receipts are on disk, and the ledger does not know."""
+        return self._written
 
     @property
     def leaving(self) -> Sequence[Attempt]:
@@ -85,13 +94,13 @@ class Hand:
         return self._leaving
 
     @property
-    def not_begun(self) -> Sequence[Begun]:
-        return self._not_begun
+    def brought(self) -> Sequence[Attempt]:
+        """The ledger is being told."""
+        return self._brought
 
     @property
-    def is_busy(self) -> bool:
-        """Something is still to be done for one of them."""
-        return bool(self._waiting or self._given or self._ended or self._done or self._leaving)
+    def not_begun(self) -> Sequence[Begun]:
+        return self._not_begun
 
     @property
     def is_idle(self) -> bool:
@@ -121,15 +130,15 @@ class Hand:
         """All that is renewed. Any thread's."""
         return tuple(self._leased)
 
-    # ── moves ─────────────────────────────────────────────────────────────────────────────────────────────
-
     def has(self, job_id: str, number: int) -> bool:
         return (job_id, number) in self._leased
 
-    def take(self, attempt: Attempt) -> None:
-        """The ledger has started it."""
-        self._lease(attempt)
+    # ── moves ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, attempt: Attempt) -> Held:
+        """The ledger has started it: its lease is to be renewed."""
         self._waiting.append(attempt)
+        return self._lease(attempt)
 
     def give(self, attempt: Attempt) -> None:
         """The child has it: the first of those that wait, or one that is lined up."""
@@ -138,15 +147,15 @@ class Hand:
             self._waiting.popleft()
         self._given.append(attempt)
 
-    def confirm(self, started: Started, valid_until: float) -> None:
-        """The follower is an attempt of the ledger's now."""
+    def confirm(self, started: Started, valid_until: float) -> Held:
+        """The follower is an attempt of the ledger's now, and its lease is to be renewed."""
         follower = self.follower
         assert follower is not None, "it was begun"
         follower.is_started(started, valid_until)
-        self._lease(follower)
+        return self._lease(follower)
 
     def take_back(self, count: int) -> None:
-        """The last so many of what was given have not begun: they wait again, and heirs are none any more."""
+        """The last so many of what was given have not begun: they wait again, and successors are none any more."""
         for _ in range(count):
             attempt = self._given.pop()
             attempt.held.is_running = False
@@ -165,34 +174,32 @@ class Hand:
         """The first of what was given is over."""
         self._ended.append(End(self._given.popleft(), said))
 
-    def pick(self) -> End | None:
-        """The next that has ended, to be concluded: `succeed` or `out`."""
-        if not self._ended:
-            return None
-        end = self._ended.popleft()
-        self._concluded.append(end.attempt)
-        return end
-
-    def end_unbegun(self, said: Ended | Fault) -> End:
-        """The first of those that wait is over without a body, and picked."""
-        end = End(self._waiting.popleft(), said)
-        self._concluded.append(end.attempt)
-        return end
+    def end_unbegun(self, said: Ended | Fault) -> None:
+        """The first of those that wait is over without a body."""
+        self._ended.append(End(self._waiting.popleft(), said))
 
     def succeed(self, done: Done) -> None:
-        self._concluded.remove(done.attempt)
+        """The first of what has ended is in place."""
+        self._ended.popleft()
         self._done.append(done)
 
-    def out(self, attempt: Attempt) -> None:
-        """It failed, and the ledger knows; or it was dropped, for it is another worker's."""
-        self._concluded.remove(attempt)
-        self._let_go(attempt)
+    def fail(self, unpublished: Unpublished) -> None:
+        """The first of what has ended is not in place."""
+        self._ended.popleft()
+        self._failing.append(unpublished)
 
-    def unwritten(self, done: Iterable[Done]) -> None:
-        """Their receipts could not be written: they failed after all."""
-        for each in done:
-            self._done.remove(each)
-            self._let_go(each.attempt)
+    def write(self, unwritten: Iterable[Unpublished]) -> None:
+        """The receipts of what is done are on disk, but for these: they failed after all."""
+        for each in unwritten:
+            self._done = [done for done in self._done if done.attempt is not each.attempt]
+            self._failing.append(each)
+        self._written += self._done
+        self._done.clear()
+
+    def out(self, unpublished: Unpublished) -> Held | None:
+        """It failed, and the ledger knows; or it was dropped, for it is another worker's."""
+        self._failing.remove(unpublished)
+        return self._let_go(unpublished.attempt)
 
     def leave(self) -> None:
         """Whatever waits goes back with the next turn."""
@@ -201,31 +208,22 @@ class Hand:
 
     def bring(self) -> tuple[tuple[Done, ...], tuple[Attempt, ...], tuple[Begun, ...]]:
         """To the ledger, until `brought_in`: what is done, what goes back, who of those lined up will not begin."""
-        done, leaving, not_begun = tuple(self._done), tuple(self._leaving), tuple(self._not_begun)
+        done, leaving, not_begun = tuple(self._written), tuple(self._leaving), tuple(self._not_begun)
         self._brought += [*(each.attempt for each in done), *leaving]
-        self._done.clear()
+        self._written.clear()
         self._leaving.clear()
         self._not_begun.clear()
         return done, leaving, not_begun
 
-    def brought_in(self) -> None:
-        for attempt in self._brought:
-            self._let_go(attempt)
+    def brought_in(self) -> tuple[Held, ...]:
+        """The ledger knows: their leases are over."""
+        helds = [self._let_go(attempt) for attempt in self._brought]
         self._brought.clear()
+        return tuple(held for held in helds if held is not None)
 
-    def strand(self) -> Sequence[Attempt]:
-        """With nothing to do nothing may be held. What is, goes back with the next turn; who it is."""
-        stranded = [*self._concluded, *self._brought]
-        self._concluded.clear()
-        self._brought.clear()
-        self._leaving += stranded
-        return stranded
-
-    def _lease(self, attempt: Attempt) -> None:
+    def _lease(self, attempt: Attempt) -> Held:
         self._leased[attempt.job_id, attempt.number] = attempt.held
-        self._hold(attempt.held)
+        return attempt.held
 
-    def _let_go(self, attempt: Attempt) -> None:
-        held = self._leased.pop((attempt.job_id, attempt.number), None)
-        if held is not None:
-            self._release(held)
+    def _let_go(self, attempt: Attempt) -> Held | None:
+        return self._leased.pop((attempt.job_id, attempt.number), None)

@@ -20,7 +20,7 @@ from conductor.adapters.redis_client import translating
 from conductor.adapters.redis_keys import Keys
 from conductor.adapters.redis_scripts import Scripts
 from conductor.errors import ConductorError
-from workers.outcome import CLOSED_S
+from workers.machine.turns import CLOSED_S
 from workers.rq_worker import SOCKET_LIMIT_S, own_client
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Literal
@@ -120,6 +120,8 @@ class Keeper:
         self._seen = 0
         self._renew_at = 0.0
         self._is_hurried = False
+        #: Heard, and not told to the main thread yet.
+        self._verdicts: deque[tuple[Held, Verdict]] = deque()
         self._lock = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
@@ -147,6 +149,10 @@ class Keeper:
         """From any thread: say now what is held."""
         self._is_hurried = True
         self._stopping.wake_keeper()
+
+    def next_verdict(self) -> tuple[Held, Verdict] | None:
+        """The main thread's: the next that was heard since, if there is one."""
+        return self._verdicts.popleft() if self._verdicts else None
 
     def hold(self, held: Held) -> None:
         with self._lock:
@@ -228,6 +234,7 @@ class Keeper:
             return
         if answer in ("cancel", "gone"):
             held.verdict = answer
+            self._verdicts.append((held, answer))
             self._stopping.wake()
         else:
             held.valid_until = asked_at + self._lease_s

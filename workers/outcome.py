@@ -14,6 +14,7 @@ from conductor.core.measured import held_by_kind
 from conductor.core.raising import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.retry import after_failure
 from conductor.errors import JobError, Unreachable
+from conductor.model.calls import Call
 from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
 from workers import cards, causes, checks, kept, outputs, publish
@@ -25,7 +26,7 @@ from workers.protocol import Ended
 from workers.usage import larger, with_calls
 
 if TYPE_CHECKING:
-    from conductor.model.entries import FinishAnswer, Started, Turn, Turned
+    from conductor.model.entries import FinishAnswer, Started
     from conductor.model.report import NodeReport
     from workers.attempt_parts import Parts
 
@@ -33,8 +34,6 @@ T = TypeVar("T")
 
 #: Redis is away: asked again so often, for as long as it takes. The work in hand is worth the wait.
 _AGAIN_S = 0.5
-#: While the ledger hands nothing out it is asked again so often.
-CLOSED_S = 0.1
 #: A task that is not known here is tried again after so long.
 _UNKNOWN_S = 20.0
 #: What only the place for the outputs lacked: they are kept, the next attempt does not compute them again.
@@ -52,13 +51,23 @@ class Done(NamedTuple):
     computed: Kept
 
 
+class Unpublished(NamedTuple):
+    """An attempt of which nothing is in place, and the ledger does not know."""
+
+    attempt: Attempt
+    #: None: it was given to another worker, and is dropped.
+    fault: Fault | None = None
+    usage: Usage = Usage()
+    calls: tuple[Call, ...] = ()
+    #: It was in place, but its receipt cannot be written.
+    done: Done | None = None
+
+
 class Runner:
     """What becomes of attempts once their bodies have ended: published, written down, failed, dropped."""
 
-    def __init__(self, parts: Parts, before_fail: Callable[[], None] = lambda: None) -> None:
-        """`before_fail`: before the ledger hears that an attempt did not end well, or it is dropped."""
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._before_fail = before_fail
         self._attempts = parts.ledger.attempts
         self._scribe = Scribe(parts.node, parts.worker)
         self.api_calls = ApiCalls(parts.ledger, self.patiently)
@@ -73,12 +82,10 @@ class Runner:
             return receipt
         return self._give_back(self._scribe.refused(started, error), Dead())
 
-    def conclude(self, attempt: Attempt, ended: Ended | Fault) -> Done | Receipt | None:
-        """After its body: `Done` waits to be handed in; a receipt is that of a failure, which the ledger knows of.
-
-        None: it was given to another worker."""
+    def conclude(self, attempt: Attempt, ended: Ended | Fault) -> Done | Unpublished:
+        """After its body. The ledger hears of neither here: `Done` waits to be handed in, the other for `settle`."""
         if isinstance(ended, Fault) and (ended.is_uncalled or ended.is_elsewhere):
-            return self._not_called(attempt, ended)
+            return Unpublished(attempt, ended)
         # Before the ledger hears of its end: what it used is settled by these words, not by what it was thought to use.
         calls = self.api_calls.tell(attempt, ended) if isinstance(ended, Ended) else ()
         held, layout, spec, earlier = attempt.held, self._parts.settings.layout, attempt.spec, attempt.earlier
@@ -88,8 +95,7 @@ class Runner:
         usage = with_calls(usage, calls)
         # Late is late, whatever became of the body: somebody else has the job, and its files are theirs to publish.
         if not self._is_ours(attempt):
-            self._before_fail()
-            return self._drop(attempt)
+            return Unpublished(attempt)
         fault = self._fault_of(attempt, ended)
         if fault is None and isinstance(ended, Ended):
             computed = earlier or kept.computed(layout, spec, attempt.body, ended.result, usage)
@@ -98,15 +104,27 @@ class Runner:
                 usage = larger(done.usage, usage)
                 return Done(attempt, self._scribe.ok(attempt, done.result, usage, done.outputs), done)
             fault = done
-        self._before_fail()
+        return Unpublished(attempt, fault, usage, calls)
+
+    def settle(self, what: Unpublished) -> Receipt | None:
+        """Its failure's receipt, which the ledger knows of; None: it is another worker's."""
+        attempt, fault = what.attempt, what.fault
+        if fault is None:
+            return self._drop(attempt)
+        if fault.is_uncalled or fault.is_elsewhere:
+            return self._not_called(attempt, fault)
         # It may have failed just because the next attempt has swept our files away.
         if not self._is_ours(attempt, is_doubtful=True):
             return self._drop(attempt)
-        assert fault is not None, "a body that did not end has a fault"
-        fault = self.api_calls.waiting_out(fault, calls)
+        if what.done is not None:
+            kept.keep(self._parts.settings.layout, attempt.spec, what.done.computed)
+            ok = what.done.receipt
+            failed = msgspec.structs.replace(ok, outcome="failed", cause=fault.cause, message=fault.message)
+            return self._failed(attempt, failed, fault)
+        fault = self.api_calls.waiting_out(fault, what.calls)
         if fault.cause == "bad_result":
-            fault = self._with_files_kept(attempt, fault, usage)
-        return self._failed(attempt, self._scribe.failed(attempt, fault, usage), fault)
+            fault = self._with_files_kept(attempt, fault, what.usage)
+        return self._failed(attempt, self._scribe.failed(attempt, fault, what.usage), fault)
 
     def kept_back(self, attempt: Attempt) -> Fault | None:
         """Why it goes back unbegun: its cards are not there, or the API that it would call is closed."""
@@ -162,28 +180,14 @@ class Runner:
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def written(self, done: Sequence[Done]) -> tuple[Done, ...]:
-        """On disk when this returns. Those whose receipts cannot be written have failed, and are kept."""
-        if not done:
-            return ()
+    def write(self, done: Sequence[Done]) -> tuple[Unpublished, ...]:
+        """On disk when this returns, but for these: their receipts cannot be written."""
         try:
             self._parts.receipts.extend(each.receipt for each in done)
         except OSError:
-            return tuple(each for each in done if self._is_written(each))
-        return tuple(done)
-
-    def _is_written(self, done: Done) -> bool:
-        attempt, receipt = done.attempt, done.receipt
-        if (fault := self._write_down(attempt, receipt)) is None:
-            return True
-        self._before_fail()
-        if not self._is_ours(attempt, is_doubtful=True):
-            self._drop(attempt)
-        else:
-            kept.keep(self._parts.settings.layout, attempt.spec, done.computed)
-            failed = msgspec.structs.replace(receipt, outcome="failed", cause=fault.cause, message=fault.message)
-            self._failed(attempt, failed, fault)
-        return False
+            faults = [(each, self._write_down(each.attempt, each.receipt)) for each in done]
+            return tuple(Unpublished(each.attempt, fault, done=each) for each, fault in faults if fault is not None)
+        return ()
 
     def handed_in(self, done: Sequence[Done], answers: Sequence[FinishAnswer | None]) -> None:
         """The ledger has their receipts; None: it could not be asked, the receipts stay."""
@@ -282,14 +286,6 @@ class Runner:
             self._parts.receipts.append(receipt)
         except OSError as e:
             logger.error("The receipt of {} attempt {} cannot be written: {}", receipt.job_id, receipt.attempt, e)
-
-    def turn(self, turn: Turn) -> Turned | None:
-        """As `patiently`. Who brings an entry in its hand waits until the ledger hands out again."""
-        while True:
-            turned = self.patiently(lambda: self._attempts.turn(turn))
-            if turned is None or not (turned.is_closed and turn.in_hand) or self._parts.stopping.is_asked:
-                return turned
-            self._parts.stopping.sleep(CLOSED_S)
 
     def patiently(self, step: Callable[[], T]) -> T | None:
         """Until Redis answers. None when the worker has to leave first: the lease runs out then, the receipt stays."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from conductor.adapters.redis_keys import Keys
-from conductor.errors import ConductorError, Unreachable
 from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
 from workers.attempt_parts import Parts
 from workers.flow import Flow
 from workers.host import ChildBroken, Host
-from workers.intake import Intake, Taken
+from workers.intake import Intake
 from workers.lease import Held
 from workers.parts import open_parts
 from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 #: The dashboard hears of jobs that take longer than this; writing of each would cost a short one a round trip.
 SHOWN_AFTER_S = 0.5
 BEAT_EVERY_S = 15.0
-_AGAIN_S = 0.5
 _UNBLOCK_EVERY_S = 0.05
 
 
@@ -40,18 +38,12 @@ class Worker:
         self._presence = presence
         self._stopping = stopping
         self._beat_at = 0.0
-        self._is_reachable = True
 
     def work(self, parts: Parts) -> None:
         """Until told to leave. What was taken and not started goes back."""
-        flow = Flow(parts, self._queue, self._count)
+        flow = Flow(parts, self._queue, self._count, intake=self._intake)
         self._warm_up(parts)
-        while not self._stopping.is_asked:
-            if (taken := self._take(flow)) is not None:
-                flow.run_taken(*taken)
-            # Also a worker that has nothing more to write down: its receipts may have gone since.
-            parts.receipts.look()
-        self._put_back(flow)
+        flow.work()
 
     def _warm_up(self, parts: Parts) -> None:
         """The child's imports are paid before the first job, not by it."""
@@ -60,31 +52,8 @@ class Worker:
         except ChildBroken as e:
             logger.error("{}", e)
 
-    def _take(self, flow: Flow) -> Taken | None:
-        try:
-            taken = self._intake.take(flow.idle_turn)
-        except Unreachable as e:
-            if self._is_reachable:
-                logger.warning("{}; asking again until it answers", e)
-            self._is_reachable = False
-            self._stopping.sleep(_AGAIN_S)
-            return None
-        if not self._is_reachable:
-            logger.info("Redis answers again")
-        self._is_reachable = True
-        return taken
-
     def _count(self, receipt: Receipt) -> None:
         self._presence.count(receipt.outcome == "ok", receipt.seconds)
-
-    def _put_back(self, flow: Flow) -> None:
-        try:
-            # Started for this worker, and it never heard of it: it goes back unbegun, as all else does.
-            if (taken := self._intake.settle()) is not None:
-                flow.run_taken(*taken)
-            self._intake.put_back()
-        except ConductorError as e:
-            logger.warning("{}; what this worker holds is found by its supervisor", e)
 
     # ── the keeper's thread ───────────────────────────────────────────────────────────────────────────────
 

@@ -19,5 +19,5 @@ def run_job(job_id: str, attempt: int) -> str:
 
     ends: list[Receipt] = []
     with own_parts() as parts:
-        Flow(parts, on_end=ends.append).run([(job_id, attempt)])
+        Flow(parts, on_end=ends.append, in_hand=[(job_id, attempt)]).work()
     return ends[0].outcome if ends else "not its turn"

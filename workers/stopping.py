@@ -64,14 +64,15 @@ class Stopping:
     def wake_keeper(self) -> None:
         _write(self._keeper_write_fd)
 
-    def sleep(self, limit_s: float) -> None:
-        """The main thread's: until the time is up or something happened."""
+    def sleep(self, limit_s: float) -> bool:
+        """The main thread's: until the time is up or something happened (True)."""
         self.is_at_rest = True
         woken = select.select([self.wake_fd], [], [], max(0.0, limit_s))[0]
         self.is_at_rest = False
         self.rested += 1
         if woken:
             self.drain()
+        return bool(woken)
 
     def listen(self, channel: Channel, limit_s: float) -> bool:
         """As `sleep`; also until there is something to read (True). What could not be sent goes on its way."""

@@ -1,16 +1,13 @@
-"""Over the one body that runs: its deadline, its progress, how long it may take to leave. Pure but for the clock."""
+"""Over the one body that runs: its deadline, its progress, how long it may take to leave. Pure."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from workers import causes
 from workers.causes import Fault
 
 if TYPE_CHECKING:
     from workers.attempt import Attempt
-    from workers.stopping import Stopping
 
 #: A body sees the deadline itself first (`ctx.remaining_s`) and may say what it was doing.
 DEADLINE_GRACE_S = 1.0
@@ -23,10 +20,10 @@ LATE_S = 0.5
 class BodyWatch:
     """Times are monotonic; its limits are by a clock that stands while the body does (`Held.pardon_s`)."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, now: float) -> None:
         self.attempt = attempt
         self._request = attempt.request
-        self.began_at = now = time.monotonic()
+        self.began_at = now
         self._deadline = now + self._request.timeout_s + DEADLINE_GRACE_S
         self._stalls_at = now + self._request.stall_s if self._request.stall_s > 0 else None
         self._was_late = False
@@ -34,19 +31,24 @@ class BodyWatch:
         self.leaving: Fault | None = None
         self._kill_at: float | None = None
 
-    def limits(self) -> tuple[float | None, ...]:
+    @property
+    def until(self) -> float:
+        """When to look at it at the latest."""
         pardon_s = self.attempt.held.pardon_s
-        stalls_at = None if self._stalls_at is None else self._stalls_at + pardon_s
-        return self._deadline + pardon_s, stalls_at, self._kill_at
+        limits = [self._deadline + pardon_s]
+        if self._stalls_at is not None:
+            limits.append(self._stalls_at + pardon_s)
+        if self._kill_at is not None:
+            limits.append(self._kill_at)
+        return min(limits)
 
-    def leave(self, fault: Fault) -> None:
+    def leave(self, fault: Fault, now: float) -> None:
         self.leaving = fault
         # Who eats up the host's memory gets no time to say goodbye: the kernel might choose somebody else.
-        self._kill_at = time.monotonic() + (0.0 if fault.cause == "host_oom" else STOP_GRACE_S)
+        self._kill_at = now + (0.0 if fault.cause == "host_oom" else STOP_GRACE_S)
 
-    def overdue(self) -> Fault | None:
+    def overdue(self, now: float) -> Fault | None:
         """Asked when nothing is left to be heard of it."""
-        now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             return self.leaving
         now -= self.attempt.held.pardon_s
@@ -58,13 +60,13 @@ class BodyWatch:
             return Fault("stalled", f"reported no progress for {self._request.stall_s:g} s and was killed")
         return None
 
-    def note(self, fraction: float, note: str) -> None:
+    def note(self, fraction: float, note: str, now: float) -> None:
         held = self.attempt.held
         held.is_news = held.is_news or fraction != held.progress or note != held.note
         held.progress, held.note = fraction, note
-        held.moved_at = time.monotonic()
+        held.moved_at = now
         if self._stalls_at is not None:
-            self._stalls_at = time.monotonic() - held.pardon_s + self._request.stall_s
+            self._stalls_at = now - held.pardon_s + self._request.stall_s
 
     def _has_stood_still(self, now: float) -> bool:
         """Perhaps the body has too: once it gets the moment that it takes to say so."""
@@ -79,13 +81,3 @@ class BodyWatch:
 
 def too_long(attempt: Attempt) -> Fault:
     return Fault("timeout", f"ran longer than its {attempt.request.timeout_s:g} s and was killed")
-
-
-def why_leave(attempt: Attempt, stopping: Stopping) -> Fault | None:
-    if attempt.held.verdict == "cancel":
-        return causes.CANCELLED
-    if attempt.held.verdict == "gone":
-        return Fault("worker_lost", "the attempt was given to another worker")
-    if attempt.held.meter.beyond:
-        return Fault(*attempt.held.meter.beyond)
-    return Fault("worker_lost", "the worker was told to stop at once") if stopping.is_urgent else None

@@ -78,7 +78,6 @@ def dispatch(
     Example: conductor dispatch manifests/system_test_backlog_50.jsonl --target backlog:system_test
     """
     from conductor.catalogue import catalogue_of
-    from conductor.counter_rules import rule_of
     from conductor.dispatch import default_backlog
     from conductor.dispatch import dispatch as put
     from conductor.dispatched import notes, summed, to_json
@@ -101,13 +100,12 @@ def dispatch(
     with here as (settings, ledger), Progress() as progress:
         say_so = progress.of("looking up" if dry_run else "dispatching", "job")
         name = backlog_name(target) if target else default_backlog(manifest)
-        catalogue = catalogue_of(settings.for_code)
         try:
             result = put(
                 ledger,
                 manifest,
                 name,
-                catalogue,
+                catalogue_of(settings.for_code),
                 settings.receipts_dir,
                 on_progress,
                 on_checked=progress.counted("checking", "line"),
@@ -116,7 +114,6 @@ def dispatch(
                 vram_headroom_mib=settings.limits.vram_headroom_mib,
                 is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
                 files=rules_of(settings.layout),
-                rules=[rule_of(settings.counters, catalogue)],
             )
         except KeyboardInterrupt:
             there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""

@@ -69,9 +69,8 @@ class Predictor:
         """As the leader sees it, with its memory of who was passed over."""
         look = Look(backlogs=self._backlogs)
         snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
-        gates = self.ledger.handover.gates()
-        counters = {name: reading for name, reading in gates.counters.items() if "/" not in name}
-        return msgspec.structs.replace(snapshot, overtaken=gates.overtaken, counters=counters), candidates
+        overtaken = self.ledger.handover.gates().overtaken
+        return msgspec.structs.replace(snapshot, overtaken=overtaken), candidates
 
     def answer(self) -> Answer:
         began = time.monotonic()

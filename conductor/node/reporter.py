@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from conductor.adapters import badges, host_probe, nvml_probe, suspects
 from conductor.adapters.badges import Badge, Badges
-from conductor.adapters.counter_commands import CounterCommands
 from conductor.adapters.disk_probe import DiskProbe
 from conductor.core.obstacles import are_other
 from conductor.errors import Unreachable
@@ -28,7 +27,6 @@ from conductor.node.report import Identity, Reading, Workforce, is_news, make_re
 from conductor.node.warden import Warden
 from conductor.node.yielding import Yielding
 from conductor.ports import Ledger
-from conductor.secrets import for_programs
 from conductor.settings import Settings
 
 #: How often the devices are looked at while nothing has to be sent: a foreign process must be seen quickly.
@@ -65,9 +63,6 @@ class Reporter(threading.Thread):
         self._gates = NodeGates(sensors_of(settings, identity.node))
         does_freeze = settings_of(settings, identity.node).when_yielding == "freeze"
         self._yielding = Yielding(settings.state_dir, identity.node, does_freeze=does_freeze)
-        self._counters = CounterCommands(
-            settings.counted_by("node"), settings.project, for_programs(settings.secrets.variables)
-        )
         self._wake = threading.Event()
         self._stopping = False
         self._has_room = False
@@ -96,7 +91,6 @@ class Reporter(threading.Thread):
         self._wake.set()
         if self.is_alive():
             self.join(limit_s)
-        self._counters.close()
         self._disks.close()
         self._yielding.close()
         nvml_probe.know(None)
@@ -114,7 +108,6 @@ class Reporter(threading.Thread):
     def _report(self) -> None:
         timing = self._settings.timing
         read_at, is_asked = time.monotonic(), False
-        self._counters.start()
         while not self._stopping:
             self._publish(is_asked)
             self._wake.wait(self._patience_s())
@@ -211,8 +204,7 @@ class Reporter(threading.Thread):
         timing = self._settings.timing
         age_s = time.monotonic() - self._volumes_at
         workforce = replace(self._workforce, queues=with_warm(self._workforce.queues, self._worn()))
-        reading = replace(self.reading, counters=self._counters.readings())
-        report = make_report(self._identity, reading, workforce, 0.0, age_s)
+        report = make_report(self._identity, self.reading, workforce, 0.0, age_s)
         has_news = is_news_anyway or is_news(self._sent, report)
         if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id, steps_back
+from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 from msgspec import structs
 
 from conductor.errors import Fenced
@@ -14,6 +14,14 @@ from conductor.model.entries import RollCall, Settled, Turn, Turned, Vouch
 from conductor.model.snapshot import Look
 
 QUEUE = "cpu-node1"
+
+
+def steps_back(scene: Scene) -> None:
+    """As if another server served what this one has: its history is another one."""
+    if scene.redis is not None:
+        scene.redis.set(f"{scene.keys.ledger}history", "another.one")
+    else:
+        scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
 
 
 def is_there(scene: Scene, *workers: str) -> None:

@@ -187,34 +187,33 @@ def test_a_node_s_word_counts_as_long_as_it_lives(tmp_path: Path):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Of the module `time` in what watches bodies."""
+    """Of the module `time` in what holds leases."""
     it = SimpleNamespace(now=1000.0)
     it.monotonic = it.time = lambda: it.now
-    for module in ("workers.watch", "workers.lease"):
-        monkeypatch.setattr(f"{module}.time", it)
+    monkeypatch.setattr("workers.lease.time", it)
     return it
 
 
 def a_watch(clock: SimpleNamespace, timeout_s: float = 60.0, stall_s: float = 0.0) -> BodyWatch:
     request = SimpleNamespace(timeout_s=timeout_s, stall_s=stall_s)
-    return BodyWatch(cast(Any, SimpleNamespace(request=request, held=a_held())))
+    return BodyWatch(cast(Any, SimpleNamespace(request=request, held=a_held())), clock.now)
 
 
 def test_the_deadline_is_later_by_exactly_the_time_that_it_stood(clock: SimpleNamespace):
     watch = a_watch(clock)
-    held, first = watch.attempt.held, watch.limits()[0]
+    held, first = watch.attempt.held, watch.until
     assert first == 1060.0 + DEADLINE_GRACE_S
     clock.now += 50
     held.freeze(WHY, 0.0, clock.now)
-    assert cast(float, watch.limits()[0]) >= clock.now + FAR_S / 2, "nobody waits for it meanwhile"
+    assert watch.until >= clock.now + FAR_S / 2, "nobody waits for it meanwhile"
     clock.now += 7200
-    assert watch.overdue() is None
+    assert watch.overdue(clock.now) is None
     held.thaw(clock.now)
-    assert watch.limits()[0] == first + 7200
+    assert watch.until == first + 7200
     clock.now = first + 7200 - 0.001
-    assert watch.overdue() is None
+    assert watch.overdue(clock.now) is None
     clock.now += 0.001
-    fault = watch.overdue()
+    fault = watch.overdue(clock.now)
     assert fault is not None and fault.cause == "timeout"
 
 
@@ -226,11 +225,11 @@ def test_no_progress_of_a_frozen_body_is_not_held_against_it(clock: SimpleNamesp
         held.freeze(WHY, 0.0, clock.now)
         clock.now += 500
         held.thaw(clock.now)
-        assert watch.overdue() is None and held.vouch(clock.now).quiet_s == 6
-        watch.note(0.5, "")
+        assert watch.overdue(clock.now) is None and held.vouch(clock.now).quiet_s == 6
+        watch.note(0.5, "", clock.now)
         assert held.vouch(clock.now).quiet_s == 0
     clock.now += 10
-    fault = watch.overdue()
+    fault = watch.overdue(clock.now)
     assert fault is not None and fault.cause == "stalled"
 
 
