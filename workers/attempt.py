@@ -25,9 +25,9 @@ from conductor.signing import Signer
 from conductor.text import size
 from workers import publish
 from workers.causes import Fault, cut
+from workers.held import Held
 from workers.host_memory import BEYOND_FOLDER, HostMemory
 from workers.kept import Kept
-from workers.lease import Held
 from workers.protocol import Run
 from workers.rivals import rivals
 from workers.usage import Meter, is_beyond

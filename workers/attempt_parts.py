@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from conductor.ports import Ledger, ReceiptLog
     from workers.attempt import AttemptSettings
     from workers.claim import Claim
+    from workers.held import Held
     from workers.host import Host
-    from workers.lease import Held, Keeper
+    from workers.lease import Keeper
     from workers.lining import Lining
     from workers.stopping import Stopping
 

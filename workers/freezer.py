@@ -13,8 +13,8 @@ from conductor.adapters.freezing import note_folder, word, word_file
 
 if TYPE_CHECKING:
     from workers.attempt_parts import InHand
+    from workers.held import Held
     from workers.host import Host
-    from workers.lease import Held
     from workers.stopping import Stopping
 
 

@@ -25,7 +25,7 @@ from conductor.adapters.stopped import is_stopped
 from workers.orphans import children_of
 
 if TYPE_CHECKING:
-    from workers.lease import Held
+    from workers.held import Held
 
 _SECONDS = struct.Struct("d")
 

@@ -22,7 +22,7 @@ from workers.causes import Fault
 if TYPE_CHECKING:
     from conductor.model.entries import Begun, Started
     from workers.attempt import Attempt
-    from workers.lease import Held
+    from workers.held import Held
     from workers.outcome import Done, Unpublished
     from workers.protocol import Ended
 

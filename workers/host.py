@@ -30,7 +30,7 @@ from workers.tickets import drain, pipe, waiting_in
 
 if TYPE_CHECKING:
     from conductor.settings import Settings
-    from workers.lease import Held
+    from workers.held import Held
 
 #: Imports on a cold, busy disk; a child that takes longer is broken.
 START_LIMIT_S = 60.0

@@ -12,9 +12,9 @@ from conductor.project_mark import refuse_foreign
 from conductor.wiring import redis_of
 from workers.attempt_parts import Parts
 from workers.flow import Flow
+from workers.held import Held
 from workers.host import ChildBroken, Host
 from workers.intake import Intake
-from workers.lease import Held
 from workers.parts import open_parts
 from workers.rq_worker import SOCKET_LIMIT_S, Presence, own_client
 from workers.stopping import Stopping

@@ -22,8 +22,9 @@ from workers.attempt import AttemptSettings
 from workers.attempt_parts import Parts
 from workers.claim import Claim
 from workers.freezer import Freezer
+from workers.held import Held
 from workers.host import Host
-from workers.lease import Held, Keeper
+from workers.lease import Keeper
 from workers.lining import Lining
 from workers.stopping import Stopping
 from workers.watchdog import Watchdog

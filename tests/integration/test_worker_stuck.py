@@ -21,6 +21,7 @@ from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import QUEUE, REPOSITORY, WorkerScene, a_scene, is_alive, wait_file, wait_until
 from workers import lease
+from workers.held import Held
 from workers.intake import Intake
 from workers.stopping import Stopping
 
@@ -98,7 +99,7 @@ def test_the_keeper_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch)
     meter: Any = SimpleNamespace(sample=lambda: None, usage=Usage, beyond="")
     keeper = lease.Keeper(ledger, "w1", 0.03, Stopping(), lambda held: None)
     reservation: Any = SimpleNamespace(job_id="job00001", attempt=1)
-    keeper.hold(lease.Held(reservation, meter, 0.0))
+    keeper.hold(Held(reservation, meter, 0.0))
     keeper.start()
     try:
         wait_until(lambda: ledger.asked > 3, "it is renewed again and again")

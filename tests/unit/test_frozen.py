@@ -28,7 +28,7 @@ from conductor.adapters.processes import PidRecord
 from conductor.adapters.stopped import is_stopped
 from workers.freezer import Freezer
 from workers.frozen import FrozenFamily, still_s
-from workers.lease import FAR_S, Held
+from workers.held import FAR_S, Held
 from workers.watch import DEADLINE_GRACE_S, BodyWatch
 
 WHY = "somebody is at this machine"
