@@ -18,7 +18,7 @@ from loguru import logger
 from conductor.errors import ConductorError, Unreachable
 from conductor.model.entries import RenewAnswer
 from conductor.ports import Attempts
-from workers.held import Held
+from workers.held import Held, Verdict
 from workers.stopping import Stopping
 
 #: How often the child is measured, and how soon new progress is told.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from workers.attempt import Attempt
     from workers.causes import Fault
     from workers.hand import End
-    from workers.lease import Held
+    from workers.held import Held
     from workers.outcome import Done, Unpublished
 
 # ── with the ledger ───────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from workers.causes import Fault
 
 if TYPE_CHECKING:
     from workers.hand import Key
-    from workers.lease import Verdict
+    from workers.held import Verdict
 
 
 class Interrupts:

@@ -26,7 +26,7 @@ from workers.machine.actions import (
 if TYPE_CHECKING:
     from workers.attempt import Attempt
     from workers.hand import Hand, Key
-    from workers.lease import Held
+    from workers.held import Held
     from workers.machine.batching import Batching
     from workers.machine.interrupts import Interrupts
     from workers.outcome import Done, Unpublished
