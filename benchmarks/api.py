@@ -1,20 +1,21 @@
-"""A rate-limited API whose limit changes three times an hour: how many of the allowed calls are made, how many 429s?
+"""A rate-limited API whose limit changes three times an hour: how many of the allowed calls are made, how
+many 429s?
 
     python benchmarks/api.py [--hours 4] [--seeds 11-15] [--only "120 a minute"] [--jobs 2] [--json]
 
-The very `LimitsRates` and `decide`, on a clock moved by hand, against servers that count differently. Workers enough:
-nothing but the API's limit is short. Allowed is the limit, minute by minute; of a fixed window also the ends
-cut off, of a token bucket also its reserve at the start. The start, with nothing known, is in it. Every 429 counts.
-Two controls: a limit that stands and is configured right, and a caller who heeds Retry-After and learns nothing.
+The very `LimitsRates` and `decide`, on a clock moved by hand, against servers that count differently. Workers
+enough: nothing but the API's limit is short. Allowed is the limit, minute by minute; of a fixed window also
+the ends cut off, of a token bucket also its reserve at the start. The start, with nothing known, is in it.
+Every 429 counts. Two controls: a limit that stands and is configured right, and a caller who heeds
+Retry-After and learns nothing.
 
-The first asks for 98.5 % and gets 98.3 in an hour, and that is how it stays. No minute of the server's may hold more
-than the limit, so a place is free again 60 s after the latest moment at which the server can have counted its call. Of
-that only the answer tells, 1.5 s after the sending here, so that a round takes 61.4 to 61.7 s: 59 of them in an hour.
-Counted from the sending it would be over 99 %, and one call too many in every minute in which a call gets there later
-than the one of a minute before took. An earlier proof there is only where the server announces its own count, and then
-that decides. A quarter of a second was our own: a call counts to the end of its step, which was half a second long and
-is a tenth now.
-Tuned on seeds 1 to 5.
+The first asks for 98.5 % and gets 98.3 in an hour, and that is how it stays. No minute of the server's may
+hold more than the limit, so a place is free again 60 s after the latest moment at which the server can have
+counted its call. Of that only the answer tells, 1.5 s after the sending here, so that a round takes 61.4 to
+61.7 s: 59 of them in an hour. Counted from the sending it would be over 99 %, and one call too many in every
+minute in which a call gets there later than the one of a minute before took. An earlier proof there is only
+where the server announces its own count, and then that decides. A quarter of a second was our own: a call
+counts to the end of its step, which was half a second long and is a tenth now. Tuned on seeds 1 to 5.
 """
 
 from __future__ import annotations
@@ -34,19 +35,19 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
-from conductor.adapters.rate_store import MemoryRateStore
-from conductor.adapters.rates import LimitsRates
-from conductor.core.admission import decide
+from conductor.adapters.rates.rate_store import MemoryRateStore
+from conductor.adapters.rates.rates import LimitsRates
+from conductor.analysis.simulation.rates import ManualLog
+from conductor.base.settings.settings import Rate
+from conductor.core.admission.admission import decide
 from conductor.model.calls import Budget, Call
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
 from conductor.model.spec import Needs, RateNeed
 from conductor.ports import Ledger
-from conductor.settings import Rate
-from conductor.simulation.rates import ManualLog
 
 WINDOW_S = 60.0
 CHANGES_AN_HOUR = 3
@@ -59,7 +60,7 @@ START = 1_700_000_017.0
 # ── servers ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Server:
+class CountingServer:
     """Allows so many calls a minute, by the rule of its subclass. `limits`: (from when, limit), in order."""
 
     def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
@@ -84,10 +85,12 @@ class Server:
         """The most calls between the two. By the minute: what the limit comes to."""
         edges = [since for since, _ in self.limits] + [end]
         pairs = zip(self.limits, edges[1:], strict=True)
-        return sum(limit * max(0.0, min(end, to) - max(start, since)) / WINDOW_S for (since, limit), to in pairs)
+        return sum(
+            limit * max(0.0, min(end, to) - max(start, since)) / WINDOW_S for (since, limit), to in pairs
+        )
 
 
-class Sliding(Server):
+class Sliding(CountingServer):
     """So many in any minute."""
 
     def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
@@ -109,7 +112,7 @@ class Sliding(Server):
         return WINDOW_S if self.recent else 0.0
 
 
-class Fixed(Server):
+class Fixed(CountingServer):
     """So many from one full minute to the next."""
 
     def __init__(self, limits: Sequence[tuple[float, int]]) -> None:
@@ -137,7 +140,7 @@ class Fixed(Server):
         return super().allowed(start, end) + cut / WINDOW_S
 
 
-class Bucket(Server):
+class Bucket(CountingServer):
     """So many a minute, evenly, and a reserve of `SHARE` minutes."""
 
     SHARE = 1.0
@@ -170,14 +173,19 @@ class SmallBucket(Bucket):
     SHARE = 0.1
 
 
-SERVERS: dict[str, type[Server]] = {"sliding": Sliding, "fixed": Fixed, "bucket": Bucket, "small bucket": SmallBucket}
+SERVERS: dict[str, type[CountingServer]] = {
+    "sliding": Sliding,
+    "fixed": Fixed,
+    "bucket": Bucket,
+    "small bucket": SmallBucket,
+}
 
 
 # ── one run ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Setting(NamedTuple):
-    server: type[Server]
+    server: type[CountingServer]
     mean: int = 120
     #: Each limit is the mean times or divided by at most this.
     spread: float = 2.0
@@ -190,7 +198,7 @@ class Setting(NamedTuple):
     control: Literal["", "configured", "naive"] = ""
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     accepted: int
     refused: int
     allowed: float
@@ -221,7 +229,7 @@ class Naive(LimitsRates):
         return tuple(replace(state, requests_left=None, requests_limit=None) for state in states)
 
 
-class World:
+class ApiWorld:
     """One API, one node with cloud workers, a backlog that never ends."""
 
     def __init__(self, setting: Setting) -> None:
@@ -256,7 +264,7 @@ class World:
     def later(self, at: float, what: str, job: str = "") -> None:
         heapq.heappush(self.events, (at, next(self.ids), what, job))
 
-    def run(self) -> Outcome:
+    def run(self) -> CallOutcome:
         end = START + self.setting.hours * 3600
         self.tick_at(START)
         while True:
@@ -277,7 +285,7 @@ class World:
                 self._arrive(at, job)
             else:
                 self._answered(at, what, job)
-        return Outcome(self.accepted, self.refused, self.server.allowed(START, end))
+        return CallOutcome(self.accepted, self.refused, self.server.allowed(START, end))
 
     def _tick(self, now: float) -> None:
         self.due = -1.0
@@ -291,7 +299,9 @@ class World:
             rates=self.rates.states(now, active),
         )
         heads = tuple(Head(job_id=f"job-{next(self.ids):08d}", attempts=0, since=START) for _ in range(16))
-        decision = decide(snapshot, [Candidate(job_class=self.job_class, waiting=1 << 20, heads=heads)], Limits())
+        decision = decide(
+            snapshot, [Candidate(job_class=self.job_class, waiting=1 << 20, heads=heads)], Limits()
+        )
         for admission in decision.admit:
             held = admission.reservation
             self.rates.take(held.job_id, held.attempt, KEY, *admission.rates[KEY])
@@ -355,8 +365,8 @@ def rows(hours: float) -> Iterator[tuple[str, Setting]]:
         yield f"{name}, about 120, no Retry-After", Setting(server, hours=hours, has_retry_after=False)
 
 
-def run(setting: Setting) -> Outcome:
-    return World(setting).run()
+def run(setting: Setting) -> CallOutcome:
+    return ApiWorld(setting).run()
 
 
 def seeds_of(text: str) -> range:
@@ -365,9 +375,14 @@ def seeds_of(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def summary(name: str, runs: Sequence[Outcome]) -> dict[str, Any]:
+def summary(name: str, runs: Sequence[CallOutcome]) -> dict[str, Any]:
     used, refused = [one.used for one in runs], [one.refused_share for one in runs]
-    shares = {"used": median(used), "used_worst": min(used), "refused": median(refused), "refused_worst": max(refused)}
+    shares = {
+        "used": median(used),
+        "used_worst": min(used),
+        "refused": median(refused),
+        "refused_worst": max(refused),
+    }
     return {"server": name, **shares, "calls": sum(one.accepted for one in runs)}
 
 
@@ -391,7 +406,10 @@ def main() -> int:
     out: list[dict[str, Any]] = []
     wrong: list[str] = []
     if not given.json:
-        print(f"{'server':44} {'used':>8} {'worst':>8} {'429s':>7} {'worst':>7}   (median and worst of the seeds)")
+        print(
+            f"{'server':44} {'used':>8} {'worst':>8} {'429s':>7} {'worst':>7}   (median and worst "
+            "of the seeds)"
+        )
     with ProcessPoolExecutor(given.jobs) as pool:
         for name, setting in rows(given.hours):
             if given.only not in name and not name.startswith("control"):
@@ -401,7 +419,8 @@ def main() -> int:
             wrong += [said] if (said := wrong_control(name, row)) else []
             if not given.json:
                 shares = (
-                    f"{row['used']:8.2%} {row['used_worst']:8.2%} {row['refused']:7.2%} {row['refused_worst']:7.2%}"
+                    f"{row['used']:8.2%} {row['used_worst']:8.2%} {row['refused']:7.2%} "
+                    f"{row['refused_worst']:7.2%}"
                 )
                 print(f"{name:44} {shares}", flush=True)
     if given.json:

@@ -1,10 +1,11 @@
-"""Does a long backlog cost anything: `python benchmarks/backlog.py [--lengths 10,1000,1000000] [--json FILE] [--plot]`.
+"""Does a long backlog cost anything: `python benchmarks/backlog.py [--lengths 10,1000,1000000] [--json FILE]
+[--plot]`.
 
-Behind N jobs of 100 classes that wait for a lane without workers: no-op jobs a second, idle to the first line of a
-body, one tick (observe and decide), what `status` and `explain` read, the command `conductor status` whole, an id found
-by its first letters, lines dispatched a second, bytes of Redis a waiting job. `spread` in the JSON has, for each, the
-lowest and the highest (of ticks and looks: the tenth and ninetieth percentile). Six lengths take seven minutes.
---plot draws benchmarks/backlog.png and .svg, in the peers' environment.
+Behind N jobs of 100 classes that wait for a lane without workers: no-op jobs a second, idle to the first line
+of a body, one tick (observe and decide), what `status` and `explain` read, the command `conductor status`
+whole, an id found by its first letters, lines dispatched a second, bytes of Redis a waiting job. `spread` in
+the JSON has, for each, the lowest and the highest (of ticks and looks: the tenth and ninetieth percentile).
+Six lengths take seven minutes. --plot draws benchmarks/backlog.png and .svg, in the peers' environment.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ import throughput
 from redis import Redis
 from throughput import BACKLOG, Bench
 
-from conductor import manifest as manifests
-from conductor.adapters.rates import redis_rates
-from conductor.core.admission import decide
-from conductor.core.look import next_look
-from conductor.dispatch import dispatch
-from conductor.limits import limits_of
-from conductor.model.entries import Entry
+from conductor.adapters.rates.rates import redis_rates
+from conductor.base.settings.limits import limits_of
+from conductor.core.admission.admission import decide
+from conductor.core.admission.lookahead import next_look
+from conductor.dispatch.dispatch import dispatch
 from conductor.model.identity import content_id
 from conductor.model.job_class import class_of
-from conductor.model.snapshot import Look
+from conductor.model.ledger_entries import Entry
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import JobSpec, Needs, to_line
-from conductor.observe import observe
 from conductor.ports import Ledger
+from conductor.record import manifest as manifests
+from conductor.tick.observe import observe
 from conductor.views.explain_job import explained
 from conductor.views.status import gather
 
@@ -54,7 +55,9 @@ def fillers(bench: Bench, count: int) -> Iterator[Entry]:
     """Jobs of the io lane, which has no workers here: they wait."""
     for n in range(count):
         spec = spec_of(n)
-        yield Entry(job_id=spec.id, line=to_line(spec), job_class=class_of(spec, bench.catalogue[spec.task], BACKLOG))
+        yield Entry(
+            job_id=spec.id, line=to_line(spec), job_class=class_of(spec, bench.catalogue[spec.task], BACKLOG)
+        )
 
 
 def spec_of(n: int, of: str = "fillers") -> JobSpec:
@@ -89,9 +92,13 @@ def at_length(length: int, url: str) -> dict[str, Any]:
             ledger.backlog.put(BACKLOG, chunk)
             lines += sum(len(entry.line) for entry in chunk)
         made_s = time.monotonic() - began
-        row: dict[str, Any] = {"length": length, "bytes_a_job": round((used(client) - before - lines) / length, 1)}
+        row: dict[str, Any] = {
+            "length": length,
+            "bytes_a_job": round((used(client) - before - lines) / length, 1),
+        }
         print(f"{length} waiting, made and put in {made_s:.1f} s", file=sys.stderr)
-        # The server writes its file anew after so much growth, with a core of its own: not what a long backlog costs.
+        # The server writes its file anew after so much growth, with a core of its own: not what a long
+        # backlog costs.
         throughput.until(lambda: not peer_env.is_rewriting(client))
         found = looks(bench, ledger, client) | runs(bench, ledger) | dispatched(bench, ledger)
         spread = {key: [low, high] for key, (_, low, high) in found.items()}
@@ -107,12 +114,14 @@ def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     """What a tick and a reader cost, from this process: the conductor's own go on beside it."""
     limits, rates = limits_of(bench.settings), redis_rates(client, ledger.attempts, bench.settings.rates)
 
-    look = Look()
+    look = Lookahead()
 
     def tick() -> None:
         nonlocal look
         snapshot, candidates = observe(ledger, rates, look)
-        look = next_look(look, candidates, decide(snapshot, candidates, limits), has_chains=bool(snapshot.chains))
+        look = next_look(
+            look, candidates, decide(snapshot, candidates, limits), has_chains=bool(snapshot.chains)
+        )
 
     return {
         "tick_ms": took_ms(tick, TICKS),

@@ -1,11 +1,13 @@
-"""One run, one table: how the decision packs, orders and keeps disks, against bounds, simple rules and published work.
+"""One run, one table: how the decision packs, orders and keeps disks, against bounds, simple rules and
+published work.
 
     python benchmarks/decision.py [--traces FOLDER] [--seeds 10] [--json FILE]
 
-Everything goes through `decide`; ours by the rule that a conductor without settings of its own follows live, [waiting]
-(aging, overdue, kept places) included, the simple rules bare, as they were published. Controls come first: simple
-rules must give the published rows within 1 %, random placement must come out within 0.7 of its row; else the simulator
-is wrong, and the exit code is 1. openb (the cluster) is run where its folder is named: --traces or $CONDUCTOR_TRACES.
+Everything goes through `decide`; ours by the rule that a conductor without settings of its own follows live,
+[waiting] (aging, overdue, kept places) included, the simple rules bare, as they were published. Controls come
+first: simple rules must give the published rows within 1 %, random placement must come out within 0.7 of its
+row; else the simulator is wrong, and the exit code is 1. openb (the cluster) is run where its folder is
+named: --traces or $CONDUCTOR_TRACES.
 """
 
 from __future__ import annotations
@@ -24,21 +26,23 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import packing  # noqa: E402
 
-from conductor.catalogue import load_catalogue  # noqa: E402
-from conductor.limits import limits_of as of_settings  # noqa: E402
-from conductor.limits import live  # noqa: E402
-from conductor.settings import Settings  # noqa: E402
-from conductor.simulation import cluster  # noqa: E402
-from conductor.simulation.figures import Figures, figures  # noqa: E402
-from conductor.simulation.policies import DEFAULT, limits_of  # noqa: E402
-from conductor.simulation.rule import rule_of, words  # noqa: E402
-from conductor.simulation.workload import Workload  # noqa: E402
-from conductor.simulation.world import World  # noqa: E402
+from conductor.analysis.simulation import cluster  # noqa: E402
+from conductor.analysis.simulation.figures import Figures, figures  # noqa: E402
+from conductor.analysis.simulation.policies import DEFAULT, limits_of  # noqa: E402
+from conductor.analysis.simulation.rule import rule_of, words  # noqa: E402
+from conductor.analysis.simulation.workload import Workload  # noqa: E402
+from conductor.analysis.simulation.world import World  # noqa: E402
+from conductor.base.settings.limits import limits_of as of_settings  # noqa: E402
+from conductor.base.settings.limits import live  # noqa: E402
+from conductor.base.settings.settings import Settings  # noqa: E402
+from conductor.dispatch.catalogue import load_catalogue  # noqa: E402
 from workflows.trace.forms import specs  # noqa: E402
 
 HERE = ROOT / "benchmarks" / "traces"
 CATALOGUE = load_catalogue()
-HOST = cluster.NodeKind(name="host", cpu_milli=64_000, ram_mib=262_144, devices=(cluster.DeviceKind(vram_mib=24_576),))
+HOST = cluster.NodeKind(
+    name="host", cpu_milli=64_000, ram_mib=262_144, devices=(cluster.DeviceKind(vram_mib=24_576),)
+)
 #: What a conductor decides by where conductor.toml says nothing.
 LIVE = of_settings(Settings())
 MB = 1_000_000
@@ -46,7 +50,7 @@ MB = 1_000_000
 RANDOM, FGD = (86.30, 87.47), (95.23, 95.39)
 
 
-class Row(NamedTuple):
+class FigureRow(NamedTuple):
     """`value` against `goal`; `is_control`: of the simulator, not of the decision."""
 
     what: str
@@ -73,11 +77,13 @@ def run(trace: Path, policy: str, is_batch: bool, kind: cluster.NodeKind = HOST)
 HOSTS = (("default_200", 1.04), ("gpushare40_500", 1.02))
 
 
-def one_host() -> Iterator[Row]:
+def one_host() -> Iterator[FigureRow]:
     expected = json.loads((HERE / "expected_onehost.json").read_text())
     for name, goal in HOSTS:
         trace = HERE / f"onehost_{name}.jsonl"
-        rows = {t["title"].split()[1]: {r["rule"]: r for r in t["rows"]} for t in expected if name in t["title"]}
+        rows = {
+            t["title"].split()[1]: {r["rule"]: r for r in t["rows"]} for t in expected if name in t["title"]
+        }
         for policy, rule in (("first_fit", "fifo-skip"), ("fifo", "fifo"), ("best_fit", "bestfit")):
             for kind in ("batch", "online"):
                 found, published = run(trace, policy, kind == "batch"), rows[kind][rule]
@@ -87,17 +93,21 @@ def one_host() -> Iterator[Row]:
                     (found.max_wait_s, published["max_wait"]),
                 )
                 worst = max(abs(mine / theirs - 1) for mine, theirs in pairs)
-                yield Row(f"{name} {kind}, {policy}: off by", f"{worst:.2%}", "≤ 1 %", worst <= 0.01, True)
+                yield FigureRow(
+                    f"{name} {kind}, {policy}: off by", f"{worst:.2%}", "≤ 1 %", worst <= 0.01, True
+                )
         batch = run(trace, "auto", True)
         ratio = batch.makespan_s / batch.bound_s
-        yield Row(f"{name} batch, makespan ÷ bound", f"{ratio:.4f}", f"≤ {goal}", ratio <= goal)
+        yield FigureRow(f"{name} batch, makespan ÷ bound", f"{ratio:.4f}", f"≤ {goal}", ratio <= goal)
         online, plain = run(trace, "auto", False), rows["online"]["fifo-skip"]
         mean, longest = online.mean_jct_s / plain["mean_jct"], online.max_wait_s / plain["max_wait"]
-        yield Row(f"{name} online, mean completion ÷ first-fit's", f"{mean:.3f}", "≤ 0.8", mean <= 0.8)
-        yield Row(f"{name} online, longest wait ÷ first-fit's", f"{longest:.3f}", "≤ 1.1", longest <= 1.1)
+        yield FigureRow(f"{name} online, mean completion ÷ first-fit's", f"{mean:.3f}", "≤ 0.8", mean <= 0.8)
+        yield FigureRow(
+            f"{name} online, longest wait ÷ first-fit's", f"{longest:.3f}", "≤ 1.1", longest <= 1.1
+        )
         over = batch.oom + online.oom
         lost = batch.jobs - batch.done + online.jobs - online.done
-        yield Row(f"{name}, OOM kills and lost jobs", f"{over} / {lost}", "0 / 0", over == lost == 0)
+        yield FigureRow(f"{name}, OOM kills and lost jobs", f"{over} / {lost}", "0 / 0", over == lost == 0)
 
 
 # ── disks ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,7 +115,7 @@ def one_host() -> Iterator[Row]:
 SIMPLE = ("fifo", "threshold", "threshold_frees", "threshold_critical")
 
 
-def disks() -> Iterator[Row]:
+def disks() -> Iterator[FigureRow]:
     hung = 0
     for entry in json.loads((HERE / "wf" / "expected.json").read_text()):
         trace = HERE / "wf" / f"{entry['file']}.json"
@@ -122,20 +132,22 @@ def disks() -> Iterator[Row]:
             hung += sum(found.deadlocked > 0 for found in plain)
             ending = [found.makespan_s for found in plain if not found.deadlocked]
             ratio = ours.makespan_s / min(ending) if ending else None
-            is_whole = ours.done == ours.jobs and ours.oom == 0 and ours.peak_scratch_bytes <= kind.scratch_bytes
-            yield Row(
+            is_whole = (
+                ours.done == ours.jobs and ours.oom == 0 and ours.peak_scratch_bytes <= kind.scratch_bytes
+            )
+            yield FigureRow(
                 f"{entry['file'].split('-')[0]}, {name}: done, makespan ÷ best simple rule",
                 f"{ours.done}/{ours.jobs}, {'all hang' if ratio is None else f'{ratio:.3f}'}",
                 "all, ≤ 1.1",
                 is_whole and (ratio is None or ratio <= 1.1),
             )
-    yield Row("runs in which a simple rule hangs", str(hung), "> 0", hung > 0, True)
+    yield FigureRow("runs in which a simple rule hangs", str(hung), "> 0", hung > 0, True)
 
 
 # ── a cluster ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def packed(folder: Path, seeds: int) -> Iterator[Row]:
+def packed(folder: Path, seeds: int) -> Iterator[FigureRow]:
     source, hosts = packing.pods(folder), packing.nodes(folder)
 
     def mean(rule: packing.PlaceRule, count: int) -> tuple[float, float]:
@@ -145,34 +157,41 @@ def packed(folder: Path, seeds: int) -> Iterator[Row]:
     few = min(seeds, 3)
     for at, mine, theirs in zip((100, 130), mean("random", few), RANDOM, strict=True):
         is_met = abs(mine - theirs) <= 0.7
-        yield Row(f"openb at {at} %, random ({few} seeds)", f"{mine:.2f}", f"{theirs} ± 0.7", is_met, True)
+        yield FigureRow(
+            f"openb at {at} %, random ({few} seeds)", f"{mine:.2f}", f"{theirs} ± 0.7", is_met, True
+        )
     # Live, another rule says where to with so many nodes; both are shown.
     rules = dict.fromkeys((live(LIVE, len(hosts)).place, LIVE.place))
     for rule in rules:
         for at, mine, theirs, goal in zip((100, 130), mean(rule, seeds), FGD, (95.4, 95.5), strict=True):
             what = f"openb at {at} %, {rule}, allocated % ({seeds} seeds; FGD {theirs})"
-            yield Row(what, f"{mine:.2f}", f"≥ {goal}", mine >= goal)
+            yield FigureRow(what, f"{mine:.2f}", f"≥ {goal}", mine >= goal)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--traces", type=Path, default=os.environ.get("CONDUCTOR_TRACES"), metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="draws of the cluster's pods")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    parts: list[Callable[[], Iterator[Row]]] = [one_host, disks]
+    parts: list[Callable[[], Iterator[FigureRow]]] = [one_host, disks]
     if options.traces is not None:
         folder = Path(options.traces) / "openb"
         parts.append(lambda: packed(folder, options.seeds))
     else:
         sys.stderr.write("openb is left out: name the folder of the traces with --traces\n")
     print(f"ours: {words(rule_of(DEFAULT, limits_of(DEFAULT, live=LIVE)))}")
-    found: list[Row] = []
+    found: list[FigureRow] = []
     for part in parts:
         for row in part():
             found.append(row)
             mark = "ok  " if row.is_met else "MISS"
-            print(f"{mark} {'control  ' if row.is_control else '         '}{row.what:<62} {row.value:>16}   {row.goal}")
+            print(
+                f"{mark} {'control  ' if row.is_control else '         '}{row.what:<62} {row.value:>16} "
+                f"  {row.goal}"
+            )
             sys.stdout.flush()
     if options.json:
         options.json.write_text(json.dumps([row.told() for row in found]), encoding="utf-8")

@@ -1,8 +1,10 @@
-"""What Conductor costs while nothing happens: `python benchmarks/feet.py [--seconds 60] [--runs 20] [--json FILE]`.
+"""What Conductor costs while nothing happens: `python benchmarks/feet.py [--seconds 60] [--runs 20] [--json
+FILE]`.
 
-An idle conductor, a standby and a node with its workers, as real processes on a Valkey of their own: CPU (% of one
-core), memory and wake-ups of each. Then the first moments of commands: wall and CPU time of help, completion and
-`status`, and the imports that weigh most in each. All of it is byte-compiled, as it is from the second call on.
+An idle conductor, a standby and a node with its workers, as real processes on a Valkey of their own: CPU (%
+of one core), memory and wake-ups of each. Then the first moments of commands: wall and CPU time of help,
+completion and `status`, and the imports that weigh most in each. All of it is byte-compiled, as it is from
+the second call on.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from typing import Any
 import psutil
 from recovery import machine, telling, until
 
-from conductor.adapters import valkey
+from conductor.adapters.open_ledger import open_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import Settings, load
 from conductor.ports import Ledger
-from conductor.settings import Settings, load
-from conductor.wiring import open_ledger
 
 CONFIG = """
 node = "bench"
@@ -44,14 +46,18 @@ is_on = false
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 #: After the workers are up: the spare, forecasts and first looks are over.
 SETTLED_S = 8.0
-#: The goals: % of one core for the conductor and for the node's own process; seconds of a command that needs no ledger.
+#: The goals: % of one core for the conductor and for the node's own process; seconds of a command that needs
+#: no ledger.
 MOST_CPU_PCT, MOST_WALL_S = 1.0, 0.150
 HEAVIEST = 6
 STARTED = {"conductor": "conduct", "standby": "conduct", "node": "node"}
 COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
     "--help": (("--help",), {}),
     "status --help": (("status", "--help"), {}),
-    "completion": ((), {"_CONDUCTOR_COMPLETE": "complete_bash", "COMP_WORDS": "conductor st", "COMP_CWORD": "1"}),
+    "completion": (
+        (),
+        {"_CONDUCTOR_COMPLETE": "complete_bash", "COMP_WORDS": "conductor st", "COMP_CWORD": "1"},
+    ),
     "completion of options": (
         (),
         {"_CONDUCTOR_COMPLETE": "complete_bash", "COMP_WORDS": "conductor status --", "COMP_CWORD": "2"},
@@ -63,7 +69,9 @@ COMMANDS: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
 # ── idle processes ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def idle(folder: Path, seconds: float, workers: int, then: Callable[[], Any]) -> tuple[list[dict[str, Any]], Any]:
+def idle(
+    folder: Path, seconds: float, workers: int, then: Callable[[], Any]
+) -> tuple[list[dict[str, Any]], Any]:
     """A row a process, and what `then` gives while all of it is up."""
     (folder / "conductor.toml").write_text(CONFIG.format(workers=workers), encoding="utf-8")
     settings = load(folder)
@@ -113,7 +121,11 @@ def kind_of(words: Sequence[str]) -> str:
         return f"worker {words[words.index('--lane') + 1]}"
     if "--spare" in words:
         return "spare"
-    return "child" if "workers.child" in words else next((Path(w).stem for w in words[1:] if w.endswith(".py")), "?")
+    return (
+        "child"
+        if "workers.isolation.child_main" in words
+        else next((Path(w).stem for w in words[1:] if w.endswith(".py")), "?")
+    )
 
 
 def spent(pid: int) -> dict[str, float]:
@@ -122,13 +134,19 @@ def spent(pid: int) -> dict[str, float]:
     waits = sum(
         int(number)
         for status in Path(f"/proc/{pid}/task").glob("*/status")
-        for number in re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(encoding="utf-8"), re.MULTILINE)
+        for number in re.findall(
+            r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(encoding="utf-8"), re.MULTILINE
+        )
     )
     return {"cpu_s": (int(fields[11]) + int(fields[12])) * TICK_S, "waits": waits}
 
 
-def row(name: str, before: dict[str, float], after: dict[str, float], pid: int, seconds: float) -> dict[str, Any]:
-    sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE))
+def row(
+    name: str, before: dict[str, float], after: dict[str, float], pid: int, seconds: float
+) -> dict[str, Any]:
+    sizes = dict(
+        re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    )
     return {
         "process": name,
         "cpu_pct": round(100 * (after["cpu_s"] - before["cpu_s"]) / seconds, 2),
@@ -219,8 +237,10 @@ def text(result: Mapping[str, Any]) -> str:
     lines = [result["machine"]]
     for each in result["idle"]:
         lines.append(
-            f"  {each['process']:<14} {each['cpu_pct']:>5.2f} % CPU  {each['wakeups_per_s']:>6.1f} wake-ups/s  "
-            f"RSS {each['rss_mib']:>6.1f} MiB  PSS {each['pss_mib']:>6.1f} MiB  {each['threads']:>2} threads  "
+            f"  {each['process']:<14} {each['cpu_pct']:>5.2f} % CPU  {each['wakeups_per_s']:>6.1f} "
+            "wake-ups/s  "
+            f"RSS {each['rss_mib']:>6.1f} MiB  PSS {each['pss_mib']:>6.1f} MiB  "
+            f"{each['threads']:>2} threads  "
             f"{each['files']:>2} files"
         )
     for name, each in result["commands"].items():
@@ -237,13 +257,20 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=60.0, help="of idleness that are measured")
     options.add_argument("--runs", type=int, default=20, help="of each command")
-    options.add_argument("--workers", type=int, default=2, help="of the cpu lane, beside one each of io and cloud")
+    options.add_argument(
+        "--workers", type=int, default=2, help="of the cpu lane, beside one each of io and cloud"
+    )
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="feet-") as name:
         folder = Path(name)
         rows, commands = idle(folder, given.seconds, given.workers, lambda: timed(folder, given.runs))
-    result: dict[str, Any] = {"machine": machine(), "seconds": given.seconds, "idle": rows, "commands": commands}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "seconds": given.seconds,
+        "idle": rows,
+        "commands": commands,
+    }
     result["missed"] = misses(result)
     print(text(result))
     if given.json:

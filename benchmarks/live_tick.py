@@ -1,11 +1,12 @@
-"""What a live tick costs, on a real Valkey: `python benchmarks/live_tick.py [--waiting 0,1000,1000000] [--ticks 60]`.
+"""What a live tick costs, on a real Valkey: `python benchmarks/live_tick.py [--waiting 0,1000,1000000]
+[--ticks 60]`.
 
 The conductor's own loop (the lead and the steps of a tick), without its other threads. «idle»:
-an empty host, one job of one class arrives, the bell rings, it is handed over. «busy»: 8 devices that are full, 100
-classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start. «--brisk»: beside them
-in each tick so many short jobs of one class more are handed over, whose lane has room for all. CPU milliseconds of the
-tick's thread by part, and from the bell to the hand-over (`to_fed`, wall, with the server's part of it; `server`: CPU
-of the server, an INFO with it).
+an empty host, one job of one class arrives, the bell rings, it is handed over. «busy»: 8 devices that are
+full, 100 classes, as many jobs waiting as said; between two ticks some jobs end, and the next ones start.
+«--brisk»: beside them in each tick so many short jobs of one class more are handed over, whose lane has room
+for all. CPU milliseconds of the tick's thread by part, and from the bell to the hand-over (`to_fed`, wall,
+with the server's part of it; `server`: CPU of the server, an INFO with it).
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ from loguru import logger
 from msgspec.structs import replace
 from redis import Redis
 
-from conductor.adapters.rates import redis_rates
-from conductor.core.depth import MOST_AHEAD
-from conductor.history.recording import Recorder
-from conductor.learning import Learning, policy_of
-from conductor.limits import limits_of
-from conductor.loop import Conductor
-from conductor.model.entries import Entry, Turn
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.rates.rates import redis_rates
+from conductor.analysis.replay.recording import Recorder
+from conductor.base.settings.limits import limits_of
+from conductor.base.settings.settings import Settings, load
+from conductor.core.admission.queue_depth import MOST_AHEAD
+from conductor.model.ledger_entries import Entry, WorkerTurn
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from conductor.recovery.guard import Guard
-from conductor.settings import Settings, load
-from conductor.wiring import connect, redis_ledger
+from conductor.record.ledger_identity import Guard
+from conductor.tick.learned_needs import NeedsLearner, policy_of
+from conductor.tick.loop import Conductor
 
 CLASSES, ENDS, CHUNK, WARM = 100, 2, 500, 5
 CONFIG = 'node = "bench"\n[dashboard]\nis_on = false\n[redis]\nurl = "{url}"\n'
-#: Steps of a tick (`conductor.tick_steps`) that cost; the others are «rest».
+#: Steps of a tick (`conductor.tick.steps`) that cost; the others are «rest».
 PARTS = ("observe", "learn", "decide", "apply", "explain", "carry", "account", "tell")
 
 
@@ -56,7 +57,7 @@ def name_of(step: Callable[..., Any]) -> str:
     return getattr(step, "func", step).__name__
 
 
-class Clock:
+class PartClock:
     """CPU seconds by part, and when the hand-over had been answered."""
 
     def __init__(self) -> None:
@@ -76,37 +77,60 @@ class Clock:
         return timed
 
 
-class Bench:
-    def __init__(self, settings: Settings, client: Redis, recorder: Recorder, learning: Learning) -> None:
+class TickBench:
+    def __init__(self, settings: Settings, client: Redis, recorder: Recorder, learning: NeedsLearner) -> None:
         self.ledger: Ledger = redis_ledger(client)
         self.world: Ledger = redis_ledger(client)  # what others do is not of the conductor's scripts
         self.client = client
-        self.clock = Clock()
+        self.clock = PartClock()
         around = self.clock.around
         limits = replace(limits_of(settings), has_successors=True)
         self.conductor = Conductor(
-            self.ledger, redis_rates(client, self.ledger.attempts, settings.rates), limits, settings.timing, "bench",
-            teach=learning.teach, record=recorder.record, guard=Guard(self.ledger, settings.receipts_dir).reason,
-        )  # fmt: skip
+            self.ledger,
+            redis_rates(client, self.ledger.attempts, settings.rates),
+            limits,
+            settings.timing,
+            "bench",
+            teach=learning.teach,
+            record=recorder.record,
+            guard=Guard(self.ledger, settings.receipts_dir).reason,
+        )
         self.conductor.steps = tuple(around(name_of(step), step) for step in self.conductor.steps)
         self.jobs = 0
 
     def publish(self, devices: int, cpu: int) -> None:
         gpus = tuple(
-            Device(index=d, uuid=f"{d}", name="x", vram_total_mib=24_576, vram_used_mib=300) for d in range(devices)
+            Device(index=d, uuid=f"{d}", name="x", vram_total_mib=24_576, vram_used_mib=300)
+            for d in range(devices)
         )
-        queues = (QueueReport(queue="cpu-bench", lane="cpu", workers=cpu),
-                  QueueReport(queue="cloud-bench", lane="cloud", workers=64), *(
-            QueueReport(queue=f"gpu-bench-gpu{d}", lane="gpu", device=f"gpu{d}", workers=2) for d in range(devices)
-        ))  # fmt: skip
+        queues = (
+            QueueReport(queue="cpu-bench", lane="cpu", workers=cpu),
+            QueueReport(queue="cloud-bench", lane="cloud", workers=64),
+            *(
+                QueueReport(queue=f"gpu-bench-gpu{d}", lane="gpu", device=f"gpu{d}", workers=2)
+                for d in range(devices)
+            ),
+        )
         report = NodeReport(
-            node="bench", host="bench", devices=gpus, queues=queues, ram_total_mib=262_144, ram_available_mib=240_000,
+            node="bench",
+            host="bench",
+            devices=gpus,
+            queues=queues,
+            ram_total_mib=262_144,
+            ram_available_mib=240_000,
             volumes=tuple(
-                Volume(root=root, filesystem=root, path="/", total_bytes=10**12, free_bytes=10**11, is_writable=True)
+                Volume(
+                    root=root,
+                    filesystem=root,
+                    path="/",
+                    total_bytes=10**12,
+                    free_bytes=10**11,
+                    is_writable=True,
+                )
                 for root in ("scratch", "published")
             ),
             cpu_count=64.0,
-        )  # fmt: skip
+        )
         self.world.reports.publish(report, 600)
 
     def put(self, classes: list[JobClass], count: int) -> None:
@@ -143,9 +167,19 @@ class Bench:
     def accept(self, r: Reservation) -> None:
         now = self.world.bell.now()
         self.world.attempts.accept(
-            Receipt(v=1, job_id=r.job_id, attempt=r.attempt, workflow="w", task=r.task, outcome="ok", started_at=now,
-                    ended_at=now, node=r.node, worker=r.worker or "w")
-        )  # fmt: skip
+            Receipt(
+                v=1,
+                job_id=r.job_id,
+                attempt=r.attempt,
+                workflow="w",
+                task=r.task,
+                outcome="ok",
+                started_at=now,
+                ended_at=now,
+                node=r.node,
+                worker=r.worker or "w",
+            )
+        )
 
     def tick(self, profiler: cProfile.Profile | None = None) -> dict[str, float]:
         """As `run` does: on the bell, which has rung."""
@@ -162,16 +196,23 @@ class Bench:
             profiler.disable()
         all_cpu = time.thread_time() - cpu
         parts = {part: self.clock.cpu[part] for part in PARTS}
-        row = {"all": all_cpu, "ask": asked - cpu, **parts, "rest": time.thread_time() - asked - sum(parts.values())}
+        row = {
+            "all": all_cpu,
+            "ask": asked - cpu,
+            **parts,
+            "rest": time.thread_time() - asked - sum(parts.values()),
+        }
         row["server"] = self.server_s() - server
         if self.clock.fed_at:
             row["to_fed"] = self.clock.fed_at - wall
         return {name: seconds * 1e3 for name, seconds in row.items()}
 
 
-def idle(bench: Bench, ticks: int, profiler: cProfile.Profile | None) -> Iterator[dict[str, float]]:
+def idle(bench: TickBench, ticks: int, profiler: cProfile.Profile | None) -> Iterator[dict[str, float]]:
     bench.publish(devices=0, cpu=2)
-    job_class = JobClass(id="one", backlog="b", task="bench.one", lane="cpu", needs=Needs(cpu=1.0), duration_s=0.01)
+    job_class = JobClass(
+        id="one", backlog="b", task="bench.one", lane="cpu", needs=Needs(cpu=1.0), duration_s=0.01
+    )
     for n in range(ticks + WARM):
         bench.publish(devices=0, cpu=2)
         bench.tick()
@@ -186,12 +227,14 @@ def idle(bench: Bench, ticks: int, profiler: cProfile.Profile | None) -> Iterato
 
 
 def busy(
-    bench: Bench, waiting: int, ticks: int, brisk: int, profiler: cProfile.Profile | None
+    bench: TickBench, waiting: int, ticks: int, brisk: int, profiler: cProfile.Profile | None
 ) -> Iterator[dict[str, float]]:
     bench.publish(devices=8, cpu=8)
     bench.put([a_class(i) for i in range(CLASSES)], waiting)
     bench.put([BRISK], brisk * (ticks + WARM) + MOST_AHEAD if brisk else 0)
-    pace = Turn(worker="w", queue="cloud-bench", lease_s=600, number="1", news={BRISK.task: BRISK.duration_s})
+    pace = WorkerTurn(
+        worker="w", queue="cloud-bench", lease_s=600, number="1", news={BRISK.task: BRISK.duration_s}
+    )
     bench.world.attempts.turn(pace)
     bench.settled()
     for _ in range(60):
@@ -209,14 +252,18 @@ def busy(
             yield row
 
 
-BRISK = JobClass(id="brisk", backlog="b", task="bench.brisk", lane="cloud", needs=Needs(ram_mib=10), duration_s=0.01)
+BRISK = JobClass(
+    id="brisk", backlog="b", task="bench.brisk", lane="cloud", needs=Needs(ram_mib=10), duration_s=0.01
+)
 
 
 def a_class(i: int) -> JobClass:
     is_gpu = i % 3 > 0
     needs = Needs(vram_mib=(i % 40 + 1) * 500 if is_gpu else 0, ram_mib=1000 + i % 7 * 500, cpu=1.0)
     lane = "gpu" if is_gpu else "cpu"
-    return JobClass(id=f"c{i:05}", backlog="b", task="media.render", lane=lane, needs=needs, duration_s=60.0 + i % 50)
+    return JobClass(
+        id=f"c{i:05}", backlog="b", task="media.render", lane=lane, needs=needs, duration_s=60.0 + i % 50
+    )
 
 
 def measured(folder: Path, url: str, waiting: int, ticks: int, brisk: int, profile: bool) -> dict[str, Any]:
@@ -227,9 +274,9 @@ def measured(folder: Path, url: str, waiting: int, ticks: int, brisk: int, profi
     with (
         connect(url) as client,
         Recorder(folder / f"ticks{waiting}", 64 << 20) as recorder,
-        Learning(settings.layout, policy_of(settings.learning), {}, limits_of(settings)) as learning,
+        NeedsLearner(settings.layout, policy_of(settings.learning), {}, limits_of(settings)) as learning,
     ):
-        bench = Bench(settings, client, recorder, learning)
+        bench = TickBench(settings, client, recorder, learning)
         rows = list(busy(bench, waiting, ticks, brisk, profiler) if waiting else idle(bench, ticks, profiler))
     if profiler is not None:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
@@ -239,7 +286,9 @@ def measured(folder: Path, url: str, waiting: int, ticks: int, brisk: int, profi
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--waiting", default="0,1000,1000000", help="0: the idle host")
     parser.add_argument("--ticks", type=int, default=60)
     parser.add_argument("--brisk", type=int, default=0)

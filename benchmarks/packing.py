@@ -1,5 +1,6 @@
-"""A whole cluster is filled with shares of GPUs, as in FGD (USENIX ATC'23): pods redrawn until the demand is 130 % of
-the capacity, placed one by one by `decide`, never removed. How much of the GPUs is allocated at 100 and 130 %?"""
+"""A whole cluster is filled with shares of GPUs, as in FGD (USENIX ATC'23): pods redrawn until the demand is
+130 % of the capacity, placed one by one by `decide`, never removed. How much of the GPUs is allocated at 100
+and 130 %?"""
 
 from __future__ import annotations
 
@@ -10,15 +11,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from conductor.core.admission import decide
-from conductor.core.ask import Ask
-from conductor.core.standing import Standing, kind_of
+from conductor.analysis.simulation import cluster
+from conductor.analysis.simulation.policies import limits_of
+from conductor.core.admission.admission import decide
+from conductor.core.admission.decision_state import Standing, kind_of
+from conductor.core.capacity.request import Ask
 from conductor.model.limits import PlaceRule
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
 from conductor.model.spec import Needs
-from conductor.simulation import cluster
-from conductor.simulation.policies import limits_of
 
 GPU_MIB = 24_000  # a thousandth of a GPU is 24 MiB
 DEMAND = 1.3
@@ -86,7 +87,9 @@ def drawn(source: list[Pod], capacity: int, seed: int) -> list[Pod]:
 
 
 def fill(source: list[Pod], hosts: tuple[NodeReport, ...], rule: PlaceRule, seed: int) -> tuple[float, float]:
-    """Allocated share of all GPUs, in percent, when the demand that has arrived is 100 % and 130 % of them."""
+    """Allocated share of all GPUs, in percent, when the demand that has arrived is 100 % and 130 % of
+    them.
+    """
     capacity = sum(len(node.devices) for node in hosts) * 1000
     limits = replace(limits_of("auto", seed), order="oldest", place=rule)
     snapshot = Snapshot(now=0.0, nodes=hosts)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from conductor.adapters.valkey import find_binary
+from conductor.adapters.redis.valkey import find_binary
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "benchmarks" / "peer_apps" / "requirements.txt"
@@ -47,7 +47,18 @@ def _install(folder: Path, python: Path) -> None:
 def shared_valkey(folder: Path) -> Generator[str]:
     """The URL of a server with an append-only file, fsynced each second, for everybody alike."""
     socket = folder / "valkey.sock"
-    words = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    words = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    ]
     server = subprocess.Popen([str(find_binary()), *words], stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
@@ -68,4 +79,6 @@ def emptied(url: str) -> None:
 
 def is_rewriting(client: Redis) -> bool:
     found: dict[str, int] = client.info("persistence")  # pyright: ignore[reportAssignmentType]
-    return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"] or found["rdb_bgsave_in_progress"])
+    return bool(
+        found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"] or found["rdb_bgsave_in_progress"]
+    )

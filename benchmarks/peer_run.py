@@ -1,4 +1,6 @@
-"""One peer, one case, one run: workers up, warmed, timed from outside by the eight bytes each job leaves in a file."""
+"""One peer, one case, one run: workers up, warmed, timed from outside by the eight bytes each job leaves
+in a file.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,11 @@ class Stage:
 
     def send(self, peer: Peer, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [str(self.python), "send.py", *args], cwd=HERE, env=self.env(peer), stdout=subprocess.PIPE, text=True
+            [str(self.python), "send.py", *args],
+            cwd=HERE,
+            env=self.env(peer),
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def marked(self) -> int:

@@ -1,8 +1,10 @@
-"""Conductor beside its peers: `python benchmarks/peers.py [--rounds 3] [--peer NAME ..] [--json FILE] [--results]`.
+"""Conductor beside its peers: `python benchmarks/peers.py [--rounds 3] [--peer NAME ..] [--json FILE]
+[--results]`.
 
-One command: the peers get an environment of their own, all play on one Valkey (append-only file, fsync each second),
-in turns, round after round; what is compared are medians of the same run. Conductor plays with all promises on:
-planned into a manifest, gated, isolated, receipted on disk, verified. --results writes benchmarks/RESULTS.md.
+One command: the peers get an environment of their own, all play on one Valkey (append-only file, fsync each
+second), in turns, round after round; what is compared are medians of the same run. Conductor plays with all
+promises on: planned into a manifest, gated, isolated, receipted on disk, verified. --results writes
+benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ def of_ours(url: str, model: Path) -> dict[str, Callable[[], list[float]]]:
 
 def play(url: str, folder: Path, rounds: int, chosen: Sequence[str]) -> Measured:
     stage = peer_run.Stage(peer_env.python_of_peers(), url, folder, PROCESSES)
-    subprocess.run([str(stage.python), str(peer_run.HERE / "model.py"), str(folder / "model.onnx")], check=True)
+    subprocess.run(
+        [str(stage.python), str(peer_run.HERE / "model.py"), str(folder / "model.onnx")], check=True
+    )
     measured: Measured = {}
 
     def one(name: str, case: str, measure: Callable[[], list[float]]) -> None:
@@ -73,7 +77,9 @@ def play(url: str, folder: Path, rounds: int, chosen: Sequence[str]) -> Measured
         for peer in peer_run.PEERS:
             for case in peer.cases if not chosen or peer.name in chosen else ():
                 one(peer.name, case, lambda peer=peer, case=case: of_peer(stage, peer, case))
-        for case, measure in of_ours(url, folder / "model.onnx").items() if not chosen or OURS in chosen else ():
+        for case, measure in (
+            of_ours(url, folder / "model.onnx").items() if not chosen or OURS in chosen else ()
+        ):
             one(OURS, case, measure)
     return measured
 
@@ -91,7 +97,9 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps({"machine": about, "measured": measured}), encoding="utf-8")
     text = markdown(
-        measured, results.stamp(f"python benchmarks/peers.py --rounds {given.rounds} --results", about), given.rounds
+        measured,
+        results.stamp(f"python benchmarks/peers.py --rounds {given.rounds} --results", about),
+        given.rounds,
     )
     print(text)
     if given.results:

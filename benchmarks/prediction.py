@@ -1,7 +1,9 @@
-"""How right the forecast at the start of a run is: `python benchmarks/prediction.py [--clips 30] [--runs 3] [--json]`.
+"""How right the forecast at the start of a run is: `python benchmarks/prediction.py [--clips 30] [--runs 3]
+[--json]`.
 
-The highlights workflow over so many clips, several times in one project: each time other copies of the same clips, so
-that every job is new and what the receipts of the runs before taught counts. The first run has nothing to go by.
+The highlights workflow over so many clips, several times in one project: each time other copies of the same
+clips, so that every job is new and what the receipts of the runs before taught counts. The first run has
+nothing to go by.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def main() -> int:
 
 
 def measured(project: Path, clips: int, runs: int) -> list[dict[str, Any]]:
-    (project / "conductor.toml").write_text("[lanes.cpu]\nworkers = 2\n[dashboard]\nis_on = false\n", encoding="utf-8")
+    (project / "conductor.toml").write_text(
+        "[lanes.cpu]\nworkers = 2\n[dashboard]\nis_on = false\n", encoding="utf-8"
+    )
     drawn = make_samples(project / "drawn")
     return [one_run(project, drawn, clips, number) for number in range(1, runs + 1)]
 
@@ -57,7 +61,9 @@ def one_run(project: Path, drawn: tuple[Path, ...], clips: int, number: int) -> 
     manifest = project / "manifests" / f"run-{number}.jsonl"
     conductor(project, "plan", "highlights", str(folder), "-o", str(manifest))
     conductor(project, "dispatch", str(manifest), "--target", f"backlog:run-{number}")
-    account = json.loads(conductor(project, "conduct", "--backlog", f"backlog:run-{number}", "--until-done", "--json"))
+    account = json.loads(
+        conductor(project, "conduct", "--backlog", f"backlog:run-{number}", "--until-done", "--json")
+    )
     predicted, took = account["predicted_s"], account["took_s"]
     return {
         "run": number,
@@ -71,10 +77,17 @@ def one_run(project: Path, drawn: tuple[Path, ...], clips: int, number: int) -> 
 
 
 def conductor(project: Path, *argv: str) -> str:
-    """Its standard output; jobs that died are told by its exit code 1. Raises `CalledProcessError` for any other."""
+    """Its standard output; jobs that died are told by its exit code 1. Raises `CalledProcessError` for any
+    other.
+    """
     env = {**os.environ, "CONDUCTOR_PROJECT": str(project), "PYTHONPATH": str(HERE)}
     done = subprocess.run(
-        [sys.executable, "-m", "conductor", *argv], cwd=project, env=env, check=False, text=True, stdout=subprocess.PIPE
+        [sys.executable, "-m", "conductor", *argv],
+        cwd=project,
+        env=env,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
     )
     if done.returncode > 1:
         done.check_returncode()

@@ -1,8 +1,10 @@
-"""What recording costs a live tick: `python benchmarks/recording.py [--classes 5,50,300] [--rounds 9] [--json FILE]`.
+"""What recording costs a live tick: `python benchmarks/recording.py [--classes 5,50,300] [--rounds 9] [--json
+FILE]`.
 
-A conductor on a Valkey of its own, with and without recording in turn: all classes are held, sixteen jobs run and say
-how far they are, and at each tick one job ends and another is admitted. CPU of the tick, and of all other threads
-(which is the recorder): medians of the rounds. Then the same ticks are read back: `conductor replay --job`.
+A conductor on a Valkey of its own, with and without recording in turn: all classes are held, sixteen jobs run
+and say how far they are, and at each tick one job ends and another is admitted. CPU of the tick, and of all
+other threads (which is the recorder): medians of the rounds. Then the same ticks are read back: `conductor
+replay --job`.
 """
 
 from __future__ import annotations
@@ -19,18 +21,18 @@ from typing import Any
 
 from loguru import logger
 
-from conductor.adapters.rates import redis_rates
-from conductor.history.recording import BATCH_S, Recorder, files_of
-from conductor.limits import limits_of
-from conductor.loop import Conductor, Record
-from conductor.model.entries import Entry, Vouch
+from conductor.adapters.open_ledger import redis_ledger, redis_of
+from conductor.adapters.rates.rates import redis_rates
+from conductor.analysis.replay.recording import BATCH_S, Recorder, files_of
+from conductor.base.settings.limits import limits_of
+from conductor.base.settings.settings import Settings, Timing, load
+from conductor.model.ledger_entries import Entry, Vouch
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from conductor.settings import Settings, Timing, load
-from conductor.wiring import redis_ledger, redis_of
+from conductor.tick.loop import Conductor, Record
 
 BACKLOG, RUNNING, LONG_S = "bench", 16, 3600.0
 TIMING = Timing(admitted_grace_s=LONG_S, leader_ttl_s=60.0)
@@ -43,7 +45,9 @@ def report() -> NodeReport:
         Volume(root=root, path=f"/{root}", total_bytes=10**12, free_bytes=10**12, is_writable=True)
         for root in ("scratch", "published")
     )
-    devices = tuple(Device(index=i, uuid=f"u{i}", name="x", vram_total_mib=24_576, vram_used_mib=300) for i in range(4))
+    devices = tuple(
+        Device(index=i, uuid=f"u{i}", name="x", vram_total_mib=24_576, vram_used_mib=300) for i in range(4)
+    )
     queues = tuple(QueueReport(queue=f"gpu-n-{d.key}", lane="gpu", device=d.key, workers=8) for d in devices)
     return NodeReport(
         node="n", host="n", devices=devices, volumes=disks, queues=queues,
@@ -51,7 +55,7 @@ def report() -> NodeReport:
     )  # fmt: skip
 
 
-class Scene:
+class FullNode:
     """A node that is full, and a ledger in which the next job of each class waits."""
 
     def __init__(self, ledger: Ledger, classes: int) -> None:
@@ -59,14 +63,19 @@ class Scene:
         self._report = report()
         for n in range(classes):
             needs = Needs(vram_mib=5_800 + n % 7, ram_mib=500 + n, cpu=0.5)
-            job_class = JobClass(id=f"class{n:04}", backlog=BACKLOG, task="bench.task", lane="gpu", needs=needs)
+            job_class = JobClass(
+                id=f"class{n:04}", backlog=BACKLOG, task="bench.task", lane="gpu", needs=needs
+            )
             self._put(job_class, 10_000 // classes)
 
     def _put(self, job_class: JobClass, count: int) -> None:
         specs = [
-            JobSpec(v=1, id=f"{job_class.id}x{n:06}", workflow="b", task="bench.task", args={}) for n in range(count)
+            JobSpec(v=1, id=f"{job_class.id}x{n:06}", workflow="b", task="bench.task", args={})
+            for n in range(count)
         ]
-        self._ledger.backlog.put(BACKLOG, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in specs])
+        self._ledger.backlog.put(
+            BACKLOG, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in specs]
+        )
 
     def passes(self, n: int) -> None:
         """What happens between two ticks."""
@@ -80,7 +89,11 @@ class Scene:
             elif (i + n) % 6 == 0:
                 used = Usage(vram_mib=5_000 + n % 50, rss_mib=400 + n % 9)
                 vouch = Vouch(
-                    job_id=r.job_id, attempt=r.attempt, usage=used, progress=(n % 100) / 100, note=f"frame {n}"
+                    job_id=r.job_id,
+                    attempt=r.attempt,
+                    usage=used,
+                    progress=(n % 100) / 100,
+                    note=f"frame {n}",
                 )
                 ledger.attempts.renew(r.worker or "w", LONG_S, [vouch])
         if len(going) >= RUNNING:
@@ -99,7 +112,7 @@ def measured(folder: Path, classes: int, rounds: int, ticks: int) -> dict[str, A
     settings = load(folder)
     with redis_of(settings) as client:
         ledger = redis_ledger(client)
-        scene = Scene(ledger, classes)
+        scene = FullNode(ledger, classes)
         rows: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
         with Recorder(folder / "ticks", 1 << 30) as recorder:
             keeps: dict[bool, Record | None] = {False: None, True: recorder.record}
@@ -120,7 +133,9 @@ def measured(folder: Path, classes: int, rounds: int, ticks: int) -> dict[str, A
     }
 
 
-def pairs(rows: dict[bool, list[tuple[float, float]]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def pairs(
+    rows: dict[bool, list[tuple[float, float]]],
+) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """Each recorded round with the one before it."""
     return list(zip(rows[True], rows[False], strict=True))
 
@@ -130,7 +145,7 @@ def conductor_of(settings: Settings, client: Any, ledger: Ledger, keep: Record |
     return Conductor(ledger, rates, limits_of(settings), TIMING, f"bench-{os.getpid()}", record=keep)
 
 
-def one_round(conductor: Conductor, scene: Scene, ticks: int) -> tuple[float, float]:
+def one_round(conductor: Conductor, scene: FullNode, ticks: int) -> tuple[float, float]:
     """Milliseconds of CPU a tick: of this thread in the tick, and of the others."""
     in_ticks, began, began_here = 0.0, time.process_time(), time.thread_time()
     for n in range(ticks):
@@ -145,7 +160,9 @@ def one_round(conductor: Conductor, scene: Scene, ticks: int) -> tuple[float, fl
 
 def main() -> int:
     """0: each share is within reach; 1: not."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--classes", default="5,50,300")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--ticks", type=int, default=60, help="of a round")

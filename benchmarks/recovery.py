@@ -1,8 +1,10 @@
-"""How long a job is out of work after a death: `python benchmarks/recovery.py [--kills 40] [--workers 2] [--json]`.
+"""How long a job is out of work after a death: `python benchmarks/recovery.py [--kills 40] [--workers 2]
+[--json]`.
 
-Real processes on a Valkey of their own, one job after another. From a SIGKILL of the worker's parent, of its child, or
-of both to the start of the job's next attempt, by the ledger's clock; of all processes of a host to the return of its
-jobs; of the leader to the standby's lead. The machine is named with the figures, for these are no ratios.
+Real processes on a Valkey of their own, one job after another. From a SIGKILL of the worker's parent, of its
+child, or of both to the start of the job's next attempt, by the ledger's clock; of all processes of a host to
+the return of its jobs; of the leader to the standby's lead. The machine is named with the figures, for these
+are no ratios.
 """
 
 from __future__ import annotations
@@ -25,15 +27,15 @@ from typing import Any
 
 import psutil
 
-from conductor.catalogue import load_catalogue
-from conductor.model.entries import Entry
+from conductor.adapters.open_ledger import open_ledger
+from conductor.base.settings.settings import load
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.identity import content_id
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from conductor.settings import load
-from conductor.wiring import open_ledger
 
 NODE = "bench"
 LIMIT_S = 60.0
@@ -55,7 +57,7 @@ headroom_bytes = 0
 """
 
 
-class Bench:
+class RecoveryBench:
     def __init__(self, folder: Path, workers: int) -> None:
         (folder / "conductor.toml").write_text(CONFIG.format(node=NODE, workers=workers), encoding="utf-8")
         self.settings = load(folder)
@@ -75,7 +77,9 @@ class Bench:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         log = (self.settings.project / f"{words[0]}-{len(self._processes)}.out").open("wb")
         argv = [sys.executable, "-P", "-m", "conductor", *words]
-        process = subprocess.Popen(argv, cwd=self.settings.project, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            argv, cwd=self.settings.project, stdout=log, stderr=log, start_new_session=True
+        )
         self._processes.append(process)
         return process
 
@@ -146,9 +150,11 @@ def of_worker(node: subprocess.Popen[bytes], held: Reservation) -> tuple[int, li
 
 
 def deaths(
-    bench: Bench, ledger: Ledger, node: subprocess.Popen[bytes], kills: int, seed: int
+    bench: RecoveryBench, ledger: Ledger, node: subprocess.Popen[bytes], kills: int, seed: int
 ) -> dict[str, list[float]]:
-    """Kind of death → seconds to the replacement's start. One job is kept running, and killed over and over."""
+    """Kind of death → seconds to the replacement's start. One job is kept running, and killed over and
+    over.
+    """
     choose = random.Random(seed)
     found: dict[str, list[float]] = {"parent": [], "child": [], "both": []}
     job_id = bench.put(ledger, 3600)
@@ -169,7 +175,7 @@ def deaths(
     return found
 
 
-def lost_host(bench: Bench, ledger: Ledger, rounds: int) -> list[float]:
+def lost_host(bench: RecoveryBench, ledger: Ledger, rounds: int) -> list[float]:
     """Seconds from the end of all processes of a host to the return of its job to the backlog."""
     found: list[float] = []
     for _ in range(rounds):
@@ -184,7 +190,9 @@ def lost_host(bench: Bench, ledger: Ledger, rounds: int) -> list[float]:
     return found
 
 
-def failover(bench: Bench, ledger: Ledger, leader: subprocess.Popen[bytes], rounds: int) -> list[float]:
+def failover(
+    bench: RecoveryBench, ledger: Ledger, leader: subprocess.Popen[bytes], rounds: int
+) -> list[float]:
     found: list[float] = []
     for _ in range(rounds):
         standby = bench.start("conduct")
@@ -224,7 +232,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="recovery-") as folder:
-        bench = Bench(Path(folder), given.workers)
+        bench = RecoveryBench(Path(folder), given.workers)
         with bench.open() as ledger, telling(Path(folder)):
             leader = bench.start("conduct")
             until(ledger.leadership.leader)
@@ -243,7 +251,8 @@ def text(result: dict[str, Any]) -> str:
     lines = [f"{result['machine']}; {result['workers']} workers, lease {result['lease_s']:g} s"]
     for kind, row in result["figures"].items():
         lines.append(
-            f"  {kind:<7} n {row['n']:>3}  p50 {row['p50_s']:.3f} s  p99 {row['p99_s']:.3f} s  max {row['max_s']:.3f} s"
+            f"  {kind:<7} n {row['n']:>3}  p50 {row['p50_s']:.3f} s  p99 {row['p99_s']:.3f} s  max "
+            f"{row['max_s']:.3f} s"
         )
     return "\n".join(lines)
 

@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, simulate, feet, soak; default: all of these (an hour, on a
-machine that has nothing else to do); card: what `tests/gpu` measures, where there is one. Each replaces its own part of
-the page and leaves the others, and says on what and when it was taken.
+Sections: peers, throughput, backlog, tick, decision, simulate, feet, soak; default: all of these (an hour, on
+a machine that has nothing else to do); card: what `tests/gpu` measures, where there is one. Each replaces its
+own part of the page and leaves the others, and says on what and when it was taken.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ figures drift with the machine; ratios of one run hold.
 Row = Mapping[str, Any]
 
 
-class Section(NamedTuple):
+class ResultSection(NamedTuple):
     """`command`: run with a file's name behind it, into which it writes its figures as JSON."""
 
     title: str
@@ -56,8 +56,13 @@ def of_feet(found: Row) -> Sequence[Sequence[Row]]:
 
 
 def of_soak(found: Row) -> Sequence[Sequence[Row]]:
-    whole = {key: found[key] for key in ("jobs", "kills", "is_sound", "manifests", "unverified", "keys_per_1000")}
-    slopes = [{"process": kind, "KiB for each 1,000 jobs": kib} for kind, kib in found["slopes_kib_per_1000"].items()]
+    whole = {
+        key: found[key] for key in ("jobs", "kills", "is_sound", "manifests", "unverified", "keys_per_1000")
+    }
+    slopes = [
+        {"process": kind, "KiB for each 1,000 jobs": kib}
+        for kind, kib in found["slopes_kib_per_1000"].items()
+    ]
     return [[{**whole, "missed": "; ".join(found["missed"]) or "nothing"}], slopes]
 
 
@@ -71,32 +76,37 @@ def as_it_is(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
 
 
 SECTIONS = {
-    "throughput": Section(
+    "throughput": ResultSection(
         "A job, from plan to verified receipt",
         ("throughput.py", "--json"),
         of_throughput,
-        "`gate`: one device, each job decided when the one before has ended; `successor`: named while it runs; "
+        "`gate`: one device, each job decided when the one before has ended; `successor`: named "
+        "while it runs; "
         "`files`: and both may write to the disk; `lane`: the next job lies in the queue already.",
     ),
-    "backlog": Section(
+    "backlog": ResultSection(
         "Behind a backlog of so many waiting jobs",
         ("backlog.py", "--plot", "--json"),
         of_backlog,
         "100 classes from 100 jobs on.\n\n![what a longer backlog costs](backlog.png)",
     ),
-    "tick": Section("One decision, CPU milliseconds", ("tick.py", "--json"), as_it_is),
-    "decision": Section(
+    "tick": ResultSection("One decision, CPU milliseconds", ("tick.py", "--json"), as_it_is),
+    "decision": ResultSection(
         "How it packs, orders and keeps disks",
         ("decision.py", "--json"),
         as_it_is,
-        "Ours by the rule that a conductor without settings of its own follows live, `[waiting]` included; simple "
+        "Ours by the rule that a conductor without settings of its own follows live, `[waiting]` "
+        "included; simple "
         "rules bare, as published. Counts and simulated seconds: the load of the machine changes nothing.",
     ),
-    "simulate": Section("`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is),
-    "feet": Section("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
-    "soak": Section(
+    "simulate": ResultSection(
+        "`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is
+    ),
+    "feet": ResultSection("What it costs when there is nothing to do", ("feet.py", "--json"), of_feet),
+    "soak": ResultSection(
         "Half an hour of short work, with kills: does anything grow",
-        # In ten minutes caches still fill: a slope of a fifth of a MiB for each 1,000 jobs, which is none later.
+        # In ten minutes caches still fill: a slope of a fifth of a MiB for each 1,000 jobs, which is none
+        # later.
         ("soak.py", "--minutes", "30", "--json"),
         of_soak,
     ),
@@ -119,7 +129,8 @@ def machine() -> dict[str, Any]:
 
 def stamp(command: str, about: Mapping[str, Any]) -> str:
     return (
-        "`{command}` on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: {load_before:.1f}."
+        "`{command}` on {on}: {cpu}, {cores} cores, {system}, Python {python}; load before: "
+        "{load_before:.1f}."
     ).format(command=command, **about)
 
 
@@ -137,7 +148,9 @@ def write(name: str, title: str, text: str, page: Path = PAGE) -> None:
 def table(rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(shown(row.get(c, "–")) for c in columns) + " |" for row in rows])
+    return "\n".join(
+        lines + ["| " + " | ".join(shown(row.get(c, "–")) for c in columns) + " |" for row in rows]
+    )
 
 
 def shown(value: object) -> str:
@@ -147,7 +160,9 @@ def shown(value: object) -> str:
 
 
 def take(name: str) -> None:
-    """Raises `SystemExit` or `CalledProcessError` where the benchmark fails: then the page keeps what it had."""
+    """Raises `SystemExit` or `CalledProcessError` where the benchmark fails: then the page keeps what it
+    had.
+    """
     if name == "peers":
         subprocess.run([sys.executable, str(HERE / "peers.py"), "--results"], check=True)
         return
@@ -179,11 +194,15 @@ def card() -> str:
         said = [each.get("value", "") for each in found if each.get("name") == "figures"]
     if not said:
         raise SystemExit("no figures: every test of tests/gpu was skipped, see the reason above")
-    return "\n\n".join([stamp("python benchmarks/results.py card", about), *(f"```\n{text}\n```" for text in said)])
+    return "\n\n".join(
+        [stamp("python benchmarks/results.py card", about), *(f"```\n{text}\n```" for text in said)]
+    )
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("sections", nargs="*", choices=[*ORDER, []])
     for name in options.parse_args().sections or ["peers", *SECTIONS]:
         print(f"{name} …", file=sys.stderr, flush=True)

@@ -1,11 +1,13 @@
-"""How long `simulate` takes for a long manifest: `python benchmarks/simulate.py [--jobs 1000000] [--nodes 1000]`.
+"""How long `simulate` takes for a long manifest: `python benchmarks/simulate.py [--jobs 1000000] [--nodes
+1000]`.
 
-A seeded workload of 100 sorts of jobs (shares of a device, whole ones, several, none), 60 s to an hour, on nodes of 8
-devices, arriving so that 95 % of what is scarcest is asked for (--load); --batch: all of it waits from the start.
-Prints seconds, peak RSS and what came of the jobs.
+A seeded workload of 100 sorts of jobs (shares of a device, whole ones, several, none), 60 s to an hour, on
+nodes of 8 devices, arriving so that 95 % of what is scarcest is asked for (--load); --batch: all of it waits
+from the start. Prints seconds, peak RSS and what came of the jobs.
 
-More than 100,000 jobs on more than 64 nodes are decided once in a simulated second (`Limits.tick_s`), not at every
-event; --events: at every event all the same. What that changes, 50,000 jobs on 200 nodes, events → seconds:
+More than 100,000 jobs on more than 64 nodes are decided once in a simulated second (`Limits.tick_s`), not at
+every event; --events: at every event all the same. What that changes, 50,000 jobs on 200 nodes, events →
+seconds:
 
     --load 0.95  makespan 22,067.8 → 22,068.2 s, mean wait 0.0 → 0.42 s, most 0.0 → 1.0 s
     --load 1.3   makespan 19,323 → 19,526 s (the bound: 17,086), mean wait 27.4 → 33.7 s, most 5,217 → 6,141 s
@@ -23,19 +25,19 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from conductor.catalogue import load_catalogue
-from conductor.limits import limits_of
+from conductor.analysis.simulation import world
+from conductor.analysis.simulation.run import simulate
+from conductor.base.progress import Progress
+from conductor.base.settings.limits import limits_of
+from conductor.base.settings.settings import Settings
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.spec import Estimate, JobSpec, Needs, to_line
-from conductor.progress import Progress
-from conductor.settings import Settings
-from conductor.simulate import simulate
-from conductor.simulation import world
 
 SORTS, LOAD, SEED = 100, 0.95, 11
 DEVICES, VRAM_MIB, CPU_MILLI, RAM_MIB = 8, 24_576, 64_000, 262_144
 
 
-class Sort(NamedTuple):
+class JobSort(NamedTuple):
     needs: Needs
     duration_s: float
 
@@ -46,15 +48,18 @@ class Sort(NamedTuple):
         return max(vram, n.cpu * 1000 / CPU_MILLI, n.ram_mib / RAM_MIB) / nodes
 
 
-def sorts(draw: random.Random) -> list[Sort]:
-    found: list[Sort] = []
+def sorts(draw: random.Random) -> list[JobSort]:
+    found: list[JobSort] = []
     for i in range(SORTS):
         devices = 1 if i % 10 else draw.choice((2, 4, 8))
         vram = 0 if i % 5 == 4 else VRAM_MIB - 1024 if i % 5 == 3 else draw.randrange(2_000, 12_000, 500)
         needs = Needs(
-            vram_mib=vram, devices=devices, cpu=draw.choice((1.0, 2.0, 4.0)), ram_mib=draw.randrange(1_000, 16_000, 500)
+            vram_mib=vram,
+            devices=devices,
+            cpu=draw.choice((1.0, 2.0, 4.0)),
+            ram_mib=draw.randrange(1_000, 16_000, 500),
         )
-        found.append(Sort(needs, round(60 * 60 ** draw.random(), 1)))
+        found.append(JobSort(needs, round(60 * 60 ** draw.random(), 1)))
     return found
 
 
@@ -81,7 +86,9 @@ def write(file: Path, jobs: int, nodes: int, load: float = LOAD) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--nodes", type=int, default=1_000)
     parser.add_argument("--policy", default="auto")

@@ -1,9 +1,10 @@
 """Hours of work in minutes, and whether anything grows: `python benchmarks/soak.py [--minutes 10] [--gap 4]
 [--json FILE]`.
 
-A real project on a real Valkey: jobs keep coming (short and longer, several classes, failures, retries, 429s, chains of
-files), processes are killed all the while, by the machinery of tests/chaos. Each minute a row: memory, keys, files,
-threads. At the end nothing may be lost or doubled, audit and verify must agree, and memory must not have grown.
+A real project on a real Valkey: jobs keep coming (short and longer, several classes, failures, retries, 429s,
+chains of files), processes are killed all the while, by the machinery of tests/chaos. Each minute a row:
+memory, keys, files, threads. At the end nothing may be lost or doubled, audit and verify must agree, and
+memory must not have grown.
 """
 
 from __future__ import annotations
@@ -28,24 +29,27 @@ from recovery import machine
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from conductor.model.spec import JobSpec, Needs, RateNeed
-from conductor.verify import verify
+from conductor.verify.verify import verify
 from tests.chaos import play
 from tests.chaos.jobs import made
 from tests.chaos.nemesis import Nemesis, schedule
 from tests.chaos.world import World, a_world
 
-#: Blows of the storm at the beginning; later the leader, the nodes and the server are left to grow, if they do.
+#: Blows of the storm at the beginning; later the leader, the nodes and the server are left to grow, if they
+#: do.
 WEIGHTS = {"body": 30, "worker": 20, "worker+body": 6, "conductor": 3}
 STORM = {**WEIGHTS, "leader": 8, "node": 4, "redis": 4, "stop leader": 2}
 STORM_SHARE = 0.25
 #: So many jobs wait at most: a batch is put where fewer do.
 DEEP, BATCH = 300, 100
-#: A process is looked at so often, and counts once it has been there for so long: imports and rings are full then.
+#: A process is looked at so often, and counts once it has been there for so long: imports and rings are full
+#: then.
 LOOK_S, GROWN_S, LEAST_LOOKS = 5.0, 90.0, 8
 #: What a process may take more for each 1,000 jobs, and how many keys may stay of them.
 MOST_KIB = {"conductor": 256.0, "node": 256.0, "worker": 256.0, "body": 512.0}
 MOST_KEYS = 5.0
-#: Kept of each job that has failed, or shares files, as its line is; and RQ's own, the last few hundred of each queue.
+#: Kept of each job that has failed, or shares files, as its line is; and RQ's own, the last few hundred of
+#: each queue.
 KEPT = ("conductor:fails", "conductor:chain", "rq:job")
 QUIET_S = 180.0
 
@@ -59,7 +63,8 @@ def batch(first: int, rng: random.Random) -> tuple[list[JobSpec], list[JobSpec]]
     while len(good) < BATCH:
         good += some(first + len(good), rng)
     return good, [
-        made(-first - n - 1, "chaos.step", {"n": -first - n - 1, "seconds": 0, "is_bad": True}) for n in range(2)
+        made(-first - n - 1, "chaos.step", {"n": -first - n - 1, "seconds": 0, "is_bad": True})
+        for n in range(2)
     ]
 
 
@@ -73,7 +78,8 @@ def some(n: int, rng: random.Random) -> list[JobSpec]:
     if kind < 0.08:
         args["is_flaky"] = True
     elif kind < 0.12:
-        # Of an API that refuses more of its calls next to nothing is asked any more, which is right, and no soak.
+        # Of an API that refuses more of its calls next to nothing is asked any more, which is right, and no
+        # soak.
         args |= {"is_flaky": rng.random() < 0.005, "rate": "api"}
         more["needs"] = Needs(rates={"api": RateNeed(requests=1)})
     elif kind < 0.14:
@@ -106,7 +112,7 @@ def chain(n: int, rng: random.Random) -> list[JobSpec]:
 
 
 @dataclass
-class Life:
+class ProcessLife:
     """One process: (jobs ended, RSS in KiB) each time it was looked at."""
 
     kind: str
@@ -123,18 +129,20 @@ class Life:
         return 1000 * statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs if b[0] > a[0])
 
 
-class Eyes:
+class SoakEyes:
     def __init__(self, world: World) -> None:
         self._world = world
         self._began = time.monotonic()
-        self.lives: dict[int, Life] = {}
+        self.lives: dict[int, ProcessLife] = {}
         self.rows: list[dict[str, Any]] = []
         #: (jobs ended, keys) of the server each minute.
         self.server: list[tuple[int, int]] = []
 
     def look(self, ended: int) -> dict[str, dict[str, float]]:
         """Kind → the most of each figure among its processes."""
-        found: dict[str, dict[str, float]] = defaultdict(lambda: {"n": 0, "rss_mib": 0, "files": 0, "threads": 0})
+        found: dict[str, dict[str, float]] = defaultdict(
+            lambda: {"n": 0, "rss_mib": 0, "files": 0, "threads": 0}
+        )
         for proc in self._world.processes():
             kind = "valkey" if "valkey-server" in proc.name else proc.kind
             if kind in ("starting", "program"):
@@ -147,7 +155,7 @@ class Eyes:
                 row["rss_mib"] = max(row["rss_mib"], round(rss / 1024, 1))
                 row["files"] = max(row["files"], process.num_fds())
                 row["threads"] = max(row["threads"], process.num_threads())
-                life = self.lives.setdefault(proc.pid, Life(kind, time.monotonic()))
+                life = self.lives.setdefault(proc.pid, ProcessLife(kind, time.monotonic()))
                 if time.monotonic() - life.born > GROWN_S:
                     life.looks.append((ended, rss))
         return dict(found)
@@ -158,11 +166,18 @@ class Eyes:
         keys = sum(n for family, n in families.items() if " " not in family and family not in KEPT)
         kept = {family: families[family] for family in KEPT if family in families}
         row = {
-            "minute": round((time.monotonic() - self._began) / 60, 1), "ended": ended, "waiting": waiting, "keys": keys,
-            "kept": kept, "redis_mib": round(used / 2**20, 1), "processes": self.look(ended),
-            "files": {folder.name: len(list(folder.glob("*"))) for folder in (
-                self._world.settings.logs_dir, self._world.settings.receipts_dir)},
-        }  # fmt: skip
+            "minute": round((time.monotonic() - self._began) / 60, 1),
+            "ended": ended,
+            "waiting": waiting,
+            "keys": keys,
+            "kept": kept,
+            "redis_mib": round(used / 2**20, 1),
+            "processes": self.look(ended),
+            "files": {
+                folder.name: len(list(folder.glob("*")))
+                for folder in (self._world.settings.logs_dir, self._world.settings.receipts_dir)
+            },
+        }
         self.rows.append(row)
         self.server.append((ended, keys))
         return row
@@ -180,7 +195,9 @@ class Eyes:
 
 
 class Soak:
-    def __init__(self, world: World, minutes: float, gap_s: float, seed: int, say: Callable[[str], object]) -> None:
+    def __init__(
+        self, world: World, minutes: float, gap_s: float, seed: int, say: Callable[[str], object]
+    ) -> None:
         self._world = world
         self._end = time.monotonic() + 60 * minutes
         self._calm = time.monotonic() + 60 * minutes * STORM_SHARE
@@ -191,7 +208,7 @@ class Soak:
         self._nemesis = Nemesis(world)
         self._good: list[Path] = []
         self._jobs = 0
-        self.eyes = Eyes(world)
+        self.eyes = SoakEyes(world)
 
     def run(self) -> dict[str, Any]:
         looked = said = 0.0
@@ -217,7 +234,9 @@ class Soak:
         with suppress(AssertionError):
             self._world.until(self._world.is_over, "all jobs have ended", QUIET_S)
             return []
-        held = json.loads(self._world.command("status", "--json", may_fail=True).stdout or "{}").get("holds", ())
+        held = json.loads(self._world.command("status", "--json", may_fail=True).stdout or "{}").get(
+            "holds", ()
+        )
         gates = sorted({verdict["gate"] for hold in held for verdict in hold["closed"]})
         left = {letter: n for letter, n in self._world.counts().items() if letter in "war" and n}
         return [f"not at rest after {QUIET_S:g} s: {left}, held by {', '.join(gates) or 'no gate'}"]
@@ -305,9 +324,11 @@ def text(result: dict[str, Any]) -> str:
     left = ", ".join(f"{family} {n}" for family, n in result["keys_left"].items() if n > 1)
     lines = [
         f"{result['jobs']} jobs, {result['kills']} kills: {result['counts']}",
-        f"KiB for each 1,000 jobs: {slopes or 'no process lived long enough'}; keys: {result['keys_per_1000']:+.1f}",
+        f"KiB for each 1,000 jobs: {slopes or 'no process lived long enough'}; keys: "
+        f"{result['keys_per_1000']:+.1f}",
         f"left: {left}",
-        f"audit {'sound' if result['is_sound'] else 'NOT sound'}; {result['unverified']} manifests unverified",
+        f"audit {'sound' if result['is_sound'] else 'NOT sound'}; {result['unverified']} "
+        "manifests unverified",
     ]
     return "\n".join([*lines, *(f"MISSED: {line}" for line in result["missed"])])
 

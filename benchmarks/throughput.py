@@ -1,9 +1,9 @@
 """How much a job costs from plan to receipt: `python benchmarks/throughput.py [FIGURE ..] [--json FILE]`.
 
-Figures: noop, cloud, idle, gate, successor, files, lane. Real processes on a Valkey of their own, all promises on: each
-job is planned into a manifest, dispatched, gated, run in an isolated child, receipted on disk, accepted, verified.
-`measure` is for `benchmarks/peers.py`, which runs the peers beside it; absolute figures drift with the machine, ratios
-hold.
+Figures: noop, cloud, idle, gate, successor, files, lane. Real processes on a Valkey of their own, all
+promises on: each job is planned into a manifest, dispatched, gated, run in an isolated child, receipted on
+disk, accepted, verified. `measure` is for `benchmarks/peers.py`, which runs the peers beside it; absolute
+figures drift with the machine, ratios hold.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from conductor import manifest as manifests
-from conductor.adapters.receipt_log import read_receipts
-from conductor.catalogue import load_catalogue
-from conductor.dispatch import dispatch
-from conductor.model.entries import Entry
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.adapters.open_ledger import open_ledger
+from conductor.base.settings.settings import load
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import dispatch
 from conductor.model.identity import content_id
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from conductor.settings import load
-from conductor.verify import verify
-from conductor.wiring import open_ledger
+from conductor.record import manifest as manifests
+from conductor.verify.verify import verify
 
 NODE = "bench"
 BACKLOG = "bench"
 LIMIT_S = 180.0
-#: Between the first jobs and those that are measured, ours and the peers': what starts behind them is over then (a
-#: worker in reserve, the forecast).
+#: Between the first jobs and those that are measured, ours and the peers': what starts behind them is over
+#: then (a worker in reserve, the forecast).
 SETTLE_S = 2.0
 MODULE = "throughput_tasks"
 TASKS = """
@@ -96,7 +96,7 @@ is_on = false
 """
 
 
-class Bench:
+class ThroughputBench:
     """One project with a node and a conductor of its own."""
 
     def __init__(
@@ -104,7 +104,9 @@ class Bench:
     ) -> None:
         """`url`: a Redis to share, emptied by the caller. None: a Valkey of the project's own."""
         (folder / f"{MODULE}.py").write_text(TASKS, encoding="utf-8")
-        text = CONFIG.format(node=NODE, module=MODULE, cpu=cpu, cloud=cloud, successors=str(successors).lower())
+        text = CONFIG.format(
+            node=NODE, module=MODULE, cpu=cpu, cloud=cloud, successors=str(successors).lower()
+        )
         text += f'[redis]\nurl = "{url}"\n' if url else ""
         (folder / "conductor.toml").write_text(text, encoding="utf-8")
         self.settings = load(folder)
@@ -120,7 +122,9 @@ class Bench:
             try:
                 self._start("conduct")
                 self._start("node")
-                until(lambda: sum(q.workers for r in ledger.reports.live() for q in r.queues) >= self._workers)
+                until(
+                    lambda: sum(q.workers for r in ledger.reports.live() for q in r.queues) >= self._workers
+                )
                 self._warm(ledger)
                 time.sleep(SETTLE_S)
                 yield ledger
@@ -197,22 +201,22 @@ def until(what: Callable[[], Any], limit_s: float = LIMIT_S, every_s: float = 0.
 
 def noop(jobs: int = 4000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that do nothing, two worker processes."""
-    return _rate(Bench(new_folder(), cpu=2, url=url), "bench.noop", jobs, rounds)
+    return _rate(ThroughputBench(new_folder(), cpu=2, url=url), "bench.noop", jobs, rounds)
 
 
 def cloud(jobs: int = 3000, rounds: int = 3, url: str | None = None) -> dict[str, Any]:
     """Jobs that wait 10 ms, ten slots: the bound is 1,000 a second."""
-    return _rate(Bench(new_folder(), cloud=10, url=url), "bench.nap", jobs, rounds)
+    return _rate(ThroughputBench(new_folder(), cloud=10, url=url), "bench.nap", jobs, rounds)
 
 
 def idle(jobs: int = 200, url: str | None = None) -> dict[str, Any]:
     """From the call that dispatches a job into an idle system to the first line of its body."""
-    bench = Bench(new_folder(), cpu=2, url=url)
+    bench = ThroughputBench(new_folder(), cpu=2, url=url)
     with bench.open() as ledger:
         return _latency(idle_delays(bench, ledger, jobs))
 
 
-def idle_delays(bench: Bench, ledger: Ledger, jobs: int) -> list[float]:
+def idle_delays(bench: ThroughputBench, ledger: Ledger, jobs: int) -> list[float]:
     """Seconds, in order. Each is put when the one before has ended, and a moment more."""
     sent: list[float] = []
     for _ in range(jobs):
@@ -225,22 +229,22 @@ def idle_delays(bench: Bench, ledger: Ledger, jobs: int) -> list[float]:
 
 
 def gate(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
-    """One core, wanted whole by each job: from the end of one body to the first line of the next, a queue behind it.
-    Each next one is decided when the one before has ended."""
-    return _gated(Bench(new_folder(), cpu=2, successors=False), jobs, body_s)
+    """One core, wanted whole by each job: from the end of one body to the first line of the next, a queue
+    behind it. Each next one is decided when the one before has ended."""
+    return _gated(ThroughputBench(new_folder(), cpu=2, successors=False), jobs, body_s)
 
 
 def successor(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     """The same, with the next one named while the one before runs."""
-    return _gated(Bench(new_folder(), cpu=2), jobs, body_s)
+    return _gated(ThroughputBench(new_folder(), cpu=2), jobs, body_s)
 
 
 def files(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
     """The same, and each may write to the disk."""
-    return _gated(Bench(new_folder(), cpu=2), jobs, body_s, scratch_bytes=2**26)
+    return _gated(ThroughputBench(new_folder(), cpu=2), jobs, body_s, scratch_bytes=2**26)
 
 
-def _gated(bench: Bench, jobs: int, body_s: float, scratch_bytes: int = 0) -> dict[str, Any]:
+def _gated(bench: ThroughputBench, jobs: int, body_s: float, scratch_bytes: int = 0) -> dict[str, Any]:
     whole = Needs(cpu=float(os.cpu_count() or 1), scratch_bytes=scratch_bytes)
     with bench.open() as ledger:
         before_them = ledger.handover.handed_ahead()
@@ -251,8 +255,10 @@ def _gated(bench: Bench, jobs: int, body_s: float, scratch_bytes: int = 0) -> di
 
 
 def lane(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
-    """One worker and room for all: its next job lies in its queue. From the end of one body to the next first line."""
-    bench = Bench(new_folder(), cpu=1)
+    """One worker and room for all: its next job lies in its queue. From the end of one body to the next
+    first line.
+    """
+    bench = ThroughputBench(new_folder(), cpu=1)
     with bench.open() as ledger:
         bench.run(ledger, [bench.spec("bench.stamp", seconds=body_s) for _ in range(jobs)])
         stamps = sorted(_stamps(bench)[-jobs:])
@@ -261,7 +267,7 @@ def lane(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
 
 def infer(jobs: int, model: Path, url: str | None = None) -> dict[str, Any]:
     """An ONNX model, kept warm in the one worker's child."""
-    bench = Bench(new_folder(), cpu=1, url=url)
+    bench = ThroughputBench(new_folder(), cpu=1, url=url)
     with bench.open() as ledger:
         # The peers' workers have loaded it too before the clock starts.
         bench.run(ledger, [bench.spec("bench.infer", model=str(model)) for _ in range(20)])
@@ -288,23 +294,33 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="throughput-"))
 
 
-def _rate(bench: Bench, task: str, jobs: int, rounds: int) -> dict[str, Any]:
+def _rate(bench: ThroughputBench, task: str, jobs: int, rounds: int) -> dict[str, Any]:
     with bench.open() as ledger:
         return _rates(bench, ledger, task, jobs, rounds)
 
 
-def _rates(bench: Bench, ledger: Ledger, task: str, jobs: int, rounds: int, **args: object) -> dict[str, Any]:
+def _rates(
+    bench: ThroughputBench, ledger: Ledger, task: str, jobs: int, rounds: int, **args: object
+) -> dict[str, Any]:
     parts = [bench.run(ledger, [bench.spec(task, **args) for _ in range(jobs)]) for _ in range(rounds)]
     rates = sorted(jobs / part["all_s"] for part in parts)
     run = statistics.median(jobs / part["run_s"] for part in parts)
     return {
-        "unit": "jobs/s", "n": jobs, "rounds": rounds, "median": round(statistics.median(rates), 1),
-        "low": round(rates[0], 1), "high": round(rates[-1], 1), "dispatch_to_done": round(run, 1), "all": rates,
-    }  # fmt: skip
+        "unit": "jobs/s",
+        "n": jobs,
+        "rounds": rounds,
+        "median": round(statistics.median(rates), 1),
+        "low": round(rates[0], 1),
+        "high": round(rates[-1], 1),
+        "dispatch_to_done": round(run, 1),
+        "all": rates,
+    }
 
 
-def _stamps(bench: Bench) -> list[tuple[float, float]]:
-    """(first line, last line) of the bodies by the host's monotonic clock, in the order in which they began."""
+def _stamps(bench: ThroughputBench) -> list[tuple[float, float]]:
+    """(first line, last line) of the bodies by the host's monotonic clock, in the order in which they
+    began.
+    """
     receipts = (r for r in read_receipts(bench.settings.receipts_dir) if r.task == "bench.stamp")
     return sorted((r.result["began"], r.result["ended"]) for r in receipts)
 

@@ -1,10 +1,11 @@
 """What a decision costs: `python benchmarks/tick.py [--scenes host,cluster] [--ticks 15] [--json FILE]`.
 
-A steady state: all devices are full, a few jobs end and as many start between two ticks, and the nodes that would have
-reported in that time did. «first» is the worst tick, on an empty cluster. «kept» decides as the live conductor does,
-with what it remembers of the tick before; «afresh» from the snapshot alone, as `replay` does; that both say the same is
-checked at every tick. The rule «live» is that of the settings for so many nodes: heirs are named, and what each gate
-has cost is carried on. Figures are CPU milliseconds (wall is given beside them): a busy machine changes them less.
+A steady state: all devices are full, a few jobs end and as many start between two ticks, and the nodes that
+would have reported in that time did. «first» is the worst tick, on an empty cluster. «kept» decides as the
+live conductor does, with what it remembers of the tick before; «afresh» from the snapshot alone, as `replay`
+does; that both say the same is checked at every tick. The rule «live» is that of the settings for so many
+nodes: heirs are named, and what each gate has cost is carried on. Figures are CPU milliseconds (wall is given
+beside them): a busy machine changes them less.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from conductor.core.admission import decide
-from conductor.core.holds import carried
-from conductor.core.keeping import Keeping
-from conductor.core.look import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS
-from conductor.limits import live
+from conductor.base.gc_pause import uncollected
+from conductor.base.settings.limits import live
+from conductor.core.admission.admission import decide
+from conductor.core.admission.gate_ledger import carried
+from conductor.core.admission.incremental import Keeping
+from conductor.core.admission.lookahead import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
 from conductor.model.spec import Needs
-from conductor.uncollected import uncollected
 
 #: Nodes report so often; between two ticks of a busy cluster lies so much.
 REPORT_S, STEP_S = 2.0, 0.05
@@ -42,7 +43,7 @@ REPORT_S, STEP_S = 2.0, 0.05
 WARM = 2
 
 
-class Scene(NamedTuple):
+class TickScene(NamedTuple):
     name: str
     nodes: int
     devices: int
@@ -53,27 +54,32 @@ class Scene(NamedTuple):
 
 
 SCENES = (
-    Scene("host, 10 a class", 1, 8, 100, 10, 2),
-    Scene("host, 10,000 a class", 1, 8, 100, 10_000, 2),
-    Scene("cluster", 1000, 8, 1000, 1000, 16),
+    TickScene("host, 10 a class", 1, 8, 100, 10, 2),
+    TickScene("host, 10,000 a class", 1, 8, 100, 10_000, 2),
+    TickScene("cluster", 1000, 8, 1000, 1000, 16),
 )
 RULES: dict[str, Limits] = {
     "oldest/tightest": Limits(),
     "auto/least_loss": Limits(order="auto", place="least_loss"),
     "live": Limits(
-        order="auto", place="least_loss", aging_s=3600, keep_after_s=300, overdue_s=43_200, has_successors=True
+        order="auto",
+        place="least_loss",
+        aging_s=3600,
+        keep_after_s=300,
+        overdue_s=43_200,
+        has_successors=True,
     ),
 }
 
 
-def rule_of(name: str, scene: Scene) -> Limits:
+def rule_of(name: str, scene: TickScene) -> Limits:
     return live(RULES[name], scene.nodes) if name == "live" else RULES[name]
 
 
-class Running:
+class MovingCluster:
     """A cluster in motion: what is admitted starts at once, some end, some nodes report."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: TickScene) -> None:
         self._scene = scene
         self._heads_of_each = max(FEWEST_HEADS, min(USUAL_HEADS, ALL_HEADS // scene.classes))
         self._draw = random.Random(7)
@@ -139,7 +145,9 @@ class Running:
 
     def snapshot(self) -> Snapshot:
         active = Counter(r.queue for r in self._going.values())
-        queued = {name: count - self._workers[name] for name, count in active.items() if count > self._workers[name]}
+        queued = {
+            name: count - self._workers[name] for name, count in active.items() if count > self._workers[name]
+        }
         return Snapshot(
             now=self._now, nodes=tuple(self._reports), reservations=tuple(self._going.values()), queued=queued
         )
@@ -164,11 +172,17 @@ class Running:
         self._now += STEP_S
         for job_id in self._draw.sample(sorted(self._going), min(self._scene.ends, len(self._going))):
             del self._going[job_id]
-        due = max(1, round(self._scene.nodes * STEP_S / REPORT_S)) if self._draw.random() < self._scene.nodes else 0
+        due = (
+            max(1, round(self._scene.nodes * STEP_S / REPORT_S))
+            if self._draw.random() < self._scene.nodes
+            else 0
+        )
         for _ in range(due):
             i = self._next_report = (self._next_report + 1) % self._scene.nodes
             report = self._reports[i]
-            self._reports[i] = replace(report, sent_at=self._now, ram_available_mib=240_000 - self._draw.randrange(500))
+            self._reports[i] = replace(
+                report, sent_at=self._now, ram_available_mib=240_000 - self._draw.randrange(500)
+            )
 
 
 class Cost(NamedTuple):
@@ -176,7 +190,7 @@ class Cost(NamedTuple):
     wall_ms: float
 
 
-class Live:
+class LiveTick:
     """As the loop decides: with what it keeps, and what each gate has cost."""
 
     def __init__(self) -> None:
@@ -193,7 +207,11 @@ Decide = Callable[[Snapshot, Sequence[Candidate], Limits], Decision]
 
 
 def timed(
-    how: Decide, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, profiler: cProfile.Profile | None
+    how: Decide,
+    snapshot: Snapshot,
+    candidates: Sequence[Candidate],
+    limits: Limits,
+    profiler: cProfile.Profile | None,
 ) -> tuple[Decision, Cost]:
     wall, cpu = time.perf_counter(), time.thread_time()
     with uncollected():  # As the loop does.
@@ -204,12 +222,12 @@ def timed(
     return decision, Cost((time.thread_time() - cpu) * 1e3, (time.perf_counter() - wall) * 1e3)
 
 
-def rows(scene: Scene, rule: str, limits: Limits, ticks: int, profile: str) -> Iterator[dict[str, Any]]:
-    running, profiler = Running(scene), cProfile.Profile()
+def rows(scene: TickScene, rule: str, limits: Limits, ticks: int, profile: str) -> Iterator[dict[str, Any]]:
+    running, profiler = MovingCluster(scene), cProfile.Profile()
     decision, cost = timed(decide, running.snapshot(), running.candidates(), limits, None)
     yield row(scene, rule, "first", [cost], [len(decision.admit)], len(decision.hold))
     running.fill(limits)
-    keeping = Live() if rule == "live" else Keeping()
+    keeping = LiveTick() if rule == "live" else Keeping()
     kept, afresh, admitted = list[Cost](), list[Cost](), list[int]()
     for n in range(ticks + WARM):
         running.passes()
@@ -228,7 +246,9 @@ def rows(scene: Scene, rule: str, limits: Limits, ticks: int, profile: str) -> I
     yield row(scene, rule, "afresh", afresh, admitted, len(decision.hold))
 
 
-def row(scene: Scene, rule: str, how: str, costs: list[Cost], admitted: list[int], held: int) -> dict[str, Any]:
+def row(
+    scene: TickScene, rule: str, how: str, costs: list[Cost], admitted: list[int], held: int
+) -> dict[str, Any]:
     cpu, wall = sorted(c.cpu_ms for c in costs), sorted(c.wall_ms for c in costs)
     return {
         "scene": scene.name,
@@ -244,7 +264,9 @@ def row(scene: Scene, rule: str, how: str, costs: list[Cost], admitted: list[int
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scenes", default="host,cluster", help="those whose names begin so")
     parser.add_argument("--rules", default=",".join(RULES))
     parser.add_argument("--ticks", type=int, default=15)

@@ -1,16 +1,16 @@
 """`conductor` and `python -m conductor`."""
 
 if __name__ == "__main__":
-    from conductor import strange_folder
+    from conductor.base.project import current_folder
 
-    strange_folder.off_path(__file__)
+    current_folder.off_path(__file__)
 
-from conductor import streams
-from conductor.commands import app
+from conductor.app.cli import app
+from conductor.base.logs import standard_streams
 
 
 def main() -> None:
-    streams.settle()
+    standard_streams.settle()
     app.main()
 
 

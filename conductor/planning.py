@@ -1,4 +1,6 @@
-"""What every `plan.py` needs: a job with its content id, a list of input files, and the command around the plan."""
+"""What every `plan.py` needs: a job with its content id, a list of input files, and the command around the
+plan.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from conductor.adapters.hash_cache import HashCache
-from conductor.errors import BadInput, ConfigError, UsageError
-from conductor.fingerprint import InputsBy, fingerprint
-from conductor.layout import CodeSettings
+from conductor.adapters.files.hash_cache import HashCache
+from conductor.base.errors import BadInput, ConfigError, UsageError
+from conductor.base.files.fingerprint import InputsBy, fingerprint
+from conductor.base.files.layout import CodeSettings
+from conductor.base.files.paths import resolve
+from conductor.base.files.private_paths import why_not_read
+from conductor.base.settings.settings import load
+from conductor.base.text import many, printable
 from conductor.model.identity import identified
 from conductor.model.spec import Estimate, JobSpec, Needs, Output
-from conductor.paths import resolve
-from conductor.private import why_not_read
-from conductor.settings import load
-from conductor.text import many, printable
 
 #: Until the id is known, which is worked out from the rest.
 NAMELESS = "nameless"
@@ -42,12 +44,12 @@ def job(
     size: float = 0.0,
     **others: Any,
 ) -> JobSpec:
-    """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` or `{short}` →
-    bytes.
+    """A manifest line with its id. `inputs`: the user's files → fingerprint; `writes`: path with `{id}` or
+    `{short}` → bytes.
 
-    `size`: in the task's own measure (pixels × seconds, characters); what jobs take is learned by it. 0: not known.
-    Inputs are added to the reads. `updates`: files that are there and are changed in place.
-    `others` are fields of `JobSpec` as they are: lane, priority, timeout_s, …
+    `size`: in the task's own measure (pixels × seconds, characters); what jobs take is learned by it. 0: not
+    known. Inputs are added to the reads. `updates`: files that are there and are changed in place. `others`
+    are fields of `JobSpec` as they are: lane, priority, timeout_s, …
     """
     given = dict(inputs or {})
     draft = JobSpec(
@@ -70,7 +72,9 @@ def job(
 
 
 def _estimate(duration_s: float | None, size: float) -> Estimate | None:
-    """Only what is known is written. The size to three digits: people read it, and like jobs share a class anyway."""
+    """Only what is known is written. The size to three digits: people read it, and like jobs share a class
+    anyway.
+    """
     known: dict[str, float] = {} if duration_s is None else {"duration_s": duration_s}
     if size:
         known["size"] = float(f"{size:.3g}")
@@ -78,7 +82,9 @@ def _estimate(duration_s: float | None, size: float) -> Estimate | None:
 
 
 def rounded_up(size: float) -> int:
-    """Bytes up to the next of 1, 1½, 2, 3, 4, 6, 8, … MiB: like jobs stay in one class, whose number a tick costs."""
+    """Bytes up to the next of 1, 1½, 2, 3, 4, 6, 8, … MiB: like jobs stay in one class, whose number a
+    tick costs.
+    """
     step = 1 << 20
     while step < size:
         if step + (step >> 1) >= size:
@@ -90,9 +96,12 @@ def rounded_up(size: float) -> int:
 # ── input files ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def input_files(folder: Path, extensions: Sequence[str], settings: CodeSettings, skipped: list[str]) -> Iterator[Path]:
+def input_files(
+    folder: Path, extensions: Sequence[str], settings: CodeSettings, skipped: list[str]
+) -> Iterator[Path]:
     """The regular files of a folder with one of these extensions, sorted by name. What cannot be named in a
-    manifest (its name is not UTF-8), or what no job reads (keys), is left out and added to `skipped` in words.
+    manifest (its name is not UTF-8), or what no job reads (keys), is left out and added to `skipped` in
+    words.
 
     Raises `UsageError` when it is no folder, `ConfigError` when jobs may not read below it.
     """
@@ -129,8 +138,8 @@ _planning: ContextVar[tuple[CodeSettings, InputsBy | None] | None] = ContextVar(
 
 
 def input_of(path: Path, by: InputsBy | None = None) -> dict[str, str]:
-    """One input file as `job(inputs=…)` wants it. `by`: what its mark goes by; None: as the command line says, else
-    conductor.toml (the root it lies in, or `inputs_by`).
+    """One input file as `job(inputs=…)` wants it. `by`: what its mark goes by; None: as the command line
+    says, else conductor.toml (the root it lies in, or `inputs_by`).
 
     Raises `UsageError` where it cannot be read, `ConfigError` where jobs may not."""
     planning = _planning.get()
@@ -150,7 +159,11 @@ def _settings_of(folder: Path, project: str | None) -> CodeSettings:
 def inputs_by(path: Path, settings: CodeSettings) -> InputsBy:
     """Of the innermost root that it lies in and that says so; else of all."""
     real = path.resolve()
-    roots = [root for root in settings.roots.values() if root.inputs_by and real.is_relative_to(root.path.resolve())]
+    roots = [
+        root
+        for root in settings.roots.values()
+        if root.inputs_by and real.is_relative_to(root.path.resolve())
+    ]
     innermost = max(roots, key=lambda root: len(root.path.resolve().parts), default=None)
     return settings.inputs_by if innermost is None else innermost.inputs_by or settings.inputs_by
 
@@ -183,14 +196,15 @@ def run_plan(
     settings: CodeSettings,
     command: str | None = None,
 ) -> tuple[Path, int]:
-    """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2 (argparse).
+    """Parse, plan, write. → the manifest's path and its number of jobs. A usage error exits with 2
+    (argparse).
 
-    Raises `ManifestError` where a job could not be dispatched, or not be run by this project, and `ConfigError` where
-    the plan itself has a fault: then nothing is written."""
-    from conductor.catalogue import catalogue_of
-    from conductor.manifest import Checker, write
-    from conductor.own_faults import own_code
-    from conductor.plan_rules import rules_of
+    Raises `ManifestError` where a job could not be dispatched, or not be run by this project, and
+    `ConfigError` where the plan itself has a fault: then nothing is written."""
+    from conductor.base.project.own_code_faults import own_code
+    from conductor.dispatch.catalogue import catalogue_of
+    from conductor.record.manifest import Checker, write
+    from conductor.record.plan_rules import rules_of
 
     parser = argparse.ArgumentParser(
         prog=command or f"conductor plan {name}",
@@ -201,13 +215,19 @@ def run_plan(
     with own_code(f"plan {name}"):
         add_arguments(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="where to write the manifest"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="where to write the manifest",
     )
     parser.add_argument(
         "--inputs-by",
         choices=get_args(InputsBy),
         default=argparse.SUPPRESS,
-        help="what tells a changed input file: size and time, or its content (read once); default: inputs_by of "
+        help="what tells a changed input file: size and time, or its content (read once); default: "
+        "inputs_by of "
         "conductor.toml",
     )
     options = parser.parse_args(list(argv))
@@ -223,7 +243,7 @@ def run_plan(
 
 def _jobs(name: str, plan: Callable[[], object]) -> Iterator[JobSpec]:
     """What the plan gives, as it gives it. Raises `ConfigError` where that is no job."""
-    from conductor.own_faults import drawn, own_code
+    from conductor.base.project.own_code_faults import drawn, own_code
 
     with own_code(f"plan {name}"):
         made = plan()
@@ -232,7 +252,9 @@ def _jobs(name: str, plan: Callable[[], object]) -> Iterator[JobSpec]:
         raise ConfigError(f"plan {name}: its plan() returned {told}: it is to yield jobs ({MAKES})")
     for spec in drawn(cast("Iterable[object]", made), f"plan {name}"):
         if not isinstance(spec, JobSpec):
-            raise ConfigError(f"plan {name}: its plan() gave {spec!r:.80}, which is no job: make each with {MAKES}")
+            raise ConfigError(
+                f"plan {name}: its plan() gave {spec!r:.80}, which is no job: make each with {MAKES}"
+            )
         yield spec
 
 

@@ -14,15 +14,25 @@ GIB = 1 << 30
 
 
 def a_spec(n: int = 0, /, **changes: Any) -> JobSpec:
-    """A manifest line; `n` makes it another job. Where no id is given it is the content's; writes may say `{id}`."""
-    values = {"v": 1, "id": "nameless", "workflow": "system_test", "task": "diagnostics.echo", "args": {"n": n}}
+    """A manifest line; `n` makes it another job. Where no id is given it is the content's; writes may say
+    `{id}`.
+    """
+    values = {
+        "v": 1,
+        "id": "nameless",
+        "workflow": "system_test",
+        "task": "diagnostics.echo",
+        "args": {"n": n},
+    }
     spec = JobSpec(**{**values, **changes})
     return spec if "id" in changes else identified(spec)
 
 
 def needs(*, rates: dict[str, tuple[int, int]] | None = None, **amounts: Any) -> Needs:
     """`rates`: key → (requests, tokens)."""
-    asked = {key: RateNeed(requests=requests, tokens=tokens) for key, (requests, tokens) in (rates or {}).items()}
+    asked = {
+        key: RateNeed(requests=requests, tokens=tokens) for key, (requests, tokens) in (rates or {}).items()
+    }
     return Needs(rates=asked, **amounts)
 
 
@@ -48,7 +58,12 @@ def a_device(index: int = 0, /, **changes: Any) -> Device:
 
 
 def a_volume(root: str = "scratch", /, **changes: Any) -> Volume:
-    values: dict[str, Any] = {"root": root, "path": f"/disks/{root}", "total_bytes": 100 * GIB, "is_writable": True}
+    values: dict[str, Any] = {
+        "root": root,
+        "path": f"/disks/{root}",
+        "total_bytes": 100 * GIB,
+        "is_writable": True,
+    }
     return Volume(**{**values, "free_bytes": 100 * GIB, **changes})
 
 
@@ -58,12 +73,22 @@ def a_report(node: str = "node1", /, *, devices: int | tuple[Device, ...] = 1, w
     found = tuple(a_device(i) for i in range(devices)) if isinstance(devices, int) else devices
     lanes: tuple[Lane, ...] = ("cpu", "io", "cloud")
     queues = [QueueReport(queue=f"{lane}-{node}", lane=lane, workers=workers) for lane in lanes]
-    queues += [QueueReport(queue=f"gpu-{node}-{d.key}", lane="gpu", device=d.key, workers=workers) for d in found]
+    queues += [
+        QueueReport(queue=f"gpu-{node}-{d.key}", lane="gpu", device=d.key, workers=workers) for d in found
+    ]
     if not found:
         queues.append(QueueReport(queue=f"gpu-{node}", lane="gpu", workers=workers))
-    values: dict[str, Any] = {"node": node, "host": node, "sent_at": NOW - 1, "devices": found,
-                              "volumes": (a_volume(), a_volume("published")), "queues": tuple(queues),
-                              "ram_total_mib": 65536, "ram_available_mib": 65536, "cpu_count": 16.0}  # fmt: skip
+    values: dict[str, Any] = {
+        "node": node,
+        "host": node,
+        "sent_at": NOW - 1,
+        "devices": found,
+        "volumes": (a_volume(), a_volume("published")),
+        "queues": tuple(queues),
+        "ram_total_mib": 65536,
+        "ram_available_mib": 65536,
+        "cpu_count": 16.0,
+    }
     return NodeReport(**{**values, **changes})
 
 
@@ -71,9 +96,19 @@ def a_reservation(job_id: str = "job-00000001", /, **changes: Any) -> Reservatio
     """Running since ten seconds on node1; with `vram_mib` it sits on gpu0."""
     devices = ("gpu0",) if changes.get("vram_mib") else ()
     node = changes.get("node", "node1")
-    values: dict[str, Any] = {"job_id": job_id, "attempt": 1, "class_id": "class-a", "task": "media.cut",
-                              "node": node, "queue": f"gpu-{node}-gpu0", "lane": "gpu", "devices": devices,
-                              "state": "running", "admitted_at": NOW - 11, "started_at": NOW - 10}  # fmt: skip
+    values: dict[str, Any] = {
+        "job_id": job_id,
+        "attempt": 1,
+        "class_id": "class-a",
+        "task": "media.cut",
+        "node": node,
+        "queue": f"gpu-{node}-gpu0",
+        "lane": "gpu",
+        "devices": devices,
+        "state": "running",
+        "admitted_at": NOW - 11,
+        "started_at": NOW - 10,
+    }
     return Reservation(**{**values, **changes})
 
 

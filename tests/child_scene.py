@@ -1,4 +1,6 @@
-"""A real child without a worker around it: what the tests of bodies and of what they leave play their scenes with."""
+"""A real child without a worker around it: what the tests of bodies and of what they leave play their
+scenes with.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,14 @@ from uuid import uuid4
 
 import pytest
 
-from conductor.catalogue import load_catalogue
+from conductor.base.settings.settings import Root, Settings
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.spec import JobSpec, to_line
-from conductor.settings import Root, Settings
 from tests.builders import a_spec
-from workers import orphans
-from workers.host import Host
-from workers.orphans import children_of
-from workers.protocol import Ended, Passed, Progress, Run
+from workers.isolation.child_process import ChildProcess
+from workers.isolation.protocol import BodyEnded, BodyProgress, Passed, Run
+from workers.system import process_tree
+from workers.system.process_tree import children_of
 
 LIMIT_S = 30.0
 
@@ -31,23 +33,27 @@ class ChildScene:
         (folder / f"{module}.py").write_text(tasks, encoding="utf-8")
         roots = {"scratch": Root(path=folder / "scratch"), "published": Root(path=folder / "published")}
         self.settings = Settings(
-            project=folder, state_dir=folder / "state", logs_dir=folder / "logs", task_modules=(module,), roots=roots
+            project=folder,
+            state_dir=folder / "state",
+            logs_dir=folder / "logs",
+            task_modules=(module,),
+            roots=roots,
         )
         self._catalogue = load_catalogue((module,), folder)
         # A worker ends whatever is below it; this process has the tests' own server there.
         self._patch = pytest.MonkeyPatch()
         others = tuple(children_of(os.getpid()))
-        self._patch.setattr(orphans, "kill_adopted", partial(orphans.kill_adopted, but=others))
-        self.host = Host(self.settings, "test")
+        self._patch.setattr(process_tree, "kill_adopted", partial(process_tree.kill_adopted, but=others))
+        self.host = ChildProcess(self.settings, "test")
         self._numbers = 0
 
-    def run(self, task: str, args: Mapping[str, Any] | None = None) -> Ended:
+    def run(self, task: str, args: Mapping[str, Any] | None = None) -> BodyEnded:
         """The body in the child that is there, or in a new one where the host says so."""
         self.host.ensure(())
         self.host.begin()
         spec = self.give(task, args)
         ended = self.hear()
-        assert isinstance(ended, Ended)
+        assert isinstance(ended, BodyEnded)
         self.host.printed.end(spec.id, f"{self._numbers}.abcd", ended.log_bytes)
         if ended.breaks_off:
             self.host.passes_over(0)
@@ -66,9 +72,9 @@ class ChildScene:
         self.host.give(Run(line=line, decl=decl, job_id=spec.id, attempt=1, timeout_s=LIMIT_S))
         return spec
 
-    def hear(self) -> Ended | Passed:
+    def hear(self) -> BodyEnded | Passed:
         """The next word that is no progress."""
-        while isinstance(said := self.host.channel.receive(LIMIT_S), Progress):
+        while isinstance(said := self.host.channel.receive(LIMIT_S), BodyProgress):
             pass
         assert said is not None, f"silent for {LIMIT_S:g} s"
         return said

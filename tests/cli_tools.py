@@ -25,14 +25,16 @@ class Result(NamedTuple):
 class Cli:
     """`conductor …` in this process, for one project. Its settings come from there alone."""
 
-    def __init__(self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.project = project
         self._capsys = capsys
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("CONDUCTOR_PROJECT", str(project))
 
     def __call__(self, *argv: str) -> Result:
-        from conductor.commands.app import main
+        from conductor.app.cli.app import main
 
         self._capsys.readouterr()
         self._monkeypatch.setattr(sys, "argv", ["conductor", *argv])

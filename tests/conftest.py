@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import valkey
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
 
 
 def pytest_configure() -> None:
@@ -45,7 +45,7 @@ def redis_url(valkey_url: str) -> str:
 
 @pytest.fixture
 def ledger(redis_url: str) -> Iterator[Ledger]:
-    from conductor.wiring import connect, redis_ledger
+    from conductor.adapters.open_ledger import connect, redis_ledger
 
     with connect(redis_url) as client:
         yield redis_ledger(client)

@@ -13,7 +13,9 @@ class Desk:
         self._state = folder / "session"
         program = folder / "bin/loginctl"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\ncase $1 in list-sessions) echo "3 1000 ann";; *) cat {self._state};; esac\n')
+        program.write_text(
+            f'#!/bin/sh\ncase $1 in list-sessions) echo "3 1000 ann";; *) cat {self._state};; esac\n'
+        )
         program.chmod(0o755)
         self.env = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
         self.leaves()

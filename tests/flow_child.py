@@ -1,4 +1,6 @@
-"""The child of a worker in the played world (`flow_world`): its attempts, what it says and when, and its host."""
+"""The child of a worker in the played world (`flow_world`): its attempts, what it says and when, and its
+host.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ from math import inf
 from types import SimpleNamespace as Plain
 from typing import TYPE_CHECKING, Any
 
-from workers.hand import Key
-from workers.host import ChildBroken
-from workers.protocol import Ended, Garbled, Passed, Progress
+from workers.isolation.child_process import ChildBroken
+from workers.isolation.protocol import BodyEnded, BodyProgress, Garbled, Passed
+from workers.machine.held_attempts import Key
 
 if TYPE_CHECKING:
     from flow_world import World
@@ -128,7 +130,7 @@ class PlayedChild:
         self.runs, self._ends_at = run, self.at + KINDS[run.kind]
         self._is_told, self._hears = False, self._world.chance(0.7)
         if self._world.chance(0.2):
-            self.said.append(Progress(job_id=run.job_id, attempt=run.number, fraction=0.5))
+            self.said.append(BodyProgress(job_id=run.job_id, attempt=run.number, fraction=0.5))
 
     def _end(self, run: PlayedAttempt) -> None:
         fate = self._world.fates[run.key]
@@ -145,7 +147,9 @@ class PlayedChild:
         assert fate.began_at is not None
         seconds = self.at - fate.began_at
         self.said.append(
-            Ended(job_id=run.job_id, attempt=run.number, cause=cause, began_at=fate.began_at, seconds=seconds)
+            BodyEnded(
+                job_id=run.job_id, attempt=run.number, cause=cause, began_at=fate.began_at, seconds=seconds
+            )
         )
 
 

@@ -1,5 +1,5 @@
-"""The real flow and course of a worker in a world of its own: child, ledger, keeper and clock are played, and whatever
-can happen between two of their words does. Time is virtual; all chance comes from one seed."""
+"""The real flow and course of a worker in a world of its own: child, ledger, keeper and clock are played, and
+whatever can happen between two of their words does. Time is virtual; all chance comes from one seed."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from flow_child import (
     PlayedHost,
 )
 
-from conductor.errors import Unreachable
-from conductor.model.entries import Lined, Turn, Turned
+from conductor.base.errors import Unreachable
+from conductor.model.ledger_entries import Lined, Turned, WorkerTurn
 from conductor.model.receipt import Receipt
-from workers import body, flow, heirs
-from workers.causes import Fault
-from workers.hand import Key
-from workers.intake import Taken
-from workers.outcome import Done, Unpublished
-from workers.protocol import Ended
+from workers.attempt.outcome import Done, Unpublished
+from workers.isolation.protocol import BodyEnded
+from workers.machine.held_attempts import Key
+from workers.parent import batch, execution, successors
+from workers.parent.intake import TakenJob
+from workers.task_api.failure_causes import AttemptFault
 
 OFTEN = (10, 6, 2, 1, 1)
-BAD = Fault("task_error", "it failed")
+BAD = AttemptFault("task_error", "it failed")
 
 
 class PlayedLedger:
@@ -74,15 +74,17 @@ class PlayedLedger:
     def _tell(self, key: Key, started: Any, heir: Any) -> None:
         of = started.reservation
         self.told += 1
-        self.words.append(Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir))
+        self.words.append(
+            Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir)
+        )
 
-    def turn(self, turn: Turn) -> Turned:
+    def turn(self, turn: WorkerTurn) -> Turned:
         """Asked again, the same answer."""
         if turn.number not in self._answered:
             self._answered[turn.number] = self._turn(turn)
         return self._answered[turn.number]
 
-    def _turn(self, turn: Turn) -> Turned:
+    def _turn(self, turn: WorkerTurn) -> Turned:
         self._world.meddle()
         done = {(receipt.job_id, receipt.attempt) for receipt in turn.done}
         refused = [(b.job_id, b.attempt) for b in turn.begun if not self._may_follow(b, done)]
@@ -118,19 +120,21 @@ class PlayedLedger:
         self.lined.pop(key, None)
 
 
-def _keys(turn: Turn) -> list[Key]:
+def _keys(turn: WorkerTurn) -> list[Key]:
     return [(receipt.job_id, receipt.attempt) for receipt in turn.done]
 
 
 class PlayedIntake:
-    """So many takes, each once nothing is held; then the worker is told to leave. Answers are lost on their way."""
+    """So many takes, each once nothing is held; then the worker is told to leave. Answers are lost on
+    their way.
+    """
 
     def __init__(self, world: World, most: int) -> None:
         self._world = world
         self._left = most
-        self._asked: Turn | None = None
+        self._asked: WorkerTurn | None = None
 
-    def take(self, a_turn: Callable[[], Turn]) -> Taken:
+    def take(self, a_turn: Callable[[], WorkerTurn]) -> TakenJob:
         world = self._world
         self._world.check_empty()
         if self._asked is None:
@@ -138,22 +142,22 @@ class PlayedIntake:
         if self._left < 0:
             world.stopping.level = max(1, world.stopping.level)
             self._asked = None
-            return Taken(Turned(), world.now)
+            return TakenJob(Turned(), world.now)
         if world.chance(0.2):
             world.meddle()
         return self._answer(self._asked)
 
-    def settle(self) -> Taken | None:
+    def settle(self) -> TakenJob | None:
         return None if self._asked is None else self._answer(self._asked)
 
     def put_back(self) -> None:
         self._world.check_empty()
 
-    def _answer(self, turn: Turn) -> Taken:
+    def _answer(self, turn: WorkerTurn) -> TakenJob:
         asked_at = self._world.now
         turned = self._world.redis(lambda: self._world.ledger.turn(turn))
         self._asked = None
-        return Taken(turned, asked_at)
+        return TakenJob(turned, asked_at)
 
 
 # ── the worker's other parts ──────────────────────────────────────────────────────────────────────────────
@@ -196,7 +200,9 @@ class PlayedStopping:
         return self._world.is_woken()
 
     def listen(self, channel: PlayedChannel, limit_s: float) -> bool:
-        """As `select`: until the child has said something or is gone, the time is up, or somebody wakes us."""
+        """As `select`: until the child has said something or is gone, the time is up, or somebody wakes
+        us.
+        """
         world, until = self._world, self._world.now + limit_s
         while True:
             child = world.host.child
@@ -214,14 +220,14 @@ class PlayedRunner:
     def __init__(self, parts: Any) -> None:
         self._world: World = parts.world
 
-    def conclude(self, attempt: PlayedAttempt, said: Ended | Fault) -> Done | Unpublished:
+    def conclude(self, attempt: PlayedAttempt, said: BodyEnded | AttemptFault) -> Done | Unpublished:
         world, key = self._world, attempt.key
         world.meddle()
         world.check_end(attempt, said)
         assert attempt.behind is None or attempt.held.verdict == "gone", f"{key} is none of the ledger's"
         if attempt.held.verdict == "gone":
             return Unpublished(cast(Any, attempt))
-        is_bad = isinstance(said, Fault) or said.cause is not None or attempt.held.verdict == "cancel"
+        is_bad = isinstance(said, AttemptFault) or said.cause is not None or attempt.held.verdict == "cancel"
         if is_bad or world.chance(0.05):
             return Unpublished(cast(Any, attempt), BAD)
         return Done(cast(Any, attempt), a_receipt(key, "ok"), cast(Any, None))
@@ -284,10 +290,12 @@ class World:
     def check_empty(self) -> None:
         held = [held.key for held in self.keeper.helds]
         assert not held, f"held, and nobody runs them: {held}"
-        # One that leaves at once may not have heard what its last turn started: its supervisor sees it go. So it is
-        # where the answer to a take is still to come.
+        # One that leaves at once may not have heard what its last turn started: its supervisor sees it go. So
+        # it is where the answer to a take is still to come.
         if not self.stopping.is_urgent and self.intake._asked is None:
-            assert not self.ledger.running, f"running in the ledger, and here nobody runs them: {self.ledger.running}"
+            assert not self.ledger.running, (
+                f"running in the ledger, and here nobody runs them: {self.ledger.running}"
+            )
 
     # Of the module `time`.
     def monotonic(self) -> float:
@@ -348,10 +356,12 @@ class World:
             if not child.is_noisy:
                 self.struck.add(child.runs.key)
 
-    def check_end(self, attempt: PlayedAttempt, said: Ended | Fault) -> None:
-        """What is said of it is so: nobody is charged for another's fault, or for what was not heard in time."""
+    def check_end(self, attempt: PlayedAttempt, said: BodyEnded | AttemptFault) -> None:
+        """What is said of it is so: nobody is charged for another's fault, or for what was not heard in
+        time.
+        """
         fate = self.fates.get(attempt.key, Fate())
-        if isinstance(said, Ended):
+        if isinstance(said, BodyEnded):
             assert fate.ended_at is not None, "it has ended"
             assert fate.is_ok == (said.cause is None)
             return
@@ -361,23 +371,25 @@ class World:
             took_s = (fate.ended_at or inf) - fate.began_at
             assert took_s >= TIMEOUT_S, f"called late, and it took {took_s:g} s"
         if fate.began_at is None:
-            is_to_blame = attempt.false_starts > 1 or self.broken or attempt.held.verdict or self.stopping.is_urgent
+            is_to_blame = (
+                attempt.false_starts > 1 or self.broken or attempt.held.verdict or self.stopping.is_urgent
+            )
             assert is_to_blame, f"charged with {said.message!r}, and it never began"
 
 
 @contextmanager
-def played(world: World) -> Generator[flow.Flow]:
+def played(world: World) -> Generator[batch.Flow]:
     """The real flow and course, with this world's parts and time."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (flow, body, heirs):
+        for module in (batch, execution, successors):
             patch.setattr(module, "time", world)
-        for module in (flow, heirs):
+        for module in (batch, successors):
             patch.setattr(module, "Attempt", PlayedAttempt)
             patch.setattr(module, "kept", Plain(find=lambda *_: None, clean_before=lambda *_: None))
-        patch.setattr(flow, "Runner", PlayedRunner)
-        patch.setattr(flow, "logger", Plain(info=lambda *_: None, warning=lambda *_: None, error=stranded))
-        patch.setattr(body, "logger", Plain(warning=lambda *_: None))
-        patch.setattr(body, "oom", Plain(kills=lambda: 0, has_grown=lambda *_: False))
+        patch.setattr(batch, "Runner", PlayedRunner)
+        patch.setattr(batch, "logger", Plain(info=lambda *_: None, warning=lambda *_: None, error=stranded))
+        patch.setattr(execution, "logger", Plain(warning=lambda *_: None))
+        patch.setattr(execution, "oom", Plain(kills=lambda: 0, has_grown=lambda *_: False))
         claim = Plain(busy=nothing, take=lambda *_: None, keeps=lambda *_: None)
         parts = Plain(
             world=world, settings=Plain(lease_s=LEASE_S, layout=None),
@@ -386,7 +398,7 @@ def played(world: World) -> Generator[flow.Flow]:
             catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
             claim=claim, lining=world.ledger, watchdog=Plain(over=lambda *_: None),
         )  # fmt: skip
-        one = flow.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
+        one = batch.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
         world.course = one._course
         yield one
 

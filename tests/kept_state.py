@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from conductor.core.admission import decide
-from conductor.core.standing import Standing
-from conductor.history.recording_frames import Tick
+from conductor.analysis.replay.recording_frames import Tick
+from conductor.core.admission.admission import decide
+from conductor.core.admission.decision_state import Standing
 from conductor.model.decision import Decision
 from conductor.model.snapshot import Reservation, Snapshot
 
 
 class Kept:
-    """Told of every start and end that lies between two ticks. What cannot be told so (a node's new readings, measured
-    use, an admission that the hand-over refused) makes it begin anew; `followed` counts the ticks that did not."""
+    """Told of every start and end that lies between two ticks. What cannot be told so (a node's new readings,
+    measured use, an admission that the hand-over refused) makes it begin anew; `followed` counts the ticks
+    that did not."""
 
     def __init__(self) -> None:
         self._standing: Standing | None = None
@@ -42,7 +43,8 @@ class Kept:
         if tick.limits.place == "least_loss" and was.usual != now.usual:
             return False
         return all(
-            (mine := self._holds.get(r.job_id)) is not None and same_but_started(mine, r) for r in now.reservations
+            (mine := self._holds.get(r.job_id)) is not None and same_but_started(mine, r)
+            for r in now.reservations
         )
 
     def _tell(self, standing: Standing, snapshot: Snapshot) -> None:
@@ -57,7 +59,8 @@ class Kept:
                 standing.started(now)
         for node in standing.free.nodes.values():
             for queue in (queue for queues in node.queues.values() for queue in queues):
-                queue.queued = snapshot.queued.get(queue.name, 0)  # taken by a worker that has not started it yet
+                # taken by a worker that has not started it yet
+                queue.queued = snapshot.queued.get(queue.name, 0)
             standing.placement.moved(node)
 
 
@@ -67,5 +70,7 @@ def told_apart(snapshot: Snapshot) -> Snapshot:
 
 
 def same_but_started(mine: Reservation, now: Reservation) -> bool:
-    went = replace(mine, state=now.state, started_at=now.started_at, worker=now.worker, admitted_at=now.admitted_at)
+    went = replace(
+        mine, state=now.state, started_at=now.started_at, worker=now.worker, admitted_at=now.admitted_at
+    )
     return went == now and not (mine.state == "running" and now.state == "admitted")

@@ -7,9 +7,9 @@ from typing import Any
 
 from builders import NOW, a_class
 
-from conductor.core.learned import Learned, Policy
-from conductor.core.samples import Memory
-from conductor.model.receipt import Asked, Receipt, Usage
+from conductor.core.needs.estimates import LearnedNeeds, Policy
+from conductor.core.needs.samples import Memory
+from conductor.model.receipt import AdmittedNeeds, Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Needs, TaskDecl
 
@@ -20,12 +20,14 @@ DECL = TaskDecl(name="media.cut", lane="gpu", needs=DECLARED, module="workers.ta
 
 
 def a_receipt(n: int, /, **changes: Any) -> Receipt:
-    """Of a success of the class `of_size` gives: 5 s long, the n-th second of the day. `vram`, `rss`, `scratch`: peaks;
-    `size`, `needs`, `kind`, `reserved`: what it was admitted as."""
+    """Of a success of the class `of_size` gives: 5 s long, the n-th second of the day. `vram`, `rss`,
+    `scratch`: peaks; `size`, `needs`, `kind`, `reserved`: what it was admitted as."""
     use = Usage(
-        vram_mib=changes.pop("vram", None), rss_mib=changes.pop("rss", None), scratch_bytes=changes.pop("scratch", None)
+        vram_mib=changes.pop("vram", None),
+        rss_mib=changes.pop("rss", None),
+        scratch_bytes=changes.pop("scratch", None),
     )
-    asked = Asked(
+    asked = AdmittedNeeds(
         kind=changes.pop("kind", ""),
         size=changes.pop("size", 0.0),
         duration_s=changes.pop("duration_s", 0.0),
@@ -34,9 +36,21 @@ def a_receipt(n: int, /, **changes: Any) -> Receipt:
         vram_mib=changes.pop("reserved", None),
     )
     seconds = changes.pop("seconds", 5.0)
-    values: dict[str, Any] = {"v": 1, "job_id": f"job-{n:08d}", "attempt": 1, "workflow": "w", "task": "media.cut",
-                              "outcome": "ok", "started_at": NOW + n, "ended_at": NOW + n + seconds, "node": "node1",
-                              "worker": "w1", "code_version": CODE, "usage": use, "asked": asked}  # fmt: skip
+    values: dict[str, Any] = {
+        "v": 1,
+        "job_id": f"job-{n:08d}",
+        "attempt": 1,
+        "workflow": "w",
+        "task": "media.cut",
+        "outcome": "ok",
+        "started_at": NOW + n,
+        "ended_at": NOW + n + seconds,
+        "node": "node1",
+        "worker": "w1",
+        "code_version": CODE,
+        "usage": use,
+        "asked": asked,
+    }
     return Receipt(**{**values, **changes})
 
 
@@ -49,9 +63,11 @@ def of_size(size: float = 0.0, /, **changes: Any) -> JobClass:
     return a_class("gpu", **{"vram_mib": 4096, "size": size, **changes})
 
 
-def learned(receipts: Sequence[Receipt], *, floor: Needs | None = None, lane: Any = "gpu", **policy: Any) -> Learned:
+def learned(
+    receipts: Sequence[Receipt], *, floor: Needs | None = None, lane: Any = "gpu", **policy: Any
+) -> LearnedNeeds:
     memory = Memory()
     for receipt in receipts:
         memory.learn(receipt)
     decl = TaskDecl(name="media.cut", lane=lane, needs=DECLARED, floor=floor or Needs(), module="m")
-    return Learned(memory, {"media.cut": decl}, Policy(**policy), {"media.cut": CODE})
+    return LearnedNeeds(memory, {"media.cut": decl}, Policy(**policy), {"media.cut": CODE})

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-from conductor.adapters.redis_keys import PLAIN, STATE_OF, Keys
+from conductor.base.redis_keys import PLAIN, STATE_OF, Keys
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
-from conductor.model.entries import STATES, Entry, JobState, JobView, Vouch
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import STATES, Entry, JobState, JobView, Vouch
 from conductor.model.receipt import Outcome, Receipt
-from conductor.model.snapshot import JobClass, Look, Reservation
+from conductor.model.snapshot import JobClass, Lookahead, Reservation
 from conductor.model.spec import Lane, Needs
 from conductor.ports import Ledger
 
@@ -40,7 +40,14 @@ def line_of(name: str) -> bytes:
 
 
 def a_reservation(name: str, attempt: int = 1, class_id: str = "c1", **more: object) -> Reservation:
-    values: dict[str, object] = {"cpu": 1.0, "ram_mib": 100, "lane": "cpu", "queue": "cpu-node1", "node": NODE, **more}
+    values: dict[str, object] = {
+        "cpu": 1.0,
+        "ram_mib": 100,
+        "lane": "cpu",
+        "queue": "cpu-node1",
+        "node": NODE,
+        **more,
+    }
     return Reservation(job_id=an_id(name), attempt=attempt, class_id=class_id, task="media.cut", **values)
 
 
@@ -88,7 +95,9 @@ class Scene:
         self.check()
         return result.new, result.known
 
-    def admit(self, name: str, attempt: int = 1, ceilings: dict[str, int] | None = None, **more: object) -> str | None:
+    def admit(
+        self, name: str, attempt: int = 1, ceilings: dict[str, int] | None = None, **more: object
+    ) -> str | None:
         admission = Admission(
             reservation=a_reservation(name, attempt, **more), backlog="night", ceilings=ceilings or {}
         )
@@ -111,7 +120,9 @@ class Scene:
         self.check()
         return answer
 
-    def fail(self, name: str, attempt: int = 1, cause: Cause = "task_error", then: Retry | Dead | None = None) -> str:
+    def fail(
+        self, name: str, attempt: int = 1, cause: Cause = "task_error", then: Retry | Dead | None = None
+    ) -> str:
         answer = self.ledger.attempts.fail(a_receipt(name, attempt, "failed", cause), then or Retry())
         self.check()
         return answer
@@ -123,7 +134,9 @@ class Scene:
 
     def renew(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> str:
         """Of a worker that holds this and nothing else, and has heard no answer."""
-        (answer,) = self.ledger.attempts.renew(worker, lease_s, [Vouch(job_id=an_id(name), attempt=attempt)]).answers
+        (answer,) = self.ledger.attempts.renew(
+            worker, lease_s, [Vouch(job_id=an_id(name), attempt=attempt)]
+        ).answers
         return answer
 
     def cancel(self, name: str) -> JobState | None:
@@ -141,7 +154,9 @@ class Scene:
         self.check()
         return answer
 
-    def redo(self, name: str, attempt: int = 1, after: Sequence[str] = (), after_ended: Sequence[str] = ()) -> bool:
+    def redo(
+        self, name: str, attempt: int = 1, after: Sequence[str] = (), after_ended: Sequence[str] = ()
+    ) -> bool:
         answer = self.ledger.control.redo(
             an_id(name), attempt, [an_id(n) for n in after], [an_id(n) for n in after_ended]
         )
@@ -165,7 +180,7 @@ class Scene:
 
     def heads(self, n: int = 10, backlogs: Sequence[str] = ()) -> list[str]:
         """Names of the jobs that may go now, in order, over all classes."""
-        found = self.ledger.backlog.candidates(Look(heads=n, backlogs=tuple(backlogs)))
+        found = self.ledger.backlog.candidates(Lookahead(heads=n, backlogs=tuple(backlogs)))
         return [head.job_id.removesuffix("-0000000") for candidate in found for head in candidate.heads]
 
     def check(self) -> None:
@@ -175,7 +190,9 @@ class Scene:
 
 
 def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None:
-    """Dispatched = the sum over the states, at this instant, each job in exactly one; and reservations match."""
+    """Dispatched = the sum over the states, at this instant, each job in exactly one; and reservations
+    match.
+    """
     counts = ledger.backlog.counts()
     by_state = {state: set(ledger.backlog.ids(state)) for state in STATES}
     assert counts == {state: len(ids) for state, ids in by_state.items()}
@@ -184,7 +201,9 @@ def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None
     if dispatched is not None:
         assert everything == dispatched
     held = {r.job_id: r.state for r in ledger.handover.reservations()}
-    assert held == dict.fromkeys(by_state["admitted"], "admitted") | dict.fromkeys(by_state["running"], "running")
+    assert held == dict.fromkeys(by_state["admitted"], "admitted") | dict.fromkeys(
+        by_state["running"], "running"
+    )
     for job_id in by_state["waiting"] | by_state["dead"] | by_state["done"] | by_state["cancelled"]:
         view = ledger.backlog.job(job_id)
         assert view is not None

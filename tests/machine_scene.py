@@ -1,5 +1,5 @@
-"""A worker's machine among a ledger and a child that are played: each action is carried out in one of the ways it can
-turn out, and what may never happen is asserted where it would."""
+"""A worker's machine among a ledger and a child that are played: each action is carried out in one of the
+ways it can turn out, and what may never happen is asserted where it would."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any, cast
 
 from flow_child import LEASE_S, PlayedAttempt
 
-from conductor.model.entries import Lined, Turn, Turned
+from conductor.model.ledger_entries import Lined, Turned, WorkerTurn
 from conductor.model.receipt import Receipt
-from workers.causes import Fault
-from workers.hand import Key
+from workers.attempt.outcome import Done, Unpublished
+from workers.isolation.protocol import BodyEnded, Passed
 from workers.machine import actions
+from workers.machine.held_attempts import Key
 from workers.machine.machine import WorkerMachine
-from workers.outcome import Done, Unpublished
-from workers.protocol import Ended, Passed
+from workers.task_api.failure_causes import AttemptFault
 
-BAD = Fault("task_error", "it failed")
+BAD = AttemptFault("task_error", "it failed")
 
 
 class PlayedBody:
@@ -33,8 +33,8 @@ class PlayedBody:
 
 
 class MachineScene:
-    """`pick`: of several ways in which something can turn out; the first is the one that ends the soonest. `most`: so
-    many are started in one turn."""
+    """`pick`: of several ways in which something can turn out; the first is the one that ends the soonest.
+    `most`: so many are started in one turn."""
 
     def __init__(self, pick: Callable[[Sequence[Any]], Any], most: int, in_hand: Sequence[Key] = ()) -> None:
         self.pick, self.now, self.level = pick, 1000.0, 0
@@ -44,12 +44,12 @@ class MachineScene:
         #: The ledger's: what runs here, who is lined up behind whom, and what it has ever let begin.
         self.running, self.lined, self.let_begin = dict[Key, Any](), dict[Key, Any](), set[Key]()
         #: The turn behind a take whose answer was lost; what the worker was told to run.
-        self.unheard: Turn | None = None
+        self.unheard: WorkerTurn | None = None
         self.heard = set[Key]()
         self.leased, self.disowned = set[Key](), set[Key]()
         #: The child's.
         self.inbox: deque[PlayedBody] = deque()
-        self.said: deque[Ended | Passed] = deque()
+        self.said: deque[BodyEnded | Passed] = deque()
         self.runs: PlayedAttempt | None = None
         self.broke_off, self.heard_broke_off, self.is_there = 0, 0, False
         self.late = 0
@@ -88,12 +88,12 @@ class MachineScene:
         word = Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir)
         self.machine.lined(word)
 
-    def turn(self, turn: Turn) -> Turned:
+    def turn(self, turn: WorkerTurn) -> Turned:
         if turn.number not in self._answered:
             self._answered[turn.number] = self._turn(turn)
         return self._answered[turn.number]
 
-    def _turn(self, turn: Turn) -> Turned:
+    def _turn(self, turn: WorkerTurn) -> Turned:
         done = {(receipt.job_id, receipt.attempt) for receipt in turn.done}
         if refused := [key_of(b) for b in turn.begun if not self._may_follow(b, done)]:
             return Turned(refused=tuple(refused))
@@ -107,7 +107,8 @@ class MachineScene:
             self.lined.pop(key, None)
         wanted = turn.most or int(turn.is_from_hand) or len(turn.in_hand)
         started += [
-            self.a_job() for _ in range(min(wanted, self.pick([0, *range(1, self._most + 1), self._most, self._most])))
+            self.a_job()
+            for _ in range(min(wanted, self.pick([0, *range(1, self._most + 1), self._most, self._most])))
         ]
         for each in started:
             key = each.reservation.job_id, each.reservation.attempt
@@ -132,7 +133,9 @@ class MachineScene:
 
     def on_Take(self, action: actions.Take) -> None:
         assert not self.leased, "waits for more with something in hand"
-        assert self.unheard in (None, action.turn), "asks for another turn before it knows what came of the last"
+        assert self.unheard in (None, action.turn), (
+            "asks for another turn before it knows what came of the last"
+        )
         self.unheard = action.turn
         answer = self.pick(["answer", "answer", "answer", "lost", "away"])
         turned = Turned() if answer == "away" else self.turn(action.turn)
@@ -156,7 +159,12 @@ class MachineScene:
     def on_SendTurn(self, action: actions.SendTurn) -> None:
         self.now += action.wait_s
         answer = self.pick(["answer", "answer", "answer", "lost", "away", "closed"])
-        if answer == "closed" and action.turn.in_hand and action.turn.number not in self._answered and not self.level:
+        if (
+            answer == "closed"
+            and action.turn.in_hand
+            and action.turn.number not in self._answered
+            and not self.level
+        ):
             self.machine.turns.answered(Turned(is_closed=True))
         elif answer in ("answer", "closed"):
             turned = self.turn(action.turn)
@@ -183,7 +191,9 @@ class MachineScene:
     def on_ReleaseLeases(self, action: actions.ReleaseLeases) -> None:
         for held in cast(Any, action.helds):
             self.leased.remove(held.key)
-            assert held.key not in self.running or self.level > 1, f"{held.key} is given up, and the ledger's still"
+            assert held.key not in self.running or self.level > 1, (
+                f"{held.key} is given up, and the ledger's still"
+            )
 
     def on_Write(self, action: actions.Write) -> None:
         unwritten = [done for done in action.done if not self.pick([True] * 9 + [False])]
@@ -250,7 +260,9 @@ class MachineScene:
             if is_ok:
                 self.ok.add(key)
             cause = None if is_ok else "task_error"
-            self.said.append(Ended(job_id=key[0], attempt=key[1], cause=cause, began_at=self.now, seconds=0.01))
+            self.said.append(
+                BodyEnded(job_id=key[0], attempt=key[1], cause=cause, began_at=self.now, seconds=0.01)
+            )
         elif self.inbox:
             body = self.inbox.popleft()
             key = body.attempt.key
@@ -278,19 +290,24 @@ class MachineScene:
             self.late = self.late + 1 if self.now >= action.until else 0
             assert self.late < 3, "late, and nobody does anything about it"
             limit_s = 0.0 if action.limit_s is None else action.limit_s
-            self.now, is_quiet = max(self.now, action.until if action.limit_s is None else self.now + limit_s), True
+            self.now, is_quiet = (
+                max(self.now, action.until if action.limit_s is None else self.now + limit_s),
+                True,
+            )
         self.machine.listened(is_quiet, bool(self.said), self.now)
         assert is_quiet or row is self.machine.row
 
-    def hear_word(self, word: Ended | Passed) -> None:
+    def hear_word(self, word: BodyEnded | Passed) -> None:
         if isinstance(word, Passed):
-            assert self.machine.row.is_passing((word.job_id, word.attempt)), "it was taken back, or passed over"
+            assert self.machine.row.is_passing((word.job_id, word.attempt)), (
+                "it was taken back, or passed over"
+            )
             self.machine.row.passed((word.job_id, word.attempt))
             return
         self.heard_broke_off += word.breaks_off
         self.machine.row.ended(word, self.now)
 
-    def bury(self, fault: Fault | None) -> None:
+    def bury(self, fault: AttemptFault | None) -> None:
         unbegun = sum(body.has_ticket for body in self.inbox)
         said = tuple(self.said)
         self.inbox.clear()
@@ -312,7 +329,7 @@ class MachineScene:
         self.bury(action.fault)
 
     def on_Blame(self, action: actions.Blame) -> None:
-        self.machine.row.blamed(action.fault or Fault("worker_lost", "it died"))
+        self.machine.row.blamed(action.fault or AttemptFault("worker_lost", "it died"))
 
     def on_Publish(self, action: actions.Publish) -> None:
         attempt, said = cast(Any, action.end)
@@ -320,11 +337,13 @@ class MachineScene:
         assert key in self.let_begin or key in self.disowned, f"{key} is published, and none of the ledger's"
         is_to_blame = key in self.begun or attempt.false_starts > 1 or said == BAD or key not in self.running
         is_told = self.machine.interrupts.why_not_begin(key) is not None
-        assert isinstance(said, Ended) or is_to_blame or is_told, f"charged with {said.message!r}, and it never began"
+        assert isinstance(said, BodyEnded) or is_to_blame or is_told, (
+            f"charged with {said.message!r}, and it never began"
+        )
         is_gone = key in self.disowned or (key in self.let_begin and key not in self.running)
         if is_gone:
             self.machine.unpublished(Unpublished(attempt))
-        elif isinstance(said, Fault) or said.cause is not None or not self.pick([True] * 9 + [False]):
+        elif isinstance(said, AttemptFault) or said.cause is not None or not self.pick([True] * 9 + [False]):
             self.machine.unpublished(Unpublished(attempt, BAD))
         else:
             assert key in self.ok, f"{key} did not end well"
@@ -333,7 +352,9 @@ class MachineScene:
     # ── what always holds ─────────────────────────────────────────────────────────────────────────────────
 
     def check(self) -> None:
-        """Each attempt that the worker heard of is in one place, under a lease, and what is given under a deadline."""
+        """Each attempt that the worker heard of is in one place, under a lease, and what is given under a
+        deadline.
+        """
         hand, machine = self.machine.hand, self.machine
         places = [key_of(attempt) for attempt in placed(machine)]
         assert len(places) == len(set(places)), f"in two places: {places}"

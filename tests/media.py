@@ -28,7 +28,10 @@ def clip(
 def scenes(path: Path, *, each_s: float = 1.0, size: str = "320x180", fps: int = 25) -> Path:
     """Four scenes without sound: red, a moving test picture, blue, green. They change every `each_s`."""
     sources = ["color=c=red", "testsrc2", "color=c=blue", "color=c=green"]
-    parts = [f"{s}{':' if '=' in s else '='}s={size}:r={fps}:d={each_s},setsar=1[v{i}]" for i, s in enumerate(sources)]
+    parts = [
+        f"{s}{':' if '=' in s else '='}s={size}:r={fps}:d={each_s},setsar=1[v{i}]"
+        for i, s in enumerate(sources)
+    ]
     joined = "".join(f"[v{i}]" for i in range(len(sources)))
     graph = ";".join([*parts, f"{joined}concat=n={len(sources)}:v=1[v]"])
     return _made(path, ["-filter_complex", graph, "-map", "[v]"], each_s * 4, False, [])
@@ -37,8 +40,12 @@ def scenes(path: Path, *, each_s: float = 1.0, size: str = "320x180", fps: int =
 def made(path: Path, *argv: object) -> Path:
     """What ffmpeg makes of these options; a picture is encoded fast where nothing else is said."""
     words = [str(word) for word in argv]
-    codec = [] if any(word.startswith("-c") for word in words) else ["-c:v", "libx264", "-preset", "ultrafast"]
-    subprocess.run([ffmpeg.binary(), "-nostdin", "-y", "-loglevel", "error", *words, *codec, str(path)], check=True)
+    codec = (
+        [] if any(word.startswith("-c") for word in words) else ["-c:v", "libx264", "-preset", "ultrafast"]
+    )
+    subprocess.run(
+        [ffmpeg.binary(), "-nostdin", "-y", "-loglevel", "error", *words, *codec, str(path)], check=True
+    )
     return path
 
 

@@ -24,30 +24,30 @@ from mixed_run_story import script
 from msgspec.structs import replace
 from recorded import RecordedTick, Writer, difference
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
-from conductor.adapters.rate_store import MemoryRateStore
-from conductor.adapters.rates import LimitsRates
-from conductor.core.admission import decide
-from conductor.core.free import Free
-from conductor.core.learned import Learned
-from conductor.core.measured import held_by_kind
-from conductor.core.raising import Raised, as_reserved, instead, largest, raised
-from conductor.core.retry import after_failure
-from conductor.core.room import within
-from conductor.core.samples import Memory
-from conductor.history.recording_frames import canonical
-from conductor.loop import Conductor
+from conductor.adapters.rates.rate_store import MemoryRateStore
+from conductor.adapters.rates.rates import LimitsRates
+from conductor.analysis.replay.recording_frames import canonical
+from conductor.analysis.simulation.rates import ManualLog
+from conductor.base.settings.settings import Timing
+from conductor.core.admission.admission import decide
+from conductor.core.capacity.cluster import Free
+from conductor.core.failures.retry import after_failure
+from conductor.core.needs.caps import within
+from conductor.core.needs.escalation import Raised, as_reserved, instead, largest, raised
+from conductor.core.needs.estimates import LearnedNeeds
+from conductor.core.needs.running_usage import held_by_kind
+from conductor.core.needs.samples import Memory
 from conductor.model.calls import Call, Trouble
 from conductor.model.causes import Cause
 from conductor.model.decision import Decision
-from conductor.model.entries import Begun, Started, Turn, Vouch
+from conductor.model.failure_outcome import Retry
+from conductor.model.ledger_entries import Begun, Started, Vouch, WorkerTurn
 from conductor.model.limits import Limits
-from conductor.model.outcome import Retry
-from conductor.model.receipt import Asked, OutputFact, Receipt, Usage
+from conductor.model.receipt import AdmittedNeeds, OutputFact, Receipt, Usage
 from conductor.model.snapshot import Candidate, Reservation, Snapshot
-from conductor.settings import Timing
-from conductor.simulation.rates import ManualLog
+from conductor.tick.loop import Conductor
 
 BEGAN = 1_700_000_000.0
 STEP_S = 1.0
@@ -71,7 +71,7 @@ class World:
             self.clock,
             prices={"dear": 1e-5},
         )
-        self.learned = Learned(Memory(), TASKS)
+        self.learned = LearnedNeeds(Memory(), TASKS)
         self.jobs = Jobs(self.ledger)
         self.lying: dict[str, dict[str, int]] = {}
         self.ticks: list[RecordedTick] = []
@@ -102,7 +102,9 @@ class World:
 
     # ── what the loop is given ────────────────────────────────────────────────────────────────────────────
 
-    def note(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, decision: Decision) -> None:
+    def note(
+        self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, decision: Decision
+    ) -> None:
         found = decide(snapshot, candidates, limits)
         holds = tuple(
             replace(h, since=f.since, crowded_since=f.crowded_since, closed_since={}, lost_s={})
@@ -114,7 +116,8 @@ class World:
         if self.at % 5 == 0:
             other = replace(limits, **OTHER_RULES[self.at // 5 % len(OTHER_RULES)])
             if self.at % 2:
-                # Without chains, other rules hold for files; and as a simulated run has it, what was usual is told.
+                # Without chains, other rules hold for files; and as a simulated run has it, what was usual is
+                # told.
                 snapshot = replace(snapshot, usual=USUAL, chains=(), order=())
             answer = canonical(decide(snapshot, candidates, other))
             self.ticks.append(RecordedTick(snapshot, tuple(candidates), other, answer))
@@ -176,7 +179,9 @@ class World:
             successor = getattr(word, "heir", None)
             if not hasattr(word, "predecessor"):
                 continue
-            begun = Begun(**{name: getattr(word, name) for name in ("predecessor", "of_attempt", "job_id", "attempt")})
+            begun = Begun(
+                **{name: getattr(word, name) for name in ("predecessor", "of_attempt", "job_id", "attempt")}
+            )
             if successor is not None and self.draw.random() < 0.7:
                 worker.next = (begun, successor)
             else:
@@ -187,13 +192,17 @@ class World:
         if r.started_at is None or self.now - r.started_at < 2:
             return Vouch(job_id=r.job_id, attempt=r.attempt)
         rss, disk = r.ram_mib * 3 // 4, sum(r.disk.values()) // 2
-        use = Usage(vram_mib=worker.holds_mib if r.devices else None, rss_mib=rss, scratch_bytes=disk, cpu_s=3.0)
+        use = Usage(
+            vram_mib=worker.holds_mib if r.devices else None, rss_mib=rss, scratch_bytes=disk, cpu_s=3.0
+        )
         return Vouch(job_id=r.job_id, attempt=r.attempt, usage=use, progress=0.5, quiet_s=1.0)
 
     def turn(self, worker: Worker, **more: Any) -> None:
         worker.turns += 1
         turned = self.ledger.attempts.turn(
-            Turn(worker=worker.name, queue=worker.queue, lease_s=LEASE_S, number=f"{worker.turns}", **more)
+            WorkerTurn(
+                worker=worker.name, queue=worker.queue, lease_s=LEASE_S, number=f"{worker.turns}", **more
+            )
         )
         for started in turned.started:
             self.begin(worker, started)
@@ -334,7 +343,7 @@ class World:
             outputs=outputs if cause is None else (),
             usage=use,
             code_version=r.code,
-            asked=Asked(
+            asked=AdmittedNeeds(
                 kind=c.kind,
                 size=c.size,
                 duration_s=c.duration_s,

@@ -9,10 +9,10 @@ from typing import Any
 from builders import GIB, a_device, a_volume, needs
 from msgspec.structs import replace
 
-from conductor.model.entries import Begun, Started
+from conductor.base.settings.settings import Rate
+from conductor.model.ledger_entries import Begun, Started
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Lane, Needs, TaskDecl
-from conductor.settings import Rate
 
 
 def decl(name: str, lane: Lane, asks: Needs | None = None, **more: Any) -> TaskDecl:
@@ -81,10 +81,14 @@ class Host:
         """`lying`: bytes of files on its scratch."""
         devices: list[Device] = []
         for device in self.devices:
-            ours = {w.name: w.holds_mib for w in self.workers.values() if w.holds_mib and device.key in w.devices}
+            ours = {
+                w.name: w.holds_mib for w in self.workers.values() if w.holds_mib and device.key in w.devices
+            }
             used = sum(ours.values()) + self.foreign_mib[device.key]
             told = ours if self.tells_ours else None
-            devices.append(replace(device, vram_used_mib=used if device.vram_used_mib is not None else None, ours=told))
+            devices.append(
+                replace(device, vram_used_mib=used if device.vram_used_mib is not None else None, ours=told)
+            )
         volumes = dict(self.volumes)
         if (scratch := volumes.get("scratch")) is not None and scratch.free_bytes is not None:
             volumes["scratch"] = replace(scratch, free_bytes=max(0, scratch.free_bytes - lying))

@@ -9,9 +9,9 @@ from typing import Any
 from builders import a_spec
 from mixed_run_hosts import TASKS
 
-from conductor.model.entries import Entry, EntryFiles
-from conductor.model.files import FileJob
+from conductor.model.chains import FileJob
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry, EntryFiles
 from conductor.model.spec import Estimate, JobSpec, Output, to_line
 from conductor.ports import Ledger
 
@@ -53,7 +53,9 @@ class Jobs:
         for n, size in enumerate(sizes):
             reads = () if n == 0 else (paths[0] if n <= fan else paths[n - 1],)
             after = () if n == 0 else (ids[0] if n <= fan else ids[n - 1],)
-            task = "media.render" if n == 0 and mark % 2 else "media.mux" if n == len(sizes) - 1 else "media.cut"
+            task = (
+                "media.render" if n == 0 and mark % 2 else "media.mux" if n == len(sizes) - 1 else "media.cut"
+            )
             made = a_spec(
                 n,
                 task=task,

@@ -26,7 +26,9 @@ def script(world: World, at: int) -> None:
             estimate=Estimate(duration_s=5.0),
             priority=1,
         )
-        put("night", "vision.detect", 30, args={"model": "yolo"}, estimate=Estimate(duration_s=6.0, size=40.0))
+        put(
+            "night", "vision.detect", 30, args={"model": "yolo"}, estimate=Estimate(duration_s=6.0, size=40.0)
+        )
         put("day", "media.cut", 60, estimate=Estimate(duration_s=4.0))
         put("day", "media.mux", 14, estimate=Estimate(duration_s=9.0))
         put("day", "io.copy", 16, writes=(Output(path="published:{id}", bytes=3 * GIB),))
@@ -132,7 +134,9 @@ def befall(world: World, at: int) -> None:
         delta.devices[0] = replace(delta.devices[0], quarantined="it fell off the bus" if at == 75 else None)
     if at in (104, 118):
         fault = "not mounted: marker .conductor-mount is missing" if at == 104 else None
-        alpha.volumes["published"] = replace(alpha.volumes["published"], fault=fault, is_writable=fault is None)
+        alpha.volumes["published"] = replace(
+            alpha.volumes["published"], fault=fault, is_writable=fault is None
+        )
     if at in (20, 34, 122, 152):
         world.trouble = "down" if at == 20 else "refuses" if at == 122 else None
     if at in (40, 128, 156):

@@ -1,4 +1,6 @@
-"""A server on loopback that answers chat requests as it is told: by a function of the request and of its number."""
+"""A server on loopback that answers chat requests as it is told: by a function of the request and of its
+number.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class MoodyServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()

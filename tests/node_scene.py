@@ -1,4 +1,6 @@
-"""A node as its users run it: `conductor node` in a process of its own, on a real Redis, with real workers."""
+"""A node as its users run it: `conductor node` in a process of its own, on a real Redis, with real
+workers.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,15 @@ from typing import Any, TypeVar
 import psutil
 from builders import a_spec
 
-from conductor.catalogue import load_catalogue
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.decision import Admission
-from conductor.model.entries import Entry, JobView
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry, JobView
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
 
 T = TypeVar("T")
 
@@ -125,7 +127,7 @@ def is_worker(process: psutil.Process) -> bool:
         words = process.cmdline()
     except psutil.Error:
         return False
-    return "workers" in words and "--queue" in words and "tied.py" not in " ".join(words)
+    return "workers" in words and "--queue" in words and "die_with_parent.py" not in " ".join(words)
 
 
 class Scene:
@@ -180,7 +182,9 @@ class Scene:
             queue=queue,
             lane="gpu" if queue.startswith("gpu") else "cpu",
         )
-        assert self.ledger.handover.admit(epoch, [Admission(reservation=reservation, backlog="night")]) == (None,)
+        assert self.ledger.handover.admit(epoch, [Admission(reservation=reservation, backlog="night")]) == (
+            None,
+        )
 
     def job(self, job_id: str) -> JobView:
         job = self.ledger.backlog.job(job_id)
@@ -200,9 +204,9 @@ def project_processes(project: Path) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            ours = str(project) in " ".join(process.cmdline()) or process.environ().get("CONDUCTOR_PROJECT") == str(
-                project
-            )
+            ours = str(project) in " ".join(process.cmdline()) or process.environ().get(
+                "CONDUCTOR_PROJECT"
+            ) == str(project)
         except psutil.Error:
             continue
         if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:

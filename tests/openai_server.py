@@ -69,7 +69,9 @@ class OpenAIServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -149,7 +151,9 @@ def completion(content: str, body: dict[str, Any], finish: str = "stop") -> byte
         "object": "chat.completion",
         "created": 0,
         "model": body.get("model", ""),
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
+        ],
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": len(content) // 4,
@@ -171,8 +175,14 @@ def babbled(kind: Babble, body: dict[str, Any]) -> bytes:
     return completion("Sure! Here is what I think of these texts.", body)
 
 
-def error(status: int, message: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    return status, headers or {}, json.dumps({"error": {"message": message, "type": "error", "code": None}}).encode()
+def error(
+    status: int, message: str, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    return (
+        status,
+        headers or {},
+        json.dumps({"error": {"message": message, "type": "error", "code": None}}).encode(),
+    )
 
 
 def handler_of(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:

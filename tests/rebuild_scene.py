@@ -7,19 +7,19 @@ from typing import Any
 
 from redis import Redis
 
-from conductor import manifest
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.catalogue import load_catalogue
-from conductor.dispatch import dispatch
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import dispatch
 from conductor.model.causes import Cause
-from conductor.model.entries import STATES, JobState
+from conductor.model.ledger_entries import STATES, JobState
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
-from conductor.recovery.guard import Guard
-from conductor.recovery.journal import Journal
+from conductor.record import manifest
+from conductor.record.dispatched_manifests import Source
+from conductor.record.journal import Journal
+from conductor.record.ledger_identity import Guard
 from conductor.recovery.rebuild import Rebuilt, rebuild
-from conductor.recovery.sources import Source
 
 CATALOGUE = load_catalogue()
 LEASE_S = 0.2
@@ -56,10 +56,17 @@ class Place:
     ) -> Receipt:
         values: dict[str, Any] = {"started_at": 1.0, "ended_at": 2.0, "node": "n", "worker": "w", **more}
         receipt = Receipt(
-            v=1, job_id=spec.id, attempt=attempt, workflow=spec.workflow, task=spec.task, outcome=outcome, cause=cause,
-            message=message, **values,
-        )  # fmt: skip
-        log = ReceiptLog(self.receipts, "w")
+            v=1,
+            job_id=spec.id,
+            attempt=attempt,
+            workflow=spec.workflow,
+            task=spec.task,
+            outcome=outcome,
+            cause=cause,
+            message=message,
+            **values,
+        )
+        log = FileReceiptLog(self.receipts, "w")
         log.append(receipt)
         log.close()
         return receipt

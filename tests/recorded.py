@@ -6,21 +6,24 @@ occurs again, or inside another, stands `{"#": line}`. All fields are written, t
 that a default may change. A tick is a value of the class `Tick`, with its four parts: snapshot, candidates,
 limits, decision.
 
-What `decide` is given is read into the classes of now. What it answered stays as it was told then, and the answer of
-now is told in the same names (`as_then`) before the two are compared.
+What `decide` is given is read into the classes of now. What it answered stays as it was told then, and the
+answer of now is told in the same names (`as_then`) before the two are compared.
 
 What to do when a name changes (the recording is never made again):
 
 - a class is called otherwise: its name of then → the class, in `CLASSES`;
-- a field is called otherwise: `RENAMED[class of then][field of then] = "field now"`; a field that is gone: `None`;
+- a field is called otherwise: `RENAMED[class of then][field of then] = "field now"`; a field that is gone:
+  `None`;
 - values are called otherwise (a gate, a state): `WORDS`, old → new, for whole strings wherever they stand;
-- a value that goes in has another shape: `CHANGED[class of then]`, a function from its fields, the new names already
+- a value that goes in has another shape: `CHANGED[class of then]`, a function from its fields, the new names
+  already
   in place, to the fields that its class takes now;
-- a value that comes out has another shape: `ANSWERS[class of then]`, a function from the value of now to the fields
+- a value that comes out has another shape: `ANSWERS[class of then]`, a function from the value of now to the
+  fields
   of then.
 
-A recorded field that no class takes and no table names is an error that says so, never left out in silence. A field
-that came since is no difference while it is at its default.
+A recorded field that no class takes and no table names is an error that says so, never left out in silence. A
+field that came since is no difference while it is at its default.
 """
 
 from __future__ import annotations
@@ -33,8 +36,18 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from conductor.core.sentences import words_of
-from conductor.model import calls, decision, files, job_class, limits, receipt, report, snapshot, spec
+from conductor.core.admission.sentences import words_of
+from conductor.model import (
+    calls,
+    chains,
+    decision,
+    job_class,
+    limits,
+    receipt,
+    report,
+    snapshot,
+    spec,
+)
 from conductor.model.decision import Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -42,7 +55,7 @@ from conductor.model.snapshot import Candidate, Snapshot
 
 FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
 
-MODULES = (calls, decision, files, job_class, limits, receipt, report, snapshot, spec)
+MODULES = (calls, decision, chains, job_class, limits, receipt, report, snapshot, spec)
 #: Class of then → its class now, for those that are called otherwise.
 CLASSES: dict[str, type[msgspec.Struct]] = {}
 #: Class of then → field of then → field now; None: it is gone.
@@ -58,8 +71,8 @@ class Reworded:
 
 
 REWORDED = Reworded()
-#: They no longer begin with «can never», and a device is said to be as large as what it has to give. Of several devices
-#: that do nothing is said any more.
+#: They no longer begin with «can never», and a device is said to be as large as what it has to give. Of
+#: several devices that do nothing is said any more.
 REWORDED_REASONS = (Reason.TOO_LARGE, Reason.TOO_FEW_LARGE, Reason.CHAIN_TOO_LARGE)
 
 
@@ -80,7 +93,9 @@ REF = "#"
 
 
 class Then(NamedTuple):
-    """A value under the names of then, its fields as attributes; tuples are lists. `came_since`: fields of now."""
+    """A value under the names of then, its fields as attributes; tuples are lists. `came_since`: fields of
+    now.
+    """
 
     of: str
     fields: dict[str, Any]
@@ -182,7 +197,9 @@ def read(path: Path = FILE) -> Iterator[RecordedTick]:
 def _made(name: str, told: dict[str, Any]) -> msgspec.Struct:
     kind = CLASSES.get(name) or next((getattr(m, name) for m in MODULES if hasattr(m, name)), None)
     if kind is None:
-        raise LookupError(f"the recorded class {name} is unknown now: name its successor in CLASSES of {__file__}")
+        raise LookupError(
+            f"the recorded class {name} is unknown now: name its successor in CLASSES of {__file__}"
+        )
     names = RENAMED.get(name, {})
     fields = {now: value for then, value in told.items() if (now := names.get(then, then)) is not None}
     if name in CHANGED:
@@ -239,7 +256,9 @@ def _word_of_then(value: Any) -> Any:
 
 
 def difference(then: Any, now: Any) -> str | None:
-    """«hold[3] (media.render …).verdicts[2] (vram …).need was 4096, now 8192»; None: the same, bit for bit."""
+    """«hold[3] (media.render …).verdicts[2] (vram …).need was 4096, now 8192»; None: the same, bit for
+    bit.
+    """
     return _differ(as_then(then), as_then(now), "")
 
 

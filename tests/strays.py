@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import cgroup
+from conductor.adapters.host import cgroup
 from tests.worker_scene import is_alive, wait_file, wait_until
 
 _why_none = cgroup.why_none()

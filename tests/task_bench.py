@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
+from conductor.base.settings.settings import Settings, load
 from conductor.model.spec import JobSpec, Needs, Output
-from conductor.settings import Settings, load
-from workers import checks
-from workers.context import JobContext
-from workers.warm import WarmStore
+from workers.isolation import output_check
+from workers.task_api.context import JobContext
+from workers.task_api.warm_cache import WarmStore
 
 JOB_ID = "a" * 24
 
@@ -70,7 +70,7 @@ class Bench:
         ctx = self.context(args=args, **what)
         result = body(args or {}, ctx)
         spec = msgspec.structs.replace(ctx.spec, task=body.__module__.rpartition(".")[2].replace("_", ".", 1))
-        for check in (checks.check_counts, checks.check):
+        for check in (output_check.check_counts, output_check.check):
             check(self.settings.layout, spec, ctx.body, result)
         return result
 

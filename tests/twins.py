@@ -1,4 +1,6 @@
-"""Redis and its in-memory twin side by side: what is asked of both, and how they are looked at after each verb."""
+"""Redis and its in-memory twin side by side: what is asked of both, and how they are looked at after each
+verb.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from ledger_scenes import Scene, a_class, an_id, assert_conserved, assert_consistent, redis_scene
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.errors import Fenced
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.errors import Fenced
 from conductor.model.calls import Call, Plight
 from conductor.model.decision import Admission
-from conductor.model.outcome import Dead, Retry
-from conductor.model.snapshot import KindState, Look, Reservation
-from conductor.wiring import connect, redis_ledger
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.snapshot import KindState, Lookahead, Reservation
 
 NAMES = [f"j{n}" for n in range(6)]
 names = st.sampled_from(NAMES)
@@ -27,7 +29,9 @@ roles = st.sampled_from(["", "", "canary", "probe"])
 codes = st.sampled_from(["v1", "v2"])
 others = st.lists(names, max_size=2, unique=True)
 #: At once, or so late that it is never due in here: the two run on different clocks.
-outcomes = st.sampled_from([Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised", kind="k0")), Dead()])
+outcomes = st.sampled_from(
+    [Retry(), Retry(delay_s=5000.0), Retry(job_class=a_class("raised", kind="k0")), Dead()]
+)
 calls = st.builds(
     Call,
     key=st.just("api"),
@@ -82,7 +86,7 @@ def look(scene: Scene) -> dict[str, object]:
         "told": sorted(scene.ledger.attempts.calls(), key=repr),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
     }
-    for c in scene.ledger.backlog.candidates(Look(heads=10)):
+    for c in scene.ledger.backlog.candidates(Lookahead(heads=10)):
         seen[c.job_class.id] = (c.job_class, c.waiting, [(h.job_id, h.attempts) for h in c.heads])
     for name in NAMES:
         view = scene.ledger.backlog.job(an_id(name))

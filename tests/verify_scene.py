@@ -8,13 +8,13 @@ from typing import Any
 
 from builders import a_spec
 
-from conductor import manifest
-from conductor.adapters.receipt_log import ReceiptLog
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.spec import JobSpec, Output
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.verify import Checks, verify
-from conductor.verify_report import Finding, VerifyReport
+from conductor.record import manifest
+from conductor.verify.report import VerifyFinding, VerifyReport
+from conductor.verify.verify import Checks, verify
 
 
 class Place:
@@ -22,7 +22,7 @@ class Place:
         (folder / CONFIG_NAME).touch(exist_ok=True)
         self.settings: Settings = load(folder)
         self.manifest = folder / "m.jsonl"
-        self.log = ReceiptLog(self.settings.receipts_dir, "w1")
+        self.log = FileReceiptLog(self.settings.receipts_dir, "w1")
         self.specs: list[JobSpec] = []
 
     def job(self, n: int = 0, name: str = "out.json", /, **changes: Any) -> JobSpec:
@@ -40,7 +40,9 @@ class Place:
         for output in spec.writes:
             self.file(output.path).parent.mkdir(parents=True, exist_ok=True)
             self.file(output.path).write_bytes(content)
-            facts.append(OutputFact(path=output.path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+            facts.append(
+                OutputFact(path=output.path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            )
         return self.receipt(spec, attempt, outcome="ok", outputs=tuple(facts), **changes)
 
     def receipt(self, spec: JobSpec, attempt: int = 1, **changes: Any) -> Receipt:
@@ -55,7 +57,7 @@ class Place:
         return verify(self.manifest, self.settings.receipts_dir, self.settings.layout, checks, **options)
 
 
-def only(report: VerifyReport) -> Finding:
+def only(report: VerifyReport) -> VerifyFinding:
     assert report.exit_code == 1 and not report.is_good
     (finding,) = report.findings
     return finding

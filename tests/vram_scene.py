@@ -10,15 +10,15 @@ from builders import a_spec
 from node_scene import Scene, configure, until
 from nvml_stub import TASKS, Nvml
 
-from conductor.adapters.receipt_log import read_receipts
-from conductor.catalogue import load_catalogue
-from conductor.model.entries import Entry
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.base.settings.settings import CONFIG_NAME, Settings
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device
 from conductor.model.spec import Needs, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings
 
 CONFIG = """
 node = "here"
@@ -40,7 +40,9 @@ port = 0
 class VramScene(Scene):
     """Jobs end when the test says so: `release(n)`."""
 
-    def __init__(self, ledger: Ledger, project: Settings, stub: Nvml, more: str = "", tasks: str = "") -> None:
+    def __init__(
+        self, ledger: Ledger, project: Settings, stub: Nvml, more: str = "", tasks: str = ""
+    ) -> None:
         name = f"vram_tasks_{os.urandom(4).hex()}"
         (project.project / f"{name}.py").write_text(TASKS + tasks, encoding="utf-8")
         file = project.project / CONFIG_NAME
@@ -53,8 +55,14 @@ class VramScene(Scene):
         return self.settings.project / f"release-{n}"
 
     def hold(self, n: int, mib: int, devices: int = 1, takes: int | None = None, **more: Any) -> str:
-        """A job in the backlog that reserves `mib` on each of `devices`, and takes `takes` (default: as much)."""
-        args = {"state": str(self.stub.state), "mib": mib if takes is None else takes, "until": str(self.until_file(n))}
+        """A job in the backlog that reserves `mib` on each of `devices`, and takes `takes` (default: as
+        much).
+        """
+        args = {
+            "state": str(self.stub.state),
+            "mib": mib if takes is None else takes,
+            "until": str(self.until_file(n)),
+        }
         spec = a_spec(
             n,
             task=more.pop("task", "vram.hold"),

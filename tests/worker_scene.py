@@ -1,4 +1,6 @@
-"""A project with tasks of its own and real workers on it: what the tests of the worker play their scenes with."""
+"""A project with tasks of its own and real workers on it: what the tests of the worker play their scenes
+with.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conductor.adapters.receipt_log import read_receipts
-from conductor.catalogue import Catalogue, load_catalogue
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.catalogue import Catalogue, load_catalogue
 from conductor.model.decision import Admission
-from conductor.model.entries import Entry, JobState
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry, JobState
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, resolve, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NODE = "node1"
@@ -31,7 +33,7 @@ LIMIT_S = 30.0
 TASKS = '''
 import os, signal, subprocess, sys, time
 from workers import task
-from workers.process import run_program
+from workers.task_api.run_program import run_program
 
 VERSION = 1
 
@@ -128,10 +130,18 @@ class WorkerScene:
     def admit(self, spec: JobSpec, attempt: int = 1) -> None:
         decl = self.catalogue[spec.task]
         reservation = Reservation(
-            job_id=spec.id, attempt=attempt, class_id=class_of(spec, decl, "night").id, task=spec.task, node=NODE,
-            queue=QUEUE, lane=resolve(spec, decl).lane, ram_mib=spec.needs.ram_mib if spec.needs else 0,
-        )  # fmt: skip
-        answers = self.ledger.handover.admit(self.epoch, [Admission(reservation=reservation, backlog="night")])
+            job_id=spec.id,
+            attempt=attempt,
+            class_id=class_of(spec, decl, "night").id,
+            task=spec.task,
+            node=NODE,
+            queue=QUEUE,
+            lane=resolve(spec, decl).lane,
+            ram_mib=spec.needs.ram_mib if spec.needs else 0,
+        )
+        answers = self.ledger.handover.admit(
+            self.epoch, [Admission(reservation=reservation, backlog="night")]
+        )
         assert answers == (None,)
 
     def settle(self) -> None:
@@ -153,7 +163,9 @@ class WorkerScene:
         return [receipt for receipt in every if spec is None or receipt.job_id == spec.id]
 
     def wait_state(self, spec: JobSpec, *states: JobState) -> list[Receipt]:
-        wait_until(lambda: self.state(spec) in states, f"{spec.task} is {'/'.join(states)}", lambda: self.story())
+        wait_until(
+            lambda: self.state(spec) in states, f"{spec.task} is {'/'.join(states)}", lambda: self.story()
+        )
         return self.receipts(spec)
 
     def story(self) -> str:
@@ -164,7 +176,12 @@ class WorkerScene:
 
     def worker(self, **env: str) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "workers", "--queue", QUEUE, "--lane", "cpu", "--node", NODE]
-        environment = {**os.environ, "CONDUCTOR_PROJECT": str(self.folder), "PYTHONPATH": str(REPOSITORY), **env}
+        environment = {
+            **os.environ,
+            "CONDUCTOR_PROJECT": str(self.folder),
+            "PYTHONPATH": str(REPOSITORY),
+            **env,
+        }
         process = subprocess.Popen(argv, cwd=self.folder, env=environment, stderr=subprocess.DEVNULL)
         self.workers.append(process)
         return process
@@ -195,7 +212,9 @@ def a_scene(project: Settings, ledger: Ledger, more: str = "", tasks: str = "") 
     return WorkerScene(settings, ledger, load_catalogue(settings.task_modules, settings.project), epoch)
 
 
-def wait_until(is_so: Callable[[], bool], what: str, story: Callable[[], str] = str, limit_s: float = LIMIT_S) -> None:
+def wait_until(
+    is_so: Callable[[], bool], what: str, story: Callable[[], str] = str, limit_s: float = LIMIT_S
+) -> None:
     deadline = time.monotonic() + limit_s
     while not is_so():
         assert time.monotonic() < deadline, f"not within {limit_s:g} s: {what}\n{story()}"

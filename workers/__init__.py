@@ -1,5 +1,5 @@
 """The worker: parent (Redis, lease, publish, receipt) and child (the body)."""
 
-from workers.registry import task
+from workers.task_api.registry import task
 
 __all__ = ["task"]

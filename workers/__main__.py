@@ -1,4 +1,5 @@
-"""`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the node.
+"""`python -m workers --queue Q --lane L --node N [--name NAME] [--device gpu0]`: one worker. Started by the
+node.
 
 `python -m workers --spare`: one in reserve, which is told on its stdin whom it replaces.
 """
@@ -11,20 +12,20 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from conductor.errors import ConductorError
+from conductor.base.errors import ConductorError
 from conductor.model.spec import LANES
 
 if TYPE_CHECKING:
-    from workers.host import Host
-    from workers.stopping import Stopping
+    from workers.isolation.child_process import ChildProcess
+    from workers.isolation.stop_signals import Stopping
 
 
 def main(argv: list[str] | None = None) -> int:
     """0 when told to leave; the error's exit code, or 1 after one that nobody foresaw."""
     given = sys.argv[1:] if argv is None else argv
     options = None if given[:1] == ["--spare"] else parser().parse_args(given)
-    from conductor.folders import write_for_ourselves
-    from workers.stopping import Stopping
+    from conductor.base.files.safe_open import write_for_ourselves
+    from workers.isolation.stop_signals import Stopping
 
     # First of all: a signal during start-up must not leave a traceback.
     stopping = Stopping()
@@ -43,11 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def serve(options: argparse.Namespace, stopping: Stopping, host: Host | None = None) -> None:
-    from conductor import logs
-    from conductor.settings import load
-    from workers.parent import work
-    from workers.parts import clean, unique_name
+def serve(options: argparse.Namespace, stopping: Stopping, host: ChildProcess | None = None) -> None:
+    from conductor.base.logs import logs
+    from conductor.base.settings.settings import load
+    from workers.parent.loop import work
+    from workers.parent.wiring import clean, unique_name
 
     node = clean(options.node)
     name = clean_name(options.name) or unique_name(node, options.lane)
@@ -55,15 +56,23 @@ def serve(options: argparse.Namespace, stopping: Stopping, host: Host | None = N
     logs.set_up(settings.logs_dir, f"worker-{node}-{options.lane}")
     if host is not None:
         host.serve(name, options.device)
-    work(settings, queue=options.queue, node=node, name=name, device=options.device, stopping=stopping, host=host)
+    work(
+        settings,
+        queue=options.queue,
+        node=node,
+        name=name,
+        device=options.device,
+        stopping=stopping,
+        host=host,
+    )
 
 
 def spare(stopping: Stopping) -> int:
     """Wait, prepared, for somebody to replace."""
     import os
 
-    from conductor.settings import load
-    from workers.spare import await_order, prepare, show_as
+    from conductor.base.settings.settings import load
+    from workers.parent.spare import await_order, prepare, show_as
 
     host = prepare(load())
     order = await_order(stopping)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    from conductor import strange_folder
+    from conductor.base.project import current_folder
 
-    strange_folder.off_path(__file__)
+    current_folder.off_path(__file__)
 
-from conductor.errors import ConductorError
-from conductor.settings import load
-from conductor.text import printable
-from conductor.workflow_lookup import about, available
+from conductor.app.workflow_lookup import about, available
+from conductor.base.errors import ConductorError
+from conductor.base.settings.settings import load
+from conductor.base.text import printable
 from workflows.protocol import complain, run_plan_script, run_verify_script
 
 

@@ -1,4 +1,6 @@
-"""What a workflow is: `plan.py` and `verify.py` with these names, and the commands they have when run as scripts."""
+"""What a workflow is: `plan.py` and `verify.py` with these names, and the commands they have when run as
+scripts.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from typing import Protocol
 
 import orjson
 
-from conductor import streams
-from conductor.errors import ConductorError, ManifestError
-from conductor.layout import CodeSettings
+from conductor.app.workflow_lookup import checks_for, plan
+from conductor.base.errors import ConductorError, ManifestError
+from conductor.base.files.layout import CodeSettings
+from conductor.base.logs import standard_streams
+from conductor.base.settings.settings import load
+from conductor.base.text import printable
 from conductor.model.spec import JobSpec
 from conductor.planning import planned
-from conductor.settings import load
-from conductor.text import printable
-from conductor.verify import Checks, sound, verify
-from conductor.workflow_lookup import checks_for, plan
+from conductor.verify.verify import Checks, sound, verify
 
 #: So many problems of a manifest are printed.
 SHOWN = 20
@@ -33,16 +35,20 @@ class PlanModule(Protocol):
 
 
 class VerifyModule(Protocol):
-    """`workflows/NAME/verify.py`: what it knows about its results beyond receipts, checksums and durations."""
+    """`workflows/NAME/verify.py`: what it knows about its results beyond receipts, checksums and
+    durations.
+    """
 
     def checks(self, settings: CodeSettings) -> Checks: ...
 
 
 def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
     """`python workflows/NAME/plan.py …`, the same as `conductor plan NAME …`. → exit code."""
-    streams.settle()
+    standard_streams.settle()
     try:
-        path, jobs = plan(name, sys.argv[1:] if argv is None else argv, load().for_code, command=Path(sys.argv[0]).name)
+        path, jobs = plan(
+            name, sys.argv[1:] if argv is None else argv, load().for_code, command=Path(sys.argv[0]).name
+        )
     except ConductorError as e:
         return complain(e)
     print(planned(path, jobs))  # noqa: T201  a script's own output
@@ -50,10 +56,16 @@ def run_plan_script(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
-    """`python workflows/NAME/verify.py --file MANIFEST [--json]`. → 0, 1 when something is wrong, 3 bad manifest."""
-    streams.settle()
-    parser = argparse.ArgumentParser(description=f"Hold every job of a {name} manifest against receipts and outputs.")
-    parser.add_argument("--file", type=Path, required=True, metavar="MANIFEST", help="the manifest that was dispatched")
+    """`python workflows/NAME/verify.py --file MANIFEST [--json]`. → 0, 1 when something is wrong, 3 bad
+    manifest.
+    """
+    standard_streams.settle()
+    parser = argparse.ArgumentParser(
+        description=f"Hold every job of a {name} manifest against receipts and outputs."
+    )
+    parser.add_argument(
+        "--file", type=Path, required=True, metavar="MANIFEST", help="the manifest that was dispatched"
+    )
     parser.add_argument("--json", action="store_true", help="all findings as JSON")
     parser.add_argument(
         "--strict", action="store_true", help="report receipts of jobs that are not in the manifest too"
@@ -66,7 +78,11 @@ def run_verify_script(name: str, argv: Sequence[str] | None = None) -> int:
         report = verify(options.file, settings.receipts_dir, settings, checks, is_strict=options.strict)
     except ConductorError as e:
         return complain(e)
-    text = orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2).decode() if options.json else report.to_text()
+    text = (
+        orjson.dumps(report.to_json(), option=orjson.OPT_INDENT_2).decode()
+        if options.json
+        else report.to_text()
+    )
     print(text)  # noqa: T201  a script's own output
     return report.exit_code
 

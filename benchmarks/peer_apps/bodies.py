@@ -1,4 +1,6 @@
-"""What every peer runs: the same few microseconds of work, and eight bytes into a file that the driver watches."""
+"""What every peer runs: the same few microseconds of work, and eight bytes into a file that the driver
+watches.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""arq: coroutines, found by polling; ten milliseconds instead of its half second, or its latency would be the poll."""
+"""arq: coroutines, found by polling; ten milliseconds instead of its half second, or its latency would be
+the poll.
+"""
 
 from __future__ import annotations
 

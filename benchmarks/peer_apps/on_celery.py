@@ -1,4 +1,6 @@
-"""Celery, prefork: as it comes, and with acks_late and results in Redis, the fair peer in what it promises."""
+"""Celery, prefork: as it comes, and with acks_late and results in Redis, the fair peer in what it
+promises.
+"""
 
 from __future__ import annotations
 

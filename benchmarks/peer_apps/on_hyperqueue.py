@@ -1,4 +1,6 @@
-"""HyperQueue: a real process for each task; no Redis at all. Its server and workers live in the sending process."""
+"""HyperQueue: a real process for each task; no Redis at all. Its server and workers live in the sending
+process.
+"""
 
 from __future__ import annotations
 

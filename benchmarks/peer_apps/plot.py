@@ -27,7 +27,12 @@ PANELS = (
             "command_ms": "conductor status, whole command",
         },
     ),
-    ("Redis memory of a waiting job", "bytes beyond its line", False, {"bytes_a_job": "in all, by the waiting jobs"}),
+    (
+        "Redis memory of a waiting job",
+        "bytes beyond its line",
+        False,
+        {"bytes_a_job": "in all, by the waiting jobs"},
+    ),
 )
 #: Told apart by the colour-blind (Okabe and Ito) and, by marker and dash, in black and white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
@@ -39,10 +44,18 @@ MEANS_SOMETHING = {"bytes_a_job": 1000}
 
 def draw(rows: list[dict[str, Any]], base: str) -> None:
     figure, panels = pyplot.subplots(2, 2, figsize=(11, 9), layout="constrained")
-    figure.suptitle("What a longer backlog costs: jobs of 100 classes wait (ten jobs: of ten), others run past them")
+    figure.suptitle(
+        "What a longer backlog costs: jobs of 100 classes wait (ten jobs: of ten), others run past them"
+    )
     for panel, (title, unit, is_log, lines) in zip(panels.flat, PANELS, strict=True):
         for number, (key, label) in enumerate(lines.items()):
-            one(panel, [row for row in rows if row["length"] >= MEANS_SOMETHING.get(key, 0)], number, key, label)
+            one(
+                panel,
+                [row for row in rows if row["length"] >= MEANS_SOMETHING.get(key, 0)],
+                number,
+                key,
+                label,
+            )
         panel.set(xscale="log", title=title, xlabel="waiting jobs", ylabel=unit)
         panel.xaxis.set_major_formatter("{x:,.0f}")
         if is_log:
@@ -52,7 +65,9 @@ def draw(rows: list[dict[str, Any]], base: str) -> None:
             panel.set_ylim(0, panel.get_ylim()[1] * 1.05)
         panel.grid(alpha=0.3)
         # Below the axis, where no line can run behind it.
-        panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+        panel.legend(
+            fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False
+        )
     for ending in ("png", "svg"):
         figure.savefig(f"{base}.{ending}", dpi=110)
 

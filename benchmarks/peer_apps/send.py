@@ -1,4 +1,6 @@
-"""Runs in the peers' environment: `send.py workers`, `send.py many CASE COUNT`, `send.py one-by-one COUNT PAUSE_S`."""
+"""Runs in the peers' environment: `send.py workers`, `send.py many CASE COUNT`, `send.py one-by-one COUNT
+PAUSE_S`.
+"""
 
 from __future__ import annotations
 

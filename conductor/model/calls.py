@@ -1,4 +1,6 @@
-"""Call: what one call of an API came to, as its worker tells it, and what the server announced with the answer."""
+"""Call: what one call of an API came to, as its worker tells it, and what the server announced with the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from conductor.model.spec import JobId, Value
 #: ok: answered. refused: a 429. failed: anything else went wrong. uncalled: nothing was sent.
 CallOutcome = Literal["ok", "refused", "failed", "uncalled"]
 
-#: What a call says of its endpoint, where that is not well. limited: a 429. busy: it is overloaded, or says when to
-#: come back. down: nobody can be reached there. refuses: it refuses everybody (key, money, model, address). faulty: a
-#: 5xx, or an answer that broke off, which may be the request's own doing.
+#: What a call says of its endpoint, where that is not well. limited: a 429. busy: it is overloaded, or says
+#: when to come back. down: nobody can be reached there. refuses: it refuses everybody (key, money, model,
+#: address). faulty: a 5xx, or an answer that broke off, which may be the request's own doing.
 Trouble = Literal["limited", "busy", "down", "refuses", "faulty"]
 
 
@@ -42,7 +44,8 @@ class Call(Value, frozen=True, kw_only=True):
     #: Seconds from when it was sent to its answer, and from its answer to when its worker told of it.
     took_s: float = 0.0
     ago_s: float = 0.0
-    #: How long the key stays shut, as the server says: after a 429, or where it says so. None: it does not say.
+    #: How long the key stays shut, as the server says: after a 429, or where it says so. None: it does not
+    #: say.
     closes_for_s: float | None = None
     requests: Budget = Budget()
     token_budget: Budget = Budget()
@@ -52,7 +55,9 @@ class Call(Value, frozen=True, kw_only=True):
 
 
 class Plight(Value, frozen=True, kw_only=True):
-    """What is known against an endpoint since it last answered. Times are epoch seconds of the ledger's clock."""
+    """What is known against an endpoint since it last answered. Times are epoch seconds of the ledger's
+    clock.
+    """
 
     trouble: Trouble
     words: str = ""

@@ -29,6 +29,8 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 
 def by_cause(own: Counter[str], dead: int) -> dict[str, int]:
-    """Cause → jobs, the most frequent first. Of `dead` in all, who did not die of itself did for another's sake."""
+    """Cause → jobs, the most frequent first. Of `dead` in all, who did not die of itself did for another's
+    sake.
+    """
     orphans = dead - own.total()
     return dict(own.most_common()) | ({"dependency_dead": orphans} if orphans > 0 else {})

@@ -26,7 +26,9 @@ GATES: tuple[Gate, ...] = (
 
 
 class Verdict(Value, frozen=True, kw_only=True):
-    """One gate's answer about one place, with its numbers. A refusal is data: words are made of it elsewhere."""
+    """One gate's answer about one place, with its numbers. A refusal is data: words are made of it
+    elsewhere.
+    """
 
     gate: Gate
     #: As its reason is one of `PASSING`, or not.
@@ -58,12 +60,16 @@ class Verdict(Value, frozen=True, kw_only=True):
 
     @property
     def is_broken(self) -> bool:
-        """Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will do it."""
+        """Whoever would run it dies at each start: it may be over, and no wait that anybody knows of will
+        do it.
+        """
         return self.reason is Reason.WORKERS_DYING
 
     @property
     def is_refused(self) -> bool:
-        """Its API refuses everybody (key, money, model): it may be tried again, and only a person can help."""
+        """Its API refuses everybody (key, money, model): it may be tried again, and only a person can
+        help.
+        """
         return self.reason is Reason.ENDPOINT_REFUSES
 
     @property
@@ -77,16 +83,17 @@ class Admission(Value, frozen=True, kw_only=True):
 
     reservation: Reservation
     backlog: str
-    #: Charge key (`conductor.core.charges`) → what the sum of reservations may reach; the hand-over re-checks it
-    #: in the same atomic step.
+    #: Charge key (`conductor.core.capacity.charges`) → what the sum of reservations may reach; the hand-over
+    #: re-checks it in the same atomic step.
     ceilings: dict[str, int] = {}
     #: Rate key → (requests, tokens) to take from its budget.
     rates: dict[str, tuple[int, int]] = {}
 
 
 class Heir(Value, frozen=True, kw_only=True):
-    """Who goes next where a running attempt ends well. It waits on, and holds nothing; the step that ends that attempt
-    hands it over, if all that was asked still holds then. The next tick takes it back, or says the same again."""
+    """Who goes next where a running attempt ends well. It waits on, and holds nothing; the step that ends
+    that attempt hands it over, if all that was asked still holds then. The next tick takes it back, or says
+    the same again."""
 
     predecessor: str
     attempt: int
@@ -128,7 +135,8 @@ class Hold(Value, frozen=True, kw_only=True):
     closed_since: dict[Gate, float] = {}
     #: Gate → seconds that it has held this class back so far; gates that are closed together count each.
     lost_s: dict[Gate, float] = {}
-    #: From then on it goes before all others of its backlog, whatever the order and their priority; None: it does now.
+    #: From then on it goes before all others of its backlog, whatever the order and their priority; None: it
+    #: does now.
     first_from: float | None = None
     #: Since when jobs that come after `head` in order have been started while there was no room for it.
     overtaken_since: float | None = None
@@ -154,14 +162,17 @@ class Decision(Value, frozen=True, kw_only=True):
     review: tuple[str, ...] = ()
     #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.
     order: tuple[str, ...] = ()
-    #: «node1/scratch» → bytes that begun chains, and the next one in order, will want there beyond what is free.
+    #: «node1/scratch» → bytes that begun chains, and the next one in order, will want there beyond what is
+    #: free.
     wanted: dict[str, int] = {}
     #: Look again no later than this many seconds from `now`.
     next_tick_s: float = 1.0
 
 
 class Shared(Value, frozen=True, kw_only=True):
-    """One amount that is shared out (a device's VRAM, a node's RAM or cores, a disk), after the tick's admissions."""
+    """One amount that is shared out (a device's VRAM, a node's RAM or cores, a disk), after the tick's
+    admissions.
+    """
 
     where: str
     gate: Gate
@@ -175,7 +186,9 @@ class Shared(Value, frozen=True, kw_only=True):
 
 
 class GateLedger(Value, frozen=True, kw_only=True):
-    """What a tick left behind, as it is recorded: the one source of `explain`, `status`, the logs and the metrics."""
+    """What a tick left behind, as it is recorded: the one source of `explain`, `status`, the logs and the
+    metrics.
+    """
 
     #: The tick's `now`.
     at: float = 0.0

@@ -1,4 +1,6 @@
-"""Forecast: when a run should be through, as the conductor said at its start and as it says now. Epoch seconds."""
+"""Forecast: when a run should be through, as the conductor said at its start and as it says now. Epoch
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ class Forecast(Value, frozen=True, kw_only=True):
     backlog: str = ""
     #: When the run began: its first tick with something to do.
     begun_at: float
-    #: The first answer: when it was given, the end it named (None: nobody can say yet), and how much was left and known
-    #: (ever dispatched) then.
+    #: The first answer: when it was given, the end it named (None: nobody can say yet), and how much was left
+    #: and known (ever dispatched) then.
     first_made_at: float
     first_ends_at: float | None
     first_left: int
@@ -58,8 +60,8 @@ class Prediction(Value, frozen=True, kw_only=True):
     lost_s: dict[str, float] = {}
 
 
-class Answer(Value, frozen=True, kw_only=True):
-    """What `conductor.forecast.prediction_child` writes, a line each.
+class PredictionReply(Value, frozen=True, kw_only=True):
+    """What `conductor.analysis.forecast.forecast_child` writes, a line each.
 
     `known`: jobs ever dispatched; `wall_s`: what it took.
     """

@@ -1,4 +1,6 @@
-"""What a job's id is: a hash over all that says what the job does, worked out by a plan and again from its line."""
+"""What a job's id is: a hash over all that says what the job does, worked out by a plan and again from its
+line.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,9 @@ def content_id(
 ) -> str:
     """The job's identity over what it does: to which files, in which order, and where the results go.
 
-    `inputs` maps each file that no job makes to its fingerprint (`conductor.fingerprint`). Another job's output needs
-    none: its path holds that job's id. `writes` are paths as the plan gave them, with `{id}` and `{short}` in them.
-    `updates`, which few jobs have, count where there are any.
+    `inputs` maps each file that no job makes to its fingerprint (`conductor.base.files.fingerprint`). Another
+    job's output needs none: its path holds that job's id. `writes` are paths as the plan gave them, with
+    `{id}` and `{short}` in them. `updates`, which few jobs have, count where there are any.
     """
     what = [workflow, task, args, inputs, reads, writes, *([updates] if updates else [])]
     canonical = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
@@ -40,9 +42,13 @@ def content_id(
 
 
 def identified(draft: JobSpec) -> JobSpec:
-    """The job under its id. The draft's id is void; its writes say `{id}` and `{short}` where the id is to stand."""
+    """The job under its id. The draft's id is void; its writes say `{id}` and `{short}` where the id is to
+    stand.
+    """
     paths = [output.path for output in draft.writes]
-    job_id = content_id(draft.workflow, draft.task, draft.args, draft.inputs, draft.reads, paths, draft.updates)
+    job_id = content_id(
+        draft.workflow, draft.task, draft.args, draft.inputs, draft.reads, paths, draft.updates
+    )
     writes = tuple(Output(path=with_id(output.path, job_id), bytes=output.bytes) for output in draft.writes)
     return structs.replace(draft, id=job_id, writes=writes)
 
@@ -50,9 +56,9 @@ def identified(draft: JobSpec) -> JobSpec:
 def id_of(spec: JobSpec) -> str:
     """The id that the content of a line gives, which is its own where nobody edited it.
 
-    Exact, since two lines under one id would need the same templates: a path that still says `{id}` is no path of a
-    line (`is_template`), so a template has one filling and a filled path one template. Raises `TypeError` /
-    `ValueError` where the arguments cannot be hashed.
+    Exact, since two lines under one id would need the same templates: a path that still says `{id}` is no
+    path of a line (`is_template`), so a template has one filling and a filled path one template. Raises
+    `TypeError` / `ValueError` where the arguments cannot be hashed.
     """
     paths = [template_of(output.path, spec.id) for output in spec.writes]
     return content_id(spec.workflow, spec.task, spec.args, spec.inputs, spec.reads, paths, spec.updates)
@@ -69,8 +75,8 @@ def template_of(path: str, job_id: str) -> str:
 
 
 def line_hash(line: bytes) -> str:
-    """Which line of those that give one id: they differ in needs, priority, timeout, waits or `expect`, none of which
-    makes another product."""
+    """Which line of those that give one id: they differ in needs, priority, timeout, waits or `expect`, none
+    of which makes another product."""
     return hashlib.sha256(line).hexdigest()[:16]
 
 

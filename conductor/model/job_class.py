@@ -13,14 +13,16 @@ from conductor.model.spec import JobSpec, Lane, Needs, Output, TaskDecl, Value, 
 
 #: Steps per doubling of a duration or a size: a step is 9 % above the one before.
 STEPS = 8
-#: Fields that no line asks for, and what stands for them in the name: the name itself, and what is learned later.
+#: Fields that no line asks for, and what stands for them in the name: the name itself, and what is learned
+#: later.
 TAUGHT: Mapping[str, object] = {"id": "", "learned": (), "is_untried": False}
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 class JobClass(Value, frozen=True, kw_only=True):
-    """Jobs with the same request. The decision looks at classes; its cost does not follow the backlog's length.
+    """Jobs with the same request. The decision looks at classes; its cost does not follow the backlog's
+    length.
 
     A field makes classes of its own (`class_id`) unless `TAUGHT` names it."""
 
@@ -41,7 +43,8 @@ class JobClass(Value, frozen=True, kw_only=True):
     kind: str = ""
     #: What a worker may keep warm for it («onnx:yolov8n»); empty: nothing.
     warm: str = ""
-    #: Where receipts taught other needs than its jobs declare: each as a sentence (`conductor.learning`).
+    #: Where receipts taught other needs than its jobs declare: each as a sentence
+    #: (`conductor.tick.learned_needs`).
     learned: tuple[str, ...] = ()
     #: No receipt of its kind tells yet what such jobs take (`core.untried`).
     is_untried: bool = False
@@ -83,7 +86,9 @@ def class_id(job_class: JobClass) -> str:
 
 
 def _asked(nameless: JobClass) -> bytes:
-    """Fields at their defaults are left out: a new one leaves the names of classes that do not use it as they are."""
+    """Fields at their defaults are left out: a new one leaves the names of classes that do not use it as
+    they are.
+    """
     return _encoder.encode(nameless)
 
 
@@ -100,7 +105,9 @@ def kind_of(spec: JobSpec, decl: TaskDecl) -> str:
 
 
 def bytes_per_root(writes: tuple[Output, ...]) -> dict[str, int]:
-    """Root → bytes that the outputs will take there. 0 where only small files land: the root must still be there."""
+    """Root → bytes that the outputs will take there. 0 where only small files land: the root must still be
+    there.
+    """
     totals: dict[str, int] = {}
     for output in writes:
         root = output.path.partition(":")[0]
@@ -114,7 +121,9 @@ def step_up(value: float) -> float:
 
 
 class Classifier:
-    """`class_of` for many jobs: each class is made once. A manifest of 100,000 lines has a handful of them."""
+    """`class_of` for many jobs: each class is made once. A manifest of 100,000 lines has a handful of
+    them.
+    """
 
     def __init__(self, catalogue: Mapping[str, TaskDecl], backlog: str) -> None:
         self._catalogue = catalogue

@@ -11,15 +11,19 @@ from conductor.model.spec import Lane, Value
 DEFAULT_DEPTH: dict[Lane, int] = {"gpu": 2, "cpu": 2, "io": 2, "cloud": 5}
 
 
-#: Who goes first within a backlog and a priority. «auto»: what is there at once goes by its size, the largest first;
-#: what keeps coming goes by its duration, the shortest first, and who has waited too long gets a place kept free.
+#: Who goes first within a backlog and a priority. «auto»: what is there at once goes by its size, the largest
+#: first; what keeps coming goes by its duration, the shortest first, and who has waited too long gets a place
+#: kept free.
 Order = Literal["auto", "oldest", "fifo", "shortest", "area", "guarded", "largest", "frees", "critical"]
-#: Where it goes among the places that fit. «least_loss»: where the least is lost to the jobs that are usual here.
+#: Where it goes among the places that fit. «least_loss»: where the least is lost to the jobs that are usual
+#: here.
 PlaceRule = Literal["tightest", "least_loss", "first", "random"]
 
 
 class BreakerRule(Value, frozen=True, kw_only=True):
-    """When failures alike close a kind, and how often and when one job of it may try whether they are over."""
+    """When failures alike close a kind, and how often and when one job of it may try whether they are
+    over.
+    """
 
     #: 0: nothing is ever closed.
     failures: int = 5
@@ -42,7 +46,8 @@ class CounterRule(Value, frozen=True, kw_only=True):
     tasks: tuple[str, ...] = ()
     #: A command tells how many others hold.
     has_command: bool = False
-    #: Where it has not answered for so long: nothing more is given out («shut»), or as if others held none («open»).
+    #: Where it has not answered for so long: nothing more is given out («shut»), or as if others held none
+    #: («open»).
     on_stale: Literal["open", "shut"] = "shut"
     stale_after_s: float = 60.0
 
@@ -70,10 +75,11 @@ class Limits(Value, frozen=True, kw_only=True):
     seed: int = 0
     #: Backlog → its weight in the fair share; those not named count 1.
     weights: dict[str, float] = {}
-    #: For every so many seconds that it has waited, a job counts as of the next higher priority among those that wait.
-    #: None: never.
+    #: For every so many seconds that it has waited, a job counts as of the next higher priority among those
+    #: that wait. None: never.
     aging_s: float | None = None
-    #: Who has waited so long goes before all others of its backlog and priority, whatever the order. None: nobody.
+    #: Who has waited so long goes before all others of its backlog and priority, whatever the order. None:
+    #: nobody.
     overdue_s: float | None = None
     #: Passed over for so long by jobs that come after it: a place is kept free for it. None: never.
     keep_after_s: float | None = None

@@ -1,8 +1,8 @@
 """Reason: what a gate's answer means, one member a meaning, and what belongs to it as data.
 
-The core chooses it; `conductor.core.sentences` alone makes words of it. Whoever asks what an answer means compares the
-reason, and never words. What every answer has (place, need, have, limit, holders, instant) is in `Verdict`; what only
-some meanings have is in `Detail`, and each member below names its fields of that.
+The core chooses it; `conductor.core.admission.sentences` alone makes words of it. Whoever asks what an answer
+means compares the reason, and never words. What every answer has (place, need, have, limit, holders, instant)
+is in `Verdict`; what only some meanings have is in `Detail`, and each member below names its fields of that.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Reason(StrEnum):
     BREAKER_TRIES = "breaker_tries"
     #: The same, and all `tries` were in vain. `kind`, `failed`, `cause`, `words`, `tries`
     BREAKER_SPENT = "breaker_spent"
-    #: Some of its kind failed alike, and no more than may still fail are tried: `holders`. `kind`, `failed`, `cause`,
-    #: `words`
+    #: Some of its kind failed alike, and no more than may still fail are tried: `holders`. `kind`, `failed`,
+    #: `cause`, `words`
     FAILING_ALIKE = "failing_alike"
     #: Canaries of its kind go first: `have` of `limit` are verified, `holders` are under way.
     CANARY = "canary"
@@ -105,8 +105,8 @@ class Reason(StrEnum):
     NO_ROOM = "no_room"
     #: The same, and nothing of ours holds any of it: only others can give it back. `others`
     CROWDED_OUT = "crowded_out"
-    #: It needs more than there is. Never. Of a device: `total`, `is_declared`, `words`: why its size is not known; of a
-    #: disk: `total`, `headroom`.
+    #: It needs more than there is. Never. Of a device: `total`, `is_declared`, `words`: why its size is not
+    #: known; of a disk: `total`, `headroom`.
     TOO_LARGE = "too_large"
     #: What is free cannot be read.
     NOT_READABLE = "not_readable"
@@ -197,8 +197,8 @@ OF_ONE_PLACE = frozenset(
 class Detail(Value, frozen=True, kw_only=True):
     """What belongs to some meanings only. Amounts are in the verdict's unit."""
 
-    #: Somebody else's words (a driver's, a server's, a failed task's, the conductor's own word why it waits), as they
-    #: came. Nothing is read out of them.
+    #: Somebody else's words (a driver's, a server's, a failed task's, the conductor's own word why it waits),
+    #: as they came. Nothing is read out of them.
     words: str = ""
     lane: Lane | None = None
     task: str = ""

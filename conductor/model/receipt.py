@@ -10,7 +10,8 @@ from conductor.model.causes import Cause
 from conductor.model.spec import Count, JobId, Needs, Seconds, Value
 
 RECEIPT_VERSION = 1
-#: A worker hands in no more than so many together: of one that was killed, so many may be on disk and unheard of.
+#: A worker hands in no more than so many together: of one that was killed, so many may be on disk and unheard
+#: of.
 MOST_UNHEARD = 64
 
 #: ok: the outputs are in place. failed: this attempt did not make it. superseded: another attempt's receipt
@@ -19,7 +20,9 @@ Outcome = Literal["ok", "failed", "superseded"]
 
 
 def body_of(attempt: int, token: str) -> str:
-    """Which body of a job: ATTEMPT.TOKEN, as its folders and the ledger have it; ATTEMPT where it has no token."""
+    """Which body of a job: ATTEMPT.TOKEN, as its folders and the ledger have it; ATTEMPT where it has no
+    token.
+    """
     return f"{attempt}.{token}" if token else str(attempt)
 
 
@@ -52,7 +55,7 @@ class Usage(Value, frozen=True, kw_only=True):
     spend: dict[str, float] = {}
 
 
-class Asked(Value, frozen=True, kw_only=True):
+class AdmittedNeeds(Value, frozen=True, kw_only=True):
     """What the attempt was admitted as: what its use is to be compared with (`core.learned`)."""
 
     #: Of its class; empty: the task's name.
@@ -73,7 +76,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     v: Literal[1]
     job_id: JobId
     attempt: Annotated[int, Meta(ge=1)]
-    #: Of its body: a ledger that forgot its last second may give a number out twice, nobody draws a token twice.
+    #: Of its body: a ledger that forgot its last second may give a number out twice, nobody draws a token
+    #: twice.
     token: Annotated[str, Meta(pattern=r"^([0-9a-f]{8})?$")] = ""
     workflow: str
     task: str
@@ -92,7 +96,7 @@ class Receipt(Value, frozen=True, kw_only=True):
     result: dict[str, Any] = {}
     usage: Usage = Usage()
     #: None: a class that asks nothing and is not told from others of its task.
-    asked: Asked | None = None
+    asked: AdmittedNeeds | None = None
     code_version: str = ""
     #: Of the line that it ran (`model.identity.line_hash`); empty: nobody said.
     line: Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?$")] = ""
@@ -105,7 +109,8 @@ class Receipt(Value, frozen=True, kw_only=True):
     left_running: tuple[str, ...] = ()
     #: A failure that does not go away by itself: the job is dead at once, whatever its budget.
     is_lasting: bool = False
-    #: A failure that is not its own (others took the device's memory, the operator took it back): it cost no retry.
+    #: A failure that is not its own (others took the device's memory, the operator took it back): it cost no
+    #: retry.
     is_free: bool = False
     #: For so long of it the body stood still, because its host was somebody else's.
     frozen_s: Seconds = 0.0

@@ -22,8 +22,8 @@ class Device(Value, frozen=True, kw_only=True):
     is_slice: bool = False
     #: Used by anyone, ourselves included.
     vram_used_mib: int | None = None
-    #: Worker → MiB of it that the worker's processes hold; what idle ones keep warm is among it. None: the driver does
-    #: not tell, and all that is used beyond what attempts say of themselves counts as others'.
+    #: Worker → MiB of it that the worker's processes hold; what idle ones keep warm is among it. None: the
+    #: driver does not tell, and all that is used beyond what attempts say of themselves counts as others'.
     ours: dict[str, int] | None = None
     #: Why nothing is placed here, or None.
     quarantined: str | None = None
@@ -40,7 +40,8 @@ class Volume(Value, frozen=True, kw_only=True):
     path: str
     total_bytes: int | None = None
     free_bytes: int | None = None
-    #: Of what is used: files that nobody needs any more. They lie there until their room is wanted; not free before.
+    #: Of what is used: files that nobody needs any more. They lie there until their room is wanted; not free
+    #: before.
     removable_bytes: int = 0
     #: Roots of a node with the same mark lie on one file system: what is free there is free once.
     filesystem: str | None = None
@@ -66,7 +67,9 @@ class QueueReport(Value, frozen=True, kw_only=True):
 
 
 class Obstacle(Value, frozen=True, kw_only=True):
-    """Why a host, or one of its devices, starts nothing new: what a node-side gate found there (`node.gates`)."""
+    """Why a host, or one of its devices, starts nothing new: what a node-side gate found there
+    (`node.gates`).
+    """
 
     #: The gate's name: «temperature», «input».
     gate: str
@@ -111,12 +114,13 @@ class NodeReport(Value, frozen=True, kw_only=True):
     ram_total_mib: int | None = None
     ram_available_mib: int | None = None
     cpu_count: float = 1.0
-    #: Counter that is counted by the node, and has a command → what that said here. Ages are those of `sent_at`.
+    #: Counter that is counted by the node, and has a command → what that said here. Ages are those of
+    #: `sent_at`.
     counters: dict[str, CounterReading] = {}
     is_draining: bool = False
     #: What keeps it, or a device of it, from starting anything new.
     obstacles: tuple[Obstacle, ...] = ()
-    #: Task → version of its code on this host (`conductor.code_version`).
+    #: Task → version of its code on this host (`conductor.base.code_version`).
     code: dict[str, str] = {}
     #: Said once by `status`: «no NVIDIA driver: the gpu lane runs on the CPU».
     notes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from conductor.model.calls import Plight
 from conductor.model.causes import Cause
-from conductor.model.files import Chain, Landed
+from conductor.model.chains import Chain, Landed
 from conductor.model.job_class import JobClass
 from conductor.model.receipt import Usage
 from conductor.model.report import CounterReading, NodeReport
@@ -34,8 +34,10 @@ class Candidate(Value, frozen=True, kw_only=True):
     heads: tuple[Head, ...]
 
 
-class Look(Value, frozen=True, kw_only=True):
-    """How much of the backlog a tick reads: so many heads of each class, and more of those it takes many from."""
+class Lookahead(Value, frozen=True, kw_only=True):
+    """How much of the backlog a tick reads: so many heads of each class, and more of those it takes many
+    from.
+    """
 
     heads: int = 16
     #: Class id → heads, where it is another number.
@@ -45,7 +47,9 @@ class Look(Value, frozen=True, kw_only=True):
 
 
 class Reservation(Value, frozen=True, kw_only=True):
-    """What one admitted or running attempt holds. Made in the step that hands it over, released when it ends."""
+    """What one admitted or running attempt holds. Made in the step that hands it over, released when it
+    ends.
+    """
 
     job_id: str
     attempt: int
@@ -58,7 +62,8 @@ class Reservation(Value, frozen=True, kw_only=True):
     lane: Lane
     #: Keys of the devices it was placed on; empty for a job without VRAM.
     devices: tuple[str, ...] = ()
-    #: Of each of them, in that order: what CUDA knows it by. It runs on these cards or not at all. Empty: not told.
+    #: Of each of them, in that order: what CUDA knows it by. It runs on these cards or not at all. Empty: not
+    #: told.
     uuids: tuple[str, ...] = ()
     #: Per device.
     vram_mib: int = 0
@@ -80,17 +85,19 @@ class Reservation(Value, frozen=True, kw_only=True):
     note: str = ""
     #: Seconds since it last said so, as of the last renewal of its lease.
     quiet_s: float = 0.0
-    #: Since when its body stands still (epoch seconds, by its host's clock), and the clause why; None: it goes on.
+    #: Since when its body stands still (epoch seconds, by its host's clock), and the clause why; None: it
+    #: goes on.
     frozen_since: float | None = None
     frozen_for: str = ""
     #: For so long it stood still before.
     frozen_s: float = 0.0
-    #: Over job, attempt, queue and line, where a key is configured (`conductor.signing`).
+    #: Over job, attempt, queue and line, where a key is configured (`conductor.base.signing`).
     signature: str = ""
     #: Of its class, and the code that its node says it has for the task («» where it says none).
     kind: str = ""
     code: str = ""
-    #: Its outputs are checked before they count: one of the first of its kind, or a try whether a breaker may close.
+    #: Its outputs are checked before they count: one of the first of its kind, or a try whether a breaker may
+    #: close.
     role: Role = ""
     #: So many failures alike close its kind; 0: none do.
     breaker: int = 0
@@ -177,7 +184,8 @@ class Snapshot(Value, frozen=True, kw_only=True):
     reservations: tuple[Reservation, ...] = ()
     #: Queue → jobs handed over and not yet started.
     queued: dict[str, int] = {}
-    #: Queue → how deep it may be now, where its jobs are so short that `Limits.depth` would starve its workers.
+    #: Queue → how deep it may be now, where its jobs are so short that `Limits.depth` would starve its
+    #: workers.
     deep: dict[str, int] = {}
     rates: tuple[RateState, ...] = ()
     #: Counter of the whole cluster that has a command → what that said, as of `now`.

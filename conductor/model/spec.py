@@ -28,8 +28,8 @@ Seconds = Annotated[float, Meta(ge=0, le=10_000_000)]
 class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Base of every value that is written down: frozen, keywords only, unknown fields refused.
 
-    A value holds no way back to itself, so the collector need not look for cycles in it (`gc=False`): with a thousand
-    nodes there are a hundred thousand of them."""
+    A value holds no way back to itself, so the collector need not look for cycles in it (`gc=False`): with a
+    thousand nodes there are a hundred thousand of them."""
 
 
 class RateNeed(Value, frozen=True, kw_only=True):
@@ -52,8 +52,8 @@ class Needs(Value, frozen=True, kw_only=True):
     scratch_bytes: Count = 0
     #: Rate key (a `[rates.KEY]` of conductor.toml) → what one attempt takes from it.
     rates: dict[str, RateNeed] = {}
-    #: Counter (a `[counters.NAME]` of conductor.toml) → how many one attempt holds; of one that is counted by the
-    #: device: on each of its devices.
+    #: Counter (a `[counters.NAME]` of conductor.toml) → how many one attempt holds; of one that is counted by
+    #: the device: on each of its devices.
     counters: dict[CounterName, Annotated[int, Meta(ge=1, le=1_000_000)]] = {}
 
 
@@ -70,8 +70,8 @@ class Output(Value, frozen=True, kw_only=True):
 
 class Estimate(Value, frozen=True, kw_only=True):
     duration_s: Seconds = 0.0
-    #: How large the job is in the task's own measure (pixels × seconds, characters): what it really took is learned
-    #: per step of it. 0: not known.
+    #: How large the job is in the task's own measure (pixels × seconds, characters): what it really took is
+    #: learned per step of it. 0: not known.
     size: Annotated[float, Meta(ge=0, le=1e18)] = 0.0
 
 
@@ -87,10 +87,12 @@ class JobSpec(Value, frozen=True, kw_only=True):
     needs: Needs | None = None
     #: Files read: `root:relative` (another job's output) or an absolute path (the user's own).
     reads: tuple[str, ...] = ()
-    #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id (`model.identity`).
+    #: Those of `reads` that no job makes → fingerprint at the time of the plan. Part of the id
+    #: (`model.identity`).
     inputs: dict[str, str] = {}
     writes: tuple[Output, ...] = ()
-    #: Files of the user's that are there before and that the job changes in place: a corpus. Not published, not hashed.
+    #: Files of the user's that are there before and that the job changes in place: a corpus. Not published,
+    #: not hashed.
     updates: tuple[RootedPath, ...] = ()
     #: Jobs whose receipts must be accepted first.
     after: tuple[JobId, ...] = ()
@@ -119,15 +121,15 @@ class TaskDecl(Value, frozen=True, kw_only=True):
     stall_s: Seconds = 0.0
     retry: dict[Cause, int] = {}
     estimate: Estimate = Estimate()
-    #: Names of the arguments that make jobs of this task differ in what could be wrong with them (a preset, a model):
-    #: with the task and its code they are the *kind* that canaries and breakers go by.
+    #: Names of the arguments that make jobs of this task differ in what could be wrong with them (a preset, a
+    #: model): with the task and its code they are the *kind* that canaries and breakers go by.
     parameters: tuple[str, ...] = ()
     #: The first so many of a new kind must verify before the rest is released. 0: no canary.
     canary: Annotated[int, Meta(ge=0, le=1000)] = 0
     #: What `ctx.warm` keeps of it, arguments in braces: «onnx:{model}». A device that has it is preferred.
     warm: str = ""
-    #: The API that each of its jobs calls, arguments in braces: «{endpoint}». A line that names no rate of that key in
-    #: its `needs` takes one request of it, so that its gate counts for it.
+    #: The API that each of its jobs calls, arguments in braces: «{endpoint}». A line that names no rate of
+    #: that key in its `needs` takes one request of it, so that its gate counts for it.
     rate: str = ""
     #: Module that holds the body, imported in the worker's child only.
     module: str

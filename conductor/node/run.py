@@ -17,41 +17,43 @@ import msgspec
 from loguru import logger
 from msgspec.structs import replace
 
-from conductor import job_logs
-from conductor.adapters import cgroup, host_probe, oom, valkey
-from conductor.adapters.badges import Badges, folder_of
-from conductor.adapters.freezing import end_leftovers, note_folder
-from conductor.adapters.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.adapters.wakeup import STOP, Wakeup
-from conductor.errors import ConductorError, Unreachable
-from conductor.limits import limits_of
-from conductor.live_catalogue import WatchedCatalogue
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.adapters.files.vram_claims import Badges, folder_of
+from conductor.adapters.host import cgroup, host_probe, oom_counter
+from conductor.adapters.host.freezing import end_leftovers, note_folder
+from conductor.adapters.host.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.host.wakeup import STOP, Wakeup
+from conductor.adapters.open_ledger import open_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.errors import ConductorError, Unreachable
+from conductor.base.logs import job_output
+from conductor.base.logs.output_file import keep_small
+from conductor.base.settings.limits import limits_of
+from conductor.base.settings.settings import Settings
+from conductor.dispatch.live_catalogue import WatchedCatalogue
 from conductor.model.causes import Cause
-from conductor.model.entries import JobView
+from conductor.model.ledger_entries import JobView
 from conductor.model.receipt import Receipt
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane, TaskDecl
-from conductor.node import last_words
-from conductor.node.plan import node_name, plan_queues
-from conductor.node.report import Identity, Reading, Workforce
-from conductor.node.reporter import Reporter
-from conductor.node.rescue import Overrides, give_back, rescue
-from conductor.node.room import Room
-from conductor.node.settle import settle, settle_all, sweep
-from conductor.node.single import only_one, pid_path, refuse_twin
-from conductor.node.spare import Spare, start_spare
+from conductor.node import worker_output
+from conductor.node.cleanup.disk_room import DiskRoom
+from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
+from conductor.node.cleanup.stale_staging import tidy, tidy_ended
+from conductor.node.health.report import Identity, Reading, Workforce
+from conductor.node.health.reporter import Reporter
+from conductor.node.orphan_rescue import Overrides, give_back, rescue
+from conductor.node.queue_plan import node_name, plan_queues
+from conductor.node.single_instance import only_one, pid_path, refuse_twin
+from conductor.node.spare_worker import Spare, start_spare
 from conductor.node.supervisor import Death, Supervisor, launcher
-from conductor.node.tidy import tidy, tidy_ended
 from conductor.ports import Ledger
-from conductor.said_file import keep_small
-from conductor.settings import Settings
-from conductor.wiring import open_ledger
 
 OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 
-#: The loop looks around this often even when nothing woke it; a retry of what Redis could not take comes sooner.
+#: The loop looks around this often even when nothing woke it; a retry of what Redis could not take comes
+#: sooner.
 IDLE_S = 5.0
 RETRY_S = 0.2
 TIDY_EVERY_S = 600.0
@@ -74,20 +76,26 @@ def run_node(
     lanes: Collection[Lane] = LANES,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops at once.
+    """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops
+    at once.
 
-    Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread only.
-    Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not there at start.
+    Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread
+    only. Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not
+    there at start.
     """
     name = node_name(settings.node)
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
-        identity = Identity(node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid())
+        identity = Identity(
+            node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid()
+        )
         refuse_twin(ledger, identity)
         return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
 
 
 class Node:
-    """The main loop. Only the main thread starts and ends workers; the reporter and the tidier have their own."""
+    """The main loop. Only the main thread starts and ends workers; the reporter and the tidier have their
+    own.
+    """
 
     def __init__(
         self,
@@ -105,10 +113,14 @@ class Node:
         self._wakeup = wakeup
         self._should_stop = should_stop
         self._spare = Spare(lambda: start_spare(settings.project))
-        self._supervisor = Supervisor(launcher(settings.project, identity.node, self._spare), settings.timing.lease_s)
+        self._supervisor = Supervisor(
+            launcher(settings.project, identity.node, self._spare), settings.timing.lease_s
+        )
         catalogue = WatchedCatalogue(settings.for_code)
-        self._reporter = Reporter(settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings))
-        self._room = Room(settings.layout, ledger, identity.node)
+        self._reporter = Reporter(
+            settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings)
+        )
+        self._room = DiskRoom(settings.layout, ledger, identity.node)
         self._badges = Badges(folder_of(settings.layout))
         self._frozen = note_folder(settings.state_dir, identity.node)
         self._overrides = retry_tables(catalogue)
@@ -123,7 +135,7 @@ class Node:
         #: Queues that were closed at the last turn.
         self._closed: set[str] = set()
         self._limits = limits_of(settings)
-        self._oom_kills = oom.kills()
+        self._oom_kills = oom_counter.kills()
         #: Until the spare wants to be looked after.
         self._spare_s: float | None = None
 
@@ -141,10 +153,14 @@ class Node:
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         write_pid(pid_file)
         logger.info(
-            "Node {} is up: {}", self._identity.node, outline(self._reporter.reading, self._supervisor.queues())
+            "Node {} is up: {}",
+            self._identity.node,
+            outline(self._reporter.reading, self._supervisor.queues()),
         )
         try:
-            while not (self._draining_since is not None and self._supervisor.is_empty and not self._unrescued):
+            while not (
+                self._draining_since is not None and self._supervisor.is_empty and not self._unrescued
+            ):
                 self._hear(self._wakeup.wait(self._patience()))
                 self._turn()
         finally:
@@ -154,11 +170,15 @@ class Node:
     def _turn(self) -> None:
         """Bury, rescue, start, tell: in this order, so that a job is free before the next worker looks."""
         if self._reporter.has_failed:
-            raise ConductorError("the node's reporter ended on an error (above); without it nothing is placed here")
+            raise ConductorError(
+                "the node's reporter ended on an error (above); without it nothing is placed here"
+            )
         if self._draining_since is None:
             reading = self._reporter.reading
             node, lanes = self._identity.node, self._settings.lanes
-            plans, self._lane_notes = plan_queues(node, lanes, reading.devices, reading.host.cpu_count, self._lanes)
+            plans, self._lane_notes = plan_queues(
+                node, lanes, reading.devices, reading.host.cpu_count, self._lanes
+            )
             self._supervisor.plan(plans)
         self._bury(self._supervisor.reap())
         self._leave_closed_queues()
@@ -171,10 +191,14 @@ class Node:
         keep_small(said_file(self._settings))
 
     def _hear(self, signals: Collection[int]) -> None:
-        asks = sum(number in STOP for number in signals) or (self._draining_since is None and self._should_stop())
+        asks = sum(number in STOP for number in signals) or (
+            self._draining_since is None and self._should_stop()
+        )
         for _ in range(asks):
             if self._draining_since is None:
-                logger.info("Draining: the jobs in hand are finished, nothing new is taken; once more stops at once")
+                logger.info(
+                    "Draining: the jobs in hand are finished, nothing new is taken; once more stops at once"
+                )
                 self._draining_since = time.monotonic()
                 self._tell()
                 self._supervisor.drain()
@@ -186,9 +210,11 @@ class Node:
 
     def _bury(self, deaths: list[Death]) -> None:
         if deaths:
-            last_words.sweep(self._settings.logs_dir, self._identity.node, self._supervisor.pids().values())
-            before, self._oom_kills = self._oom_kills, oom.kills()
-            if oom.has_grown(before, self._oom_kills):
+            worker_output.sweep(
+                self._settings.logs_dir, self._identity.node, self._supervisor.pids().values()
+            )
+            before, self._oom_kills = self._oom_kills, oom_counter.kills()
+            if oom_counter.has_grown(before, self._oom_kills):
                 deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
         for death in deaths:
             self._badges.remove(death.worker)
@@ -206,12 +232,14 @@ class Node:
                 self._unrescued = waiting[i:]
                 break
         if self._was_killed and self._unrescued:
-            logger.warning("Redis does not answer: the jobs in hand go back when their leases have run out there")
+            logger.warning(
+                "Redis does not answer: the jobs in hand go back when their leases have run out there"
+            )
             self._unrescued = []
 
     def _settle(self, death: Death) -> None:
         """First what it finished, then what it lost: a job whose receipt is on disk is not run again."""
-        log = ReceiptLog(self._settings.receipts_dir, f"{self._identity.node}-{death.worker}")
+        log = FileReceiptLog(self._settings.receipts_dir, f"{self._identity.node}-{death.worker}")
         try:
             for last in settle(self._ledger, log):
                 self._over(last)
@@ -234,15 +262,15 @@ class Node:
             self._ended.put((attempt.job_id, attempt.attempt))
 
     def _leave_closed_queues(self) -> None:
-        """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying, and was not
-        started, goes elsewhere."""
+        """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying,
+        and was not started, goes elsewhere."""
         reading, queues = self._reporter.reading, self._supervisor.queues()
         devices = {device.key for device in reading.devices if device.quarantined}
         devices |= {obstacle.device for obstacle in reading.obstacles}
         is_shut = "" in devices
         closed = {q.queue for q in queues if is_shut or q.device in devices or (q.dying and not q.workers)}
-        # To the dying it is done at each turn: a tick may have looked before they were said to be. So it is with
-        # what a node-side gate shut.
+        # To the dying it is done at each turn: a tick may have looked before they were said to be. So it is
+        # with what a node-side gate shut.
         is_due = closed - self._closed or reading.obstacles or any(q.dying for q in queues)
         if is_due and self._draining_since is None:
             open_queues = [q.queue for q in queues if q.queue not in closed]
@@ -254,7 +282,11 @@ class Node:
         self._closed = closed
 
     def _give_back(self, why: str) -> bool:
-        served = () if self._draining_since is not None else [q.queue for q in self._supervisor.queues() if q.workers]
+        served = (
+            ()
+            if self._draining_since is not None
+            else [q.queue for q in self._supervisor.queues() if q.workers]
+        )
         try:
             give_back(self._ledger, self._identity.node, served, why)
         except Unreachable:
@@ -285,7 +317,7 @@ class Node:
         while True:
             roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
             if time.monotonic() >= due:
-                job_logs.prune(self._settings.logs_dir, time.time())
+                job_output.prune(self._settings.logs_dir, time.time())
                 try:
                     tidy(roots, self._ledger, time.time())
                 except Unreachable:
@@ -307,7 +339,9 @@ class Node:
             if self._room.make(self._reporter.reading.volumes, time.time()):
                 self._reporter.look_again()
         except OSError as e:
-            logger.warning("Nothing is removed: {} cannot be written: {}", self._settings.receipts_dir, e.strerror or e)
+            logger.warning(
+                "Nothing is removed: {} cannot be written: {}", self._settings.receipts_dir, e.strerror or e
+            )
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""
@@ -333,7 +367,9 @@ def said_file(settings: Settings) -> Path:
 
 
 def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
-    """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here already."""
+    """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here
+    already.
+    """
     name = node_name(settings.node)
     with only_one(settings.layout, name):
         pass
@@ -347,7 +383,9 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
 
 
 def stop_node(settings: Settings, is_now: bool = False) -> int:
-    """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none ran."""
+    """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none
+    ran.
+    """
     name = node_name(settings.node)
     if not stop_by_file(pid_path(settings.layout, name), is_now):
         logger.info("Node {} of {} does not run here", name, settings.project)
@@ -366,7 +404,9 @@ def outline(reading: Reading, queues: Sequence[QueueReport]) -> str:
 
 
 def revive(settings: Settings) -> None:
-    """The project's own Valkey was killed: whoever notices starts it again. Another Redis is its owner's to start."""
+    """The project's own Valkey was killed: whoever notices starts it again. Another Redis is its owner's
+    to start.
+    """
     if settings.redis.url is None:
         valkey.revive(settings.valkey)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from conductor.adapters.processes import kill_session, spawn
-from conductor.adapters.stopped import LOOK_EVERY_S, Stopped
+from conductor.adapters.host.processes import kill_session, spawn
+from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
 from conductor.model.report import QueueReport
-from conductor.node.backoff import SETTLED_S, Backoff
-from conductor.node.overheard import Overheard
-from conductor.node.plan import QueuePlan
-from conductor.node.spare import Spare
+from conductor.node.queue_plan import QueuePlan
+from conductor.node.restart_backoff import SETTLED_S, Backoff
+from conductor.node.spare_worker import Spare
+from conductor.node.start_output import Overheard
 
 
 class Death(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,10 @@ class Death(Struct, frozen=True, kw_only=True):
     @property
     def _how(self) -> str:
         if self.stopped_s:
-            return f"worker {self.worker} (pid {self.pid}) stood still for {self.stopped_s:.0f} s, stopped by a signal"
+            return (
+                f"worker {self.worker} (pid {self.pid}) stood still for {self.stopped_s:.0f} s, "
+                "stopped by a signal"
+            )
         if self.exit_code >= 0:
             return f"worker {self.worker} (pid {self.pid}) ended with exit code {self.exit_code}"
         return f"worker {self.worker} (pid {self.pid}) was killed by {signal_name(-self.exit_code)}"
@@ -59,7 +62,7 @@ def signal_name(number: int) -> str:
 
 
 @dataclass
-class Worker:
+class WorkerProcess:
     name: str
     process: subprocess.Popen[bytes]
     started_at: float
@@ -74,7 +77,7 @@ class Seat:
     """One place for a worker. Empty while its next one waits out a back-off."""
 
     plan: QueuePlan
-    worker: Worker | None = None
+    worker: WorkerProcess | None = None
     #: Name of the worker that was there before.
     last: str = ""
     start_at: float = 0.0
@@ -84,7 +87,9 @@ class Seat:
     ended: str = ""
 
     def dying(self, now: float) -> str:
-        """How the last one ended, where they keep dying at start; one that has just been started may do so too."""
+        """How the last one ended, where they keep dying at start; one that has just been started may do so
+        too.
+        """
         has_settled = self.worker is not None and now - self.worker.started_at >= SETTLED_S
         return self.ended if self.backoff.is_looping and not has_settled else ""
 
@@ -96,18 +101,20 @@ Launch = Callable[[QueuePlan, str, "Overheard | None"], "subprocess.Popen[bytes]
 class Supervisor:
     """Main thread only. Times are monotonic seconds."""
 
-    def __init__(self, launch: Launch, lease_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """`lease_s`: a worker that does not renew for so long has lost what it held; one that is stopped for so long is
-        replaced."""
+    def __init__(
+        self, launch: Launch, lease_s: float = 10.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`lease_s`: a worker that does not renew for so long has lost what it held; one that is stopped for
+        so long is replaced."""
         self._launch = launch
         self._clock = clock
-        self._stopped = Stopped(lease_s)
+        self._stopped = StoppedProcesses(lease_s)
         self._seats: list[Seat] = []
         self._is_draining = False
 
     def plan(self, plans: Sequence[QueuePlan]) -> None:
-        """What there should be from now on. Workers of a queue that is no longer planned, or whose card is another now,
-        finish their job and go."""
+        """What there should be from now on. Workers of a queue that is no longer planned, or whose card is
+        another now, finish their job and go."""
         if self._is_draining:
             return
         for plan in plans:
@@ -119,20 +126,22 @@ class Supervisor:
                 self._dismiss(seat)
 
     def reap(self) -> list[Death]:
-        """Those that died since the last call, or stood still for too long; what they left of their sessions is
-        killed."""
+        """Those that died since the last call, or stood still for too long; what they left of their sessions
+        is killed."""
         self._end_stopped()
         return [death for seat in self._seats if (death := self._reap(seat)) is not None]
 
     def start_due(self) -> None:
-        """Fill the seats whose time has come. After `reap`'s dead were rescued, so that none is passed over."""
+        """Fill the seats whose time has come. After `reap`'s dead were rescued, so that none is passed
+        over.
+        """
         self._seats = [seat for seat in self._seats if seat.is_wanted or seat.worker is not None]
         now = self._clock()
         for seat in self._seats:
             if seat.worker is None and seat.start_at <= now:
                 name = f"{seat.plan.queue}-{secrets.token_hex(4)}"
                 overheard = Overheard() if seat.backoff.quick_deaths else None
-                seat.worker = Worker(name, self._launch(seat.plan, name, overheard), now, overheard)
+                seat.worker = WorkerProcess(name, self._launch(seat.plan, name, overheard), now, overheard)
             elif seat.worker is not None and seat.worker.overheard is not None:
                 seat.worker.overheard.pass_on()
 
@@ -163,8 +172,12 @@ class Supervisor:
 
     @property
     def next_look_s(self) -> float | None:
-        """Seconds until the next back-off is over, or one that is stopped is to be looked at; None: no need."""
-        waits = [seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None]
+        """Seconds until the next back-off is over, or one that is stopped is to be looked at; None: no
+        need.
+        """
+        waits = [
+            seat.start_at - self._clock() for seat in self._seats if seat.is_wanted and seat.worker is None
+        ]
         waits += [LOOK_EVERY_S] if self._stopped.some else []
         # One that was dying at start is taken for one that lives once it has lived for so long.
         waits += [
@@ -175,8 +188,8 @@ class Supervisor:
         return max(0.0, min(waits)) if waits else None
 
     def queues(self) -> tuple[QueueReport, ...]:
-        """Per queue, how many workers live at this moment. Those that are told to go do not count, nor those that were
-        just started where others kept dying at start: what would be handed to them would wait."""
+        """Per queue, how many workers live at this moment. Those that are told to go do not count, nor those
+        that were just started where others kept dying at start: what would be handed to them would wait."""
         reports: dict[str, QueueReport] = {}
         for seat in self._seats:
             plan, before = seat.plan, reports.get(seat.plan.queue)
@@ -231,7 +244,7 @@ class Supervisor:
             stopped_s=worker.stopped_s,
         )
 
-    def _how_it_ended(self, worker: Worker, code: int) -> str:
+    def _how_it_ended(self, worker: WorkerProcess, code: int) -> str:
         """Without its name and pid: each is another one, and the reason stays the same."""
         how = f"exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
         if worker.overheard is None:

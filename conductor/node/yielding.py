@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from conductor.adapters.freezing import give_word, take_word_back, word_file
+from conductor.adapters.host.freezing import give_word, take_word_back, word_file
 from conductor.model.report import Obstacle
 
 

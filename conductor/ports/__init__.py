@@ -1,27 +1,27 @@
 """The edge as the rest of the program sees it: one narrow Protocol per outside thing.
 
 Every method that changes a job's state is one atomic step, fenced by the leader's `epoch` or by the attempt's
-number. Adapters translate their errors: a lost connection is `errors.Unreachable`, a refused fence `errors.Fenced`.
-Times are epoch seconds by the ledger's own clock (Redis TIME), never by the host's.
+number. Adapters translate their errors: a lost connection is `errors.Unreachable`, a refused fence
+`errors.Fenced`. Times are epoch seconds by the ledger's own clock (Redis TIME), never by the host's.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from conductor.ports.clock import Clock, ReceiptLog
 from conductor.ports.jobs import Attempts, Backlog
-from conductor.ports.lead import Bell, Handover, Leadership, Rates, Reports
-from conductor.ports.words import Control, Kinds
-from conductor.ports.world import Clock, ReceiptLog
+from conductor.ports.operator import Breakers, Control
+from conductor.ports.tick import Bell, Handover, Leadership, Rates, Reports
 
 __all__ = [
     "Attempts",
     "Backlog",
     "Bell",
+    "Breakers",
     "Clock",
     "Control",
     "Handover",
-    "Kinds",
     "Leadership",
     "Ledger",
     "Rates",
@@ -40,4 +40,4 @@ class Ledger(Struct, frozen=True, kw_only=True):
     bell: Bell
     reports: Reports
     control: Control
-    kinds: Kinds
+    kinds: Breakers

@@ -8,7 +8,9 @@ from conductor.model.signal import Sensed
 
 
 class Sensor(Protocol):
-    """Made by a line of `conductor.node.gates`; asked every second or so, always by one thread at a time."""
+    """Made by a line of `conductor.node.health.node_gates`; asked every second or so, always by one thread
+    at a time.
+    """
 
     #: Of the gate.
     name: str

@@ -1,6 +1,7 @@
 """`conductor audit`: every invariant, on the live system or from files alone; every offender by its id.
 
-What looks wrong is looked at again before it is said: receipts and reports are not of the same instant as the ledger.
+What looks wrong is looked at again before it is said: receipts and reports are not of the same instant as the
+ledger.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conductor.core.explain import never_sentence, never_words
-from conductor.core.outlook import is_never
-from conductor.layout import Layout
+from conductor.base.files.layout import Layout
+from conductor.base.text import many
+from conductor.core.admission.earliest_start import is_never
+from conductor.core.admission.explain import never_sentence, never_words
 from conductor.model.spec import Value
+from conductor.record.journal import Journal
 from conductor.recovery import audit_files as files
-from conductor.recovery.audit_books import OF_BOOKS, Fault, capacities, ceilings, workers
-from conductor.recovery.journal import Journal
-from conductor.text import many
+from conductor.recovery.audit_ledger import OF_BOOKS, AuditFault, capacities, ceilings, workers
 
 if TYPE_CHECKING:
-    from conductor.adapters.redis_books import Books
+    from conductor.adapters.redis.scans.full_ledger import Books
     from conductor.ports import Ledger
 
 #: A fault counts only when it is there in every look; so long between them.
@@ -44,16 +45,20 @@ class AuditReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 #: Check → what is wrong, and what was counted.
-Look = dict[str, tuple[list[Fault], str]]
+Look = dict[str, tuple[list[AuditFault], str]]
 
 
-def audit_live(ledger: Ledger, read_books: Callable[[], Books], layout: Layout, is_hashing: bool) -> AuditReport:
+def audit_live(
+    ledger: Ledger, read_books: Callable[[], Books], layout: Layout, is_hashing: bool
+) -> AuditReport:
     """Hold ledger, queues, reports, receipts and outputs against each other. Raises `Unreachable`."""
     outputs = files.Outputs(layout, is_hashing)
     return settled(partial(look_live, ledger, read_books, layout, outputs))
 
 
-def look_live(ledger: Ledger, read_books: Callable[[], Books], layout: Layout, outputs: files.Outputs) -> Look:
+def look_live(
+    ledger: Ledger, read_books: Callable[[], Books], layout: Layout, outputs: files.Outputs
+) -> Look:
     # The books first: a receipt is on disk before its job is done.
     books = read_books()
     nodes = ledger.reports.live()
@@ -70,18 +75,22 @@ def look_live(ledger: Ledger, read_books: Callable[[], Books], layout: Layout, o
     )
     look["reasons"] = list(never(ledger)), "what waits can run here"
     sources = Journal(layout.receipts_dir).standing(ledger.backlog.generation()).present
-    look["dispatched"] = list(files.dispatched(books, sources)), f"{many(len(sources), 'manifest')}, every job is there"
+    look["dispatched"] = (
+        list(files.dispatched(books, sources)),
+        f"{many(len(sources), 'manifest')}, every job is there",
+    )
     return look | of_outputs(outputs, proofs, ours)
 
 
-def never(ledger: Ledger) -> Iterator[Fault]:
+def never(ledger: Ledger) -> Iterator[AuditFault]:
     """What waits in vain, as the last tick found; without a conductor nobody asks."""
     gates = ledger.handover.gates()
     if ledger.leadership.leader() is not None:
         for hold in gates.holds:
             if is_never(hold, gates.at):
-                yield Fault(
-                    hold.head or hold.class_id, f"{never_words(hold, gates.at)}: {never_sentence(hold, gates.at)}"
+                yield AuditFault(
+                    hold.head or hold.class_id,
+                    f"{never_words(hold, gates.at)}: {never_sentence(hold, gates.at)}",
                 )
 
 
@@ -97,7 +106,10 @@ def look_at_files(manifests: Sequence[Path], layout: Layout, outputs: files.Outp
     done = [job_id for job_id in ids if job_id in proofs]
     ours = (fault for fault in files.one_each(proofs) if fault.subject in ids)
     look: Look = {
-        "receipts": ([*ours, *files.whole(proofs)], f"{len(done)} of {len(ids)} jobs done, each by one receipt"),
+        "receipts": (
+            [*ours, *files.whole(proofs)],
+            f"{len(done)} of {len(ids)} jobs done, each by one receipt",
+        ),
         "order": (list(files.order(proofs, manifests)), "none before what it comes after"),
         "declared": (list(files.declared(proofs, manifests)), "receipts name what was declared"),
     }
@@ -123,13 +135,15 @@ def settled(look: Callable[[], Look]) -> AuditReport:
     return AuditReport(checks=checks, is_sound=all(check.is_sound for check in checks))
 
 
-def still(before: list[Fault], now: list[Fault]) -> list[Fault]:
-    """Those of now whose subject was at fault before; in what way may have changed meanwhile (a count, an age)."""
+def still(before: list[AuditFault], now: list[AuditFault]) -> list[AuditFault]:
+    """Those of now whose subject was at fault before; in what way may have changed meanwhile (a count, an
+    age).
+    """
     known = {fault.subject for fault in before}
     return [fault for fault in now if fault.subject in known]
 
 
-def verdict(name: str, faults: list[Fault], sound: str) -> Check:
+def verdict(name: str, faults: list[AuditFault], sound: str) -> Check:
     all_of_them = tuple(f"{fault.subject}: {fault.words}" for fault in faults)
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     words = "; ".join(all_of_them[:SHOWN]) + more

@@ -7,26 +7,26 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from conductor import tidied
-from conductor.adapters.receipt_log import read_receipts
-from conductor.adapters.redis_books import Books
-from conductor.core.past import named, twofold
-from conductor.errors import BadInput
-from conductor.layout import Layout
-from conductor.manifest import read
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.adapters.redis.scans.full_ledger import Books
+from conductor.base.errors import BadInput
+from conductor.base.files.layout import Layout
+from conductor.base.files.paths import resolve
+from conductor.core.failures.history import named, twofold
 from conductor.model.receipt import OutputFact, Receipt, number_of
-from conductor.paths import resolve
-from conductor.recovery.audit_books import Fault
+from conductor.record import removal_notes
+from conductor.record.dispatched_manifests import Source
+from conductor.record.manifest import read
+from conductor.recovery.audit_ledger import AuditFault
 from conductor.recovery.redo import OPERATOR
-from conductor.recovery.sources import Source
 
 
 class Proofs:
-    """What all receipts come to, read in one pass: job → its standing ok receipts by body (ATTEMPT.TOKEN), each with
-    what it published."""
+    """What all receipts come to, read in one pass: job → its standing ok receipts by body (ATTEMPT.TOKEN),
+    each with what it published."""
 
     def __init__(self, receipts_dir: Path) -> None:
-        self.broken: list[Fault] = []
+        self.broken: list[AuditFault] = []
         self.read = 0
         self._oks: dict[str, dict[str, tuple[OutputFact, ...]]] = {}
         taken_back: set[tuple[str, str]] = set()
@@ -43,13 +43,15 @@ class Proofs:
         for job_id, body in taken_back:
             is_there = self._oks.get(job_id, {}).pop(body, None) is not None
             if not is_there and (job_id, body) not in lost:
-                self.broken.append(Fault(job_id, f"{named(number_of(body))} takes a receipt back that there is not"))
+                self.broken.append(
+                    AuditFault(job_id, f"{named(number_of(body))} takes a receipt back that there is not")
+                )
         #: Jobs that were done once: what they made is, or was, to be made again.
         self.made_again = {job_id for job_id, _ in taken_back}
         self._oks = {job_id: bodies for job_id, bodies in self._oks.items() if bodies}
 
     def _note_broken(self, file: Path, line: int, fault: str) -> None:
-        self.broken.append(Fault(f"{file.name}:{line}", f"is not a whole receipt: {fault}"))
+        self.broken.append(AuditFault(f"{file.name}:{line}", f"is not a whole receipt: {fault}"))
 
     def _add(self, receipt: Receipt) -> None:
         self._oks.setdefault(receipt.job_id, {})[receipt.body] = receipt.outputs
@@ -77,19 +79,19 @@ class Proofs:
         return min(map(number_of, self._oks.get(job_id, {})), default=0)
 
 
-def whole(proofs: Proofs) -> Iterator[Fault]:
+def whole(proofs: Proofs) -> Iterator[AuditFault]:
     """Each line of the receipts is one; what is taken back was given. A torn last line is no fault."""
     return iter(proofs.broken)
 
 
-def one_each(proofs: Proofs) -> Iterator[Fault]:
+def one_each(proofs: Proofs) -> Iterator[AuditFault]:
     """At most one ok receipt stands for a job."""
     for job_id in proofs:
         if len(bodies := proofs.standing(job_id)) > 1:
-            yield Fault(job_id, twofold([number_of(body) for body in bodies]))
+            yield AuditFault(job_id, twofold([number_of(body) for body in bodies]))
 
 
-def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
+def receipts(books: Books, proofs: Proofs) -> Iterator[AuditFault]:
     """Done in the ledger and accepted on disk are the same jobs, by the same attempt."""
     for job_id, row in books.jobs.items():
         bodies = proofs.standing(job_id)
@@ -99,9 +101,11 @@ def receipts(books: Books, proofs: Proofs) -> Iterator[Fault]:
             remedy = ": `conductor redo --no-receipt` makes it again"
             has = f", it has one of {', '.join(map(str, sorted(standing)))}" if standing else remedy
             by = named(number_of(row.accepted)) if row.accepted else "nobody"
-            yield Fault(job_id, f"is done by {by}, of which no receipt stands on disk{has}")
+            yield AuditFault(job_id, f"is done by {by}, of which no receipt stands on disk{has}")
         elif row.state != "done" and standing:
-            yield Fault(job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done")
+            yield AuditFault(
+                job_id, f"is {row.state}, though the receipt of {named(min(standing))} says it is done"
+            )
 
 
 def is_any_of(accepted: str, bodies: Collection[str]) -> bool:
@@ -111,42 +115,46 @@ def is_any_of(accepted: str, bodies: Collection[str]) -> bool:
     return bool(accepted) and int(accepted) in map(number_of, bodies)
 
 
-def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[Fault]:
+def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[AuditFault]:
     """What was dispatched into this ledger is in it, by the copies that were kept then."""
     for source in sources:
         content = source.content()
         if content is None:
-            yield Fault(
+            yield AuditFault(
                 source.manifest.name,
                 "is not as it was when it was dispatched, and its copy of then is not there or is damaged "
-                f"(receipts/manifests/{source.sha256}.jsonl.gz): whether all of its jobs are here, nobody can tell",
+                f"(receipts/manifests/{source.sha256}.jsonl.gz): whether all of its jobs are here, "
+                "nobody can tell",
             )
             continue
         for spec in read(content):
             if spec.id not in books.jobs:
-                yield Fault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
+                yield AuditFault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
 
 
-def order(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
+def order(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[AuditFault]:
     """What is done, was done after what it comes after."""
     for manifest in manifests:
         for spec in read(manifest):
             if spec.id in proofs:
                 for other in spec.after:
                     if other not in proofs and other not in proofs.made_again:
-                        yield Fault(spec.id, f"is done, and {other}, which it comes after, is not")
+                        yield AuditFault(spec.id, f"is done, and {other}, which it comes after, is not")
 
 
-def declared(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[Fault]:
+def declared(proofs: Proofs, manifests: Sequence[Path]) -> Iterator[AuditFault]:
     """A receipt names what its job declares to write, no less and no more."""
     for manifest in manifests:
         for spec in read(manifest):
             if spec.id in proofs:
-                named, wanted = {fact.path for fact in proofs.outputs(spec.id)}, {output.path for output in spec.writes}
+                named, wanted = (
+                    {fact.path for fact in proofs.outputs(spec.id)},
+                    {output.path for output in spec.writes},
+                )
                 for path in sorted(wanted - named):
-                    yield Fault(spec.id, f"{path} is declared, and its receipt does not name it")
+                    yield AuditFault(spec.id, f"{path} is declared, and its receipt does not name it")
                 for path in sorted(named - wanted):
-                    yield Fault(spec.id, f"{path} is in its receipt, and it does not declare it")
+                    yield AuditFault(spec.id, f"{path} is in its receipt, and it does not declare it")
 
 
 MISSING = "is missing"
@@ -158,10 +166,10 @@ class Outputs:
     def __init__(self, layout: Layout, is_hashing: bool) -> None:
         self._layout = layout
         self._is_hashing = is_hashing
-        self._removed = tidied.gone(layout.receipts_dir)
+        self._removed = removal_notes.gone(layout.receipts_dir)
         self.looked_at = 0
 
-    def faults(self, proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
+    def faults(self, proofs: Proofs, ids: Collection[str]) -> Iterator[AuditFault]:
         for job_id in ids:
             for fact in proofs.outputs(job_id):
                 self.looked_at += 1
@@ -169,7 +177,7 @@ class Outputs:
                 if fault == MISSING and (fact.path, job_id, proofs.attempt(job_id)) in self._removed:
                     continue  # all who read it were done
                 if fault:
-                    yield Fault(job_id, f"{fact.path} {fault}")
+                    yield AuditFault(job_id, f"{fact.path} {fault}")
 
     def _fault(self, fact: OutputFact) -> str | None:
         try:
@@ -193,14 +201,14 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def published_twice(proofs: Proofs, ids: Collection[str]) -> Iterator[Fault]:
+def published_twice(proofs: Proofs, ids: Collection[str]) -> Iterator[AuditFault]:
     """No path is published by two jobs."""
     owner: dict[str, str] = {}
     for job_id in ids:
         for fact in proofs.outputs(job_id):
             # A path that holds its job's id is nobody else's: no need to remember it.
             if job_id not in fact.path and owner.setdefault(fact.path, job_id) != job_id:
-                yield Fault(job_id, f"{fact.path} was published by {owner[fact.path]} too")
+                yield AuditFault(job_id, f"{fact.path} was published by {owner[fact.path]} too")
 
 
 def ids_of(manifests: Sequence[Path]) -> dict[str, None]:

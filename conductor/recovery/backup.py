@@ -1,7 +1,8 @@
-"""The record in one file: settings, manifests, receipts, journal. Neither outputs nor Redis: the first are too large,
-the second is rebuilt from these (`conductor rebuild`).
+"""The record in one file: settings, manifests, receipts, journal. Neither outputs nor Redis: the first are
+too large, the second is rebuilt from these (`conductor rebuild`).
 
-A .tar.gz of plain files below `manifests/`, `receipts/` and `project/`, and `conductor.toml`; streamed both ways.
+A .tar.gz of plain files below `manifests/`, `receipts/` and `project/`, and `conductor.toml`; streamed both
+ways.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from conductor import project_mark, secrets, tidied
-from conductor.errors import ConfigError, UsageError
-from conductor.folders import usual_mode
-from conductor.layout import Layout
+from conductor.adapters.redis import project_mark
+from conductor.base import secrets
+from conductor.base.errors import ConfigError, UsageError
+from conductor.base.files.layout import Layout
+from conductor.base.files.safe_open import usual_mode
+from conductor.base.settings.settings import CONFIG_NAME
+from conductor.base.text import size as many_bytes
 from conductor.model.spec import Value
-from conductor.recovery import kept_manifests
-from conductor.recovery.archive import members, place
-from conductor.recovery.journal import SUFFIX, Journal
-from conductor.settings import CONFIG_NAME
-from conductor.text import size as many_bytes
+from conductor.record import kept_manifests, removal_notes
+from conductor.record.journal import SUFFIX, Journal
+from conductor.recovery.backup_archive import members, place
 
 #: What `restore` puts beside a conductor.toml that is there already and says something else.
 BESIDE = CONFIG_NAME + ".restored"
@@ -47,10 +49,11 @@ class Moved(Value, frozen=True, kw_only=True, omit_defaults=False):
 
 
 def backup(layout: Layout, file: Path, is_forced: bool = False) -> Moved:
-    """Write it, whole or not at all; readable by its owner alone; passwords in settings are masked. Beside a live
-    system it holds all that was on disk when it began.
+    """Write it, whole or not at all; readable by its owner alone; passwords in settings are masked. Beside a
+    live system it holds all that was on disk when it began.
 
-    Raises `UsageError` when the file is there already (not `is_forced`), `ConfigError` when it cannot be written."""
+    Raises `UsageError` when the file is there already (not `is_forced`), `ConfigError` when it cannot be
+    written."""
     if file.exists() and not is_forced:
         raise UsageError(f"{file} is there already: name another file, or --force")
     found, notes = contents(layout)
@@ -65,7 +68,9 @@ def backup(layout: Layout, file: Path, is_forced: bool = False) -> Moved:
                 said: IO[bytes] = source
                 if name == CONFIG_NAME and (masked := _without_secrets(source)) is not None:
                     info.size, said = len(masked), io.BytesIO(masked)
-                    notes.append(f"the passwords in {CONFIG_NAME} are not in it: put them in again after a restore")
+                    notes.append(
+                        f"the passwords in {CONFIG_NAME} are not in it: put them in again after a restore"
+                    )
                 archive.addfile(info, said)
             size += info.size
             if name != CONFIG_NAME:
@@ -105,7 +110,7 @@ def contents(layout: Layout) -> tuple[dict[str, Path], list[str]]:
         ):
             notes.append(f"{manifest} was dispatched and lies outside of the project: keep it yourself")
     # Last: of what is appended to meanwhile it has the more.
-    for pattern in (project_mark.FILE, f"*{SUFFIX}", f"*{tidied.SUFFIX}", "*.jsonl"):
+    for pattern in (project_mark.FILE, f"*{SUFFIX}", f"*{removal_notes.SUFFIX}", "*.jsonl"):
         found |= {f"receipts/{path.name}": path for path in plain_files(layout.receipts_dir, pattern)}
     # Behind the journal that names them: each is there before its note.
     kept = plain_files(layout.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
@@ -140,20 +145,23 @@ def written(file: Path) -> Generator[IO[bytes]]:
 
 
 def restore(layout: Layout, file: Path, is_forced: bool = False, with_settings: bool = False) -> Moved:
-    """Put a backup's files where this project has its manifests and receipts. Its conductor.toml, which says what code
-    runs and where, is taken only `with_settings`, and then beside one that is there.
+    """Put a backup's files where this project has its manifests and receipts. Its conductor.toml, which says
+    what code runs and where, is taken only `with_settings`, and then beside one that is there.
 
-    All of it is looked at before anything is written. Raises `UsageError` for what is no backup of ours, or more than
-    one can be, and, unless `is_forced`, where receipts are there already; `ConfigError` when something cannot be
-    written."""
+    All of it is looked at before anything is written. Raises `UsageError` for what is no backup of ours, or
+    more than one can be, and, unless `is_forced`, where receipts are there already; `ConfigError` when
+    something cannot be written."""
     if not is_forced and (there := next(receipts_there(layout), None)) is not None:
         raise UsageError(
-            f"{layout.receipts_dir} has receipts already ({there.name}): restore into an empty project, or --force "
+            f"{layout.receipts_dir} has receipts already ({there.name}): restore into an empty "
+            "project, or --force "
             "replaces those of the same name"
         )
     wanted = sum(member.size for member in looked_at(layout, file))
     if wanted > (free := free_bytes(layout.project)):
-        raise UsageError(f"{file} holds {many_bytes(wanted)}, and {layout.project} has room for {many_bytes(free)}")
+        raise UsageError(
+            f"{file} holds {many_bytes(wanted)}, and {layout.project} has room for {many_bytes(free)}"
+        )
     counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size, notes = 0, list[str]()
     for member, stream in members(file):

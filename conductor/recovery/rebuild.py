@@ -11,26 +11,33 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from conductor.adapters.receipt_log import accepted, read_receipts
-from conductor.core.past import LIFE, Failure, Verdict, lessons, next_life, verdict
-from conductor.core.raising import RAN_OUT_OF, Largest, largest
-from conductor.dispatch import DEFAULT_FILES, batches
-from conductor.errors import ConductorError, ManifestError
-from conductor.file_work import FileWork
-from conductor.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
-from conductor.model.entries import Entry, JobState
+from conductor.adapters.files.receipt_log import accepted, read_receipts
+from conductor.base.errors import ConductorError, ManifestError
+from conductor.core.failures.history import (
+    LIFE,
+    Failure,
+    HistoryVerdict,
+    lessons,
+    next_life,
+    verdict,
+)
+from conductor.core.needs.escalation import RAN_OUT_OF, Largest, largest
+from conductor.dispatch.dispatch import DEFAULT_FILES, batches
+from conductor.dispatch.file_chains import FileWork
+from conductor.dispatch.rerun_writers import Remade, remake, unsaid
 from conductor.model.job_class import Classifier
+from conductor.model.ledger_entries import Entry, JobState
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import LANES, JobSpec, TaskDecl, Value, resolve
 from conductor.ports import Ledger
-from conductor.recovery.forget import forgotten
-from conductor.recovery.journal import Journal, new_mark, places, settled_by_operator
-from conductor.recovery.notes import Note
-from conductor.recovery.overlaps import Overlaps
-from conductor.recovery.remake import Remade, remake, unsaid
-from conductor.recovery.sources import Source
+from conductor.record.dispatched_manifests import Source
+from conductor.record.journal import Journal, new_mark, places, settled_by_operator
+from conductor.record.journal_notes import Note
+from conductor.record.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
+from conductor.recovery.forget_needs import forgotten
+from conductor.recovery.repeated_dispatch import Overlaps
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
 
@@ -58,14 +65,14 @@ class Rebuilt(Value, frozen=True, kw_only=True, omit_defaults=False):
     manifests: tuple[Restored, ...]
     #: Jobs the ledger had as not done, and whose receipt proves that they are.
     accepted: int
-    #: The ledger had been emptied (or is another one); nothing is admitted for `settles_s`, in which workers claim
-    #: what they still run.
+    #: The ledger had been emptied (or is another one); nothing is admitted for `settles_s`, in which workers
+    #: claim what they still run.
     was_lost: bool
     settles_s: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
-class Past(Struct, frozen=True, kw_only=True):
+class RecordedPast(Struct, frozen=True, kw_only=True):
     """What receipts and the operator's words say of the jobs of some manifests."""
 
     accepted: Mapping[str, Receipt]
@@ -89,13 +96,14 @@ def rebuild(
     is_lenient: bool = False,
     is_behind: bool = False,
 ) -> Rebuilt:
-    """Put back what is missing of `sources`. Raises `ManifestError` before anything is put (`is_lenient`: what can no
-    more be dispatched is left out, and said), `Unreachable`.
+    """Put back what is missing of `sources`. Raises `ManifestError` before anything is put (`is_lenient`:
+    what can no more be dispatched is left out, and said), `Unreachable`.
 
-    `is_behind`: the ledger stepped back, and hands nothing out yet. It may have forgotten the end of these dispatches:
-    jobs that it knows take their lines once more.
+    `is_behind`: the ledger stepped back, and hands nothing out yet. It may have forgotten the end of these
+    dispatches: jobs that it knows take their lines once more.
 
-    Broken off in the middle, it is simply called again: until its end the ledger counts as lost, and nothing runs.
+    Broken off in the middle, it is simply called again: until its end the ledger counts as lost, and nothing
+    runs.
     """
     journal = Journal(receipts_dir)
     before = ledger.backlog.generation()
@@ -105,8 +113,8 @@ def rebuild(
     overlaps = Overlaps(sources, [summary.ids for summary in summaries])
     wanted = {job_id for summary in summaries for job_id in summary.ids}
     outside = {other for summary in summaries for other in summary.outside} - wanted
-    # The order matters. The mark: until the journal names it, every conductor knows this ledger for a lost one and
-    # holds. The pause comes before the first job, for conductors that do not see the journal.
+    # The order matters. The mark: until the journal names it, every conductor knows this ledger for a lost
+    # one and holds. The pause comes before the first job, for conductors that do not see the journal.
     mark = ledger.backlog.generation(new_mark()) or ""
     # In a ledger that knows all of it nothing is new, and nothing has to be waited for.
     settles_s = lease_s if is_lost or standing.missing else 0.0
@@ -183,7 +191,7 @@ def checked(
     return found, summaries, left_out
 
 
-def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past:
+def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> RecordedPast:
     highest: dict[str, int] = {}
     failed: dict[str, list[Failure]] = {}
 
@@ -199,7 +207,7 @@ def past_of(receipts_dir: Path, wanted: set[str], notes: Sequence[Note]) -> Past
 
     proofs = accepted(theirs())
     forgiven, cancelled = settled_by_operator(notes)
-    return Past(
+    return RecordedPast(
         accepted=proofs,
         highest=highest,
         failed=failed,
@@ -245,7 +253,7 @@ class Putter:
         ledger: Ledger,
         source: Source,
         catalogue: Mapping[str, TaskDecl],
-        past: Past,
+        past: RecordedPast,
         above: int,
         work: FileWork,
         remade: Remade,
@@ -277,14 +285,16 @@ class Putter:
                 continue
             proof = proofs.get(spec.id)
             job_class = self._classify(lifted(spec, lent))
-            judged, job_class = (Verdict(), job_class) if proof else self._judged(spec, job_class)
+            judged, job_class = (HistoryVerdict(), job_class) if proof else self._judged(spec, job_class)
             yield Entry(
                 job_id=spec.id,
                 line=line,
                 job_class=job_class,
                 # What a receipt proves is not waited for: its line may be in no backlog.
                 after=tuple(
-                    other for other in spec.after + unsaid(spec, self._behind.get(spec.id, ())) if other not in proofs
+                    other
+                    for other in spec.after + unsaid(spec, self._behind.get(spec.id, ()))
+                    if other not in proofs
                 ),
                 after_ended=tuple(other for other in spec.after_ended if other not in proofs),
                 is_done=proof is not None,
@@ -299,14 +309,16 @@ class Putter:
                 own_priority=spec.priority if spec.id in lent else None,
             )
 
-    def _judged(self, spec: JobSpec, job_class: JobClass) -> tuple[Verdict, JobClass]:
+    def _judged(self, spec: JobSpec, job_class: JobClass) -> tuple[HistoryVerdict, JobClass]:
         past = self._past
         failed, cancelled = past.failed.get(spec.id, ()), past.cancelled.get(spec.id)
         if not failed and cancelled is None:
-            return Verdict(), job_class
+            return HistoryVerdict(), job_class
         _, hopeless = lessons(job_class, failed, self._most)
         untaught = past.forgotten.get(spec.id, 0)
-        job_class, _ = lessons(job_class, (failure for failure in failed if failure.attempt > untaught), self._most)
+        job_class, _ = lessons(
+            job_class, (failure for failure in failed if failure.attempt > untaught), self._most
+        )
         budgets = resolve(spec, self._catalogue[spec.task]).retry
         return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled, hopeless), job_class
 
@@ -317,7 +329,9 @@ class Putter:
         self._jobs += len(batch)
         # One call per kind, so that each says how many of it were new.
         for kind in self._new:
-            entries = [entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind]
+            entries = [
+                entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind
+            ]
             if entries:
                 self._new[kind] += self._ledger.backlog.put(self._source.backlog, entries).new
         if self.is_revising:
@@ -340,7 +354,9 @@ class Putter:
 
 
 def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
-    """Receipts that came while the jobs went in (their workers were told «gone»), and what an older ledger missed."""
+    """Receipts that came while the jobs went in (their workers were told «gone»), and what an older ledger
+    missed.
+    """
     proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
     undone = {job_id for state in UNDONE for job_id in ledger.backlog.ids(state) if job_id in proofs}
     return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))
@@ -348,14 +364,18 @@ def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
 
 def lost_files(remade: Remade) -> Iterator[str]:
     for path, readers in sorted(remade.lost.items()):
-        yield f"{path} was removed and is read by {readers[0]}; the job that made it is in no manifest that was given"
+        yield (
+            f"{path} was removed and is read by {readers[0]}; the job that made it is in no manifest "
+            "that was given"
+        )
 
 
 def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> Iterator[str]:
     for source in sources:
         if source.kept is None and source.content() is None:
             yield (
-                f"{source.manifest} is not as it was when it was dispatched, and that is kept nowhere: it was rebuilt "
+                f"{source.manifest} is not as it was when it was dispatched, and that is kept nowhere: it "
+                "was rebuilt "
                 "as it is now; what it no longer names is not in the backlog"
             )
     for other in sorted(outside):

@@ -1,6 +1,8 @@
-"""What receipts prove and the ledger missed: a worker killed before its `accept`, a Redis that lost its last second.
+"""What receipts prove and the ledger missed: a worker killed before its `accept`, a Redis that lost its last
+second.
 
-Only the ends of files written to lately are read; all of them lie on this host, or in a folder that hosts share.
+Only the ends of files written to lately are read; all of them lie on this host, or in a folder that hosts
+share.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
-from conductor.adapters.receipt_log import accepted
-from conductor.model.entries import Turn
+from conductor.adapters.files.receipt_log import accepted
+from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 from conductor.ports import Ledger
 
-#: A Redis that syncs once a second may come back without the last of them; this much is looked through, and some.
+#: A Redis that syncs once a second may come back without the last of them; this much is looked through, and
+#: some.
 LOST_S = 5.0
 #: Receipts carry their host's clock, reservations that of Redis.
 CLOCKS_S = 300.0
@@ -33,14 +36,18 @@ _decode = msgspec.json.Decoder(Receipt).decode
 
 
 class Reconciler:
-    """Hands in what is proved. Every step is the ledger's own `accept`, so doing it twice is doing it once."""
+    """Hands in what is proved. Every step is the ledger's own `accept`, so doing it twice is doing it
+    once.
+    """
 
     def __init__(self, ledger: Ledger, receipts_dir: Path) -> None:
         self._ledger = ledger
         self._folder = receipts_dir
 
     def catch_up(self) -> int:
-        """When the lead is taken, or Redis is back: nothing is run in vain whose receipt is there. How many it was."""
+        """When the lead is taken, or Redis is back: nothing is run in vain whose receipt is there. How
+        many it was.
+        """
         active = self._ledger.handover.reservations()
         proofs = self._proofs(active)
         newest = max((receipt.ended_at for receipt in proofs), default=0.0)
@@ -48,11 +55,14 @@ class Reconciler:
         return self._hand_in([receipt for job_id, receipt in accepted(proofs).items() if job_id in ids])
 
     def take_in(self, heard_at: float) -> int:
-        """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0: never): a
-        ledger that stepped back may have heard of it and forgotten. The highest number of an attempt they tell of."""
+        """All that receipts prove since a leader was heard last (epoch seconds by the ledger's clock; 0:
+        never): a ledger that stepped back may have heard of it and forgotten. The highest number of an
+        attempt they tell of."""
         receipts = lately(self._folder, heard_at - CLOCKS_S)
         count = self._hand_in([*accepted(r for r in receipts if r.outcome != "failed").values()])
-        logger.bind(event="taken_in").info("Taken in: {} receipts, {} of them prove a job done", len(receipts), count)
+        logger.bind(event="taken_in").info(
+            "Taken in: {} receipts, {} of them prove a job done", len(receipts), count
+        )
         return max((receipt.attempt for receipt in receipts), default=0)
 
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
@@ -63,19 +73,29 @@ class Reconciler:
         return frozenset(proofs)
 
     def _proofs(self, active: Iterable[Reservation]) -> list[Receipt]:
-        """Ok and superseded receipts since the eldest of these was admitted; of the last seconds in any case."""
+        """Ok and superseded receipts since the eldest of these was admitted; of the last seconds in any
+        case.
+        """
         try:
-            files = [(f.stat().st_mtime, f) for f in self._folder.glob("*.jsonl")] if self._folder.is_dir() else []
+            files = (
+                [(f.stat().st_mtime, f) for f in self._folder.glob("*.jsonl")]
+                if self._folder.is_dir()
+                else []
+            )
             newest = max((written_at for written_at, _ in files), default=0.0)
             since = min([newest - LOST_S, *(r.admitted_at - CLOCKS_S for r in active)])
             lately = sorted(file for written_at, file in files if written_at >= since)
             return [r for file in lately for r in receipts_since(file, since) if r.outcome != "failed"]
         except OSError as e:
-            logger.warning("Receipts in {} cannot be read ({}): what they prove may be run again", self._folder, e)
+            logger.warning(
+                "Receipts in {} cannot be read ({}): what they prove may be run again", self._folder, e
+            )
             return []
 
     def _hand_in(self, proofs: Sequence[Receipt]) -> int:
-        """How many jobs are done by them that were not. Silent for a second at most: nothing is started meanwhile."""
+        """How many jobs are done by them that were not. Silent for a second at most: nothing is started
+        meanwhile.
+        """
         count, wait = 0, Wait()
         for first in range(0, len(proofs), AT_ONCE):
             wait.say("Taking in receipts before anything is started: {} of {}", first, len(proofs))
@@ -87,7 +107,9 @@ class Reconciler:
         done = tuple(r for r in proofs if states.get(r.job_id, "done") != "done")
         if not done:
             return 0
-        turned = self._ledger.attempts.turn(Turn(worker="", queue="", lease_s=1.0, number="", done=done))
+        turned = self._ledger.attempts.turn(
+            WorkerTurn(worker="", queue="", lease_s=1.0, number="", done=done)
+        )
         news = [r for r, answer in zip(done, turned.answers, strict=True) if answer == "accepted"]
         for receipt in news[:FEW]:
             log = logger.bind(event="reconciled", job_id=receipt.job_id, attempt=receipt.attempt)
@@ -114,14 +136,18 @@ def lately(folder: Path, since: float) -> list[Receipt]:
     files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
     found: list[Receipt] = []
     wait = Wait()
-    for receipt in (r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)):
+    for receipt in (
+        r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)
+    ):
         found.append(receipt)
         wait.say("Reading receipts before anything is started: {} so far", len(found))
     return found
 
 
 def receipts_since(file: Path, since: float) -> Iterator[Receipt]:
-    """The receipts at the end of a file, from the first one on that did not end before `since` or lies near it."""
+    """The receipts at the end of a file, from the first one on that did not end before `since` or lies
+    near it.
+    """
     size, length = file.stat().st_size, BLOCK_BYTES
     while True:
         found = list(_whole(file, max(0, size - length)))

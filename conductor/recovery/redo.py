@@ -1,8 +1,8 @@
-"""Make done jobs again: the receipt is taken back first, their outputs go aside, then they wait again. `redo_missing`
-does so with what verify finds missing, altered or done twice, or without a receipt.
+"""Make done jobs again: the receipt is taken back first, their outputs go aside, then they wait again.
+`redo_missing` does so with what verify finds missing, altered or done twice, or without a receipt.
 
-The order bears a kill at any point: with the receipt taken back the job counts as not done wherever receipts are read,
-and the same command goes on from there.
+The order bears a kill at any point: with the receipt taken back the job counts as not done wherever receipts
+are read, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from conductor import folders, moving, paths
-from conductor import manifest as manifests
-from conductor.adapters.receipt_log import ReceiptLog, receipts_of
-from conductor.errors import BadInput, ConfigError
-from conductor.layout import Layout
-from conductor.model.entries import Waits
+from conductor.adapters.files.receipt_log import FileReceiptLog, receipts_of
+from conductor.base.errors import BadInput, ConfigError
+from conductor.base.files import cross_device_move, paths, safe_open
+from conductor.base.files.layout import Layout
+from conductor.dispatch.rerun_writers import send_back, take_back
+from conductor.model.ledger_entries import Waits
 from conductor.model.receipt import RECEIPT_VERSION, Receipt, number_of
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
-from conductor.records import Record, Records
-from conductor.recovery.remake import send_back, take_back
-from conductor.verify import verify
-from conductor.verify_report import Finding
+from conductor.record import manifest as manifests
+from conductor.record.receipts import JobRecord, Records
+from conductor.verify.report import VerifyFinding
+from conductor.verify.verify import verify
 
 #: In receipts: by whose word they were taken back.
 OPERATOR = "operator"
@@ -51,17 +51,21 @@ class Redone(Struct, frozen=True, kw_only=True):
 
 
 def redo_missing(ledger: Ledger, manifest: Path, layout: Layout) -> Redone:
-    """Send back every job of `manifest` that is done and whose outputs are not there as they were published, or
-    which two receipts call done.
+    """Send back every job of `manifest` that is done and whose outputs are not there as they were published,
+    or which two receipts call done.
 
-    Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made again.
+    Raises `ConfigError` while a root with such outputs is not there: then everything on it would be made
+    again.
     """
     report = verify(manifest, layout.receipts_dir, layout)
     check_roots(layout, (paths.split(f.path)[0] for f in report.findings if f.path))
     wanted = with_makers(manifest, {f.job_id for f in report.findings if is_to_be_made_again(f)}, layout)
     specs = [spec for spec in manifests.read(manifest) if spec.id in wanted]
     after = dependants(manifests.read(manifest), wanted)
-    with closing(Records.gather(manifest, layout.receipts_dir)) as records, closing(Again(ledger, layout)) as again:
+    with (
+        closing(Records.gather(manifest, layout.receipts_dir)) as records,
+        closing(Again(ledger, layout)) as again,
+    ):
         # In the order of the manifest: who is made again waits for those before it that are.
         for spec in specs:
             own = [o for o in spec.after if o in wanted], [o for o in spec.after_ended if o in wanted]
@@ -69,7 +73,7 @@ def redo_missing(ledger: Ledger, manifest: Path, layout: Layout) -> Redone:
     return again.redone()
 
 
-def is_to_be_made_again(finding: Finding) -> bool:
+def is_to_be_made_again(finding: VerifyFinding) -> bool:
     """Also a job of which two receipts stand: nobody knows which of its bodies left what is there."""
     return finding.kind in ("missing", "altered") or (finding.kind == "duplicate" and not finding.path)
 
@@ -80,17 +84,20 @@ class Again:
     def __init__(self, ledger: Ledger, layout: Layout) -> None:
         self._ledger = ledger
         self._layout = layout
-        self._log = ReceiptLog(layout.receipts_dir, f"{OPERATOR}-{os.getpid()}-{secrets.token_hex(3)}")
+        self._log = FileReceiptLog(layout.receipts_dir, f"{OPERATOR}-{os.getpid()}-{secrets.token_hex(3)}")
         self._found: dict[str, list[str]] = {"sent_back": [], "not_done": [], "unknown": [], "aside": []}
 
-    def make(self, spec: JobSpec, record: Record, after: Dependants, own: Waits, words: str) -> None:
-        """`after`: who comes after it; `own`: what is made again before it. `words`: why its receipt is taken back.
+    def make(self, spec: JobSpec, record: JobRecord, after: Dependants, own: Waits, words: str) -> None:
+        """`after`: who comes after it; `own`: what is made again before it. `words`: why its receipt is taken
+        back.
 
         Raises `Unreachable`, `OSError`; then all of it is simply called again."""
         if (where := self._make(spec, record, after, own, words)) is not None:
             self._found[where].append(spec.id)
 
-    def _make(self, spec: JobSpec, record: Record, after: Dependants, own: Waits, words: str) -> str | None:
+    def _make(
+        self, spec: JobSpec, record: JobRecord, after: Dependants, own: Waits, words: str
+    ) -> str | None:
         job = self._ledger.backlog.job(spec.id)
         if job is None:
             return "unknown"
@@ -113,7 +120,7 @@ class Again:
                 self._ledger.control.retry(other)
         return "sent_back" if is_sent else "not_done"
 
-    def _take_back_lost(self, spec: JobSpec, record: Record, body: str) -> None:
+    def _take_back_lost(self, spec: JobSpec, record: JobRecord, body: str) -> None:
         """Also what is nowhere: its file may turn up again, and is not to count then."""
         if not body or body in record.taken_back:
             return
@@ -142,8 +149,8 @@ class Again:
         self._log.close()
 
 
-def record_of(receipts_dir: Path, job_id: str) -> Record:
-    record = Record()
+def record_of(receipts_dir: Path, job_id: str) -> JobRecord:
+    record = JobRecord()
     for receipt in receipts_of(receipts_dir, job_id):
         record.add(receipt)
     return record
@@ -155,7 +162,9 @@ def check_roots(layout: Layout, roots: Iterable[str]) -> None:
         declared = layout.roots.get(root)
         if declared is None:
             continue
-        gone = not declared.path.is_dir() or (declared.marker and not (declared.path / declared.marker).exists())
+        gone = not declared.path.is_dir() or (
+            declared.marker and not (declared.path / declared.marker).exists()
+        )
         if gone:
             raise ConfigError(
                 f"{root} is not mounted at {declared.path}: mount it, or its jobs would all be made again"
@@ -163,7 +172,9 @@ def check_roots(layout: Layout, roots: Iterable[str]) -> None:
 
 
 def with_makers(manifest: Path, wanted: Set[str], layout: Layout) -> frozenset[str]:
-    """These jobs, and those that make what they read and what was removed when it was read: however far back."""
+    """These jobs, and those that make what they read and what was removed when it was read: however far
+    back.
+    """
     maker: dict[str, str] = {}
     reads: dict[str, tuple[str, ...]] = {}
     for spec in manifests.read(manifest) if wanted else ():
@@ -199,7 +210,9 @@ def dependants(specs: Iterable[JobSpec], wanted: Iterable[str]) -> dict[str, Dep
 
 
 def move_aside(layout: Layout, spec: JobSpec, attempt: int) -> list[str]:
-    """Every output that still stands goes to `.tmp/aside/ID.ATTEMPT` of its root: the new one must not meet it."""
+    """Every output that still stands goes to `.tmp/aside/ID.ATTEMPT` of its root: the new one must not
+    meet it.
+    """
     moved: list[str] = []
     for output in spec.writes:
         root, relative = paths.split(output.path)
@@ -211,7 +224,7 @@ def move_aside(layout: Layout, spec: JobSpec, attempt: int) -> list[str]:
             continue
         base, (*parts, name) = paths.root_folder(layout, root), relative.split("/")
         aside = (paths.STAGING, paths.ASIDE, f"{spec.id}.{attempt}", *parts)
-        with folders.below(base, parts) as here, folders.below(base, aside, make=True) as there:
-            moving.move(name, here, there)
+        with safe_open.below(base, parts) as here, safe_open.below(base, aside, make=True) as there:
+            cross_device_move.move(name, here, there)
         moved.append(str(base.joinpath(*aside, name)))
     return moved

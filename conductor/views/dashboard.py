@@ -1,7 +1,7 @@
 """rq-dashboard for looking only: on loopback, without pickle, without a single request that changes anything.
 
-As it comes, it binds 0.0.0.0, unpickles what it shows, and requeues on a GET. RQ's keys are the transport's cache:
-what a job's state really is, `conductor status` tells.
+As it comes, it binds 0.0.0.0, unpickles what it shows, and requeues on a GET. RQ's keys are the transport's
+cache: what a job's state really is, `conductor status` tells.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from loguru import logger
 
-from conductor.adapters.redis_keys import PLAIN, Keys
-from conductor.errors import ConfigError, Unreachable, UsageError
-from conductor.folders import make_own
-from conductor.settings import Dashboard as DashboardSettings
-from conductor.settings import Redis as RedisSettings
+from conductor.base.errors import ConfigError, Unreachable, UsageError
+from conductor.base.files.safe_open import make_own
+from conductor.base.redis_keys import PLAIN, Keys
+from conductor.base.settings.settings import Dashboard as DashboardSettings
+from conductor.base.settings.settings import Redis as RedisSettings
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -48,7 +48,8 @@ PAGES = frozenset(
         *("job_info", "list_workers", "favicon", "static"),
     )
 ) | {"static"}
-#: Only the scripts of the page as it was served run (its templates need eval); nothing comes from or goes elsewhere.
+#: Only the scripts of the page as it was served run (its templates need eval); nothing comes from or goes
+#: elsewhere.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval' 'nonce-{}'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; "
@@ -125,7 +126,9 @@ def listen(app: Flask, first: int) -> BaseWSGIServer:
         with listener:
             # It works on a descriptor of its own; ours is closed.
             return make_server(LOOPBACK, bound, app, threaded=True, fd=listener.fileno())
-    raise UsageError(f"no free port from {first} to {first + PORTS - 1}; set dashboard.port in conductor.toml")
+    raise UsageError(
+        f"no free port from {first} to {first + PORTS - 1}; set dashboard.port in conductor.toml"
+    )
 
 
 # ── Redis ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +174,9 @@ def become_reader(keys: Keys, connection: Any) -> None:
 
 
 def make_app(client: Redis, password: str | None = None, keys: Keys = PLAIN) -> Flask:
-    """rq-dashboard's pages over `client`, every request checked first; with a `password`, only for who has it."""
+    """rq-dashboard's pages over `client`, every request checked first; with a `password`, only for who has
+    it.
+    """
     import rq_dashboard
     from flask import Flask
     from redis.exceptions import RedisError
@@ -234,11 +239,15 @@ def not_logged_in(password: str | None) -> tuple[str, int, dict[str, str]] | Non
 
 
 def password_of(name: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """None where no login is configured. Raises `ConfigError` when the variable that is named holds nothing."""
+    """None where no login is configured. Raises `ConfigError` when the variable that is named holds
+    nothing.
+    """
     if name is None:
         return None
     if not (password := environ.get(name)):
-        raise ConfigError(f"dashboard.password_env names ${name}, which is empty: set it, or take the setting out")
+        raise ConfigError(
+            f"dashboard.password_env names ${name}, which is empty: set it, or take the setting out"
+        )
     return password
 
 
@@ -269,7 +278,7 @@ def read_only_pages(client: Redis, keys: Keys) -> Any:
     """rq-dashboard's blueprint, made to use our client and classes that only look."""
     from rq_dashboard import web
 
-    from conductor.adapters.rq_looking import JSONSerializer, look_classes
+    from conductor.adapters.rq.read_only import JSONSerializer, look_classes
 
     def ours(*_: object, **__: object) -> tuple[None, Redis]:
         # Its own opens a connection for each request, with the address in the settings.

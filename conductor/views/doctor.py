@@ -12,23 +12,23 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from conductor.errors import ConductorError
+from conductor.base.errors import ConductorError
+from conductor.base.secrets import without_passwords
+from conductor.base.settings.settings import CONFIG_NAME, Root, Settings
+from conductor.base.text import many, size
 from conductor.model.report import Device, Volume
-from conductor.secrets import without_passwords
-from conductor.settings import CONFIG_NAME, Root, Settings
-from conductor.text import many, size
+from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
 from conductor.views.doctor_gates import node_gates
 from conductor.views.doctor_rights import programs, readable_secrets
-from conductor.views.finding import Finding, bad, less, ok
 
 FFMPEG_LIMIT_S = 20.0
 #: Less room than this beyond the headroom is worth a word.
 LITTLE_BYTES = 2 << 30
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[DoctorFinding]:
     """Everything, in the order a person would put it right."""
-    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    looks: tuple[Callable[[Settings], Iterator[DoctorFinding]], ...] = (
         python,
         configuration,
         readable_secrets,
@@ -49,18 +49,20 @@ def examine(settings: Settings) -> list[Finding]:
     return [finding for look in looks for finding in look(settings)]
 
 
-def python(settings: Settings) -> Iterator[Finding]:
+def python(settings: Settings) -> Iterator[DoctorFinding]:
     words = f"{'.'.join(map(str, sys.version_info[:3]))} at {sys.executable}"
     if sys.version_info < (3, 14):
         yield ok("python", words)
     else:
         yield less("python", words, "tested on 3.11, 3.12 and 3.13")
     if not sys.platform.startswith("linux"):
-        yield less("system", f"{sys.platform}: children are not tied to their parent's death", "Linux does it all")
+        yield less(
+            "system", f"{sys.platform}: children are not tied to their parent's death", "Linux does it all"
+        )
 
 
-def configuration(settings: Settings) -> Iterator[Finding]:
-    from conductor.projects import BEGIN, is_project, no_project
+def configuration(settings: Settings) -> Iterator[DoctorFinding]:
+    from conductor.record.project_folder import BEGIN, is_project, no_project
 
     file = settings.project / CONFIG_NAME
     if not is_project(settings):
@@ -69,12 +71,13 @@ def configuration(settings: Settings) -> Iterator[Finding]:
         yield ok("configuration", f"{file} (`conductor config show --origin`)")
     else:
         yield ok(
-            "configuration", f"no {CONFIG_NAME} at or above {settings.project}: defaults, this folder is the project"
+            "configuration",
+            f"no {CONFIG_NAME} at or above {settings.project}: defaults, this folder is the project",
         )
 
 
-def redis(settings: Settings) -> Iterator[Finding]:
-    from conductor.adapters.valkey import binary_of, fullness, place_of
+def redis(settings: Settings) -> Iterator[DoctorFinding]:
+    from conductor.adapters.redis.valkey import binary_of, fullness, place_of
 
     if settings.redis.url is not None:
         yield answering(settings)
@@ -88,10 +91,10 @@ def redis(settings: Settings) -> Iterator[Finding]:
         yield bad("valkey", str(e), "install valkey-server, or set redis.url")
 
 
-def answering(settings: Settings) -> Finding:
-    from conductor.adapters.redis_door import distrust, server_facts
-    from conductor.origin import shown
-    from conductor.wiring import redis_of
+def answering(settings: Settings) -> DoctorFinding:
+    from conductor.adapters.open_ledger import redis_of
+    from conductor.adapters.redis.server_checks import distrust, server_facts
+    from conductor.base.settings.origin import shown
 
     address = shown("redis.url", settings.redis.url)
     try:
@@ -99,14 +102,18 @@ def answering(settings: Settings) -> Finding:
             connection.ping()
             faults = list(distrust(server_facts(connection)))
     except ConductorError as e:
-        return bad("redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own")
+        return bad(
+            "redis", str(e), "start it, or take redis.url out: the project then has a Valkey of its own"
+        )
     if faults:
-        words, advice = (", and ".join(part) for part in zip(*(f.rsplit(": ", 1) for f in faults), strict=True))
+        words, advice = (
+            ", and ".join(part) for part in zip(*(f.rsplit(": ", 1) for f in faults), strict=True)
+        )
         return bad("redis", f"{address} {words}", advice)
     return ok("redis", f"{address} answers")
 
 
-def ffmpeg(settings: Settings) -> Iterator[Finding]:
+def ffmpeg(settings: Settings) -> Iterator[DoctorFinding]:
     advice = "pip install imageio-ffmpeg, or put an ffmpeg on PATH"
     try:
         import imageio_ffmpeg
@@ -121,7 +128,7 @@ def ffmpeg(settings: Settings) -> Iterator[Finding]:
         yield ok("ffmpeg", f"{' '.join(words.split()[:3])} at {binary}")
 
 
-def onnx(settings: Settings) -> Iterator[Finding]:
+def onnx(settings: Settings) -> Iterator[DoctorFinding]:
     try:
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
     except ImportError as e:
@@ -134,10 +141,10 @@ def onnx(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def devices(settings: Settings) -> Iterator[Finding]:
-    from conductor.adapters import nvml_probe
-    from conductor.node.devices import known_devices
-    from conductor.node.plan import node_name
+def devices(settings: Settings) -> Iterator[DoctorFinding]:
+    from conductor.adapters.host import nvml_probe
+    from conductor.node.health.declared_devices import known_devices
+    from conductor.node.queue_plan import node_name
 
     with known_devices(settings.state_dir, settings.devices.named, node_name(settings.node)):
         found, notes = nvml_probe.parse(nvml_probe.read(), os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -146,24 +153,34 @@ def devices(settings: Settings) -> Iterator[Finding]:
     there = {device.key for device in found}
     for key in sorted(settings.devices.named.keys() - there):
         yield less(
-            "gpu", f"devices.{key} is in {CONFIG_NAME}, and there is no {key}", "take it out, or see `nvidia-smi`"
+            "gpu",
+            f"devices.{key} is in {CONFIG_NAME}, and there is no {key}",
+            "take it out, or see `nvidia-smi`",
         )
     if not found:
-        on_cpu = "the gpu lane runs on the CPU" if settings.lanes.gpu.on_cpu else "jobs of the gpu lane wait for one"
+        on_cpu = (
+            "the gpu lane runs on the CPU"
+            if settings.lanes.gpu.on_cpu
+            else "jobs of the gpu lane wait for one"
+        )
         advice = "" if settings.lanes.gpu.on_cpu else "lanes.gpu.on_cpu = true runs them on the CPU"
         yield less("gpu", f"{'; '.join(notes) or 'none visible'}: {on_cpu}", advice)
     elif not is_cuda_there():
-        yield bad("gpu", "onnxruntime came without CUDA: sessions would run on the CPU", "scripts/bootstrap gpu")
+        yield bad(
+            "gpu", "onnxruntime came without CUDA: sessions would run on the CPU", "scripts/bootstrap gpu"
+        )
 
 
-def of_device(device: Device, settings: Settings) -> Finding:
+def of_device(device: Device, settings: Settings) -> DoctorFinding:
     name = f"{device.key} {device.name}" + (", a slice of a card (MIG)" if device.is_slice else "")
     if device.quarantined:
         is_unsized = not device.vram_total_mib and device.key not in settings.devices.named
         advice = "" if is_unsized else "see `nvidia-smi`; nothing is placed there meanwhile"
         return bad("gpu", f"{name}: {device.quarantined}", advice)
     if device.is_declared:
-        return ok("gpu", f"{name}, {device.vram_total_mib} MiB as {CONFIG_NAME} says: the driver does not tell")
+        return ok(
+            "gpu", f"{name}, {device.vram_total_mib} MiB as {CONFIG_NAME} says: the driver does not tell"
+        )
     if device.key in settings.devices.named:
         told = f"{name}, {device.vram_total_mib} MiB by its driver, which counts"
         return less("gpu", told, f"devices.{device.key}.vram_mib is not needed: take it out of {CONFIG_NAME}")
@@ -178,12 +195,16 @@ def is_cuda_there() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def own_folders(settings: Settings) -> Iterator[Finding]:
+def own_folders(settings: Settings) -> Iterator[DoctorFinding]:
     for what in ("state_dir", "receipts_dir", "logs_dir", "manifests_dir"):
         folder: Path = getattr(settings, what)
         there = standing(folder)
         if fault := write_fault(there):
-            yield bad(what, f"{folder} cannot be written: {fault}", f"set {what} in {CONFIG_NAME}, or its permissions")
+            yield bad(
+                what,
+                f"{folder} cannot be written: {fault}",
+                f"set {what} in {CONFIG_NAME}, or its permissions",
+            )
         else:
             yield ok(what, f"{folder}, {size(shutil.disk_usage(there).free)} free")
 
@@ -203,7 +224,7 @@ def write_fault(folder: Path) -> str | None:
     return None
 
 
-def roots(settings: Settings) -> Iterator[Finding]:
+def roots(settings: Settings) -> Iterator[DoctorFinding]:
     for volume in volumes_of(settings.roots):
         what, headroom = f"root {volume.root}", settings.roots[volume.root].headroom_bytes
         if volume.fault or not volume.is_writable:
@@ -231,7 +252,7 @@ def volumes_of(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
 
 
 def probed(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
-    from conductor.adapters.disk_probe import DiskProbe
+    from conductor.adapters.host.disk_probe import DiskProbe
 
     probe = DiskProbe(roots)
     try:
@@ -240,8 +261,8 @@ def probed(roots: Mapping[str, Root]) -> tuple[Volume, ...]:
         probe.close()
 
 
-def tasks(settings: Settings) -> Iterator[Finding]:
-    from conductor.catalogue import catalogue_of
+def tasks(settings: Settings) -> Iterator[DoctorFinding]:
+    from conductor.dispatch.catalogue import catalogue_of
 
     try:
         yield ok("tasks", f"{many(len(catalogue_of(settings.for_code)), 'task')} declared")
@@ -249,21 +270,23 @@ def tasks(settings: Settings) -> Iterator[Finding]:
         yield bad("tasks", str(e), "see task_modules in conductor.toml")
 
 
-def strays(settings: Settings) -> Iterator[Finding]:
+def strays(settings: Settings) -> Iterator[DoctorFinding]:
     """How what a body leaves running is found when its worker was killed with it."""
-    from conductor.adapters import cgroup
+    from conductor.adapters.host import cgroup
 
     if not sys.platform.startswith("linux"):
         return  # said already
     if not (why := cgroup.why_none()):
-        yield ok("strays", "each worker's child has a cgroup of its own: all that a body starts is ended with it")
+        yield ok(
+            "strays", "each worker's child has a cgroup of its own: all that a body starts is ended with it"
+        )
         return
     words = "what outlives a killed worker is found by its session, its parents and a mark in its environment"
     advice = "where systemd runs: `systemd-run --user --scope -p Delegate=yes conductor up`"
     yield less("strays", f"{why}: {words}", advice)
 
 
-def endpoints(settings: Settings) -> Iterator[Finding]:
+def endpoints(settings: Settings) -> Iterator[DoctorFinding]:
     for name, endpoint in settings.endpoints.items():
         variable = endpoint.api_key_env
         if variable and not os.environ.get(variable):
@@ -272,27 +295,32 @@ def endpoints(settings: Settings) -> Iterator[Finding]:
             yield ok(f"endpoint {name}", without_passwords(endpoint.base_url))
 
 
-def stopped(settings: Settings) -> Iterator[Finding]:
+def stopped(settings: Settings) -> Iterator[DoctorFinding]:
     """What nobody above would start again."""
-    from conductor.adapters.processes import live_pid
-    from conductor.adapters.stopped import is_stopped
-    from conductor.node.plan import node_name
-    from conductor.node.single import pid_path, up_file
+    from conductor.adapters.host.processes import live_pid
+    from conductor.adapters.host.stopped_processes import is_stopped
+    from conductor.node.queue_plan import node_name
+    from conductor.node.single_instance import pid_path, up_file
 
-    for what, file in (("up", up_file(settings.layout)), ("node", pid_path(settings.layout, node_name(settings.node)))):
+    for what, file in (
+        ("up", up_file(settings.layout)),
+        ("node", pid_path(settings.layout, node_name(settings.node))),
+    ):
         pid = live_pid(file)
         if pid is not None and is_stopped(pid):
-            yield bad(what, f"pid {pid} stands still, stopped by a signal", f"kill -CONT {pid}, or `conductor down`")
+            yield bad(
+                what, f"pid {pid} stands still, stopped by a signal", f"kill -CONT {pid}, or `conductor down`"
+            )
 
 
-def waiting(settings: Settings) -> Iterator[Finding]:
+def waiting(settings: Settings) -> Iterator[DoctorFinding]:
     """What waits in vain, where a conductor runs and says so. Starts no Redis."""
-    from conductor.adapters.valkey import is_running
-    from conductor.core.explain import never_sentence, never_words
-    from conductor.core.outlook import is_never
-    from conductor.core.sentences import words_of
+    from conductor.adapters.open_ledger import open_ledger
+    from conductor.adapters.redis.valkey import is_running
+    from conductor.core.admission.earliest_start import is_never
+    from conductor.core.admission.explain import never_sentence, never_words
+    from conductor.core.admission.sentences import words_of
     from conductor.model.decision import GateLedger
-    from conductor.wiring import open_ledger
 
     if settings.redis.url is None and not is_running(settings.valkey):
         return
@@ -305,7 +333,9 @@ def waiting(settings: Settings) -> Iterator[Finding]:
     for hold in gates.holds:
         for verdict in (v for v in hold.closed if v.is_refused):
             yield bad(
-                "waiting", f"{many(hold.waiting, 'job')} of {hold.task}: {words_of(verdict)}", "`conductor status`"
+                "waiting",
+                f"{many(hold.waiting, 'job')} of {hold.task}: {words_of(verdict)}",
+                "`conductor status`",
             )
         for verdict in (v for v in hold.closed if v.is_broken):
             last = "their last words are in logs/; `conductor explain JOB`"

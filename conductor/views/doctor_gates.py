@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from conductor.views.finding import Finding, less, ok
+from conductor.views.doctor_finding import DoctorFinding, less, ok
 
 if TYPE_CHECKING:
-    from conductor.settings import Settings
+    from conductor.base.settings.settings import Settings
 
 
-def node_gates(settings: Settings) -> Iterator[Finding]:
-    from conductor.node.devices import known_devices
-    from conductor.node.gates import sensors_of
-    from conductor.node.plan import node_name
+def node_gates(settings: Settings) -> Iterator[DoctorFinding]:
+    from conductor.node.health.declared_devices import known_devices
+    from conductor.node.health.node_gates import sensors_of
+    from conductor.node.queue_plan import node_name
 
     node = node_name(settings.node)
     with known_devices(settings.state_dir, settings.devices.named, node):

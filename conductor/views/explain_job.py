@@ -1,4 +1,6 @@
-"""The story of one job: where it is, why it waits, what became of its attempts. Told from the ledger and receipts."""
+"""The story of one job: where it is, why it waits, what became of its attempts. Told from the ledger and
+receipts.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,20 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from conductor.core.past import said, tries
-from conductor.core.raising import RAN_OUT_OF, WORDS, differences
+from conductor.base.text import duration, many, printable, size
+from conductor.core.failures.history import said, tries
+from conductor.core.needs.escalation import RAN_OUT_OF, WORDS, differences
 from conductor.model.decision import Hold
-from conductor.model.entries import WAITED_FOR, JobView
+from conductor.model.ledger_entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.ports import Ledger
-from conductor.text import duration, many, printable, size
-from conductor.views.frozen import frozen_words
-from conductor.views.roots import DeepestJob, roots_of
-from conductor.views.roots import lines as root_lines
-from conductor.views.stale import Standing, aside, clock, no_conductor, standing_of
-from conductor.views.waiting import Waiting, waiting
-from conductor.views.waiting import lines as waiting_lines
+from conductor.views.frozen_jobs import frozen_words
+from conductor.views.staleness import LedgerAge, aside, clock, no_conductor, standing_of
+from conductor.views.wait_causes import DeepestJob, roots_of
+from conductor.views.wait_causes import lines as root_lines
+from conductor.views.wait_reason import WaitingJob, waiting
+from conductor.views.wait_reason import lines as waiting_lines
 
 #: Of the jobs it waits for so many are named.
 SHOWN_WAITS = 8
@@ -36,15 +38,15 @@ class Story(Value, frozen=True, kw_only=True):
     job: JobView
     task: str = ""
     workflow: str = ""
-    #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of them
-    #: `job.waits` says how many are in which.
+    #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of
+    #: them `job.waits` says how many are in which.
     waits_for: dict[str, str] = {}
     #: Behind those: who waits for nobody else, and why that one is not done.
     roots: tuple[DeepestJob, ...] = ()
     #: The gates that hold its class, as of the last tick.
     hold: Hold | None = None
     #: The same as this job's own answer, every gate with its numbers.
-    waiting: Waiting | None = None
+    waiting: WaitingJob | None = None
     receipts: tuple[Receipt, ...] = ()
     #: How often it was tried. Attempts bear numbers that leap when Redis is emptied (`core.past`).
     tries: int = 0
@@ -52,7 +54,7 @@ class Story(Value, frozen=True, kw_only=True):
     #: Needs that failed attempts raised above the line's own.
     raised: tuple[str, ...] = ()
     #: How old this is, where nobody decides: gates and roots are as of its `as_of`.
-    standing: Standing = Standing()
+    standing: LedgerAge = LedgerAge()
 
 
 def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
@@ -65,7 +67,9 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     standing = standing_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
     moment = standing.moment(now)
     is_long = len(job.line) > MOST_LINE_BYTES
-    left_out = (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
+    left_out = (
+        (f"its line has {size(len(job.line))}: it is in its manifest, and left out here",) if is_long else ()
+    )
     return Story(
         now=now,
         job=msgspec.structs.replace(job, line=b"") if is_long else job,
@@ -106,7 +110,7 @@ def state_of(ledger: Ledger, job_id: str) -> str:
 
 
 def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
-    from conductor.adapters.receipt_log import receipts_of as found
+    from conductor.adapters.files.receipt_log import receipts_of as found
 
     return tuple(sorted(found(receipts_dir, job_id), key=lambda receipt: (receipt.attempt, receipt.ended_at)))
 
@@ -116,7 +120,9 @@ def handed_down(job: JobView, line: dict[str, object]) -> list[str]:
     priority, own = job.job_class.priority, line.get("priority", 0)
     if job.state != "waiting" or priority == own:
         return []
-    return [f"goes as of priority {priority}, which jobs that come after it hand down to it (its own is {own})"]
+    return [
+        f"goes as of priority {priority}, which jobs that come after it hand down to it (its own is {own})"
+    ]
 
 
 def notes(ledger: Ledger, job: JobView, hold: Hold | None) -> list[str]:
@@ -139,7 +145,8 @@ def in_review(ledger: Ledger, job: JobView) -> str:
         return "in review; its kind is open again: `conductor retry --cause review`"
     state = max(closed, key=lambda s: s.last_at)
     return (
-        f"in review: {state.failed} of {state.kind} failed alike ({state.cause}: {state.message}): fix it, then "
+        f"in review: {state.failed} of {state.kind} failed alike ({state.cause}: {state.message}): "
+        "fix it, then "
         "`conductor retry --cause review`"
     )
 
@@ -171,7 +178,10 @@ def lines(story: Story) -> list[str]:
 
 def waits_lines(story: Story) -> list[str]:
     """Each of a few; of many how many are in which state, and the first."""
-    waits, named = story.job.waits, [f"waits for {other}: {state}" for other, state in story.waits_for.items()]
+    waits, named = (
+        story.job.waits,
+        [f"waits for {other}: {state}" for other, state in story.waits_for.items()],
+    )
     if sum(waits.values()) <= SHOWN_WAITS:
         return named
     counts = ", ".join(f"{waits[state]} {state}" for state in WAITED_FOR if state in waits)
@@ -208,10 +218,14 @@ def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
     # «KeyError at render.py:17»: the words have the first of it already.
     _, _, line = receipt.raised_at.partition(" at ")
     fault = f": {receipt.cause}: {receipt.message}{f' ({line})' if line else ''}" if receipt.cause else ""
-    out = [f"  {said(receipt.attempt, known)}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"]
+    out = [
+        f"  {said(receipt.attempt, known)}: {receipt.outcome}, {duration(receipt.seconds)} on {place}{fault}"
+    ]
     use = receipt.usage
     peaks = [
-        f"{value} MiB {what}" for value, what in ((use.vram_mib, "VRAM"), (use.rss_mib, "memory")) if value is not None
+        f"{value} MiB {what}"
+        for value, what in ((use.vram_mib, "VRAM"), (use.rss_mib, "memory"))
+        if value is not None
     ]
     if peaks:
         out.append(f"    at most {', '.join(peaks)}")
@@ -219,5 +233,7 @@ def receipt_lines(receipt: Receipt, known: Collection[int]) -> list[str]:
         out.append(f"    beyond its word: {receipt.beyond}")
     if receipt.left_running:
         out.append(f"    left running, and ended with it: {', '.join(receipt.left_running)}")
-    out += [f"    {output.path}  {size(output.bytes)}  sha256 {output.sha256[:12]}" for output in receipt.outputs]
+    out += [
+        f"    {output.path}  {size(output.bytes)}  sha256 {output.sha256[:12]}" for output in receipt.outputs
+    ]
     return out

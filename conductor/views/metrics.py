@@ -1,11 +1,13 @@
-"""The gate ledger and the counts as Prometheus text (`conductor metrics`). Formats what was recorded, nothing else."""
+"""The gate ledger and the counts as Prometheus text (`conductor metrics`). Formats what was recorded,
+nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from conductor.model.decision import GateLedger
-from conductor.model.entries import JobState
+from conductor.model.ledger_entries import JobState
 from conductor.ports import Ledger
 
 PREFIX = "conductor_"
@@ -22,17 +24,28 @@ def metrics(ledger: Ledger) -> str:
     return "\n".join(lines(gates, counts, now, ledger.leadership.leader() is not None)) + "\n"
 
 
-def lines(gates: GateLedger, counts: dict[str, dict[JobState, int]], now: float, has_leader: bool) -> Iterator[str]:
-    jobs = (({"backlog": b, "state": s}, n) for b, states in sorted(counts.items()) for s, n in states.items())
+def lines(
+    gates: GateLedger, counts: dict[str, dict[JobState, int]], now: float, has_leader: bool
+) -> Iterator[str]:
+    jobs = (
+        ({"backlog": b, "state": s}, n) for b, states in sorted(counts.items()) for s, n in states.items()
+    )
     yield from family("jobs", "gauge", "Jobs by backlog and state.", jobs)
-    held = (({"backlog": b, "gate": g}, s) for b, lost in sorted(gates.lost_s.items()) for g, s in lost.items())
-    yield from family("held_seconds_total", "counter", "Seconds during which a gate held at least one class.", held)
-    yield from family("class_held_seconds", "gauge", "Seconds a gate has cost a class that waits.", _of_classes(gates))
+    held = (
+        ({"backlog": b, "gate": g}, s) for b, lost in sorted(gates.lost_s.items()) for g, s in lost.items()
+    )
+    yield from family(
+        "held_seconds_total", "counter", "Seconds during which a gate held at least one class.", held
+    )
+    yield from family(
+        "class_held_seconds", "gauge", "Seconds a gate has cost a class that waits.", _of_classes(gates)
+    )
     yield from family("class_waiting", "gauge", "Jobs of a class that is held.", _waiting(gates))
     for what in ("limit", "reserved", "others", "free"):
         rows = (
-            ({"place": s.where, "gate": s.gate, "unit": s.unit}, float(getattr(s, what))) for s in gates.shared
-        )  # fmt: skip
+            ({"place": s.where, "gate": s.gate, "unit": s.unit}, float(getattr(s, what)))
+            for s in gates.shared
+        )
         yield from family(f"shared_{what}", "gauge", WORDS[what], rows)
     yield from family("rate_left", "gauge", "What is left of an API's budget in its window.", _rates(gates))
     shut = (({"key": r.key}, max(0.0, (r.closed_until or 0) - now)) for r in gates.rates)
@@ -40,7 +53,9 @@ def lines(gates: GateLedger, counts: dict[str, dict[JobState, int]], now: float,
     ages = (({"node": node}, max(0.0, now - at)) for node, at in sorted(gates.reports.items()))
     yield from family("report_age_seconds", "gauge", "Age of a node's last report.", ages)
     tick = [({}, max(0.0, now - gates.at))] if gates.at else []
-    yield from family("record_age_seconds", "gauge", "Age of the record that the gates' figures are of.", tick)
+    yield from family(
+        "record_age_seconds", "gauge", "Age of the record that the gates' figures are of.", tick
+    )
     yield from family("has_leader", "gauge", "1 while a conductor leads.", [({}, float(has_leader))])
 
 
@@ -61,12 +76,19 @@ def _of_classes(gates: GateLedger) -> Iterator[Sample]:
 def _waiting(gates: GateLedger) -> Iterator[Sample]:
     for hold in gates.holds:
         never = "true" if hold.is_infeasible else "false"
-        yield {"class": hold.class_id, "task": hold.task, "backlog": hold.backlog, "infeasible": never}, hold.waiting
+        yield (
+            {"class": hold.class_id, "task": hold.task, "backlog": hold.backlog, "infeasible": never},
+            hold.waiting,
+        )
 
 
 def _rates(gates: GateLedger) -> Iterator[Sample]:
     for rate in gates.rates:
-        for what, left in (("requests", rate.requests_left), ("tokens", rate.tokens_left), ("usd", rate.usd_left)):
+        for what, left in (
+            ("requests", rate.requests_left),
+            ("tokens", rate.tokens_left),
+            ("usd", rate.usd_left),
+        ):
             if left is not None:
                 yield {"key": rate.key, "budget": what}, left
 

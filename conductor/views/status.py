@@ -7,18 +7,18 @@ from collections.abc import Iterable
 
 import msgspec
 
-from conductor.core.stuck import Stuck
+from conductor.analysis.forecast.text import ForecastEnd, end_of
+from conductor.core.failures.stuck import Stuck
 from conductor.model.calls import Plight
 from conductor.model.decision import Gate, GateLedger, Hold
-from conductor.model.entries import JobState
 from conductor.model.forecast import Forecast
+from conductor.model.ledger_entries import JobState
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import Ledger
-from conductor.views.forecast_text import End, end_of
-from conductor.views.graves import Obituary
-from conductor.views.stale import Standing, standing_of, standstill
+from conductor.views.dead_jobs import Obituary
+from conductor.views.staleness import LedgerAge, standing_of, standstill
 
 
 class LaneStatus(Value, frozen=True, kw_only=True):
@@ -61,9 +61,9 @@ class Status(Value, frozen=True, kw_only=True):
     stuck: tuple[Stuck, ...] = ()
     #: What was said of the run that goes on, or of the last one; when all is done, `end` says.
     forecast: Forecast | None = None
-    end: End = End()
+    end: ForecastEnd = ForecastEnd()
     #: How old all of this is, where nobody decides.
-    standing: Standing = Standing()
+    standing: LedgerAge = LedgerAge()
     notes: tuple[str, ...] = ()
 
     def total(self, *states: JobState) -> int:
@@ -119,7 +119,9 @@ def forecast_of(ledger: Ledger, backlog: str | None) -> Forecast | None:
     return max(found, key=lambda f: f.made_at, default=None)
 
 
-def lanes_of(nodes: Iterable[NodeReport], active: Iterable[Reservation], controls: Controls) -> tuple[LaneStatus, ...]:
+def lanes_of(
+    nodes: Iterable[NodeReport], active: Iterable[Reservation], controls: Controls
+) -> tuple[LaneStatus, ...]:
     workers: Counter[Lane] = Counter()
     for node in nodes:
         for queue in node.queues:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conductor.core.explain import before, describe, prospects
-from conductor.core.outlook import is_never
-from conductor.core.plights import asks_one_first
-from conductor.core.sentences import obstacle_words, trouble_words
-from conductor.hours import about
+from conductor.analysis.forecast.text import told
+from conductor.base.hours import about
+from conductor.base.text import duration, many, printable, size, table
+from conductor.core.admission.earliest_start import is_never
+from conductor.core.admission.explain import before, describe, prospects
+from conductor.core.admission.sentences import obstacle_words, trouble_words
+from conductor.core.rates.endpoint_breaker import asks_one_first
 from conductor.model.decision import Hold
-from conductor.model.entries import STATES
+from conductor.model.ledger_entries import STATES
 from conductor.model.report import NodeReport, Obstacle
 from conductor.model.snapshot import Reservation
-from conductor.text import duration, many, printable, size, table
-from conductor.views.forecast_text import told
-from conductor.views.frozen import frozen_words
-from conductor.views.graves import BEHIND, named
-from conductor.views.stale import aside, clock, no_conductor
+from conductor.views.dead_jobs import BEHIND, named
+from conductor.views.frozen_jobs import frozen_words
+from conductor.views.staleness import aside, clock, no_conductor
 from conductor.views.status import Status
 
 SHOWN_ROWS = 12
@@ -25,7 +25,9 @@ SHOWN_GATES = 5
 
 
 def lines(status: Status, red: Callable[[str], str] = str) -> list[str]:
-    """Every section that has something to say, a blank line between them. `red`: what makes a line stand out."""
+    """Every section that has something to say, a blank line between them. `red`: what makes a line stand
+    out.
+    """
     sections = [
         backlogs(status),
         forecast(status),
@@ -51,7 +53,8 @@ def backlogs(status: Status) -> list[str]:
         return ["no backlog holds a job: `conductor plan`, then `conductor dispatch`"]
     rows: list[list[object]] = [["backlog", *STATES]]
     rows += [
-        list[object]([name, *(counts.get(state, 0) for state in STATES)]) for name, counts in status.backlogs.items()
+        list[object]([name, *(counts.get(state, 0) for state in STATES)])
+        for name, counts in status.backlogs.items()
     ]
     return table(rows, indent="")
 
@@ -74,7 +77,9 @@ def running(status: Status) -> list[str]:
 
 
 def active_row(r: Reservation, status: Status) -> list[object]:
-    """task, job, place, state and how long, progress. Of one whose worker is silent: until when it was heard."""
+    """task, job, place, state and how long, progress. Of one whose worker is silent: until when it was
+    heard.
+    """
     since = r.started_at if r.state == "running" and r.started_at else r.admitted_at
     place = "/".join((r.node, *r.devices)) or r.queue
     done = "" if r.progress is None else f"{r.progress:.0%}"
@@ -115,7 +120,11 @@ def held_lines(hold: Hold, now: float) -> list[str]:
     first = f"  {many(hold.waiting, 'job')} of {hold.task} ({hold.lane}, backlog {hold.backlog}){since}:"
     words = list(
         dict.fromkeys(
-            [*before(hold), *(describe(v, now, about(now)) for v in hold.closed), *prospects(hold, now, about(now))]
+            [
+                *before(hold),
+                *(describe(v, now, about(now)) for v in hold.closed),
+                *prospects(hold, now, about(now)),
+            ]
         )
     )
     rest = [f"    … and {many(len(words) - SHOWN_GATES, 'more answer')}"] if len(words) > SHOWN_GATES else []
@@ -125,7 +134,9 @@ def held_lines(hold: Hold, now: float) -> list[str]:
 def dead(status: Status) -> list[str]:
     if not status.dead:
         return []
-    rows: list[list[object]] = [[n, cause, "behind those" * (cause == BEHIND)] for cause, n in status.dead.items()]
+    rows: list[list[object]] = [
+        [n, cause, "behind those" * (cause == BEHIND)] for cause, n in status.dead.items()
+    ]
     rest = status.total("dead") - status.dead.get(BEHIND, 0) - len(status.graves)
     more_of_them = [f"  … and {rest} more that died of themselves"] if rest > 0 else []
     head = "dead, by cause (`conductor retry --cause CAUSE` sends them back, and those behind them):"
@@ -142,7 +153,9 @@ def failing(status: Status) -> list[str]:
         how = f"for {lasts}" if kind.opened_at is None else f"closed for {lasts}{tried}"
         code = f" ({kind.version})" if kind.version else ""
         aside = "; what waited lies in review (`conductor retry --cause review`)" if kind.is_reviewed else ""
-        out.append(printable(f"  {kind.kind}{code}: {how}: {kind.failed} × {kind.cause}: {kind.message}{aside}"))
+        out.append(
+            printable(f"  {kind.kind}{code}: {how}: {kind.failed} × {kind.cause}: {kind.message}{aside}")
+        )
     return out + more(len(status.kinds))
 
 
@@ -154,7 +167,9 @@ def lanes(status: Status) -> list[str]:
 
 
 def budgets(status: Status) -> list[str]:
-    """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD left»."""
+    """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD
+    left».
+    """
     out = [shut(status, key) for key in sorted({*status.closed_rates, *status.plights})]
     for rate in status.rates:
         told: list[str] = []
@@ -166,13 +181,15 @@ def budgets(status: Status) -> list[str]:
         if rate.usd_left is not None and rate.usd_limit is not None:
             told.append(f"{max(0.0, rate.usd_left):.2f} of {rate.usd_limit:.2f} USD")
         if told:
-            out.append(f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.standing, status.now)}")
+            out.append(
+                f"  rate {printable(rate.key)}: {', '.join(told)} left{aside(status.standing, status.now)}"
+            )
     return out
 
 
 def shut(status: Status, key: str) -> str:
-    """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for 4 min, 6
-    times), asked again in 80 s»."""
+    """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for
+    4 min, 6 times), asked again in 80 s»."""
     plight, until, now = status.plights.get(key), status.closed_rates.get(key, 0.0), status.now
     words = "rate limit" if plight is None else trouble_words(key, plight.trouble, plight.words)
     is_limit = plight is None or plight.trouble == "limited"
@@ -186,7 +203,9 @@ def shut(status: Status, key: str) -> str:
 
 
 def nodes(status: Status) -> list[str]:
-    leader = f"led by {printable(status.leader)}" if status.leader else no_conductor(status.standing, status.now)
+    leader = (
+        f"led by {printable(status.leader)}" if status.leader else no_conductor(status.standing, status.now)
+    )
     out = [f"{many(len(status.nodes), 'node')}, {leader}"]
     for node in status.nodes:
         out += node_lines(node)
@@ -203,7 +222,9 @@ def node_lines(node: NodeReport) -> list[str]:
     for device in node.devices:
         used = "use unknown" if device.vram_used_mib is None else f"{device.vram_used_mib} MiB used"
         fault = f", not used: {device.quarantined}" if device.quarantined else ""
-        fault += "".join(f", starts nothing: {since_words(o)}" for o in node.obstacles if o.device == device.key)
+        fault += "".join(
+            f", starts nothing: {since_words(o)}" for o in node.obstacles if o.device == device.key
+        )
         ours = f" ({sum(device.ours.values())} ours)" if device.ours else ""
         of = f"{device.vram_total_mib} MiB" if device.vram_total_mib else "unknown size"
         declared = ", as declared" if device.is_declared else ""

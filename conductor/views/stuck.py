@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from conductor.catalogue import catalogue_of
-from conductor.core.stuck import Stuck, sign_of
-from conductor.errors import ConfigError
-from conductor.layout import CodeSettings
+from conductor.base.errors import ConfigError
+from conductor.base.files.layout import CodeSettings
+from conductor.core.failures.stuck import Stuck, sign_of
+from conductor.dispatch.catalogue import catalogue_of
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import Request, TaskDecl, from_line, resolve
 from conductor.ports import Ledger

@@ -1,6 +1,8 @@
-"""What happened, from manifests, receipts, outputs and raw Redis keys alone. Shares no code with the product's audit.
+"""What happened, from manifests, receipts, outputs and raw Redis keys alone. Shares no code with the
+product's audit.
 
-`gather` reads everything once; `faults` is a pure function of it. Made for a world at rest: nothing runs any more.
+`gather` reads everything once; `faults` is a pure function of it. Made for a world at rest: nothing runs any
+more.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def gather(
     effects: Path | None = None,
     processes: Iterable[str] = (),
 ) -> Evidence:
-    lines = {line["id"]: line for file in manifests for line in map(json.loads, file.read_text().splitlines())}
+    lines = {
+        line["id"]: line for file in manifests for line in map(json.loads, file.read_text().splitlines())
+    }
     declared = {output["path"] for line in lines.values() for output in line.get("writes", ())}
     files: dict[str, tuple[int, str]] = {}
     strays: list[str] = []
@@ -177,13 +181,17 @@ def receipt_faults(seen: Evidence) -> list[str]:
         if job_id not in seen.lines:
             found.append(f"unknown: {job_id} has a receipt and no line")
         if len(receipts) > 1:
-            found.append(f"doubled: {job_id} has {len(receipts)} receipts, bodies {[body_of(r) for r in receipts]}")
+            found.append(
+                f"doubled: {job_id} has {len(receipts)} receipts, bodies {[body_of(r) for r in receipts]}"
+            )
     return found
 
 
 def output_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
-    for job_id, receipt in ((job_id, each) for job_id, receipts in standing(seen).items() for each in receipts):
+    for job_id, receipt in (
+        (job_id, each) for job_id, receipts in standing(seen).items() for each in receipts
+    ):
         told = {o["path"]: (o["bytes"], o["sha256"]) for o in receipt.get("outputs", ())}
         planned = {o["path"] for o in seen.lines.get(job_id, {}).get("writes", ())}
         if told.keys() != planned:
@@ -248,7 +256,9 @@ def _has_reason(seen: Evidence, job_id: str, number: str) -> bool:
         return True
     if any(seen.redis.get(f"conductor:{key}:{job_id}") for key in ("wants", "wants_end")):
         return True
-    return job_id in _scores(seen, f"conductor:class:{number}") and number in seen.redis.get("conductor:ready", ())
+    return job_id in _scores(seen, f"conductor:class:{number}") and number in seen.redis.get(
+        "conductor:ready", ()
+    )
 
 
 def _scores(seen: Evidence, key: str) -> dict[str, float]:
@@ -268,7 +278,8 @@ def count_faults(seen: Evidence) -> list[str]:
         for letter in LETTERS:
             if int(told.get(letter, 0)) != real[backlog][letter]:
                 found.append(
-                    f"count: {backlog} says {told.get(letter, 0)} «{letter}», there are {real[backlog][letter]}"
+                    f"count: {backlog} says {told.get(letter, 0)} «{letter}», there are "
+                    f"{real[backlog][letter]}"
                 )
     extra = states(seen).keys() - seen.lines.keys()
     found += [f"unknown: {job_id} is in the ledger and no manifest" for job_id in sorted(extra)]
@@ -281,18 +292,27 @@ def reservation_faults(seen: Evidence) -> list[str]:
     letters = {job_id: state[0] for job_id, state in states(seen).items()}
     found = [f"leaked: {job_id} holds a reservation and is not in flight" for job_id in active
              if letters.get(job_id) not in ("a", "r")]  # fmt: skip
-    found += [f"leaked: {job_id} is charged without a reservation" for job_id in charges.keys() - active.keys()]
-    found += [f"leaked: {job_id} has a reservation without its charge" for job_id in active.keys() - charges.keys()]
+    found += [
+        f"leaked: {job_id} is charged without a reservation" for job_id in charges.keys() - active.keys()
+    ]
+    found += [
+        f"leaked: {job_id} has a reservation without its charge" for job_id in active.keys() - charges.keys()
+    ]
     total: Counter[str] = Counter()
     for each in charges.values():
         total.update(each)
     told = {key: int(n) for key, n in seen.redis.get("conductor:sum", {}).items()}
     for key in told.keys() | {k for k, n in total.items() if n}:
         if told.get(key, 0) != total[key]:
-            found.append(f"leaked: {key}: {told.get(key, 0)} reserved in all, the reservations add up to {total[key]}")
+            found.append(
+                f"leaked: {key}: {told.get(key, 0)} reserved in all, the reservations add up to {total[key]}"
+            )
     for key, letter in (("leases", "r"), ("handed", "a")):
-        found += [f"leaked: {job_id} is in {key} and not «{letter}»" for job_id in _scores(seen, f"conductor:{key}")
-                  if letters.get(job_id) != letter]  # fmt: skip
+        found += [
+            f"leaked: {job_id} is in {key} and not «{letter}»"
+            for job_id in _scores(seen, f"conductor:{key}")
+            if letters.get(job_id) != letter
+        ]
     return found
 
 
@@ -306,11 +326,16 @@ def rq_faults(seen: Evidence) -> list[str]:
     found: list[str] = []
     for key, value in seen.redis.items():
         entries: Iterable[str] = ()
-        if key.startswith("rq:queue:") or (key.startswith("conductor:hand:") and seen.redis.get(f"ttl:{key}", -1) < 0):
-            entries = value  # What a dead worker held in its hand was returned, and is kept a day for who asks.
+        if key.startswith("rq:queue:") or (
+            key.startswith("conductor:hand:") and seen.redis.get(f"ttl:{key}", -1) < 0
+        ):
+            # What a dead worker held in its hand was returned, and is kept a day for who asks.
+            entries = value
         elif key.startswith("rq:wip:"):
             entries = [entry.removesuffix(":1") for entry in value[::2]]
         elif key.startswith("rq:job:") and seen.redis.get(f"ttl:{key}", -1) < 0:
             entries = [key.removeprefix("rq:job:")]
-        found += [f"rq: {key} holds {entry}, which is not in flight" for entry in entries if entry not in flying]
+        found += [
+            f"rq: {key} holds {entry}, which is not in flight" for entry in entries if entry not in flying
+        ]
     return found

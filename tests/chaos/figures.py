@@ -1,4 +1,6 @@
-"""What a run of kills came to: recovery after each, failover of the lead, in seconds. Read from what was written."""
+"""What a run of kills came to: recovery after each, failover of the lead, in seconds. Read from what was
+written.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ class Figures:
         rate = self.jobs / self.seconds if self.seconds else 0
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.kills.most_common())
         found = [f"{self.jobs} jobs, {total} kills in {self.seconds:.1f} s ({rate:.0f} jobs/s): {kinds}"]
-        for what, by_kind in (("next attempt", self.restart_s), ("receipt less the job's time", self.receipt_s)):
+        for what, by_kind in (
+            ("next attempt", self.restart_s),
+            ("receipt less the job's time", self.receipt_s),
+        ):
             for kind in sorted(by_kind):
                 found.append(f"{kind} → {what}: {quantiles(by_kind[kind])}")
         found.append(f"leader → first admission by another: {quantiles(self.failover_s)}")
@@ -53,7 +58,9 @@ def quantiles(values: Sequence[float]) -> str:
     return f"p50 {at(0.5):.2f} s, p99 {at(0.99):.2f} s, longest {ordered[-1]:.2f} s (n = {len(ordered)})"
 
 
-def measured(kills: Iterable[Kill], manifests: Iterable[Path], receipts: Path, effects: Path, logs: Path) -> Figures:
+def measured(
+    kills: Iterable[Kill], manifests: Iterable[Path], receipts: Path, effects: Path, logs: Path
+) -> Figures:
     figures = Figures()
     own_s = {line["id"]: line["args"].get("seconds", 0.0) for f in manifests for line in _json_lines(f)}
     figures.jobs = len(own_s)

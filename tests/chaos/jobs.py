@@ -1,4 +1,6 @@
-"""What the chaos runs: a task that leaves a trace of every execution, and manifests with a bit of everything."""
+"""What the chaos runs: a task that leaves a trace of every execution, and manifests with a bit of
+everything.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,13 @@ EFFECTS = "effects.log"
 #: Seconds a job of mode «long» takes: longer than the lease, so that a pause past it finds it running.
 LONG_S = (1.0, 2.0)
 
-#: Written into the project folder. Each execution adds two lines to effects.log: when it began, when it ended.
+#: Written into the project folder. Each execution adds two lines to effects.log: when it began, when it
+#: ended.
 TASKS = """
 import os, time
-from conductor.errors import BadInput, RateLimited
+from conductor.base.errors import BadInput, RateLimited
 from workers import task
-from workers.process import run_program
+from workers.task_api.run_program import run_program
 
 
 def tell(ctx, word):

@@ -1,4 +1,6 @@
-"""The nemesis: a schedule of kills drawn from a seed, carried out on a world, each remembered with its victims."""
+"""The nemesis: a schedule of kills drawn from a seed, carried out on a world, each remembered with its
+victims.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Kill:
 
 
 def schedule(seed: int, kills: int, mean_gap_s: float, weights: dict[str, int] | None = None) -> list[Blow]:
-    """The same seed, the same blows. The first of each kind comes early, so that none is left out of a short run."""
+    """The same seed, the same blows. The first of each kind comes early, so that none is left out of a
+    short run.
+    """
     rng, weighed = random.Random(seed), weights or WEIGHTS
     kinds = [*weighed, *rng.choices([*weighed], [*weighed.values()], k=max(0, kills - len(weighed)))][:kills]
     rng.shuffle(kinds)
@@ -150,7 +154,9 @@ class Nemesis:
         if node is None:
             return
         workers = (
-            [w for w in self.world.of_kind("worker") if parent_of(w.pid) == node.pid] if blow.kind == "host" else []
+            [w for w in self.world.of_kind("worker") if parent_of(w.pid) == node.pid]
+            if blow.kind == "host"
+            else []
         )
         names = {w.name for w in workers}
         held = tuple((h["job_id"], h["attempt"]) for h in self.world.active() if h.get("worker") in names)

@@ -17,7 +17,8 @@ from tests.chaos.jobs import EFFECTS, mixed
 from tests.chaos.nemesis import Blow, Nemesis, schedule
 from tests.chaos.world import World, a_world
 
-#: After the last kill everything comes to its end, however long that takes; for so long nothing does: it never will.
+#: After the last kill everything comes to its end, however long that takes; for so long nothing does: it
+#: never will.
 STILL_S = 60.0
 SWEPT_S = 15.0
 
@@ -41,7 +42,9 @@ def struck(world: World, blows: Sequence[Blow]) -> tuple[Figures, list[str]]:
     seconds = time.monotonic() - began
     found = checked(world)
     settings = world.settings
-    figures = measured(nemesis.kills, world.manifests, settings.receipts_dir, world.folder / EFFECTS, settings.logs_dir)
+    figures = measured(
+        nemesis.kills, world.manifests, settings.receipts_dir, world.folder / EFFECTS, settings.logs_dir
+    )
     figures.seconds = seconds
     return figures, found
 
@@ -57,7 +60,9 @@ def ended(world: World) -> int:
 
 
 def checked(world: World) -> list[str]:
-    """Bring the world to rest and have the checker look at it. What the dead left is swept up within seconds."""
+    """Bring the world to rest and have the checker look at it. What the dead left is swept up within
+    seconds.
+    """
     with suppress(AssertionError):
         world.until(lambda: not staged(world), "nothing is staged any more", SWEPT_S)
     world.stop()
@@ -69,10 +74,14 @@ def staged(world: World) -> list[Path]:
 
 
 def evidence(world: World) -> checker.Evidence:
-    left = [f"{proc.kind} {proc.pid} {proc.name}" for proc in world.left() if "valkey-server" not in proc.name]
+    left = [
+        f"{proc.kind} {proc.pid} {proc.name}" for proc in world.left() if "valkey-server" not in proc.name
+    ]
     roots = {name: root.path for name, root in world.settings.roots.items()}
     with world.redis as client:
-        return checker.gather(world.manifests, world.settings.receipts_dir, roots, client, world.folder / EFFECTS, left)
+        return checker.gather(
+            world.manifests, world.settings.receipts_dir, roots, client, world.folder / EFFECTS, left
+        )
 
 
 def say(capsys: pytest.CaptureFixture[str], lines: Sequence[str]) -> None:

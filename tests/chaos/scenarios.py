@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conductor.adapters import valkey
+from conductor.adapters.redis import valkey
 from tests.chaos import play
 from tests.chaos.jobs import BACKLOG, made, mixed
 from tests.chaos.nemesis import send
@@ -27,7 +27,10 @@ def full_disk(folder: Path) -> str | list[str]:
     root = folder / "published"
     root.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(root)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode != 0:
         return f"no tmpfs can be mounted here ({mounted.stderr.strip()})"
@@ -59,7 +62,9 @@ def causes(world: World) -> dict[str, int]:
 
 
 def full_redis(folder: Path) -> list[str]:
-    """maxmemory is reached under noeviction in the middle of a run; after three seconds the limit is lifted."""
+    """maxmemory is reached under noeviction in the middle of a run; after three seconds the limit is
+    lifted.
+    """
     with a_world(folder) as world:
         world.put(*mixed(400, random.Random(1), 0.03))
         world.until(lambda: world.counts().get("d", 0) > 50, "it runs")
@@ -115,9 +120,15 @@ def emptied(folder: Path) -> list[str]:
 
 
 def wrong_clock(folder: Path) -> list[str]:
-    """One node and one conductor are five minutes ahead, another node as far behind: leases go by Redis's clock."""
+    """One node and one conductor are five minutes ahead, another node as far behind: leases go by Redis's
+    clock.
+    """
     with a_world(folder, nodes=1, conductors=1, is_hooked=True) as world:
-        for name, words, offset in (("ahead", "node", 300), ("behind", "node", -300), ("early", "conduct", 300)):
+        for name, words, offset in (
+            ("ahead", "node", 300),
+            ("behind", "node", -300),
+            ("early", "conduct", 300),
+        ):
             world.keep(name, words, CONDUCTOR_NODE=name, CHAOS_CLOCK=str(offset))
         world.until(lambda: len(world.of_kind("worker")) >= 9, "the workers are up")
         figures, faults = play.struck(world_with_jobs(world), [])

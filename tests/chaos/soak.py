@@ -1,7 +1,9 @@
-"""`python tests/chaos/soak.py --jobs 100000 --kills 5000 [--minutes N] [--seed S]`: by hand, while there is time.
+"""`python tests/chaos/soak.py --jobs 100000 --kills 5000 [--minutes N] [--seed S]`: by hand, while there is
+time.
 
-Round after round, each in a fresh project with a seed of its own, until jobs and kills are spent or the time is up.
-Then the scenarios: a full disk, a full Redis, an AOF cut short, a Redis emptied and rebuilt, wrong clocks.
+Round after round, each in a fresh project with a seed of its own, until jobs and kills are spent or the time
+is up. Then the scenarios: a full disk, a full Redis, an AOF cut short, a Redis emptied and rebuilt, wrong
+clocks.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ def say(text: str, write: Callable[[str], object] = sys.stdout.write) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     result.add_argument("--jobs", type=int, default=100_000)
     result.add_argument("--kills", type=int, default=5_000)
     result.add_argument("--minutes", type=float, help="begin no new round after so long")

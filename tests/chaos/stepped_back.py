@@ -1,4 +1,6 @@
-"""Redis forgets its last seconds while workers live on: a power cut of its host, a replica that lags and takes over."""
+"""Redis forgets its last seconds while workers live on: a power cut of its host, a replica that lags and
+takes over.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from conductor.adapters import valkey
+from conductor.adapters.redis import valkey
 from tests.chaos import play
 from tests.chaos.jobs import made, mixed
 from tests.chaos.nemesis import send
@@ -31,7 +33,9 @@ BROKEN = {"CHAOS_BREAK": "history"}
 
 
 def run(folder: Path, seed: int, kind: str, cuts: int = 2, is_broken: bool = False) -> list[str]:
-    """What is wrong after `cuts` step backs of that kind (empty: nothing). `is_broken`: nobody notices them."""
+    """What is wrong after `cuts` step backs of that kind (empty: nothing). `is_broken`: nobody notices
+    them.
+    """
     rng = random.Random(seed)
     with a_world(folder, conductors=2, is_hooked=is_broken, env=BROKEN if is_broken else None) as world:
         world.dispatch(mixed(JOBS, rng, 0.25))
@@ -64,7 +68,9 @@ def cut_back(world: World, rng: random.Random) -> None:
 def dispatch_late(world: World, rng: random.Random) -> None:
     """In what is forgotten: nobody but the journal knows of it then."""
     number = 10_000 * len(world.manifests)
-    world.put(*(made(number + n, "chaos.step", {"n": number + n, "seconds": 0.05}, outputs=1) for n in range(LATE)))
+    world.put(
+        *(made(number + n, "chaos.step", {"n": number + n, "seconds": 0.05}, outputs=1) for n in range(LATE))
+    )
 
 
 def aof(world: World) -> Path:
@@ -109,7 +115,7 @@ def fail_over(world: World, rng: random.Random) -> None:
             os.close(lock)
 
 
-def standby_socket(place: valkey.Place) -> Path:
+def standby_socket(place: valkey.ServerFolder) -> Path:
     """Beside the primary's: there a path is short enough for a socket."""
     return place.socket.with_name("r.sock")
 
@@ -124,9 +130,16 @@ def open_port(world: World) -> int:
 
 
 def start_replica(world: World, folder: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
-    """In step with the primary when this returns. It inherits `lock`, by which the project knows its server."""
+    """In step with the primary when this returns. It inherits `lock`, by which the project knows its
+    server.
+    """
     place = valkey.place_of(world.settings.valkey)
-    flags = {"port": "0", "unixsocket": str(standby_socket(place)), "dir": str(folder), "logfile": str(folder / "log")}
+    flags = {
+        "port": "0",
+        "unixsocket": str(standby_socket(place)),
+        "dir": str(folder),
+        "logfile": str(folder / "log"),
+    }
     flags |= {"appendonly": "yes", "appendfsync": "everysec", "save": "", "replicaof": f"127.0.0.1 {port}"}
     words = (word for name, value in flags.items() for word in (f"--{name}", *value.split(" ")))
     argv = [str(valkey.binary_of(place)), *words]
@@ -149,7 +162,9 @@ def is_in_step(path: Path) -> bool:
 
 
 class Link:
-    """What the replica hears goes through here. Stalled, it hears nothing; what was under way then is lost."""
+    """What the replica hears goes through here. Stalled, it hears nothing; what was under way then is
+    lost.
+    """
 
     def __init__(self, primary: int) -> None:
         self._primary = primary

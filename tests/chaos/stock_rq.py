@@ -12,10 +12,10 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from conductor.adapters import valkey
-from conductor.settings import Settings
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import Settings
 from tests.chaos.nemesis import send
-from workers.orphans import children_of
+from workers.system.process_tree import children_of
 
 JOBS = """
 import os, time
@@ -33,12 +33,17 @@ QUIET_S = 4.0
 
 
 def play(folder: Path, rng: random.Random, jobs: int, kills: int) -> tuple[int, int]:
-    """Lost and doubled of `jobs`, under `kills` of workers and their horses; each worker listens to two queues."""
+    """Lost and doubled of `jobs`, under `kills` of workers and their horses; each worker listens to two
+    queues.
+    """
     from redis import Redis
     from rq import Queue, Retry
 
     (folder / "rq_jobs.py").write_text(JOBS)
-    with valkey.session(Settings(state_dir=folder / "state").valkey) as url, Redis.from_url(url, protocol=2) as client:
+    with (
+        valkey.session(Settings(state_dir=folder / "state").valkey) as url,
+        Redis.from_url(url, protocol=2) as client,
+    ):
         queues = [Queue(name, connection=client) for name in ("high", "low")]
         for n in range(jobs):
             queues[n % 2].enqueue("rq_jobs.step", n, rng.expovariate(1 / 0.01), retry=Retry(max=3))
@@ -63,7 +68,9 @@ def start(folder: Path, url: str) -> subprocess.Popen[bytes]:
         )
 
 
-def strike(folder: Path, url: str, workers: list[subprocess.Popen[bytes]], rng: random.Random, kills: int) -> None:
+def strike(
+    folder: Path, url: str, workers: list[subprocess.Popen[bytes]], rng: random.Random, kills: int
+) -> None:
     struck = 0
     deadline = time.monotonic() + 60.0
     while struck < kills and time.monotonic() < deadline:
@@ -82,8 +89,12 @@ def strike(folder: Path, url: str, workers: list[subprocess.Popen[bytes]], rng: 
         struck += 1
 
 
-def settle(folder: Path, url: str, workers: list[subprocess.Popen[bytes]], jobs: int, limit_s: float = 40.0) -> None:
-    """Until nothing has been published for a while: what RQ gives back later than that, nobody waits for here."""
+def settle(
+    folder: Path, url: str, workers: list[subprocess.Popen[bytes]], jobs: int, limit_s: float = 40.0
+) -> None:
+    """Until nothing has been published for a while: what RQ gives back later than that, nobody waits for
+    here.
+    """
     log, deadline = folder / "published.log", time.monotonic() + limit_s
     size, since = -1, time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < QUIET_S:

@@ -1,4 +1,6 @@
-"""The tests are tested: with a safeguard taken out the checker goes red, and stock RQ does not stand what we stand."""
+"""The tests are tested: with a safeguard taken out the checker goes red, and stock RQ does not stand what
+we stand.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tests.chaos.world import World, a_world
 
 
 def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
-    """A worker is paused at a point until another has the job, and woken: what the checker says, if `broken` is out."""
+    """A worker is paused at a point until another has the job, and woken: what the checker says, if
+    `broken` is out.
+    """
     stop = tmp_path / "stop"
     stop.mkdir()
     env = {"CHAOS_STOP": str(stop), "CHAOS_BREAK": broken}
@@ -46,7 +50,9 @@ def begun(world: World, job_id: str, attempt: int) -> int:
         ("fence", "moved", 2.0, "twice"),
     ],
 )
-def test_without_a_safeguard_the_checker_goes_red(tmp_path: Path, broken: str, point: str, seconds: float, word: str):
+def test_without_a_safeguard_the_checker_goes_red(
+    tmp_path: Path, broken: str, point: str, seconds: float, word: str
+):
     with_it, without_it = tmp_path / "with", tmp_path / "without"
     for folder in (with_it, without_it):
         folder.mkdir()

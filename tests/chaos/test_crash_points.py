@@ -1,4 +1,6 @@
-"""Every named point of worker, conductor and supervisor, hit in every way: published exactly once each time."""
+"""Every named point of worker, conductor and supervisor, hit in every way: published exactly once each
+time.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ def test_a_failure_hit_at_any_point_is_tried_again(world: World, name: str, act:
 @pytest.mark.parametrize("act", ["kill", "term", "stop"])
 @pytest.mark.parametrize("name", CONDUCTOR)
 def test_a_conductor_hit_at_any_point_feeds_each_attempt_once(world: World, name: str, act: str):
-    jobs = [a_job(seconds=0.05) for _ in range(12)]  # More than fit: there is something to hold, and to record.
+    # More than fit: there is something to hold, and to record.
+    jobs = [a_job(seconds=0.05) for _ in range(12)]
     arm(world, name)
     world.put(*jobs)
     pid = reached(world)
@@ -185,7 +188,9 @@ def strike(world: World, act: str, pid: int, until: object) -> None:
 
 def running(world: World, job: JobSpec) -> dict[str, object] | None:
     begun = checker.read_effects(world.folder / EFFECTS)
-    return next((h for h in world.active() if h["job_id"] == job.id and (job.id, h["attempt"]) in begun), None)
+    return next(
+        (h for h in world.active() if h["job_id"] == job.id and (job.id, h["attempt"]) in begun), None
+    )
 
 
 def has_lease(world: World, job: JobSpec) -> bool:
@@ -204,7 +209,9 @@ def is_published_once(world: World, job: JobSpec) -> None:
 
 def wrong(world: World, job: JobSpec) -> list[str]:
     roots = {name: root.path for name, root in world.settings.roots.items()}
-    seen = checker.gather(world.manifests[-2:], world.settings.receipts_dir, roots, None, world.folder / EFFECTS)
+    seen = checker.gather(
+        world.manifests[-2:], world.settings.receipts_dir, roots, None, world.folder / EFFECTS
+    )
     found = [*checker.receipt_faults(seen), *checker.output_faults(seen)]
     found = [fault for fault in found if job.id in fault]
     if len(checker.standing(seen).get(job.id, [])) != 1:

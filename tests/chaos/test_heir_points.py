@@ -1,5 +1,5 @@
-"""An heir that lies ready in its predecessor's child, or runs there before the ledger knows: hit at every point, both
-are published exactly once."""
+"""An heir that lies ready in its predecessor's child, or runs there before the ledger knows: hit at every
+point, both are published exactly once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import valkey
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
-from conductor.wiring import connect, redis_ledger
 from tests.chaos import checker
 from tests.chaos.jobs import EFFECTS, made
-from tests.chaos.test_crash_points import arm, is_published_once, one_world, reached, running, strike, strike_worker
+from tests.chaos.test_crash_points import (
+    arm,
+    is_published_once,
+    one_world,
+    reached,
+    running,
+    strike,
+    strike_worker,
+)
 from tests.chaos.world import World
 
 #: Of the heir: it lies ready; its predecessor ended, and it runs.
@@ -59,7 +67,9 @@ def test_an_heir_begins_before_the_ledger_is_asked(world: World):
 
 
 @pytest.mark.parametrize("how", ["cancel", "pause", "fails"])
-def test_an_heir_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(world: World, how: str):
+def test_an_heir_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
+    world: World, how: str
+):
     first, heir = whole(seconds=0.8), whole(seconds=0.2)
     if how == "fails":
         first = whole(seconds=0.5, ends_flaky=True)
@@ -139,4 +149,6 @@ def ahead(world: World) -> int:
 
 def begun(world: World, job: JobSpec) -> int:
     """Under whatever number."""
-    return sum(n for (job_id, _), n in checker.read_effects(Path(world.folder) / EFFECTS).items() if job_id == job.id)
+    return sum(
+        n for (job_id, _), n in checker.read_effects(Path(world.folder) / EFFECTS).items() if job_id == job.id
+    )

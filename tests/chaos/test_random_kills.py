@@ -1,4 +1,6 @@
-"""Thousands of jobs under hundreds of kills, by a fixed seed and a fresh one: nothing lost, nothing published twice."""
+"""Thousands of jobs under hundreds of kills, by a fixed seed and a fresh one: nothing lost, nothing
+published twice.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,11 @@ SIZES = {"fixed seed": (FIXED, 3000, 200), "fresh seed": (None, 1500, 100)}
 def test_random_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, seed: int | None, jobs: int, kills: int, capsys: pytest.CaptureFixture[str]
 ):
-    chosen = seed if seed is not None else int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    chosen = (
+        seed
+        if seed is not None
+        else int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    )
     play.say(capsys, [f"seed {chosen} (again: CHAOS_SEED={chosen})"])
 
     figures, faults = play.run(tmp_path, chosen, jobs, kills, GAP_S)
@@ -38,7 +44,9 @@ def test_random_kills_lose_nothing_and_double_nothing(
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_death_is_answered_at_once_where_there_is_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Single deaths on a calm machine: what recovery itself takes, without the queue for the few workers left."""
+    """Single deaths on a calm machine: what recovery itself takes, without the queue for the few workers
+    left.
+    """
     jobs = [made(n, "chaos.step", {"n": n, "seconds": 0.3}, outputs=1) for n in range(240)]
     with a_world(tmp_path, nodes=1, cpu=3, io=0, depth=1) as world:
         world.put(*jobs)

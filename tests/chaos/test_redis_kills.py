@@ -1,4 +1,6 @@
-"""Valkey with `appendfsync always`, killed twenty times amid writes: what it acknowledged is there afterwards."""
+"""Valkey with `appendfsync always`, killed twenty times amid writes: what it acknowledged is there
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ from pathlib import Path
 
 from ledger_scenes import an_entry, an_id
 
-from conductor.adapters import valkey
-from conductor.errors import Unreachable
-from conductor.settings import Redis, Settings
-from conductor.wiring import connect, redis_ledger
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.errors import Unreachable
+from conductor.base.settings.settings import Redis, Settings
 
 KILLS = 20
 #: Acknowledged between two kills, at least: the blow falls among writes.

@@ -1,6 +1,8 @@
-"""Redis forgets its last 0.2 to 3 s, twice in a run of 300 jobs, while workers live on: nothing lost, doubled or wrong.
+"""Redis forgets its last 0.2 to 3 s, twice in a run of 300 jobs, while workers live on: nothing lost, doubled
+or wrong.
 
-A fresh seed of each kind in a run of the suite; twenty with CHAOS_SEEDS=20, one of them again with CHAOS_SEED=7.
+A fresh seed of each kind in a run of the suite; twenty with CHAOS_SEEDS=20, one of them again with
+CHAOS_SEED=7.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def seeds() -> list[int | str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("kind", "seed"), [*(("cut", n) for n in seeds()), *(("failover", n) for n in seeds())])
+@pytest.mark.parametrize(
+    ("kind", "seed"), [*(("cut", n) for n in seeds()), *(("failover", n) for n in seeds())]
+)
 def test_a_redis_that_steps_back_loses_and_doubles_nothing(
     tmp_path: Path, kind: str, seed: int | str, capsys: pytest.CaptureFixture[str]
 ):
@@ -39,7 +43,9 @@ def test_a_redis_that_steps_back_loses_and_doubles_nothing(
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_ledger_that_takes_its_history_for_settled_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_ledger_that_takes_its_history_for_settled_is_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     """A test of the test: without the safeguard the same run finds what was done twice."""
     found = stepped_back.run(tmp_path, 1, "cut", is_broken=True)
 

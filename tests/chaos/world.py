@@ -1,6 +1,8 @@
-"""A project with a real Valkey, nodes and conductors as real processes; whoever dies without a supervisor is restarted.
+"""A project with a real Valkey, nodes and conductors as real processes; whoever dies without a supervisor is
+restarted.
 
-The processes know nothing of the test. They are found again by a mark in their environment, like an outsider would.
+The processes know nothing of the test. They are found again by a mark in their environment, like an outsider
+would.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ import msgspec
 from redis import Redis
 from redis.exceptions import RedisError
 
-from conductor.adapters import valkey
-from conductor.catalogue import load_catalogue
-from conductor.dispatch import dispatch
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import dispatch
 from conductor.model.spec import JobSpec
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import connect, redis_ledger
 from tests.chaos.jobs import BACKLOG, TASKS, write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -231,7 +233,9 @@ class World:
     def left(self, limit_s: float = 3.0) -> list[Proc]:
         """Processes still there although everything was stopped."""
         deadline = time.monotonic() + limit_s
-        while (found := [p for p in self.processes() if "valkey-server" not in p.name]) and time.monotonic() < deadline:
+        while (
+            found := [p for p in self.processes() if "valkey-server" not in p.name]
+        ) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
@@ -254,9 +258,9 @@ class World:
 
 
 def _proc(pid: int, words: list[str]) -> Proc:
-    if "tied.py" in " ".join(words[:6]):
+    if "die_with_parent.py" in " ".join(words[:6]):
         return Proc(pid, "starting")
-    if "workers.child" in words:
+    if "workers.isolation.child_main" in words:
         return Proc(pid, "body")
     if "workers" in words and "--queue" in words:
         return Proc(pid, "worker", words[words.index("--name") + 1])

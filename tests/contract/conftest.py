@@ -1,4 +1,6 @@
-"""The contract suites run over the real Valkey, over it as the users of the ACL, and over the in-memory twin."""
+"""The contract suites run over the real Valkey, over it as the users of the ACL, and over the in-memory
+twin.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,21 @@ import pytest
 from ledger_scenes import Scene, redis_scene
 from redis import Redis
 
-from conductor.acl import CONDUCTOR, WORKER, a_user
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.adapters.redis_keys import Keys
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.app.redis_acl import CONDUCTOR, WORKER, a_user
+from conductor.base.redis_keys import Keys
 from conductor.ports import Ledger
-from conductor.wiring import connect, redis_ledger
 
 #: The users reach no key without it.
 SHARED = Keys("night-shift")
 
 
 def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
-    """Workers' ports as the ACL's `worker`, all else as its `conductor`, of a project that shares the database: each
-    verb must be allowed to who says it."""
+    """Workers' ports as the ACL's `worker`, all else as its `conductor`, of a project that shares the
+    database: each verb must be allowed to who says it."""
     ports: dict[str, Ledger] = {}
     for name in (CONDUCTOR, WORKER):
         user = a_user(name, "a password", SHARED)

@@ -1,4 +1,6 @@
-"""One decision: `simulate` with the state it keeps, the live conductor afresh, and replay on the same ticks."""
+"""One decision: `simulate` with the state it keeps, the live conductor afresh, and replay on the same
+ticks.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +13,37 @@ from builders import a_class, a_device, a_report, a_spec
 from kept_state import Kept
 from msgspec.structs import replace
 
-from conductor.adapters.rates import memory_rates
-from conductor.catalogue import load_catalogue
-from conductor.core.holds import shared_out
-from conductor.core.keeping import Keeping
-from conductor.history.recording import Files, Recorder, read_ticks
-from conductor.history.recording_frames import Tick, canonical
-from conductor.history.replay import replay
-from conductor.loop import Conductor
+from conductor.adapters.rates.rates import memory_rates
+from conductor.analysis.replay.recording import Files, Recorder, read_ticks
+from conductor.analysis.replay.recording_frames import Tick, canonical
+from conductor.analysis.replay.replay import replay
+from conductor.analysis.simulation import cluster
+from conductor.analysis.simulation.policies import limits_of
+from conductor.analysis.simulation.workload import Workload
+from conductor.analysis.simulation.world import World
+from conductor.base.settings.settings import Timing
+from conductor.core.admission.gate_ledger import shared_out
+from conductor.core.admission.incremental import Keeping
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.decision import Decision
-from conductor.model.entries import Entry
+from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
-from conductor.settings import Timing
-from conductor.simulation import cluster
-from conductor.simulation.policies import limits_of
-from conductor.simulation.workload import Workload
-from conductor.simulation.world import World
+from conductor.tick.loop import Conductor
 from workflows.trace.forms import specs
 
 TRACES = Path(__file__).resolve().parents[2] / "benchmarks" / "traces"
 CATALOGUE = load_catalogue()
 SMALL = cluster.NodeKind(
-    name="small", count=3, cpu_milli=32_000, ram_mib=131_072, devices=(cluster.DeviceKind(vram_mib=24_576),) * 2
+    name="small",
+    count=3,
+    cpu_milli=32_000,
+    ram_mib=131_072,
+    devices=(cluster.DeviceKind(vram_mib=24_576),) * 2,
 )
 LARGE = cluster.NodeKind(
     name="large", cpu_milli=64_000, ram_mib=262_144, devices=(cluster.DeviceKind(vram_mib=49_152),) * 4
@@ -54,12 +60,16 @@ class Recorded(World):
         candidates = tuple(line.as_candidate() for line in self._lines.values())
         self.standing.explains = True
         decision = super()._tick()
-        self.files.append(Tick(snapshot=snapshot, candidates=candidates, limits=self.limits, decision=decision))
+        self.files.append(
+            Tick(snapshot=snapshot, candidates=candidates, limits=self.limits, decision=decision)
+        )
         return decision
 
 
 def simulated(trace: str, policy: str, kinds: tuple[cluster.NodeKind, ...], folder: Path) -> World:
-    world = Recorded(Workload(specs(TRACES / trace), CATALOGUE, False), cluster.reports(kinds), limits_of(policy))
+    world = Recorded(
+        Workload(specs(TRACES / trace), CATALOGUE, False), cluster.reports(kinds), limits_of(policy)
+    )
     world.files = Files(folder, 64 << 20, full_every_s=0)
     world.run()
     world.files.flush()
@@ -114,7 +124,9 @@ LIMIT_CASES = [
 
 def dispatch(ledger: Ledger, job_class: JobClass, count: int) -> None:
     made = [a_spec(n, task=job_class.task, args={"n": n, "of": job_class.id}) for n in range(count)]
-    ledger.backlog.put(job_class.backlog, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in made])
+    ledger.backlog.put(
+        job_class.backlog, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in made]
+    )
 
 
 def publish(ledger: Ledger, reports: Sequence[NodeReport]) -> None:
@@ -157,7 +169,9 @@ def live_run(ledger: Ledger, limits: Limits, folder: Path, ticks: int = 400) -> 
         dispatch(ledger, job_class, 25)
     with Recorder(folder, 64 << 20, full_every_s=0) as recorder:
         timing = Timing(tick_s=0.05, leader_ttl_s=30, lease_s=30)
-        conductor = Conductor(ledger, memory_rates(ledger.attempts, {}), limits, timing, "one", record=recorder.record)
+        conductor = Conductor(
+            ledger, memory_rates(ledger.attempts, {}), limits, timing, "one", record=recorder.record
+        )
         for n in range(ticks):
             conductor.tick()
             step(ledger, draw)

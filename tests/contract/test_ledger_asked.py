@@ -1,4 +1,6 @@
-"""What an attempt teaches about its job, and the operator's word on one that runs, over Redis and over the twin."""
+"""What an attempt teaches about its job, and the operator's word on one that runs, over Redis and over the
+twin.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import pytest
 from ledger_scenes import Scene, a_class, an_entry, an_id
 from msgspec import structs
 
-from conductor.model.outcome import Dead, Retry
-from conductor.model.snapshot import Look
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs
 
 
@@ -18,7 +20,10 @@ def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Sce
     assert scene.fail("a", cause="cuda_oom", then=Retry(job_class=larger)) == "accepted"
     assert (scene.view("a").class_id, scene.view("a").job_class.needs) == ("c9", larger.needs)
     assert scene.view("b").class_id == "c1"
-    found = [(c.job_class, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(Look(heads=10))]
+    found = [
+        (c.job_class, [h.job_id for h in c.heads])
+        for c in scene.ledger.backlog.candidates(Lookahead(heads=10))
+    ]
     assert found == [(a_class(), [an_id("b")]), (larger, [an_id("a")])]
     assert scene.admit("a", 2) is None
     assert scene.ledger.attempts.start(an_id("a"), 2, "w1", 30).job_class == larger
@@ -30,7 +35,9 @@ def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Sc
     larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, ram_mib=4096))
     scene.put(an_entry("a"))
     scene.run("a")
-    assert scene.ledger.attempts.rescue(an_id("a"), 1, "killed for memory", Retry(job_class=larger), "host_oom")
+    assert scene.ledger.attempts.rescue(
+        an_id("a"), 1, "killed for memory", Retry(job_class=larger), "host_oom"
+    )
     view = scene.view("a")
     assert (view.state, view.cause, view.failures, view.job_class.needs.ram_mib) == (
         "waiting",
@@ -41,7 +48,9 @@ def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Sc
 
 
 @pytest.mark.parametrize("ending", ["fail", "rescue"])
-@pytest.mark.parametrize(("verb", "state"), [("cancel", "cancelled"), ("force_fail", "dead"), ("requeue", "waiting")])
+@pytest.mark.parametrize(
+    ("verb", "state"), [("cancel", "cancelled"), ("force_fail", "dead"), ("requeue", "waiting")]
+)
 def test_the_operator_s_word_on_a_running_job_holds_however_its_attempt_ends(
     scene: Scene, ending: str, verb: str, state: str
 ) -> None:
@@ -138,8 +147,16 @@ def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_
     assert moved == {"a": True, "b": True, "c": False, "d": True}, "not what runs"
     assert {name: scene.state(name) for name in "abcd"} == states
     assert scene.view("d").not_before is not None, "its back-off goes on"
-    assert {name: scene.view(name).class_id for name in "abcd"} == {"a": "c5", "b": "c5", "c": "c1", "d": "c5"}
-    found = [(c.job_class.id, [h.job_id for h in c.heads]) for c in scene.ledger.backlog.candidates(Look(heads=10))]
+    assert {name: scene.view(name).class_id for name in "abcd"} == {
+        "a": "c5",
+        "b": "c5",
+        "c": "c1",
+        "d": "c5",
+    }
+    found = [
+        (c.job_class.id, [h.job_id for h in c.heads])
+        for c in scene.ledger.backlog.candidates(Lookahead(heads=10))
+    ]
     assert found == [("c5", [an_id("a")])]
     assert not scene.ledger.control.reclass(an_id("nobody"), a_class("c5"))
 

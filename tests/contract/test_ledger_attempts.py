@@ -6,11 +6,16 @@ import pytest
 from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, line_of
 from msgspec import structs
 
-from conductor.errors import Fenced
+from conductor.base.errors import Fenced
 from conductor.model.decision import Admission, GateLedger
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
 
-FULL = {"devices": ("gpu0", "gpu1"), "vram_mib": 10_240, "disk": {"scratch": 3_000_000_000_000}, "lane": "gpu"}
+FULL = {
+    "devices": ("gpu0", "gpu1"),
+    "vram_mib": 10_240,
+    "disk": {"scratch": 3_000_000_000_000},
+    "lane": "gpu",
+}
 
 
 def test_admitted_means_reserved_and_in_the_queue(scene: Scene) -> None:
@@ -59,7 +64,11 @@ def test_a_receipt_makes_it_done_and_gives_everything_back(scene: Scene) -> None
 @pytest.mark.parametrize("ending", ["accept", "fail", "dead", "rescue", "cancel"])
 def test_every_end_gives_the_reservation_back_exactly_once(scene: Scene, ending: str) -> None:
     scene.put(an_entry("a"), an_entry("b"))
-    room = {"node1/gpu0:vram_mib": 10_240, "node1/gpu1:vram_mib": 10_240, "node1/scratch:bytes": 3_000_000_000_000}
+    room = {
+        "node1/gpu0:vram_mib": 10_240,
+        "node1/gpu1:vram_mib": 10_240,
+        "node1/scratch:bytes": 3_000_000_000_000,
+    }
     assert scene.admit("a", ceilings=room, **FULL) is None
     if ending != "cancel":
         scene.start("a")
@@ -107,7 +116,9 @@ def test_only_a_waiting_job_is_admitted_and_only_as_its_next_attempt(scene: Scen
 def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
     room = {"node1:cpu_milli": 2000}
-    wanted = [Admission(reservation=a_reservation(n), backlog="night", ceilings=room) for n in ("a", "b", "c", "a")]
+    wanted = [
+        Admission(reservation=a_reservation(n), backlog="night", ceilings=room) for n in ("a", "b", "c", "a")
+    ]
     answers = scene.ledger.handover.admit(scene.epoch, wanted)
     assert answers == (None, None, "over ceiling node1:cpu_milli", "not waiting")
     scene.check()
@@ -267,7 +278,9 @@ def test_a_second_body_of_one_number_is_not_the_one_that_was_accepted(scene: Sce
     assert scene.redo("a", 1), "sent back by its number"
     assert accept(structs.replace(a_receipt("b", 3), token="0000000a")) == "accepted", "as it was rebuilt"
     assert accept(structs.replace(a_receipt("b", 3), token="0000000b")) == "already"
-    assert accept(structs.replace(a_receipt("c"), token="0000000a")) == "accepted", "more than its number is not known"
+    assert accept(structs.replace(a_receipt("c"), token="0000000a")) == "accepted", (
+        "more than its number is not known"
+    )
 
 
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -324,5 +337,7 @@ def test_exhausted_means_dead_until_an_operator_retries_it(scene: Scene) -> None
 def test_a_long_message_is_cut(scene: Scene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
-    scene.ledger.attempts.fail(structs.replace(a_receipt("a", 1, "failed", "task_error"), message="é" * 2000), Dead())
+    scene.ledger.attempts.fail(
+        structs.replace(a_receipt("a", 1, "failed", "task_error"), message="é" * 2000), Dead()
+    )
     assert scene.view("a").message == "é" * 500

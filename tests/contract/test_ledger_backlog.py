@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
 
-from conductor.model.entries import Entry, PutResult
-from conductor.model.outcome import Dead
-from conductor.model.snapshot import Look
+from conductor.model.failure_outcome import Dead
+from conductor.model.ledger_entries import Entry, PutResult
+from conductor.model.snapshot import Lookahead
 
 
 def test_what_is_put_waits_and_a_second_put_changes_nothing(scene: Scene) -> None:
@@ -37,14 +37,17 @@ def test_a_call_of_thousands_goes_in_whole_and_in_order(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
     scene.put(*(an_entry(name, a_class(f"c{i % 3}")) for i, name in enumerate(names)))
     assert scene.ledger.backlog.counts()["waiting"] == 2500
-    heads = {c.job_class.id: (c.waiting, c.heads[0].job_id) for c in scene.ledger.backlog.candidates(Look(heads=1))}
+    heads = {
+        c.job_class.id: (c.waiting, c.heads[0].job_id)
+        for c in scene.ledger.backlog.candidates(Lookahead(heads=1))
+    }
     assert heads == {"c0": (834, an_id("n0000")), "c1": (833, an_id("n0001")), "c2": (833, an_id("n0002"))}
 
 
 def test_jobs_of_one_request_are_one_class_with_its_oldest_first(scene: Scene) -> None:
     gpu = a_class("gpu", lane="gpu", priority=5, writes={"scratch": 10}, duration_s=2.5)
     scene.put(an_entry("a", gpu), an_entry("b"), an_entry("c", gpu))
-    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Look(heads=1))}
+    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Lookahead(heads=1))}
     assert by_class["gpu"].job_class == gpu
     assert by_class["gpu"].waiting == 2
     assert [head.job_id for head in by_class["gpu"].heads] == [an_id("a")]
@@ -100,7 +103,12 @@ def test_those_set_aside_are_found_by_their_state_and_the_dead_by_their_cause(sc
 
 def test_thousands_that_died_are_each_found_once(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
-    scene.put(*(an_entry(name, over="dead", cause="stalled", message="m", failures={"stalled": 1}) for name in names))
+    scene.put(
+        *(
+            an_entry(name, over="dead", cause="stalled", message="m", failures={"stalled": 1})
+            for name in names
+        )
+    )
     assert sorted(scene.ledger.backlog.ids("dead")) == sorted(an_id(name) for name in names)
     assert scene.ledger.backlog.causes() == {"stalled": 2500}
 
@@ -134,7 +142,9 @@ def test_a_dead_job_that_comes_into_another_backlog_is_counted_there(scene: Scen
     assert causes("day") == {}
 
 
-def test_of_thousands_that_one_waits_for_the_few_that_matter_are_named_and_all_are_counted(scene: Scene) -> None:
+def test_of_thousands_that_one_waits_for_the_few_that_matter_are_named_and_all_are_counted(
+    scene: Scene,
+) -> None:
     names = [f"w{i:04d}" for i in range(1200)]
     scene.put(*(an_entry(name) for name in (*names, "dead", "runs")))
     scene.run("runs")
@@ -172,19 +182,19 @@ def drained(scene: Scene) -> bool:
     """Every ring heard, one look taken; whether that look rang again."""
     while scene.ledger.bell.wait(0.01):
         pass
-    scene.ledger.backlog.candidates(Look(heads=1))
+    scene.ledger.backlog.candidates(Lookahead(heads=1))
     return scene.ledger.bell.wait(0.01)
 
 
 def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_rings(scene: Scene) -> None:
     name, due = put_ahead(scene, [f"n{i:04d}" for i in range(2500)])
-    assert [c for c in scene.ledger.backlog.candidates(Look(heads=1)) if c.job_class.id == name] == []
+    assert [c for c in scene.ledger.backlog.candidates(Lookahead(heads=1)) if c.job_class.id == name] == []
     scene.let(max(0.0, due + 0.05 - scene.ledger.bell.now()))
     seen: list[int] = []
     while True:
         while scene.ledger.bell.wait(0.01):
             pass
-        by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Look(heads=1))}
+        by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Lookahead(heads=1))}
         seen.append(by_class[name].waiting)
         if seen[-1] == 2500:
             break
@@ -253,7 +263,9 @@ def test_what_is_done_already_is_met(scene: Scene) -> None:
 
 
 def test_death_takes_along_all_that_come_after_however_deep(scene: Scene) -> None:
-    scene.put(an_entry("a"), after("b", "a"), after("c", "b"), after("d", "c", "e"), an_entry("e"), an_entry("f"))
+    scene.put(
+        an_entry("a"), after("b", "a"), after("c", "b"), after("d", "c", "e"), an_entry("e"), an_entry("f")
+    )
     scene.run("a")
     scene.fail("a", then=Dead())
     assert [scene.state(name) for name in "abcdef"] == ["dead", "dead", "dead", "dead", "waiting", "waiting"]
@@ -346,7 +358,7 @@ def test_a_waiting_dependant_can_be_cancelled_and_its_root_does_not_mind(scene: 
 def test_one_class_can_be_looked_at_further_than_the_others(scene: Scene) -> None:
     for name in ("one", "two"):
         scene.put(*(an_entry(f"{name}{i}", a_class(name)) for i in range(5)))
-    look = Look(heads=2, of={"one": 4, "unknown": 7})
+    look = Lookahead(heads=2, of={"one": 4, "unknown": 7})
 
     found = {c.job_class.id: len(c.heads) for c in scene.ledger.backlog.candidates(look)}
 

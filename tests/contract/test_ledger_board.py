@@ -10,8 +10,8 @@ from ledger_scenes import Scene, an_entry, an_id
 from msgspec import structs
 
 from conductor.model.calls import Call
+from conductor.model.failure_outcome import Dead
 from conductor.model.forecast import Forecast
-from conductor.model.outcome import Dead
 from conductor.model.report import Device, NodeReport, QueueReport
 from conductor.model.snapshot import Controls
 
@@ -22,13 +22,17 @@ def test_one_leads_and_the_others_stand_by(scene: Scene) -> None:
     assert lead("conductor-2", 3600) is None
     assert scene.ledger.leadership.leader() == ("conductor-1", scene.epoch)
     scene.ledger.leadership.resign("conductor-2")
-    assert scene.ledger.leadership.leader() == ("conductor-1", scene.epoch), "only one's own lead can be given back"
+    assert scene.ledger.leadership.leader() == ("conductor-1", scene.epoch), (
+        "only one's own lead can be given back"
+    )
     began = scene.ledger.bell.now()
     assert lead("conductor-1", 3600) == scene.epoch
     scene.ledger.leadership.resign("conductor-1")
     assert scene.ledger.leadership.leader() is None
     heard_at = scene.ledger.leadership.heard_at()
-    assert heard_at is not None and began - 0.001 <= heard_at <= scene.ledger.bell.now(), "it is known since when"
+    assert heard_at is not None and began - 0.001 <= heard_at <= scene.ledger.bell.now(), (
+        "it is known since when"
+    )
     new = lead("a conductor with spaces", 3600)
     assert new is not None
     assert new > scene.epoch
@@ -87,7 +91,9 @@ def test_everything_the_conductor_should_look_at_rings(scene: Scene) -> None:
         "withdraw": lambda: scene.ledger.reports.withdraw("node1"),
         "pause": lambda: scene.ledger.control.set_paused("gpu", True),
         "drain": lambda: scene.ledger.control.set_draining(True),
-        "429": lambda: scene.ledger.attempts.tell_calls((Call(key="api", outcome="refused", closes_for_s=1.0),)),
+        "429": lambda: scene.ledger.attempts.tell_calls(
+            (Call(key="api", outcome="refused", closes_for_s=1.0),)
+        ),
         "resign": lambda: scene.ledger.leadership.resign("conductor-1"),
     }
     for name, step in steps.items():
@@ -145,7 +151,9 @@ def test_lanes_are_paused_and_nodes_drained(scene: Scene) -> None:
     control.set_paused("gpu", False)
     control.set_draining(False, "node2")
     control.set_draining(True)
-    assert control.controls() == Controls(paused_lanes=("cloud",), is_draining=True, draining_nodes=("node1",))
+    assert control.controls() == Controls(
+        paused_lanes=("cloud",), is_draining=True, draining_nodes=("node1",)
+    )
     control.set_draining(False)
     assert control.controls().is_draining is False
 
@@ -173,7 +181,9 @@ def test_threads_may_share_it(scene: Scene) -> None:
 
 
 def test_the_forecast_of_a_run_replaces_the_one_before_of_the_same_backlog(scene: Scene) -> None:
-    first = Forecast(begun_at=1.0, first_made_at=2.0, first_ends_at=9.5, first_left=3, first_known=4, made_at=2.0)
+    first = Forecast(
+        begun_at=1.0, first_made_at=2.0, first_ends_at=9.5, first_left=3, first_known=4, made_at=2.0
+    )
     of_b = structs.replace(first, backlog="b", ends_at=12.25, is_rough=True)
     later = structs.replace(of_b, made_at=3.0, ends_at=None, because="the gpu lane is paused", ended_at=13.0)
     assert scene.ledger.leadership.forecasts() == ()

@@ -9,13 +9,13 @@ import pytest
 from ledger_scenes import a_class, an_entry, redis_scene
 from redis import Redis
 
-from conductor.adapters.redis_lines import lines_of
-from conductor.adapters.redis_pending import read_pending
-from conductor.adapters.redis_scripts import Scripts
-from conductor.model.entries import Entry
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis.codec.lines import lines_of
+from conductor.adapters.redis.scans.pending import read_pending
+from conductor.adapters.redis.scripts import Scripts
 from conductor.model.identity import content_id
+from conductor.model.ledger_entries import Entry
 from conductor.model.spec import JobSpec, to_line
-from conductor.wiring import connect, redis_ledger
 
 JOBS, CLASSES, MOST_BYTES = 30_000, 100, 250
 DAY_MS = 86_400_000
@@ -29,17 +29,27 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 def waiting(n: int) -> Entry:
     args = {"n": n, "text": "x" * (n % 17)}
-    spec = JobSpec(v=1, id=content_id("system_test", "media.cut", args, {}), workflow="system_test", task="media.cut",
-        lane="cpu", args=args)  # fmt: skip
+    spec = JobSpec(
+        v=1,
+        id=content_id("system_test", "media.cut", args, {}),
+        workflow="system_test",
+        task="media.cut",
+        lane="cpu",
+        args=args,
+    )
     return Entry(job_id=spec.id, line=to_line(spec), job_class=a_class(f"c{n % CLASSES}"))
 
 
 def bytes_of(client: Redis) -> int:
-    return sum(client.memory_usage(key, samples=0) or 0 for key in client.scan_iter("conductor:*", count=1000))
+    return sum(
+        client.memory_usage(key, samples=0) or 0 for key in client.scan_iter("conductor:*", count=1000)
+    )
 
 
 def test_a_waiting_job_takes_at_most_250_bytes_beyond_its_line(client: Redis):
-    """Where it costs most: the server's tables have just doubled (7 times a power of two), and the ledger is old."""
+    """Where it costs most: the server's tables have just doubled (7 times a power of two), and the ledger
+    is old.
+    """
     client.set("conductor:born", int(time.time() * 1000) - 200 * DAY_MS)
     client.set("conductor:seq", 20_000_000)
     ledger, entries = redis_ledger(client), [waiting(n) for n in range(JOBS)]

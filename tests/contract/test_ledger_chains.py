@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 
+from conductor.model.chains import Chain, FileJob, LetGo
 from conductor.model.decision import Admission
-from conductor.model.entries import Entry, EntryFiles
-from conductor.model.files import Chain, FileJob, LetGo
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import Entry, EntryFiles
 from conductor.model.receipt import OutputFact
 
 
@@ -41,7 +41,8 @@ def with_files(
 def a_pair(scene: Scene) -> None:
     """`w` writes x, which `r` reads."""
     scene.put(
-        with_files("w", writes={"x": 10}, readers={"x": ["r"]}), with_files("r", reads=["x"], after=(an_id("w"),))
+        with_files("w", writes={"x": 10}, readers={"x": ["r"]}),
+        with_files("r", reads=["x"], after=(an_id("w"),)),
     )
 
 
@@ -127,9 +128,12 @@ def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_t
     assert (let_go(scene, 0), let_go(scene, 1)) == ([], [path("a")])
 
 
-def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being_removed(scene: Scene) -> None:
+def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being_removed(
+    scene: Scene,
+) -> None:
     scene.put(
-        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}), with_files("r", reads=["x", "y"])
+        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}),
+        with_files("r", reads=["x", "y"]),
     )
     done(scene, "w", x=10, y=7)
     done(scene, "r")
@@ -153,7 +157,8 @@ def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being
 
 def test_what_is_made_again_beside_a_file_that_is_wanted_is_no_result(scene: Scene) -> None:
     scene.put(
-        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}), with_files("r", reads=["x", "y"])
+        with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}),
+        with_files("r", reads=["x", "y"]),
     )
     done(scene, "w", x=10, y=7)
     done(scene, "r")
@@ -322,13 +327,17 @@ def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
     done(scene, "w", x=10)
     scene.run("r")
     facts = tuple(
-        OutputFact(path=where, bytes=size, sha256="0" * 64) for where, size in (("published:a", 3), ("published:b", 4))
+        OutputFact(path=where, bytes=size, sha256="0" * 64)
+        for where, size in (("published:a", 3), ("published:b", 4))
     )
     scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt("r"), outputs=facts))
 
     landed = scene.ledger.backlog.outlook([]).landed
 
-    assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [(NODE, "scratch", 10), (NODE, "published", 7)]
+    assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [
+        (NODE, "scratch", 10),
+        (NODE, "published", 7),
+    ]
     assert landed[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
 
 

@@ -9,7 +9,7 @@ import pytest
 from ledger_scenes import LEASE_S, Scene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Begun, Lined, Turn, Turned
+from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
 from conductor.model.receipt import OutputFact, Receipt
 
 #: What there is on the disk, and what `a`, which runs there, may leave.
@@ -26,8 +26,10 @@ def one_runs(scene: Scene) -> Scene:
     return scene
 
 
-def a_turn(number: str, worker: str = "w1", **changes: Any) -> Turn:
-    plain = Turn(worker=worker, queue=queue_of(worker), lease_s=LEASE_S, number=number, most=1, budget_s=0.05)
+def a_turn(number: str, worker: str = "w1", **changes: Any) -> WorkerTurn:
+    plain = WorkerTurn(
+        worker=worker, queue=queue_of(worker), lease_s=LEASE_S, number=number, most=1, budget_s=0.05
+    )
     return msgspec.structs.replace(plain, is_idle=True, **changes)
 
 
@@ -35,7 +37,7 @@ def queue_of(worker: str) -> str:
     return "cpu-node1" if worker == "w1" else f"cpu-node1-{worker}"
 
 
-def turn(scene: Scene, turn: Turn) -> Turned:
+def turn(scene: Scene, turn: WorkerTurn) -> Turned:
     turned = scene.ledger.attempts.turn(turn)
     scene.check()
     return turned
@@ -57,7 +59,9 @@ def tick(
     """Names who goes next where `after` ends, and hands one over in another queue: why not, if not."""
     handover, left = scene.ledger.handover, LEFT if after == "a" else 0
     named = [
-        Heir(predecessor=an_id(after), attempt=1, admission=an_admission(scene, *heir, DISK - left, "w1", key))
+        Heir(
+            predecessor=an_id(after), attempt=1, admission=an_admission(scene, *heir, DISK - left, "w1", key)
+        )
         for heir in heirs
     ]
     admitted = [an_admission(scene, *admit, DISK, "w2", key)] if admit else []
@@ -130,7 +134,9 @@ def test_one_that_has_begun_holds_what_was_claimed(one_runs: Scene):
 
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "turn", "not begun", "taken back"])
-def test_it_is_given_back_where_its_predecessor_ends_without_it_or_it_will_not_begin(one_runs: Scene, how: str):
+def test_it_is_given_back_where_its_predecessor_ends_without_it_or_it_will_not_begin(
+    one_runs: Scene, how: str
+):
     tick(one_runs, ("b", FOUR))
     match how:
         case "turn":
@@ -179,7 +185,9 @@ def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: 
     tick(one_runs, ("b", FOUR))
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
 
-    heir = Heir(predecessor=an_id("d"), attempt=1, admission=an_admission(one_runs, "b", FOUR, DISK, "w2", SCRATCH))
+    heir = Heir(
+        predecessor=an_id("d"), attempt=1, admission=an_admission(one_runs, "b", FOUR, DISK, "w2", SCRATCH)
+    )
     wanted = an_admission(one_runs, "c", FIVE, DISK, "w2", SCRATCH)
     seen, _ = one_runs.ledger.handover.handed_on()
     assert one_runs.ledger.handover.admit(one_runs.epoch, [wanted], [heir], seen) == (OVER,)
@@ -192,7 +200,11 @@ def test_of_two_heirs_of_one_disk_both_are_lined_up_only_where_both_fit(one_runs
     assert turn(one_runs, a_turn("1", "w2")).started
     pairs = [("a", "b", "w1", DISK - LEFT), ("d", "c", "w2", DISK)]
     heirs = [
-        Heir(predecessor=an_id(after), attempt=1, admission=an_admission(one_runs, name, FOUR, room, worker, SCRATCH))
+        Heir(
+            predecessor=an_id(after),
+            attempt=1,
+            admission=an_admission(one_runs, name, FOUR, room, worker, SCRATCH),
+        )
         for after, name, worker, room in pairs
     ]
     seen, _ = one_runs.ledger.handover.handed_on()
@@ -212,14 +224,16 @@ def test_what_landed_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(on
     looked_at = one_runs.ledger.bell.now()
     turn(one_runs, a_turn("2", "w2", done=(wrote("d", 3),), most=0))
 
-    why_not = tick(one_runs, ("b", FOUR), admit=("c", {"scratch": 1}), looked_at=looked_at if is_told else None)
+    why_not = tick(
+        one_runs, ("b", FOUR), admit=("c", {"scratch": 1}), looked_at=looked_at if is_told else None
+    )
 
     assert why_not == (OVER if is_told else None)
 
 
 def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
-    """`d` ended: what it held is free in the sums, and its files are there. `c`, next where `a` ends, may take neither
-    them nor what is claimed behind another."""
+    """`d` ended: what it held is free in the sums, and its files are there. `c`, next where `a` ends, may
+    take neither them nor what is claimed behind another."""
     scene = one_runs
     scene.put(an_entry("e"), an_entry("f"))
     for name, worker in (("d", "w2"), ("e", "w3")):
@@ -227,7 +241,11 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
         assert turn(scene, a_turn("1", worker)).started
     looked_at = scene.ledger.bell.now()
     heirs = [
-        Heir(predecessor=an_id(after), attempt=1, admission=an_admission(scene, name, files, room, worker, SCRATCH))
+        Heir(
+            predecessor=an_id(after),
+            attempt=1,
+            admission=an_admission(scene, name, files, room, worker, SCRATCH),
+        )
         for after, name, files, room, worker in (
             ("e", "b", {"scratch": 2}, DISK - 2, "w3"),
             ("a", "c", {"scratch": 3}, DISK - LEFT, "w1"),
@@ -249,7 +267,11 @@ def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
     assert turn(scene, a_turn("1", "w2")).started
     looked_at = scene.ledger.bell.now()
     heirs = [
-        Heir(predecessor=an_id(after), attempt=1, admission=an_admission(scene, name, files, room, worker, SCRATCH))
+        Heir(
+            predecessor=an_id(after),
+            attempt=1,
+            admission=an_admission(scene, name, files, room, worker, SCRATCH),
+        )
         for after, name, files, room, worker in (
             ("d", "b", {}, DISK, "w2"),
             ("a", "c", {"scratch": DISK - LEFT}, DISK - LEFT, "w1"),

@@ -36,7 +36,10 @@ def test_what_was_decided_for_a_card_is_not_handed_over_to_another(scene: Scene)
     put_and_report(scene, "GPU-b", "GPU-a")
 
     assert scene.admit("b", devices=("gpu0",), uuids=("GPU-a",)) == "node1/gpu0 is not GPU-a any more"
-    assert scene.admit("b", devices=("gpu0", "gpu1"), uuids=("GPU-b", "GPU-b")) == "node1/gpu1 is not GPU-b any more"
+    assert (
+        scene.admit("b", devices=("gpu0", "gpu1"), uuids=("GPU-b", "GPU-b"))
+        == "node1/gpu1 is not GPU-b any more"
+    )
     assert scene.admit("b", devices=("gpu2",), uuids=("GPU-c",)) == "node1/gpu2 is not GPU-c any more"
     assert scene.state("b") == "waiting"
     assert scene.admit("b", devices=("gpu1",), uuids=("GPU-a",)) is None

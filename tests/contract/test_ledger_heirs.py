@@ -1,4 +1,6 @@
-"""Who goes next where an attempt ends: named while it runs, started in the step that ends it, or not at all."""
+"""Who goes next where an attempt ends: named while it runs, started in the step that ends it, or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ import msgspec
 import pytest
 from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.errors import Fenced
+from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Begun, Lined, Turn, Turned
+from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
 
 CORE = {"node1:cpu_milli": 1000}
 
@@ -23,12 +25,14 @@ def an_heir(name: str, after: str, cores: int = 1, **changes: Any) -> Heir:
     return Heir(predecessor=an_id(after), attempt=1, admission=admission)
 
 
-def a_turn(number: str = "1", **changes: Any) -> Turn:
-    plain = Turn(worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, is_idle=True)
+def a_turn(number: str = "1", **changes: Any) -> WorkerTurn:
+    plain = WorkerTurn(
+        worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, is_idle=True
+    )
     return msgspec.structs.replace(plain, **changes)
 
 
-def turn(scene: Scene, turn: Turn) -> Turned:
+def turn(scene: Scene, turn: WorkerTurn) -> Turned:
     turned = scene.ledger.attempts.turn(turn)
     scene.check()
     return turned
@@ -53,7 +57,7 @@ def one_runs(scene: Scene) -> Scene:
     return scene
 
 
-def ended(number: str = "2", **changes: Any) -> Turn:
+def ended(number: str = "2", **changes: Any) -> WorkerTurn:
     return a_turn(number, done=(a_receipt("a"),), **changes)
 
 
@@ -163,7 +167,9 @@ def test_the_next_tick_takes_an_heir_back_at_no_cost(one_runs: Scene):
 
     assert begun(turn(one_runs, ended())) == [an_id("c")]
     view = one_runs.view("b")
-    assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 1, {}), "only its number is used up"
+    assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 1, {}), (
+        "only its number is used up"
+    )
 
 
 def test_after_one_was_handed_over_the_others_of_that_tick_are_heirs_no_more(one_runs: Scene):
@@ -252,7 +258,9 @@ def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_
     assert one_runs.ledger.handover.handed_ahead() == 1
     assert one_runs.ledger.handover.queued() == {}
     again = turn(one_runs, ended(begun=(lined("b"),), most=0))
-    assert (again.answers, begun(again), again.refused) == (("accepted",), [an_id("b")], ()), "its answer was lost"
+    assert (again.answers, begun(again), again.refused) == (("accepted",), [an_id("b")], ()), (
+        "its answer was lost"
+    )
 
 
 OBSTACLES = (

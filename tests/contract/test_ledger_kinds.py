@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from ledger_scenes import Scene, a_class, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.errors import Fenced
+from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.snapshot import KindState
 
 KIND = "media.cut"
@@ -20,7 +20,9 @@ def put(scene: Scene, *names: str) -> None:
     scene.put(*(an_entry(name, a_class(kind=KIND)) for name in names))
 
 
-def admit(scene: Scene, name: str, attempt: int = 1, role: str = "", breaker: int = 3, code: str = "v1") -> str | None:
+def admit(
+    scene: Scene, name: str, attempt: int = 1, role: str = "", breaker: int = 3, code: str = "v1"
+) -> str | None:
     held = a_reservation(name, attempt, kind=KIND, role=role, breaker=breaker, code=code)
     (answer,) = scene.ledger.handover.admit(scene.epoch, [Admission(reservation=held, backlog="night")])
     scene.check()
@@ -209,8 +211,8 @@ def test_the_operators_word_does_not_count_as_a_failure(scene: Scene):
 
 
 def closed(scene: Scene) -> None:
-    """«a» failed and waits out a back-off; b1 to b3 wait; «z» comes after b1, «y» makes the best of z; x is of another
-    kind."""
+    """«a» failed and waits out a back-off; b1 to b3 wait; «z» comes after b1, «y» makes the best of z; x is
+    of another kind."""
     put(scene, "a", "b1", "b2", "b3")
     scene.put(
         an_entry("z", a_class("other", kind="media.join"), after=(an_id("b1"),)),
@@ -248,7 +250,9 @@ def test_retry_brings_back_from_review_with_what_went_there_for_its_sake(scene: 
     review(scene)
     assert not scene.retry("z"), "the job it comes after is to be retried"
     assert scene.retry("b1")
-    assert {name: scene.state(name) for name in ("b1", "z", "y")} == dict.fromkeys(("b1", "z", "y"), "waiting")
+    assert {name: scene.state(name) for name in ("b1", "z", "y")} == dict.fromkeys(
+        ("b1", "z", "y"), "waiting"
+    )
     assert scene.view("z").waits_for == (an_id("b1"),)
     assert scene.state("b2") == "review"
     assert scene.retry("a")
@@ -300,7 +304,9 @@ def test_a_task_name_means_all_its_kinds(scene: Scene):
         name = kind[-1] * 3
         scene.put(an_entry(name, a_class(kind, kind=kind)))
         held = a_reservation(name, kind=kind, class_id=kind, breaker=1)
-        assert scene.ledger.handover.admit(scene.epoch, [Admission(reservation=held, backlog="night")]) == (None,)
+        assert scene.ledger.handover.admit(scene.epoch, [Admission(reservation=held, backlog="night")]) == (
+            None,
+        )
         scene.take("cpu-node1", "w1")
         scene.start(name)
         fail(scene, name)

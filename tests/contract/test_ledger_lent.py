@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, a_class, an_entry, an_id
 
-from conductor.model.outcome import Dead, Retry
-from conductor.model.snapshot import Look
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.snapshot import Lookahead
 
 URGENT = a_class("urgent", priority=100)
 
@@ -18,7 +18,7 @@ def priorities(scene: Scene, *names: str) -> list[int]:
 def order(scene: Scene) -> dict[int, list[str]]:
     """Priority → those of it that may go now."""
     found: dict[int, list[str]] = {}
-    for c in scene.ledger.backlog.candidates(Look(heads=10)):
+    for c in scene.ledger.backlog.candidates(Lookahead(heads=10)):
         found.setdefault(c.job_class.priority, []).extend(head.job_id[:1] for head in c.heads)
     return {priority: sorted(ids) for priority, ids in found.items()}
 
@@ -56,7 +56,9 @@ def test_it_is_taken_back_when_that_one_goes(chain: Scene, how: str):
 def test_one_that_died_and_lives_again_is_asked_for_again(chain: Scene):
     chain.run("a")
     chain.fail("a", then=Dead())
-    assert [chain.state(name) for name in "abu"] == ["dead", "dead", "waiting"], "b died with it, u goes after the end"
+    assert [chain.state(name) for name in "abu"] == ["dead", "dead", "waiting"], (
+        "b died with it, u goes after the end"
+    )
     assert chain.ledger.control.retry(an_id("a"))
     assert [chain.state(name) for name in "abu"] == ["waiting", "waiting", "waiting"]
     assert priorities(chain, "a", "b") == [0, 0], "nobody waits for them any more"

@@ -8,8 +8,8 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id
 
 from conductor.model.decision import GateLedger, Hold
-from conductor.model.entries import Vouch
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import Vouch
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 

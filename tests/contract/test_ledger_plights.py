@@ -1,4 +1,6 @@
-"""Endpoints that are not well: who waits, until when, and what is taken back, on Redis and on the in-memory twin."""
+"""Endpoints that are not well: who waits, until when, and what is taken back, on Redis and on the
+in-memory twin.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import msgspec
 import pytest
 from ledger_scenes import Scene, a_class, a_reservation, an_entry, an_id
 
-from conductor.core.plights import FAULTS, asks_one_first
+from conductor.core.rates.endpoint_breaker import FAULTS, asks_one_first
 from conductor.model.calls import Call, CallOutcome, Plight, Trouble
 from conductor.model.decision import Admission
 from conductor.model.spec import Needs, RateNeed
@@ -18,7 +20,15 @@ CALLS = msgspec.structs.replace(a_class("calls"), needs=NEEDS)
 def tell(
     scene: Scene, trouble: Trouble | None, name: str = "a", outcome: CallOutcome = "failed", **more: object
 ) -> None:
-    call = Call(key="api", outcome=outcome, job_id=an_id(name), attempt=1, trouble=trouble, words=f"{trouble}!", **more)  # type: ignore[arg-type]
+    call = Call(
+        key="api",
+        outcome=outcome,
+        job_id=an_id(name),
+        attempt=1,
+        trouble=trouble,
+        words=f"{trouble}!",
+        **more,
+    )  # type: ignore[arg-type]
     scene.ledger.attempts.tell_calls((call,))
     scene.check()
 
@@ -40,7 +50,11 @@ def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
     for times in (1, 2, 3):
         tell(scene, trouble)
         known = plight(scene)
-        assert known is not None and (known.trouble, known.words, known.times) == (trouble, f"{trouble}!", times)
+        assert known is not None and (known.trouble, known.words, known.times) == (
+            trouble,
+            f"{trouble}!",
+            times,
+        )
         assert asks_one_first(known)
         assert shut_s(scene) == pytest.approx(first_s * 2 ** (times - 1), abs=1)
     for _ in range(12):
@@ -100,7 +114,9 @@ def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> Non
 
 def hand_over(scene: Scene, *names: str, class_id: str) -> None:
     held = [a_reservation(name, class_id=class_id) for name in names]
-    answers = scene.ledger.handover.admit(scene.epoch, [Admission(reservation=each, backlog="night") for each in held])
+    answers = scene.ledger.handover.admit(
+        scene.epoch, [Admission(reservation=each, backlog="night") for each in held]
+    )
     assert answers == (None,) * len(names)
 
 
@@ -115,7 +131,10 @@ def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: Scen
     tell(scene, "down", "x")
 
     assert {name: scene.ledger.backlog.job(an_id(name)).state for name in "abc"} == {  # type: ignore[union-attr]
-        "a": "waiting", "b": "waiting", "c": "admitted"}  # fmt: skip
+        "a": "waiting",
+        "b": "waiting",
+        "c": "admitted",
+    }
     assert scene.ledger.backlog.job(an_id("a")).failures == {}  # type: ignore[union-attr]
     back = {(c.job_id, c.key) for c in scene.ledger.attempts.calls() if c.outcome == "uncalled"}
     assert back == {(an_id(name), key) for name in "ab" for key in ("api", "other")}

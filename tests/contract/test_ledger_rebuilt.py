@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.model.entries import Pulse
+from conductor.model.ledger_entries import Pulse
 from conductor.model.snapshot import Reservation
 
 
@@ -93,7 +93,9 @@ def test_what_it_holds_counts_again_and_old_readings_do_not(scene: Scene) -> Non
 
 
 def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: Scene) -> None:
-    scene.put(an_entry("a", attempts=100), an_entry("b"), an_entry("c"), an_entry("d", is_done=True, attempts=1))
+    scene.put(
+        an_entry("a", attempts=100), an_entry("b"), an_entry("c"), an_entry("d", is_done=True, attempts=1)
+    )
     scene.run("a", 101)
     assert adopt(scene, "a", 1) == scene.renew("a", 1) == "gone", "another attempt runs"
     scene.rescue("a", 101)

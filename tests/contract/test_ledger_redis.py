@@ -14,13 +14,14 @@ from ledger_scenes import Scene, a_class, a_receipt, a_reservation, an_entry, an
 from loguru import logger
 from redis import Redis
 
-from conductor.adapters import redis_client, redis_scripts, valkey
-from conductor.errors import ConfigError, Unreachable
+from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger, redis_of
+from conductor.adapters.redis import client as redis_client
+from conductor.adapters.redis import scripts, valkey
+from conductor.base.errors import ConfigError, Unreachable
+from conductor.base.settings.settings import Redis as RedisSettings
+from conductor.base.settings.settings import Settings
 from conductor.model.decision import Admission
-from conductor.model.snapshot import Candidate, Look
-from conductor.settings import Redis as RedisSettings
-from conductor.settings import Settings
-from conductor.wiring import connect, open_ledger, redis_ledger, redis_of
+from conductor.model.snapshot import Candidate, Lookahead
 
 
 @pytest.fixture
@@ -51,7 +52,10 @@ def at_url(url: str) -> Settings:
 
 def test_nobody_there_is_one_sentence_with_address_and_remedy(tmp_path: Path) -> None:
     wanted = r"unix://.*nothing\.sock cannot be reached.*redis\.url"
-    with pytest.raises(Unreachable, match=wanted) as caught, open_ledger(at_url(f"unix://{tmp_path}/nothing.sock")):
+    with (
+        pytest.raises(Unreachable, match=wanted) as caught,
+        open_ledger(at_url(f"unix://{tmp_path}/nothing.sock")),
+    ):
         pass
     assert "\n" not in str(caught.value)
 
@@ -67,7 +71,10 @@ def test_a_closed_port_is_named_and_the_password_is_not() -> None:
 
 
 def test_a_url_that_is_none_is_a_bad_setting() -> None:
-    with pytest.raises(ConfigError, match=r"redis\.url bogus://there"), open_ledger(at_url("bogus://u:hushhush@there")):
+    with (
+        pytest.raises(ConfigError, match=r"redis\.url bogus://there"),
+        open_ledger(at_url("bogus://u:hushhush@there")),
+    ):
         pass
 
 
@@ -155,11 +162,11 @@ def test_a_killed_server_comes_back_with_all_it_acknowledged_and_the_ledger_goes
 def test_an_emptied_redis_does_not_lend_its_class_numbers_to_the_next_ledger(client: Redis) -> None:
     ledger = redis_ledger(client)
     ledger.backlog.put("night", [an_entry("a", a_class("big"))])
-    assert ledger.backlog.candidates(Look(heads=1))[0].job_class.id == "big"
+    assert ledger.backlog.candidates(Lookahead(heads=1))[0].job_class.id == "big"
     client.flushall()
     ledger.bell.wait(0.01)  # the next millisecond
     ledger.backlog.put("night", [an_entry("a", a_class("small"))])
-    assert ledger.backlog.candidates(Look(heads=1))[0].job_class.id == "small"
+    assert ledger.backlog.candidates(Lookahead(heads=1))[0].job_class.id == "small"
 
 
 def commands_of(client: Redis, ledger_call: object) -> int:
@@ -177,7 +184,7 @@ def test_a_look_at_the_heads_costs_by_classes_not_by_jobs(client: Redis) -> None
     ledger = redis_ledger(client)
 
     def look() -> tuple[Candidate, ...]:
-        return ledger.backlog.candidates(Look(heads=4))
+        return ledger.backlog.candidates(Lookahead(heads=4))
 
     ledger.backlog.put("night", [an_entry(f"n{i}", a_class(f"c{i % 5}")) for i in range(50)])
     look()
@@ -196,7 +203,18 @@ def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redi
     ledger.attempts.accept(a_receipt("a"))
     about_the_job = {k.decode() for k in client.keys("*") if an_id("a") in k.decode()}
     assert about_the_job == {f"rq:job:{an_id('a')}-a1"}
-    for gone in ("active", "charges", "sum", "leases", "handed", "popped", "asked", "told", "ready", "class:1"):
+    for gone in (
+        "active",
+        "charges",
+        "sum",
+        "leases",
+        "handed",
+        "popped",
+        "asked",
+        "told",
+        "ready",
+        "class:1",
+    ):
         assert not client.exists(f"conductor:{gone}"), gone
 
 
@@ -242,37 +260,39 @@ def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(c
 @pytest.fixture
 def long_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked ahead holds for 50 ms, in which a machine at its limit may not get to ask."""
-    monkeypatch.setattr(redis_scripts, "AHEAD_S", 60.0)
+    monkeypatch.setattr(scripts, "AHEAD_S", 60.0)
 
 
 @pytest.mark.usefixtures("long_fresh")
 def test_what_was_asked_ahead_is_answered_once_and_then_asked_anew(client: Redis):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(Look())  # The server knows the script.
-    ledger.handover.ask_ahead(Look(), 3.0)
+    ledger.backlog.candidates(Lookahead())  # The server knows the script.
+    ledger.handover.ask_ahead(Lookahead(), 3.0)
     scene.put(an_entry("a"))
 
-    assert ledger.backlog.candidates(Look()) == ()  # As of then.
-    assert len(ledger.backlog.candidates(Look())) == 1
-    ledger.handover.ask_ahead(Look(), 3.0)
-    assert len(ledger.backlog.candidates(Look(heads=8))) == 1  # Other arguments are another question.
+    assert ledger.backlog.candidates(Lookahead()) == ()  # As of then.
+    assert len(ledger.backlog.candidates(Lookahead())) == 1
+    ledger.handover.ask_ahead(Lookahead(), 3.0)
+    assert len(ledger.backlog.candidates(Lookahead(heads=8))) == 1  # Other arguments are another question.
 
 
-def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(client: Redis, monkeypatch: pytest.MonkeyPatch):
+def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(Look())  # The server knows the script.
-    ledger.handover.ask_ahead(Look(), 3.0)
+    ledger.backlog.candidates(Lookahead())  # The server knows the script.
+    ledger.handover.ask_ahead(Lookahead(), 3.0)
     scene.put(an_entry("a"))
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(Look()))))
+    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(Lookahead()))))
     thread.start()
     thread.join()
     assert found == [1]
 
     monkeypatch.setattr("time.monotonic", lambda: float("inf"))
-    assert len(ledger.backlog.candidates(Look())) == 1
+    assert len(ledger.backlog.candidates(Lookahead())) == 1
 
 
 @pytest.mark.usefixtures("long_fresh")
@@ -281,23 +301,23 @@ def test_the_ring_that_wakes_a_leader_brings_the_answers_of_its_next_tick(client
     scene = redis_scene(client, redis_ledger(client))
     ledger, lead = scene.ledger, ("me", 10.0)
     epoch = ledger.leadership.lead(*lead)
-    ledger.handover.ask_ahead(Look(), 3.0, lead)
-    assert ledger.handover.ask_when_rung(0.01, Look(), 3.0, lead) is False
+    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
+    assert ledger.handover.ask_when_rung(0.01, Lookahead(), 3.0, lead) is False
 
     # When something rings, and more comes after it was woken
     scene.put(an_entry("a"))
-    assert ledger.handover.ask_when_rung(5, Look(), 3.0, lead) is True
+    assert ledger.handover.ask_when_rung(5, Lookahead(), 3.0, lead) is True
     scene.put(an_entry("b"))
     before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    ledger.handover.ask_ahead(Look(), 3.0, lead)
+    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
 
     # Then its tick goes by what was true when it woke, and asks nobody
     assert ledger.leadership.lead(*lead) == epoch
-    assert [head.job_id for c in ledger.backlog.candidates(Look()) for head in c.heads] == [an_id("a")]
+    assert [head.job_id for c in ledger.backlog.candidates(Lookahead()) for head in c.heads] == [an_id("a")]
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before
     # And the tick after it, which nothing rang for, asks anew
-    ledger.handover.ask_ahead(Look(), 3.0, lead)
-    assert len([head for c in ledger.backlog.candidates(Look()) for head in c.heads]) == 2
+    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
+    assert len([head for c in ledger.backlog.candidates(Lookahead()) for head in c.heads]) == 2
 
 
 def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
@@ -307,6 +327,6 @@ def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
     scene.put(an_entry("a"))
     client.script_flush()
 
-    assert ledger.handover.ask_when_rung(5, Look(), 3.0, lead) is True
-    ledger.handover.ask_ahead(Look(), 3.0, lead)
-    assert len(ledger.backlog.candidates(Look())) == 1
+    assert ledger.handover.ask_when_rung(5, Lookahead(), 3.0, lead) is True
+    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
+    assert len(ledger.backlog.candidates(Lookahead())) == 1

@@ -1,12 +1,14 @@
-"""Known jobs that are dispatched again with another line or into another backlog, over Redis and over the twin."""
+"""Known jobs that are dispatched again with another line or into another backlog, over Redis and over the
+twin.
+"""
 
 from __future__ import annotations
 
 import msgspec
 from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
 
-from conductor.model.entries import Entry, Revised
-from conductor.model.outcome import Dead
+from conductor.model.failure_outcome import Dead
+from conductor.model.ledger_entries import Entry, Revised
 from conductor.model.snapshot import JobClass
 
 
@@ -110,7 +112,9 @@ def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
     scene.run("d")
     scene.accept("d")
     entries = [an_entry(name, day) for name in "abcd"]
-    assert revise(scene, *entries, backlog="day") == Revised(elsewhere={"night": 3}), "what is done is not in the way"
+    assert revise(scene, *entries, backlog="day") == Revised(elsewhere={"night": 3}), (
+        "what is done is not in the way"
+    )
 
     assert revise(scene, *entries, backlog="day", is_moving=True) == Revised(moved=2, elsewhere={"night": 1})
 
@@ -125,7 +129,10 @@ def test_those_that_died_of_themselves_are_told_from_those_that_died_with_them(s
     scene.put(an_entry("a"), *(an_entry(f"b{n:02}", after=(an_id("a"),)) for n in range(30)))
     scene.force_fail("a")
     backlog = scene.ledger.backlog
-    assert list(backlog.died()) == list(backlog.died("night")) == [an_id("a")] and list(backlog.died("day")) == []
+    assert (
+        list(backlog.died()) == list(backlog.died("night")) == [an_id("a")]
+        and list(backlog.died("day")) == []
+    )
     assert backlog.causes() == {"dependency_dead": 30, "stalled": 1}
     scene.retry("a")
     assert list(backlog.died()) == [] and backlog.causes() == {}

@@ -8,10 +8,10 @@ import pytest
 from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 from msgspec import structs
 
-from conductor.errors import Fenced
+from conductor.base.errors import Fenced
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import RollCall, Settled, Turn, Turned, Vouch
-from conductor.model.snapshot import Look
+from conductor.model.ledger_entries import RollCall, Settled, Turned, Vouch, WorkerTurn
+from conductor.model.snapshot import Lookahead
 
 QUEUE = "cpu-node1"
 
@@ -53,8 +53,15 @@ def settles(scene: Scene, wait_s: float = 30.0, highest: int = 0) -> Settled | N
 
 
 def a_turn(scene: Scene, worker: str = "w1", **more: object) -> Turned:
-    values: dict[str, object] = {"worker": worker, "queue": QUEUE, "lease_s": 30.0, "number": "n", "most": 4, **more}
-    return scene.ledger.attempts.turn(Turn(is_idle=True, budget_s=1.0, **values))  # type: ignore[arg-type]
+    values: dict[str, object] = {
+        "worker": worker,
+        "queue": QUEUE,
+        "lease_s": 30.0,
+        "number": "n",
+        "most": 4,
+        **more,
+    }
+    return scene.ledger.attempts.turn(WorkerTurn(is_idle=True, budget_s=1.0, **values))  # type: ignore[arg-type]
 
 
 def test_nothing_is_handed_out_and_all_else_goes_on(scene: Scene) -> None:
@@ -85,7 +92,9 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
         steps_back(scene)
         assert scene.ledger.backlog.history() != served
     else:
-        assert scene.redis.get(f"{scene.keys.ledger}history") == served.encode(), "that for which the ledger is settled"
+        assert scene.redis.get(f"{scene.keys.ledger}history") == served.encode(), (
+            "that for which the ledger is settled"
+        )
 
 
 def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> None:
@@ -121,7 +130,9 @@ def test_what_its_worker_does_not_name_went_in_what_was_forgotten(scene: Scene) 
 
     assert says(scene, "w1", ("a", 1)) == ("ok",)
     assert settles(scene) == Settled(went_back=1, floor=0)
-    assert [scene.state(name) for name in "abc"] == ["running", "waiting", "running"], "whose worker is gone is rescued"
+    assert [scene.state(name) for name in "abc"] == ["running", "waiting", "running"], (
+        "whose worker is gone is rescued"
+    )
     assert scene.view("b").failures == {}, "at no cost"
     assert scene.admit("b", 2) is None
 
@@ -138,15 +149,20 @@ def test_numbers_that_may_be_in_use_are_left_behind(scene: Scene) -> None:
     assert settles(scene, highest=207) == Settled(went_back=1, floor=300)
     assert scene.state("b") == "waiting", "it may have been started in what was forgotten"
     assert scene.ledger.handover.queued() == {}
-    found = scene.ledger.backlog.candidates(Look(heads=10))
-    assert {head.job_id: head.attempts for c in found for head in c.heads} == {an_id("b"): 300, an_id("c"): 300}
+    found = scene.ledger.backlog.candidates(Lookahead(heads=10))
+    assert {head.job_id: head.attempts for c in found for head in c.heads} == {
+        an_id("b"): 300,
+        an_id("c"): 300,
+    }
     assert scene.admit("c", 1) == "attempt 1 is not its next"
     assert scene.admit("c", 301) is None
     assert says(scene, "w1", ("a", 1), seen=1000) == ("ok",)
     assert scene.ledger.backlog.pulse().unsettled is None, "the same witness is not heard twice"
 
 
-def test_who_has_seen_more_than_there_is_closes_the_ledger_though_the_server_looks_the_same(scene: Scene) -> None:
+def test_who_has_seen_more_than_there_is_closes_the_ledger_though_the_server_looks_the_same(
+    scene: Scene,
+) -> None:
     scene.put(an_entry("a"))
     assert scene.admit("a") is None
     turned = a_turn(scene, seen=1000)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import msgspec
 from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id
 
-from conductor.model.entries import Turn, Turned
+from conductor.model.ledger_entries import Turned, WorkerTurn
 
 SHORT = {"media.cut": 0.01}
 
 
-def a_turn(number: str = "1", **changes: object) -> Turn:
-    plain = Turn(worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, paces=SHORT)
+def a_turn(number: str = "1", **changes: object) -> WorkerTurn:
+    plain = WorkerTurn(
+        worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, paces=SHORT
+    )
     return msgspec.structs.replace(plain, **changes)
 
 
@@ -21,7 +23,7 @@ def queued(scene: Scene, *names: str) -> None:
         assert scene.admit(name, cpu=0.0, ram_mib=0) is None
 
 
-def turn(scene: Scene, turn: Turn) -> Turned:
+def turn(scene: Scene, turn: WorkerTurn) -> Turned:
     turned = scene.ledger.attempts.turn(turn)
     scene.check()
     return turned

@@ -1,4 +1,6 @@
-"""The probes against the real things: a real NVML-shaped library in a real process, real folders, real hangs."""
+"""The probes against the real things: a real NVML-shaped library in a real process, real folders, real
+hangs.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,15 @@ import msgspec
 import pytest
 from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 
-from conductor.adapters import host_probe
-from conductor.adapters.disk_probe import DiskProbe
-from conductor.adapters.nvml_probe import RawDevice, RawGpus, by_uuid, parse
+from conductor.adapters.host import host_probe
+from conductor.adapters.host.disk_probe import DiskProbe
+from conductor.adapters.host.nvml_probe import RawDevice, RawGpus, by_uuid, parse
+from conductor.base.settings.settings import Root
 from conductor.model.report import Device
-from conductor.settings import Root
 
 ASK = """
 import sys, msgspec
-from conductor.adapters import nvml_probe
+from conductor.adapters.host import nvml_probe
 for line in sys.stdin:
     word, *rest = line.split() or [""]
     if word == "declared":
@@ -103,7 +105,12 @@ def test_vram_that_moves_is_seen_by_the_next_reading(prober: Prober, nvml: Nvml)
 
 def test_a_host_without_a_driver_has_no_devices_and_a_note():
     answer = subprocess.run(
-        [sys.executable, "-c", ASK], input="\n", capture_output=True, text=True, check=True, env=_without_nvml()
+        [sys.executable, "-c", ASK],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        env=_without_nvml(),
     )
     assert '"devices":[[],["no NVIDIA driver on this host"]]' in answer.stdout
 
@@ -214,7 +221,9 @@ def test_vram_of_a_process_is_unknown_where_nvml_does_not_say(prober: Prober, nv
 
 
 def test_cuda_visible_devices_of_the_node_hides_the_others():
-    raw = RawGpus(devices=tuple(RawDevice(index=i, uuid=f"GPU-{i}abc", total_bytes=1 << 30) for i in range(3)))
+    raw = RawGpus(
+        devices=tuple(RawDevice(index=i, uuid=f"GPU-{i}abc", total_bytes=1 << 30) for i in range(3))
+    )
     assert [d.index for d in parse(raw, "2,GPU-0")[0]] == [0, 2]
     assert parse(raw, "")[0] == ()
     assert parse(raw, "")[1] == ("CUDA_VISIBLE_DEVICES hides 3 of 3 devices",)
@@ -288,7 +297,9 @@ disk_child.main()
 """
 
 
-def test_a_folder_that_hangs_is_a_fault_and_the_others_are_still_read(tmp_path: Path, probes: list[DiskProbe]):
+def test_a_folder_that_hangs_is_a_fault_and_the_others_are_still_read(
+    tmp_path: Path, probes: list[DiskProbe]
+):
     scratch, nas = tmp_path / "scratch", tmp_path / "nas"
     scratch.mkdir()
     nas.mkdir()

@@ -9,13 +9,13 @@ from functools import partial
 import pytest
 from builders import a_reservation
 
-from conductor.adapters.clock import SystemClock
+from conductor.adapters.host.clock import SystemClock
 from conductor.adapters.memory import memory_ledger
-from conductor.adapters.rates import LimitsRates, memory_rates, redis_rates
+from conductor.adapters.rates.rates import LimitsRates, memory_rates, redis_rates
+from conductor.base.settings.settings import Rate
 from conductor.model.calls import Budget, Call
 from conductor.model.snapshot import RateState, Reservation
 from conductor.ports import Attempts, Ledger
-from conductor.settings import Rate
 
 Make = Callable[..., LimitsRates]
 JOB = "job-00000001"
@@ -28,7 +28,7 @@ def side(request: pytest.FixtureRequest) -> Iterator[tuple[Attempts, Make]]:
         attempts = memory_ledger(SystemClock()).attempts
         yield attempts, partial(memory_rates, attempts)
         return
-    from conductor.wiring import connect
+    from conductor.adapters.open_ledger import connect
 
     ledger: Ledger = request.getfixturevalue("ledger")
     with connect(request.getfixturevalue("redis_url")) as client:
@@ -51,7 +51,9 @@ def a_call(outcome: str = "ok", job_id: str = JOB, **more: object) -> Call:
     return Call(key="api", outcome=outcome, job_id=job_id, attempt=1, **more)  # type: ignore[arg-type]
 
 
-def test_what_is_handed_out_counts_whole_until_it_is_called_and_then_for_one_window(side: tuple[Attempts, Make]):
+def test_what_is_handed_out_counts_whole_until_it_is_called_and_then_for_one_window(
+    side: tuple[Attempts, Make],
+):
     rates = side[1]({"api": Rate(requests_per_min=3, tokens_per_min=100)}, window_s=1.0)
     rates.take(JOB, 1, "api", 2, 60)
 
@@ -90,7 +92,9 @@ def test_a_body_that_starts_late_calls_in_no_window_that_is_full_without_it(side
     assert now.resets_at == pytest.approx(time.time() + 1.0, abs=0.2)
 
 
-def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_again(side: tuple[Attempts, Make]):
+def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_again(
+    side: tuple[Attempts, Make],
+):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=100)}, window_s=1.0)
     for n in range(50):
@@ -101,7 +105,9 @@ def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_agai
     attempts.tell_calls((a_call("refused", "job-00000049"),))
 
     now = state(rates)
-    assert (now.requests_limit, now.is_learned) == (45, True), "a tenth less than ours was when there was no room"
+    assert (now.requests_limit, now.is_learned) == (45, True), (
+        "a tenth less than ours was when there was no room"
+    )
     time.sleep(1.1)
     assert state(rates).requests_limit in (47, 48)
 
@@ -191,14 +197,18 @@ def test_a_limit_that_the_server_announces_is_in_force_at_once_also_for_tokens(s
     assert (now.tokens_limit, now.tokens_left) == (10_000, 9_600)
 
 
-def test_what_others_use_of_the_same_budget_closes_the_gate_before_the_next_hand_over(side: tuple[Attempts, Make]):
+def test_what_others_use_of_the_same_budget_closes_the_gate_before_the_next_hand_over(
+    side: tuple[Attempts, Make],
+):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=20, tokens_per_min=1000)})
     rates.take(JOB, 1, "api", 1, 0)
     state(rates, running())
 
     empty = Budget(limit=20, remaining=0, resets_in_s=60)
-    attempts.tell_calls((a_call(requests=empty, token_budget=Budget(limit=1000, remaining=10, resets_in_s=60)),))
+    attempts.tell_calls(
+        (a_call(requests=empty, token_budget=Budget(limit=1000, remaining=10, resets_in_s=60)),)
+    )
 
     now = state(rates)
     assert now.requests_left == 0
@@ -246,7 +256,7 @@ def test_what_was_told_is_counted_once_and_then_forgotten(side: tuple[Attempts, 
 
 
 def test_a_new_leader_goes_on_with_what_the_old_one_handed_out(ledger: Ledger, redis_url: str):
-    from conductor.wiring import connect
+    from conductor.adapters.open_ledger import connect
 
     with connect(redis_url) as one, connect(redis_url) as two:
         budgets = {"api": Rate(requests_per_min=3)}

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.memory.receipt_log import MemoryReceiptLog
-from conductor.adapters.receipt_log import ReceiptLog
 from conductor.ports import ReceiptLog as Port
-from tests.unit.test_receipt_file import a_receipt
+from tests.unit.adapters.files.test_receipt_log import a_receipt
 
 
 @pytest.fixture(params=["file", "memory"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Port:
     makers: dict[str, Callable[[], Port]] = {
-        "file": lambda: ReceiptLog(tmp_path, "node1-w1"),
+        "file": lambda: FileReceiptLog(tmp_path, "node1-w1"),
         "memory": MemoryReceiptLog,
     }
     return makers[request.param]()

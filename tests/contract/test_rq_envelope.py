@@ -15,10 +15,10 @@ from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FailedJobRegistry, FinishedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from conductor.adapters import rq_envelope
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.rq import envelope
 from conductor.model.decision import Admission
-from conductor.model.outcome import Dead
-from conductor.wiring import connect, redis_ledger
+from conductor.model.failure_outcome import Dead
 
 QUEUE = "cpu-node1"
 TIMES = {b"created_at", b"enqueued_at"}
@@ -45,17 +45,19 @@ def fields(client: Redis, key: str) -> dict[bytes, bytes]:
 
 
 def by_rq_itself(client: Redis, name: str) -> dict[bytes, bytes]:
-    """The hash that RQ's own code writes for the same call, made in another queue's name and then taken away."""
+    """The hash that RQ's own code writes for the same call, made in another queue's name and then taken
+    away.
+    """
     job = Job.create(
-        func=rq_envelope.FUNCTION,
+        func=envelope.FUNCTION,
         args=[an_id(name), 1],
         id="by-rq",
         connection=client,
         serializer=JSONSerializer,
         description=f"media.cut {an_id(name)[:8]} attempt 1",
         timeout=-1,
-        result_ttl=rq_envelope.RESULT_TTL_S,
-        failure_ttl=rq_envelope.FAILURE_TTL_S,
+        result_ttl=envelope.RESULT_TTL_S,
+        failure_ttl=envelope.FAILURE_TTL_S,
     )
     Queue(QUEUE, connection=client, serializer=JSONSerializer).enqueue_job(job)
     written = fields(client, job.key)
@@ -70,7 +72,9 @@ def test_the_hash_equals_the_one_enqueue_job_writes(rq_scene: Scene, client: Red
     ours = fields(client, f"rq:job:{an_id('a')}-a1")
     theirs = by_rq_itself(client, "a")
     other = {*TIMES, b"data"}
-    assert {k: v for k, v in ours.items() if k not in other} == {k: v for k, v in theirs.items() if k not in other}
+    assert {k: v for k, v in ours.items() if k not in other} == {
+        k: v for k, v in theirs.items() if k not in other
+    }
     assert ours.keys() == theirs.keys()
     assert json.loads(zlib.decompress(ours[b"data"])) == json.loads(zlib.decompress(theirs[b"data"]))
     for name in TIMES:
@@ -101,7 +105,7 @@ def test_rq_reads_it_as_its_own(rq_scene: Scene, client: Redis) -> None:
     ],
 )
 def test_moments_are_written_as_rq_writes_them(client: Redis, moment: str) -> None:
-    from conductor.adapters.redis_scripts import FOLDER
+    from conductor.adapters.redis.scripts import FOLDER
 
     shared = "".join((FOLDER / name).read_text() for name in ("base.lua", "rq.lua"))
     ms = round(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z").timestamp() * 1000)
@@ -147,7 +151,9 @@ def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) ->
     assert rq_scene.ledger.backlog.counts()["done"] == 130
 
 
-def test_an_entry_that_was_rescued_or_cancelled_before_it_ran_leaves_nothing(rq_scene: Scene, client: Redis) -> None:
+def test_an_entry_that_was_rescued_or_cancelled_before_it_ran_leaves_nothing(
+    rq_scene: Scene, client: Redis
+) -> None:
     rq_scene.put(an_entry("a"), an_entry("b"))
     rq_scene.admit("a")
     rq_scene.admit("b")

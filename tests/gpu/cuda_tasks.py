@@ -1,4 +1,5 @@
-"""A task module for a real card: bodies that hold memory through the CUDA driver alone. Copied into the project.
+"""A task module for a real card: bodies that hold memory through the CUDA driver alone. Copied into the
+project.
 
 Calls and signatures are those of cuda.h: `_v2` is what the header's names stand for since CUDA 3.2.
 """
@@ -12,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conductor.errors import CudaOutOfMemory, JobError
+from conductor.base.errors import CudaOutOfMemory, JobError
 from workers import task
-from workers.context import JobContext
+from workers.task_api.context import JobContext
 
 MIB = 1 << 20
 #: Taken piece by piece, as frameworks do.
@@ -73,7 +74,9 @@ class Cuda:
 
 @task("card.hold", lane="gpu", warm="cuda", timeout_s=120.0)
 def hold(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: mib (taken at the start), seconds (worked with it) or until (a file is there), pace_s (between pieces)."""
+    """args: mib (taken at the start), seconds (worked with it) or until (a file is there), pace_s (between
+    pieces).
+    """
     cuda = ctx.warm("cuda", Cuda)
     began = time.time()
     try:

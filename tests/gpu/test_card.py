@@ -1,6 +1,8 @@
-"""A real card, filled: the honest never run out of memory, the liar is stopped, the card is busy and comes back whole.
+"""A real card, filled: the honest never run out of memory, the liar is stopped, the card is busy and comes
+back whole.
 
-Skipped, with the reason, where there is no NVIDIA device or no CUDA driver. Prints its figures with the card's name.
+Skipped, with the reason, where there is no NVIDIA device or no CUDA driver. Prints its figures with the
+card's name.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ import pytest
 from builders import a_spec
 from node_scene import Scene, configure, until
 
-from conductor.adapters import nvml_probe
-from conductor.adapters.receipt_log import read_receipts
-from conductor.catalogue import load_catalogue
-from conductor.model.entries import Entry
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.adapters.host import nvml_probe
+from conductor.base.settings.settings import CONFIG_NAME, Settings
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.receipt import Receipt
 from conductor.model.report import Device
 from conductor.model.spec import Needs, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -100,7 +102,9 @@ class Watch:
 class CardScene(Scene):
     def __init__(self, ledger: Ledger, project: Settings, card: Device) -> None:
         source = Path(__file__).with_name("cuda_tasks.py")
-        (project.project / "cuda_tasks_of_test.py").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        (project.project / "cuda_tasks_of_test.py").write_text(
+            source.read_text(encoding="utf-8"), encoding="utf-8"
+        )
         file = project.project / CONFIG_NAME
         file.write_text(f'task_modules = ["cuda_tasks_of_test"]\n{file.read_text()}')
         super().__init__(ledger, configure(project, CONFIG))
@@ -112,7 +116,11 @@ class CardScene(Scene):
     def hold(self, n: int, says_mib: int, takes_mib: int, **args: Any) -> str:
         """A job in the backlog that reserves `says_mib` and allocates `takes_mib`."""
         spec = a_spec(
-            n, task="card.hold", lane="gpu", needs=Needs(vram_mib=says_mib), args={"mib": takes_mib, "n": n, **args}
+            n,
+            task="card.hold",
+            lane="gpu",
+            needs=Needs(vram_mib=says_mib),
+            args={"mib": takes_mib, "n": n, **args},
         )
         job_class = class_of(spec, self.catalogue[spec.task], "night")
         self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
@@ -151,7 +159,9 @@ Say = Callable[..., None]
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Say:
-    """Figures are for who runs it, also where all is green; `benchmarks/results.py card` finds them in the report."""
+    """Figures are for who runs it, also where all is green; `benchmarks/results.py card` finds them in the
+    report.
+    """
 
     def to_all(*lines: str) -> None:
         record_property("figures", "\n".join(lines))
@@ -185,7 +195,8 @@ def test_a_card_is_filled_by_jobs_that_take_what_they_say_and_less_without_one_r
     busy = busy_share([receipt for receipt in ran if receipt.outcome == "ok"])
     say(
         f"{card.name}, {total} MiB: {len(jobs)} jobs in {took_s:.1f} s, {ooms} out of memory",
-        f"  a body ran {busy:.1%} of the time; the driver says {statistics.fmean(watch.busy_percent):.0f} % busy",
+        f"  a body ran {busy:.1%} of the time; the driver says "
+        f"{statistics.fmean(watch.busy_percent):.0f} % busy",
         f"  most in use {max(watch.used_mib)} MiB; {before} before, {used_mib(card)} after",
     )
     assert ooms == 0

@@ -15,18 +15,18 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from conductor.acl import ADMIN, CONDUCTOR, READER, WORKER, acl_text, users
-from conductor.adapters.redis_keys import PLAIN
-from conductor.adapters.valkey import find_binary
-from conductor.errors import Unreachable
+from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger
+from conductor.adapters.redis.valkey import find_binary
+from conductor.app.redis_acl import ADMIN, CONDUCTOR, READER, WORKER, acl_text, users
+from conductor.base.errors import Unreachable
+from conductor.base.redis_keys import PLAIN
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.calls import Call
-from conductor.model.entries import Vouch
-from conductor.model.outcome import Retry
-from conductor.model.snapshot import Look
+from conductor.model.failure_outcome import Retry
+from conductor.model.ledger_entries import Vouch
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Output
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import connect, open_ledger, redis_ledger
 from tests.builders import a_spec
 from tests.ledger_scenes import a_receipt, a_reservation, an_entry, an_id
 from tests.worker_scene import WorkerScene, a_scene, wait_until
@@ -90,11 +90,13 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     epoch = ours.leadership.lead("c1", 60)
     assert epoch is not None and ours.leadership.leader() == ("c1", epoch)
     ours.backlog.put("night", [an_entry(n) for n in "abcd"] + [an_entry("e", after=(an_id("a"),))])
-    assert len(ours.backlog.candidates(Look(heads=10))[0].heads) == 4
+    assert len(ours.backlog.candidates(Lookahead(heads=10))[0].heads) == 4
     for name in "abcd":
         from conductor.model.decision import Admission
 
-        assert ours.handover.admit(epoch, [Admission(reservation=a_reservation(name), backlog="night")]) == (None,)
+        assert ours.handover.admit(epoch, [Admission(reservation=a_reservation(name), backlog="night")]) == (
+            None,
+        )
         theirs.attempts.start(an_id(name), 1, "w1", 30)
         vouch = Vouch(job_id=an_id(name), attempt=1, progress=0.5, note="half")
         assert theirs.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
@@ -121,8 +123,8 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
 
 
 def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledger], empty: Guarded):
-    from conductor.adapters.rates import redis_rates
-    from conductor.settings import Rate
+    from conductor.adapters.rates.rates import redis_rates
+    from conductor.base.settings.settings import Rate
 
     with connect(empty.url[CONDUCTOR]) as client:
         rates = redis_rates(client, both[0].attempts, {"cloud": Rate(requests_per_min=3)})
@@ -187,10 +189,31 @@ NOBODY: list[tuple[Any, ...]] = [
     *(("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/"), ("MODULE", "LIST")),
     *(("DEBUG", "SLEEP", "0"), ("KEYS", "*"), ("SHUTDOWN",), ("SAVE",), ("BGREWRITEAOF",), ("MONITOR",)),
     *(("ACL", "LIST"), ("ACL", "SETUSER", "worker", "+@all"), ("SLAVEOF", "a", "1"), ("REPLICAOF", "a", "1")),
-    *(("MIGRATE", "h", "1", "k", "0", "1"), ("CLIENT", "KILL", "ID", "1"), ("CLIENT", "LIST"), ("SCRIPT", "FLUSH")),
-    *(("EVAL", "return 1", 0), ("FUNCTION", "LIST"), ("PUBLISH", "c", "m"), ("SWAPDB", "0", "1"), ("RANDOMKEY",)),
-    *(("GET", "other:key"), ("SET", "other:key", "v"), ("RENAME", "conductor:jobs", "conductor:x"), ("DBSIZE",)),
-    *(("OBJECT", "FREQ", "conductor:jobs"), ("DUMP", "conductor:jobs"), ("RESTORE", "rq:x", "0", "x"), ("WAIT", 0, 0)),
+    *(
+        ("MIGRATE", "h", "1", "k", "0", "1"),
+        ("CLIENT", "KILL", "ID", "1"),
+        ("CLIENT", "LIST"),
+        ("SCRIPT", "FLUSH"),
+    ),
+    *(
+        ("EVAL", "return 1", 0),
+        ("FUNCTION", "LIST"),
+        ("PUBLISH", "c", "m"),
+        ("SWAPDB", "0", "1"),
+        ("RANDOMKEY",),
+    ),
+    *(
+        ("GET", "other:key"),
+        ("SET", "other:key", "v"),
+        ("RENAME", "conductor:jobs", "conductor:x"),
+        ("DBSIZE",),
+    ),
+    *(
+        ("OBJECT", "FREQ", "conductor:jobs"),
+        ("DUMP", "conductor:jobs"),
+        ("RESTORE", "rq:x", "0", "x"),
+        ("WAIT", 0, 0),
+    ),
 ]
 
 
@@ -218,7 +241,9 @@ def test_what_nobody_needs_is_refused(guarded: Guarded, name: str, command: tupl
     ],
     ids=lambda c: " ".join(c[:2]),
 )
-def test_a_worker_writes_no_lines_takes_no_lead_and_pauses_nothing(guarded: Guarded, command: tuple[str, ...]):
+def test_a_worker_writes_no_lines_takes_no_lead_and_pauses_nothing(
+    guarded: Guarded, command: tuple[str, ...]
+):
     with guarded.client(WORKER) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
 
@@ -235,7 +260,8 @@ def test_a_script_of_the_workers_own_may_do_no_more_than_the_worker(empty: Guard
 
 
 @pytest.mark.parametrize(
-    "command", [("SET", "rq:x", "1"), ("DEL", "rq:queues"), ("EVALSHA", "0" * 40, 0), ("SCRIPT", "LOAD", "return 1")]
+    "command",
+    [("SET", "rq:x", "1"), ("DEL", "rq:queues"), ("EVALSHA", "0" * 40, 0), ("SCRIPT", "LOAD", "return 1")],
 )
 def test_the_reader_writes_nothing_and_runs_nothing(guarded: Guarded, command: tuple[Any, ...]):
     with guarded.client(READER) as client, pytest.raises(NoPermissionError):
@@ -243,19 +269,27 @@ def test_the_reader_writes_nothing_and_runs_nothing(guarded: Guarded, command: t
 
 
 def test_nobody_comes_in_without_a_password(guarded: Guarded):
-    with Redis(unix_socket_path=str(guarded.socket), protocol=2) as client, pytest.raises(AuthenticationError):
+    with (
+        Redis(unix_socket_path=str(guarded.socket), protocol=2) as client,
+        pytest.raises(AuthenticationError),
+    ):
         client.ping()
 
 
 def test_a_worker_that_should_dispatch_is_told_what_it_lacks(empty: Guarded, tmp_path: Path):
-    with open_ledger(as_user(empty, WORKER, tmp_path)) as ledger, pytest.raises(Unreachable, match="may not do this"):
+    with (
+        open_ledger(as_user(empty, WORKER, tmp_path)) as ledger,
+        pytest.raises(Unreachable, match="may not do this"),
+    ):
         ledger.backlog.put("night", [an_entry("a")])
 
 
 def test_the_file_holds_no_password_and_each_time_other_ones():
     once, again = users(), users()
 
-    assert {u.name for u in once} == EVERYBODY and not {u.password for u in once} & {u.password for u in again}
+    assert {u.name for u in once} == EVERYBODY and not {u.password for u in once} & {
+        u.password for u in again
+    }
     assert not any(user.password in acl_text(once) for user in once)
     assert acl_text(once).splitlines()[0] == "user default reset off"
 
@@ -293,7 +327,9 @@ def test_no_password_is_in_a_command_line_a_receipt_a_log_or_redis(empty: Guarde
             spec = scene.put(a_spec(task="shell", args={"argv": ["env"]}, workflow="my"))
             (receipt,) = scene.wait_state(spec, "done", "dead")
             shown = command_lines()
-            told = scene.story() + "".join(f.read_text() for f in settings.receipts_dir.rglob("*") if f.is_file())
+            told = scene.story() + "".join(
+                f.read_text() for f in settings.receipts_dir.rglob("*") if f.is_file()
+            )
         finally:
             scene.close()
     assert receipt.outcome == "ok" and "PATH=" in receipt.result["stdout_tail"]

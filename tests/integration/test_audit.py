@@ -1,4 +1,6 @@
-"""A checker is checked: one fault of each kind is planted and named, nobody else accused; a busy system is sound."""
+"""A checker is checked: one fault of each kind is planted and named, nobody else accused; a busy system is
+sound.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +16,19 @@ from builders import a_report
 from ledger_scenes import Scene, a_class, a_receipt, an_entry, an_id, redis_scene
 from redis import Redis
 
-from conductor import manifest
-from conductor.adapters import redis_books_pieces
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.adapters.redis_books_pieces import read_books
-from conductor.adapters.redis_scripts import Scripts
-from conductor.catalogue import load_catalogue
-from conductor.dispatch import dispatch
-from conductor.model.outcome import Retry
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.adapters.open_ledger import redis_ledger
+from conductor.adapters.redis.scans import full_ledger_chunked
+from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+from conductor.adapters.redis.scripts import Scripts
+from conductor.base.settings.settings import Settings
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import dispatch
+from conductor.model.failure_outcome import Retry
 from conductor.model.receipt import OutputFact
 from conductor.ports import Ledger
+from conductor.record import manifest
 from conductor.recovery import audit
-from conductor.settings import Settings
-from conductor.wiring import redis_ledger
 
 QUEUE = "cpu-node1"
 
@@ -40,19 +42,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def way_of_reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A large ledger is read in pieces: every fault is found there as well."""
     if request.param == "in pieces":
-        monkeypatch.setattr(redis_books_pieces, "AT_ONCE", 0)
-        monkeypatch.setattr(redis_books_pieces, "PIECE", 3)
+        monkeypatch.setattr(full_ledger_chunked, "AT_ONCE", 0)
+        monkeypatch.setattr(full_ledger_chunked, "PIECE", 3)
     return request.param
 
 
 class World:
-    """A waiting (w), a delayed (y), a bound (b), an admitted (a), a running (r), a dead (x) and a done job (d)."""
+    """A waiting (w), a delayed (y), a bound (b), an admitted (a), a running (r), a dead (x) and a done job
+    (d).
+    """
 
     def __init__(self, redis: Redis, ledger: Ledger, settings: Settings) -> None:
         self.redis = redis
         self.ledger = ledger
         self.settings = settings
-        self.log = ReceiptLog(settings.receipts_dir, "w1")
+        self.log = FileReceiptLog(settings.receipts_dir, "w1")
         self.scene = scene = redis_scene(redis, ledger)
         ledger.reports.publish(a_report(), 60)
         scene.put(*(an_entry(name) for name in "wyarxd"), an_entry("b", after=(an_id("w"),)))
@@ -83,7 +87,7 @@ class World:
 
 
 def audit_dead() -> object:
-    from conductor.model.outcome import Dead
+    from conductor.model.failure_outcome import Dead
 
     return Dead()
 
@@ -123,7 +127,10 @@ def told_apart(world: World, name: str, **changes: object) -> None:
 PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
     "a lost job": (
         lambda w: (w.redis.hdel(STATE, an_id("x")), w.redis.hdel("conductor:jobs", an_id("x"))),
-        {"conservation": "night: 1 counted as dead, 0 there", "places": f"{an_id('x')}: is in set of the dead"},
+        {
+            "conservation": "night: 1 counted as dead, 0 there",
+            "places": f"{an_id('x')}: is in set of the dead",
+        },
     ),
     "a dead job that is not found among the dead": (
         lambda w: w.redis.srem("conductor:aside:x", an_id("x")),
@@ -133,7 +140,10 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         lambda w: w.redis.sadd("conductor:aside:x", an_id("w")),
         {"places": f"{an_id('w')}: is waiting and in class 1 and set of the dead"},
     ),
-    "a job without its line": (lambda w: w.redis.hdel("conductor:jobs", an_id("w")), {"conservation": an_id("w")}),
+    "a job without its line": (
+        lambda w: w.redis.hdel("conductor:jobs", an_id("w")),
+        {"conservation": an_id("w")},
+    ),
     "a state nobody can read": (
         lambda w: (w.redis.hset(STATE, an_id("x"), "?"), w.redis.hincrby("conductor:count:night", "x", -1)),
         {"conservation": an_id("x")},
@@ -163,7 +173,10 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         {"places": an_id("x")},
     ),
     "a class nobody looks at": (lambda w: w.redis.srem("conductor:ready", "1"), {"places": "class 1"}),
-    "a running job without a lease": (lambda w: w.redis.zrem("conductor:leases", an_id("r")), {"places": an_id("r")}),
+    "a running job without a lease": (
+        lambda w: w.redis.zrem("conductor:leases", an_id("r")),
+        {"places": an_id("r")},
+    ),
     "a lease of nobody": (
         lambda w: w.redis.zadd("conductor:leases", {an_id("q"): 9e15}),
         {"places": f"{an_id('q')}: is in leased and is no job"},
@@ -189,7 +202,10 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         lambda w: w.redis.hincrby("conductor:sum", "node1:cpu_milli", 5),
         {"sums": "node1:cpu_milli: 2005"},
     ),
-    "a sum of nothing": (lambda w: w.redis.hset("conductor:sum", "gone:ram_mib", 7), {"sums": "gone:ram_mib"}),
+    "a sum of nothing": (
+        lambda w: w.redis.hset("conductor:sum", "gone:ram_mib", 7),
+        {"sums": "gone:ram_mib"},
+    ),
     "a queue entry of nobody": (
         lambda w: w.redis.rpush(f"rq:queue:{QUEUE}", f"{an_id('d')}-a1"),
         {"queues": f"{an_id('d')}-a1"},
@@ -213,7 +229,8 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
     ),
     "a disk that is overbooked": (
         lambda w: (
-            w.scene.put(an_entry("z", a_class("c2"))) and w.scene.admit("z", class_id="c2", disk={"scratch": 1 << 50})
+            w.scene.put(an_entry("z", a_class("c2")))
+            and w.scene.admit("z", class_id="c2", disk={"scratch": 1 << 50})
         ),
         {"ceilings": "node1/scratch:bytes"},
     ),
@@ -256,7 +273,9 @@ def test_two_receipts_that_stand_are_named(world: World) -> None:
     assert bad(world.audit()) == {}
 
 
-def test_two_bodies_of_one_number_are_named_and_so_is_one_that_the_ledger_did_not_accept(world: World) -> None:
+def test_two_bodies_of_one_number_are_named_and_so_is_one_that_the_ledger_did_not_accept(
+    world: World,
+) -> None:
     twice = msgspec.structs.replace(a_receipt("d", 1), token="0123abcd")
     world.log.append(twice)
     (fault,) = bad(world.audit())["receipts"]
@@ -303,7 +322,9 @@ def test_an_output_of_the_same_size_is_only_told_apart_by_its_hash(world: World)
     assert [f.split(":")[0] for f in bad(world.audit(is_hashing=True))["outputs"]] == [an_id("d")]
 
 
-def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, ledger: Ledger, redis_url: str) -> None:
+def test_a_job_that_was_dispatched_and_is_nowhere_is_named(
+    project: Settings, ledger: Ledger, redis_url: str
+) -> None:
     from builders import a_spec
 
     specs = [a_spec(n) for n in range(3)]
@@ -321,7 +342,9 @@ def test_a_job_that_was_dispatched_and_is_nowhere_is_named(project: Settings, le
     assert bad(report) == {"dispatched": (f"{specs[1].id}: was dispatched with m.jsonl and is nowhere",)}
 
 
-def test_what_was_dispatched_and_can_no_more_be_told_is_said(project: Settings, ledger: Ledger, redis_url: str) -> None:
+def test_what_was_dispatched_and_can_no_more_be_told_is_said(
+    project: Settings, ledger: Ledger, redis_url: str
+) -> None:
     from builders import a_spec
 
     path = project.project / "m.jsonl"
@@ -346,7 +369,9 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
     def busy() -> None:
         try:
             with Redis.from_url(redis_url, protocol=2) as redis:
-                work(redis_scene(redis, redis_ledger(redis)), ReceiptLog(project.receipts_dir, "w1"), over)
+                work(
+                    redis_scene(redis, redis_ledger(redis)), FileReceiptLog(project.receipts_dir, "w1"), over
+                )
         except BaseException as e:  # noqa: BLE001
             errors.append(e)
 
@@ -365,8 +390,10 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
     assert errors == []
 
 
-def work(scene: Scene, log: ReceiptLog, over: threading.Event) -> None:
-    """Jobs through all of their lives, as fast as it goes; the books of the scene are not checked on the way."""
+def work(scene: Scene, log: FileReceiptLog, over: threading.Event) -> None:
+    """Jobs through all of their lives, as fast as it goes; the books of the scene are not checked on the
+    way.
+    """
     scene.check = lambda: None  # type: ignore[method-assign]
     n = 0
     while not over.is_set():

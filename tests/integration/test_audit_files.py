@@ -1,4 +1,6 @@
-"""An audit of manifests, receipts and outputs alone, where no ledger is asked: each planted fault is named."""
+"""An audit of manifests, receipts and outputs alone, where no ledger is asked: each planted fault is
+named.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from audit_scene import bad
 from cli_tools import Cli
 from verify_scene import Place
 
-from conductor import manifest
+from conductor.base.settings.settings import Settings
+from conductor.record import manifest
 from conductor.recovery import audit
-from conductor.settings import Settings
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""Backup and restore: one file with the record in it, nothing else, and nothing that leads out of the project."""
+"""Backup and restore: one file with the record in it, nothing else, and nothing that leads out of the
+project.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from builders import a_spec
 from cli_tools import conductor
 from rebuild_scene import Place
 
-from conductor import manifest
-from conductor.errors import UsageError
+from conductor.base.errors import UsageError
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.ports import Ledger
-from conductor.recovery import archive
+from conductor.record import manifest
+from conductor.recovery import backup_archive as archive
 from conductor.recovery.backup import BESIDE, backup, restore
-from conductor.settings import CONFIG_NAME, Settings, load
 
 
 @pytest.fixture
@@ -62,7 +64,9 @@ def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(place: Plac
     saved = conductor("backup", str(file), "--json", cwd=project.project)
 
     assert saved.code == 0, saved.err
-    assert (saved.json["manifests"], saved.json["kept"], saved.json["receipts"]) == (2, 2, 3), "with the project's mark"
+    assert (saved.json["manifests"], saved.json["kept"], saved.json["receipts"]) == (2, 2, 3), (
+        "with the project's mark"
+    )
     assert file.stat().st_mode & 0o077 == 0, "it may hold a password"
     place.flush()
     folder = project.project.parent / "new"
@@ -222,7 +226,9 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_begun(
 
 def test_a_name_that_is_in_it_twice_is_refused(elsewhere: Settings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="twice"):
-        restore(elsewhere.layout, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl", "manifests/./a.jsonl"))
+        restore(
+            elsewhere.layout, an_archive(tmp_path / "b.tar.gz", "manifests/a.jsonl", "manifests/./a.jsonl")
+        )
 
 
 def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Path) -> None:
@@ -250,7 +256,9 @@ def test_a_broken_file_is_refused_whole(
     assert list(elsewhere.project.rglob("*")) == []
 
 
-def test_a_backup_that_cannot_be_finished_leaves_nothing(project: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_that_cannot_be_finished_leaves_nothing(
+    project: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -261,7 +269,7 @@ def test_a_backup_that_cannot_be_finished_leaves_nothing(project: Settings, monk
 
 
 def test_passwords_in_settings_do_not_go_into_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from conductor import secrets
+    from conductor.base import secrets
 
     monkeypatch.setattr(secrets, "_known", set[str]())
     project = tmp_path / "project"

@@ -12,11 +12,11 @@ import pytest
 from builders import a_spec
 from node_scene import Command, until
 
-from conductor.adapters.receipt_log import read_receipts
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
 
 LINES = 1000
 CONFIG = """
@@ -45,7 +45,7 @@ def join(args, ctx):
 """
 GOOD = BAD.replace('{{}}["fps"]', "25")
 PICKY = """
-from conductor.errors import BadInput
+from conductor.base.errors import BadInput
 from workers import task
 
 @task("mine.render", lane="cpu", parameters=("preset",){more})
@@ -156,10 +156,13 @@ def test_a_canary_that_verifies_releases_the_rest_of_its_own_kind_only(play: Pla
     """The canaries of one preset write what is no JSON; the other preset's do well."""
     scene = play(PICKY, '[canary]\n"mine.render" = 2\n')
     good = [
-        a_spec(n, task="mine.render", args={"n": n, "broken": [], "preset": "a"}, writes=output(n)) for n in range(40)
+        a_spec(n, task="mine.render", args={"n": n, "broken": [], "preset": "a"}, writes=output(n))
+        for n in range(40)
     ]
     bad = [
-        a_spec(n, task="mine.render", args={"n": n, "broken": [], "preset": "b", "text": "{"}, writes=output(n))
+        a_spec(
+            n, task="mine.render", args={"n": n, "broken": [], "preset": "b", "text": "{"}, writes=output(n)
+        )
         for n in range(40, 80)
     ]
     manifest = scene.dispatch([*good, *bad])
@@ -183,7 +186,9 @@ def output(n: int) -> tuple[Output, ...]:
 
 
 def test_a_quick_task_that_goes_bad_after_hundreds_of_good_ones_costs_few_attempts_too(play: Play):
-    """Jobs of milliseconds are started many at a time, and lie deep in the queues: what has not begun goes back."""
+    """Jobs of milliseconds are started many at a time, and lie deep in the queues: what has not begun goes
+    back.
+    """
     scene = play(GOOD)
     scene.run("node")
     until(lambda: scene.ledger.reports.live())

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from cli_tools import conductor
 
+from conductor.adapters.open_ledger import open_ledger
+from conductor.base.settings.settings import load
 from conductor.model.identity import content_id
 from conductor.model.spec import JobSpec, to_line
-from conductor.settings import load
-from conductor.wiring import open_ledger
 
 MANIFEST = "manifests/system_test_backlog_12.jsonl"
 
@@ -49,7 +49,15 @@ def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
     put = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", cwd=folder)
     assert (put.code, put.out) == (0, "backlog:system_test: 12 new, 0 known\n")
     again = conductor("dispatch", MANIFEST, "--target", "backlog:system_test", "--json", cwd=folder)
-    known = {"backlog": "system_test", "dry_run": False, "new": 0, "known": 12, "done": 0, "again": 0, "changed": 0}
+    known = {
+        "backlog": "system_test",
+        "dry_run": False,
+        "new": 0,
+        "known": 12,
+        "done": 0,
+        "again": 0,
+        "changed": 0,
+    }
     assert again.json == known | {"sent_back": [], "keep_their_line": 0, "moved": 0, "elsewhere": {}} | {
         "dead": 0,
         "dead_of": [],
@@ -68,7 +76,9 @@ def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
     assert verified.code == 0, verified.out
     assert verified.out.startswith(f"{MANIFEST}: 12 of 12 jobs verified")
 
-    idle = conductor("conduct", "--backlog", "backlog:system_test", "--until-done", "--json", cwd=folder, timeout=20)
+    idle = conductor(
+        "conduct", "--backlog", "backlog:system_test", "--until-done", "--json", cwd=folder, timeout=20
+    )
     assert (idle.code, idle.json["done"], idle.json["left"]) == (0, 0, 0)
     assert "starting one" not in idle.err, "nothing to run: no node is needed"
     assert not (folder / ".conductor" / "valkey" / "valkey.sock").exists(), "nothing stays behind"
@@ -98,7 +108,9 @@ def test_a_dead_job_ends_the_run_with_1_and_its_cause(folder: Path):
     explained = conductor("explain", spec.id[:6], cwd=folder)
     assert "last failure: task_error" in explained.out
     later = conductor("conduct", "--until-done", "--json", cwd=folder)
-    assert (later.code, later.json["dead"], later.json["dead_before"]) == (1, 0, 1), "it died in the run before"
+    assert (later.code, later.json["dead"], later.json["dead_before"]) == (1, 0, 1), (
+        "it died in the run before"
+    )
     assert later.json["causes_before"] == {"task_error": 1}
     assert conductor("cancel", spec.id, cwd=folder).code == 0
     given_up = conductor("conduct", "--until-done", cwd=folder)
@@ -154,7 +166,9 @@ def test_a_dispatch_that_is_interrupted_says_how_far_it_came_and_the_same_comman
         put = ledger.backlog.counts()["waiting"]
 
     assert run.returncode == 130
-    found = re.search(r"interrupted: the first (\d+) jobs are in backlog:night; the same command again puts", err)
+    found = re.search(
+        r"interrupted: the first (\d+) jobs are in backlog:night; the same command again puts", err
+    )
     assert found and 0 < int(found[1]) <= put < 40_000, err
     rest = conductor("dispatch", manifest, "--target", "backlog:night", cwd=folder)
     assert rest.out == f"backlog:night: {40_000 - put} new, {put} known\n"
@@ -201,7 +215,9 @@ def on_a_terminal(argv: list[str], cwd: Path) -> str:
 
     master, slave = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    run = subprocess.Popen(argv, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+    run = subprocess.Popen(
+        argv, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+    )
     os.close(slave)
     shown = b""
     while True:

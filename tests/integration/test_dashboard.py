@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import valkey
-from conductor.adapters.redis_keys import PLAIN
-from conductor.settings import Settings
+from conductor.adapters.redis import valkey
+from conductor.base.redis_keys import PLAIN
+from conductor.base.settings.settings import Settings
 from conductor.views.dashboard import url_file
 
 SERVE = """
 import sys
 from pathlib import Path
-from conductor.adapters import valkey
+from conductor.adapters.redis import valkey
 from conductor.views.dashboard import serve_dashboard
-from conductor.settings import Settings
+from conductor.base.settings.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
 url = valkey.place_of(settings.valkey).url
 sys.exit(serve_dashboard(settings.dashboard, settings.redis, settings.state_dir, url, int(sys.argv[2])))
@@ -44,7 +44,9 @@ class Served:
         command = [sys.executable, "-c", SERVE, str(settings.state_dir), str(port)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
         deadline = time.monotonic() + 20
-        while not url_file(settings.state_dir).exists() or not url_file(settings.state_dir).read_text().endswith("\n"):
+        while not url_file(settings.state_dir).exists() or not url_file(
+            settings.state_dir
+        ).read_text().endswith("\n"):
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -99,7 +101,11 @@ def put_job(served: Served) -> None:
     [
         *("/", "/0/view/workers", "/0/view/jobs", f"/0/view/jobs/{QUEUE}/queued/8/asc/1"),
         *(f"/0/view/job/{JOB}", "/0/data/queues.json", "/0/data/workers.json", f"/0/data/job/{JOB}.json"),
-        *(f"/0/data/jobs/{QUEUE}/queued/8/asc/1.json", f"/0/data/jobs/{QUEUE}/failed/8/dsc/1.json", "/favicon.ico"),
+        *(
+            f"/0/data/jobs/{QUEUE}/queued/8/asc/1.json",
+            f"/0/data/jobs/{QUEUE}/failed/8/dsc/1.json",
+            "/favicon.ico",
+        ),
     ],
 )
 def test_every_page_that_only_reads_works(served: Served, path: str):
@@ -134,7 +140,9 @@ def test_pages_show_the_job_and_leave_the_queue_as_it_was(served: Served):
         ("GET", "/0/view/job/nobody12-a1", 404),
     ],
 )
-def test_what_writes_is_refused_and_what_is_not_there_is_plain(served: Served, method: str, path: str, status: int):
+def test_what_writes_is_refused_and_what_is_not_there_is_plain(
+    served: Served, method: str, path: str, status: int
+):
     before = served.redis.dbsize()
     got, text = served.ask(path, method)
     assert got == status
@@ -156,7 +164,12 @@ def test_the_connection_of_the_pages_can_write_nothing(served: Served):
     with connect(valkey.place_of(served.settings.valkey).url, PLAIN, is_own=True) as client:
         assert isinstance(client, Redis)
         assert client.llen(f"rq:queue:{QUEUE}") == 2
-        for command in (("DEL", "rq:queues"), ("FLUSHALL",), ("GET", "conductor:leader"), ("CONFIG", "GET", "*")):
+        for command in (
+            ("DEL", "rq:queues"),
+            ("FLUSHALL",),
+            ("GET", "conductor:leader"),
+            ("CONFIG", "GET", "*"),
+        ):
             with pytest.raises(NoPermissionError):
                 client.execute_command(*command)
 
@@ -171,7 +184,13 @@ class Bomb:
 
 def test_a_pickled_job_is_not_unpickled(served: Served, tmp_path: Path):
     bomb = pickle.dumps(("os.getpid", None, [Bomb(tmp_path / "boom")], {}))
-    fields = {"data": bomb, "meta": bomb, "origin": QUEUE, "created_at": "2026-01-01T00:00:00Z", "status": "queued"}
+    fields = {
+        "data": bomb,
+        "meta": bomb,
+        "origin": QUEUE,
+        "created_at": "2026-01-01T00:00:00Z",
+        "status": "queued",
+    }
     served.redis.hset("rq:job:pickled1-a1", mapping={**fields, "result": bomb})
     served.redis.rpush(f"rq:queue:{QUEUE}", "pickled1-a1")
     for path in (
@@ -196,7 +215,9 @@ def test_it_listens_on_loopback_only_takes_the_next_free_port_and_says_which(tmp
             import psutil
 
             assert it.port > wished
-            listening = [c for c in psutil.Process(it.process.pid).net_connections("tcp") if c.status == "LISTEN"]
+            listening = [
+                c for c in psutil.Process(it.process.pid).net_connections("tcp") if c.status == "LISTEN"
+            ]
             assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
             it.process.send_signal(signal.SIGTERM)
             out, err = it.process.communicate(timeout=10)

@@ -1,4 +1,6 @@
-"""The dashboard's pages cannot be made to run somebody's script, and ask for a password where one is configured."""
+"""The dashboard's pages cannot be made to run somebody's script, and ask for a password where one is
+configured.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from conductor.errors import ConfigError
-from conductor.settings import Settings
+from conductor.adapters.open_ledger import connect
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings
 from conductor.views.dashboard import make_app, password_of
-from conductor.wiring import connect
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'"
 JOB, QUEUE = "abcdefgh12345678-a1", "cpu-here"
@@ -60,7 +62,9 @@ def test_a_page_runs_only_the_scripts_it_was_served_with(pages: Any, path: str):
     scripts = re.findall(r"<script[^>]*>", answer.text)
     assert scripts and all(f'nonce="{nonce}"' in script for script in scripts)
     assert "<img" not in answer.text and "alert(2)</script>" not in answer.text
-    assert nonce not in pages.get(path, headers=LOCAL).headers["Content-Security-Policy"], "a fresh one each time"
+    assert nonce not in pages.get(path, headers=LOCAL).headers["Content-Security-Policy"], (
+        "a fresh one each time"
+    )
 
 
 def test_nothing_is_kept_framed_or_sniffed(pages: Any):

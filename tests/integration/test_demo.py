@@ -1,4 +1,6 @@
-"""The main job on real video: the demo over a folder of one's own, with what people have lying about in it."""
+"""The main job on real video: the demo over a folder of one's own, with what people have lying about in
+it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Jobs that want several devices at once, over the whole chain: node, ledger, conductor, worker, stub driver."""
+"""Jobs that want several devices at once, over the whole chain: node, ledger, conductor, worker, stub
+driver.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from node_scene import until
 from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
 
+from conductor.base.settings.settings import Settings
 from conductor.model.decision import Admission
 from conductor.model.receipt import Receipt
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 
 @pytest.fixture
@@ -69,7 +71,8 @@ def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene
     for a in ran:
         for b in ran:
             if a is not b and set(a.devices) & set(b.devices):
-                # Not the receipts' times: an heir's body begins while the outputs of the one before it are published.
+                # Not the receipts' times: an heir's body begins while the outputs of the one before it are
+                # published.
                 a_s, b_s = a.result, b.result
                 assert a_s["ended"] <= b_s["began"] or b_s["ended"] <= a_s["began"], "they overlapped"
 
@@ -218,7 +221,11 @@ def test_a_device_of_unknown_size_is_used_as_declared(
             scene.until_state(job, "running", limit_s=40.0)
         assert scene.job(jobs[2]).state == "waiting", "two of them fill what is declared"
         shown = scene.device()
-        assert shown is not None and (shown.vram_total_mib, shown.is_declared, shown.quarantined) == (24576, True, None)
+        assert shown is not None and (shown.vram_total_mib, shown.is_declared, shown.quarantined) == (
+            24576,
+            True,
+            None,
+        )
 
         scene.release(0, 1, 2)
 
@@ -287,12 +294,16 @@ def batch(args, ctx):
 """
 
 
-def under_declared(ledger: Ledger, project: Settings, stub: Nvml, count: int, more: str = "") -> list[list[Receipt]]:
+def under_declared(
+    ledger: Ledger, project: Settings, stub: Nvml, count: int, more: str = ""
+) -> list[list[Receipt]]:
     """So many jobs of that kind, run to their end by seven workers of one device; the receipts of each."""
     stub.show(device(0))
     scene = VramScene(ledger, project, stub, more=more, tasks=UNDER_DECLARED)
     file = scene.settings.project / "conductor.toml"
-    file.write_text(file.read_text().replace("gpu.workers = 2", "gpu.workers = 7").replace("depth = 4", "depth = 2"))
+    file.write_text(
+        file.read_text().replace("gpu.workers = 2", "gpu.workers = 7").replace("depth = 4", "depth = 2")
+    )
     try:
         jobs = [scene.hold(n, 500, task="vram.batch") for n in range(count)]
         assert scene.run("conduct", "--until-done", env=stub.env).wait(100.0) == 0, "none is dead"

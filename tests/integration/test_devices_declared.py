@@ -6,14 +6,16 @@ import pytest
 from cli_tools import conductor
 from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 
-from conductor.errors import ConfigError
-from conductor.settings import Settings, load
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings, load
 
 
 def said_by_doctor(project: Settings, stub: Nvml) -> list[str]:
     shown = conductor("doctor", "--json", cwd=project.project, env=stub.env)
     findings = [finding for finding in shown.json if finding["what"] == "gpu"]
-    return [f"{f['mark'].strip()} {f['words']}" + (f" → {f['advice']}" if f["advice"] else "") for f in findings]
+    return [
+        f"{f['mark'].strip()} {f['words']}" + (f" → {f['advice']}" if f["advice"] else "") for f in findings
+    ]
 
 
 def declare(project: Settings, text: str) -> None:
@@ -23,7 +25,9 @@ def declare(project: Settings, text: str) -> None:
 
 def test_doctor_says_of_each_device_where_its_size_comes_from(project: Settings, nvml: Nvml):  # noqa: F811
     nvml.show(device(0, used_mib=None), device(1, used_mib=None), device(2))
-    declare(project, "devices.gpu0.vram_mib = 65536\ndevices.gpu2.vram_mib = 8192\ndevices.gpu7.vram_mib = 8192")
+    declare(
+        project, "devices.gpu0.vram_mib = 65536\ndevices.gpu2.vram_mib = 8192\ndevices.gpu7.vram_mib = 8192"
+    )
 
     said = said_by_doctor(project, nvml)
 
@@ -48,7 +52,10 @@ def test_doctor_knows_cards_by_the_numbers_of_the_node_and_names_slices(
 
     said = said_by_doctor(project, nvml)
 
-    assert said[:2] == ["ok gpu0 Stub-1, 24576 MiB", "ok gpu1 Stub-0-slice, a slice of a card (MIG), 9856 MiB"]
+    assert said[:2] == [
+        "ok gpu0 Stub-1, 24576 MiB",
+        "ok gpu1 Stub-0-slice, a slice of a card (MIG), 9856 MiB",
+    ]
 
 
 @pytest.mark.parametrize(

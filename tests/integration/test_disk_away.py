@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import suspects
-from conductor.adapters.disk_probe import DiskProbe
+from conductor.adapters.files import suspect_roots
+from conductor.adapters.host.disk_probe import DiskProbe
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import Output
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import WorkerScene, a_scene, wait_until
 
@@ -34,7 +34,9 @@ def share(project: Settings) -> Iterator[Path]:
     """The root `published`, a file system of its own."""
     folder = project.roots["published"].path
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "none", str(folder)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     yield folder
@@ -61,14 +63,16 @@ def test_a_share_that_becomes_read_only_is_not_the_jobs_fault(
     writes = (Output(path="published:a.txt"), Output(path="published:b.txt"))
     spec = scene.put(a_spec(0, task=task, args=args, writes=writes))
     scene.worker()
-    wait_until(lambda: (tmp_path / "begun").exists() and len(list(share.glob(".tmp/*/out/*"))) >= 1, "it writes")
+    wait_until(
+        lambda: (tmp_path / "begun").exists() and len(list(share.glob(".tmp/*/out/*"))) >= 1, "it writes"
+    )
     wait_until(lambda: task == "mine.late" or len(list(share.glob(".tmp/*/out/*"))) == 2, "it has written")
     remount(share, "ro")
     try:
         (tmp_path / "until").touch()
         (failed,) = scene.wait_state(spec, "waiting")
         assert failed.cause == "publish_failed" and "Read-only file system" in failed.message
-        doubtful = suspects.read(suspects.folder_of(scene.settings.layout))
+        doubtful = suspect_roots.read(suspect_roots.folder_of(scene.settings.layout))
         assert doubtful == {"published"}, "the node of this host is told"
         probe = DiskProbe(scene.settings.roots)
         gates = {volume.root: volume.fault for volume in probe.read(suspects=doubtful)}

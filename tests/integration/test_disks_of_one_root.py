@@ -1,4 +1,6 @@
-"""One root on several file systems, really mounted: outputs get to their places, with their marks, and go aside."""
+"""One root on several file systems, really mounted: outputs get to their places, with their marks, and go
+aside.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,13 @@ import pytest
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from conductor import made_by
+from conductor.base.files import output_mark as made_by
 from conductor.model.receipt import Usage
 from conductor.model.spec import Output
-from conductor.settings import Root, Settings, absolute
+from conductor.base.settings.settings import Root, Settings, absolute
 from tests.builders import a_spec
-from workers import kept, outputs, publish, standing
-from workers.context import JobContext
+from workers.attempt import saved_outputs as kept, outputs, publish, existing_outputs as standing
+from workers.task_api.context import JobContext
 
 project = Path(sys.argv[1])
 roots = {"scratch": Root(path=project / "scratch"), "published": Root(path=project / "published")}

@@ -9,21 +9,21 @@ import msgspec
 import pytest
 from builders import a_class, a_report, a_spec
 
-from conductor import manifest
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.catalogue import load_catalogue
-from conductor.dead_ends import DeadEnds, DeadRoot
-from conductor.dispatch import BATCH, batches, dispatch
-from conductor.dispatched import Dispatched, notes, summed
-from conductor.errors import ManifestError, UsageError
-from conductor.model.entries import Entry, EntryFiles, JobView, Revised
-from conductor.model.files import FileJob
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.base.errors import ManifestError, UsageError
+from conductor.dispatch.backlog_name import backlog_name
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dead_ends import DeadEnds, DeadRoot
+from conductor.dispatch.dispatch import BATCH, batches, dispatch
+from conductor.dispatch.dispatch_report import Dispatched, notes, summed
+from conductor.model.chains import FileJob
+from conductor.model.ledger_entries import Entry, EntryFiles, JobView, Revised
 from conductor.model.receipt import Outcome, Receipt
-from conductor.model.snapshot import Look
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
-from conductor.recovery.journal import Journal
-from conductor.targets import backlog_name
+from conductor.record import manifest
+from conductor.record.journal import Journal
 from conductor.views.explain_job import explained
 
 CATALOGUE = load_catalogue()
@@ -44,7 +44,7 @@ class Dispatcher:
         return dispatch(self.ledger, self.path, backlog, CATALOGUE, self.receipts, **options)  # type: ignore[arg-type]
 
     def receipt(self, spec: JobSpec, outcome: Outcome, attempt: int = 1) -> None:
-        log = ReceiptLog(self.receipts, f"w{attempt}")
+        log = FileReceiptLog(self.receipts, f"w{attempt}")
         log.append(
             Receipt(
                 v=1,
@@ -83,7 +83,7 @@ def test_lines_arrive_byte_for_byte_and_in_order(put: Dispatcher) -> None:
     specs = [a_spec(n) for n in range(5)]
     put(specs)
 
-    (candidate,) = put.ledger.backlog.candidates(Look(heads=10))
+    (candidate,) = put.ledger.backlog.candidates(Lookahead(heads=10))
 
     assert [head.job_id for head in candidate.heads] == [spec.id for spec in specs]
     job = put.ledger.backlog.job(specs[3].id)
@@ -157,7 +157,9 @@ def test_what_no_live_node_can_ever_run_is_refused_with_its_line(put: Dispatcher
         put([a_spec(0), huge])
 
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{put.path}:2: needs: can never run here: diagnostics.echo needs 1048576 MiB of VRAM")
+    assert problem.startswith(
+        f"{put.path}:2: needs: can never run here: diagnostics.echo needs 1048576 MiB of VRAM"
+    )
     assert sum(put.ledger.backlog.counts().values()) == 0
 
 
@@ -235,12 +237,19 @@ def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
 
     put([*lows, first, second, calm])
     assert priorities() == [0, 0, 0, 0]
-    assert put([*lows, first, second, urgent], is_dry_run=True).revised.changed == 1 and priorities() == [0, 0, 0, 0]
+    assert put([*lows, first, second, urgent], is_dry_run=True).revised.changed == 1 and priorities() == [
+        0,
+        0,
+        0,
+        0,
+    ]
     assert put([*lows, first, second, urgent]).revised == Revised(changed=1)
     assert priorities() == [0, 100, 100, 100]
-    assert [c.job_class.priority for c in put.ledger.backlog.candidates(Look(heads=9))] != [0]
+    assert [c.job_class.priority for c in put.ledger.backlog.candidates(Lookahead(heads=9))] != [0]
     story = explained(put.ledger, view_of(put.ledger, first), put.receipts)
-    assert "goes as of priority 100, which jobs that come after it hand down to it (its own is 0)" in story.notes
+    assert (
+        "goes as of priority 100, which jobs that come after it hand down to it (its own is 0)" in story.notes
+    )
     put([*lows, first, second, calm])
     assert priorities() == [0, 0, 0, 0], "and taken back"
 
@@ -267,7 +276,9 @@ def test_a_manifest_that_changes_between_the_passes_is_not_half_believed(put: Di
     assert put.ledger.backlog.counts("b")["waiting"] == BATCH
 
 
-@pytest.mark.parametrize("target", ["system_test", "backlog:", "backlogs:x", "backlog:a b", "backlog:é", "backlog:a:b"])
+@pytest.mark.parametrize(
+    "target", ["system_test", "backlog:", "backlogs:x", "backlog:a b", "backlog:é", "backlog:a:b"]
+)
 def test_targets_that_are_none_are_refused(target: str) -> None:
     with pytest.raises(UsageError, match="write it as backlog:NAME"):
         backlog_name(target)
@@ -275,9 +286,13 @@ def test_targets_that_are_none_are_refused(target: str) -> None:
 
 
 def test_no_call_keeps_the_server_long_however_heavy_its_lines() -> None:
-    """By weight, not by time: long lines, jobs with waits and with files go in fewer at once, in order and whole."""
+    """By weight, not by time: long lines, jobs with waits and with files go in fewer at once, in order and
+    whole.
+    """
     plain = Entry(job_id="job-00000000", line=b"{}", job_class=a_class("cpu"))
-    file = EntryFiles(job=FileJob(job_id="job-00000000", reads=("scratch:x",)), readers={"scratch:y": ("a", "b")})
+    file = EntryFiles(
+        job=FileJob(job_id="job-00000000", reads=("scratch:x",)), readers={"scratch:y": ("a", "b")}
+    )
     kinds = {
         "plain": (plain, BATCH),
         "long": (msgspec.structs.replace(plain, line=b"x" * 20_480), 42),

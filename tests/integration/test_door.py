@@ -16,13 +16,13 @@ from cli_tools import conductor
 from node_scene import until
 from redis import Redis, exceptions
 
-from conductor import manifest
-from conductor.adapters import redis_door
-from conductor.adapters.redis_client import connect, translated
-from conductor.adapters.valkey import find_binary
-from conductor.errors import ConductorError, ConfigError, Unreachable
-from conductor.settings import load
-from conductor.wiring import redis_of
+from conductor.adapters.open_ledger import redis_of
+from conductor.adapters.redis import server_checks
+from conductor.adapters.redis.client import connect, translated
+from conductor.adapters.redis.valkey import find_binary
+from conductor.base.errors import ConductorError, ConfigError, Unreachable
+from conductor.base.settings.settings import load
+from conductor.record import manifest
 
 #: Those that entrust work, those that only look, those that steer, and those that check.
 COMMANDS = (("dispatch", "m.jsonl"), ("status",), ("pause", "gpu"), ("audit",))
@@ -113,7 +113,9 @@ def assert_at_every_door(folder: Path, code: int, words: str) -> None:
         assert "unexpected" not in shown.err and "Traceback" not in shown.err
         (sentence,) = [line for line in shown.err.splitlines() if line.startswith("conductor: ")]
         assert len(sentence) < 300
-    assert any(line.startswith("BAD") and words in line for line in conductor("doctor", cwd=folder).out.splitlines())
+    assert any(
+        line.startswith("BAD") and words in line for line in conductor("doctor", cwd=folder).out.splitlines()
+    )
 
 
 @pytest.mark.slow
@@ -142,7 +144,11 @@ def test_a_database_that_is_not_there(folder: Path, tmp_path: Path, stack: ExitS
 def test_a_database_that_is_no_number(folder: Path, path: str) -> None:
     """redis-py takes the first for 0, and 1/2 for 12: a ledger where nobody looks for it."""
     told = refused(at(folder, f"redis://:a-password@127.0.0.1:1/{path}"))
-    assert isinstance(told, ConfigError) and "its database is a number" in str(told) and "a-password" not in str(told)
+    assert (
+        isinstance(told, ConfigError)
+        and "its database is a number" in str(told)
+        and "a-password" not in str(told)
+    )
 
 
 @pytest.mark.parametrize("path", ["", "/", "/0", "/15", "/1?client_name=x", "?db=3"])
@@ -156,7 +162,9 @@ def test_a_replica(folder: Path, tmp_path: Path, stack: ExitStack) -> None:
     (tmp_path / "two").mkdir()
     primary = stack.enter_context(serving(tmp_path / "one"))
     port = stack.enter_context(serving(tmp_path / "two", "--replicaof", "127.0.0.1", str(primary)))
-    assert_at_every_door(at(folder, f"redis://127.0.0.1:{port}/0"), 4, "is a replica: point redis.url at the primary")
+    assert_at_every_door(
+        at(folder, f"redis://127.0.0.1:{port}/0"), 4, "is a replica: point redis.url at the primary"
+    )
     with Redis(port=port, protocol=2) as client:
         # One that takes writes loses them at its next resync.
         client.config_set("replica-read-only", "no")
@@ -187,7 +195,10 @@ def test_passwords(folder: Path, tmp_path: Path, stack: ExitStack) -> None:
         (f"redis://127.0.0.1:{closed}/0", "it asks for a password"),
         (f"redis://:wrong-one@127.0.0.1:{closed}/0", "user or password is wrong"),
         (f"redis://nobody:wrong-one@127.0.0.1:{opened}/0", "user or password is wrong"),
-        (f"redis://:wrong-one@127.0.0.1:{opened}/0", "it asks for no password: take the one in redis.url out"),
+        (
+            f"redis://:wrong-one@127.0.0.1:{opened}/0",
+            "it asks for no password: take the one in redis.url out",
+        ),
     ):
         for is_lenient in (False, True):
             told = refused(at(folder, url), is_lenient)
@@ -218,7 +229,10 @@ DENIED = b"-DENIED Redis is running in protected mode because protected mode is 
     ("say", "words"),
     [
         (lambda line: line.sendall(DENIED), "protected mode"),
-        (lambda line: line.sendall(b"-ERR max number of clients reached\r\n"), "max number of clients reached"),
+        (
+            lambda line: line.sendall(b"-ERR max number of clients reached\r\n"),
+            "max number of clients reached",
+        ),
         (lambda line: (line.recv(99), line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")), "is no Redis"),
         (lambda line: (line.recv(99), line.sendall(b"\x15\x03\x01\x00\x02\x02\x46")), "rediss://"),
         (lambda line: line.recv(99), "rediss://"),
@@ -235,8 +249,10 @@ def test_what_else_may_answer(
         assert isinstance(told, Unreachable) and words in str(told)
 
 
-def test_who_is_mute_is_not_waited_for_long(folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_door, "ANSWERS_S", 0.2)
+def test_who_is_mute_is_not_waited_for_long(
+    folder: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_checks, "ANSWERS_S", 0.2)
     port = stack.enter_context(answering(lambda line: line.recv(99) and line.recv(99)))
     began = time.monotonic()
     told = refused(at(folder, f"redis://127.0.0.1:{port}/0"))
@@ -247,7 +263,7 @@ def test_who_is_mute_is_not_waited_for_long(folder: Path, stack: ExitStack, monk
 def test_a_plain_port_that_is_asked_for_tls(
     folder: Path, tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_door, "ANSWERS_S", 0.5)
+    monkeypatch.setattr(server_checks, "ANSWERS_S", 0.5)
     port = stack.enter_context(serving(tmp_path))
     began = time.monotonic()
     told = refused(at(folder, f"rediss://127.0.0.1:{port}/0"))
@@ -256,6 +272,8 @@ def test_a_plain_port_that_is_asked_for_tls(
 
 
 def test_a_certificate_that_is_not_trusted() -> None:
-    error = exceptions.ConnectionError("Error 1 connecting. [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    error = exceptions.ConnectionError(
+        "Error 1 connecting. [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"
+    )
     told = str(translated(connect("rediss://127.0.0.1:1/0"), error))
     assert "its certificate is not trusted here" in told and "ssl_ca_certs" in told

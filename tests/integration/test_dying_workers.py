@@ -1,4 +1,6 @@
-"""Workers that die at each start: the run ends with their last words, and the next one goes on once they live."""
+"""Workers that die at each start: the run ends with their last words, and the next one goes on once they
+live.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ import pytest
 from cli_tools import conductor
 from node_scene import CONFIG, Scene
 
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import open_ledger
+from conductor.adapters.open_ledger import open_ledger
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 
 #: What every Python process below imports at its start.
 HOOK = """
@@ -19,7 +21,8 @@ if "workers" in sys.orig_argv and "--queue" in sys.orig_argv and os.path.exists(
     os._exit(1)
 """
 WORDS = (
-    "workers of cpu-here keep dying at start: exit code 1: ImportError: libcuda.so.1: cannot open shared object file"
+    "workers of cpu-here keep dying at start: exit code 1: ImportError: libcuda.so.1: cannot open "
+    "shared object file"
 )
 
 

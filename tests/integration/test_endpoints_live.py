@@ -1,4 +1,6 @@
-"""Real workers, the conductor's own loop, and servers on loopback that are down, busy, or refuse everybody."""
+"""Real workers, the conductor's own loop, and servers on loopback that are down, busy, or refuse
+everybody.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,14 @@ from typing import Any
 import pytest
 from moody_server import MoodyServer, Said, good, refusing
 
-from conductor.core.sentences import words_of
-from conductor.model.entries import Entry
+from conductor.adapters.open_ledger import connect
+from conductor.base.settings.settings import CONFIG_NAME, Settings
+from conductor.core.admission.sentences import words_of
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.reason import Reason
 from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings
-from conductor.wiring import connect
 from tests.builders import a_report, a_spec
 from tests.integration.test_rates_live import conducting
 from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
@@ -38,7 +40,9 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
 def a_question(n: int) -> JobSpec:
     """Without a word on rates: the task says which API it calls."""
     args = {"endpoint": "api", "items": [{"id": "a", "text": "x" * n}], "instruction": "Count."}
-    return a_spec(n, task="llm.annotate", args=args, writes=(Output(path=f"scratch:answers/{n}.jsonl"),), lane="cpu")
+    return a_spec(
+        n, task="llm.annotate", args=args, writes=(Output(path=f"scratch:answers/{n}.jsonl"),), lane="cpu"
+    )
 
 
 def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS, key_env: str = "") -> None:
@@ -89,11 +93,17 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
 
 
 @pytest.mark.parametrize("status", [503, 529, 500])
-def test_while_it_is_busy_nobody_asks_and_then_one_asks_first(scene: WorkerScene, redis_url: str, status: int):
+def test_while_it_is_busy_nobody_asks_and_then_one_asks_first(
+    scene: WorkerScene, redis_url: str, status: int
+):
     def mood(request: dict[str, Any], number: int) -> Said:
         if number > 1:
             time.sleep(0.3)
-        return refusing(status, "overloaded", None, {"Retry-After": "3"})(request, 1) if number == 1 else good(request)
+        return (
+            refusing(status, "overloaded", None, {"Retry-After": "3"})(request, 1)
+            if number == 1
+            else good(request)
+        )
 
     with MoodyServer(mood) as server:
         begin(scene, server.base_url)
@@ -112,7 +122,11 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
     is_right = threading.Event()
 
     def mood(request: dict[str, Any], number: int) -> Said:
-        return good(request) if is_right.is_set() else refusing(401, "Incorrect API key provided")(request, number)
+        return (
+            good(request)
+            if is_right.is_set()
+            else refusing(401, "Incorrect API key provided")(request, number)
+        )
 
     with MoodyServer(mood) as server:
         begin(scene, server.base_url)
@@ -122,7 +136,9 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
                 and any(v.is_refused for hold in scene.ledger.handover.gates().holds for v in hold.closed),
                 "all wait", scene.story,
             )  # fmt: skip
-            (message,) = {words_of(v) for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused}
+            (message,) = {
+                words_of(v) for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused
+            }
             assert "Incorrect API key provided" in message and "`conductor resume api`" in message
             assert len(server.requests) <= WORKERS
             is_right.set()
@@ -137,7 +153,9 @@ KEY = 'hunter2/"hunter2+key'
 def test_a_key_that_a_server_echoes_is_written_nowhere(
     scene: WorkerScene, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """In its answers in many spellings, and cut in its middle: in no file of the project, and nowhere in Redis."""
+    """In its answers in many spellings, and cut in its middle: in no file of the project, and nowhere in
+    Redis.
+    """
     import base64
     from urllib.parse import quote
 
@@ -160,7 +178,9 @@ def test_a_key_that_a_server_echoes_is_written_nowhere(
     cores = [KEY, "hunter2", base64.b64encode(b"r:" + KEY.encode()).decode()[6:20]]
     with connect(redis_url) as client:
         held = {key: client.dump(key) for key in client.scan_iter()}
-    in_redis = [key for key, dumped in held.items() if any(core.encode() in (dumped or b"") for core in cores)]
+    in_redis = [
+        key for key, dumped in held.items() if any(core.encode() in (dumped or b"") for core in cores)
+    ]
     in_files = [
         file for file in scene.folder.rglob("*")
         if file.is_file() and any(core.encode() in file.read_bytes() for core in cores)

@@ -1,4 +1,6 @@
-"""The forecast of a run: read from a real ledger, worked out by a process of its own, held against the real end."""
+"""The forecast of a run: read from a real ledger, worked out by a process of its own, held against the
+real end.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +16,21 @@ from builders import a_class, a_report, a_reservation, a_snapshot, a_spec
 from cli_tools import conductor
 from msgspec.structs import replace
 
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.adapters.redis_pending import read_pending
-from conductor.adapters.redis_scripts import Scripts
-from conductor.forecast.forecasting import Forecasting
-from conductor.forecast.predictor import Predictor, gap_s
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.adapters.open_ledger import connect
+from conductor.adapters.redis.scans.pending import read_pending
+from conductor.adapters.redis.scripts import Scripts
+from conductor.analysis.forecast.forecast_thread import Forecasting
+from conductor.analysis.forecast.predict import Predictor, gap_s
+from conductor.analysis.forecast.text import end_of, told, when
+from conductor.base.settings.settings import Settings
 from conductor.model.decision import Decision
-from conductor.model.entries import Entry
 from conductor.model.forecast import Forecast
-from conductor.model.receipt import Asked, Receipt, Usage
+from conductor.model.ledger_entries import Entry
+from conductor.model.receipt import AdmittedNeeds, Receipt, Usage
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
-from conductor.settings import Settings
-from conductor.views.forecast_text import end_of, told, when
-from conductor.wiring import connect
 
 NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="class-nap")
 
@@ -36,20 +38,30 @@ NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="cla
 def put(ledger: Ledger, count: int, job_class: JobClass = NAP, first: int = 0, **spec: Any) -> list[str]:
     made = [a_spec(n, task=job_class.task, **spec) for n in range(first, first + count)]
     ledger.backlog.put(
-        job_class.backlog, [Entry(job_id=s.id, line=to_line(s), job_class=job_class, after=s.after) for s in made]
+        job_class.backlog,
+        [Entry(job_id=s.id, line=to_line(s), job_class=job_class, after=s.after) for s in made],
     )
     return [s.id for s in made]
 
 
 def a_receipt(n: int, started_at: float, seconds: float, worker: str = "w1") -> Receipt:
     return Receipt(
-        v=1, job_id=a_spec(n + 1000).id, attempt=1, workflow="w", task="diagnostics.sleep", outcome="ok",
-        started_at=started_at, ended_at=started_at + seconds, node="node1", worker=worker, asked=Asked(),
-    )  # fmt: skip
+        v=1,
+        job_id=a_spec(n + 1000).id,
+        attempt=1,
+        workflow="w",
+        task="diagnostics.sleep",
+        outcome="ok",
+        started_at=started_at,
+        ended_at=started_at + seconds,
+        node="node1",
+        worker=worker,
+        asked=AdmittedNeeds(),
+    )
 
 
 def learn(settings: Settings, seconds: float, gap: float = 0.2) -> None:
-    log = ReceiptLog(settings.receipts_dir, "node1-w1")
+    log = FileReceiptLog(settings.receipts_dir, "node1-w1")
     at = time.time() - 3600
     for n in range(12):
         log.append(a_receipt(n, at, seconds))
@@ -119,14 +131,16 @@ def test_what_running_jobs_hold_beyond_their_word_is_foretold_of_the_rest(
 def test_only_gaps_in_which_a_worker_had_something_to_do_count(project: Settings) -> None:
     assert gap_s(project.receipts_dir) == 0.05
     learn(project, seconds=2.0, gap=0.3)
-    log = ReceiptLog(project.receipts_dir, "node1-w1")
+    log = FileReceiptLog(project.receipts_dir, "node1-w1")
     log.append(a_receipt(99, time.time(), 1.0))
     log.close()
 
     assert gap_s(project.receipts_dir) == pytest.approx(0.3, abs=1e-6)
 
 
-def test_looking_ahead_changes_nothing_in_the_ledger(ledger: Ledger, redis_url: str, project: Settings) -> None:
+def test_looking_ahead_changes_nothing_in_the_ledger(
+    ledger: Ledger, redis_url: str, project: Settings
+) -> None:
     ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=600)
     put(ledger, 8)
     learn(project, seconds=3.0)
@@ -158,7 +172,9 @@ def begun(project: Settings, ledger: Ledger) -> Forecasting:
     return forecasting
 
 
-def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(ledger: Ledger, project: Settings) -> None:
+def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(
+    ledger: Ledger, project: Settings
+) -> None:
     ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
     put(ledger, 8)
     learn(project, seconds=30.0)
@@ -178,13 +194,23 @@ def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(ledge
     wait_for(lambda: child.poll() is not None)
 
 
-def test_a_conductor_started_again_goes_on_with_what_was_said_at_the_start(ledger: Ledger, project: Settings) -> None:
+def test_a_conductor_started_again_goes_on_with_what_was_said_at_the_start(
+    ledger: Ledger, project: Settings
+) -> None:
     ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
     put(ledger, 8)
     learn(project, seconds=30.0)
     now = ledger.bell.now()
-    said = Forecast(backlog="b", begun_at=now - 100, first_made_at=now - 99, first_ends_at=now + 20, first_left=40,
-                    first_known=8, made_at=now - 30, ends_at=now + 20)  # fmt: skip
+    said = Forecast(
+        backlog="b",
+        begun_at=now - 100,
+        first_made_at=now - 99,
+        first_ends_at=now + 20,
+        first_left=40,
+        first_known=8,
+        made_at=now - 30,
+        ends_at=now + 20,
+    )
     ledger.leadership.expect(said)
 
     with begun(project, ledger) as forecasting:
@@ -203,19 +229,26 @@ def test_a_run_that_is_over_at_once_starts_no_process(ledger: Ledger, project: S
 
 
 def test_a_forecast_in_words() -> None:
-    made = Forecast(begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100)
+    made = Forecast(
+        begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100
+    )
 
     assert when(made, 40.0).endswith("(in 1 min 00 s)")
     assert when(replace(made, ends_at=100_000.0, is_rough=True), 0.0).endswith("(roughly in 27 h 46 min)")
     assert told(made) == "predicted 1 min 40 s at the start"
-    assert told(replace(made, ended_at=103.0)) == "predicted 1 min 40 s at the start, took 1 min 43 s (3 % longer)"
+    assert (
+        told(replace(made, ended_at=103.0))
+        == "predicted 1 min 40 s at the start, took 1 min 43 s (3 % longer)"
+    )
     assert told(replace(made, ended_at=100.2)).endswith("(as predicted)")
     assert told(replace(made, ended_at=9.0, first_ends_at=None)) == "no end was foretold, took 9.0 s"
     assert told(replace(made, ended_at=80.0), 7).endswith("(20 % shorter; 2 jobs more dispatched meanwhile)")
 
 
 def test_one_rule_says_when_all_is_done_and_when_nobody_can_say() -> None:
-    made = Forecast(begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100)
+    made = Forecast(
+        begun_at=0, first_made_at=1, first_ends_at=100, first_left=1, first_known=5, made_at=1, ends_at=100
+    )
 
     def words(forecast: Forecast | None, now: float = 10.0, left: int = 3, has_leader: bool = True) -> str:
         return end_of(forecast, left, has_leader, now).words
@@ -277,7 +310,7 @@ def test_the_last_receipts_count_when_a_host_has_become_slower(
 ) -> None:
     ledger.reports.publish(a_report(devices=0, workers=2), ttl_s=60)
     put(ledger, 8)
-    log = ReceiptLog(project.receipts_dir, "node1-w1")
+    log = FileReceiptLog(project.receipts_dir, "node1-w1")
     for n in range(50):
         log.append(a_receipt(n, time.time() - 10_000 + 100 * n, 10.0 if n < 30 else 20.0))
     log.close()

@@ -18,9 +18,9 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from conductor.adapters.open_ledger import connect
+from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
-from conductor.settings import Settings
-from conductor.wiring import connect
 from tests.builders import a_spec
 from tests.worker_scene import QUEUE, REPOSITORY, WorkerScene, a_scene, wait_until
 
@@ -71,19 +71,27 @@ ATTACKS: dict[str, Make] = {
     "pickled data": lambda a, i: a.push_raw(i, zlib.compress(pickle.dumps((OURS, None, [Bomb(a.mark)], {})))),
     "pickled meta": lambda a, i: a.push(i, (OURS, None, ["x" * 24, 1], {}), meta=pickle.dumps(Bomb(a.mark))),
     "a success callback": lambda a, i: a.push(
-        i, ("time.time", None, [], {}), success_callback_name="evil_module.call", success_callback_timeout="60"
+        i,
+        ("time.time", None, [], {}),
+        success_callback_name="evil_module.call",
+        success_callback_timeout="60",
     ),
     "a stopped callback": lambda a, i: a.push(
         i, (OURS, None, ["x" * 24, 1], {}), stopped_callback_name="evil_module.call"
     ),
     "a failure callback": lambda a, i: a.push(
-        i, (OURS, None, ["x" * 24], {}), failure_callback_name="evil_module.call", failure_callback_timeout="60"
+        i,
+        (OURS, None, ["x" * 24], {}),
+        failure_callback_name="evil_module.call",
+        failure_callback_timeout="60",
     ),
     "a dependency": lambda a, i: a.push(
         i, ("os.mkdir", None, [str(a.mark)], {}), dependency_ids='["other"]', dependency_id="other"
     ),
     "our callable with a method of an instance": lambda a, i: a.push(i, (OURS, "evil_module", [], {})),
-    "a field that no clock can read": lambda a, i: a.push(i, ("os.mkdir", None, [], {}), created_at="tomorrow"),
+    "a field that no clock can read": lambda a, i: a.push(
+        i, ("os.mkdir", None, [], {}), created_at="tomorrow"
+    ),
     "not even data": lambda a, i: a.push_raw(i, b"\x00\xff"),
 }
 #: What a stock worker really obeys: the controls.
@@ -129,8 +137,12 @@ def test_a_stock_worker_obeys(attack: Attack, scene: WorkerScene, redis_url: str
     assert attack.mark.exists()
 
 
-@pytest.mark.parametrize("prefix", ["foreign", "aaaabbbbccccddddeeeeffff-a"], ids=["its own name", "a name like ours"])
-def test_our_worker_obeys_none_and_goes_on_working(attack: Attack, scene: WorkerScene, client: Redis, prefix: str):
+@pytest.mark.parametrize(
+    "prefix", ["foreign", "aaaabbbbccccddddeeeeffff-a"], ids=["its own name", "a name like ours"]
+)
+def test_our_worker_obeys_none_and_goes_on_working(
+    attack: Attack, scene: WorkerScene, client: Redis, prefix: str
+):
     for number, make in enumerate(ATTACKS.values(), start=1):
         make(attack, f"{prefix}{number}")
     honest = scene.put(a_spec(task="mine.write"))
@@ -148,9 +160,11 @@ def test_our_worker_obeys_none_and_goes_on_working(attack: Attack, scene: Worker
         assert "os.mkdir" in scene.story() and "Refused" in scene.story()
 
 
-@pytest.mark.parametrize("name", ["a success callback", "a failure callback", "a stopped callback", "a dependency"])
+@pytest.mark.parametrize(
+    "name", ["a success callback", "a failure callback", "a stopped callback", "a dependency"]
+)
 def test_our_job_class_drops_callbacks_unread(attack: Attack, client: Redis, name: str):
-    from workers.rq_worker import OurJob
+    from workers.parent.rq_presence import OurJob
 
     ATTACKS[name](attack, "foreign1")
     job = OurJob.fetch("foreign1", connection=client, serializer=JSONSerializer)
@@ -178,7 +192,11 @@ def test_a_webhook_in_the_hash_calls_nobody(attack: Attack, scene: WorkerScene, 
         address = f"http://127.0.0.1:{server.server_port}/hook"
         spec = a_spec(task="mine.write")
         scene.put(spec)
-        fields = {f"{when}_webhook{end}": address for when in ("success", "failure", "on") for end in ("", "_url", "s")}
+        fields = {
+            f"{when}_webhook{end}": address
+            for when in ("success", "failure", "on")
+            for end in ("", "_url", "s")
+        }
         client.hset(f"rq:job:{spec.id}-a1", mapping={**fields, "webhooks": f'["{address}"]'})
         client.hset(f"rq:job:{spec.id}-a1", "success_callback_name", "evil_module.call")
         scene.worker()
@@ -202,10 +220,12 @@ def test_a_line_reaches_only_declared_tasks(scene: WorkerScene, attack: Attack, 
 
 
 def test_a_manifest_line_names_no_module(scene: WorkerScene, tmp_path: Path):
-    from conductor.errors import ManifestError
-    from conductor.manifest import check
+    from conductor.base.errors import ManifestError
+    from conductor.record.manifest import check
 
-    for number, extra in enumerate(('"task_modules":["evil_module"]', '"module":"evil_module"', '"function":"call"')):
+    for number, extra in enumerate(
+        ('"task_modules":["evil_module"]', '"module":"evil_module"', '"function":"call"')
+    ):
         file = tmp_path / f"m{number}.jsonl"
         from conductor.model.spec import to_line
 

@@ -15,10 +15,10 @@ from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
 
-from conductor.model.entries import Vouch
-from conductor.settings import Settings
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.settings.settings import Settings
+from conductor.model.ledger_entries import Vouch
 from conductor.views.dashboard import make_app
-from conductor.wiring import connect, redis_ledger
 from tests.ledger_scenes import an_entry, an_id, redis_scene
 
 MANIFEST = "manifests/system_test_debug_2.jsonl"
@@ -33,7 +33,9 @@ SimpleWorker([Queue(name, connection=Redis.from_url(sys.argv[1])) for name in sy
 
 @pytest.fixture
 def theirs(redis_url: str) -> Iterator[Redis]:
-    """Jobs that wait, that failed and that will never run, and a worker that is there and says nothing to us."""
+    """Jobs that wait, that failed and that will never run, and a worker that is there and says nothing to
+    us.
+    """
     with Redis.from_url(redis_url) as client:
         emails = Queue("emails", connection=client)
         failed = emails.enqueue("no.such.module", failure_ttl=-1)
@@ -50,11 +52,15 @@ def theirs(redis_url: str) -> Iterator[Redis]:
 def dumps(client: Redis) -> dict[bytes, object]:
     """All of theirs, but for the heartbeat of a worker that lives."""
     keys = [key for key in client.scan_iter("rq:*") if not key.startswith(b"rq:worker:")]
-    return {key: sorted(client.smembers(key)) if client.type(key) == b"set" else client.dump(key) for key in keys}
+    return {
+        key: sorted(client.smembers(key)) if client.type(key) == b"set" else client.dump(key) for key in keys
+    }
 
 
 @pytest.mark.slow
-def test_a_night_beside_it_touches_nothing_of_it_and_complains_of_nothing(project: Settings, theirs: Redis) -> None:
+def test_a_night_beside_it_touches_nothing_of_it_and_complains_of_nothing(
+    project: Settings, theirs: Redis
+) -> None:
     folder: Path = project.project
     before = dumps(theirs)
     assert conductor("plan", "system_test", "--count", "2", cwd=folder).code == 0
@@ -110,7 +116,12 @@ def test_the_dashboard_shows_what_it_can_and_unpickles_nothing(redis_url: str, t
     theirs.hset("rq:job:alone", "data", pickle.dumps(print))
     with connect(redis_url) as client:
         pages = make_app(client).test_client()
-        for path in ("/", "/0/data/queues.json", "/0/data/workers.json", "/0/data/jobs/emails/failed/8/asc/1.json"):
+        for path in (
+            "/",
+            "/0/data/queues.json",
+            "/0/data/workers.json",
+            "/0/data/jobs/emails/failed/8/asc/1.json",
+        ):
             assert pages.get(path, headers={"Host": "localhost"}).status_code == 200, path
         assert pages.get("/0/data/job/alone.json", headers={"Host": "localhost"}).status_code in (200, 500)
     assert dumps(theirs).keys() == before.keys()

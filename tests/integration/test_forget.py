@@ -1,4 +1,6 @@
-"""`conductor needs --forget`: what failures taught is taken back, also for whoever learns from receipts later."""
+"""`conductor needs --forget`: what failures taught is taken back, also for whoever learns from receipts
+later.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,19 @@ from learned_scene import DECL, a_receipt, of_size, out_of_vram
 from loguru import logger
 from rebuild_scene import Place
 
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.learning import Learning, policy_of
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.base.settings.settings import Settings
 from conductor.model.limits import Limits
-from conductor.model.receipt import Asked, Usage
+from conductor.model.receipt import AdmittedNeeds, Usage
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
-from conductor.settings import Settings
+from conductor.tick.learned_needs import NeedsLearner, policy_of
 
 
 @pytest.fixture
-def cli(project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+def cli(
+    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cli]:
     yield Cli(project.project, capsys, monkeypatch)
     logger.remove()
     logger.add(sys.stderr)
@@ -37,9 +41,15 @@ def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
 def ran_out(place: Place, spec: JobSpec) -> None:
     """Out of memory once, by its receipt; the ledger learns it from there."""
     place.receipt(
-        spec, "failed", 1, "cuda_oom", "CUDA out of memory", usage=Usage(vram_mib=19_000), ended_at=time.time() - 1,
-        asked=Asked(needs=spec.needs or Needs()),
-    )  # fmt: skip
+        spec,
+        "failed",
+        1,
+        "cuda_oom",
+        "CUDA out of memory",
+        usage=Usage(vram_mib=19_000),
+        ended_at=time.time() - 1,
+        asked=AdmittedNeeds(needs=spec.needs or Needs()),
+    )
     rebuilt(place)
 
 
@@ -72,10 +82,10 @@ def test_a_raised_need_is_forgotten_and_a_rebuild_does_not_learn_it_again(place:
 
 
 def test_what_is_learned_of_a_task_is_learned_anew(place: Place, cli: Cli, project: Settings):
-    log = ReceiptLog(project.receipts_dir, "node1-gpu-1")
+    log = FileReceiptLog(project.receipts_dir, "node1-gpu-1")
     for n in range(3):
         log.append(out_of_vram(n, vram=20_000, ended_at=time.time() - 1))
-    with Learning(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as lessons:
+    with NeedsLearner(project.layout, policy_of(project.learning), {"media.cut": DECL}, Limits()) as lessons:
         lessons.read()
         assert lessons.learned.need(of_size(), "vram_mib").uses > 4096
 

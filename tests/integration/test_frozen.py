@@ -14,13 +14,13 @@ from builders import a_spec
 from desk import Desk
 from node_scene import CONFIG, Command, Scene, configure, until, until_gone
 
-from conductor.adapters.receipt_log import read_receipts
-from conductor.catalogue import load_catalogue
-from conductor.model.entries import Entry
+from conductor.adapters.files.receipt_log import read_receipts
+from conductor.base.settings.settings import CONFIG_NAME, Settings
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.spec import to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings
 
 YIELDING = """
 [nodes.here]
@@ -60,7 +60,9 @@ class FrozenScene(Scene):
         (project.project / f"{name}.py").write_text(TASKS, encoding="utf-8")
         file = project.project / CONFIG_NAME
         file.write_text(f'task_modules = ["{name}"]\n{file.read_text()}')
-        super().__init__(ledger, configure(project, CONFIG.replace("[timing]", "[timing]\nlease_s = 3.0") + YIELDING))
+        super().__init__(
+            ledger, configure(project, CONFIG.replace("[timing]", "[timing]\nlease_s = 3.0") + YIELDING)
+        )
         self.catalogue = load_catalogue(self.settings.task_modules, self.settings.project)
         self.desk = desk
         self.file, self.until_file = self.settings.project / "count", self.settings.project / "until"
@@ -118,7 +120,9 @@ def test_a_frozen_body_counts_no_further_keeps_its_lease_and_goes_on_with_the_ti
 ):
     job, node, _ = scene.frozen()
     frozen_at, count = time.monotonic(), scene.count()
-    assert "frozen since" in scene.said("status") and "somebody is at this machine" in scene.said("explain", job)
+    assert "frozen since" in scene.said("status") and "somebody is at this machine" in scene.said(
+        "explain", job
+    )
     # Longer than the job's time, and than the lease after which one that somebody has stopped is replaced.
     until(lambda: time.monotonic() - frozen_at > max(TIMEOUT_S, scene.settings.timing.lease_s) + 1.0)
     view = scene.job(job)

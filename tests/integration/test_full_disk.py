@@ -1,4 +1,6 @@
-"""The disk of the project's own Valkey has no room: said at once by whoever is asked, and nothing is taken in vain."""
+"""The disk of the project's own Valkey has no room: said at once by whoever is asked, and nothing is taken
+in vain.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import pytest
 from cli_tools import conductor
 from node_scene import Command, until
 
-from conductor.settings import load
+from conductor.base.settings.settings import load
 
 MANIFEST = "manifests/system_test_backlog_1.jsonl"
 #: Of a few processes that start; on a busy machine each takes a second.
@@ -81,7 +83,10 @@ def test_one_that_fills_up_while_all_is_up_is_said_and_work_goes_on_when_there_i
         assert conductor("dispatch", MANIFEST, cwd=folder, timeout=SOON_S).code == 4
         room.unlink()
         until(lambda: conductor("dispatch", MANIFEST, cwd=folder).code == 0)
-        until(lambda: conductor("status", "--json", cwd=folder).json["backlogs"]["system_test"]["done"] == 1, 60.0)
+        until(
+            lambda: conductor("status", "--json", cwd=folder).json["backlogs"]["system_test"]["done"] == 1,
+            60.0,
+        )
         assert "Traceback" not in with_room.said
     finally:
         with_room.close()

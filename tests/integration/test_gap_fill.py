@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from openai_server import OpenAIServer
 
-from conductor.catalogue import load_catalogue
-from conductor.dispatch import dispatch
-from conductor.dispatched import Dispatched
+from conductor.app.workflow_lookup import checks_for, plan
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import dispatch
+from conductor.dispatch.dispatch_report import Dispatched
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.verify import verify
-from conductor.verify_report import VerifyReport
-from conductor.workflow_lookup import checks_for, plan
+from conductor.verify.report import VerifyReport
+from conductor.verify.verify import verify
 
 
 class Night:
@@ -84,7 +84,9 @@ def test_every_gap_is_filled_once_and_one_that_opens_again_is_found_and_closed(
         with closing(sqlite3.connect(corpus)) as db, db:
             db.execute("DELETE FROM annotations WHERE document_id < 3")
         (gap,) = night.verify().findings
-        assert gap.kind == "missing" and gap.message.startswith("3 documents without an annotation, the first is '0'")
+        assert gap.kind == "missing" and gap.message.startswith(
+            "3 documents without an annotation, the first is '0'"
+        )
 
         # The same answers are asked for again: they are there, so only what puts them into the corpus runs.
         assert night.plan("--round", "2", "--share", "0") == 2 and night.dispatch().new == 1

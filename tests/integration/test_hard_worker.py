@@ -1,4 +1,6 @@
-"""A worker through what a night brings: Redis away, Redis full, pauses past the lease, a drain and new code."""
+"""A worker through what a night brings: Redis away, Redis full, pauses past the lease, a drain and new
+code.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ import pytest
 from node_scene import Command, Scene, configure, until
 from redis import Redis
 
-from conductor.adapters import valkey
-from conductor.adapters.receipt_log import accepted, read_receipts
-from conductor.model.outcome import Retry
+from conductor.adapters.files.receipt_log import accepted, read_receipts
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.model.failure_outcome import Retry
 from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import connect, redis_ledger
 from tests.builders import a_spec
 from tests.worker_scene import WorkerScene, a_scene, is_alive, wait_file, wait_until
 
@@ -33,7 +35,8 @@ def a_waiting_spec(folder: Path, n: int = 0) -> JobSpec:
 def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings, Redis]]:
     """A scene on a Valkey of its own, which a test may kill, stop or fill."""
     (tmp_path / CONFIG_NAME).write_text(
-        "[timing]\nlease_s = 2.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n", encoding="utf-8"
+        "[timing]\nlease_s = 2.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n",
+        encoding="utf-8",
     )
     settings = load(tmp_path)
     with valkey.session(settings.valkey) as url, connect(url) as client:
@@ -43,7 +46,9 @@ def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings, Redis]]:
 
 
 def away(scene: WorkerScene, settings: Settings, client: Redis, spell_s: float, folder: Path) -> None:
-    """Redis is killed while a job runs; the body ends; Redis comes back after so long: published once, by the same."""
+    """Redis is killed while a job runs; the body ends; Redis comes back after so long: published once, by
+    the same.
+    """
     spec = scene.put(a_waiting_spec(folder))
     worker = scene.worker()
     wait_file(folder / "begun0")
@@ -107,7 +112,9 @@ def test_a_node_stopped_for_longer_than_its_leases_does_no_harm(ledger: Ledger, 
         scene.close()
 
 
-def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(ledger: Ledger, project: Settings):
+def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(
+    ledger: Ledger, project: Settings
+):
     scene = Scene(ledger, configure(project, CONFIG_SHORT))
     try:
         node = scene.node()
@@ -147,7 +154,9 @@ port = 0
 
 
 def test_a_rolling_restart_kills_no_job_and_does_none_twice(ledger: Ledger, project: Settings):
-    """drain, exchange the node while its worker's body runs 3 s, undo: each job once, the one in hand by the old."""
+    """drain, exchange the node while its worker's body runs 3 s, undo: each job once, the one in hand by
+    the old.
+    """
     scene = Scene(ledger, configure(project, CONFIG_SHORT))
     try:
         old = scene.node()
@@ -203,4 +212,9 @@ def test_a_conductor_and_a_node_exchanged_under_load_lose_nothing(ledger: Ledger
 def stop(*commands: Command) -> None:
     for command in commands:
         command.process.send_signal(signal.SIGTERM)
-    assert [command.wait() for command in commands] in ([0] * len(commands), [130] * len(commands), [130, 0], [0, 130])
+    assert [command.wait() for command in commands] in (
+        [0] * len(commands),
+        [130] * len(commands),
+        [130, 0],
+        [0, 130],
+    )

@@ -1,4 +1,6 @@
-"""Taking from a queue on a real server: what happens to an entry whose reply is lost, and to a take that was lost."""
+"""Taking from a queue on a real server: what happens to an entry whose reply is lost, and to a take that
+was lost.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ import pytest
 from ledger_scenes import Scene, an_entry, an_id, redis_scene
 from redis import Redis
 
-from conductor.adapters.redis_keys import PLAIN
-from conductor.errors import Unreachable
-from conductor.model.entries import Turn
-from conductor.wiring import connect, redis_ledger
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.errors import Unreachable
+from conductor.base.redis_keys import PLAIN
+from conductor.model.ledger_entries import WorkerTurn
 from tests.worker_scene import wait_until
-from workers.intake import Intake, Taken
+from workers.parent.intake import Intake, TakenJob
 
 QUEUE = "cpu-node1"
 
@@ -38,11 +40,13 @@ def intake(client: Redis) -> Iterator[Intake]:
     intake.close()
 
 
-def a_turn() -> Turn:
-    return Turn(worker="w1", queue=QUEUE, lease_s=30.0, number="w1:1", most=1, is_idle=True, is_from_hand=True)
+def a_turn() -> WorkerTurn:
+    return WorkerTurn(
+        worker="w1", queue=QUEUE, lease_s=30.0, number="w1:1", most=1, is_idle=True, is_from_hand=True
+    )
 
 
-def ids(taken: Taken) -> list[str]:
+def ids(taken: TakenJob) -> list[str]:
     return [started.reservation.job_id for started in taken.turned.started]
 
 
@@ -65,7 +69,7 @@ def test_what_was_started_and_never_heard_of_is_told_again(
     fed(scene, "a", "b")
     real = intake._behind.take  # pyright: ignore[reportPrivateUsage]
 
-    def loses_the_reply(turn: Turn, limit_s: float) -> None:
+    def loses_the_reply(turn: WorkerTurn, limit_s: float) -> None:
         real(turn, limit_s)
         raise Unreachable("the reply was lost")
 
@@ -78,7 +82,9 @@ def test_what_was_started_and_never_heard_of_is_told_again(
     assert scene.state("b") == "admitted"
 
 
-def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(scene: Scene, intake: Intake, client: Redis):
+def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(
+    scene: Scene, intake: Intake, client: Redis
+):
     # Given a connection of the worker's that waits on the server, and whose end the server never heard of
     ghost = threading.Thread(target=lambda: intake.take(a_turn))
     ghost.start()
@@ -94,7 +100,7 @@ def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(scene: Scen
 
 
 def test_a_connection_cut_while_it_waits_costs_nothing(scene: Scene, intake: Intake, client: Redis):
-    found: list[Taken] = []
+    found: list[TakenJob] = []
 
     def take() -> None:
         while not found or not found[-1].turned.started:

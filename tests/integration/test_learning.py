@@ -12,13 +12,13 @@ import pytest
 from node_scene import CONFIG, Scene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
-from conductor.adapters.receipt_log import ReceiptLog, read_receipts
-from conductor.code_version import code_version
-from conductor.core.learned import ENOUGH
-from conductor.model.receipt import Asked, Receipt, Usage
+from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
+from conductor.base.code_version import code_version
+from conductor.base.settings.settings import Settings
+from conductor.core.needs.estimates import ENOUGH
+from conductor.model.receipt import AdmittedNeeds, Receipt, Usage
 from conductor.model.spec import Needs
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 FOUR_GIB = Needs(vram_mib=4096)
 CODE = code_version("workers.tasks.diagnostics")
@@ -26,14 +26,16 @@ CODE = code_version("workers.tasks.diagnostics")
 
 @pytest.fixture
 def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 8\ngpu.depth = 8")))
+    it = Scene(
+        ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 8\ngpu.depth = 8"))
+    )
     yield it
     it.close()
 
 
 def taught(folder: Path, vram_mib: int, count: int) -> None:
     """Receipts of `diagnostics.sleep` as workers of an earlier night left them."""
-    log = ReceiptLog(folder, "earlier")
+    log = FileReceiptLog(folder, "earlier")
     for n in range(count):
         at = time.time() - 3600 + n
         log.append(
@@ -50,7 +52,7 @@ def taught(folder: Path, vram_mib: int, count: int) -> None:
                 worker="w1",
                 code_version=CODE,
                 usage=Usage(vram_mib=vram_mib),
-                asked=Asked(needs=FOUR_GIB),
+                asked=AdmittedNeeds(needs=FOUR_GIB),
             )
         )
     log.close()
@@ -98,6 +100,8 @@ def test_what_jobs_took_decides_how_many_run_at_once(
     needs.wait()
     shown = json.loads(needs.said)
     vram = [a for kind in shown["kinds"] for a in kind["amounts"] if a["what"] == "vram_mib"]
-    assert [(a["declared"], a["uses"], len(a["receipts"]) >= count) for a in vram] == [(4096, asked_mib, True)]
+    assert [(a["declared"], a["uses"], len(a["receipts"]) >= count) for a in vram] == [
+        (4096, asked_mib, True)
+    ]
     tonight = [r for r in read_receipts(scene.settings.receipts_dir) if r.job_id in jobs]
     assert {r.asked.vram_mib for r in tonight if r.asked} == {asked_mib}

@@ -1,4 +1,6 @@
-"""The conductor on both ledgers, with reports made up: what it hands over, to whom the lead goes, when it ends."""
+"""The conductor on both ledgers, with reports made up: what it hands over, to whom the lead goes, when it
+ends.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ from builders import a_class, a_device, a_report, a_spec
 from loguru import logger
 from msgspec import structs
 
-from conductor.adapters.rates import memory_rates
-from conductor.core.explain import never_sentence
-from conductor.errors import Unreachable
-from conductor.loop import Conductor, Ended
-from conductor.model.entries import Entry
+from conductor.adapters.rates.rates import memory_rates
+from conductor.base.errors import Unreachable
+from conductor.base.settings.settings import Timing
+from conductor.core.admission.explain import never_sentence
+from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane, to_line
 from conductor.ports import Ledger
-from conductor.settings import Timing
+from conductor.tick.loop import Conductor, RunEnd
 
 TIMING = Timing(tick_s=0.05, leader_ttl_s=0.6, lease_s=30)
 
@@ -33,7 +35,7 @@ TIMING = Timing(tick_s=0.05, leader_ttl_s=0.6, lease_s=30)
 def any_ledger(request: pytest.FixtureRequest) -> Ledger:
     if request.param == "redis":
         return request.getfixturevalue("ledger")
-    from conductor.adapters.clock import SystemClock
+    from conductor.adapters.host.clock import SystemClock
     from conductor.adapters.memory import memory_ledger
 
     return memory_ledger(SystemClock())
@@ -42,7 +44,9 @@ def any_ledger(request: pytest.FixtureRequest) -> Ledger:
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO", format="{message}")
+    sink = logger.add(
+        lambda message: lines.append(message.record["message"]), level="INFO", format="{message}"
+    )
     yield lines
     logger.remove(sink)
 
@@ -88,10 +92,12 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
 
 
 @contextmanager
-def running(conductor: Conductor, until_done: bool = False) -> Generator[list[Ended]]:
+def running(conductor: Conductor, until_done: bool = False) -> Generator[list[RunEnd]]:
     """`run` in a thread, stopped at the end; what it returned."""
     stop, ended = threading.Event(), []
-    thread = threading.Thread(target=lambda: ended.append(conductor.run(until_done, stop.is_set)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: ended.append(conductor.run(until_done, stop.is_set)), daemon=True
+    )
     thread.start()
     try:
         yield ended
@@ -102,7 +108,9 @@ def running(conductor: Conductor, until_done: bool = False) -> Generator[list[En
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_twelve_jobs_of_ten_gib_are_never_more_than_two_on_a_device_of_24(any_ledger: Ledger, devices: int) -> None:
+def test_twelve_jobs_of_ten_gib_are_never_more_than_two_on_a_device_of_24(
+    any_ledger: Ledger, devices: int
+) -> None:
     ledger = any_ledger
     publish(ledger, a_report(devices=devices))
     ids = dispatch(ledger, a_class(vram_mib=10240), 12)
@@ -142,7 +150,9 @@ def test_nothing_starts_while_a_foreign_process_holds_the_device(any_ledger: Led
     assert len(ledger.handover.reservations()) == 2
 
 
-def test_an_unchanged_reason_is_said_once_and_keeps_its_beginning(any_ledger: Ledger, said: list[str]) -> None:
+def test_an_unchanged_reason_is_said_once_and_keeps_its_beginning(
+    any_ledger: Ledger, said: list[str]
+) -> None:
     ledger = any_ledger
     publish(ledger, a_report(devices=(a_device(vram_used_mib=20480),)))
     dispatch(ledger, a_class(vram_mib=10240), 3)
@@ -251,7 +261,7 @@ def test_a_standby_ends_when_another_conductor_has_done_all(any_ledger: Ledger) 
 def test_only_infeasible_jobs_end_the_run_with_their_account(
     any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.2)
+    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.2)
     ledger = any_ledger
     publish(ledger, a_report())
     dispatch(ledger, a_class(vram_mib=40960), 3)
@@ -261,14 +271,16 @@ def test_only_infeasible_jobs_end_the_run_with_their_account(
     assert not ended.is_done
     assert ended.left is not None and [hold.is_infeasible for hold in ended.left.holds] == [True]
     loud = [line for line in said if "can never run here" in line]
-    assert loud == ["3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)"]
+    assert loud == [
+        "3 jobs of media.cut can never run here: vram needs 40.0 GiB, node1/gpu0 can never (23.5 GiB)"
+    ]
 
 
 def test_jobs_that_others_leave_no_room_for_end_the_run_once_that_has_lasted(
     any_ledger: Ledger, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.2)
-    monkeypatch.setattr("conductor.core.outlook.CROWDED_S", 0.3)
+    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.2)
+    monkeypatch.setattr("conductor.core.admission.earliest_start.CROWDED_S", 0.3)
     ledger = any_ledger
     publish(ledger, a_report(devices=(a_device(vram_used_mib=300),)))
     dispatch(ledger, a_class(vram_mib=24_000), 3)
@@ -308,7 +320,7 @@ def test_a_lane_that_the_runs_own_node_does_not_serve_ends_it_at_once(any_ledger
 def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(
     any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.1)
+    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.1)
     ledger = any_ledger
     publish(ledger, of_lane("cpu"))
     dispatch(ledger, a_class("cloud"), 1)
@@ -322,7 +334,7 @@ def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(
         wait_until(lambda: bool(ended))
     assert ended[0].is_done
 
-    monkeypatch.setattr("conductor.standstill.NO_WORKERS_S", 0.3)
+    monkeypatch.setattr("conductor.tick.standstill.NO_WORKERS_S", 0.3)
     ledger.reports.withdraw("node2")
     dispatch(ledger, a_class("cloud", id="more"), 3)
     assert (found := a_conductor(ledger).run(until_done=True)).left is not None and not found.is_done
@@ -331,24 +343,30 @@ def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(
 def test_jobs_that_wait_for_a_backlog_that_is_not_fed_end_the_run_and_name_it(
     any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.1)
+    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.1)
     ledger = any_ledger
     publish(ledger, a_report())
     first, *_ = dispatch(ledger, a_class("cpu", backlog="other"), 1)
     spec = a_spec(7, after=(first,))
     last = a_spec(8, after=(spec.id,))
     here = a_class("cpu", id="here", backlog="b")
-    ledger.backlog.put("b", [Entry(job_id=s.id, line=to_line(s), job_class=here, after=s.after) for s in (spec, last)])
+    ledger.backlog.put(
+        "b", [Entry(job_id=s.id, line=to_line(s), job_class=here, after=s.after) for s in (spec, last)]
+    )
 
     ended = a_conductor(ledger, backlogs=("b",)).run(until_done=True)
 
     assert ended.left is not None and ended.left.holds == ()
     (words,) = ended.left.stranded
-    assert words.startswith(f"2 jobs wait for {first} of backlog:other, which this run does not feed: conduct both")
+    assert words.startswith(
+        f"2 jobs wait for {first} of backlog:other, which this run does not feed: conduct both"
+    )
 
 
-def test_a_job_that_waits_out_a_back_off_is_waited_for(any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("conductor.standstill.NEVER_S", 0.05)
+def test_a_job_that_waits_out_a_back_off_is_waited_for(
+    any_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.tick.standstill.NEVER_S", 0.05)
     ledger = any_ledger
     publish(ledger, a_report())
     dispatch(ledger, a_class(vram_mib=40960), 1)

@@ -1,4 +1,6 @@
-"""Malicious media: files and names that make ffmpeg call a server or read other files. Real ffmpeg, a real server."""
+"""Malicious media: files and names that make ffmpeg call a server or read other files. Real ffmpeg, a real
+server.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import media
 import pytest
 from task_bench import Bench
 
-from conductor.errors import BadInput, JobError
+from conductor.base.errors import BadInput, JobError
 from workers.media import ffmpeg
 from workers.tasks import media_assemble, media_cut, media_preview, media_probe, media_transcode
 
@@ -79,13 +81,15 @@ def evil_files(server: Server, secret: Path) -> dict[str, str]:
         "hls-concat.m3u8": hls.format(f"concat:{secret}|{server.address}/x"),
         "list-file.ffconcat": f"ffconcat version 1.0\nfile '{secret.name}'\n",
         "list-http.ffconcat": f"ffconcat version 1.0\nfile '{server.address}/concat.mp4'\n",
-        "live.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 15004 RTP/AVP 96\n"
+        "live.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 15004 "
+        "RTP/AVP 96\n"
         "a=rtpmap:96 H264/90000\n",
         "dash.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
         'mediaPresentationDuration="PT1S" minBufferTime="PT1S"><Period><AdaptationSet mimeType="video/mp4">'
         f'<Representation id="1" bandwidth="1"><BaseURL>{server.address}/dash.mp4</BaseURL><SegmentBase/>'
         "</Representation></AdaptationSet></Period></MPD>",
-        "pictures.svg": f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{server.address}/i.png"/></svg>',
+        "pictures.svg": '<svg xmlns="http://www.w3.org/2000/svg"><image '
+        f'href="{server.address}/i.png"/></svg>',
         "script.avs": f'Import("{secret}")\n',
         "tones.txt": f"movie={secret}[out0]",
     }
@@ -110,7 +114,17 @@ def test_ffmpeg_obeys_names_and_lists_when_nobody_holds_it_back(bench: Bench, se
     for name, content in evil_files(server, secret).items():
         (bench.inputs / name).write_text(content)
     frame = bench.inputs / "f%03d.jpg"
-    argv = [ffmpeg.binary(), "-nostdin", "-loglevel", "error", "-i", str(secret), "-frames:v", "2", str(frame)]
+    argv = [
+        ffmpeg.binary(),
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-i",
+        str(secret),
+        "-frames:v",
+        "2",
+        str(frame),
+    ]
     subprocess.run(argv, check=True)
     assert stock(server, "-i", f"{server.address}/direct.mp4") and "/direct.mp4" in server.hits
     server.hits.clear()
@@ -124,7 +138,9 @@ def test_ffmpeg_obeys_names_and_lists_when_nobody_holds_it_back(bench: Bench, se
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("is_disguised", [True, False], ids=["as .mp4", "as it is"])
-def test_a_file_that_names_other_files_is_refused(bench: Bench, server: Server, name: str, is_disguised: bool):
+def test_a_file_that_names_other_files_is_refused(
+    bench: Bench, server: Server, name: str, is_disguised: bool
+):
     source = bench.inputs / (f"{name}.mp4" if is_disguised else name)
     source.write_text(evil_files(server, bench.inputs / "secret.mp4")[name])
 
@@ -161,15 +177,28 @@ def test_an_address_is_never_a_path(bench: Bench, server: Server, task: str):
     body, args, writes = TASKS[task]
     secret = bench.inputs / "secret.mp4"
     for name in (
-        *(f"{server.address}/x.mp4", f"concat:{secret}|{secret}", f"subfile,,start,0,end,0,,:{secret}", "pipe:0"),
-        *(f"file:{secret}", "data:video/mp4;base64,AAAA", f"async:{server.address}/x", "tcp://127.0.0.1:1", "-i"),
+        *(
+            f"{server.address}/x.mp4",
+            f"concat:{secret}|{secret}",
+            f"subfile,,start,0,end,0,,:{secret}",
+            "pipe:0",
+        ),
+        *(
+            f"file:{secret}",
+            "data:video/mp4;base64,AAAA",
+            f"async:{server.address}/x",
+            "tcp://127.0.0.1:1",
+            "-i",
+        ),
     ):
         with pytest.raises(JobError):
             bench.run(body, args, reads=[name], writes=writes)
     assert server.hits == []
 
 
-@pytest.mark.parametrize("name", ["f%03d.mp4", "a|b.mp4", "concat:x.mp4", "subfile,,start,0,end,0,,:x.mp4", "-y.mp4"])
+@pytest.mark.parametrize(
+    "name", ["f%03d.mp4", "a|b.mp4", "concat:x.mp4", "subfile,,start,0,end,0,,:x.mp4", "-y.mp4"]
+)
 def test_a_name_that_ffmpeg_would_obey_is_only_a_name(bench: Bench, clip: Path, name: str):
     source = bench.inputs / name
     source.write_bytes(clip.read_bytes())
@@ -179,7 +208,9 @@ def test_a_name_that_ffmpeg_would_obey_is_only_a_name(bench: Bench, clip: Path, 
 
 def test_a_name_in_the_list_of_an_assembly_is_only_a_name(bench: Bench, clip: Path):
     """The list is a small language of its own: quotes, line breaks and directives in it."""
-    reads = [bench.inputs / name for name in ("it's.mp4", "a\nfile 'secret.mp4'\n.mp4", "b\\'c.mp4", "# d.mp4")]
+    reads = [
+        bench.inputs / name for name in ("it's.mp4", "a\nfile 'secret.mp4'\n.mp4", "b\\'c.mp4", "# d.mp4")
+    ]
     for read in reads:
         read.write_bytes(clip.read_bytes())
     made = bench.run(media_assemble.run, {}, reads=reads, writes=["scratch:reel.mp4"])

@@ -1,4 +1,6 @@
-"""Rotation, pixel shape, fields, crop, range, primaries, HDR: carried, or converted and said; «same form» is all."""
+"""Rotation, pixel shape, fields, crop, range, primaries, HDR: carried, or converted and said; «same form»
+is all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,14 @@ import numpy as np
 import pytest
 from task_bench import Bench
 
-from workers.tasks import media_assemble, media_cut, media_preview, media_probe, media_transcode, vision_analyse
+from workers.tasks import (
+    media_assemble,
+    media_cut,
+    media_preview,
+    media_probe,
+    media_transcode,
+    vision_analyse,
+)
 
 SIZE = {"width": 320, "height": 180, "fps": 25}
 #: Of a signal in 10 bits: diffuse white (203 cd/m²) in PQ, and in HLG.
@@ -33,7 +42,9 @@ def hdr(path: Path, transfer: str = "smpte2084", size: str = "320x180") -> Path:
     light = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
     lum = f"format=yuv420p10le,geq=lum={WHITE[transfer]}:cb=512:cr=512"
     argv = [*field("black", size, 0.4), "-vf", lum, "-pix_fmt", "yuv420p10le"]
-    return media.made(path, *argv, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"{words}:{light}")
+    return media.made(
+        path, *argv, "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"{words}:{light}"
+    )
 
 
 def cut(bench: Bench, source: Path, **args: Any) -> dict[str, Any]:
@@ -98,7 +109,10 @@ def test_codecs_of_today_keep_hdr_with_ten_bits(bench: Bench, codec: str, name: 
 
 
 def test_a_cut_of_hdr_and_one_of_sdr_are_of_one_form(bench: Bench):
-    for name, source in (("a", hdr(bench.inputs / "hdr.mp4")), ("b", media.clip(bench.inputs / "sdr.mp4", seconds=1))):
+    for name, source in (
+        ("a", hdr(bench.inputs / "hdr.mp4")),
+        ("b", media.clip(bench.inputs / "sdr.mp4", seconds=1)),
+    ):
         cut(bench, source)
         bench.put(f"scratch:cuts/{name}.mp4", bench.made("scratch:cut.mp4"))
     reads = ["scratch:cuts/a.mp4", "scratch:cuts/b.mp4"]
@@ -137,7 +151,11 @@ def test_colours_that_are_not_tagged_are_those_that_players_take(bench: Bench, s
 
 
 def test_a_large_untagged_film_made_small_keeps_its_colours(bench: Bench):
-    argv = [*field("red", "1280x720", 0.4), "-vf", "scale=out_color_matrix=bt709,setparams=colorspace=unknown"]
+    argv = [
+        *field("red", "1280x720", 0.4),
+        "-vf",
+        "scale=out_color_matrix=bt709,setparams=colorspace=unknown",
+    ]
     source = media.made(bench.inputs / "red.mkv", *argv, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", 5)
     transcoded(bench, source, max_height=180)
     assert tags(bench.made("scratch:t.mp4"))[1] == 1
@@ -166,17 +184,28 @@ def shown(path: Path) -> np.ndarray:
 
 def halves(folder: Path) -> Path:
     """Red on the left, blue on the right."""
-    argv = [*field("red", "160x180"), *field("blue", "160x180"), "-filter_complex", "hstack", "-c:v", "libx264"]
+    argv = [
+        *field("red", "160x180"),
+        *field("blue", "160x180"),
+        "-filter_complex",
+        "hstack",
+        "-c:v",
+        "libx264",
+    ]
     return media.made(folder / "halves.mp4", *argv, "-pix_fmt", "yuv420p")
 
 
-@pytest.mark.parametrize("display", [["-display_rotation", 90], ["-display_rotation", 180], ["-display_hflip"]])
+@pytest.mark.parametrize(
+    "display", [["-display_rotation", 90], ["-display_rotation", 180], ["-display_hflip"]]
+)
 def test_clips_that_are_held_differently_are_no_copies_and_stand_upright(bench: Bench, display: list[object]):
     whole = halves(bench.inputs)
     turned = media.made(bench.inputs / "turned.mp4", *display, "-i", whole, "-c", "copy")
     result = bench.run(media_assemble.run, reads=[whole, turned], writes=["scratch:r.mp4"])
     assert result["picture"] == "encoded"
-    first, last = media.frames(bench.made("scratch:r.mp4"))[:: len(media.frames(bench.made("scratch:r.mp4"))) - 1]
+    first, last = media.frames(bench.made("scratch:r.mp4"))[
+        :: len(media.frames(bench.made("scratch:r.mp4"))) - 1
+    ]
     wanted = upright(turned)
     assert first[90, 40, 0] > 200
     assert np.abs(last.astype(int) - fitted(wanted, 320, 180)).mean() < 12
@@ -186,7 +215,9 @@ def test_clips_that_are_held_differently_are_no_copies_and_stand_upright(bench: 
 
 def test_clips_that_are_held_alike_are_copied_and_stay_so(bench: Bench):
     sources = [
-        media.made(bench.inputs / f"{n}.mp4", "-display_rotation", 90, "-i", halves(bench.inputs), "-c", "copy")
+        media.made(
+            bench.inputs / f"{n}.mp4", "-display_rotation", 90, "-i", halves(bench.inputs), "-c", "copy"
+        )
         for n in "ab"
     ]
     assert bench.run(media_assemble.run, reads=sources, writes=["scratch:r.mp4"])["picture"] == "copied"
@@ -194,7 +225,9 @@ def test_clips_that_are_held_alike_are_copied_and_stay_so(bench: Bench):
 
 
 def test_the_first_of_several_forms_gives_the_frame_as_it_is_shown(bench: Bench):
-    tall = media.made(bench.inputs / "tall.mp4", "-display_rotation", 90, "-i", halves(bench.inputs), "-c", "copy")
+    tall = media.made(
+        bench.inputs / "tall.mp4", "-display_rotation", 90, "-i", halves(bench.inputs), "-c", "copy"
+    )
     bench.run(media_assemble.run, reads=[tall, halves(bench.inputs)], writes=["scratch:r.mp4"])
     assert media.frames(bench.made("scratch:r.mp4"))[0].shape == (320, 180, 3)
 
@@ -204,17 +237,35 @@ def test_oblong_pixels_are_carried_or_made_square(bench: Bench):
     source = media.made(bench.inputs / "pal.mp4", *argv)
     transcoded(bench, source)
     bench.put("scratch:t.mp4", bench.made("scratch:t.mp4"))
-    assert facts(bench, bench.settings.roots["scratch"].path / "t.mp4")["picture"]["sample_aspect"] == (16, 11)
+    assert facts(bench, bench.settings.roots["scratch"].path / "t.mp4")["picture"]["sample_aspect"] == (
+        16,
+        11,
+    )
     assert poster(bench, source).shape == (176, 320, 3)
     cut(bench, source)
     made = media.frames(bench.made("scratch:cut.mp4"))[0]
-    assert [bool(made[y, x, 0] > 200) for y, x in ((0, 160), (4, 160), (90, 2), (90, 317))] == [False, True, True, True]
+    assert [bool(made[y, x, 0] > 200) for y, x in ((0, 160), (4, 160), (90, 2), (90, 317))] == [
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
 def test_pictures_of_two_fields_are_made_whole_and_it_is_said(bench: Bench, suffix: str):
-    argv = [*media.pattern(1, fps=50), "-vf", "interlace=scan=tff", "-flags", "+ilme+ildct", "-c:v", "libx264"]
-    source = media.made(bench.inputs / f"a.{suffix}", *argv, "-x264-params", "interlaced=1", "-pix_fmt", "yuv420p")
+    argv = [
+        *media.pattern(1, fps=50),
+        "-vf",
+        "interlace=scan=tff",
+        "-flags",
+        "+ilme+ildct",
+        "-c:v",
+        "libx264",
+    ]
+    source = media.made(
+        bench.inputs / f"a.{suffix}", *argv, "-x264-params", "interlaced=1", "-pix_fmt", "yuv420p"
+    )
     assert facts(bench, source)["picture"]["is_interlaced"] is True
     made = transcoded(bench, source)
     assert (made["frames"], made["changed"]) == (25, ["deinterlaced"])
@@ -277,7 +328,9 @@ def fitted(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 )
 def test_segments_that_differ_in_one_thing_are_not_copied(bench: Bench, options: list[str]):
     plain = media.made(bench.inputs / "a.mp4", *media.pattern(0.4), "-pix_fmt", "yuv420p")
-    other = media.made(bench.inputs / "b.mp4", *media.pattern(0.4), "-pix_fmt", "yuv420p", *options, "-c:v", "libx264")
+    other = media.made(
+        bench.inputs / "b.mp4", *media.pattern(0.4), "-pix_fmt", "yuv420p", *options, "-c:v", "libx264"
+    )
     result = bench.run(media_assemble.run, reads=[plain, other], writes=["scratch:r.mp4"])
     assert result["picture"] == "encoded"
     again = bench.run(media_assemble.run, reads=[plain, plain], writes=["scratch:r.mp4"])
@@ -285,10 +338,29 @@ def test_segments_that_differ_in_one_thing_are_not_copied(bench: Bench, options:
 
 
 def test_segments_of_another_sound_or_of_other_tracks_are_not_copied(bench: Bench):
-    mono = media.made(bench.inputs / "a.mp4", *media.pattern(0.4), *media.tone(0.4), "-c:v", "libx264", "-c:a", "aac")
-    stereo = media.made(bench.inputs / "b.mp4", *media.pattern(0.4), *media.tone(0.4), "-ac", 2, "-c:v", "libx264")
+    mono = media.made(
+        bench.inputs / "a.mp4", *media.pattern(0.4), *media.tone(0.4), "-c:v", "libx264", "-c:a", "aac"
+    )
+    stereo = media.made(
+        bench.inputs / "b.mp4", *media.pattern(0.4), *media.tone(0.4), "-ac", 2, "-c:v", "libx264"
+    )
     two = media.made(
-        bench.inputs / "c.mp4", "-i", mono, "-i", mono, "-map", "1:a", "-map", "0:v", "-map", "0:a", "-c", "copy"
+        bench.inputs / "c.mp4",
+        "-i",
+        mono,
+        "-i",
+        mono,
+        "-map",
+        "1:a",
+        "-map",
+        "0:v",
+        "-map",
+        "0:a",
+        "-c",
+        "copy",
     )
     for other in (stereo, two):
-        assert bench.run(media_assemble.run, reads=[mono, other], writes=["scratch:r.mp4"])["picture"] == "encoded"
+        assert (
+            bench.run(media_assemble.run, reads=[mono, other], writes=["scratch:r.mp4"])["picture"]
+            == "encoded"
+        )

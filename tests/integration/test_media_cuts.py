@@ -10,7 +10,7 @@ import media
 import pytest
 from task_bench import Bench
 
-from conductor.errors import BadInput
+from conductor.base.errors import BadInput
 from workers.tasks import media_cut, media_preview, media_probe, media_transcode
 
 SIZE = {"width": 320, "height": 180, "fps": 25, "crf": 5}
@@ -26,7 +26,9 @@ CODECS: dict[str, list[object]] = {
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds, a key picture each second and a half, and pictures that are sent before those shown before them."""
+    """Four seconds, a key picture each second and a half, and pictures that are sent before those shown
+    before them.
+    """
     folder = tmp_path_factory.mktemp("film")
     argv = [
         *media.pattern(4),
@@ -90,13 +92,19 @@ def test_a_cut_begins_at_the_picture_asked_for(bench: Bench, film: Path, suffix:
 
 
 def renewed_bit_by_bit(folder: Path, film: Path) -> Path:
-    """As devices send live: only the first picture is whole, what looks like another key begins to renew it."""
+    """As devices send live: only the first picture is whole, what looks like another key begins to renew
+    it.
+    """
     words = "intra-refresh=1:keyint=25:crf=8"
-    return media.made(folder / "live.ts", "-i", film, "-c:v", "libx264", "-x264-params", words, "-c:a", "copy")
+    return media.made(
+        folder / "live.ts", "-i", film, "-c:v", "libx264", "-x264-params", words, "-c:a", "copy"
+    )
 
 
 @pytest.mark.parametrize("make", [without_cues, of_one_key_picture, renewed_bit_by_bit])
-def test_a_cut_needs_no_index_and_no_second_key_picture(bench: Bench, film: Path, make: Callable[[Path, Path], Path]):
+def test_a_cut_needs_no_index_and_no_second_key_picture(
+    bench: Bench, film: Path, make: Callable[[Path, Path], Path]
+):
     source = make(bench.inputs, film)
     assert cut(bench, source, start_s=3.2, duration_s=0.4)["frames"] == 10
     assert media.nearest(media.frames(bench.made("scratch:cut.mp4"))[0], media.frames(film)) == 80
@@ -128,7 +136,16 @@ def test_a_recording_that_begins_before_its_first_key_picture_is_used(bench: Ben
 
 
 def varying(folder: Path, keep: str, rate: int) -> Path:
-    argv = ["-f", "lavfi", "-i", f"testsrc2=s=320x180:r={rate}:d=6", "-vf", f"select='{keep}'", "-fps_mode", "vfr"]
+    argv = [
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=s=320x180:r={rate}:d=6",
+        "-vf",
+        f"select='{keep}'",
+        "-fps_mode",
+        "vfr",
+    ]
     return media.made(folder / "v.mp4", *argv, "-c:v", "libx264", "-preset", "ultrafast", "-bf", 0)
 
 
@@ -146,7 +163,9 @@ SCREEN, PHONE = ("lt(t,1)+gt(t,5)", 25), ("not(eq(mod(n,40),7)+eq(mod(n,40),8))"
         ("av1", "ts", SCREEN),
     ],
 )
-def test_every_picture_of_a_varying_rate_is_kept(bench: Bench, codec: str, suffix: str, recording: tuple[str, int]):
+def test_every_picture_of_a_varying_rate_is_kept(
+    bench: Bench, codec: str, suffix: str, recording: tuple[str, int]
+):
     whole = varying(bench.inputs, *recording)
     source = media.made(bench.inputs / f"a.{suffix}", "-i", whole, "-c", "copy")
     write = "scratch:t.webm" if codec == "vp9" else "scratch:t.mp4"
@@ -170,5 +189,7 @@ def test_pictures_that_cannot_be_decoded_are_counted(bench: Bench, film: Path):
     middle = len(content) // 2
     content[middle : middle + 20_000] = bytes(20_000)
     source.write_bytes(content)
-    with pytest.raises(BadInput, match=r"a\.mp4 does not decode whole: .*\(\d+ of 100 pictures could be decoded\)"):
+    with pytest.raises(
+        BadInput, match=r"a\.mp4 does not decode whole: .*\(\d+ of 100 pictures could be decoded\)"
+    ):
         bench.run(media_transcode.run, {}, reads=[source], writes=["scratch:t.mp4"])

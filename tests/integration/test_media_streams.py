@@ -10,9 +10,16 @@ import media
 import pytest
 from task_bench import Bench
 
-from conductor.errors import BadInput
-from conductor.facts.media import count, decode
-from workers.tasks import media_assemble, media_cut, media_preview, media_probe, media_transcode, vision_analyse
+from conductor.base.errors import BadInput
+from conductor.verify.media_facts import count, decode
+from workers.tasks import (
+    media_assemble,
+    media_cut,
+    media_preview,
+    media_probe,
+    media_transcode,
+    vision_analyse,
+)
 
 SMALL = {"width": 160, "height": 90, "fps": 25}
 STILL = ["-f", "lavfi", "-i", "color=c=blue:s=640x360:d=1:r=1"]
@@ -48,8 +55,25 @@ def previewed(bench: Bench, source: Path) -> dict[str, Any]:
 
 def thumbnail_first(folder: Path) -> Path:
     still = media.made(folder / "t.png", *STILL, "-frames:v", 1, "-c:v", "png")
-    film = media.made(folder / "film.mp4", *media.pattern(2), *media.tone(2), "-c:v", "libx264", "-c:a", "aac")
-    argv = ["-i", still, "-i", film, "-map", 0, "-map", 1, "-c:v:0", "mjpeg", "-c:v:1", "copy", "-c:a", "copy"]
+    film = media.made(
+        folder / "film.mp4", *media.pattern(2), *media.tone(2), "-c:v", "libx264", "-c:a", "aac"
+    )
+    argv = [
+        "-i",
+        still,
+        "-i",
+        film,
+        "-map",
+        0,
+        "-map",
+        1,
+        "-c:v:0",
+        "mjpeg",
+        "-c:v:1",
+        "copy",
+        "-c:a",
+        "copy",
+    ]
     return media.made(folder / "a.mov", *argv)
 
 
@@ -87,7 +111,20 @@ def test_verify_counts_the_film_and_not_its_thumbnail(tmp_path: Path):
 
 
 def test_a_sound_without_decoder_in_front_of_another_is_passed_over(bench: Bench):
-    two = [*media.pattern(1), *media.tone(1), "-map", 0, "-map", 1, "-map", 1, "-c:v", "libx264", "-c:a", "aac"]
+    two = [
+        *media.pattern(1),
+        *media.tone(1),
+        "-map",
+        0,
+        "-map",
+        1,
+        "-map",
+        1,
+        "-c:v",
+        "libx264",
+        "-c:a",
+        "aac",
+    ]
     whole = media.made(bench.inputs / "two.mp4", *two)
     source = media.without_decoder(bench.inputs / "a.mp4", whole, b"mp4a", track=1)
     facts = probed(bench, source)
@@ -133,7 +170,9 @@ def sound_longer_in_matroska(folder: Path) -> Path:
 def subtitles_longer(folder: Path) -> Path:
     words = folder / "s.srt"
     words.write_text("1\n00:00:01,000 --> 00:00:02,000\nhi\n\n2\n00:00:28,000 --> 00:00:30,000\nlate\n")
-    return media.made(folder / "c.mkv", *media.pattern(2), "-i", words, "-map", 0, "-map", 1, "-c:v", "libx264")
+    return media.made(
+        folder / "c.mkv", *media.pattern(2), "-i", words, "-map", 0, "-map", 1, "-c:v", "libx264"
+    )
 
 
 def sound_shorter(folder: Path) -> Path:
@@ -141,7 +180,9 @@ def sound_shorter(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [sound_longer, sound_longer_in_matroska, subtitles_longer, sound_shorter])
-def test_a_whole_clip_is_whole_whatever_lasts_longer_than_its_picture(bench: Bench, make: Callable[[Path], Path]):
+def test_a_whole_clip_is_whole_whatever_lasts_longer_than_its_picture(
+    bench: Bench, make: Callable[[Path], Path]
+):
     source = make(bench.inputs)
     assert probed(bench, source)["picture_s"] == pytest.approx(2.0, abs=0.05)
     assert transcoded(bench, source)["frames"] == 50
@@ -199,7 +240,9 @@ def test_a_slideshow_is_a_clip_and_each_picture_is_shown_at_its_time(bench: Benc
 
 @pytest.mark.parametrize("share", [0.4, 0.9])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_a_clip_that_breaks_off_is_no_whole_one_even_where_its_sound_is_longer(bench: Bench, suffix: str, share: float):
+def test_a_clip_that_breaks_off_is_no_whole_one_even_where_its_sound_is_longer(
+    bench: Bench, suffix: str, share: float
+):
     index = ["-movflags", "+faststart"] if suffix == "mp4" else []
     whole = media.made(bench.inputs / f"w.{suffix}", "-i", sound_longer(bench.inputs), "-c", "copy", *index)
     source = media.cut_off(bench.inputs / f"cut.{suffix}", whole, share)
@@ -222,7 +265,9 @@ def test_the_end_of_a_clip_is_missed_by_one_picture(bench: Bench):
 
 def test_a_clip_trimmed_without_encoding_has_the_pictures_that_it_shows(bench: Bench):
     """An edit list: the file holds more pictures than are shown, from a key picture on."""
-    whole = media.made(bench.inputs / "w.mp4", *media.pattern(4), *media.tone(4), "-c:v", "libx264", "-c:a", "aac")
+    whole = media.made(
+        bench.inputs / "w.mp4", *media.pattern(4), *media.tone(4), "-c:v", "libx264", "-c:a", "aac"
+    )
     source = media.made(bench.inputs / "a.mp4", "-ss", 1.3, "-i", whole, "-c", "copy")
     made = transcoded(bench, source)["frames"]
     assert made == probed(bench, source, check="frames")["frames"]

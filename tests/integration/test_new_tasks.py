@@ -1,4 +1,6 @@
-"""A task that is written while workers run is found by them; one that is nowhere is held with words, and never dead."""
+"""A task that is written while workers run is found by them; one that is nowhere is held with words, and
+never dead.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,16 @@ import pytest
 from cli_tools import conductor
 from node_scene import CONFIG, Command, project_processes, until
 
-from conductor.live_catalogue import LiveCatalogue
+from conductor.adapters.open_ledger import open_ledger
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.live_catalogue import LiveCatalogue
 from conductor.model.decision import Admission
-from conductor.model.entries import Entry
 from conductor.model.identity import identified
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, TaskDecl, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import open_ledger
 from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_until
 
 FRESH = """
@@ -47,7 +49,9 @@ def put(scene: WorkerScene, spec: JobSpec) -> None:
     reservation = Reservation(
         job_id=spec.id, attempt=1, class_id=job_class.id, task=spec.task, node=NODE, queue=QUEUE, lane="cpu"
     )
-    assert scene.ledger.handover.admit(scene.epoch, [Admission(reservation=reservation, backlog="night")]) == (None,)
+    assert scene.ledger.handover.admit(
+        scene.epoch, [Admission(reservation=reservation, backlog="night")]
+    ) == (None,)
 
 
 def test_a_task_that_is_written_while_its_worker_runs_is_found(scene: WorkerScene) -> None:
@@ -118,7 +122,9 @@ def fresh(args, ctx):
 """
 
 
-def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_once_it_is_written(tmp_path: Path):
+def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_once_it_is_written(
+    tmp_path: Path,
+):
     (tmp_path / "fresh_tasks.py").write_text(UP_TASKS)
     text = CONFIG.replace("[dashboard]", "[dashboard]\nis_on = false")
     roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"

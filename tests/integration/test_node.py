@@ -1,4 +1,6 @@
-"""`conductor node` on a real Valkey with real workers, killed, drained, doubled, and with devices that move."""
+"""`conductor node` on a real Valkey with real workers, killed, drained, doubled, and with devices that
+move.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pytest
 from node_scene import CONFIG, Scene, configure, until, until_gone
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
-from conductor.adapters import valkey
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import connect, redis_ledger
 from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
 
 
@@ -114,7 +116,9 @@ def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_a
     assert held is not None and held.worker is not None
     (again,) = node.workers()
     assert again.pid == spare.pid
-    assert [again.cmdline()[i + 1] for i, word in enumerate(again.cmdline()) if word == "--name"] == [held.worker]
+    assert [again.cmdline()[i + 1] for i, word in enumerate(again.cmdline()) if word == "--name"] == [
+        held.worker
+    ]
     until(lambda: any("--spare" in p.cmdline() for p in node.below()))
     node.process.send_signal(signal.SIGTERM)
     node.process.send_signal(signal.SIGINT)
@@ -151,7 +155,9 @@ def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
     node.process.send_signal(signal.SIGINT)
 
     assert node.wait(10) == 130
-    assert (scene.job(job).state, scene.job(job).failures) == ("waiting", {}), "nobody's fault: it cost no try"
+    assert (scene.job(job).state, scene.job(job).failures) == ("waiting", {}), (
+        "nobody's fault: it cost no try"
+    )
     until_gone(below)
     assert "Traceback" not in node.said
 
@@ -183,7 +189,9 @@ def test_vram_taken_by_a_foreign_process_is_reported_long_before_the_next_report
     project: Settings,
     nvml: Nvml,  # noqa: F811
 ):
-    slow = CONFIG.replace("report_every_s = 0.5", "report_every_s = 30.0").replace("ttl_s = 3.0", "ttl_s = 60.0")
+    slow = CONFIG.replace("report_every_s = 0.5", "report_every_s = 30.0").replace(
+        "ttl_s = 3.0", "ttl_s = 60.0"
+    )
     scene = Scene(ledger, configure(project, slow))
     nvml.show(device(0), device(1))
     try:
@@ -225,7 +233,9 @@ def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: Scene, nv
     nvml.show(device(0), device(1))
     node = scene.node(nvml.env)
     workers = until(lambda: found if len(found := node.workers()) == 5 else None)
-    seen = sorted((w.cmdline()[w.cmdline().index("--queue") + 1], w.environ()["CUDA_VISIBLE_DEVICES"]) for w in workers)
+    seen = sorted(
+        (w.cmdline()[w.cmdline().index("--queue") + 1], w.environ()["CUDA_VISIBLE_DEVICES"]) for w in workers
+    )
     assert seen == [
         ("cpu-here", ""),
         ("gpu-here-gpu0", "GPU-stub-0"),
@@ -320,7 +330,9 @@ def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: Sce
 
     def is_noted() -> bool:
         report = scene.report()
-        return report is not None and any("workers of cpu-here keep dying at start" in note for note in report.notes)
+        return report is not None and any(
+            "workers of cpu-here keep dying at start" in note for note in report.notes
+        )
 
     until(is_noted)
     assert "no GPU for you" in node.said

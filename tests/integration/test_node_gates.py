@@ -12,8 +12,8 @@ from node_scene import CONFIG, Scene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
 
+from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 PERSON = """
 [nodes.here]
@@ -56,12 +56,14 @@ def test_a_hot_device_starts_nothing_until_it_has_cooled_and_the_other_goes_on(h
     (waits,) = [job for job in jobs if hot.job(job).state == "waiting"]
     (runs,) = [job for job in jobs if job != waits]
     held = hot.job(runs).reservation
-    assert held is not None and held.devices == ("gpu1",), "a device that tells no temperature is never shut by it"
+    assert held is not None and held.devices == ("gpu1",), (
+        "a device that tells no temperature is never shut by it"
+    )
 
     until(lambda: "here/gpu0, it is too hot (now 90 °C, opens at 78 °C)" in answer(hot, "explain", waits))
-    assert "gpu0 Stub-0: 0 MiB used of 24576 MiB, starts nothing: it is too hot" in answer(hot, "status").replace(
-        " (0 ours)", ""
-    )
+    assert "gpu0 Stub-0: 0 MiB used of 24576 MiB, starts nothing: it is too hot" in answer(
+        hot, "status"
+    ).replace(" (0 ours)", "")
     at_limit(hot, 80)
     until(lambda: (report := hot.report()) and report.obstacles[0].figure == 80)
     assert hot.job(waits).state == "waiting"

@@ -1,4 +1,6 @@
-"""The kernel kills for want of memory: seen in the control group, said as the cause; the next attempt asks for more."""
+"""The kernel kills for want of memory: seen in the control group, said as the cause; the next attempt asks
+for more.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import oom
-from conductor.model.entries import Vouch
+from conductor.adapters.host import oom_counter
+from conductor.base.settings.settings import Settings
+from conductor.model.ledger_entries import Vouch
 from conductor.model.receipt import Usage
 from conductor.model.spec import Needs
-from conductor.node.rescue import rescue
+from conductor.node.orphan_rescue import rescue
 from conductor.node.supervisor import Death
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_until
 
@@ -50,7 +52,9 @@ def group() -> Iterator[Path]:
     """A control group of 160 MiB below this process's own (v1 or v2)."""
     found = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     places = [
-        (Path(f"/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes") for _, names, path in found if "memory" in names
+        (Path(f"/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes")
+        for _, names, path in found
+        if "memory" in names
     ] or [(Path(f"/sys/fs/cgroup{path}"), "memory.max") for _, names, path in found if not names]
     parent, limit = places[0]
     folder = parent / f"conductor-test-{os.getpid()}"
@@ -162,7 +166,7 @@ def test_a_job_that_kept_no_word_and_harmed_nobody_is_done_and_its_receipt_says_
 
 
 def test_only_a_growth_of_the_counter_says_something():
-    assert oom.has_grown(1, 2)
-    assert not oom.has_grown(2, 2)
-    assert not oom.has_grown(None, 2)
-    assert not oom.has_grown(2, None)
+    assert oom_counter.has_grown(1, 2)
+    assert not oom_counter.has_grown(2, 2)
+    assert not oom_counter.has_grown(None, 2)
+    assert not oom_counter.has_grown(2, None)

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from conductor import manifest as manifests
-from conductor.adapters.receipt_log import accepted
-from conductor.errors import ConfigError
+from conductor.adapters.files.receipt_log import accepted
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings
 from conductor.model.identity import identified
 from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
+from conductor.record import manifest as manifests
 from conductor.recovery.redo import redo_missing
-from conductor.settings import Settings
-from conductor.verify import verify
+from conductor.verify.verify import verify
 from conductor.views.stuck import stuck_jobs
 from tests.builders import a_spec
 from tests.cli_tools import Cli
@@ -36,7 +36,9 @@ def scene(project: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def cli(project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+def cli(
+    project: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cli]:
     yield Cli(project.project, capsys, monkeypatch)
     logger.remove()
     logger.add(sys.stderr)
@@ -85,11 +87,15 @@ def test_a_running_job_is_given_up_and_its_worker_goes_on(scene: WorkerScene, tm
     assert cli("fail", spec.id, "--cause", "stalld").code == 2
 
 
-def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_away(scene: WorkerScene, tmp_path: Path):
+def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_away(
+    scene: WorkerScene, tmp_path: Path
+):
     spec = scene.put(a_waiting_spec(tmp_path))
     worker = scene.worker(CONDUCTOR_TIMING__LEASE_S="2")
     wait_file(tmp_path / "begun0")
-    settings = scene.settings.model_copy(update={"timing": scene.settings.timing.model_copy(update={"lease_s": 2.0})})
+    settings = scene.settings.model_copy(
+        update={"timing": scene.settings.timing.model_copy(update={"lease_s": 2.0})}
+    )
 
     def signs() -> list[tuple[str, str]]:
         active = scene.ledger.handover.reservations()
@@ -162,7 +168,9 @@ def test_a_call_that_was_killed_in_the_middle_is_simply_made_again(
     manifest, (_, deleted, _) = night
     (scene.folder / "published/1.txt").unlink()
     with monkeypatch.context() as patched:
-        patched.setattr(type(scene.ledger.control), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            type(scene.ledger.control), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             redo_missing(scene.ledger, manifest, scene.settings.layout)
     assert scene.state(deleted) == "done"
@@ -175,7 +183,9 @@ def test_a_call_that_was_killed_in_the_middle_is_simply_made_again(
     assert scene.state(deleted) == "waiting"
 
 
-def test_an_unmounted_share_is_not_a_thousand_deleted_files(scene: WorkerScene, night: tuple[Path, list[JobSpec]]):
+def test_an_unmounted_share_is_not_a_thousand_deleted_files(
+    scene: WorkerScene, night: tuple[Path, list[JobSpec]]
+):
     manifest, specs = night
     (scene.folder / "published").rename(scene.folder / "away")
     with pytest.raises(ConfigError, match="published is not mounted"):

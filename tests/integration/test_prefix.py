@@ -1,4 +1,6 @@
-"""Projects that share one database by `redis.prefix`: each has its own ledger, queues, workers, users and dashboard."""
+"""Projects that share one database by `redis.prefix`: each has its own ledger, queues, workers, users and
+dashboard.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,25 @@ from cli_tools import Cli, Result, conductor
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from conductor.acl import ADMIN, CONDUCTOR, READER, WORKER, a_user, acl_text, rules_of, users
-from conductor.adapters.rates import redis_rates
-from conductor.adapters.redis_keys import PLAIN, Keys, checked_prefix
+from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger
+from conductor.adapters.rates.rates import redis_rates
+from conductor.app.redis_acl import (
+    ADMIN,
+    CONDUCTOR,
+    READER,
+    WORKER,
+    a_user,
+    acl_text,
+    rules_of,
+    users,
+)
+from conductor.base.redis_keys import PLAIN, Keys, checked_prefix
+from conductor.base.settings.settings import Rate, Settings, load
 from conductor.model.snapshot import Controls
-from conductor.settings import Rate, Settings, load
 from conductor.views import dashboard
 from conductor.views.dashboard import make_app
-from conductor.wiring import connect, open_ledger, redis_ledger
 from tests.ledger_scenes import an_entry, redis_scene
-from workers import rq_worker
+from workers.parent import rq_presence
 
 MANIFEST = "manifests/system_test_debug_3.jsonl"
 PREFIXES = ("one", "two", "")
@@ -84,14 +95,20 @@ def test_three_projects_run_the_same_jobs_beside_each_other_on_one_database(
     for folder in projects.values():
         assert conductor("verify", MANIFEST, cwd=folder).code == 0
         assert conductor("audit", cwd=folder).code == 0
-        lines = [line for file in (folder / "receipts").glob("*.jsonl") for line in file.read_text().splitlines()]
+        lines = [
+            line for file in (folder / "receipts").glob("*.jsonl") for line in file.read_text().splitlines()
+        ]
         receipts = [json.loads(line) for line in lines]
         assert len(receipts) == 3 and {receipt["outcome"] for receipt in receipts} == {"ok"}
         ran += [receipt["worker"] for receipt in receipts]
     with Redis.from_url(redis_url, protocol=2) as client:
         kept = keys_by_prefix(client)
     assert kept.keys() == set(PREFIXES)
-    assert {name.removeprefix("one:") for name in kept["one"]} >= {"conductor:project", "conductor:state", "rq:queues"}
+    assert {name.removeprefix("one:") for name in kept["one"]} >= {
+        "conductor:project",
+        "conductor:state",
+        "rq:queues",
+    }
 
 
 def test_the_operators_words_reach_their_own_project_only(projects: dict[str, Path], redis_url: str) -> None:
@@ -193,8 +210,21 @@ def test_every_command_gets_by_with_the_keys_of_its_prefix(
     assert conductor("conduct", "--until-done", cwd=folder).code in (0, 1)
     for words in (
         *(("status",), ("explain", jobs[0]), ("audit",), ("needs",), ("metrics",), ("doctor",), ("replay",)),
-        *(("pause", "cpu"), ("resume", "cpu"), ("drain",), ("drain", "--off"), ("retry", jobs[0]), ("rebuild",)),
-        *(("price",), ("redo", jobs[1], "--yes"), ("fail", jobs[2]), ("requeue", jobs[2]), ("backup", "b.tar.gz")),
+        *(
+            ("pause", "cpu"),
+            ("resume", "cpu"),
+            ("drain",),
+            ("drain", "--off"),
+            ("retry", jobs[0]),
+            ("rebuild",),
+        ),
+        *(
+            ("price",),
+            ("redo", jobs[1], "--yes"),
+            ("fail", jobs[2]),
+            ("requeue", jobs[2]),
+            ("backup", "b.tar.gz"),
+        ),
     ):
         shown = here(*words)
         assert shown.code in (0, 1, 2) and "NOPERM" not in shown.err, (words, shown)
@@ -208,7 +238,12 @@ def test_who_has_one_prefix_reaches_no_other_key(redis_url: str, night_url: str)
         scene = redis_scene(client, redis_ledger(client, keys=DAY), DAY)
         scene.put(an_entry("a"))
     with Redis.from_url(night_url, protocol=2) as night:
-        for words in (("HGETALL", DAY.jobs), ("HGET", PLAIN.state, "x"), ("SADD", "rq:workers", "x"), ("FLUSHDB",)):
+        for words in (
+            ("HGETALL", DAY.jobs),
+            ("HGET", PLAIN.state, "x"),
+            ("SADD", "rq:workers", "x"),
+            ("FLUSHDB",),
+        ):
             with pytest.raises(NoPermissionError):
                 night.execute_command(*words)
 
@@ -227,9 +262,13 @@ def test_the_dashboard_shows_the_entries_of_its_project(redis_url: str) -> None:
             scene.put(an_entry(name))
             scene.run(name)
         for keys, name in ((NIGHT, "n"), (DAY, "d"), (PLAIN, "p")):
-            assert (f"the project {keys.prefix}" if keys.prefix else "this project") in pages_of(client, keys, "/").text
+            assert (f"the project {keys.prefix}" if keys.prefix else "this project") in pages_of(
+                client, keys, "/"
+            ).text
             queues = pages_of(client, keys, "/0/data/queues.json").json["queues"]
-            assert [(queue["name"], queue["started_job_registry_count"]) for queue in queues] == [("cpu-node1", 1)]
+            assert [(queue["name"], queue["started_job_registry_count"]) for queue in queues] == [
+                ("cpu-node1", 1)
+            ]
             shown = pages_of(client, keys, "/0/data/jobs/cpu-node1/started/8/asc/1.json")
             assert [job["id"] for job in shown.json["jobs"]] == [f"{name}-0000000-a1"]
             job = pages_of(client, keys, f"/0/data/job/{name}-0000000-a1.json")
@@ -245,7 +284,7 @@ def test_the_dashboard_gets_by_with_what_its_reader_may_read(redis_url: str) -> 
         scene = redis_scene(client, redis_ledger(client, keys=NIGHT), NIGHT)
         scene.put(an_entry("n"))
         scene.run("n")
-        rq_worker.Presence(client, "cpu-node1", "w1", NIGHT).birth()
+        rq_presence.Presence(client, "cpu-node1", "w1", NIGHT).birth()
     url = f"unix://{reader.name}:a password@{redis_url.removeprefix('unix://')}"
     with dashboard.connect(url, NIGHT, is_own=False) as client:
         for path in ("/", "/0/data/queues.json", "/0/data/workers.json", "/0/data/job/n-0000000-a1.json"):
@@ -283,12 +322,15 @@ def test_what_a_worker_shows_of_itself_is_where_its_prefix_says_whatever_rq_is_t
 ) -> None:
     """And RQ's own tools find it by the variable that RQ has for this."""
     show = (
-        "import sys; from conductor.wiring import connect; from workers.rq_worker import Presence\n"
-        "from conductor.adapters.redis_keys import Keys\n"
+        "import sys; from conductor.adapters.open_ledger import connect; from workers.parent.rq_presence "
+        "import Presence\n"
+        "from conductor.base.redis_keys import Keys\n"
         "with connect(sys.argv[1]) as client: Presence(client, 'cpu-node1', 'w1', Keys('night')).birth()"
     )
     env = {**os.environ, "RQ_KEY_PREFIX": variable}
-    subprocess.run([sys.executable, "-c", show, redis_url], env=env, check=True, cwd=Path(__file__).parents[2])
+    subprocess.run(
+        [sys.executable, "-c", show, redis_url], env=env, check=True, cwd=Path(__file__).parents[2]
+    )
     with connect(redis_url) as client:
         scene = redis_scene(client, redis_ledger(client, keys=NIGHT), NIGHT)
         scene.put(an_entry("a"))
@@ -307,9 +349,9 @@ def test_a_worker_that_rq_cannot_describe_is_there_all_the_same(
     def confused(*_: Any, **__: Any) -> None:
         raise ValueError("not enough values to unpack")
 
-    monkeypatch.setattr(rq_worker.RqWorker, "__init__", confused)
+    monkeypatch.setattr(rq_presence.RqWorker, "__init__", confused)
     with connect(redis_url) as client:
-        presence = rq_worker.Presence(client, "cpu-node1", "w1", PLAIN)
+        presence = rq_presence.Presence(client, "cpu-node1", "w1", PLAIN)
         presence.birth()
         assert client.smembers(PLAIN.workers) == {b"w1"} and client.exists(PLAIN.rq_worker("w1"))
         presence.death()
@@ -317,8 +359,8 @@ def test_a_worker_that_rq_cannot_describe_is_there_all_the_same(
 
 
 def test_a_prefix_is_harmless_on_a_valkey_of_the_projects_own(tmp_path: Path) -> None:
-    from conductor.adapters import valkey
-    from conductor.settings import Redis as RedisSettings
+    from conductor.adapters.redis import valkey
+    from conductor.base.settings.settings import Redis as RedisSettings
 
     settings = Settings(state_dir=tmp_path / "state", redis=RedisSettings(prefix="night"))
     with valkey.session(settings.valkey) as url, connect(url) as client:

@@ -1,4 +1,6 @@
-"""Real workers, and a real server on loopback whose limit changes: what benchmarks/api.py simulates, in small."""
+"""Real workers, and a real server on loopback whose limit changes: what benchmarks/api.py simulates, in
+small.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ from contextlib import contextmanager
 import pytest
 from openai_server import OpenAIServer
 
-from conductor.adapters.rate_store import RedisRateStore
-from conductor.adapters.rates import redis_rates
-from conductor.adapters.redis_scripts import Scripts
-from conductor.loop import Conductor
-from conductor.model.entries import Entry
+from conductor.adapters.open_ledger import connect
+from conductor.adapters.rates.rate_store import RedisRateStore
+from conductor.adapters.rates.rates import redis_rates
+from conductor.adapters.redis.scripts import Scripts
+from conductor.base.settings.settings import CONFIG_NAME, Rate, Settings, Timing
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Rate, Settings, Timing
-from conductor.wiring import connect
+from conductor.tick.loop import Conductor
 from tests.builders import a_report, a_spec
 from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
 
@@ -60,7 +62,9 @@ def conducting(
     scene.ledger.leadership.resign("test")
     with connect(redis_url) as client:
         rates = redis_rates(client, scene.ledger.attempts, budgets or {}, window_s=window_s)
-        conductor = Conductor(scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",))
+        conductor = Conductor(
+            scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",)
+        )
         thread = threading.Thread(target=conductor.run, kwargs={"should_stop": stop.is_set})
         thread.start()
         try:
@@ -72,9 +76,13 @@ def conducting(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("announces", [True, False])
-def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: WorkerScene, redis_url: str, announces: bool):
+def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(
+    scene: WorkerScene, redis_url: str, announces: bool
+):
     jobs, low, high = 60, 15, 30
-    with OpenAIServer(requests_per_min=low, window_s=WINDOW_S, retry_after="ms", announces=announces) as server:
+    with OpenAIServer(
+        requests_per_min=low, window_s=WINDOW_S, retry_after="ms", announces=announces
+    ) as server:
         with (scene.folder / CONFIG_NAME).open("a") as config:
             config.write(f'\n[endpoints.api]\nbase_url = "{server.base_url}"\nusd_per_million_output = 2.0\n')
         put(scene, jobs)
@@ -88,7 +96,9 @@ def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: Worker
             server.requests_per_min = high
             wait_until(lambda: server.served >= jobs, "all are served", scene.story)
             seconds = time.monotonic() - began
-            wait_until(lambda: scene.ledger.backlog.counts("night").get("done") == jobs, "all are done", scene.story)
+            wait_until(
+                lambda: scene.ledger.backlog.counts("night").get("done") == jobs, "all are done", scene.story
+            )
 
     receipts = scene.receipts()
     failed = [receipt for receipt in receipts if receipt.outcome == "failed"]
@@ -96,7 +106,8 @@ def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(scene: Worker
     assert len(failed) == server.refused == scene.ledger.attempts.refusals().get("api", 0)
     assert sum(r.outcome == "ok" for r in receipts) == server.served == jobs, "no call was made twice"
     assert all(r.usage.tokens and r.usage.spend["api"] > 0 for r in receipts if r.outcome == "ok")
-    # The first burst teaches the limit; after that it costs a few to see it change. The host may be busy, so widely.
+    # The first burst teaches the limit; after that it costs a few to see it change. The host may be busy, so
+    # widely.
     assert server.refused <= WORKERS + 6, server.refused
     slower = 2 if announces else 3
     assert seconds <= slower * WINDOW_S * jobs / 2 * (1 / low + 1 / high), seconds
@@ -126,7 +137,9 @@ class Stranger(threading.Thread):
 
 
 @pytest.mark.slow
-def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(scene: WorkerScene, redis_url: str):
+def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(
+    scene: WorkerScene, redis_url: str
+):
     """Both go against one limit, the server counts both, and nobody announces anything."""
     limit, his, jobs = 8, 3, 30
     with OpenAIServer(requests_per_min=limit, window_s=WINDOW_S, retry_after="ms", announces=False) as server:
@@ -153,7 +166,8 @@ def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(sc
     ours = server.refused - turned_away
     ok = sum(receipt.outcome == "ok" for receipt in scene.receipts())
     assert ok == jobs and server.served == jobs + stranger.answers.count(200)
-    # He is found out by a 429 that our own count does not explain. How fast it goes says nothing: the host may be busy.
+    # He is found out by a 429 that our own count does not explain. How fast it goes says nothing: the host
+    # may be busy.
     assert 1 <= ours <= 1.0 + seconds / WINDOW_S, (ours, seconds)
     assert turned_away <= 0.15 * len(stranger.answers), (turned_away, len(stranger.answers))
     assert quota.part < 1.0, "less than the limit is ours"
@@ -164,7 +178,9 @@ def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(sc
 def test_a_configured_limit_is_never_exceeded_also_when_bodies_start_slowly(
     scene: WorkerScene, redis_url: str, is_told: bool
 ):
-    """The first bodies take most of a window until they call: when they do, the next ones must not call beside them."""
+    """The first bodies take most of a window until they call: when they do, the next ones must not call
+    beside them.
+    """
     limit, window_s = 4, 4.0
     needs = Needs(rates={"api": RateNeed(requests=1)}, cpu=0.1)
     with OpenAIServer(window_s=window_s) as server:
@@ -172,13 +188,17 @@ def test_a_configured_limit_is_never_exceeded_also_when_bodies_start_slowly(
             args = {"url": server.base_url, "late_s": 3.5 if n < limit else 0.0, "is_told": is_told, "n": n}
             spec = a_spec(n, task="mine.ask", args=args, needs=needs, lane="cpu")
             job_class = class_of(spec, scene.catalogue[spec.task], "night")
-            scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+            scene.ledger.backlog.put(
+                "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)]
+            )
         report = a_report(NODE, devices=0, workers=limit, sent_at=scene.ledger.bell.now())
         scene.ledger.reports.publish(report, 3600)
         for _ in range(limit):
             scene.worker()
         with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}, window_s):
-            wait_until(lambda: scene.ledger.backlog.counts("night").get("done") == 12, "all are done", scene.story)
+            wait_until(
+                lambda: scene.ledger.backlog.counts("night").get("done") == 12, "all are done", scene.story
+            )
 
         assert len(server.arrivals) == 12
         assert server.most_in_a_window() <= limit, sorted(server.arrivals)

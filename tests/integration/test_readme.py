@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from cli_tools import program
 
-from conductor.settings import Settings
-from conductor.unknown_keys import unknown_keys
+from conductor.base.settings.settings import Settings
+from conductor.base.settings.unknown_keys import unknown_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,12 +96,16 @@ def test_the_settings_table_names_every_setting_and_no_other():
 
 
 def test_every_command_of_the_table_exists():
-    from conductor.commands.app import app
+    from conductor.app.cli.app import app
 
-    known = {(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
+    known = {
+        (command.name or command.callback.__name__) for command in app.registered_commands if command.callback
+    }
     known |= {group.name for group in app.registered_groups if group.name}
     named = set(
-        re.findall(r"`(?:conductor )?([a-z]+)[ `]", section("Commands").split("|---|---|\n", 1)[1].split("\n\n")[0])
+        re.findall(
+            r"`(?:conductor )?([a-z]+)[ `]", section("Commands").split("|---|---|\n", 1)[1].split("\n\n")[0]
+        )
     )
 
     assert named - {"verify"} <= known

@@ -13,18 +13,18 @@ from node_scene import configure, until
 from rebuild_scene import CATALOGUE, Place
 from redis import Redis
 
-from conductor import manifest
-from conductor.adapters.receipt_log import accepted, read_receipts
-from conductor.core.past import LIFE
-from conductor.dispatch import dispatch
-from conductor.errors import ConfigError, ManifestError
-from conductor.model.receipt import Asked, Usage
+from conductor.adapters.files.receipt_log import accepted, read_receipts
+from conductor.base.errors import ConfigError, ManifestError
+from conductor.base.settings.settings import Settings
+from conductor.core.failures.history import LIFE
+from conductor.dispatch.dispatch import dispatch
+from conductor.model.receipt import AdmittedNeeds, Usage
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
-from conductor.recovery.guard import Guard
-from conductor.recovery.journal import Journal, Word
-from conductor.recovery.sources import Source
-from conductor.settings import Settings
+from conductor.record import manifest
+from conductor.record.dispatched_manifests import Source
+from conductor.record.journal import Journal, Word
+from conductor.record.ledger_identity import Guard
 
 
 @pytest.fixture
@@ -125,7 +125,9 @@ def test_what_the_operator_said_is_not_forgotten(place: Place) -> None:
     assert place.states(sent_back, called_off) == ["waiting", "cancelled"]
 
 
-def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = a_spec()
     place.dispatch(spec)
     place.flush()
@@ -185,7 +187,9 @@ def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Pla
     place.rebuild(Source(manifest=first, backlog="night"))
     standing = Journal(place.receipts).standing(place.ledger.backlog.generation())
     assert not standing.is_lost
-    assert standing.sentence is not None and standing.sentence.startswith("n.jsonl was dispatched and is not in")
+    assert standing.sentence is not None and standing.sentence.startswith(
+        "n.jsonl was dispatched and is not in"
+    )
 
 
 def test_a_host_without_the_journal_notices_as_well(place: Place, tmp_path: Path) -> None:
@@ -214,7 +218,9 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[NodeScene]:
 def test_flushall_in_the_middle_of_a_run_and_rebuild(scene: NodeScene, redis_url: str) -> None:
     settings = scene.settings
     quick = [a_spec(n, task="diagnostics.sleep", args={"seconds": 0.02, "n": n}) for n in range(30)]
-    slow = [a_spec(n, task="diagnostics.sleep", args={"seconds": 6.0, "n": n}, priority=9) for n in (100, 101)]
+    slow = [
+        a_spec(n, task="diagnostics.sleep", args={"seconds": 6.0, "n": n}, priority=9) for n in (100, 101)
+    ]
     path = settings.project / "m.jsonl"
     manifest.write(path, [*quick, *slow])
     dispatch(scene.ledger, path, "night", scene.catalogue, settings.receipts_dir)
@@ -236,7 +242,9 @@ def test_flushall_in_the_middle_of_a_run_and_rebuild(scene: NodeScene, redis_url
 
     receipts = list(read_receipts(settings.receipts_dir))
     assert len(accepted(receipts)) == 32
-    assert [r.attempt for r in receipts if r.job_id in {s.id for s in slow}] == [1, 1], "what ran went on, and once"
+    assert [r.attempt for r in receipts if r.job_id in {s.id for s in slow}] == [1, 1], (
+        "what ran went on, and once"
+    )
     assert "goes on" in "".join(p.read_text() for p in settings.logs_dir.glob("*"))
     assert "The ledger is whole again" in conduct.said
 
@@ -285,7 +293,7 @@ def a_hungry_spec(number: int) -> JobSpec:
 def out_of_memory(place: Place, spec: JobSpec, attempt: int, asked: int, peak: int | None) -> None:
     place.receipt(
         spec, "failed", attempt, "cuda_oom", "out of memory", usage=Usage(vram_mib=peak),
-        asked=Asked(needs=Needs(vram_mib=asked)), ended_at=time.time(),
+        asked=AdmittedNeeds(needs=Needs(vram_mib=asked)), ended_at=time.time(),
     )  # fmt: skip
 
 

@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from rebuild_scene import CATALOGUE, Place
 from redis import Redis
 
-from conductor.dispatch import dispatch
+from conductor.base.settings.settings import Settings
+from conductor.dispatch.dispatch import dispatch
 from conductor.model.spec import Needs, Output
 from conductor.ports import Ledger
-from conductor.recovery import kept_manifests
-from conductor.recovery.journal import Journal
+from conductor.record import kept_manifests
+from conductor.record.journal import Journal
 from conductor.recovery.rebuild import rebuild
-from conductor.settings import Settings
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: Pla
     assert len(Journal(place.receipts).notes()) == 4, "nothing new to note"
 
 
-def test_of_a_line_that_was_edited_the_one_dispatched_last_holds_also_over_several_lives(place: Place) -> None:
+def test_of_a_line_that_was_edited_the_one_dispatched_last_holds_also_over_several_lives(
+    place: Place,
+) -> None:
     small, large = a_spec(1, needs=Needs(ram_mib=10)), a_spec(1, needs=Needs(ram_mib=20))
     other = a_spec(2)
     place.dispatch(small)
@@ -105,7 +107,9 @@ def test_a_manifest_that_changed_and_is_kept_nowhere_is_said(place: Place) -> No
     place.plan(a_spec(1), name=path.name)
     assert "not as it was" in place.rebuild().warnings[0]
     place.rebuild()
-    assert len(Journal(place.receipts).standing(None).sources) == 2, "what it was rebuilt from is kept from now on"
+    assert len(Journal(place.receipts).standing(None).sources) == 2, (
+        "what it was rebuilt from is kept from now on"
+    )
 
 
 def test_what_a_disk_has_damaged_is_not_taken_for_what_was_dispatched(place: Place) -> None:

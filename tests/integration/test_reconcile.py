@@ -1,4 +1,6 @@
-"""What a receipt proves is not run again: workers killed before their `accept`, a Redis that lost its last second."""
+"""What a receipt proves is not run again: workers killed before their `accept`, a Redis that lost its last
+second.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,17 @@ from loguru import logger
 from node_scene import until
 from redis import Redis
 
-from conductor.adapters.rates import memory_rates
-from conductor.adapters.receipt_log import ReceiptLog
-from conductor.loop import Conductor, Ended
+from conductor.adapters.files.receipt_log import FileReceiptLog
+from conductor.adapters.rates.rates import memory_rates
+from conductor.base.settings.settings import Timing
 from conductor.model.causes import Cause
-from conductor.model.entries import JobView
+from conductor.model.ledger_entries import JobView
 from conductor.model.limits import Limits
 from conductor.ports import Ledger
+from conductor.record.ledger_identity import Guard
 from conductor.recovery import reconcile
-from conductor.recovery.guard import Guard
 from conductor.recovery.reconcile import BLOCK_BYTES, Reconciler, receipts_since
-from conductor.settings import Timing
+from conductor.tick.loop import Conductor, RunEnd
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ class Disk:
     def ok(self, name: str, attempt: int = 1, writer: str = "w1", age_s: float = 0.0, **more: object) -> None:
         at = self.ledger.bell.now() - age_s
         receipt = msgspec.structs.replace(a_receipt(name, attempt), started_at=at, ended_at=at, **more)  # type: ignore[arg-type]
-        log = ReceiptLog(self.folder, writer)
+        log = FileReceiptLog(self.folder, writer)
         log.append(receipt)
         log.close()
 
@@ -49,7 +51,9 @@ class Disk:
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     lines: list[str] = []
-    sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO", format="{message}")
+    sink = logger.add(
+        lambda message: lines.append(message.record["message"]), level="INFO", format="{message}"
+    )
     yield lines
     logger.remove(sink)
 
@@ -95,11 +99,15 @@ def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: Scene, d
 def test_many_receipts_that_are_new_to_a_leader_are_asked_for_together_and_said(
     scene: Scene, disk: Disk, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    """One by one, 100,000 of jobs that this ledger does not know cost 25 s of silence before the first job."""
+    """One by one, 100,000 of jobs that this ledger does not know cost 25 s of silence before the first
+    job.
+    """
     monkeypatch.setattr(reconcile, "SAY_EVERY_S", 0.0)
     scene.put(*(an_entry(f"j{n}") for n in range(0, 600, 2)), an_entry("was", is_done=True, attempts=1))
     now = disk.ledger.bell.now()
-    receipts = [msgspec.structs.replace(a_receipt(n), ended_at=now) for n in ("was", *(f"j{n}" for n in range(600)))]
+    receipts = [
+        msgspec.structs.replace(a_receipt(n), ended_at=now) for n in ("was", *(f"j{n}" for n in range(600)))
+    ]
     disk.folder.mkdir()
     (disk.folder / "w1.jsonl").write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in receipts))
     monkeypatch.setattr(disk.ledger.backlog, "job", None)
@@ -124,7 +132,7 @@ def test_without_any_receipts_there_is_nothing_to_hand_in(scene: Scene, disk: Di
 @pytest.mark.parametrize("count", [1, 3, 2000])
 def test_a_long_file_is_read_from_its_end_and_no_line_is_lost(disk: Disk, count: int) -> None:
     now = disk.ledger.bell.now()
-    log = ReceiptLog(disk.folder, "w1")
+    log = FileReceiptLog(disk.folder, "w1")
     for n in range(count):
         log.append(msgspec.structs.replace(a_receipt(f"j{n}"), started_at=now, ended_at=now - (count - n)))
     log.close()
@@ -169,7 +177,7 @@ def test_an_emptied_ledger_is_not_called_done(scene: Scene, disk: Disk, redis_ur
     scene.ledger.backlog.generation("first")
     scene.put(an_entry("a"))
     conductor = a_conductor(disk, guard=Guard(disk.ledger, disk.folder).reason)
-    ended: list[Ended] = []
+    ended: list[RunEnd] = []
     over = threading.Event()
     thread = threading.Thread(target=lambda: ended.append(conductor.run(True, over.is_set)), daemon=True)
     thread.start()

@@ -1,4 +1,6 @@
-"""Done work is made again: by name, since its code changed, or because its receipt is lost. Nothing of it is lost."""
+"""Done work is made again: by name, since its code changed, or because its receipt is lost. Nothing of it
+is lost.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from conductor import manifest as manifests
-from conductor.adapters.receipt_log import accepted
-from conductor.adapters.redis_books_pieces import read_books
-from conductor.adapters.redis_scripts import Scripts
+from conductor.adapters.files.receipt_log import accepted
+from conductor.adapters.open_ledger import redis_of
+from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+from conductor.adapters.redis.scripts import Scripts
+from conductor.base.settings.settings import Settings
 from conductor.model.identity import identified
 from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
+from conductor.record import manifest as manifests
+from conductor.record.journal import Journal
 from conductor.recovery.audit import audit_live
-from conductor.recovery.journal import Journal
-from conductor.settings import Settings
-from conductor.verify import verify
-from conductor.wiring import redis_of
+from conductor.verify.verify import verify
 from tests.cli_tools import Result, conductor
 from tests.worker_scene import WorkerScene, a_scene, wait_until
 
@@ -77,7 +79,9 @@ def audited(scene: WorkerScene) -> dict[str, tuple[str, ...]]:
     return {check.name: check.faults for check in report.checks if check.faults}
 
 
-def test_it_is_listed_and_asked_about_first_and_then_made_again_with_the_old_output_aside(scene: WorkerScene) -> None:
+def test_it_is_listed_and_asked_about_first_and_then_made_again_with_the_old_output_aside(
+    scene: WorkerScene,
+) -> None:
     first, second = a_job(1), a_job(2)
     path = done(scene, first, second)
 
@@ -108,7 +112,9 @@ def test_only_what_was_made_by_other_code_than_now(scene: WorkerScene) -> None:
     (receipt,) = scene.wait_state(new, "done")
     assert receipt.result["version"] == 2
 
-    assert redo(scene, "--older-code", "--task", "mine.write", "--json", "--yes").json["sent_back"] == [old.id]
+    assert redo(scene, "--older-code", "--task", "mine.write", "--json", "--yes").json["sent_back"] == [
+        old.id
+    ]
 
     assert [scene.state(spec) for spec in (old, new)] == ["waiting", "done"]
     assert redo(scene, "--older-code", "--yes").out == "0 jobs done\n"

@@ -1,4 +1,5 @@
-"""A Redis that stepped back is told again what it forgot: dispatches, the operator's words, what is made again.
+"""A Redis that stepped back is told again what it forgot: dispatches, the operator's words, what is made
+again.
 
 It steps back as a disk of yesterday does: all keys as they were, under another history of the server."""
 
@@ -14,22 +15,22 @@ from msgspec.structs import replace
 from rebuild_scene import CATALOGUE, LEASE_S, Place
 from redis import Redis
 
-from conductor.adapters.rates import memory_rates
-from conductor.core.raising import placed
-from conductor.errors import Unreachable
-from conductor.loop import Conductor
+from conductor.adapters.rates.rates import memory_rates
+from conductor.base.errors import Unreachable
+from conductor.base.settings.settings import Timing
+from conductor.core.needs.escalation import placed
 from conductor.model.decision import Admission
-from conductor.model.entries import FAILED_BY_OPERATOR, JobView
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobView
 from conductor.model.limits import Limits
-from conductor.model.outcome import Dead, Retry
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, Needs
 from conductor.ports import Ledger
-from conductor.recovery.forget import forget
-from conductor.recovery.journal import Journal
+from conductor.record.journal import Journal
+from conductor.recovery.forget_needs import forget
+from conductor.recovery.reapply_journal import Retelling, Retold
 from conductor.recovery.reconcile import Reconciler
-from conductor.recovery.retelling import Retelling, Retold
-from conductor.settings import Timing
+from conductor.tick.loop import Conductor
 
 
 class Forgetful(Place):
@@ -38,7 +39,9 @@ class Forgetful(Place):
     def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
         super().__init__(ledger, folder, redis_url)
         self.journal = Journal(self.receipts)
-        self.retelling = Retelling(ledger, self.receipts, CATALOGUE, LEASE_S, frozenset({"scratch"}), Limits())
+        self.retelling = Retelling(
+            ledger, self.receipts, CATALOGUE, LEASE_S, frozenset({"scratch"}), Limits()
+        )
         self._was: dict[bytes, bytes] = {}
 
     def remember(self) -> None:
@@ -170,7 +173,9 @@ def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
     assert place.retell() == Retold()
 
 
-def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_goes_at_once(place: Forgetful) -> None:
+def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_goes_at_once(
+    place: Forgetful,
+) -> None:
     taken, handed, delayed, later = (a_spec(n) for n in range(4))
     place.dispatch(taken, handed, delayed, later)
     control, said = place.ledger.control, place.journal.requeued
@@ -243,7 +248,9 @@ def test_a_device_that_was_to_be_used_although_it_keeps_memory_is(place: Forgetf
 
     assert place.retell() == Retold(places=1)
 
-    assert control.resumed() == {"node1/gpu0": word}, "the very word: a quarantine that came after it is not lifted"
+    assert control.resumed() == {"node1/gpu0": word}, (
+        "the very word: a quarantine that came after it is not lifted"
+    )
     assert place.retell() == Retold()
 
 
@@ -324,7 +331,9 @@ def _view(place: Place, spec: JobSpec) -> JobView:
 def test_a_call_that_went_on_where_another_was_cut_off_is_noted(place: Forgetful) -> None:
     first, second = a_spec(0), a_spec(1)
     put = place.ledger.backlog.put
-    place.ledger.backlog.put = lambda backlog, entries: put(backlog, [e for e in entries if e.job_id == first.id])  # type: ignore[method-assign]
+    place.ledger.backlog.put = lambda backlog, entries: put(
+        backlog, [e for e in entries if e.job_id == first.id]
+    )  # type: ignore[method-assign]
     place.dispatch(first, second)
     place.ledger.backlog.put = put  # type: ignore[method-assign]
     assert place.states(first, second) == ["waiting", None]
@@ -349,7 +358,9 @@ def test_a_dispatch_that_is_known_to_be_whole_is_not_gone_through_again(place: F
     assert place.retell() == Retold(new=1)
 
 
-def test_a_dispatch_during_which_redis_steps_back_says_so(place: Forgetful, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dispatch_during_which_redis_steps_back_says_so(
+    place: Forgetful, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(place.ledger.backlog, "history", lambda: "that.before")
         with pytest.raises(Unreachable, match="dispatch it again"):

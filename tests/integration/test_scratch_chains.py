@@ -1,4 +1,6 @@
-"""Chains on a scratch disk that holds two files and a half: real node, real workers, files that come and go."""
+"""Chains on a scratch disk that holds two files and a half: real node, real workers, files that come and
+go.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ import pytest
 from builders import a_spec
 from node_scene import Scene, configure, until
 
-from conductor import manifest as manifests
-from conductor import tidied
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec, Needs, Output
 from conductor.ports import Ledger
-from conductor.settings import Settings
-from conductor.verify import verify
+from conductor.record import manifest as manifests
+from conductor.record import removal_notes
+from conductor.verify.verify import verify
 
 MIB = 1 << 20
 SHM = Path("/dev/shm")
@@ -99,7 +101,7 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
     report = verify(manifest, settings.receipts_dir, settings.layout)
     assert report.is_good, report.to_text()
     assert (report.done, report.outputs, report.tidied) == (3 * CHAINS, CHAINS, 2 * CHAINS)
-    assert len(list(tidied.read(settings.receipts_dir))) == 2 * CHAINS
+    assert len(list(removal_notes.read(settings.receipts_dir))) == 2 * CHAINS
 
     # What was removed is made again for a reader that has to be.
     lost = settings.roots["published"].path / specs[-1].writes[0].path.partition(":")[2]
@@ -113,7 +115,9 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
     assert verify(manifest, settings.receipts_dir, settings.layout).is_good
 
 
-def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_new_reader(scene: Scene) -> None:
+def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_new_reader(
+    scene: Scene,
+) -> None:
     """The threshold is 0: only jobs that wait for the disk want room."""
     config = scene.settings.project / "conductor.toml"
     config.write_text(config.read_text().replace("headroom_bytes = ", "room_bytes = 0\nheadroom_bytes = ", 1))
@@ -131,7 +135,11 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
 
     night("one", *a_chain(0))
     assert len(files(scene.settings)) == 2, "nobody wants their room"
-    until(lambda: next(v.removable_bytes for n in scene.ledger.reports.live() for v in n.volumes) == 2 * UNIT * MIB)
+    until(
+        lambda: (
+            next(v.removable_bytes for n in scene.ledger.reports.live() for v in n.volumes) == 2 * UNIT * MIB
+        )
+    )
 
     night("two", *a_chain(1))
     lying = {file.parent.name for file in files(scene.settings)}
@@ -140,7 +148,9 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
 
     late = a_job(99, "{in:0}", 1, first, "published")
     assert "1 file was removed since: 1 job runs again" in night("three", late)
-    assert verify(scene.settings.project / "one.jsonl", scene.settings.receipts_dir, scene.settings.layout).is_good
+    assert verify(
+        scene.settings.project / "one.jsonl", scene.settings.receipts_dir, scene.settings.layout
+    ).is_good
     audit = scene.run("audit")
     assert audit.wait() == 0, audit.said
 

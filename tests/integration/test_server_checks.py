@@ -11,13 +11,12 @@ from cli_tools import conductor
 from node_scene import until
 from redis import Redis
 
-from conductor import manifest
-from conductor.adapters import redis_door, valkey
-from conductor.adapters.redis_door import distrust
-from conductor.errors import ConfigError
-from conductor.recovery import kept_manifests
-from conductor.settings import Settings, load
-from conductor.wiring import redis_of
+from conductor.adapters.open_ledger import redis_of
+from conductor.adapters.redis import server_checks, valkey
+from conductor.adapters.redis.server_checks import distrust
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings, load
+from conductor.record import kept_manifests, manifest
 
 EVICTING = ("maxmemory-policy", "allkeys-lru")
 FORGETFUL = ("appendonly", "no")
@@ -90,7 +89,7 @@ def test_nothing_known_is_nothing_held_against_it() -> None:
 def test_a_server_too_old_is_refused_in_one_sentence_also_by_who_only_looks(
     folder: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    monkeypatch.setattr(redis_door, "server_facts", lambda client: {"redis_version": version})
+    monkeypatch.setattr(server_checks, "server_facts", lambda client: {"redis_version": version})
     for is_lenient in (False, True):
         wanted = pytest.raises(ConfigError, match=f"is version {version}: take Redis 7 or newer")
         with wanted, redis_of(load(folder), is_lenient=is_lenient):
@@ -98,15 +97,18 @@ def test_a_server_too_old_is_refused_in_one_sentence_also_by_who_only_looks(
 
 
 def test_a_server_says_how_old_it_is(server: Redis) -> None:
-    facts = redis_door.server_facts(server)
-    assert facts["redis_version"] and redis_door.too_old(facts) == ""
-    assert redis_door.too_old({}) == redis_door.too_old({"redis_version": "10.0.0"}) == ""
+    facts = server_checks.server_facts(server)
+    assert facts["redis_version"] and server_checks.too_old(facts) == ""
+    assert server_checks.too_old({}) == server_checks.too_old({"redis_version": "10.0.0"}) == ""
 
 
 def test_a_redis_that_restarted_empty_is_noticed(folder: Path, server: Redis) -> None:
     assert conductor("dispatch", "m.jsonl", cwd=folder).code == 0
     server.flushall()  # what a server without its files comes up with
-    assert "note: this Redis knows nothing of what was dispatched (m.jsonl)" in conductor("status", cwd=folder).out
+    assert (
+        "note: this Redis knows nothing of what was dispatched (m.jsonl)"
+        in conductor("status", cwd=folder).out
+    )
     for words in (("dispatch", "m.jsonl"), ("conduct", "--until-done")):
         refused = conductor(*words, cwd=folder, timeout=30)
         assert refused.code == 3 and "conductor rebuild" in refused.err
@@ -124,7 +126,11 @@ def test_a_manifest_that_is_gone_is_named_and_can_be_left_out(folder: Path, serv
     kept_manifests.place_of(folder / "receipts", kept_manifests.sha256_of(folder / "n.jsonl")).unlink()
     (folder / "n.jsonl").unlink()
     refused = conductor("rebuild", cwd=folder)
-    assert refused.code == 3 and "n.jsonl is missing" in refused.err and server.keys("*") == [b"conductor:project"]
+    assert (
+        refused.code == 3
+        and "n.jsonl is missing" in refused.err
+        and server.keys("*") == [b"conductor:project"]
+    )
     rebuilt = conductor("rebuild", "--skip-missing", "--json", cwd=folder)
     assert rebuilt.code == 0 and [one["waiting"] for one in rebuilt.json["manifests"]] == [1]
 

@@ -9,11 +9,11 @@ import pytest
 from loguru import logger
 from redis import Redis
 
-from conductor.errors import ConfigError
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings
+from conductor.base.signing import Signer, signer_of
 from conductor.model.spec import JobSpec, Output, to_line
-from conductor.settings import Settings
-from conductor.signing import Signer, signer_of
-from conductor.wiring import connect, redis_ledger
 from tests.builders import a_reservation, a_spec
 from tests.worker_scene import WorkerScene, a_scene, wait_until
 
@@ -35,7 +35,9 @@ def client(redis_url: str) -> Iterator[Redis]:
         yield client
 
 
-def scene_of(project: Settings, client: Redis, signer: Signer | None, is_checked: bool) -> Iterator[WorkerScene]:
+def scene_of(
+    project: Settings, client: Redis, signer: Signer | None, is_checked: bool
+) -> Iterator[WorkerScene]:
     if is_checked:
         config = project.project / "conductor.toml"
         config.write_text(config.read_text().replace("[redis]", f"[redis]\n{CONFIG}"))
@@ -99,7 +101,9 @@ def test_a_line_changed_after_its_hand_over_is_quarantined_not_run(signed: Worke
     wait_until(lambda: "no signature of this key" in signed.story(), "the log says so", signed.story)
 
 
-def test_a_line_changed_before_its_hand_over_is_never_handed_over(signed: WorkerScene, client: Redis, log: list[str]):
+def test_a_line_changed_before_its_hand_over_is_never_handed_over(
+    signed: WorkerScene, client: Redis, log: list[str]
+):
     spec = a_job()
     with pytest.raises(AssertionError):
         # Between dispatch and admission.

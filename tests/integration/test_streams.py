@@ -1,4 +1,6 @@
-"""The command line in a shell that is not as it should be: closed streams, a reader who left, another encoding."""
+"""The command line in a shell that is not as it should be: closed streams, a reader who left, another
+encoding.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_a_fault_is_still_one_when_nobody_reads_of_it(folder: Path) -> None:
 def test_data_that_did_not_fit_are_a_sentence(folder: Path) -> None:
     done = shell(f"{CONDUCTOR} status > /dev/full", folder)
     assert done.returncode == 1
-    assert done.stderr == b"conductor: what was to go to stdout could not be written: No space left on device\n"
+    assert (
+        done.stderr == b"conductor: what was to go to stdout could not be written: No space left on device\n"
+    )
 
 
 def test_an_encoding_that_lacks_letters_has_them_written_out(tmp_path: Path) -> None:

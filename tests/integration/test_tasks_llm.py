@@ -10,8 +10,8 @@ import pytest
 from openai_server import Babble, OpenAIServer
 from task_bench import Bench
 
-from conductor.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
-from conductor.settings import Endpoint
+from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.settings.settings import Endpoint
 from workers.tasks import llm_annotate
 
 WRITE = "scratch:answers.jsonl"
@@ -19,7 +19,9 @@ ITEMS = [{"id": f"row-{n}", "text": "x" * n} for n in range(1, 4)]
 
 
 def bench_for(folder: Path, server: OpenAIServer, key_env: str | None = None) -> Bench:
-    return Bench(folder, endpoints={"cloud": Endpoint(base_url=server.base_url, model="m-1", api_key_env=key_env)})
+    return Bench(
+        folder, endpoints={"cloud": Endpoint(base_url=server.base_url, model="m-1", api_key_env=key_env)}
+    )
 
 
 def annotate(bench: Bench, **args: Any) -> dict[str, Any]:
@@ -102,7 +104,10 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_what_is_written(
 
 
 def test_a_name_that_is_not_in_the_configuration_is_refused(tmp_path: Path):
-    with OpenAIServer() as server, pytest.raises(BadInput, match=r"no \[endpoints\.other\] \(there is: cloud\)"):
+    with (
+        OpenAIServer() as server,
+        pytest.raises(BadInput, match=r"no \[endpoints\.other\] \(there is: cloud\)"),
+    ):
         annotate(bench_for(tmp_path, server), endpoint="other")
 
 

@@ -1,4 +1,6 @@
-"""llm.annotate against servers that refuse parts of the request, hide errors, move away, or answer in odd forms."""
+"""llm.annotate against servers that refuse parts of the request, hide errors, move away, or answer in odd
+forms.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import pytest
 from moody_server import Mood, MoodyServer, Said, good, refusing, saying
 from task_bench import Bench
 
-from conductor.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
-from conductor.settings import Endpoint
+from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.settings.settings import Endpoint
 from workers.tasks import llm_annotate
 
 WRITE = "scratch:answers.jsonl"
@@ -39,12 +41,14 @@ def reasons(request: dict[str, Any], number: int) -> Said:
     """As models that reason do."""
     if "max_tokens" in request:
         words = (
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            "'max_completion_tokens' instead."
         )
         return refusing(400, words, "unsupported_parameter")(request, number)
     if request.get("temperature", 1) != 1:
         words = (
-            "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
+            "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) "
+            "is supported."
         )
         return refusing(400, words, "unsupported_value")(request, number)
     return good(request)
@@ -74,16 +78,23 @@ def test_each_call_that_was_refused_is_told_of(tmp_path: Path):
         bench = bench_for(tmp_path, server)
         ctx = bench.context(args={}, writes=[WRITE])
         llm_annotate.run({"endpoint": "cloud", "items": ITEMS, "instruction": "Say."}, ctx)
-    assert [(call.outcome, call.trouble) for call in ctx.calls] == [("failed", None), ("failed", None), ("ok", None)]
+    assert [(call.outcome, call.trouble) for call in ctx.calls] == [
+        ("failed", None),
+        ("failed", None),
+        ("ok", None),
+    ]
 
 
 @pytest.mark.parametrize(
     ("status", "body", "lacks"),
     [
-        (400, {"error": {"message": "UnsupportedParamsError: m-1 does not support: ['temperature']"}}, "temperature"),
-        (422, {"detail": [{"loc": ["body", "temperature"], "msg": "extra fields not permitted"}]}, "temperature"),
+        (400, {"error": {"message": "UnsupportedParamsError: m-1 does not support: "
+                                    "['temperature']"}}, "temperature"),
+        (422, {"detail": [{"loc": ["body", "temperature"], "msg": "extra fields "
+                                                                  "not permitted"}]}, "temperature"),
         (400, {"error": {"message": "System role not supported"}}, "system"),
-        (400, {"error": {"message": "Conversation roles must alternate user/assistant/user/assistant/..."}}, "system"),
+        (400, {"error": {"message": "Conversation roles must alternate "
+                                    "user/assistant/user/assistant/..."}}, "system"),
     ],
 )  # fmt: skip
 def test_other_servers_words_for_it(tmp_path: Path, status: int, body: Any, lacks: str):
@@ -110,7 +121,10 @@ def test_members_of_the_request_can_be_set_and_left_out(tmp_path: Path):
     with MoodyServer(lambda request, number: good(request)) as server:
         annotate(
             bench_for(
-                tmp_path, server, parameters={"temperature": 1, "reasoning_effort": "low"}, without=("max_tokens",)
+                tmp_path,
+                server,
+                parameters={"temperature": 1, "reasoning_effort": "low"},
+                without=("max_tokens",),
             )
         )
         assert {k: v for k, v in server.requests[0].items() if k != "messages"} == {
@@ -118,7 +132,9 @@ def test_members_of_the_request_can_be_set_and_left_out(tmp_path: Path):
 
 
 def test_what_the_user_set_is_not_dropped_silently(tmp_path: Path):
-    with MoodyServer(refusing(400, "Unsupported parameter: 'reasoning_effort'", "unsupported_parameter")) as server:
+    with MoodyServer(
+        refusing(400, "Unsupported parameter: 'reasoning_effort'", "unsupported_parameter")
+    ) as server:
         with pytest.raises(BadInput, match="reasoning_effort"):
             annotate(bench_for(tmp_path, server, parameters={"reasoning_effort": "low"}))
         assert len(server.requests) == 1
@@ -167,7 +183,11 @@ def test_an_answer_without_counts_and_with_odd_ones(tmp_path: Path):
         ({"error": {"message": "slow down", "code": 429}}, RateLimited, "slow down"),
         ({"error": {"message": "context_length exceeded", "code": 400}}, BadInput, "context_length"),
         ({"error": "boom"}, ServerError, "boom"),
-        ({"error": {"message": "Insufficient credits", "code": 402}}, EndpointShut, "no credit.*Insufficient credits"),
+        (
+            {"error": {"message": "Insufficient credits", "code": 402}},
+            EndpointShut,
+            "no credit.*Insufficient credits",
+        ),
     ],
 )
 def test_an_error_inside_of_a_200(tmp_path: Path, body: Any, kind: type[JobError], words: str):
@@ -186,7 +206,9 @@ def test_a_web_page_is_the_endpoints_matter(tmp_path: Path):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed_to_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int):
+def test_no_redirect_is_followed_to_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+):
     monkeypatch.setenv("CLOUD_KEY", KEY)
     with MoodyServer(lambda request, number: good(request)) as other:
         away = f"{other.base_url}/chat/completions?key={KEY}"
@@ -255,11 +277,15 @@ def test_a_key_that_no_header_may_hold_is_refused_with_a_word(
 @pytest.mark.parametrize(
     ("mood", "kind", "words"),
     [
-        (refusing(429, "You have no credit left", "insufficient_quota"), EndpointShut, "You have no credit left"),
+        (refusing(429, "You have no credit "
+                       "left", "insufficient_quota"), EndpointShut, "You have no credit left"),
         (refusing(429, "Request too large on tokens per min (TPM)"), BadInput, "Request too large"),
-        (refusing(404, 'model "m-1" not found, try pulling it first'), EndpointShut, "the model 'm-1'.*try pulling"),
-        (refusing(503, "overloaded", None, {"Retry-After": "12"}), EndpointShut, r"to come back in 12 s\): overloaded"),
-        (refusing(429, "Rate limit reached. Please try again in 11.5s."), RateLimited, "in 11.5 s: Rate limit"),
+        (refusing(404, 'model "m-1" not found, try '
+                       'pulling it first'), EndpointShut, "the model 'm-1'.*try pulling"),
+        (refusing(503, "overloaded", None, {"Retry-After": "12"}), EndpointShut, r"to come back in 12 "
+                                                                                 r"s\): overloaded"),
+        (refusing(429, "Rate limit reached. Please try "
+                       "again in 11.5s."), RateLimited, "in 11.5 s: Rate limit"),
     ],
 )  # fmt: skip
 def test_the_servers_own_words_are_shown(tmp_path: Path, mood: Mood, kind: type[JobError], words: str):

@@ -1,4 +1,6 @@
-"""Probe, preview, transcode, cut and assemble on real clips, good and broken, through the real ffmpeg and PyAV."""
+"""Probe, preview, transcode, cut and assemble on real clips, good and broken, through the real ffmpeg and
+PyAV.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,19 @@ import numpy as np
 import pytest
 from task_bench import Bench
 
-from conductor.errors import BadInput, DeadlineExceeded, JobError
+from conductor.base.errors import BadInput, DeadlineExceeded, JobError
 from conductor.model.spec import Needs
 from workers.media import codecs, ffmpeg
 from workers.tasks import media_assemble, media_cut, media_preview, media_probe, media_transcode
 
-ODD_NAMES = ["with space.mp4", 'it\'s "quoted".mp4', "new\nline.mp4", "frame%03d.mp4", "-dash.mp4", "concat:a|b.mp4"]
+ODD_NAMES = [
+    "with space.mp4",
+    'it\'s "quoted".mp4',
+    "new\nline.mp4",
+    "frame%03d.mp4",
+    "-dash.mp4",
+    "concat:a|b.mp4",
+]
 SMALL = {"width": 160, "height": 90, "fps": 25}
 
 
@@ -94,7 +103,10 @@ def test_a_name_is_only_a_name(bench: Bench, clips: dict[str, Path], name: str):
         (b"", "a.mp4 is empty"),
         (b"this is a letter, not a film\n" * 50, "a.mp4 is not a video"),
         (b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n", "a.mp4 is not a video"),
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "a.mp4 is not a video: it is of a kind that is not opened here"),
+        (
+            b"ffconcat version 1.0\nfile /etc/passwd\n",
+            "a.mp4 is not a video: it is of a kind that is not opened here",
+        ),
     ],
 )
 def test_what_is_no_video_is_refused_in_words_a_person_understands(bench: Bench, content: bytes, words: str):
@@ -119,8 +131,21 @@ def test_a_clip_that_opens_and_breaks_off_later_is_noticed(bench: Bench, clips: 
 
 def test_a_song_with_a_cover_is_no_video(bench: Bench, clips: dict[str, Path]):
     song = bench.inputs / "song.m4a"
-    argv = [ffmpeg.binary(), "-nostdin", "-loglevel", "error", "-i", str(clips["plain"]), "-map", "0:a", "-map", "0:v"]
-    subprocess.run([*argv, "-c:v", "mjpeg", "-frames:v", "1", "-disposition:v", "attached_pic", str(song)], check=True)
+    argv = [
+        ffmpeg.binary(),
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-i",
+        str(clips["plain"]),
+        "-map",
+        "0:a",
+        "-map",
+        "0:v",
+    ]
+    subprocess.run(
+        [*argv, "-c:v", "mjpeg", "-frames:v", "1", "-disposition:v", "attached_pic", str(song)], check=True
+    )
     with pytest.raises(BadInput, match="no picture stream"):
         probed(bench, song)
 
@@ -140,16 +165,28 @@ def test_a_cut_begins_at_the_very_frame(bench: Bench, clips: dict[str, Path]):
     assert [nearest(made[0]), nearest(made[-1])] == [30, 39]
 
 
-def test_cuts_of_unlike_clips_join_without_encoding_and_keep_their_sound(bench: Bench, clips: dict[str, Path]):
+def test_cuts_of_unlike_clips_join_without_encoding_and_keep_their_sound(
+    bench: Bench, clips: dict[str, Path]
+):
     reads = []
     for kind in ("plain", "silent", "portrait"):
-        assert cut(bench, brought(bench, clips[kind], f"{kind}.mp4"), start_s=0.5, duration_s=1.0)["frames"] == 25
+        assert (
+            cut(bench, brought(bench, clips[kind], f"{kind}.mp4"), start_s=0.5, duration_s=1.0)["frames"]
+            == 25
+        )
         bench.put(f"scratch:cuts/{kind}.mp4", bench.made("scratch:cut.mp4"))
         reads.append(f"scratch:cuts/{kind}.mp4")
 
     result = bench.run(media_assemble.run, reads=reads, writes=["scratch:reel.mp4"])
 
-    expected = {"segments": 3, "missing": [], "frames": 75, "duration_s": 3.0, "picture": "copied", "changed": []}
+    expected = {
+        "segments": 3,
+        "missing": [],
+        "frames": 75,
+        "duration_s": 3.0,
+        "picture": "copied",
+        "changed": [],
+    }
     assert result == expected
     bench.put("scratch:reel.mp4", bench.made("scratch:reel.mp4"))
     facts = bench.run(media_probe.run, {"check": "frames"}, reads=["scratch:reel.mp4"])
@@ -197,7 +234,10 @@ def test_missing_segments_are_named_when_that_is_allowed_and_stop_the_job_when_n
 ):
     cut(bench, brought(bench, clips["plain"], "a.mp4"), start_s=0, duration_s=0.4)
     bench.put("scratch:cuts/a.mp4", bench.made("scratch:cut.mp4"))
-    what: dict[str, Any] = {"reads": ["scratch:cuts/gone.mp4", "scratch:cuts/a.mp4"], "writes": ["scratch:reel.mp4"]}
+    what: dict[str, Any] = {
+        "reads": ["scratch:cuts/gone.mp4", "scratch:cuts/a.mp4"],
+        "writes": ["scratch:reel.mp4"],
+    }
 
     result = bench.run(media_assemble.run, {"allow_missing": True}, **what)
 
@@ -217,7 +257,9 @@ def test_a_window_beyond_the_end_is_refused_with_both_lengths(bench: Bench, clip
     ("start_s", "words"),
     [(2.0, "cannot be decoded"), (0.5, r"breaks off: \d+ of 50 frames could be decoded from 0\.5 s on")],
 )
-def test_a_cut_where_the_clip_breaks_off_is_bad_input(bench: Bench, clips: dict[str, Path], start_s: float, words: str):
+def test_a_cut_where_the_clip_breaks_off_is_bad_input(
+    bench: Bench, clips: dict[str, Path], start_s: float, words: str
+):
     source = media.cut_off(bench.inputs / "a.mp4", clips["index first"])
     with pytest.raises(BadInput, match=rf"a\.mp4 {words}"):
         cut(bench, source, start_s=start_s, duration_s=min(2.0, 3.0 - start_s))
@@ -250,7 +292,9 @@ def test_a_transcode_keeps_every_frame_and_says_what_encoded_it(
 ):
     source = brought(bench, clips["plain"], "source.mp4")
     args = {"codec": codec, "max_height": 90, "encoder": "cpu"}
-    result = bench.run(media_transcode.run, args, reads=[source], writes=[f"scratch:{name}"], needs=Needs(cpu=2))
+    result = bench.run(
+        media_transcode.run, args, reads=[source], writes=[f"scratch:{name}"], needs=Needs(cpu=2)
+    )
     assert (result["encoder"], result["is_nvenc"], result["frames"]) == (encoder, False, 75)
     bench.put(f"scratch:out/{name}", bench.made(f"scratch:{name}"))
     facts = bench.run(media_probe.run, {"check": "frames"}, reads=[f"scratch:out/{name}"])
@@ -279,7 +323,9 @@ def test_a_transcode_of_a_clip_that_breaks_off_is_bad_input(bench: Bench, clips:
 def test_ffmpeg_is_stopped_at_the_deadline(bench: Bench, clips: dict[str, Path]):
     source = brought(bench, clips["plain"], "a.mp4")
     with pytest.raises(DeadlineExceeded):
-        bench.run(media_transcode.run, {"codec": "h265"}, reads=[source], writes=["scratch:a.mp4"], timeout_s=0.01)
+        bench.run(
+            media_transcode.run, {"codec": "h265"}, reads=[source], writes=["scratch:a.mp4"], timeout_s=0.01
+        )
 
 
 def test_progress_goes_forward_to_the_end(bench: Bench, clips: dict[str, Path]):

@@ -12,8 +12,15 @@ import pytest
 from strangers import give_away, needs_root
 from task_bench import Bench
 
-from conductor.errors import BadInput, DeadlineExceeded, JobError, NoSpace, PublishFailed, Refused
-from workers.context import Stopped
+from conductor.base.errors import (
+    BadInput,
+    DeadlineExceeded,
+    JobError,
+    NoSpace,
+    PublishFailed,
+    Refused,
+)
+from workers.task_api.context import Stopped
 from workers.tasks import files_publish, shell
 
 PYTHON = sys.executable
@@ -45,7 +52,9 @@ def test_nothing_is_expanded_by_a_shell(bench: Bench):
 
 
 def test_a_program_that_is_not_listed_is_refused_with_what_to_do(bench: Bench):
-    with pytest.raises(Refused, match=r"'rm' may not be run: add it to shell_programs in conductor\.toml") as caught:
+    with pytest.raises(
+        Refused, match=r"'rm' may not be run: add it to shell_programs in conductor\.toml"
+    ) as caught:
         bench.run(shell.run, {"argv": ["rm", "-rf", "/"]})
     assert caught.value.cause == "refused"
 
@@ -96,8 +105,21 @@ def test_a_line_does_not_make_a_listed_program_run_other_code(bench: Bench, name
 def test_a_program_gets_what_is_on_the_list_and_nothing_else_of_the_operators_shell(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ):
-    passed = {"LANG": "C.UTF-8", "CUDA_VISIBLE_DEVICES": "1", "LC_TIME": "C", "TONE": "low", "OMP_NUM_THREADS": "2"}
-    kept = ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "OPENAI_API_KEY", "TONES", "SSH_AUTH_SOCK", "CONDUCTOR_REDIS__URL")
+    passed = {
+        "LANG": "C.UTF-8",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "LC_TIME": "C",
+        "TONE": "low",
+        "OMP_NUM_THREADS": "2",
+    }
+    kept = (
+        "AWS_SECRET_ACCESS_KEY",
+        "GITHUB_TOKEN",
+        "OPENAI_API_KEY",
+        "TONES",
+        "SSH_AUTH_SOCK",
+        "CONDUCTOR_REDIS__URL",
+    )
     for name, value in {**passed, **dict.fromkeys(kept, "not-for-them")}.items():
         monkeypatch.setenv(name, value)
     shown = bench.run(shell.run, {"argv": ["env"], "env": {"TZ": "UTC"}})["stdout_tail"]
@@ -155,7 +177,9 @@ def test_a_full_target_is_no_space(bench: Bench, monkeypatch: pytest.MonkeyPatch
         files_publish.run({}, ctx)
 
 
-def test_a_target_that_cannot_be_written_is_told_from_a_bad_source(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+def test_a_target_that_cannot_be_written_is_told_from_a_bad_source(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
     bench.settings.roots["scratch"].path.joinpath("a").write_bytes(b"x")
     ctx = bench.context(reads=["scratch:a"], writes=["published:a"])
 

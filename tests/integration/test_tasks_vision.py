@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from task_bench import Bench
 
-from conductor.errors import BadInput, JobError
+from conductor.base.errors import BadInput, JobError
 from workers.tasks import media_cut, vision_analyse
 from workers.vision import default_model
 from workers.vision.analysis import Analysis
-from workers.vision.session import best_of, score_output
+from workers.vision.onnx_session import best_of, score_output
 
 WRITE = "scratch:analysis.json"
 
@@ -37,7 +37,9 @@ def source(bench: Bench, scenes: Path) -> Path:
     return target
 
 
-def analysed(bench: Bench, source: Path, model: Path | None = None, **args: Any) -> tuple[dict[str, Any], Analysis]:
+def analysed(
+    bench: Bench, source: Path, model: Path | None = None, **args: Any
+) -> tuple[dict[str, Any], Analysis]:
     reads = [source, *([model] if model else [])]
     given = {**args, **({"model": str(model)} if model else {})}
     result = bench.run(vision_analyse.run, given, reads=reads, writes=[WRITE])
@@ -129,7 +131,8 @@ def test_a_clip_that_breaks_off_is_not_scored_by_half(bench: Bench, tmp_path: Pa
 
 def test_scores_are_read_by_name_and_boxes_are_not_scores():
     assert (
-        score_output([("boxes", "tensor(float)"), ("labels", "tensor(int64)"), ("scores", "tensor(float)")]) == "scores"
+        score_output([("boxes", "tensor(float)"), ("labels", "tensor(int64)"), ("scores", "tensor(float)")])
+        == "scores"
     )
     assert score_output([("output0", "tensor(float)")]) == "output0"
     yolo = np.zeros((2, 6, 10), np.float32)

@@ -1,4 +1,6 @@
-"""Two projects whose redis.url is the same: the first one's work is not touched by the second, and that is said."""
+"""Two projects whose redis.url is the same: the first one's work is not touched by the second, and that is
+said.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,16 @@ from pathlib import Path
 import pytest
 from cli_tools import Result, conductor
 
-from conductor.errors import ConfigError
-from conductor.project_mark import FILE, claim, mark_of, refuse_foreign, warn_of_foreign
-from conductor.settings import Settings, load
-from conductor.wiring import connect, open_ledger, redis_of
+from conductor.adapters.open_ledger import connect, open_ledger, redis_of
+from conductor.adapters.redis.project_mark import (
+    FILE,
+    claim,
+    mark_of,
+    refuse_foreign,
+    warn_of_foreign,
+)
+from conductor.base.errors import ConfigError
+from conductor.base.settings.settings import Settings, load
 
 MANIFEST = "manifests/system_test_debug_2.jsonl"
 
@@ -47,7 +55,9 @@ def test_who_comes_second_is_turned_away_at_every_door(mine: Path, theirs: Path)
     assert not (theirs / "receipts" / FILE).exists(), "nobody was marked as its owner"
 
 
-def test_another_database_of_the_same_redis_is_another_ledger(mine: Path, theirs: Path, redis_url: str) -> None:
+def test_another_database_of_the_same_redis_is_another_ledger(
+    mine: Path, theirs: Path, redis_url: str
+) -> None:
     assert put(mine).code == 0
     other = f"{redis_url}?db=1" if redis_url.startswith("unix") else f"{redis_url}/1"
     (theirs / "conductor.toml").write_text(f'[redis]\nurl = "{other}"\nis_volatile_ok = true\n')

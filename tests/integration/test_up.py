@@ -16,17 +16,17 @@ import psutil
 import pytest
 from node_scene import CONFIG, Command, Scene, project_processes, until, until_gone
 
-from conductor.adapters import valkey
-from conductor.adapters.processes import live_pid, note_pid
-from conductor.adapters.wakeup import Wakeup
+from conductor.adapters.host.processes import live_pid, note_pid
+from conductor.adapters.host.wakeup import Wakeup
+from conductor.adapters.open_ledger import open_ledger
+from conductor.adapters.redis import valkey
+from conductor.app.child_process import Part
+from conductor.app.up import Up, lock_file, only_one, said_file
+from conductor.base.logs.output_file import MOST_BYTES, predecessor
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.node import run as node_run
-from conductor.node.single import up_file
-from conductor.parts import Part
-from conductor.said_file import MOST_BYTES, predecessor
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.up import Up, lock_file, only_one, said_file
+from conductor.node.single_instance import up_file
 from conductor.views.dashboard import url_file
-from conductor.wiring import open_ledger
 
 NAP = "up.nap"
 TASKS = """
@@ -120,7 +120,7 @@ def words_of(process: psutil.Process) -> list[str]:
         words = process.cmdline()
     except psutil.Error:
         return []
-    return [] if "tied.py" in " ".join(words) else words
+    return [] if "die_with_parent.py" in " ".join(words) else words
 
 
 def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Settings, command: Command):
@@ -188,7 +188,9 @@ def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple
 
 def test_a_dashboard_that_cannot_be_stops_no_work(settings: Settings):
     config = settings.project / CONFIG_NAME
-    config.write_text(config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'"))
+    config.write_text(
+        config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'")
+    )
     with is_up(settings) as command, open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
         scene.until_state(scene.put(1, 0.0), "done")
@@ -242,7 +244,9 @@ def is_kept_small(file: Path) -> None:
     assert predecessor(file).read_text().endswith("the last of it\n")
 
 
-def test_the_second_word_to_stop_is_not_taken_for_the_first(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_the_second_word_to_stop_is_not_taken_for_the_first(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
     """Two pending signals of one kind are one."""
     heard: list[int] = []
 
@@ -256,7 +260,7 @@ def test_the_second_word_to_stop_is_not_taken_for_the_first(settings: Settings, 
     def only_a_node(settings: Settings) -> list[Part]:
         return [node]
 
-    monkeypatch.setattr("conductor.up.parts_of", only_a_node)
+    monkeypatch.setattr("conductor.app.up.parts_of", only_a_node)
     with Wakeup() as wakeup:
         running = Up(settings, wakeup)
         running.hear()
@@ -271,7 +275,9 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
         jobs: dict[str, str] = {}
         for n, kind in enumerate(("nap", "stubborn", "program")):
             mark = settings.project / kind
-            jobs[kind] = scene.put(n, 0.0, task=f"up.{kind}", args={"mark": str(mark), "seconds": 60.0}, timeout_s=90)
+            jobs[kind] = scene.put(
+                n, 0.0, task=f"up.{kind}", args={"mark": str(mark), "seconds": 60.0}, timeout_s=90
+            )
         until(lambda: all((settings.project / kind).exists() for kind in jobs))
         began = time.monotonic()
         down = Command(settings, "down", "--now")
@@ -280,7 +286,9 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
         assert [scene.job(job).state for job in jobs.values()] == ["waiting"] * 3
         assert all(scene.job(job).failures == {} for job in jobs.values())
         said = said_file(settings).read_text()
-        assert all(f"{job} (up.{kind}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items())
+        assert all(
+            f"{job} (up.{kind}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items()
+        )
         assert Command(settings, "audit").wait() == 0
     assert "the jobs in hand go back" in down.said and "node.jsonl" in down.said
     until(lambda: project_processes(settings.project) == [])
@@ -304,7 +312,9 @@ def test_a_state_folder_that_is_removed_ends_everything_with_a_word(settings: Se
     with is_up(settings) as command:
         with open_ledger(settings) as ledger:
             scene = Scene(ledger, settings)
-            scene.put(1, 0.0, task="up.stubborn", args={"mark": str(settings.project / "mark"), "seconds": 60.0})
+            scene.put(
+                1, 0.0, task="up.stubborn", args={"mark": str(settings.project / "mark"), "seconds": 60.0}
+            )
             until((settings.project / "mark").exists)
         # Not while this process holds the ledger: it would be told to stop, too.
         shutil.rmtree(settings.state_dir)

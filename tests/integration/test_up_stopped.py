@@ -1,4 +1,6 @@
-"""Somebody stops a process of a running system (SIGSTOP), each alone: work goes on, and the log says what happened."""
+"""Somebody stops a process of a running system (SIGSTOP), each alone: work goes on, and the log says what
+happened.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,23 @@ import psutil
 import pytest
 from node_scene import CONFIG, Command, Scene, project_processes, until
 
-from conductor.adapters import valkey
-from conductor.adapters.processes import live_pid
-from conductor.adapters.stopped import is_stopped
-from conductor.node.single import up_file
-from conductor.settings import CONFIG_NAME, Settings, load
+from conductor.adapters.host.processes import live_pid
+from conductor.adapters.host.stopped_processes import is_stopped
+from conductor.adapters.open_ledger import open_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.node.single_instance import up_file
 from conductor.views import doctor
-from conductor.wiring import open_ledger
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="whether a child is stopped is read from /proc")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="whether a child is stopped is read from /proc"
+)
 
 
 def new_project(folder: Path) -> Settings:
-    text = CONFIG.replace("[timing]", "[timing]\nlease_s = 1.5").replace("[dashboard]", "[dashboard]\nis_on = false")
+    text = CONFIG.replace("[timing]", "[timing]\nlease_s = 1.5").replace(
+        "[dashboard]", "[dashboard]\nis_on = false"
+    )
     (folder / CONFIG_NAME).write_text(f"{text}[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n")
     return load(folder)
 
@@ -56,7 +62,7 @@ def one(command: Command, *words: str) -> psutil.Process:
                 line = process.cmdline()
             except psutil.Error:
                 continue
-            if set(words) <= set(line) and "tied.py" not in " ".join(line):
+            if set(words) <= set(line) and "die_with_parent.py" not in " ".join(line):
                 return process
         return None
 
@@ -102,7 +108,9 @@ def test_the_own_valkey_is_woken(running: tuple[Settings, Command]):
     assert f"Valkey (pid {pid}) stood still, stopped by a signal: woken" in command.said
 
 
-def test_a_whole_node_that_was_stopped_with_its_workers_leaves_none_of_them(running: tuple[Settings, Command]):
+def test_a_whole_node_that_was_stopped_with_its_workers_leaves_none_of_them(
+    running: tuple[Settings, Command],
+):
     settings, command = running
     node = one(command, "conductor", "node")
     below = [process.pid for process in node.children(recursive=True)]

@@ -15,15 +15,15 @@ import psutil
 import pytest
 from redis import Redis
 
-from conductor.adapters import valkey, valkey_place
-from conductor.errors import ConfigError, Unreachable
-from conductor.settings import Settings
+from conductor.adapters.redis import valkey, valkey_folder
+from conductor.base.errors import ConfigError, Unreachable
+from conductor.base.settings.settings import Settings
 
 HOLDER = """
 import sys
 from pathlib import Path
-from conductor.adapters import valkey, valkey_place
-from conductor.settings import Settings
+from conductor.adapters.redis import valkey, valkey_folder as valkey_place
+from conductor.base.settings.settings import Settings
 with valkey.session(Settings(state_dir=Path(sys.argv[1])).valkey) as url:
     print(url, flush=True)
     sys.stdin.readline()
@@ -78,7 +78,12 @@ def test_what_was_written_is_there_for_the_next_command(settings: Settings) -> N
 def test_it_never_evicts_keeps_a_log_and_listens_on_no_port(settings: Settings) -> None:
     with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         told = client.config_get("maxmemory-policy", "appendonly", "port", "unixsocketperm")
-        assert told == {"maxmemory-policy": "noeviction", "appendonly": "yes", "port": "0", "unixsocketperm": "700"}
+        assert told == {
+            "maxmemory-policy": "noeviction",
+            "appendonly": "yes",
+            "port": "0",
+            "unixsocketperm": "700",
+        }
 
 
 def test_nobody_else_on_this_machine_reads_its_files_or_opens_its_socket(settings: Settings) -> None:
@@ -154,7 +159,7 @@ def test_a_state_folder_with_a_long_name_gets_a_short_private_socket(
     with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         assert client.ping()
         socket = valkey.place_of(settings.valkey).socket
-        assert len(os.fsencode(socket)) < valkey_place.SOCKET_PATH_BYTES
+        assert len(os.fsencode(socket)) < valkey_folder.SOCKET_PATH_BYTES
         assert socket.parent.stat().st_mode & 0o777 == 0o700
 
 
@@ -177,7 +182,7 @@ def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.M
         monkeypatch.setenv("XDG_RUNTIME_DIR", short)
         (Path(short) / f"conductor-{os.getuid()}").mkdir(mode=0o755)
         with pytest.raises(ConfigError, match="not a private folder"):
-            valkey_place.runtime_dir()
+            valkey_folder.runtime_dir()
 
 
 def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(

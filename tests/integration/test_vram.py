@@ -1,4 +1,6 @@
-"""Devices are never overbooked: the whole chain over a stub driver, with a foreign process that comes and goes."""
+"""Devices are never overbooked: the whole chain over a stub driver, with a foreign process that comes and
+goes.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,18 @@ import pytest
 from node_scene import CONFIG, Scene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import Needs
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 TEN_GIB = Needs(vram_mib=10240)
 
 
 @pytest.fixture
 def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6")))
+    it = Scene(
+        ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6"))
+    )
     yield it
     it.close()
 
@@ -37,7 +41,9 @@ def watch(scene: Scene, jobs: list[str]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(scene: Scene, nvml: Nvml, count: int):  # noqa: F811
+def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(
+    scene: Scene, nvml: Nvml, count: int
+):  # noqa: F811
     nvml.show(*(device(i) for i in range(count)))
     scene.node(nvml.env)
     jobs = [scene.put(n, 0.2, lane="gpu", needs=TEN_GIB) for n in range(12)]

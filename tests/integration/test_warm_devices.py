@@ -1,4 +1,6 @@
-"""What workers keep on a device between jobs, and what they fail to give back: the whole chain on a stub driver."""
+"""What workers keep on a device between jobs, and what they fail to give back: the whole chain on a stub
+driver.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from node_scene import until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
 
+from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 #: A task that says which model it wants, and keeps it as a task of ONNX does.
 TASKS = """
@@ -121,7 +123,9 @@ def test_a_child_whose_vram_does_not_come_back_is_replaced_before_the_next_job(s
         scene.until_state(job, "done")
         pids.append(scene.receipts(job)[0].result["pid"])
     assert pids[0] == pids[1] == pids[2] != pids[3]
-    assert "its VRAM is 1948 MiB above what it was at first (workers.leak_vram_mib)" in log_of(scene), node.said
+    assert "its VRAM is 1948 MiB above what it was at first (workers.leak_vram_mib)" in log_of(scene), (
+        node.said
+    )
     scene.release(99)
 
 
@@ -171,6 +175,10 @@ def test_a_device_is_kept_out_and_taken_back_by_the_operator_s_word(scene: VramS
     assert "here/gpu0 is paused" in said(scene, "pause", "gpu0")
     job = scene.hold(1, 4096)
     scene.release(1)
-    until(lambda: "quarantined: by the operator, until `conductor resume here/gpu0`" in said(scene, "explain", job))
+    until(
+        lambda: (
+            "quarantined: by the operator, until `conductor resume here/gpu0`" in said(scene, "explain", job)
+        )
+    )
     assert "here/gpu0 is used again" in said(scene, "resume", "here/gpu0")
     scene.until_state(job, "done")

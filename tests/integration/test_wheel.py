@@ -1,4 +1,6 @@
-"""The wheel outside the checkout: in an environment of its own it works the same in a user's project folder."""
+"""The wheel outside the checkout: in an environment of its own it works the same in a user's project
+folder.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment with the wheel in it; its dependencies are those of the tests' environment."""
+    """The Python of a fresh environment with the wheel in it; its dependencies are those of the tests'
+    environment.
+    """
     home = tmp_path_factory.mktemp("env")
     venv.create(home, symlinks=True, with_pip=False)
     scheme = {"base": str(home), "platbase": str(home)}
@@ -44,8 +48,12 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
 
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"conductor", "workers", "workflows"}
-    assert any(name.endswith("adapters/lua/admit.lua") for name in names)
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "conductor",
+        "workers",
+        "workflows",
+    }
+    assert any(name.endswith("adapters/redis/lua/admit.lua") for name in names)
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
 
 

@@ -11,9 +11,9 @@ import pytest
 from builders import a_spec
 from worker_scene import WorkerScene, a_scene, wait_file, wait_until
 
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
-from conductor.settings import Settings
 
 TASK = """
 @task("mine.brief", lane="cpu", timeout_s=60.0)
@@ -54,7 +54,9 @@ def a_row(scene: WorkerScene, special: dict[int, dict[str, object]], jobs: int =
 
 
 def run_again_if_given_back(scene: WorkerScene, spec: JobSpec) -> bool:
-    """What was started and had not begun while another took long waits again, and was charged with nothing."""
+    """What was started and had not begun while another took long waits again, and was charged with
+    nothing.
+    """
     wait_until(lambda: scene.state(spec) != "running", "it runs no more")
     view = scene.ledger.backlog.job(spec.id)
     assert view is not None
@@ -77,10 +79,16 @@ def test_a_body_that_dies_among_others_is_the_only_one_charged(scene: WorkerScen
         assert other.outcome == "ok"
 
 
-def test_behind_a_failure_nothing_begins_that_was_given_before_it_was_heard(scene: WorkerScene, tmp_path: Path):
-    """A bad commit fails faster than its worker can follow, which is stopped here so that it cannot follow at all."""
+def test_behind_a_failure_nothing_begins_that_was_given_before_it_was_heard(
+    scene: WorkerScene, tmp_path: Path
+):
+    """A bad commit fails faster than its worker can follow, which is stopped here so that it cannot follow
+    at all.
+    """
     ran = [tmp_path / f"ran{n}" for n in range(30)]
-    row = a_row(scene, {n: {"ran": str(file)} for n, file in enumerate(ran)} | {20: {"fails": True, "stops": True}})
+    row = a_row(
+        scene, {n: {"ran": str(file)} for n, file in enumerate(ran)} | {20: {"fails": True, "stops": True}}
+    )
     worker = scene.worker()
     wait_until(lambda: status_of(worker.pid) == "T", "the failure has stopped it")
     (child,) = psutil.Process(worker.pid).children()
@@ -90,7 +98,9 @@ def test_behind_a_failure_nothing_begins_that_was_given_before_it_was_heard(scen
 
     worker.send_signal(signal.SIGCONT)
     scene.wait_state(row[20], "dead")
-    assert [run_again_if_given_back(scene, spec) for spec in row[21:]].count(True), "none had been given with it"
+    assert [run_again_if_given_back(scene, spec) for spec in row[21:]].count(True), (
+        "none had been given with it"
+    )
     for spec in row[21:]:
         assert [r.outcome for r in scene.wait_state(spec, "done")] == ["ok"]
 
@@ -125,9 +135,13 @@ def test_what_waits_behind_a_long_one_goes_back_at_no_cost(scene: WorkerScene, t
     wait_file(begun)
     wait_until(lambda: scene.state(row[20]) == "running", "the long one runs")
     # One that had been started with it may run nowhere, however long the long one lasts.
-    wait_until(lambda: all(scene.state(spec) in ("waiting", "admitted") for spec in row[21:]), "the rest is free")
+    wait_until(
+        lambda: all(scene.state(spec) in ("waiting", "admitted") for spec in row[21:]), "the rest is free"
+    )
 
-    assert [run_again_if_given_back(scene, spec) for spec in row[21:]].count(True), "none had been started with it"
+    assert [run_again_if_given_back(scene, spec) for spec in row[21:]].count(True), (
+        "none had been started with it"
+    )
     until.touch()
     for spec in row:
         assert [r.outcome for r in scene.wait_state(spec, "done")] == ["ok"]

@@ -10,18 +10,18 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from conductor.errors import Unreachable
+from conductor.base.errors import Unreachable
+from conductor.base.settings.settings import Settings
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Entry
 from conductor.model.job_class import class_of
+from conductor.model.ledger_entries import Entry
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec, to_line
 from conductor.ports import Attempts, Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_file, wait_until
-from workers.lining import Lining
-from workers.stopping import Stopping
+from workers.attempt.successor_feed import Lining
+from workers.isolation.stop_signals import Stopping
 
 FILES = {"scratch": 5}
 BYTES = "node1/scratch:bytes"
@@ -35,7 +35,9 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
 
 
 def waiting(folder: Path, n: int) -> JobSpec:
-    return a_spec(n, task="mine.wait", args={"begun": str(folder / f"begun{n}"), "until": str(folder / f"until{n}")})
+    return a_spec(
+        n, task="mine.wait", args={"begun": str(folder / f"begun{n}"), "until": str(folder / f"until{n}")}
+    )
 
 
 def put_back(scene: WorkerScene, *specs: JobSpec) -> None:
@@ -46,7 +48,14 @@ def put_back(scene: WorkerScene, *specs: JobSpec) -> None:
 
 def line_up(scene: WorkerScene, heir: JobSpec, after: JobSpec) -> None:
     held = Reservation(
-        job_id=heir.id, attempt=1, class_id="c", task=heir.task, node=NODE, queue=QUEUE, lane="cpu", disk=FILES
+        job_id=heir.id,
+        attempt=1,
+        class_id="c",
+        task=heir.task,
+        node=NODE,
+        queue=QUEUE,
+        lane="cpu",
+        disk=FILES,
     )
     admission = Admission(reservation=held, backlog="night", ceilings={BYTES: 5})
     named = Heir(predecessor=after.id, attempt=1, admission=admission)
@@ -54,7 +63,9 @@ def line_up(scene: WorkerScene, heir: JobSpec, after: JobSpec) -> None:
     handover.admit(scene.epoch, [], [named], handover.handed_on()[0])
 
 
-def test_a_ledger_that_was_emptied_is_told_what_was_claimed(scene: WorkerScene, redis_url: str, tmp_path: Path):
+def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
+    scene: WorkerScene, redis_url: str, tmp_path: Path
+):
     """The one behind may have begun: it writes until the worker has its turn."""
     first, heir = scene.put(waiting(tmp_path, 0)), waiting(tmp_path, 1)
     put_back(scene, heir)

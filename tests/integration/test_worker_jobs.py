@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import Output
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import WorkerScene, a_scene, wait_file, wait_until
 
@@ -50,7 +50,9 @@ def test_a_job_ends_in_its_output_one_receipt_and_nothing_else(scene: WorkerScen
         ({"exec": ["sleep", "60"]}, "task_error", "a body must not replace its process"),
     ],
 )
-def test_a_body_that_dies_takes_only_the_child(scene: WorkerScene, args: dict[str, Any], cause: str, words: str):
+def test_a_body_that_dies_takes_only_the_child(
+    scene: WorkerScene, args: dict[str, Any], cause: str, words: str
+):
     dies = scene.put(a_spec(task="mine.die", args=args, retry={"task_error": 0, "worker_lost": 0}))
     after = scene.put(a_spec(2, task="mine.write"))
 
@@ -173,12 +175,18 @@ def test_a_worker_is_seen_by_rq(scene: WorkerScene, redis_url: str):
         (seen,) = Worker.all(connection=client)
         worker.send_signal(signal.SIGTERM)
 
-        assert seen.queue_names() == ["cpu-node1"] and seen.pid == worker.pid and seen.name.startswith("node1-cpu-")
+        assert (
+            seen.queue_names() == ["cpu-node1"]
+            and seen.pid == worker.pid
+            and seen.name.startswith("node1-cpu-")
+        )
         assert worker.wait(20) == 0
         assert Worker.all(connection=client) == []
 
 
-@pytest.mark.parametrize("rq_id", ["0f5a3bdc-7d3b-4f6e-8f10-a2c94be6d111", "aaaaaaaaaaaa-a1", "../../etc/passwd"])
+@pytest.mark.parametrize(
+    "rq_id", ["0f5a3bdc-7d3b-4f6e-8f10-a2c94be6d111", "aaaaaaaaaaaa-a1", "../../etc/passwd"]
+)
 def test_a_foreign_callable_is_refused_and_never_imported(scene: WorkerScene, redis_url: str, rq_id: str):
     import zlib
 
@@ -203,7 +211,7 @@ def test_stock_rq_with_our_job_class_refuses_a_foreign_callable(redis_url: str):
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from workers.rq_worker import OurJob, RefusedJob
+    from workers.parent.rq_presence import OurJob, RefusedJob
 
     with Redis.from_url(redis_url) as client:
         queue = Queue("q", connection=client, serializer=JSONSerializer)
@@ -234,7 +242,8 @@ def test_short_jobs_share_their_round_trips(scene: WorkerScene, redis_url: str):
                 break
 
     life = commands[commands.index("BLMOVE") : -1]
-    # A beat of the dashboard (HSET, EXPIRE, SADD, SADD in one round trip), and loading a script, may be among them.
+    # A beat of the dashboard (HSET, EXPIRE, SADD, SADD in one round trip), and loading a script, may be among
+    # them.
     assert len([word for word in life if word == "EVALSHA"]) <= jobs / 3, life
 
 

@@ -1,4 +1,6 @@
-"""Signals, kills and a Redis that goes away: nothing is lost, nothing counts twice, nothing is left running."""
+"""Signals, kills and a Redis that goes away: nothing is lost, nothing counts twice, nothing is left
+running.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters import cgroup, valkey
-from conductor.adapters.processes import kill_session
-from conductor.adapters.receipt_log import accepted
-from conductor.model.outcome import Retry
+from conductor.adapters.files.receipt_log import accepted
+from conductor.adapters.host import cgroup
+from conductor.adapters.host.processes import kill_session
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.adapters.redis import valkey
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.model.failure_outcome import Retry
 from conductor.model.spec import JobSpec, Output
 from conductor.ports import Ledger
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.wiring import connect, redis_ledger
 from tests.builders import a_spec
 from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wait_gone
 from tests.worker_scene import QUEUE, WorkerScene, a_scene, is_alive, wait_file, wait_until
-from workers.orphans import children_of
+from workers.system.process_tree import children_of
 
 
 @pytest.fixture
@@ -80,7 +83,8 @@ def test_a_second_signal_gives_the_attempt_back(scene: WorkerScene, tmp_path: Pa
 def signal_twice(worker: subprocess.Popen[bytes]) -> None:
     worker.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(0.6)  # After the first it works on; a second one sooner than 0.5 s would be taken for the same.
+        # After the first it works on; a second one sooner than 0.5 s would be taken for the same.
+        worker.wait(0.6)
     worker.send_signal(signal.SIGTERM)
 
 
@@ -141,7 +145,9 @@ def test_sigterm_to_a_body_alone_is_a_lost_worker(scene: WorkerScene, tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="whether a child is stopped is read from /proc")
-def test_a_body_that_somebody_has_stopped_costs_one_attempt_and_its_job_is_done(scene: WorkerScene, tmp_path: Path):
+def test_a_body_that_somebody_has_stopped_costs_one_attempt_and_its_job_is_done(
+    scene: WorkerScene, tmp_path: Path
+):
     spec = scene.put(a_waiting_spec(tmp_path))
     scene.worker(CONDUCTOR_TIMING__LEASE_S="1.5")
 
@@ -219,7 +225,9 @@ def family(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("lease_s", ["0.6", "60"])
 def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path, lease_s: str):
-    """Also one that wakes while its lease, by its own clock, is good: the next attempt has swept its files away."""
+    """Also one that wakes while its lease, by its own clock, is good: the next attempt has swept its files
+    away.
+    """
     spec = scene.put(a_waiting_spec(tmp_path))
     slow = scene.worker(CONDUCTOR_TIMING__LEASE_S=lease_s)
     wait_file(tmp_path / "begun0")
@@ -245,7 +253,8 @@ def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path, le
 def mortal(tmp_path: Path) -> Iterator[tuple[WorkerScene, Settings]]:
     """A scene on a Valkey of its own, which a test may stop and kill."""
     (tmp_path / CONFIG_NAME).write_text(
-        "[timing]\nlease_s = 1.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n", encoding="utf-8"
+        "[timing]\nlease_s = 1.0\n[roots.published]\npath = 'published'\nheadroom_bytes = 0\n",
+        encoding="utf-8",
     )
     settings = load(tmp_path)
     with valkey.session(settings.valkey) as url, connect(url) as client:
@@ -306,7 +315,9 @@ def test_redis_killed_and_started_again_during_a_job_costs_nothing(
         assert worker.wait(20) == 0
 
 
-def test_a_worker_that_has_to_leave_does_not_wait_for_redis(mortal: tuple[WorkerScene, Settings], tmp_path: Path):
+def test_a_worker_that_has_to_leave_does_not_wait_for_redis(
+    mortal: tuple[WorkerScene, Settings], tmp_path: Path
+):
     scene, settings = mortal
     spec = scene.put(a_waiting_spec(tmp_path))
     worker = scene.worker()

@@ -1,4 +1,6 @@
-"""Between a worker and its child nothing blocks without a limit: long lines, half a line, a parent that stood still."""
+"""Between a worker and its child nothing blocks without a limit: long lines, half a line, a parent that
+stood still.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.integration.test_worker_heirs import line_up, put_back
 from tests.worker_scene import WorkerScene, a_scene, wait_file, wait_until
@@ -36,7 +38,7 @@ def much(args, ctx):
 
 @task("mine.half", lane="cpu", timeout_s=2.0, retry={"timeout": 0, "worker_lost": 0})
 def half(args, ctx):
-    """Says half a line to its worker, and no more: its channel is the second argument of `workers.child`."""
+    """Says half a line to its worker, and no more: its channel is the second argument of `workers.isolation.child_main`."""
     os.write(int(sys.argv[2]), b'{"say":"progress","fraction":0.5')
     time.sleep(1000)
 
@@ -63,7 +65,9 @@ def much(folder: Path, n: int) -> JobSpec:
 
 def heard_of(scene: WorkerScene, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
-        wait_until(lambda: not redis.keys("conductor:line:*"), "its worker has heard of the heir", scene.story)
+        wait_until(
+            lambda: not redis.keys("conductor:line:*"), "its worker has heard of the heir", scene.story
+        )
 
 
 def test_a_line_longer_than_a_pipe_behind_a_body_that_hangs_stops_no_deadline(

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from conductor.fingerprint import fingerprint
+from conductor.base.files.fingerprint import fingerprint
+from conductor.base.settings.settings import Settings
 from conductor.model.calls import Call
-from conductor.model.entries import JobView
+from conductor.model.ledger_entries import JobView
 from conductor.model.report import Device, NodeReport
 from conductor.model.spec import JobSpec, Needs, Output, RateNeed
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import NODE, QUEUE, REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
 
 MORE_TASKS = """
-from conductor.errors import CudaOutOfMemory, NoSpace
+from conductor.base.errors import CudaOutOfMemory, NoSpace
 
 @task("mine.oom", lane="cpu", needs=Needs(vram_mib=4096))
 def oom(args, ctx):
@@ -77,7 +77,9 @@ def again(scene: WorkerScene, spec: JobSpec, attempt: int) -> None:
 # ── publishing ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_computed_is_kept_while_the_share_is_gone_and_only_published_later(scene: WorkerScene, tmp_path: Path):
+def test_what_is_computed_is_kept_while_the_share_is_gone_and_only_published_later(
+    scene: WorkerScene, tmp_path: Path
+):
     spec = scene.put(a_waiting_spec(tmp_path))
     scene.worker()
     share, away = scene.folder / "published", scene.folder / "away"
@@ -176,7 +178,9 @@ def test_memory_and_space_are_raised_to_what_was_measured(scene: WorkerScene):
     assert view_of(scene, memory).job_class.needs.ram_mib == 512, (
         "asked 256, measured less: half as much again, rounded up"
     )
-    assert view_of(scene, fills).job_class.needs.scratch_bytes == 64 << 20, "the 3 MB that were measured, rounded up"
+    assert view_of(scene, fills).job_class.needs.scratch_bytes == 64 << 20, (
+        "the 3 MB that were measured, rounded up"
+    )
     wait_until(lambda: not scene.staged(), "its folders are removed")
 
 
@@ -212,7 +216,9 @@ def test_a_job_whose_rate_was_closed_meanwhile_is_not_called(scene: WorkerScene)
     assert view.not_before - scene.ledger.bell.now() == pytest.approx(3600, abs=60)
     assert scene.receipts(spec) == [], "no attempt was made of it"
     assert scene.ledger.attempts.refusals() == {"api": 1}, "nobody was refused"
-    assert [(call.outcome, call.job_id) for call in scene.ledger.attempts.calls()][1:] == [("uncalled", spec.id)]
+    assert [(call.outcome, call.job_id) for call in scene.ledger.attempts.calls()][1:] == [
+        ("uncalled", spec.id)
+    ]
 
 
 # ── receipts that cannot be written ───────────────────────────────────────────────────────────────────────
@@ -224,8 +230,22 @@ def test_a_full_disk_of_receipts_is_waited_out_and_said(scene: WorkerScene, tmp_
     folder.mkdir()
     file = folder / "node1-full.jsonl"
     file.symlink_to("/dev/full")
-    spec = scene.put(a_spec(task="mine.write", args={"text": "once"}, writes=(Output(path="published:x.txt"),)))
-    argv = [sys.executable, "-m", "workers", "--queue", QUEUE, "--lane", "cpu", "--node", NODE, "--name", "node1-full"]
+    spec = scene.put(
+        a_spec(task="mine.write", args={"text": "once"}, writes=(Output(path="published:x.txt"),))
+    )
+    argv = [
+        sys.executable,
+        "-m",
+        "workers",
+        "--queue",
+        QUEUE,
+        "--lane",
+        "cpu",
+        "--node",
+        NODE,
+        "--name",
+        "node1-full",
+    ]
     env = {**os.environ, "CONDUCTOR_PROJECT": str(scene.folder), "PYTHONPATH": str(REPOSITORY)}
     worker = subprocess.Popen(argv, cwd=scene.folder, env=env, stderr=subprocess.DEVNULL)
     scene.workers.append(worker)
@@ -244,7 +264,9 @@ def test_a_full_disk_of_receipts_is_waited_out_and_said(scene: WorkerScene, tmp_
     assert worker.wait(20) == 0
 
 
-def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_computed(scene: WorkerScene, tmp_path: Path):
+def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_computed(
+    scene: WorkerScene, tmp_path: Path
+):
     folder = scene.settings.receipts_dir
     spec = scene.put(a_waiting_spec(tmp_path))
     worker = scene.worker()
@@ -271,7 +293,9 @@ def test_a_worker_that_must_leave_while_receipts_are_refused_keeps_what_it_compu
     assert not (tmp_path / "begun0").exists(), "the body ran once"
 
 
-@pytest.mark.parametrize(("is_set", "words"), [(True, "result.frames.bad is a set"), (False, "more than 1.0 MiB")])
+@pytest.mark.parametrize(
+    ("is_set", "words"), [(True, "result.frames.bad is a set"), (False, "more than 1.0 MiB")]
+)
 def test_work_is_not_lost_with_a_result_that_cannot_be_written_down(
     scene: WorkerScene, tmp_path: Path, is_set: bool, words: str
 ):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import Output
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import QUEUE, REPOSITORY, WorkerScene, a_scene
 
@@ -26,7 +26,12 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
 def python(scene: WorkerScene, code: str) -> str:
     environment = {**os.environ, "CONDUCTOR_PROJECT": str(scene.folder), "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=scene.folder, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=scene.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -50,7 +55,8 @@ def test_a_stock_rq_worker_runs_it_too(scene: WorkerScene, redis_url: str):
     python(
         scene,
         f"from redis import Redis; from rq import Worker; from rq.serializers import JSONSerializer;"
-        f"Worker([{QUEUE!r}], connection=Redis.from_url({redis_url!r}), serializer=JSONSerializer).work(burst=True)",
+        f"Worker([{QUEUE!r}], connection=Redis.from_url({redis_url!r}), "
+        "serializer=JSONSerializer).work(burst=True)",
     )
 
     assert scene.state(spec) == "done"

@@ -1,4 +1,6 @@
-"""A worker whose main thread is stuck: bodies end at their time all the same, and what it holds it lets go."""
+"""A worker whose main thread is stuck: bodies end at their time all the same, and what it holds it lets
+go.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,24 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from conductor.adapters.redis_keys import PLAIN
-from conductor.model.entries import Turn
+from conductor.base.redis_keys import PLAIN
+from conductor.base.settings.settings import Settings
+from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import Usage
 from conductor.model.spec import Output
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import QUEUE, REPOSITORY, WorkerScene, a_scene, is_alive, wait_file, wait_until
-from workers import lease
-from workers.held import Held
-from workers.intake import Intake
-from workers.stopping import Stopping
+from workers.attempt import lease_keeper
+from workers.isolation.held_attempt import Held
+from workers.isolation.stop_signals import Stopping
+from workers.parent.intake import Intake
 
 #: A disk that does not answer, and a watchdog of less patience.
 DEAD_DISK = """
 import os, sys, time
 if sys.orig_argv[1:3] == ["-m", "workers"]:
-    from workers import watchdog
+    from workers.parent import watchdog
     watchdog.STANDS_LEAST_S, watchdog.LOOK_EVERY_S = 1.5, 0.2
     os.fsync = lambda fd: time.sleep(1000)
 """
@@ -37,7 +39,7 @@ if sys.orig_argv[1:3] == ["-m", "workers"]:
 DEAF = """
 import sys, time
 if sys.orig_argv[1:3] == ["-m", "workers"]:
-    from workers import body, watchdog
+    from workers.parent import execution as body, watchdog
     watchdog.GRACE_S, watchdog.LOOK_EVERY_S = 0.5, 0.2
     real = body.Course.wait
     def wait(self, *limits):
@@ -70,7 +72,9 @@ def test_a_body_is_ended_at_its_time_while_its_worker_does_not_listen(scene: Wor
 
 def test_a_worker_stuck_in_publishing_ends_itself_and_its_child(scene: WorkerScene, tmp_path: Path):
     args = {"begun": str(tmp_path / "begun"), "until": str(tmp_path / "until")}
-    spec = scene.put(a_spec(0, task="mine.wait", args=args, writes=(Output(path="published:0.txt"),), timeout_s=1.0))
+    spec = scene.put(
+        a_spec(0, task="mine.wait", args=args, writes=(Output(path="published:0.txt"),), timeout_s=1.0)
+    )
     worker = a_worker(scene, tmp_path, DEAD_DISK)
     child = int(wait_file(tmp_path / "begun"))
 
@@ -94,10 +98,10 @@ class Unwell:
 
 
 def test_the_keeper_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lease, "SAMPLE_S", 0.01)
+    monkeypatch.setattr(lease_keeper, "SAMPLE_S", 0.01)
     ledger: Any = Unwell()
     meter: Any = SimpleNamespace(sample=lambda: None, usage=Usage, beyond="")
-    keeper = lease.Keeper(ledger, "w1", 0.03, Stopping(), lambda held: None)
+    keeper = lease_keeper.Keeper(ledger, "w1", 0.03, Stopping(), lambda held: None)
     reservation: Any = SimpleNamespace(job_id="job00001", attempt=1)
     keeper.hold(Held(reservation, meter, 0.0))
     keeper.start()
@@ -131,4 +135,6 @@ def test_what_a_lost_answer_had_started_goes_back_when_the_worker_leaves(scene: 
 
 
 def turn_of(worker: str) -> Any:
-    return Turn(worker=worker, queue=QUEUE, lease_s=30.0, number="w1:1", most=1, is_idle=True, is_from_hand=True)
+    return WorkerTurn(
+        worker=worker, queue=QUEUE, lease_s=30.0, number="w1:1", most=1, is_idle=True, is_from_hand=True
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
-from conductor.settings import Settings
 from tests.builders import a_spec
 from tests.integration.test_worker_heirs import line_up, put_back, waiting
 from tests.worker_scene import REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
@@ -17,7 +17,7 @@ from tests.worker_scene import REPOSITORY, WorkerScene, a_scene, wait_file, wait
 #: As on a cold disk: the child says that it is there, and takes a second to come to what it was given.
 SLOW = """
 import sys, time
-if "workers.child" in sys.orig_argv:
+if "workers.isolation.child_main" in sys.orig_argv:
     time.sleep(1.0)
 """
 

@@ -1,4 +1,6 @@
-"""A real shared library in NVML's place, built on the spot; its devices are lines of a file that a test rewrites."""
+"""A real shared library in NVML's place, built on the spot; its devices are lines of a file that a test
+rewrites.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +65,14 @@ def device(
 def divided(index: int, *slices_mib: int) -> list[str]:
     """A card in MIG mode with slices of these sizes, as lines."""
     card = f"Stub-{index} GPU-stub-{index} {sum(slices_mib)} 0 mig"
-    return [card, *(f"Stub-{index}-slice MIG-stub-{index}-{n} {mib} 0 slice" for n, mib in enumerate(slices_mib))]
+    return [
+        card,
+        *(f"Stub-{index}-slice MIG-stub-{index}-{n} {mib} 0 slice" for n, mib in enumerate(slices_mib)),
+    ]
 
 
-#: For a module of tasks: bodies that take VRAM of the stub, and lose it with their process, as on a real device.
+#: For a module of tasks: bodies that take VRAM of the stub, and lose it with their process, as on a real
+#: device.
 TASKS = '''
 import fcntl, os, subprocess, sys, time
 from pathlib import Path

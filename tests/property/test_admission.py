@@ -1,4 +1,6 @@
-"""What holds for every snapshot: nothing over-committed, the same answer twice, and a true reason for every wait."""
+"""What holds for every snapshot: nothing over-committed, the same answer twice, and a true reason for
+every wait.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from conductor.core.admission import decide
-from conductor.core.charges import charges, disk_key, sums_of
-from conductor.core.resources import charge_key
+from conductor.core.admission.admission import decide
+from conductor.core.capacity.charges import charges, disk_key, sums_of
+from conductor.core.capacity.resources import charge_key
+from conductor.model.chains import Chain, FileJob
 from conductor.model.decision import Decision
-from conductor.model.files import Chain, FileJob
 from conductor.model.limits import CounterRule, Limits
 from conductor.model.receipt import Usage
 from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Candidate, Controls, Reservation, Snapshot
 from conductor.model.spec import LANES
 
-LIMITS = Limits(disk_headroom_bytes={"scratch": GIB, "published": 0}, keep_after_s=100.0, aging_s=30.0,
-                weights={"a": 2.0},
-                counters={"nuke": CounterRule(limit=4, has_command=True), "seat": CounterRule(limit=2, per="node"),
-                          "encoder": CounterRule(limit=2, per="device")})  # fmt: skip
+LIMITS = Limits(
+    disk_headroom_bytes={"scratch": GIB, "published": 0},
+    keep_after_s=100.0,
+    aging_s=30.0,
+    weights={"a": 2.0},
+    counters={
+        "nuke": CounterRule(limit=4, has_command=True),
+        "seat": CounterRule(limit=2, per="node"),
+        "encoder": CounterRule(limit=2, per="device"),
+    },
+)
 NODES = ("n1", "n2")
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
 
@@ -33,7 +42,9 @@ maybe = st.one_of(st.none(), st.integers(0, 24576))
 maybe_bytes = st.one_of(st.none(), st.integers(0, 100 * GIB))
 plenty = st.one_of(st.just(100 * GIB), st.integers(0, 100 * GIB))
 seen, used = st.one_of(plenty, plenty, plenty, maybe_bytes), st.one_of(st.just(300), maybe)
-counted = st.sampled_from([*[{}] * 4, {"nuke": 1}, {"nuke": 3, "seat": 1}, {"seat": 2}, {"encoder": 1}, {"encoder": 2}])
+counted = st.sampled_from(
+    [*[{}] * 4, {"nuke": 1}, {"nuke": 3, "seat": 1}, {"seat": 2}, {"encoder": 1}, {"encoder": 2}]
+)
 written = st.sampled_from([{}, {}, {"scratch": GIB}, {"scratch": 20 * GIB}, {"scratch": 50 * GIB}])
 
 
@@ -42,7 +53,8 @@ CHAIN = Chain(
     id="chain",
     node="n1",
     jobs=tuple(
-        FileJob(job_id=f"class-0-0000000{i}", reads=("scratch:x",), writes={f"scratch:y{i}": 30 * GIB}) for i in (0, 1)
+        FileJob(job_id=f"class-0-0000000{i}", reads=("scratch:x",), writes={f"scratch:y{i}": 30 * GIB})
+        for i in (0, 1)
     ),
     kept={"scratch:x": 20 * GIB},
 )
@@ -84,12 +96,19 @@ def reservations(draw: st.DrawFn, i: int) -> Reservation:
     node, key = draw(st.sampled_from(NODES)), draw(st.sampled_from(["gpu0", "gpu1"]))
     vram = draw(st.integers(0, 20000))
     usage = draw(st.one_of(st.none(), st.builds(Usage, vram_mib=maybe, rss_mib=maybe, scratch_bytes=maybe)))
-    return a_reservation(f"run-{i:08d}", node=node, queue=f"gpu-{node}-{key}", devices=(key,) if vram else (),
-                         vram_mib=vram, ram_mib=draw(st.sampled_from([0, 0, 1000, 7000, 20000])),
-                         cpu=draw(st.sampled_from([0, 0.5, 0.5, 8])),
-                         held=draw(st.sampled_from([{}, {":nuke": 1}, {f"{node}:seat": 1},
-                                                    {f"{node}/{key}:encoder": 1}])),
-                         disk=draw(written), usage=usage, expected_s=draw(st.sampled_from([0, 5, 500])))  # fmt: skip
+    return a_reservation(
+        f"run-{i:08d}",
+        node=node,
+        queue=f"gpu-{node}-{key}",
+        devices=(key,) if vram else (),
+        vram_mib=vram,
+        ram_mib=draw(st.sampled_from([0, 0, 1000, 7000, 20000])),
+        cpu=draw(st.sampled_from([0, 0.5, 0.5, 8])),
+        held=draw(st.sampled_from([{}, {":nuke": 1}, {f"{node}:seat": 1}, {f"{node}/{key}:encoder": 1}])),
+        disk=draw(written),
+        usage=usage,
+        expected_s=draw(st.sampled_from([0, 5, 500])),
+    )
 
 
 @st.composite
@@ -161,8 +180,9 @@ demanding = st.fixed_dictionaries({
 def candidates(draw: st.DrawFn, i: int) -> Candidate:
     values: dict[str, Any] = draw(st.one_of(modest, modest, demanding))
     lane = draw(st.sampled_from(LANES))
-    job_class = a_class(lane, id=f"class-{i}", backlog=draw(st.sampled_from("ab")), priority=draw(st.integers(0, 1)),
-                        **values)  # fmt: skip
+    job_class = a_class(
+        lane, id=f"class-{i}", backlog=draw(st.sampled_from("ab")), priority=draw(st.integers(0, 1)), **values
+    )
     return a_candidate(job_class, waiting=draw(st.integers(1, 5)))
 
 
@@ -174,7 +194,9 @@ often_refused = settings(few, suppress_health_check=[HealthCheck.filter_too_much
 
 
 def limits_of(snapshot: Snapshot) -> dict[str, int]:
-    """Charge key → what may be held in all there, by the reports' own figures; what cannot be read is left out."""
+    """Charge key → what may be held in all there, by the reports' own figures; what cannot be read is left
+    out.
+    """
     nuke = snapshot.counters["nuke"]
     most: dict[str, int] = {":nuke": 0 if nuke.others is None else 4 - nuke.others}
     for node in snapshot.nodes:
@@ -188,7 +210,9 @@ def limits_of(snapshot: Snapshot) -> dict[str, int]:
         most[charge_key("cpu", node.node)] = round(node.cpu_count * 1000)
         for volume in node.volumes:
             if volume.total_bytes is not None:
-                most[disk_key(node.node, volume.root)] = volume.total_bytes - LIMITS.disk_headroom(volume.root)
+                most[disk_key(node.node, volume.root)] = volume.total_bytes - LIMITS.disk_headroom(
+                    volume.root
+                )
     return most
 
 
@@ -223,7 +247,9 @@ def test_nothing_is_over_committed(tick: Tick) -> None:
         assert snapshot.queued.get(queue, 0) + count <= depth_of(snapshot, queue)
     for at, budget in enumerate(("requests_left", "tokens_left")):
         spent = sum(a.rates["api"][at] for a in decision.admit if "api" in a.rates)
-        assert spent <= next((left for r in snapshot.rates if (left := getattr(r, budget)) is not None), spent)
+        assert spent <= next(
+            (left for r in snapshot.rates if (left := getattr(r, budget)) is not None), spent
+        )
     for node in snapshot.nodes:
         assert not any(a.reservation.node == node.node for a in decision.admit) or fits_the_disks(node, added)
 
@@ -281,7 +307,9 @@ def test_the_ceilings_let_exactly_what_was_decided_through(tick: Tick) -> None:
     for admission in decide(snapshot, crowd, LIMITS).admit:
         taken = charges(admission.reservation)
         assert {name for key in admission.ceilings for name in sums_of(key)} >= set(taken)
-        assert all(set(taken) & set(sums_of(key)) for key in admission.ceilings), "none over what it does not take"
+        assert all(set(taken) & set(sums_of(key)) for key in admission.ceilings), (
+            "none over what it does not take"
+        )
         for key, held in taken.items():
             sums[key] = sums.get(key, 0) + held
         for key, limit in admission.ceilings.items():
@@ -290,7 +318,9 @@ def test_the_ceilings_let_exactly_what_was_decided_through(tick: Tick) -> None:
 
 @few
 @given(snapshots(), st.integers(0, 3).flatmap(candidates))
-def test_a_held_job_whose_closed_gates_alone_are_removed_is_admitted(snapshot: Snapshot, candidate: Candidate) -> None:
+def test_a_held_job_whose_closed_gates_alone_are_removed_is_admitted(
+    snapshot: Snapshot, candidate: Candidate
+) -> None:
     candidate = structs.replace(candidate, waiting=1, heads=candidate.heads[:1])
     decision = decide(snapshot, [candidate], LIMITS)
     if not decision.hold:
@@ -324,8 +354,12 @@ def opened_up(snapshot: Snapshot, gates: set[str], candidate: Candidate) -> Snap
     nodes, queued, draining = snapshot.nodes, snapshot.queued, snapshot.controls.draining_nodes
     if "report" in gates:
         nodes = tuple(structs.replace(node, sent_at=NOW) for node in nodes)
-        home = next((c.node for c in snapshot.chains for j in c.jobs if j.job_id == candidate.heads[0].job_id), None)
-        if not any(q.lane == lane and q.workers for node in nodes if home in (None, node.node) for q in node.queues):
+        home = next(
+            (c.node for c in snapshot.chains for j in c.jobs if j.job_id == candidate.heads[0].job_id), None
+        )
+        if not any(
+            q.lane == lane and q.workers for node in nodes if home in (None, node.node) for q in node.queues
+        ):
             nodes = (*(node for node in nodes if node.node != home), a_host(home or "n9"))
             # It is another host under that name: with queues of its own, and nobody has said that it drains.
             queued = {queue: n for queue, n in queued.items() if not queue.startswith(f"{lane}-{home}")}

@@ -10,8 +10,8 @@ from builders import GIB, NOW, a_candidate, a_class, a_device, a_rate, a_report,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.core.admission import decide
-from conductor.core.charges import charges
+from conductor.core.admission.admission import decide
+from conductor.core.capacity.charges import charges
 from conductor.model.limits import Limits, Order, PlaceRule
 from conductor.model.snapshot import Candidate, Snapshot
 
@@ -57,7 +57,9 @@ def hosts(draw: st.DrawFn) -> Snapshot:
         a_reservation(f"run-{i:08d}", node="n0", queue="gpu-n0-gpu0", vram_mib=4000, ram_mib=2000, cpu=1.0)
         for i in range(draw(st.integers(0, 2)))
     )
-    return Snapshot(now=NOW, nodes=nodes, reservations=going, rates=(a_rate(requests_left=4, requests_limit=9),))
+    return Snapshot(
+        now=NOW, nodes=nodes, reservations=going, rates=(a_rate(requests_left=4, requests_limit=9),)
+    )
 
 
 def has(snapshot: Snapshot) -> dict[str, float]:
@@ -73,7 +75,8 @@ def has(snapshot: Snapshot) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("order", "place"), [("oldest", "tightest"), ("auto", "least_loss"), ("guarded", "first"), ("largest", "random")]
+    ("order", "place"),
+    [("oldest", "tightest"), ("auto", "least_loss"), ("guarded", "first"), ("largest", "random")],
 )
 @few
 @given(snapshot=hosts(), crowd=crowds())
@@ -90,5 +93,10 @@ def test_a_crowd_gets_no_more_than_there_is(
     most = has(snapshot)
     assert set(held) <= set(most)
     assert [(key, amount) for key, amount in held.items() if amount > most[key]] == []
-    calls = sum("api" in dict(c.job_class.needs.rates) for c in crowd for r in admitted if r.class_id == c.job_class.id)
+    calls = sum(
+        "api" in dict(c.job_class.needs.rates)
+        for c in crowd
+        for r in admitted
+        if r.class_id == c.job_class.id
+    )
     assert calls <= 4

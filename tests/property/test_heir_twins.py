@@ -11,18 +11,20 @@ from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id
 from twins import NAMES, Both, names, play, timeless, workers
 
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.adapters.redis_books import books_of
-from conductor.adapters.redis_scripts import Scripts
+from conductor.adapters.redis.scans.full_ledger import books_of
+from conductor.adapters.redis.scripts import Scripts
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import Begun, Turn, Turned
-from conductor.model.outcome import Retry
+from conductor.model.failure_outcome import Retry
+from conductor.model.ledger_entries import Begun, Turned, WorkerTurn
 from conductor.model.receipt import OutputFact
-from conductor.model.snapshot import Look, Reservation
-from conductor.recovery.audit_books import reservations
+from conductor.model.snapshot import Lookahead, Reservation
+from conductor.recovery.audit_ledger import reservations
 
 
 class Heirs(Both):
-    """Ticks name heirs of what runs, workers hear of it and begin them in time, late or never; others interfere."""
+    """Ticks name heirs of what runs, workers hear of it and begin them in time, late or never; others
+    interfere.
+    """
 
     #: One file system has both roots.
     cores = {"node1:cpu_milli": 2000, "node1/published+scratch:bytes": 12}
@@ -51,14 +53,19 @@ class Heirs(Both):
         assert [*reservations(books_of(Scripts(self.redis.redis)))] == []
 
     def heads(self, most: int, disk: dict[str, int]) -> list[Reservation]:
-        found = [head for c in self.memory.ledger.backlog.candidates(Look(heads=most)) for head in c.heads][:most]
+        found = [
+            head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=most)) for head in c.heads
+        ][:most]
         ids = [(head.job_id.removesuffix("-0000000"), head.attempts + 1) for head in found]
         return [a_reservation(*which, kind="k0", code="v1", breaker=2, disk=disk) for which in ids]
 
     @rule(worker=workers, disk=files)
     def run(self, worker: str, disk: dict[str, int]) -> None:
         if not any(r.worker == worker for r in self.running()):
-            rows = [Admission(reservation=row, backlog="night", ceilings=self.cores) for row in self.heads(1, disk)]
+            rows = [
+                Admission(reservation=row, backlog="night", ceilings=self.cores)
+                for row in self.heads(1, disk)
+            ]
             self.redis_and_memory_epochs(rows)
             if (taken := self.memory.take("cpu-node1", worker)) is not None:
                 assert self.redis.take("cpu-node1", worker) == taken
@@ -76,7 +83,9 @@ class Heirs(Both):
         self, cpu: float, most: int, is_late: int, disk: dict[str, int], other: dict[str, int] | None,
         looked_at: float | None,
     ) -> None:  # fmt: skip
-        """Each of the running has the same one behind it, or all have different ones. `other`: is handed over too."""
+        """Each of the running has the same one behind it, or all have different ones. `other`: is handed
+        over too.
+        """
         if not self.running():
             self.run("w1", disk)
         admissions = [
@@ -96,7 +105,9 @@ class Heirs(Both):
         answers: list[object] = []
         for scene in (self.redis, self.memory):
             seen, _ = scene.ledger.handover.handed_on()
-            answers.append(scene.ledger.handover.admit(scene.epoch, admissions, heirs, seen + is_late, looked_at))
+            answers.append(
+                scene.ledger.handover.admit(scene.epoch, admissions, heirs, seen + is_late, looked_at)
+            )
         assert answers[0] == answers[1]
 
     def hear(self, worker: str) -> None:
@@ -109,7 +120,9 @@ class Heirs(Both):
             self.heard.append((worker, Begun(**dict(zip(names, told[0], strict=True)))))  # pyright: ignore[reportArgumentType]
 
     @rule(
-        how=st.sampled_from(["begun", "begun", "not begun", "nothing"]), is_twice=st.booleans(), most=st.integers(0, 1)
+        how=st.sampled_from(["begun", "begun", "not begun", "nothing"]),
+        is_twice=st.booleans(),
+        most=st.integers(0, 1),
     )
     def turn(self, how: str, is_twice: bool, most: int) -> None:
         if not self.heard:
@@ -124,14 +137,22 @@ class Heirs(Both):
         wrote = a_receipt(found.predecessor.removesuffix("-0000000"), found.of_attempt)
         fact = OutputFact(path=f"scratch:{found.predecessor}", bytes=2, sha256="0" * 64)
         done = () if how == "not begun" else (msgspec.structs.replace(wrote, outputs=(fact,)),)
-        turn = Turn(
-            worker=worker, queue="cpu-node1", lease_s=5000.0, number=f"t{len(self.heard)}", done=done, most=most,
-            begun=(found,) if how == "begun" else (), not_begun=(found,) if how == "not begun" else (), is_idle=True,
-        )  # fmt: skip
+        turn = WorkerTurn(
+            worker=worker,
+            queue="cpu-node1",
+            lease_s=5000.0,
+            number=f"t{len(self.heard)}",
+            done=done,
+            most=most,
+            begun=(found,) if how == "begun" else (),
+            not_begun=(found,) if how == "not begun" else (),
+            is_idle=True,
+        )
         for _ in range(1 + is_twice):
             turned = [scene.ledger.attempts.turn(turn) for scene in (self.redis, self.memory)]
             seen = [
-                (t.answers, [(s.line, timeless(s.reservation)) for s in t.started], t.over, t.refused) for t in turned
+                (t.answers, [(s.line, timeless(s.reservation)) for s in t.started], t.over, t.refused)
+                for t in turned
             ]
             assert seen[0] == seen[1]
         after = {r.job_id: r for r in self.memory.ledger.handover.reservations()}

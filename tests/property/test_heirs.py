@@ -1,5 +1,6 @@
-"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided: neither those that are
-handed over, nor those that lie ready in a worker's child, or run there before the ledger knows, and write.
+"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided: neither those
+that are handed over, nor those that lie ready in a worker's child, or run there before the ledger knows, and
+write.
 
 That nobody starves by them: test_waiting.py."""
 
@@ -13,19 +14,19 @@ from builders import GIB, a_class, a_device, a_report, a_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
-from conductor.apply import apply
-from conductor.core.admission import decide
+from conductor.core.admission.admission import decide
 from conductor.model.decision import Decision
-from conductor.model.entries import Begun, Entry, Started, Turn
+from conductor.model.failure_outcome import Retry
+from conductor.model.ledger_entries import Begun, Entry, Started, WorkerTurn
 from conductor.model.limits import CounterRule, Limits, Order
-from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import JobClass, Reservation
-from conductor.observe import observe
 from conductor.ports import Ledger
+from conductor.tick.apply import apply
+from conductor.tick.observe import observe
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "150")), deadline=None)
 VRAM, RAM, CORES, DISK = 24, 64, 4, 20 * GIB
@@ -48,7 +49,9 @@ class NoRates:
 
 
 class House:
-    """One node with two devices, a worker for each and one more; what lies on its disk, and what runs, in truth."""
+    """One node with two devices, a worker for each and one more; what lies on its disk, and what runs, in
+    truth.
+    """
 
     def __init__(self, order: Order) -> None:
         self.clock = ManualClock(1_700_000_000.0)
@@ -57,9 +60,15 @@ class House:
         assert epoch is not None
         self.epoch = epoch
         self.limits = Limits(
-            order=order, vram_headroom_mib=0, ram_headroom_mib=0, default_disk_headroom_bytes=0, report_ttl_s=1e9,
-            keep_after_s=50.0, has_successors=True, counters=COUNTERS,
-        )  # fmt: skip
+            order=order,
+            vram_headroom_mib=0,
+            ram_headroom_mib=0,
+            default_disk_headroom_bytes=0,
+            report_ttl_s=1e9,
+            keep_after_s=50.0,
+            has_successors=True,
+            counters=COUNTERS,
+        )
         #: Queue → job, attempt of what its worker runs.
         self.running: dict[str, tuple[str, int] | None] = dict.fromkeys(
             ("gpu-node1-gpu0", "gpu-node1-gpu1", "cpu-node1")
@@ -82,8 +91,12 @@ class House:
         return a_report(
             devices=(a_device(0, vram_total_mib=VRAM), a_device(1, vram_total_mib=VRAM)),
             volumes=(a_volume(**free), a_volume("published", **free)),
-            queues=queues, ram_total_mib=RAM, ram_available_mib=RAM, cpu_count=float(CORES), sent_at=self.clock.now(),
-        )  # fmt: skip
+            queues=queues,
+            ram_total_mib=RAM,
+            ram_available_mib=RAM,
+            cpu_count=float(CORES),
+            sent_at=self.clock.now(),
+        )
 
     def put(self, job_class: JobClass) -> None:
         self.count += 1
@@ -146,12 +159,14 @@ class House:
             done = (self._receipt(job),)
         begun = (self.ready[queue][0],) if queue in self.has_begun else ()
         started = self._turn(queue, done=done, begun=begun, most=1, is_idle=not begun)
-        self.running[queue] = (started[0].reservation.job_id, started[0].reservation.attempt) if started else None
+        self.running[queue] = (
+            (started[0].reservation.job_id, started[0].reservation.attempt) if started else None
+        )
 
     def _turn(self, queue: str, **what: Any) -> tuple[Started, ...]:
         """Where one that has begun may not run, it is ended first."""
         self.turns += 1
-        turn = Turn(worker=queue, queue=queue, lease_s=1e9, number=str(self.turns), **what)
+        turn = WorkerTurn(worker=queue, queue=queue, lease_s=1e9, number=str(self.turns), **what)
         turned = self.ledger.attempts.turn(turn)
         if turned.refused:
             self._drop(queue)
@@ -208,9 +223,15 @@ class House:
 def classes(lane: str) -> st.SearchStrategy[JobClass]:
     vram = st.integers(1, VRAM) if lane == "gpu" else st.just(0)
     amounts = st.tuples(
-        vram, st.integers(0, RAM), st.integers(0, CORES), st.integers(0, 4), st.integers(0, 3), st.integers(0, 4),
-        st.sampled_from([*[()] * 4, ("nuke",), ("nuke",), ("nuke", "seat"), ("encoder",)]), st.integers(1, 2),
-    )  # fmt: skip
+        vram,
+        st.integers(0, RAM),
+        st.integers(0, CORES),
+        st.integers(0, 4),
+        st.integers(0, 3),
+        st.integers(0, 4),
+        st.sampled_from([*[()] * 4, ("nuke",), ("nuke",), ("nuke", "seat"), ("encoder",)]),
+        st.integers(1, 2),
+    )
     return amounts.map(
         lambda a: a_class(
             lane,  # type: ignore[arg-type]
@@ -278,7 +299,9 @@ def test_heirs_are_handed_over_in_such_a_play() -> None:
 
 
 def begun(going: list[JobClass], waiting: list[JobClass]) -> House:
-    """`going` run, in this order on the device 0, the device 1 and the cores; of those that wait heirs are named."""
+    """`going` run, in this order on the device 0, the device 1 and the cores; of those that wait heirs are
+    named.
+    """
     house = House("oldest")
     for job_class in going:
         house.put(job_class)

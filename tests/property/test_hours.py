@@ -1,4 +1,6 @@
-"""Hours go by the clock on the wall: they open and close when it says so, also when it is put to another time."""
+"""Hours go by the clock on the wall: they open and close when it says so, also when it is put to another
+time.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conductor import hours
+from conductor.base import hours
 
 MINUTE = 60
-#: Zones with summer time in both halves of the year, by an hour and by half of one, with odd offsets, and one that
-#: left a day out. The moments are just before the clock is put to another time.
+#: Zones with summer time in both halves of the year, by an hour and by half of one, with odd offsets, and one
+#: that left a day out. The moments are just before the clock is put to another time.
 CHANGES = {
     "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
     "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
@@ -33,7 +35,9 @@ def moments(draw: st.DrawFn) -> tuple[str, float]:
     """A zone, and a moment within a day and a half of a change of its clock."""
     zone = draw(st.sampled_from(sorted(CHANGES)))
     change = minutes(draw(st.sampled_from(CHANGES[zone])))
-    return zone, (change + draw(st.integers(-36 * 60, 36 * 60))) * MINUTE + draw(st.sampled_from([0.0, 0.4, 59.9]))
+    return zone, (change + draw(st.integers(-36 * 60, 36 * 60))) * MINUTE + draw(
+        st.sampled_from([0.0, 0.4, 59.9])
+    )
 
 
 def span_of(begin: int, length: int) -> str:
@@ -52,7 +56,9 @@ spans = st.builds(span_of, st.integers(0, 24 * 60 - 1), st.integers(1, 24 * 60 -
 @example(("Europe/Berlin", minutes("2026-03-28T21:30") * 60.0), ["02:15-02:45", "07:00-08:00"])
 @example(("Europe/Berlin", minutes("2026-10-25T00:50") * 60.0), ["02:10-02:40"])
 @example(("Pacific/Apia", minutes("2011-12-30T09:00") * 60.0), ["22:00-08:00"])
-def test_hours_open_and_close_at_the_time_that_the_clock_shows(found: tuple[str, float], written: list[str]) -> None:
+def test_hours_open_and_close_at_the_time_that_the_clock_shows(
+    found: tuple[str, float], written: list[str]
+) -> None:
     (zone, now), allowed = found, hours.parse(", ".join(written))
     place = ZoneInfo(zone)
 

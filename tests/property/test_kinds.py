@@ -1,4 +1,6 @@
-"""Canaries and breakers under any interleaving of ticks, workers, failures, new code and the passing of time."""
+"""Canaries and breakers under any interleaving of ticks, workers, failures, new code and the passing of
+time.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from hypothesis import strategies as st
 from ledger_scenes import a_class as a_ledger_class
 from ledger_scenes import a_receipt, an_entry, an_id
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.apply import apply
-from conductor.core.admission import decide
-from conductor.core.retry import after_failure
+from conductor.core.admission.admission import decide
+from conductor.core.failures.retry import after_failure
 from conductor.model.limits import BreakerRule, Limits
 from conductor.model.snapshot import RateState, Reservation
-from conductor.observe import observe
+from conductor.tick.apply import apply
+from conductor.tick.observe import observe
 
 KIND, TASK = "media.cut", "media.cut"
 CANARIES, ALIKE, PROBES = 3, 4, 2
@@ -61,7 +63,9 @@ class World:
         self.ledger.backlog.put("night", [an_entry("z", later, after=(an_id(names[-1]),))])
 
     def tick(self) -> None:
-        self.ledger.reports.publish(a_report("node1", code={TASK: self.code, "media.join": "v1"}, workers=3), 1e9)
+        self.ledger.reports.publish(
+            a_report("node1", code={TASK: self.code, "media.join": "v1"}, workers=3), 1e9
+        )
         snapshot, candidates = observe(self.ledger, NoRates())
         apply(self.ledger, NoRates(), self.epoch, decide(snapshot, candidates, self.limits))
         self.check()
@@ -111,7 +115,9 @@ class World:
         for code, held in ((c, [r for r in mine if r.code == c]) for c in {r.code for r in mine}):
             verified = states[code].verified if code in states else 0
             wanted = self.limits.canary.get(TASK, 0)
-            assert verified >= wanted or len(held) <= max(wanted - verified, 1), "too many unverified in flight"
+            assert verified >= wanted or len(held) <= max(wanted - verified, 1), (
+                "too many unverified in flight"
+            )
         assert sum(r.role == "probe" for r in mine) <= 1, "one try at a time"
         for held in mine:
             state = states.get(held.code)
@@ -191,14 +197,17 @@ def test_a_bad_commit_costs_a_few_attempts_whatever_the_order(done: list[tuple[s
     play(world, [(verb, n) for verb, n in done if verb not in ("retry", "code")])
     ended = world.run_out()
     assert set(ended) <= {"review", "dead"}
-    # Three workers: two more may run when the last of those alike fails. What comes late enough gets one try more.
+    # Three workers: two more may run when the last of those alike fails. What comes late enough gets one try
+    # more.
     assert world.attempts["v1"] <= ALIKE + 2 + PROBES + 1
 
 
 @given(st.sets(st.integers(0, JOBS - 1), max_size=ALIKE + PROBES - 1), steps)
 @quickly
 def test_good_ones_among_bad_ones_are_all_done(bad: set[int], done: list[tuple[str, int]]):
-    """However the bad ones lie, and whenever their retries come: too few to use up the tries by themselves."""
+    """However the bad ones lie, and whenever their retries come: too few to use up the tries by
+    themselves.
+    """
     world = World(NO_CANARY, lambda n, code: "clip 3 is corrupt" if n in bad else "")
     play(world, [(verb, n) for verb, n in done if verb not in ("retry", "code")])
     ended = world.run_out()

@@ -1,4 +1,6 @@
-"""Whatever receipts say: never below a floor, never lower for having seen more, never a job that cannot run."""
+"""Whatever receipts say: never below a floor, never lower for having seen more, never a job that cannot
+run.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from learned_scene import CODE, DECLARED, OLD, a_receipt, learned, of_size, out_of_vram
 
-from conductor.core.admission import decide
-from conductor.core.free import Free
-from conductor.core.room import within
-from conductor.core.samples import quantile
+from conductor.core.admission.admission import decide
+from conductor.core.capacity.cluster import Free
+from conductor.core.needs.caps import within
+from conductor.core.needs.samples import quantile
 from conductor.model.limits import Limits
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs
@@ -77,7 +79,9 @@ def test_the_order_in_which_files_are_read_changes_nothing(rows: Any, size: floa
     shuffled = list(receipts)
     random.shuffle(shuffled)
 
-    assert learned(receipts).need(of_size(size), "vram_mib") == learned(shuffled).need(of_size(size), "vram_mib")
+    assert learned(receipts).need(of_size(size), "vram_mib") == learned(shuffled).need(
+        of_size(size), "vram_mib"
+    )
 
 
 @given(samples, st.sampled_from(SIZES))
@@ -101,11 +105,15 @@ devices = st.lists(
     count=st.integers(1, 2),
 )
 @example([([(4608, 0)], 4096), ([(4608, 3097)], 16384)], (0, 2573, 0), (1000, 0), 1)
-def test_what_runs_as_declared_runs_as_learned_where_nothing_else_does(nodes: Any, wants: Any, asks: Any, count: int):
+def test_what_runs_as_declared_runs_as_learned_where_nothing_else_does(
+    nodes: Any, wants: Any, asks: Any, count: int
+):
     reports = tuple(
         a_report(
             f"node{i}",
-            devices=tuple(a_device(j, vram_total_mib=t, vram_used_mib=min(t, u)) for j, (t, u) in enumerate(of_node)),
+            devices=tuple(
+                a_device(j, vram_total_mib=t, vram_used_mib=min(t, u)) for j, (t, u) in enumerate(of_node)
+            ),
             ram_total_mib=ram,
             ram_available_mib=ram - 500,
         )

@@ -1,4 +1,6 @@
-"""Random verbs on Redis and on its in-memory twin: every answer and every view is the same, and the books balance."""
+"""Random verbs on Redis and on its in-memory twin: every answer and every view is the same, and the books
+balance.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,29 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id, line_of
-from twins import NAMES, Both, attempts, calls, causes, codes, kinds, names, others, outcomes, play, roles, workers
+from twins import (
+    NAMES,
+    Both,
+    attempts,
+    calls,
+    causes,
+    codes,
+    kinds,
+    names,
+    others,
+    outcomes,
+    play,
+    roles,
+    workers,
+)
 
 from conductor.model.calls import Call
+from conductor.model.chains import FileJob
 from conductor.model.decision import Admission, Heir
-from conductor.model.entries import EntryFiles, Turn, Vouch
-from conductor.model.files import FileJob
-from conductor.model.outcome import Dead, Retry
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import EntryFiles, Vouch, WorkerTurn
 from conductor.model.receipt import OutputFact
-from conductor.model.snapshot import Look
+from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs, RateNeed
 
 
@@ -48,11 +64,15 @@ class Twins(Both):
 
     @rule(name=names, reads=others, is_done=st.booleans(), extra=others)
     def put_with_files(self, name: str, reads: list[str], is_done: bool, extra: list[str]) -> None:
-        """It writes a file of its own name, and reads those of some before it. `extra`: readers known beforehand."""
+        """It writes a file of its own name, and reads those of some before it. `extra`: readers known
+        beforehand.
+        """
         before = [other for other in reads if other < name]
         writes = {f"scratch:{name}": 10}
         files = EntryFiles(
-            job=FileJob(job_id=an_id(name), writes=writes, reads=tuple(f"scratch:{other}" for other in before)),
+            job=FileJob(
+                job_id=an_id(name), writes=writes, reads=tuple(f"scratch:{other}" for other in before)
+            ),
             readers={f"scratch:{name}": tuple(an_id(other) for other in extra if other > name)},
             node="node1",
             outputs=writes if is_done else {},
@@ -95,11 +115,18 @@ class Twins(Both):
     @rule(role=roles, code=codes)
     def admit_what_may_go(self, role: str, code: str) -> None:
         found = [
-            (head, c.job_class.kind) for c in self.memory.ledger.backlog.candidates(Look(heads=1)) for head in c.heads
+            (head, c.job_class.kind)
+            for c in self.memory.ledger.backlog.candidates(Lookahead(heads=1))
+            for head in c.heads
         ]
         rows = [
             a_reservation(
-                head.job_id.removesuffix("-0000000"), head.attempts + 1, kind=kind, role=role, code=code, breaker=2
+                head.job_id.removesuffix("-0000000"),
+                head.attempts + 1,
+                kind=kind,
+                role=role,
+                code=code,
+                breaker=2,
             )
             for head, kind in found
         ]
@@ -108,7 +135,7 @@ class Twins(Both):
     @rule(first=names, second=names, attempt=attempts, is_late=st.booleans())
     def name_heirs(self, first: str, second: str, attempt: int, is_late: bool) -> None:
         """What may go now goes next where these two end."""
-        found = [head for c in self.memory.ledger.backlog.candidates(Look(heads=2)) for head in c.heads]
+        found = [head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=2)) for head in c.heads]
         heirs = [
             Heir(
                 predecessor=an_id(name),
@@ -150,7 +177,7 @@ class Twins(Both):
     ) -> None:  # fmt: skip
         taken = self.memory.take("cpu-node1", worker)
         assert self.redis.take("cpu-node1", worker) == taken
-        turn = Turn(
+        turn = WorkerTurn(
             worker=worker, queue="cpu-node1", lease_s=5000.0, number=number, done=(a_receipt(done, attempt),),
             returned=((an_id(back), attempt),), in_hand=(taken,) if taken and not is_from_hand else (),
             most=most, budget_s=0.2, paces={} if pace is None else {"media.cut": pace}, is_idle=is_idle,
@@ -164,7 +191,9 @@ class Twins(Both):
         held=st.lists(st.tuples(names, attempts), max_size=2, unique_by=lambda row: row[0]), worker=workers,
         progress=st.sampled_from([None, 0.5]), has_heard=st.booleans(),
     )  # fmt: skip
-    def renew(self, held: list[tuple[str, int]], worker: str, progress: float | None, has_heard: bool) -> None:
+    def renew(
+        self, held: list[tuple[str, int]], worker: str, progress: float | None, has_heard: bool
+    ) -> None:
         """`has_heard`: of all that was handed out. What it does not name it does not run, then."""
         vouches = [Vouch(job_id=an_id(name), attempt=attempt, progress=progress) for name, attempt in held]
         told = []
@@ -218,7 +247,9 @@ class Twins(Both):
         is_moving: bool, is_trial: bool, size: int,
     ) -> None:  # fmt: skip
         """It comes again, with another line, other needs, other jobs before it, or into another backlog."""
-        files = EntryFiles(job=FileJob(job_id=an_id(name), writes={f"scratch:{name}": size})) if size else None
+        files = (
+            EntryFiles(job=FileJob(job_id=an_id(name), writes={f"scratch:{name}": size})) if size else None
+        )
         entry = msgspec.structs.replace(
             an_entry(
                 name,

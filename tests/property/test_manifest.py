@@ -11,12 +11,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor import manifest
-from conductor.errors import ManifestError
-from conductor.line_faults import is_sound, line_faults, path_fault
+from conductor.base.errors import ManifestError
 from conductor.model.identity import content_id, id_of, identified, template_of, with_id
 from conductor.model.spec import JobSpec, Output, TaskDecl, from_line, to_line
 from conductor.planning import job, rounded_up
+from conductor.record import manifest
+from conductor.record.manifest_faults import is_sound, line_faults, path_fault
 
 CATALOGUE = {"t.a": TaskDecl(name="t.a", lane="cpu", module="x")}
 
@@ -69,7 +69,9 @@ def changed(was: Any, field: str, word: str, data: st.DataObject) -> Any:
     """One file more, in another order, or another word."""
     if isinstance(was, list):
         more = data.draw(PATHS)
-        return data.draw(st.permutations([*was, {"path": more} if field == "writes" else more] if word else was))
+        return data.draw(
+            st.permutations([*was, {"path": more} if field == "writes" else more] if word else was)
+        )
     return {**was, word: "changed"} if isinstance(was, dict) else f"{was}x"
 
 
@@ -99,7 +101,9 @@ def test_any_bytes_at_all_get_an_answer_and_never_a_crash(raw: bytes) -> None:
 
 
 @given(specs(), st.sampled_from(sorted(JobSpec.__struct_fields__)), JSON)
-def test_any_value_in_any_field_gets_an_answer_that_names_the_field(spec: JobSpec, field: str, value: Any) -> None:
+def test_any_value_in_any_field_gets_an_answer_that_names_the_field(
+    spec: JobSpec, field: str, value: Any
+) -> None:
     raw = msgspec.json.encode({**msgspec.to_builtins(spec), field: value})
     try:
         is_good = is_sound(from_line(raw), CATALOGUE)

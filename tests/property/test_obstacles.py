@@ -7,14 +7,24 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
-from builders import NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_snapshot, a_volume
+from builders import (
+    NOW,
+    a_candidate,
+    a_class,
+    a_device,
+    a_rate,
+    a_report,
+    a_reservation,
+    a_snapshot,
+    a_volume,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conductor.core.admission import decide
-from conductor.core.explain import sentence
-from conductor.core.sentences import SHORT_ID
+from conductor.core.admission.admission import decide
+from conductor.core.admission.explain import sentence
+from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits, Order
 from conductor.model.reason import PASSING
@@ -108,14 +118,20 @@ def scenes(draw: st.DrawFn) -> Scene:
         paused_devices=tuple(draw(st.lists(st.just("n0/gpu0"), max_size=1))),
         is_draining=draw(st.sampled_from([False] * 9 + [True])),
     )
-    budgets = ({}, {"closed_until": NOW + 30}, {"requests_left": 0, "requests_limit": 5, "resets_at": NOW + 9})
+    budgets = (
+        {},
+        {"closed_until": NOW + 30},
+        {"requests_left": 0, "requests_limit": 5, "resets_at": NOW + 9},
+    )
     snapshot = a_snapshot(
         nodes=tuple(found),
         reservations=tuple(held),
         queued=queued(held),
         controls=controls,
         rates=(a_rate(**draw(st.sampled_from(budgets))),),
-        overtaken={c.heads[0].job_id: NOW - 1000 for c in candidates if draw(st.sampled_from([False, False, True]))},
+        overtaken={
+            c.heads[0].job_id: NOW - 1000 for c in candidates if draw(st.sampled_from([False, False, True]))
+        },
     )
     return snapshot, candidates
 
@@ -141,7 +157,9 @@ def without(snapshot: Snapshot, v: Verdict) -> Snapshot:
     if v.gate == "rate":
         return replace(snapshot, rates=())
     if v.gate == "mount":
-        return edited(snapshot, node, lambda n: replace(n, volumes=tuple(replace(x, fault=None) for x in n.volumes)))
+        return edited(
+            snapshot, node, lambda n: replace(n, volumes=tuple(replace(x, fault=None) for x in n.volumes))
+        )
     if v.gate == "report":
         return edited(snapshot, node, lambda n: replace(n, sent_at=NOW - 1))
     told = snapshot.controls
@@ -181,12 +199,16 @@ def begin_next(held: dict[str, Reservation], queue: str) -> str:
 
 def emptied(node: NodeReport) -> NodeReport:
     devices = tuple(replace(d, vram_used_mib=0) for d in node.devices)
-    return replace(node, devices=devices, volumes=tuple(replace(v, free_bytes=v.total_bytes) for v in node.volumes))
+    return replace(
+        node, devices=devices, volumes=tuple(replace(v, free_bytes=v.total_bytes) for v in node.volumes)
+    )
 
 
 def resumed(node: NodeReport, where: str) -> NodeReport:
     """The node itself, or the device of it that is named."""
-    devices = tuple(replace(d, quarantined=None) if where == f"{node.node}/{d.key}" else d for d in node.devices)
+    devices = tuple(
+        replace(d, quarantined=None) if where == f"{node.node}/{d.key}" else d for d in node.devices
+    )
     return replace(node, is_draining=node.is_draining and where != node.node, devices=devices)
 
 
@@ -241,14 +263,22 @@ def test_what_explain_names_done_admits_the_job_or_it_had_named_what_else_is_in_
 
 @pytest.mark.parametrize("running", [1, 2, 3])
 @pytest.mark.parametrize("waiting", [2, 3, 4, 5])
-def test_of_a_queue_that_is_deeper_than_it_should_be_as_many_end_as_are_named(running: int, waiting: int) -> None:
+def test_of_a_queue_that_is_deeper_than_it_should_be_as_many_end_as_are_named(
+    running: int, waiting: int
+) -> None:
     """It may be: the depth was lowered since."""
     node = a_report("n0", workers=3)
     held = [
-        a_reservation(f"{i}-going-on", node="n0", queue="cpu-n0", lane="cpu",
-                      state="running" if i < running else "admitted", started_at=NOW - 10 if i < running else None)
+        a_reservation(
+            f"{i}-going-on",
+            node="n0",
+            queue="cpu-n0",
+            lane="cpu",
+            state="running" if i < running else "admitted",
+            started_at=NOW - 10 if i < running else None,
+        )
         for i in range(running + waiting)
-    ]  # fmt: skip
+    ]
     snapshot = a_snapshot(nodes=(node,), reservations=tuple(held), queued=queued(held))
     check((snapshot, (a_candidate(a_class("cpu")),)), "oldest")
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conductor.core.ask import Ask
-from conductor.core.free import Free
-from conductor.core.placement import Placement
-from conductor.core.places import Place, asks_vram, in_queue, rank
-from conductor.core.reserving import takes
+from conductor.core.admission.make_reservation import takes
+from conductor.core.capacity.cluster import Free
+from conductor.core.capacity.request import Ask
+from conductor.core.placement.place import Place, asks_vram, in_queue, rank
+from conductor.core.placement.placement import Placement
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Controls, Reservation, Snapshot
@@ -60,9 +60,14 @@ def nodes(draw: st.DrawFn) -> tuple[NodeReport, ...]:
             )
             for d in range(draw(st.sampled_from([0, 1, 2, 4, 6])))
         )
-        plain = a_report(f"n{i}", devices=devices, cpu_count=draw(st.sampled_from([2.0, 8.0])),
-                         ram_total_mib=draw(st.sampled_from([None, 4096])), workers=draw(st.sampled_from([1, 3])),
-                         volumes=(a_volume("scratch", free_bytes=4 * GIB),))  # fmt: skip
+        plain = a_report(
+            f"n{i}",
+            devices=devices,
+            cpu_count=draw(st.sampled_from([2.0, 8.0])),
+            ram_total_mib=draw(st.sampled_from([None, 4096])),
+            workers=draw(st.sampled_from([1, 3])),
+            volumes=(a_volume("scratch", free_bytes=4 * GIB),),
+        )
         if devices and draw(st.booleans()):
             spare = QueueReport(queue=f"gpu-n{i}", lane="gpu", workers=1)
             return a_report(f"n{i}", devices=devices, queues=(*plain.queues, spare), volumes=plain.volumes)
@@ -149,8 +154,13 @@ class Scene:
         counts: dict[str, int] = {}
         for r in self.queued.values():
             counts[r.queue] = counts.get(r.queue, 0) + 1
-        later = Snapshot(now=NOW, nodes=tuple(self.reports), reservations=tuple(self.going.values()), queued=counts,
-                         controls=Controls())  # fmt: skip
+        later = Snapshot(
+            now=NOW,
+            nodes=tuple(self.reports),
+            reservations=tuple(self.going.values()),
+            queued=counts,
+            controls=Controls(),
+        )
         read = self.free.follow(later)
         assert read is not None
         for node in read:
@@ -168,7 +178,10 @@ steps = st.one_of(
 
 @few
 @given(
-    nodes(), st.lists(asks(), min_size=1, max_size=4), st.lists(steps, max_size=60), st.randoms(use_true_random=False)
+    nodes(),
+    st.lists(asks(), min_size=1, max_size=4),
+    st.lists(steps, max_size=60),
+    st.randoms(use_true_random=False),
 )
 def test_an_index_finds_what_a_look_at_every_queue_finds(
     reports: tuple[NodeReport, ...], again: list[Ask], played: list[tuple[Any, ...]], random: Any
@@ -178,7 +191,9 @@ def test_an_index_finds_what_a_look_at_every_queue_finds(
         if verb == "ask":
             # The same few sorts come again and again, as in life; some places are refused.
             ask = random.choice(again) if how[1] else how[0]
-            all_places = [where(p) for q in scene.free.queues[ask.lane] if q.is_open and (p := in_queue(q, ask))]
+            all_places = [
+                where(p) for q in scene.free.queues[ask.lane] if q.is_open and (p := in_queue(q, ask))
+            ]
             scene.ask(ask, [] if random.random() < 0.5 else [p for p in all_places if random.random() < 0.6])
         else:
             getattr(scene, verb)(*how)

@@ -1,4 +1,6 @@
-"""However calls come and end: in no window are more called than the limit; nothing of a budget is lost or made up."""
+"""However calls come and end: in no window are more called than the limit; nothing of a budget is lost or
+made up.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
-from conductor.adapters.rate_store import MemoryRateStore
-from conductor.adapters.rates import LimitsRates
-from conductor.core.quota import TRANSIT_S
+from conductor.adapters.rates.rate_store import MemoryRateStore
+from conductor.adapters.rates.rates import LimitsRates
+from conductor.analysis.simulation.rates import ManualLog
+from conductor.base.settings.settings import Rate
+from conductor.core.rates.quota import TRANSIT_S
 from conductor.model.calls import Call
 from conductor.model.snapshot import RateState, Reservation
-from conductor.settings import Rate
-from conductor.simulation.rates import ManualLog
 
 Step = tuple[Literal["wait", "take", "start", "send", "ok", "gone", "uncalled"], float]
 WORDS = ("wait", "take", "take", "start", "start", "send", "send", "ok", "gone", "uncalled")
@@ -32,7 +34,12 @@ class Play:
         self.attempts = memory_ledger(self.clock).attempts
         budgets = {"api": Rate(requests_per_min=LIMIT, tokens_per_min=TOKENS, usd_per_day=USD)}
         self.rates = LimitsRates(
-            ManualLog(self.clock), MemoryRateStore(), self.attempts, budgets, self.clock, prices={"api": 0.0005}
+            ManualLog(self.clock),
+            MemoryRateStore(),
+            self.attempts,
+            budgets,
+            self.clock,
+            prices={"api": 0.0005},
         )
         self.active: dict[str, Reservation] = {}
         self.ids = count()
@@ -62,10 +69,14 @@ class Play:
         self.active[job_id] = a_reservation(job_id, lane="cloud", state="admitted")
 
     def end(self, what: str, amount: float) -> None:
-        """A body starts, sends its call whenever it likes, and has its answer later; or it ends in another way."""
+        """A body starts, sends its call whenever it likes, and has its answer later; or it ends in another
+        way.
+        """
         if what in ("start", "send", "uncalled"):
             wanted = "admitted" if what == "start" else "running"
-            found = next((r for r in self.active.values() if r.state == wanted and r.job_id not in self.called), None)
+            found = next(
+                (r for r in self.active.values() if r.state == wanted and r.job_id not in self.called), None
+            )
         else:
             found = next((r for r in self.active.values() if r.job_id in self.called), None)
         if found is None:
@@ -81,10 +92,19 @@ class Play:
             if what == "ok":
                 tokens = int(amount * 7)
                 self.spent += tokens * 0.0005
-                call = Call(key="api", outcome="ok", job_id=found.job_id, attempt=1, tokens=tokens, usd=tokens * 0.0005)
+                call = Call(
+                    key="api",
+                    outcome="ok",
+                    job_id=found.job_id,
+                    attempt=1,
+                    tokens=tokens,
+                    usd=tokens * 0.0005,
+                )
                 self.attempts.tell_calls((replace(call, took_s=now - (sent or now)),))
             elif what == "uncalled":
-                self.attempts.tell_calls((Call(key="api", outcome="uncalled", job_id=found.job_id, attempt=1),))
+                self.attempts.tell_calls(
+                    (Call(key="api", outcome="uncalled", job_id=found.job_id, attempt=1),)
+                )
             else:
                 self.spent += 300 * 0.0005
             del self.active[found.job_id]

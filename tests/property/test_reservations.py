@@ -1,4 +1,6 @@
-"""What is kept of reservations, node by node, says what a look at all of them says, whatever came and went since."""
+"""What is kept of reservations, node by node, says what a look at all of them says, whatever came and went
+since.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from builders import a_reservation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conductor.core.reservations import Going, Reservations, release_at
+from conductor.core.capacity.in_flight import Going, Reservations, release_at
 from conductor.model.snapshot import Reservation
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "60")), deadline=None)
@@ -45,7 +47,9 @@ def test_what_is_kept_is_what_a_look_at_all_finds(moments: list[tuple[float, lis
         assert sorted(kept, key=lambda r: r.job_id) == sorted(there, key=lambda r: r.job_id)
         assert kept.longest_left_s() == max((release_at(r, now) - now for r in there), default=0.0)
         for node in ("one", "two", "three"):
-            by_end = sorted((r for r in there if r.node == node), key=lambda r: (release_at(r, now), r.job_id))
+            by_end = sorted(
+                (r for r in there if r.node == node), key=lambda r: (release_at(r, now), r.job_id)
+            )
             assert kept.by_end(node) == by_end
             holding = kept.holding(node, "vram", lambda r: r.vram_mib)
             assert holding.rows == [(r, r.vram_mib) for r in by_end if r.vram_mib]
@@ -55,5 +59,7 @@ def test_what_is_kept_is_what_a_look_at_all_finds(moments: list[tuple[float, lis
 
 def sums(going: dict[tuple[str, str], Going]) -> dict[tuple[str, str], tuple[int, ...]]:
     return {
-        key: (g.count, g.vram_mib, g.ram_mib, g.cpu_milli, *g.lanes.values()) for key, g in going.items() if g.count
+        key: (g.count, g.vram_mib, g.ram_mib, g.cpu_milli, *g.lanes.values())
+        for key, g in going.items()
+        if g.count
     }

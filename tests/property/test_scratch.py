@@ -1,4 +1,6 @@
-"""Random chains on a small disk: never over it, never stuck where the serial order fits; the plain rule gets stuck."""
+"""Random chains on a small disk: never over it, never stuck where the serial order fits; the plain rule
+gets stuck.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from conductor.catalogue import load_catalogue
-from conductor.core.life import can_finish, largest_job, least_disk
-from conductor.model.files import Chain, FileJob
+from conductor.analysis.simulation import cluster
+from conductor.analysis.simulation.policies import limits_of
+from conductor.analysis.simulation.workload import Workload
+from conductor.analysis.simulation.world import World
+from conductor.core.chains.feasible_order import can_finish, largest_job, least_disk
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.model.chains import Chain, FileJob
 from conductor.model.spec import JobSpec, TaskDecl
-from conductor.simulation import cluster
-from conductor.simulation.policies import limits_of
-from conductor.simulation.workload import Workload
-from conductor.simulation.world import World
 
 few = settings(max_examples=int(os.environ.get("PROPERTY_EXAMPLES", "40")), deadline=None)
 CATALOGUE = load_catalogue()
@@ -35,7 +37,9 @@ def workflows(draw: st.DrawFn) -> list[JobSpec]:
 def run(specs: list[JobSpec], disk: int, policy: str, **limits: Any) -> World:
     node = cluster.NodeKind(name="host", cpu_milli=4000, scratch_bytes=disk)
     world = World(
-        Workload(specs, CATALOGUE, True), cluster.reports((node,)), structs.replace(limits_of(policy), **limits)
+        Workload(specs, CATALOGUE, True),
+        cluster.reports((node,)),
+        structs.replace(limits_of(policy), **limits),
     )
     world.run()
     return world
@@ -48,7 +52,9 @@ def serial_disk(specs: list[JobSpec]) -> int:
 
 @few
 @given(workflows(), st.sampled_from([1.0, 1.05, 1.3, 2.0]))
-def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(specs: list[JobSpec], room: float) -> None:
+def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(
+    specs: list[JobSpec], room: float
+) -> None:
     disk = max(int(serial_disk(specs) * room), 20)
 
     world = run(specs, disk, "auto")

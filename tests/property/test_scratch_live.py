@@ -1,5 +1,6 @@
-"""Random chains on a small disk through the live conductor and the ledger: attempts end, fail and are lost in any
-order, the disk is measured late, files go late. Never over the disk, never stuck where the serial order fits."""
+"""Random chains on a small disk through the live conductor and the ledger: attempts end, fail and are lost in
+any order, the disk is measured late, files go late. Never over the disk, never stuck where the serial order
+fits."""
 
 from __future__ import annotations
 
@@ -14,26 +15,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from conductor import manifest as manifests
-from conductor.adapters.clock import ManualClock
+from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.adapters.rates import memory_rates
-from conductor.catalogue import load_catalogue
-from conductor.core.life import least_disk
-from conductor.dispatch import FileRules, dispatch
-from conductor.errors import ManifestError
-from conductor.file_work import FileWork
-from conductor.loop import Conductor
-from conductor.model.files import Chain
+from conductor.adapters.rates.rates import memory_rates
+from conductor.base.errors import ManifestError
+from conductor.base.settings.settings import Root, Timing
+from conductor.core.chains.feasible_order import least_disk
+from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.dispatch import FileRules, dispatch
+from conductor.dispatch.file_chains import FileWork
+from conductor.model.chains import Chain
+from conductor.model.failure_outcome import Retry
 from conductor.model.limits import BreakerRule, Limits
-from conductor.model.outcome import Retry
 from conductor.model.receipt import OutputFact, Receipt
 from conductor.model.report import NodeReport, QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import JobSpec
-from conductor.node.room import wanted
-from conductor.settings import Root, Timing
+from conductor.node.cleanup.disk_room import wanted
+from conductor.record import manifest as manifests
+from conductor.tick.loop import Conductor
 
 CATALOGUE = load_catalogue()
 NODE = "host"
@@ -47,9 +48,13 @@ PATIENCE = 4
 
 
 class Night:
-    """One host with a small scratch disk. An attempt is taken to have written all its files as soon as it starts."""
+    """One host with a small scratch disk. An attempt is taken to have written all its files as soon as it
+    starts.
+    """
 
-    def __init__(self, specs: list[JobSpec], disk: int, limits: Limits, dice: random.Random, folder: Path) -> None:
+    def __init__(
+        self, specs: list[JobSpec], disk: int, limits: Limits, dice: random.Random, folder: Path
+    ) -> None:
         self.specs = {spec.id: spec for spec in specs}
         self.disk = disk
         self.dice = dice
@@ -61,7 +66,9 @@ class Night:
         manifest = folder / "m.jsonl"
         manifests.write(manifest, specs)
         dispatch(self.ledger, manifest, "b", CATALOGUE, folder / "receipts", files=FileRules())
-        self.conductor = Conductor(self.ledger, memory_rates(self.ledger.attempts, {}), limits, Timing(), "c1")
+        self.conductor = Conductor(
+            self.ledger, memory_rates(self.ledger.attempts, {}), limits, Timing(), "c1"
+        )
         self.report()
 
     def report(self) -> None:
@@ -71,7 +78,9 @@ class Night:
         volume = a_volume("scratch", total_bytes=self.disk, free_bytes=max(0, free))
         queue = QueueReport(queue="cpu-host", lane="cpu", workers=4)
         now = self.clock.now()
-        report = NodeReport(node=NODE, host=NODE, sent_at=now, volumes=(volume,), queues=(queue,), cpu_count=4.0)
+        report = NodeReport(
+            node=NODE, host=NODE, sent_at=now, volumes=(volume,), queues=(queue,), cpu_count=4.0
+        )
         self.ledger.reports.publish(report, 1e6)
 
     def written(self, job_id: str) -> int:
@@ -99,9 +108,18 @@ class Night:
         spec = self.specs[job_id]
         facts = tuple(OutputFact(path=o.path, bytes=o.bytes, sha256="0" * 64) for o in spec.writes)
         receipt = Receipt(
-            v=1, job_id=job_id, attempt=held.attempt, workflow="trace", task="trace.job", node=NODE, worker="w",
-            started_at=0.0, ended_at=1.0, outcome="ok" if fate < 0.85 else "failed", outputs=facts,
-        )  # fmt: skip
+            v=1,
+            job_id=job_id,
+            attempt=held.attempt,
+            workflow="trace",
+            task="trace.job",
+            node=NODE,
+            worker="w",
+            started_at=0.0,
+            ended_at=1.0,
+            outcome="ok" if fate < 0.85 else "failed",
+            outputs=facts,
+        )
         if receipt.outcome == "failed":
             self.ledger.attempts.fail(receipt, Retry())
             return
@@ -165,7 +183,9 @@ def serial_disk(specs: list[JobSpec]) -> int:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([1.0, 1.05, 1.3, 2.0]))
-def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(seed: int, graphs: int, room: float) -> None:
+def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(
+    seed: int, graphs: int, room: float
+) -> None:
     specs = [spec for graph in range(graphs) for spec in a_graph(random.Random(seed + graph), graph)]
     disk = int(serial_disk(specs) * room)
 
@@ -211,10 +231,14 @@ def test_a_chain_that_no_disk_holds_is_refused_with_one_that_would_do(seed: int)
         assert any(f"of {needed} bytes would do" in problem for problem in refusal.value.problems)
         put_report(ledger, needed + 7)
         rules = FileRules(headroom={"scratch": 7})
-        assert dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts", files=rules).new == len(specs)
+        assert dispatch(ledger, manifest, "b", CATALOGUE, Path(folder) / "receipts", files=rules).new == len(
+            specs
+        )
 
 
 def put_report(ledger, disk: int) -> None:
     volume = a_volume("scratch", total_bytes=disk, free_bytes=disk)
     queue = QueueReport(queue="cpu-host", lane="cpu", workers=4)
-    ledger.reports.publish(NodeReport(node=NODE, host=NODE, volumes=(volume,), queues=(queue,), cpu_count=4.0), 1e6)
+    ledger.reports.publish(
+        NodeReport(node=NODE, host=NODE, volumes=(volume,), queues=(queue,), cpu_count=4.0), 1e6
+    )

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from conductor import secrets
-from conductor.text import escaped, printable
+from conductor.base import secrets
+from conductor.base.text import escaped, printable
 
 ODD = "\"'\\/%&+=:;?#@<>$`! \t\n\r\x01\x7f{}[]()~^|,.*-_äß€漢😀\u2028"
 letters = st.one_of(st.sampled_from(ODD), st.characters(codec="utf-8"), st.sampled_from("abcXYZ0189"))
@@ -93,7 +93,10 @@ def test_what_is_left_of_a_json_text_is_one(secret: str):
 
 @given(st.text(max_size=300), keys)
 def test_what_holds_no_secret_is_left_alone(text: str, secret: str):
-    assume(secret not in text and max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="") not in ("", *text))
+    assume(
+        secret not in text
+        and max(re.findall(r"[A-Za-z0-9]+", secret), key=len, default="") not in ("", *text)
+    )
     anchor = max(re.findall(r"[A-Za-z0-9]+", secret), key=len)
     assume(anchor not in text)
     assert secrets.mask(text, [secret]) == text
@@ -101,12 +104,14 @@ def test_what_holds_no_secret_is_left_alone(text: str, secret: str):
 
 @pytest.mark.parametrize("tail", ["\n", "\r\n", " ", "\t"])
 def test_what_surrounds_a_key_hides_it_from_nobody(tail: str):
-    from conductor.settings import Endpoint, Settings
+    from conductor.base.settings.settings import Endpoint, Settings
 
     settings = Settings(endpoints={"a": Endpoint(base_url="http://h", api_key_env="MY_KEY")})
     found = secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}second-line"})
     assert {"hunter2-hunter2", "second-line"} <= found or "hunter2-hunter2" + tail + "second-line" in found
     assert (
-        secrets.mask("sent hunter2-hunter2", secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}"}))
+        secrets.mask(
+            "sent hunter2-hunter2", secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}"})
+        )
         == "sent ***"
     )

@@ -1,4 +1,6 @@
-"""Nobody waits for ever, nor longer than was said: endless arrivals on a simulated clock, each tick by `decide`."""
+"""Nobody waits for ever, nor longer than was said: endless arrivals on a simulated clock, each tick by
+`decide`.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from conductor.core.admission import decide
-from conductor.core.holds import carried
+from conductor.core.admission.admission import decide
+from conductor.core.admission.gate_ledger import carried
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits, Order
 from conductor.model.report import NodeReport
@@ -31,9 +33,13 @@ def limits(order: Order = "oldest", **more: Any) -> Limits:
 
 
 class Clock:
-    """Classes with jobs that wait, and what runs. Jobs take exactly their estimate, or `takes` if that says so."""
+    """Classes with jobs that wait, and what runs. Jobs take exactly their estimate, or `takes` if that
+    says so.
+    """
 
-    def __init__(self, nodes: tuple[NodeReport, ...], rule: Limits, takes: Callable[[JobClass], float] | None = None):
+    def __init__(
+        self, nodes: tuple[NodeReport, ...], rule: Limits, takes: Callable[[JobClass], float] | None = None
+    ):
         self.nodes, self.limits = nodes, rule
         self.takes = takes or (lambda job_class: job_class.duration_s)
         self.now = NOW
@@ -58,9 +64,13 @@ class Clock:
             for c, heads in self.waiting.values() if heads
         ]  # fmt: skip
         overtaken = {h.head: h.overtaken_since for h in self.gates.holds if h.overtaken_since is not None}
-        snapshot = Snapshot(now=self.now, nodes=tuple(structs.replace(n, sent_at=self.now) for n in self.nodes),
-                            reservations=tuple(r for _, r in self.running), overtaken=overtaken,
-                            rates=self.rate(self.now))  # fmt: skip
+        snapshot = Snapshot(
+            now=self.now,
+            nodes=tuple(structs.replace(n, sent_at=self.now) for n in self.nodes),
+            reservations=tuple(r for _, r in self.running),
+            overtaken=overtaken,
+            rates=self.rate(self.now),
+        )
         decision = decide(snapshot, candidates, self.limits)
         self.gates = GateLedger(at=self.now, holds=carried(decision.hold, self.gates, self.now))
         for admission in decision.admit:
@@ -74,7 +84,9 @@ class Clock:
                 self.bound[hold.head] = min(hold.starts_by, self.bound.get(hold.head, float("inf")))
         return decision
 
-    def run(self, arrivals: Callable[[int], Iterator[tuple[JobClass, str]]], ticks: int, step_s: float = 5.0) -> None:
+    def run(
+        self, arrivals: Callable[[int], Iterator[tuple[JobClass, str]]], ticks: int, step_s: float = 5.0
+    ) -> None:
         for number in range(ticks):
             for job_class, job_id in arrivals(number):
                 self.put(job_class, job_id)
@@ -92,7 +104,9 @@ SMALL = a_class(vram_mib=4000, id="small", duration_s=60)
 
 
 def stream(job_class: JobClass, per_tick: int = 1, first: tuple[tuple[JobClass, str], ...] = ()) -> Any:
-    """So many of the class at each tick, without end; `first` once they fill the device, and end one by one."""
+    """So many of the class at each tick, without end; `first` once they fill the device, and end one by
+    one.
+    """
 
     def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
         if number == 6:
@@ -104,7 +118,9 @@ def stream(job_class: JobClass, per_tick: int = 1, first: tuple[tuple[JobClass, 
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_bound_that_was_stated(order: Order) -> None:
+def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_bound_that_was_stated(
+    order: Order,
+) -> None:
     world = Clock((NODE,), limits(order))
 
     world.run(stream(SMALL, first=((BIG, "big-0"),)), 800)
@@ -126,7 +142,9 @@ def test_without_a_kept_place_the_same_big_job_never_starts() -> None:
 
 def test_a_place_is_kept_also_where_nobody_gave_an_estimate() -> None:
     big, small = structs.replace(BIG, duration_s=0.0), structs.replace(SMALL, duration_s=0.0)
-    node = a_report(devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)), cpu_count=64.0)
+    node = a_report(
+        devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)), cpu_count=64.0
+    )
     world = Clock((node,), limits(), takes=lambda job_class: 60)
 
     world.run(stream(small, per_tick=3, first=((big, "big-0"),)), 400)
@@ -311,7 +329,9 @@ def heritage(order: Order, **more: Any) -> Heritage:
 
 
 @pytest.mark.parametrize("order", ["oldest", "auto", "shortest", "guarded"])
-def test_a_large_job_starts_beside_an_endless_stream_of_heirs_within_the_bound_that_was_stated(order: Order) -> None:
+def test_a_large_job_starts_beside_an_endless_stream_of_heirs_within_the_bound_that_was_stated(
+    order: Order,
+) -> None:
     world = heritage(order)
 
     world.run(stream(SMALL, first=((BIG, "big-0"),)), 800)

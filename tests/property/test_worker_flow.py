@@ -1,6 +1,8 @@
-"""Whatever comes between a worker's words: nothing is held that nobody runs, nothing is charged for another's fault.
+"""Whatever comes between a worker's words: nothing is held that nobody runs, nothing is charged for another's
+fault.
 
-`FLOW_SEEDS=20000 FLOW_FIRST=0 pytest tests/property/test_worker_flow.py` plays as many worlds as one has patience for.
+`FLOW_SEEDS=20000 FLOW_FIRST=0 pytest tests/property/test_worker_flow.py` plays as many worlds as one has
+patience for.
 """
 
 from __future__ import annotations
@@ -40,4 +42,6 @@ def test_random_interleavings_leave_nothing_held():
             failed[seed] = e
     if failed:
         seed, error = next(iter(failed.items()))
-        raise AssertionError(f"{len(failed)} of {SEEDS} seeds: {[*failed][:20]}; {seed}: {error!r}") from error
+        raise AssertionError(
+            f"{len(failed)} of {SEEDS} seeds: {[*failed][:20]}; {seed}: {error!r}"
+        ) from error

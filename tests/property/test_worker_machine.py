@@ -1,7 +1,8 @@
 """The machine of a worker, whatever comes of its actions and in whatever order it hears of the rest.
 
-What was started in the ledger is ended, returned, or in hand under a lease and a deadline, always. Nothing is run twice
-here, nothing is published that the ledger did not let begin, nothing goes back that has begun, and a stop ends.
+What was started in the ledger is ended, returned, or in hand under a lease and a deadline, always. Nothing is
+run twice here, nothing is published that the ledger did not let begin, nothing goes back that has begun, and
+a stop ends.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from machine_scene import MachineScene, placed
 
-from workers.causes import Fault
+from workers.task_api.failure_causes import AttemptFault
 
 FEW = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
 #: Actions within which a worker that is told to leave at once has left, whatever it has in hand.
@@ -86,7 +87,7 @@ class WorkerLife(RuleBasedStateMachine):
             return
         scene, key = self.scene, data.draw(st.sampled_from(sorted(self.scene.leased)))
         if word == "overran":
-            scene.machine.interrupts.overran(key, Fault("host_oom", "it takes too much"))
+            scene.machine.interrupts.overran(key, AttemptFault("host_oom", "it takes too much"))
             return
         scene.machine.interrupts.lease(key, word)
         if word == "gone":

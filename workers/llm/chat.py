@@ -1,4 +1,6 @@
-"""One chat request of a job: asked, what it came to told; an answer that is none as the error that says what to do."""
+"""One chat request of a job: asked, what it came to told; an answer that is none as the error that says
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from conductor.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
+from conductor.base.errors import BadInput, EndpointShut, JobError, RateLimited, ServerError
 from conductor.model.calls import Call, Trouble
-from workers.context import JobContext
-from workers.llm import habits
-from workers.llm.answers import Usage, said_of, usable
+from workers.llm import model_quirks
+from workers.llm.answers import TokenUsage, said_of, usable
 from workers.llm.connection import NoReply, Reply, Silence, elsewhere, host_of, post
 from workers.llm.error_bodies import Complaint, complaint_of, error_within
+from workers.llm.error_meaning import Meaning, Refusal, meaning_of
 from workers.llm.headers import requests_budget, tokens_budget
 from workers.llm.keys import BadKey, key_of
-from workers.llm.refusals import Meaning, Refusal, meaning_of
+from workers.task_api.context import JobContext
 
 if TYPE_CHECKING:
-    from conductor.settings import Endpoint
+    from conductor.base.settings.settings import Endpoint
 
 #: A 429 that does not say when to come back.
 DEFAULT_RETRY_AFTER_S = 5.0
@@ -45,7 +47,7 @@ _REMEDIES: Mapping[Meaning, str] = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What came back. `budget` holds the server's x-ratelimit headers, as numbers where they are numbers."""
 
     text: str
@@ -55,12 +57,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     budget: dict[str, float | str]
 
 
-def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> Answer:
+def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> ChatAnswer:
     """One request to the endpoint `name`, within what is left of the attempt's time. What it came to is told.
 
     A member of the request that the model refuses is left out, and it is asked again: once for each model.
-    Raises `RateLimited`, `EndpointShut`, `ServerError` (5xx, broke off), `BadInput` (this request can never pass),
-    `JobError` (no usable answer).
+    Raises `RateLimited`, `EndpointShut`, `ServerError` (5xx, broke off), `BadInput` (this request can never
+    pass), `JobError` (no usable answer).
     """
     endpoint = endpoint_of(ctx, name)
     try:
@@ -68,7 +70,7 @@ def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> 
     except BadKey as e:
         ctx.called(Call(key=name, outcome="uncalled", trouble="refuses", words=str(e)))
         raise EndpointShut(str(e), name) from None
-    known = habits.known(ctx.settings, endpoint)
+    known = model_quirks.known(ctx.settings, endpoint)
     for _ in range(_MOST_REFUSED):
         body, began = known.body(endpoint, system, user, max_tokens), time.monotonic()
         try:
@@ -78,12 +80,14 @@ def ask(ctx: JobContext, name: str, system: str, user: str, max_tokens: int) -> 
         complaint = complaint_in(reply)
         if complaint is None:
             return told_answer(ctx, reply, name, time.monotonic() - began)
-        member = habits.refused_member(status_of(reply, complaint), complaint, body)
+        member = model_quirks.refused_member(status_of(reply, complaint), complaint, body)
         if member is None or member in endpoint.parameters or member in known.refused:
             raise told_refusal(ctx, reply, complaint, name, time.monotonic() - began)
         tell(ctx, name, reply, time.monotonic() - began)
-        known = habits.learned(ctx.settings, endpoint, member)
-    raise BadInput(f"{name} refused {', '.join(known.refused)} one after the other: set endpoints.{name}.parameters")
+        known = model_quirks.learned(ctx.settings, endpoint, member)
+    raise BadInput(
+        f"{name} refused {', '.join(known.refused)} one after the other: set endpoints.{name}.parameters"
+    )
 
 
 def endpoint_of(ctx: JobContext, name: str) -> Endpoint:
@@ -131,7 +135,10 @@ def told_silence(ctx: JobContext, error: NoReply, name: str, endpoint: Endpoint,
 
 def told_refusal(ctx: JobContext, reply: Reply, complaint: Complaint, name: str, took_s: float) -> JobError:
     said = meaning_of(status_of(reply, complaint), complaint, reply.headers, time.time())
-    error, is_limited = refusal(reply, complaint, said, name, ctx.settings.endpoints[name]), said.meaning == "limited"
+    error, is_limited = (
+        refusal(reply, complaint, said, name, ctx.settings.endpoints[name]),
+        said.meaning == "limited",
+    )
     tell(
         ctx,
         name,
@@ -168,20 +175,24 @@ def refusal(reply: Reply, complaint: Complaint, said: Refusal, name: str, endpoi
             return EndpointShut(f"{name} {remedy} (answer {reply.status}{there}: {words})", name)
 
 
-def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> Answer:
+def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> ChatAnswer:
     """Tokens of an answer that is of no use were used all the same."""
     said = said_of(reply.content)
     if said is None and "html" in reply.headers.get("content-type", "").lower():
         page = complaint_of(reply.content).words
-        words = f"{name} sent a web page and no answer: check its base_url, or the proxy before it ({page[:120]})"
+        words = (
+            f"{name} sent a web page and no answer: check its base_url, or the proxy before it ({page[:120]})"
+        )
         tell(ctx, name, reply, took_s, trouble="refuses", words=words)
         raise EndpointShut(words, name)
-    usage = Usage() if said is None else said.usage
+    usage = TokenUsage() if said is None else said.usage
     usd = price(usage, ctx.settings.endpoints[name])
     tell(ctx, name, reply, took_s, outcome="ok", tokens=usage.total, usd=usd)
     if said is None:
-        raise JobError(f"{name} sent something that is no chat completion: {complaint_of(reply.content).words[:120]}")
-    return Answer(
+        raise JobError(
+            f"{name} sent something that is no chat completion: {complaint_of(reply.content).words[:120]}"
+        )
+    return ChatAnswer(
         text=usable(said, name),
         model=said.model,
         prompt_tokens=usage.prompt_tokens,
@@ -190,7 +201,7 @@ def told_answer(ctx: JobContext, reply: Reply, name: str, took_s: float) -> Answ
     )
 
 
-def price(usage: Usage, endpoint: Endpoint) -> float | None:
+def price(usage: TokenUsage, endpoint: Endpoint) -> float | None:
     """USD; None where no price or no count is known."""
     asked, told = endpoint.usd_per_million_input, endpoint.usd_per_million_output
     if usage.total is None or not (asked or told):

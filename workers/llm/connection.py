@@ -1,4 +1,6 @@
-"""The only file that knows the openai client: one request to one endpoint, and what came back, or why nothing did."""
+"""The only file that knows the openai client: one request to one endpoint, and what came back, or why
+nothing did.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 
-from conductor import secrets
-from conductor.text import printable
+from conductor.base import secrets
+from conductor.base.text import printable
 
 if TYPE_CHECKING:
-    from conductor.settings import Endpoint
+    from conductor.base.settings.settings import Endpoint
 
 CONNECT_S = 10.0
 _PATH = "/chat/completions"
@@ -122,7 +124,9 @@ def _moved_to(address: str, reply: Reply) -> str | None:
     if reply.status not in (307, 308) or not location:
         return None
     asked = urlsplit(address)
-    full = urlsplit(urljoin(urlunsplit(asked._replace(path=asked.path.rstrip("/") + _PATH, query="")), location))
+    full = urlsplit(
+        urljoin(urlunsplit(asked._replace(path=asked.path.rstrip("/") + _PATH, query="")), location)
+    )
     if (full.scheme, full.hostname, full.port) != (asked.scheme, asked.hostname, asked.port):
         return None
     path = full.path.rstrip("/")
@@ -134,4 +138,6 @@ def _moved_to(address: str, reply: Reply) -> str | None:
 def elsewhere(reply: Reply) -> str:
     """The host and path that a redirect names, without what may be secret in it."""
     there = urlsplit(reply.headers.get("location") or "")
-    return printable(urlunsplit((there.scheme, there.netloc.rpartition("@")[2], there.path, "", "")))[:_MOST_WORDS]
+    return printable(urlunsplit((there.scheme, there.netloc.rpartition("@")[2], there.path, "", "")))[
+        :_MOST_WORDS
+    ]

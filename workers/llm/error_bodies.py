@@ -1,5 +1,5 @@
-"""The bodies of errors, as OpenAI, Azure, Anthropic, Gemini, vLLM, llama.cpp, Ollama, LiteLLM, OpenRouter and FastAPI
-write them: their words, and whatever in them is a code."""
+"""The bodies of errors, as OpenAI, Azure, Anthropic, Gemini, vLLM, llama.cpp, Ollama, LiteLLM, OpenRouter and
+FastAPI write them: their words, and whatever in them is a code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from conductor import secrets
-from conductor.text import printable
+from conductor.base import secrets
+from conductor.base.text import printable
 
 #: Of the words so much is kept.
 MOST_WORDS = 400
@@ -60,7 +60,9 @@ def complaint_of(content: bytes) -> Complaint:
             codes |= {str(step).lower() for step in cast(list[object], place)}
         delays += (str(delay) for name in _DELAYS if isinstance(delay := part.get(name), str | int | float))
         if isinstance(handed_on := part.get("headers"), dict):
-            headers |= {str(name): str(value) for name, value in cast(dict[object, object], handed_on).items()}
+            headers |= {
+                str(name): str(value) for name, value in cast(dict[object, object], handed_on).items()
+            }
     said = " · ".join(dict.fromkeys(word.strip() for word in words))
     delay = delays[0] if delays else None
     return Complaint(words=_line(said or text), codes=frozenset(codes), delay=delay, headers=headers)

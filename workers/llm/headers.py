@@ -1,4 +1,6 @@
-"""What servers say of their budgets and of when to come back: in headers, in the five ways of it, and in words."""
+"""What servers say of their budgets and of when to come back: in headers, in the five ways of it, and in
+words.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 #: «try again in 11.5s», «retry after 6 seconds», «wait 1 minute and 12 seconds», «retry in 1m2.3s».
-_AMOUNT = r"\d+(?:\.\d+)?\s*(?:ms|milliseconds?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|days?|d)(?![a-z])"
+_AMOUNT = (
+    r"\d+(?:\.\d+)?\s*(?:ms|milliseconds?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|days?|d)(?![a-z])"
+)
 _IN_WORDS = re.compile(
     rf"\b(?:again|retry|retrying|wait|back|available|resets?)\b[^.;:]{{0,24}}?"
     rf"\b({_AMOUNT}(?:(?:,|\s*and)?\s*{_AMOUNT})*)",
@@ -33,7 +37,11 @@ _REQUESTS = (
 )
 _TOKENS = (
     ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    ("anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"),
+    (
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ),
 )
 
 
@@ -48,8 +56,8 @@ def tokens_budget(headers: Mapping[str, str], now: float) -> Budget:
 
 
 def said_wait_s(headers: Mapping[str, str], words: str, now: float, delay: str | None = None) -> float | None:
-    """Seconds to stay away, by whatever says so: retry-after-ms, Retry-After, `delay` (a field of the body), the words
-    («try again in 11.5s»), or the reset of a budget that is used up. None: nothing does."""
+    """Seconds to stay away, by whatever says so: retry-after-ms, Retry-After, `delay` (a field of the body),
+    the words («try again in 11.5s»), or the reset of a budget that is used up. None: nothing does."""
     given = lowered(headers)
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         if (ms := number(given.get(name))) is not None:
@@ -67,7 +75,9 @@ def said_wait_s(headers: Mapping[str, str], words: str, now: float, delay: str |
 
 
 def seconds_until(text: str | None, now: float) -> float | None:
-    """`1s`, `6m0s`, `250ms`, `12`, epoch seconds or milliseconds, ISO 8601, an HTTP date; None: none of them."""
+    """`1s`, `6m0s`, `250ms`, `12`, epoch seconds or milliseconds, ISO 8601, an HTTP date; None: none of
+    them.
+    """
     if text is None or not (text := text.strip()):
         return None
     if (value := number(text)) is not None:
@@ -138,8 +148,12 @@ def _first(given: Mapping[str, str], families: tuple[tuple[str, str, str], ...],
 
 
 def _structured(given: Mapping[str, str]) -> Budget | None:
-    """The IETF draft: `RateLimit: "default";r=50;t=30`, `RateLimit-Policy: "default";q=100;w=60`. The first counts."""
-    policy, left = (dict(_PARAMETER.findall(_item(given.get(name, "")))) for name in ("ratelimit-policy", "ratelimit"))
+    """The IETF draft: `RateLimit: "default";r=50;t=30`, `RateLimit-Policy: "default";q=100;w=60`. The
+    first counts.
+    """
+    policy, left = (
+        dict(_PARAMETER.findall(_item(given.get(name, "")))) for name in ("ratelimit-policy", "ratelimit")
+    )
     if "r" not in left and "q" not in policy:
         return None
     return Budget(

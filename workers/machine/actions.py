@@ -1,4 +1,5 @@
-"""What the machine asks for. Who carries an action out feeds back what came of it; the last line of each says how.
+"""What the machine asks for. Who carries an action out feeds back what came of it; the last line of each says
+how.
 
 Times are seconds of the monotonic clock.
 """
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from conductor.model.entries import FinishAnswer, Lined, Started, Turn
-    from workers.attempt import Attempt
-    from workers.causes import Fault
-    from workers.hand import End
-    from workers.held import Held
-    from workers.outcome import Done, Unpublished
+    from conductor.model.ledger_entries import FinishAnswer, Lined, Started, WorkerTurn
+    from workers.attempt.attempt import Attempt
+    from workers.attempt.outcome import Done, Unpublished
+    from workers.isolation.held_attempt import Held
+    from workers.machine.held_attempts import AttemptEnd
+    from workers.task_api.failure_causes import AttemptFault
 
 # ── with the ledger ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 class Take(Struct, frozen=True):
     """Nothing is in hand: wait for an entry of the queue, with this turn behind it.
 
-    → `LedgerTurns.taken`; where its answer was lost, nothing: then it is asked for with the same turn again."""
+    → `LedgerTurns.taken`; where its answer was lost, nothing: then it is asked for with the same turn again.
+    """
 
-    turn: Turn
+    turn: WorkerTurn
 
 
 class Recall(Struct, frozen=True):
@@ -41,7 +43,7 @@ class PutBack(Struct, frozen=True):
 class SendTurn(Struct, frozen=True):
     """This turn, after a pause. → `LedgerTurns.answered`, or `LedgerTurns.unreachable`"""
 
-    turn: Turn
+    turn: WorkerTurn
     wait_s: float
 
 
@@ -81,7 +83,9 @@ class HandIn(Struct, frozen=True):
 
 
 class Fail(Struct, frozen=True):
-    """The ledger is to hear that this attempt did not end well, or it is dropped. → `WorkerMachine.settled`"""
+    """The ledger is to hear that this attempt did not end well, or it is dropped. →
+    `WorkerMachine.settled`
+    """
 
     unpublished: Unpublished
 
@@ -126,8 +130,8 @@ class Begin(Struct, frozen=True):
 
 
 class Listen(Struct, frozen=True):
-    """For `nap_s` to the clock alone; then to the child until it has said something, somebody wakes us, or the time is
-    up (`until`, or after `limit_s`).
+    """For `nap_s` to the clock alone; then to the child until it has said something, somebody wakes us, or
+    the time is up (`until`, or after `limit_s`).
 
     → `ChildRow.progressed`, `passed`, `ended` (once), `gone`; at last `WorkerMachine.listened`"""
 
@@ -149,14 +153,14 @@ class StopBody(Struct, frozen=True):
 class KillChild(Struct, frozen=True):
     """The child and all below it. → `ChildRow.gone`"""
 
-    fault: Fault
+    fault: AttemptFault
 
 
 class Blame(Struct, frozen=True):
     """This one ran when the child went: why did it? None: to be found out. → `ChildRow.blamed`"""
 
     attempt: Attempt
-    fault: Fault | None
+    fault: AttemptFault | None
 
 
 class Publish(Struct, frozen=True):
@@ -164,7 +168,7 @@ class Publish(Struct, frozen=True):
 
     → `WorkerMachine.published`, or `WorkerMachine.unpublished`"""
 
-    end: End
+    end: AttemptEnd
     follower: Attempt | None
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conductor.model.receipt import MOST_UNHEARD
-from workers.pace import TOGETHER_S, Paces
+from workers.machine.task_durations import TOGETHER_S, Paces
 
 if TYPE_CHECKING:
-    from workers.hand import Hand
+    from workers.machine.held_attempts import Hand
     from workers.machine.interrupts import Interrupts
 
 #: What is done is handed in after so long at the latest, while others go on.
 FLUSH_S = 0.04
-#: So much is to be left when a worker has its turn: the next are there before the child has run dry. Not for less than
-#: half of that, so that many share a turn.
+#: So much is to be left when a worker has its turn: the next are there before the child has run dry. Not for
+#: less than half of that, so that many share a turn.
 AHEAD_S = 0.05
 #: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
 LONG_S = 0.1
@@ -68,7 +68,9 @@ class Batching:
         return now >= self._done_at + (AHEAD_S / 2 if is_dry else FLUSH_S)
 
     def patience_s(self, now: float, began_at: float) -> float | None:
-        """So long the child may be listened to before there is something else to do. `began_at`: the one that runs."""
+        """So long the child may be listened to before there is something else to do. `began_at`: the one
+        that runs.
+        """
         hand = self._hand
         limits: list[float] = []
         if hand.done:
@@ -80,7 +82,9 @@ class Batching:
         return max(0.0, min(limits)) if limits else None
 
     def nap_s(self, now: float) -> float:
-        """So long nobody need look: short bodies follow each other in the child, and are handed in together."""
+        """So long nobody need look: short bodies follow each other in the child, and are handed in
+        together.
+        """
         hand = self._hand
         if len(hand.given) < 2 or hand.heir is not None or (left_s := self._left_s()) is None:
             return 0.0

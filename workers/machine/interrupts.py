@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers import causes
-from workers.causes import Fault
+from workers.task_api import failure_causes
+from workers.task_api.failure_causes import AttemptFault
 
 if TYPE_CHECKING:
-    from workers.hand import Key
-    from workers.held import Verdict
+    from workers.isolation.held_attempt import Verdict
+    from workers.machine.held_attempts import Key
 
 
 class Interrupts:
@@ -18,7 +18,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.level = 0
         self._verdicts: dict[Key, Verdict] = {}
-        self._overruns: dict[Key, Fault] = {}
+        self._overruns: dict[Key, AttemptFault] = {}
 
     @property
     def is_asked(self) -> bool:
@@ -38,7 +38,7 @@ class Interrupts:
         """Cancelled, or gone to another worker. The first word counts."""
         self._verdicts.setdefault(key, verdict)
 
-    def overran(self, key: Key, fault: Fault) -> None:
+    def overran(self, key: Key, fault: AttemptFault) -> None:
         """It takes more than was reserved for it, and is the one to go."""
         self._overruns[key] = fault
 
@@ -51,22 +51,22 @@ class Interrupts:
     def verdict(self, key: Key) -> Verdict | None:
         return self._verdicts.get(key)
 
-    def why_not_begin(self, key: Key) -> Fault | None:
+    def why_not_begin(self, key: Key) -> AttemptFault | None:
         verdict = self._verdicts.get(key)
         if verdict == "cancel":
-            return causes.CANCELLED
+            return failure_causes.CANCELLED
         if verdict == "gone" or self.is_urgent:
-            return Fault("worker_lost", "the attempt was taken from its worker before it began")
+            return AttemptFault("worker_lost", "the attempt was taken from its worker before it began")
         return None
 
-    def why_leave(self, key: Key) -> Fault | None:
+    def why_leave(self, key: Key) -> AttemptFault | None:
         """Of the body that runs."""
         if self._verdicts or self._overruns:
             verdict = self._verdicts.get(key)
             if verdict == "cancel":
-                return causes.CANCELLED
+                return failure_causes.CANCELLED
             if verdict == "gone":
-                return Fault("worker_lost", "the attempt was given to another worker")
+                return AttemptFault("worker_lost", "the attempt was given to another worker")
             if key in self._overruns:
                 return self._overruns[key]
-        return Fault("worker_lost", "the worker was told to stop at once") if self.is_urgent else None
+        return AttemptFault("worker_lost", "the worker was told to stop at once") if self.is_urgent else None

@@ -1,7 +1,7 @@
 """The attempts one worker has started, on their way: begun in order, ended one by one, handed in together.
 
-`next` gives the most pressing thing that follows from where they lie (`hand`); whoever does it calls the event that its
-action names. Nothing here waits, or asks the time.
+`next` gives the most pressing thing that follows from where they lie (`hand`); whoever does it calls the
+event that its action names. Nothing here waits, or asks the time.
 """
 
 from __future__ import annotations
@@ -11,27 +11,37 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from conductor.core.tally import COUNTS
-from conductor.model.entries import Begun, Lined
-from workers.hand import Hand, Key
-from workers.machine.actions import Action, Disown, Doubt, Fail, Give, LineUp, Publish, ReleaseLeases, TakeBack
+from conductor.core.failures.failure_counts import COUNTS
+from conductor.model.ledger_entries import Begun, Lined
+from workers.machine.actions import (
+    Action,
+    Disown,
+    Doubt,
+    Fail,
+    Give,
+    LineUp,
+    Publish,
+    ReleaseLeases,
+    TakeBack,
+)
 from workers.machine.batching import LONG_S, WINDOW, Batching
+from workers.machine.held_attempts import Hand, Key
 from workers.machine.interrupts import Interrupts
 from workers.machine.row import ChildRow
 from workers.machine.turns import LedgerTurns
 
 if TYPE_CHECKING:
     from conductor.model.causes import Cause
-    from workers.attempt import Attempt
-    from workers.outcome import Done, Unpublished
+    from workers.attempt.attempt import Attempt
+    from workers.attempt.outcome import Done, Unpublished
 
 
 class WorkerMachine:
     """One worker's. Times are monotonic."""
 
     def __init__(self, worker: str, queue: str, lease_s: float, in_hand: Sequence[Key] = ()) -> None:
-        """`queue`: taken from until this worker is told to leave; empty: it leaves after `in_hand`, (job id, attempt)
-        of entries that were taken already."""
+        """`queue`: taken from until this worker is told to leave; empty: it leaves after `in_hand`, (job id,
+        attempt) of entries that were taken already."""
         self._orders: deque[Action] = deque()
         self.hand, self.interrupts = Hand(), Interrupts()
         self._batching = Batching(self.hand, self.interrupts, queue)
@@ -101,7 +111,9 @@ class WorkerMachine:
         )
 
     def _settle(self, now: float) -> Action | None:
-        """One that began and may not run is ended before the ledger hears that the one before it did not end well."""
+        """One that began and may not run is ended before the ledger hears that the one before it did not
+        end well.
+        """
         if not (self.hand.failing or self.turns.needs_end_of_follower):
             return None
         follower = self.hand.follower
@@ -127,7 +139,9 @@ class WorkerMachine:
             return self._publish()
         # The first one alone: its turn has begun before the others are on their way.
         room = WINDOW - len(hand.given) if hand.given else 1
-        fit = takewhile(lambda each: self.interrupts.why_not_begin((each.job_id, each.number)) is None, hand.waiting)
+        fit = takewhile(
+            lambda each: self.interrupts.why_not_begin((each.job_id, each.number)) is None, hand.waiting
+        )
         return Give(tuple(fit)[:room])
 
     def _publish(self) -> Action | None:
@@ -148,7 +162,8 @@ class WorkerMachine:
     def _reconsider(self, now: float) -> Action | None:
         """The one that runs is not short after all, or this worker is to leave: others may have the rest.
 
-        After a failure too: the next ones may fail alike, and the conductor says how many more of them are to try."""
+        After a failure too: the next ones may fail alike, and the conductor says how many more of them are to
+        try."""
         hand = self.hand
         if hand.heir is not None:
             return self._reconsider_successor(hand.heir)
@@ -198,4 +213,6 @@ class WorkerMachine:
 
 
 def begun_of(word: Lined) -> Begun:
-    return Begun(predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt)
+    return Begun(
+        predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt
+    )

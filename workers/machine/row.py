@@ -1,5 +1,5 @@
-"""The bodies that the child was given, one behind the other. The first is the one that runs; the others have not begun,
-and can be taken back: what the child did not take a ticket for, it does not run."""
+"""The bodies that the child was given, one behind the other. The first is the one that runs; the others have
+not begun, and can be taken back: what the child did not take a ticket for, it does not run."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from workers.causes import Fault
+from workers.isolation.protocol import BodyEnded, BodyProgress
 from workers.machine.actions import Action, Begin, Blame, KillChild, Listen, StopBody, TakeBack
-from workers.protocol import Ended, Progress
-from workers.watch import BodyWatch
+from workers.machine.body_watch import BodyWatch
+from workers.task_api.failure_causes import AttemptFault
 
 if TYPE_CHECKING:
-    from workers.attempt import Attempt
-    from workers.hand import Hand, Key
+    from workers.attempt.attempt import Attempt
     from workers.machine.batching import Batching
+    from workers.machine.held_attempts import Hand, Key
     from workers.machine.interrupts import Interrupts
 
 #: A child that runs nothing says what it did not begin: one that does not for so long is broken.
 PASS_LIMIT_S = 60.0
-UNHEARD = Fault("worker_lost", "its process went before it was heard how it ended")
+UNHEARD = AttemptFault("worker_lost", "its process went before it was heard how it ended")
 GARBLED = "the task's process said something unintelligible"
-SILENT = Fault("task_error", f"{GARBLED}: for {PASS_LIMIT_S:g} s it did not say what it has not begun")
+SILENT = AttemptFault("task_error", f"{GARBLED}: for {PASS_LIMIT_S:g} s it did not say what it has not begun")
 
 
 class ChildRow:
@@ -41,13 +41,15 @@ class ChildRow:
         #: The child cannot take what comes next behind what it has: until something was heard.
         self._stays = False
         self._has_taken_back: set[int | None] = set()
-        self._to_kill: Fault | None = None
+        self._to_kill: AttemptFault | None = None
         #: The child is gone, and the one that is still given was running.
         self._is_to_blame, self._fault = False, None
 
     @property
     def can_take(self) -> bool:
-        """Not while the child still has to pass over some, and not behind others what it could not take just now."""
+        """Not while the child still has to pass over some, and not behind others what it could not take
+        just now.
+        """
         return not self._passing and not (self._stays and self._hand.given)
 
     @property
@@ -78,7 +80,7 @@ class ChildRow:
         self._hand.give(attempt)
         self._look(now)
 
-    def over_unbegun(self, said: Ended | Fault) -> None:
+    def over_unbegun(self, said: BodyEnded | AttemptFault) -> None:
         """The first of those that wait has no need of a body, or must not have one."""
         self._hand.end_unbegun(said)
 
@@ -87,12 +89,14 @@ class ChildRow:
         self._stays = True
 
     def false_start(self, words: str) -> None:
-        """No child, or it went as soon as it was asked to run that one alone. Once it may try again, with another."""
+        """No child, or it went as soon as it was asked to run that one alone. Once it may try again, with
+        another.
+        """
         first = self._hand.waiting[0]
         self._passing.clear()
         first.false_starts += 1
         if first.false_starts > 1:
-            self.over_unbegun(Fault("worker_lost", words))
+            self.over_unbegun(AttemptFault("worker_lost", words))
 
     def took_back(self, most: int | None, count: int, now: float) -> None:
         """The last `count` of what was given have not begun."""
@@ -110,30 +114,36 @@ class ChildRow:
     def passed(self, key: Key) -> None:
         self._passing.discard(key)
 
-    def ended(self, word: Ended, now: float) -> None:
+    def ended(self, word: BodyEnded, now: float) -> None:
         """Of the one that runs. Asked to leave, it left: what it says of its own end is not the reason."""
         first, watch = self._hand.running, self._watch
         assert first is not None and watch is not None, "somebody runs"
         self._end(first, word, watch.leaving or word)
         if word.breaks_off:
-            # Short bodies may fail faster than anyone hears of it: the child passes the others over, and says so.
+            # Short bodies may fail faster than anyone hears of it: the child passes the others over, and says
+            # so.
             self._pass_over(len(self._hand.given), now)
         self._look(now, first, word.log_bytes)
 
-    def gone(self, unbegun: int, words: Sequence[object], fault: Fault | None, now: float) -> None:
-        """The child is. What it still said counts, what it had not begun goes back, and the one that ran is to blame;
-        where none had begun, the first one is the second time. `fault`: why it was killed."""
+    def gone(self, unbegun: int, words: Sequence[object], fault: AttemptFault | None, now: float) -> None:
+        """The child is. What it still said counts, what it had not begun goes back, and the one that ran is
+        to blame; where none had begun, the first one is the second time. `fault`: why it was killed."""
         hand, first = self._hand, self._hand.running
         self._passing.clear()
         self._watch, self._to_kill = None, None
         for word in words:
-            if isinstance(word, Ended) and hand.running is not None and is_of(word, hand.running):
+            if isinstance(word, BodyEnded) and hand.running is not None and is_of(word, hand.running):
                 self._orders.append(Begin(None, hand.running, word.log_bytes))
                 self._end(hand.running, word, word)
                 if word.breaks_off:
                     hand.take_back(len(hand.given))
         unbegun = min(unbegun, len(hand.given))
-        if first is not None and hand.running is first and unbegun == len(hand.given) and first.behind is None:
+        if (
+            first is not None
+            and hand.running is first
+            and unbegun == len(hand.given)
+            and first.behind is None
+        ):
             first.false_starts += 1
             unbegun -= first.false_starts > 1
         hand.take_back(unbegun)
@@ -141,7 +151,7 @@ class ChildRow:
             hand.end(UNHEARD)
         self._is_to_blame, self._fault = bool(hand.given), fault
 
-    def blamed(self, fault: Fault) -> None:
+    def blamed(self, fault: AttemptFault) -> None:
         self._is_to_blame, self._fault = False, None
         self._hand.end(fault)
 
@@ -163,13 +173,18 @@ class ChildRow:
         return Blame(running, self._fault) if self._is_to_blame and running is not None else None
 
     def attend(self, now: float, limit_s: float | None = None, nap_s: float = 0.0) -> Action:
-        """A body that is to leave is asked to, once nothing behind it can be meant; one that does not is killed."""
+        """A body that is to leave is asked to, once nothing behind it can be meant; one that does not is
+        killed.
+        """
         if self._to_kill is not None:
             return KillChild(self._to_kill)
         first, watch = self._hand.running, self._watch
         if first is None or watch is None:
             return Listen(self._pass_until, limit_s)
-        if watch.leaving is None and (fault := self._interrupts.why_leave((first.job_id, first.number))) is not None:
+        if (
+            watch.leaving is None
+            and (fault := self._interrupts.why_leave((first.job_id, first.number))) is not None
+        ):
             if self.may_take_back(None):
                 return TakeBack(None)
             # Two have begun: the first one's end is on its way, and will be heard first.
@@ -180,9 +195,9 @@ class ChildRow:
 
     # ── the row ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _end(self, attempt: Attempt, word: Ended, said: Ended | Fault) -> None:
+    def _end(self, attempt: Attempt, word: BodyEnded, said: BodyEnded | AttemptFault) -> None:
         self._hand.end(said)
-        if isinstance(said, Ended) and word.files is None and word.began_at is not None:
+        if isinstance(said, BodyEnded) and word.files is None and word.began_at is not None:
             # One that had to import its modules says nothing of the next.
             self._batching.paces.saw(attempt.spec.task, word.seconds)
 
@@ -205,5 +220,5 @@ class ChildRow:
             self._orders.append(Begin(begins, ended, log_bytes))
 
 
-def is_of(word: Ended | Progress, attempt: Attempt) -> bool:
+def is_of(word: BodyEnded | BodyProgress, attempt: Attempt) -> bool:
     return word.job_id == attempt.job_id and word.attempt == attempt.number

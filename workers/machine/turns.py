@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from conductor.model.entries import Begun, Started, Turn, Turned
+from conductor.model.ledger_entries import Begun, Started, Turned, WorkerTurn
 from workers.machine.actions import (
     Action,
     HandIn,
@@ -24,12 +24,12 @@ from workers.machine.actions import (
 )
 
 if TYPE_CHECKING:
-    from workers.attempt import Attempt
-    from workers.hand import Hand, Key
-    from workers.held import Held
+    from workers.attempt.attempt import Attempt
+    from workers.attempt.outcome import Done, Unpublished
+    from workers.isolation.held_attempt import Held
     from workers.machine.batching import Batching
+    from workers.machine.held_attempts import Hand, Key
     from workers.machine.interrupts import Interrupts
-    from workers.outcome import Done, Unpublished
 
 #: While the ledger hands nothing out it is asked again so often.
 CLOSED_S = 0.1
@@ -40,7 +40,7 @@ AGAIN_S = 0.5
 class Asking:
     """A turn on its way."""
 
-    def __init__(self, turn: Turn, done: tuple[Done, ...], asked_at: float) -> None:
+    def __init__(self, turn: WorkerTurn, done: tuple[Done, ...], asked_at: float) -> None:
         self.turn = turn
         self.done = done
         self.asked_at = asked_at
@@ -51,8 +51,17 @@ class Asking:
 class LedgerTurns:
     """One worker's. Times are monotonic."""
 
-    def __init__(self, worker: str, queue: str, lease_s: float, hand: Hand, interrupts: Interrupts, batching: Batching,
-                 orders: deque[Action], in_hand: Sequence[Key]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        worker: str,
+        queue: str,
+        lease_s: float,
+        hand: Hand,
+        interrupts: Interrupts,
+        batching: Batching,
+        orders: deque[Action],
+        in_hand: Sequence[Key],
+    ) -> None:
         self._worker, self._queue, self._lease_s = worker, queue, lease_s
         self._hand = hand
         self._interrupts = interrupts
@@ -64,7 +73,7 @@ class LedgerTurns:
         #: The ledger's step as this worker was told it last.
         self._seen = 0
         self._asking: Asking | None = None
-        self._taking: Turn | None = None
+        self._taking: WorkerTurn | None = None
         self._opening: Understand | None = None
         self._confirmed: tuple[Held, ...] = ()
         self._step = 0
@@ -74,13 +83,15 @@ class LedgerTurns:
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────
 
     def taken(self, turned: Turned, asked_at: float) -> Sequence[Key]:
-        """What came of the turn behind a take. `asked_at`: its leases have begun since then. → as `answered`"""
+        """What came of the turn behind a take. `asked_at`: its leases have begun since then. → as
+        `answered`
+        """
         self._taking = None
         return self._accept(turned, asked_at)
 
     def lost(self) -> None:
-        """All was put back, or the ledger cannot be asked before this worker leaves: its supervisor finds what it
-        holds."""
+        """All was put back, or the ledger cannot be asked before this worker leaves: its supervisor finds
+        what it holds."""
         self._has_left = True
 
     def answered(self, turned: Turned) -> Sequence[Key]:
@@ -127,10 +138,12 @@ class LedgerTurns:
 
     @property
     def needs_end_of_follower(self) -> bool:
-        """The ledger refused one that has begun, or never answered: its body has to end first, for until then its
-        predecessor's place is not given up."""
+        """The ledger refused one that has begun, or never answered: its body has to end first, for until then
+        its predecessor's place is not given up."""
         asking = self._asking
-        return asking is not None and (asking.is_refused or (asking.is_unheard and self._interrupts.is_urgent))
+        return asking is not None and (
+            asking.is_refused or (asking.is_unheard and self._interrupts.is_urgent)
+        )
 
     def asking(self) -> SendTurn | None:
         """What is on its way, once more where it has to be. Nobody follows who may not."""
@@ -180,10 +193,10 @@ class LedgerTurns:
         self._asking = Asking(turn, done, now)
         return SendTurn(turn, 0.0)
 
-    def _a_turn(self, **what: Any) -> Turn:
+    def _a_turn(self, **what: Any) -> WorkerTurn:
         most, budget_s = self._batching.room()
         paces = self._batching.paces
-        return Turn(
+        return WorkerTurn(
             worker=self._worker,
             queue=self._queue,
             lease_s=self._lease_s,
@@ -231,7 +244,9 @@ class LedgerTurns:
         return twice
 
     def _hold(self, helds: tuple[Held, ...]) -> None:
-        """Only with the last of them: what it has not seen of its own, the ledger does not take for dropped."""
+        """Only with the last of them: what it has not seen of its own, the ledger does not take for
+        dropped.
+        """
         self._seen = max(self._seen, self._step)
         self._orders.append(HoldLeases(self._confirmed + helds, self._step))
         self._confirmed = ()

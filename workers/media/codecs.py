@@ -1,4 +1,6 @@
-"""Which encoder really works here: the first candidate that encodes one frame. The answer is kept for the process."""
+"""Which encoder really works here: the first candidate that encodes one frame. The answer is kept for the
+process.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,19 @@ from typing import Any, Literal
 
 import msgspec
 
-from conductor.errors import JobError
-from workers.context import JobContext
+from conductor.base.errors import JobError
 from workers.media import ffmpeg
-from workers.process import run_program
+from workers.task_api.context import JobContext
+from workers.task_api.run_program import run_program
 
 Codec = Literal["h264", "h265", "vp9", "av1"]
 Prefer = Literal["auto", "nvenc", "cpu"]
 
 
 class Encoder(msgspec.Struct, frozen=True, kw_only=True):
-    """An encoder by ffmpeg's name and the options that give a good everyday picture; `quality` names its dial."""
+    """An encoder by ffmpeg's name and the options that give a good everyday picture; `quality` names its
+    dial.
+    """
 
     name: str
     quality: str = "crf"
@@ -44,7 +48,9 @@ CPU: Mapping[Codec, tuple[Encoder, ...]] = {
     "h265": (Encoder(name="libx265", default_quality=26, options={"preset": "fast"}),),
     "vp9": (
         Encoder(
-            name="libvpx-vp9", default_quality=33, options={"b:v": 0, "row-mt": 1, "deadline": "good", "cpu-used": 4}
+            name="libvpx-vp9",
+            default_quality=33,
+            options={"b:v": 0, "row-mt": 1, "deadline": "good", "cpu-used": 4},
         ),
     ),
     "av1": (
@@ -57,7 +63,9 @@ _works: dict[str, bool] = {}
 
 
 def candidates(codec: Codec, prefer: Prefer, has_device: bool) -> list[Encoder]:
-    """In the order to try. NVENC only for a job that holds a device: another job may own the one that is there."""
+    """In the order to try. NVENC only for a job that holds a device: another job may own the one that is
+    there.
+    """
     nvenc = [NVENC[codec]] if codec in NVENC else []
     if prefer == "nvenc":
         return nvenc
@@ -73,12 +81,23 @@ def choose(ctx: JobContext, codec: Codec, prefer: Prefer) -> Encoder:
         if _works[encoder.name]:
             return encoder
     names = ", ".join(e.name for e in tried) or f"NVENC for {codec}"
-    raise JobError(f"no encoder for {codec} works on this machine (tried {names}); choose another codec or encoder")
+    raise JobError(
+        f"no encoder for {codec} works on this machine (tried {names}); choose another codec or encoder"
+    )
 
 
 def encodes_one_frame(ctx: JobContext, encoder: Encoder) -> bool:
     """`-encoders` lists NVENC on machines without a GPU, so only an encoded frame counts."""
-    argv = [ffmpeg.binary(), "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "color=s=256x144:r=25:d=0.04"]
+    argv = [
+        ffmpeg.binary(),
+        "-nostdin",
+        "-loglevel",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=s=256x144:r=25:d=0.04",
+    ]
     argv += ["-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder.name, "-f", "null", "-"]
     return run_program(argv, ctx).returncode == 0
 
@@ -86,7 +105,12 @@ def encodes_one_frame(ctx: JobContext, encoder: Encoder) -> bool:
 def options(encoder: Encoder, quality: int | None, threads: int) -> dict[str, Any]:
     """The encoder as output options. Threads are bounded by what the job asked for: others run beside it."""
     dial = encoder.default_quality if quality is None else quality
-    chosen: dict[str, Any] = {"c:v": encoder.name, encoder.quality: dial, **encoder.options, "threads": threads}
+    chosen: dict[str, Any] = {
+        "c:v": encoder.name,
+        encoder.quality: dial,
+        **encoder.options,
+        "threads": threads,
+    }
     if encoder.name == "libx265":
         chosen |= {"x265-params": f"pools={threads}:log-level=error"}
     if encoder.name == "libsvtav1":

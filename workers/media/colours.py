@@ -1,14 +1,15 @@
-"""Colours from what a film says to what is written: BT.709 in 8 bits, or carried as they are. What is not said is
-guessed as players do, by the size."""
+"""Colours from what a film says to what is written: BT.709 in 8 bits, or carried as they are. What is not
+said is guessed as players do, by the size."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from workers.media.forms import HDR, UNKNOWN, PictureForm
+from workers.media.picture_form import HDR, UNKNOWN, PictureForm
 
-#: What a screen of before shows without conversion: their differences are smaller than what players make of them.
+#: What a screen of before shows without conversion: their differences are smaller than what players make of
+#: them.
 _PLAIN_PRIMARIES = frozenset({UNKNOWN, "bt709", "bt470m", "bt470bg", "smpte170m", "smpte240m", "ebu3213"})
 _DEEP_TRANSFERS = frozenset({*HDR.values(), *HDR, "linear", "log100", "log316", "smpte428"})
 _DEEP_PIXELS = re.compile(r"(9|1[0246]|48|64|f32)(le|be)$")
@@ -28,7 +29,9 @@ def is_rgb(form: PictureForm) -> bool:
 
 
 def is_deep(form: PictureForm) -> bool:
-    """Its colours or its light go beyond BT.709, so that they have to be converted, not only written otherwise."""
+    """Its colours or its light go beyond BT.709, so that they have to be converted, not only written
+    otherwise.
+    """
     return form.primaries not in _PLAIN_PRIMARIES or form.transfer in _DEEP_TRANSFERS
 
 
@@ -51,7 +54,9 @@ def tags(form: PictureForm, width: int, height: int) -> Tags:
 
 
 def as_bt709(stream: Any, form: PictureForm, width: int, height: int) -> Any:
-    """8 bits, BT.709, limited range, and said so; highlights pressed into it. `width`, `height`: as stored."""
+    """8 bits, BT.709, limited range, and said so; highlights pressed into it. `width`, `height`: as
+    stored.
+    """
     stream = stream.filter("setparams", **tags(form, width, height))
     if is_deep(form):
         stream = _converted(stream, form)

@@ -1,6 +1,7 @@
 """The only file that runs ffmpeg: argv built by ffmpeg-python, a bounded child, its complaints translated.
 
-Only local files in known containers are opened: playlists, `concat:`, `subfile` and numbered image names are not.
+Only local files in known containers are opened: playlists, `concat:`, `subfile` and numbered image names are
+not.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from conductor.errors import BadInput, ConfigError, Interrupted, JobError, NoSpace
-from conductor.facts.media import CONTAINERS
-from workers.context import JobContext
-from workers.media.saying import Progress, Said
-from workers.out_of_memory import cause_of
-from workers.process import ProgramFailed, run_program
+from conductor.base.errors import BadInput, ConfigError, Interrupted, JobError, NoSpace
+from conductor.verify.media_facts import CONTAINERS
+from workers.media.ffmpeg_output import FfmpegOutput, FfmpegProgress
+from workers.task_api.context import JobContext
+from workers.task_api.out_of_memory import cause_of
+from workers.task_api.run_program import ProgramFailed, run_program
 
 #: Suffix of a write → ffmpeg's name of the container.
 MUXERS: Mapping[str, str] = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -40,7 +41,9 @@ _TOLD_TO_END = 255
 
 
 class Encoded(msgspec.Struct, frozen=True, kw_only=True):
-    """What ffmpeg says it wrote; of its inputs, how many pictures it decoded and how many packets of sound it read."""
+    """What ffmpeg says it wrote; of its inputs, how many pictures it decoded and how many packets of sound
+    it read.
+    """
 
     frames: int
     seconds: float
@@ -56,7 +59,9 @@ def binary() -> str:
     try:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError:
-        raise ConfigError("there is no ffmpeg: install the package imageio-ffmpeg, or ffmpeg on the PATH") from None
+        raise ConfigError(
+            "there is no ffmpeg: install the package imageio-ffmpeg, or ffmpeg on the PATH"
+        ) from None
 
 
 def source(path: Path, *, containers: str = CONTAINERS, **options: Any) -> Any:
@@ -108,15 +113,17 @@ def run(
     part: tuple[float, float] = (0.0, 1.0),
     on_stdout: Callable[[bytes], None] | None = None,
 ) -> Encoded:
-    """Run to the end, reporting progress as a share of `seconds` of output, between the two numbers of `part`.
+    """Run to the end, reporting progress as a share of `seconds` of output, between the two numbers of
+    `part`.
 
-    `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or `JobError`.
+    `name` is the source as the user knows it. Raises `NoSpace`, `BadInput` (the source cannot be read) or
+    `JobError`.
     """
-    progress = Progress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
+    progress = FfmpegProgress(lambda s: ctx.progress(between(part, s / seconds if seconds else 0.0), note))
     argv = [binary(), *_TELLING, "-filter_complex_threads", str(threads)]
     if on_stdout is None:
         argv += ["-progress", "pipe:1"]
-    said = Said()
+    said = FfmpegOutput()
     done = run_program([*argv, *arguments(job)], ctx, on_stdout=on_stdout or progress.feed, on_line=said.take)
     if done.returncode != 0:
         raise complaint(said.complaints, done.returncode, name)
@@ -136,6 +143,10 @@ def complaint(stderr: str, returncode: int, name: str) -> JobError:
     if returncode == _TOLD_TO_END and "Operation not permitted" not in stderr:
         return Interrupted("ffmpeg was told to end, from outside")
     is_memory = cause_of(stderr, has_device=True) is not None
-    if not is_memory and "Error opening output" not in stderr and any(words in stderr for words in _BAD_INPUT):
+    if (
+        not is_memory
+        and "Error opening output" not in stderr
+        and any(words in stderr for words in _BAD_INPUT)
+    ):
         return BadInput(f"{name} cannot be decoded: {last}")
     return ProgramFailed(f"ffmpeg failed on {name}: {last}", stderr)

@@ -1,6 +1,8 @@
-"""The only file that opens media by PyAV for tasks: what a file holds, how long it is, and whether it is whole.
+"""The only file that opens media by PyAV for tasks: what a file holds, how long it is, and whether it is
+whole.
 
-The film and its sound are chosen once (`conductor.facts.streams`), and everything works on their indexes.
+The film and its sound are chosen once (`conductor.verify.media_streams`), and everything works on their
+indexes.
 """
 
 from __future__ import annotations
@@ -10,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from conductor.errors import BadInput
-from conductor.facts.media import CONTAINERS, TELL_S
-from conductor.facts.streams import Chosen, choose, indexed
-from conductor.facts.tally import Tally, said_end_s
+from conductor.base.errors import BadInput
 from conductor.model.spec import Value
-from workers.media.forms import UNKNOWN, PictureForm, form_of
+from conductor.verify.media_count import Tally, said_end_s
+from conductor.verify.media_facts import CONTAINERS, TELL_S
+from conductor.verify.media_streams import Chosen, choose, indexed
+from workers.media.picture_form import UNKNOWN, PictureForm, form_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -36,7 +38,8 @@ class MediaFacts(Value, frozen=True, kw_only=True, omit_defaults=False):
     container: str
     #: Of the file: its longest stream, be it subtitles.
     duration_s: float
-    #: When the last picture and the last of the sound end, from the file's start. None: only reading it would tell.
+    #: When the last picture and the last of the sound end, from the file's start. None: only reading it would
+    #: tell.
     picture_s: float | None = None
     sound_s: float | None = None
     #: When the first of them begins; a film's picture may come late, and subtitles before it.
@@ -86,12 +89,17 @@ Advance = Callable[[float], None]
 
 
 def probe(
-    path: Path, name: str, *, check: Check = "packets", on_progress: Advance = lambda share: None, threads: int = 1
+    path: Path,
+    name: str,
+    *,
+    check: Check = "packets",
+    on_progress: Advance = lambda share: None,
+    threads: int = 1,
 ) -> MediaFacts:
     """The facts of a video. `name` is what the user calls it.
 
-    `header` opens it only; `packets` reads to the end and decodes the first picture; `frames` decodes all of it.
-    Raises `BadInput` with the reason: empty, not a video, index missing, breaks off.
+    `header` opens it only; `packets` reads to the end and decodes the first picture; `frames` decodes all of
+    it. Raises `BadInput` with the reason: empty, not a video, index missing, breaks off.
     """
     facts, chosen = header(path, name)
     if check == "header":
@@ -119,8 +127,8 @@ def probe(
 
 
 def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> MediaFacts:
-    """What a task goes by: all of `MediaFacts`, at the least price. A file whose index or header does not tell the
-    length of picture and sound, or the number of pictures, is read to the end, as by `probe`.
+    """What a task goes by: all of `MediaFacts`, at the least price. A file whose index or header does not
+    tell the length of picture and sound, or the number of pictures, is read to the end, as by `probe`.
 
     Raises `BadInput`, also for colours that are nothing without a decoder of their own."""
     facts, chosen = header(path, name)
@@ -132,7 +140,9 @@ def film(path: Path, name: str, on_progress: Advance = lambda share: None) -> Me
         check_decoder(name, first, form)
         facts = _with(facts, picture=form)
     if (facts.form.hdr or "").startswith("Dolby"):
-        raise BadInput(f"{name} is {facts.form.hdr}: without its own decoder its colours are wrong; export it as HDR10")
+        raise BadInput(
+            f"{name} is {facts.form.hdr}: without its own decoder its colours are wrong; export it as HDR10"
+        )
     return facts
 
 
@@ -243,7 +253,9 @@ def codec_of(stream: Any) -> str:
 
 
 def first_picture(container: InputContainer, chosen: Chosen) -> tuple[Any, PictureForm]:
-    """The film's first picture that can be decoded (None where the first packets hold none), and the form it shows."""
+    """The film's first picture that can be decoded (None where the first packets hold none), and the form
+    it shows.
+    """
     import av.error
 
     stream: Any = container.streams[chosen.film or 0]
@@ -268,14 +280,18 @@ def check_decoder(name: str, first: Any, form: PictureForm) -> None:
         raise BadInput(f"{name} cannot be used: the decoder here makes no picture of it")
 
 
-def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: Advance, threads: int) -> Tally:
+def walk(
+    path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: Advance, threads: int
+) -> Tally:
     """Read to the end. Raises `BadInput` where it breaks off, or does not decode."""
     import av.error
 
     with opened(path, name) as container:
         film: Any = container.streams[chosen.film or 0]
         film.codec_context.thread_count = threads
-        tally = Tally(container, chosen, lambda stream: is_decoded and stream.index == chosen.film, has_look=False)
+        tally = Tally(
+            container, chosen, lambda stream: is_decoded and stream.index == chosen.film, has_look=False
+        )
         declared_s, told_at = tally.declared_s, time.monotonic()
         try:
             for packet in container.demux():
@@ -283,7 +299,9 @@ def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: A
                     raise BadInput(f"{name} {fault}")
                 if (now := time.monotonic()) - told_at > TELL_S:
                     told_at = now
-                    on_progress(min(1.0, tally.end_s(packet.stream.index) / declared_s) if declared_s else 0.0)
+                    on_progress(
+                        min(1.0, tally.end_s(packet.stream.index) / declared_s) if declared_s else 0.0
+                    )
         except (av.error.FFmpegError, ValueError, OSError) as e:
             at = tally.end_s(chosen.film)
             raise BadInput(f"{name} breaks off at {at:.1f} s of {declared_s:.1f} s: {reason(e)}") from None
@@ -293,11 +311,17 @@ def walk(path: Path, name: str, chosen: Chosen, is_decoded: bool, on_progress: A
 
 
 def form(path: Path, name: str, facts: MediaFacts) -> tuple[Any, ...]:
-    """What two films must have in common to be joined without encoding: codec and its set-up, size, rate, how the
-    pictures are shown, the sound, and which streams they are among how many."""
+    """What two films must have in common to be joined without encoding: codec and its set-up, size, rate, how
+    the pictures are shown, the sound, and which streams they are among how many."""
     with opened(path, name) as container:
         video: Any = container.streams[facts.film]
         audio: Any = None if facts.sound is None else container.streams[facts.sound].codec_context
         sound = (audio.name, audio.sample_rate, audio.layout.name) if audio is not None else ()
-        picture = (facts.video_codec, facts.width, facts.height, video.average_rate, video.codec_context.extradata)
+        picture = (
+            facts.video_codec,
+            facts.width,
+            facts.height,
+            video.average_rate,
+            video.codec_context.extradata,
+        )
         return picture, facts.picture, sound, facts.film, facts.sound, facts.streams

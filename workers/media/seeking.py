@@ -1,7 +1,7 @@
 """Where to begin to read, so that the picture shown at an instant can be decoded: at a key picture before it.
 
-ffmpeg's own seeking trusts an index. A transport stream has none, others lie: it begins behind the key picture, and
-what is cut then is the next one that decodes.
+ffmpeg's own seeking trusts an index. A transport stream has none, others lie: it begins behind the key
+picture, and what is cut then is the next one that decodes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 from workers.media.probing import MediaFacts, opened
 
-#: Seconds before the instant that are tried, one after the other, until there is a key picture between; then the start.
+#: Seconds before the instant that are tried, one after the other, until there is a key picture between; then
+#: the start.
 BACK_S = (0.0, 2.0, 8.0, 30.0)
 #: AVFMT_NOTIMESTAMPS: a bare stream, in which a place is a guess by the number of bytes.
 _WITHOUT_TIMES = 0x80
@@ -22,7 +23,9 @@ _NEAR_S = 0.001
 
 
 def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float:
-    """Seconds from the file's start, at most `at_s`, from which ffmpeg has to read. 0: from its first byte."""
+    """Seconds from the file's start, at most `at_s`, from which ffmpeg has to read. 0: from its first
+    byte.
+    """
     import av.error
 
     with opened(path, name) as container:
@@ -47,7 +50,8 @@ def start_before(path: Path, name: str, facts: MediaFacts, at_s: float) -> float
 def _shows_before(container: Any, stream: Any, until_s: float) -> bool:
     """Whether the first picture that can be decoded from here on is shown by then.
 
-    A key picture alone proves nothing: where pictures are renewed bit by bit, it only begins to renew them."""
+    A key picture alone proves nothing: where pictures are renewed bit by bit, it only begins to renew them.
+    """
     import av.error
 
     for packet in container.demux(stream):

@@ -1,4 +1,6 @@
-"""corpus.apply: annotations made by another job go into a SQLite corpus. Applied twice, they are there once."""
+"""corpus.apply: annotations made by another job go into a SQLite corpus. Applied twice, they are there
+once.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor.base.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, leave_if_told, parse, read_of, shown
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, leave_if_told, parse, read_of, shown
 
 #: How long to wait while another job writes to the same corpus.
 BUSY_S = 60.0
 
 TABLE = "CREATE TABLE IF NOT EXISTS annotations (document_id PRIMARY KEY, annotation TEXT NOT NULL)"
-#: The document's own id, in its own type; nothing where it has an annotation already, so that a second time adds none.
+#: The document's own id, in its own type; nothing where it has an annotation already, so that a second time
+#: adds none.
 INSERT = """INSERT INTO annotations (document_id, annotation)
 SELECT id, :annotation FROM documents
 WHERE {match} AND NOT EXISTS (SELECT 1 FROM annotations WHERE document_id = documents.id)"""
@@ -37,10 +40,12 @@ class ApplyArgs(Args, frozen=True, kw_only=True):
     round: int = 1
 
 
-@task("corpus.apply", lane="io", needs=Needs(ram_mib=64), timeout_s=600, retry={"task_error": 5, "no_space": 5})
+@task(
+    "corpus.apply", lane="io", needs=Needs(ram_mib=64), timeout_s=600, retry={"task_error": 5, "no_space": 5}
+)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: corpus (default: the first of `updates`), annotations (default: the first read), round. One transaction.
-    Result: {"added", "present"}."""
+    """args: corpus (default: the first of `updates`), annotations (default: the first read), round. One
+    transaction. Result: {"added", "present"}."""
     given = parse(args, ApplyArgs)
     rows = list(lines_of(ctx.input(read_of(ctx, given.annotations, 0, "annotations"))))
     path = update_of(ctx, given.corpus)
@@ -55,13 +60,17 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
 
 
 def update_of(ctx: JobContext, given: str | None) -> str:
-    """A corpus that the line does not declare is refused: nobody who reads its manifest would know that it changes."""
+    """A corpus that the line does not declare is refused: nobody who reads its manifest would know that it
+    changes.
+    """
     updates = ctx.spec.updates
     if given is None and updates:
         return updates[0]
     if given not in updates:
         named = "it" if given is None else repr(given)
-        raise BadInput(f"args.corpus: {named} is not among the job's updates; list the corpus there, and plan again")
+        raise BadInput(
+            f"args.corpus: {named} is not among the job's updates; list the corpus there, and plan again"
+        )
     return given
 
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import JobError, NoSpace
+from conductor.base.errors import JobError, NoSpace
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, leave_if_told, parse
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, leave_if_told, parse
 
 NEEDS = Needs(ram_mib=64, scratch_bytes=1 << 20)
 #: Between two looks at should_stop while a latency is simulated.
@@ -49,7 +49,9 @@ def cycle(ctx: JobContext, rows: int, pause: Callable[[float], None]) -> dict[st
     """All steps on one database; `pause` is called after each with the share done."""
     lifecycle: list[dict[str, Any]] = []
     with closing(sqlite3.connect(ctx.scratch / "cycle.sqlite")) as db:
-        db.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, version INTEGER NOT NULL)")
+        db.execute(
+            "CREATE TABLE item (id INTEGER PRIMARY KEY, value INTEGER NOT NULL, version INTEGER NOT NULL)"
+        )
         try:
             for step, found, expected in steps(db, rows):
                 if found != expected:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from conductor.errors import BadInput
-from workers.context import JobContext, Stopped
-from workers.registry import task
+from conductor.base.errors import BadInput
+from workers.task_api.context import JobContext, Stopped
+from workers.task_api.registry import task
 
 #: How often a sleeping job says how far it is.
 _REPORT_EVERY_S = 0.2

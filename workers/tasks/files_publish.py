@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from conductor.errors import BadInput, JobError, NoSpace, PublishFailed
+from conductor.base.errors import BadInput, JobError, NoSpace, PublishFailed
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, leave_if_told, parse, read_of, shown, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, leave_if_told, parse, read_of, shown, write_of
 
 CHUNK = 4 << 20
 

@@ -1,4 +1,6 @@
-"""media.assemble: cuts joined in order. Cuts of one form are copied picture by picture; only the sound is encoded."""
+"""media.assemble: cuts joined in order. Cuts of one form are copied picture by picture; only the sound is
+encoded.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conductor import paths
-from conductor.errors import BadInput, JobError
+from conductor.base.errors import BadInput, JobError
+from conductor.base.files import paths
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.out_of_memory import cause_of
-from workers.process import ProgramFailed
-from workers.registry import task
-from workers.toolkit import Args, is_reading, parse, shown, threads, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.out_of_memory import cause_of
+from workers.task_api.registry import task
+from workers.task_api.run_program import ProgramFailed
+from workers.task_api.toolkit import Args, is_reading, parse, shown, threads, write_of
 
 if TYPE_CHECKING:
-    from workers.media.normal import Frame
+    from workers.media.common_form import FrameFormat
     from workers.media.probing import MediaFacts
 
 NEEDS = Needs(cpu=1, ram_mib=512)
@@ -35,8 +37,9 @@ class AssembleArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: segments (default: all reads, in order), allow_missing.
 
-    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "frames", "duration_s", "picture": "copied" | "encoded",
-    "changed"}; `changed`: what was done to pictures that were encoded again («a.mp4: tone-mapped from PQ»).
+    Writes .mp4, .mov or .mkv. Result: {"segments", "missing", "frames", "duration_s", "picture": "copied" |
+    "encoded", "changed"}; `changed`: what was done to pictures that were encoded again («a.mp4: tone-mapped
+    from PQ»).
     """
     from workers.media import probing
 
@@ -64,7 +67,9 @@ def sorted_out(ctx: JobContext, given: AssembleArgs) -> tuple[list[tuple[str, Pa
         raise BadInput(f"args.segments: {undeclared[0]!r} is not among the job's reads; list it there too")
     missing = [path for path in wanted if not paths.resolve(ctx.settings, path, for_writing=False).exists()]
     if missing and not given.allow_missing:
-        raise BadInput(f"{len(missing)} of {len(wanted)} segments are missing, the first is {shown(missing[0])}")
+        raise BadInput(
+            f"{len(missing)} of {len(wanted)} segments are missing, the first is {shown(missing[0])}"
+        )
     present = [(shown(path), ctx.input(path)) for path in wanted if path not in missing]
     if not present:
         raise BadInput("there is nothing to assemble: not one segment is there")
@@ -78,9 +83,13 @@ def check_joinable(names: Sequence[str], facts: Sequence[MediaFacts]) -> None:
 
 
 def changes(names: Sequence[str], facts: Sequence[MediaFacts]) -> list[str]:
-    from workers.media import normal
+    from workers.media import common_form
 
-    return [f"{name}: {what}" for name, fact in zip(names, facts, strict=True) for what in normal.changes(fact)]
+    return [
+        f"{name}: {what}"
+        for name, fact in zip(names, facts, strict=True)
+        for what in common_form.changes(fact)
+    ]
 
 
 def seconds_of(facts: Sequence[MediaFacts]) -> float:
@@ -88,8 +97,8 @@ def seconds_of(facts: Sequence[MediaFacts]) -> float:
 
 
 def join_alike(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts]) -> int | None:
-    """By copying. None where that does not give the pictures that the segments show: the container cannot hold them,
-    or segments were trimmed without encoding, and what they hide would be shown."""
+    """By copying. None where that does not give the pictures that the segments show: the container cannot
+    hold them, or segments were trimmed without encoding, and what they hide would be shown."""
     try:
         frames = written(ctx, listed(ctx, files, facts[0]), {"c:v": "copy"}, facts)
     except ProgramFailed as e:
@@ -101,10 +110,15 @@ def join_alike(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFact
 
 def join(ctx: JobContext, files: Sequence[Path], facts: Sequence[MediaFacts], crf: int) -> int:
     """One file from many, all in the first one's form, and how many pictures were written."""
-    from workers.media import normal
+    from workers.media import common_form
 
     frame = frame_of(facts[0])
-    return written(ctx, fitted(linked(ctx, files), facts, frame), normal.h264(frame, crf, threads(ctx, NEEDS)), facts)
+    return written(
+        ctx,
+        fitted(linked(ctx, files), facts, frame),
+        common_form.h264(frame, crf, threads(ctx, NEEDS)),
+        facts,
+    )
 
 
 def written(ctx: JobContext, streams: list[Any], options: dict[str, Any], facts: Sequence[MediaFacts]) -> int:
@@ -122,16 +136,18 @@ def written(ctx: JobContext, streams: list[Any], options: dict[str, Any], facts:
     note = f"joining {len(facts)} segments"
     made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name="a segment", threads=threads(ctx, NEEDS))
     if seconds - made.seconds > max(1.0, seconds * 0.01):
-        raise JobError(f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s")
+        raise JobError(
+            f"the segments are {seconds:.1f} s long and what came of them only {made.seconds:.1f} s"
+        )
     return made.frames
 
 
-def frame_of(first: MediaFacts) -> Frame:
+def frame_of(first: MediaFacts) -> FrameFormat:
     """Of what is encoded again: the first one's, as it is shown, with even sides."""
-    from workers.media.normal import Frame
+    from workers.media.common_form import FrameFormat
 
     width, height = (max(2, side // 2 * 2) for side in first.shown_size)
-    return Frame(width=width, height=height, fps=first.fps if 1 <= first.fps <= 240 else 30.0)
+    return FrameFormat(width=width, height=height, fps=first.fps if 1 <= first.fps <= 240 else 30.0)
 
 
 def listed(ctx: JobContext, files: Sequence[Path], first: MediaFacts) -> list[Any]:
@@ -146,8 +162,8 @@ def listed(ctx: JobContext, files: Sequence[Path], first: MediaFacts) -> list[An
 
 
 def linked(ctx: JobContext, files: Sequence[Path]) -> list[Path]:
-    """A name of our own for each: a list cannot carry every name that a file may have, and a graph takes the same file
-    under the same name twice for one input."""
+    """A name of our own for each: a list cannot carry every name that a file may have, and a graph takes the
+    same file under the same name twice for one input."""
     links = [ctx.scratch / f"part{number:05d}" for number in range(len(files))]
     for link, file in zip(links, files, strict=True):
         link.unlink(missing_ok=True)
@@ -155,20 +171,20 @@ def linked(ctx: JobContext, files: Sequence[Path]) -> list[Path]:
     return links
 
 
-def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: Frame) -> list[Any]:
+def fitted(files: Sequence[Path], facts: Sequence[MediaFacts], frame: FrameFormat) -> list[Any]:
     """The same, with every picture brought into the first one's form. All files are open at once."""
     import ffmpeg as graph
 
-    from workers.media import ffmpeg, normal
+    from workers.media import common_form, ffmpeg
 
     streams: list[Any] = []
     for file, fact in zip(files, facts, strict=True):
         source = ffmpeg.source(file, threads=1)
-        video = normal.progressive(ffmpeg.stream(source, fact.film), fact)
+        video = common_form.progressive(ffmpeg.stream(source, fact.film), fact)
         # The last picture stays until the sound has ended.
         held_s = max(0.0, fact.ends_s - (fact.picture_s or 0.0))
-        streams.append(normal.picture(normal.timed(video, frame.fps, hold_s=held_s), fact, frame))
+        streams.append(common_form.picture(common_form.timed(video, frame.fps, hold_s=held_s), fact, frame))
         if fact.sound is not None:
-            streams.append(normal.sound(ffmpeg.stream(source, fact.sound), fact.ends_s))
+            streams.append(common_form.sound(ffmpeg.stream(source, fact.sound), fact.ends_s))
     joined = graph.concat(*streams, v=1, a=int(facts[0].has_audio)).node
     return [joined[0], joined[1]]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from conductor.errors import BadInput
+from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
-    from workers.media.normal import Frame
+    from workers.media.common_form import FrameFormat
     from workers.media.probing import MediaFacts
 
 NEEDS = Needs(cpu=1, ram_mib=512)
@@ -37,21 +37,22 @@ class CutArgs(Args, frozen=True, kw_only=True):
 
 @task("media.cut", lane="cpu", needs=NEEDS, timeout_s=3600, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: source (default: the first read); start_s and duration_s, or analysis and seconds; width, height, fps, crf.
+    """args: source (default: the first read); start_s and duration_s, or analysis and seconds; width, height,
+    fps, crf.
 
     Writes .mp4 or .mkv: h264 with 48 kHz stereo FLAC (silence where the source has no sound).
-    Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder", "changed"};
-    `changed`: what the pictures were not when they came («deinterlaced», «tone-mapped from PQ»).
+    Result: {"start_s", "duration_s", "score", "frames", "width", "height", "had_audio", "encoder",
+    "changed"}; `changed`: what the pictures were not when they came («deinterlaced», «tone-mapped from PQ»).
     """
-    from workers.media import normal, probing
-    from workers.media.normal import Frame
+    from workers.media import common_form, probing
+    from workers.media.common_form import FrameFormat
 
     given = parse(args, CutArgs)
     read = read_of(ctx, given.source, 0)
     path, name = ctx.input(read), shown(read)
     facts = probing.film(path, name, is_reading(ctx, f"reading {name}"))
     start_s, duration_s, score = window(given, ctx, facts, name)
-    frame = Frame(width=given.width, height=given.height, fps=given.fps)
+    frame = FrameFormat(width=given.width, height=given.height, fps=given.fps)
     frames = max(1, round(duration_s * frame.fps))
     cut(ctx, path, name, facts, frame, start_s, frames, given.crf)
     return {
@@ -63,11 +64,13 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         "height": frame.height,
         "had_audio": facts.has_audio,
         "encoder": "libx264",
-        "changed": normal.changes(facts),
+        "changed": common_form.changes(facts),
     }
 
 
-def window(given: CutArgs, ctx: JobContext, facts: MediaFacts, name: str) -> tuple[float, float, float | None]:
+def window(
+    given: CutArgs, ctx: JobContext, facts: MediaFacts, name: str
+) -> tuple[float, float, float | None]:
     """(start, length, score) of what to cut. Raises `BadInput` where the clip ends before it."""
     from workers.vision.analysis import Analysis, best_windows
 
@@ -91,23 +94,32 @@ def window(given: CutArgs, ctx: JobContext, facts: MediaFacts, name: str) -> tup
 
 
 def cut(
-    ctx: JobContext, path: Path, name: str, facts: MediaFacts, frame: Frame, start_s: float, frames: int, crf: int
+    ctx: JobContext,
+    path: Path,
+    name: str,
+    facts: MediaFacts,
+    frame: FrameFormat,
+    start_s: float,
+    frames: int,
+    crf: int,
 ) -> None:
-    from workers.media import ffmpeg, normal, seeking
+    from workers.media import common_form, ffmpeg, seeking
 
     seconds, cores, write = frames / frame.fps, threads(ctx, NEEDS), write_of(ctx, ".mp4", ".mkv")
     ends_s = facts.picture_s or 0.0
     # A picture early, so that there is one to hold where the window lies behind the last.
     read_s = seeking.start_before(path, name, facts, min(start_s, ends_s) - 1 / frame.fps)
     source = ffmpeg.begun_at(path, read_s, threads=cores)
-    hold_s = max(0.0, start_s + seconds - ends_s) + normal.HOLD_S
-    video = normal.progressive(ffmpeg.stream(source, facts.film), facts)
-    video = normal.picture(normal.timed(video, frame.fps, start_s - read_s, hold_s), facts, frame)
-    audio = normal.silence(seconds)
+    hold_s = max(0.0, start_s + seconds - ends_s) + common_form.HOLD_S
+    video = common_form.progressive(ffmpeg.stream(source, facts.film), facts)
+    video = common_form.picture(common_form.timed(video, frame.fps, start_s - read_s, hold_s), facts, frame)
+    audio = common_form.silence(seconds)
     if facts.sound is not None:
-        audio = normal.sound(ffmpeg.stream(source, facts.sound), seconds, start_s - read_s)
-    options = {"frames:v": frames, "c:a": "flac", **normal.h264(frame, crf, cores)}
+        audio = common_form.sound(ffmpeg.stream(source, facts.sound), seconds, start_s - read_s)
+    options = {"frames:v": frames, "c:a": "flac", **common_form.h264(frame, crf, cores)}
     job = ffmpeg.sink([video, audio], ctx.output(write), ffmpeg.MUXERS[Path(write).suffix.lower()], **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)
     if made.frames < frames:
-        raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on")
+        raise BadInput(
+            f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on"
+        )

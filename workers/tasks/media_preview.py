@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import BadInput
+from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
@@ -42,7 +42,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     Makes what the line declares: a write ending in .jpg, one in .webm or .mp4, or both.
     Result: {"at_s", "made", "changed", "outputs"}.
     """
-    from workers.media import normal, probing
+    from workers.media import common_form, probing
 
     given = parse(args, PreviewArgs)
     read = read_of(ctx, given.source, 0)
@@ -54,29 +54,39 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         write_of(ctx, *POSTER, *CLIP)
     if any(write.lower().endswith(POSTER) for write in made):
         poster(ctx, path, name, facts, given, at_s)
-    frames = clip(ctx, path, name, facts, given, at_s) if any(write.lower().endswith(CLIP) for write in made) else 0
-    changed = normal.changes(facts)
+    frames = (
+        clip(ctx, path, name, facts, given, at_s)
+        if any(write.lower().endswith(CLIP) for write in made)
+        else 0
+    )
+    changed = common_form.changes(facts)
     return {"at_s": at_s, "made": made, "changed": changed, "outputs": said(ctx, made, given, frames)}
 
 
 def said(ctx: JobContext, made: list[str], given: PreviewArgs, frames: int) -> dict[str, dict[str, int]]:
     """What is in each of the files that it wrote."""
-    written = {write_of(ctx, *kinds) for kinds in (POSTER, CLIP) if any(m.lower().endswith(kinds) for m in made)}
+    written = {
+        write_of(ctx, *kinds) for kinds in (POSTER, CLIP) if any(m.lower().endswith(kinds) for m in made)
+    }
     clips = {path: {"frames": frames} for path in written if path.lower().endswith(CLIP)}
     return {path: {"width": given.width, **clips.get(path, {})} for path in sorted(written)}
 
 
-def pictures(path: Path, name: str, facts: MediaFacts, fps: float, width: int, at_s: float, cores: int) -> Any:
+def pictures(
+    path: Path, name: str, facts: MediaFacts, fps: float, width: int, at_s: float, cores: int
+) -> Any:
     """From the one that is shown at that instant on, small."""
-    from workers.media import ffmpeg, normal, seeking
+    from workers.media import common_form, ffmpeg, seeking
 
     read_s = seeking.start_before(path, name, facts, at_s - 1 / fps)
     video = ffmpeg.stream(ffmpeg.begun_at(path, read_s, threads=cores), facts.film)
-    video = normal.timed(normal.progressive(video, facts), fps, at_s - read_s, HOLD_S)
-    return normal.small(video, facts, width)
+    video = common_form.timed(common_form.progressive(video, facts), fps, at_s - read_s, HOLD_S)
+    return common_form.small(video, facts, width)
 
 
-def poster(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float) -> None:
+def poster(
+    ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: PreviewArgs, at_s: float
+) -> None:
     from workers.media import ffmpeg
 
     target = ctx.output(write_of(ctx, *POSTER))
@@ -84,7 +94,9 @@ def poster(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: Pre
     # A JPEG says nothing of its colours: they are those of BT.601, and of full range.
     video = video.filter("scale", out_color_matrix="bt601", out_range="pc")
     # The mjpeg muxer writes one picture as a .jpg; image2 would obey a %03d in the name.
-    job = ffmpeg.sink([video], target, "mjpeg", **{"frames:v": 1, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4})
+    job = ffmpeg.sink(
+        [video], target, "mjpeg", **{"frames:v": 1, "c:v": "mjpeg", "pix_fmt": "yuvj420p", "q:v": 4}
+    )
     ffmpeg.run(job, ctx, seconds=1, note=f"poster of {name}", name=name, threads=1, part=(0.0, 0.2))
     if not target.exists() or target.stat().st_size == 0:
         raise BadInput(f"{name} cannot be decoded: no picture at {at_s:.1f} s")
@@ -102,10 +114,15 @@ def clip(ctx: JobContext, path: Path, name: str, facts: MediaFacts, given: Previ
     if muxer == "webm":
         options |= {"deadline": "realtime", "cpu-used": 8}
     job = ffmpeg.sink(
-        [pictures(path, name, facts, given.fps, given.width, at_s, cores)], ctx.output(write), muxer, **options
+        [pictures(path, name, facts, given.fps, given.width, at_s, cores)],
+        ctx.output(write),
+        muxer,
+        **options,
     )
     seconds, note = frames / given.fps, f"preview of {name}"
     made = ffmpeg.run(job, ctx, seconds=seconds, note=note, name=name, threads=cores, part=(0.2, 1.0))
     if made.frames < frames:
-        raise BadInput(f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {at_s:.1f} s on")
+        raise BadInput(
+            f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {at_s:.1f} s on"
+        )
     return made.frames

@@ -9,10 +9,10 @@ import orjson
 from msgspec import to_builtins
 
 from conductor.model.spec import Needs
-from workers.context import JobContext
 from workers.media.probing import Check
-from workers.registry import task
-from workers.toolkit import Args, leave_if_told, parse, read_of, shown, threads, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, leave_if_told, parse, read_of, shown, threads, write_of
 
 NEEDS = Needs(cpu=1, ram_mib=256)
 
@@ -27,7 +27,8 @@ class ProbeArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), check (header, packets, frames).
 
-    Writes `MediaFacts` as JSON to its first write, if it has one. Result: the same facts without the list of streams.
+    Writes `MediaFacts` as JSON to its first write, if it has one. Result: the same facts without the list of
+    streams.
     """
     from workers.media import probing
 
@@ -39,7 +40,9 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         leave_if_told(ctx)
         ctx.progress(share, f"reading {name}")
 
-    facts = probing.probe(ctx.input(read), name, check=given.check, on_progress=advance, threads=threads(ctx, NEEDS))
+    facts = probing.probe(
+        ctx.input(read), name, check=given.check, on_progress=advance, threads=threads(ctx, NEEDS)
+    )
     values: dict[str, Any] = to_builtins(facts)
     if ctx.spec.writes:
         ctx.output(write_of(ctx)).write_bytes(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))

@@ -1,4 +1,6 @@
-"""media.transcode: a whole video to h264, h265, vp9 or av1, on NVENC where it works, and the result says on what."""
+"""media.transcode: a whole video to h264, h265, vp9 or av1, on NVENC where it works, and the result says
+on what.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import BadInput, BadOutput
-from conductor.facts.tally import SLACK_S
+from conductor.base.errors import BadInput, BadOutput
 from conductor.model.spec import Needs
-from workers.context import JobContext
+from conductor.verify.media_count import SLACK_S
 from workers.media.codecs import Codec, Prefer
-from workers.registry import task
-from workers.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import Args, is_reading, parse, read_of, shown, threads, write_of
 
 if TYPE_CHECKING:
     from workers.media.codecs import Encoder
@@ -40,9 +42,10 @@ class TranscodeArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: source (default: the first read), codec, encoder (auto, nvenc, cpu), quality, max_height, fps.
 
-    Writes .mp4, .mov, .mkv or .webm, with every picture of the source at its own time unless `fps` is given. Pixel
-    shape and colours are carried, HDR in h265, vp9 and av1. Result: {"encoder", "is_nvenc", "codec", "frames",
-    "duration_s", "changed"}; `changed`: what the pictures were not («deinterlaced», «tone-mapped from PQ»).
+    Writes .mp4, .mov, .mkv or .webm, with every picture of the source at its own time unless `fps` is given.
+    Pixel shape and colours are carried, HDR in h265, vp9 and av1. Result: {"encoder", "is_nvenc", "codec",
+    "frames", "duration_s", "changed"}; `changed`: what the pictures were not («deinterlaced», «tone-mapped
+    from PQ»).
     """
     from workers.media import codecs, ffmpeg, probing
 
@@ -79,41 +82,50 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
 def check_all_there(name: str, facts: MediaFacts, made: Encoded, fps: float | None) -> None:
     """As many pictures as the file holds were decoded, and as many written (with `fps`, as many as it takes).
 
-    Of pictures woven of fields a packet may hold half of one: there are fewer than packets. Raises `BadInput`, or
-    `BadOutput` where pictures were lost on the way."""
+    Of pictures woven of fields a packet may hold half of one: there are fewer than packets. Raises
+    `BadInput`, or `BadOutput` where pictures were lost on the way."""
     wanted = facts.frames or 0
     least = wanted // 2 if facts.form.is_interlaced else wanted
     if made.decoded < least:
         at_s = (facts.picture_s or 0.0) * made.decoded / max(1, wanted)
         raise BadInput(
-            f"{name} does not decode whole: it breaks off at {at_s:.1f} s of {facts.lasts_s:.1f} s, or has holes "
+            f"{name} does not decode whole: it breaks off at {at_s:.1f} s of {facts.lasts_s:.1f} s, "
+            "or has holes "
             f"({made.decoded} of {wanted} pictures could be decoded)"
         )
     if made.heard < (facts.sound_packets or 0):
-        raise BadInput(f"{name} breaks off: {made.heard} of {facts.sound_packets} pieces of its sound are there")
+        raise BadInput(
+            f"{name} breaks off: {made.heard} of {facts.sound_packets} pieces of its sound are there"
+        )
     if fps is None and made.frames != made.decoded:
         raise BadOutput(f"{name}: {made.decoded} pictures went in and {made.frames} came out")
     if fps is not None and made.frames + 1 + fps < (facts.picture_s or 0.0) * fps:
         raise BadOutput(
-            f"{name} has {facts.picture_s:.1f} s of pictures, and only {made.frames} came out at {fps:g} a second"
+            f"{name} has {facts.picture_s:.1f} s of pictures, and only {made.frames} came out at "
+            f"{fps:g} a second"
         )
 
 
 def shortened(facts: MediaFacts, product: MediaFacts) -> list[str]:
     """Some encoders forget how long the last picture was shown: seen where no sound lasts as long."""
     lost_s = facts.lasts_s - product.lasts_s
-    return [f"ends {lost_s:.1f} s earlier: its last picture is shown for less long"] if lost_s > SLACK_S else []
+    return (
+        [f"ends {lost_s:.1f} s earlier: its last picture is shown for less long"] if lost_s > SLACK_S else []
+    )
 
 
 def recipe(
     path: Path, facts: MediaFacts, given: TranscodeArgs, encoder: Encoder, cores: int
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The streams to encode, and how their times and pixels are written. Sides are made even: 4:2:0 has no odd ones."""
-    from workers.media import colours, ffmpeg, normal
+    """The streams to encode, and how their times and pixels are written. Sides are made even: 4:2:0 has no
+    odd ones.
+    """
+    from workers.media import colours, common_form, ffmpeg
 
     source = ffmpeg.source(path, threads=cores)
-    video = normal.progressive(ffmpeg.stream(source, facts.film), facts)
-    # Each picture at its own time, in the source's own clock: a mean rate as the clock would lose some of them.
+    video = common_form.progressive(ffmpeg.stream(source, facts.film), facts)
+    # Each picture at its own time, in the source's own clock: a mean rate as the clock would lose some of
+    # them.
     options: dict[str, Any] = {"fps_mode": "passthrough", "enc_time_base": "demux"}
     if given.fps is not None:
         video, options = video.filter("fps", fps=given.fps, eof_action="pass"), {}
@@ -122,7 +134,7 @@ def recipe(
     if is_carried(facts, given):
         video = video.filter("format", encoder.deep_format)
     elif colours.is_deep(facts.form) or colours.is_rgb(facts.form):
-        video = normal.shown(video, facts)
+        video = common_form.shown(video, facts)
     else:
         if given.max_height:
             # What players guess by the size would be another guess now.
@@ -130,7 +142,10 @@ def recipe(
         video = video.filter("format", "yuv420p")
     if facts.sound is None:
         return [video], options
-    return [video, ffmpeg.stream(source, facts.sound).filter("aformat", channel_layouts="stereo|mono")], options
+    return [
+        video,
+        ffmpeg.stream(source, facts.sound).filter("aformat", channel_layouts="stereo|mono"),
+    ], options
 
 
 def is_carried(facts: MediaFacts, given: TranscodeArgs) -> bool:
@@ -153,9 +168,9 @@ def container(facts: MediaFacts, given: TranscodeArgs, muxer: str) -> dict[str, 
 
 def changes(facts: MediaFacts, given: TranscodeArgs) -> list[str]:
     """What somebody may want to know."""
-    from workers.media import normal
+    from workers.media import common_form
 
-    done = [] if is_carried(facts, given) else normal.changes(facts)
+    done = [] if is_carried(facts, given) else common_form.changes(facts)
     if is_carried(facts, given) and facts.form.is_interlaced:
         done.append("deinterlaced")
     if facts.form.turned:

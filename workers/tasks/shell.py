@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from conductor.errors import BadInput, ConfigError, Refused
+from conductor.base.errors import BadInput, ConfigError, Refused
+from conductor.base.project.ownership import refuse_foreign
 from conductor.model.spec import Needs
-from conductor.ownership import refuse_foreign
-from workers.allowed_environment import inherited, refuse_others
-from workers.context import JobContext
-from workers.process import ProgramFailed, run_program
-from workers.registry import task
-from workers.toolkit import Args, parse
+from workers.task_api.allowed_environment import inherited, refuse_others
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.run_program import ProgramFailed, run_program
+from workers.task_api.toolkit import Args, parse
 
 if TYPE_CHECKING:
-    from conductor.layout import CodeSettings
+    from conductor.base.files.layout import CodeSettings
 
 _PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
 
@@ -37,8 +37,9 @@ class ShellArgs(Args, frozen=True, kw_only=True):
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: argv (a list), cwd, env. Result: {"exit_code", "stdout_tail"}.
 
-    In argv, `{in:0}` and `{out:0}` stand for the files of reads[0] and writes[0], `{scratch}` for the attempt's folder.
-    The program must be listed in `shell_programs` of conductor.toml, what `env` sets in `shell_env`.
+    In argv, `{in:0}` and `{out:0}` stand for the files of reads[0] and writes[0], `{scratch}` for the
+    attempt's folder. The program must be listed in `shell_programs` of conductor.toml, what `env` sets in
+    `shell_env`.
     """
     given = parse(args, ShellArgs)
     check_allowed(given.argv[0], ctx.settings)
@@ -55,12 +56,13 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
 
 
 def check_allowed(program: str, settings: CodeSettings) -> None:
-    """The name as written must be on the list: `convert` does not allow `/home/x/convert`. One that lies in the project
-    is code of the project: it has to be ours."""
+    """The name as written must be on the list: `convert` does not allow `/home/x/convert`. One that lies in
+    the project is code of the project: it has to be ours."""
     if program not in settings.shell_programs:
         listed = ", ".join(settings.shell_programs) or "nothing yet"
         raise Refused(
-            f"the program {program!r} may not be run: add it to shell_programs in conductor.toml (allowed: {listed})"
+            f"the program {program!r} may not be run: add it to shell_programs in conductor.toml "
+            f"(allowed: {listed})"
         )
     found = shutil.which(program)
     if found and Path(found).resolve().is_relative_to(settings.project.resolve()):
@@ -79,7 +81,9 @@ def expand(part: str, ctx: JobContext) -> str:
             return str(ctx.scratch)
         declared = ctx.spec.reads if kind == "in" else tuple(output.path for output in ctx.spec.writes)
         if int(index) >= len(declared):
-            raise BadInput(f"args.argv: {match[0]} has no counterpart, the job declares {len(declared)} of them")
+            raise BadInput(
+                f"args.argv: {match[0]} has no counterpart, the job declares {len(declared)} of them"
+            )
         path: Path = ctx.input(declared[int(index)]) if kind == "in" else ctx.output(declared[int(index)])
         return str(path)
 

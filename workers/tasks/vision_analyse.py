@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from msgspec import Meta, to_builtins
 
-from conductor.errors import BadInput
+from conductor.base.errors import BadInput
 from conductor.model.spec import Needs
-from workers.context import JobContext
-from workers.registry import task
-from workers.toolkit import Args, is_reading, leave_if_told, parse, read_of, shown, threads, write_of
-from workers.vision.session import Provider
+from workers.task_api.context import JobContext
+from workers.task_api.registry import task
+from workers.task_api.toolkit import (
+    Args,
+    is_reading,
+    leave_if_told,
+    parse,
+    read_of,
+    shown,
+    threads,
+    write_of,
+)
+from workers.vision.onnx_session import Provider
 
 if TYPE_CHECKING:
     from workers.media.probing import MediaFacts
     from workers.vision.analysis import Score
-    from workers.vision.session import Scorer
+    from workers.vision.onnx_session import Scorer
 
 NEEDS = Needs(cpu=1, ram_mib=512)
 
@@ -41,13 +50,14 @@ class AnalyseArgs(Args, frozen=True, kw_only=True):
 
 @task("vision.analyse", lane="cpu", needs=NEEDS, warm="onnx:{model}", timeout_s=3600 * 4, stall_s=300)
 def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """args: source (default: the first read), fps, width, model, output, provider (auto, cuda, cpu), batch, seconds.
+    """args: source (default: the first read), fps, width, model, output, provider (auto, cuda, cpu), batch,
+    seconds.
 
     Writes an analysis as JSON (`workers.vision.analysis.Analysis`) to its first write.
     Result: {"provider", "model", "frames", "scenes", "best"}; `provider` is the one that really ran.
     """
     from workers.media import probing
-    from workers.vision import analysis, session
+    from workers.vision import analysis, onnx_session
 
     given = parse(args, AnalyseArgs)
     read = read_of(ctx, given.source, 0)
@@ -65,7 +75,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
         duration_s=duration_s,
         sample_fps=given.fps,
         model=shown(given.model) if given.model else "built in",
-        provider=session.provider_of(onnx),
+        provider=onnx_session.provider_of(onnx),
         seconds=seconds,
         scenes=scenes,
         windows=analysis.best_windows(seconds, scenes, duration_s, given.seconds),
@@ -83,7 +93,7 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
 
 def check_whole(name: str, declared_s: float, found_s: float) -> None:
     """Readers end well on a file that breaks off: its length is what tells. Raises `BadInput`."""
-    from conductor.facts.tally import SLACK_S, SLACK_SHARE
+    from conductor.verify.media_count import SLACK_S, SLACK_SHARE
 
     if declared_s - found_s > max(SLACK_S, declared_s * SLACK_SHARE):
         raise BadInput(f"{name} is cut off: it breaks off at {found_s:.1f} s of {declared_s:.1f} s")
@@ -91,7 +101,7 @@ def check_whole(name: str, declared_s: float, found_s: float) -> None:
 
 def warm_session(ctx: JobContext, given: AnalyseArgs) -> Any:
     """The session is kept for the next job of this worker: loading a model costs more than running it."""
-    from workers.vision.session import open_session
+    from workers.vision.onnx_session import open_session
 
     model = ctx.input(read_of(ctx, given.model, 0, "model")) if given.model else None
     cores = threads(ctx, NEEDS)
@@ -102,13 +112,16 @@ def warm_session(ctx: JobContext, given: AnalyseArgs) -> Any:
 
 def scorer_of(onnx: Any, given: AnalyseArgs) -> tuple[Scorer, tuple[int, int]]:
     """What turns frames into scores, and the (width, height) it wants them in."""
-    from workers.vision import session
+    from workers.vision import onnx_session
 
     height = max(32, round(given.width * 9 / 16 / 2) * 2)
     if given.model is None:
-        return session.MotionScorer(onnx), (given.width, height)
-    image = session.image_input(onnx)
-    return session.DetectionScorer(onnx, image, given.output), (image.width or given.width, image.height or height)
+        return onnx_session.MotionScorer(onnx), (given.width, height)
+    image = onnx_session.image_input(onnx)
+    return onnx_session.DetectionScorer(onnx, image, given.output), (
+        image.width or given.width,
+        image.height or height,
+    )
 
 
 def scored(
@@ -123,7 +136,7 @@ def scored(
     """Every sampled frame's score. ffmpeg waits while the model works: at most a batch of frames is held."""
     import numpy as np
 
-    from workers.media import ffmpeg, normal
+    from workers.media import common_form, ffmpeg
 
     width, height = size
     duration_s = facts.picture_s or facts.ends_s
@@ -132,7 +145,9 @@ def scored(
     def flush(limit: int) -> None:
         count = min(limit, len(pending) // frame_bytes)
         if count:
-            frames = np.frombuffer(bytes(pending[: count * frame_bytes]), np.uint8).reshape(count, height, width, 3)
+            frames = np.frombuffer(bytes(pending[: count * frame_bytes]), np.uint8).reshape(
+                count, height, width, 3
+            )
             del pending[: count * frame_bytes]
             scores.extend(scorer(frames))
             ctx.progress(len(scores) / max(1.0, duration_s * given.fps), f"looking at {name}")
@@ -144,9 +159,9 @@ def scored(
             flush(given.batch)
 
     cores = threads(ctx, NEEDS)
-    video = normal.progressive(ffmpeg.stream(ffmpeg.source(path, threads=cores), facts.film), facts)
-    video = normal.timed(video, given.fps).filter("scale", width, height, flags="area")
-    job = ffmpeg.raw_frames(normal.shown(video, facts), "rgb24")
+    video = common_form.progressive(ffmpeg.stream(ffmpeg.source(path, threads=cores), facts.film), facts)
+    video = common_form.timed(video, given.fps).filter("scale", width, height, flags="area")
+    job = ffmpeg.raw_frames(common_form.shown(video, facts), "rgb24")
     ffmpeg.run(job, ctx, seconds=duration_s, note="", name=name, threads=cores, on_stdout=take)
     while len(pending) >= frame_bytes:
         flush(given.batch)

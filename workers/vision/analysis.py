@@ -29,7 +29,9 @@ class Score(NamedTuple):
 
 
 class Second(Value, frozen=True, kw_only=True):
-    """One second of the clip: the mean of its motion, the peak of its change; `score` is what windows go by."""
+    """One second of the clip: the mean of its motion, the peak of its change; `score` is what windows go
+    by.
+    """
 
     t: int
     score: float
@@ -110,11 +112,19 @@ def scenes_of(scores: Sequence[Score], fps: float) -> tuple[Scene, ...]:
 def best_windows(
     seconds: Sequence[Second], scenes: Sequence[Scene], duration_s: float, wanted_s: float, count: int = 3
 ) -> tuple[Window, ...]:
-    """The best windows of `wanted_s` that do not overlap, best first; a shorter clip is one window as a whole."""
+    """The best windows of `wanted_s` that do not overlap, best first; a shorter clip is one window as a
+    whole.
+    """
     length = min(wanted_s, duration_s)
-    starts = sorted({0.0, max(0.0, duration_s - length), *(float(s.t) for s in seconds), *(s.t for s in scenes)})
+    starts = sorted(
+        {0.0, max(0.0, duration_s - length), *(float(s.t) for s in seconds), *(s.t for s in scenes)}
+    )
     fitting = [
-        Window(start_s=round(t, 3), duration_s=round(length, 3), score=round(worth(seconds, scenes, t, length), 5))
+        Window(
+            start_s=round(t, 3),
+            duration_s=round(length, 3),
+            score=round(worth(seconds, scenes, t, length), 5),
+        )
         for t in starts
         if t + length <= duration_s + 1e-6
     ]
@@ -126,7 +136,9 @@ def best_windows(
 
 
 def worth(seconds: Sequence[Second], scenes: Sequence[Scene], start_s: float, length: float) -> float:
-    """The mean score of the seconds a window covers, each by how much of it is covered, less when the scene changes."""
+    """The mean score of the seconds a window covers, each by how much of it is covered, less when the
+    scene changes.
+    """
     end_s = start_s + length
     total = sum(s.score * max(0.0, min(end_s, s.t + 1) - max(start_s, s.t)) for s in seconds)
     is_broken = any(start_s + EDGE_S < scene.t < end_s - EDGE_S for scene in scenes)

@@ -64,11 +64,15 @@ def _prepare() -> list[bytes]:
 
 
 def _motion() -> list[bytes]:
-    return [*_differences("small", "moved"), _node("ReduceMean", ["moved"], "motion", axes=[1, 2, 3], keepdims=0)]
+    return [
+        *_differences("small", "moved"),
+        _node("ReduceMean", ["moved"], "motion", axes=[1, 2, 3], keepdims=0),
+    ]
 
 
 def _change() -> list[bytes]:
-    """How differently the colours are spread: half the sum of the histogram's differences, averaged over channels.
+    """How differently the colours are spread: half the sum of the histogram's differences, averaged over
+    channels.
 
     A pixel counts for the two bins it lies between, so a slow fade does not jump from bin to bin.
     """

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from conductor.errors import ConfigError, UsageError
-from conductor.layout import Layout
-from conductor.paths import split
+from conductor.base.errors import ConfigError, UsageError
+from conductor.base.files.layout import Layout
+from conductor.base.files.paths import split
 
 HAS_TABLE = "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
 ALL = "SELECT id, text FROM documents d WHERE length(text) > 0 {gap} ORDER BY id"

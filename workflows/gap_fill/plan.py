@@ -1,7 +1,8 @@
-"""Fills the gaps of a SQLite corpus: every document without an annotation gets one from an LLM, local or in the cloud.
+"""Fills the gaps of a SQLite corpus: every document without an annotation gets one from an LLM, local or in
+the cloud.
 
-Batches of documents go to llm.annotate; a small job behind each puts the answers into the corpus. What is already
-annotated is not planned; when nothing is missing the manifest is empty.
+Batches of documents go to llm.annotate; a small job behind each puts the answers into the corpus. What is
+already annotated is not planned; when nothing is missing the manifest is empty.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -19,11 +21,11 @@ import argparse
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from conductor.errors import ConfigError, UsageError
-from conductor.layout import CodeSettings
+from conductor.base.errors import ConfigError, UsageError
+from conductor.base.files.layout import CodeSettings
+from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.model.spec import JobSpec, Lane, Needs, RateNeed
 from conductor.planning import job, rounded_up
-from conductor.unknown_keys import did_you_mean
 from workflows.gap_fill.corpus import gaps, rooted
 
 NAME = "gap_fill"
@@ -37,18 +39,28 @@ Target = tuple[str, Lane]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", help="SQLite file below a root, as a path or as root:relative")
-    parser.add_argument("--local", metavar="ENDPOINT", help="[endpoints.NAME] of a server on your own machine")
-    parser.add_argument("--cloud", metavar="ENDPOINT", help="[endpoints.NAME] of a server that counts requests")
-    parser.add_argument("--share", type=float, default=0.5, help="with both: how much goes to the cloud, 0 to 1")
+    parser.add_argument(
+        "--local", metavar="ENDPOINT", help="[endpoints.NAME] of a server on your own machine"
+    )
+    parser.add_argument(
+        "--cloud", metavar="ENDPOINT", help="[endpoints.NAME] of a server that counts requests"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="with both: how much goes to the cloud, 0 to 1"
+    )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="documents in one request")
-    parser.add_argument("--instruction", default=INSTRUCTION, help="what the model is told to do with each text")
+    parser.add_argument(
+        "--instruction", default=INSTRUCTION, help="what the model is told to do with each text"
+    )
     parser.add_argument(
         "--local-lane",
         choices=("auto", "gpu", "cpu", "io"),
         default="auto",
         help="whose workers wait for the local server; auto: gpu where that lane may run on the CPU, else io",
     )
-    parser.add_argument("--round", type=int, default=1, metavar="N", help="raise it to apply known answers once more")
+    parser.add_argument(
+        "--round", type=int, default=1, metavar="N", help="raise it to apply known answers once more"
+    )
 
 
 def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterator[JobSpec]:
@@ -101,7 +113,9 @@ def targets_of(options: argparse.Namespace, settings: CodeSettings) -> tuple[Tar
     for endpoint in (options.local, options.cloud):
         if endpoint is not None and endpoint not in settings.endpoints:
             near = did_you_mean(endpoint, settings.endpoints)
-            raise ConfigError(f"[endpoints.{endpoint}] is not in conductor.toml{near or ': add it with its base_url'}")
+            raise ConfigError(
+                f"[endpoints.{endpoint}] is not in conductor.toml{near or ': add it with its base_url'}"
+            )
     if options.local is None and options.cloud is None:
         raise UsageError("name a server with --local or --cloud (an [endpoints.NAME] of conductor.toml)")
     auto: Lane = "gpu" if settings.lanes.gpu.on_cpu else "io"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -13,13 +14,13 @@ if __name__ == "__main__":  # run as a plain file: the project's root is not on 
 
 from collections.abc import Iterator
 
-from conductor.errors import ConductorError
-from conductor.layout import CodeSettings
+from conductor.base.errors import ConductorError
+from conductor.base.files.layout import CodeSettings
+from conductor.base.text import many
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
-from conductor.text import many
-from conductor.verify import Checks, JobFacts
-from conductor.verify_report import Finding
+from conductor.verify.report import VerifyFinding
+from conductor.verify.verify import Checks, JobFacts
 from workflows.gap_fill.corpus import gaps, rooted
 
 
@@ -42,16 +43,18 @@ class Corpora:
         elif spec.task == "llm.annotate" and result.get("items") != len(spec.args["items"]):
             yield f"answered {result.get('items')} of {len(spec.args['items'])} texts"
 
-    def check_gaps(self) -> Iterator[Finding]:
+    def check_gaps(self) -> Iterator[VerifyFinding]:
         for corpus in self.seen:
             try:
                 left = [identity for identity, _ in gaps(rooted(corpus, self.settings)[1])]
             except ConductorError as e:
-                yield Finding(kind="missing", subject=corpus, message=str(e))
+                yield VerifyFinding(kind="missing", subject=corpus, message=str(e))
                 continue
             if left:
                 what = f"{many(len(left), 'document')} without an annotation, the first is {left[0]!r}"
-                yield Finding(kind="missing", subject=corpus, message=f"{what}: plan again to fill what is left")
+                yield VerifyFinding(
+                    kind="missing", subject=corpus, message=f"{what}: plan again to fill what is left"
+                )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""`./scripts/demo [FOLDER]`: the highlights workflow over six sample clips or your own videos, and its account."""
+"""`./scripts/demo [FOLDER]`: the highlights workflow over six sample clips or your own videos, and its
+account.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +15,23 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from conductor.catalogue import catalogue_of
-from conductor.commands.app import say, say_unexpected
-from conductor.conducting import INTERRUPTED, Ending, conduct
-from conductor.dispatch import dispatch
-from conductor.errors import ConductorError, UsageError
-from conductor.logs import set_up
-from conductor.manifest import read
-from conductor.paths import resolve
+from conductor.adapters.open_ledger import open_ledger
+from conductor.app.cli.app import say, say_unexpected
+from conductor.app.conduct import INTERRUPTED, Ending, conduct
+from conductor.app.workflow_lookup import checks_for, plan
+from conductor.base.errors import ConductorError, UsageError
+from conductor.base.files.paths import resolve
+from conductor.base.logs.logs import set_up
+from conductor.base.settings.settings import Settings, load
+from conductor.base.text import duration, many, printable
+from conductor.dispatch.catalogue import catalogue_of
+from conductor.dispatch.dispatch import dispatch
 from conductor.ports import Ledger
-from conductor.settings import Settings, load
-from conductor.text import duration, many, printable
-from conductor.verify import verify
-from conductor.verify_report import VerifyReport
-from conductor.views.account import lines
+from conductor.record.manifest import read
+from conductor.verify.report import VerifyReport
+from conductor.verify.verify import verify
 from conductor.views.dashboard import url_file
-from conductor.wiring import open_ledger
-from conductor.workflow_lookup import checks_for, plan
+from conductor.views.run_summary import lines
 from workflows.highlights.plan import NAME, SAMPLES
 from workflows.highlights.samples import CLIPS, make_samples
 
@@ -39,7 +41,9 @@ DASHBOARD_S = 15.0
 def main(argv: Sequence[str]) -> int:
     """Plan, dispatch, conduct, verify. → 0 all verified, 1 something is missing or bad, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, help="videos of your own; left out: six sample clips are made")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="videos of your own; left out: six sample clips are made"
+    )
     folder: Path | None = parser.parse_args(argv).folder
     began = time.monotonic()
     try:
@@ -127,7 +131,7 @@ def feed(settings: Settings, backlog: str, is_work: bool) -> tuple[Ending | None
 @contextmanager
 def dashboard(settings: Settings) -> Generator[str]:
     """rq-dashboard's address for as long as the block lasts; empty where it is off or does not come up."""
-    from conductor.adapters.processes import spawn
+    from conductor.adapters.host.processes import spawn
 
     file = url_file(settings.state_dir)
     if not settings.dashboard.is_on or file.exists():
@@ -149,7 +153,12 @@ def dashboard(settings: Settings) -> Generator[str]:
 
 
 def show(
-    settings: Settings, manifest: Path, report: VerifyReport, ending: Ending | None, pages: str, seconds: float
+    settings: Settings,
+    manifest: Path,
+    report: VerifyReport,
+    ending: Ending | None,
+    pages: str,
+    seconds: float,
 ) -> None:
     say_out("")
     if ending is not None:

@@ -1,7 +1,7 @@
 """A reel of the best seconds of every video in a folder: probe, analyse, cut, then assemble and publish.
 
-Each video is a chain of its own; the reel is made of what could be cut, and verify names what could not. A video that
-changes is planned anew, with all that depends on it and nothing else.
+Each video is a chain of its own; the reel is made of what could be cut, and verify names what could not. A
+video that changes is planned anew, with all that depends on it and nothing else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -20,8 +21,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from conductor.errors import JobError, UsageError
-from conductor.layout import CodeSettings
+from conductor.base.errors import JobError, UsageError
+from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec, Lane, Needs
 from conductor.planning import input_files, input_of, job, note, rounded_up
 
@@ -37,12 +38,18 @@ JSON_BYTES = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", nargs="?", type=Path, help=f"folder with videos; left out: the project's {SAMPLES}")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help=f"folder with videos; left out: the project's {SAMPLES}"
+    )
     parser.add_argument(
         "--inputs", type=Path, metavar="FOLDER", default=argparse.SUPPRESS, help="the same, as an option"
     )
-    parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="how much of each video to show")
-    parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the reel's picture, even numbers")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, metavar="S", help="how much of each video to show"
+    )
+    parser.add_argument(
+        "--size", default="1280x720", metavar="WxH", help="of the reel's picture, even numbers"
+    )
     parser.add_argument(
         "--lane",
         choices=("auto", "cpu", "gpu"),
@@ -76,18 +83,23 @@ def videos_of(options: argparse.Namespace, settings: CodeSettings) -> list[Path]
     given: Path | None = getattr(options, "inputs", None) or options.folder
     folder = given or settings.project / SAMPLES
     if given is None and not folder.is_dir():
-        raise UsageError("name the folder with the videos, or make samples: python -m workflows.highlights.samples")
+        raise UsageError(
+            "name the folder with the videos, or make samples: python -m workflows.highlights.samples"
+        )
     skipped: list[str] = []
     videos = list(input_files(folder, EXTENSIONS, settings, skipped))
     for sentence in skipped:
         note(sentence)
     if not videos:
-        raise UsageError(f"there is no video in {folder}: looked for names that end in {', '.join(EXTENSIONS)}")
+        raise UsageError(
+            f"there is no video in {folder}: looked for names that end in {', '.join(EXTENSIONS)}"
+        )
     return videos
 
 
 def picture_of(video: Path) -> tuple[int, float]:
-    """(pixels, seconds) by the file's header; zeros, and a word, where it tells nothing: its probe will say it, too.
+    """(pixels, seconds) by the file's header; zeros, and a word, where it tells nothing: its probe will say
+    it, too.
 
     One file of a thousand must not end the plan for the others, whatever a library raises on it."""
     from workers.media.probing import probe
@@ -106,7 +118,9 @@ def picture_of(video: Path) -> tuple[int, float]:
 def chain_of(
     video: Path, seconds: float, size: tuple[int, int], lane: Lane, picture: tuple[int, float] = (0, 0.0)
 ) -> tuple[JobSpec, JobSpec, JobSpec]:
-    """probe → analyse → cut of one video. How large a job is: in pixels × seconds of what it decodes and encodes."""
+    """probe → analyse → cut of one video. How large a job is: in pixels × seconds of what it decodes and
+    encodes.
+    """
     pixels, lasts_s = picture
     cut_s = min(seconds, lasts_s)
     source, width_height = str(video), {"width": size[0], "height": size[1], "fps": FPS}

@@ -1,4 +1,6 @@
-"""Six sample clips, drawn and sounded by ffmpeg itself: scenes that change, a tone to each, nothing to download."""
+"""Six sample clips, drawn and sounded by ffmpeg itself: scenes that change, a tone to each, nothing to
+download.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conductor.errors import ConductorError
+from conductor.base.errors import ConductorError
 
 SIZE, FPS = "640x360", 24
 
@@ -16,14 +18,23 @@ Scene = tuple[str, float, int]
 
 CLIPS: dict[str, tuple[Scene, ...]] = {
     "01-harbour.mp4": (("testsrc2=s={s}:r={r}", 3.0, 220), ("smptehdbars=s={s}:r={r}", 3.5, 330)),
-    "02-fractal.mp4": (("mandelbrot=s={s}:r={r}:maxiter=120", 4.0, 262), ("rgbtestsrc=s={s}:r={r}", 3.0, 196)),
+    "02-fractal.mp4": (
+        ("mandelbrot=s={s}:r={r}:maxiter=120", 4.0, 262),
+        ("rgbtestsrc=s={s}:r={r}", 3.0, 196),
+    ),
     "03-colours.mp4": (
         ("gradients=s={s}:r={r}:speed=0.08:seed=7:c0=orange:c1=navy", 3.0, 294),
         ("pal75bars=s={s}:r={r}", 2.0, 440),
         ("gradients=s={s}:r={r}:speed=0.02:seed=11:c0=teal:c1=maroon", 3.0, 247),
     ),
-    "04-cells.mp4": (("life=s=320x180:r={r}:mold=12:seed=3:ratio=0.3", 4.0, 175), ("testsrc=s={s}:r={r}", 4.5, 349)),
-    "05-calm then loud.mp4": (("color=c=steelblue:s={s}:r={r}", 5.0, 147), ("testsrc2=s={s}:r={r}", 4.5, 523)),
+    "04-cells.mp4": (
+        ("life=s=320x180:r={r}:mold=12:seed=3:ratio=0.3", 4.0, 175),
+        ("testsrc=s={s}:r={r}", 4.5, 349),
+    ),
+    "05-calm then loud.mp4": (
+        ("color=c=steelblue:s={s}:r={r}", 5.0, 147),
+        ("testsrc2=s={s}:r={r}", 4.5, 523),
+    ),
     "06-rule.mp4": (
         ("cellauto=s=320x180:r={r}:rule=110:seed=5", 3.0, 392),
         ("smptebars=s={s}:r={r}", 2.5, 165),
@@ -33,7 +44,9 @@ CLIPS: dict[str, tuple[Scene, ...]] = {
 
 
 def make_samples(folder: Path) -> tuple[Path, ...]:
-    """The clips below `folder`; those that are there stay as they are, so that nothing planned on them changes."""
+    """The clips below `folder`; those that are there stay as they are, so that nothing planned on them
+    changes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     clips = tuple(folder / name for name in CLIPS)
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -50,8 +63,19 @@ def draw(clip: Path) -> None:
     command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *sources(scenes), *joined(len(scenes))]
     encode = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p", "-threads", "1"]
     sound = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2"]
-    exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-movflags", "+faststart"]
-    done = subprocess.run([*command, *encode, *sound, *exact, f"file:{part}"], capture_output=True, check=False)
+    exact = [
+        "-fflags",
+        "+bitexact",
+        "-flags:v",
+        "+bitexact",
+        "-flags:a",
+        "+bitexact",
+        "-movflags",
+        "+faststart",
+    ]
+    done = subprocess.run(
+        [*command, *encode, *sound, *exact, f"file:{part}"], capture_output=True, check=False
+    )
     if done.returncode:
         part.unlink(missing_ok=True)
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]

@@ -1,11 +1,14 @@
-"""Holds a reel against its cuts: each cut lasts as long as its receipt says, and the reel as long as all of them."""
+"""Holds a reel against its cuts: each cut lasts as long as its receipt says, and the reel as long as all
+of them.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -13,10 +16,10 @@ if __name__ == "__main__":  # run as a plain file: the project's root is not on 
 
 from collections.abc import Iterator
 
-from conductor.layout import CodeSettings
+from conductor.base.files.layout import CodeSettings
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
-from conductor.verify import Checks, JobFacts
+from conductor.verify.verify import Checks, JobFacts
 
 #: How far a cut may be off: a frame, and what codecs pad.
 SLACK_S = 0.2
@@ -45,8 +48,13 @@ class Reel:
         elif spec.task == "media.assemble":
             self.reels[spec.writes[0].path] = lasts
             yield from self._assembly(spec, receipt, lasts)
-        elif spec.task == "files.publish" and abs(self.reels.get(spec.args["source"], lasts) - lasts) > SLACK_S:
-            yield f"the published reel lasts {lasts:.2f} s, the assembled one {self.reels[spec.args['source']]:.2f} s"
+        elif (
+            spec.task == "files.publish" and abs(self.reels.get(spec.args["source"], lasts) - lasts) > SLACK_S
+        ):
+            yield (
+                f"the published reel lasts {lasts:.2f} s, the assembled one "
+                f"{self.reels[spec.args['source']]:.2f} s"
+            )
 
     def _cut(self, receipt: Receipt, lasts: float) -> Iterator[str]:
         said = float(receipt.result.get("duration_s", lasts))
@@ -60,7 +68,9 @@ class Reel:
         if abs(total - lasts) > SLACK_S * (1 + len(used)):
             yield f"the reel lasts {lasts:.2f} s, its {len(used)} cuts {total:.2f} s"
         for path in sorted(left_out & self.cuts.keys()):
-            yield f"the reel was made without {path}, which is there now: plan and dispatch again to include it"
+            yield (
+                f"the reel was made without {path}, which is there now: plan and dispatch again to include it"
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Jobs that need nothing but the system itself: to see that it works, how fast it is, and how it mixes lanes.
 
-Modes: debug echoes, sleep sleeps, crud does a create-read-update-delete in SQLite, crud_latency the same against a
-slow store, backlog mixes them over the lanes with different priorities and needs.
+Modes: debug echoes, sleep sleeps, crud does a create-read-update-delete in SQLite, crud_latency the same
+against a slow store, backlog mixes them over the lanes with different priorities and needs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -19,8 +20,8 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from conductor.errors import UsageError
-from conductor.layout import CodeSettings
+from conductor.base.errors import UsageError
+from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec, Needs
 from conductor.planning import job
 
@@ -34,7 +35,9 @@ ROWS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=sorted(MODES), default="debug", help="which jobs")
     parser.add_argument("--count", type=int, default=10, metavar="N", help="how many")
-    parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help="how long a sleep or a latency is")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help="how long a sleep or a latency is"
+    )
 
 
 def manifest_name(options: argparse.Namespace) -> str:

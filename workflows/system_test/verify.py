@@ -1,11 +1,14 @@
-"""Holds system_test's results against what was asked: echoes came back, sleeps slept, lifecycles are complete."""
+"""Holds system_test's results against what was asked: echoes came back, sleeps slept, lifecycles are
+complete.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -13,10 +16,10 @@ if __name__ == "__main__":  # run as a plain file: the project's root is not on 
 
 from collections.abc import Iterator
 
-from conductor.layout import CodeSettings
+from conductor.base.files.layout import CodeSettings
 from conductor.model.receipt import Receipt
 from conductor.model.spec import JobSpec
-from conductor.verify import Checks, JobFacts
+from conductor.verify.verify import Checks, JobFacts
 
 LIFECYCLE = ("create", "read", "update", "delete")
 

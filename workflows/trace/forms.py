@@ -1,4 +1,6 @@
-"""The three forms of a trace, told apart by their content: neutral JSONL, openb's CSV of pods, WfFormat JSON."""
+"""The three forms of a trace, told apart by their content: neutral JSONL, openb's CSV of pods, WfFormat
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from conductor.errors import UsageError
+from conductor.base.errors import UsageError
 from conductor.model.identity import ID
 from conductor.model.spec import JobSpec, Lane, Needs
 from conductor.planning import job
@@ -28,7 +30,7 @@ GPU_MIB = 24576
 LONGEST_S = 10_000_000.0
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TraceLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a neutral trace. Absent means: none needed."""
 
     id: int | str
@@ -44,7 +46,9 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def specs(file: Path) -> Iterator[JobSpec]:
-    """The jobs of a trace. Raises `UsageError` when the file is none of the three forms, or a line of it is bad."""
+    """The jobs of a trace. Raises `UsageError` when the file is none of the three forms, or a line of it
+    is bad.
+    """
     try:
         content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as e:
@@ -56,7 +60,9 @@ def specs(file: Path) -> Iterator[JobSpec]:
         return (line_job(line, file.stem) for line in neutral(content, file))
     if b"gpu_milli" in content.partition(b"\n")[0]:
         return (line_job(line, file.stem) for line in openb(content, file))
-    raise UsageError(f"{file} is no trace: neither JSONL with duration_s, nor a CSV of openb pods, nor WfFormat JSON")
+    raise UsageError(
+        f"{file} is no trace: neither JSONL with duration_s, nor a CSV of openb pods, nor WfFormat JSON"
+    )
 
 
 def _whole(content: bytes) -> Mapping[str, Any] | None:
@@ -70,8 +76,8 @@ def _whole(content: bytes) -> Mapping[str, Any] | None:
 # ── jobs with an arrival, each for itself ─────────────────────────────────────────────────────────────────
 
 
-def neutral(content: bytes, file: Path) -> Iterator[Line]:
-    decoder = msgspec.json.Decoder(Line)
+def neutral(content: bytes, file: Path) -> Iterator[TraceLine]:
+    decoder = msgspec.json.Decoder(TraceLine)
     for number, raw in enumerate(content.splitlines(), 1):
         if raw.strip():
             try:
@@ -80,7 +86,7 @@ def neutral(content: bytes, file: Path) -> Iterator[Line]:
                 raise UsageError(f"{file}:{number}: {e}") from None
 
 
-def openb(content: bytes, file: Path) -> Iterator[Line]:
+def openb(content: bytes, file: Path) -> Iterator[TraceLine]:
     """Pods of Alibaba's cluster: shares of a GPU in thousandths. Arrivals count from the first one."""
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     first = min((_number(row.get("creation_time")) for row in rows), default=0.0)
@@ -91,11 +97,11 @@ def openb(content: bytes, file: Path) -> Iterator[Line]:
             raise UsageError(f"{file}:{number}: {e} is missing or not a number") from None
 
 
-def _pod(row: Mapping[str, str], first: float) -> Line:
+def _pod(row: Mapping[str, str], first: float) -> TraceLine:
     gpus, share = int(row["num_gpu"]), int(row["gpu_milli"] or 0)
     begin = _number(row.get("scheduled_time")) or _number(row.get("creation_time"))
     duration = _number(row.get("deletion_time")) - begin
-    return Line(
+    return TraceLine(
         id=row["name"],
         arrival_s=_number(row.get("creation_time")) - first,
         duration_s=min(LONGEST_S, max(0.0, duration)),
@@ -110,7 +116,7 @@ def _number(text: str | None) -> float:
     return float(text) if text else 0.0
 
 
-def line_job(line: Line, stem: str) -> JobSpec:
+def line_job(line: TraceLine, stem: str) -> JobSpec:
     lane: Lane = "gpu" if line.vram_mib else "cpu"
     return job(
         NAME,
@@ -134,7 +140,9 @@ def line_job(line: Line, stem: str) -> JobSpec:
 
 
 def wfformat(document: Mapping[str, Any], stem: str) -> Iterator[JobSpec]:
-    """One job a task, those that are waited for first. External inputs are not on scratch, so they are not read."""
+    """One job a task, those that are waited for first. External inputs are not on scratch, so they are not
+    read.
+    """
     workflow = document["workflow"]
     tasks = {task["id"]: task for task in workflow["specification"]["tasks"]}
     ran = {task["id"]: task for task in workflow.get("execution", {}).get("tasks", ())}
@@ -153,7 +161,9 @@ def wfformat(document: Mapping[str, Any], stem: str) -> Iterator[JobSpec]:
             TASK,
             {"trace": stem, "name": name},
             reads=tuple(
-                path[f] for f in dict.fromkeys(tasks[name].get("inputFiles", ())) if maker.get(f, name) != name
+                path[f]
+                for f in dict.fromkeys(tasks[name].get("inputFiles", ()))
+                if maker.get(f, name) != name
             ),
             writes={f"scratch:{NAME}/{ID}/{i}": round(size.get(f, 0)) for i, f in enumerate(outputs)},
             after=tuple(made[other] for other in waits[name]),
@@ -168,9 +178,15 @@ def _needs(ran: Mapping[str, Any]) -> Needs:
     return Needs(cpu=ran.get("coreCount", 1), ram_mib=math.ceil(ran.get("memoryInBytes", 0) / MIB))
 
 
-def _waits(name: str, task: Mapping[str, Any], maker: Mapping[str, str], tasks: Mapping[str, Any]) -> list[str]:
+def _waits(
+    name: str, task: Mapping[str, Any], maker: Mapping[str, str], tasks: Mapping[str, Any]
+) -> list[str]:
     makers: Iterable[str] = (maker[file] for file in task.get("inputFiles", ()) if file in maker)
-    return [other for other in dict.fromkeys((*task.get("parents", ()), *makers)) if other != name and other in tasks]
+    return [
+        other
+        for other in dict.fromkeys((*task.get("parents", ()), *makers))
+        if other != name and other in tasks
+    ]
 
 
 def _in_order(waits: Mapping[str, list[str]], stem: str) -> Iterable[str]:

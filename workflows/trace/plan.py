@@ -1,7 +1,8 @@
-"""A recorded workload as a manifest for `conductor simulate`: neutral JSONL, openb's CSV of pods, WfFormat JSON.
+"""A recorded workload as a manifest for `conductor simulate`: neutral JSONL, openb's CSV of pods, WfFormat
+JSON.
 
-Each job's duration is in its estimate, its arrival in args.arrival_s (`simulate --batch` ignores it). With --nodes,
-openb's CSV of nodes becomes a CLUSTER.toml as well.
+Each job's duration is in its estimate, its arrival in args.arrival_s (`simulate --batch` ignores it). With
+--nodes, openb's CSV of nodes becomes a CLUSTER.toml as well.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a plain file: the project's root is not on the path, nor perhaps its environment
+# run as a plain file: the project's root is not on the path, nor perhaps its environment
+if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     from workflows import standalone
 
@@ -20,8 +22,8 @@ import csv
 from collections import Counter
 from collections.abc import Iterable
 
-from conductor.errors import ConfigError, UsageError
-from conductor.layout import CodeSettings
+from conductor.base.errors import ConfigError, UsageError
+from conductor.base.files.layout import CodeSettings
 from conductor.model.spec import JobSpec
 from workflows.trace.forms import GPU_MIB, NAME, specs
 
@@ -29,7 +31,9 @@ from workflows.trace.forms import GPU_MIB, NAME, specs
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the trace")
     parser.add_argument("--nodes", type=Path, metavar="CSV", help="openb's list of nodes")
-    parser.add_argument("--cluster", type=Path, metavar="FILE", help="with --nodes: where to write the CLUSTER.toml")
+    parser.add_argument(
+        "--cluster", type=Path, metavar="FILE", help="with --nodes: where to write the CLUSTER.toml"
+    )
 
 
 def manifest_name(options: argparse.Namespace) -> str:
@@ -39,7 +43,9 @@ def manifest_name(options: argparse.Namespace) -> str:
 def plan(options: argparse.Namespace, settings: CodeSettings) -> Iterable[JobSpec]:
     """One job a line, pod or task of the trace."""
     if (options.nodes is None) != (options.cluster is None):
-        raise UsageError("--nodes and --cluster go together: the list of nodes, and the CLUSTER.toml to write")
+        raise UsageError(
+            "--nodes and --cluster go together: the list of nodes, and the CLUSTER.toml to write"
+        )
     if options.nodes is not None:
         write_cluster(options.nodes, options.cluster)
     return specs(options.file)
@@ -50,9 +56,12 @@ def write_cluster(nodes: Path, target: Path) -> None:
     try:
         with nodes.open(newline="", encoding="utf-8-sig") as file:
             kinds = Counter(
-                (int(row["cpu_milli"]), int(row["memory_mib"]), int(row["gpu"])) for row in csv.DictReader(file)
+                (int(row["cpu_milli"]), int(row["memory_mib"]), int(row["gpu"]))
+                for row in csv.DictReader(file)
             )
-        target.write_text("\n".join(entry(*kind, count) for kind, count in sorted(kinds.items())), encoding="utf-8")
+        target.write_text(
+            "\n".join(entry(*kind, count) for kind, count in sorted(kinds.items())), encoding="utf-8"
+        )
     except (KeyError, ValueError) as e:
         raise UsageError(f"{nodes} is not a list of openb nodes: {e}") from None
     except OSError as e:

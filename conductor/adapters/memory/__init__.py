@@ -1,14 +1,16 @@
-"""The in-memory twin of everything that lives in Redis: same ports, same contract suite, for tests and `simulate`."""
+"""The in-memory twin of everything that lives in Redis: same ports, same contract suite, for tests and
+`simulate`.
+"""
 
 from __future__ import annotations
 
-from conductor.adapters.clock import SystemClock
+from conductor.adapters.host.clock import SystemClock
 from conductor.adapters.memory.attempts import MemoryAttempts
 from conductor.adapters.memory.backlog import MemoryBacklog
-from conductor.adapters.memory.board import MemoryBell, MemoryLeadership, MemoryReports
+from conductor.adapters.memory.breakers import MemoryKinds
 from conductor.adapters.memory.control import MemoryControl
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.adapters.memory.kinds import MemoryKinds
+from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
 from conductor.adapters.memory.store import Store
 from conductor.ports import Clock, Ledger
 

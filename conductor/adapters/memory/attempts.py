@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from conductor.adapters.memory import kinds, lending, plights
-from conductor.adapters.memory.line_up import follow, may_follow, not_lined
-from conductor.adapters.memory.places import succeed
-from conductor.adapters.memory.store import Job, Store, entry_of
-from conductor.core.chains import root_of
-from conductor.core.past import is_unheard
-from conductor.core.tally import fingerprint, same_place
-from conductor.errors import Fenced
+from conductor.adapters.memory import breakers, priority_inheritance
+from conductor.adapters.memory import endpoint_breakers as plights
+from conductor.adapters.memory.admission import succeed
+from conductor.adapters.memory.store import Store, StoredJob, entry_of
+from conductor.adapters.memory.successors import follow, may_follow, not_lined
+from conductor.base.errors import Fenced
+from conductor.core.chains.chains import root_of
+from conductor.core.failures.failure_counts import fingerprint, same_place
+from conductor.core.failures.history import is_unheard
 from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
-from conductor.model.entries import (
+from conductor.model.chains import LetGo
+from conductor.model.failure_outcome import Dead, Retry
+from conductor.model.ledger_entries import (
     TOLD,
     AdoptAnswer,
     FinishAnswer,
@@ -25,12 +28,10 @@ from conductor.model.entries import (
     Renewed,
     RollCall,
     Started,
-    Turn,
     Turned,
     Vouch,
+    WorkerTurn,
 )
-from conductor.model.files import LetGo
-from conductor.model.outcome import Dead, Retry
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
 
@@ -61,9 +62,11 @@ class MemoryAttempts:
                 store.move(job, "running")
                 store.ring()
             job.lease_until = store.now() + lease_s
-            return Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
+            return Started(
+                line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class
+            )
 
-    def turn(self, turn: Turn) -> Turned:
+    def turn(self, turn: WorkerTurn) -> Turned:
         with self._store.lock:
             self._store.history.witness(turn.seen)
             is_open = self._store.is_settled
@@ -121,7 +124,12 @@ class MemoryAttempts:
         return [(job_id, int(attempt)) for job_id, _, attempt in entries]
 
     def _take(
-        self, turn: Turn, has_more: bool, spent: float, started: list[Started], over: list[tuple[str, int]]
+        self,
+        turn: WorkerTurn,
+        has_more: bool,
+        spent: float,
+        started: list[Started],
+        over: list[tuple[str, int]],
     ) -> list[tuple[str, int]]:
         store, taken = self._store, list[tuple[str, int]]()
         queue = store.queues[turn.queue]
@@ -139,7 +147,7 @@ class MemoryAttempts:
         return taken
 
     def _start_in(
-        self, turn: Turn, job_id: str, attempt: int, started: list[Started], over: list[tuple[str, int]]
+        self, turn: WorkerTurn, job_id: str, attempt: int, started: list[Started], over: list[tuple[str, int]]
     ) -> float:
         """Seconds that it should take of the turn's budget; 0 when it is not its turn."""
         try:
@@ -150,7 +158,7 @@ class MemoryAttempts:
         started.append(begun)
         return turn.paces.get(begun.reservation.task, turn.budget_s)
 
-    def _held(self, job_id: str) -> tuple[Job, Reservation]:
+    def _held(self, job_id: str) -> tuple[StoredJob, Reservation]:
         job = self._store.jobs.get(job_id)
         if job is None or job.reservation is None:
             raise Fenced("this attempt is over")
@@ -172,7 +180,11 @@ class MemoryAttempts:
                 store.history.vouched |= named
                 return Renewed(answers=answers, step=store.history.steps)
             for job in store.active.values():
-                is_mine = job.state == "running" and job.reservation is not None and job.reservation.worker == worker
+                is_mine = (
+                    job.state == "running"
+                    and job.reservation is not None
+                    and job.reservation.worker == worker
+                )
                 if is_mine and job.id not in named and job.step <= seen:
                     job.lease_until = store.now()
                     store.ring()
@@ -235,13 +247,15 @@ class MemoryAttempts:
             before, job.wants, job.wants_end = job.wants | job.wants_end, set(), set()
             job.accepted, job.token = receipt.attempt, receipt.token
             store.move(job, "done")
-            store.chains.has_landed(job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs})
+            store.chains.has_landed(
+                job.id, receipt.attempt, receipt.node, {o.path: o.bytes for o in receipt.outputs}
+            )
             if was_over:
                 store.revive(job)
             store.free(job)
-            lending.take_back(store, before)
+            priority_inheritance.take_back(store, before)
             if held is not None and held.attempt == receipt.attempt:
-                kinds.passed(store, held, receipt.code_version)
+                breakers.passed(store, held, receipt.code_version)
             store.ring()
             return "accepted"
 
@@ -259,7 +273,7 @@ class MemoryAttempts:
             held = store.lose(job, cause, message, then)
             alike_in = fingerprint(cause, receipt.message, isinstance(then, Dead))
             place = same_place(alike_in, cause, receipt.raised_at)
-            kinds.failed(store, held, receipt.code_version, alike_in, cause, message, place)
+            breakers.failed(store, held, receipt.code_version, alike_in, cause, message, place)
             return "accepted"
 
     def tell_calls(self, calls: Sequence[Call]) -> None:
@@ -310,7 +324,9 @@ class MemoryAttempts:
             if if_lapsed and job.state == "running" and job.lease_until > store.now():
                 return False
             held = store.lose(job, cause, message[:500], then)
-            kinds.failed(store, held, "", fingerprint(cause, message, isinstance(then, Dead)), cause, message[:500])
+            breakers.failed(
+                store, held, "", fingerprint(cause, message, isinstance(then, Dead)), cause, message[:500]
+            )
             return True
 
     def give_back(self, job_id: str, attempt: int) -> bool:
@@ -318,7 +334,9 @@ class MemoryAttempts:
             return self._give_back(job_id, attempt)
 
     def _give_back(self, job_id: str, attempt: int, worker: str | None = None) -> bool:
-        """Also of a running one, where `worker` is the one that runs it, and says that its body never began."""
+        """Also of a running one, where `worker` is the one that runs it, and says that its body never
+        began.
+        """
         store = self._store
         job = store.jobs.get(job_id)
         if job is None or job.attempts != attempt or job.reservation is None:
@@ -330,7 +348,7 @@ class MemoryAttempts:
         if asked is not None:
             store.as_asked(job, asked)
         else:
-            lending.fit(store, job, is_any=True)
+            priority_inheritance.fit(store, job, is_any=True)
             store.move(job, "waiting")
             store.rest(job)
         store.ring()
@@ -368,7 +386,7 @@ class MemoryAttempts:
             return tuple(sorted(mine, key=lambda r: (r.admitted_at, r.job_id)))
 
 
-def is_same_body(job: Job, receipt: Receipt) -> bool:
+def is_same_body(job: StoredJob, receipt: Receipt) -> bool:
     """Is it the receipt that was accepted? Of one without a token no more than its number is known."""
     is_known = bool(job.token and receipt.token)
     return job.accepted == receipt.attempt and not (is_known and job.token != receipt.token)

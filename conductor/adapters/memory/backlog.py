@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from conductor.adapters.memory.revise import Revision
-from conductor.adapters.memory.store import Job, Store
+from conductor.adapters.memory.store import Store, StoredJob
 from conductor.model.causes import by_cause
-from conductor.model.entries import (
+from conductor.model.chains import Outlook
+from conductor.model.ledger_entries import (
     MOST_NAMED,
     STATES,
     WAITED_FOR,
@@ -20,9 +21,8 @@ from conductor.model.entries import (
     Revised,
     Unsettled,
 )
-from conductor.model.files import Outlook
 from conductor.model.receipt import body_of
-from conductor.model.snapshot import Candidate, Head, Look
+from conductor.model.snapshot import Candidate, Head, Lookahead
 
 
 class MemoryBacklog:
@@ -32,7 +32,9 @@ class MemoryBacklog:
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
         for entry in entries:
             if entry.job_class.backlog != backlog:
-                raise ValueError(f"{entry.job_id}: its class is of backlog {entry.job_class.backlog}, not {backlog}")
+                raise ValueError(
+                    f"{entry.job_id}: its class is of backlog {entry.job_class.backlog}, not {backlog}"
+                )
         store = self._store
         with store.lock:
             fresh = {e.job_id: e for e in reversed(entries) if e.job_id not in store.jobs}
@@ -52,19 +54,21 @@ class MemoryBacklog:
         with self._store.lock:
             return Revision(self._store, backlog, is_moving, is_trial).of(entries)
 
-    def _add(self, backlog: str, entry: Entry) -> Job:
+    def _add(self, backlog: str, entry: Entry) -> StoredJob:
         store = self._store
         job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
         seq = len(store.jobs) + 1
-        job = Job(entry.job_id, entry.line, job_class, seq, store.now(), attempts=entry.attempts)
+        job = StoredJob(entry.job_id, entry.line, job_class, seq, store.now(), attempts=entry.attempts)
         if entry.is_done:
             job.state, job.accepted, job.token = "done", entry.attempts, entry.token
         store.jobs[job.id] = job
         store.counts[backlog][job.state] += 1
         return job
 
-    def _bind(self, job: Job, entry: Entry) -> None:
-        """What it still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along."""
+    def _bind(self, job: StoredJob, entry: Entry) -> None:
+        """What it still waits for, by the state things are in now. Unknown counts as unmet; dead takes it
+        along.
+        """
         store = self._store
         if entry.files is not None:
             store.chains.add(job.id, job.state == "done", entry.files, entry.attempts)
@@ -77,7 +81,7 @@ class MemoryBacklog:
             job.cause, job.message = entry.cause, entry.message[:500]
         store.begin_to_wait(job, entry.after, entry.after_ended, entry.over, entry.not_before)
 
-    def candidates(self, look: Look) -> tuple[Candidate, ...]:
+    def candidates(self, look: Lookahead) -> tuple[Candidate, ...]:
         store = self._store
         with store.lock:
             store.promote_due()
@@ -85,7 +89,9 @@ class MemoryBacklog:
             for class_id, waiting in sorted(store.ready.items()):
                 job_class = store.classes[class_id]
                 if waiting.ids and (not look.backlogs or job_class.backlog in look.backlogs):
-                    first = (store.jobs[job_id] for job_id in waiting.first(look.of.get(class_id, look.heads)))
+                    first = (
+                        store.jobs[job_id] for job_id in waiting.first(look.of.get(class_id, look.heads))
+                    )
                     shown = tuple(
                         Head(job_id=job.id, attempts=max(job.attempts, store.history.floor), since=job.since)
                         for job in first
@@ -111,7 +117,9 @@ class MemoryBacklog:
         with store.lock:
             jobs = (store.jobs[job_id] for job_id in ids if job_id in store.jobs)
             ready = (job for job in jobs if job.id in store.ready[job.job_class.id].ids)
-            return tuple((j.job_class.id, Head(job_id=j.id, attempts=j.attempts, since=j.since)) for j in ready)
+            return tuple(
+                (j.job_class.id, Head(job_id=j.id, attempts=j.attempts, since=j.since)) for j in ready
+            )
 
     def counts(self, backlog: str | None = None) -> dict[JobState, int]:
         with self._store.lock:
@@ -181,7 +189,11 @@ class MemoryBacklog:
     def causes(self, backlog: str | None = None) -> dict[str, int]:
         with self._store.lock:
             jobs = self._store.jobs.values()
-            dead = [j.cause or "unknown" for j in jobs if j.state == "dead" and backlog in (None, j.job_class.backlog)]
+            dead = [
+                j.cause or "unknown"
+                for j in jobs
+                if j.state == "dead" and backlog in (None, j.job_class.backlog)
+            ]
         return by_cause(Counter(cause for cause in dead if cause != "dependency_dead"), len(dead))
 
     def has_delayed(self, backlogs: Sequence[str] = ()) -> bool:
@@ -196,7 +208,7 @@ class MemoryBacklog:
         return (job.id for job in of_itself if backlog in (None, job.job_class.backlog))
 
 
-def view_of(job: Job, waits: Mapping[str, str], ahead: int | None = None) -> JobView:
+def view_of(job: StoredJob, waits: Mapping[str, str], ahead: int | None = None) -> JobView:
     """`waits`: those it waits for → their states."""
     return JobView(
         job_id=job.id,
@@ -210,7 +222,9 @@ def view_of(job: Job, waits: Mapping[str, str], ahead: int | None = None) -> Job
         cause=job.cause,
         message=job.message,
         not_before=job.not_before,
-        waits_for=tuple(sorted(waits, key=lambda other: (WAITED_FOR.index(waits[other]), other))[:MOST_NAMED]),
+        waits_for=tuple(
+            sorted(waits, key=lambda other: (WAITED_FOR.index(waits[other]), other))[:MOST_NAMED]
+        ),
         waits=Counter(waits.values()),
         ahead=ahead,
         reservation=job.reservation,

@@ -1,4 +1,4 @@
-"""Files that jobs write for each other, in memory: the twin of `lua/chains.lua`."""
+"""Files that jobs write for each other, in memory: the twin of `adapters/redis/lua/chains.lua`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conductor.core.chains import Members, root_of
-from conductor.model.entries import EntryFiles, JobState
-from conductor.model.files import Chain, FileJob, Landed, LetGo
+from conductor.core.chains.chains import Members, root_of
+from conductor.model.chains import Chain, FileJob, Landed, LetGo
+from conductor.model.ledger_entries import EntryFiles, JobState
 
 GOING: tuple[JobState, ...] = ("admitted", "running")
 LANDED_S, LANDED_TOGETHER_S = 60.0, 0.25
 LETTERS: dict[JobState, str] = {
-    "waiting": "w", "admitted": "a", "running": "r", "done": "d", "dead": "x", "review": "v", "cancelled": "c",
-}  # fmt: skip
+    "waiting": "w",
+    "admitted": "a",
+    "running": "r",
+    "done": "d",
+    "dead": "x",
+    "review": "v",
+    "cancelled": "c",
+}
 
 
 @dataclass(slots=True)
@@ -154,7 +160,9 @@ class Chains:
 
     @property
     def landed(self) -> tuple[Landed, ...]:
-        return tuple(Landed(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._landed.items())
+        return tuple(
+            Landed(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._landed.items()
+        )
 
     def _let_go(self, chain: OneChain, path: str) -> None:
         if (fact := chain.made.pop(path, None)) is not None:
@@ -180,7 +188,9 @@ class Chains:
 
     def take(self, node: str, root: str, wanted: int, most: int) -> tuple[LetGo, ...]:
         """The first ones of what nobody needs on that disk are gone from now on; with what was before."""
-        first = [p for p, (where, fact) in self.letting.items() if where == node and root_of(fact.path) == root][:most]
+        first = [
+            p for p, (where, fact) in self.letting.items() if where == node and root_of(fact.path) == root
+        ][:most]
         for path in first:
             if wanted <= 0:
                 break
@@ -202,7 +212,9 @@ class Chains:
 
     def shown(self, heads: Sequence[str]) -> Iterable[Chain]:
         wanted = {chain.number: chain for chain in self._chain_of.values() if chain.node is not None}
-        wanted |= {chain.number: chain for job_id in heads if (chain := self._chain_of.get(job_id)) is not None}
+        wanted |= {
+            chain.number: chain for job_id in heads if (chain := self._chain_of.get(job_id)) is not None
+        }
         for number, chain in sorted(wanted.items()):
             members = Members()
             members.add(self._files[job_id] for job_id in chain.ids)

@@ -31,5 +31,7 @@ class ClassQueue:
     def before(self, job_id: str, seq: int) -> int | None:
         """How many stand before it; None when it is not here."""
         return (
-            len({other for at, other in self._heap if at < seq and other in self.ids}) if job_id in self.ids else None
+            len({other for at, other in self._heap if at < seq and other in self.ids})
+            if job_id in self.ids
+            else None
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.adapters.memory import lending
-from conductor.adapters.memory.store import Asked, Store, forget_failures
+from conductor.adapters.memory import priority_inheritance
+from conductor.adapters.memory.store import OperatorRequest, Store, forget_failures
 from conductor.model.causes import Cause
-from conductor.model.entries import BY_OPERATOR, NO_WAITS, JobState, Waits
+from conductor.model.ledger_entries import BY_OPERATOR, NO_WAITS, JobState, Waits
 from conductor.model.snapshot import Controls, JobClass
 from conductor.model.spec import LANES, Lane
 
@@ -60,15 +60,15 @@ class MemoryControl:
             store.ring()
 
     def cancel(self, job_id: str) -> JobState | None:
-        return self._ask(job_id, Asked("cancel", "cancelled", BY_OPERATOR))
+        return self._ask(job_id, OperatorRequest("cancel", "cancelled", BY_OPERATOR))
 
     def fail(self, job_id: str, cause: Cause, message: str) -> JobState | None:
-        return self._ask(job_id, Asked("fail", cause, message[:500]))
+        return self._ask(job_id, OperatorRequest("fail", cause, message[:500]))
 
     def requeue(self, job_id: str) -> JobState | None:
-        return self._ask(job_id, Asked("requeue"))
+        return self._ask(job_id, OperatorRequest("requeue"))
 
-    def _ask(self, job_id: str, asked: Asked) -> JobState | None:
+    def _ask(self, job_id: str, asked: OperatorRequest) -> JobState | None:
         store = self._store
         with store.lock:
             job = store.jobs.get(job_id)
@@ -116,7 +116,7 @@ class MemoryControl:
                         store.unrest(other)
                         getattr(other, name).add(job_id)
                         store.wanted[job_id].add(other.id)
-            lending.fit(store, job, is_any=True)
+            priority_inheritance.fit(store, job, is_any=True)
             store.begin_to_wait(job, *own)
             store.ring()
             return True
@@ -128,10 +128,10 @@ class MemoryControl:
             if job is None or job.state not in ("dead", "cancelled", "review") or store.is_blocked(job):
                 return False
             forget_failures(job)
-            lending.fit(store, job)
+            priority_inheritance.fit(store, job)
             store.move(job, "waiting")
             store.rest(job)
-            lending.lift_before(store, job)
+            priority_inheritance.lift_before(store, job)
             store.revive(job)
             store.ring()
             return True

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.adapters.memory import line_up
-from conductor.adapters.memory.board import MemoryBell
-from conductor.adapters.memory.places import hand_over
-from conductor.adapters.memory.store import Job, Store, entry_of
-from conductor.core.charges import is_of_disk, sums_of
-from conductor.core.heirs import STANDS_S
-from conductor.errors import Fenced
+from conductor.adapters.memory import successors
+from conductor.adapters.memory.admission import hand_over
+from conductor.adapters.memory.leadership import MemoryBell
+from conductor.adapters.memory.store import Store, StoredJob, entry_of
+from conductor.base.errors import Fenced
+from conductor.core.admission.successors import STANDS_S
+from conductor.core.capacity.charges import is_of_disk, sums_of
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.snapshot import Look, Reservation
+from conductor.model.snapshot import Lookahead, Reservation
 
 
 class MemoryHandover:
@@ -38,11 +38,15 @@ class MemoryHandover:
                 is_late, late = True, "Redis may have forgotten what it was told last"
             landed = store.landed_since(looked_at)
             beside = landed if store.lined else {}
-            answers = tuple(late if is_late else hand_over(store, admission, beside) for admission in admissions)
+            answers = tuple(
+                late if is_late else hand_over(store, admission, beside) for admission in admissions
+            )
             until = store.now() + STANDS_S
-            store.heirs = {} if is_late else {heir.predecessor: (heir, epoch, until, looked_at) for heir in heirs}
+            store.heirs = (
+                {} if is_late else {heir.predecessor: (heir, epoch, until, looked_at) for heir in heirs}
+            )
             if not is_late:
-                line_up.line_up_all(store, heirs, landed, short_of(answers))
+                successors.line_up_all(store, heirs, landed, short_of(answers))
             return answers
 
     def handed_on(self) -> tuple[int, int]:
@@ -66,7 +70,9 @@ class MemoryHandover:
             return {queue: len(entries) for queue, entries in self._store.queues.items() if entries}
 
     def take(self, queue: str, worker: str) -> tuple[str, int] | None:
-        """What a worker does with BLMOVE: the next entry's job and attempt, now in its hand. None: nothing there."""
+        """What a worker does with BLMOVE: the next entry's job and attempt, now in its hand. None: nothing
+        there.
+        """
         with self._store.lock:
             entries = self._store.queues[queue]
             if not entries:
@@ -76,10 +82,14 @@ class MemoryHandover:
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
-    def ask_ahead(self, look: Look, admitted_grace_s: float, lead: tuple[str, float] | None = None) -> None:
+    def ask_ahead(
+        self, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
         """Nothing is far away here."""
 
-    def ask_when_rung(self, timeout_s: float, look: Look, admitted_grace_s: float, lead: tuple[str, float]) -> bool:
+    def ask_when_rung(
+        self, timeout_s: float, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
         return MemoryBell(self._store).wait(timeout_s)
 
     def paces(self) -> dict[str, float]:
@@ -93,9 +103,11 @@ class MemoryHandover:
 
     def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
         with self._store.lock:
-            return eldest_first([job for job in self._store.active.values() if self._is_orphan(job, admitted_grace_s)])
+            return eldest_first(
+                [job for job in self._store.active.values() if self._is_orphan(job, admitted_grace_s)]
+            )
 
-    def _is_orphan(self, job: Job, grace_s: float) -> bool:
+    def _is_orphan(self, job: StoredJob, grace_s: float) -> bool:
         held, now = job.reservation, self._store.now()
         if held is None:
             return False
@@ -121,10 +133,14 @@ class MemoryHandover:
 
 def short_of(answers: Sequence[str | None]) -> set[str]:
     """Charge keys of disks that kept an admission back."""
-    over = (answer.removeprefix("over ceiling ") for answer in answers if answer and answer.startswith("over ceiling "))
+    over = (
+        answer.removeprefix("over ceiling ")
+        for answer in answers
+        if answer and answer.startswith("over ceiling ")
+    )
     return {name for key in over if is_of_disk(key) for name in sums_of(key)}
 
 
-def eldest_first(jobs: Sequence[Job]) -> tuple[Reservation, ...]:
+def eldest_first(jobs: Sequence[StoredJob]) -> tuple[Reservation, ...]:
     held = [job.reservation for job in jobs if job.reservation is not None]
     return tuple(sorted(held, key=lambda r: (r.admitted_at, r.job_id)))

@@ -8,7 +8,7 @@ from conductor.model.receipt import Receipt
 
 
 class MemoryReceiptLog:
-    """The same contract as `conductor.adapters.receipt_log.ReceiptLog`, without a disk."""
+    """The same contract as `conductor.adapters.files.receipt_log.FileReceiptLog`, without a disk."""
 
     def __init__(self) -> None:
         self._receipts: list[Receipt] = []

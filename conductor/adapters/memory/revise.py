@@ -1,13 +1,15 @@
-"""Known jobs that come with another line, or into another backlog, in memory (the twin of `lua/revise.lua`)."""
+"""Known jobs that come with another line, or into another backlog, in memory (the twin of
+`adapters/redis/lua/revise.lua`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from conductor.adapters.memory import kinds, lending
-from conductor.adapters.memory.store import OVER, Job, Store, forget_failures
-from conductor.model.entries import Entry, Revised
+from conductor.adapters.memory import breakers, priority_inheritance
+from conductor.adapters.memory.store import OVER, Store, StoredJob, forget_failures
+from conductor.model.ledger_entries import Entry, Revised
 
 
 class Revision:
@@ -38,7 +40,7 @@ class Revision:
             elsewhere=dict(sorted(self._elsewhere.items())),
         )
 
-    def _revise(self, job: Job, entry: Entry) -> None:
+    def _revise(self, job: StoredJob, entry: Entry) -> None:
         own, is_same = job.job_class.backlog, job.line == entry.line
         is_away, is_done = own != self._backlog, job.state == "done"
         is_going = job.state in ("admitted", "running")
@@ -49,7 +51,7 @@ class Revision:
                 self._store.unrest(job)
                 self._into_class(job, entry)
                 self._store.rest(job)
-                lending.lift_before(self._store, job)
+                priority_inheritance.lift_before(self._store, job)
         elif is_done:
             self._done += 1
         elif is_going:
@@ -66,7 +68,7 @@ class Revision:
     def _is_doomed(self, entry: Entry) -> bool:
         return any(self._store.state_of(other) in OVER for other in entry.after)
 
-    def _take_line(self, job: Job, entry: Entry, is_same: bool) -> None:
+    def _take_line(self, job: StoredJob, entry: Entry, is_same: bool) -> None:
         store, was = self._store, job.state
         if was == "waiting":
             store.unrest(job)
@@ -80,30 +82,32 @@ class Revision:
             store.chains.revise(job.id, entry.files)
         if was == "cancelled" or (is_same and was != "waiting"):
             store.want(job, entry.after, entry.after_ended)
-            lending.take_back(store, before)
+            priority_inheritance.take_back(store, before)
             return
         if was != "waiting":
             forget_failures(job)
             if was == "review":
-                kinds.resumed(store, entry.job_class.kind)
+                breakers.resumed(store, entry.job_class.kind)
             store.move(job, "waiting")
         store.begin_to_wait(job, entry.after, entry.after_ended)
-        lending.take_back(store, before)
+        priority_inheritance.take_back(store, before)
         if was != "waiting" and store.state_of(job.id) == "waiting":
             self._risen[job.id] = job.attempts
             store.revive(job)
 
-    def _into_class(self, job: Job, entry: Entry) -> None:
+    def _into_class(self, job: StoredJob, entry: Entry) -> None:
         store = self._store
         store.counts[job.job_class.backlog][job.state] -= 1
         store.counts.setdefault(self._backlog, Counter())[job.state] += 1
         job.job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
         job.is_revised, job.lent = True, entry.own_priority
-        lending.fit(store, job, is_any=True)
+        priority_inheritance.fit(store, job, is_any=True)
 
 
-def is_lifted(job: Job, entry: Entry) -> bool:
-    """Another priority is handed down to it than when it was put. One that failed keeps the class it was taught."""
+def is_lifted(job: StoredJob, entry: Entry) -> bool:
+    """Another priority is handed down to it than when it was put. One that failed keeps the class it was
+    taught.
+    """
     is_clean = job.state == "waiting" and job.cause is None and not job.failures
     return is_clean and job.job_class.priority != entry.job_class.priority
 

@@ -1,4 +1,6 @@
-"""What the twin remembers, one lock around it, and the steps that several verbs share (the twin of `lua/steps.lua`)."""
+"""What the twin remembers, one lock around it, and the steps that several verbs share (the twin of
+`adapters/redis/lua/steps.lua`).
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,18 @@ from typing import Literal, NamedTuple
 
 from msgspec import structs
 
-from conductor.adapters.memory import lending
+from conductor.adapters.memory import priority_inheritance
 from conductor.adapters.memory.chains import Chains
 from conductor.adapters.memory.class_queue import ClassQueue
-from conductor.adapters.memory.history import History
-from conductor.core.charges import charges, disk_key
-from conductor.core.tally import Record
+from conductor.adapters.memory.server_history import History
+from conductor.core.capacity.charges import charges, disk_key
+from conductor.core.failures.failure_counts import KindRecord
 from conductor.model.calls import Call, Plight
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Heir
-from conductor.model.entries import JobState, Lined, RollCall, untold
+from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.forecast import Forecast
-from conductor.model.outcome import Dead, Retry
+from conductor.model.ledger_entries import JobState, Lined, RollCall, untold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
@@ -35,7 +37,7 @@ OVER: tuple[JobState, ...] = ("dead", "cancelled")
 DUE = 1000
 
 
-class Asked(NamedTuple):
+class OperatorRequest(NamedTuple):
     """The operator's last word on a running job."""
 
     verb: Verb
@@ -52,13 +54,14 @@ class LinedUp:
     attempt: int
     worker: str
     admission: Admission
-    #: Charge key → bytes: in the sums and in the charges of the running one, until that ends or this will not begin.
+    #: Charge key → bytes: in the sums and in the charges of the running one, until that ends or this will not
+    #: begin.
     claim: dict[str, int] = field(default_factory=dict[str, int])
     is_void: bool = False
 
 
 @dataclass(slots=True)
-class Job:
+class StoredJob:
     """One job: `conductor:state`, `jobs`, `wants`, `active` and `fails` of the Redis ledger in one place."""
 
     id: str
@@ -79,7 +82,7 @@ class Job:
     charges: dict[str, int] = field(default_factory=dict[str, int])
     lease_until: float = 0.0
     popped_at: float | None = None
-    asked: Asked | None = None
+    asked: OperatorRequest | None = None
     is_told: bool = False
     redone: int = 0
     is_revised: bool = False
@@ -98,20 +101,21 @@ class Store:
         self.lock = threading.RLock()
         self.bell = threading.Condition(self.lock)
         self.has_rung = False
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, StoredJob] = {}
         self.counts: dict[str, Counter[JobState]] = {}
         self.classes: dict[str, JobClass] = {}
         self.ready: defaultdict[str, ClassQueue] = defaultdict(ClassQueue)
         self.delayed: list[tuple[float, str]] = []
         self.wanted: defaultdict[str, set[str]] = defaultdict(set)
-        self.active: dict[str, Job] = {}
+        self.active: dict[str, StoredJob] = {}
         self.sums: Counter[str] = Counter()
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
         self.hands: defaultdict[str, list[str]] = defaultdict(list)
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
         self.paces: dict[str, float] = {}
-        #: Running job → who goes next where it ends well, named in which epoch, until when, and when that tick looked.
+        #: Running job → who goes next where it ends well, named in which epoch, until when, and when that
+        #: tick looked.
         self.heirs: dict[str, tuple[Heir, int, float, float | None]] = {}
         self.handed_on = 0
         #: Of those: whose bodies had begun.
@@ -127,7 +131,7 @@ class Store:
         self.closed: dict[str, float] = {}
         self.plights: dict[str, Plight] = {}
         self.refusals: dict[str, int] = {}
-        self.kinds: dict[str, Record] = {}
+        self.kinds: dict[str, KindRecord] = {}
         #: What workers told of their API calls.
         self.calls: list[Call] = []
         self.paused: set[Lane] = set()
@@ -167,7 +171,7 @@ class Store:
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def move(self, job: Job, state: JobState) -> None:
+    def move(self, job: StoredJob, state: JobState) -> None:
         """The one place where a job changes its state: the counts follow in the same breath."""
         counts = self.counts[job.job_class.backlog]
         counts[job.state] -= 1
@@ -175,8 +179,10 @@ class Store:
         before, job.state = job.state, state
         self.chains.moved(job.id, before, state)
 
-    def rest(self, job: Job, not_before: float | None = None) -> None:
-        """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its class."""
+    def rest(self, job: StoredJob, not_before: float | None = None) -> None:
+        """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its
+        class.
+        """
         if job.wants or job.wants_end:
             return
         if not_before is not None and not_before > self.now():
@@ -185,7 +191,7 @@ class Store:
             return
         self.ready[job.job_class.id].add(job.seq, job.id)
 
-    def unrest(self, job: Job) -> None:
+    def unrest(self, job: StoredJob) -> None:
         job.not_before = None
         self.ready[job.job_class.id].ids.discard(job.id)
 
@@ -202,7 +208,7 @@ class Store:
                     self.ring()
                     return
 
-    def reserve(self, job: Job, r: Reservation) -> None:
+    def reserve(self, job: StoredJob, r: Reservation) -> None:
         """What an attempt holds, from now on. Nothing of an earlier life of the reservation counts."""
         job.charges = charges(r)
         self.sums.update(job.charges)
@@ -211,7 +217,7 @@ class Store:
         self.active[job.id] = job
         self.chains.begun(job.id, r.node)
 
-    def count_claim(self, job: Job, claim: dict[str, int], sign: int) -> None:
+    def count_claim(self, job: StoredJob, claim: dict[str, int], sign: int) -> None:
         """1 claims what one lined up behind it may write, -1 gives it back."""
         for held in (job.charges, self.sums):
             for key, amount in claim.items():
@@ -227,8 +233,10 @@ class Store:
                 found[disk_key(fact.node, fact.root)] += fact.bytes
         return found
 
-    def release(self, job: Job) -> Reservation | None:
-        """Give back what an admitted or running attempt holds, once: the reservation is the proof that it does."""
+    def release(self, job: StoredJob) -> Reservation | None:
+        """Give back what an admitted or running attempt holds, once: the reservation is the proof that it
+        does.
+        """
         held = job.reservation
         if held is None:
             return None
@@ -245,13 +253,13 @@ class Store:
             self.queues[held.queue].remove(entry)
         return held
 
-    def free(self, job: Job) -> None:
+    def free(self, job: StoredJob) -> None:
         """Those who waited for a job that is done now."""
         for other in self._dependants(job.id, forget=True):
             self._settle(other, other.wants, job.id)
             self._settle(other, other.wants_end, job.id)
 
-    def bury(self, job: Job, state: JobState) -> None:
+    def bury(self, job: StoredJob, state: JobState) -> None:
         """Dead or cancelled; the jobs in whose `after` it stands die with it, however deep."""
         self.move(job, state)
         graves, before = [job], set[str]()
@@ -264,10 +272,12 @@ class Store:
                     note_orphan(other, dead.id)
                     self.move(other, "dead")
                     graves.append(other)
-        lending.take_back(self, before)
+        priority_inheritance.take_back(self, before)
 
-    def shelve(self, job: Job) -> None:
-        """Into review, out of wherever it waited; the jobs that come after it, dead or alive, wait there with it."""
+    def shelve(self, job: StoredJob) -> None:
+        """Into review, out of wherever it waited; the jobs that come after it, dead or alive, wait there
+        with it.
+        """
         self.unrest(job)
         self.move(job, "review")
         shelved = [job]
@@ -280,14 +290,14 @@ class Store:
 
     def begin_to_wait(
         self,
-        job: Job,
+        job: StoredJob,
         after: Sequence[str],
         after_ended: Sequence[str],
         over: JobState | None = None,
         not_before: float | None = None,
     ) -> None:
-        """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as unmet; dead
-        takes it along, and so does what is in review. `over`: it is over already."""
+        """Into the backlog, behind what it comes after, by the state things are in now. Unknown counts as
+        unmet; dead takes it along, and so does what is in review. `over`: it is over already."""
         self.want(job, after, after_ended)
         doomed = [other for other in after if self.state_of(other) in OVER]
         if over:
@@ -300,17 +310,17 @@ class Store:
         else:
             self.rest(job, not_before)
         if job.state in ("waiting", "review"):
-            lending.lift_before(self, job)
+            priority_inheritance.lift_before(self, job)
 
-    def want(self, job: Job, after: Sequence[str], after_ended: Sequence[str]) -> None:
+    def want(self, job: StoredJob, after: Sequence[str], after_ended: Sequence[str]) -> None:
         job.wants |= {other for other in after if self.state_of(other) != "done"}
         job.wants_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
         for other in job.wants | job.wants_end:
             self.wanted[other].add(job.id)
 
-    def revive(self, job: Job) -> None:
-        """Those who died with a job that lives again, or went into review with it: each comes back unless it wants
-        another."""
+    def revive(self, job: StoredJob) -> None:
+        """Those who died with a job that lives again, or went into review with it: each comes back unless it
+        wants another."""
         risen = [job]
         while risen:
             for other in self._dependants(risen.pop().id):
@@ -319,22 +329,22 @@ class Store:
                 if (died_with or waits_with) and not self.is_blocked(other):
                     if died_with:
                         forget_failures(other)
-                    lending.fit(self, other)
+                    priority_inheritance.fit(self, other)
                     self.move(other, "waiting")
                     self.rest(other)
-                    lending.lift_before(self, other)
+                    priority_inheritance.lift_before(self, other)
                     risen.append(other)
 
-    def is_blocked(self, job: Job) -> bool:
+    def is_blocked(self, job: StoredJob) -> bool:
         """Does it come after a job that is dead, cancelled or in review?"""
         after = {self.jobs[job_id].state for job_id in job.wants if job_id in self.jobs}
         ended = {self.jobs[job_id].state for job_id in job.wants_end if job_id in self.jobs}
         return bool(after & {"dead", "cancelled", "review"}) or "review" in ended
 
-    def lose(self, job: Job, cause: Cause, message: str, then: Retry | Dead) -> Reservation | None:
-        """An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word
-        wins. What it held; None where it was the operator who ended it."""
-        asked = job.asked or (Asked("cancel", cause, message) if cause == "cancelled" else None)
+    def lose(self, job: StoredJob, cause: Cause, message: str, then: Retry | Dead) -> Reservation | None:
+        """An attempt ended without a receipt that counts: back to the backlog, or to its grave. The
+        operator's word wins. What it held; None where it was the operator who ended it."""
+        asked = job.asked or (OperatorRequest("cancel", cause, message) if cause == "cancelled" else None)
         held = self.release(job)
         is_free = asked is None and isinstance(then, Retry) and then.is_free
         if not is_free and (asked is None or asked.verb != "requeue"):
@@ -348,27 +358,27 @@ class Store:
             else:
                 if then.job_class is not None:
                     job.job_class = self.classes.setdefault(then.job_class.id, then.job_class)
-                lending.fit(self, job, is_any=True)
+                priority_inheritance.fit(self, job, is_any=True)
                 self.move(job, "waiting")
                 self.rest(job, self.now() + then.delay_s)
         self.ring()
         return held if asked is None else None
 
-    def as_asked(self, job: Job, asked: Asked) -> None:
+    def as_asked(self, job: StoredJob, asked: OperatorRequest) -> None:
         """What the operator asked for becomes of a job that holds nothing (any more)."""
         if asked.verb == "requeue":
-            lending.fit(self, job, is_any=True)
+            priority_inheritance.fit(self, job, is_any=True)
             self.move(job, "waiting")
             self.rest(job)
             return
         job.cause, job.message = asked.cause, asked.message
         self.bury(job, "cancelled" if asked.verb == "cancel" else "dead")
 
-    def _dependants(self, job_id: str, forget: bool = False) -> Iterator[Job]:
+    def _dependants(self, job_id: str, forget: bool = False) -> Iterator[StoredJob]:
         wanted = self.wanted.pop(job_id, set()) if forget else self.wanted.get(job_id, set())
         return (self.jobs[other] for other in sorted(wanted))
 
-    def _settle(self, job: Job, wants: set[str], settled: str) -> None:
+    def _settle(self, job: StoredJob, wants: set[str], settled: str) -> None:
         """One of the things it waited for is settled; when it was the last one, it may go."""
         if settled in wants:
             wants.discard(settled)
@@ -382,10 +392,10 @@ def entry_of(held: Reservation) -> str:
     return f"{held.job_id}-a{held.attempt}"
 
 
-def note_orphan(job: Job, dead: str) -> None:
+def note_orphan(job: StoredJob, dead: str) -> None:
     job.cause, job.message = "dependency_dead", f"it comes after {dead}, which did not make it"
 
 
-def forget_failures(job: Job) -> None:
+def forget_failures(job: StoredJob) -> None:
     job.cause, job.message = None, ""
     job.failures.clear()

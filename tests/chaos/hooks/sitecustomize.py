@@ -1,8 +1,10 @@
-"""Stopping points: put on PYTHONPATH by a test, this has every process of its world stop itself where the test says.
+"""Stopping points: put on PYTHONPATH by a test, this has every process of its world stop itself where the
+test says.
 
-The test writes `point` into $CHAOS_STOP: «NAME [JOB]». The first process that comes to that point takes the file,
-writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing.
-$CHAOS_BREAK names a safeguard that is taken out: a test of the tests. $CHAOS_CLOCK sets the clock off, in seconds.
+The test writes `point` into $CHAOS_STOP: «NAME [JOB]». The first process that comes to that point takes the
+file, writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing.
+$CHAOS_BREAK names a safeguard that is taken out: a test of the tests. $CHAOS_CLOCK sets the clock off, in
+seconds.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def point(name: str, job_id: str = "") -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def around(owner: Any, method: str, before: str = "", after: str = "", job: Callable[..., str] = lambda *_: "") -> None:
+def around(
+    owner: Any, method: str, before: str = "", after: str = "", job: Callable[..., str] = lambda *_: ""
+) -> None:
     """Points before and after `owner.method`; `job` names the job from the call's arguments."""
     real = getattr(owner, method)
 
@@ -103,7 +107,9 @@ def attempts(module: ModuleType) -> None:
         return entry, turned
 
     def moved(self: Any, turn: Any, limit_s: float) -> Any:
-        """The entry is in the hand, and the turn behind it was refused: the server had forgotten its scripts."""
+        """The entry is in the hand, and the turn behind it was refused: the server had forgotten its
+        scripts.
+        """
         names = (f"rq:queue:{turn.queue}", f"conductor:hand:{turn.worker}")
         entry = self.scripts.client.execute_command("BLMOVE", *names, "LEFT", "RIGHT", limit_s)
         if entry is not None:
@@ -195,7 +201,9 @@ def steps(module: ModuleType) -> None:
         module.source = without_fence(module.source)
     if BROKEN == "history":
         real = module._text
-        module._text = lambda name: real(name).replace(SETTLED, "settled_now = true").replace(WITNESS, "do return end")
+        module._text = lambda name: (
+            real(name).replace(SETTLED, "settled_now = true").replace(WITNESS, "do return end")
+        )
 
 
 # ── safeguards taken out ──────────────────────────────────────────────────────────────────────────────────
@@ -232,16 +240,16 @@ def without_fence(real: Callable[[str], str]) -> Callable[[str], str]:
 # ── on import ─────────────────────────────────────────────────────────────────────────────────────────────
 
 HOOKS: dict[str, Callable[[ModuleType], None]] = {
-    "workers.intake": intake,
-    "conductor.adapters.redis_attempts": attempts,
-    "workers.body": body,
-    "workers.publish": publish,
-    "workers.outputs": outputs,
-    "conductor.adapters.receipt_log": receipts,
-    "conductor.adapters.redis_handover": handover,
-    "conductor.adapters.rates": rates,
-    "conductor.node.rescue": rescue,
-    "conductor.adapters.redis_scripts": steps,
+    "workers.parent.intake": intake,
+    "conductor.adapters.redis.attempts": attempts,
+    "workers.parent.execution": body,
+    "workers.attempt.publish": publish,
+    "workers.attempt.outputs": outputs,
+    "conductor.adapters.files.receipt_log": receipts,
+    "conductor.adapters.redis.handover": handover,
+    "conductor.adapters.rates.rates": rates,
+    "conductor.node.orphan_rescue": rescue,
+    "conductor.adapters.redis.scripts": steps,
 }
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from verify_scene import Place, only
 
+from conductor.app.workflow_lookup import checks_for, plan
 from conductor.model.spec import JobSpec
-from conductor.verify_report import VerifyReport
-from conductor.workflow_lookup import checks_for, plan
+from conductor.verify.report import VerifyReport
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 def planned(place: Place, name: str, *argv: str) -> list[JobSpec]:
-    from conductor import manifest
+    from conductor.record import manifest
 
     place.specs = list(manifest.read(plan(name, argv, place.settings.for_code)[0]))
     return place.specs
@@ -63,8 +63,14 @@ def test_a_sleep_cut_short_is_wrong(place: Place) -> None:
     ("lifecycle", "complaint"),
     [
         (STEPS, None),
-        (STEPS[:-1], "its lifecycle is create, read, update, read again instead of create, read, update, delete"),
-        ([STEPS[0], STEPS[2], STEPS[1], STEPS[4]], "its lifecycle is create, update, read, delete instead of"),
+        (
+            STEPS[:-1],
+            "its lifecycle is create, read, update, read again instead of create, read, update, delete",
+        ),
+        (
+            [STEPS[0], STEPS[2], STEPS[1], STEPS[4]],
+            "its lifecycle is create, update, read, delete instead of",
+        ),
         ([*STEPS[:4], {"step": "delete", "rows": 19}], "delete touched 19 rows instead of 20"),
         ([], "its lifecycle is empty"),
     ],
@@ -152,7 +158,9 @@ def test_a_gap_that_is_left_and_an_answer_that_is_short_are_found(place: Place, 
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, text TEXT)")
         db.executemany("INSERT INTO documents VALUES (?, 'text')", [(n,) for n in range(4)])
-    first, apply_first, second, apply_second = planned(place, "gap_fill", str(file), "--cloud", "sky", "--batch", "2")
+    first, apply_first, second, apply_second = planned(
+        place, "gap_fill", str(file), "--cloud", "sky", "--batch", "2"
+    )
     place.done(first, b"{}", result={"items": 2})
     place.done(second, b"{}", result={"items": 1})
     for spec in (apply_first, apply_second):
@@ -164,4 +172,6 @@ def test_a_gap_that_is_left_and_an_answer_that_is_short_are_found(place: Place, 
     short, gap = verified(place, "gap_fill").findings
 
     assert (short.kind, short.job_id, short.message) == ("wrong", second.id, "answered 1 of 2 texts")
-    assert gap.kind == "missing" and gap.message.startswith("1 document without an annotation, the first is '3'")
+    assert gap.kind == "missing" and gap.message.startswith(
+        "1 document without an annotation, the first is '3'"
+    )

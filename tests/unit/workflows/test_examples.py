@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from conductor import manifest
-from conductor.catalogue import load_catalogue
+from conductor.app.workflow_lookup import plan
+from conductor.base.settings.settings import load
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.causes import CAUSES
 from conductor.model.spec import JobSpec, Needs
-from conductor.settings import load
-from conductor.workflow_lookup import plan
+from conductor.record import manifest
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.jsonl"))

@@ -1,4 +1,6 @@
-"""Workflows are found by name: the project's own first, then the installed ones; scripts run as plain files."""
+"""Workflows are found by name: the project's own first, then the installed ones; scripts run as plain
+files.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conductor.errors import UsageError
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.workflow_lookup import about, available, checks_for, plan
+from conductor.app.workflow_lookup import about, available, checks_for, plan
+from conductor.base.errors import UsageError
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
 OWN = '''"""Says hello.
@@ -70,7 +72,9 @@ def test_checks_of_a_manifest_come_from_its_workflows_where_they_have_any(projec
     assert len(checks_for(["mine", "system_test", "gap_fill"], project.for_code).jobs) == 2
 
 
-def script(name: str, *argv: str, cwd: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def script(
+    name: str, *argv: str, cwd: Path, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CONDUCTOR_", "PYTHON", "VIRTUAL_ENV"))}
     command = [python, str(ROOT / "workflows" / "system_test" / name), *argv]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
@@ -96,7 +100,11 @@ def test_a_python_without_the_packages_hands_over_to_the_projects_own_or_says_so
         text=True,
         check=False,
     )
-    assert silent.returncode == 1 and "run ./scripts/demo once" in silent.stderr and silent.stderr.count("\n") == 1
+    assert (
+        silent.returncode == 1
+        and "run ./scripts/demo once" in silent.stderr
+        and silent.stderr.count("\n") == 1
+    )
 
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -119,7 +127,9 @@ def test_python_dash_m_lists_and_runs_workflows(project: Settings) -> None:
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "workflows", *argv]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "CONDUCTOR_PROJECT": str(project.project)}
-        return subprocess.run(command, cwd=project.project, env=env, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=project.project, env=env, capture_output=True, text=True, check=False
+        )
 
     assert "gap_fill" in run("--help").stdout and run().returncode == 2
     assert run("plan", "system_test", "--count", "2").returncode == 0

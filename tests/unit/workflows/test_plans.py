@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from media import clip, without_decoder
 
-from conductor import manifest
-from conductor.catalogue import load_catalogue
-from conductor.errors import ConfigError, UsageError
+from conductor.app.workflow_lookup import plan
+from conductor.base.errors import ConfigError, UsageError
+from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.identity import id_of
 from conductor.model.spec import Estimate, JobSpec
-from conductor.settings import CONFIG_NAME, Settings, load
-from conductor.workflow_lookup import plan
+from conductor.record import manifest
 from workers.media import probing
 
 CATALOGUE = load_catalogue()
@@ -46,7 +46,11 @@ def planned(project: Settings, name: str, *argv: str) -> list[JobSpec]:
     assert plan(name, argv, project.for_code) == (path, jobs) and path.read_bytes() == first
     summary = manifest.check(path, CATALOGUE)
     assert summary.jobs == jobs and not summary.outside
-    assert all(summary.ids[other] < summary.ids[s.id] for s in manifest.read(path) for other in s.after + s.after_ended)
+    assert all(
+        summary.ids[other] < summary.ids[s.id]
+        for s in manifest.read(path)
+        for other in s.after + s.after_ended
+    )
     return list(manifest.read(path))
 
 
@@ -75,7 +79,9 @@ def test_a_count_that_makes_no_sense_is_a_usage_error(project: Settings) -> None
 
 
 def test_output_goes_where_it_is_told(project: Settings, tmp_path: Path) -> None:
-    path, jobs = plan("system_test", ["--count", "3", "-o", str(tmp_path / "x" / "y.jsonl")], project.for_code)
+    path, jobs = plan(
+        "system_test", ["--count", "3", "-o", str(tmp_path / "x" / "y.jsonl")], project.for_code
+    )
     assert path == tmp_path / "x" / "y.jsonl" and jobs == 3 and path.is_file()
 
 
@@ -193,7 +199,9 @@ def test_a_plan_survives_what_a_library_does_with_a_file_and_names_it(
     assert len(planned(project, "highlights")) == 3 * 3 + 2
     said = capsys.readouterr().err
     assert "broken.mp4 is empty; it is planned, and will not be in the reel" in said
-    assert "whole.mp4 cannot be looked into (AttributeError: 'NoneType' object has no attribute 'name')" in said
+    assert (
+        "whole.mp4 cannot be looked into (AttributeError: 'NoneType' object has no attribute 'name')" in said
+    )
 
 
 def test_a_video_that_goes_while_it_is_planned_is_left_out_and_named(
@@ -233,7 +241,9 @@ def corpus(project: Settings, documents: int, annotated: tuple[int, ...] = ()) -
 
 
 def test_only_documents_with_a_text_and_without_an_annotation_are_planned(project: Settings) -> None:
-    specs = planned(project, "gap_fill", corpus(project, 10, annotated=(0, 5)), "--local", "ollama", "--batch", "3")
+    specs = planned(
+        project, "gap_fill", corpus(project, 10, annotated=(0, 5)), "--local", "ollama", "--batch", "3"
+    )
 
     batches = [[item["id"] for item in spec.args["items"]] for spec in specs if spec.task == "llm.annotate"]
     assert batches == [["1", "2", "3"], ["4", "6", "7"], ["8", "9"]]

@@ -1,0 +1,1 @@
+"""What is kept in files beside the outputs: receipts, hashes, claims of VRAM."""

@@ -1,0 +1,1 @@
+"""This host: devices, disks, memory, processes, signals, clock."""

@@ -1,0 +1,115 @@
+"""waiting → admitted, in memory: by the leader, or where a predecessor ends (the twin of
+`adapters/redis/lua/hand_over.lua`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from conductor.adapters.memory import breakers
+from conductor.adapters.memory.store import LinedUp, Store, StoredJob, entry_of
+from conductor.core.capacity.charges import charges, disk_key, sums_of
+from conductor.core.chains.chains import root_of
+from conductor.model.decision import Admission
+from conductor.model.receipt import Receipt
+from conductor.model.snapshot import Reservation
+
+
+def is_waiting(store: Store, job: StoredJob) -> bool:
+    """And free to go."""
+    return job.id in store.ready[job.job_class.id].ids
+
+
+def hand_over(
+    store: Store, admission: Admission, landed: Mapping[str, int], lined: int | None = None
+) -> str | None:
+    """waiting → admitted; else why not. `landed`: on disks, since it was decided (charge key → bytes);
+    `lined`: the number under which it was lined up, and has not begun."""
+    r = admission.reservation
+    job = store.jobs.get(r.job_id)
+    if job is None or not is_waiting(store, job):
+        return "not waiting"
+    why_not = objection(store, job, admission, charges(r), landed, lined) or breakers.objection(store, r)
+    if why_not := why_not or card_objection(store, r):
+        return why_not
+    if is_of_another_line(job, r):
+        return "its line changed meanwhile"
+    take_place(store, job, r)
+    store.queues[r.queue].append(entry_of(r))
+    return None
+
+
+def card_objection(store: Store, r: Reservation) -> str | None:
+    """A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name."""
+    report, until = store.reports.get(r.node, (None, 0.0))
+    if report is None or until <= store.now():
+        return None
+    there = {device.key: device.uuid for device in report.devices}
+    pairs = zip(r.devices, r.uuids, strict=False)  # Where they are told.
+    return next(
+        (f"{r.node}/{key} is not {uuid} any more" for key, uuid in pairs if there.get(key) != uuid), None
+    )
+
+
+def take_place(store: Store, job: StoredJob, r: Reservation) -> None:
+    if not job.attempts:
+        store.longest_s = max(store.longest_s, store.now() - job.since)
+    store.unrest(job)
+    job.is_revised = False
+    job.attempts = r.attempt
+    store.history.stepped(r.attempt)
+    store.move(job, "admitted")
+    store.reserve(job, r)
+
+
+def is_of_another_line(job: StoredJob, r: Reservation) -> bool:
+    """Decided for the line that it had before?"""
+    return job.is_revised and r.class_id != job.job_class.id
+
+
+def objection(
+    store: Store,
+    job: StoredJob,
+    admission: Admission,
+    amounts: Mapping[str, int],
+    landed: Mapping[str, int],
+    lined: int | None = None,
+) -> str | None:
+    attempt = admission.reservation.attempt
+    if attempt != max(job.attempts, store.history.floor) + 1 and not attempt == job.attempts == lined:
+        return f"attempt {attempt} is not its next"
+    for key, limit in sorted(admission.ceilings.items()):
+        names = sums_of(key)
+        if sum(store.sums[name] + amounts.get(name, 0) + landed.get(name, 0) for name in names) > limit:
+            return f"over ceiling {key}"
+    return None
+
+
+def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> None:
+    """An attempt ended well: who was named for that goes into the queue, and no other heir of that tick.
+    `lined`: who was lined up behind it, and has not begun."""
+    heir, epoch, until, looked_at = store.heirs.pop(receipt.job_id, (None, 0, 0.0, None))
+    if heir is None or heir.attempt != receipt.attempt or store.now() > until or epoch != store.epoch:
+        return
+    number = (
+        lined.attempt if lined is not None and lined.job_id == heir.admission.reservation.job_id else None
+    )
+    landed = store.landed_since(looked_at) if store.lined else Counter[str]()
+    for fact in receipt.outputs:  # What it left itself is in the ceilings.
+        if (key := disk_key(receipt.node, root_of(fact.path))) in landed:
+            landed[key] -= fact.bytes
+    if (
+        not is_held_back(store, heir.admission.reservation)
+        and hand_over(store, heir.admission, landed, number) is None
+    ):
+        store.was_handed_on()
+
+
+def is_held_back(store: Store, r: Reservation) -> bool:
+    """By the operator, or a rebuild: that holds at once."""
+    is_paused = r.lane in store.paused or any(
+        f"{r.node}/{device}" in store.paused_devices for device in r.devices
+    )
+    is_settling = store.settles_at > store.now()
+    return is_paused or is_settling or store.is_draining or r.node in store.draining

@@ -1,0 +1,1 @@
+"""The budgets of APIs, as they are counted in the ledger."""

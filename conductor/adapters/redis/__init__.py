@@ -1,0 +1,1 @@
+"""The Redis ledger: one narrow adapter for each port, the atomic steps in `lua/`."""

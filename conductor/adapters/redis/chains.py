@@ -1,0 +1,95 @@
+"""Files and waiting, as a tick sees them. Of a chain that did not change since the last tick only who it
+is is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from conductor.adapters.redis.scripts import Call, Scripts
+from conductor.core.chains.chains import Members
+from conductor.model.chains import Chain, FileJob, Landed, LetGo, Outlook
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_file_job = msgspec.json.Decoder(FileJob).decode
+_made = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class KnownChain:
+    def __init__(self) -> None:
+        self.rev = ""
+        self.members = Members()
+        self.letters = ""
+        self.made: dict[str, int] = {}
+        self.node: str | None = None
+        self.chain: Chain | None = None
+
+    def learn(self, row: Sequence[Any]) -> None:
+        """`row` as `outlook.lua` has it: with all of it, or only who it is."""
+        number, node, rev, *rest = row
+        self.rev, moved, self.node = rev, (node or None) != self.node, node or None
+        if rest:
+            fresh, self.letters, made = rest
+            self.members.add(_file_job(text) for text in fresh)
+            facts = (_made(text) for text in made[1::2])
+            self.made = {path: int(fact["bytes"]) for path, fact in zip(made[0::2], facts, strict=True)}
+        if rest or moved:
+            self.chain = self.members.as_chain(number, self.letters, self.node, self.made)
+
+
+class RedisOutlook:
+    """Remembers the chains of the last tick. One per process that ticks."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._known: dict[str, KnownChain] = {}
+        self._born = ""
+        self._ahead: Call | None = None
+        scripts.also_ahead.append(self.ahead)
+
+    def ahead(self, asked: bytes) -> Call:
+        """What `read` will ask about the heads that `candidates` shows at that instant."""
+        self._ahead = ("outlook", (_pack([False, self._flat()]), asked))
+        return self._ahead
+
+    def _flat(self) -> list[Any]:
+        return [
+            word for number, known in self._known.items() for word in (number, known.rev, len(known.members))
+        ]
+
+    def read(self, heads: Sequence[str]) -> Outlook:
+        ahead, self._ahead = self._ahead, None
+        told = self._scripts.run_as(ahead, "outlook", _pack([list(heads), self._flat()]))
+        born, longest_ms, landed, rows = _unpack(told)
+        if born != self._born:
+            is_news, self._born = bool(self._born or self._known), born
+            self._known = {}
+            if is_news:
+                # Redis was emptied meanwhile: numbers start again, what was said to be known is another's.
+                return self.read(heads)
+        known = {row[0]: self._known.get(row[0]) or KnownChain() for row in rows}
+        for row in rows:
+            known[row[0]].learn(row)
+        self._known = known
+        chains = (known[row[0]].chain for row in sorted(rows, key=lambda row: int(row[0])))
+        return Outlook(
+            chains=tuple(chain for chain in chains if chain is not None),
+            landed=tuple(landed_of(text) for text in landed),
+            longest_wait_s=longest_ms / 1000,
+        )
+
+
+def landed_of(text: str) -> Landed:
+    at, node, root, size = text.split("|")
+    return Landed(node=node, root=root, bytes=int(size), at=int(at) / 1000)
+
+
+def let_go_of(text: bytes) -> LetGo:
+    fact = _made(text)
+    return LetGo(
+        path=fact["path"], job_id=fact["job_id"], attempt=int(fact["attempt"]), bytes=int(fact["bytes"])
+    )

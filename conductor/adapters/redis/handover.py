@@ -1,0 +1,138 @@
+"""The conductor's only writes, fenced by the leader's epoch: admit, and the gate ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import cast
+
+import msgspec
+
+from conductor.adapters.redis.attempts import CALLS_AT_ONCE, ms, reservations_of
+from conductor.adapters.redis.client import MAX_BLOCK_S, translating
+from conductor.adapters.redis.codec.row_cache import KnownRows
+from conductor.adapters.redis.codec.rows import heads_asked, row_of
+from conductor.adapters.redis.scripts import Call, Scripts
+from conductor.adapters.rq import envelope
+from conductor.core.admission.successors import STANDS_S
+from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.snapshot import Lookahead, Reservation
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_to_json = msgspec.json.Encoder().encode
+_gates = msgspec.json.Decoder(GateLedger)
+_reservation = msgspec.json.Decoder(Reservation)
+_by_age = attrgetter("admitted_at", "job_id")
+
+
+class RedisHandover:
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis, self._keys = scripts.client, scripts.keys
+        self._known = KnownRows(_reservation.decode)
+
+    def admit(
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+        looked_at: float | None = None,
+    ) -> tuple[str | None, ...]:
+        """Without admissions, heirs or `seen` there is nothing to say."""
+        if not (admissions or heirs or seen is not None):
+            return ()
+        rows = [row_of(a.reservation, a.ceilings) for a in admissions]
+        named = [
+            [h.predecessor, h.attempt, row_of(h.admission.reservation, h.admission.ceilings)] for h in heirs
+        ]
+        # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
+        held = [a.reservation for a in (*admissions, *(heir.admission for heir in heirs))]
+        data = (envelope.data(r.job_id, r.attempt) for r in held)
+        asked = [-1 if seen is None else seen, -1 if looked_at is None else ms(looked_at)]
+        head = [epoch, envelope.constant_fields(), rows, named, ms(STANDS_S), *asked]
+        answers = self._scripts.run("admit", _pack(head), *data)
+        return tuple(answer.decode() or None for answer in answers)
+
+    def handed_on(self) -> tuple[int, int]:
+        so_far, named = self._scripts.run("handed_on")
+        return so_far, named
+
+    def handed_ahead(self) -> int:
+        with translating(self._redis):
+            return int(cast(bytes | None, self._redis.get(self._keys.handed_ahead)) or 0)
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        """The eldest first."""
+        return tuple(sorted(self._known.read(self._scripts.run("reservations")), key=_by_age))
+
+    def queued(self) -> dict[str, int]:
+        flat = _unpack(self._scripts.run("queued"))
+        return dict(zip(flat[0::2], flat[1::2], strict=True))
+
+    def paces(self) -> dict[str, float]:
+        flat = _unpack(self._scripts.run("paces"))
+        return {task: float(seconds) for task, seconds in zip(flat[0::2], flat[1::2], strict=True)}
+
+    def ask_ahead(
+        self, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
+        self._scripts.ask_ahead(self._of_a_tick(look, admitted_grace_s, lead))
+
+    def ask_when_rung(
+        self, timeout_s: float, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
+        calls, end = self._of_a_tick(look, admitted_grace_s, lead), time.monotonic() + timeout_s
+        # In slices, so that a dead connection is noticed. 0 would mean for ever.
+        while (left := end - time.monotonic()) > 0:
+            if self._scripts.ask_when_rung(self._keys.wake, max(0.001, min(left, MAX_BLOCK_S)), calls):
+                return True
+        return False
+
+    def _of_a_tick(
+        self, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float] | None
+    ) -> tuple[Call, ...]:
+        shown = heads_asked(look)
+        return (
+            *(() if lead is None else (("lead", (lead[0], ms(lead[1]), self._scripts.seen)),)),
+            ("handed_on", ()),
+            ("orphans", (ms(admitted_grace_s),)),
+            ("pulse", ()),
+            ("candidates", (shown,)),
+            ("queued", ()),
+            ("live", ()),
+            ("now", ()),
+            ("reservations", ()),
+            ("kind_states", ()),
+            *(maker(shown) for maker in self._scripts.also_ahead),
+            ("calls", (CALLS_AT_ONCE,)),
+            ("closings", ()),
+            ("plight_states", ()),
+            ("rate_book", ()),
+            ("controls", ()),
+            ("paces", ()),
+        )
+
+    def leases(self) -> dict[str, float]:
+        with translating(self._redis):
+            rows = cast(
+                list[tuple[bytes, float]], self._redis.zrange(self._keys.leases, 0, -1, withscores=True)
+            )
+        return {job_id.decode(): until / 1000 for job_id, until in rows}
+
+    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
+        return reservations_of(self._scripts.run("orphans", ms(admitted_grace_s)))
+
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
+        self._scripts.run("record_gates", epoch, _to_json(gates))
+
+    def gates(self) -> GateLedger:
+        with translating(self._redis):
+            text = cast(bytes | None, self._redis.get(self._keys.holds))
+        try:
+            return GateLedger() if text is None else _gates.decode(text)
+        except msgspec.ValidationError:
+            # An earlier version wrote it in another form; the next tick replaces it.
+            return GateLedger()

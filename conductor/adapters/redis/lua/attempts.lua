@@ -1,0 +1,115 @@
+-- uses kinds
+-- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them
+-- for one attempt, `turn.lua` for many. Needs base.lua, rq.lua, history.lua, steps.lua and kinds.lua.
+--   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
+
+-- A class stays as it is, and a turn starts many jobs of few classes.
+local descriptors_seen = {}
+local function descriptor_of(class)
+  local text = descriptors_seen[class] or call('HGET', P .. 'classes', class)
+  descriptors_seen[class] = text
+  return text
+end
+
+-- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
+-- The same worker asking again (its first answer was lost) is told the same again.
+local function start_one(id, attempt, worker, lease_ms)
+  call('LREM', P .. 'hand:' .. worker, 0, entry_of(id, attempt))
+  local job = job_of(id)
+  local text = call('HGET', P .. 'active', id)
+  if not job or not text then return nil, 'this attempt is over' end
+  local held = cjson.decode(text)
+  local is_again = held.state == 'running' and held.worker == worker
+  if held.attempt ~= attempt or not (is_again or job.letter == 'a') then return nil, 'another attempt has its place' end
+  if not is_again then
+    text = string.sub(text, 1, -2) .. ',"state":"running","worker":' .. cjson.encode(worker)
+      .. ',"started_at":' .. seconds(now_ms) .. '}'
+    call('HSET', P .. 'active', id, text)
+    call('HSET', P .. 'running:' .. worker, id, stepped())
+    move(id, job, 'r')
+    call('ZREM', P .. 'handed', id)
+    call('ZREM', P .. 'popped', id)
+    rq_start(held.queue, entry_of(id, attempt), worker)
+    ring()
+  end
+  call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
+  return {line_of(id), text, call('HGETALL', P .. 'fails:' .. id), descriptor_of(job.class)}
+end
+
+local has_redone = call('EXISTS', P .. 'redone') == 1
+
+-- Is it the receipt that was accepted? Two bodies may have had one number (a ledger that forgot), and then
+-- differ in their tokens; of one without a token no more is known.
+local function is_same_body(accepted, attempt, token)
+  local number, other = string.match(accepted, '^(%d+)%.?(%w*)$')
+  return tonumber(number) == attempt and (token == '' or other == '' or token == other)
+end
+
+-- An ok receipt becomes the job's accepted one, unless one came first: accepted | already | gone.
+-- `code`: the version that made it.
+-- `landed`: JSON {node, outputs {path: bytes}}, what it left on that node's disks; '' (or nil): nothing.
+-- `token`: of its body.
+local function accept_one(id, attempt, code, landed, token)
+  local job = job_of(id)
+  if not job then return 'gone' end
+  if job.letter == 'd' then return is_same_body(job.accepted, attempt, token) and 'accepted' or 'already' end
+  if has_redone and attempt <= tonumber(call('HGET', P .. 'redone', id) or '0') then return 'already' end
+  local was_over = job.letter == 'x' or job.letter == 'c' or job.letter == 'v'
+  local before = {}
+  -- Going, it lies nowhere else, and waits for nobody.
+  if job.letter ~= 'a' and job.letter ~= 'r' then
+    unrest(id, job)
+    each_wanted_by(id, function(other) before[#before + 1] = other end)
+  end
+  local held = release(id, 'finished')
+  call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
+  job.accepted = attempt .. (token ~= '' and '.' .. token or '')
+  move(id, job, 'd')
+  if landed and landed ~= '' then files_landed(id, tostring(attempt), landed) end
+  if was_over then revive(id) end
+  free(id)
+  take_back_priority(before)
+  -- Of an attempt that was rescued nobody knows any more as what it was admitted.
+  if held and held.attempt == attempt then kind_passed(held, code) end
+  ring()
+  return 'accepted'
+end
+
+-- running(attempt) -> waiting, dead or cancelled: accepted | already | gone.
+-- `fingerprint`: what other failures of its kind would be alike in; '' (or nil) where it says nothing of the
+-- kind. `place`: the same of the line where it was raised.
+local function fail_one(id, attempt, cause, message, is_dead, delay_ms, class, descriptor, fingerprint, code, place, is_free)
+  local job = job_of(id)
+  if not job then return 'gone' end
+  if job.letter == 'd' then return 'already' end
+  if job.letter ~= 'r' or job.attempts ~= attempt then return 'gone' end
+  kind_failed(lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free), code, fingerprint, cause, message,
+    place)
+  return 'accepted'
+end
+
+-- An attempt whose body never began goes back, at no cost to the job's budgets: admitted(attempt), or
+-- running(attempt) where `worker` is the one that runs it and says so -> waiting, or what the operator asked
+-- for. 1, or 0 when not so. Its number is used up, so that an entry still lying in some worker's hand finds
+-- itself over.
+local function give_back_one(id, attempt, worker)
+  local job = job_of(id)
+  if not job or job.attempts ~= attempt then return 0 end
+  local verb, cause, message
+  if job.letter == 'r' then
+    if not worker or cjson.decode(call('HGET', P .. 'active', id)).worker ~= worker then return 0 end
+    verb, cause, message = asked_of(id)
+  elseif job.letter ~= 'a' then
+    return 0
+  end
+  release(id)
+  if verb then
+    as_asked(id, job, verb, cause, message)
+  else
+    fit(id, job, true)
+    move(id, job, 'w')
+    rest(id, job)
+  end
+  ring()
+  return 1
+end

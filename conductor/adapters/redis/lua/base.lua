@@ -1,0 +1,121 @@
+-- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
+--   conductor:state      hash  id -> LETTER|attempts|seq|class number|since[|accepted body]
+--                        A body is ATTEMPT.TOKEN (workers/attempt/attempt.py), or ATTEMPT where no more is
+--                        known of it.
+--                        `since` in ms after `born`: a dozen bytes less a job, which is a size class of the
+--                        allocator
+--   conductor:born       int   when the ledger's first job came (ms)
+--   conductor:count:B    hash  LETTER -> n, for each backlog B
+--   conductor:aside:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for by
+--   their state
+--   conductor:own_dead   hash  id -> cause, of the dead those that died of themselves and not for the sake of
+--   another
+--   conductor:causes:B   hash  cause -> n of those, for each backlog B; the rest of its dead died for their
+--   sake
+--   conductor:class_backlog hash  class number -> backlog
+--   conductor:wake       list  the bell, never longer than one
+-- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
+
+local call = redis.call
+local clock = call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Epoch seconds with milliseconds, as JSON and as the state line have them.
+local function seconds(ms)
+  return string.format('%.3f', ms / 1000)
+end
+
+-- Lua numbers are doubles: past 1e14 a plain tostring would lose digits.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function job_of(id)
+  local text = call('HGET', P .. 'state', id)
+  if not text then return nil end
+  local letter, attempts, seq, class, since, accepted = string.match(text, '^(%a)|(%d+)|(%d+)|(%d+)|(%d+)|?([%w.]*)$')
+  return {letter = letter, attempts = tonumber(attempts), seq = seq, class = class, since = since, accepted = accepted}
+end
+
+-- Did the ledger forget an attempt that some worker runs? Redis was emptied: a job that a rebuild put back
+-- has had a multiple of 100 attempts (LIFE of core/failures/history.py), so that all that may still run
+-- somewhere lies below. Or it stepped back: its start is forgotten, or it has an older attempt of that job.
+local function is_unheard(job, attempt)
+  if not job then return true end
+  if job.letter == 'w' then return job.attempts < attempt or (job.attempts > 0 and job.attempts % 100 == 0) end
+  if job.letter == 'a' then return job.attempts <= attempt end
+  return job.letter == 'r' and job.attempts < attempt
+end
+
+local function state_line(job)
+  local line = table.concat({job.letter, job.attempts, job.seq, job.class, job.since}, '|')
+  return job.accepted == '' and line or line .. '|' .. job.accepted
+end
+
+-- A line is kept without the start that its id tells: what begins as no object does is the rest (lines.py).
+local function line_of(id)
+  local text = call('HGET', P .. 'jobs', id)
+  if not text or string.find(text, '^[{%s]') then return text end
+  return '{"v":1,"id":"' .. id .. text
+end
+
+-- A class never changes its backlog, and a turn moves many jobs of few classes.
+local backlogs_seen = {}
+local function backlog_of(class)
+  local backlog = backlogs_seen[class] or call('HGET', P .. 'class_backlog', class)
+  backlogs_seen[class] = backlog
+  return backlog
+end
+
+-- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
+local files_moved
+
+local ASIDE = {x = true, c = true, v = true}
+
+-- By the cause of that moment: what is noted of its failures may be another word by the time it leaves.
+local function into_the_grave(id, job)
+  local cause = call('HGET', P .. 'fails:' .. id, 'cause') or 'unknown'
+  if cause == 'dependency_dead' then return end
+  call('HSET', P .. 'own_dead', id, cause)
+  call('HINCRBY', P .. 'causes:' .. backlog_of(job.class), cause, 1)
+end
+
+local function out_of_the_grave(id, job)
+  local cause = call('HGET', P .. 'own_dead', id)
+  if not cause then return end
+  call('HDEL', P .. 'own_dead', id)
+  local causes = P .. 'causes:' .. backlog_of(job.class)
+  if call('HINCRBY', causes, cause, -1) == 0 then call('HDEL', causes, cause) end
+end
+
+-- The one place where a job changes its state: the counts follow in the same breath.
+local function move(id, job, letter)
+  local before = job.letter
+  local counts = P .. 'count:' .. backlog_of(job.class)
+  call('HINCRBY', counts, job.letter, -1)
+  call('HINCRBY', counts, letter, 1)
+  if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
+  if ASIDE[letter] then call('SADD', P .. 'aside:' .. letter, id) end
+  if before == 'x' then out_of_the_grave(id, job) end
+  if letter == 'x' then into_the_grave(id, job) end
+  job.letter = letter
+  call('HSET', P .. 'state', id, state_line(job))
+  if files_moved then files_moved(id, before, letter) end
+end
+
+-- Nobody hears it before this script is over: once is enough.
+local has_rung = false
+local function ring()
+  if not has_rung and call('LLEN', P .. 'wake') == 0 then call('LPUSH', P .. 'wake', '1') end
+  has_rung = true
+end
+
+-- The leader's writes. After a Redis that forgot everything the epoch starts above the clock, never again
+-- from 1.
+local function fenced(epoch)
+  return tonumber(call('GET', P .. 'epoch') or '0') ~= epoch
+end
+
+local function refuse(message)
+  return redis.error_reply('FENCED ' .. message)
+end

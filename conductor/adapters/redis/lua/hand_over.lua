@@ -1,0 +1,178 @@
+-- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor
+-- (turn.lua). Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and kinds.lua.
+--   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
+--   admission, RQ data, when that
+--                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last
+--                        tick; it waits,
+--                        and holds nothing.
+--   conductor:handed_on  int   heirs handed over so far
+--   conductor:node:NODE  string  its report: which cards its devices are
+--   conductor:revised    set   ids of waiting jobs that took another line since they were handed over last
+--   (revise.lua)
+local born
+local longest_ms = 0
+
+-- A ceiling is over one sum, or over those of all roots on one file system («NODE/published+scratch:bytes»).
+local function sums_of(key)
+  local place, roots = string.match(key, '^(.*/)([^/]*%+[^/]*):bytes$')
+  if not place then return {key} end
+  local names = {}
+  for root in string.gmatch(roots, '[^+]+') do names[#names + 1] = place .. root .. ':bytes' end
+  return names
+end
+
+-- Charge key -> bytes that came onto that disk since a tick looked; -1: not asked. To its ceilings they are
+-- still in the sums, as what their writers held. What a tick lets in fits beside those in any case: only of
+-- claims it does not know.
+local LATELY = 64
+local function landed_since(at_ms)
+  local found = {}
+  if at_ms < 0 then return found end
+  local rows = call('LRANGE', P .. 'landed', -LATELY, -1)
+  if #rows == LATELY and tonumber(string.match(rows[1], '^%d+')) >= at_ms then rows = call('LRANGE', P .. 'landed', 0, -1) end
+  for _, text in ipairs(rows) do
+    local ms, node, root, bytes = string.match(text, '^(%d+)|([^|]*)|([^|]*)|(%d+)$')
+    local key = node .. '/' .. root .. ':bytes'
+    if tonumber(ms) >= at_ms then found[key] = (found[key] or 0) + tonumber(bytes) end
+  end
+  return found
+end
+
+-- The first by name. `landed`: as above.
+local function over_ceiling(charges, ceilings, landed)
+  local names, of, totals = {}, {}, {}
+  for key in pairs(ceilings) do
+    for _, name in ipairs(sums_of(key)) do
+      names[#names + 1] = name
+      of[#names] = key
+    end
+  end
+  if #names == 0 then return nil end
+  local sums, over = call('HMGET', P .. 'sum', unpack(names)), nil
+  for i, name in ipairs(names) do
+    totals[of[i]] = (totals[of[i]] or 0) + tonumber(sums[i] or '0') + (charges[name] or 0) + (landed[name] or 0)
+  end
+  for key, total in pairs(totals) do
+    if total > ceilings[key] and (not over or key < over) then over = key end
+  end
+  return over
+end
+
+-- `lined`: the number under which it was lined up, where that is taken up here and has not begun.
+local function objection(id, job, attempt, charges, ceilings, landed, lined)
+  if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
+  if attempt ~= math.max(job.attempts, number_floor()) + 1 and not (attempt == job.attempts and attempt == lined) then
+    return 'attempt ' .. attempt .. ' is not its next'
+  end
+  local key = over_ceiling(charges, ceilings, landed)
+  return key and 'over ceiling ' .. key
+end
+
+-- Decided for the line that it had before? Then what was reserved may not be what it needs.
+local function is_of_another_line(id, job, reservation)
+  return call('SISMEMBER', P .. 'revised', id) == 1
+    and call('HGET', P .. 'class_ids', cjson.decode(reservation).class_id) ~= job.class
+end
+
+-- As admitted now.
+local function admitted(reservation)
+  return string.sub(reservation, 1, -2) .. ',"admitted_at":' .. seconds(now_ms) .. '}'
+end
+
+-- waiting -> admitted, whoever asked whether it may. Its entry, which is in no queue yet.
+-- `admission`: {id, attempt, queue, Reservation JSON, charges, ceilings, RQ description, node}.
+local function take_place(admission, fields, data)
+  local id, attempt, queue, reservation, charges, _, description, node = unpack(admission)
+  local job = job_of(id)
+  born = born or tonumber(call('GET', P .. 'born') or '0')
+  -- A retry waits for its own sake: only first waits tell what is usual here.
+  if job.attempts == 0 then longest_ms = math.max(longest_ms, now_ms - born - tonumber(job.since)) end
+  unrest(id, job)
+  call('SREM', P .. 'revised', id)
+  job.attempts = attempt
+  note_number(attempt)
+  stepped()
+  move(id, job, 'a')
+  charge(id, charges)
+  call('HSET', P .. 'active', id, admitted(reservation))
+  chain_begun(id, node)
+  call('ZADD', P .. 'handed', whole(now_ms), id)
+  local entry = entry_of(id, attempt)
+  call('HSET', R .. 'job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now(),
+    'enqueued_at', at_now(), unpack(fields))
+  rq_knows(queue)
+  return entry
+end
+
+-- Node -> {device key -> UUID}, as its report says; false: it has none.
+local cards = {}
+local function cards_of(node)
+  if cards[node] == nil then
+    local text = call('GET', P .. 'node:' .. node)
+    cards[node] = false
+    if text then
+      cards[node] = {}
+      for _, device in ipairs(cjson.decode(text).devices or {}) do cards[node]['gpu' .. device.index] = device.uuid end
+    end
+  end
+  return cards[node]
+end
+
+-- A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name. nil: none
+-- was.
+local function card_objection(reservation)
+  if not string.find(reservation, '"uuids":', 1, true) then return nil end
+  local held = cjson.decode(reservation)
+  local there = cards_of(held.node)
+  for i, key in ipairs(there and held.devices or {}) do
+    if there[key] ~= held.uuids[i] then return held.node .. '/' .. key .. ' is not ' .. held.uuids[i] .. ' any more' end
+  end
+end
+
+-- '' or why not.
+local function hand_over(admission, fields, data, landed, lined)
+  local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
+  local job = job_of(id)
+  local why_not = objection(id, job, attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
+    or card_objection(reservation)
+  if why_not then return why_not end
+  if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
+  call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))
+  return ''
+end
+
+-- The operator's word, and a rebuild, hold at once: a tick would only see them the next time it looks.
+local function is_held_back(reservation)
+  local held = cjson.decode(reservation)
+  if call('EXISTS', P .. 'settling') == 1 or call('SISMEMBER', P .. 'paused', held.lane) == 1 then return true end
+  for _, device in ipairs(held.devices or {}) do
+    if call('SISMEMBER', P .. 'paused', held.node .. '/' .. device) == 1 then return true end
+  end
+  return call('SISMEMBER', P .. 'draining', '*') == 1 or call('SISMEMBER', P .. 'draining', held.node) == 1
+end
+
+-- What is named was named for a world without the one that goes now: there are no heirs until the next tick,
+-- which the end of the attempt has rung for.
+local function handed_on()
+  call('INCR', P .. 'handed_on')
+  call('DEL', P .. 'heirs')
+end
+
+-- An attempt ended well: who was named for that goes into the queue.
+-- `lined`: who was lined up behind it, and has not begun; `own`: what it left itself is in the ceilings
+-- (files_landed).
+local function succeed(id, attempt, lined, own)
+  local text = call('HGET', P .. 'heirs', id)
+  if not text then return end
+  call('HDEL', P .. 'heirs', id)
+  local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
+  if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
+  local number = lined and lined.id == admission[1] and lined.attempt or nil
+  local landed = call('EXISTS', P .. 'lined') == 1 and landed_since(looked_ms or -1) or {}
+  own = next(landed) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
+  for path, bytes in pairs(own.outputs) do
+    local key = own.node .. '/' .. root_of(path) .. ':bytes'
+    if landed[key] then landed[key] = landed[key] - bytes end
+  end
+  if hand_over(admission, fields, data, landed, number) == '' then handed_on() end
+end

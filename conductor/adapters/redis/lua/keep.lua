@@ -1,0 +1,18 @@
+-- uses base rq chains steps
+-- Jobs that are about to be put will read these files: what nobody needed is needed again, before anything is
+-- asked of it.
+--   ARGV[1]  msgpack {path -> {id, ..}}
+--   returns  what is being removed at this moment, by any node: {path, node, ..}; it cannot be had back
+--   writes   conductor:readers:PATH, what `take_path_back` of chains.lua touches
+for path, ids in pairs(cmsgpack.unpack(ARGV[1])) do
+  for _, id in ipairs(ids) do call('SADD', P .. 'readers:' .. path, id) end
+  if call('HEXISTS', P .. 'letting', path) == 1 then
+    take_path_back(tostring(call('INCR', P .. 'chain_seq')), path)
+  end
+end
+local rows, found = call('HGETALL', P .. 'going'), {}
+for i = 1, #rows, 2 do
+  found[i] = rows[i]
+  found[i + 1] = cjson.decode(rows[i + 1]).node
+end
+return found

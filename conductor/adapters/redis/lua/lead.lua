@@ -1,0 +1,36 @@
+-- uses base history
+-- Take the lead, or renew it.
+--   ARGV     owner, time to live (ms), the step (history.lua) that it was told last
+--   returns  {the epoch, step, 1 or 0: the ledger is settled}, or false while somebody else leads. Where the
+--   server serves another history than that for which
+--            the ledger is settled the epoch is a new one, also for who led before: it begins to settle.
+--   writes   conductor:leader (string "EPOCH OWNER", PX), conductor:epoch, beat; what history.lua names;
+--   line:WORKER
+local UNREAD_MS = 60000
+local owner, ttl_ms = ARGV[1], ARGV[2]
+local text = call('GET', P .. 'leader')
+local epoch, current
+if text then
+  epoch, current = string.match(text, '^(%d+) (.*)$')
+  if current ~= owner then return false end
+end
+witness(tonumber(ARGV[3]))
+local turning = call('GET', P .. 'turning')
+local begins = not is_settled() and not (turning and string.match(turning, '^%S+') == history())
+if not epoch or begins then
+  -- Above the clock as well: a Redis that forgot everything must not hand out an old leader's number again.
+  epoch = whole(math.max(tonumber(call('GET', P .. 'epoch') or '0') + 1, now_ms))
+  call('SET', P .. 'epoch', epoch)
+end
+if begins then
+  call('DEL', P .. 'heard', P .. 'vouched', P .. 'heirs', P .. 'popped')
+  call('SET', P .. 'turning', table.concat({history(), epoch, call('GET', P .. 'beat') or '0', whole(now_ms)}, ' '))
+  -- A roll call: each says at once what it holds.
+  for _, worker in ipairs(silent()) do
+    call('RPUSH', P .. 'line:' .. worker, cmsgpack.pack(false))
+    call('PEXPIRE', P .. 'line:' .. worker, UNREAD_MS)
+  end
+end
+call('SET', P .. 'leader', epoch .. ' ' .. owner, 'PX', ttl_ms)
+call('SET', P .. 'beat', whole(now_ms))
+return {tonumber(epoch), step(), is_settled() and 1 or 0}

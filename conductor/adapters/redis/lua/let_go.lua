@@ -1,0 +1,26 @@
+-- uses base rq chains steps
+-- A node makes room: from now on these files are gone, the first ones that nobody needs, until they are so
+-- many bytes. Or: these are removed.
+--   ARGV     node, root, bytes wanted (0: none), how many at most, then paths that are removed, or will not
+--   be
+--   returns  JSON texts of `going` that are this node's: also those it was told before and has not said gone
+--   writes   conductor:letting, let_go:NODE:ROOT, letting_bytes, going
+local node, root, wanted, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+for i = 5, #ARGV do call('HDEL', P .. 'going', ARGV[i]) end
+if #ARGV > 4 then ring() end
+
+local key, taken = P .. 'let_go:' .. node .. ':' .. root, 0
+while wanted > 0 and taken < most do
+  local path = call('ZRANGE', key, 0, 0)[1]
+  if not path then break end
+  local text = no_longer_let(path)
+  call('HSET', P .. 'going', path, text)
+  wanted = wanted - tonumber(cjson.decode(text).bytes)
+  taken = taken + 1
+end
+
+local rows, found = call('HVALS', P .. 'going'), {}
+for _, text in ipairs(rows) do
+  if cjson.decode(text).node == node then found[#found + 1] = text end
+end
+return found

@@ -1,0 +1,173 @@
+-- Shared: heirs lined up. An heir that would find its room in what its predecessor holds is told to the
+-- worker of that one while it runs: its body may begin where that one's ends well, before anybody has asked
+-- the ledger. Needs hand_over.lua.
+--   conductor:lined      hash  id of a running job -> msgpack {its attempt, heir, number, worker, is void,
+--   admission, RQ fields, RQ data,
+--                        claim}: one for each, gone when that attempt ends. The heir waits, holds nothing,
+--                        may be admitted,
+--                        cancelled or named elsewhere; its number is used up, so that no other attempt has
+--                        it.
+--                        Claim: charge key -> bytes that its body may write beside what the other one leaves.
+--                        They are in
+--                        the sums, and in `charges` of the running one: what ends that one gives them back,
+--                        however it
+--                        ends. They go no sooner than its worker says that the heir will not begin: it may
+--                        have.
+--   conductor:line:WORKER  list  msgpack {predecessor, its attempt, heir, number, what `start_one` answers,
+--   or false: taken back}
+--   conductor:handed_ahead int   of `handed_on`: those whose bodies had begun
+local MOST_UNREAD, UNREAD_MS = 8, 60000
+--   So short that what they gain is less than what it costs to tell.
+local SHORTEST_S = 0.005
+
+local function lined_behind(id)
+  local text = call('HGET', P .. 'lined', id)
+  if not text then return nil end
+  local row = cmsgpack.unpack(text)
+  return {of_attempt = row[1], id = row[2], attempt = row[3], worker = row[4], is_void = row[5], admission = row[6],
+    fields = row[7], data = row[8], claim = row[9] or {}}
+end
+
+local function write_lined(id, lined)
+  call('HSET', P .. 'lined', id, cmsgpack.pack({lined.of_attempt, lined.id, lined.attempt, lined.worker, lined.is_void,
+    lined.admission, lined.fields, lined.data, lined.claim}))
+end
+
+local function tell_lined(id, lined, row)
+  local key = P .. 'line:' .. lined.worker
+  call('RPUSH', key, cmsgpack.pack({id, lined.of_attempt, lined.id, lined.attempt, row}))
+  call('PEXPIRE', key, UNREAD_MS)
+end
+
+-- Is it still to go next, under that number?
+local function is_next(lined)
+  local job = not lined.is_void and job_of(lined.id)
+  return job and job.letter == 'w' and job.attempts == lined.attempt
+    and call('ZSCORE', P .. 'class:' .. job.class, lined.id) and not is_of_another_line(lined.id, job, lined.admission[4])
+end
+
+-- What it has to claim: its files never fit into what the other one holds, whose own stay there. nil: all
+-- else does not.
+local function claim_of(charges, given)
+  local claim = {}
+  for key, amount in pairs(charges) do
+    if string.sub(key, -6) == ':bytes' then
+      claim[key] = amount
+    elseif amount > (given[key] or 0) then
+      return nil
+    end
+  end
+  return claim
+end
+
+-- `sign`: 1 claims, -1 gives back. `id`: of the running one.
+local function count_claim(id, claim, sign)
+  if not next(claim) then return end
+  local held = cjson.decode(call('HGET', P .. 'charges', id))
+  for key, amount in pairs(claim) do
+    held[key] = (held[key] or 0) + sign * amount
+    if held[key] == 0 then held[key] = nil end
+    if call('HINCRBY', P .. 'sum', key, whole(sign * amount)) == 0 then call('HDEL', P .. 'sum', key) end
+  end
+  note_charges(id, held)
+end
+
+local function is_any_of(claim, short)
+  for key in pairs(claim) do
+    if short[key] then return true end
+  end
+  return false
+end
+
+-- Whose worker is to be told? nil: nobody's.
+local function worker_of(id, attempt, queue)
+  local text = call('HGET', P .. 'active', id)
+  local held = text and cjson.decode(text)
+  if not held or held.attempt ~= attempt or held.state ~= 'running' or held.queue ~= queue then return nil end
+  if call('HEXISTS', P .. 'asked', id) == 1 or call('LLEN', P .. 'line:' .. held.worker) >= MOST_UNREAD then return nil end
+  local pace = tonumber(call('HGET', P .. 'paces', held.task) or SHORTEST_S)
+  return pace >= SHORTEST_S and held.worker or nil
+end
+
+-- True where it is lined up now.
+local function line_up(id, of_attempt, admission, fields, data, landed, short)
+  local heir, attempt, queue, reservation, charges, ceilings = unpack(admission)
+  local worker = worker_of(id, of_attempt, queue)
+  -- Waiting under a multiple of 100 it would look as if a rebuild had put it there (`is_unheard`).
+  if not worker or attempt % 100 == 0 then return false end
+  local given, more = cjson.decode(call('HGET', P .. 'charges', id)), {}
+  local claim, job = claim_of(charges, given), job_of(heir)
+  -- Its ceilings are those of the moment in which the other one has gone and left all its files.
+  for key, amount in pairs(given) do more[key] = -amount end
+  for key, amount in pairs(charges) do more[key] = (more[key] or 0) + amount end
+  if not claim or is_any_of(claim, short) or objection(heir, job, attempt, more, ceilings, landed)
+      or kind_objection(reservation) or is_of_another_line(heir, job, reservation) or is_held_back(reservation) then
+    return false
+  end
+  job.attempts = attempt
+  note_number(attempt)
+  stepped()
+  call('HSET', P .. 'state', heir, state_line(job))
+  local lined = {of_attempt = of_attempt, id = heir, attempt = attempt, worker = worker, is_void = false,
+    admission = admission, fields = fields, data = data, claim = claim}
+  count_claim(id, claim, 1)
+  write_lined(id, lined)
+  tell_lined(id, lined, {line_of(heir), admitted(reservation), call('HGETALL', P .. 'fails:' .. heir),
+    call('HGET', P .. 'classes', job.class)})
+  return true
+end
+
+-- By this tick: who is not named again is taken back. Another one follows once the worker has said that it
+-- did not begin. `short`: charge keys for want of which the tick's own admissions were turned down. A claim
+-- keeps nobody from what is free: those on them are taken back too, and a tick comes when they are.
+local function line_up_all(heirs, fields, data_of, landed, short)
+  local named, is_lined = {}, {}
+  for _, heir in ipairs(heirs) do named[heir[1]] = heir[3][1] end
+  for _, id in ipairs(call('HKEYS', P .. 'lined')) do
+    local lined = lined_behind(id)
+    if lined.is_void then
+      named[id] = nil
+    elseif named[id] == lined.id and is_next(lined) and not is_any_of(lined.claim, short) then
+      is_lined[lined.id] = true
+    else
+      lined.is_void = true
+      write_lined(id, lined)
+      tell_lined(id, lined, false)
+    end
+  end
+  for i, heir in ipairs(heirs) do
+    local id, admission = heir[1], heir[3]
+    if not is_lined[admission[1]] and call('HEXISTS', P .. 'lined', id) == 0 then
+      is_lined[admission[1]] = line_up(id, heir[2], admission, fields, data_of(i), landed, short)
+    end
+  end
+end
+
+-- Its worker did not begin it, and will not. What it would not take is not offered to it again.
+local function not_lined(id, heir, attempt)
+  local lined = lined_behind(id)
+  if not lined or lined.id ~= heir or lined.attempt ~= attempt then return end
+  count_claim(id, lined.claim, -1)
+  lined.claim = {}
+  if lined.is_void then
+    call('HDEL', P .. 'lined', id)
+    ring()
+  else
+    lined.is_void = true
+    write_lined(id, lined)
+  end
+end
+
+-- Its body has begun where that one's ended: may it be an attempt? Also true where it is one already (the
+-- answer was lost).
+local function may_follow(id, of_attempt, heir, attempt, worker)
+  local text = call('HGET', P .. 'active', heir)
+  local held = text and cjson.decode(text)
+  if held and held.attempt == attempt and held.state == 'running' and held.worker == worker then return true end
+  local lined = lined_behind(id)
+  if not lined or lined.of_attempt ~= of_attempt or lined.id ~= heir or lined.attempt ~= attempt
+      or lined.worker ~= worker or not is_next(lined) then
+    return false
+  end
+  return not kind_objection(lined.admission[4]) and not is_held_back(lined.admission[4])
+end

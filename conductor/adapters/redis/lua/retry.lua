@@ -1,0 +1,19 @@
+-- uses base rq chains steps
+-- dead, cancelled or in review -> waiting, its failures forgotten (its attempts are not: their numbers stay
+-- unique). Those who died with it, or went into review, come along. One that wants such a job itself stays:
+-- that one is to be retried.
+--   ARGV     id
+--   returns  1 or 0
+--   writes   conductor:state, count:B, fails:ID, what `rest` and `revive` of steps.lua touch
+local id = ARGV[1]
+local job = job_of(id)
+local is_over = job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v')
+if not is_over or is_blocked(id) then return 0 end
+call('DEL', P .. 'fails:' .. id)
+fit(id, job)
+move(id, job, 'w')
+rest(id, job)
+lift_before(id, job.class)
+revive(id)
+ring()
+return 1

@@ -1,0 +1,407 @@
+-- Shared: what the steps of a job's life have in common. Needs base.lua and rq.lua.
+--   conductor:class:C    zset  id, score seq: waiting and free to go; C is the class number
+--   conductor:ready      set   class numbers with such jobs
+--   conductor:delayed    zset  id, score not-before (ms)
+--   conductor:wants:ID, conductor:wants_end:ID   set  what a job still waits for
+--   conductor:wanted:ID  set   who waits for this one (kept when it dies: `retry` brings them back)
+--   conductor:active     hash  id -> Reservation JSON (admitted and running)
+--   conductor:charges    hash  id -> {charge key: amount}, what its release gives back; with what is claimed
+--   for the one
+--                        lined up behind it (line_up.lua)
+--   conductor:sum        hash  charge key -> reserved in all
+--   conductor:leases     zset  id, score expiry (ms)
+--   conductor:handed     zset  id, score admitted (ms): handed over, not started
+--   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
+--   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to
+--   be stopped
+--   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
+--   conductor:lined      hash  id -> who is lined up behind that attempt (line_up.lua)
+--   conductor:hand:WORKER  list  entries a worker of `workers` has taken and not started
+--   conductor:class_ids  hash  class id -> number
+--   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
+--   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
+--   conductor:lent       hash  id -> its own priority, of jobs that go as of a higher one: handed down by
+--   those that wait for them
+
+local function class_number(id, descriptor, backlog)
+  local number = call('HGET', P .. 'class_ids', id)
+  if number then return number end
+  number = tostring(call('HLEN', P .. 'class_ids') + 1)
+  call('HSET', P .. 'class_ids', id, number)
+  call('HSET', P .. 'classes', number, descriptor)
+  call('HSET', P .. 'class_backlog', number, backlog)
+  return number
+end
+
+-- A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or to its class.
+local function rest(id, job, not_before)
+  if call('EXISTS', P .. 'wants:' .. id, P .. 'wants_end:' .. id) > 0 then return end
+  if not_before and not_before > now_ms then
+    call('ZADD', P .. 'delayed', whole(not_before), id)
+    return
+  end
+  call('ZADD', P .. 'class:' .. job.class, job.seq, id)
+  call('SADD', P .. 'ready', job.class)
+end
+
+-- The opposite: out of wherever it waits. What it waits *for* stays known, a later retry needs it.
+local function unrest(id, job)
+  local class = P .. 'class:' .. job.class
+  if call('ZREM', class, id) == 0 then
+    call('ZREM', P .. 'delayed', id)
+  elseif call('EXISTS', class) == 0 then
+    call('SREM', P .. 'ready', job.class)
+  end
+end
+
+-- ── priority that is handed down ──
+-- A job that waits goes at least as of the priority of those that wait for it, through however many, of
+-- whatever manifest.
+
+local descriptors_seen = {}
+local function descriptor_of(class)
+  local text = descriptors_seen[class] or call('HGET', P .. 'classes', class)
+  descriptors_seen[class] = text
+  return text
+end
+
+local priorities_seen = {}
+local function priority_of(class)
+  local priority = priorities_seen[class] or tonumber(string.match(descriptor_of(class), '"priority":(-?%d+)') or '0')
+  priorities_seen[class] = priority
+  return priority
+end
+
+-- The class of the same jobs with another priority: «BASE^PRIORITY», or the one that it was made of.
+local function class_with(class, priority)
+  local text = descriptor_of(class)
+  local base = string.match(text, '"id":"([^"^]*)')
+  local made_of = call('HGET', P .. 'class_ids', base)
+  if made_of and priority_of(made_of) == priority then return made_of end
+  local id, number = base .. '^' .. whole(priority), '"priority":' .. whole(priority)
+  local count
+  text = string.gsub(text, '"id":"[^"]*"', '"id":"' .. id .. '"', 1)
+  text, count = string.gsub(text, '"priority":%-?%d+', number, 1)
+  if count == 0 then text = '{' .. number .. ',' .. string.sub(text, 2) end
+  return class_number(id, text, backlog_of(class))
+end
+
+-- The highest priority of those that wait for it; `enough`: whoever has so much ends the search.
+local function lent_to(id, enough)
+  local most
+  for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. id)) do
+    local job = job_of(other)
+    if job and (job.letter == 'w' or job.letter == 'v') and (call('SISMEMBER', P .. 'wants:' .. other, id) == 1
+        or call('SISMEMBER', P .. 'wants_end:' .. other, id) == 1) then
+      local priority = priority_of(job.class)
+      if not most or priority > most then most = priority end
+      if enough and most >= enough then return most end
+    end
+  end
+  return most
+end
+
+-- The class that it belongs into now, and whether that is another one. `is_any`: also where it is not known
+-- to have been lent any. It is not resting, or not put where it rests: that is the caller's.
+local function fit(id, job, is_any)
+  local own = call('HGET', P .. 'lent', id)
+  if not own and not is_any then return false end
+  local now = priority_of(job.class)
+  own = tonumber(own or now)
+  local priority = math.max(own, lent_to(id, own < now and now or nil) or own)
+  if priority == now then return false end
+  if priority == own then call('HDEL', P .. 'lent', id) else call('HSET', P .. 'lent', id, own) end
+  job.class = class_with(job.class, priority)
+  return true
+end
+
+-- Into another class, wherever it waits. `change` sets it, and says whether it did.
+local function reclassed(id, job, change)
+  local class, not_before = job.class, call('ZSCORE', P .. 'delayed', id)
+  if not change() then return false end
+  local changed = job.class
+  job.class = class
+  if job.letter == 'w' then unrest(id, job) end
+  job.class = changed
+  call('HSET', P .. 'state', id, state_line(job))
+  if job.letter == 'w' then rest(id, job, tonumber(not_before or 0)) end
+  return true
+end
+
+local function each_wanted_by(id, visit)
+  for _, key in ipairs({'wants:', 'wants_end:'}) do
+    for _, other in ipairs(call('SMEMBERS', P .. key .. id)) do visit(other) end
+  end
+end
+
+-- What it comes after, through however many, goes at least as it does.
+local function lift_before(id, class)
+  local priority, above = priority_of(class), {id}
+  while #above > 0 do
+    each_wanted_by(table.remove(above), function(other)
+      local job = job_of(other)
+      if not job or (job.letter ~= 'w' and job.letter ~= 'v') then return end
+      local own = priority_of(job.class)
+      if own < priority and reclassed(other, job, function() job.class = class_with(job.class, priority) return true end) then
+        call('HSETNX', P .. 'lent', other, own)
+        above[#above + 1] = other
+      end
+    end)
+  end
+end
+
+-- Those that one (or several) came after which waits no more: what it had handed down is taken back.
+local function take_back_priority(others)
+  while #others > 0 do
+    local id = table.remove(others)
+    local job = job_of(id)
+    if job and job.letter ~= 'a' and job.letter ~= 'r' and job.letter ~= 'd'
+        and reclassed(id, job, function() return fit(id, job) end) then
+      each_wanted_by(id, function(other) others[#others + 1] = other end)
+    end
+  end
+end
+
+-- So many at once: a limit that opened, or an API that is back, lets thousands go at the same moment. The
+-- bell rings for the rest.
+local DUE = 1000
+
+local function promote_due()
+  local due = call('ZRANGEBYSCORE', P .. 'delayed', '-inf', whole(now_ms), 'LIMIT', 0, DUE)
+  if #due == 0 then return end
+  call('ZREM', P .. 'delayed', unpack(due))
+  for _, id in ipairs(due) do rest(id, job_of(id)) end
+  if #due == DUE then ring() end
+end
+
+local function note_charges(id, charges)
+  local amounts = {}
+  for key, amount in pairs(charges) do amounts[#amounts + 1] = cjson.encode(key) .. ':' .. whole(amount) end
+  call('HSET', P .. 'charges', id, '{' .. table.concat(amounts, ',') .. '}')
+end
+
+-- What an attempt holds, added to what is held in all, and noted, so that `release` gives back exactly that.
+local function charge(id, charges)
+  for key, amount in pairs(charges) do call('HINCRBY', P .. 'sum', key, whole(amount)) end
+  note_charges(id, charges)
+end
+
+-- An entry that a worker took and never started: the worker died, and so may have all who would look into its
+-- hand.
+local function let_go(entry)
+  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'hand:' .. worker, 0, entry) end
+end
+
+-- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does,
+-- and returned.
+local function release(id, rq_status)
+  local text = call('HGET', P .. 'active', id)
+  if not text then return end
+  local held = cjson.decode(text)
+  local amounts = cjson.decode(call('HGET', P .. 'charges', id))
+  -- First what takes no memory: a Redis that is full lets a script go on that has begun, and a job must be
+  -- able to end.
+  call('HDEL', P .. 'active', id)
+  call('HDEL', P .. 'charges', id)
+  for key, amount in pairs(amounts) do
+    if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
+  end
+  call('HDEL', P .. 'asked', id)
+  local entry = entry_of(id, held.attempt)
+  if held.state == 'running' then
+    call('ZREM', P .. 'leases', id)
+    call('ZREM', P .. 'told', id)
+    call('HDEL', P .. 'lined', id)
+    call('HDEL', P .. 'running:' .. held.worker, id)
+  else
+    call('ZREM', P .. 'handed', id)
+    call('ZREM', P .. 'popped', id)
+    let_go(entry)
+  end
+  rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
+  return held
+end
+
+local function note_failure(id, cause, message)
+  call('HSET', P .. 'fails:' .. id, 'cause', cause, 'message', message)
+end
+
+local function note_orphan(id, dead)
+  note_failure(id, 'dependency_dead', 'it comes after ' .. dead .. ', which did not make it')
+end
+
+-- Does it come after a job that is dead, cancelled or in review?
+local function is_blocked(id)
+  for _, other in ipairs(call('SMEMBERS', P .. 'wants:' .. id)) do
+    local job = job_of(other)
+    if job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v') then return true end
+  end
+  for _, other in ipairs(call('SMEMBERS', P .. 'wants_end:' .. id)) do
+    local job = job_of(other)
+    if job and job.letter == 'v' then return true end
+  end
+  return false
+end
+
+-- One of the things `id` waited for is settled; when it was the last one, it may go.
+local function settle_want(id, key, settled)
+  if call('SREM', P .. key .. id, settled) == 0 then return end
+  local job = job_of(id)
+  if job and job.letter == 'v' and not is_blocked(id) then move(id, job, 'w') end
+  if job and job.letter == 'w' then rest(id, job) end
+end
+
+-- Those who waited for a job that is done now.
+local function free(id)
+  local wanted = call('SMEMBERS', P .. 'wanted:' .. id)
+  if #wanted == 0 then return end
+  call('DEL', P .. 'wanted:' .. id)
+  for _, other in ipairs(wanted) do
+    settle_want(other, 'wants:', id)
+    settle_want(other, 'wants_end:', id)
+  end
+end
+
+-- To the dead letter ('x') or cancelled ('c'); the jobs in whose `after` it stands die with it, however deep.
+local function bury(id, job, letter)
+  move(id, job, letter)
+  local graves, before = {id}, {}
+  while #graves > 0 do
+    local dead = table.remove(graves)
+    each_wanted_by(dead, function(other) if call('HEXISTS', P .. 'lent', other) == 1 then before[#before + 1] = other end end)
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. dead)) do
+      settle_want(other, 'wants_end:', dead)
+      if call('SISMEMBER', P .. 'wants:' .. other, dead) == 1 then
+        local victim = job_of(other)
+        if victim.letter == 'w' or victim.letter == 'v' then
+          note_orphan(other, dead)
+          move(other, victim, 'x')
+          table.insert(graves, other)
+        end
+      end
+    end
+  end
+  take_back_priority(before)
+end
+
+-- Into review ('v'), out of wherever it waited; the jobs that come after it, dead or alive, wait there with
+-- it.
+local function shelve(id, job)
+  unrest(id, job)
+  move(id, job, 'v')
+  local shelved = {id}
+  while #shelved > 0 do
+    local root = table.remove(shelved)
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. root)) do
+      local follower = job_of(other)
+      if follower.letter == 'w' and (call('SISMEMBER', P .. 'wants:' .. other, root) == 1
+          or call('SISMEMBER', P .. 'wants_end:' .. other, root) == 1) then
+        move(other, follower, 'v')
+        table.insert(shelved, other)
+      end
+    end
+  end
+end
+
+-- What a job still waits for, by the state things are in now. Unknown counts as unmet; dead takes it along,
+-- and so does what is in review. `priority`: its own; then also whether it is above that of one of them.
+local function want(id, key, others, priority)
+  local doom, is_shelved, is_above
+  for _, other in ipairs(others) do
+    local job = job_of(other)
+    local letter = job and job.letter
+    local is_over = letter == 'x' or letter == 'c'
+    if letter ~= 'd' and not (is_over and key == 'wants_end:') then
+      call('SADD', P .. key .. id, other)
+      call('SADD', P .. 'wanted:' .. other, id)
+      if is_over then doom = other end
+      is_shelved = is_shelved or letter == 'v'
+      is_above = is_above or (job and priority and priority_of(job.class) < priority)
+    end
+  end
+  return doom, is_shelved, is_above
+end
+
+-- Into the backlog, behind what it comes after. `over`: '' (or nil), or the letter of one that is over
+-- already.
+local function begin_to_wait(id, job, after, after_ended, over, not_before)
+  local priority = priority_of(job.class)
+  local doom, is_shelved, is_above = want(id, 'wants:', after, priority)
+  local _, is_shelved_too, is_above_too = want(id, 'wants_end:', after_ended, priority)
+  if over and over ~= '' then
+    bury(id, job, over)
+  elseif doom then
+    note_orphan(id, doom)
+    bury(id, job, 'x')
+  elseif is_shelved or is_shelved_too then
+    shelve(id, job)
+  else
+    rest(id, job, not_before)
+  end
+  if (is_above or is_above_too) and (job.letter == 'w' or job.letter == 'v') then lift_before(id, job.class) end
+end
+
+-- Those who died with a job that lives again, or went into review with it: each one comes back unless it
+-- wants another.
+local function revive(id)
+  local risen = {id}
+  while #risen > 0 do
+    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. table.remove(risen))) do
+      local job = job_of(other)
+      local died_with = job.letter == 'x' and call('HGET', P .. 'fails:' .. other, 'cause') == 'dependency_dead'
+      local waits_with = job.letter == 'v' and call('EXISTS', P .. 'wants:' .. other, P .. 'wants_end:' .. other) > 0
+      if (died_with or waits_with) and not is_blocked(other) then
+        if died_with then call('DEL', P .. 'fails:' .. other) end
+        fit(other, job)
+        move(other, job, 'w')
+        rest(other, job)
+        lift_before(other, job.class)
+        table.insert(risen, other)
+      end
+    end
+  end
+end
+
+-- The operator's last word on a running job, if any: cancel, fail or requeue, with a cause and a message.
+local function asked_of(id)
+  local text = call('HGET', P .. 'asked', id)
+  if not text then return nil end
+  return string.match(text, '^(%a+)|([%a_]*)|(.*)$')
+end
+
+-- What the operator asked for becomes of a job that holds nothing (any more).
+local function as_asked(id, job, verb, cause, message)
+  if verb == 'requeue' then
+    fit(id, job, true)
+    move(id, job, 'w')
+    rest(id, job)
+  else
+    note_failure(id, cause, message)
+    bury(id, job, verb == 'cancel' and 'c' or 'x')
+  end
+end
+
+-- An attempt ended without a receipt that counts: back to the backlog, or to its grave. The operator's word
+-- wins. `class`: the id and descriptor of the class it comes back into (its needs were raised); '' for its
+-- own. Returns what it held; nil where it was the operator who ended it. `is_free`: it was others' fault, and
+-- counts for nothing.
+local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free)
+  local verb, asked_cause, asked_message = asked_of(id)
+  if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
+  local held = release(id, verb == 'cancel' and 'canceled' or 'failed')
+  if verb ~= 'requeue' and not (is_free and not verb) then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
+  if verb then
+    as_asked(id, job, verb, asked_cause, asked_message)
+  elseif is_dead then
+    note_failure(id, cause, message)
+    bury(id, job, 'x')
+  else
+    note_failure(id, cause, message)
+    if class ~= '' then job.class = class_number(class, descriptor, backlog_of(job.class)) end
+    fit(id, job, true)
+    move(id, job, 'w')
+    rest(id, job, now_ms + delay_ms)
+  end
+  ring()
+  return not verb and held or nil
+end

@@ -1,0 +1,136 @@
+-- uses base rq chains history steps attempts hand_over line_up
+-- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts
+-- what it took from its queue, with as much more of that queue as should be over within its budget of
+-- seconds.
+--   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed,
+--   token}, ..}, returned {{id, attempt}, ..},
+--            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for
+--            `paces`,
+--            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started,
+--            begun {{predecessor, its attempt, heir, attempt}, ..}: lined up, and their bodies run,
+--            not lined {{predecessor, heir, attempt}, ..}: lined up, and they will not begin,
+--            the step (history.lua) that this worker was told last}
+--   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails,
+--   descriptor}, ..},
+--            over {ENTRY, ..}: it is not their turn, refused {{heir, attempt}, ..}: of those begun it is not
+--            the turn; then
+--            nothing else has happened: what their predecessors hold covers them until they have ended,
+--            step, 1 or 0: the ledger is settled, or nothing is handed out now (history.lua): what is in hand
+--            stays there}
+--            The same turn asked for again (the answer was lost) starts what it took the first time, and no
+--            more.
+--   reads    rq:workers:Q: each worker of a queue takes its share of it; hand:WORKER
+--   writes   what hand_over.lua and line_up.lua name: who was to go next where an attempt ends well is in the
+--   queue then,
+--            or runs, where it had begun;
+--            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are
+--            short;
+--            rq:queue:Q; what attempts.lua touches
+local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand, begun,
+  not_begun, seen =
+  unpack(cmsgpack.unpack(ARGV[1]))
+local taken_key, queue_key = P .. 'taken:' .. worker, R .. 'queue:' .. queue
+local answers, started, over, taken, spent = {}, {}, {}, {}, 0
+witness(seen)
+local is_open = is_settled()
+
+local function parsed(entry)
+  local id, attempt = string.match(entry, '^([%w_-]+)-a([1-9]%d*)$')
+  return id, tonumber(attempt)
+end
+
+local function pace_of(reservation)
+  return paces[reservation and string.match(reservation, '"task":"([^"]*)"') or '']
+end
+
+local function start(entry)
+  local id, attempt = parsed(entry)
+  local row = id and start_one(id, attempt, worker, lease_ms)
+  if not row then
+    over[#over + 1] = entry
+    return
+  end
+  started[#started + 1] = row
+  spent = spent + (pace_of(row[2]) or budget)
+end
+
+-- The next entry of the queue, if it is ours and should be over in time; an idle worker takes whatever comes
+-- first.
+local function next_entry()
+  local entry = call('LINDEX', queue_key, 0)
+  local id = entry and parsed(entry)
+  if not id then return nil end
+  local pace = pace_of(call('HGET', P .. 'active', id))
+  local is_first = is_idle and #taken == 0 and #in_hand == 0
+  if not is_first and (not pace or spent + pace > budget) then return nil end
+  call('LPOP', queue_key)
+  taken[#taken + 1] = entry
+  return entry
+end
+
+local function take()
+  if most == 0 then return end
+  local share = math.ceil(call('LLEN', queue_key) / math.max(1, call('SCARD', R .. 'workers:' .. queue)))
+  while #taken < math.min(most, share) do
+    local entry = next_entry()
+    if not entry then return end
+    start(entry)
+  end
+end
+
+-- What is none of ours stays there, for the worker to look at.
+local function hand()
+  local found = {}
+  for _, entry in ipairs(call('LRANGE', P .. 'hand:' .. worker, 0, -1)) do
+    if parsed(entry) then found[#found + 1] = entry end
+  end
+  return found
+end
+
+local refused, follower, is_done = {}, {}, {}
+for _, row in ipairs(done) do is_done[row[1]] = true end
+for _, row in ipairs(begun) do
+  if is_open and is_done[row[1]] and may_follow(row[1], row[2], row[3], row[4], worker) then
+    follower[row[1]] = row
+  else
+    refused[#refused + 1] = {row[3], row[4]}
+  end
+end
+if #refused > 0 then return cmsgpack.pack({{}, {}, {}, refused, step(), is_open and 1 or 0}) end
+
+for task, seconds in pairs(news) do
+  if seconds > 0 then call('HSET', P .. 'paces', task, seconds) else call('HDEL', P .. 'paces', task) end
+end
+for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
+for i, row in ipairs(done) do
+  local lined = lined_behind(row[1])
+  answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5])
+  if follower[row[1]] then
+    if lined then
+      take_place(lined.admission, lined.fields, lined.data)
+      handed_on()
+      call('INCR', P .. 'handed_ahead')
+    end
+    start(entry_of(follower[row[1]][3], follower[row[1]][4]))
+  elseif is_open and answers[i] == 'accepted' and most > 0 then -- A worker that takes nothing more is about to leave.
+    succeed(row[1], row[2], lined, row[4])
+  end
+end
+for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end
+
+if not is_open then return cmsgpack.pack({answers, {}, {}, {}, step(), 0}) end
+
+local before = call('GET', taken_key)
+if before and string.match(before, '^%S+') == number then
+  for _, entry in ipairs(in_hand) do start(entry) end
+  for entry in string.gmatch(before, ' (%S+)') do start(entry) end
+else
+  if is_from_hand then in_hand = hand() end
+  for _, entry in ipairs(in_hand) do start(entry) end
+  if not is_from_hand or #in_hand > 0 then take() end
+  -- Whoever names what is in hand will name it again: only what was found here has to be remembered.
+  local found = is_from_hand and in_hand or {}
+  for _, entry in ipairs(taken) do found[#found + 1] = entry end
+  if #found > 0 then call('SET', taken_key, number .. ' ' .. table.concat(found, ' '), 'PX', lease_ms) end
+end
+return cmsgpack.pack({answers, started, over, {}, step(), 1})

@@ -1,0 +1,1 @@
+"""What plays the decision through: simulation, replay, forecast, price."""

@@ -1,0 +1,117 @@
+"""What `conductor price` plays: a manifest on a described cluster, or what waits live."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from conductor.analysis.forecast.live_world import (
+    LiveWorkload,
+    MovedBudgets,
+    not_counted,
+    why_not,
+    world_of,
+)
+from conductor.analysis.forecast.predict import MOST, Predictor
+from conductor.analysis.price import Budgets, Nodes, Price, Wish, price
+from conductor.analysis.simulation import cluster
+from conductor.analysis.simulation.policies import DEFAULT, limits_of
+from conductor.analysis.simulation.rule import rule_of
+from conductor.analysis.simulation.run import known
+from conductor.analysis.simulation.workload import Workload
+from conductor.analysis.simulation.world import World
+from conductor.base.errors import UsageError
+from conductor.base.settings.limits import live
+from conductor.base.settings.settings import Rate, did_you_mean
+from conductor.base.text import many
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Snapshot
+from conductor.model.spec import JobSpec, TaskDecl, resolve
+
+NOTHING = "nothing waits: `conductor dispatch` a manifest, or price one (MANIFEST --cluster CLUSTER.toml)"
+
+
+def of_manifest(
+    manifest: Path,
+    cluster_file: Path,
+    catalogue: Mapping[str, TaskDecl],
+    rates: Mapping[str, Rate],
+    rule: Limits,
+    wish: Wish,
+    *,
+    is_batch: bool = False,
+) -> Price:
+    """`rule`: the limits of the live conductor. Raises `ManifestError`, `ConfigError`."""
+    specs, nodes = list(known(manifest, catalogue)), cluster.read(cluster_file)
+    limits = limits_of(DEFAULT, live=rule)
+    asked = {
+        key
+        for spec in specs
+        for key in (spec.needs.rates if spec.needs else catalogue[spec.task].needs.rates)
+    }
+
+    def play(nodes: Nodes, budgets: Budgets) -> World:
+        moved = MovedBudgets(budgets, 0.0) if budgets else None
+        begin = Snapshot(now=0.0, nodes=nodes)
+        played = live(limits, len(nodes))
+        world = World(Workload(specs, catalogue, is_batch), nodes, played, begin=begin, budgets=moved)
+        world.run()
+        return world
+
+    named = rule_of(DEFAULT, live(limits, len(nodes)))
+    found = price(play, nodes, {key: rate for key, rate in rates.items() if key in asked}, wish, named)
+    return msgspec.structs.replace(found, notes=(*found.notes, *of_durations(specs, catalogue)))
+
+
+def of_durations(specs: Sequence[JobSpec], catalogue: Mapping[str, TaskDecl]) -> Iterator[str]:
+    yield "a described host has a worker for every job: only what jobs need holds them back"
+    unknown = Counter(s.task for s in specs if resolve(s, catalogue[s.task]).estimate.duration_s <= 0)
+    if unknown:
+        tasks = ", ".join(sorted(unknown))
+        yield (
+            f"{many(unknown.total(), 'job')} (of {tasks}) declare no estimate.duration_s and count as "
+            "taking no time"
+        )
+
+
+def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
+    """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
+    if unknown := predictor.unknown_backlogs():
+        known_ones = ", ".join(predictor.ledger.backlog.backlogs()) or "none yet"
+        near = did_you_mean(unknown[0], predictor.ledger.backlog.backlogs())
+        raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}{near}")
+    snapshot, _ = predictor.observed()
+    past, pending = predictor.known(snapshot), predictor.pending()
+    if pending is None:
+        raise UsageError(
+            f"more than {MOST} jobs wait: price one backlog (--backlog), or a part of the manifest"
+        )
+    if not pending:
+        raise UsageError(NOTHING)
+    first = LiveWorkload(pending, snapshot, past)
+    if why := why_not(snapshot, [job.job_class for job in first.jobs], first.unknown):
+        remedy = (
+            ""
+            if snapshot.nodes
+            else ": `conductor up`, or price a manifest (MANIFEST --cluster CLUSTER.toml)"
+        )
+        remedy = "; a few of them have to run first" if first.unknown and snapshot.nodes else remedy
+        raise UsageError(f"nobody can say how long it takes: {why}{remedy}")
+
+    def play(nodes: Nodes, budgets: Budgets) -> World:
+        changed = msgspec.structs.replace(snapshot, nodes=nodes)
+        played = live(predictor.limits, len(nodes))
+        world = world_of(LiveWorkload(pending, snapshot, past), changed, played, budgets)
+        world.run()
+        return world
+
+    asked = {key for job in first.jobs for key in job.job_class.needs.rates}
+    left_out = not_counted(snapshot, [job.job_class for job in first.jobs], past.canary)
+    rule = rule_of(DEFAULT, live(predictor.limits, len(snapshot.nodes)), left_out)
+    found = price(
+        play, snapshot.nodes, {key: rate for key, rate in rates.items() if key in asked}, wish, rule
+    )
+    return msgspec.structs.replace(found, recorded_lost_s=predictor.recorded_lost_s())

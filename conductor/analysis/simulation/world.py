@@ -1,0 +1,408 @@
+"""The event queue: arrivals and ends move the clock, `decide` does the rest. No second decision is made here.
+
+A world may begin empty (`conductor simulate`), or from what a live conductor sees
+(`conductor.analysis.forecast.live_world`): then jobs are going already, a queue has as many workers as its
+node says, and APIs have budgets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Protocol
+
+import msgspec
+
+from conductor.analysis.simulation.cluster import SCRATCH
+from conductor.analysis.simulation.ledger import Hosts
+from conductor.analysis.simulation.workload import SimulatedJob
+from conductor.base import hours
+from conductor.base.text import size
+from conductor.core.admission.admission import decide
+from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.explain import describe
+from conductor.core.chains.feasible_order import can_finish, largest_job, least_disk
+from conductor.core.placement.fragmentation import JobShape, kind_of
+from conductor.model.chains import Chain
+from conductor.model.decision import Decision
+from conductor.model.limits import Limits
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
+
+#: As the live tick looks at them.
+HEADS = 16
+#: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
+MANY_JOBS = 5_000
+ASK_EVERY = 200
+#: With more jobs than this on more nodes than this, a decision is made once in a tick, not at every event.
+MANY_MORE, MANY_NODES = 100_000, 64
+#: Ended jobs between two words on how far it is.
+STEP = 2_000
+#: An API that has room again is looked at no sooner than after so long.
+LEAST_LOOK_S = 0.01
+#: Nothing has begun or ended for so long: no hours of the day will change that.
+LONGEST_STILL_S = 2 * hours.DAY_S
+
+#: What an event is; of one moment, ends come first. LOOK: an API may have room again.
+END, ARRIVAL, LOOK = 0, 1, 2
+
+
+class Budgets(Protocol):
+    """What an API still allows, in simulated time (`conductor.analysis.simulation.rates`)."""
+
+    def at(self, now: float) -> None: ...
+
+    def states(self, active: Sequence[Reservation]) -> tuple[RateState, ...]: ...
+
+    def take(self, job_id: str, attempt: int, rates: Mapping[str, tuple[int, int]]) -> None: ...
+
+
+class Load(Protocol):
+    """What is to be simulated: a manifest's `Workload`, or what a ledger holds."""
+
+    jobs: list[SimulatedJob]
+    chains: list[Chain]
+
+
+class SimulatedWorkers:
+    """The workers of one queue, and what was handed over to it and waits for one of them."""
+
+    __slots__ = ("busy", "handed", "workers")
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.busy = 0
+        self.handed: deque[SimulatedJob] = deque()
+
+
+class SimulatedQueue:
+    """The waiting jobs of one class, the oldest first, and its candidate while nothing of it changes."""
+
+    __slots__ = ("candidate", "job_class", "jobs", "kind")
+
+    def __init__(self, job_class: JobClass, kind: JobShape) -> None:
+        self.job_class = job_class
+        self.kind = kind
+        self.jobs: deque[SimulatedJob] = deque()
+        self.candidate: Candidate | None = None
+
+    def as_candidate(self) -> Candidate:
+        if self.candidate is None:
+            heads = tuple(Head(job_id=j.id, attempts=0, since=j.since) for j in islice(self.jobs, HEADS))
+            self.candidate = Candidate(job_class=self.job_class, waiting=len(self.jobs), heads=heads)
+        return self.candidate
+
+
+class World:
+    """Runs a workload to its end. Afterwards the jobs hold their times; `hosts` what was really used."""
+
+    def __init__(
+        self,
+        workload: Load,
+        nodes: Sequence[NodeReport],
+        limits: Limits,
+        *,
+        begin: Snapshot | None = None,
+        budgets: Budgets | None = None,
+    ) -> None:
+        """`begin`: the instant to go on from; the workload's jobs that are going hold reservations of it."""
+        self._goes_on_from_live = begin is not None
+        begin = begin or Snapshot(now=0.0, nodes=tuple(nodes))
+        self.jobs = workload.jobs
+        self.nodes = tuple(nodes)
+        self.limits = limits
+        self.hosts = Hosts(nodes, workload.jobs)
+        self.now = self.began_at = begin.now
+        self.done = 0
+        #: Sentences: what can never run here, and what would do.
+        self.refused: list[str] = []
+        self.infeasible: dict[str, SimulatedJob] = {}
+        self.held_s: dict[str, float] = {}
+        self.standing = Standing(begin, limits)
+        self._controls = begin.controls
+        self._budgets = budgets
+        self._look_at: float | None = None
+        self._moved_at = self.now
+        self._pools = {q.queue: SimulatedWorkers(q.workers) for node in self.nodes for q in node.queues}
+        self._by_id = {job.id: job for job in workload.jobs}
+        self._events: list[tuple[float, int, int, SimulatedJob | None]] = []
+        self._lines: dict[str, SimulatedQueue] = {}
+        self._rates: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._ticks = 0
+        #: What a live conductor remembers of those that waited goes on here.
+        self._longest_s = begin.longest_wait_s
+        self._overtaken = dict(begin.overtaken)
+        self._take_chains(workload.chains)
+        #: Those that wait for nobody: the next to arrive is among the events, the others are not.
+        arriving = [job for job in workload.jobs if job.reservation is None and not job.waits]
+        self._arriving = iter(sorted(arriving, key=lambda job: (max(self.now, job.arrival_s), job.seq)))
+        self._next: SimulatedJob | None = None
+        for job in workload.jobs:
+            if job.reservation is not None:
+                self._goes_on(job, job.reservation)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        job = self._next = next(self._arriving, None)
+        if job is not None:
+            heappush(self._events, (max(self.began_at, job.arrival_s), ARRIVAL, job.seq, job))
+
+    def _goes_on(self, job: SimulatedJob, reservation: Reservation) -> None:
+        """It was going when the world began: for what is left of its duration, or handed over and not
+        begun.
+        """
+        self.hosts.started(job, reservation)
+        job.start_s = reservation.started_at or self.now
+        job.node, job.devices = reservation.node, reservation.devices
+        pool = self._pools.setdefault(reservation.queue, SimulatedWorkers(1))
+        if reservation.state == "running":
+            pool.busy += 1
+            heappush(self._events, (max(self.now, job.start_s + job.duration_s), END, job.seq, job))
+        elif pool.busy < pool.workers:
+            self._begin(job, pool)
+        else:
+            pool.handed.append(job)
+
+    # ── what can never run ────────────────────────────────────────────────────────────────────────────────
+
+    def _take_chains(self, chains: Sequence[Chain]) -> None:
+        disk = max(
+            (v.total_bytes or 0 for n in self.nodes for v in n.volumes if v.root == SCRATCH), default=0
+        )
+        for chain in chains:
+            if self.limits.is_safe and not can_finish(chain, disk):
+                what = f"{len(chain.jobs)} jobs that read each other's files"
+                why = (
+                    f"the largest of them needs {size(largest_job(chain))}"
+                    if largest_job(chain) > disk
+                    else "no order is known in which they finish"
+                )
+                would = least_disk(chain)
+                self.refused.append(
+                    f"{what} (from {chain.id[:8]} on): {why} on a scratch of {size(disk)}; {would} "
+                    "bytes would do"
+                )
+                for part in chain.jobs:
+                    self._refuse(self._by_id[part.job_id])
+            else:
+                self.standing.life.add(chain)
+
+    def _refuse(self, job: SimulatedJob) -> None:
+        """It, and all that wait for it, will never run."""
+        front = [job]
+        while front:
+            job = front.pop()
+            if job.id not in self.infeasible:
+                self.infeasible[job.id] = job
+                front += job.kids
+
+    def _refuse_class(self, line: SimulatedQueue, decision: Decision) -> None:
+        hold = next(h for h in decision.hold if h.class_id == line.job_class.id)
+        never = next((v for v in hold.closed if v.is_never), None)
+        self.refused.append(
+            f"{hold.waiting} of {line.job_class.task}: no node is large enough"
+            + (f" ({describe(never, self.now)})" if never else "")
+        )
+        for job in line.jobs:
+            self._refuse(job)
+        del self._lines[line.job_class.id]
+
+    # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, on_step: Callable[[], None] | None = None) -> None:
+        """`on_step`: called now and then, each time some thousand jobs more have ended."""
+        told = 0
+        #: Of a large cluster, one look decides for all that happens within so long, as live ticks do.
+        apart_s = self.limits.tick_s if len(self.jobs) > MANY_MORE and len(self.nodes) > MANY_NODES else 0.0
+        while self._events:
+            until = self._events[0][0] + apart_s
+            while self._events and self._events[0][0] <= until:
+                at, kind, _, job = heappop(self._events)
+                self._pass(at - self.now)
+                self.now = at
+                if job is self._next:
+                    self._look_ahead()
+                if job is None:
+                    self._look_at = None
+                elif kind == END:
+                    self._end(job)
+                else:
+                    self._arrive(job)
+            self._decide()
+            if on_step is not None and self.done - told >= STEP:
+                told = self.done
+                on_step()
+
+    def _pass(self, seconds: float) -> None:
+        for gate, waiting in self._rates.items():
+            self.held_s[gate] = self.held_s.get(gate, 0.0) + waiting * seconds
+
+    def _arrive(self, job: SimulatedJob) -> None:
+        if job.id in self.infeasible:
+            return
+        job.ready_s = self.now
+        line = self._lines.get(job.job_class.id)
+        if line is None:
+            line = self._lines[job.job_class.id] = SimulatedQueue(
+                job.job_class, kind_of(self.standing.ask(job.job_class))
+            )
+        line.jobs.append(job)
+        line.candidate = None
+        self.standing.mix.saw(line.kind)
+
+    def _end(self, job: SimulatedJob) -> None:
+        reservation = job.reservation
+        assert reservation is not None, "what ends has run"
+        job.end_s = self._moved_at = self.now
+        job.reservation = None
+        self.done += 1
+        self.hosts.ended(job, reservation)
+        self.standing.ended(reservation)
+        pool = self._pools[reservation.queue]
+        pool.busy -= 1
+        if pool.handed and pool.busy < pool.workers:
+            self._begin(pool.handed.popleft(), pool)
+        for kid in job.kids:
+            kid.waits -= 1
+            if not kid.waits:
+                heappush(self._events, (max(self.now, kid.arrival_s), ARRIVAL, kid.seq, kid))
+
+    # ── the decision ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _decide(self) -> None:
+        self._ticks += 1
+        is_due = (
+            len(self.jobs) <= MANY_JOBS
+            or self._ticks % ASK_EVERY == 0
+            or not self._asked >= self._lines.keys()
+        )
+        # Only the answers of the rate gates say when one opens again.
+        self.standing.explains = is_due or self._budgets is not None
+        while self._lines:
+            decision = self._tick()
+            if not (decision.admit and decision.next_tick_s == 0.0):
+                break
+        else:
+            decision = Decision(now=self.now)
+        if is_due:
+            self._note(decision)
+        if self._goes_on_from_live:
+            self._look_again(decision)
+
+    def _look_again(self, decision: Decision) -> None:
+        """Nothing may end or arrive by the time an API has room, hours begin, or workers have taken what
+        is queued.
+        """
+        times = [
+            v.reopens_at
+            for hold in decision.hold
+            for v in hold.closed
+            if v.gate == "rate" and v.reopens_at is not None
+        ]
+        if decision.admit and decision.next_tick_s < self.limits.tick_s:
+            times.append(self.now + decision.next_tick_s)
+        if self._lines and self.now - self._moved_at < LONGEST_STILL_S:
+            times += self._shut().values()
+        at = max(self.now + LEAST_LOOK_S, min(times, default=float("inf")))
+        if at < float("inf") and (self._look_at is None or at < self._look_at):
+            self._look_at = at
+            heappush(self._events, (at, LOOK, -1, None))
+
+    def _tick(self) -> Decision:
+        candidates = [line.as_candidate() for line in self._lines.values()]
+        decision = decide(self.snapshot(), candidates, self.limits, self.standing)
+        self._overtaken = {h.head: h.overtaken_since for h in decision.hold if h.overtaken_since is not None}
+        for admission in decision.admit:
+            if self._budgets is not None and admission.rates:
+                self._budgets.take(
+                    admission.reservation.job_id, admission.reservation.attempt, admission.rates
+                )
+            self._start(admission.reservation)
+        return decision
+
+    def snapshot(self) -> Snapshot:
+        """Nodes as they were at the start: what has changed since, the standing was told."""
+        plain = Snapshot(
+            now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls,
+            overtaken=self._overtaken,
+        )  # fmt: skip
+        if not self._goes_on_from_live:
+            return plain
+        # Whose turn it is between backlogs goes by what each has going.
+        going, rates = tuple(self.standing.free.reservations), tuple[RateState, ...]()
+        if self._budgets is not None:
+            self._budgets.at(self.now)
+            rates = self._budgets.states(going)
+        return msgspec.structs.replace(plain, reservations=going, rates=rates, shut=self._shut())
+
+    def _shut(self) -> dict[str, float]:
+        """Lane or backlog that is outside its hours → when they begin again."""
+        return hours.shut(self.limits.hours, self.now)
+
+    def full_snapshot(self) -> Snapshot:
+        """The same instant as a live conductor would see it: nothing is taken for known."""
+        kept = self.hosts.lying()
+        return msgspec.structs.replace(
+            self.snapshot(),
+            nodes=tuple(_with_files(node, kept.get(node.node, 0)) for node in self.nodes),
+            reservations=tuple(self.standing.free.reservations),
+            chains=self.standing.life.as_chains(),
+            order=self.standing.life.order(),
+            usual=self.standing.usual(),
+        )
+
+    def _start(self, admitted: Reservation) -> None:
+        job = self._by_id[admitted.job_id]
+        line = self._lines[job.job_class.id]
+        line.jobs.remove(job)
+        line.candidate = None
+        if not line.jobs:
+            del self._lines[job.job_class.id]
+        job.reservation, job.node, job.devices = admitted, admitted.node, admitted.devices
+        self._longest_s = max(self._longest_s, self.now - job.arrival_s)
+        self._moved_at = self.now
+        self.hosts.started(job, admitted)
+        pool = self._pools[admitted.queue]
+        if pool.busy < pool.workers:
+            self._begin(job, pool)
+        else:
+            pool.handed.append(job)
+
+    def _begin(self, job: SimulatedJob, pool: SimulatedWorkers) -> None:
+        """A worker takes it."""
+        assert job.reservation is not None, "what begins was handed over"
+        pool.busy += 1
+        job.start_s = self.now
+        job.reservation = msgspec.structs.replace(job.reservation, state="running", started_at=self.now)
+        self.standing.started(job.reservation)
+        heappush(self._events, (self.now + job.duration_s, END, job.seq, job))
+
+    def _note(self, decision: Decision) -> None:
+        """Who waits for which gate, until the next time they are asked."""
+        self._asked |= self._lines.keys()
+        self._rates = {}
+        for hold in decision.hold:
+            line = self._lines.get(hold.class_id)
+            if line is None:
+                continue
+            if hold.is_infeasible:
+                self._refuse_class(line, decision)
+                continue
+            for gate in {verdict.gate for verdict in hold.closed}:
+                self._rates[gate] = self._rates.get(gate, 0) + hold.waiting
+
+    @property
+    def stuck(self) -> int:
+        """Jobs that could run, and never did."""
+        return len(self.jobs) - self.done - len(self.infeasible)
+
+
+def _with_files(node: NodeReport, kept: int) -> NodeReport:
+    volumes = tuple(
+        msgspec.structs.replace(v, free_bytes=(v.total_bytes or 0) - kept) if v.root == SCRATCH else v
+        for v in node.volumes
+    )
+    return msgspec.structs.replace(node, volumes=volumes)

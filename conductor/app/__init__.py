@@ -1,0 +1,1 @@
+"""The entries: the command line, `up`, `conduct`, and the processes they start."""

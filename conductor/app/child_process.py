@@ -1,0 +1,63 @@
+"""The processes a project is made of, as children of whoever holds them together: `up`, or one `conduct`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from conductor.adapters.host.processes import spawn
+from conductor.adapters.host.stopped_processes import StoppedProcesses, wake_below
+from conductor.base.errors import ConfigError, UsageError
+from conductor.node.restart_backoff import Backoff
+
+#: From a start to «it is up».
+READY_S = 60.0
+#: Exit codes that no other start can heal: the settings must be changed first.
+HOPELESS = {UsageError.exit_code, ConfigError.exit_code}
+
+
+@dataclass
+class Part:
+    """One child: what it is called and how it is started."""
+
+    name: str
+    words: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+
+def start_part(project: Path, part: Part) -> None:
+    argv = [sys.executable, "-P", "-m", "conductor", *part.words]
+    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(project)}, cwd=project)
+    part.started_at = time.monotonic()
+
+
+def end_stopped(stopped: StoppedProcesses, parts: Sequence[Part]) -> None:
+    """Kill those that somebody has stopped, and that have stood still for too long: they are started
+    again.
+    """
+    by_pid = {part.process.pid: part for part in parts if part.process is not None}
+    for pid, stood_s in stopped.over(by_pid, time.monotonic()).items():
+        name = by_pid[pid].name
+        logger.warning(
+            "The {} (pid {}) stood still for {:.0f} s, stopped by a signal: killed", name, pid, stood_s
+        )
+        # Below it they are told to go when it dies: those that stand too shall hear it.
+        wake_below(pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

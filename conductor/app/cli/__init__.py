@@ -1,0 +1,3 @@
+"""The command line, one file per family. Modules here import light things only: the rest inside the
+commands.
+"""

@@ -1,0 +1,428 @@
+"""The operator's word: pause, resume, drain, cancel, fail, requeue, retry. Each is one atomic step in the
+ledger.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from conductor.app.cli.context import AsJson, emit, ledger_here, one_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from conductor.model.causes import Cause
+    from conductor.model.ledger_entries import JobView
+    from conductor.ports import Ledger
+
+
+#: As `conductor.model.spec.Lane`, which would cost `--help` the import of msgspec.
+LaneName = Literal["gpu", "cpu", "io", "cloud"]
+LANES: dict[str, LaneName] = {"gpu": "gpu", "cpu": "cpu", "io": "io", "cloud": "cloud"}
+PlaceArgument = Annotated[
+    str, typer.Argument(metavar="LANE|DEVICE", help="gpu, cpu, io or cloud; or a device: gpu0, studio2/gpu0.")
+]
+
+
+#: States in which there is something to take out.
+GOING = ("waiting", "admitted", "running", "review")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (pause, resume, drain, cancel, fail, requeue, retry):
+        app.command()(command)
+
+
+def pause(place: PlaceArgument, as_json: AsJson = False) -> None:
+    """Stop feeding a lane, or a device; what runs is finished.
+
+    Examples: conductor pause gpu; conductor pause studio2/gpu0
+    """
+    set_paused(place, True, as_json)
+
+
+def resume(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="LANE|DEVICE|KIND|API",
+            help="Or a task whose jobs failed alike and are held, or an endpoint.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Feed a paused lane or device again; also a device in quarantine. Try a closed kind of jobs, or an API
+    that was down or refused everybody, at once.
+
+    Of these one job goes first; when it ends well, so do the others.
+
+    Examples: conductor resume gpu; conductor resume studio2/gpu0; conductor resume media.transcode
+    """
+    if what in LANES or "/" in what or what.removeprefix("gpu").isdigit():
+        set_paused(what, False, as_json)
+    elif not is_rate_opened(what, as_json):
+        resume_kind(what, as_json)
+
+
+def is_rate_opened(key: str, as_json: bool) -> bool:
+    """False: no gate of that name is shut."""
+    with ledger_here() as (_, ledger):
+        if not ledger.attempts.open_rate(key):
+            return False
+    answer(
+        as_json,
+        {"rate": key, "is_resumed": True},
+        f"{key}: one job asks it at once; if it answers, the others follow",
+    )
+    return True
+
+
+def resume_kind(kind: str, as_json: bool) -> None:
+    from conductor.base.errors import UsageError
+    from conductor.base.settings.settings import did_you_mean
+    from conductor.base.text import many
+    from conductor.model.snapshot import Lookahead
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        at = ledger.bell.now()
+        closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
+        if not ledger.kinds.resume(kind):
+            near = did_you_mean(kind, (*LANES, *closed, *ledger.attempts.plights()))
+            what = (
+                "no lane, no device (NODE/gpu0), no kind of jobs that is held back and no API whose "
+                "gate is shut"
+            )
+            raise UsageError(f"{kind} is {what}{near}")
+        Journal(settings.receipts_dir).tried(kind, at)
+        # Counted after the word: what lies in review is tried by nobody, and whoever was told so waits for
+        # nothing.
+        waits = sum(
+            c.waiting
+            for c in ledger.backlog.candidates(Lookahead(heads=1))
+            if is_meant(c.job_class.kind, kind)
+        )
+        lie = sum(jobs for name, jobs in ledger.kinds.in_review().items() if is_meant(name, kind))
+    words = "one job of it is tried at once" if waits else "nothing of it may go now, so none is tried"
+    if lie:
+        go = "lies" if lie == 1 else "lie"
+        words += (
+            f"; {many(lie, 'job')} of it {go} in review: `conductor retry --cause review` sends them back"
+        )
+    answer(as_json, {"kind": kind, "is_resumed": True, "waiting": waits, "review": lie}, f"{kind}: {words}")
+
+
+def is_meant(kind: str, word: str) -> bool:
+    """A kind goes by its own name, or by its task's."""
+    return kind == word or kind.startswith(f"{word}:")
+
+
+def set_paused(place: str, is_paused: bool, as_json: bool) -> None:
+    """Raises `UsageError` for what is neither a lane nor a device that a node reports."""
+    from conductor.record.journal import Journal
+
+    lane, number, was_paused = LANES.get(place), 0, True
+    with ledger_here() as (settings, ledger):
+        if lane is None:
+            place = device_at(ledger, place)
+            number = ledger.control.set_device_paused(place, is_paused)
+        else:
+            was_paused = lane in ledger.control.controls().paused_lanes
+            ledger.control.set_paused(lane, is_paused)
+        ledger.bell.ring()
+        # Second: a lane is paused also where the disk is full.
+        Journal(settings.receipts_dir).place("paused" if is_paused else "resumed", place, number)
+    if lane is None:
+        word = f"{place} is paused: what runs there is finished" if is_paused else f"{place} is used again"
+        answer(as_json, {"device": place, "is_paused": is_paused}, word)
+        return
+    word = f"lane {lane} is paused: what runs is finished" if is_paused else f"lane {lane} is fed again"
+    if not (is_paused or was_paused):
+        word = f"lane {lane} was not paused"
+    answer(as_json, {"lane": lane, "is_paused": is_paused}, word)
+
+
+def device_at(ledger: Ledger, word: str) -> str:
+    """«NODE/gpu0» for a device that is reported; «gpu0» alone will do where only one node has it."""
+    from conductor.base.errors import UsageError
+    from conductor.base.settings.settings import did_you_mean
+
+    places = [f"{node.node}/{device.key}" for node in ledger.reports.live() for device in node.devices]
+    found = [place for place in places if word in (place, place.partition("/")[2])]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{word} is a device of several nodes: say which: {', '.join(found)}")
+    near = did_you_mean(word, (*LANES, *places, *(place.partition("/")[2] for place in places)))
+    raise UsageError(
+        f"{word} is no lane ({', '.join(LANES)}) and no device that reports "
+        f"({', '.join(places) or 'none'}){near}"
+    )
+
+
+def refuse_unknown_node(ledger: Ledger, receipts_dir: Path, node: str) -> None:
+    """One that reports, that drains, or whose workers have left receipts; else `UsageError`."""
+    from conductor.base.errors import UsageError
+    from conductor.base.settings.settings import did_you_mean
+
+    known = {report.node for report in ledger.reports.live()} | set(ledger.control.controls().draining_nodes)
+    if node not in known and not any(receipts_dir.glob(f"{glob.escape(node)}-*.jsonl")):
+        there = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"no node is called {node} (there are: {there}){did_you_mean(node, known)}")
+
+
+def drain(
+    node: Annotated[
+        str | None, typer.Argument(metavar="[NODE]", help="One node; without it, all of them.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start nothing new, finish what runs. Before a reboot.
+
+    Examples: conductor drain; conductor drain studio2; conductor drain --undo
+    """
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        if node is not None:
+            refuse_unknown_node(ledger, settings.receipts_dir, node)
+        ledger.control.set_draining(not undo, node)
+        ledger.bell.ring()
+        Journal(settings.receipts_dir).place("fed" if undo else "draining", node or "")
+        active = sum(node in (None, r.node) for r in ledger.handover.reservations())
+    whom = node or "every node"
+    word = f"{whom} is fed again" if undo else f"{whom} drains: {active} in flight, nothing new starts"
+    answer(as_json, {"node": node, "is_draining": not undo, "in_flight": active}, word)
+
+
+def cancel(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a job out; if it runs, it is stopped. A dead one is given up: no run is called unfinished for its
+    sake.
+
+    `conductor retry JOB` sends it back.
+
+    Example: conductor cancel k3v7
+    """
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        view = one_job(ledger, job)
+        job_id = view.job_id
+        was = ledger.control.cancel(job_id)
+        if was in (*GOING, "dead"):
+            Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
+        ledger.bell.ring()
+    said(as_json, job_id, was, "cancelled", "being stopped")
+
+
+def fail(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    cause: Annotated[
+        str, typer.Option(metavar="CAUSE", help="What it is to count as: task_error, stalled, bad_input, …")
+    ] = "task_error",
+    as_json: AsJson = False,
+) -> None:
+    """Send a job to the dead letter; if it runs, it is stopped.
+
+    Jobs that come after it die with it. `conductor retry JOB` sends it back.
+
+    Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
+    """
+    from conductor.model.ledger_entries import FAILED_BY_OPERATOR
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        known, view = cause_of_a_fault(cause), one_job(ledger, job)
+        was = ledger.control.fail(view.job_id, known, FAILED_BY_OPERATOR)
+        if was in GOING:
+            # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
+            Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts}, known)
+        ledger.bell.ring()
+    said(as_json, view.job_id, was, "dead", "being stopped, and then dead")
+
+
+def requeue(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a job from its worker and put it back, at no cost to its retries.
+
+    One that waits out a back-off goes at once.
+
+    Example: conductor requeue k3v7
+    """
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        view = one_job(ledger, job)
+        job_id = view.job_id
+        was = ledger.control.requeue(job_id)
+        if was in ("waiting", "admitted", "running"):
+            Journal(settings.receipts_dir).requeued(job_id, view.attempts, was)
+        ledger.bell.ring()
+    said(as_json, job_id, was, "waiting", "being stopped, and then waits again")
+
+
+def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> None:
+    """Exit 1 where the job had ended already, or is what it is asked to be."""
+    # Out of review leads `retry`, with its failures forgotten.
+    is_taken = (was in GOING and not (was == "review" and now == "waiting")) or (was, now) == (
+        "dead",
+        "cancelled",
+    )
+    word = f"{job_id}: was {was}, is {later if was == 'running' else now}"
+    answer(
+        as_json,
+        {"job_id": job_id, "was": was, "is_taken": is_taken},
+        word if is_taken else f"{job_id} is {was}",
+    )
+    if not is_taken:
+        raise typer.Exit(1)
+
+
+def retry(
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="Its id, or the first letters of it.")
+    ] = None,
+    cause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CAUSE",
+            help="Every dead job with this cause: no_space, server_error, …; review: every job in review.",
+        ),
+    ] = None,
+    missing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST", help="Its done jobs whose outputs are missing or altered are made again."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send dead or cancelled jobs, or those in review, back to the backlog.
+
+    Their failures are forgotten; jobs that died for their sake come along.
+
+    Examples: conductor retry k3v7; conductor retry --cause review; conductor retry --missing
+    manifests/night.jsonl
+    """
+    if [job, cause, missing].count(None) != 2:
+        raise typer.BadParameter("give a JOB, or --cause CAUSE, or --missing MANIFEST")
+    if missing is not None:
+        retry_missing(missing, as_json)
+        return
+    from conductor.record.journal import Journal
+
+    with ledger_here() as (settings, ledger):
+        wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
+        # First, or what comes back is set aside again at once.
+        for kind in {view.job_class.kind for view in wanted if view.state == "review"}:
+            ledger.kinds.resume(kind)
+        attempts = {view.job_id: view.attempts for view in wanted if ledger.control.retry(view.job_id)}
+        sent = list(attempts)
+        Journal(settings.receipts_dir).operator("retried", attempts)
+        ledger.bell.ring()
+        kept = next(kept_by(ledger, (view for view in wanted if view.job_id not in attempts)), "")
+    plural = "job is" if len(sent) == 1 else "jobs are"
+    words = "; ".join(word for word in (f"{len(sent)} {plural} waiting again", kept) if word)
+    answer(as_json, {"sent_back": sent, "kept": kept}, words)
+    if job is not None and not sent:
+        raise typer.Exit(1)
+
+
+def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
+    """Of each that was not sent back, why, and which one is to be sent back instead."""
+    from conductor.dispatch.dead_ends import keeper_of
+
+    for job in jobs:
+        now = ledger.backlog.job(job.job_id) or job
+        if now.state not in ("dead", "cancelled", "review"):
+            if now.state == job.state:
+                yield f"{job.job_id} is {now.state}"
+        elif (keeper := keeper_of(ledger, now)) is not None:
+            why = f" ({keeper.cause}: {keeper.message})" if keeper.cause else ""
+            state = "in review" if keeper.state == "review" else keeper.state
+            # One that was cancelled itself stays so.
+            then = "goes first" if now.state == "cancelled" else "brings back both"
+            yield (
+                f"{job.job_id} comes after {keeper.job_id}, which is {state}{why}: "
+                f"`conductor retry {keeper.job_id[:8]}` {then}"
+            )
+
+
+def retry_missing(manifest: Path, as_json: bool) -> None:
+    """Exit 1 when some of them are in no backlog."""
+    from conductor.recovery.redo import redo_missing
+
+    with ledger_here() as (settings, ledger):
+        redone = redo_missing(ledger, manifest, settings.layout)
+        ledger.bell.ring()
+    plural = "job is" if len(redone.sent_back) == 1 else "jobs are"
+    words = [f"{len(redone.sent_back)} {plural} waiting again"]
+    if redone.not_done:
+        words.append(f"{len(redone.not_done)} were not done before either")
+    if redone.aside:
+        words.append(f"{len(redone.aside)} files of theirs lie in .tmp/aside of their root")
+    if redone.unknown:
+        words.append(f"{len(redone.unknown)} are in no backlog: `conductor dispatch {manifest}`")
+    answer(as_json, redone, "; ".join(words))
+    if redone.unknown:
+        raise typer.Exit(1)
+
+
+def known_cause(word: str) -> Cause:
+    """Raises `UsageError` for a word that is no cause."""
+    from conductor.base.errors import UsageError
+    from conductor.base.settings.settings import did_you_mean
+    from conductor.model.causes import CAUSES
+
+    for cause in CAUSES:
+        if cause == word:
+            return cause
+    raise UsageError(f"{word} is no cause{did_you_mean(word, CAUSES)}. There are: {', '.join(CAUSES)}")
+
+
+def cause_of_a_fault(word: str) -> Cause:
+    """Raises `UsageError` also for what is no fault of the job: it would count, and come back, as what it
+    is not.
+    """
+    from conductor.base.errors import UsageError
+
+    known = known_cause(word)
+    if known in ("cancelled", "dependency_dead"):
+        how = "conductor cancel JOB" if known == "cancelled" else "they die with the job that they come after"
+        raise UsageError(f"{known} is no fault of a job: {how}")
+    return known
+
+
+def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
+    """The dead jobs of a cause; for `cancelled` those that were cancelled, for `review` those that are set
+    aside.
+
+    Raises `UsageError` for no cause."""
+    if cause == "review":
+        reviewed = (ledger.backlog.job(job_id) for job_id in tuple(ledger.backlog.ids("review")))
+        return tuple(view for view in reviewed if view is not None and view.state == "review")
+    known = known_cause(cause)
+    ids = tuple(ledger.backlog.ids("cancelled" if known == "cancelled" else "dead"))
+    views = (ledger.backlog.job(job_id) for job_id in ids)
+    return tuple(
+        view for view in views if view is not None and (view.state == "cancelled" or view.cause == known)
+    )
+
+
+def answer(as_json: bool, value: object, sentence: str) -> None:
+    from conductor.base.text import printable
+
+    if as_json:
+        emit(value)
+    else:
+        typer.echo(printable(sentence))

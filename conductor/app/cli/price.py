@@ -1,0 +1,95 @@
+"""What to buy: how much sooner the same jobs would be done with one thing more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.app.cli.context import AsJson, emit, settings_here, show
+
+if TYPE_CHECKING:
+    from conductor.analysis.price import Price, Wish
+    from conductor.base.settings.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(price)
+
+
+def price(
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(metavar="MANIFEST", help="Default: what waits and goes now.", show_default=False),
+    ] = None,
+    backlog: Annotated[
+        str | None, typer.Option(metavar="backlog:NAME", help="Of what waits: this one only.")
+    ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(metavar="CLUSTER.toml", help="Of a manifest: the hosts, as [[node]] tables."),
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Of a manifest: arrivals are ignored.")] = False,
+    gpus: Annotated[int, typer.Option(metavar="N", min=1, help="So many GPUs more, all on one host.")] = 1,
+    gpu_mib: Annotated[
+        int, typer.Option(metavar="MIB", min=0, help="VRAM of each; 0: as the largest there is.")
+    ] = 0,
+    scratch_gb: Annotated[
+        int, typer.Option(metavar="GB", min=1, help="So much more scratch on each host.")
+    ] = 500,
+    quota: Annotated[
+        float, typer.Option(metavar="TIMES", min=0.01, help="So many times the quota of every API.")
+    ] = 2.0,
+    hosts: Annotated[int, typer.Option(metavar="N", min=1, help="So many CPU hosts more.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """How much sooner with one more GPU, more scratch, more quota, one more host.
+
+    The jobs are played through by the live decision and the rule of conductor.toml, once as it is and once
+    with each of these; nothing is executed. What waits takes as long as receipts taught, a manifest's jobs as
+    long as they declare.
+
+    Example: conductor price --backlog backlog:night
+
+    Example: conductor price manifests/night.jsonl --cluster cluster.toml --gpus 2
+    """
+    from conductor.analysis.price import GB, Wish, lines
+    from conductor.base.errors import UsageError
+
+    if (manifest is None) != (cluster is None) or (manifest is not None and backlog is not None):
+        raise UsageError("give a MANIFEST and --cluster, or neither: then it is about what waits now")
+    wish = Wish(gpus=gpus, gpu_mib=gpu_mib, scratch_bytes=scratch_gb * GB, quota=quota, hosts=hosts)
+    settings = settings_here(begins=manifest is not None)
+    if manifest is not None and cluster is not None:
+        found = _of_manifest(settings, manifest, cluster, batch, wish)
+    else:
+        found = _of_ledger(settings, backlog, wish)
+    if as_json:
+        emit(found)
+    else:
+        show(lines(found))
+
+
+def _of_manifest(settings: Settings, manifest: Path, cluster: Path, is_batch: bool, wish: Wish) -> Price:
+    from conductor.analysis.price_inputs import of_manifest
+    from conductor.base.settings.limits import limits_of
+    from conductor.dispatch.catalogue import catalogue_of
+
+    rule, catalogue = limits_of(settings), catalogue_of(settings.for_code)
+    return of_manifest(manifest, cluster, catalogue, settings.rates, rule, wish, is_batch=is_batch)
+
+
+def _of_ledger(settings: Settings, backlog: str | None, wish: Wish) -> Price:
+    from conductor.adapters.open_ledger import redis_of
+    from conductor.analysis.forecast.predict import Predictor
+    from conductor.analysis.price_inputs import NOTHING, of_ledger
+    from conductor.base.errors import UsageError
+    from conductor.dispatch.backlog_name import backlog_name
+    from conductor.record.project_folder import has_ledger
+
+    names = (backlog_name(backlog),) if backlog else ()
+    if not has_ledger(settings):
+        raise UsageError(NOTHING)
+    with redis_of(settings, is_lenient=True) as client:
+        return of_ledger(Predictor(settings, client, names), settings.rates, wish)

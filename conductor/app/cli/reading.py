@@ -1,0 +1,229 @@
+"""Commands that only look: status, top, explain, metrics, audit, doctor, config show."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.app.cli.context import (
+    AsJson,
+    emit,
+    ledger_to_read,
+    one_backlog,
+    one_job,
+    settings_here,
+)
+
+if TYPE_CHECKING:
+    from conductor.recovery.audit import AuditReport
+
+config_app = typer.Typer(help="The settings in force.", rich_markup_mode=None, no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    for command in (status, top, explain, metrics, audit, doctor):
+        app.command()(command)
+    config_app.command("show")(config_show)
+    # A second command keeps `config` a group whatever becomes of the first.
+    config_app.callback()(lambda: None)
+    app.add_typer(config_app, name="config")
+
+
+def status(
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="One backlog only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is done, running, held and dead, and the nodes.
+
+    Example: conductor status --json
+    """
+    from msgspec.structs import replace
+
+    from conductor.adapters.redis.valkey import fullness
+    from conductor.record.ledger_identity import standing_of
+    from conductor.views.dead_jobs import obituaries
+    from conductor.views.status import gather, noting
+    from conductor.views.status_text import lines
+    from conductor.views.stuck import stuck_jobs
+
+    with ledger_to_read() as (settings, ledger):
+        name = one_backlog(ledger, backlog)
+        now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
+        now = noting(now, fullness(settings.valkey))
+        stuck = stuck_jobs(ledger, now.active, settings.for_code, settings.timing.lease_s)
+        now = replace(now, stuck=stuck, graves=obituaries(ledger, name))
+    if as_json:
+        emit(now)
+    else:
+        typer.echo("\n".join(lines(now, red)))
+
+
+def red(line: str) -> str:
+    """For a terminal; in a pipe `typer.echo` takes the colour out again."""
+    return line if os.environ.get("NO_COLOR") else typer.style(line, fg=typer.colors.RED)
+
+
+def top(
+    backlog: Annotated[str | None, typer.Option(metavar="backlog:NAME", help="One backlog only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The live view. Ctrl-C leaves.
+
+    Jobs by state, what runs where, what is held by which gate, how long still.
+
+    Example: conductor top
+    """
+    from conductor.views.run_watch import LedgerWatch, is_live, watching
+
+    with ledger_to_read() as (_, ledger):
+        name = one_backlog(ledger, backlog)
+        if as_json:
+            emit(LedgerWatch(ledger, name).pace.last)
+        elif not is_live():
+            from conductor.views.live_display import one_line
+
+            typer.echo(one_line(LedgerWatch(ledger, name).pace))
+        else:
+            from threading import Event
+
+            with watching(ledger, name):
+                Event().wait()
+
+
+def explain(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Why a job waits, failed or is where it is.
+
+    Every gate with its numbers, every attempt and how it ended.
+
+    Example: conductor explain k3v7
+    """
+    from conductor.views.explain_job import explained, lines
+
+    with ledger_to_read() as (settings, ledger):
+        story = explained(ledger, one_job(ledger, job), settings.receipts_dir)
+    if as_json:
+        emit(story)
+    else:
+        typer.echo("\n".join(lines(story)))
+
+
+def metrics() -> None:
+    """The figures of the last tick for Prometheus.
+
+    Text format, on stdout: jobs by state, seconds lost to each gate, what is free and reserved, budgets,
+    ages.
+
+    Example: conductor metrics > /var/lib/node_exporter/conductor.prom
+    """
+    from conductor.views.metrics import metrics
+
+    with ledger_to_read() as (_, ledger):
+        typer.echo(metrics(ledger), nl=False)
+
+
+def audit(
+    manifest: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="MANIFEST", help="From manifests, receipts and outputs alone; may be given again."
+        ),
+    ] = None,
+    hash_outputs: Annotated[
+        bool, typer.Option("--hash", help="Read the outputs whole, not just their sizes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold everything against its invariants. Exit 1 on a fault; every offender is named.
+
+    Live: each job in exactly one place, sums, queues, leases, workers, one receipt for what is done, outputs
+    as published. With --manifest no Redis is asked.
+
+    Example: conductor audit
+    Example: conductor audit --manifest manifests/videos.jsonl --hash
+    """
+    from conductor.base.text import printable
+    from conductor.recovery.audit import audit_files, lines
+
+    if manifest:
+        report = audit_files(manifest, settings_here(begins=True).layout, hash_outputs)
+    else:
+        report = live_report(hash_outputs)
+    if as_json:
+        emit(report)
+    else:
+        typer.echo("\n".join(printable(line) for line in lines(report)))
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+def live_report(is_hashing: bool) -> AuditReport:
+    from conductor.adapters.memory import memory_ledger
+    from conductor.adapters.open_ledger import redis_ledger, redis_of
+    from conductor.adapters.redis.scans.full_ledger import no_books
+    from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+    from conductor.adapters.redis.scripts import Scripts
+    from conductor.base.progress import Progress
+    from conductor.base.redis_keys import Keys
+    from conductor.record.project_folder import has_ledger
+    from conductor.recovery.audit import audit_live
+
+    settings = settings_here()
+    if not has_ledger(settings):
+        return audit_live(memory_ledger(), no_books, settings.layout, is_hashing)
+    with Progress() as progress, redis_of(settings, is_lenient=True) as client:
+        scripts, on_read = (
+            Scripts(client, Keys(settings.redis.prefix)),
+            progress.counted("reading the ledger", "job"),
+        )
+        return audit_live(
+            redis_ledger(client, keys=scripts.keys),
+            lambda: read_books(scripts, on_read),
+            settings.layout,
+            is_hashing,
+        )
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Is this machine ready? Exit 1 when something is wrong.
+
+    Python, ffmpeg, Valkey, GPU, ONNX, folders, disk space, tasks, keys: each a line with what to do about it.
+
+    Example: conductor doctor
+    """
+    from conductor.base.text import printable
+    from conductor.views.doctor import examine
+
+    findings = examine(settings_here(begins=True))
+    if as_json:
+        emit(findings)
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.mark}  {finding.what}: {printable(finding.words)}")
+            if finding.advice:
+                typer.echo(f"      → {printable(finding.advice)}")
+    if any(finding.mark == "BAD" for finding in findings):
+        raise typer.Exit(1)
+
+
+def config_show(
+    origin: Annotated[bool, typer.Option("--origin", help="Also where each value comes from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every setting with its value.
+
+    Example: conductor config show --origin
+    """
+    from conductor.base.settings.origin import as_text, settings_with_origin
+
+    rows = settings_with_origin(settings_here(begins=True))
+    if as_json:
+        emit({r.key: {"value": r.value, "origin": r.origin} if origin else r.value for r in rows})
+        return
+    for r in rows:
+        typer.echo(f"{r.key} = {as_text(r.value)}{f'    # {r.origin}' if origin else ''}")

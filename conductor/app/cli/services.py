@@ -1,0 +1,121 @@
+"""Long-running parts: up, down, node, dashboard."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conductor.app.cli.context import redis_address, settings_here
+
+if TYPE_CHECKING:
+    from conductor.model.spec import Lane
+
+
+class LaneName(StrEnum):
+    """typer takes no list of a Literal."""
+
+    gpu = "gpu"
+    cpu = "cpu"
+    io = "io"
+    cloud = "cloud"
+
+
+def register(app: typer.Typer) -> None:
+    for command in (up, down, node, dashboard):
+        app.command()(command)
+
+
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In the background; returns when all of it is up.")
+    ] = False,
+) -> None:
+    """Valkey, node, conductor and dashboard, together.
+
+    In the foreground: Ctrl-C once drains (what runs is finished), twice stops at once; nothing is lost.
+
+    Example: conductor up --detach
+    """
+    from conductor.app.up import up as run
+    from conductor.base.logs.logs import set_up
+
+    settings = settings_here(begins=True)
+    set_up(settings.logs_dir, "up")
+    raise typer.Exit(run(settings, detach))
+
+
+def down(
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the jobs in hand: they go back.")
+    ] = False,
+) -> None:
+    """Stop what `up` or `node --detach` started here.
+
+    Example: conductor down
+    """
+    from conductor.app.up import down as run
+    from conductor.base.logs.logs import set_up
+
+    settings = settings_here()
+    set_up(settings.logs_dir, "down")
+    raise typer.Exit(run(settings, now))
+
+
+def node(
+    lane: Annotated[
+        list[LaneName] | None, typer.Option("--lane", metavar="LANE", help="This lane; may be given again.")
+    ] = None,
+    gpu_only: Annotated[bool, typer.Option("--gpu-only", help="The same as --lane gpu.")] = False,
+    cpu_only: Annotated[bool, typer.Option("--cpu-only", help="The same as --lane cpu.")] = False,
+    io_only: Annotated[bool, typer.Option("--io-only", help="The same as --lane io.")] = False,
+    cloud_only: Annotated[bool, typer.Option("--cloud-only", help="The same as --lane cloud.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In the background; returns when it reports.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the one in the background, when its jobs are finished.")
+    ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="With --stop: do not wait for the jobs in hand.")
+    ] = False,
+) -> None:
+    """This host's workers and probe: what a second host runs.
+
+    Beside one `conductor conduct` or `conductor up` somewhere, on the same Redis. Without a choice: all
+    lanes. Ctrl-C once: the jobs in hand are finished. Twice: stop at once; they go back to the backlog.
+
+    Example: conductor node --lane gpu --lane io
+    """
+    from conductor.adapters.open_ledger import open_ledger
+    from conductor.base.logs.logs import set_up
+    from conductor.model.spec import LANES
+    from conductor.node.run import detach_node, run_node, stop_node
+
+    if now and not stop:
+        raise typer.BadParameter("goes with --stop", param_hint="--now")
+    chosen = {"gpu": gpu_only, "cpu": cpu_only, "io": io_only, "cloud": cloud_only}
+    named: set[str] = {name for name, is_chosen in chosen.items() if is_chosen} | {*(lane or ())}
+    lanes: tuple[Lane, ...] = tuple(each for each in LANES if not named or each in named)
+    settings = settings_here()
+    set_up(settings.logs_dir, "node")
+    if stop:
+        raise typer.Exit(stop_node(settings, now))
+    raise typer.Exit(detach_node(settings, lanes) if detach else run_node(settings, open_ledger, lanes))
+
+
+def dashboard(
+    port: Annotated[int | None, typer.Option(help="The first port to try; 0 takes any.")] = None,
+) -> None:
+    """rq-dashboard on loopback, for looking only.
+
+    Example: conductor dashboard --port 9181
+    """
+    from conductor.base.logs.logs import set_up
+    from conductor.views.dashboard import serve_dashboard
+
+    settings = settings_here()
+    set_up(settings.logs_dir, "dashboard")
+    with redis_address(settings) as url:
+        raise typer.Exit(serve_dashboard(settings.dashboard, settings.redis, settings.state_dir, url, port))

@@ -1,0 +1,1 @@
+"""What every room may use: errors, settings, secrets, logs, files. It knows the model only."""

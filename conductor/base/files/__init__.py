@@ -1,0 +1,1 @@
+"""Files in general: confined paths, safe opening, fingerprints, moving."""

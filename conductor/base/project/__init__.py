@@ -1,0 +1,1 @@
+"""The project's own folder and code: whose they are, and how they are imported."""

@@ -1,0 +1,137 @@
+"""The names of one project's keys: the one place that says how they begin. With their meaning they are in the
+headers of `lua/`, as a project without a prefix has them.
+
+Projects that share a database differ in `redis.prefix` and in nothing else: `night:conductor:state`,
+`night:rq:queues`. The names are a value that whoever talks to Redis is given: one process may look at two
+projects.
+"""
+
+from __future__ import annotations
+
+import re
+
+from conductor.model.ledger_entries import STATES, JobState
+
+#: In `draining`: not one node but all.
+ALL_NODES = "*"
+
+#: The letter of each state in `state` and `count:BACKLOG`.
+LETTERS: dict[JobState, str] = dict(zip(STATES, "wardxvc", strict=True))
+STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.items()}
+
+
+#: States whose jobs are few and looked for by it: each has a set of their ids.
+ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
+
+
+#: How keys begin where there is no prefix.
+LEDGER, RQ = "conductor", "rq"
+
+
+def checked_prefix(prefix: str) -> str:
+    """As it is. Raises `ValueError` where the keys of two projects, or of RQ, could not be told apart by
+    it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", prefix):
+        raise ValueError("letters, digits, - and _ only, 64 at most")
+    if prefix in (LEDGER, RQ):
+        raise ValueError(f"the keys of a project without a prefix begin with «{prefix}:»: take another word")
+    return prefix
+
+
+class Keys:
+    """Of the project with that prefix (`redis.prefix`; empty: none)."""
+
+    def __init__(self, prefix: str = "") -> None:
+        before = f"{prefix}:" if prefix else ""
+        self.prefix = prefix
+        #: How the ledger's own keys begin, and those that RQ knows: what `RQ_KEY_PREFIX` says to RQ, and a
+        #: colon.
+        self.ledger = p = f"{before}{LEDGER}:"
+        self.rq = f"{before}{RQ}:"
+        self.state = p + "state"
+        self.jobs = p + "jobs"
+        self.seals = p + "seals"
+        self.backlogs = p + "backlogs"
+        self.classes = p + "classes"
+        self.class_backlog = p + "class_backlog"
+        self.born = p + "born"
+        self.project = p + "project"
+        self.generation = p + "generation"
+        self.settling = p + "settling"
+        self.complete = p + "complete"
+        self.holds = p + "holds"
+        self.asked = p + "asked"
+        self.forecasts = p + "forecasts"
+        self.leases = p + "leases"
+        self.leader = p + "leader"
+        self.beat = p + "beat"
+        self.wake = p + "wake"
+        self.nodes = p + "nodes"
+        self.refusals = p + "refusals"
+        self.letting_bytes = p + "letting_bytes"
+        self.handed_ahead = p + "handed_ahead"
+        self.calls = p + "calls"
+        self.rates, self.taken, self.spent = p + "rates", p + "taken", p + "spent"
+        #: Before the lists of the library `limits`, which puts a colon itself.
+        self.handed_out = p + "handed_out"
+        self.paused = p + "paused"
+        self.draining = p + "draining"
+        self.resumed = p + "resumed"
+        #: Of the dead, those that died of themselves: id → cause.
+        self.own_dead = p + "own_dead"
+        #: Names of workers; which of them are there their heartbeat says (`rq_worker`).
+        self.workers = p + "workers"
+        self.rq_queues = self.rq + "queues"
+        self.rq_workers = self.rq + "workers"
+
+    def aside(self, state: JobState) -> str:
+        """The set of ids in one of the states of `ASIDE`."""
+        return f"{self.ledger}aside:{LETTERS[state]}"
+
+    def class_jobs(self, number: str) -> str:
+        """Those of a class that wait and are free to go, by order of arrival."""
+        return f"{self.ledger}class:{number}"
+
+    def count(self, backlog: str) -> str:
+        return f"{self.ledger}count:{backlog}"
+
+    def causes(self, backlog: str) -> str:
+        """Cause → how many died of it themselves and are dead."""
+        return f"{self.ledger}causes:{backlog}"
+
+    def hand(self, worker: str) -> str:
+        """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
+        return f"{self.ledger}hand:{worker}"
+
+    def line(self, worker: str) -> str:
+        """The list on which a worker hears who is lined up behind what it runs."""
+        return f"{self.ledger}line:{worker}"
+
+    def node(self, name: str) -> str:
+        return f"{self.ledger}node:{name}"
+
+    def rq_queue(self, name: str) -> str:
+        """RQ's list of entries."""
+        return f"{self.rq}queue:{name}"
+
+    def rq_job(self, entry: str) -> str:
+        return f"{self.rq}job:{entry}"
+
+    def rq_failed(self, queue: str) -> str:
+        return f"{self.rq}failed:{queue}"
+
+    def rq_worker(self, name: str) -> str:
+        return f"{self.rq}worker:{name}"
+
+    def rq_workers_of(self, queue: str) -> str:
+        return f"{self.rq}workers:{queue}"
+
+
+#: Of a project that has a database to itself.
+PLAIN = Keys()
+
+
+def entry(job_id: str, attempt: int) -> str:
+    """The RQ job id of an attempt."""
+    return f"{job_id}-a{attempt}"

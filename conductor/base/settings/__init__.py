@@ -1,0 +1,1 @@
+"""conductor.toml and the environment, as one checked value."""

@@ -1,0 +1,1 @@
+"""The decision of one tick: gates, successors, and why the rest waits."""

@@ -1,0 +1,425 @@
+"""decide(snapshot, candidates, limits) → Decision: who starts where, and for every class that stays, why.
+
+Pure: the time is inside the snapshot. Free amounts are reduced after each admission, so that the next one is
+judged by what is really left. Looks at the heads of classes only: the cost follows classes and nodes, not the
+backlog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import islice
+from typing import Literal
+
+from msgspec.structs import replace
+
+from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.gates import outside_hours
+from conductor.core.admission.jobs_ahead import Fronts
+from conductor.core.admission.make_reservation import Taken, reservation_of, takes
+from conductor.core.admission.rate_gate import is_rate_open
+from conductor.core.admission.refusals import GateAnswers, Reasons
+from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, heirs
+from conductor.core.admission.unmeasured_tasks import Untried
+from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import could_fit, fits
+from conductor.core.chains.bankers_check import Safety
+from conductor.core.chains.feasible_order import Member
+from conductor.core.failures.breaker import Permit, TickBreakers
+from conductor.core.ordering.backfill import BackfillReservation, keep_for, kept_budget
+from conductor.core.ordering.orders import Orders, blocks
+from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s, short_rates
+from conductor.core.ordering.turns import ClassTurn, Turns
+from conductor.core.placement.placement import Place
+from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
+from conductor.model.limits import Limits
+from conductor.model.reason import Reason
+from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
+from conductor.model.spec import Lane
+
+#: What a request lacks that others could take before it: a place with room, the budget of an API.
+Lack = Literal["", "room", "rate", "counter"]
+
+#: A tick admits no more than so many: the rest comes with the next one, at once, and nobody waits for a long
+#: tick.
+MOST_ADMITTED = 256
+#: So many requests without room are held against others.
+FEW = 8
+#: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the
+#: queue.
+RAMP_S = 0.05
+
+
+def decide(
+    snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing | None = None
+) -> Decision:
+    """One tick's decision. Each class ends as admitted (as many heads as fit now), or held with every gate's
+    answer.
+
+    `standing`: what the snapshot's nodes, reservations and chains amount to, from a caller that was told of
+    every change since (`simulate`). Without it that is worked out here, from the snapshot alone.
+    """
+    if standing is None:
+        standing = Standing(snapshot, limits)
+        standing.look_at(candidates)
+    else:
+        standing.renew(snapshot)
+    deciding = Deciding(snapshot, candidates, limits, standing)
+    return deciding.whole(deciding.first())
+
+
+class Deciding:
+    """One tick's decision in two steps, so that who goes need not wait until all who stay have been told
+    why.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits, standing: Standing
+    ) -> None:
+        self.snapshot = snapshot
+        self.limits = limits
+        self.standing = standing
+        self.free = standing.free
+        self.placement = standing.placement
+        self.kinds = TickBreakers(snapshot, limits, self.free.nodes)
+        candidates = self.kinds.fresh_first(candidates)
+        self.untried = Untried(snapshot, candidates)
+        self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
+        self.turns = Turns(candidates, self.free, self.orders, limits)
+        self.passing = Passing(snapshot.overtaken, snapshot.now)
+        self.candidates = candidates
+        self.admissions: list[Admission] = []
+        #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the
+        #: gates.
+        self.held: dict[str, tuple[ClassTurn, Head, Ask, Verdict | None]] = {}
+        #: Of these, who may not go now whatever is free, and for what: hours, a kind that is held back.
+        self._shut: dict[str, str] = {}
+        self.has_more_heads = False
+        self.kept: BackfillReservation | None = None
+        #: Budgets kept for one that was passed over: key → its id.
+        self.kept_rates: dict[str, str] = {}
+        #: The same of counters of the whole cluster.
+        self.kept_counts: dict[str, str] = {}
+        #: Requests that were refused, and what they lack: equal ones need not be tried again.
+        self._refused: dict[Hashable, Lack] = {}
+        #: Of those without room, by lane and node: what asks for at least as much of all has none either.
+        self._roomless: dict[Hashable, list[Ask]] = {}
+        #: What the last one lacked; empty: it was refused for another reason.
+        self._lack: Lack = ""
+        #: What said no to a place that fits, in the last question.
+        self._denied: Verdict | None = None
+        self._blocked_by: Verdict | None = None
+        self.wait_s = limits.tick_s
+        self.safety = Safety(standing.life)
+        self._denials: dict[tuple[int, int], GateAnswers] = {}
+        self._idle: dict[Lane, bool] = {}
+        #: Something may be outside its hours, or of a kind that is held back.
+        self._has_closed = bool(snapshot.shut) or self.kinds.are_told or not self.kinds.is_free
+
+    def first(self) -> Decision:
+        """Who goes now, and who next where running attempts end. Nothing of those that stay."""
+        controls = self.snapshot.controls
+        self.is_stopped = controls.is_draining or controls.hold != ""
+        # One in a tick: the others that are due take their turn, and wait for it to be served. Who can run
+        # nowhere is never served, and keeps nobody waiting.
+        while (turn := self.turns.next_due()) is not None:
+            if self._try(turn, is_due=True) or self.kept is not None or self._lack in ("rate", "counter"):
+                break
+        while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
+            self._try(turn)
+        waiting = {turn.job_class.kind for turn, *_ in self.held.values()}
+        return Decision(
+            now=self.snapshot.now,
+            admit=tuple(self.admissions),
+            heirs=self._heirs() if self.limits.has_successors else (),
+            review=() if self.is_stopped else self.kinds.used_up(waiting),
+            order=self.standing.life.order(),
+        )
+
+    def whole(self, first: Decision) -> Decision:
+        """With all that stay, and how soon to look again."""
+        holds = self._holds()
+        is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
+        return replace(
+            first, hold=holds, wanted=self._wanted(), next_tick_s=0.0 if is_cut_short else self.wait_s
+        )
+
+    def _try(self, turn: ClassTurn, is_due: bool = False) -> bool:
+        head = turn.head
+        assert head is not None, "a turn has a head"
+        member = self.standing.life.member(head.job_id)
+        ask = self.standing.ask(turn.job_class, None if member is None else member.chain.node)
+        self._lack = ""
+        place = None if self.is_stopped else self._place(turn, head, ask, member)
+        if place is None:
+            self._hold(turn, head, ask, member, is_due)
+        else:
+            self._admit(turn, ask, place)
+        return place is not None
+
+    def _place(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None) -> Place | None:
+        self._denied = self._blocked_by
+        if self._denied is None and self._has_closed:
+            self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
+            if self._denied is not None:
+                self._shut[turn.job_class.id] = self._denied.where or turn.job_class.kind
+        if self._denied is not None:
+            return None
+        if (lack := self._refused.get(ask.key)) is not None:
+            self._lack = lack
+            return None
+        if ask.lane in self.snapshot.controls.paused_lanes:
+            return None
+        if ask.rates and not is_rate_open(ask, self.free):
+            self._lack = "rate"
+            return None
+        if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
+            self._denied = kept_budget(key, self.kept_rates[key])
+            return None
+        if ask.of_cluster and not self._is_counted_in(ask):
+            return None
+        for small in self._roomless.get(ask.where, ()):
+            if ask.asks_as_much(small):
+                self._lack = "room"
+                return None
+        duration_s = turn.job_class.duration_s
+
+        def lets(place: Place) -> bool:
+            kept = self.kept
+            if kept is not None and not kept.lets(place, ask, duration_s, self.free.now):
+                self._denied = kept.verdict()
+            elif self.limits.is_safe and (unsafe := self.safety.denies(place.node, ask, member)):
+                self._denied = unsafe
+            elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
+                self._denied = answer
+            elif self.untried and (untold := self.untried.denies(turn.job_class, place)):
+                self._denied = untold
+            else:
+                return True
+            return False
+
+        place = self.placement.find(ask, lets, head.job_id)
+        if place is None and self._denied is None:
+            self._lack = "room"
+        elif place is not None and self.kept is not None:
+            self.kept.took(place, ask, duration_s, self.free.now)
+        return place
+
+    def _is_counted_in(self, ask: Ask) -> bool:
+        """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
+        if not fits(self.free.amounts, ask.of_cluster):
+            self._lack = "counter"
+        elif name := next((name for name, _ in ask.of_cluster if name in self.kept_counts), None):
+            self._denied = kept_budget(name, self.kept_counts[name])
+        return not self._lack and self._denied is None
+
+    def _outside_hours(self, turn: ClassTurn) -> Verdict | None:
+        return outside_hours(turn.job_class, self.free) if self.snapshot.shut else None
+
+    def _hold(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None, is_due: bool) -> None:
+        denied = self._denied
+        if denied is None:
+            # What is free only shrinks within a tick.
+            self._refused[ask.key] = self._lack
+            if (
+                self._lack == "room"
+                and not (ask.disk or ask.counts)
+                and len(few := self._roomless.setdefault(ask.where, [])) < FEW
+            ):
+                few.append(ask)
+        if self._lack:
+            self.passing.lacked(head.job_id, ask)
+        if (
+            self._lack == "room"
+            and self.kept is None
+            and (is_due or self.orders.is_overdue(turn.job_class, head))
+        ):
+            self.kept = keep_for(head.job_id, ask, self.free)
+        if self._lack == "counter" and is_due and could_fit(self.free.amounts, ask.of_cluster):
+            self.kept_counts = {name: head.job_id for name, _ in ask.of_cluster}
+        if self._lack == "rate" and is_due:
+            self.kept_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
+        if blocks(self.limits.order) and self._blocked_by is None:
+            self._blocked_by = Verdict(
+                gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,)
+            )
+        self.held.setdefault(turn.job_class.id, (turn, head, ask, denied))
+        life = self.standing.life
+        if member is not None:
+            self.turns.passed_over(turn)
+        elif denied is not None and ask.disk and life:
+            # What it leaves would lock out the chains that were begun; one of theirs may wait behind it.
+            self.turns.passed_over(turn, lambda other: life.member(other.job_id) is not None)
+
+    def _admit(self, turn: ClassTurn, ask: Ask, place: Place) -> None:
+        head = turn.head
+        assert head is not None, "a turn has a head"
+        permit = self.kinds.ask(turn.job_class, place.node.name)
+        assert isinstance(permit, Permit), "its kind was asked before it was placed"
+        pools = takes(ask, place, self.free.amounts)
+        admission = self._admission(turn.job_class, head, ask, place, permit, pools)
+        reservation = admission.reservation
+        self.kinds.took(reservation)
+        self.untried.took(reservation)
+        self.admissions.append(admission)
+        self.free.add(reservation)
+        self.passing.admitted(ask)
+        for _, pool, amount in pools:
+            pool.take(amount)
+        for key, need in ask.rates:
+            if key in self.free.rates:
+                self.free.rates[key].take(need.requests, need.tokens)
+        place.queue.queued += 1
+        place.queue.active += 1
+        self.placement.took(place)
+        self.standing.life.began(head.job_id, place.node.name)
+        self.turns.admitted(turn, reservation)
+        if turn.admitted == len(turn.candidate.heads) < turn.candidate.waiting:
+            self.has_more_heads = True
+
+    def _admission(
+        self, job_class: JobClass, head: Head, ask: Ask, place: Place, permit: Permit, pools: Sequence[Taken]
+    ) -> Admission:
+        return Admission(
+            reservation=reservation_of(job_class, head, ask, place, self.snapshot.now, permit, self.limits),
+            backlog=job_class.backlog,
+            ceilings={key: pool.ceiling for key, pool, _ in pools},
+            rates={key: (need.requests, need.tokens) for key, need in ask.rates},
+        )
+
+    def _heirs(self) -> tuple[Heir, ...]:
+        """Not of a tick that was cut short: who it did not come to may be before those that it held."""
+        if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
+            return ()
+        paused, life = self.snapshot.controls.paused_lanes, self.standing.life
+        waiters = (
+            # Budgets are set aside before a hand-over, and what a chain may do is asked of the chains of that
+            # moment.
+            Waiter(
+                turn.job_class, head, ask, not (ask.rates or life.member(head.job_id) or (ask.disk and life))
+            )
+            for turn, head, ask, denied in self.held.values()
+            if denied is None and ask.lane not in paused and (not ask.rates or is_rate_open(ask, self.free))
+        )
+        return heirs(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_heir)
+
+    def _as_heir(self, waiter: Waiter, place: Place) -> Admission | None:
+        """Canaries, tries and kinds of which nothing is known are counted by ticks; where a place is kept for
+        somebody, ticks say who may pass."""
+        permit = self.kinds.ask(waiter.job_class, place.node.name)
+        if (
+            isinstance(permit, Verdict)
+            or permit.role
+            or (self.kept is not None and self.kept.node is place.node)
+        ):
+            return None
+        if self.untried and self.untried.has(waiter.job_class):
+            return None
+        pools = takes(waiter.ask, place, self.free.amounts)
+        return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
+
+    def _holds(self) -> tuple[Hold, ...]:
+        reasons = Reasons(self.free, self.standing.kinds, self.standing.never, self.standing.questions)
+        overtaken, limits, now = self.passing.since(), self.limits, self.snapshot.now
+        bound_of: dict[str, Bound] = {}
+        if overtaken and limits.keep_after_s is not None:
+            longest = longest_s(self.candidates, self.free)
+            bound_of = bounds(overtaken, self.kept, limits.keep_after_s, longest, now)
+        holds: list[Hold] = []
+        fronts, paused = Fronts(), self.snapshot.controls.paused_lanes
+        for turn, head, ask, denied in self.held.values():
+            waiting = turn.candidate.waiting - turn.admitted
+            if waiting <= 0:
+                continue
+            job_class, job_id = turn.job_class, head.job_id
+            bits, level = self.passing.bits(ask), self.turns.ages.level(job_class.priority, head)
+            shut = ask.lane if ask.lane in paused else self._shut.get(job_class.id, "")
+            front = fronts.before(bits, level, shut)
+            member = self.standing.life.member(job_id)
+            never = None if member is None else self._never(member)
+            verdicts = self._verdicts(reasons, turn, ask, never or denied, self._also(ask, member, denied))
+            bound = bound_of.get(job_id)
+            hold = Hold(
+                class_id=job_class.id,
+                backlog=job_class.backlog,
+                task=job_class.task,
+                lane=job_class.lane,
+                waiting=waiting,
+                verdicts=verdicts,
+                is_infeasible=never is not None or reasons.is_infeasible(ask),
+                crowded_since=now if self.standing.explains and reasons.is_crowded_out(ask) else None,
+                learned=job_class.learned,
+                since=now,
+                head=job_id,
+                front=front,
+                first_from=self.turns.first_from(job_class, head, limits.overdue_s),
+                overtaken_since=overtaken.get(job_id),
+                kept_from=bound.kept_from if bound else None,
+                kept_at=self.kept.where if self.kept and self.kept.job_id == job_id else "",
+                starts_by=bound.starts_by if bound else None,
+            )
+            holds.append(hold)
+            if not hold.is_infeasible:
+                fronts.add(bits, level, job_id, waiting, shut)
+        return tuple(holds)
+
+    def _wanted(self) -> dict[str, int]:
+        """Room that will be wanted on the disks; asked only where somebody reads it."""
+        if not self.standing.life or not self.standing.explains or self.is_stopped:
+            return {}
+        life, paused = self.standing.life, self.snapshot.controls.paused_lanes
+        upcoming = (
+            member
+            for turn, head, ask, _ in self.held.values()
+            if (member := life.member(head.job_id)) is not None
+            and member.chain.node is None
+            and turn.job_class.id not in self._shut
+            and ask.lane not in paused
+        )
+        able = (node for node in self.free.nodes.values() if node.is_open)
+        return self.safety.wanted(able, next(upcoming, None))
+
+    def _never(self, member: Member) -> Verdict | None:
+        return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None
+
+    def _also(self, ask: Ask, member: Member | None, denied: Verdict | None) -> Verdict | None:
+        if not (ask.disk or member) or not self.limits.is_safe or not self.standing.explains:
+            return None
+        if denied is not None and denied.gate == "scratch":
+            return None
+        home = None if member is None else member.chain.node
+        nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(ask.lane))
+        return self.safety.also_denies(nodes, ask, member)
+
+    def _verdicts(
+        self, reasons: Reasons, turn: ClassTurn, ask: Ask, *said: Verdict | None
+    ) -> tuple[Verdict, ...]:
+        if not self.standing.explains:
+            return ()
+        answer = reasons.answer(ask)
+        for verdict in said:
+            if verdict is None:
+                continue
+            # One keeps many back: they share its word, and all that comes with it.
+            known = self._denials.get((id(answer), id(verdict)))
+            if known is None:
+                known = self._denials[id(answer), id(verdict)] = answer.but(verdict)
+            answer = known
+        self._look_again(turn.job_class.lane, answer)
+        return answer.verdicts
+
+    def _look_again(self, lane: Lane, answer: GateAnswers) -> None:
+        """How soon, by what is closed to one class; classes that share an answer are of one lane."""
+        if answer.is_looked_at:
+            return
+        answer.is_looked_at = True
+        if not answer.closed - {"lane"} and self._has_idle_worker(lane):
+            self.wait_s = min(self.wait_s, RAMP_S)
+        for at in answer.reopens_at:
+            self.wait_s = min(self.wait_s, max(0.0, at - self.snapshot.now))
+
+    def _has_idle_worker(self, lane: Lane) -> bool:
+        known = self._idle.get(lane)
+        if known is None:
+            known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
+        return known

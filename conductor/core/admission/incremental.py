@@ -1,0 +1,48 @@
+"""What a live conductor remembers between two ticks, so that a tick costs by what changed.
+
+It decides what `decide` says of the snapshot alone: nothing but work is saved. Recorded ticks are decided
+both ways by the contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conductor.core.admission.admission import Deciding
+from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.gate_ledger import shared_of
+from conductor.model.decision import Decision, Shared
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate, Snapshot
+
+
+class Keeping:
+    """Give it each tick's snapshot, whatever happened in between; nothing has to be told."""
+
+    def __init__(self) -> None:
+        self._standing: Standing | None = None
+        #: Ticks for which all had to be built anew: nodes came or went, a queue opened or closed.
+        self.begun = 0
+
+    def decide(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Decision:
+        deciding = self.begin(snapshot, candidates, limits)
+        return self.end(deciding, deciding.first())
+
+    def begin(self, snapshot: Snapshot, candidates: Sequence[Candidate], limits: Limits) -> Deciding:
+        """To be ended: what is left half-way leaves nothing to go on from."""
+        standing, self._standing = self._standing, None
+        if standing is None or not standing.follow(snapshot, limits):
+            standing = Standing(snapshot, limits)
+            self.begun += 1
+        standing.look_at(candidates)
+        standing.renew(snapshot)
+        return Deciding(snapshot, candidates, limits, standing)
+
+    def end(self, deciding: Deciding, first: Decision) -> Decision:
+        decision = deciding.whole(first)
+        self._standing = deciding.standing
+        return decision
+
+    def shared(self) -> tuple[Shared, ...]:
+        """Every amount that is shared out, as the last decision left it."""
+        return () if self._standing is None else shared_of(self._standing.free)

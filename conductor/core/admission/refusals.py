@@ -1,0 +1,240 @@
+"""Why a class stays: every gate asked at the end of the tick, and whether any node could ever take it.
+
+Classes that agree in what a gate asks for share its answer, so that a thousand held classes cost little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from heapq import nsmallest
+
+from conductor.core.admission.gates import (
+    CLASS_GATES,
+    NODE_GATES,
+    RESOURCE_GATES,
+    Part,
+    amount_of,
+    counter,
+    mount,
+    node_counter,
+    node_hold,
+    rate,
+    scratch,
+    vram,
+)
+from conductor.core.capacity.cluster import Free, NodeFree, QueueFree
+from conductor.core.capacity.node import limits_of
+from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import could_fit
+from conductor.core.placement.place import asks_vram
+from conductor.model.decision import GATES, Gate, Verdict
+from conductor.model.spec import Lane
+
+#: So many nodes are named one by one; of more, the few with most to give: the rest say the same, only worse.
+MOST_NODES = 8
+SHOWN_NODES = 3
+#: Questions that are kept from tick to tick.
+MOST_QUESTIONS = 50_000
+
+Gated = Callable[..., list[Verdict]]
+#: Each says one gate's word: so asked in the order of their gates, the answers are in it too.
+_WORD: dict[Gated, Gate] = {
+    node_hold: "hold",
+    node_counter: "counter",
+    **{gate: name for name, gate in RESOURCE_GATES.items()},
+}
+IN_ORDER: list[tuple[Gated, Part]] = sorted(
+    [*CLASS_GATES, *NODE_GATES], key=lambda asked: GATES.index(_WORD.get(asked[0]) or asked[0].__name__)
+)
+OF_CLASS: frozenset[Gated] = frozenset(gate for gate, _ in CLASS_GATES)
+
+
+#: Gates that say nothing to a request without such needs.
+_CONCERNS: dict[Gated, Callable[[Ask], object]] = {
+    rate: lambda ask: bool(ask.rates),
+    counter: lambda ask: bool(ask.of_cluster),
+    node_counter: lambda ask: len(ask.counts) > len(ask.of_cluster),
+    mount: lambda ask: bool(ask.disk),
+    scratch: lambda ask: bool(ask.disk),
+    vram: lambda ask: ask.vram_mib > 0,
+    **{gate: amount_of(name) for name, gate in RESOURCE_GATES.items()},
+}
+
+
+class Question:
+    """One gate, and the part of a request that its answer depends on. Compared by identity: there is one
+    of each.
+    """
+
+    __slots__ = ("gate",)
+
+    def __init__(self, gate: Gated) -> None:
+        self.gate = gate
+
+
+class GateAnswers:
+    """What all gates say of one request. Shared by the classes that agree in it."""
+
+    __slots__ = ("closed", "is_looked_at", "reopens_at", "verdicts")
+
+    def __init__(self, verdicts: tuple[Verdict, ...]) -> None:
+        self.verdicts = verdicts
+        closed = [v for v in verdicts if not v.passed]
+        self.closed = frozenset([v.gate for v in closed])
+        #: When a budget is there again, of those that say no.
+        self.reopens_at = [v.reopens_at for v in closed if v.gate == "rate" and v.reopens_at is not None]
+        #: For its caller: how soon to look again was worked out from it.
+        self.is_looked_at = False
+
+    def but(self, denied: Verdict) -> GateAnswers:
+        return GateAnswers((*self.verdicts, denied))
+
+
+class Reasons:
+    """Answers for one free state: ask it after the last admission."""
+
+    def __init__(
+        self,
+        free: Free,
+        kinds: dict[Lane, list[NodeFree]] | None = None,
+        never: dict[Hashable, bool] | None = None,
+        questions: dict[Hashable, Question] | None = None,
+    ) -> None:
+        """All three are filled, and may be handed in again: `kinds` and `never` while the nodes are the
+        same.
+        """
+        self._free = free
+        self._shown: dict[Lane, list[NodeFree]] = {}
+        self._kinds: dict[Lane, list[NodeFree]] = {} if kinds is None else kinds
+        self._never: dict[Hashable, bool] = {} if never is None else never
+        self._questions: dict[Hashable, Question] = {} if questions is None else questions
+        self._answers: dict[Question, tuple[Verdict, ...]] = {}
+        self._whole: dict[Hashable, GateAnswers] = {}
+        self._crowded: dict[Hashable, bool] = {}
+
+    def answer(self, ask: Ask) -> GateAnswers:
+        known = self._whole.get(ask.key)
+        if known is None:
+            known = self._whole[ask.key] = GateAnswers(self._ask_all(ask))
+        return known
+
+    def _ask_all(self, ask: Ask) -> tuple[Verdict, ...]:
+        """In the order of `GATES`."""
+        questions = ask.questions
+        if questions is None:
+            questions = ask.questions = self._questions_of(ask)
+        answers = self._answers
+        found: tuple[Verdict, ...] = ()
+        for question in questions:
+            known = answers.get(question)
+            if known is None:
+                known = answers[question] = self._asked(question.gate, ask)
+            if known:
+                found += known
+        return found
+
+    def _questions_of(self, ask: Ask) -> list[Question]:
+        if len(self._questions) > MOST_QUESTIONS:
+            self._questions.clear()
+        asked = ((gate, part) for gate, part in IN_ORDER if gate not in _CONCERNS or _CONCERNS[gate](ask))
+        keys = ((gate, (gate, ask.lane, ask.node, part(ask))) for gate, part in asked)
+        return [self._questions.setdefault(key, Question(gate)) for gate, key in keys]
+
+    def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:
+        if gate in OF_CLASS:
+            return tuple(gate(ask, self._free))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return tuple([v for node in self._nodes_shown(ask) for v in gate(ask, node, self._free)])  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+    def _nodes_shown(self, ask: Ask) -> list[NodeFree]:
+        """Of a job whose files lie on one node: that one."""
+        if ask.node is None:
+            return self._nodes_of(ask.lane)
+        home = self._free.nodes.get(ask.node)
+        return [] if home is None else [home]
+
+    def _nodes_of(self, lane: Lane) -> list[NodeFree]:
+        """Fresh nodes with workers of the lane, those with most to give first. Where there is none: what the
+        stale ones said last, so that a report that comes back brings no new reason."""
+        shown = self._shown.get(lane)
+        if shown is None:
+            able = [node for node in self._free.nodes.values() if node.queues.get(lane)]
+            nodes = [node for node in able if not node.is_stale] or able
+            if len(nodes) > MOST_NODES:
+                nodes = nsmallest(SHOWN_NODES, nodes, key=self._free.most_to_give)
+            shown = self._shown[lane] = nodes
+        return shown
+
+    def is_infeasible(self, ask: Ask) -> bool:
+        """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
+        if ask.rates and any(verdict.is_never for verdict in rate(ask, self._free)):
+            return True
+        if not could_fit(self._free.amounts, ask.of_cluster):
+            return True
+        known = self._never.get(ask.key)
+        if known is None:
+            kinds = self._kinds_of(ask.lane)
+            known = self._never[ask.key] = bool(kinds) and not any(could_ever(node, ask) for node in kinds)
+        return known
+
+    def is_crowded_out(self, ask: Ask) -> bool:
+        """As things are, no job of ours that ends would open it: others use too much of every place."""
+        known = self._crowded.get(ask.key)
+        if known is None:
+            known = self._crowded[ask.key] = any(v.is_crowded for v in self.answer(ask).verdicts) and not any(
+                could_beside_others(node, ask)
+                for node in self._free.nodes.values()
+                if node.queues.get(ask.lane) and not node.is_stale and ask.node in (None, node.name)
+            )
+        return known
+
+    def _kinds_of(self, lane: Lane) -> list[NodeFree]:
+        """One node of each size: a thousand equal hosts are asked once."""
+        kinds = self._kinds.get(lane)
+        if kinds is None:
+            by_size: dict[Hashable, NodeFree] = {}
+            for node in self._free.nodes.values():
+                if node.queues.get(lane) and not node.is_stale:
+                    by_size.setdefault(_size(node, lane), node)
+            kinds = self._kinds[lane] = list(by_size.values())
+        return kinds
+
+
+def could_ever(node: NodeFree, ask: Ask) -> bool:
+    """Would it fit on this node if the node were empty and all of it healthy."""
+    if not could_fit(node.amounts, ask.of_node):
+        return False
+    for root, size in ask.disk:
+        disk = node.disks.get(root)
+        if disk is None or (disk.pool is not None and size > disk.pool.limit):
+            return False
+    queues: list[QueueFree] = node.queues.get(ask.lane, [])
+    if not all(asks_vram(queue, ask) for queue in queues):
+        return True
+    large = sum(could_fit(device.amounts, ask.of_device) for device in node.devices_for(ask))
+    return large >= ask.devices or any(queue.missing for queue in queues)
+
+
+def could_beside_others(node: NodeFree, ask: Ask) -> bool:
+    """Would it fit, if all that is ours there ended and others went on."""
+    if not could_ever(node, ask):
+        return False
+    pools = ((node.amounts[name], amount) for name, amount in ask.of_node)
+    if any(pool is not None and amount > pool.left_by_others() for pool, amount in pools):
+        return False
+    queues: list[QueueFree] = node.queues.get(ask.lane, [])
+    if not all(asks_vram(queue, ask) for queue in queues):
+        return True
+    # One that is closed may open again, and what it has then nobody knows.
+    able = sum(
+        d.why_not is not None or d.vram.left_by_others() >= ask.vram_mib for d in node.devices_for(ask)
+    )
+    return able >= ask.devices or any(queue.missing for queue in queues)
+
+
+def _size(node: NodeFree, lane: Lane) -> Hashable:
+    return (
+        limits_of(node.amounts),
+        tuple(sorted((root, disk.pool.limit if disk.pool else -1) for root, disk in node.disks.items())),
+        tuple(sorted((limits_of(device.amounts), device.is_slice) for device in node.devices.values())),
+        tuple((queue.device is not None, queue.missing) for queue in node.queues.get(lane, ())),
+    )

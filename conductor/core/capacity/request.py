@@ -1,0 +1,117 @@
+"""Ask: a class's request in the units of the decision, read from the `JobClass` once per tick."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from conductor.core.capacity.counters import Rules, asked, counts_of
+from conductor.core.capacity.resources import VRAM, Amounts, asked_of_node
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Lane, RateNeed
+
+SCRATCH_ROOT = "scratch"
+NO_RULES: Rules = {}
+
+
+def disk_needs(job_class: JobClass) -> dict[str, int]:
+    """Root → bytes: what the outputs will take, and the attempt's own temporary files on `scratch`."""
+    disk = dict(job_class.writes)
+    if job_class.needs.scratch_bytes:
+        disk[SCRATCH_ROOT] = disk.get(SCRATCH_ROOT, 0) + job_class.needs.scratch_bytes
+    return disk
+
+
+class Ask:
+    """Amounts of one attempt. Two classes with equal `key` get the same answer at the same free state."""
+
+    __slots__ = (
+        "bits",
+        "counts",
+        "cpu_milli",
+        "devices",
+        "disk",
+        "key",
+        "kind",
+        "lane",
+        "node",
+        "of_cluster",
+        "of_device",
+        "of_node",
+        "questions",
+        "ram_mib",
+        "rates",
+        "vram_mib",
+        "warm",
+        "where",
+    )
+
+    def __init__(self, job_class: JobClass, node: str | None = None, counters: Rules = NO_RULES) -> None:
+        needs = job_class.needs
+        #: Where its chain's files are: it can run nowhere else.
+        self.node = node
+        self.lane: Lane = job_class.lane
+        #: Per device; `devices` of them, all on one node.
+        self.vram_mib: int = needs.vram_mib
+        self.devices: int = needs.devices if needs.vram_mib else 0
+        self.ram_mib: int = needs.ram_mib
+        #: Where it would rather be; not part of `key`, since it fits as well elsewhere.
+        self.warm: str = job_class.warm
+        self.cpu_milli: int = round(needs.cpu * 1000)
+        #: All that it takes of its node, and of each of its devices; what is above of it stands there by
+        #: itself since every place is asked for it.
+        self.of_node: Amounts = asked_of_node(needs)
+        self.of_device: Amounts = ((VRAM, self.vram_mib),) if self.vram_mib else ()
+        #: Of what users count by name: those of the whole cluster. The others are among what it takes of its
+        #: place.
+        self.of_cluster: Amounts = ()
+        #: All of these.
+        self.counts: Amounts = ()
+        if needs.counters or counters:
+            self._count(counts_of(job_class, counters), counters)
+        self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
+        #: Those that agree in it look at the same places.
+        self.where: Hashable = (self.lane, node, self.devices)
+        self.rates: tuple[tuple[str, RateNeed], ...] = tuple(
+            sorted(needs.rates.items(), key=lambda item: item[0])
+        )
+        #: What the gates are asked of it (`core.reasons`), once they were.
+        self.questions: list[Any] | None = None
+        #: Its sort (`core.worth`), and what it takes a part of (`core.passing`), once they were asked.
+        self.kind: Any = None
+        self.bits: int | None = None
+        self.key: Hashable = (
+            self.lane,
+            node,
+            self.vram_mib,
+            self.devices,
+            self.of_node,
+            self.disk,
+            self.counts,
+            tuple((key, need.requests, need.tokens) for key, need in self.rates),
+        )
+
+    def _count(self, counts: Mapping[str, int], rules: Rules) -> None:
+        self.of_cluster = asked(counts, rules, "cluster")
+        of_node, of_device = asked(counts, rules, "node"), asked(counts, rules, "device")
+        self.of_node = (*self.of_node, *of_node)
+        if not self.of_device:
+            of_device = ()
+        self.of_device = (*self.of_device, *of_device)
+        self.counts = (*self.of_cluster, *of_node, *of_device)
+
+    def amount(self, name: str) -> int:
+        """Of one resource of its node."""
+        for of, amount in self.of_node:
+            if of == name:
+                return amount
+        return 0
+
+    def asks_as_much(self, other: Ask) -> bool:
+        """At least as much of everything, of the same places."""
+        return (
+            self.vram_mib >= other.vram_mib
+            and self.ram_mib >= other.ram_mib
+            and self.cpu_milli >= other.cpu_milli
+            and not other.disk
+        )

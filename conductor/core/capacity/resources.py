@@ -1,0 +1,185 @@
+"""What attempts share out, as one table: what a request needs of a resource, what a node has, what a
+reservation holds.
+
+A row is a resource of a node (`NODE`); gates, charges, places, successors, backfill and dispatch loop over
+it. Video memory is of each device, files are of each root (`core.nodes`), budgets of APIs come back with time
+(`core.rates`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import NamedTuple
+
+from conductor.model.decision import Gate
+from conductor.model.limits import Limits
+from conductor.model.receipt import Usage
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Needs
+
+
+class Pool:
+    """One amount that is shared out: a device's VRAM, a node's RAM or cores, a disk."""
+
+    __slots__ = ("beyond", "foreign", "free", "limit", "reserved", "taken", "used")
+
+    def __init__(self, limit: int, used: int | None) -> None:
+        self.limit = limit
+        #: Used by anyone, as measured; None where it cannot be read.
+        self.used = used
+        self.reserved = 0
+        #: What the reservations are known to use of it already.
+        self.taken = 0
+        #: What they use beyond what was reserved, and what came since it was measured.
+        self.beyond = 0
+        self.foreign = 0
+        self.free = limit
+
+    def settle(self) -> None:
+        """After the last reservation was added: what others use, and what is left."""
+        # What ours hold beyond their word may be told where the whole is not.
+        self.foreign = self.beyond + (0 if self.used is None else max(0, self.used - self.taken))
+        self.free = self.limit - self.reserved - self.foreign
+
+    def take(self, amount: int) -> None:
+        self.reserved += amount
+        self.free -= amount
+
+    def fill(self, amount: int) -> None:
+        """Taken by what no reservation holds: files that stay. Negative: they went."""
+        self.foreign += amount
+        self.free -= amount
+
+    def left_by_others(self) -> int:
+        """What it can give in the end. While something of ours holds it, the rest may be given back by
+        then.
+        """
+        return self.limit if self.reserved else self.limit - self.foreign
+
+    @property
+    def ceiling(self) -> int:
+        """What the sum of reservations may reach here: re-checked in the step that hands over."""
+        return self.reserved + max(0, self.free)
+
+
+class Resource(NamedTuple):
+    """One resource of a node, counted in whole steps of `unit` ÷ `scale`."""
+
+    #: Also the word of its gate.
+    name: Gate
+    #: The end of its charge keys: «node1:ram_mib».
+    charge: str
+    unit: str
+    #: «MiB of memory»: behind a number of units, for who reads it.
+    words: str
+    scale: int
+    #: What one attempt asks, holds by its reservation, and is measured to use already.
+    need: Callable[[Needs], int]
+    held: Callable[[Reservation], int]
+    used: Callable[[Usage], int]
+    #: Of a node's report: what can be given out (None: not known), and units of it in all.
+    pool: Callable[[NodeReport, Limits], Pool | None]
+    total: Callable[[NodeReport], float | None]
+
+
+def _ram_pool(report: NodeReport, limits: Limits) -> Pool | None:
+    available = report.ram_available_mib
+    total = available if report.ram_total_mib is None else report.ram_total_mib
+    if total is None:
+        return None
+    return Pool(
+        max(0, total - limits.ram_headroom_mib), None if available is None else max(0, total - available)
+    )
+
+
+def _rss_mib(usage: Usage) -> int:
+    return usage.rss_mib or 0
+
+
+def _milli_asked(needs: Needs) -> int:
+    return round(needs.cpu * 1000)
+
+
+def _milli_held(r: Reservation) -> int:
+    return round(r.cpu * 1000)
+
+
+def _nothing(usage: Usage) -> int:
+    return 0
+
+
+def _cpu_pool(report: NodeReport, limits: Limits) -> Pool:
+    return Pool(round(report.cpu_count * limits.cpu_share * 1000), None)
+
+
+RAM = Resource(
+    name="ram",
+    charge="ram_mib",
+    unit="MiB",
+    words="MiB of memory",
+    scale=1,
+    need=attrgetter("ram_mib"),
+    held=attrgetter("ram_mib"),
+    used=_rss_mib,
+    pool=_ram_pool,
+    total=attrgetter("ram_total_mib"),
+)
+CPU = Resource(
+    name="cpu",
+    charge="cpu_milli",
+    unit="cores",
+    words="cores",
+    scale=1000,
+    need=_milli_asked,
+    held=_milli_held,
+    used=_nothing,
+    pool=_cpu_pool,
+    total=attrgetter("cpu_count"),
+)
+NODE: tuple[Resource, ...] = (RAM, CPU)
+
+VRAM = "vram"
+#: Resource → the end of its charge keys, where that is not its name.
+_CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
+
+#: By themselves, for who asks them of every class and of every reservation.
+_NEEDS = [(str(row.name), row.need) for row in NODE]
+_HELD = [(str(row.name), row.held) for row in NODE]
+
+#: (resource, steps) of what a request asks, none of them zero.
+Amounts = tuple[tuple[str, int], ...]
+
+
+def charge_key(name: str, place: str) -> str:
+    """Under which the ledger keeps the sum: «node1:ram_mib», «node1/gpu0:vram_mib»."""
+    return f"{place}:{_CHARGES.get(name, name)}"
+
+
+def asked_of_node(needs: Needs) -> Amounts:
+    return tuple([(name, amount) for name, need in _NEEDS if (amount := need(needs))])
+
+
+def held_of_node(r: Reservation) -> Iterable[tuple[str, int]]:
+    """(resource, steps) of its node, none of them zero."""
+    for name, held in _HELD:
+        if amount := held(r):
+            yield name, amount
+
+
+def fits(pools: Mapping[str, Pool | None], amounts: Amounts) -> bool:
+    """Is so much of each left; what is not known, or not there, is not left."""
+    for name, amount in amounts:
+        pool = pools.get(name)
+        if pool is None or pool.free < amount:
+            return False
+    return True
+
+
+def could_fit(pools: Mapping[str, Pool | None], amounts: Amounts) -> bool:
+    """Would it fit if nothing were held. What is not known may be enough; what is not there never is."""
+    for name, amount in amounts:
+        if name not in pools or ((pool := pools[name]) is not None and amount > pool.limit):
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""What becomes of failed attempts: retries, breakers, what is stuck."""

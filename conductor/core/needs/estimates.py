@@ -1,0 +1,392 @@
+"""Learned needs: what jobs of a kind really took, and what admission asks for them because of it. Pure.
+
+Up as soon as the 95th percentile exceeds what was declared; down only after many clean samples of the code
+that runs now, and never below the task's floor. What nothing is known of is asked as declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from conductor.core.needs.escalation import Resource, amount
+from conductor.core.needs.robust_line import RobustLine, usual_line
+from conductor.core.needs.samples import (
+    RESOURCES,
+    Key,
+    Memory,
+    Ring,
+    Sample,
+    declared_of,
+    key_of_class,
+    quantile,
+    usual,
+)
+from conductor.model.snapshot import JobClass
+from conductor.model.spec import Needs, RateNeed, Seconds, TaskDecl, Value
+
+#: So many samples of the present code, and those of older code count no more. Below it, p95 is the largest.
+ENOUGH = 20
+#: So many of the present code, and those of older code say nothing of durations and tokens.
+FEW = 3
+#: With fewer of its own size, durations and tokens are taken from all sizes: the first in a worker pays its
+#: imports.
+OWN = 8
+#: Sizes within this factor are neighbours: what they took says something of this one.
+NEAR = 2.0
+P95 = 0.95
+#: So many times what all others of its kind took is a slip of one job, and no need of the kind.
+WILD = 3.0
+#: Learned needs are rounded up to these.
+GRAIN: dict[Resource, int] = {"vram_mib": 64, "ram_mib": 64, "scratch_bytes": 1 << 20}
+#: So little is not asked where less was declared: every worker's child has it.
+SMALL: dict[Resource, int] = {"vram_mib": 0, "ram_mib": 256, "scratch_bytes": 64 << 20}
+#: A whole device, whatever its size: cut to what there is where it is applied.
+ALONE_MIB = 1 << 40
+#: Peaks of VRAM and scratch are sampled once a second: those of shorter attempts may have been missed.
+SAMPLED_S = 2.0
+
+#: Intermediate results kept; then all are worked out anew.
+KEPT_FACTS = 1000
+
+Measure = Callable[[Sample], float | None]
+T = TypeVar("T")
+
+
+class Policy(Value, frozen=True, kw_only=True):
+    """What the operator lets be learned."""
+
+    is_on: bool = True
+    #: On top of the 95th percentile.
+    margin: float = 1.25
+    #: Clean samples before less is asked than was declared; 0: never less.
+    lower_after: int = ENOUGH
+
+
+class LearnedEstimate(Value, frozen=True, kw_only=True):
+    """One amount of one class: MiB, bytes, seconds or tokens, as `what` says."""
+
+    what: str
+    declared: float
+    #: What admission goes by, before it is cut to what the largest place has.
+    uses: float
+    why: str
+    p50: float | None = None
+    p95: float | None = None
+    highest: float | None = None
+    #: What it rests on.
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def is_learned(self) -> bool:
+        return self.uses != self.declared
+
+
+class Taught(NamedTuple):
+    """A class with learned needs. `is_more`: some are above what its jobs' lines ask, and are still to be
+    cut.
+    """
+
+    job_class: JobClass
+    is_more: bool
+
+
+class LearnedNeeds:
+    """The estimates of a `Memory`. `code`: task → the code that runs now; where it is not named, the
+    latest seen.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        decls: Mapping[str, TaskDecl],
+        policy: Policy | None = None,
+        code: Mapping[str, str] | None = None,
+    ) -> None:
+        self.memory = memory
+        self.policy = policy or Policy()
+        self._decls = decls
+        self.code = code or {}
+        self._kept: dict[Hashable, tuple[tuple[int, str], Any]] = {}
+
+    def code_of(self, task: str) -> str:
+        return self.code.get(task) or self.memory.latest_code(task)
+
+    def taught(self, c: JobClass) -> Taught:
+        """The class with what was learned in place of what was declared. Its id stays: the ledger knows it
+        by that.
+        """
+        if not self.policy.is_on:
+            return Taught(c, is_more=c.planned is not None)
+        found = {resource: self.need(c, resource) for resource in RESOURCES}
+        amounts = {
+            resource: round(estimate.uses) for resource, estimate in found.items() if estimate.is_learned
+        }
+        if "scratch_bytes" in amounts:
+            amounts["scratch_bytes"] = max(0, amounts["scratch_bytes"] - sum(c.writes.values()))
+        needs = msgspec.structs.replace(c.needs, **amounts, rates=self._rates(c))
+        is_more = (
+            any(estimate.uses > estimate.declared for estimate in found.values())
+            or needs.rates != c.needs.rates
+        )
+        is_more = is_more or c.planned is not None
+        return Taught(msgspec.structs.replace(c, needs=needs, duration_s=self.duration_s(c)), is_more)
+
+    def _rates(self, c: JobClass) -> dict[str, RateNeed]:
+        tokens = self.tokens(c)
+        if tokens is None or not tokens.is_learned or not self.policy.is_on:
+            return c.needs.rates
+        return {
+            key: msgspec.structs.replace(need, tokens=round(tokens.uses)) if need.tokens else need
+            for key, need in c.needs.rates.items()
+        }
+
+    # ── memory, VRAM, scratch ─────────────────────────────────────────────────────────────────────────────
+
+    def need(self, c: JobClass, resource: Resource) -> LearnedEstimate:
+        """Of scratch: temporary files and outputs together."""
+        declared = declared_of(c.needs, sum(c.writes.values()), resource)
+        own, bounds = self._seen(c, resource)
+        seen, wild = without_wild(sorted([*own, *bounds], key=_when), resource)
+        values = [float(s.value(resource) or 0) for s in seen]
+        found = LearnedEstimate(
+            what=resource,
+            declared=declared,
+            uses=declared,
+            why="as declared"
+            + (f", after {_receipts(len(seen))}" if seen else "")
+            + _without(wild, resource),
+            p50=quantile(values, 0.5) if values else None,
+            p95=quantile(values, P95) if values else None,
+            highest=max(values, default=None),
+            samples=tuple(seen),
+        )
+        if not self.policy.is_on:
+            return msgspec.structs.replace(found, why="as declared: learning is off")
+        if resource == "vram_mib" and not seen and self._is_cold(c):
+            why = "alone on its device: no VRAM is declared, and none was measured yet"
+            return msgspec.structs.replace(found, uses=ALONE_MIB, why=why)
+        if (more := self._more(found, resource)) is not None:
+            return msgspec.structs.replace(more, why=more.why + _without(wild, resource))
+        return self._less(found, c, resource) or found
+
+    def _seen(self, c: JobClass, resource: Resource) -> tuple[list[Sample], list[Sample]]:
+        """What jobs of this size and request took; of smaller ones the out-of-memories, for it needs no
+        less.
+        """
+        key, code = key_of_class(c), self.code_of(c.task)
+        ring = self.memory.ring(key)
+        own = [s for s in (ring.samples if ring else ()) if s.value(resource) is not None]
+        bounds = [s for r, s in self._ran_out(c, resource) if r is not ring and 0 < r.size <= key.size]
+        if not own:
+            near = [r for r in self._near(key) if r.size <= key.size]
+            own = [
+                s
+                for r in near
+                for s in r.samples
+                if s.value(resource) is not None and s.ran_out_of != resource
+            ]
+        present = [s for s in own if s.code == code]
+        if len(present) >= ENOUGH:
+            return present, [s for s in bounds if s.code == code]
+        return own, bounds
+
+    def _more(self, found: LearnedEstimate, resource: Resource) -> LearnedEstimate | None:
+        fresh = fresh_bound(found.samples, resource)
+        evidence = max(found.p95 or 0.0, fresh or 0)
+        is_over = evidence > max(found.declared, SMALL[resource])
+        if not is_over and (fresh is None or fresh < found.declared):
+            return None
+        uses = rounded(max(evidence * self.policy.margin, found.highest or 0.0), resource)
+        if uses <= found.declared:
+            return None
+        ran_out = sum(s.ran_out_of == resource for s in found.samples)
+        also = f", {ran_out} of which ran out of it" if ran_out else ""
+        why = f"p95 × {self.policy.margin:g} of {_receipts(len(found.samples))}{also}: more than declared"
+        return msgspec.structs.replace(found, uses=uses, why=why)
+
+    def _less(self, found: LearnedEstimate, c: JobClass, resource: Resource) -> LearnedEstimate | None:
+        """Only by the code that runs now, well measured, and where none of the kind ran out of it."""
+        key, code, wanted = key_of_class(c), self.code_of(c.task), self.policy.lower_after
+        if not wanted or found.declared <= 0:
+            return None
+        if any(s.code == code for _, s in self._ran_out(c, resource)):
+            return None
+        clean: list[tuple[Sample, float]] = [
+            (s, value * max(1.0, key.size / ring.size if key.size else 1.0))
+            for ring in self._near(key)
+            for s in ring.samples
+            if s.code == code and (value := s.value(resource)) is not None and is_well_measured(s, resource)
+        ]
+        if len(clean) < wanted:
+            return None
+        values = [value for _, value in clean]
+        by_use = rounded(max(quantile(values, P95) * self.policy.margin, *values), resource)
+        uses = max(by_use, self._floor(c, resource), GRAIN[resource])
+        if uses >= found.declared:
+            return None
+        samples = tuple(sorted((s for s, _ in clean), key=_when))
+        near = ", of nearby sizes too" if len(samples) > len(found.samples) else ""
+        at_floor = "; its floor" if uses > by_use else ""
+        why = f"p95 × {self.policy.margin:g} of {_receipts(len(samples))}{near}{at_floor}: less than declared"
+        return msgspec.structs.replace(found, uses=uses, why=why, samples=samples)
+
+    def _ran_out(self, c: JobClass, resource: Resource) -> list[tuple[Ring, Sample]]:
+        """Of the whole kind."""
+        kind = c.kind or c.task
+
+        def fresh() -> list[tuple[Ring, Sample]]:
+            return [(r, s) for r in self.memory.rings(kind) for s in r.samples if s.ran_out_of == resource]
+
+        return self._once((kind, resource), kind, c.task, fresh)
+
+    def _near(self, key: Key) -> Iterator[Ring]:
+        """Of sizes within a factor of `NEAR`; without a size its own only."""
+        own = self.memory.ring(key)
+        if key.size:
+            smallest, largest = key.size / NEAR, key.size * NEAR
+            yield from (r for r in self.memory.rings(key.kind) if smallest <= r.size <= largest or r is own)
+        elif own is not None:
+            yield own
+
+    def _floor(self, c: JobClass, resource: Resource) -> int:
+        decl = self._decls.get(c.task)
+        return declared_of(decl.floor if decl else Needs(), sum(c.writes.values()), resource)
+
+    def _is_cold(self, c: JobClass) -> bool:
+        """A task whose own place is the GPU and that says nothing of its VRAM. Others were sent there by
+        their line.
+        """
+        decl = self._decls.get(c.task)
+        return c.lane == "gpu" and not c.needs.vram_mib and decl is not None and decl.lane == "gpu"
+
+    # ── duration, tokens ──────────────────────────────────────────────────────────────────────────────────
+
+    def duration_s(self, c: JobClass) -> Seconds:
+        """What is expected of a job of this class; 0 where nobody knows."""
+        return self.duration(c).uses
+
+    def duration(self, c: JobClass) -> LearnedEstimate:
+        """The usual one, for sums of it are what an ETA is. Unseen sizes: by a line through the others.
+
+        Also where learning is switched off: an ETA holds nothing back."""
+        return self._usual("duration_s", c, c.duration_s, lambda s: s.seconds)
+
+    def tokens(self, c: JobClass) -> LearnedEstimate | None:
+        """Of a class that takes tokens from one API; None for others."""
+        asked = [need.tokens for need in c.needs.rates.values() if need.tokens]
+        return self._usual("tokens", c, asked[0], lambda s: s.tokens) if len(asked) == 1 else None
+
+    def _usual(self, what: str, c: JobClass, declared: float, of: Measure) -> LearnedEstimate:
+        key = key_of_class(c)
+        ring = self.memory.ring(key)
+        own = self._known([ring] if ring else [], c.task, of)
+        values = [value for _, _, value in own]
+        x = key.size or (c.duration_s if what == "duration_s" else 0.0)
+        line, count = self._line(what, key, c.task, of) if x and len(own) < OWN else (None, 0)
+        if line is not None and count > len(own):
+            uses, why = line.at(x), f"by size, from {_receipts(count)}"
+            near = [
+                s for r in self._near(key) for s in r.samples if s.ran_out_of is None and of(s) is not None
+            ]
+            samples = tuple(sorted(near, key=_when))
+        elif own:
+            uses, why, samples = (
+                usual(values),
+                f"the usual of {_receipts(len(own))}",
+                tuple(s for _, s, _ in own),
+            )
+        else:
+            return LearnedEstimate(what=what, declared=declared, uses=declared, why="as declared")
+        return LearnedEstimate(
+            what=what,
+            declared=declared,
+            uses=uses,
+            why=why,
+            p50=quantile(values, 0.5) if values else None,
+            p95=quantile(values, P95) if values else None,
+            highest=max(values, default=None),
+            samples=samples,
+        )
+
+    def _line(self, what: str, key: Key, task: str, of: Measure) -> tuple[RobustLine | None, int]:
+        """Over all sizes of the kind (without sizes: planned durations), and how many samples it rests on."""
+
+        def fresh() -> tuple[RobustLine | None, int]:
+            rings = [ring for ring in self.memory.rings(key.kind) if _x(ring, key)]
+            known = self._known(rings, task, of)
+            return (usual_line((_x(ring, key), v) for ring, _, v in known) if known else None), len(known)
+
+        return self._once((key.kind, what, key.size > 0), key.kind, task, fresh)
+
+    def _known(self, rings: Sequence[Ring], task: str, of: Measure) -> list[tuple[Ring, Sample, float]]:
+        """Of the code that runs now, where there are a few of it."""
+        found = [
+            (ring, sample, value)
+            for ring in rings
+            for sample in ring.samples
+            if sample.ran_out_of is None and (value := of(sample)) is not None
+        ]
+        code = self.code_of(task)
+        present = [known for known in found if known[1].code == code]
+        return present if len(present) >= FEW else found
+
+    def _once(self, name: Hashable, kind: str, task: str, fresh: Callable[[], T]) -> T:
+        """What does not change until the kind has another sample, or the task other code."""
+        state = (self.memory.version(kind), self.code_of(task))
+        known = self._kept.get(name)
+        if known is None or known[0] != state:
+            if len(self._kept) > KEPT_FACTS:
+                self._kept.clear()
+            known = self._kept[name] = (state, fresh())
+        return known[1]
+
+
+def _x(ring: Ring, key: Key) -> float:
+    """What stands for the size of its jobs; 0: nothing that compares."""
+    return ring.size if key.size else 0.0 if ring.size else ring.duration_s
+
+
+def _when(sample: Sample) -> tuple[float, str, int]:
+    return sample.at, sample.job_id, sample.attempt
+
+
+def without_wild(samples: Sequence[Sample], resource: Resource) -> tuple[list[Sample], Sample | None]:
+    """The samples but one that took more than `WILD` times what any other did: it may ask for more itself,
+    and sets nothing for the others until there is a second one like it."""
+    if len(samples) < FEW:
+        return list(samples), None
+    *_, second, most = sorted(samples, key=lambda s: s.value(resource) or 0)
+    if (most.value(resource) or 0) <= WILD * (second.value(resource) or 0):
+        return list(samples), None
+    return [s for s in samples if s is not most], most
+
+
+def _without(wild: Sample | None, resource: Resource) -> str:
+    return (
+        f", without one that took {amount(resource, wild.value(resource) or 0)}" if wild is not None else ""
+    )
+
+
+def fresh_bound(samples: Sequence[Sample], resource: Resource) -> int | None:
+    """The most that was not enough, as long as fewer than `ENOUGH` were enough since: then these know
+    better.
+    """
+    bounds = [s for s in samples if s.ran_out_of == resource]
+    fresh = [b for b in bounds if sum(s.at > b.at and s.ran_out_of is None for s in samples) < ENOUGH]
+    return max((b.value(resource) or 0 for b in fresh), default=None)
+
+
+def is_well_measured(sample: Sample, resource: Resource) -> bool:
+    return sample.ran_out_of is None and (resource == "ram_mib" or sample.seconds >= SAMPLED_S)
+
+
+def rounded(value: float, resource: Resource) -> int:
+    grain = GRAIN[resource]
+    return -int(-value // grain) * grain
+
+
+def _receipts(count: int) -> str:
+    return f"{count} receipt{'' if count == 1 else 's'}"

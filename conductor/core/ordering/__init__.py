@@ -1,0 +1,1 @@
+"""Whose turn it is: fair share, age, backfill, orders tried beforehand."""

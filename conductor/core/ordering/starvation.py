@@ -1,0 +1,127 @@
+"""Who was passed over: jobs that come after it were started while there was no room for it. Until when it may
+last.
+
+Being passed over long enough is what earns a kept place (`core.guard`), so that waiting in a long line does
+not. A promise once made is held against everybody, higher priorities included; they are served one after the
+other, in the order in which they were first passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from conductor.core.capacity.cluster import Free
+from conductor.core.capacity.request import Ask
+from conductor.core.ordering.backfill import BackfillReservation
+from conductor.model.snapshot import Candidate
+from conductor.model.spec import LANES
+
+_LANE_BIT = {lane: 1 << i for i, lane in enumerate(LANES)}
+_VRAM, _CPU, _RAM, _DISK = (1 << (len(LANES) + i) for i in range(4))
+_RATES = len(LANES) + 4
+
+
+class Bound(NamedTuple):
+    """From when a place is kept, and by when it starts at the latest; None: nobody can say."""
+
+    kept_from: float
+    starts_by: float | None
+
+
+class Passing:
+    """Fed by the tick: who found no room, and who was started after that."""
+
+    def __init__(self, overtaken: Mapping[str, float], now: float) -> None:
+        self._overtaken = overtaken
+        self._now = now
+        #: What each admission took a part of, as bits.
+        self._taken: list[int] = []
+        self._short: dict[str, tuple[int, int]] = {}
+        self._rate_bits: dict[str, int] = {}
+
+    def admitted(self, ask: Ask) -> None:
+        self._taken.append(self.bits(ask))
+
+    def lacked(self, job_id: str, ask: Ask) -> None:
+        """In its turn it found no room, or no budget."""
+        self._short[job_id] = (len(self._taken), self.bits(ask))
+
+    def bits(self, ask: Ask) -> int:
+        """What it takes a part of: its lane's places, VRAM, cores, RAM, disks, budgets, counters."""
+        bits = ask.bits
+        if bits is None:
+            bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)
+            bits = ask.bits = bits | (_RAM if ask.ram_mib else 0) | (_DISK if ask.disk else 0)
+        for key in (*[key for key, _ in ask.rates], *[f":{name}" for name, _ in ask.counts]):
+            bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
+        return bits
+
+    def since(self) -> dict[str, float]:
+        """Of those that lack room: since when they are passed over. Ask it after the last admission."""
+        later = [0]
+        for bits in reversed(self._taken):
+            later.append(later[-1] | bits)
+        count, found = len(self._taken), dict[str, float]()
+        for job_id, (at, bits) in self._short.items():
+            if (known := self._overtaken.get(job_id)) is not None:
+                found[job_id] = known
+            elif bits & later[count - at]:
+                found[job_id] = self._now
+        return found
+
+
+def bounds(
+    since: Mapping[str, float],
+    kept: BackfillReservation | None,
+    keep_after_s: float,
+    longest_s: float | None,
+    now: float,
+) -> dict[str, Bound]:
+    """One after the other: each gets its place when it has been passed over for long enough and the one
+    before it has started; what runs then ends within `longest_s`."""
+    found: dict[str, Bound] = {}
+    free_from = now
+    for at, job_id in sorted((at, job_id) for job_id, at in since.items()):
+        kept_from, starts_by = max(at + keep_after_s, free_from), None
+        if kept is not None and kept.job_id == job_id:
+            kept_from, starts_by = at + keep_after_s, kept.starts_at if kept.is_known else None
+        elif longest_s is not None:
+            starts_by = kept_from + longest_s
+        found[job_id] = Bound(kept_from, starts_by)
+        if starts_by is None:
+            longest_s = None
+        else:
+            free_from = max(free_from, starts_by)
+    return found
+
+
+def longest_s(candidates: Sequence[Candidate], free: Free) -> float | None:
+    """What runs is over after so long, as is whatever is started meanwhile; None where one gave no
+    estimate.
+    """
+    durations = [c.job_class.duration_s for c in candidates]
+    if any(duration_s <= 0 for duration_s in durations):
+        return None
+    most = max([*durations, free.reservations.longest_left_s()])
+    return None if most == float("inf") else most
+
+
+def short_rates(ask: Ask, free: Free) -> Iterable[str]:
+    """The budgets that have less left than it needs, and could have more."""
+    for key, need in ask.rates:
+        budget = free.rates.get(key)
+        if budget is None:
+            continue
+        state = budget.state
+        for left, limit, amount in (
+            (budget.requests_left, state.requests_limit, need.requests),
+            (budget.tokens_left, state.tokens_limit, need.tokens),
+        ):
+            if (
+                left is not None
+                and limit is not None
+                and left < amount
+                and (amount <= limit or state.is_learned)
+            ):
+                yield key

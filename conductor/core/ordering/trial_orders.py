@@ -1,0 +1,224 @@
+"""Several orders played to the end on what is free, with the estimated durations: the best mean wins, as long
+as nobody waits longer than the oldest-first order would make somebody wait (or than somebody has waited
+before).
+
+So shortest-first is followed where it harms nobody, and given up job by job where it would. Nothing is tuned
+to a workload: the limit is the wait that the plain order itself would bring, from this very moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+#: So much waiting is played through; more would cost too much of a tick.
+MOST_ITEMS = 192
+MOST_NODES = 8
+#: Seconds of duration that one second of waiting makes up for: orders between shortest and oldest.
+AGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+#: So many of the oldest are put first, all before the shortest; or one of so many gets a place kept free.
+OLDEST_FIRST = (1, 2, 3, 4, 5, 6, 8, 10)
+KEPT = 8
+
+
+class TrialJob(NamedTuple):
+    """One waiting job. Amounts in milli-cores and MiB; `vram` for each of `devices`."""
+
+    id: str
+    since: float
+    duration_s: float
+    cpu: int
+    ram: int
+    devices: int
+    vram: int
+
+
+class TrialRunning(NamedTuple):
+    ends_at: float
+    node: int
+    devices: tuple[int, ...]
+    cpu: int
+    ram: int
+    vram: int
+
+
+class FreeAmounts:
+    """What is free: cores and RAM by node, VRAM by device of a node."""
+
+    __slots__ = ("cpu", "ram", "vram")
+
+    def __init__(self, cpu: Sequence[int], ram: Sequence[float], vram: Sequence[Sequence[int]]) -> None:
+        self.cpu = list(cpu)
+        self.ram = list(ram)
+        self.vram = [list(devices) for devices in vram]
+
+    def copy(self) -> FreeAmounts:
+        return FreeAmounts(self.cpu, self.ram, self.vram)
+
+    def place(self, item: TrialJob) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """(node, devices) that would do, the tightest devices of each node."""
+        for node in range(len(self.cpu)):
+            if self.cpu[node] < item.cpu or self.ram[node] < item.ram:
+                continue
+            if not item.vram:
+                yield node, ()
+                continue
+            vram = self.vram[node]
+            fitting = sorted((free, i) for i, free in enumerate(vram) if free >= item.vram)
+            if len(fitting) >= item.devices:
+                yield node, tuple(i for _, i in fitting[: item.devices])
+
+    def take(self, node: int, devices: Iterable[int], cpu: int, ram: int, vram: int) -> None:
+        self.cpu[node] -= cpu
+        self.ram[node] -= ram
+        for i in devices:
+            self.vram[node][i] -= vram
+
+
+class Plan(NamedTuple):
+    """The jobs in the order to try them, and the one that gets a place kept free if it does not fit."""
+
+    order: tuple[TrialJob, ...]
+    kept: TrialJob | None = None
+
+
+class Shadow(NamedTuple):
+    """When and where the kept one starts, and what is left beside it then."""
+
+    at: float
+    node: int
+    beside: FreeAmounts
+
+
+def best(
+    items: Sequence[TrialJob],
+    room: FreeAmounts,
+    running: Sequence[TrialRunning],
+    now: float,
+    longest_s: float,
+) -> Plan:
+    """The order to follow now. `longest_s`: the longest that anybody has waited so far."""
+    oldest = sorted(items, key=lambda item: (item.since, item.id))
+    shortest = sorted(items, key=lambda item: (item.duration_s, item.since, item.id))
+    plain = Plan(tuple(oldest))
+    total, longest = _outcome(plain, room, running, now)
+    limit = max(longest, longest_s) + 1e-6
+    chosen, chosen_total = plain, total
+    for plan in _plans(oldest, shortest, now):
+        total, longest = _outcome(plan, room, running, now)
+        if longest <= limit and total < chosen_total:
+            chosen, chosen_total = plan, total
+        if plan.order == tuple(shortest) and longest <= limit:
+            break  # nothing has a better mean
+    return chosen
+
+
+def _plans(oldest: Sequence[TrialJob], shortest: Sequence[TrialJob], now: float) -> Iterator[Plan]:
+    yield Plan(tuple(shortest))
+    for count in OLDEST_FIRST:
+        if count < len(oldest):
+            first = set(oldest[:count])
+            yield Plan((*oldest[:count], *(item for item in shortest if item not in first)))
+    for age in AGES:
+        order = sorted(shortest, key=lambda item: item.duration_s - age * (now - item.since))
+        yield Plan(tuple(order))
+        yield _with_kept(order, oldest[0])
+    for item in oldest[:KEPT]:
+        yield _with_kept(shortest, item)
+
+
+def _with_kept(order: Sequence[TrialJob], kept: TrialJob) -> Plan:
+    return Plan((kept, *(item for item in order if item is not kept)), kept)
+
+
+def _outcome(
+    plan: Plan, room: FreeAmounts, running: Sequence[TrialRunning], now: float
+) -> tuple[float, float]:
+    """(sum of starts, longest wait) when the plan is followed to its end and nothing more arrives."""
+    room, going, left = room.copy(), list(running), list(plan.order)
+    heapify(going)
+    total = longest = 0.0
+    while True:
+        rest = _start(left, plan.kept, room, going, now)
+        total += (len(left) - len(rest)) * now
+        if len(rest) < len(left):
+            longest = max(longest, now - _oldest_started(left, rest))
+        left = rest
+        if not left:
+            return total, longest
+        if not going:
+            return float("inf"), float("inf")  # what never fits is not for this to judge
+        now = going[0].ends_at
+        while going and going[0].ends_at <= now:
+            ended = heappop(going)
+            room.take(ended.node, ended.devices, -ended.cpu, -ended.ram, -ended.vram)
+
+
+def _oldest_started(left: Sequence[TrialJob], rest: Sequence[TrialJob]) -> float:
+    """Since when the oldest of those waited that are in `left` and no more in `rest`; both in the same
+    order.
+    """
+    since, waiting = float("inf"), iter(rest)
+    next_waiting = next(waiting, None)
+    for item in left:
+        if item is next_waiting:
+            next_waiting = next(waiting, None)
+        elif item.since < since:
+            since = item.since
+    return since
+
+
+def _start(
+    left: Sequence[TrialJob], kept: TrialJob | None, room: FreeAmounts, going: list[TrialRunning], now: float
+) -> list[TrialJob]:
+    """Start what fits, in order; the rest."""
+    shadow: Shadow | None = None
+    rest: list[TrialJob] = []
+    too_large: set[tuple[int, int, int, int]] = set()
+    for item in left:
+        need = item[3:]
+        place = None if need in too_large else next(room.place(item), None)
+        if place is None:
+            too_large.add(need)
+            rest.append(item)
+            if item is kept:
+                shadow = _shadow(item, room, going, now)
+            continue
+        if shadow is not None:
+            place = _beside(item, shadow, room, now)
+            if place is None:
+                rest.append(item)
+                continue
+        node, devices = place
+        room.take(node, devices, item.cpu, item.ram, item.vram)
+        heappush(going, TrialRunning(now + item.duration_s, node, devices, item.cpu, item.ram, item.vram))
+    return rest
+
+
+def _beside(
+    item: TrialJob, shadow: Shadow, room: FreeAmounts, now: float
+) -> tuple[int, tuple[int, ...]] | None:
+    """A place that does not delay the kept one."""
+    for node, devices in room.place(item):
+        if node != shadow.node or now + item.duration_s <= shadow.at:
+            return node, devices
+        beside = shadow.beside
+        if (
+            beside.cpu[node] >= item.cpu
+            and beside.ram[node] >= item.ram
+            and all(beside.vram[node][i] >= item.vram for i in devices)
+        ):
+            beside.take(node, devices, item.cpu, item.ram, item.vram)
+            return node, devices
+    return None
+
+
+def _shadow(item: TrialJob, room: FreeAmounts, going: Iterable[TrialRunning], now: float) -> Shadow | None:
+    later = room.copy()
+    for ended in sorted(going):
+        later.take(ended.node, ended.devices, -ended.cpu, -ended.ram, -ended.vram)
+        if (place := next(later.place(item), None)) is not None:
+            later.take(place[0], place[1], item.cpu, item.ram, item.vram)
+            return Shadow(ended.ends_at, place[0], later)
+    return None

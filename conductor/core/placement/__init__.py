@@ -1,0 +1,1 @@
+"""Where a job is put: packing, affinity, several devices."""

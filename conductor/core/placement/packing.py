@@ -1,0 +1,396 @@
+"""Where an attempt goes so that the least is lost to the others: capacity that no usual job could use any
+more.
+
+A node is worth what it could still give: for every usual kind of job, weighted by how many there are, the
+VRAM that it would take here if the node were filled with that kind alone. The place with the least loss of
+worth is taken. Nodes in the same state get the same answer, and states are few: the work follows the states,
+not the nodes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import islice
+from typing import NamedTuple
+from zlib import crc32
+
+from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, QueueFree
+from conductor.core.capacity.request import Ask
+from conductor.core.placement.affinity import Warmth, slack
+from conductor.core.placement.fragmentation import JobShape, Worth, kind_of
+from conductor.core.placement.placement import (
+    Lets,
+    Place,
+    anywhere,
+    disks_fit,
+    in_queue,
+    node_fits,
+    rank,
+)
+from conductor.core.placement.workload_mix import Mix
+from conductor.model.limits import PlaceRule
+from conductor.model.spec import LANES, Lane
+
+#: The log of new states is begun anew beyond this, and twice the states there are.
+LONGEST_LOG = 10_000
+#: Of so many states it is looked up first whether any has enough at all.
+FEW_STATES = 16
+
+INFINITE = float("inf")
+
+
+class NodeState(NamedTuple):
+    """All that a placement depends on, of one node. Devices: free MiB, the smallest first; idle ones
+    apart.
+    """
+
+    cpu: int
+    ram: float
+    idle: tuple[int, ...]
+    busy: tuple[int, ...]
+    #: Per lane without devices: 0 closed, 1 open, 2 open with an idle worker.
+    lanes: tuple[int, ...]
+    #: Of the devices those that are slices of cards: no job of several gets one.
+    slices: tuple[int, ...] = ()
+
+
+class Choice(NamedTuple):
+    """How a request would best be put into a state; compared from the left."""
+
+    is_busy: bool
+    loss: float
+    vram_left: int
+    cpu_left: int
+    picks: tuple[int, ...]
+
+
+class Answers:
+    """Of one kind of request in one lane: what each state that was seen would cost, the best in front."""
+
+    __slots__ = ("heap", "known", "seen")
+
+    def __init__(self) -> None:
+        #: How much of the log of new states was looked at.
+        self.seen = 0
+        self.known: dict[NodeState, Choice | None] = {}
+        #: Of states that no node is in any more, entries stay until they come to the front.
+        self.heap: list[tuple[Choice, NodeState]] = []
+
+
+class Packing:
+    """The rules that look at states: «least_loss», and «first» and «random» as its controls."""
+
+    def __init__(self, free: Free, mix: Mix, rule: PlaceRule = "least_loss", seed: int = 0) -> None:
+        self._free = free
+        self._mix = mix
+        self._rule = rule
+        self._seed = seed
+        self._nodes: list[NodeFree] = list(free.nodes.values())
+        self._index = {node: i for i, node in enumerate(self._nodes)}
+        self._state: list[NodeState | None] = [None] * len(self._nodes)
+        #: State → numbers of the nodes that are in it, and the log of states that came to have one.
+        self._groups: dict[NodeState, list[int]] = {}
+        self._log: list[NodeState] = []
+        #: The most of cores, RAM and one device's VRAM that a state has; None: to be looked up.
+        self._most: tuple[int, float, float] | None = None
+        self._answers: dict[tuple[JobShape, Lane], Answers] = {}
+        self._warmth: Warmth | None = None
+        self._worth = Worth(())
+        self._version = -1
+        self._largest = max((d.vram.limit for node in self._nodes for d in node.devices.values()), default=0)
+        for node in self._nodes:
+            self.moved(node)
+
+    def settle(self) -> None:
+        """The mix as the next question will see it."""
+        self._mix.settle(self._largest)
+
+    # ── the question ──────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
+        kind = kind_of(ask)
+        if not (kind.cpu or kind.ram or kind.vram):
+            return self._idlest(ask, lets)
+        if len(ask.of_device) > 1:
+            return self._counted(ask, lets)
+        self._renew()
+        if len(self._groups) <= FEW_STATES and self._is_beyond_all(kind):
+            return None
+        answers = self._looked_at(kind, ask.lane)
+        if ask.node is not None:
+            return self._pinned(ask, answers, lets)
+        if self._rule == "random":
+            return self._random(ask, answers, lets, job_id)
+        if self._rule == "first":
+            nodes = sorted((i, choice) for choice, state in self._open(answers) for i in self._groups[state])
+            return next((place for i, choice in nodes if (place := self._place(i, ask, choice, lets))), None)
+        return self._best(ask, answers, lets)
+
+    def _best(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
+        heap, refused = answers.heap, list[tuple[Choice, NodeState]]()
+        found: Place | None = None
+        while heap and found is None:
+            choice, state = heap[0]
+            for i in self._groups.get(state, ()):
+                if (found := self._place(i, ask, choice, lets)) is not None:
+                    found = self._warmer(found, ask, choice, answers, lets) if ask.warm else found
+                    break
+            else:
+                heappop(heap)
+                if state in self._groups:
+                    refused.append((choice, state))
+                else:
+                    del answers.known[state]
+        for entry in refused:
+            heappush(heap, entry)
+        return found
+
+    def _warmer(self, cold: Place, ask: Ask, best: Choice, answers: Answers, lets: Lets) -> Place:
+        """A queue that has the job's model, where it is as soon free and not much more is lost by it."""
+        kind = kind_of(ask)
+        self._warmth = self._warmth or Warmth(self._free)
+        for queue in self._warmth.queues(ask):
+            i = self._index[queue.node]
+            state = self._state[i]
+            choice = None if state is None else answers.known.get(state)
+            if state is None or choice is None:
+                continue
+            if queue.device is not None and kind.devices == 1 and queue.device.vram.free >= kind.vram:
+                choice = self._weighed(state, kind, (queue.device.vram.free,), not queue.has_idle_worker)
+            if choice.is_busy == best.is_busy and choice.loss <= best.loss + slack(ask):
+                place = self._place(i, ask, choice, lets, queue)
+                if place is not None and place.queue is queue:
+                    return place
+        return cold
+
+    def _is_beyond_all(self, kind: JobShape) -> bool:
+        """Does it ask more of something than any state has: then no answer need be worked out."""
+        if self._most is None:
+            self._most = most_of(self._groups)
+        cpu, ram, vram = self._most
+        return kind.cpu > cpu or kind.ram > ram or kind.vram > vram
+
+    def _renew(self) -> None:
+        """With other weights all answers are void."""
+        self._mix.settle(self._largest)
+        if self._version != self._mix.version:
+            self._version = self._mix.version
+            self._worth = Worth(self._mix.weights if self._rule == "least_loss" else ())
+            self._answers.clear()
+            self._log = list(self._groups)
+
+    def _looked_at(self, kind: JobShape, lane: Lane) -> Answers:
+        """The answers, brought up to date: only states that are new to them cost anything."""
+        answers = self._answers.get((kind, lane))
+        if answers is None:
+            answers = self._answers[kind, lane] = Answers()
+        known = answers.known
+        is_far = len(self._log) - answers.seen > len(self._groups)
+        for state in list(self._groups) if is_far else islice(self._log, answers.seen, None):
+            if state not in known and state in self._groups:
+                choice = known[state] = self._choice(state, kind, lane)
+                if choice is not None:
+                    heappush(answers.heap, (choice, state))
+        answers.seen = len(self._log)
+        return answers
+
+    def _open(self, answers: Answers) -> list[tuple[Choice, NodeState]]:
+        return [entry for entry in answers.heap if entry[1] in self._groups]
+
+    def _idlest(self, ask: Ask, lets: Lets) -> Place | None:
+        """What asks for nothing that can be packed is spread over the workers."""
+        queues = (
+            q for q in self._free.queues[ask.lane] if q.is_open and q.has_room and node_fits(q.node, ask)
+        )
+        places = (Place(queue) for queue in queues)
+        found = (place for place in places if lets(place))
+        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+
+    def _counted(self, ask: Ask, lets: Lets) -> Place | None:
+        """What takes more of a device than its VRAM: states do not tell whether a device has that."""
+        places = (in_queue(queue, ask) for queue in self._free.queues[ask.lane] if queue.is_open)
+        found = (place for place in places if place is not None and lets(place))
+        return min(found, key=lambda place: rank(place, ask.warm), default=None)
+
+    def _pinned(self, ask: Ask, answers: Answers, lets: Lets) -> Place | None:
+        node = self._free.nodes.get(ask.node or "")
+        state = None if node is None else self._state[self._index[node]]
+        choice = None if state is None else answers.known.get(state)
+        return None if node is None or choice is None else self._place(self._index[node], ask, choice, lets)
+
+    def _random(self, ask: Ask, answers: Answers, lets: Lets, job_id: str) -> Place | None:
+        """Any node that fits, and any device on it that does."""
+        found = self._open(answers)
+        draw = crc32(f"{self._seed}:{job_id}".encode())
+        left = draw % max(1, sum(len(self._groups[state]) for _, state in found))
+        for choice, state in found:
+            group = self._groups[state]
+            if left < len(group):
+                fitting = sorted(amount for amount in (*state.idle, *state.busy) if amount >= ask.vram_mib)
+                if ask.devices == 1 and fitting:
+                    choice = choice._replace(picks=(fitting[(draw >> 16) % len(fitting)],))
+                return self._place(group[left], ask, choice, lets)
+            left -= len(group)
+        return None
+
+    def _place(
+        self, i: int, ask: Ask, choice: Choice, lets: Lets, queue: QueueFree | None = None
+    ) -> Place | None:
+        """`queue`: the one to take where several would do."""
+        node = self._nodes[i]
+        if ask.disk and not disks_fit(node, ask):
+            return None
+        if ask.counts and not node_fits(node, ask):
+            return None
+        devices = pick(node, choice.picks, queue)
+        queue = queue_for(node, ask, devices)
+        if queue is None:
+            return None
+        place = Place(queue, devices)
+        return place if lets(place) else None
+
+    # ── its answer for a state ────────────────────────────────────────────────────────────────────────────
+
+    def _choice(self, state: NodeState, kind: JobShape, lane: Lane) -> Choice | None:
+        if state.cpu < kind.cpu or state.ram < kind.ram or (kind.ram and state.ram == INFINITE):
+            return None
+        if not kind.vram or (lane == "gpu" and not state.idle and not state.busy):
+            openness = state.lanes[LANES.index(lane)]
+            return self._weighed(state, kind, (), openness < 2) if openness else None
+        options = picks_of(state, kind)
+        return min((self._weighed(state, kind, picks, is_busy) for picks, is_busy in options), default=None)
+
+    def _weighed(self, state: NodeState, kind: JobShape, picks: tuple[int, ...], is_busy: bool) -> Choice:
+        vram = sorted((*state.idle, *state.busy))
+        after = list(vram)
+        for amount in picks:
+            after[after.index(amount)] -= kind.vram
+        after.sort()
+        cpu, ram = state.cpu - kind.cpu, state.ram - kind.ram
+        loss = self._worth.of(state.cpu, state.ram, tuple(vram)) - self._worth.of(cpu, ram, tuple(after))
+        return Choice(is_busy, round(loss, 3), sum(after), cpu, picks)
+
+    # ── what changes ──────────────────────────────────────────────────────────────────────────────────────
+
+    def took(self, place: Place) -> None:
+        self.moved(place.node)
+
+    def read_again(self, node: NodeFree) -> None:
+        self._warmth = None  # its queues are other objects now
+        self.moved(node)
+
+    def moved(self, node: NodeFree) -> None:
+        i = self._index[node]
+        before, after = self._state[i], state_of(node)
+        if before == after:
+            return
+        self._state[i] = after
+        self._most = None
+        if before is not None:
+            group = self._groups[before]
+            del group[bisect_left(group, i)]
+            if not group:
+                del self._groups[before]
+        if after is not None:
+            group = self._groups.get(after)
+            if group is None:
+                self._groups[after] = [i]
+                self._log.append(after)
+                self._shorten()
+            else:
+                insort(group, i)
+
+    def _shorten(self) -> None:
+        """States come and go: the log is begun anew when it is long, and who looks at it looks at all of
+        it once.
+        """
+        if len(self._log) > LONGEST_LOG + 2 * len(self._groups):
+            self._log = list(self._groups)
+            for answers in self._answers.values():
+                answers.seen = 0
+
+
+def most_of(states: Iterable[NodeState]) -> tuple[int, float, float]:
+    """(milli-cores, MiB of RAM, MiB of the emptiest device); without devices no VRAM is asked."""
+    cpu, ram, vram = -1, -1.0, -1.0
+    for state in states:
+        cpu, ram = max(cpu, state.cpu), max(ram, state.ram)
+        vram = max(vram, *state.idle[-1:], *state.busy[-1:]) if state.idle or state.busy else INFINITE
+    return cpu, ram, vram
+
+
+def picks_of(state: NodeState, kind: JobShape) -> Iterable[tuple[tuple[int, ...], bool]]:
+    """(free MiB of the devices taken, is one of them busy), one for each choice that makes a difference."""
+    if kind.devices == 1:
+        for group, is_busy in ((state.idle, False), (state.busy, True)):
+            for amount in dict.fromkeys(group):
+                if amount >= kind.vram:
+                    yield (amount,), is_busy
+        return
+    slices = Counter(state.slices)
+    idle, busy = (
+        [a for a in _without(slices, group) if a >= kind.vram] for group in (state.idle, state.busy)
+    )
+    if len(idle) + len(busy) >= kind.devices:
+        taken = [*idle, *busy][: kind.devices]
+        yield tuple(taken), len(idle) < kind.devices
+
+
+def _without(slices: Counter[int], amounts: Iterable[int]) -> Iterator[int]:
+    """Whole cards among devices with so much free; each slice is left out once."""
+    for amount in amounts:
+        if slices[amount]:
+            slices[amount] -= 1
+        else:
+            yield amount
+
+
+def state_of(node: NodeFree) -> NodeState | None:
+    """None where nothing is placed now, however much is free."""
+    if not node.is_open:
+        return None
+    idle, busy, slices = list[int](), list[int](), list[int]()
+    lanes = [0] * len(LANES)
+    for at, lane in enumerate(LANES):
+        for queue in node.queues.get(lane, ()):
+            if not (queue.is_open and queue.has_room):
+                continue
+            if queue.device is not None:
+                (idle if queue.has_idle_worker else busy).append(queue.device.vram.free)
+                if queue.device.is_slice:
+                    slices.append(queue.device.vram.free)
+            else:
+                lanes[at] = max(lanes[at], 2 if queue.has_idle_worker else 1)
+    ram = INFINITE if node.ram is None else node.ram.free
+    return NodeState(
+        node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes), tuple(sorted(slices))
+    )
+
+
+def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None) -> tuple[DeviceFree, ...]:
+    """Devices with just so much free, `first` before the others, idle ones before busy ones."""
+    if not amounts:
+        return ()
+    queues = [q for q in node.queues.get("gpu", ()) if q.device is not None and q.is_open and q.has_room]
+    queues.sort(key=lambda q: (q is not first, not q.has_idle_worker))
+    chosen: list[DeviceFree] = []
+    for amount in amounts:
+        for queue in queues:
+            device = queue.device
+            if device is None or (len(amounts) > 1 and device.is_slice):
+                continue
+            if device.vram.free == amount and device not in chosen:
+                chosen.append(device)
+                break
+    return tuple(chosen)
+
+
+def queue_for(node: NodeFree, ask: Ask, devices: Sequence[DeviceFree]) -> QueueFree | None:
+    """The queue of its first device; without devices the idlest of its lane."""
+    able = [q for q in node.queues.get(ask.lane, ()) if q.is_open and q.has_room]
+    if ask.lane == "gpu":
+        able = [q for q in able if (q.device is devices[0] if devices else q.device is None)]
+    return min(able, key=lambda q: (not q.has_idle_worker, q.active / q.workers), default=None)

@@ -1,0 +1,109 @@
+"""A place for one attempt: what it is, whether a request fits there, and which of two comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from conductor.core.capacity.cluster import DeviceFree, NodeFree, QueueFree
+from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import Pool, fits
+
+
+class Place:
+    """Where an attempt is put: its queue, and the devices whose VRAM it takes."""
+
+    __slots__ = ("devices", "node", "queue")
+
+    def __init__(self, queue: QueueFree, devices: tuple[DeviceFree, ...] = ()) -> None:
+        self.node: NodeFree = queue.node
+        self.queue = queue
+        self.devices = devices
+
+
+def node_fits(node: NodeFree, ask: Ask) -> bool:
+    """Do RAM, cores and disks of this node hold it, and are the files it reads there."""
+    if ask.node is not None and node.name != ask.node:
+        return False
+    if not fits(node.amounts, ask.of_node):
+        return False
+    return not ask.disk or disks_fit(node, ask)
+
+
+def disks_fit(node: NodeFree, ask: Ask) -> bool:
+    """Is every root usable, and has every file system room for all that this attempt puts on it."""
+    asked: dict[Pool, int] = {}
+    for root, size in ask.disk:
+        disk = node.disks.get(root)
+        if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
+            return False
+        # Begun chains go on when a disk is closed: it is they who give it back.
+        if disk.volume.opens_at_bytes is not None and ask.node is None:
+            return False
+        if size and disk.pool is None:
+            return False
+        if disk.pool is not None:
+            asked[disk.pool] = asked.get(disk.pool, 0) + size
+    return all(size == 0 or pool.free >= size for pool, size in asked.items())
+
+
+def asks_vram(queue: QueueFree, ask: Ask) -> bool:
+    """The gpu lane of a node without devices runs on the CPU: no VRAM is asked there."""
+    return ask.vram_mib > 0 and (queue.lane != "gpu" or queue.device is not None or queue.missing is not None)
+
+
+def usable_devices(ask: Ask, node: NodeFree) -> list[DeviceFree]:
+    """The devices a job of this lane could use here: those with workers; for other lanes all of them."""
+    queues: Sequence[QueueFree] = node.queues.get(ask.lane, ())
+    if ask.lane != "gpu":
+        return node.devices_for(ask) if ask.vram_mib else []
+    if ask.devices > 1 and any(queue.device for queue in queues):
+        return node.devices_for(ask)
+    return [queue.device for queue in queues if queue.device is not None]
+
+
+#: May this place be taken by this request: it may be kept free for another.
+Lets = Callable[[Place], bool]
+
+
+def anywhere(place: Place) -> bool:
+    return True
+
+
+def in_queue(queue: QueueFree, ask: Ask) -> Place | None:
+    """The place that it would get there, by the tightest devices; None where it does not fit now."""
+    if not queue.has_room or not node_fits(queue.node, ask):
+        return None
+    if not asks_vram(queue, ask):
+        return Place(queue)
+    devices = tightest(queue, ask)
+    return None if devices is None else Place(queue, devices)
+
+
+def tightest(queue: QueueFree, ask: Ask) -> tuple[DeviceFree, ...] | None:
+    """As many devices of the queue's node as asked, the fullest that fit; the queue's own device is among
+    them.
+    """
+    fitting = [d for d in queue.node.devices_for(ask) if d.why_not is None and d.vram.free >= ask.vram_mib]
+    if ask.counts:
+        fitting = [d for d in fitting if fits(d.amounts, ask.of_device)]
+    if queue.device is not None and queue.device not in fitting:
+        return None
+    fitting.sort(key=lambda d: (d is not queue.device, d.vram.free, d.index))
+    return tuple(fitting[: ask.devices]) if len(fitting) >= ask.devices else None
+
+
+def rank(place: Place, warm: str = "") -> tuple[float, ...]:
+    """Idle workers first, then who has its model, the least busy queue, the tightest devices and the
+    tightest node.
+    """
+    vram = sum([d.vram.free for d in place.devices])
+    return (*standing(place.queue, warm), vram, place.node.cpu.free)
+
+
+def standing(queue: QueueFree, warm: str) -> tuple[float, ...]:
+    """The part of `rank` that the queue alone decides."""
+    return (
+        not queue.has_idle_worker,
+        warm not in queue.warm if warm else False,
+        queue.active / queue.workers,
+    )

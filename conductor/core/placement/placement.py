@@ -1,0 +1,149 @@
+"""Where one attempt goes: the open queue with room whose node, and devices, hold all that it asks for.
+
+The rule: an idle worker before a busy one, then the device that fits tightest, then the node that does. The
+seam for another policy is `Placement.find`; gates, charges and ceilings do not change with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from conductor.core.capacity.cluster import Free, NodeFree, QueueFree
+from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import fits
+from conductor.core.placement.affinity import Warmth, slack
+from conductor.core.placement.multi_device import Several
+from conductor.core.placement.place import Lets as Lets
+from conductor.core.placement.place import Place as Place
+from conductor.core.placement.place import anywhere as anywhere
+from conductor.core.placement.place import asks_vram as asks_vram
+from conductor.core.placement.place import disks_fit as disks_fit
+from conductor.core.placement.place import in_queue as in_queue
+from conductor.core.placement.place import node_fits as node_fits
+from conductor.core.placement.place import rank as rank
+from conductor.core.placement.place import standing
+from conductor.core.placement.queue_index import DeviceOrder, LoadOrder
+from conductor.model.spec import Lane
+
+
+class Placing(Protocol):
+    """A rule for where an attempt goes. It is told of every change of a node that it does not make itself."""
+
+    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None: ...
+
+    def took(self, place: Place) -> None: ...
+
+    def moved(self, node: NodeFree) -> None: ...
+
+    def read_again(self, node: NodeFree) -> None: ...
+
+
+class Placement:
+    """Finds places in `Free`, and keeps its orders right while admissions reduce it."""
+
+    def __init__(self, free: Free) -> None:
+        self._free = free
+        self._warmth: Warmth | None = None
+        self._devices = DeviceOrder(free.queues["gpu"])
+        self._several = Several(free)
+        #: The queues of each lane whose jobs take no device; the gpu lane's last, of nodes without devices.
+        self._idlest: dict[tuple[Lane, bool], LoadOrder] = {}
+
+    def find(self, ask: Ask, lets: Lets = anywhere, job_id: str = "") -> Place | None:
+        if ask.lane == "gpu" and ask.devices == 1:
+            return self._on_one_device(ask, lets) or self._without_device(ask, lets, is_gpu_lane=True)
+        if ask.vram_mib and not self._warm_queues(ask):
+            return self._several.find(ask, lets)
+        if ask.vram_mib:
+            return self._scan(self._free.queues[ask.lane], ask, lets)
+        return self._without_device(ask, lets)
+
+    def _on_one_device(self, ask: Ask, lets: Lets) -> Place | None:
+        full: NodeFree | None = None
+        for queue in self._devices.at_least(ask.vram_mib):
+            if queue.device is None or queue.node is full:
+                continue
+            if not node_fits(queue.node, ask):
+                full = queue.node
+                continue
+            if ask.counts and not fits(queue.device.amounts, ask.of_device):
+                continue
+            place = Place(queue, (queue.device,))
+            if lets(place):
+                return self._warmer(place, ask, lets)
+        return None
+
+    def _warmer(self, cold: Place, ask: Ask, lets: Lets) -> Place:
+        """A device that has the job's model, where it is as soon free and fits about as tightly."""
+        if not ask.warm:
+            return cold
+        most = sum(d.vram.free for d in cold.devices) + slack(ask)
+        for queue in self._warm_queues(ask):
+            device = queue.device
+            if (
+                device is None
+                or not ask.vram_mib <= device.vram.free <= most
+                or not node_fits(queue.node, ask)
+            ):
+                continue
+            if ask.counts and not fits(device.amounts, ask.of_device):
+                continue
+            place = Place(queue, (device,))
+            if queue.has_idle_worker == cold.queue.has_idle_worker and (queue is cold.queue or lets(place)):
+                return place
+        return cold
+
+    def _warm_queues(self, ask: Ask) -> Sequence[QueueFree]:
+        if self._warmth is None:
+            self._warmth = Warmth(self._free)
+        return self._warmth.queues(ask) if ask.warm else ()
+
+    def _without_device(self, ask: Ask, lets: Lets, is_gpu_lane: bool = False) -> Place | None:
+        """By rank: the first that does is the best, but for those that are warm."""
+        if self._warm_queues(ask):
+            queues = self._free.queues[ask.lane]
+            return self._scan((q for q in queues if not is_gpu_lane or q.device is None), ask, lets)
+        order = self._idlest.get((ask.lane, is_gpu_lane))
+        if order is None:
+            queues = [q for q in self._free.queues[ask.lane] if not is_gpu_lane or q.device is None]
+            order = self._idlest[ask.lane, is_gpu_lane] = LoadOrder(queues)
+        for queue in order.all():
+            if node_fits(queue.node, ask):
+                place = Place(queue)
+                if lets(place):
+                    return place
+        return None
+
+    def _scan(self, queues: Iterable[QueueFree], ask: Ask, lets: Lets) -> Place | None:
+        best: tuple[float, ...] | None = None
+        found: Place | None = None
+        for queue in queues:
+            # Behind what was found: not looked at, and nobody is asked whether it may be taken.
+            if not queue.is_open or (best is not None and standing(queue, ask.warm) > best[:3]):
+                continue
+            place = in_queue(queue, ask)
+            if place is None or (best is not None and rank(place, ask.warm) >= best):
+                continue
+            if lets(place):
+                best, found = rank(place, ask.warm), place
+        return found
+
+    def took(self, place: Place) -> None:
+        """After a place was charged: its queue is one deeper, its node's devices have less."""
+        self.moved(place.node)
+
+    def moved(self, node: NodeFree) -> None:
+        """Something of it was given back."""
+        self._devices.moved(node)
+        self._several.moved(node)
+        for order in self._idlest.values():
+            order.moved(node)
+
+    def read_again(self, node: NodeFree) -> None:
+        """Its queues and devices are other objects now."""
+        self._warmth = None
+        self._devices.read_again(node)
+        for order in self._idlest.values():
+            order.read_again(node)
+        self.moved(node)

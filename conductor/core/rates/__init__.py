@@ -1,0 +1,1 @@
+"""What APIs allow: budgets, pacing, learned limits, endpoints that are not well."""

@@ -1,0 +1,76 @@
+"""How an endpoint fares that is not well: until when its gate is shut for all, and who may ask it first.
+Pure.
+
+An outage belongs to the endpoint and not to each job. `adapters/redis/lua/plights.lua` counts in the step
+that tells of a call; here is the same for its twin, and what the gate makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from conductor.model.calls import Call, Plight, Trouble
+
+#: Where the server does not say: seconds of the first wait, and of the longest; each is twice as long as the
+#: last.
+BACK_OFF_S: Mapping[Trouble, tuple[float, float]] = {
+    "busy": (5.0, 300.0),
+    "down": (5.0, 300.0),
+    "refuses": (60.0, 1800.0),
+    "faulty": (5.0, 300.0),
+}
+#: A 5xx may be the request's own doing: so many of several jobs, one after the other, are the endpoint's.
+FAULTS = 3
+#: So many 429s, each after the time that the one before it asked for, and no answer at all in between.
+IN_VAIN = 3
+
+
+def after_call(known: Plight | None, call: Call, now: float) -> Plight | None:
+    """What is known after it; None: the endpoint is well, or nothing is known against it."""
+    is_next = known is None or now - call.ago_s - call.took_s >= known.last_at
+    if call.trouble is None:
+        if known is None or call.outcome not in ("ok", "failed"):
+            return known
+        # Whatever it said of the request, it answered. What was sent before the last failure proves nothing,
+        # but of a budget: something was left of that.
+        return None if is_next else replace(known, times=1) if known.trouble == "limited" else known
+    if known is None:
+        known = Plight(trouble=call.trouble, words=call.words, since=now, job_id=call.job_id)
+    if is_next or known.trouble == "faulty":
+        known = replace(known, trouble=call.trouble, words=call.words)
+    return replace(
+        known,
+        last_at=now,
+        times=known.times + is_next,
+        is_shared=known.is_shared or known.job_id != call.job_id,
+        job_id=call.job_id,
+    )
+
+
+def shuts_for_s(plight: Plight, call: Call) -> float:
+    """How long nobody asks after this call, which told of trouble. 0: who wants to may."""
+    trouble, times = call.trouble, plight.times
+    if call.closes_for_s or trouble is None or trouble not in BACK_OFF_S:
+        return call.closes_for_s or 0.0
+    if trouble == "faulty":
+        times -= FAULTS - 1
+        if times < 1 or not plight.is_shared:
+            return 0.0
+    first_s, most_s = BACK_OFF_S[trouble]
+    return min(most_s, first_s * 2 ** min(times - 1, 32))
+
+
+def asks_one_first(plight: Plight) -> bool:
+    """When its gate opens again one job asks before the others follow.
+
+    After a 429 the budget says how many may (`core.rates`), unless waiting was in vain again and again; a 5xx
+    that nobody else met is its job's."""
+    match plight.trouble:
+        case "limited":
+            return plight.times >= IN_VAIN
+        case "faulty":
+            return plight.times >= FAULTS and plight.is_shared
+        case _:
+            return True

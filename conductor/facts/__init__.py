@@ -1,1 +1,0 @@
-"""What `verify` can find out about outputs by looking at them."""

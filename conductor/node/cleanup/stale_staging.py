@@ -1,0 +1,109 @@
+"""Removes what killed attempts left in the `.tmp` folders of the roots. Careful: a folder too many costs a
+night.
+
+A folder `.tmp/ID.ATTEMPT.TOKEN` goes soon after its job has ended; before that when the attempt is not
+active, nothing in it was touched for a while, and the job does not rest on it: output that could not be
+published is kept. Jobs this ledger does not know may be another project's on the same NAS: theirs are left
+for a day.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from loguru import logger
+
+from conductor.base.files.paths import KEPT
+from conductor.ports import Ledger
+
+FOLDER = ".tmp"
+NAME = re.compile(r"([A-Za-z0-9_-]{8,64})\.([0-9]{1,9})(?:\.[0-9a-f]{8})?")
+IDLE_S = 600.0
+STRANGER_IDLE_S = 86_400.0
+
+
+def tidy(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
+    """Remove stale attempt folders below `roots`; those removed. `now`: epoch seconds by this host's clock.
+
+    Raises `Unreachable` before anything is removed unjudged; a folder that cannot be removed is left and
+    logged.
+    """
+    return remove(folder for root in roots for folder in stale(root, ledger, now))
+
+
+def tidy_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
+    """Remove the folders of jobs that have come to their end, however fresh: nobody will publish from them.
+
+    Cheap: names only, and one look at the ledger for each folder. Raises `Unreachable`.
+    """
+    return remove(folder for root in roots for folder in attempts(root) if has_ended(folder, ledger))
+
+
+def remove(folders: Iterable[Path]) -> list[Path]:
+    removed: list[Path] = []
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue  # the worker itself was quicker
+        except OSError as e:
+            logger.warning("cannot remove {}: {}", folder, e.strerror)
+            continue
+        removed.append(folder)
+    if removed:
+        logger.info("Removed {} folders of attempts that are over", len(removed))
+    return removed
+
+
+def stale(root: Path, ledger: Ledger, now: float) -> list[Path]:
+    """Idle first, the ledger last: an attempt that starts meanwhile has a fresh folder and is not in the
+    list.
+    """
+    old = [(folder, idle) for folder in attempts(root) if (idle := now - last_touched(folder)) > IDLE_S]
+    return [folder for folder, idle in old if is_over(folder, idle, ledger)]
+
+
+def attempts(root: Path) -> list[Path]:
+    """The attempt folders below a root; links are no folders of ours."""
+    try:
+        entries = list((root / FOLDER).iterdir())
+    except OSError:
+        return []
+    return sorted(e for e in entries if NAME.fullmatch(e.name) and e.is_dir() and not e.is_symlink())
+
+
+def last_touched(folder: Path) -> float:
+    """The youngest change of the folder or anything in it (epoch seconds)."""
+    youngest = folder.lstat().st_mtime
+    for path in folder.rglob("*"):
+        try:
+            youngest = max(youngest, path.lstat().st_mtime)
+        except FileNotFoundError:
+            return float("inf")  # somebody works in it
+    return youngest
+
+
+def is_over(folder: Path, idle_s: float, ledger: Ledger) -> bool:
+    match = NAME.fullmatch(folder.name)
+    assert match is not None
+    job = ledger.backlog.job(match[1])
+    if job is None:
+        return idle_s > STRANGER_IDLE_S
+    if job.reservation is not None and job.reservation.attempt == int(match[2]):
+        return False
+    # Computed and only not yet published: never thrown away while the job may still come to its end.
+    is_kept = (folder / KEPT).exists() or "publish_failed" in job.failures or job.cause == "publish_failed"
+    return not is_kept or job.state in ("done", "cancelled")
+
+
+def has_ended(folder: Path, ledger: Ledger) -> bool:
+    """Attempt numbers are never given twice: what is retried later has another folder."""
+    match = NAME.fullmatch(folder.name)
+    assert match is not None
+    job = ledger.backlog.job(match[1])
+    if job is None or job.state not in ("done", "dead", "cancelled") or job.reservation is not None:
+        return False
+    return job.state == "done" or not ((folder / KEPT).exists() or job.cause == "publish_failed")

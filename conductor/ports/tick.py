@@ -1,0 +1,159 @@
+"""What the leader's tick reads and hands over, and how it is woken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.forecast import Forecast
+from conductor.model.ledger_entries import Settled
+from conductor.model.report import NodeReport
+from conductor.model.snapshot import Lookahead, RateState, Reservation
+
+
+class Handover(Protocol):
+    """The conductor's only writes. Every call is fenced by the leader's epoch and raises `Fenced` when it
+    is old.
+    """
+
+    def admit(
+        self,
+        epoch: int,
+        admissions: Sequence[Admission],
+        heirs: Sequence[Heir] = (),
+        seen: int | None = None,
+        looked_at: float | None = None,
+    ) -> tuple[str | None, ...]:
+        """waiting → admitted + reservation + the engine's own job and queue entry, in one atomic step each.
+
+        Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»).
+        `heirs`: in place of all that were named before. `seen`: heirs handed over as of before the tick
+        looked (`handed_on`); where another one was since, nothing of this holds. None: not asked.
+        `looked_at`: when that was (Redis time); files that came since count beside what is claimed for those
+        lined up. None: none did."""
+        ...
+
+    def handed_on(self) -> tuple[int, int]:
+        """How many heirs were handed over so far, and how many are named or lined up now."""
+        ...
+
+    def handed_ahead(self) -> int:
+        """Of those handed over so far: how many had been lined up in time, so that their bodies had begun
+        already.
+        """
+        ...
+
+    def reservations(self) -> tuple[Reservation, ...]: ...
+
+    def queued(self) -> dict[str, int]:
+        """Queue → entries not yet taken by a worker."""
+        ...
+
+    def ask_ahead(
+        self, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float] | None = None
+    ) -> None:
+        """A tick begins: what it will ask is asked in one go, at one instant; `lead` (owner, ttl_s)
+        renewed first.
+        """
+        ...
+
+    def ask_when_rung(
+        self, timeout_s: float, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float]
+    ) -> bool:
+        """Waits as `Bell.wait` does, and has the next tick's `ask_ahead` answered with the same words that
+        wake it.
+        """
+        ...
+
+    def paces(self) -> dict[str, float]:
+        """Task → seconds that one takes, as workers saw it of late; only of those that are over in
+        milliseconds.
+        """
+        ...
+
+    def leases(self) -> dict[str, float]:
+        """Running jobs → until when their workers' last renewal holds."""
+        ...
+
+    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
+        """Running with a lease that ran out, or admitted so long ago and no longer in its queue."""
+        ...
+
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
+        """Replace the gate ledger: what `explain`, `status`, the metrics and the pages read."""
+        ...
+
+    def gates(self) -> GateLedger:
+        """As of the last tick that recorded it; an empty one before the first."""
+        ...
+
+
+class Leadership(Protocol):
+    def lead(self, owner: str, ttl_s: float) -> int | None:
+        """Take or renew the lead. The epoch, or None while somebody else leads.
+
+        Another one than before, though nobody else has led: the server was started again, or is another one,
+        and may have forgotten what it was told last. Until `settle` nothing is handed out."""
+        ...
+
+    @property
+    def is_settled(self) -> bool:
+        """As of the last `lead`."""
+        ...
+
+    def settle(self, epoch: int, wait_s: float, highest: int) -> Settled | None:
+        """All is taken in that receipts prove, and workers have said what they hold: from now on the ledger
+        hands out again. None while some are silent, for `wait_s` at most. `highest`: number of an attempt, by
+        the receipts."""
+        ...
+
+    def resign(self, owner: str) -> None: ...
+
+    def leader(self) -> tuple[str, int] | None: ...
+
+    def heard_at(self) -> float | None:
+        """When a leader took or renewed the lead last; None: never."""
+        ...
+
+    def expect(self, forecast: Forecast) -> None:
+        """What the leader expects of a run: in place of the forecast of the same backlog."""
+        ...
+
+    def forecasts(self) -> tuple[Forecast, ...]: ...
+
+
+class Bell(Protocol):
+    """Wakes the conductor: a finished job, a new entry, a fresh report ring it."""
+
+    def ring(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+    def now(self) -> float: ...
+
+
+class Reports(Protocol):
+    def publish(self, report: NodeReport, ttl_s: float) -> None: ...
+
+    def live(self) -> tuple[NodeReport, ...]:
+        """Reports that have not run out."""
+        ...
+
+    def withdraw(self, node: str) -> None: ...
+
+
+class Rates(Protocol):
+    """The budgets of the APIs. Only the leader takes from them, at the hand-over; only a worker's 429
+    closes one.
+    """
+
+    def states(self, now: float, active: Sequence[Reservation] | None = None) -> tuple[RateState, ...]:
+        """Every budget, after what workers told. `active`: all reservations, read before; None: not known."""
+        ...
+
+    def take(self, job_id: str, attempt: int, key: str, requests: int, tokens: int) -> None:
+        """Set aside what an attempt may use; it is given back, or trued up, when its call is told or it is
+        gone.
+        """
+        ...

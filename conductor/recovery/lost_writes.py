@@ -1,0 +1,110 @@
+"""Redis may have forgotten the last that it was told: what has to be known before anything is handed out
+again.
+
+A power cut with `everysec`, a replica that lags and takes over: workers live on by what the ledger does not
+know. The steps that hand out see it themselves (`adapters/redis/lua/history.lua`) and refuse; here the leader
+settles it. What was said to the ledger is said again, all workers say what they hold, the ends of the
+receipts are taken in, and numbers that may be in use are left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from loguru import logger
+
+from conductor.base.errors import ConductorError, Fenced, Unreachable
+from conductor.base.text import many
+from conductor.model.ledger_entries import Settled, Unsettled
+from conductor.ports import Ledger
+from conductor.recovery.reapply_journal import Retelling
+from conductor.recovery.reconcile import CLOCKS_S, Reconciler
+
+
+class Settler:
+    """The leader's. `reason` once a tick; it may raise `Unreachable` and `Fenced`."""
+
+    def __init__(
+        self, ledger: Ledger, reconciler: Reconciler | None, wait_s: float, retelling: Retelling | None = None
+    ) -> None:
+        """`wait_s`: silent workers are waited for so long. A lease: then what they held is theirs no more."""
+        self._ledger = ledger
+        self._reconciler = reconciler
+        self._wait_s = wait_s
+        self._retelling = retelling
+        #: The epoch in which all was said again.
+        self._retold = 0
+
+    def reason(self, epoch: int) -> str:
+        """Why nothing may be handed out yet; empty: the ledger is settled."""
+        unsettled = self._ledger.backlog.pulse().unsettled
+        if unsettled is None:
+            return ""
+        if fault := self._retell(epoch, unsettled.heard_at):
+            return fault
+        if unsettled.silent and unsettled.for_s < self._wait_s:
+            return why(unsettled)
+        if fault := self._put_back(unsettled.heard_at):
+            return fault
+        # After the workers: what they had ended by then is on disk, what they had not, they have named.
+        try:
+            highest = self._reconciler.take_in(unsettled.heard_at) if self._reconciler is not None else 0
+        except OSError as e:
+            return (
+                "Redis may have forgotten what it was told last, and the receipts that would tell cannot "
+                f"be read: {e}"
+            )
+        settled = self._ledger.leadership.settle(epoch, self._wait_s, highest)
+        if settled is None:
+            return why(unsettled)
+        log_settled(settled, unsettled)
+        return ""
+
+    def _retell(self, epoch: int, heard_at: float) -> str:
+        """Why it could not be done. Before the workers are waited for: what they hold has to be there to
+        be claimed.
+        """
+        if self._retelling is None or self._retold == epoch:
+            return ""
+        if not (fault := _told(self._retelling.retell, heard_at)):
+            self._retold = epoch
+        return fault
+
+    def _put_back(self, heard_at: float) -> str:
+        """The same of jobs that were to be taken from their workers. Behind the workers: by then it is
+        known again.
+        """
+        return "" if self._retelling is None else _told(self._retelling.put_back, heard_at)
+
+
+def _told(tell: Callable[[float], object], heard_at: float) -> str:
+    """Why it could not be done."""
+    try:
+        tell(heard_at - CLOCKS_S)
+    except (Unreachable, Fenced):
+        raise
+    except (OSError, ConductorError) as e:
+        return f"Redis may have forgotten what it was told last, and it cannot be told again: {e}"
+    return ""
+
+
+def why(unsettled: Unsettled) -> str:
+    return (
+        "Redis was started again or replaced, and may have forgotten what it was told last: "
+        f"{many(unsettled.silent, 'worker')} still to say what they hold"
+    )
+
+
+def log_settled(settled: Settled, unsettled: Unsettled) -> None:
+    log = logger.bind(event="settled", went_back=settled.went_back, floor=settled.floor)
+    if not settled.floor:
+        log.info("Redis was started again: nothing was forgotten that anybody had heard of")
+        return
+    silent = f", {many(unsettled.silent, 'worker')} silent" if unsettled.silent else ""
+    log.warning(
+        "Redis had forgotten what it was told last{}: {} back to the backlog, new attempts are "
+        "numbered from {}",
+        silent,
+        many(settled.went_back, "attempt"),
+        settled.floor + 1,
+    )

@@ -1,0 +1,1 @@
+"""The leader's tick: observe, decide, apply, and what it keeps between two ticks."""

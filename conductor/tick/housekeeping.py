@@ -1,0 +1,115 @@
+"""Before a tick decides: does the ledger know all that it was told, and what does nobody run any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from loguru import logger
+
+from conductor.core.failures.retry import after_failure
+from conductor.model.causes import Cause
+from conductor.model.failure_outcome import Retry
+from conductor.model.ledger_entries import JobView
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import from_line
+from conductor.ports import Ledger
+from conductor.recovery.lost_writes import Settler
+from conductor.recovery.reconcile import Reconciler
+
+#: A job's own retry budgets (its line's over its task's).
+Overrides = Callable[[JobView], Mapping[Cause, int]]
+#: Why nothing may be admitted now; None: it may.
+WhyNot = Callable[[], str | None]
+
+
+def budgets_of_line(job: JobView) -> Mapping[Cause, int]:
+    return from_line(job.line).retry or {}
+
+
+class Housekeeping:
+    """The leader's, once a tick. It says each thing once, and again when it is over."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settler: Settler,
+        reconciler: Reconciler | None,
+        grace_s: float,
+        *,
+        overrides: Overrides = budgets_of_line,
+        guard: WhyNot = lambda: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`grace_s`: what was handed over so long ago, is in no queue and was not started is an orphan.
+
+        `reconciler`: knows what receipts prove; nothing of that is rescued. `changed`: called where what was
+        read of the ledger ahead is not so any more."""
+        self._ledger = ledger
+        self._settler = settler
+        self._reconciler = reconciler
+        self._grace_s = grace_s
+        self._overrides = overrides
+        self._guard = guard
+        self._changed = changed
+        self._unsettled = ""
+        self._held_back = ""
+
+    def settle(self, epoch: int) -> str:
+        """Why nothing may be admitted; empty: it may. Raises `Unreachable` and `Fenced`."""
+        hold = self._settled(epoch)
+        # Before it is settled nobody is lost: who holds what is just what is not known.
+        if not hold and self._rescue_orphans():
+            self._changed()  # What has gone back is among the candidates.
+        return hold or self.look_out()
+
+    def look_out(self) -> str:
+        """Redis was emptied, or is being rebuilt."""
+        hold = self._guard() or ""
+        if bool(hold) != bool(self._held_back):
+            log = logger.bind(event="held_back" if hold else "goes_on")
+            log.warning("Starting nothing: {}", hold) if hold else log.info(
+                "The ledger is whole again: going on"
+            )
+        self._held_back = hold
+        return hold
+
+    def _settled(self, epoch: int) -> str:
+        """Redis may have forgotten what it was told last."""
+        if self._ledger.leadership.is_settled:
+            self._unsettled = ""
+            return ""
+        reason = self._settler.reason(epoch)
+        if not reason:
+            self._changed()
+        elif not self._unsettled:
+            logger.bind(event="held_back").warning("Starting nothing: {}", reason)
+        self._unsettled = reason
+        return reason
+
+    def _rescue_orphans(self) -> bool:
+        """Were there any."""
+        orphans = self._ledger.handover.orphans(self._grace_s)
+        # Killed between its receipt and `accept`: run again it would be done twice over.
+        proved = (
+            self._reconciler.settled(orphans)
+            if orphans and self._reconciler is not None
+            else frozenset[str]()
+        )
+        for orphan in orphans:
+            if orphan.job_id not in proved:
+                self._rescue(orphan)
+        return bool(orphans)
+
+    def _rescue(self, orphan: Reservation) -> None:
+        job = self._ledger.backlog.job(orphan.job_id)
+        if job is None:
+            return
+        then = after_failure("worker_lost", job.failures, self._overrides(job))
+        worker = orphan.worker or f"a worker of {orphan.queue}"
+        # A leader paused since it looked must not take an attempt from a worker that lives again.
+        if self._ledger.attempts.rescue(
+            orphan.job_id, orphan.attempt, f"{worker} was lost", then, if_lapsed=True
+        ):
+            where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
+            log = logger.bind(event="rescued", lane=orphan.lane, job_id=orphan.job_id, attempt=orphan.attempt)
+            log.warning("Rescued {} {}: {} was lost; {}", orphan.lane, orphan.job_id, worker, where)

@@ -1,0 +1,120 @@
+"""What the conductor says of its ticks: what it fed, what it held and why. One line when a reason changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from loguru import logger
+
+from conductor.base.hours import about
+from conductor.base.text import many
+from conductor.core.admission.earliest_start import is_never
+from conductor.core.admission.explain import describe, leading
+from conductor.core.admission.sentences import SHORT_ID
+from conductor.model.decision import Admission, Gate, Hold, Verdict
+from conductor.model.reason import Reason
+from conductor.model.snapshot import Reservation
+from conductor.tick.apply import Applied
+
+#: The same reason is worth a new line when it had been gone for so long.
+QUIET_S = 60.0
+#: So many reasons of one task are remembered; the one not seen for longest goes.
+MOST_REASONS = 32
+#: More jobs of one task, fed to one place by one tick, share a line.
+APART = 8
+NUMBER = re.compile(r"[\d.]+( [KMGT]?i?B\b)?")
+
+#: Of a held class: what is the same from tick to tick while nothing but numbers, places, times and the jobs
+#: in the way change. Somebody else's words are compared without their numbers.
+Same = tuple[Gate, Reason, str, str]
+
+
+def same_of(verdict: Verdict) -> Same:
+    where = verdict.where if verdict.gate == "rate" else ""
+    return verdict.gate, verdict.reason, where, NUMBER.sub("#", verdict.detail.words)
+
+
+def grouped(fed: Sequence[Admission]) -> dict[tuple[str, str, str], list[Reservation]]:
+    """(lane, task, place) → what was fed there, in order."""
+    groups: dict[tuple[str, str, str], list[Reservation]] = {}
+    for admission in fed:
+        r = admission.reservation
+        groups.setdefault((r.lane, r.task, "/".join((r.node, *r.devices))), []).append(r)
+    return groups
+
+
+class TickLog:
+    def __init__(self) -> None:
+        #: (lane, task) → its reason when it was last held, and when that was.
+        self._reasons: dict[tuple[str, str], dict[Same, float]] = {}
+        self._never: set[str] = set()
+
+    def applied(self, applied: Applied) -> None:
+        for (lane, task, place), fed in grouped(applied.fed).items():
+            log = logger.bind(event="fed", lane=lane, task=task, place=place)
+            if len(fed) > APART:
+                # Of short jobs a thousand a second are fed: a line for each cost more than to decide it.
+                log = log.bind(job_ids=[r.job_id for r in fed])
+                log.info("Fed {} {}: {} → {}", lane, task, many(len(fed), "job"), place)
+                continue
+            for r in fed:
+                log.bind(job_id=r.job_id, attempt=r.attempt).info(
+                    "Fed {} {} {} → {}", lane, task, r.job_id[:SHORT_ID], place
+                )
+        for admission, why_not in applied.refused:
+            self._refused(admission, why_not)
+        for kind, count in applied.reviewed.items():
+            log = logger.bind(event="reviewed", kind=kind, jobs=count)
+            if count:
+                log.warning("Into review: {} of {}; `conductor status` says why", many(count, "job"), kind)
+
+    def _refused(self, admission: Admission, why_not: str) -> None:
+        r = admission.reservation
+        log = logger.bind(event="not_fed", lane=r.lane, task=r.task, job_id=r.job_id)
+        log.debug("Not fed {} {} {}: {}", r.lane, r.task, r.job_id[:SHORT_ID], why_not)
+
+    def held(self, holds: Sequence[Hold], now: float) -> None:
+        # Classes that ask alike share one tuple of verdicts: looked through once.
+        alike: dict[int, tuple[Verdict, Same] | None] = {}
+        for hold in holds:
+            key = id(hold.verdicts)
+            if key not in alike:
+                verdict = leading(hold)
+                alike[key] = None if verdict is None else (verdict, same_of(verdict))
+            if (known := alike[key]) is None:
+                continue
+            verdict, same = known
+            if is_never(hold, now):
+                self._can_never(hold, verdict, now)
+                continue
+            self._never.discard(hold.class_id)
+            if self._is_news(hold, same, now):
+                # A full queue is the normal state of a lane at work, and no news.
+                level = "DEBUG" if verdict.gate == "lane" else "INFO"
+                log = logger.bind(
+                    event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting
+                )
+                log.log(level, "Held {}: {}", hold.lane, describe(verdict, now, about(now)))
+
+    def _is_news(self, hold: Hold, same: Same, now: float) -> bool:
+        reasons = self._reasons.setdefault((hold.lane, hold.task), {})
+        last = reasons.pop(same, None)
+        reasons[same] = now
+        if len(reasons) > MOST_REASONS:
+            del reasons[next(iter(reasons))]
+        return last is None or now - last > QUIET_S
+
+    def _can_never(self, hold: Hold, verdict: Verdict, now: float) -> None:
+        if hold.class_id in self._never:
+            return
+        self._never.add(hold.class_id)
+        never = min(
+            (v for v in hold.closed if v.is_never or v.is_crowded), key=lambda v: -v.limit, default=verdict
+        )
+        log = logger.bind(
+            event="infeasible", lane=hold.lane, task=hold.task, gate=never.gate, waiting=hold.waiting
+        )
+        beside = "" if hold.is_infeasible else " while others use so much"
+        words = "{} of {} can never run here{}: {}"
+        log.warning(words, many(hold.waiting, "job"), hold.task, beside, describe(never, now, about(now)))

@@ -1,0 +1,284 @@
+"""One tick as named steps on one value: `steps` has their order, a step takes a `TickState` and gives it on
+with more.
+
+The world is touched at both ends only: `settle` and `observe` before anything is decided, `apply` and `tell`
+after it. All between is worked out from the value. A step that fails ends the tick, and the next one begins
+from what the last whole tick left (`TickMemory`); so nothing has to be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from conductor.base import hours
+from conductor.base.gc_pause import uncollected
+from conductor.base.settings.limits import live
+from conductor.core.admission.admission import Deciding
+from conductor.core.admission.gate_ledger import (
+    carried,
+    is_other_reason,
+    lost_by_backlog,
+    rates_left,
+    unreached,
+)
+from conductor.core.admission.incremental import Keeping
+from conductor.core.admission.lookahead import next_look
+from conductor.core.admission.queue_depth import depths
+from conductor.core.needs.running_usage import measured
+from conductor.model.decision import Decision, GateLedger
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
+from conductor.ports import Ledger, Rates
+from conductor.tick.apply import Applied
+from conductor.tick.apply import apply as hand_over
+from conductor.tick.housekeeping import Housekeeping
+from conductor.tick.log import TickLog
+from conductor.tick.observe import observe as read_all
+from conductor.tick.standstill import Standstill
+
+#: The gate ledger's numbers are brought up to date so often even where no reason changed.
+RECORD_EVERY_S = 2.0
+#: Between two ticks while short jobs are fed.
+REST_S = 0.01
+
+OnTick = Callable[[Snapshot, Decision], None]
+#: What `decide` was given, and its answer with the times of its holds: one that keeps it
+#: (`conductor.analysis.replay.recording`).
+Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
+#: Puts learned needs in place of declared ones (`conductor.tick.learned_needs`).
+Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
+#: Told when what waits of a kind went into review, and what is known of kinds.
+OnReview = Callable[[str, Sequence[KindState]], None]
+#: Task → canaries that are wanted now; the same object while nothing of it changes.
+Canaries = Callable[[], dict[str, int]]
+
+
+class TickMemory(Struct, frozen=True, kw_only=True):
+    """What one tick leaves for the next. A conductor that is started anew begins with its defaults."""
+
+    #: The operator's, with the canaries of the tasks as they are.
+    limits: Limits
+    look: Lookahead = Lookahead()
+    #: Jobs of begun chains in an order in which all of them are known to finish.
+    order: tuple[str, ...] = ()
+    #: As of the last tick, and as it was written down last.
+    gates: GateLedger = GateLedger()
+    recorded: GateLedger = GateLedger()
+    #: Passed over, then admitted, and turned down by the hand-over: since when they were passed over.
+    turned_down: Mapping[str, float] = {}
+    #: The next tick begins no sooner.
+    rest_s: float = 0.0
+
+
+class TickState(Struct, frozen=True, kw_only=True):
+    """What a tick knows so far. Each field is of the step that is named above it."""
+
+    epoch: int
+    #: As the tick before left it; from `leave` on, what this one leaves.
+    memory: TickMemory
+    #: settle: why nothing may be admitted; empty: it may.
+    hold: str = ""
+    #: observe: successors handed over until then, and named; None: not asked.
+    handed_on: tuple[int, int] | None = None
+    snapshot: Snapshot = Snapshot(now=0.0)
+    candidates: tuple[Candidate, ...] = ()
+    #: Task → seconds that one takes, of the short ones.
+    paces: Mapping[str, float] = {}
+    #: limit: those of this tick.
+    limits: Limits = Limits()
+    #: decide: what is ended by `explain`; who goes, and with `explain` who stays.
+    deciding: Deciding | None = None
+    decision: Decision = Decision(now=0.0)
+    #: apply
+    applied: Applied = Applied()
+    #: explain: the first so many holds are this tick's own; `carry` adds those that it did not come to.
+    own_holds: int = 0
+    #: account: does the gate ledger go on record.
+    is_news: bool = False
+    #: leave: seconds until the next look.
+    wait_s: float = 0.0
+
+
+Step = Callable[[TickState], TickState]
+
+
+class Listeners(Struct, frozen=True, kw_only=True):
+    """Who is told of a tick, beside the ledger."""
+
+    log: TickLog
+    standstill: Standstill
+    record: Record | None = None
+    on_review: OnReview = lambda kind, states: None
+    on_tick: OnTick = lambda snapshot, decision: None
+
+
+def steps(
+    ledger: Ledger,
+    rates: Rates,
+    housekeeping: Housekeeping,
+    keeping: Keeping,
+    listeners: Listeners,
+    *,
+    teach: Teach = lambda snapshot, candidates: tuple(candidates),
+    canaries: Canaries | None = None,
+) -> tuple[Step, ...]:
+    """A tick, in order. Who goes is handed over before those that stay are told why: workers begin
+    meanwhile.
+    """
+    return (
+        partial(settle, housekeeping),
+        partial(observe, ledger, rates),
+        remember,
+        partial(limit, canaries),
+        partial(learn, teach),
+        partial(decide, keeping),
+        partial(apply, ledger, rates),
+        partial(explain, keeping),
+        carry,
+        partial(account, keeping),
+        leave,
+        partial(tell, ledger, listeners),
+    )
+
+
+# ── from the world ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def settle(housekeeping: Housekeeping, state: TickState) -> TickState:
+    """What nobody runs any more goes back; does the ledger know all that it was told."""
+    return replace(state, hold=housekeeping.settle(state.epoch))
+
+
+def observe(ledger: Ledger, rates: Rates, state: TickState) -> TickState:
+    # Before all else: what is handed on from now on, the decision does not know of.
+    handed_on = ledger.handover.handed_on() if state.memory.limits.has_successors else None
+    snapshot, candidates = read_all(ledger, rates, state.memory.look)
+    paces = ledger.handover.paces()
+    return replace(state, handed_on=handed_on, snapshot=snapshot, candidates=candidates, paces=paces)
+
+
+# ── what the decision goes by ─────────────────────────────────────────────────────────────────────────────
+
+
+def remember(state: TickState) -> TickState:
+    """The snapshot with what was true at the tick before, with the hours, and with what keeps all back."""
+    memory, seen = state.memory, state.snapshot
+    snapshot = replace(
+        seen,
+        deep=depths(seen.nodes, seen.reservations, state.candidates, state.paces, memory.limits),
+        overtaken={**memory.gates.overtaken, **memory.turned_down},
+        shut=hours.shut(memory.limits.hours, seen.now),
+        order=memory.order if seen.chains else (),
+        controls=replace(seen.controls, hold=state.hold) if state.hold else seen.controls,
+    )
+    return replace(state, snapshot=snapshot)
+
+
+def limit(canaries: Canaries | None, state: TickState) -> TickState:
+    memory = state.memory
+    if canaries is not None and (canary := canaries()) is not memory.limits.canary:
+        memory = replace(memory, limits=replace(memory.limits, canary=canary))
+    return replace(state, memory=memory, limits=live(memory.limits, len(state.snapshot.nodes)))
+
+
+def learn(teach: Teach, state: TickState) -> TickState:
+    """The candidates with needs that receipts taught, and with what running jobs of their kind are seen to
+    hold.
+    """
+    candidates = measured(state.snapshot, teach(state.snapshot, state.candidates), state.limits)
+    return replace(state, candidates=candidates)
+
+
+# ── the decision ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decide(keeping: Keeping, state: TickState) -> TickState:
+    """Who goes now, and who next."""
+    with uncollected():
+        deciding = keeping.begin(state.snapshot, state.candidates, state.limits)
+        return replace(state, deciding=deciding, decision=deciding.first())
+
+
+def apply(ledger: Ledger, rates: Rates, state: TickState) -> TickState:
+    return replace(state, applied=hand_over(ledger, rates, state.epoch, state.decision, state.handed_on))
+
+
+def explain(keeping: Keeping, state: TickState) -> TickState:
+    """Who stays, and what each gate said."""
+    assert state.deciding is not None, "it was decided who goes"
+    with uncollected():
+        decision = keeping.end(state.deciding, state.decision)
+    return replace(state, deciding=None, decision=decision, own_holds=len(decision.hold))
+
+
+# ── what is left of it ────────────────────────────────────────────────────────────────────────────────────
+
+
+def carry(state: TickState) -> TickState:
+    """Since when each gate is closed, and what it has cost; with the holds of classes whose turn did not
+    come.
+    """
+    decision, before = state.decision, state.memory.gates
+    held = (*decision.hold, *unreached(decision, before, state.candidates))
+    return replace(state, decision=replace(decision, hold=carried(held, before, decision.now)))
+
+
+def account(keeping: Keeping, state: TickState) -> TickState:
+    """The gate ledger after this tick. It goes on record now and then, and at once where a reason is
+    another one.
+    """
+    decision, snapshot, memory = state.decision, state.snapshot, state.memory
+    lost_s, last = lost_by_backlog(memory.gates, decision.now), memory.recorded
+    gates = GateLedger(at=decision.now, holds=decision.hold, lost_s=lost_s, wanted=decision.wanted)
+    # A node removes files for room that will be wanted: it hears of it while others still run.
+    is_news = is_other_reason(decision.hold, last.holds) or decision.wanted != last.wanted
+    if decision.now - last.at < RECORD_EVERY_S and not is_news:
+        return replace(state, memory=replace(memory, gates=gates))
+    gates = replace(
+        gates,
+        shared=keeping.shared(),
+        rates=rates_left(snapshot.rates, decision.admit),
+        reports={node.node: node.sent_at for node in snapshot.nodes},
+    )
+    return replace(state, memory=replace(memory, gates=gates, recorded=gates), is_news=True)
+
+
+def leave(state: TickState) -> TickState:
+    """What the next tick goes on from, and how soon it comes."""
+    decision, applied, snapshot, memory = state.decision, state.applied, state.snapshot, state.memory
+    again = (admission.reservation.job_id for admission, _ in applied.refused)
+    memory = replace(
+        memory,
+        look=next_look(memory.look, state.candidates, decision, has_chains=bool(snapshot.chains)),
+        order=decision.order,
+        turned_down={job_id: snapshot.overtaken[job_id] for job_id in again if job_id in snapshot.overtaken},
+        rest_s=REST_S if snapshot.deep and applied.fed else 0.0,
+    )
+    # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.
+    wait_s = decision.next_tick_s if applied.fed or not applied.refused else memory.limits.tick_s
+    return replace(state, memory=memory, wait_s=wait_s)
+
+
+# ── back to the world ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def tell(ledger: Ledger, listeners: Listeners, state: TickState) -> TickState:
+    snapshot, decision = state.snapshot, state.decision
+    if listeners.record is not None:
+        # Of what it did not get to, `decide` says nothing.
+        own = replace(decision, hold=decision.hold[: state.own_holds])
+        listeners.record(snapshot, state.candidates, state.limits, own)
+    listeners.log.applied(state.applied)
+    for kind, count in state.applied.reviewed.items():
+        if count:
+            listeners.on_review(kind, snapshot.kinds)
+    listeners.log.held(decision.hold, decision.now)
+    if state.is_news:
+        ledger.handover.record_gates(state.epoch, state.memory.gates)
+    listeners.standstill.note(snapshot, decision)
+    listeners.on_tick(snapshot, decision)
+    return state

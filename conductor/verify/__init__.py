@@ -1,0 +1,1 @@
+"""Is every job of a manifest done, and are its outputs what its receipt says?"""

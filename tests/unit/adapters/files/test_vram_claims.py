@@ -1,0 +1,100 @@
+"""Badges: read by siblings, and a lock between whoever ends an idle child and the job that begins in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conductor.adapters.files.vram_claims import Badge, Badges, OwnBadge, is_child
+from conductor.model.report import Device, QueueReport
+from conductor.node.health.idle_cache import UNTOLD_S, to_end, with_warm
+
+#: Leads a group of its own and says `workers.isolation.child_main` in its words, as a child does.
+CHILD = [sys.executable, "-c", "import time; time.sleep(60)", "workers.isolation.child_main"]
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(CHILD, process_group=0)
+    while not is_child(process.pid):  # It has still our words until it has become what it is to be.
+        assert process.poll() is None
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_badge_is_read_as_it_was_written_last(tmp_path: Path):
+    own, badges = OwnBadge(tmp_path, Badge(worker="w1", queue="gpu-a-gpu0")), Badges(tmp_path)
+    assert badges.read() == {"w1": Badge(worker="w1", queue="gpu-a-gpu0")}
+    own.put(Badge(worker="w1", job_id="abcdefgh", reserved={"gpu0": 8192}))
+    own.put(Badge(worker="w1", job_id="abc"))
+    assert badges.read() == {"w1": Badge(worker="w1", job_id="abc")}
+    own.close()
+    assert badges.read() == {}
+    assert Badges(tmp_path / "none").read() == {}
+
+
+def test_the_child_of_an_idle_worker_can_be_ended_and_that_of_a_busy_one_not(
+    tmp_path: Path, child: subprocess.Popen[bytes]
+):
+    badge = Badge(worker="w1", child=child.pid)
+    own, badges = OwnBadge(tmp_path, badge), Badges(tmp_path)
+    with own.busy():
+        assert not badges.end_idle(badge)
+        assert child.poll() is None
+    assert badges.end_idle(badge)
+    assert child.wait(5) == -9
+    assert not badges.end_idle(badge)
+    own.close()
+
+
+def test_a_pid_that_is_another_s_now_is_never_killed(tmp_path: Path):
+    stranger = subprocess.Popen(["sleep", "60"], process_group=0)
+    badge = Badge(worker="w1", child=stranger.pid)
+    own = OwnBadge(tmp_path, badge)
+    assert not Badges(tmp_path).end_idle(badge)
+    assert not Badges(tmp_path).end_idle(Badge(worker="w1", child=os.getpid()))
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+    own.close()
+
+
+def test_badges_of_an_earlier_node_s_dead_are_swept_and_one_that_finishes_its_job_keeps_its_own(
+    tmp_path: Path,
+):
+    dead, alive = OwnBadge(tmp_path, Badge(worker="dead")), OwnBadge(tmp_path, Badge(worker="alive"))
+    badges = Badges(tmp_path)
+    with alive.busy():
+        badges.sweep()
+        assert set(badges.read()) == {"alive"}
+    dead.close()
+    alive.close()
+
+
+def test_who_is_idle_with_vram_for_too_long_is_to_end_and_soon_where_the_driver_tells_nothing():
+    def a_device(ours: dict[str, int] | None) -> list[Device]:
+        return [Device(index=0, uuid="u", name="n", vram_total_mib=24576, vram_used_mib=6000, ours=ours)]
+
+    idle = Badge(worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0)
+    told, untold = a_device({"w1": 6000}), a_device(None)
+    assert to_end([idle], told, 300.0, 1300.0) == []
+    assert to_end([idle], told, 300.0, 1301.0) == [idle]
+    assert to_end([idle], a_device({"w2": 6000}), 300.0, 1301.0) == [], "it holds nothing"
+    assert to_end([idle], untold, 300.0, 1000.0 + UNTOLD_S + 1) == [idle]
+    busy = Badge(worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0, reserved={"gpu0": 100})
+    assert to_end([busy], told, 300.0, 9999.0) == []
+
+
+def test_a_queue_reports_what_its_living_children_keep(child: subprocess.Popen[bytes]):
+    queues = (QueueReport(queue="q", lane="gpu", workers=2), QueueReport(queue="r", lane="gpu", workers=1))
+    badges = {
+        "w1": Badge(worker="w1", queue="q", child=child.pid, warm=("onnx:b", "onnx:a")),
+        "w2": Badge(worker="w2", queue="r", child=2**22 + 1, warm=("onnx:c",)),
+    }
+    assert [q.warm for q in with_warm(queues, badges)] == [("onnx:a", "onnx:b"), ()]

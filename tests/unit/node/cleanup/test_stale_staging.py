@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from conductor.base.files.paths import KEPT
+from conductor.node.cleanup.stale_staging import tidy, tidy_ended
+
+ID = "abcdefgh"
+HOUR = 3600.0
+
+
+def ledger(**job: Any) -> Any:
+    """A ledger that knows one job."""
+    view = SimpleNamespace(**{"state": "waiting", "cause": None, "failures": {}, "reservation": None, **job})
+    return SimpleNamespace(
+        failures={}, backlog=SimpleNamespace(job=lambda job_id: view if job_id == ID and job else None)
+    )
+
+
+def attempt(root: Path, name: str = f"{ID}.1.0a1b2c3d", age_s: float = HOUR) -> Path:
+    folder = root / ".tmp" / name
+    folder.mkdir(parents=True)
+    (folder / "out.mp4").write_bytes(b"x")
+    then = time.time() - age_s
+    for path in (folder / "out.mp4", folder):
+        os.utime(path, (then, then))
+    return folder
+
+
+def run(root: Path, of: Any) -> list[Path]:
+    return tidy([root], of, time.time())
+
+
+def test_a_stale_folder_of_an_attempt_that_is_over_is_removed(tmp_path: Path):
+    folder = attempt(tmp_path)
+    assert run(tmp_path, ledger(state="running", reservation=SimpleNamespace(attempt=2))) == [folder]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("why", "age_s", "job"),
+    [
+        ("the attempt is active", HOUR, {"state": "running", "reservation": SimpleNamespace(attempt=1)}),
+        ("something in it was just written", 1.0, {"state": "done"}),
+        ("its output waits to be published", HOUR, {"state": "waiting", "cause": "publish_failed"}),
+        (
+            "its output may be published by an operator's retry",
+            HOUR,
+            {"state": "dead", "cause": "publish_failed"},
+        ),
+        ("the job may be another project's", HOUR, {}),
+    ],
+)
+def test_a_folder_stays_while(tmp_path: Path, why: str, age_s: float, job: dict[str, Any]):
+    folder = attempt(tmp_path, age_s=age_s)
+    assert run(tmp_path, ledger(**job)) == []
+    assert folder.exists()
+
+
+def test_a_stranger_s_folder_goes_after_a_day(tmp_path: Path):
+    folder = attempt(tmp_path, age_s=25 * HOUR)
+    assert run(tmp_path, ledger()) == [folder]
+
+
+def test_links_and_other_names_are_left_alone(tmp_path: Path):
+    elsewhere = attempt(tmp_path / "elsewhere")
+    (tmp_path / ".tmp").mkdir()
+    (tmp_path / ".tmp" / f"{ID}.1").symlink_to(elsewhere)
+    attempt(tmp_path, "notes")
+    assert run(tmp_path, ledger(state="done")) == []
+    assert (elsewhere / "out.mp4").exists()
+
+
+def test_a_root_that_is_not_there_is_no_error(tmp_path: Path):
+    assert run(tmp_path / "nothing", ledger()) == []
+
+
+@pytest.mark.parametrize("state", ["done", "dead", "cancelled"])
+def test_what_a_job_left_that_has_ended_is_removed_however_fresh(tmp_path: Path, state: str):
+    folder, stranger = attempt(tmp_path, age_s=0.0), attempt(tmp_path, "strangers.1", age_s=0.0)
+    assert tidy_ended([tmp_path], ledger(state=state, cause="worker_lost")) == [folder]
+    assert stranger.exists()
+
+
+@pytest.mark.parametrize("state", ["waiting", "admitted", "running"])
+def test_what_a_job_left_that_goes_on_is_not_touched_while_fresh(tmp_path: Path, state: str):
+    attempt(tmp_path, age_s=0.0)
+    assert tidy_ended([tmp_path], ledger(state=state)) == []
+
+
+def test_what_a_dead_job_could_not_publish_stays(tmp_path: Path):
+    folder = attempt(tmp_path)
+    assert tidy_ended([tmp_path], ledger(state="dead", cause="publish_failed")) == []
+    (folder / KEPT).write_text("{}")
+    assert tidy_ended([tmp_path], ledger(state="dead", cause="worker_lost")) == []

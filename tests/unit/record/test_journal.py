@@ -1,0 +1,158 @@
+"""The journal of dispatches: durable, torn tails tolerated, several hosts, a project that moves."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from conductor.record.journal import Journal, Word, places, settled_by_operator
+
+
+def a_manifest(folder: Path, text: str = "{}\n") -> Path:
+    path = folder / "manifests" / "m.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_manifest_is_noted_once_and_again_when_it_changed_or_went_elsewhere(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    for _ in range(2):
+        journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert len(journal.notes()) == 1
+    journal.dispatched(a_manifest(tmp_path, "{}\n{}\n"), "night", 2, "g1")
+    journal.dispatched(a_manifest(tmp_path), "day", 1, "g1")
+    journal.dispatched(a_manifest(tmp_path), "day", 1, "g2")
+    assert len(journal.notes()) == 4
+
+
+def test_how_a_ledger_stands_to_what_was_dispatched(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    assert journal.standing(None).sentence is None
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert journal.standing("g1").sentence is None
+    for other in (None, "g2"):
+        standing = journal.standing(other)
+        assert standing.is_lost and standing.lives == 1
+        assert standing.sentence is not None and "conductor rebuild" in standing.sentence
+
+
+def test_a_project_can_be_moved_as_a_whole(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    Journal(old / "receipts").dispatched(a_manifest(old), "night", 1, "g1")
+    new = old.rename(tmp_path / "new")
+    (source,) = Journal(new / "receipts").standing("g1").sources
+    assert source.manifest == new / "manifests" / "m.jsonl" and source.content() == source.kept
+
+
+def test_a_cut_line_says_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    with journal.file.open("ab") as file:
+        file.write(b'{"at":1,"what":"retr')
+    assert len(journal.notes()) == 1
+    journal.operator("retried", {"abcdefgh": 2})
+    assert [note.what for note in journal.notes()] == ["dispatched", "retried"]
+
+
+def test_several_hosts_write_and_all_is_read_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    other = Journal(tmp_path / "receipts")
+    other.file = other.folder / "elsewhere.journal"
+    other.dispatched(a_manifest(tmp_path), "night", 1, "g2")
+    assert [note.generation for note in journal.notes()] == ["g1", "g2"]
+    assert journal.standing("g2").sentence is None
+
+
+def test_without_a_dispatch_from_here_the_operators_word_needs_no_record(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.operator("cancelled", {"abcdefgh": 0})
+    assert not journal.folder.exists()
+
+
+def test_the_operators_last_word_holds(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    journal.operator("cancelled", {"aaaaaaaa": 0, "bbbbbbbb": 1})
+    journal.operator("retried", {"bbbbbbbb": 1})
+    assert settled_by_operator(journal.notes()) == ({"bbbbbbbb": 1}, {"aaaaaaaa": 0})
+
+
+def test_the_last_word_on_a_place_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    words: tuple[tuple[Word, str], ...] = (
+        *(("paused", "gpu"), ("resumed", "gpu"), ("paused", "io")),
+        *(("draining", ""), ("fed", "studio1")),
+    )
+    for what, place in words:
+        journal.place(what, place)
+
+    assert places(journal.notes()) == ({"io"}, {""})
+    assert journal.standing(None).sentence is None, "a pause is no dispatch: nothing is missing"
+
+
+def test_no_clock_says_which_word_was_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host an hour ahead pauses and cancels, one that is days behind takes it back."""
+    manifest = a_manifest(tmp_path)
+    hosts = {name: Journal(tmp_path / "receipts") for name in ("ahead", "behind")}
+    for name, journal in hosts.items():
+        journal.file = journal.folder / f"{name}.journal"
+    ahead, behind = time.time() + 3600, time.time() - 500_000
+    for name, clock, what in (("ahead", ahead, "paused"), ("behind", behind, "resumed")):
+        monkeypatch.setattr(time, "time", lambda clock=clock: clock)
+        hosts[name].dispatched(manifest, "night", 1, f"of {name}")
+        hosts[name].operator("cancelled" if what == "paused" else "retried", {"aaaaaaaa": 1})
+        hosts[name].place(cast("Word", what), "gpu")
+
+    notes = Journal(tmp_path / "receipts").notes()
+
+    assert [note.n for note in notes] == [1, 2, 3, 4, 5, 6]
+    assert places(notes) == (frozenset(), frozenset())
+    assert settled_by_operator(notes) == ({"aaaaaaaa": 1}, {})
+    assert len(hosts["ahead"].standing("of behind").present) == 1
+
+
+def test_each_content_that_was_dispatched_is_kept_and_the_same_one_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "receipts")
+    texts = ("{}\n", "{}\n{}\n", "{}\n")
+    for text in texts:
+        journal.dispatched(a_manifest(tmp_path, text), "night", 1, "g1")
+    first, second = journal.standing("g1").sources
+    assert (
+        first.kept is not None
+        and second.kept is not None
+        and first.kept.parent == journal.folder / "manifests"
+    )
+    assert [
+        gzip.decompress(source.kept.read_bytes()).decode() for source in (first, second) if source.kept
+    ] == [
+        "{}\n",
+        "{}\n{}\n",
+    ]
+    assert first.order > second.order, "it was dispatched again, last"
+    first.kept.write_bytes(b"damaged")
+    journal.dispatched(a_manifest(tmp_path), "night", 1, "g1")
+    assert first.content() == first.kept
+
+
+def test_a_journal_that_is_put_elsewhere_under_our_hands_gets_the_note_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "receipts")
+    journal.place("paused", "gpu")
+    flock = fcntl.flock
+
+    def moved(fd: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        flock(fd, how)
+        journal.file.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(fcntl, "flock", moved)
+    journal.place("resumed", "gpu")
+    assert [note.what for note in journal.notes()] == ["resumed"]

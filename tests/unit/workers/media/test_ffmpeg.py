@@ -1,0 +1,99 @@
+"""ffmpeg's command line and its words. The words are real ones, from the bundled binary."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conductor.base.errors import BadInput, NoSpace
+from workers.media import ffmpeg
+from workers.media.codecs import CPU, NVENC, candidates, options
+from workers.task_api.run_program import ProgramFailed
+
+
+def words_of(*argv: str) -> tuple[str, int]:
+    done = subprocess.run(
+        [ffmpeg.binary(), "-nostdin", "-y", "-loglevel", "error", *argv], capture_output=True, text=True
+    )
+    return done.stderr, done.returncode
+
+
+def test_an_input_is_one_local_file_of_a_known_container():
+    source = ffmpeg.source(Path("/v/concat:a|b %03d.mp4"), ss=1.5)
+    argv = ffmpeg.arguments(ffmpeg.sink([source.video], Path("/o/x.mp4"), "mp4"))
+    assert argv[argv.index("-i") + 1] == "file:/v/concat:a|b %03d.mp4"
+    assert argv[argv.index("-protocol_whitelist") + 1] == "file"
+    assert "hls" not in argv[argv.index("-format_whitelist") + 1]
+    assert argv.index("-ss") < argv.index("-i")
+    assert argv[-2:] == ["file:/o/x.mp4", "-y"]
+    assert argv[argv.index("file:/o/x.mp4") - 1] == "mp4"
+
+
+@pytest.mark.parametrize("name", ["hls", "concat", "image2", "dash", "lavfi", "tty", "sdp", "rtsp"])
+def test_what_opens_other_files_is_not_a_container(name: str):
+    assert name not in ffmpeg.CONTAINERS.split(",")
+
+
+def test_progress_survives_a_pipe_that_cuts_lines_anywhere():
+    seen: list[float] = []
+    progress = ffmpeg.FfmpegProgress(seen.append)
+    for (
+        byte
+    ) in b"frame=10\nout_time_us=500000\nprogress=continue\nframe=25\nout_time_us=1000000\nprogress=end\n":
+        progress.feed(bytes([byte]))
+    assert seen == [0.5, 1.0]
+    assert (progress.frames, progress.seconds) == (25, 1.0)
+
+
+def test_progress_takes_a_time_that_is_not_known_yet():
+    progress = ffmpeg.FfmpegProgress(lambda seconds: None)
+    progress.feed(b"out_time_us=N/A\nprogress=continue\n")
+    assert progress.seconds == 0.0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_from_a_bad_file():
+    stderr, code = words_of("-f", "lavfi", "-i", "testsrc2=d=1", "-f", "matroska", "file:/dev/full")
+    assert isinstance(ffmpeg.complaint(stderr, code, "a.mp4"), NoSpace)
+
+
+def test_a_source_that_is_no_video_is_bad_input(tmp_path: Path):
+    bad = tmp_path / "text.mp4"
+    bad.write_text("hello " * 100)
+    stderr, code = words_of("-i", f"file:{bad}", "-f", "null", "-")
+    error = ffmpeg.complaint(stderr, code, "text.mp4")
+    assert isinstance(error, BadInput)
+    assert str(error).startswith("text.mp4 cannot be decoded: ")
+    assert "0x" not in str(error)
+
+
+def test_a_fault_on_our_side_is_no_bad_input(tmp_path: Path):
+    missing = tmp_path / "no-such-folder" / "x.mp4"
+    stderr, code = words_of("-f", "lavfi", "-i", "testsrc2=d=1", "-f", "mp4", f"file:{missing}")
+    assert type(ffmpeg.complaint(stderr, code, "a.mp4")) is ProgramFailed
+
+
+def test_silence_still_gives_a_sentence():
+    assert str(ffmpeg.complaint("", 187, "a.mp4")) == "ffmpeg failed on a.mp4: exit code 187"
+
+
+def test_nvenc_is_tried_only_by_a_job_that_holds_a_device():
+    assert candidates("h264", "auto", has_device=True) == [NVENC["h264"], *CPU["h264"]]
+    assert candidates("h264", "auto", has_device=False) == list(CPU["h264"])
+    assert candidates("h264", "cpu", has_device=True) == list(CPU["h264"])
+    assert candidates("h264", "nvenc", has_device=False) == [NVENC["h264"]]
+    assert candidates("vp9", "auto", has_device=True) == list(CPU["vp9"])
+
+
+def test_encoders_are_bounded_by_the_jobs_cores():
+    assert options(CPU["h265"][0], None, 3)["x265-params"].startswith("pools=3:")
+    assert options(CPU["av1"][0], None, 3)["svtav1-params"] == "lp=3"
+    assert options(NVENC["h264"], 19, 2) | {} == {
+        "c:v": "h264_nvenc",
+        "cq": 19,
+        "preset": "p4",
+        "b:v": 0,
+        "threads": 2,
+    }

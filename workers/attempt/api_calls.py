@@ -1,0 +1,108 @@
+"""What a worker tells of the API calls of its bodies, and whether one may call at all: its side of the
+rate gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from conductor.base import secrets
+from conductor.model.calls import MOST_WORDS, Call
+from workers.attempt.attempt import Attempt
+from workers.isolation.protocol import BodyEnded
+from workers.task_api.failure_causes import AttemptFault
+
+if TYPE_CHECKING:
+    from conductor.ports import Ledger
+
+T = TypeVar("T")
+
+#: Who found a gate shut comes back so much later than it opens: another one asks first, should this one be to
+#: blame.
+_BEHIND_S = 1.0
+
+
+class Patiently(Protocol):
+    """A step of the ledger, asked until it answers; None: this worker has to leave first."""
+
+    def __call__(self, step: Callable[[], T]) -> T | None: ...
+
+
+class ApiCalls:
+    """Of one worker."""
+
+    def __init__(self, ledger: Ledger, patiently: Patiently) -> None:
+        self._ledger = ledger
+        self._attempts = ledger.attempts
+        self._patiently = patiently
+
+    def shut(self, attempt: Attempt) -> AttemptFault | None:
+        """The gates that its calls would go through, closed since it was handed over: then nothing is
+        called.
+        """
+        keys = attempt.request.needs.rates
+        if not keys:
+            return None
+        closings = self._patiently(self._attempts.closings) or {}
+        shut = {key: until for key, until in closings.items() if key in keys}
+        if not shut:
+            return None
+        key, until = max(shut.items(), key=lambda item: item[1])
+        plight = (self._patiently(self._attempts.plights) or {}).get(key)
+        if plight is None or plight.trouble == "limited":
+            words = f"not called: {key} was closed by a 429 of another call"
+            return AttemptFault("rate_limited", words, key, self._left_s(until), is_uncalled=True)
+        # It waits at the gate, which says why.
+        return AttemptFault("endpoint_shut", f"not called: {plight.words}", key, 0.0, is_uncalled=True)
+
+    def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
+        """Handed out and not called: what was set aside for them is free again."""
+        calls = [
+            Call(key=key, outcome="uncalled", job_id=attempt.job_id, attempt=attempt.number)
+            for attempt in attempts
+            for key in attempt.request.needs.rates
+        ]
+        if calls:
+            self._patiently(lambda: self._attempts.tell_calls(calls))
+
+    def tell(self, attempt: Attempt, ended: BodyEnded) -> tuple[Call, ...]:
+        """The body's own words, and what it raised without them: that closes the key in the same step."""
+        calls = list(ended.calls)
+        if ended.rate_key and not any(
+            c.key == ended.rate_key and (c.outcome == "refused" or c.trouble) for c in calls
+        ):
+            calls.append(_raised(ended))
+        told = tuple(_of_attempt(call, attempt) for call in calls)
+        if told:
+            self._patiently(lambda: self._attempts.tell_calls(told))
+        return told
+
+    def waiting_out(self, fault: AttemptFault, calls: Sequence[Call]) -> AttemptFault:
+        """One that met an endpoint that is not well comes back when its gate opens; where that refuses
+        everybody it waits at the gate, which a person opens."""
+        if fault.cause != "endpoint_shut":
+            return fault
+        if any(call.trouble == "refuses" for call in calls if call.key == fault.rate_key):
+            return fault._replace(retry_after_s=0.0)
+        until = (self._patiently(self._attempts.closings) or {}).get(fault.rate_key)
+        return fault if until is None else fault._replace(retry_after_s=self._left_s(until) + _BEHIND_S)
+
+    def _left_s(self, until: float) -> float:
+        return max(0.0, until - (self._patiently(self._ledger.bell.now) or until))
+
+
+def _of_attempt(call: Call, attempt: Attempt) -> Call:
+    words = secrets.scrub(call.words)[:MOST_WORDS] if call.words else ""
+    return msgspec.structs.replace(call, job_id=attempt.job_id, attempt=attempt.number, words=words)
+
+
+def _raised(ended: BodyEnded) -> Call:
+    """`RateLimited` or `EndpointShut` of a task that told of no call."""
+    key, wait_s, words = ended.rate_key, ended.retry_after_s, ended.message
+    if ended.cause == "rate_limited":
+        closes_for_s = 1.0 if wait_s is None else wait_s
+        return Call(key=key, outcome="refused", closes_for_s=closes_for_s, trouble="limited", words=words)
+    return Call(key=key, outcome="failed", closes_for_s=wait_s, trouble="busy", words=words)

@@ -1,0 +1,301 @@
+"""The attempt in hand, and the receipt it ends in."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from conductor.adapters.files.vram_claims import folder_of as badges_of
+from conductor.base.code_version import code_version
+from conductor.base.errors import JobError
+from conductor.base.files.layout import Layout
+from conductor.base.secrets import scrub, scrub_all
+from conductor.base.signing import Signer
+from conductor.base.text import size
+from conductor.model.identity import id_of, line_hash
+from conductor.model.ledger_entries import Begun, Started
+from conductor.model.limits import Limits
+from conductor.model.receipt import (
+    RECEIPT_VERSION,
+    AdmittedNeeds,
+    Outcome,
+    OutputFact,
+    Receipt,
+    Usage,
+    body_of,
+)
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import JobSpec, Needs, Request, TaskDecl, from_line, resolve
+from workers.attempt import publish
+from workers.attempt.saved_outputs import SavedResult
+from workers.isolation.device_sharers import rivals
+from workers.isolation.held_attempt import Held
+from workers.isolation.host_memory import BEYOND_FOLDER, HostMemory
+from workers.isolation.protocol import Run
+from workers.isolation.usage import Meter, is_beyond
+from workers.task_api.failure_causes import AttemptFault, cut
+
+
+class AttemptSettings(NamedTuple):
+    """What attempts on this host go by."""
+
+    layout: Layout
+    limits: Limits
+    #: Seconds.
+    lease_s: float
+    #: None: hand-overs are not signed.
+    signer: Signer | None = None
+
+
+class Attempt:
+    """One attempt that has been started. Raises `Refused` for a line that this worker must not or cannot
+    run.
+    """
+
+    def __init__(
+        self,
+        started: Started,
+        catalogue: Mapping[str, TaskDecl],
+        settings: AttemptSettings,
+        valid_until: float,
+    ) -> None:
+        reservation = started.reservation
+        self._layout = layout = settings.layout
+        self.job_id, self.number = reservation.job_id, reservation.attempt
+        #: Of its body, drawn here: no other has it, also where the ledger gives the number out a second time.
+        self.token = secrets.token_hex(4)
+        self.started = started
+        self.devices = reservation.devices
+        #: What its child is to see: these very cards.
+        self.visible = reservation.uuids or reservation.devices
+        self.line = started.line.decode()
+        self.spec, self.decl, self.request = understand(started.line, catalogue)
+        check_genuine(started, self.spec, settings.signer)
+        self._code_version = ""
+        limits, badges = settings.limits, badges_of(layout)
+        memory = HostMemory(
+            layout.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib
+        )
+        meter = Meter(
+            self._folders,
+            self.devices,
+            reservation.vram_mib,
+            limits.vram_headroom_mib,
+            memory,
+            lambda device, child: rivals(badges, device, child),
+        )
+        self.held = Held(reservation, meter, valid_until)
+        #: By this host's clock, epoch seconds: when its turn came.
+        self.began_at = time.time()
+        #: Children that went before they began it.
+        self.false_starts = 0
+        #: It was lined up behind another attempt, and the ledger has not started it.
+        self.behind: Begun | None = None
+        #: What had been heard of the ledger when it was.
+        self.as_of: tuple[int, int] = (0, 0)
+        #: What an earlier attempt computed and could not put in place.
+        self.earlier: SavedResult | None = None
+        #: Processes that its body left running.
+        self.left_running: tuple[str, ...] = ()
+
+    @property
+    def code_version(self) -> str:
+        """As it was when it was first asked for: what is on disk when the attempt ends may be newer than
+        what ran.
+        """
+        self._code_version = self._code_version or code_version(self.decl.module)
+        return self._code_version
+
+    def _folders(self) -> tuple[Path, ...]:
+        return publish.folders(self._layout, self.spec, self.body)
+
+    @property
+    def body(self) -> str:
+        """ATTEMPT.TOKEN"""
+        return body_of(self.number, self.token)
+
+    @property
+    def reserved(self) -> dict[str, int]:
+        """Device → MiB."""
+        return dict.fromkeys(self.devices, self.started.reservation.vram_mib)
+
+    @property
+    def run(self) -> Run:
+        """What the child is told."""
+        return Run(
+            line=self.line,
+            decl=self.decl,
+            job_id=self.job_id,
+            attempt=self.number,
+            token=self.token,
+            devices=self.devices,
+            vram_mib=self.started.reservation.vram_mib if self.devices else None,
+            timeout_s=self.request.timeout_s,
+        )
+
+    def is_started(self, started: Started, valid_until: float) -> None:
+        """It is an attempt of the ledger's now; its body began before."""
+        self.started, self.behind = started, None
+        self.held.is_started(started.reservation, valid_until)
+
+    def begin(self, pid: int) -> None:
+        """Its body has its turn, in the process `pid`."""
+        self.began_at = time.time()
+        self.held.begin(pid)
+
+
+class AttemptRefused(JobError):
+    cause = "refused"
+
+
+class Unknown(AttemptRefused):
+    """Its task is not here yet: on another host, or in a while, it may be."""
+
+
+def understand(line: bytes, catalogue: Mapping[str, TaskDecl]) -> tuple[JobSpec, TaskDecl, Request]:
+    try:
+        spec = from_line(line)
+    except msgspec.DecodeError as e:
+        raise AttemptRefused(f"the ledger's line cannot be read: {e}") from None
+    decl = catalogue.get(spec.task)
+    if decl is None:
+        if not _is_as_planned(spec):
+            raise AttemptRefused(
+                f"no task is named {spec.task!r}, and the ledger's line is not the one that its id stands for"
+            )
+        raise Unknown(
+            f"no worker on this host knows the task {spec.task!r} yet: its module is not there, cannot be "
+            "imported, or "
+            "is not in task_modules"
+        )
+    return spec, decl, resolve(spec, decl)
+
+
+def _is_as_planned(spec: JobSpec) -> bool:
+    try:
+        return id_of(spec) == spec.id
+    except (TypeError, ValueError):
+        return False
+
+
+def check_genuine(started: Started, spec: JobSpec, signer: Signer | None) -> None:
+    """Redis is not trusted with what is run: raises `Refused` for another job's line, or a hand-over
+    nobody signed.
+    """
+    held = started.reservation
+    if spec.id != held.job_id:
+        raise AttemptRefused(f"the ledger's line is of job {spec.id}: somebody wrote to Redis")
+    if signer is not None and not signer.is_signed(held, started.line):
+        raise AttemptRefused(
+            "the hand-over carries no signature of this key: it was forged, or the key differs between hosts"
+        )
+
+
+class Scribe:
+    """Writes this worker's receipts. Times are this host's clock, epoch seconds."""
+
+    def __init__(self, node: str, worker: str) -> None:
+        self._node = node
+        self._worker = worker
+
+    def ok(
+        self,
+        attempt: Attempt,
+        result: dict[str, Any],
+        usage: Usage,
+        outputs: tuple[OutputFact, ...],
+    ) -> Receipt:
+        plain = self._base(attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "ok")
+        return msgspec.structs.replace(
+            plain,
+            token=attempt.token,
+            beyond=beyond_word(attempt.started.reservation, usage),
+            outputs=outputs,
+            result=scrub_all(result),
+            usage=usage,
+            code_version=attempt.code_version,
+            left_running=attempt.left_running,
+            frozen_s=round(attempt.held.frozen_s, 3),
+        )
+
+    def failed(self, attempt: Attempt, fault: AttemptFault, usage: Usage) -> Receipt:
+        plain = self._base(
+            attempt.started, attempt.spec.workflow, attempt.spec.task, attempt.began_at, "failed"
+        )
+        return msgspec.structs.replace(
+            plain,
+            token=attempt.token,
+            beyond=beyond_word(attempt.started.reservation, usage),
+            cause=fault.cause,
+            # This side knows secrets that the child does not.
+            message=scrub(fault.message),
+            exit_code=fault.exit_code,
+            is_lasting=fault.is_lasting,
+            raised_at=fault.raised_at,
+            usage=usage,
+            code_version=attempt.code_version,
+            left_running=attempt.left_running,
+            frozen_s=round(attempt.held.frozen_s, 3),
+        )
+
+    def refused(self, started: Started, error: JobError) -> Receipt:
+        """For a line that could not be understood: only what the reservation says is known."""
+        plain = self._base(started, "unknown", started.reservation.task, time.time(), "failed")
+        return msgspec.structs.replace(plain, cause="refused", message=cut(str(error)))
+
+    def _base(self, started: Started, workflow: str, task: str, began_at: float, outcome: Outcome) -> Receipt:
+        reservation = started.reservation
+        return Receipt(
+            v=RECEIPT_VERSION,
+            job_id=reservation.job_id,
+            attempt=reservation.attempt,
+            workflow=workflow,
+            task=task,
+            outcome=outcome,
+            started_at=began_at,
+            ended_at=max(began_at, time.time()),
+            node=self._node,
+            worker=self._worker,
+            devices=reservation.devices,
+            uuids=reservation.uuids,
+            asked=asked(started),
+            line=line_hash(started.line),
+        )
+
+
+def beyond_word(reservation: Reservation, usage: Usage) -> str:
+    """«held 8.0 GiB of memory where 300 MiB were reserved», of a job that was to hold a certain amount."""
+    taken = [("memory", usage.rss_mib, reservation.ram_mib)]
+    if reservation.devices:
+        taken.append(("VRAM", usage.vram_mib, reservation.vram_mib))
+    return ", ".join(
+        f"held {size(held << 20)} of {what} where {size(word << 20)} were reserved"
+        for what, held, word in taken
+        if held is not None and word and is_beyond(held, word)
+    )
+
+
+def asked(started: Started) -> AdmittedNeeds | None:
+    """What it was admitted as; None where that says nothing."""
+    c, reservation = started.job_class, started.reservation
+    found: dict[str, Any] = {
+        "size": c.size,
+        "duration_s": c.duration_s,
+        "writes_bytes": sum(c.writes.values()),
+    }
+    found["kind"] = "" if c.kind == c.task else c.kind
+    # What it takes from an API's budget is in its line, and no memory or disk.
+    if (needs := msgspec.structs.replace(c.needs, rates={})) != Needs():
+        found["needs"] = needs
+    if reservation.devices and reservation.vram_mib != c.needs.vram_mib:
+        found["vram_mib"] = reservation.vram_mib
+    if reservation.ram_mib != c.needs.ram_mib:
+        found["ram_mib"] = reservation.ram_mib
+    # Only what is not the default: every receipt has this, and a float is written even where it equals it.
+    known = {name: value for name, value in found.items() if value or name in ("vram_mib", "ram_mib")}
+    return AdmittedNeeds(**known) if known else None

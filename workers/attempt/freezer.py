@@ -1,0 +1,55 @@
+"""The body that runs stands still while its node says that the host is somebody else's, and goes on
+afterwards."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from conductor.adapters.host.freezing import note_folder, word, word_file
+
+if TYPE_CHECKING:
+    from workers.attempt.parts import InHand
+    from workers.isolation.child_process import ChildProcess
+    from workers.isolation.held_attempt import Held
+    from workers.isolation.stop_signals import Stopping
+
+
+class Freezer:
+    """One worker's; `look` is the watchdog's to call."""
+
+    def __init__(
+        self, host: ChildProcess, stopping: Stopping, state_dir: Path, node: str, worker: str
+    ) -> None:
+        self._host = host
+        self._stopping = stopping
+        self._word = word_file(state_dir, node)
+        self._note = note_folder(state_dir, node) / f"{worker}.json"
+
+    def look(self, hand: InHand) -> None:
+        """A worker that is to leave freezes nothing: what it has in hand is finished, or stopped."""
+        running = _running(hand)
+        why = None if running is None or self._stopping.is_asked else word(self._word)
+        if why is None or running is None:
+            self.thaw()
+        elif self._host.frozen.is_on:
+            self._host.frozen.is_of(running)
+        elif self._host.freeze(running, why, self._note):
+            logger.info("Frozen: {} attempt {}: {}", running.job_id, running.attempt, why)
+            self._stopping.wake_keeper()
+
+    def thaw(self) -> None:
+        if self._host.frozen.end():
+            logger.info("What was frozen goes on")
+            # Its limits are to be looked at again, and the ledger is to hear of it.
+            self._stopping.wake()
+            self._stopping.wake_keeper()
+
+
+def _running(hand: InHand) -> Held | None:
+    with suppress(IndexError):  # The main thread may take it away at this moment.
+        return hand.given[0].held
+    return None

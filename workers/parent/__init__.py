@@ -1,0 +1,1 @@
+"""The worker's own process: what it takes, what runs, what it answers for."""

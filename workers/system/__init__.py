@@ -1,0 +1,1 @@
+"""Process trees, and how they end."""

@@ -1,0 +1,1 @@
+"""What a task's author meets: the registry, the context, programs, failure causes."""
