@@ -16,11 +16,12 @@ TITLES = {
 }
 HEAD = """{stamp}
 
-All on one Valkey with an append-only file fsynced each second, over a Unix socket, in turns; median of {rounds} rounds
-(lowest to highest). Jobs a second count from before the first is sent to the end of the last; for Conductor from before
-the manifest is written to the last receipt verified; all have had their first jobs, and two seconds' rest. What the
-peers promise differs: only RQ fork, Celery and HyperQueue run a body apart from what takes jobs; only Celery with
-acks_late brings back a job whose worker died; none has a gate or a receipt.
+All on one Valkey with an append-only file fsynced each second, over a Unix socket, in turns; median of
+{rounds} rounds (lowest to highest). Jobs a second count from before the first is sent to the end of the
+last; for Conductor from before the manifest is written to the last receipt verified; all have had their
+first jobs, and two seconds' rest. What the peers promise differs: only RQ fork, Celery and HyperQueue run a
+body apart from what takes jobs; only Celery with acks_late brings back a job whose worker died; none has a
+gate or a receipt.
 """
 
 

@@ -25,8 +25,8 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "RESULTS.md"
 INTRO = """# Results
 
-Written by `python benchmarks/results.py`, part by part; each says on what machine and when it was taken. Absolute
-figures drift with the machine; ratios of one run hold.
+Written by `python benchmarks/results.py`, part by part; each says on what machine and when it was taken.
+Absolute figures drift with the machine; ratios of one run hold.
 """
 
 Row = Mapping[str, Any]

@@ -45,7 +45,7 @@ def step(args, ctx):
     for output in ctx.spec.writes:
         with open(ctx.output(output.path), "w") as file:
             for part in range(3):
-                # What an attempt writes names it: an output replaced by another attempt's is seen by its hash.
+                # What an attempt writes names it: an output replaced by another attempt's shows by its hash.
                 file.write(f"{ctx.job_id} attempt {ctx.attempt} part {part}\\n" * args.get("lines", 10))
                 file.flush()
     if args.get("has_program"):

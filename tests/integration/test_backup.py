@@ -134,13 +134,23 @@ def a_link(kind: bytes, target: str) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     "member",
     [
-        "../out.jsonl", "/etc/out.jsonl", "receipts/../../out.jsonl", "receipts/deep/w.jsonl", "receipts/w.py",
-        "evil.py", "project/tasks.py", "project/.git/m.jsonl", "project/.git/hooks/pre-commit", "manifests/run.sh",
+        "../out.jsonl",
+        "/etc/out.jsonl",
+        "receipts/../../out.jsonl",
+        "receipts/deep/w.jsonl",
+        "receipts/w.py",
+        "evil.py",
+        "project/tasks.py",
+        "project/.git/m.jsonl",
+        "project/.git/hooks/pre-commit",
+        "manifests/run.sh",
         "receipts",
-        a_link(tarfile.SYMTYPE, "/etc/passwd"), a_link(tarfile.LNKTYPE, "conductor.toml"), a_link(tarfile.CHRTYPE, ""),
+        a_link(tarfile.SYMTYPE, "/etc/passwd"),
+        a_link(tarfile.LNKTYPE, "conductor.toml"),
+        a_link(tarfile.CHRTYPE, ""),
     ],
     ids=lambda member: member if isinstance(member, str) else f"type {member.type.decode()}",
-)  # fmt: skip
+)
 def test_what_no_backup_holds_is_refused_before_anything_is_written(
     elsewhere: Settings, tmp_path: Path, member: tarfile.TarInfo | str
 ) -> None:
@@ -188,10 +198,13 @@ def a_bomb(file: Path, kind: bytes, name: str, size: int) -> Path:
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        (tarfile.REGTYPE, "receipts/w.jsonl"), (tarfile.GNUTYPE_LONGNAME, "././@LongLink"), (tarfile.XHDTYPE, "x"),
-        (tarfile.XGLTYPE, "x"), (tarfile.GNUTYPE_SPARSE, "receipts/w.jsonl"),
+        (tarfile.REGTYPE, "receipts/w.jsonl"),
+        (tarfile.GNUTYPE_LONGNAME, "././@LongLink"),
+        (tarfile.XHDTYPE, "x"),
+        (tarfile.XGLTYPE, "x"),
+        (tarfile.GNUTYPE_SPARSE, "receipts/w.jsonl"),
     ],
-)  # fmt: skip
+)
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused_unread(
     elsewhere: Settings, tmp_path: Path, kind: bytes, name: str
 ) -> None:

@@ -94,9 +94,26 @@ def test_the_environment_and_the_folder_are_the_jobs_own(bench: Bench):
 
 @pytest.mark.parametrize(
     "name",
-    ["LD_PRELOAD", "ld_preload", "PATH", "PYTHONPATH", "BASH_ENV", "DYLD_INSERT_LIBRARIES", "A=B", "", "https_proxy",
-     "TAR_OPTIONS", "OPENSSL_CONF", "HOME", "XDG_CONFIG_HOME", "FFREPORT", "LD_AUDIT", "tone", "LC_ALL "],
-)  # fmt: skip
+    [
+        "LD_PRELOAD",
+        "ld_preload",
+        "PATH",
+        "PYTHONPATH",
+        "BASH_ENV",
+        "DYLD_INSERT_LIBRARIES",
+        "A=B",
+        "",
+        "https_proxy",
+        "TAR_OPTIONS",
+        "OPENSSL_CONF",
+        "HOME",
+        "XDG_CONFIG_HOME",
+        "FFREPORT",
+        "LD_AUDIT",
+        "tone",
+        "LC_ALL ",
+    ],
+)
 def test_a_line_does_not_make_a_listed_program_run_other_code(bench: Bench, name: str):
     with pytest.raises(Refused, match="may not set"):
         bench.run(shell.run, {**script("pass"), "env": {name: "/somewhere/evil.so"}})

@@ -42,8 +42,10 @@ def watch(scene: Scene, jobs: list[str]) -> Counter[str]:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(
-    scene: Scene, nvml: Nvml, count: int
-):  # noqa: F811
+    scene: Scene,
+    nvml: Nvml,  # noqa: F811
+    count: int,
+):
     nvml.show(*(device(i) for i in range(count)))
     scene.node(nvml.env)
     jobs = [scene.put(n, 0.2, lane="gpu", needs=TEN_GIB) for n in range(12)]

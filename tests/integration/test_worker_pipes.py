@@ -38,7 +38,7 @@ def much(args, ctx):
 
 @task("mine.half", lane="cpu", timeout_s=2.0, retry={"timeout": 0, "worker_lost": 0})
 def half(args, ctx):
-    """Says half a line to its worker, and no more: its channel is the second argument of `workers.isolation.child_main`."""
+    """Says half a line to its worker, and no more: its channel is the second argument of its child."""
     os.write(int(sys.argv[2]), b'{"say":"progress","fraction":0.5')
     time.sleep(1000)
 

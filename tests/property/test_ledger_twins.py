@@ -168,9 +168,16 @@ class Twins(Both):
         self.both("attempts.start", an_id(name), attempt, worker, 5000.0)
 
     @rule(
-        worker=workers, done=names, back=names, attempt=attempts, most=st.integers(0, 3), is_idle=st.booleans(),
-        pace=st.sampled_from([None, 0.1]), number=st.sampled_from(["1", "2"]), is_from_hand=st.booleans(),
-    )  # fmt: skip
+        worker=workers,
+        done=names,
+        back=names,
+        attempt=attempts,
+        most=st.integers(0, 3),
+        is_idle=st.booleans(),
+        pace=st.sampled_from([None, 0.1]),
+        number=st.sampled_from(["1", "2"]),
+        is_from_hand=st.booleans(),
+    )
     def turn(
         self, worker: str, done: str, back: str, attempt: int, most: int, is_idle: bool, pace: float | None,
         number: str, is_from_hand: bool,
@@ -238,10 +245,16 @@ class Twins(Both):
         self.both("backlog.put", "night", [entry])
 
     @rule(
-        name=names, after=others, after_ended=others, class_no=st.integers(0, 2), words=st.sampled_from(["", "x", "y"]),
-        backlog=st.sampled_from(["night", "night", "day"]), is_moving=st.booleans(), is_trial=st.booleans(),
+        name=names,
+        after=others,
+        after_ended=others,
+        class_no=st.integers(0, 2),
+        words=st.sampled_from(["", "x", "y"]),
+        backlog=st.sampled_from(["night", "night", "day"]),
+        is_moving=st.booleans(),
+        is_trial=st.booleans(),
         size=st.sampled_from([0, 0, 20]),
-    )  # fmt: skip
+    )
     def revise(
         self, name: str, after: list[str], after_ended: list[str], class_no: int, words: str, backlog: str,
         is_moving: bool, is_trial: bool, size: int,

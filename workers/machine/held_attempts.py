@@ -3,7 +3,7 @@ with it: there is no list of attempts that a caller could forget.
 
 ```
 take ─▶ waiting ─ give ─▶ given ─ end ─▶ ended ─ succeed ─▶ done ─ write ─▶ written ─┐
-  ▲        │ ▲              ▲ │            └─ fail ─▶ failing ◀─────┘                ├─ bring ─▶ brought ─ brought_in
+  ▲        │ ▲              ▲ │            └─ fail ─▶ failing ◀─────┘                ├─ bring ─▶ brought
   │        │ └─ take_back ──│─┘                          └─ out                      │
   │        └─ leave ─▶ leaving ──────────────────────────────────────────────────────┘
 started         line_up ─┘ (a successor: taken back, it is a word for the ledger)

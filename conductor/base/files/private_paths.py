@@ -24,7 +24,8 @@ _KEYS = re.compile(
     .*\.env(\..*)? | env
     | .*\.(pem|key|p8|p12|pfx|jks|keystore|kdbx?|ppk|gpg|pgp|age|ovpn|acl|secrets?|htpasswd|netrc) | _netrc
     | id_(rsa|dsa|ecdsa|ed25519)(_sk)?(\..*)?
-    | (client[_-])?(credentials?|secrets?|passwords?|passwd|tokens?)(\.(json|ya?ml|toml|ini|cfg|conf|txt|properties))?
+    | (client[_-])?(credentials?|secrets?|passwords?|passwd|tokens?)
+      (\.(json|ya?ml|toml|ini|cfg|conf|txt|properties))?
     | service[_-]?account.*\.json
     """
 )

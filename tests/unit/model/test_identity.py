@@ -65,7 +65,10 @@ def test_a_line_whose_path_still_waits_for_its_id_is_refused(tmp_path: Path, pat
 
 def test_a_manifest_of_before_is_refused_with_what_to_run(tmp_path: Path):
     """Ids were made of workflow, task, args and inputs only."""
-    line = b'{"v":1,"id":"gneee5emxoqdj2uifg2p4vio","workflow":"hello","task":"files.publish","args":{"text":"hello"}}'
+    line = (
+        b'{"v":1,"id":"gneee5emxoqdj2uifg2p4vio","workflow":"hello",'
+        b'"task":"files.publish","args":{"text":"hello"}}'
+    )
     (tmp_path / "m.jsonl").write_bytes(line + b"\n")
     with pytest.raises(ManifestError) as caught:
         manifest.check(tmp_path / "m.jsonl", CATALOGUE)

@@ -330,8 +330,11 @@ import resource, sys
 from pathlib import Path
 from conductor.record import manifest
 from conductor.model.spec import TaskDecl
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
-path, tasks = Path(sys.argv[1]), {"diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x")}
+def peak():
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most // (1024 if sys.platform == "darwin" else 1)
+path = Path(sys.argv[1])
+tasks = {"diagnostics.echo": TaskDecl(name="diagnostics.echo", lane="cpu", module="x")}
 print(peak())
 assert manifest.check(path, tasks).jobs == 100_000
 print(peak())

@@ -33,11 +33,24 @@ def test_odd_names_are_only_names(settings: Settings, name: str, for_writing: bo
 @pytest.mark.parametrize(
     "path",
     [
-        "scratch:../x", "scratch:a/../../x", "scratch:a/./b", "scratch:/etc/passwd", "scratch:a//b", "scratch:",
-        "scratch:a/", "scratch:a\x00b", "nowhere:a", "relative/path", "", "http://host/a", "/etc/passwd",
-        "/etc/../etc/passwd", "scratch:" + "x" * 256, "scratch:.tmp/other.1/out/x",
+        "scratch:../x",
+        "scratch:a/../../x",
+        "scratch:a/./b",
+        "scratch:/etc/passwd",
+        "scratch:a//b",
+        "scratch:",
+        "scratch:a/",
+        "scratch:a\x00b",
+        "nowhere:a",
+        "relative/path",
+        "",
+        "http://host/a",
+        "/etc/passwd",
+        "/etc/../etc/passwd",
+        "scratch:" + "x" * 256,
+        "scratch:.tmp/other.1/out/x",
     ],
-)  # fmt: skip
+)
 def test_what_leads_out_or_is_no_path_is_refused(settings: Settings, path: str):
     with pytest.raises(BadInput):
         resolve(settings.layout, path, for_writing=False)

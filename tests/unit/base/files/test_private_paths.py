@@ -119,9 +119,20 @@ def test_a_root_that_holds_the_project_is_not_in_whole_the_jobs(settings: Settin
 
 @pytest.mark.parametrize(
     "path",
-    ["conductor.toml", "Conductor.toml", "my_tasks.py", "my_tasks/__init__.py", "workflows/x/plan.py",
-     "workflows/a.txt", "redis.so", "receipts/forged.jsonl", ".git/hooks/post-commit", "manifests/x.jsonl", "x.pth"],
-)  # fmt: skip
+    [
+        "conductor.toml",
+        "Conductor.toml",
+        "my_tasks.py",
+        "my_tasks/__init__.py",
+        "workflows/x/plan.py",
+        "workflows/a.txt",
+        "redis.so",
+        "receipts/forged.jsonl",
+        ".git/hooks/post-commit",
+        "manifests/x.jsonl",
+        "x.pth",
+    ],
+)
 def test_no_job_writes_code_or_a_record_of_the_project(tmp_path: Path, path: str) -> None:
     """Where none of them is there yet."""
     chosen = Settings(

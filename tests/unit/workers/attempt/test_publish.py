@@ -135,10 +135,15 @@ def test_a_link_or_a_folder_is_no_output(settings: Settings):
 @pytest.mark.parametrize(
     ("number", "error"),
     [
-        (errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EROFS, PublishFailed), (errno.EACCES, PublishFailed),
-        (errno.ESTALE, PublishFailed), (errno.EIO, PublishFailed), (errno.ENOENT, PublishFailed),
+        (errno.ENOSPC, NoSpace),
+        (errno.EDQUOT, NoSpace),
+        (errno.EROFS, PublishFailed),
+        (errno.EACCES, PublishFailed),
+        (errno.ESTALE, PublishFailed),
+        (errno.EIO, PublishFailed),
+        (errno.ENOENT, PublishFailed),
     ],
-)  # fmt: skip
+)
 def test_a_disk_that_refuses_has_a_cause(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, number: int, error: type[JobError]
 ):

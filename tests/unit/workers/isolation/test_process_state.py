@@ -27,9 +27,11 @@ def look(args, ctx):
     return {
         "umask": os.umask(os.umask(0o22)), "cwd": os.getcwd(), "leak": os.environ.get("LEAK"),
         "home": os.environ.get("HOME"), "locale": locale.setlocale(locale.LC_ALL),
-        "term": str(signal.getsignal(signal.SIGTERM)), "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "term": str(signal.getsignal(signal.SIGTERM)),
+        "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "alarm": signal.getitimer(signal.ITIMER_REAL)[0], "files": [soft, hard],
-        "path": sys.path, "argv": sys.argv, "stdout": sys.stdout is sys.__stdout__, "depth": sys.getrecursionlimit(),
+        "path": sys.path, "argv": sys.argv,
+        "stdout": sys.stdout is sys.__stdout__, "depth": sys.getrecursionlimit(),
         "gc": gc.isenabled(), "digits": decimal.getcontext().prec, "socket": socket.getdefaulttimeout(),
         "tmp": tempfile.gettempdir(), "nice": os.nice(0), "threads": threading.active_count(),
         "streams": [os.fstat(n).st_ino for n in (1, 2)],
