@@ -31,6 +31,7 @@ from __future__ import annotations
 import lzma
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -259,7 +260,62 @@ def difference(then: Any, now: Any) -> str | None:
     """«hold[3] (media.render …).verdicts[2] (vram …).need was 4096, now 8192»; None: the same, bit for
     bit.
     """
-    return _differ(as_then(then), as_then(now), "")
+    # Most is the same: words are looked for where it is not.
+    then = as_then(then)
+    return None if _is_same(then, now, {}) else _differ(then, as_then(now), "")
+
+
+def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
+    """`known`: what was compared already; one answer is shared by many classes."""
+    if isinstance(then, Then):
+        pair = (id(then), id(now))
+        if pair not in known:
+            known[pair] = _is_same_value(then, now, known)
+        return known[pair]
+    if isinstance(then, list) and isinstance(now, (list, tuple)):
+        one, other = cast("list[Any]", then), cast("Sequence[Any]", now)
+        return len(one) == len(other) and all(map(_is_same, one, other, repeat(known)))
+    if isinstance(then, dict) and isinstance(now, dict):
+        its = {_word_of_then(key): each for key, each in cast("dict[Any, Any]", now).items()}
+        return then.keys() == its.keys() and all(
+            _is_same(each, its[key], known) for key, each in then.items()
+        )
+    return then == now or now is REWORDED or then == _word_of_then(now)
+
+
+def _is_same_value(then: Then, now: Any, known: dict[tuple[int, int], bool]) -> bool:
+    if then.of in ANSWERS and not isinstance(now, Then):
+        its = ANSWERS[then.of](now)
+        return all(_is_same(value, its.get(name), known) for name, value in then.fields.items())
+    if isinstance(now, Then):
+        return then.fields.keys() == now.fields.keys() and all(
+            _is_same(value, now.fields[name], known) for name, value in then.fields.items()
+        )
+    recorded, since = _fields_of(type(now), then.of, tuple(then.fields))
+    return all(
+        _is_same(then.fields[name], getattr(now, today, ...), known) for name, today in recorded
+    ) and all(getattr(now, name) == default for name, default in since)
+
+
+def _plain(field: msgspec.structs.FieldInfo) -> Any:
+    """Where nobody says; nothing is like what somebody has to say."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return object() if field.default is msgspec.NODEFAULT else field.default
+
+
+@cache
+def _fields_of(
+    kind: type[Any], of: str, recorded: tuple[str, ...]
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, Any], ...]]:
+    """(field of then, field now), and (field that came since, its default)."""
+    names = RENAMED.get(of, {})
+    pairs = tuple((name, today) for name in recorded if (today := names.get(name, name)) is not None)
+    kept = {today for _, today in pairs}
+    since = tuple(
+        (field.name, _plain(field)) for field in msgspec.structs.fields(kind) if field.name not in kept
+    )
+    return pairs, since
 
 
 def _differ(then: Any, now: Any, what: str) -> str | None:
