@@ -39,8 +39,8 @@ NODE = "bench"
 BACKLOG = "bench"
 LIMIT_S = 180.0
 #: Between the first jobs and those that are measured, ours and the peers': what starts behind them is over
-#: then (a worker in reserve, the forecast).
-SETTLE_S = 2.0
+#: then (a worker in reserve, which a node starts when it is 5 s old, and the forecast).
+SETTLE_S = 7.0
 MODULE = "throughput_tasks"
 TASKS = """
 import time

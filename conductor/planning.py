@@ -203,6 +203,7 @@ def run_plan(
     `ConfigError` where the plan itself has a fault: then nothing is written."""
     from conductor.base.project.own_code_faults import own_code
     from conductor.dispatch.catalogue import catalogue_of
+    from conductor.record.counter_rules import rule_of
     from conductor.record.manifest import Checker, write
     from conductor.record.plan_rules import rules_of
 
@@ -233,7 +234,9 @@ def run_plan(
     options = parser.parse_args(list(argv))
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
-    checker = Checker(path, catalogue_of(settings), "written", rules_of(settings))
+    catalogue = catalogue_of(settings)
+    rules = (*rules_of(settings), rule_of(settings.counters, catalogue))
+    checker = Checker(path, catalogue, "written", rules)
     token = _planning.set((settings, getattr(options, "inputs_by", None)))
     try:
         return path, write(path, _jobs(name, lambda: plan(options, settings)), checker)

@@ -250,6 +250,14 @@ def assert_sums(redis: Redis, keys: Keys) -> None:
     assert {k.decode(): int(v) for k, v in redis.hgetall(keys.ledger + "sum").items()} == total
 
 
+def steps_back(scene: Scene) -> None:
+    """As if another server served what this one has: its history is another one."""
+    if scene.redis is not None:
+        scene.redis.set(f"{scene.keys.ledger}history", "another.one")
+    else:
+        scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
+
+
 def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> Scene:
     def let(seconds: float) -> None:
         """Real time: short spells only."""

@@ -15,6 +15,7 @@ from loguru import logger
 from redis import Redis
 
 from conductor.adapters.host import host_probe
+from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.open_ledger import redis_ledger, redis_of
 from conductor.adapters.rates.rates import redis_rates
 from conductor.analysis.forecast.forecast_thread import Forecasting
@@ -24,6 +25,7 @@ from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
 from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import Keys
+from conductor.base.secrets import for_programs
 from conductor.base.settings.limits import limits_of
 from conductor.base.settings.settings import Settings, did_you_mean
 from conductor.base.signing import signer_of
@@ -43,7 +45,7 @@ from conductor.recovery.reapply_journal import Retelling
 from conductor.recovery.reconcile import Reconciler
 from conductor.tick.breakers import live_canaries, note_review, review_lines
 from conductor.tick.learned_needs import NeedsLearner, policy_of
-from conductor.tick.loop import Conductor, OnTick, Record, RunEnd, Teach
+from conductor.tick.loop import Conductor, OnTick, Record, RunEnd, Teach, Told
 from conductor.views.run_summary import Account
 from conductor.views.run_watch import LedgerWatch, watching
 
@@ -87,8 +89,20 @@ def conduct(
                 NeedsLearner(settings.layout, policy_of(settings.learning), tasks, limits_of(settings))
             )
             forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog))
+            counters = CounterCommands(
+                settings.counted_by("cluster"), settings.project, for_programs(settings.secrets.variables)
+            )
+            stack.callback(counters.start().close)
             conductor = conductor_of(
-                settings, client, tasks, backlog, record, learning.teach, forecasting.tick, own_node
+                settings,
+                client,
+                tasks,
+                backlog,
+                record,
+                learning.teach,
+                forecasting.tick,
+                counters.readings,
+                own_node,
             )
             ended = conductor.run(
                 until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up)
@@ -117,6 +131,7 @@ def conductor_of(
     record: Record | None,
     teach: Teach,
     on_tick: OnTick,
+    told: Told = dict,
     own_node: str = "",
 ) -> Conductor:
     ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
@@ -138,6 +153,7 @@ def conductor_of(
         teach=teach,
         overrides=retry_tables(tasks),
         canaries=live_canaries(settings.canary, tasks),
+        told=told,
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),

@@ -5,7 +5,7 @@ Idempotent by id.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from conductor.record.journal import Journal, new_mark
 from conductor.record.kept_manifests import keep
 from conductor.record.ledger_identity import refuse_lost
 from conductor.record.manifest import (
+    LineRule,
     ManifestSummary,
     check,
     lent_priorities,
@@ -93,6 +94,7 @@ def dispatch(
     vram_headroom_mib: int = 0,
     is_gpu_on_cpu: bool = False,
     files: FileRules = DEFAULT_FILES,
+    rules: Sequence[LineRule] = (),
 ) -> Dispatched:
     """Put the jobs of a manifest into a backlog. Raises `ManifestError` with everything that is wrong, and
     then nothing of it is dispatched; `ConfigError` where Redis was emptied since; `Unreachable`, also where
@@ -100,12 +102,13 @@ def dispatch(
 
     `is_moving`: jobs that wait in another backlog come into this one.
     `vram_headroom_mib` is kept free on devices; `is_gpu_on_cpu`: without a device the gpu lane runs on the
-    CPU. `files`: where files go when they were read, and what is kept free on disks.
+    CPU. `files`: where files go when they were read, and what is kept free on disks. `rules`: what this
+    project asks of lines beside the rules of every manifest.
     """
     refuse_lost(ledger, receipts_dir)
     history = ledger.backlog.history()
     before = _stamp(manifest)
-    summary = check(manifest, catalogue, on_checked)
+    summary = check(manifest, catalogue, on_checked, rules=rules)
     work = FileWork(summary, catalogue, files.tidied, receipts_dir)
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys(), work.jobs.keys())
     _refuse_unknown_waits(ledger, summary, past)

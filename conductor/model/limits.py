@@ -35,6 +35,9 @@ class BreakerRule(Value, frozen=True, kw_only=True):
 
 #: Over which the sum of what is held stays within the limit.
 Per = Literal["cluster", "node", "device"]
+OnStale = Literal["open", "shut"]
+#: Names that would be mistaken for what Conductor counts by itself (`core.resources`, `core.charges`).
+TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram", "ram_mib", "cpu", "cpu_milli"})
 
 
 class CounterRule(Value, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ class CounterRule(Value, frozen=True, kw_only=True):
     has_command: bool = False
     #: Where it has not answered for so long: nothing more is given out («shut»), or as if others held none
     #: («open»).
-    on_stale: Literal["open", "shut"] = "shut"
+    on_stale: OnStale = "shut"
     stale_after_s: float = 60.0
 
 

@@ -20,6 +20,9 @@ from conductor.node.restart_backoff import Backoff
 
 #: The next one is started so long after one was used: the worker that was just born goes first.
 REST_S = 0.2
+#: The first one of a node that is so old: in a run of seconds it would cost as much as a worker, and help
+#: nobody.
+FIRST_S = 5.0
 #: Room in the process's own words, so that `ps` can show the worker that it becomes.
 WORDS_ROOM = 400
 
@@ -47,7 +50,7 @@ class Spare:
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._start_at = clock() + REST_S
+        self._first_at = self._start_at = clock() + FIRST_S
         self._backoff = Backoff()
         self._is_closed = False
 
@@ -66,7 +69,7 @@ class Spare:
     def take(self, argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
         """The spare as a worker of that command line; None when there is none."""
         process, self._process = self._process, None
-        self._start_at = self._clock() + REST_S
+        self._start_at = max(self._first_at, self._clock() + REST_S)
         if process is None:
             return None
         order = msgspec.json.encode(Order(argv=tuple(argv), env=dict(env)))

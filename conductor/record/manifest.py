@@ -161,14 +161,15 @@ def check(
     on_progress: OnProgress | None = None,
     *,
     verb: str = "dispatched",
+    rules: Sequence[LineRule] = (),
 ) -> ManifestSummary:
     """Read it all and raise one `ManifestError` with every fault of every line, or say what it holds.
 
-    `verb`: what is not done with it then.
+    `verb`: what is not done with it then. `rules`: asked beside those of every manifest.
 
     Memory grows by an id a job (some 150 bytes), not by what the lines hold.
     """
-    checker = Checker(path, catalogue, verb)
+    checker = Checker(path, catalogue, verb, rules)
     with opened(path) as file:
         for number, line in lines(file):
             checker.add(number, line)

@@ -34,6 +34,7 @@ from conductor.tick.steps import (
     Teach,
     TickMemory,
     TickState,
+    Told,
     steps,
 )
 
@@ -71,6 +72,7 @@ class Conductor:
         teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
         canaries: Canaries | None = None,
+        told: Told = dict,
         guard: WhyNot = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
@@ -82,7 +84,8 @@ class Conductor:
 
         `guard`: why nothing may be admitted now; while it says so, nothing counts as done either.
         `reconciler`: hands in what receipts prove, when the lead is taken, when Redis is back, and before
-        anything is rescued. `retelling`: says again what a Redis that stepped back was told last."""
+        anything is rescued. `told`: what others hold of counters. `retelling`: says again what a Redis that
+        stepped back was told last."""
         self._ledger = ledger
         self._timing = timing
         self._reconciler = reconciler
@@ -104,7 +107,7 @@ class Conductor:
         )
         self._memory = TickMemory(limits=limits, look=Lookahead(backlogs=tuple(backlogs)))
         self.steps = steps(
-            ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, canaries=canaries
+            ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, canaries=canaries, told=told
         )
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────

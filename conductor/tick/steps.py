@@ -23,6 +23,7 @@ from conductor.core.admission.gate_ledger import (
     is_other_reason,
     lost_by_backlog,
     rates_left,
+    readings_of,
     unreached,
 )
 from conductor.core.admission.incremental import Keeping
@@ -31,6 +32,7 @@ from conductor.core.admission.queue_depth import depths
 from conductor.core.needs.running_usage import measured
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits
+from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
 from conductor.ports import Ledger, Rates
 from conductor.tick.apply import Applied
@@ -55,6 +57,8 @@ Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
 OnReview = Callable[[str, Sequence[KindState]], None]
 #: Task → canaries that are wanted now; the same object while nothing of it changes.
 Canaries = Callable[[], dict[str, int]]
+#: Counter → what its command said last (`conductor.adapters.host.counter_commands`).
+Told = Callable[[], dict[str, CounterReading]]
 
 
 class TickMemory(Struct, frozen=True, kw_only=True):
@@ -125,13 +129,14 @@ def steps(
     *,
     teach: Teach = lambda snapshot, candidates: tuple(candidates),
     canaries: Canaries | None = None,
+    told: Told = dict,
 ) -> tuple[Step, ...]:
     """A tick, in order. Who goes is handed over before those that stay are told why: workers begin
     meanwhile.
     """
     return (
         partial(settle, housekeeping),
-        partial(observe, ledger, rates),
+        partial(observe, ledger, rates, told),
         remember,
         partial(limit, canaries),
         partial(learn, teach),
@@ -153,10 +158,11 @@ def settle(housekeeping: Housekeeping, state: TickState) -> TickState:
     return replace(state, hold=housekeeping.settle(state.epoch))
 
 
-def observe(ledger: Ledger, rates: Rates, state: TickState) -> TickState:
+def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickState:
     # Before all else: what is handed on from now on, the decision does not know of.
     handed_on = ledger.handover.handed_on() if state.memory.limits.has_successors else None
     snapshot, candidates = read_all(ledger, rates, state.memory.look)
+    snapshot = replace(snapshot, counters=told())
     paces = ledger.handover.paces()
     return replace(state, handed_on=handed_on, snapshot=snapshot, candidates=candidates, paces=paces)
 
@@ -242,6 +248,7 @@ def account(keeping: Keeping, state: TickState) -> TickState:
         gates,
         shared=keeping.shared(),
         rates=rates_left(snapshot.rates, decision.admit),
+        counters=readings_of(snapshot),
         reports={node.node: node.sent_at for node in snapshot.nodes},
     )
     return replace(state, memory=replace(memory, gates=gates, recorded=gates), is_news=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> list[DoctorFinding]:
         strays,
         programs,
         endpoints,
+        counters,
         stopped,
         waiting,
     )
@@ -293,6 +295,29 @@ def endpoints(settings: Settings) -> Iterator[DoctorFinding]:
             yield bad(f"endpoint {name}", f"its key is not set: ${variable} is empty", f"export {variable}=…")
         else:
             yield ok(f"endpoint {name}", without_passwords(endpoint.base_url))
+
+
+def counters(settings: Settings) -> Iterator[DoctorFinding]:
+    """The commands that tell what others hold, each run once."""
+    from conductor.adapters.host.counter_commands import ask
+    from conductor.base.secrets import for_programs
+
+    for name, counter in settings.counters.items():
+        what = f"counter {name}"
+        if not counter.command:
+            yield ok(what, f"{counter.limit} by the {counter.per}")
+            continue
+        found = ask(
+            counter.command, settings.project, for_programs(settings.secrets.variables), counter.timeout_s
+        )
+        if found.fault:
+            state = "nothing more is given out" if counter.on_stale == "shut" else "as if others held none"
+            advice = (
+                f"try it: {shlex.join(counter.command)}; after {counter.stale_after_s:g} s of that: {state}"
+            )
+            yield bad(what, f"its command tells nothing: {found.fault}", advice)
+        else:
+            yield ok(what, f"{counter.limit} by the {counter.per}, others hold {found.others}")
 
 
 def stopped(settings: Settings) -> Iterator[DoctorFinding]:

@@ -10,10 +10,10 @@ import msgspec
 from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.core.failures.stuck import Stuck
 from conductor.model.calls import Plight
-from conductor.model.decision import Gate, GateLedger, Hold
+from conductor.model.decision import Gate, GateLedger, Hold, Shared
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState
-from conductor.model.report import NodeReport
+from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import Ledger
@@ -51,6 +51,10 @@ class Status(Value, frozen=True, kw_only=True):
     plights: dict[str, Plight] = {}
     #: What the last tick left of the budgets of APIs.
     rates: tuple[RateState, ...] = ()
+    #: What users count by name, as the last tick left it; «node1/NAME» of one that is counted by the node.
+    counters: tuple[Shared, ...] = ()
+    #: Of those with a command: what that said.
+    readings: dict[str, CounterReading] = {}
     #: Cause → dead jobs; `dependency_dead`: for the sake of the others.
     dead: dict[str, int] = {}
     #: The first few of those that died of themselves.
@@ -94,6 +98,8 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
         closed_rates=ledger.attempts.closings(),
         plights=ledger.attempts.plights(),
         rates=gates.rates,
+        counters=tuple(shared for shared in gates.shared if shared.gate == "counter"),
+        readings=gates.counters,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
         dead=ledger.backlog.causes(backlog),
@@ -151,6 +157,11 @@ def status_with_notes(status: Status) -> Status:
         notes.append("draining: what runs is finished, nothing new starts (`conductor drain --undo`)")
     notes += [f"{node} drains: nothing new starts there" for node in status.controls.draining_nodes]
     notes += [f"{at} is paused (`conductor resume {at}`)" for at in status.controls.paused_devices]
+    notes += [
+        f"counter {name}: its command tells nothing: {r.fault}"
+        for name, r in status.readings.items()
+        if r.fault
+    ]
     notes += [f"{node.node}: {note}" for node in status.nodes for note in node.notes]
     return msgspec.structs.replace(status, notes=tuple(notes))
 

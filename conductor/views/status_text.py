@@ -163,7 +163,22 @@ def lanes(status: Status) -> list[str]:
     rows: list[list[object]] = [["lane", "workers", "queued", "running", ""]]
     for lane in status.lanes:
         rows.append([lane.lane, lane.workers, lane.queued, lane.running, "paused" if lane.is_paused else ""])
-    return table(rows, indent="") + budgets(status)
+    return table(rows, indent="") + budgets(status) + counters(status)
+
+
+def counters(status: Status) -> list[str]:
+    """«counter nuke: 3 of 3 held, 1 of them outside Conductor (told 4 s ago)»."""
+    out: list[str] = []
+    for shared in status.counters:
+        reading = status.readings.get(shared.where)
+        is_told = reading is not None and reading.others is not None
+        age = f" (told {duration(reading.age_s)} ago)" if reading is not None and is_told else ""
+        others = f", {shared.others:g} of them outside Conductor{age}" if shared.others and is_told else age
+        held = f"{shared.limit - shared.free:g} of {shared.limit:g} held{others}"
+        if reading is not None and reading.fault and not shared.free:
+            held = f"{shared.reserved:g} of {shared.limit:g} held, none is given out: {reading.fault}"
+        out.append(printable(f"  counter {shared.where}: {held}{aside(status.standing, status.now)}"))
+    return out[:SHOWN_ROWS] + more(len(out))
 
 
 def budgets(status: Status) -> list[str]:

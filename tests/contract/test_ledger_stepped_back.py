@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id, steps_back
 from msgspec import structs
 
 from conductor.base.errors import Fenced
@@ -14,14 +14,6 @@ from conductor.model.ledger_entries import RollCall, Settled, Turned, Vouch, Wor
 from conductor.model.snapshot import Lookahead
 
 QUEUE = "cpu-node1"
-
-
-def steps_back(scene: Scene) -> None:
-    """As if another server served what this one has: its history is another one."""
-    if scene.redis is not None:
-        scene.redis.set(f"{scene.keys.ledger}history", "another.one")
-    else:
-        scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
 
 
 def is_there(scene: Scene, *workers: str) -> None:

@@ -16,7 +16,7 @@ from rq import Queue, Worker
 from rq.job import Job
 
 from conductor.adapters.open_ledger import connect, redis_ledger
-from conductor.base.settings.settings import Settings
+from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.model.ledger_entries import Vouch
 from conductor.views.dashboard import make_app
 from tests.ledger_scenes import an_entry, an_id, redis_scene
@@ -62,6 +62,8 @@ def test_a_night_beside_it_touches_nothing_of_it_and_complains_of_nothing(
     project: Settings, theirs: Redis
 ) -> None:
     folder: Path = project.project
+    with (folder / CONFIG_NAME).open("a") as config:
+        config.write("[lanes]\ncpu.workers = 1\nio.workers = 1\ncloud.workers = 1\n")
     before = dumps(theirs)
     assert conductor("plan", "system_test", "--count", "2", cwd=folder).code == 0
     for words in (("dispatch", MANIFEST), ("conduct", "--until-done"), ("verify", MANIFEST), ("rebuild",)):

@@ -56,6 +56,7 @@ class Night:
 def servers(project: Settings) -> Generator[tuple[OpenAIServer, OpenAIServer]]:
     with OpenAIServer() as local, OpenAIServer(fail_first=1) as cloud:
         with (project.project / CONFIG_NAME).open("a") as config:
+            config.write("\n[lanes]\ncpu.workers = 1\nio.workers = 1\ncloud.workers = 1\n")
             config.write('\n[roots.corpus]\npath = "data"\nheadroom_bytes = 0\n')
             config.write(f'[endpoints.mine]\nbase_url = "{local.base_url}"\nmodel = "m"\n')
             config.write(f'[endpoints.sky]\nbase_url = "{cloud.base_url}"\nmodel = "m"\n')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -179,11 +178,12 @@ def ended(snapshot: Snapshot, v: Verdict) -> Snapshot:
     freed = [r.queue for r in over if r.state == "running"]
     if v.gate == "lane" and not v.holders:  # its workers have nothing to do, and take them
         freed = [r.queue for r in left.values()]
-    # Where fewer run than have to end, the words say how many of the queued ones do too, each in its turn.
-    more = re.search(r"(\d+) of the queued ones among them", v.message)
+    # Where fewer run than have to end, so many of the queued ones do too, each in its turn.
+    to_end = v.detail.queued - round(v.limit) + 1 if v.gate == "lane" and over else 0
+    more = max(0, to_end - len(over))
     last = over[-1].queue if over else ""
-    begun = [begin_next(left, queue) for queue in (*freed, *([last] * int(more[1]) if more else ()))]
-    for job_id in [job_id for job_id in begun if job_id][: int(more[1]) if more else 0]:
+    begun = [begin_next(left, queue) for queue in (*freed, *[last] * more)]
+    for job_id in [job_id for job_id in begun if job_id][:more]:
         del left[job_id]
     return replace(snapshot, reservations=tuple(left.values()), queued=queued(tuple(left.values())))
 

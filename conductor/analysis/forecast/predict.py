@@ -76,8 +76,9 @@ class Predictor:
         """As the leader sees it, with its memory of who was passed over."""
         look = Lookahead(backlogs=self._backlogs)
         snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
-        overtaken = self.ledger.handover.gates().overtaken
-        return msgspec.structs.replace(snapshot, overtaken=overtaken), candidates
+        gates = self.ledger.handover.gates()
+        counters = {name: reading for name, reading in gates.counters.items() if "/" not in name}
+        return msgspec.structs.replace(snapshot, overtaken=gates.overtaken, counters=counters), candidates
 
     def answer(self) -> PredictionReply:
         began = time.monotonic()

@@ -60,4 +60,8 @@ def limits_of(policy: str, seed: int = 0, live: Limits | None = None) -> Limits:
         return bare
     waiting = {name: getattr(live, name) for name in ("aging_s", "overdue_s", "keep_after_s", "weights")}
     ours = {name: getattr(live, name) for name in ("order", "place", "is_safe")} if policy == DEFAULT else {}
-    return msgspec.structs.replace(bare, **waiting, **ours)
+    # What others would hold nobody knows: nothing.
+    counters = {
+        name: msgspec.structs.replace(rule, has_command=False) for name, rule in live.counters.items()
+    }
+    return msgspec.structs.replace(bare, **waiting, **ours, counters=counters)

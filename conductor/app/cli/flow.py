@@ -92,6 +92,7 @@ def dispatch(
     from conductor.dispatch.dispatch import dispatch as put
     from conductor.dispatch.dispatch_report import notes, summed, to_json
     from conductor.dispatch.file_chains import rules_of
+    from conductor.record.counter_rules import rule_of
     from conductor.record.manifest import missing
 
     seen = 0
@@ -107,12 +108,13 @@ def dispatch(
     with here as (settings, ledger), Progress() as progress:
         say_so = progress.of("looking up" if dry_run else "dispatching", "job")
         name = backlog_name(target) if target else default_backlog(manifest)
+        catalogue = catalogue_of(settings.for_code)
         try:
             result = put(
                 ledger,
                 manifest,
                 name,
-                catalogue_of(settings.for_code),
+                catalogue,
                 settings.receipts_dir,
                 on_progress,
                 on_checked=progress.counted("checking", "line"),
@@ -121,6 +123,7 @@ def dispatch(
                 vram_headroom_mib=settings.limits.vram_headroom_mib,
                 is_gpu_on_cpu=settings.lanes.gpu.on_cpu,
                 files=rules_of(settings.layout),
+                rules=[rule_of(settings.counters, catalogue)],
             )
         except KeyboardInterrupt:
             there = f": the first {many(seen, 'job')} are in backlog:{name}" if seen and not dry_run else ""

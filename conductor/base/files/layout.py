@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Endpoint, Lanes, Root
+    from conductor.base.settings.settings import CounterSettings, Endpoint, Lanes, Root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ class CodeSettings(Layout):
     #: Modules with `@task` functions of the project's own.
     task_modules: tuple[str, ...]
     lanes: Lanes
+    counters: Mapping[str, CounterSettings]
     endpoints: Mapping[str, Endpoint]
     #: Programs the `shell` task may run, and variables that it may pass on to them.
     shell_programs: tuple[str, ...]

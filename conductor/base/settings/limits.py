@@ -6,7 +6,7 @@ import msgspec
 
 from conductor.base import hours
 from conductor.base.settings.settings import Settings
-from conductor.model.limits import BreakerRule, Limits
+from conductor.model.limits import BreakerRule, CounterRule, Limits
 
 #: Working out afresh in each tick what every place is worth costs a second with a thousand nodes, and a
 #: moment with the handful that this is made for.
@@ -41,6 +41,17 @@ def limits_of(settings: Settings) -> Limits:
         aging_s=settings.waiting.aging_s,
         overdue_s=settings.waiting.overdue_s,
         keep_after_s=settings.waiting.keep_after_s,
+        counters={
+            name: CounterRule(
+                limit=counter.limit,
+                per=counter.per,
+                tasks=counter.tasks,
+                has_command=bool(counter.command),
+                on_stale=counter.on_stale,
+                stale_after_s=counter.stale_after_s,
+            )
+            for name, counter in settings.counters.items()
+        },
         hours={name: hours.parse(text) for name, text in settings.hours.items()},
         canary=dict(settings.canary),
         breaker=BreakerRule(

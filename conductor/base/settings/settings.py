@@ -33,6 +33,8 @@ from conductor.base.secrets import SecretSources
 from conductor.base.settings.toml_file import read_toml
 from conductor.base.settings.unknown_keys import did_you_mean as did_you_mean
 from conductor.base.settings.unknown_keys import unknown_keys, unknown_variables
+from conductor.model.limits import TAKEN_NAMES, OnStale, Per
+from conductor.model.spec import COUNTER_NAME
 
 CONFIG_NAME = "conductor.toml"
 ENV_PREFIX = "CONDUCTOR_"
@@ -217,6 +219,36 @@ class Endpoint(Section):
     usd_per_million_output: NotNegativeFloat = 0.0
 
 
+class CounterSettings(Section):
+    """What is counted by name and given out like VRAM: licences, tickets, how many of a task may run at
+    once.
+    """
+
+    #: So many may be held at once,
+    limit: Annotated[int, Field(ge=1, le=1_000_000)]
+    #: of all nodes together, by each node, or on each device.
+    per: Per = "cluster"
+    #: Each job of these tasks holds one, whether its line says so or not.
+    tasks: tuple[str, ...] = ()
+    #: A program and its arguments that prints how many others hold, as one whole number. No shell reads it.
+    #: The conductor runs it, or each node where the counter is counted by the node. Empty: only jobs hold
+    #: any.
+    command: tuple[Annotated[str, Field(pattern=r"^[^\x00]+$")], ...] = ()
+    every_s: Positive = 10.0
+    #: It is killed, with all that it started, when it has run for so long.
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    #: Where it has told nothing for so long: nothing more is given out («shut»), or as if others held none
+    #: («open»).
+    on_stale: OnStale = "shut"
+    stale_after_s: Positive = 60.0
+
+    @model_validator(mode="after")
+    def _is_told_by_somebody(self) -> CounterSettings:
+        if self.command and self.per == "device":
+            raise ValueError("command tells of the cluster or of a node: leave it out, or count by «node»")
+        return self
+
+
 class LimitSettings(Section):
     vram_headroom_mib: NotNegative = 512
     ram_headroom_mib: NotNegative = 1024
@@ -357,6 +389,7 @@ class Settings(BaseSettings):
     roots: dict[str, Root] = {}
     rates: dict[str, Rate] = {}
     endpoints: dict[str, Endpoint] = {}
+    counters: dict[str, CounterSettings] = {}
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
     waiting: WaitingSettings = WaitingSettings()
@@ -383,6 +416,7 @@ class Settings(BaseSettings):
             **self._places(),
             task_modules=self.task_modules,
             lanes=self.lanes,
+            counters=self.counters,
             endpoints=self.endpoints,
             shell_programs=self.shell_programs,
             shell_env=self.shell_env,
@@ -411,6 +445,19 @@ class Settings(BaseSettings):
 
     def _places(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(Layout)}
+
+    def counted_by(self, per: Per) -> dict[str, CounterSettings]:
+        return {name: counter for name, counter in self.counters.items() if counter.per == per}
+
+    @field_validator("counters")
+    @classmethod
+    def _are_counters(cls, value: dict[str, CounterSettings]) -> dict[str, CounterSettings]:
+        for name in value:
+            if name in TAKEN_NAMES:
+                raise ValueError(f"{name!r} is what Conductor counts by itself: give it another name")
+            if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
+                raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
+        return value
 
     @field_validator("hours")
     @classmethod

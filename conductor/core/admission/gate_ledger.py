@@ -13,6 +13,7 @@ from conductor.core.capacity.cluster import Free, Pool
 from conductor.core.capacity.counters import CounterPool
 from conductor.model.decision import Admission, Decision, Gate, GateLedger, Hold, Shared
 from conductor.model.limits import Limits
+from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, RateState, Snapshot, cost_of
 
 #: A gap between two ticks longer than this (a suspended laptop, no conductor) was lost to no gate.
@@ -169,6 +170,16 @@ def rates_left(rates: Iterable[RateState], admitted: Iterable[Admission]) -> tup
             if key in left:
                 left[key] = _less(left[key], requests, tokens)
     return tuple(left.values())
+
+
+def readings_of(snapshot: Snapshot) -> dict[str, CounterReading]:
+    """What the commands of counters said, each with its age at the tick."""
+    found = dict(snapshot.counters)
+    for node in snapshot.nodes:
+        for name, reading in node.counters.items():
+            age_s = reading.age_s + max(0.0, snapshot.now - node.sent_at)
+            found[f"{node.node}/{name}"] = msgspec.structs.replace(reading, age_s=age_s)
+    return found
 
 
 def _less(state: RateState, requests: int, tokens: int) -> RateState:

@@ -15,9 +15,6 @@ from conductor.model.reason import NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import JobClass
 
-#: Names that would be mistaken for what Conductor counts by itself (`core.resources`, `core.charges`).
-TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram", "ram_mib", "cpu", "cpu_milli"})
-
 Rules = Mapping[str, CounterRule]
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from conductor.adapters.host.host_probe import HostFacts
 from conductor.base.settings.settings import Root
 from conductor.core.admission.obstacles import are_other
-from conductor.model.report import Device, NodeReport, Obstacle, QueueReport, Volume
+from conductor.model.report import CounterReading, Device, NodeReport, Obstacle, QueueReport, Volume
 
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
@@ -35,6 +35,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     host: HostFacts
     notes: tuple[str, ...] = ()
+    #: Counter of this node → what its command said.
+    counters: dict[str, CounterReading] = {}
     #: What node-side gates found.
     obstacles: tuple[Obstacle, ...] = ()
     #: Task → version of its code.
@@ -68,6 +70,7 @@ def make_report(
         ram_total_mib=reading.host.ram_total_mib,
         ram_available_mib=reading.host.ram_available_mib,
         cpu_count=reading.host.cpu_count,
+        counters=reading.counters,
         is_draining=workforce.is_draining,
         obstacles=reading.obstacles,
         code=reading.code,
@@ -140,6 +143,7 @@ def _facts(report: NodeReport) -> tuple[object, ...]:
         [(v.root, v.fault, v.is_writable, v.opens_at_bytes) for v in report.volumes],
         report.queues,
         report.is_draining,
+        [(name, reading.others) for name, reading in report.counters.items()],
         report.code,
         report.notes,
     )

@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from conductor.adapters.files import suspect_roots, vram_claims
 from conductor.adapters.files.vram_claims import Badge, Badges
 from conductor.adapters.host import host_probe, nvml_probe
+from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.host.disk_probe import DiskProbe
 from conductor.base.errors import Unreachable
+from conductor.base.secrets import for_programs
 from conductor.base.settings.settings import Settings
 from conductor.core.admission.obstacles import are_other
 from conductor.model.report import Device, NodeReport, Obstacle, Volume
@@ -74,6 +76,9 @@ class Reporter(threading.Thread):
         self._gates = NodeGates(sensors_of(settings, identity.node))
         does_freeze = settings_of(settings, identity.node).when_yielding == "freeze"
         self._yielding = Yielding(settings.state_dir, identity.node, does_freeze=does_freeze)
+        self._counters = CounterCommands(
+            settings.counted_by("node"), settings.project, for_programs(settings.secrets.variables)
+        )
         self._wake = threading.Event()
         self._stopping = False
         self._has_room = False
@@ -102,6 +107,7 @@ class Reporter(threading.Thread):
         self._wake.set()
         if self.is_alive():
             self.join(limit_s)
+        self._counters.close()
         self._disks.close()
         self._yielding.close()
         nvml_probe.know(None)
@@ -119,6 +125,7 @@ class Reporter(threading.Thread):
     def _report(self) -> None:
         timing = self._settings.timing
         read_at, is_asked = time.monotonic(), False
+        self._counters.start()
         while not self._stopping:
             self._publish(is_asked)
             self._wake.wait(self._patience_s())
@@ -223,7 +230,8 @@ class Reporter(threading.Thread):
         timing = self._settings.timing
         age_s = time.monotonic() - self._volumes_at
         workforce = replace(self._workforce, queues=with_warm(self._workforce.queues, self._worn()))
-        report = make_report(self._identity, self.reading, workforce, 0.0, age_s)
+        reading = replace(self.reading, counters=self._counters.readings())
+        report = make_report(self._identity, reading, workforce, 0.0, age_s)
         has_news = is_news_anyway or is_news(self._sent, report)
         if not has_news and time.monotonic() - self._sent_at < timing.report_every_s:
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from conductor.adapters.host.processes import spawn
-from conductor.node.spare_worker import REST_S, Spare
+from conductor.node.spare_worker import FIRST_S, REST_S, Spare
 
 #: Says what it was told.
 PROGRAM = "import sys; print(sys.stdin.readline(), end='')"
@@ -41,8 +41,11 @@ def world() -> Iterator[World]:
                 pipe.close()
 
 
-def test_it_is_started_once_the_workers_have_and_told_whom_it_replaces(world: World):
+def test_it_is_started_once_the_node_has_run_for_a_while_and_told_whom_it_replaces(world: World):
     assert world.spare.take(["--queue", "q"], {}) is None, "there is none yet"
+    assert world.spare.tend() == pytest.approx(FIRST_S)
+    world.now += FIRST_S - REST_S / 2
+    assert world.spare.take(["--queue", "q"], {}) is None, "a worker died that was just born"
     assert world.spare.tend() == pytest.approx(REST_S)
     world.now += REST_S
     assert world.spare.tend() is None
@@ -62,7 +65,7 @@ def test_it_is_started_once_the_workers_have_and_told_whom_it_replaces(world: Wo
 
 def test_a_spare_that_died_is_replaced_ever_later_and_never_handed_out(world: World):
     world.program = "raise SystemExit(1)"
-    world.now += REST_S
+    world.now += FIRST_S
     waits: list[float] = []
     for _ in range(4):
         world.spare.tend()

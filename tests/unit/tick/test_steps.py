@@ -19,6 +19,7 @@ from conductor.core.admission.incremental import Keeping
 from conductor.model.chains import Chain
 from conductor.model.decision import Admission, Decision, GateLedger, Hold
 from conductor.model.limits import Limits
+from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Snapshot
 from conductor.ports import Ledger
 from conductor.recovery.lost_writes import Settler
@@ -115,14 +116,16 @@ def test_observe_counts_successors_only_where_there_are_any(ledger: Ledger) -> N
     rates = memory_rates(ledger.attempts, {})
     with_successors = TickMemory(limits=Limits(has_successors=True))
 
-    seen = observe(ledger, rates, a_state(memory=with_successors))
+    told = {"nuke": CounterReading(others=2)}
+    seen = observe(ledger, rates, lambda: told, a_state(memory=with_successors))
 
+    assert seen.snapshot.counters == told
     assert (seen.handed_on, seen.snapshot.now, [n.node for n in seen.snapshot.nodes]) == (
         (0, 0),
         NOW,
         ["node1"],
     )
-    assert observe(ledger, rates, a_state()).handed_on is None
+    assert observe(ledger, rates, dict, a_state()).handed_on is None
 
 
 def test_remember_goes_on_from_the_tick_before() -> None:
