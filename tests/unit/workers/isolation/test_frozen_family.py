@@ -194,7 +194,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Of the module `time` in what holds leases."""
     it = SimpleNamespace(now=1000.0)
     it.monotonic = it.time = lambda: it.now
-    monkeypatch.setattr("workers.attempt.lease_keeper.time", it)
+    monkeypatch.setattr("workers.isolation.held_attempt.time", it)
     return it
 
 
