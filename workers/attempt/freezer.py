@@ -36,7 +36,7 @@ class Freezer:
         if why is None or running is None:
             self.thaw()
         elif self._host.frozen.is_on:
-            self._host.frozen.is_of(running)
+            self._host.frozen.stay(running)
         elif self._host.freeze(running, why, self._note):
             logger.info("Frozen: {} attempt {}: {}", running.job_id, running.attempt, why)
             self._stopping.wake_keeper()

@@ -13,14 +13,18 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from conductor.adapters.host.freezing import of_process, put_note, remove_note
-from conductor.adapters.host.processes import PidRecord, is_same
+from conductor.adapters.host.freezing import (
+    KnownProcess,
+    is_there,
+    of_process,
+    put_note,
+    remove_note,
+)
 from conductor.adapters.host.stopped_processes import is_stopped
 from workers.system.process_tree import children_of
 
@@ -35,7 +39,7 @@ class FrozenFamily:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._processes: tuple[PidRecord, ...] = ()
+        self._processes: tuple[KnownProcess, ...] = ()
         self._held: Held | None = None
         self._note: Path | None = None
         self._why = ""
@@ -70,9 +74,13 @@ class FrozenFamily:
                 return False
             return True
 
-    def is_of(self, held: Held) -> None:
-        """While they stand: an end was on its way, and the attempt that runs is another one."""
+    def stay(self, held: Held) -> None:
+        """While they stand. `held`: an end may have been on its way, and the attempt that runs is another
+        one. Whom somebody else has woken is stopped again, for without its limits nobody may run."""
         with self._lock:
+            for process in self._processes:
+                if not is_stopped(process.pid) and is_there(process):
+                    _send(process, signal.SIGSTOP)
             if self._held is not None and self._held is not held:
                 self._held.thaw(time.monotonic())
                 held.freeze(self._why, self._since, max(self._at, held.began))
@@ -104,9 +112,8 @@ class FrozenFamily:
         os.pwrite(self.fd, _SECONDS.pack(self._total_s), 0)
         self._held.thaw(now)
         for process in self._processes:
-            if is_same(process):
-                with suppress(OSError):
-                    os.kill(process.pid, signal.SIGCONT)
+            if is_there(process):
+                _send(process, signal.SIGCONT)
         remove_note(self._note)
         self._processes, self._held = (), None
 
@@ -124,19 +131,27 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _stop(pid: int) -> tuple[PidRecord, ...]:
+def _stop(pid: int) -> tuple[KnownProcess, ...]:
     """SIGSTOP from the top, so that none starts another one behind our back; again for what had just begun.
     Those that somebody else has stopped are not ours to wake."""
-    stopped: dict[int, PidRecord] = {}
+    stopped: dict[int, KnownProcess] = {}
     seen: set[int] = set()
     while new := [each for each in _family(pid) if each not in seen]:
         for each in new:
             seen.add(each)
-            if not is_stopped(each) and (record := of_process(each)) is not None:
-                with suppress(OSError):
-                    os.kill(each, signal.SIGSTOP)
-                    stopped[each] = record
+            record = None if is_stopped(each) else of_process(each)
+            if record is not None and _send(record, signal.SIGSTOP):
+                stopped[each] = record
     return tuple(stopped.values())
+
+
+def _send(process: KnownProcess, number: signal.Signals) -> bool:
+    """False: it is gone, or not ours to signal."""
+    try:
+        os.kill(process.pid, number)
+    except OSError:
+        return False
+    return True
 
 
 def _shared() -> int:

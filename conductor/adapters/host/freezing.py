@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,27 +17,58 @@ from pathlib import Path
 import msgspec
 from loguru import logger
 
-from conductor.adapters.host.processes import PidRecord, is_same
+from conductor.adapters.host.host_probe import boot_id
 from conductor.base.files.safe_open import make_own
+
+#: Elsewhere than on Linux two readings of a start may differ by so much.
+SAME_START_S = 1.0
+
+
+class KnownProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """One process beyond doubt, whatever becomes of the clock meanwhile: a body may stand for hours."""
+
+    pid: int
+    #: Of Linux: ticks since the boot, which the kernel never changes; elsewhere epoch seconds.
+    started: float
+    boot: str
 
 
 class FreezeWord(msgspec.Struct, frozen=True, kw_only=True):
-    node: PidRecord
+    node: KnownProcess
     #: A clause: «somebody is at this machine».
     why: str
 
 
 class FrozenNote(msgspec.Struct, frozen=True, kw_only=True):
-    worker: PidRecord
-    processes: tuple[PidRecord, ...] = ()
+    worker: KnownProcess
+    processes: tuple[KnownProcess, ...] = ()
 
 
-def of_process(pid: int) -> PidRecord | None:
+def of_process(pid: int) -> KnownProcess | None:
     """None: it is gone."""
+    started = _started(pid)
+    return None if started is None else KnownProcess(pid=pid, started=started, boot=boot_id())
+
+
+def is_there(process: KnownProcess) -> bool:
+    """That very process lives."""
+    started = _started(process.pid)
+    is_same = started is not None and abs(started - process.started) < SAME_START_S
+    return is_same and process.boot == boot_id()
+
+
+def _started(pid: int) -> float | None:
+    if sys.platform == "linux":
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return None if fields[0] in (b"Z", b"X") else float(fields[19])
+        except (OSError, ValueError, IndexError):
+            return None
     import psutil
 
     try:
-        return PidRecord(pid=pid, started_at=psutil.Process(pid).create_time())
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.Error:
         return None
 
@@ -64,7 +96,7 @@ def word(file: Path) -> str | None:
         said = msgspec.json.decode(file.read_bytes(), type=FreezeWord)
     except (OSError, msgspec.DecodeError):
         return None
-    return said.why if is_same(said.node) else None
+    return said.why if is_there(said.node) else None
 
 
 # ── the workers' notes ────────────────────────────────────────────────────────────────────────────────────
@@ -74,7 +106,7 @@ def note_folder(state_dir: Path, node: str) -> Path:
     return state_dir / "frozen" / node
 
 
-def put_note(file: Path, processes: Iterable[PidRecord]) -> None:
+def put_note(file: Path, processes: Iterable[KnownProcess]) -> None:
     if (worker := of_process(os.getpid())) is not None:
         _write(file, FrozenNote(worker=worker, processes=tuple(processes)))
 
@@ -91,10 +123,10 @@ def end_leftovers(folder: Path) -> None:
             note = msgspec.json.decode(file.read_bytes(), type=FrozenNote)
         except (OSError, msgspec.DecodeError):
             continue
-        if is_same(note.worker):
+        if is_there(note.worker):
             continue  # It sees that its node is gone, and thaws them itself.
         for process in note.processes:
-            if is_same(process):
+            if is_there(process):
                 logger.warning("pid {} was left frozen by a worker that is gone: killed", process.pid)
                 with suppress(OSError):
                     os.kill(process.pid, signal.SIGKILL)

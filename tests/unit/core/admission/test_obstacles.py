@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from builders import NOW, a_candidate, a_class, a_report, a_snapshot
+from builders import NOW, a_candidate, a_class, a_report, a_reservation, a_snapshot
+from msgspec import structs
 
 from conductor.core.admission.admission import decide
 from conductor.core.admission.earliest_start import earliest
@@ -15,7 +16,7 @@ from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.report import NodeReport, Obstacle
 from conductor.model.signal import Signal
-from conductor.model.snapshot import Snapshot
+from conductor.model.snapshot import Reservation, Snapshot
 
 
 def hot(figure: float, **changes: Any) -> Signal:
@@ -124,3 +125,20 @@ def test_the_words_have_the_figures() -> None:
     assert (
         obstacle_words(an_obstacle(figure=3.0, unit="")) == "somebody is at this machine (now 3, opens at 10)"
     )
+
+
+def test_what_a_frozen_body_holds_stays_reserved_and_nobody_says_when_it_ends() -> None:
+    running = a_reservation(vram_mib=20000, expected_s=30.0)
+    frozen = structs.replace(running, frozen_since=NOW - 5, frozen_for="somebody is at this machine")
+    candidates = [a_candidate(a_class("gpu", vram_mib=10000))]
+
+    def answer(held: Reservation) -> float | None:
+        decision = decide(a_snapshot(reservations=(held,)), candidates, Limits())
+        assert decision.admit == ()
+        (verdict,) = [v for v in decision.hold[0].closed if v.gate == "vram"]
+        assert verdict.holders == (held.job_id,)
+        return verdict.reopens_at
+
+    assert answer(running) == NOW + 20
+    assert answer(frozen) is None
+    assert answer(structs.replace(running, frozen_s=60.0)) == NOW + 80, "it stood for a minute"

@@ -13,18 +13,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
+import psutil
 import pytest
 
 from conductor.adapters.host.freezing import (
+    FrozenNote,
+    KnownProcess,
     end_leftovers,
     give_word,
+    is_there,
     of_process,
     put_note,
     take_word_back,
     word,
     word_file,
 )
-from conductor.adapters.host.processes import PidRecord
 from conductor.adapters.host.stopped_processes import is_stopped
 from workers.attempt.freezer import Freezer
 from workers.isolation.frozen_family import FrozenFamily, still_s
@@ -113,6 +117,15 @@ def test_a_body_and_all_below_it_stand_and_go_on(counting: Counting):
     assert not counting.family.end()
 
 
+def test_a_clock_that_is_set_leaves_nothing_stopped(counting: Counting, monkeypatch: pytest.MonkeyPatch):
+    """psutil works out when a process was created by the time of the boot, and that by the clock."""
+    counting.freeze()
+    real = psutil._pslinux.boot_time
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: real() + 3600)
+    counting.family.end()
+    wait_until(counting.go_on)
+
+
 def test_what_somebody_else_has_stopped_is_not_woken(counting: Counting):
     _, below = counting.pids()
     os.kill(below, signal.SIGSTOP)
@@ -121,6 +134,16 @@ def test_what_somebody_else_has_stopped_is_not_woken(counting: Counting):
     counting.family.end()
     wait_until(lambda: not is_stopped(counting.process.pid))
     assert is_stopped(below)
+
+
+def test_whom_somebody_wakes_meanwhile_is_stopped_again(counting: Counting):
+    counting.freeze()
+    for pid in counting.pids():
+        os.kill(pid, signal.SIGCONT)
+    wait_until(counting.go_on)
+    counting.family.stay(counting.held)
+    wait_until(lambda: all(map(is_stopped, counting.pids())))
+    counting.family.end()
 
 
 def test_a_body_that_is_to_leave_goes_on_and_is_not_stopped_again_but_the_next_one_may_be(counting: Counting):
@@ -136,9 +159,22 @@ def test_a_body_that_is_to_leave_goes_on_and_is_not_stopped_again_but_the_next_o
 def test_the_attempt_that_runs_is_the_one_that_is_told_to_be_frozen(counting: Counting):
     later = a_held()
     counting.freeze()
-    counting.family.is_of(later)
+    counting.family.stay(later)
     counting.family.end()
     assert counting.held.frozen_since is None and later.frozen_s > 0
+
+
+def as_of_another_worker(note: Path) -> None:
+    """It is gone, and this process has its pid."""
+    said = msgspec.json.decode(note.read_bytes(), type=FrozenNote)
+    worker = msgspec.structs.replace(said.worker, started=said.worker.started - 100)
+    note.write_bytes(msgspec.json.encode(msgspec.structs.replace(said, worker=worker)))
+
+
+def test_a_process_of_before_the_last_boot_is_another_one():
+    known = of_process(os.getpid())
+    assert known is not None and is_there(known)
+    assert not is_there(KnownProcess(pid=known.pid, started=known.started, boot="an earlier one"))
 
 
 def test_what_a_dead_worker_had_frozen_is_ended_and_what_a_live_one_has_is_left(counting: Counting):
@@ -146,10 +182,7 @@ def test_what_a_dead_worker_had_frozen_is_ended_and_what_a_live_one_has_is_left(
     folder = counting.note.parent
     end_leftovers(folder)
     assert is_stopped(counting.process.pid), "its worker, this process, lives"
-    text = counting.note.read_bytes()
-    counting.note.write_bytes(
-        text.replace(text[text.index(b'"started_at"') : text.index(b"}")], b'"started_at":1.0')
-    )
+    as_of_another_worker(counting.note)
     pids = counting.pids()
 
     end_leftovers(folder)
@@ -164,12 +197,8 @@ def test_what_a_dead_worker_had_frozen_is_ended_and_what_a_live_one_has_is_left(
 def test_a_pid_that_another_process_has_now_is_not_killed(counting: Counting):
     record = of_process(counting.process.pid)
     assert record is not None
-    other = PidRecord(pid=record.pid, started_at=record.started_at - 100)
-    put_note(counting.note, [other])
-    text = counting.note.read_bytes()
-    own = of_process(os.getpid())
-    assert own is not None
-    counting.note.write_bytes(text.replace(b'"pid":%d' % own.pid, b'"pid":1', 1))
+    put_note(counting.note, [msgspec.structs.replace(record, started=record.started - 100)])
+    as_of_another_worker(counting.note)
     end_leftovers(counting.note.parent)
     assert counting.go_on()
 
@@ -243,7 +272,7 @@ def test_no_progress_of_a_frozen_body_is_not_held_against_it(clock: SimpleNamesp
 class Scene:
     def __init__(self, folder: Path) -> None:
         self.frozen: list[Held] = []
-        family = SimpleNamespace(is_on=False, end=self._end, is_of=lambda held: None)
+        family = SimpleNamespace(is_on=False, end=self._end, stay=lambda held: None)
         self.host = SimpleNamespace(frozen=family, freeze=self._freeze)
         self.stopping = SimpleNamespace(is_asked=False, wake=lambda: None, wake_keeper=lambda: None)
         self.hand = SimpleNamespace(given=[SimpleNamespace(held=a_held())])
