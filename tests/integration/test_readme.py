@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 from cli_tools import program
 
-from conductor.base.settings.settings import Settings
-from conductor.base.settings.unknown_keys import unknown_keys
-
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -83,33 +80,6 @@ def write_file(folder: Path, content: str) -> None:
 def test_every_example_is_ten_lines_or_so():
     for content in blocks(section("Your own work"), "python"):
         assert len(content.strip().splitlines()) <= 13, content
-
-
-def test_the_settings_table_names_every_setting_and_no_other():
-    table = section("Settings").split("|---|---|---|\n", 1)[1]
-    named = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
-
-    for name in set(Settings.model_fields) - {"project"}:
-        assert f"`{name}" in named, name
-    top = {word.split(".")[0] for word in re.findall(r"`([a-z_]+[a-zA-Z_.*]*)`", named)}
-    assert unknown_keys(dict.fromkeys(top, 0), Settings) == []
-
-
-def test_every_command_of_the_table_exists():
-    from conductor.app.cli.app import app
-
-    known = {
-        (command.name or command.callback.__name__) for command in app.registered_commands if command.callback
-    }
-    known |= {group.name for group in app.registered_groups if group.name}
-    named = set(
-        re.findall(
-            r"`(?:conductor )?([a-z]+)[ `]", section("Commands").split("|---|---|\n", 1)[1].split("\n\n")[0]
-        )
-    )
-
-    assert named - {"verify"} <= known
-    assert known - {"dashboard"} <= named
 
 
 def test_files_that_the_readme_names_are_there():

@@ -207,7 +207,7 @@ def cancel(
     """Take a job out; if it runs, it is stopped. A dead one is given up: no run is called unfinished for its
     sake.
 
-    `conductor retry JOB` sends it back.
+    `conductor retry JOB` sends it back. Exit 1 where it had ended already.
 
     Example: conductor cancel k3v7
     """
@@ -232,7 +232,8 @@ def fail(
 ) -> None:
     """Send a job to the dead letter; if it runs, it is stopped.
 
-    Jobs that come after it die with it. `conductor retry JOB` sends it back.
+    Jobs that come after it die with it. `conductor retry JOB` sends it back. Exit 1 where it had ended
+    already.
 
     Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
     """
@@ -255,7 +256,7 @@ def requeue(
 ) -> None:
     """Take a job from its worker and put it back, at no cost to its retries.
 
-    One that waits out a back-off goes at once.
+    One that waits out a back-off goes at once. Exit 1 where it had ended already, or waits as it is.
 
     Example: conductor requeue k3v7
     """
@@ -310,6 +311,8 @@ def retry(
     """Send dead or cancelled jobs, or those in review, back to the backlog.
 
     Their failures are forgotten; jobs that died for their sake come along.
+
+    Exit 1 where the JOB is not sent back, or one of the MANIFEST is in no backlog.
 
     Examples: conductor retry k3v7; conductor retry --cause review; conductor retry --missing
     manifests/night.jsonl

@@ -149,7 +149,8 @@ def conduct(
 ) -> None:
     """Feed the workers whenever there is room.
 
-    With --until-done and no node up, one is started for this run.
+    With --until-done and no node up, one is started for this run. Exit 1, then, where jobs are dead or in
+    review, whenever they got there, or where what is left can never run here.
 
     Ctrl-C once: what runs is finished, nothing new starts. Twice: stop at once; nothing is lost, call it
     again.

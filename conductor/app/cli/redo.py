@@ -40,7 +40,7 @@ def redo(
     """Make done jobs again: first it says which, and asks.
 
     Their receipts are taken back, and what they published goes to .tmp/aside of its root, where nobody
-    removes it.
+    removes it. Exit 1 where you answer no.
 
     \b
     Example: conductor redo k3v7

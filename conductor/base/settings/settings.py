@@ -56,10 +56,12 @@ class Section(BaseModel):
 
 
 class Redis(Section):
-    #: redis://, rediss:// or unix://. None: a Valkey of the project's own, on a socket in its state folder.
+    #: `redis://`, `rediss://` or `unix://`: Redis 7 or newer, or any Valkey; the primary, no Cluster; the
+    #: same for all hosts of the project. None: a Valkey of the project's own, on a socket in its state
+    #: folder.
     url: str | None = Field(default=None, repr=False)
-    #: What this project's keys begin with where several share a database: letters, digits, - and _. Empty:
-    #: nothing.
+    #: What this project's keys begin with where several share a database: letters, digits, - and _; the same
+    #: on all its hosts. To change it: `drain`, `down`, change it, `conductor rebuild`.
     prefix: Annotated[str, AfterValidator(checked_prefix)] = ""
     #: Of the project's own Valkey only. «everysec» may lose the last second at a power cut, «always» nothing.
     appendfsync: Literal["everysec", "always"] = "everysec"
@@ -97,6 +99,8 @@ class Lanes(Section):
 class Root(Section):
     """A folder jobs may write below. Manifests name it: `scratch:highlights/x.mp4`."""
 
+    #: The folder. `scratch` (`.conductor/scratch`) and `published` (`published`) are there without being
+    #: declared.
     path: Path
     #: Kept free for everybody else.
     headroom_bytes: NotNegative = 1 << 30
@@ -196,7 +200,9 @@ class NodeSettings(Section):
 class Rate(Section):
     """The budget of one API, shared by all workers of all hosts. None: not limited, or not yet known."""
 
+    #: Calls.
     requests_per_min: Annotated[int, Field(ge=1)] | None = None
+    #: Of questions and answers together.
     tokens_per_min: Annotated[int, Field(ge=1)] | None = None
     #: US dollars in any 24 hours, by the prices of the endpoint of the same name.
     usd_per_day: Positive | None = None
@@ -205,7 +211,9 @@ class Rate(Section):
 class Endpoint(Section):
     """An OpenAI-shaped server that `llm.annotate` may call. Its name is also its rate key."""
 
+    #: Its address, up to `/v1`.
     base_url: str
+    #: What it calls the model. Not set: it has one only.
     model: str = ""
     #: Name of the environment variable that holds the key; the key itself is never written down.
     api_key_env: str | None = None
@@ -214,8 +222,9 @@ class Endpoint(Section):
     #: Members of Conductor's own that this server is not sent (`temperature`, `max_tokens`). What a model
     #: refuses is left out without that, once it has.
     without: tuple[str, ...] = ()
-    #: What a million tokens cost, in US dollars; needed for `rates.KEY.usd_per_day`.
+    #: What a million tokens of a question cost; needed for `rates.KEY.usd_per_day`.
     usd_per_million_input: NotNegativeFloat = 0.0
+    #: The same for the tokens of an answer.
     usd_per_million_output: NotNegativeFloat = 0.0
 
 
@@ -250,7 +259,9 @@ class CounterSettings(Section):
 
 
 class LimitSettings(Section):
+    #: Of each device's memory: never handed out.
     vram_headroom_mib: NotNegative = 512
+    #: Of each host's memory: never handed out.
     ram_headroom_mib: NotNegative = 1024
     #: CPU cores to hand out = this times what the node has.
     cpu_share: Positive = 1.0
@@ -267,8 +278,9 @@ class Breaker(Section):
     failures: Annotated[int, Field(ge=0, le=1000)] = 5
     #: One job tries whether it is over, so many times; then the rest goes into review.
     probes: NotNegative = 3
-    #: Before the first try; before each further one twice as long, at most the longest.
+    #: It is waited for so long before the first try, and twice as long before each further one.
     first_probe_s: Positive = 60.0
+    #: At most so long.
     longest_probe_s: Positive = 1800.0
     #: A backlog with more jobs in review starts nothing. None: no limit.
     review_debt: NotNegative | None = None
@@ -300,6 +312,7 @@ class Timing(Section):
     lease_s: Positive = 10.0
     #: The lead passes on after so long without a renewal.
     leader_ttl_s: Positive = 2.0
+    #: How often a node says what it has and what it does.
     report_every_s: Positive = 2.0
     #: A report older than this is no report.
     report_ttl_s: Positive = 10.0
@@ -315,6 +328,7 @@ class Workers(Section):
     #: Memory that does not come back: a fresh child once it holds so much more between jobs than it did at
     #: first.
     leak_rss_mib: Annotated[int, Field(ge=1)] = 1024
+    #: The same for what it holds on its device.
     leak_vram_mib: Annotated[int, Field(ge=1)] = 512
     #: A worker that has had nothing to do for so long keeps nothing on its device: it is somebody else's
     #: then.
@@ -322,7 +336,11 @@ class Workers(Section):
 
 
 class Dashboard(Section):
+    """rq-dashboard on loopback, for looking only."""
+
+    #: Started by `conductor up` and by the demo.
     is_on: bool = True
+    #: The first to try.
     port: Annotated[int, Field(ge=0, le=65535)] = 9181
     #: Where the pages read, as the ACL's `reader`. None: redis.url (the project's own Valkey has a reader of
     #: its own).
@@ -334,6 +352,7 @@ class Dashboard(Section):
 class LearningSettings(Section):
     """What receipts teach about needs (`conductor needs`)."""
 
+    #: Without it jobs ask for what they declare.
     is_on: bool = True
     #: Asked is the 95th percentile of what was measured times this.
     margin: Annotated[float, Field(ge=1.0, le=10.0)] = 1.25
@@ -344,6 +363,7 @@ class LearningSettings(Section):
 class Ticks(Section):
     """What each tick saw and decided, kept in `state_dir/ticks` for `conductor replay`."""
 
+    #: Without it nothing is kept.
     is_on: bool = True
     #: Of all recordings together; the oldest goes.
     max_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
@@ -364,11 +384,14 @@ class Settings(BaseSettings):
     project: Path = Path()
     #: What Conductor keeps for itself: Valkey's data, sockets, pids.
     state_dir: Path = Path(".conductor")
+    #: What workers write down of each attempt: with the manifests the record of what is done. Worth a backup.
     receipts_dir: Path = Path("receipts")
+    #: Log files, and what jobs print.
     logs_dir: Path = Path("logs")
+    #: Where `conductor plan` writes.
     manifests_dir: Path = Path("manifests")
-    #: Folders, or files, that jobs may read by absolute path; what is private in a folder
-    #: (`conductor.base.files.private_paths`) must be named itself.
+    #: Folders, or files, that jobs may read by absolute path. What is hidden there, keys, `*.env`, receipts,
+    #: logs and manifests must be named themselves: `inputs = [".", "logs/jobs"]`.
     inputs: tuple[Path, ...] = (Path(),)
     #: What tells a changed input file from the one that was planned: its size and time, or its content, which
     #: is read once. By content for those who copy files with their dates kept. A root, or a plan, may say
@@ -380,7 +403,8 @@ class Settings(BaseSettings):
     task_modules: tuple[str, ...] = ()
     #: Programs the `shell` task may run; empty: none.
     shell_programs: tuple[str, ...] = ()
-    #: Environment variables that those programs get beyond the usual ones, and that lines may set for them.
+    #: Environment variables that those programs get beyond the usual ones (`PATH`, `HOME`, `LANG`, `CUDA_*`,
+    #: threads …), and that lines may set for them.
     shell_env: tuple[str, ...] = ()
     redis: Redis = Redis()
     lanes: Lanes = Lanes()
@@ -393,10 +417,12 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     backlogs: dict[str, BacklogSettings] = {}
     waiting: WaitingSettings = WaitingSettings()
-    #: Lane or backlog → when it may start jobs: «18:00-08:00», local time of the conductor; others: always.
+    #: By lane or backlog: when it may start jobs, in local time of the conductor: `cloud = "18:00-08:00"`.
+    #: The others may always.
     hours: dict[str, str] = {}
     breaker: Breaker = Breaker()
-    #: Task → so many of each new kind of its jobs must verify before the rest starts: over what `@task` says.
+    #: By task: so many of each new kind of its jobs (another code, other parameters) must verify before the
+    #: rest starts. Over what `@task(canary=…)` says.
     canary: dict[str, NotNegative] = {}
     timing: Timing = Timing()
     workers: Workers = Workers()
