@@ -29,7 +29,7 @@ from conductor.model.receipt import Receipt
 from workers.attempt.outcome import Done, Unpublished
 from workers.isolation.protocol import BodyEnded
 from workers.machine.held_attempts import Key
-from workers.parent import batch, execution, successors
+from workers.parent import child_actions, driver, execution, ledger_actions, successors
 from workers.parent.intake import TakenJob
 from workers.task_api.failure_causes import AttemptFault
 
@@ -378,18 +378,22 @@ class World:
 
 
 @contextmanager
-def played(world: World) -> Generator[batch.Flow]:
+def played(world: World) -> Generator[driver.Flow]:
     """The real flow and course, with this world's parts and time."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (batch, execution, successors):
+        for module in (driver, execution, successors, ledger_actions, child_actions):
             patch.setattr(module, "time", world)
-        for module in (batch, successors):
+        nothing_kept = Plain(find=lambda *_: None, clean_before=lambda *_: None)
+        for module in (ledger_actions, successors):
             patch.setattr(module, "Attempt", PlayedAttempt)
-            patch.setattr(module, "kept", Plain(find=lambda *_: None, clean_before=lambda *_: None))
-        patch.setattr(batch, "Runner", PlayedRunner)
-        patch.setattr(batch, "logger", Plain(info=lambda *_: None, warning=lambda *_: None, error=stranded))
+        for module in (child_actions, successors):
+            patch.setattr(module, "saved_outputs", nothing_kept)
+        patch.setattr(driver, "Runner", PlayedRunner)
+        patch.setattr(
+            ledger_actions, "logger", Plain(info=lambda *_: None, warning=lambda *_: None, error=stranded)
+        )
         patch.setattr(execution, "logger", Plain(warning=lambda *_: None))
-        patch.setattr(execution, "oom", Plain(kills=lambda: 0, has_grown=lambda *_: False))
+        patch.setattr(execution, "oom_counter", Plain(kills=lambda: 0, has_grown=lambda *_: False))
         claim = Plain(busy=nothing, take=lambda *_: None, keeps=lambda *_: None)
         parts = Plain(
             world=world, settings=Plain(lease_s=LEASE_S, layout=None),
@@ -398,7 +402,7 @@ def played(world: World) -> Generator[batch.Flow]:
             catalogue={}, host=world.host, keeper=world.keeper, stopping=world.stopping, worker="w", node="n",
             claim=claim, lining=world.ledger, watchdog=Plain(over=lambda *_: None),
         )  # fmt: skip
-        one = batch.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
+        one = driver.Flow(cast(Any, parts), "queue", intake=cast(Any, world.intake))
         world.course = one._course
         yield one
 

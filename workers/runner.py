@@ -14,7 +14,7 @@ def run_job(job_id: str, attempt: int) -> str:
     Returns what RQ may show as the result: the outcome, or «not its turn».
     """
     # Late: whoever looks at a queue imports this module to know the name, and needs nothing of a worker.
-    from workers.parent.batch import Flow
+    from workers.parent.driver import Flow
     from workers.parent.wiring import own_parts
 
     ends: list[Receipt] = []

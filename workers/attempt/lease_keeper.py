@@ -64,11 +64,6 @@ class Keeper:
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
 
-    @property
-    def seen(self) -> int:
-        """The ledger's step as this worker was told it last."""
-        return self._seen
-
     def saw(self, step: int) -> None:
         """After all that came with it is held: from then on the ledger takes what is not named for
         dropped.

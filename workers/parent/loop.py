@@ -14,7 +14,7 @@ from workers.attempt.parts import Parts
 from workers.isolation.child_process import ChildBroken, ChildProcess
 from workers.isolation.held_attempt import Held
 from workers.isolation.stop_signals import Stopping
-from workers.parent.batch import Flow
+from workers.parent.driver import Flow
 from workers.parent.intake import Intake
 from workers.parent.rq_presence import SOCKET_LIMIT_S, Presence, own_client
 from workers.parent.wiring import open_parts

@@ -1,0 +1,153 @@
+"""The ledger's side of the machine: the queue, turns, leases, receipts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from conductor.base.errors import ConductorError, Unreachable
+from conductor.model.ledger_entries import Turned
+from conductor.model.receipt import Receipt
+from workers.attempt.attempt import Attempt, AttemptRefused
+from workers.machine.turns import AGAIN_S
+
+if TYPE_CHECKING:
+    from workers.attempt.outcome import Runner
+    from workers.attempt.parts import Parts
+    from workers.machine import actions
+    from workers.machine.held_attempts import Key
+    from workers.machine.machine import WorkerMachine
+    from workers.parent.execution import Course
+    from workers.parent.intake import Intake
+
+#: How an attempt ended. Not called where it was not this worker's turn (any more).
+OnEnd = Callable[[Receipt], None]
+
+
+class LedgerActions:
+    """One worker's, main thread only. Each method carries out the action of its name."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        machine: WorkerMachine,
+        runner: Runner,
+        course: Course,
+        intake: Intake | None,
+        on_end: OnEnd,
+    ) -> None:
+        self._parts = parts
+        self._machine, self._turns = machine, machine.turns
+        self._runner = runner
+        self._course = course
+        self._intake = intake
+        self._on_end = on_end
+        self._is_reachable = True
+
+    # ── the queue ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, action: actions.Take) -> None:
+        assert self._intake is not None, "a queue has one"
+        try:
+            taken = self._intake.take(lambda: action.turn)
+        except Unreachable as e:
+            self._is_away(e)
+            self._parts.stopping.sleep(AGAIN_S)
+            return
+        self._is_back()
+        self._say(taken.turned, self._turns.taken(taken.turned, taken.asked_at))
+
+    def recall(self, action: actions.Recall) -> None:
+        """Started for this worker, and it never heard of it: it goes back unbegun, as all else does."""
+        assert self._intake is not None, "a queue has one"
+        try:
+            taken = self._intake.settle()
+        except ConductorError as e:
+            self._leave_behind(e)
+            return
+        turned, asked_at = taken or (Turned(), time.monotonic())
+        self._say(turned, self._turns.taken(turned, asked_at))
+
+    def put_back(self, action: actions.PutBack) -> None:
+        assert self._intake is not None, "a queue has one"
+        try:
+            self._intake.put_back()
+        except ConductorError as e:
+            self._leave_behind(e)
+        self._turns.lost()
+
+    def _leave_behind(self, error: ConductorError) -> None:
+        logger.warning("{}; what this worker holds is found by its supervisor", error)
+        self._turns.lost()
+
+    # ── the ledger ────────────────────────────────────────────────────────────────────────────────────────
+
+    def send_turn(self, action: actions.SendTurn) -> None:
+        if action.wait_s > 0:
+            self._parts.stopping.sleep(action.wait_s)
+        try:
+            turned = self._parts.ledger.attempts.turn(action.turn)
+        except Unreachable as e:
+            self._is_away(e)
+            self._turns.unreachable()
+            return
+        self._is_back()
+        self._say(turned, self._turns.answered(turned))
+
+    def _say(self, turned: Turned, twice: Sequence[Key]) -> None:
+        for job_id, number in twice:
+            logger.error("Told twice to run {} attempt {}: once is enough", job_id, number)
+        for job_id, number in turned.over:
+            logger.info(
+                "Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number
+            )
+
+    def _is_away(self, error: Unreachable) -> None:
+        if self._is_reachable:
+            logger.warning("{}; asking again until it answers", error)
+        self._is_reachable = False
+
+    def _is_back(self) -> None:
+        if not self._is_reachable:
+            logger.info("Redis answers again")
+        self._is_reachable = True
+
+    def understand(self, action: actions.Understand) -> None:
+        parts, understood = self._parts, list[Attempt]()
+        for started in action.started:
+            try:
+                understood.append(Attempt(started, parts.catalogue, parts.settings, action.valid_until))
+            except AttemptRefused as e:
+                self._on_end(self._runner.refuse(started, e))
+        self._turns.understood(understood)
+
+    def hold_leases(self, action: actions.HoldLeases) -> None:
+        for held in action.helds:
+            self._parts.keeper.hold(held)
+        self._parts.keeper.saw(action.step)
+
+    def release_leases(self, action: actions.ReleaseLeases) -> None:
+        for held in action.helds:
+            self._parts.keeper.release(held)
+
+    def write(self, action: actions.Write) -> None:
+        self._turns.written(self._runner.write(action.done))
+
+    def hand_in(self, action: actions.HandIn) -> None:
+        self._course.refresh()
+        self._runner.handed_in(action.done, action.answers)
+        self._turns.handed_in()
+        for each in action.done:
+            self._on_end(each.receipt)
+
+    def fail(self, action: actions.Fail) -> None:
+        receipt = self._runner.settle(action.unpublished)
+        self._machine.settled(action.unpublished, None if receipt is None else receipt.cause or "task_error")
+        if receipt is not None:
+            self._on_end(receipt)
+
+    def disown(self, action: actions.Disown) -> None:
+        action.attempt.held.verdict = "gone"
