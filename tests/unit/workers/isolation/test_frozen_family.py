@@ -180,6 +180,7 @@ def test_a_process_of_before_the_last_boot_is_another_one():
 def test_what_a_dead_worker_had_frozen_is_ended_and_what_a_live_one_has_is_left(counting: Counting):
     counting.freeze()
     folder = counting.note.parent
+    wait_until(lambda: is_stopped(counting.process.pid))
     end_leftovers(folder)
     assert is_stopped(counting.process.pid), "its worker, this process, lives"
     as_of_another_worker(counting.note)
@@ -220,7 +221,7 @@ def test_a_node_s_word_counts_as_long_as_it_lives(tmp_path: Path):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Of the module `time` in what holds leases."""
+    """Of the module `time` in what is held."""
     it = SimpleNamespace(now=1000.0)
     it.monotonic = it.time = lambda: it.now
     monkeypatch.setattr("workers.isolation.held_attempt.time", it)
