@@ -45,10 +45,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace, stopping: Stopping, host: ChildProcess | None = None) -> None:
-    from conductor.base.logs import logs
-    from conductor.base.settings.settings import load
-    from workers.parent.loop import work
-    from workers.parent.wiring import clean, unique_name
+    from conductor.base.gc_pause import uncollected
+
+    with uncollected():
+        from conductor.base.logs import logs
+        from conductor.base.settings.settings import load
+        from workers.parent.loop import work
+        from workers.parent.wiring import clean, unique_name
 
     node = clean(options.node)
     name = clean_name(options.name) or unique_name(node, options.lane)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,17 +29,21 @@ def wait_for(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def a_project(folder: Path, lanes: Sequence[str]) -> Path:
+    """One worker in each of these lanes: several tests share two cores."""
+    workers = "".join(f"{lane}.workers = {int(lane in lanes)}\n" for lane in ("cpu", "io", "cloud"))
+    roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    (folder / "conductor.toml").write_text(f"[lanes]\n{workers}{roots}")
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project without a conductor.toml; small workers, so that several tests can share two cores."""
-    (tmp_path / "conductor.toml").write_text(
-        "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 1\n[lanes.cloud]\nworkers = 1\n"
-        "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
-    )
-    return tmp_path
+    return a_project(tmp_path, ["cpu"])
 
 
-def test_plan_dispatch_conduct_verify_with_nothing_else_running(folder: Path):
+def test_plan_dispatch_conduct_verify_with_nothing_else_running(tmp_path: Path):
+    folder = a_project(tmp_path, ["cpu", "io", "cloud"])
     planned = conductor("plan", "system_test", "--mode", "backlog", "--count", "12", cwd=folder)
     assert (planned.code, planned.out) == (0, f"{MANIFEST}: 12 jobs\n")
     first = (folder / MANIFEST).read_bytes()

@@ -63,7 +63,7 @@ def test_a_night_beside_it_touches_nothing_of_it_and_complains_of_nothing(
 ) -> None:
     folder: Path = project.project
     with (folder / CONFIG_NAME).open("a") as config:
-        config.write("[lanes]\ncpu.workers = 1\nio.workers = 1\ncloud.workers = 1\n")
+        config.write("[lanes]\ncpu.workers = 1\nio.workers = 0\ncloud.workers = 0\n")
     before = dumps(theirs)
     assert conductor("plan", "system_test", "--count", "2", cwd=folder).code == 0
     for words in (("dispatch", MANIFEST), ("conduct", "--until-done"), ("verify", MANIFEST), ("rebuild",)):

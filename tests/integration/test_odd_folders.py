@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_tools import conductor
 
-CONFIG = "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 1\n[lanes.cloud]\nworkers = 1\n" + (
+CONFIG = "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 0\n[lanes.cloud]\nworkers = 0\n" + (
     "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
 )
 NAMES = {

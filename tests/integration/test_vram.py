@@ -20,9 +20,8 @@ TEN_GIB = Needs(vram_mib=10240)
 
 @pytest.fixture
 def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(
-        ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6"))
-    )
+    config = CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6")
+    it = Scene(ledger, configure(project, config.replace("cpu.workers = 1", "cpu.workers = 0")))
     yield it
     it.close()
 

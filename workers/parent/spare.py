@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from conductor.base.gc_pause import uncollected
 from conductor.node.spare_worker import Order
 from workers.isolation.child_process import ChildBroken, ChildProcess
 from workers.isolation.stop_signals import Stopping
@@ -27,8 +28,14 @@ def prepare(settings: Settings) -> ChildProcess:
     """Whatever a worker's start has to pay for, paid now."""
     from conductor.dispatch.catalogue import catalogue_of
 
-    for module in ("workers.parent.loop", "redis.connection", "rq.serializers", "conductor.base.logs.logs"):
-        importlib.import_module(module)
+    with uncollected():
+        for module in (
+            "workers.parent.loop",
+            "redis.connection",
+            "rq.serializers",
+            "conductor.base.logs.logs",
+        ):
+            importlib.import_module(module)
     catalogue_of(settings.for_code)
     host = ChildProcess(settings, f"spare-{os.getpid()}")
     try:
