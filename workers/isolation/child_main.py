@@ -312,7 +312,7 @@ def watched_files(project: Path | None) -> tuple[str, ...]:
     """Source files of ours and of the project's that this process has loaded; installed libraries are not
     watched.
     """
-    ours = str(Path(__file__).parent) + os.sep
+    ours = str(Path(__file__).parents[1]) + os.sep
     found: set[str] = set()
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None) or ""

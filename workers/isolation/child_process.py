@@ -44,8 +44,8 @@ _TAIL_BYTES = 2000
 #: A file's time is the kernel's, which looks at its clock every few milliseconds.
 CLOCK_TICK_S = 0.01
 NEVER = -1
-_OURS = str(Path(__file__).parent) + os.sep
-_PACKAGES = Path(__file__).resolve().parent.parent
+_OURS = str(Path(__file__).parents[1]) + os.sep
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 class ChildBroken(Exception):
@@ -276,6 +276,7 @@ class ChildProcess:
 
     def close(self) -> None:
         self.kill()
+        self._cgroup.close()
         self.frozen.close()
         self.printed.close()
 

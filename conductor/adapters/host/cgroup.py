@@ -24,6 +24,8 @@ from pathlib import Path
 _PROCS, _KILL, _TYPE = "cgroup.procs", "cgroup.kill", "cgroup.type"
 #: What was killed is gone in a moment.
 _LOOK_EVERY_S = 0.005
+#: Or it hangs in the kernel: a node's sweep removes the folder later.
+_LAST_WAIT_S = 1.0
 _numbers = count(1)
 
 
@@ -66,6 +68,15 @@ class ChildCgroup:
             self._not_empty.append(self._folder)
             self._folder = None
         self._not_empty = [folder for folder in self._not_empty if not _remove(folder)]
+
+    def close(self) -> None:
+        """The same at a worker's own end, and what was killed is waited for: a process may be counted for a
+        moment after it was reaped."""
+        until = time.monotonic() + _LAST_WAIT_S
+        self.end()
+        while self._not_empty and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY_S)
+            self.end()
 
 
 def enter(entry: int) -> None:

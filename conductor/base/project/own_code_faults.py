@@ -18,8 +18,8 @@ from conductor.base.errors import ConductorError, ConfigError
 _NOT_OWN = tuple(
     str(Path(folder).resolve())
     for folder in (
-        Path(__file__).parent,
-        Path(__file__).parent.parent / "workers",
+        Path(__file__).parents[2],
+        Path(__file__).parents[3] / "workers",
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     )
 )
