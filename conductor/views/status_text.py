@@ -175,8 +175,9 @@ def counters(status: Status) -> list[str]:
         age = f" (told {duration(reading.age_s)} ago)" if reading is not None and is_told else ""
         others = f", {shared.others:g} of them outside Conductor{age}" if shared.others and is_told else age
         held = f"{shared.limit - shared.free:g} of {shared.limit:g} held{others}"
-        if reading is not None and reading.fault and not shared.free:
-            held = f"{shared.reserved:g} of {shared.limit:g} held, none is given out: {reading.fault}"
+        if shared.others >= shared.limit and (reading is None or reading.fault):
+            why = reading.fault if reading is not None else "its command has not answered yet"
+            held = f"{shared.reserved:g} of {shared.limit:g} held, none is given out: {why}"
         out.append(printable(f"  counter {shared.where}: {held}{aside(status.standing, status.now)}"))
     return out[:SHOWN_ROWS] + more(len(out))
 

@@ -95,7 +95,7 @@ def _sentence(job: JobView, hold: Hold, ahead: int, now: float) -> str:
         return why
     start, _, rest = why.partition(": ")
     before = f"{many(ahead, 'job')} with the same needs {'goes' if ahead == 1 else 'go'} before it"
-    return f"{start}: {before}, the first is {hold.head}, which waits for: {rest}"
+    return f"{start}: {before}, the first is {hold.head}, which waits for: {rest.removeprefix('waits for ')}"
 
 
 def _asked(verdict: Verdict, hold: Hold) -> PlaceAnswer:

@@ -18,6 +18,7 @@ from conductor.base.redis_keys import Keys
 from conductor.base.settings.limits import limits_of, live
 from conductor.base.settings.settings import Settings
 from conductor.core.capacity.cluster import Free
+from conductor.core.capacity.counters import answered
 from conductor.core.needs.caps import within
 from conductor.core.needs.estimates import LearnedEstimate, LearnedNeeds
 from conductor.core.needs.running_usage import asking, holdings
@@ -87,12 +88,12 @@ class Predictor:
         snapshot, candidates = self.observed()
         past = self.known(snapshot)
         pending = self.pending()
+        counters = answered(self.limits.counters, snapshot.counters, snapshot.nodes)
+        limits = msgspec.structs.replace(self.limits, counters=counters)
         if pending is None:
-            found = by_area(snapshot, self.limits, candidates, counts.get("waiting", 0), past)
+            found = by_area(snapshot, limits, candidates, counts.get("waiting", 0), past)
         else:
-            found = played(
-                snapshot, live(self.limits, len(snapshot.nodes)), pending, past, self._settings.rates
-            )
+            found = played(snapshot, live(limits, len(snapshot.nodes)), pending, past, self._settings.rates)
         return PredictionReply(prediction=found, known=known, wall_s=time.monotonic() - began)
 
     def pending(self) -> list[Pending] | None:

@@ -3,12 +3,15 @@ decision, so that a decision that over-commits is found out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.workload import SimulatedJob
+from conductor.model.limits import CounterRule
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
+
+NO_COUNTERS: Mapping[str, CounterRule] = {}
 
 
 class SimulatedHost:
@@ -28,8 +31,16 @@ class SimulatedHost:
 class Hosts:
     """Use by host, against what it has. Disks hold what jobs write until the last reader has ended."""
 
-    def __init__(self, nodes: Iterable[NodeReport], jobs: Iterable[SimulatedJob]) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[NodeReport],
+        jobs: Iterable[SimulatedJob],
+        counters: Mapping[str, CounterRule] = NO_COUNTERS,
+    ) -> None:
         self._hosts = {node.node: SimulatedHost(node) for node in nodes}
+        self._most = {name: rule.limit for name, rule in counters.items()}
+        #: Charge key → how many are held, of what is counted by name.
+        self._counted: dict[str, int] = {}
         self._readers: dict[str, int] = {}
         #: Path → (bytes, its node) of what is on a disk.
         self._files: dict[str, tuple[int, str]] = {}
@@ -57,6 +68,9 @@ class Hosts:
             self._files[path] = (size, r.node)
             self._coming.add(path)
         is_over |= host.ram > host.has_ram or host.cpu > host.has_cpu or host.disk > host.has_disk
+        for key, amount in r.held.items():
+            self._counted[key] = self._counted.get(key, 0) + amount
+            is_over |= self._counted[key] > self._most.get(key.rpartition(":")[2], 0)
         self.overruns += is_over
         self.peak_disk = max(self.peak_disk, host.disk)
 
@@ -64,6 +78,8 @@ class Hosts:
         host = self._hosts[r.node]
         for key in r.devices:
             host.vram[key] -= r.vram_mib
+        for key, amount in r.held.items():
+            self._counted[key] -= amount
         host.ram -= r.ram_mib
         host.cpu -= round(r.cpu * 1000)
         host.disk -= job.job_class.needs.scratch_bytes

@@ -113,7 +113,7 @@ class World:
         self.jobs = workload.jobs
         self.nodes = tuple(nodes)
         self.limits = limits
-        self.hosts = Hosts(nodes, workload.jobs)
+        self.hosts = Hosts(nodes, workload.jobs, limits.counters)
         self.now = self.began_at = begin.now
         self.done = 0
         #: Sentences: what can never run here, and what would do.

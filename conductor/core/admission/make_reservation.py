@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from conductor.core.capacity.charges import disk_key
 from conductor.core.capacity.request import Ask
-from conductor.core.capacity.resources import Amounts, Pool, charge_key
+from conductor.core.capacity.resources import FIELDS, Amounts, Pool, charge_key
 from conductor.core.failures.breaker import Permit
 from conductor.core.placement.placement import Place
 from conductor.model.limits import Limits
@@ -37,13 +37,14 @@ def _of(pools: Mapping[str, Pool | None], amounts: Amounts, place: str) -> Itera
             yield charge_key(name, place), pool, amount
 
 
-def _counted(ask: Ask, place: Place) -> dict[str, int]:
-    """Charge key → how many, of what is counted by name."""
+def _by_key(ask: Ask, place: Place) -> dict[str, int]:
+    """Charge key → amount, of what a reservation has no field for: what is counted by name."""
     name = place.node.name
     asked = [("", ask.of_cluster), (name, ask.of_node)]
     asked += [(f"{name}/{device.key}", ask.of_device) for device in place.devices]
-    names = dict(ask.counts)
-    return {charge_key(n, where): amount for where, amounts in asked for n, amount in amounts if n in names}
+    return {
+        charge_key(n, where): amount for where, amounts in asked for n, amount in amounts if n not in FIELDS
+    }
 
 
 def _uuids(place: Place) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def reservation_of(
         ram_mib=ask.ram_mib,
         cpu=job_class.needs.cpu,
         disk=dict(ask.disk),
-        held=_counted(ask, place) if ask.counts else {},
+        held=_by_key(ask, place),
         admitted_at=now,
         expected_s=job_class.duration_s,
         role=permit.role,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import structs
+
 from conductor.core.capacity.resources import Amounts, Pool, charge_key
 from conductor.model.limits import CounterRule, Per
 from conductor.model.reason import NO_DETAIL, Detail, Reason
-from conductor.model.report import CounterReading
+from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import JobClass
 
 Rules = Mapping[str, CounterRule]
@@ -78,3 +80,19 @@ def keyed(pools: Mapping[str, Pool | None], rules: Rules, place: str) -> Iterabl
     for name, pool in pools.items():
         if name in rules and pool is not None:
             yield charge_key(name, place), pool
+
+
+def answered(
+    rules: Rules, readings: Mapping[str, CounterReading], nodes: Iterable[NodeReport]
+) -> dict[str, CounterRule]:
+    """For who plays on what comes: of a command that never told, others are thought to hold none."""
+    of_nodes = [node.counters for node in nodes]
+
+    def is_told(name: str, rule: CounterRule) -> bool:
+        asked = [readings] if rule.per == "cluster" else of_nodes
+        return all((reading := told.get(name)) is not None and reading.others is not None for told in asked)
+
+    return {
+        name: rule if is_told(name, rule) else structs.replace(rule, has_command=False)
+        for name, rule in rules.items()
+    }

@@ -141,6 +141,9 @@ CPU = Resource(
 NODE: tuple[Resource, ...] = (RAM, CPU)
 
 VRAM = "vram"
+#: Those that a reservation has a field for; of all others it says what it holds by charge key
+#: (`Reservation.held`).
+FIELDS = frozenset({VRAM, "ram", "cpu"})
 #: Resource → the end of its charge keys, where that is not its name.
 _CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
 
