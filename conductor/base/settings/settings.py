@@ -233,9 +233,9 @@ class CounterSettings(Section):
     once.
     """
 
-    #: So many may be held at once,
+    #: So many may be held at once.
     limit: Annotated[int, Field(ge=1, le=1_000_000)]
-    #: of all nodes together, by each node, or on each device.
+    #: Over which the limit is: all nodes together, each node, or each device.
     per: Per = "cluster"
     #: Each job of these tasks holds one, whether its line says so or not.
     tasks: tuple[str, ...] = ()
@@ -243,12 +243,14 @@ class CounterSettings(Section):
     #: The conductor runs it, or each node where the counter is counted by the node. Empty: only jobs hold
     #: any.
     command: tuple[Annotated[str, Field(pattern=r"^[^\x00]+$")], ...] = ()
+    #: How long after one run of the command the next begins.
     every_s: Positive = 10.0
     #: It is killed, with all that it started, when it has run for so long.
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     #: Where it has told nothing for so long: nothing more is given out («shut»), or as if others held none
     #: («open»).
     on_stale: OnStale = "shut"
+    #: After so long without an answer what others hold counts as not known.
     stale_after_s: Positive = 60.0
 
     @model_validator(mode="after")
