@@ -53,6 +53,7 @@ class MachineScene:
         self.runs: PlayedAttempt | None = None
         self.broke_off, self.heard_broke_off, self.is_there = 0, 0, False
         self.late = 0
+        self.killed_for = list[str]()
         self.begun, self.ok = set[Key](), set[Key]()
         self.has_left = False
 
@@ -326,6 +327,7 @@ class MachineScene:
         assert not any(body.has_ticket for body in self.inbox), "another one may be meant"
 
     def on_KillChild(self, action: actions.KillChild) -> None:
+        self.killed_for.append(action.fault.cause)
         self.bury(action.fault)
 
     def on_Blame(self, action: actions.Blame) -> None:

@@ -134,3 +134,18 @@ TestWorkerLife.settings = settings(
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_a_body_that_hangs_is_killed_at_its_time():
+    def hangs(ways: Sequence[Any]) -> Any:
+        if "silence" in ways:
+            return "silence"
+        return ways[-1] if ways[0] == 0 else ways[0]
+
+    scene = MachineScene(hangs, 1)
+    for _ in range(20):
+        scene.act()
+        scene.check()
+        if scene.killed_for:
+            break
+    assert scene.killed_for == ["timeout"]
