@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.adapters.host.processes import spawn
 from conductor.adapters.host.stopped_processes import StoppedProcesses, wake_below
 from conductor.base.errors import ConfigError, UsageError
+from conductor.base.logs.events import emit_event
 from conductor.node.restart_backoff import Backoff
 
 #: From a start to «it is up».
@@ -54,9 +53,8 @@ def end_stopped(stopped: StoppedProcesses, parts: Sequence[Part]) -> None:
     by_pid = {part.process.pid: part for part in parts if part.process is not None}
     for pid, stood_s in stopped.over(by_pid, time.monotonic()).items():
         name = by_pid[pid].name
-        logger.warning(
-            "The {} (pid {}) stood still for {:.0f} s, stopped by a signal: killed", name, pid, stood_s
-        )
+        words = "The {part} (pid {pid}) stood still for {seconds:.0f} s, stopped by a signal: killed"
+        emit_event("part.killed", words, part=name, pid=pid, seconds=stood_s)
         # Below it they are told to go when it dies: those that stand too shall hear it.
         wake_below(pid)
         with suppress(ProcessLookupError):

@@ -24,6 +24,7 @@ from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
 from conductor.base.errors import Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.base.redis_keys import Keys
 from conductor.base.secrets import for_programs
 from conductor.base.settings.limits import limits_of
@@ -111,7 +112,7 @@ def conduct(
                 raise Unreachable("the node of this run keeps ending at its start: see what it says above")
             forecast = forecasting.ended() if ended.is_done else None
             if stop.is_set():
-                logger.info("Stopping: nothing new is fed")
+                emit_event("conductor.stopping", "Stopping: nothing new is fed")
         # Also those of earlier runs: who asks whether all is done is not told that it is while one of them
         # lies there.
         has_died = until_done and next(ledger.backlog.died(backlog), None) is not None

@@ -9,12 +9,11 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from loguru import logger
-
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import LOOK_EVERY_S, StoppedProcesses
 from conductor.app.child_process import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.base.errors import ConductorError
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import Settings
 from conductor.node.queue_plan import node_name
 from conductor.node.single_instance import pid_path
@@ -29,7 +28,7 @@ def embedded_node(settings: Settings) -> Generator[NodeKeeper]:
     it does not come up; one that dies later is started again.
     """
     keeper = NodeKeeper(settings)
-    logger.info("No node reports to this Redis: starting one for this run")
+    emit_event("node.embedded", "No node reports to this Redis: starting one for this run")
     keeper.start()
     try:
         keeper.wait_ready()
@@ -65,7 +64,11 @@ class NodeKeeper(threading.Thread):
                 self._gave_up = code
                 return
             delay = part.backoff.died(time.monotonic() - part.started_at, code)
-            logger.warning("The node of this run ended (exit code {}); starting it again", code)
+            emit_event(
+                "node.restarted",
+                "The node of this run ended (exit code {exit_code}); starting it again",
+                exit_code=code,
+            )
             self._stopping.wait(delay)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> int:

@@ -32,6 +32,7 @@ from conductor.adapters.redis import valkey
 from conductor.app.child_process import HOPELESS, READY_S, Part, end_stopped, start_part
 from conductor.base.errors import ConductorError, ConfigError, Unreachable
 from conductor.base.files.safe_open import make_own
+from conductor.base.logs.events import emit_event
 from conductor.base.logs.output_file import keep_small
 from conductor.base.settings.settings import Settings
 from conductor.node.orphan_rescue import return_leftover
@@ -154,7 +155,8 @@ class Up:
         part.start_at = time.monotonic() + delay
         if code in HOPELESS and part.name == "dashboard":
             # Only to be looked at: the work goes on without it.
-            logger.warning("There is no dashboard (what it says is above); everything else goes on")
+            words = "There is no {part} (what it says is above); everything else goes on"
+            emit_event("part.given_up", words, part=part.name)
             self._parts.remove(part)
             return
         if code in HOPELESS:
@@ -162,9 +164,9 @@ class Up:
             self.hear()
             return
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        logger.warning(
-            "The {} ended ({}); starting it again{}", part.name, how, f" in {delay:g} s" if delay else ""
-        )
+        later = f" in {delay:g} s" if delay else ""
+        emit_event("part.ended", "The {part} ended ({why}); starting it again{}", later, part=part.name,
+                   why=how, seconds=delay)  # fmt: skip
 
     def _start_due(self) -> None:
         for part in self._parts:
@@ -185,10 +187,10 @@ class Up:
         """One word to stop."""
         self._asked += 1
         if self._asked == 1:
-            logger.info("Draining: the jobs in hand are finished; once more stops at once")
+            emit_event("project.draining", "Draining: the jobs in hand are finished; once more stops at once")
             self._signal("conductor", "node")
         elif self._stop_by is None:
-            logger.warning("Stopping now: the jobs in hand go back to the backlog")
+            emit_event("project.stopping", "Stopping now: the jobs in hand go back to the backlog")
             self._stop_by = time.monotonic() + STOP_NOW_S
             # Another number than the first: two pending signals of one kind are one.
             self._signal("node", number=signal.SIGINT)
@@ -216,7 +218,8 @@ class Up:
     def _kill(self) -> None:
         for part in self._parts:
             if part.process is not None and part.process.poll() is None:
-                logger.warning("The {} does not end: it is killed, and all below it", part.name)
+                emit_event("part.killed", "The {part} does not end: it is killed, and all below it",
+                           part=part.name)  # fmt: skip
                 kill_tree(part.process.pid)
                 part.process.wait()
                 if part.name == "node":

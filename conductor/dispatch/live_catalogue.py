@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from loguru import logger
 
 from conductor.base.errors import ConductorError, ConfigError
 from conductor.base.files.layout import CodeSettings
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import CONFIG_NAME, load
 from conductor.base.text import printable
 from conductor.dispatch.catalogue import Catalogue, catalogue_of
@@ -95,13 +95,14 @@ class LiveCatalogue(Mapping[str, TaskDecl]):
                 raise ConfigError(words or f"the process that reads them ended with {said.returncode}")
             declared = _decode(said.stdout.rpartition(b"\n")[2])
         except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError, ConfigError) as e:
-            logger.warning("The tasks cannot be read anew, and stay as they were: {}", printable(str(e)))
+            words = "The tasks cannot be read anew, and stay as they were: {error}"
+            emit_event("tasks.not_read", words, error=printable(str(e)))
             self._failed = True
             return
         self._failed = False
         self._catalogue = Catalogue(declared.decls, tuple(map(Path, declared.files)))
         self._stamps = self._now()
-        logger.info("The tasks were read anew: {} of them", len(self._catalogue))
+        emit_event("tasks.read", "The tasks were read anew: {tasks} of them", tasks=len(self._catalogue))
 
 
 class WatchedCatalogue(Mapping[str, TaskDecl]):

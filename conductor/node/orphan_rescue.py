@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from loguru import logger
-
+from conductor.base.logs.events import emit_event
 from conductor.base.text import size
 from conductor.core.failures.history import named
 from conductor.core.failures.retry import after_failure
@@ -17,6 +16,7 @@ from conductor.model.ledger_entries import JobView
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
+from conductor.model.subject import subject_of_line
 from conductor.node.cleanup.orphaned_receipts import settle_all
 from conductor.node.supervisor import Death
 from conductor.ports import Ledger
@@ -77,7 +77,10 @@ def _return(
     where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
     if not isinstance(then, Retry):
         on_dead(held)
-    logger.warning("Rescued {} ({}): {}; {}", held.job_id, named(held.attempt), message, where)
+    about = subject_of_line(job.line, held.task)
+    emit_event("job.rescued", "Rescued {about} ({job_id}, {}): {error}; {then}", named(held.attempt),
+               job_id=held.job_id, attempt=held.attempt, task=held.task, lane=held.lane, about=about,
+               cause=cause, error=message, then=where)  # fmt: skip
     return True
 
 
@@ -85,7 +88,8 @@ def _put_back(ledger: Ledger, held: Reservation) -> bool:
     """It costs the job nothing."""
     if not ledger.attempts.rescue(held.job_id, held.attempt, TOLD, Retry(is_free=True)):
         return False
-    logger.info("{} ({}, {}) goes back to the backlog: {}", held.job_id, held.task, named(held.attempt), TOLD)
+    emit_event("job.returned", "{job_id} ({task}, {}) goes back to the backlog: {why}", named(held.attempt),
+               job_id=held.job_id, attempt=held.attempt, task=held.task, why=TOLD)  # fmt: skip
     return True
 
 
@@ -116,5 +120,6 @@ def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) 
     ]
     count = sum(ledger.attempts.give_back(r.job_id, r.attempt) for r in idle)
     if count:
-        logger.info("Gave back {} jobs that nobody here had started: {}", count, message)
+        words = "Gave back {jobs} jobs that nobody here had started: {why}"
+        emit_event("jobs.returned", words, jobs=count, node=node, why=message)
     return count

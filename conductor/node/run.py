@@ -27,6 +27,7 @@ from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs import job_output
+from conductor.base.logs.events import emit_event
 from conductor.base.logs.output_file import keep_small
 from conductor.base.settings.limits import limits_of
 from conductor.base.settings.settings import Settings
@@ -143,7 +144,8 @@ class Node:
         pid_file = pid_path(self._settings.layout, self._identity.node)
         # A body may still be writing: it must be gone before somebody else gets its job.
         if left := cgroup.sweep():
-            logger.warning("{} processes that workers of an earlier node had left running were ended", left)
+            words = "{processes} processes that workers of an earlier node had left running were ended"
+            emit_event("node.leftovers_ended", words, processes=left)
         self._settle_all()
         self._badges.sweep()
         end_leftovers(self._frozen)
@@ -152,11 +154,8 @@ class Node:
         self._reporter.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         write_pid(pid_file)
-        logger.info(
-            "Node {} is up: {}",
-            self._identity.node,
-            outline(self._reporter.reading, self._supervisor.queues()),
-        )
+        there = outline(self._reporter.reading, self._supervisor.queues())
+        emit_event("node.up", "Node {node} is up: {why}", node=self._identity.node, why=there)
         try:
             while not (
                 self._draining_since is not None and self._supervisor.is_empty and not self._unrescued
@@ -196,15 +195,16 @@ class Node:
         )
         for _ in range(asks):
             if self._draining_since is None:
-                logger.info(
+                words = (
                     "Draining: the jobs in hand are finished, nothing new is taken; once more stops at once"
                 )
+                emit_event("node.draining", words)
                 self._draining_since = time.monotonic()
                 self._tell()
                 self._supervisor.drain()
                 self._spare.close()
             elif not self._supervisor.is_empty and not self._was_killed:
-                logger.warning("Stopping now: the jobs in hand go back to the backlog")
+                emit_event("node.stopping", "Stopping now: the jobs in hand go back to the backlog")
                 self._was_killed = True
                 self._supervisor.kill()
 
@@ -220,7 +220,8 @@ class Node:
             self._badges.remove(death.worker)
             end_leftovers(self._frozen)
             if self._draining_since is None or death.exit_code != 0:
-                logger.warning("{}", death.message)
+                emit_event("worker.died", "{error}", worker=death.worker, pid=death.pid,
+                           exit_code=death.exit_code, error=death.message)  # fmt: skip
         waiting, self._unrescued = self._unrescued + deaths, []
         for i, death in enumerate(waiting):
             try:
@@ -232,9 +233,8 @@ class Node:
                 self._unrescued = waiting[i:]
                 break
         if self._was_killed and self._unrescued:
-            logger.warning(
-                "Redis does not answer: the jobs in hand go back when their leases have run out there"
-            )
+            emit_event("redis.lost", "{error}: the jobs in hand go back when their leases have run out there",
+                       error="Redis does not answer")  # fmt: skip
             self._unrescued = []
 
     def _settle(self, death: Death) -> None:
@@ -244,7 +244,8 @@ class Node:
             for last in settle(self._ledger, log):
                 self._over(last)
         except OSError as e:
-            logger.error("The receipts of worker {} cannot be read: {}", death.worker, e)
+            words = "The receipts of worker {worker} cannot be read: {error}"
+            emit_event("receipts.not_read", words, worker=death.worker, error=str(e))
         finally:
             log.close()
 
@@ -254,7 +255,8 @@ class Node:
             for last in settle_all(self._ledger, self._settings.receipts_dir, self._identity.node):
                 self._over(last)
         except (Unreachable, OSError) as e:
-            logger.warning("Receipts of earlier workers were not looked through: {}", e)
+            emit_event("receipts.not_read", "Receipts of earlier workers were not looked through: {error}",
+                       error=str(e))  # fmt: skip
 
     def _over(self, attempt: Receipt | Reservation) -> None:
         """Its files can go, but for output that only could not be published."""
@@ -339,9 +341,8 @@ class Node:
             if self._room.make(self._reporter.reading.volumes, time.time()):
                 self._reporter.look_again()
         except OSError as e:
-            logger.warning(
-                "Nothing is removed: {} cannot be written: {}", self._settings.receipts_dir, e.strerror or e
-            )
+            emit_event("file.not_removed", "Nothing is removed: {file} cannot be written: {error}",
+                       file=str(self._settings.receipts_dir), error=e.strerror or str(e))  # fmt: skip
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.adapters.host.freezing import give_word, take_word_back, word_file
+from conductor.base.logs.events import emit_event
 from conductor.model.report import Obstacle
 
 
@@ -34,7 +33,8 @@ class Yielding:
         try:
             give_word(self._file, why)
         except OSError as e:
-            logger.error("Nothing is frozen: {} cannot be written: {}", self._file, e.strerror or e)
+            words = "Nothing is frozen: {file} cannot be written: {error}"
+            emit_event("freezing.failed", words, file=str(self._file), error=e.strerror or str(e))
 
     def close(self) -> None:
         self.hear(())

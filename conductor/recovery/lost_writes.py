@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loguru import logger
-
 from conductor.base.errors import ConductorError, Fenced, Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.ledger_entries import Settled, Unsettled
 from conductor.ports import Ledger
@@ -96,15 +95,19 @@ def why(unsettled: Unsettled) -> str:
 
 
 def log_settled(settled: Settled, unsettled: Unsettled) -> None:
-    log = logger.bind(event="settled", went_back=settled.went_back, floor=settled.floor)
     if not settled.floor:
-        log.info("Redis was started again: nothing was forgotten that anybody had heard of")
+        emit_event("redis.restarted",
+                   "Redis was started again: nothing was forgotten that anybody had heard of")  # fmt: skip
         return
     silent = f", {many(unsettled.silent, 'worker')} silent" if unsettled.silent else ""
-    log.warning(
+    emit_event(
+        "redis.stepped_back",
         "Redis had forgotten what it was told last{}: {} back to the backlog, new attempts are "
         "numbered from {}",
         silent,
         many(settled.went_back, "attempt"),
         settled.floor + 1,
+        attempts=settled.went_back,
+        floor=settled.floor,
+        silent=unsettled.silent,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from loguru import logger
 from msgspec import Struct
 
+from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.dispatch.rerun_writers import send_back
 from conductor.model.ledger_entries import FAILED_BY_OPERATOR, JobView
@@ -237,16 +238,14 @@ class Retelling:
 def log_retold(told: Retold) -> None:
     if told == Retold():
         return
-    log = logger.bind(event="retold", new=told.new, jobs=told.jobs, places=told.places, kinds=told.kinds)
-    log.warning(
+    words = (
         "Redis had forgotten what was said to it, and was told again: {} dispatched, the operator's word "
         "on {}, on {} "
-        "and on {}",
-        many(told.new, "job"),
-        many(told.jobs, "job"),
-        many(told.places, "place"),
-        many(told.kinds, "kind"),
+        "and on {}"
     )
+    emit_event("redis.told_again", words, many(told.new, "job"), many(told.jobs, "job"),
+               many(told.places, "place"), many(told.kinds, "kind"), dispatched=told.new, jobs=told.jobs,
+               places=told.places, kinds=told.kinds)  # fmt: skip
 
 
 def last_words(notes: Iterable[Note]) -> tuple[Note, ...]:

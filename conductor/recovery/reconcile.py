@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.files.receipt_log import accepted
+from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import Receipt
 from conductor.model.snapshot import Reservation
@@ -60,9 +60,8 @@ class Reconciler:
         attempt they tell of."""
         receipts = lately(self._folder, heard_at - CLOCKS_S)
         count = self._hand_in([*accepted(r for r in receipts if r.outcome != "failed").values()])
-        logger.bind(event="taken_in").info(
-            "Taken in: {} receipts, {} of them prove a job done", len(receipts), count
-        )
+        words = "Taken in: {receipts} receipts, {jobs} of them prove a job done"
+        emit_event("receipts.taken_in", words, receipts=len(receipts), jobs=count)
         return max((receipt.attempt for receipt in receipts), default=0)
 
     def settled(self, orphans: Collection[Reservation]) -> frozenset[str]:
@@ -87,9 +86,8 @@ class Reconciler:
             lately = sorted(file for written_at, file in files if written_at >= since)
             return [r for file in lately for r in receipts_since(file, since) if r.outcome != "failed"]
         except OSError as e:
-            logger.warning(
-                "Receipts in {} cannot be read ({}): what they prove may be run again", self._folder, e
-            )
+            words = "Receipts in {file} cannot be read ({error}): what they prove may be run again"
+            emit_event("receipts.not_read", words, file=str(self._folder), error=str(e))
             return []
 
     def _hand_in(self, proofs: Sequence[Receipt]) -> int:
@@ -98,7 +96,7 @@ class Reconciler:
         """
         count, wait = 0, Wait()
         for first in range(0, len(proofs), AT_ONCE):
-            wait.say("Taking in receipts before anything is started: {} of {}", first, len(proofs))
+            wait.say(first, len(proofs))
             count += self._hand_in_some(proofs[first : first + AT_ONCE])
         return count
 
@@ -112,10 +110,10 @@ class Reconciler:
         )
         news = [r for r, answer in zip(done, turned.answers, strict=True) if answer == "accepted"]
         for receipt in news[:FEW]:
-            log = logger.bind(event="reconciled", job_id=receipt.job_id, attempt=receipt.attempt)
-            log.info("Done by its receipt: {} {} attempt {}", receipt.task, receipt.job_id, receipt.attempt)
+            emit_event("job.proved", "Done by its receipt: {task} {job_id} attempt {attempt}",
+                       job_id=receipt.job_id, attempt=receipt.attempt, task=receipt.task)  # fmt: skip
         if len(news) > FEW:
-            logger.bind(event="reconciled").info("Done by their receipts: {} more jobs", len(news) - FEW)
+            emit_event("jobs.proved", "Done by their receipts: {jobs} more jobs", jobs=len(news) - FEW)
         return len(news)
 
 
@@ -125,10 +123,17 @@ class Wait:
     def __init__(self) -> None:
         self._say_at = time.monotonic() + SAY_EVERY_S
 
-    def say(self, words: str, *what: object) -> None:
+    def say(self, receipts: int, total: int | None = None) -> None:
+        """`total`: where it is known how many there are."""
         if time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + SAY_EVERY_S
-            logger.bind(event="taking_in").info(words, *what)
+            if total is None:
+                emit_event("receipts.being_read",
+                           "Reading receipts before anything is started: {receipts} so far",
+                           receipts=receipts)  # fmt: skip
+            else:
+                words = "Taking in receipts before anything is started: {receipts} of {total}"
+                emit_event("receipts.being_taken_in", words, receipts=receipts, total=total)
 
 
 def lately(folder: Path, since: float) -> list[Receipt]:
@@ -140,7 +145,7 @@ def lately(folder: Path, since: float) -> list[Receipt]:
         r for file in files if file.stat().st_mtime >= since for r in receipts_since(file, since)
     ):
         found.append(receipt)
-        wait.say("Reading receipts before anything is started: {} so far", len(found))
+        wait.say(len(found))
     return found
 
 

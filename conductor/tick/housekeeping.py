@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from loguru import logger
-
+from conductor.base.logs.events import emit_event
 from conductor.core.failures.retry import after_failure
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import JobView
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import from_line
+from conductor.model.subject import subject_of_line
 from conductor.ports import Ledger
 from conductor.recovery.lost_writes import Settler
 from conductor.recovery.reconcile import Reconciler
@@ -66,10 +66,10 @@ class Housekeeping:
         """Redis was emptied, or is being rebuilt."""
         hold = self._guard() or ""
         if bool(hold) != bool(self._held_back):
-            log = logger.bind(event="held_back" if hold else "goes_on")
-            log.warning("Starting nothing: {}", hold) if hold else log.info(
-                "The ledger is whole again: going on"
-            )
+            if hold:
+                emit_event("conductor.held_back", "Starting nothing: {why}", why=hold)
+            else:
+                emit_event("conductor.goes_on", "The ledger is whole again: going on")
         self._held_back = hold
         return hold
 
@@ -82,7 +82,7 @@ class Housekeeping:
         if not reason:
             self._changed()
         elif not self._unsettled:
-            logger.bind(event="held_back").warning("Starting nothing: {}", reason)
+            emit_event("conductor.held_back", "Starting nothing: {why}", why=reason)
         self._unsettled = reason
         return reason
 
@@ -111,5 +111,7 @@ class Housekeeping:
             orphan.job_id, orphan.attempt, f"{worker} was lost", then, if_lapsed=True
         ):
             where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
-            log = logger.bind(event="rescued", lane=orphan.lane, job_id=orphan.job_id, attempt=orphan.attempt)
-            log.warning("Rescued {} {}: {} was lost; {}", orphan.lane, orphan.job_id, worker, where)
+            emit_event("job.rescued", "Rescued {about} ({job_id}): {error}; {then}", job_id=orphan.job_id,
+                       attempt=orphan.attempt, task=orphan.task, lane=orphan.lane,
+                       about=subject_of_line(job.line, orphan.task), error=f"{worker} was lost",
+                       then=where)  # fmt: skip

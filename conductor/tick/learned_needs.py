@@ -21,6 +21,7 @@ from loguru import logger
 from conductor.base.code_version import code_version
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import LearningSettings
 from conductor.core.capacity.cluster import Free
 from conductor.core.needs.caps import within
@@ -44,6 +45,7 @@ SOON_S = 0.2
 TAIL_BYTES = 32 << 20
 BLOCK_BYTES = 4 << 20
 #: A node whose jobs ended so long ago, and none of whose receipts is here, keeps them elsewhere.
+UNSEEN = "No receipt of node {node} comes into {file}: what its jobs take is not learned; share the folder"
 UNSEEN_S = 60.0
 
 #: Receipts taken in at one go; so many at once, and there are more to read.
@@ -286,7 +288,9 @@ class NeedsLearner:
                 is_said = False
             except OSError as e:
                 if not is_said:
-                    logger.warning("Receipts cannot be read ({}): nothing is learned until they can", e)
+                    emit_event("receipts.not_read",
+                               "Receipts cannot be read ({error}): nothing is learned until they can",
+                               error=str(e))  # fmt: skip
                 wait_s, is_said = EVERY_S, True
             if self._has_news and time.monotonic() - written_at >= WRITE_EVERY_S:
                 self._say_drift()
@@ -301,7 +305,7 @@ class NeedsLearner:
             for drift in drifts(kind, rings, self.learned.code_of(rings[0].task)) if rings else ():
                 if (name := (kind, drift.what, drift.code)) not in self._said:
                     self._said.add(name)
-                    logger.bind(event="drift", kind=kind, what=drift.what).warning("{}", sentence(drift))
+                    emit_event("needs.drifted", "{why}", kind=kind, what=drift.what, why=sentence(drift))
         self._changed.clear()
 
     def read(self) -> int:
@@ -353,6 +357,7 @@ class Unseen:
             if node not in seen and node not in self._said and snapshot.now - at > UNSEEN_S:
                 self._said.add(node)
                 words = (
-                    "No receipt of node {} comes into {}: what its jobs take is not learned; share the folder"
+                    "No receipt of node {node} comes into {file}: what its jobs take is not learned; "
+                    "share the folder"
                 )
-                logger.bind(event="receipts_unseen", node=node).warning(words, node, self._folder)
+                emit_event("receipts.unseen", words, node=node, file=str(self._folder))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from loguru import logger
-
 from conductor.base.hours import about
+from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.core.admission.earliest_start import is_never
 from conductor.core.admission.explain import describe, leading
@@ -52,27 +51,26 @@ class TickLog:
 
     def applied(self, applied: Applied) -> None:
         for (lane, task, place), fed in grouped(applied.fed).items():
-            log = logger.bind(event="fed", lane=lane, task=task, place=place)
             if len(fed) > APART:
                 # Of short jobs a thousand a second are fed: a line for each cost more than to decide it.
-                log = log.bind(job_ids=[r.job_id for r in fed])
-                log.info("Fed {} {}: {} → {}", lane, task, many(len(fed), "job"), place)
+                emit_event("jobs.admitted", "Fed {lane} {task}: {} → {place}", many(len(fed), "job"),
+                           lane=lane, task=task, place=place, jobs=len(fed),
+                           job_ids=[r.job_id for r in fed])  # fmt: skip
                 continue
             for r in fed:
-                log.bind(job_id=r.job_id, attempt=r.attempt).info(
-                    "Fed {} {} {} → {}", lane, task, r.job_id[:SHORT_ID], place
-                )
+                emit_event("job.admitted", "Fed {lane} {task} {} → {place}", r.job_id[:SHORT_ID], lane=lane,
+                           task=task, place=place, job_id=r.job_id, attempt=r.attempt)  # fmt: skip
         for admission, why_not in applied.refused:
             self._refused(admission, why_not)
         for kind, count in applied.reviewed.items():
-            log = logger.bind(event="reviewed", kind=kind, jobs=count)
             if count:
-                log.warning("Into review: {} of {}; `conductor status` says why", many(count, "job"), kind)
+                words = "Into review: {} of {kind}; `conductor status` says why"
+                emit_event("kind.reviewed", words, many(count, "job"), kind=kind, jobs=count)
 
     def _refused(self, admission: Admission, why_not: str) -> None:
         r = admission.reservation
-        log = logger.bind(event="not_fed", lane=r.lane, task=r.task, job_id=r.job_id)
-        log.debug("Not fed {} {} {}: {}", r.lane, r.task, r.job_id[:SHORT_ID], why_not)
+        emit_event("job.not_admitted", "Not fed {lane} {task} {}: {why}", r.job_id[:SHORT_ID], lane=r.lane,
+                   task=r.task, job_id=r.job_id, attempt=r.attempt, why=why_not)  # fmt: skip
 
     def held(self, holds: Sequence[Hold], now: float) -> None:
         # Classes that ask alike share one tuple of verdicts: looked through once.
@@ -90,12 +88,16 @@ class TickLog:
                 continue
             self._never.discard(hold.class_id)
             if self._is_news(hold, same, now):
-                # A full queue is the normal state of a lane at work, and no news.
-                level = "DEBUG" if verdict.gate == "lane" else "INFO"
-                log = logger.bind(
-                    event="held", lane=hold.lane, task=hold.task, gate=verdict.gate, waiting=hold.waiting
-                )
-                log.log(level, "Held {}: {}", hold.lane, describe(verdict, now, about(now)))
+                why = describe(verdict, now, about(now))
+                if verdict.gate == "lane":
+                    # The normal state of a lane at work, and no news.
+                    emit_event("lane.full", "Held {lane}: {why}", lane=hold.lane, task=hold.task,
+                               gate=verdict.gate, reason=verdict.reason.value, waiting=hold.waiting,
+                               why=why)  # fmt: skip
+                else:
+                    emit_event("gate.closed", "Held {lane}: {why}", lane=hold.lane, task=hold.task,
+                               gate=verdict.gate, reason=verdict.reason.value, waiting=hold.waiting,
+                               why=why)  # fmt: skip
 
     def _is_news(self, hold: Hold, same: Same, now: float) -> bool:
         reasons = self._reasons.setdefault((hold.lane, hold.task), {})
@@ -112,9 +114,7 @@ class TickLog:
         never = min(
             (v for v in hold.closed if v.is_never or v.is_crowded), key=lambda v: -v.limit, default=verdict
         )
-        log = logger.bind(
-            event="infeasible", lane=hold.lane, task=hold.task, gate=never.gate, waiting=hold.waiting
-        )
         beside = "" if hold.is_infeasible else " while others use so much"
-        words = "{} of {} can never run here{}: {}"
-        log.warning(words, many(hold.waiting, "job"), hold.task, beside, describe(never, now, about(now)))
+        emit_event("class.infeasible", "{} of {task} can never run here{}: {why}", many(hold.waiting, "job"),
+                   beside, lane=hold.lane, task=hold.task, gate=never.gate, reason=never.reason.value,
+                   waiting=hold.waiting, why=describe(never, now, about(now)))  # fmt: skip

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-from loguru import logger
 from msgspec.structs import replace
 
 from conductor.base.errors import Fenced, Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import Timing
 from conductor.core.admission.incremental import Keeping
 from conductor.model.ledger_entries import JobState
@@ -147,13 +147,14 @@ class Conductor:
             gates = self._ledger.handover.gates()
             self._memory = replace(self._memory, gates=gates, recorded=gates)
             self._is_standby_said = False
-            logger.bind(event="leading", epoch=epoch).info("Leading (epoch {})", epoch)
+            emit_event("leader.elected", "Leading (epoch {epoch})", epoch=epoch)
             if self._reconciler is not None:
                 self._reconciler.catch_up()
         elif not self._is_standby_said:
             self._is_standby_said = True
             leader = self._ledger.leadership.leader()
-            logger.bind(event="standby").info("Standing by: {} leads", leader[0] if leader else "nobody yet")
+            emit_event("leader.standby", "Standing by: {leader} leads",
+                       leader=leader[0] if leader else "nobody yet")  # fmt: skip
 
     def _ask_ahead(self, lead: tuple[str, float] | None = None) -> None:
         self._ledger.handover.ask_ahead(self._memory.look, self._timing.admitted_grace_s, lead)
@@ -195,14 +196,14 @@ class Conductor:
 
     def _lost(self, losses: int, error: Unreachable) -> int:
         if losses == 0:
-            logger.bind(event="redis_lost").warning("{} (trying again)", error)
+            emit_event("redis.lost", "{error} (trying again)", error=str(error))
         # It may come back without its last second: as if the lead had just been taken.
         self._epoch = None
         return losses + 1
 
     def _reached(self, losses: int) -> int:
         if losses:
-            logger.bind(event="redis_back").info("Redis is back")
+            emit_event("redis.back", "Redis is back")
         return 0
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────────────────

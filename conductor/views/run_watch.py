@@ -13,6 +13,7 @@ import msgspec
 from loguru import logger
 
 from conductor.base.errors import Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.ports import Ledger
 from conductor.views.dead_jobs import obituaries
 from conductor.views.run_summary import Account, Pace
@@ -76,7 +77,7 @@ def show_lines(watch: LedgerWatch, over: threading.Event, footer: str) -> None:
     while not over.wait(LINE_EVERY_S):
         # A conductor that has nothing to do for a week says so once.
         if (line := one_line(watch.look())) != said:
-            logger.bind(event="progress").info("{}", line)
+            emit_event("run.progress", "{why}", why=line)
         said = line
 
 

@@ -92,7 +92,7 @@ def _fed(logs: Path) -> Iterable[float]:
     """When each admission was, as the conductors logged it."""
     for file in logs.glob("conduct*.jsonl"):
         for line in _json_lines(file):
-            if line.get("event") == "fed":
+            if line.get("event") in ("job.admitted", "jobs.admitted"):
                 yield from [datetime.fromisoformat(line["time"]).timestamp()] * len(line.get("job_ids", [1]))
 
 

@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from conductor.adapters.host.freezing import note_folder, word, word_file
+from conductor.base.logs.events import emit_event
 
 if TYPE_CHECKING:
     from workers.attempt.parts import InHand
@@ -38,12 +37,13 @@ class Freezer:
         elif self._host.frozen.is_on:
             self._host.frozen.stay(running)
         elif self._host.freeze(running, why, self._note):
-            logger.info("Frozen: {} attempt {}: {}", running.job_id, running.attempt, why)
+            words = "Frozen: {job_id} attempt {attempt}: {why}"
+            emit_event("attempt.frozen", words, job_id=running.job_id, attempt=running.attempt, why=why)
             self._stopping.wake_keeper()
 
     def thaw(self) -> None:
         if self._host.frozen.end():
-            logger.info("What was frozen goes on")
+            emit_event("attempt.thawed", "What was frozen goes on")
             # Its limits are to be looked at again, and the ledger is to hear of it.
             self._stopping.wake()
             self._stopping.wake_keeper()

@@ -16,6 +16,7 @@ import msgspec
 from loguru import logger
 
 from conductor.base.errors import ConductorError, Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import RenewAnswer
 from conductor.ports import Attempts
 from workers.isolation.held_attempt import Held, Verdict
@@ -155,7 +156,8 @@ class Keeper:
         except Unreachable:
             return
         except ConductorError as e:
-            logger.warning("Renewing what {} holds was refused: {}", self._worker, e)
+            words = "Renewing what {worker} holds was refused: {error}"
+            emit_event("lease.refused", words, worker=self._worker, error=str(e))
             return
         self._renew_at = asked_at + self._lease_s / 3
 
@@ -182,5 +184,6 @@ class Keeper:
         adopted = self._attempts.adopt(reservation, self._worker, self._lease_s)
         if adopted == "ok":
             held.adopted += 1
-            logger.info("Redis had forgotten {} attempt {}: it goes on", held.job_id, held.attempt)
+            emit_event("attempt.adopted", "Redis had forgotten {job_id} attempt {attempt}: it goes on",
+                       job_id=held.job_id, attempt=held.attempt, worker=self._worker)  # fmt: skip
         return adopted

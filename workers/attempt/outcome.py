@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.files import suspect_roots
 from conductor.base.errors import JobError, Unreachable
 from conductor.base.files import paths
+from conductor.base.logs.events import emit_event
 from conductor.core.failures.retry import after_failure
 from conductor.core.needs.escalation import RAN_OUT_OF, Raised, as_reserved, largest, raised
 from conductor.core.needs.running_usage import held_by_kind
 from conductor.model.calls import Call
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.receipt import Receipt, Usage
+from conductor.model.subject import subject_of
 from workers.attempt import device_check, outputs, publish, saved_outputs
 from workers.attempt.api_calls import ApiCalls
 from workers.attempt.attempt import Attempt, AttemptRefused, Scribe, Unknown
@@ -80,9 +81,9 @@ class Runner:
             # Not its fault, and no end of it: without a receipt, or a rebuild would take it for one.
             receipt = self._scribe.refused(started, error)
             self.patiently(lambda: self._attempts.fail(receipt, Retry(delay_s=_UNKNOWN_S)))
-            logger.warning(
-                "Given back for {:g} s: {} {}: {}", _UNKNOWN_S, receipt.task, receipt.job_id, error
-            )
+            emit_event("attempt.unknown_task", "Given back for {seconds:g} s: {task} {job_id}: {error}",
+                       seconds=_UNKNOWN_S, job_id=receipt.job_id, attempt=receipt.attempt, task=receipt.task,
+                       error=str(error))  # fmt: skip
             return receipt
         return self._give_back(self._scribe.refused(started, error), Dead())
 
@@ -148,7 +149,9 @@ class Runner:
         self.api_calls.tell_uncalled((attempt,))
         then = Retry(delay_s=fault.retry_after_s or 0.0, is_free=fault.is_elsewhere)
         self.patiently(lambda: self._attempts.fail(receipt, then))
-        logger.info("Given back: {} {}: {}", receipt.task, receipt.job_id, fault.message)
+        emit_event("attempt.given_back", "Given back: {about} {job_id}: {why}", job_id=receipt.job_id,
+                   attempt=receipt.attempt, task=receipt.task, about=subject_of(attempt.spec),
+                   why=fault.message)  # fmt: skip
         return receipt
 
     def _is_ours(self, attempt: Attempt, is_doubtful: bool = False) -> bool:
@@ -158,7 +161,10 @@ class Runner:
         # Some of its files may have their names: then whoever has the job now ends what it began.
         if not saved_outputs.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
             publish.clean(self._parts.settings.layout, attempt.spec, (attempt.body,))
-        logger.info("Dropped: {} attempt {} was given to another worker", attempt.job_id, attempt.number)
+        emit_event("attempt.dropped",
+                   "Dropped: {about} {job_id} attempt {attempt} was given to another worker",
+                   job_id=attempt.job_id, attempt=attempt.number, task=attempt.spec.task,
+                   about=subject_of(attempt.spec))  # fmt: skip
 
     def _fault_of(self, attempt: Attempt, ended: BodyEnded | AttemptFault) -> AttemptFault | None:
         if isinstance(ended, AttemptFault):
@@ -219,11 +225,15 @@ class Runner:
             )
         if len(done) == 1:
             r, answer = done[0].receipt, answers[0] or "unsaid"
-            logger.info("Done: {} {} in {:.2f} s ({})", r.task, r.job_id, r.seconds, answer)
+            emit_event("job.done", "Done: {about} {job_id} in {seconds:.2f} s ({answer})", job_id=r.job_id,
+                       attempt=r.attempt, task=r.task, about=subject_of(done[0].attempt.spec),
+                       seconds=r.seconds, answer=answer)  # fmt: skip
         elif done:
             tasks = ", ".join(sorted({each.receipt.task for each in done}))
             took_s = sum(each.receipt.seconds for each in done)
-            logger.info("Done: {} jobs of {} in {:.2f} s", len(done), tasks, took_s)
+            emit_event("jobs.done", "Done: {jobs} jobs of {task} in {seconds:.2f} s", jobs=len(done),
+                       task=tasks, seconds=took_s,
+                       job_ids=[each.attempt.job_id for each in done])  # fmt: skip
 
     def _write_down(self, attempt: Attempt, receipt: Receipt) -> AttemptFault | None:
         """Waits for room rather than throw the result away; whoever looks at the job sees what it waits
@@ -237,7 +247,9 @@ class Runner:
             except OSError as e:
                 words = f"the receipt cannot be written: {e.strerror or e}"
             if not is_said:
-                logger.error("{} {}: {} (trying again)", receipt.task, receipt.job_id, words)
+                emit_event("receipt.waits", "{about} {job_id}: {error} (trying again)", job_id=receipt.job_id,
+                           attempt=receipt.attempt, task=receipt.task, about=subject_of(attempt.spec),
+                           error=words)  # fmt: skip
                 held.note, held.is_news, is_said = words, True, True
             if self._parts.stopping.is_urgent or held.verdict is not None:
                 return (
@@ -273,7 +285,7 @@ class Runner:
             receipt = msgspec.structs.replace(
                 receipt, message=failure_causes.cut(f"{receipt.message}; {then.because}")
             )
-        self._give_back(receipt, then)
+        self._give_back(receipt, then, subject_of(attempt.spec))
         if isinstance(then, Dead):
             saved_outputs.purge(self._parts.settings.layout, attempt.spec, is_all=fault.cause not in KEEPING)
         elif not saved_outputs.is_kept(self._parts.settings.layout, attempt.spec, attempt.body):
@@ -304,13 +316,14 @@ class Runner:
         going = self.patiently(self._parts.ledger.handover.reservations) or ()
         return held_by_kind(attempt.started.reservation, going, reports)
 
-    def _give_back(self, receipt: Receipt, then: Retry | Dead) -> Receipt:
+    def _give_back(self, receipt: Receipt, then: Retry | Dead, about: str = "") -> Receipt:
+        """`about`: of a job whose line could be read."""
         self._note(receipt)
         self.patiently(lambda: self._attempts.fail(receipt, then))
         what = _after_words(then)
-        logger.warning(
-            "Failed: {} {}: {}: {} ({})", receipt.task, receipt.job_id, receipt.cause, receipt.message, what
-        )
+        emit_event("job.failed", "Failed: {about} {job_id}: {cause}: {error} ({then})", job_id=receipt.job_id,
+                   attempt=receipt.attempt, task=receipt.task, about=about or receipt.task,
+                   cause=receipt.cause, error=receipt.message, then=what)  # fmt: skip
         return receipt
 
     def _note(self, receipt: Receipt) -> None:
@@ -318,9 +331,9 @@ class Runner:
         try:
             self._parts.receipts.append(receipt)
         except OSError as e:
-            logger.error(
-                "The receipt of {} attempt {} cannot be written: {}", receipt.job_id, receipt.attempt, e
-            )
+            words = "The receipt of {job_id} attempt {attempt} cannot be written: {error}"
+            emit_event("receipt.not_written", words, job_id=receipt.job_id, attempt=receipt.attempt,
+                       error=str(e))  # fmt: skip
 
     def patiently(self, step: Callable[[], T]) -> T | None:
         """Until Redis answers. None when the worker has to leave first: the lease runs out then, the
@@ -334,7 +347,7 @@ class Runner:
                 if self._parts.stopping.is_urgent:
                     return None
                 if not is_said:
-                    logger.warning("{}; asking again until it answers", e)
+                    emit_event("redis.lost", "{error}; asking again until it answers", error=str(e))
                 is_said = True
                 self._parts.stopping.sleep(_AGAIN_S)
 

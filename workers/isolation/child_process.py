@@ -22,6 +22,7 @@ from conductor.adapters.host import nvml_probe
 from conductor.adapters.host.cgroup import ChildCgroup
 from conductor.adapters.host.processes import SESSION
 from conductor.base import secrets
+from conductor.base.logs.events import emit_event
 from workers.isolation.frozen_family import FrozenFamily
 from workers.isolation.leaks import Leaks
 from workers.isolation.pipe_tickets import drain, pipe, waiting_in
@@ -177,7 +178,8 @@ class ChildProcess:
         left = f"a body {ended.unclean}" if ended.unclean else ""
         if not self._tired and (reason := left or self._leaks.look(ended.rss_now_mib, vram_mib, self._warm)):
             self._tired = reason
-            logger.info("The child of {} is replaced: {}", self.printed.file.stem, self._tired)
+            words = "The child of {worker} is replaced: {why}"
+            emit_event("child.replaced", words, worker=self.printed.file.stem, why=self._tired)
 
     def watch(self, files: Sequence[str], began_at: float) -> None:
         """Replace the child once one of these source files changes. The new ones were loaded by a body that

@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from conductor.adapters.host.freezing import (
     KnownProcess,
     is_there,
@@ -26,6 +24,7 @@ from conductor.adapters.host.freezing import (
     remove_note,
 )
 from conductor.adapters.host.stopped_processes import is_stopped
+from conductor.base.logs.events import emit_event
 from workers.system.process_tree import children_of
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class FrozenFamily:
                 put_note(note, self._processes)
             except OSError as e:
                 # Without a note nobody would wake them, were this process killed.
-                logger.error("Nothing is frozen: {} cannot be written: {}", note, e.strerror or e)
+                words = "Nothing is frozen: {file} cannot be written: {error}"
+                emit_event("freezing.failed", words, file=str(note), error=e.strerror or str(e))
                 self._go_on()
                 return False
             return True

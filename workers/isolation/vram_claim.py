@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.files.vram_claims import Badge, Badges, OwnBadge
 from conductor.adapters.host import nvml_probe
+from conductor.base.logs.events import emit_event
 from conductor.node.health.vram_owners import ours, owner_among
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ class Claim:
                     key, device, others, [badge for badge in idle if badge not in ended]
                 )
         if ended:
-            logger.info(
-                "{} gave way to {}: idle, and what it kept was needed", names(ended), self._now.job_id
-            )
+            words = "{} gave way to {job_id}: idle, and what it kept was needed"
+            workers = [badge.worker for badge in ended]
+            emit_event("worker.gave_way", words, names(ended), workers=workers, job_id=self._now.job_id)
             self._until_gone({badge.child for badge in ended}, keys)
 
     def _end_excess(

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.host import oom_counter
+from conductor.base.logs.events import emit_event
 from workers.isolation.child_process import ChildProcess
 from workers.isolation.protocol import BodyEnded, BodyProgress, Garbled, Passed
 from workers.machine.body_watch import too_long
@@ -144,9 +144,8 @@ class Course:
                 case Passed() if row.is_passing((word.job_id, word.attempt)):
                     row.passed((word.job_id, word.attempt))
                 case BodyEnded():
-                    logger.warning(
-                        "Not heard: an end of {} attempt {}, which does not run", word.job_id, word.attempt
-                    )
+                    words = "Not heard: an end of {job_id} attempt {attempt}, which does not run"
+                    emit_event("attempt.not_running", words, job_id=word.job_id, attempt=word.attempt)
                 case _:
                     raise Garbled("not a word that a child says now")
         return False

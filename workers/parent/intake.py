@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from loguru import logger
 from redis.exceptions import RedisError
 
 from conductor.adapters.redis.attempts import RedisAttempts
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.errors import ConductorError
+from conductor.base.logs.events import emit_event
 from conductor.base.redis_keys import Keys
 from workers.machine.turns import CLOSED_S
 from workers.parent.rq_presence import SOCKET_LIMIT_S, own_client
@@ -141,13 +141,15 @@ class Intake:
         """What was taken and not started goes back to the front of its queue."""
         with translating(self._client):
             while self._client.lmove(self._hand, self._queue, "RIGHT", "LEFT") is not None:
-                logger.info("Put back what was taken and not started")
+                emit_event("entry.put_back", "Put back what was taken and not started",
+                           queue=self._queue_name)  # fmt: skip
 
     def refuse(self, raw: bytes, why: str) -> None:
         """Out of the way, where rq-dashboard shows it as failed; whatever it names is not imported."""
         text = raw.decode("utf-8", "replace")
         called = called_by(self._client, self._keys.rq_job(text))
-        logger.warning("Refused {!r} in queue {}: {} (it calls {!r})", text, self._queue_name, why, called)
+        words = "Refused {job_id!r} in queue {queue}: {why} (it calls {what!r})"
+        emit_event("entry.refused", words, job_id=text, queue=self._queue_name, why=why, what=called)
         with translating(self._client):
             self._client.lrem(self._hand, 0, raw)  # pyright: ignore[reportArgumentType]
             self._client.zadd(self._keys.rq_failed(self._queue_name), {raw: _deadline(self._client)})
@@ -157,7 +159,8 @@ class Intake:
                     self._keys.rq_job(text), mapping={"status": "failed", "exc_info": f"refused: {why}"}
                 )
         except RedisError as e:
-            logger.warning("The job of {!r} is broken: {}", text, e)
+            words = "The job of {job_id!r} is broken: {error}"
+            emit_event("entry.broken", words, job_id=text, queue=self._queue_name, error=str(e))
 
     def close(self) -> None:
         self._blocking.close()

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from conductor.base.errors import ConductorError, Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import Turned
 from conductor.model.receipt import Receipt
 from workers.attempt.attempt import Attempt, AttemptRefused
@@ -80,7 +79,9 @@ class LedgerActions:
         self._turns.lost()
 
     def _leave_behind(self, error: ConductorError) -> None:
-        logger.warning("{}; what this worker holds is found by its supervisor", error)
+        emit_event(
+            "redis.lost", "{error}; what this worker holds is found by its supervisor", error=str(error)
+        )
         self._turns.lost()
 
     # ── the ledger ────────────────────────────────────────────────────────────────────────────────────────
@@ -99,20 +100,20 @@ class LedgerActions:
 
     def _say(self, turned: Turned, twice: Sequence[Key]) -> None:
         for job_id, number in twice:
-            logger.error("Told twice to run {} attempt {}: once is enough", job_id, number)
+            words = "Told twice to run {job_id} attempt {attempt}: once is enough"
+            emit_event("attempt.told_twice", words, job_id=job_id, attempt=number)
         for job_id, number in turned.over:
-            logger.info(
-                "Not started: {} attempt {}: it is over, or another attempt has its place", job_id, number
-            )
+            words = "Not started: {job_id} attempt {attempt}: it is over, or another attempt has its place"
+            emit_event("attempt.not_started", words, job_id=job_id, attempt=number)
 
     def _is_away(self, error: Unreachable) -> None:
         if self._is_reachable:
-            logger.warning("{}; asking again until it answers", error)
+            emit_event("redis.lost", "{error}; asking again until it answers", error=str(error))
         self._is_reachable = False
 
     def _is_back(self) -> None:
         if not self._is_reachable:
-            logger.info("Redis answers again")
+            emit_event("redis.back", "Redis answers again")
         self._is_reachable = True
 
     def understand(self, action: actions.Understand) -> None:

@@ -11,11 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from conductor.adapters.host.stopped_processes import StoppedProcesses
+from conductor.base.logs.events import emit_event
 
 if TYPE_CHECKING:
     from workers.attempt.freezer import Freezer
@@ -110,11 +112,11 @@ class Watchdog:
         for pid, stood_s in self._stopped.over((self._host.pid,), now).items():
             course.stood_still = pid, stood_s
             if self._host.strike(pid):
-                self._say(
-                    "The task's process (pid {}) stood still for {:.0f} s, stopped by a signal: killed",
-                    pid,
-                    stood_s,
+                words = (
+                    "The task's process (pid {pid}) stood still for {seconds:.0f} s, stopped by a "
+                    "signal: killed"
                 )
+                _say(partial(emit_event, "worker.stuck", words, pid=pid, seconds=stood_s))
 
     def _look_at_row(self, course: BodyRow, hand: InHand, now: float) -> None:
         """Bodies follow each other where turns are heard or tickets are taken. Where neither moves for as
@@ -131,7 +133,8 @@ class Watchdog:
             return  # All that had begun has ended, and waits to be heard.
         course.struck = pid
         if self._host.strike(pid):
-            self._say("A body ran longer than {:g} s, and its worker did not look: killed", course.longest_s)
+            words = "A body ran longer than {seconds:g} s, and its worker did not look: killed"
+            _say(partial(emit_event, "worker.stuck", words, pid=pid, seconds=course.longest_s))
 
     def _look_at_main(self, course: BodyRow, hand: InHand, now: float) -> None:
         """It is alive where it waits by its own will, has done so since, or has computed anything."""
@@ -142,21 +145,23 @@ class Watchdog:
         if now - self._signs_since >= min(STANDS_MOST_S, max(STANDS_LEAST_S, course.longest_s)):
             names = ", ".join(f"{job_id} attempt {number}" for job_id, number in hand.vouched())
             stood_s = now - self._signs_since
-            self._say(
-                "Stuck for {:.0f} s with {}: a disk or a mount that does not answer? This worker "
-                "ends, and its "
-                "attempts go back",
-                stood_s,
-                names,
+            words = (
+                "Stuck for {seconds:.0f} s with {}: a disk or a mount that does not answer? This "
+                "worker ends, and "
+                "its attempts go back"
             )
+            ids = [job_id for job_id, _ in hand.vouched()]
+            _say(partial(emit_event, "worker.stuck", words, names, seconds=stood_s, job_ids=ids))
             self._host.strike(self._host.pid)
             self._signs_since = now
             self._leave(EX_TEMPFAIL)
 
-    def _say(self, words: str, *what: object) -> None:
-        saying = threading.Thread(target=lambda: logger.error(words, *what), daemon=True)
-        saying.start()
-        saying.join(_SAY_S)
+
+def _say(said: Callable[[], None]) -> None:
+    """In a thread of its own: the log may lie on the disk that does not answer."""
+    saying = threading.Thread(target=said, daemon=True)
+    saying.start()
+    saying.join(_SAY_S)
 
 
 def _cpu_s(thread: int) -> float:

@@ -175,8 +175,7 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def _log_mended(file: Path, lines: int) -> None:
-    from loguru import logger
+    from conductor.base.logs.events import emit_event
 
-    logger.error(
-        "{} was removed, moved or cut short: {} lines that it lacked were written again", file, lines
-    )
+    words = "{file} was removed, moved or cut short: {lines} lines that it lacked were written again"
+    emit_event("file.mended", words, file=str(file), lines=lines)

@@ -156,15 +156,17 @@ def _with(file: Path, word: bytes) -> Iterator[Receipt]:
 
 
 def _log_unmended(file: Path, error: OSError) -> None:
-    from loguru import logger
+    from conductor.base.logs.events import emit_event
 
-    logger.error("{} is not there as it was written, and cannot be written again now: {}", file, error)
+    words = "{file} is not there as it was written, and cannot be written again now: {error}"
+    emit_event("receipts.not_mended", words, file=str(file), error=str(error))
 
 
 def _log_bad(file: Path, number: int, fault: str) -> None:
-    from loguru import logger
+    from conductor.base.logs.events import emit_event
 
-    logger.warning("{}:{}: not a whole receipt, passed over: {}", file, number, fault)
+    words = "{file}:{lines}: not a whole receipt, passed over: {error}"
+    emit_event("receipts.not_whole", words, file=str(file), lines=number, error=fault)
 
 
 def accepted(receipts: Iterable[Receipt]) -> dict[str, Receipt]:

@@ -19,8 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from loguru import logger
-
+from conductor.base.logs.events import emit_event
 from conductor.base.secrets import scrub
 from conductor.base.settings.settings import CounterSettings
 from conductor.base.text import printable
@@ -82,7 +81,8 @@ class CounterCommands:
         """Where it told nothing, what it told before stands, and ages."""
         before = self._readings.get(name)
         if found.fault and (before is None or before[0].fault != found.fault):
-            logger.warning("counters.{}: its command told nothing: {}", name, found.fault)
+            words = "counters.{counter}: its command told nothing: {error}"
+            emit_event("counter.untold", words, counter=name, error=found.fault)
         if found.fault and before is not None:
             self._readings[name] = (CounterReading(others=before[0].others, fault=found.fault), before[1])
         else:

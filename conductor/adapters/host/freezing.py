@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.host.host_probe import boot_id
 from conductor.base.files.safe_open import make_own
+from conductor.base.logs.events import emit_event
 
 #: Elsewhere than on Linux two readings of a start may differ by so much.
 SAME_START_S = 1.0
@@ -127,7 +127,8 @@ def end_leftovers(folder: Path) -> None:
             continue  # It sees that its node is gone, and thaws them itself.
         for process in note.processes:
             if is_there(process):
-                logger.warning("pid {} was left frozen by a worker that is gone: killed", process.pid)
+                words = "pid {pid} was left frozen by a worker that is gone: killed"
+                emit_event("process.left_frozen", words, pid=process.pid)
                 with suppress(OSError):
                     os.kill(process.pid, signal.SIGKILL)
         remove_note(file)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.base.errors import Unreachable
+from conductor.base.logs.events import emit_event
 
 LOOK_EVERY_S = 0.5
 #: A process may hold several locks of one folder; it is told once.
@@ -86,7 +85,7 @@ class FolderWatch(threading.Thread):
         if _told.is_set():
             return
         _told.set()
-        logger.error("{}", sentence(self._file))
+        emit_event("state.lost", "{error}", file=str(self._file), error=sentence(self._file))
         # Two words: at once. Of two kinds, as two pending signals of one kind are one.
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.redis.backlog import RedisBacklog
 from conductor.adapters.redis.client import translating
@@ -17,9 +16,11 @@ from conductor.adapters.redis.codec.lines import lines_of
 from conductor.adapters.redis.control import RedisControl
 from conductor.adapters.redis.handover import RedisHandover
 from conductor.adapters.redis.scripts import Scripts
+from conductor.base.logs.events import emit_event
 from conductor.base.signing import Signer
 from conductor.model.decision import Admission, Heir
 from conductor.model.ledger_entries import Entry, PutResult
+from conductor.model.snapshot import Reservation
 
 #: Why a job is not handed over; it is cancelled, which `conductor retry` takes back after a dispatch with the
 #: key.
@@ -78,7 +79,7 @@ class SigningHandover(RedisHandover):
         signed = self._signed(admissions)
         for admission, good in zip(admissions, signed, strict=True):
             if good is None:
-                self._quarantine(admission.reservation.job_id)
+                self._quarantine(admission.reservation)
         # An heir without a seal is none; a tick will meet it as an admission.
         theirs = zip(heirs, self._signed([heir.admission for heir in heirs]), strict=True)
         named = [msgspec.structs.replace(heir, admission=good) for heir, good in theirs if good is not None]
@@ -105,11 +106,10 @@ class SigningHandover(RedisHandover):
             admission, reservation=msgspec.structs.replace(held, signature=signature)
         )
 
-    def _quarantine(self, job_id: str) -> None:
-        log = logger.bind(event="forged", job_id=job_id)
-        log.warning(
-            "Cancelled {}: {}; dispatch its manifest with the key set, then `conductor retry`",
-            job_id,
-            UNSEALED,
+    def _quarantine(self, held: Reservation) -> None:
+        words = (
+            "Cancelled {task} {job_id}: {why}; dispatch its manifest with the key set, then `conductor retry`"
         )
-        self._control.cancel(job_id)
+        emit_event("job.forged", words, job_id=held.job_id, attempt=held.attempt, task=held.task,
+                   why=UNSEALED)  # fmt: skip
+        self._control.cancel(held.job_id)

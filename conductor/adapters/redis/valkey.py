@@ -22,8 +22,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.adapters.host.state_folder_watch import watched
 from conductor.adapters.host.stopped_processes import is_stopped, wake
 from conductor.adapters.redis.valkey_folder import (
@@ -37,6 +35,7 @@ from conductor.adapters.redis.valkey_folder import (
 from conductor.base.errors import ConfigError, Unreachable
 from conductor.base.files.layout import OwnServer
 from conductor.base.files.safe_open import make_own
+from conductor.base.logs.events import emit_event
 
 #: How long a server that is up may take until it listens. Reading a long AOF is not in it: it answers
 #: LOADING.
@@ -89,7 +88,8 @@ def revive(own: OwnServer) -> None:
     try:
         with starting(place):
             if not is_alive(place):
-                logger.warning("Valkey has ended, killed from outside perhaps (memory?): it is started again")
+                words = "Valkey has ended, killed from outside perhaps (memory?): it is started again"
+                emit_event("valkey.restarted", words)
             ensure_listening(place)
     except FileNotFoundError:
         raise Unreachable(f"{place.folder} is gone") from None
@@ -369,7 +369,7 @@ def wake_stopped(place: ServerFolder) -> None:
     """Somebody stopped it (SIGSTOP): all that it holds is still there."""
     with suppress(OSError, ValueError):
         if is_stopped(pid := int(place.pid_file.read_text())):
-            logger.warning("Valkey (pid {}) stood still, stopped by a signal: woken", pid)
+            emit_event("valkey.woken", "Valkey (pid {pid}) stood still, stopped by a signal: woken", pid=pid)
             wake(pid)
 
 

@@ -20,6 +20,7 @@ from loguru import logger
 from conductor.adapters.host.processes import spawn
 from conductor.analysis.forecast.text import when
 from conductor.base.errors import Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.decision import Decision
 from conductor.model.forecast import Forecast, PredictionReply
@@ -128,9 +129,8 @@ class Forecasting:
         child.wait()
         if not self._stop.is_set():
             text = words.decode("utf-8", "replace").strip().splitlines()
-            logger.bind(event="no_forecast").debug(
-                "No forecasts any more: {}", text[-1] if text else "it ended"
-            )
+            emit_event("forecast.stopped", "No forecasts any more: {error}",
+                       error=text[-1] if text else "it ended")  # fmt: skip
 
     def _take(self, answer: PredictionReply) -> float:
         """Keep what was found; seconds until the next question."""
@@ -199,5 +199,6 @@ class Forecasting:
             return
         self._said_ends_at = ends_at
         word = "Done" if said is None else "Now done"
-        log = logger.bind(event="forecast", left=left, seconds=round(rest, 1))
-        log.info("{} {}: {} left", word, when(forecast, forecast.made_at), many(left, "job"))
+        ends = when(forecast, forecast.made_at)
+        emit_event("forecast.made", "{} {}: {} left", word, ends, many(left, "job"), left=left,
+                   seconds=round(rest, 1))  # fmt: skip

@@ -36,6 +36,7 @@ from conductor.analysis.replay.recording_frames import (
 )
 from conductor.base.errors import ConfigError
 from conductor.base.files.layout import Layout
+from conductor.base.logs.events import emit_event
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.snapshot import Candidate, Snapshot
@@ -120,7 +121,7 @@ class Recorder:
                 self._write(batch)
         except OSError as e:
             self._is_broken = True
-            logger.bind(event="not_recorded").warning("Ticks are no longer recorded: {}", e)
+            emit_event("recording.stopped", "Ticks are no longer recorded: {error}", error=str(e))
             # The word that it is over may have come with what could not be written.
             while batch[-1] is not None:
                 batch = [self._queue.get()]

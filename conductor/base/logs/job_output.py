@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from loguru import logger
+from conductor.base.logs.events import emit_event
 
 FOLDER = "jobs"
 SUFFIX = ".out"
@@ -46,7 +46,8 @@ def prune(logs_dir: Path, now: float, most_bytes: int = MOST_BYTES, most_days: i
             shutil.rmtree(day, ignore_errors=True)
             gone.append(day)
     if gone:
-        logger.info("Removed what bodies printed on {} days, up to {}", len(gone), gone[0].name)
+        words = "Removed what bodies printed on {folders} days, up to {}"
+        emit_event("printed.removed", words, gone[0].name, folders=len(gone), file=str(gone[0]))
     return gone
 
 

@@ -11,10 +11,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from loguru import logger
-
 from conductor.base.files import paths
 from conductor.base.files.layout import Layout
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import Root
 from conductor.base.text import many
 from conductor.model.decision import GateLedger, Verdict
@@ -46,9 +45,8 @@ class DiskRoom:
             for root, there in removable.items():
                 removed += self._make(root, there, volumes, gates, now)
         if removed:
-            logger.bind(event="let_go").info(
-                "Made room: {} that nobody needs any more", many(removed, "file")
-            )
+            emit_event("files.let_go", "Made room: {} that nobody needs any more", many(removed, "file"),
+                       files=removed)  # fmt: skip
         return removed > 0
 
     def _make(self, root: str, there: int, volumes: Sequence[Volume], gates: GateLedger, now: float) -> int:

@@ -13,12 +13,11 @@ import stat
 import time
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.base.errors import BadInput
 from conductor.base.files import output_mark, paths
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import below
+from conductor.base.logs.events import emit_event
 from conductor.model.chains import LetGo
 from conductor.ports import Ledger
 from conductor.record import removal_notes
@@ -83,7 +82,7 @@ def may_go(layout: Layout, fact: LetGo) -> Identity | None:
     except FileNotFoundError:
         return None
     except (NotRemoved, BadInput, OSError) as e:
-        logger.warning("Not removed: {}: {}", fact.path, e)
+        emit_event("file.not_removed", "Not removed: {file}: {error}", file=fact.path, error=str(e))
         return None
 
 
@@ -131,7 +130,7 @@ def remove(layout: Layout, fact: LetGo, seen: Identity) -> bool:
     except FileNotFoundError:
         return False
     except (NotRemoved, BadInput, OSError) as e:
-        logger.warning("Not removed: {}: {}", fact.path, e)
+        emit_event("file.not_removed", "Not removed: {file}: {error}", file=fact.path, error=str(e))
         return False
     return True
 

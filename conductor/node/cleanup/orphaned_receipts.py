@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-from loguru import logger
 
 from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
 from conductor.base.files.paths import KEPT
+from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import WorkerTurn
 from conductor.model.receipt import MOST_UNHEARD, Receipt
 from conductor.ports import Ledger
@@ -51,11 +51,9 @@ def settle(
     for receipt, answer in zip(done, turned.answers, strict=True):
         if answer == "already":
             log.append(msgspec.structs.replace(receipt, outcome="superseded"))
-            logger.info(
-                "Taken back: the receipt of {} attempt {}, another came first",
-                receipt.job_id,
-                receipt.attempt,
-            )
+            words = "Taken back: the receipt of {task} {job_id} attempt {attempt}, another came first"
+            emit_event("receipt.taken_back", words, job_id=receipt.job_id, attempt=receipt.attempt,
+                       task=receipt.task)  # fmt: skip
     return last
 
 

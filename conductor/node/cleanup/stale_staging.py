@@ -14,9 +14,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from loguru import logger
-
 from conductor.base.files.paths import KEPT
+from conductor.base.logs.events import emit_event
 from conductor.ports import Ledger
 
 FOLDER = ".tmp"
@@ -50,11 +49,13 @@ def remove(folders: Iterable[Path]) -> list[Path]:
         except FileNotFoundError:
             continue  # the worker itself was quicker
         except OSError as e:
-            logger.warning("cannot remove {}: {}", folder, e.strerror)
+            emit_event("file.not_removed", "cannot remove {file}: {error}", file=str(folder),
+                       error=e.strerror or str(e))  # fmt: skip
             continue
         removed.append(folder)
     if removed:
-        logger.info("Removed {} folders of attempts that are over", len(removed))
+        emit_event("folders.removed", "Removed {folders} folders of attempts that are over",
+                   folders=len(removed))  # fmt: skip
     return removed
 
 

@@ -7,11 +7,10 @@ import re
 import time
 from collections.abc import Callable, Sequence
 
-from loguru import logger
-
 from conductor.adapters.host.foreign_load import ForeignLoad
 from conductor.adapters.host.person_at_work import Person
 from conductor.adapters.host.temperature import Temperature
+from conductor.base.logs.events import emit_event
 from conductor.base.settings.settings import NodeSettings, Settings
 from conductor.core.admission.obstacles import Shutters, are_other
 from conductor.core.admission.sentences import obstacle_words
@@ -83,12 +82,16 @@ class NodeGates:
     def _say_once(self, name: str, said: Sensed) -> None:
         before = self._said.get(name, Sensed())
         for words in set(said.untold) - set(before.untold):
-            logger.warning("The gate {} is open: {}", name, words)
+            emit_event("node_gate.untold", "The gate {gate} is open: {why}", gate=name, why=words)
 
 
 def _log(before: Sequence[Obstacle], now: Sequence[Obstacle]) -> None:
     were, are = ({(o.gate, o.device): o for o in each} for each in (before, now))
     for key in sorted(are.keys() - were.keys()):
-        logger.info("{} starts nothing new: {}", key[1] or "This host", obstacle_words(are[key]))
+        gate, device = key
+        emit_event("node_gate.closed", "{} starts nothing new: {why}", device or "This host", gate=gate,
+                   device=device, why=obstacle_words(are[key]))  # fmt: skip
     for key in sorted(were.keys() - are.keys()):
-        logger.info("{} starts jobs again: no more «{}»", key[1] or "This host", were[key].words)
+        gate, device = key
+        emit_event("node_gate.opened", "{} starts jobs again: no more «{why}»", device or "This host",
+                   gate=gate, device=device, why=were[key].words)  # fmt: skip

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from loguru import logger
 from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.files.vram_claims import Badge
 from conductor.adapters.host.nvml_probe import MIB, RawDevice, RawGpus, RawProcess
+from conductor.base.logs.events import emit_event
 from conductor.base.text import size
 from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.report import Device
@@ -118,7 +118,8 @@ class Warden:
         kept, tolerance = ward.unexplained - ward.floor, tolerance_mib(device)
         if kept <= tolerance:
             if ward.reason:
-                logger.info("{} has given back what it kept: used again", device.key)
+                emit_event("device.used_again", "{device} {why}: used again", device=device.key,
+                           why="has given back what it kept")  # fmt: skip
             ward.gone, ward.reason = (), ""
         elif ward.reason:
             self._listen(ward, device)
@@ -130,13 +131,13 @@ class Warden:
             job = f"job {last.job_id[:SHORT_ID]}" if last.job_id else f"worker {last.worker}"
             ward.reason = f"keeps {size(kept * MIB)} after {job} ended (pid {last.pid} is gone), since {at}"
             ward.word = self._words().get(device.key, 0)
-            logger.warning("{} {}: quarantined until it is given back or resumed", device.key, ward.reason)
+            words = "{device} {why}: quarantined until it is given back or resumed"
+            emit_event("device.quarantined", words, device=device.key, why=ward.reason)
 
     def _listen(self, ward: Ward, device: Device) -> None:
         if self._words().get(device.key, 0) > ward.word:
-            logger.info(
-                "{} is used again by the operator's word; what it keeps counts as others'", device.key
-            )
+            words = "{device} is used again {why}; what it keeps counts as others'"
+            emit_event("device.used_again", words, device=device.key, why="by the operator's word")
             ward.gone, ward.reason = (), ""
 
 
@@ -188,8 +189,7 @@ def end_leftover(left: Holder) -> None:
     still there.
     """
     if left.group > 1 and left.group not in (os.getpgrp(), os.getpid()) and group_of(left.pid) == left.group:
-        logger.warning(
-            "pid {} of job {} outlived its worker and holds VRAM: killed", left.pid, left.job_id or "?"
-        )
+        words = "pid {pid} of job {job_id} outlived its worker and holds VRAM: killed"
+        emit_event("process.outlived", words, pid=left.pid, job_id=left.job_id or "?")
         with suppress(OSError):
             os.killpg(left.group, signal.SIGKILL)

@@ -16,6 +16,7 @@ from conductor.adapters.host import host_probe, nvml_probe
 from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.host.disk_probe import DiskProbe
 from conductor.base.errors import Unreachable
+from conductor.base.logs.events import emit_event
 from conductor.base.secrets import for_programs
 from conductor.base.settings.settings import Settings
 from conductor.core.admission.obstacles import are_other
@@ -207,9 +208,8 @@ class Reporter(threading.Thread):
             seen = self._warden.look(seen, raw, owner, worn, now)
             for badge in to_end(worn.values(), seen, self._settings.workers.warm_idle_s, now):
                 if self._badges.end_idle(badge):
-                    logger.debug(
-                        "{} was idle for long: what it kept on {} is given back", badge.worker, badge.device
-                    )
+                    words = "{worker} was idle for long: what it kept on {device} is given back"
+                    emit_event("device.freed", words, worker=badge.worker, device=badge.device)
         return remember(known, seen, raw.error or "NVML does not list it any more", raw.divided), notes
 
     def _worn(self) -> dict[str, Badge]:
@@ -245,13 +245,13 @@ class Reporter(threading.Thread):
             self._away(e)
             return
         if self._is_away:
-            logger.info("Redis answers again")
+            emit_event("redis.back", "Redis answers again")
             self._is_away = False
         self._sent, self._sent_at = report, time.monotonic()
 
     def _away(self, error: Unreachable) -> None:
         if not self._is_away:
-            logger.warning("{}; the workers go on, trying again", error)
+            emit_event("redis.lost", "{error}; the workers go on, trying again", error=str(error))
         self._is_away, self._sent = True, None
         try:
             self._revive()

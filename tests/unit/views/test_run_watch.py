@@ -23,7 +23,7 @@ def test_a_run_in_which_nothing_happens_says_so_once(memory_ledger: Ledger, monk
     monkeypatch.setattr(run_watch, "LINE_EVERY_S", 0.001)
     said: list[str] = []
     sink = logger.add(
-        said.append, filter=lambda record: record["extra"].get("event") == "progress", format="{message}"
+        said.append, filter=lambda record: record["extra"].get("event") == "run.progress", format="{message}"
     )
     eyes, over = Eyes(memory_ledger), threading.Event()
     thread = threading.Thread(target=lambda: run_watch.show_lines(eyes, over, ""))

@@ -1,0 +1,275 @@
+"""The events: every line of the log that tells of something that happened, by its name, with its fields.
+
+Logs read this table now; the event stream, alerts and metrics read the same one. `docs/events.md` is made
+from it, and a test holds that nobody emits a name or a field that is not here, and that nothing stands here
+which nobody emits.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class EventField(NamedTuple):
+    """One name, one meaning, in whatever event it stands."""
+
+    #: As Python has it: str, int, float, list[str].
+    type: str
+    #: Empty: it has none.
+    unit: str
+    meaning: str
+
+
+class EventKind(NamedTuple):
+    level: Level
+    #: One sentence.
+    meaning: str
+    #: Every one of these is there.
+    fields: tuple[str, ...]
+    #: Of these, those that the emitter knows.
+    known: tuple[str, ...]
+
+
+FIELDS: dict[str, EventField] = {
+    "about": EventField("str", "", "what the job is about: its task and a file's name"),
+    "answer": EventField("str", "", "what the ledger said to the receipt: accepted, already or unsaid"),
+    "attempt": EventField("int", "", "number of the attempt"),
+    "attempts": EventField("int", "attempts", "how many"),
+    "cause": EventField("str", "", "why the attempt ended, as the retry table names it"),
+    "dispatched": EventField("int", "jobs", "jobs that were dispatched again"),
+    "counter": EventField("str", "", "name of the counter"),
+    "device": EventField("str", "", "key of the device on its node"),
+    "epoch": EventField("int", "", "the leader's fencing number"),
+    "error": EventField("str", "", "what went wrong, in words"),
+    "exit_code": EventField("int", "", "of the process; negative: the signal that killed it"),
+    "file": EventField("str", "", "its path"),
+    "files": EventField("int", "files", "how many"),
+    "floor": EventField("int", "", "attempts get numbers above this one"),
+    "folders": EventField("int", "folders", "how many"),
+    "gate": EventField("str", "", "the gate that answered"),
+    "job_id": EventField("str", "", "the job"),
+    "job_ids": EventField("list[str]", "", "the jobs"),
+    "jobs": EventField("int", "jobs", "how many"),
+    "kind": EventField("str", "", "task and parameters, by which canaries and breakers go"),
+    "kinds": EventField("int", "kinds", "how many"),
+    "lane": EventField("str", "", "gpu, cpu, io or cloud"),
+    "leader": EventField("str", "", "the conductor that leads"),
+    "left": EventField("int", "jobs", "jobs that are still to be done"),
+    "lines": EventField("int", "lines", "how many; or the number of the line"),
+    "node": EventField("str", "", "the host"),
+    "part": EventField("str", "", "conductor, node or dashboard"),
+    "pid": EventField("int", "", "process id"),
+    "place": EventField("str", "", "node, and the devices on it"),
+    "places": EventField("int", "places", "how many lanes, nodes and devices"),
+    "processes": EventField("int", "processes", "how many"),
+    "queue": EventField("str", "", "the queue in RQ"),
+    "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
+    "receipts": EventField("int", "receipts", "how many"),
+    "seconds": EventField("float", "s", "how long it took, or will take"),
+    "silent": EventField("int", "workers", "workers that have not said what they hold"),
+    "task": EventField("str", "", "name of the task"),
+    "tasks": EventField("int", "tasks", "how many are known"),
+    "then": EventField("str", "", "what becomes of the job now, in words"),
+    "total": EventField("int", "", "of how many"),
+    "waiting": EventField("int", "jobs", "jobs of the class that wait"),
+    "what": EventField("str", "", "the amount that moved: VRAM, RAM or time"),
+    "why": EventField("str", "", "the reason, in words"),
+    "worker": EventField("str", "", "name of the worker"),
+    "workers": EventField("list[str]", "", "names of the workers"),
+}
+
+
+def _kind(level: Level, meaning: str, fields: str = "", known: str = "") -> EventKind:
+    return EventKind(level, meaning, tuple(fields.split()), tuple(known.split()))
+
+
+EVENTS: dict[str, EventKind] = {
+    # jobs, as the conductor decides of them
+    "job.admitted": _kind(
+        "INFO", "The conductor handed a job over to a queue.", "job_id attempt task lane place"
+    ),
+    "jobs.admitted": _kind(
+        "INFO", "The conductor handed many short jobs over at once.", "job_ids jobs task lane place"
+    ),
+    "job.not_admitted": _kind(
+        "DEBUG", "The hand-over turned down what the tick had decided.", "job_id attempt task lane why"
+    ),
+    "job.rescued": _kind(
+        "WARNING",
+        "An attempt was taken back from a worker that is gone.",
+        "job_id attempt task lane about error then",
+        "cause",
+    ),
+    "job.returned": _kind(
+        "INFO", "An attempt goes back to the backlog at no cost.", "job_id attempt task why"
+    ),
+    "jobs.returned": _kind("INFO", "Jobs that nobody had started go back to the backlog.", "jobs node why"),
+    "job.proved": _kind("INFO", "A receipt on disk proved a job done.", "job_id attempt task"),
+    "jobs.proved": _kind("INFO", "Receipts on disk proved further jobs done.", "jobs"),
+    "job.forged": _kind(
+        "WARNING", "A job without the seal of the configured key was cancelled.", "job_id attempt task why"
+    ),
+    "kind.reviewed": _kind(
+        "WARNING", "What waited of a kind went into review: its breaker stays open.", "kind jobs"
+    ),
+    # attempts, as their workers tell of them
+    "job.done": _kind(
+        "INFO", "A job is done, and its receipt was handed in.", "job_id attempt task about seconds answer"
+    ),
+    "jobs.done": _kind(
+        "INFO", "Several short jobs are done, handed in at once.", "job_ids jobs task seconds"
+    ),
+    "job.failed": _kind(
+        "WARNING",
+        "An attempt failed; the retry table says what becomes of the job.",
+        "job_id attempt task cause error then",
+        "about",
+    ),
+    "attempt.given_back": _kind(
+        "INFO",
+        "An attempt goes back unbegun: its cards are not there, or its API is closed.",
+        "job_id attempt task about why",
+    ),
+    "attempt.unknown_task": _kind(
+        "WARNING",
+        "An attempt goes back for a while: its worker does not know the task.",
+        "job_id attempt task seconds error",
+    ),
+    "attempt.dropped": _kind(
+        "INFO", "A worker drops an attempt that was given to another one.", "job_id attempt task about"
+    ),
+    "attempt.not_started": _kind(
+        "INFO", "An attempt is over, or another one has its place.", "job_id attempt"
+    ),
+    "attempt.told_twice": _kind("ERROR", "A worker was told to run what it runs.", "job_id attempt"),
+    "attempt.not_running": _kind(
+        "WARNING", "A worker's child told the end of an attempt that does not run.", "job_id attempt"
+    ),
+    "attempt.adopted": _kind(
+        "INFO", "Redis had forgotten an attempt, and it goes on.", "job_id attempt worker"
+    ),
+    "attempt.frozen": _kind(
+        "INFO", "A body is stopped while its host is somebody else's.", "job_id attempt why"
+    ),
+    "attempt.thawed": _kind("INFO", "What was frozen goes on."),
+    "entry.put_back": _kind(
+        "INFO", "What a worker had taken and not started is in its queue again.", "queue"
+    ),
+    "entry.refused": _kind(
+        "WARNING", "A worker refused an entry of its queue that is not Conductor's.", "queue job_id why what"
+    ),
+    "entry.broken": _kind(
+        "WARNING", "RQ's record of a refused entry cannot be marked.", "queue job_id error"
+    ),
+    "receipt.waits": _kind(
+        "ERROR", "A receipt cannot be written; its worker tries again.", "job_id attempt task about error"
+    ),
+    "receipt.not_written": _kind("ERROR", "A failure's receipt cannot be written.", "job_id attempt error"),
+    "receipt.taken_back": _kind(
+        "INFO", "A receipt no longer counts: another attempt's came first.", "job_id attempt task"
+    ),
+    # gates
+    "gate.closed": _kind(
+        "INFO", "A gate holds a class, and its reason is news.", "gate reason lane task waiting why"
+    ),
+    "lane.full": _kind(
+        "DEBUG",
+        "A class waits for a full queue, as is usual of a lane at work.",
+        "gate reason lane task waiting why",
+    ),
+    "class.infeasible": _kind(
+        "WARNING",
+        "Jobs can never run here, or not while others use so much.",
+        "gate reason lane task waiting why",
+    ),
+    "node_gate.closed": _kind("INFO", "A host, or a device of it, starts nothing new.", "gate device why"),
+    "node_gate.opened": _kind("INFO", "A host, or a device of it, starts jobs again.", "gate device why"),
+    "node_gate.untold": _kind(
+        "WARNING", "A node-side gate is open, for its figure cannot be read.", "gate why"
+    ),
+    "counter.untold": _kind("WARNING", "The command of a counter told nothing.", "counter error"),
+    "freezing.failed": _kind("ERROR", "Nothing is frozen, for no note of it can be written.", "file error"),
+    # the conductor
+    "leader.elected": _kind("INFO", "This conductor leads from now on.", "epoch"),
+    "leader.standby": _kind("INFO", "This conductor stands by.", "leader"),
+    "conductor.held_back": _kind("WARNING", "The conductor starts nothing.", "why"),
+    "conductor.goes_on": _kind("INFO", "The ledger is whole again, and jobs are started."),
+    "conductor.stopping": _kind("INFO", "The conductor was told to stop, and feeds nothing new."),
+    "run.progress": _kind("INFO", "How far the run is.", "why"),
+    "forecast.made": _kind("INFO", "When the run should end, where that is news.", "left seconds"),
+    "forecast.stopped": _kind("DEBUG", "No forecasts are made any more.", "error"),
+    "recording.stopped": _kind("WARNING", "Ticks are no longer recorded.", "error"),
+    "needs.drifted": _kind("WARNING", "What a kind takes has moved away from what it took.", "kind what why"),
+    "receipts.unseen": _kind("WARNING", "Receipts of a node do not come into this folder.", "node file"),
+    "receipts.not_read": _kind("WARNING", "Receipts cannot be read.", "error", "file worker"),
+    "receipts.not_whole": _kind(
+        "WARNING", "A line of a receipts file is no whole receipt.", "file lines error"
+    ),
+    "receipts.not_mended": _kind(
+        "ERROR", "A receipts file is gone and cannot be written again.", "file error"
+    ),
+    "file.mended": _kind(
+        "ERROR", "A file that only grows had lost lines, which were written again.", "file lines"
+    ),
+    "receipts.being_read": _kind("INFO", "How many receipts were read so far.", "receipts"),
+    "receipts.being_taken_in": _kind("INFO", "How far the look through the receipts is.", "receipts total"),
+    "receipts.taken_in": _kind(
+        "INFO", "Receipts were looked through before anything is started.", "receipts jobs"
+    ),
+    "tasks.read": _kind("INFO", "The tasks were read anew.", "tasks"),
+    "tasks.not_read": _kind("WARNING", "The tasks cannot be read anew, and stay as they were.", "error"),
+    # Redis
+    "redis.lost": _kind("WARNING", "Redis does not answer.", "error"),
+    "redis.back": _kind("INFO", "Redis answers again."),
+    "redis.restarted": _kind("INFO", "Redis was started again, and had forgotten nothing."),
+    "redis.stepped_back": _kind(
+        "WARNING", "Redis had forgotten what it was told last; attempts went back.", "attempts floor silent"
+    ),
+    "redis.told_again": _kind(
+        "WARNING", "Redis was told again what it had forgotten.", "dispatched jobs places kinds"
+    ),
+    "valkey.restarted": _kind("WARNING", "The project's Valkey had ended, and is started again."),
+    "valkey.woken": _kind(
+        "WARNING", "The project's Valkey had been stopped by a signal, and was woken.", "pid"
+    ),
+    # nodes, workers, devices
+    "node.up": _kind("INFO", "A node is up.", "node why"),
+    "node.draining": _kind("INFO", "A node finishes what it has in hand, and takes nothing new."),
+    "node.stopping": _kind("WARNING", "A node stops at once: what it has in hand goes back."),
+    "node.leftovers_ended": _kind(
+        "WARNING", "Processes that an earlier node had left were ended.", "processes"
+    ),
+    "node.embedded": _kind("INFO", "This run starts a node of its own, for none reports."),
+    "node.restarted": _kind("WARNING", "The node of this run ended, and is started again.", "exit_code"),
+    "part.ended": _kind("WARNING", "A part of the project ended, and is started again.", "part why seconds"),
+    "part.killed": _kind(
+        "WARNING", "A part of the project did not go on, and was killed.", "part", "pid seconds"
+    ),
+    "part.given_up": _kind("WARNING", "A part of the project is not started again.", "part"),
+    "project.draining": _kind("INFO", "The project finishes what it has in hand."),
+    "project.stopping": _kind("WARNING", "The project stops at once."),
+    "worker.died": _kind("WARNING", "A worker died.", "worker pid exit_code error"),
+    "worker.stuck": _kind(
+        "ERROR", "A worker, or its child, does not move, and is ended.", "seconds", "pid job_ids"
+    ),
+    "worker.gave_way": _kind("INFO", "Idle workers gave back what they kept on a device.", "workers job_id"),
+    "child.replaced": _kind("INFO", "A worker takes a fresh child for its next body.", "worker why"),
+    "lease.refused": _kind("WARNING", "The ledger refused to renew what a worker holds.", "worker error"),
+    "device.freed": _kind("DEBUG", "An idle worker gave back what it kept on a device.", "worker device"),
+    "device.quarantined": _kind(
+        "WARNING", "A device keeps memory that nobody holds: nothing starts there.", "device why"
+    ),
+    "device.used_again": _kind("INFO", "A quarantined device is used again.", "device why"),
+    "process.outlived": _kind(
+        "WARNING", "A process outlived its worker and held VRAM, and was killed.", "pid job_id"
+    ),
+    "process.left_frozen": _kind("WARNING", "A process that a worker had left frozen was killed.", "pid"),
+    # files
+    "files.let_go": _kind("INFO", "Files that nobody needs any more were removed for their room.", "files"),
+    "file.not_removed": _kind("WARNING", "A file or a folder cannot be removed.", "file error"),
+    "folders.removed": _kind("INFO", "Folders of attempts that are over were removed.", "folders"),
+    "printed.removed": _kind("INFO", "What bodies printed on earlier days was removed.", "folders file"),
+    "state.lost": _kind("ERROR", "The project's state folder is gone: what runs here ends.", "file error"),
+}

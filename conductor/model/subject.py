@@ -1,0 +1,22 @@
+"""What a job is about, for a person: its task, and the name of the file that it reads, changes or makes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from conductor.model.spec import JobSpec, from_line
+
+
+def subject_of(spec: JobSpec) -> str:
+    """«media.cut clip7.mp4»; the task alone where no file is named."""
+    paths = (*spec.inputs, *spec.reads, *spec.updates, *(output.path for output in spec.writes))
+    name = paths[0].rpartition(":")[2].rpartition("/")[2] if paths else ""
+    return f"{spec.task} {name}".strip()
+
+
+def subject_of_line(line: bytes, task: str) -> str:
+    """The same of a line as the ledger keeps it; of one that cannot be read: its task."""
+    try:
+        return subject_of(from_line(line))
+    except (msgspec.DecodeError, ValueError):
+        return task
