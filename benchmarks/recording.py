@@ -26,7 +26,7 @@ from conductor.adapters.rates.rates import redis_rates
 from conductor.analysis.replay.recording import BATCH_S, Recorder, files_of
 from conductor.base.settings.limits import limits_of
 from conductor.base.settings.settings import Settings, Timing, load
-from conductor.model.ledger_entries import Entry, Vouch
+from conductor.model.ledger_entries import Entry, HeldReport
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass
@@ -88,7 +88,7 @@ class FullNode:
                 ledger.attempts.start(r.job_id, r.attempt, f"w-{i % RUNNING}", LONG_S)
             elif (i + n) % 6 == 0:
                 used = Usage(vram_mib=5_000 + n % 50, rss_mib=400 + n % 9)
-                vouch = Vouch(
+                vouch = HeldReport(
                     job_id=r.job_id,
                     attempt=r.attempt,
                     usage=used,

@@ -12,7 +12,7 @@ from conductor.base.redis_keys import PLAIN, STATE_OF, Keys
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Dead, Retry
-from conductor.model.ledger_entries import STATES, Entry, JobState, JobView, Vouch
+from conductor.model.ledger_entries import STATES, Entry, HeldReport, JobState, JobView
 from conductor.model.receipt import Outcome, Receipt
 from conductor.model.snapshot import JobClass, Lookahead, Reservation
 from conductor.model.spec import Lane, Needs
@@ -135,7 +135,7 @@ class Scene:
     def renew(self, name: str, attempt: int = 1, worker: str = "w1", lease_s: float = LEASE_S) -> str:
         """Of a worker that holds this and nothing else, and has heard no answer."""
         (answer,) = self.ledger.attempts.renew(
-            worker, lease_s, [Vouch(job_id=an_id(name), attempt=attempt)]
+            worker, lease_s, [HeldReport(job_id=an_id(name), attempt=attempt)]
         ).answers
         return answer
 

@@ -330,7 +330,7 @@ class MachineScene:
         self.killed_for.append(action.fault.cause)
         self.bury(action.fault)
 
-    def on_Blame(self, action: actions.Blame) -> None:
+    def on_Blame(self, action: actions.FindFault) -> None:
         self.machine.row.blamed(action.fault or AttemptFault("worker_lost", "it died"))
 
     def on_Publish(self, action: actions.Publish) -> None:

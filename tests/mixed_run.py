@@ -43,7 +43,7 @@ from conductor.model.calls import Call, Trouble
 from conductor.model.causes import Cause
 from conductor.model.decision import Decision
 from conductor.model.failure_outcome import Retry
-from conductor.model.ledger_entries import Begun, Started, Vouch, WorkerTurn
+from conductor.model.ledger_entries import Begun, HeldReport, Started, WorkerTurn
 from conductor.model.limits import Limits
 from conductor.model.receipt import AdmittedNeeds, OutputFact, Receipt, Usage
 from conductor.model.snapshot import Candidate, Reservation, Snapshot
@@ -188,14 +188,14 @@ class World:
                 self.turn(worker, not_begun=(begun,))
                 worker.next = None
 
-    def vouch(self, worker: Worker, r: Reservation) -> Vouch:
+    def vouch(self, worker: Worker, r: Reservation) -> HeldReport:
         if r.started_at is None or self.now - r.started_at < 2:
-            return Vouch(job_id=r.job_id, attempt=r.attempt)
+            return HeldReport(job_id=r.job_id, attempt=r.attempt)
         rss, disk = r.ram_mib * 3 // 4, sum(r.disk.values()) // 2
         use = Usage(
             vram_mib=worker.holds_mib if r.devices else None, rss_mib=rss, scratch_bytes=disk, cpu_s=3.0
         )
-        return Vouch(job_id=r.job_id, attempt=r.attempt, usage=use, progress=0.5, quiet_s=1.0)
+        return HeldReport(job_id=r.job_id, attempt=r.attempt, usage=use, progress=0.5, quiet_s=1.0)
 
     def turn(self, worker: Worker, **more: Any) -> None:
         worker.turns += 1

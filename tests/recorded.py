@@ -49,7 +49,8 @@ from conductor.model import (
     snapshot,
     spec,
 )
-from conductor.model.decision import Verdict
+from conductor.model.calls import EndpointFault
+from conductor.model.decision import Successor, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
@@ -58,7 +59,7 @@ FILE = Path(__file__).parent / "data" / "mixed_run.jsonl.xz"
 
 MODULES = (calls, decision, chains, job_class, limits, receipt, report, snapshot, spec)
 #: Class of then → its class now, for those that are called otherwise.
-CLASSES: dict[str, type[msgspec.Struct]] = {}
+CLASSES: dict[str, type[msgspec.Struct]] = {"Plight": EndpointFault, "Heir": Successor}
 #: Class of then → field of then → field now; None: it is gone.
 RENAMED: dict[str, dict[str, str | None]] = {}
 #: Whole strings of then → now, as values and as keys.

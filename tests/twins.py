@@ -15,7 +15,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.base.errors import Fenced
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.snapshot import KindState, Lookahead, Reservation
@@ -59,7 +59,7 @@ def timeless_kind(kind: KindState) -> KindState:
     return msgspec.structs.replace(kind, since=0.0, last_at=0.0, opened_at=opened_at)
 
 
-def timeless_plight(plight: Plight) -> Plight:
+def timeless_plight(plight: EndpointFault) -> EndpointFault:
     return msgspec.structs.replace(plight, since=0.0, last_at=0.0)
 
 

@@ -42,7 +42,7 @@ from conductor.node.run import retry_tables
 from conductor.node.single_instance import is_dead_here
 from conductor.ports import Ledger
 from conductor.record.ledger_identity import Guard, refuse_lost
-from conductor.recovery.reapply_journal import Retelling
+from conductor.recovery.reapply_journal import JournalReapply
 from conductor.recovery.reconcile import Reconciler
 from conductor.tick.breakers import live_canaries, note_review, review_lines
 from conductor.tick.learned_needs import NeedsLearner, policy_of
@@ -158,7 +158,7 @@ def conductor_of(
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),
         reconciler=Reconciler(ledger, settings.receipts_dir),
-        retelling=Retelling(
+        retelling=JournalReapply(
             ledger,
             settings.receipts_dir,
             tasks,

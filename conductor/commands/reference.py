@@ -43,7 +43,7 @@ UNITS = {
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
 
 
-class SettingRow(msgspec.Struct, frozen=True):
+class SettingEntry(msgspec.Struct, frozen=True):
     """One key of conductor.toml."""
 
     section: str
@@ -71,7 +71,7 @@ def settings_page() -> str:
         "table is written as JSON. Unknown keys are refused. NAME stands for a name of your own.\n"
         "`conductor config show --origin` says where each value in force comes from.",
     ]
-    rows: dict[str, list[SettingRow]] = {}
+    rows: dict[str, list[SettingEntry]] = {}
     for row in setting_rows():
         rows.setdefault(row.section, []).append(row)
     for section, those in rows.items():
@@ -87,12 +87,12 @@ def settings_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def setting_rows() -> Iterator[SettingRow]:
+def setting_rows() -> Iterator[SettingEntry]:
     """All, in the order of the model, with their defaults: whatever the environment says."""
     yield from _rows(Settings, Settings.model_construct(), "", "")
 
 
-def _rows(model: type[BaseModel], value: BaseModel | None, at: str, section: str) -> Iterator[SettingRow]:
+def _rows(model: type[BaseModel], value: BaseModel | None, at: str, section: str) -> Iterator[SettingEntry]:
     words = comments(model)
     for name, field in model.model_fields.items():
         key, default = f"{at}{name}", None if value is None else getattr(value, name)
@@ -101,12 +101,12 @@ def _rows(model: type[BaseModel], value: BaseModel | None, at: str, section: str
         elif named := _table_of(field.annotation):
             yield from _rows(named, None, f"{key}.NAME.", f"`[{key}.NAME]`")
         elif get_origin(field.annotation) is dict and key != "endpoints.NAME.parameters":
-            yield SettingRow(
+            yield SettingEntry(
                 section, f"{key}.NAME", "none", takes(name, _value_of(field.annotation)), words.get(name, "")
             )
         else:
             shown = field.default if value is None else default
-            yield SettingRow(
+            yield SettingEntry(
                 section, key, default_of(shown), takes(name, field.annotation, field), words.get(name, "")
             )
     if extra := inspect.get_annotations(model, eval_str=True).get("__pydantic_extra__"):

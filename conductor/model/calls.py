@@ -54,7 +54,7 @@ class Call(Value, frozen=True, kw_only=True):
     words: str = ""
 
 
-class Plight(Value, frozen=True, kw_only=True):
+class EndpointFault(Value, frozen=True, kw_only=True):
     """What is known against an endpoint since it last answered. Times are epoch seconds of the ledger's
     clock.
     """

@@ -90,7 +90,7 @@ class Admission(Value, frozen=True, kw_only=True):
     rates: dict[str, tuple[int, int]] = {}
 
 
-class Heir(Value, frozen=True, kw_only=True):
+class Successor(Value, frozen=True, kw_only=True):
     """Who goes next where a running attempt ends well. It waits on, and holds nothing; the step that ends
     that attempt hands it over, if all that was asked still holds then. The next tick takes it back, or says
     the same again."""
@@ -157,7 +157,7 @@ class Decision(Value, frozen=True, kw_only=True):
     admit: tuple[Admission, ...] = ()
     hold: tuple[Hold, ...] = ()
     #: At most one for each running attempt.
-    heirs: tuple[Heir, ...] = ()
+    heirs: tuple[Successor, ...] = ()
     #: Kinds whose waiting jobs go to `review`: they failed alike, and so did all that tried since.
     review: tuple[str, ...] = ()
     #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.

@@ -185,7 +185,7 @@ class RollCall(Struct, frozen=True):
     """Word to a worker: it is to say at once what it holds."""
 
 
-class Vouch(Struct, frozen=True, kw_only=True):
+class HeldReport(Struct, frozen=True, kw_only=True):
     """A worker's word that it holds an attempt, and where there is anything to tell: what it uses and how
     far it is.
     """
@@ -206,7 +206,7 @@ class Vouch(Struct, frozen=True, kw_only=True):
         return is_or_was_frozen or bool(self.usage or self.progress is not None or self.note or self.quiet_s)
 
 
-#: Of an attempt, what its worker tells with each renewal: the same members in `Vouch` and in `Reservation`.
+#: Of an attempt, what its worker tells with each renewal: the same members in `HeldReport` and `Reservation`.
 TOLD = ("usage", "progress", "note", "quiet_s", "frozen_since", "frozen_for", "frozen_s")
 
 
@@ -264,9 +264,9 @@ class WorkerTurn(Struct, frozen=True, kw_only=True):
     is_idle: bool = False
     #: What is news of them for the conductor; 0: it is none of the short ones any more.
     news: Mapping[str, float] = {}
-    #: Heirs that were lined up: their bodies run, for what is in `done` ended well.
+    #: Successors that were lined up: their bodies run, for what is in `done` ended well.
     begun: tuple[Begun, ...] = ()
-    #: Heirs that were lined up, and will not begin as such.
+    #: Successors that were lined up, and will not begin as such.
     not_begun: tuple[Begun, ...] = ()
     #: The ledger's step as this worker heard of it last: one that has fewer has forgotten something.
     seen: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from conductor.model.calls import Plight
+from conductor.model.calls import EndpointFault
 from conductor.model.causes import Cause
 from conductor.model.chains import Chain, Landed
 from conductor.model.job_class import JobClass
@@ -117,7 +117,7 @@ class RateState(Value, frozen=True, kw_only=True):
     #: A 429, or another trouble of its endpoint, closed it until then.
     closed_until: float | None = None
     #: What is known against its endpoint; None: it is well.
-    plight: Plight | None = None
+    plight: EndpointFault | None = None
     #: Attempts that were handed over, and have not told what came of their calls.
     going: int = 0
     #: The limits were learned from 429s or told by the server, not configured.

@@ -18,7 +18,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
-from conductor.adapters.files.vram_claims import Badges, folder_of
+from conductor.adapters.files.vram_claims import VramClaims, folder_of
 from conductor.adapters.host import cgroup, host_probe, oom_counter
 from conductor.adapters.host.freezing import end_leftovers, note_folder
 from conductor.adapters.host.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
@@ -122,7 +122,7 @@ class Node:
             settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings)
         )
         self._room = DiskRoom(settings.layout, ledger, identity.node)
-        self._badges = Badges(folder_of(settings.layout))
+        self._badges = VramClaims(folder_of(settings.layout))
         self._frozen = note_folder(settings.state_dir, identity.node)
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.

@@ -14,7 +14,7 @@ _TAIL_BYTES = 4096
 _MOST_WORDS = 300
 
 
-class Overheard:
+class StartOutput:
     """A file without a name: a pipe would break under a worker that outlives its node."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from conductor.model.report import QueueReport
 from conductor.node.queue_plan import QueuePlan
 from conductor.node.restart_backoff import SETTLED_S, Backoff
 from conductor.node.spare_worker import Spare
-from conductor.node.start_output import Overheard
+from conductor.node.start_output import StartOutput
 
 
 class Death(Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     started_at: float
     #: Of one that is started after another died at start.
-    overheard: Overheard | None = None
+    overheard: StartOutput | None = None
     #: It was killed for having stood still for so long.
     stopped_s: float = 0.0
 
@@ -95,7 +95,7 @@ class Seat:
 
 
 #: Where what it says goes, None: where ours goes.
-Launch = Callable[[QueuePlan, str, "Overheard | None"], "subprocess.Popen[bytes]"]
+Launch = Callable[[QueuePlan, str, "StartOutput | None"], "subprocess.Popen[bytes]"]
 
 
 class Supervisor:
@@ -140,7 +140,7 @@ class Supervisor:
         for seat in self._seats:
             if seat.worker is None and seat.start_at <= now:
                 name = f"{seat.plan.queue}-{secrets.token_hex(4)}"
-                overheard = Overheard() if seat.backoff.quick_deaths else None
+                overheard = StartOutput() if seat.backoff.quick_deaths else None
                 seat.worker = WorkerProcess(name, self._launch(seat.plan, name, overheard), now, overheard)
             elif seat.worker is not None and seat.worker.overheard is not None:
                 seat.worker.overheard.pass_on()
@@ -264,7 +264,7 @@ class Supervisor:
 def launcher(project: Path, node: str, spare: Spare | None = None) -> Launch:
     """Starts `python -m workers` for a queue, or makes the spare that worker."""
 
-    def launch(plan: QueuePlan, name: str, overheard: Overheard | None) -> subprocess.Popen[bytes]:
+    def launch(plan: QueuePlan, name: str, overheard: StartOutput | None) -> subprocess.Popen[bytes]:
         words = ["--queue", plan.queue, "--lane", plan.lane, "--node", node]
         words += ["--name", name, *(("--device", plan.device) if plan.device else ())]
         env = {"CONDUCTOR_PROJECT": str(project)}

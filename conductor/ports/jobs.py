@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.causes import Cause
 from conductor.model.chains import LetGo, Outlook
 from conductor.model.failure_outcome import Dead, Retry
@@ -13,6 +13,7 @@ from conductor.model.ledger_entries import (
     AdoptAnswer,
     Entry,
     FinishAnswer,
+    HeldReport,
     JobState,
     JobView,
     Lined,
@@ -23,7 +24,6 @@ from conductor.model.ledger_entries import (
     RollCall,
     Started,
     Turned,
-    Vouch,
     WorkerTurn,
 )
 from conductor.model.receipt import Receipt
@@ -153,7 +153,7 @@ class Attempts(Protocol):
         named only."""
         ...
 
-    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
+    def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
         """All that a worker holds, also where that is nothing. An answer each: «gone»: this attempt was
         rescued, stop. «cancel»: the operator wants it stopped, kill the body; it is not renewed for ever
         after that. «unknown»: the ledger forgot it (Redis was emptied, or stepped back): go on, and `adopt`
@@ -184,7 +184,7 @@ class Attempts(Protocol):
         """Rate key → closed until; what ran out is left out."""
         ...
 
-    def plights(self) -> dict[str, Plight]:
+    def plights(self) -> dict[str, EndpointFault]:
         """Rate key → what is known against its endpoint; those that are well are left out."""
         ...
 

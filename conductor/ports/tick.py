@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import Settled
 from conductor.model.report import NodeReport
@@ -21,7 +21,7 @@ class Handover(Protocol):
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Heir] = (),
+        heirs: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:

@@ -19,7 +19,7 @@ from conductor.model.spec import Value
 SUFFIX = ".tidied"
 
 
-class Tidied(Value, frozen=True, kw_only=True):
+class RemovalNotes(Value, frozen=True, kw_only=True):
     """One file. `at`: epoch seconds by the host that removed it; `attempt`: the accepted one that made it."""
 
     v: Literal[1] = 1
@@ -31,10 +31,10 @@ class Tidied(Value, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Tidied).decode
+_decode = msgspec.json.Decoder(RemovalNotes).decode
 
 
-def note(folder: Path, node: str, facts: Iterable[Tidied]) -> None:
+def note(folder: Path, node: str, facts: Iterable[RemovalNotes]) -> None:
     """Durable when it returns. Raises `OSError`."""
     text = b"".join(_encode(fact) + b"\n" for fact in facts)
     if not text:
@@ -46,7 +46,7 @@ def note(folder: Path, node: str, facts: Iterable[Tidied]) -> None:
         log.close()
 
 
-def read(folder: Path) -> Iterator[Tidied]:
+def read(folder: Path) -> Iterator[RemovalNotes]:
     """All that was noted; a line that is not whole says nothing."""
     for file in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
         for line in file.read_bytes().splitlines():

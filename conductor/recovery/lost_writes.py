@@ -16,7 +16,7 @@ from conductor.base.logs.events import emit_event
 from conductor.base.text import many
 from conductor.model.ledger_entries import Settled, Unsettled
 from conductor.ports import Ledger
-from conductor.recovery.reapply_journal import Retelling
+from conductor.recovery.reapply_journal import JournalReapply
 from conductor.recovery.reconcile import CLOCKS_S, Reconciler
 
 
@@ -24,7 +24,11 @@ class Settler:
     """The leader's. `reason` once a tick; it may raise `Unreachable` and `Fenced`."""
 
     def __init__(
-        self, ledger: Ledger, reconciler: Reconciler | None, wait_s: float, retelling: Retelling | None = None
+        self,
+        ledger: Ledger,
+        reconciler: Reconciler | None,
+        wait_s: float,
+        retelling: JournalReapply | None = None,
     ) -> None:
         """`wait_s`: silent workers are waited for so long. A lease: then what they held is theirs no more."""
         self._ledger = ledger

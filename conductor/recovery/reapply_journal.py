@@ -34,7 +34,7 @@ from conductor.recovery.redo import dependants, record_of
 PAUSES, DRAINS = ("paused", "resumed"), ("draining", "fed")
 
 
-class Retold(Struct, frozen=True, kw_only=True):
+class Reapplied(Struct, frozen=True, kw_only=True):
     """What the ledger had forgotten."""
 
     #: Jobs that were put again.
@@ -47,7 +47,7 @@ class Retold(Struct, frozen=True, kw_only=True):
     kinds: int = 0
 
 
-class Retelling:
+class JournalReapply:
     """The leader's, while the ledger is not settled. Twice is once."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Retelling:
         self._tidied = tidied
         self._limits = limits
 
-    def retell(self, since: float) -> Retold:
+    def retell(self, since: float) -> Reapplied:
         """All that was said since then (epoch seconds by the clocks of the hosts that wrote it).
 
         Raises `Unreachable`, `OSError`, `ConductorError`: then it is simply called again."""
@@ -77,11 +77,11 @@ class Retelling:
         new = self._put(notes)
         places = sum(self._say_place(word) for word in last_words(notes))
         kinds = sum(self._try_kind(note) for note in notes if note.what == "tried")
-        told = Retold(new=new, places=places, jobs=self._say_jobs(notes) + self._redo(since), kinds=kinds)
+        told = Reapplied(new=new, places=places, jobs=self._say_jobs(notes) + self._redo(since), kinds=kinds)
         log_retold(told)
         return told
 
-    def put_back(self, since: float) -> Retold:
+    def put_back(self, since: float) -> Reapplied:
         """What was to be taken from its worker, once all workers have said what they hold: only then the
         ledger has again what it was to be taken from."""
         last: dict[str, Note] = {}
@@ -90,7 +90,7 @@ class Retelling:
                 last.update(dict.fromkeys(note.ids, note))
         asked = self._ledger.control.asked()
         said = [note for job_id, note in last.items() if note.what == "requeued" and job_id not in asked]
-        told = Retold(jobs=sum(self._put_back(note) for note in said))
+        told = Reapplied(jobs=sum(self._put_back(note) for note in said))
         log_retold(told)
         return told
 
@@ -235,8 +235,8 @@ class Retelling:
                 yield from manifests.read(source.file)
 
 
-def log_retold(told: Retold) -> None:
-    if told == Retold():
+def log_retold(told: Reapplied) -> None:
+    if told == Reapplied():
         return
     words = (
         "Redis had forgotten what was said to it, and was told again: {} dispatched, the operator's word "

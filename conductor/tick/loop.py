@@ -19,7 +19,7 @@ from conductor.model.limits import Limits
 from conductor.model.snapshot import Lookahead
 from conductor.ports import Ledger, Rates
 from conductor.recovery.lost_writes import Settler
-from conductor.recovery.reapply_journal import Retelling
+from conductor.recovery.reapply_journal import JournalReapply
 from conductor.recovery.reconcile import Reconciler
 from conductor.tick.housekeeping import Housekeeping, Overrides, WhyNot, budgets_of_line
 from conductor.tick.leadership import Lead
@@ -76,7 +76,7 @@ class Conductor:
         guard: WhyNot = lambda: None,
         on_review: OnReview = lambda kind, states: None,
         reconciler: Reconciler | None = None,
-        retelling: Retelling | None = None,
+        retelling: JournalReapply | None = None,
         own_node: str = "",
     ) -> None:
         """`owner`: unique to this process. `backlogs`: those to feed from; empty: all. `own_node`: of this

@@ -16,7 +16,7 @@ SHOWN_DEAD = 8
 BEHIND = "dependency_dead"
 
 
-class Obituary(Value, frozen=True, kw_only=True):
+class DeadJobs(Value, frozen=True, kw_only=True):
     """A dead job and why."""
 
     job_id: str
@@ -27,10 +27,10 @@ class Obituary(Value, frozen=True, kw_only=True):
 
 def obituaries(
     ledger: Ledger, backlog: str | None = None, known: Collection[str] = ()
-) -> tuple[Obituary, ...]:
+) -> tuple[DeadJobs, ...]:
     """The first few of those that died of themselves and are not `known`; all others died for their sake."""
     return tuple(
-        Obituary(
+        DeadJobs(
             job_id=view.job_id,
             task=from_line(view.line).task,
             cause=view.cause or "unknown",
@@ -66,6 +66,6 @@ def counted(causes: Mapping[str, int]) -> str:
     return own + (f"; and {behind} {BEHIND}, behind these" if behind else "")
 
 
-def named(dead: Collection[Obituary]) -> list[str]:
+def named(dead: Collection[DeadJobs]) -> list[str]:
     """«k3v7abcd media.cut: task_error: RuntimeError: …», a line each."""
     return [printable(f"  {o.job_id[:8]} {o.task}: {o.cause}: {o.message}") for o in dead]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from conductor.base.text import duration, printable
 from conductor.model.decision import GATES, Gate
 from conductor.model.spec import Value
-from conductor.views.dead_jobs import Obituary, counted, meanwhile, named, still
+from conductor.views.dead_jobs import DeadJobs, counted, meanwhile, named, still
 from conductor.views.status import Status
 
 #: The rate is that of the last so many seconds.
@@ -30,7 +30,7 @@ class Account(Value, frozen=True, kw_only=True):
     #: Cause → jobs that died in this run.
     causes: dict[str, int] = {}
     #: The first few of the dead; what died only for the sake of another is left out.
-    obituaries: tuple[Obituary, ...] = ()
+    obituaries: tuple[DeadJobs, ...] = ()
     #: Jobs that are set aside since others of their kind failed alike, and what to do about each kind of
     #: them.
     review: int = 0

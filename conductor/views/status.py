@@ -9,7 +9,7 @@ import msgspec
 
 from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.core.failures.stuck import Stuck
-from conductor.model.calls import Plight
+from conductor.model.calls import EndpointFault
 from conductor.model.decision import Gate, GateLedger, Hold, Shared
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState
@@ -17,7 +17,7 @@ from conductor.model.report import CounterReading, NodeReport
 from conductor.model.snapshot import Controls, KindState, RateState, Reservation
 from conductor.model.spec import LANES, Lane, Value
 from conductor.ports import Ledger
-from conductor.views.dead_jobs import Obituary
+from conductor.views.dead_jobs import DeadJobs
 from conductor.views.staleness import LedgerAge, standing_of, standstill
 
 
@@ -48,7 +48,7 @@ class Status(Value, frozen=True, kw_only=True):
     #: Rate key → closed by a 429 until.
     closed_rates: dict[str, float] = {}
     #: Rate key → what is known against its endpoint.
-    plights: dict[str, Plight] = {}
+    plights: dict[str, EndpointFault] = {}
     #: What the last tick left of the budgets of APIs.
     rates: tuple[RateState, ...] = ()
     #: What users count by name, as the last tick left it; «node1/NAME» of one that is counted by the node.
@@ -58,7 +58,7 @@ class Status(Value, frozen=True, kw_only=True):
     #: Cause → dead jobs; `dependency_dead`: for the sake of the others.
     dead: dict[str, int] = {}
     #: The first few of those that died of themselves.
-    graves: tuple[Obituary, ...] = ()
+    graves: tuple[DeadJobs, ...] = ()
     #: Kinds of jobs that failed alike since the last that did not.
     kinds: tuple[KindState, ...] = ()
     #: Jobs in flight that do not get on.

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from ledger_scenes import LEASE_S, Scene, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
 from conductor.model.receipt import OutputFact, Receipt
 
@@ -59,7 +59,7 @@ def tick(
     """Names who goes next where `after` ends, and hands one over in another queue: why not, if not."""
     handover, left = scene.ledger.handover, LEFT if after == "a" else 0
     named = [
-        Heir(
+        Successor(
             predecessor=an_id(after), attempt=1, admission=an_admission(scene, *heir, DISK - left, "w1", key)
         )
         for heir in heirs
@@ -185,7 +185,7 @@ def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: 
     tick(one_runs, ("b", FOUR))
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
 
-    heir = Heir(
+    heir = Successor(
         predecessor=an_id("d"), attempt=1, admission=an_admission(one_runs, "b", FOUR, DISK, "w2", SCRATCH)
     )
     wanted = an_admission(one_runs, "c", FIVE, DISK, "w2", SCRATCH)
@@ -200,7 +200,7 @@ def test_of_two_heirs_of_one_disk_both_are_lined_up_only_where_both_fit(one_runs
     assert turn(one_runs, a_turn("1", "w2")).started
     pairs = [("a", "b", "w1", DISK - LEFT), ("d", "c", "w2", DISK)]
     heirs = [
-        Heir(
+        Successor(
             predecessor=an_id(after),
             attempt=1,
             admission=an_admission(one_runs, name, FOUR, room, worker, SCRATCH),
@@ -241,7 +241,7 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
         assert turn(scene, a_turn("1", worker)).started
     looked_at = scene.ledger.bell.now()
     heirs = [
-        Heir(
+        Successor(
             predecessor=an_id(after),
             attempt=1,
             admission=an_admission(scene, name, files, room, worker, SCRATCH),
@@ -267,7 +267,7 @@ def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
     assert turn(scene, a_turn("1", "w2")).started
     looked_at = scene.ledger.bell.now()
     heirs = [
-        Heir(
+        Successor(
             predecessor=an_id(after),
             attempt=1,
             admission=an_admission(scene, name, files, room, worker, SCRATCH),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, steps_back
 
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import WorkerTurn
 
@@ -97,7 +97,7 @@ def test_a_successor_takes_over_no_more_than_is_given_back(wants: int, state: st
         reservation=a_reservation("c", held={":nuke": wants}), backlog="night", ceilings=CEILINGS
     )
     scene.ledger.handover.admit(
-        scene.epoch, [], [Heir(predecessor=an_id("a"), attempt=1, admission=admission)]
+        scene.epoch, [], [Successor(predecessor=an_id("a"), attempt=1, admission=admission)]
     )
 
     turn = WorkerTurn(

@@ -12,17 +12,17 @@ from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_ent
 
 from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
 
 CORE = {"node1:cpu_milli": 1000}
 
 
-def an_heir(name: str, after: str, cores: int = 1, **changes: Any) -> Heir:
+def an_heir(name: str, after: str, cores: int = 1, **changes: Any) -> Successor:
     """`cores`: what its node has."""
     ceilings = {"node1:cpu_milli": cores * 1000}
     admission = Admission(reservation=a_reservation(name, **changes), backlog="night", ceilings=ceilings)
-    return Heir(predecessor=an_id(after), attempt=1, admission=admission)
+    return Successor(predecessor=an_id(after), attempt=1, admission=admission)
 
 
 def a_turn(number: str = "1", **changes: Any) -> WorkerTurn:
@@ -38,7 +38,7 @@ def turn(scene: Scene, turn: WorkerTurn) -> Turned:
     return turned
 
 
-def name_heirs(scene: Scene, *heirs: Heir) -> None:
+def name_heirs(scene: Scene, *heirs: Successor) -> None:
     seen, _ = scene.ledger.handover.handed_on()
     scene.ledger.handover.admit(scene.epoch, [], heirs, seen)
     scene.check()

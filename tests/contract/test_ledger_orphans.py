@@ -9,7 +9,7 @@ from ledger_scenes import Scene, an_entry, an_id
 
 from conductor.model.decision import GateLedger, Hold
 from conductor.model.failure_outcome import Dead, Retry
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 
@@ -62,7 +62,7 @@ def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
     note = 'cut ,"started_at":1 of "naïve", 50 %'
     usage = Usage(vram_mib=900, rss_mib=100, scratch_bytes=7_000_000_000_000, cpu_s=1.5)
     for progress in (0.25, 0.5):
-        vouch = Vouch(job_id=an_id("a"), attempt=1, usage=usage, progress=progress, note=note)
+        vouch = HeldReport(job_id=an_id("a"), attempt=1, usage=usage, progress=progress, note=note)
         assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
         (held,) = scene.ledger.handover.reservations()
         assert (held.usage, held.progress, held.note) == (usage, progress, note)
@@ -75,7 +75,7 @@ def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: S
     scene.run("a")
 
     def told(**frozen: Any) -> Reservation:
-        vouch = Vouch(job_id=an_id("a"), attempt=1, **frozen)
+        vouch = HeldReport(job_id=an_id("a"), attempt=1, **frozen)
         assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
         (held,) = scene.ledger.handover.reservations()
         return held

@@ -9,7 +9,7 @@ import pytest
 from ledger_scenes import Scene, a_class, a_reservation, an_entry, an_id
 
 from conductor.core.rates.endpoint_breaker import FAULTS, asks_one_first
-from conductor.model.calls import Call, CallOutcome, Plight, Trouble
+from conductor.model.calls import Call, CallOutcome, EndpointFault, Trouble
 from conductor.model.decision import Admission
 from conductor.model.spec import Needs, RateNeed
 
@@ -33,7 +33,7 @@ def tell(
     scene.check()
 
 
-def plight(scene: Scene) -> Plight | None:
+def plight(scene: Scene) -> EndpointFault | None:
     return scene.ledger.attempts.plights().get("api")
 
 

@@ -9,8 +9,8 @@ from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 from msgspec import structs
 
 from conductor.base.errors import Fenced
-from conductor.model.decision import Admission, Heir
-from conductor.model.ledger_entries import RollCall, Settled, Turned, Vouch, WorkerTurn
+from conductor.model.decision import Admission, Successor
+from conductor.model.ledger_entries import HeldReport, RollCall, Settled, Turned, WorkerTurn
 from conductor.model.snapshot import Lookahead
 
 QUEUE = "cpu-node1"
@@ -34,7 +34,7 @@ def leads(scene: Scene) -> int:
 
 
 def says(scene: Scene, worker: str, *held: tuple[str, int], seen: int = 0) -> tuple[str, ...]:
-    vouches = [Vouch(job_id=an_id(name), attempt=attempt) for name, attempt in held]
+    vouches = [HeldReport(job_id=an_id(name), attempt=attempt) for name, attempt in held]
     return scene.ledger.attempts.renew(worker, 30, vouches, seen).answers
 
 
@@ -276,7 +276,9 @@ def test_an_heir_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: Scene
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
     heir = Admission(reservation=a_reservation("b"), backlog="night")
-    scene.ledger.handover.admit(scene.epoch, [], [Heir(predecessor=an_id("a"), attempt=1, admission=heir)])
+    scene.ledger.handover.admit(
+        scene.epoch, [], [Successor(predecessor=an_id("a"), attempt=1, admission=heir)]
+    )
     steps_back(scene)
 
     turned = a_turn(scene, done=(structs.replace(a_receipt("a"), node=NODE),))

@@ -23,7 +23,7 @@ from conductor.base.redis_keys import PLAIN
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.calls import Call
 from conductor.model.failure_outcome import Retry
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Output
 from conductor.ports import Ledger
@@ -98,7 +98,7 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
             None,
         )
         theirs.attempts.start(an_id(name), 1, "w1", 30)
-        vouch = Vouch(job_id=an_id(name), attempt=1, progress=0.5, note="half")
+        vouch = HeldReport(job_id=an_id(name), attempt=1, progress=0.5, note="half")
         assert theirs.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
     assert theirs.attempts.accept(a_receipt("a")) == "accepted"
     assert theirs.attempts.fail(a_receipt("b", outcome="failed", cause="task_error"), Retry()) == "accepted"

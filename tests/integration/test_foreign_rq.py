@@ -17,7 +17,7 @@ from rq.job import Job
 
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.base.settings.settings import CONFIG_NAME, Settings
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.views.dashboard import make_app
 from tests.ledger_scenes import an_entry, an_id, redis_scene
 
@@ -97,7 +97,7 @@ def test_a_ledger_that_is_settled_does_not_wait_for_its_worker(redis_url: str, t
         client.set(f"{scene.keys.ledger}history", "another.one")
         epoch = scene.ledger.leadership.lead("conductor-1", 60)
         assert epoch is not None and client.keys("conductor:line:*") == [b"conductor:line:w1"]
-        scene.ledger.attempts.renew("w1", 30, [Vouch(job_id=an_id("a"), attempt=1)])
+        scene.ledger.attempts.renew("w1", 30, [HeldReport(job_id=an_id("a"), attempt=1)])
         settled = scene.ledger.leadership.settle(epoch, 3600, 1)
 
         # Then nobody else is waited for, and no numbers are given up

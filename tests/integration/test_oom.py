@@ -14,7 +14,7 @@ import pytest
 
 from conductor.adapters.host import oom_counter
 from conductor.base.settings.settings import Settings
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.model.receipt import Usage
 from conductor.model.spec import Needs
 from conductor.node.orphan_rescue import rescue
@@ -102,7 +102,7 @@ def test_a_worker_killed_for_memory_returns_its_job_with_that_cause_and_its_peak
     spec = scene.put(a_spec(task="mine.write", needs=Needs(ram_mib=64)))
     attempts = scene.ledger.attempts
     attempts.start(spec.id, 1, "w1", 60.0)
-    attempts.renew("w1", 60.0, [Vouch(job_id=spec.id, attempt=1, usage=Usage(rss_mib=1000))])
+    attempts.renew("w1", 60.0, [HeldReport(job_id=spec.id, attempt=1, usage=Usage(rss_mib=1000))])
     death = Death(worker="w1", queue=QUEUE, pid=412, exit_code=-9, was_oom=True)
 
     assert rescue(scene.ledger, death, lambda job: {}) == 1

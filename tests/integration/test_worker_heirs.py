@@ -12,7 +12,7 @@ from redis import Redis
 
 from conductor.base.errors import Unreachable
 from conductor.base.settings.settings import Settings
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry
 from conductor.model.snapshot import Reservation
@@ -20,7 +20,7 @@ from conductor.model.spec import JobSpec, to_line
 from conductor.ports import Attempts, Ledger
 from tests.builders import a_spec
 from tests.worker_scene import NODE, QUEUE, WorkerScene, a_scene, wait_file, wait_until
-from workers.attempt.successor_feed import Lining
+from workers.attempt.successor_feed import SuccessorFeed
 from workers.isolation.stop_signals import Stopping
 
 FILES = {"scratch": 5}
@@ -58,7 +58,7 @@ def line_up(scene: WorkerScene, heir: JobSpec, after: JobSpec) -> None:
         disk=FILES,
     )
     admission = Admission(reservation=held, backlog="night", ceilings={BYTES: 5})
-    named = Heir(predecessor=after.id, attempt=1, admission=admission)
+    named = Successor(predecessor=after.id, attempt=1, admission=admission)
     handover = scene.ledger.handover
     handover.admit(scene.epoch, [], [named], handover.handed_on()[0])
 
@@ -103,7 +103,7 @@ class Away:
 
 def test_each_time_the_ledger_was_away_is_counted_for_it_may_have_forgotten_its_last_words():
     away = Away()
-    lining = Lining(cast(Attempts, away), "w1", Stopping())
+    lining = SuccessorFeed(cast(Attempts, away), "w1", Stopping())
     lining.start()
     try:
         assert away.asked.wait(10)

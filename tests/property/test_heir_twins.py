@@ -13,7 +13,7 @@ from twins import NAMES, Both, names, play, timeless, workers
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.redis.scans.full_ledger import books_of
 from conductor.adapters.redis.scripts import Scripts
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Retry
 from conductor.model.ledger_entries import Begun, Turned, WorkerTurn
 from conductor.model.receipt import OutputFact
@@ -95,7 +95,7 @@ class Heirs(Both):
         heads = [msgspec.structs.replace(row, cpu=cpu) for row in self.heads(most, disk)]
         pairs = [(r, heads[n % len(heads)]) for n, r in enumerate(self.running())] if heads else []
         heirs = [
-            Heir(
+            Successor(
                 predecessor=r.job_id,
                 attempt=r.attempt,
                 admission=Admission(reservation=row, backlog="night", ceilings=self.cores),

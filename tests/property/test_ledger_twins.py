@@ -26,9 +26,9 @@ from twins import (
 
 from conductor.model.calls import Call
 from conductor.model.chains import FileJob
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Dead, Retry
-from conductor.model.ledger_entries import EntryFiles, Vouch, WorkerTurn
+from conductor.model.ledger_entries import EntryFiles, HeldReport, WorkerTurn
 from conductor.model.receipt import OutputFact
 from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs, RateNeed
@@ -137,7 +137,7 @@ class Twins(Both):
         """What may go now goes next where these two end."""
         found = [head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=2)) for head in c.heads]
         heirs = [
-            Heir(
+            Successor(
                 predecessor=an_id(name),
                 attempt=attempt,
                 admission=Admission(
@@ -202,7 +202,9 @@ class Twins(Both):
         self, held: list[tuple[str, int]], worker: str, progress: float | None, has_heard: bool
     ) -> None:
         """`has_heard`: of all that was handed out. What it does not name it does not run, then."""
-        vouches = [Vouch(job_id=an_id(name), attempt=attempt, progress=progress) for name, attempt in held]
+        vouches = [
+            HeldReport(job_id=an_id(name), attempt=attempt, progress=progress) for name, attempt in held
+        ]
         told = []
         for scene in (self.redis, self.memory):
             seen = scene.ledger.attempts.renew("nobody", 5000.0, []).step if has_heard else 0

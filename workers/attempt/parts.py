@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from conductor.ports import Ledger, ReceiptLog
     from workers.attempt.attempt import AttemptSettings
     from workers.attempt.lease_keeper import Keeper
-    from workers.attempt.successor_feed import Lining
+    from workers.attempt.successor_feed import SuccessorFeed
     from workers.isolation.child_process import ChildProcess
     from workers.isolation.held_attempt import Held
     from workers.isolation.stop_signals import Stopping
@@ -81,4 +81,4 @@ class Parts(NamedTuple):
     claim: Claim
     watchdog: Watcher
     #: None: nobody is lined up here.
-    lining: Lining | None = None
+    lining: SuccessorFeed | None = None

@@ -26,7 +26,7 @@ _WAIT_S = 60.0
 _AGAIN_S = 1.0
 
 
-class Lining:
+class SuccessorFeed:
     """What it hears wakes the main thread, which asks for it."""
 
     def __init__(

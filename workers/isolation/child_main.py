@@ -32,7 +32,7 @@ from conductor.model.spec import JobSpec, filled, from_line
 from workers.isolation import disk_faults, output_check
 from workers.isolation.frozen_family import still_s
 from workers.isolation.input_check import Inputs
-from workers.isolation.process_state import Premises
+from workers.isolation.process_state import ProcessState
 from workers.isolation.protocol import (
     BodyEnded,
     BodyProgress,
@@ -103,7 +103,7 @@ class Child:
         self._pid = os.getpid()
         os.register_at_fork(after_in_child=self._give_up)
         self._warm = WarmStore(held=vram_held)
-        self._premises, self._strays = Premises(), Strays()
+        self._premises, self._strays = ProcessState(), Strays()
         #: Keys that tasks declare, of what they keep; what was said of them last, and when the memory.
         self._declared: set[str] = set()
         self._said: tuple[str, ...] = ()

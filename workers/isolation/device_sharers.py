@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from conductor.adapters.files.vram_claims import Badges
+from conductor.adapters.files.vram_claims import VramClaims
 from conductor.adapters.host import nvml_probe
 from conductor.node.health.vram_owners import ours, owner_among
 
 
-class Rivals(NamedTuple):
+class DeviceSharers(NamedTuple):
     """On one device, MiB beyond what is reserved there: of this child, and of each other with an attempt in
     hand.
 
@@ -35,13 +35,13 @@ class Rivals(NamedTuple):
         return any(mib > 0 for mib in self.others_mib.values())
 
 
-def rivals(folder: Path, key: str, child: int) -> Rivals:
+def rivals(folder: Path, key: str, child: int) -> DeviceSharers:
     """`folder`: of the badges. `child`: the one that asks. Of bodies in hand only: what is warm gives way
     anyhow.
     """
     badges = {
         name: badge
-        for name, badge in Badges(folder).read().items()
+        for name, badge in VramClaims(folder).read().items()
         if badge.child and badge.reserved.get(key)
     }
     devices = nvml_probe.read([key]).devices
@@ -52,6 +52,6 @@ def rivals(folder: Path, key: str, child: int) -> Rivals:
     )
     me = next((name for name, badge in badges.items() if badge.child == child), "")
     if held is None or not me:
-        return Rivals()
+        return DeviceSharers()
     beyond = {name: held.get(name, 0) - badge.reserved[key] for name, badge in badges.items()}
-    return Rivals(beyond.pop(me), me, beyond)
+    return DeviceSharers(beyond.pop(me), me, beyond)

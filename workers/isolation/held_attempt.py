@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.model.snapshot import Reservation
 from workers.isolation.usage import Meter
 
@@ -51,8 +51,8 @@ class Held:
         """One that was lined up; `hold` it now."""
         self.reservation, self.valid_until = reservation, valid_until
 
-    def vouch(self, now: float) -> Vouch:
-        return Vouch(
+    def vouch(self, now: float) -> HeldReport:
+        return HeldReport(
             job_id=self.job_id,
             attempt=self.attempt,
             usage=self.meter.usage(),

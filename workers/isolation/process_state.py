@@ -49,7 +49,7 @@ class Aspect(NamedTuple):
     put_back: Callable[[Any], object]
 
 
-class Premises:
+class ProcessState:
     """`settle` once all is as it should be; `put_right` after each body."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from conductor.base.text import size
 from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.receipt import Usage
-from workers.isolation.device_sharers import Rivals
+from workers.isolation.device_sharers import DeviceSharers
 from workers.system.process_tree import children_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Meter:
         reserved_mib: int = 0,
         headroom_mib: int = 0,
         memory: HostMemory | None = None,
-        rivals: Callable[[str, int], Rivals] = lambda device, child: Rivals(),
+        rivals: Callable[[str, int], DeviceSharers] = lambda device, child: DeviceSharers(),
     ) -> None:
         """`folders`: asked for when they are looked at, not before the body begins. `reserved_mib`: on each
         of the devices; 0: not held to it. `headroom_mib`: what is to stay free there. `memory`: holds it to

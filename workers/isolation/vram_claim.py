@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from conductor.adapters.files.vram_claims import Badge, Badges, OwnBadge
+from conductor.adapters.files.vram_claims import OwnVramClaim, VramClaim, VramClaims
 from conductor.adapters.host import nvml_probe
 from conductor.base.logs.events import emit_event
 from conductor.node.health.vram_owners import ours, owner_among
@@ -39,9 +39,9 @@ class Claim:
         """`badges`: their folder on this host. `headroom_mib`: of a device's memory, for everybody else."""
         self._folder = badges
         self._headroom_mib = headroom_mib
-        self._now = Badge(worker=worker, queue=queue, device=device or "")
-        self._badge: OwnBadge | None = None
-        self._siblings = Badges(self._folder)
+        self._now = VramClaim(worker=worker, queue=queue, device=device or "")
+        self._badge: OwnVramClaim | None = None
+        self._siblings = VramClaims(self._folder)
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -87,7 +87,7 @@ class Claim:
         if not idle:
             return
         raw = {f"gpu{device.index}": device for device in nvml_probe.read(keys).devices}
-        ended: list[Badge] = []
+        ended: list[VramClaim] = []
         for key in keys:
             if (device := raw.get(key)) is not None:
                 ended += self._end_excess(
@@ -100,8 +100,8 @@ class Claim:
             self._until_gone({badge.child for badge in ended}, keys)
 
     def _end_excess(
-        self, key: str, device: RawDevice, others: Mapping[str, Badge], idle: list[Badge]
-    ) -> list[Badge]:
+        self, key: str, device: RawDevice, others: Mapping[str, VramClaim], idle: list[VramClaim]
+    ) -> list[VramClaim]:
         """The longest idle first, until what is reserved and what is warm fit."""
         children = {badge.child: name for name, badge in others.items() if badge.child}
         held = ours(device.processes, owner_among({**children, self._now.child: self._now.worker}))
@@ -127,7 +127,7 @@ class Claim:
             max(badge.reserved.get(key, 0), held.get(n, 0)) for n, badge in others.items() if badge.reserved
         )
         excess = foreign + going + self._mine(key) + sum(held.get(badge.worker, 0) for badge in idle) - limit
-        ended: list[Badge] = []
+        ended: list[VramClaim] = []
         for badge in idle:
             if excess > 0 and held.get(badge.worker) and self._siblings.end_idle(badge):
                 excess -= held[badge.worker]
@@ -152,11 +152,11 @@ class Claim:
         if self._badge is not None or self._now.device or self._now.warm:
             self._own().put(self._now)
 
-    def _own(self) -> OwnBadge:
+    def _own(self) -> OwnVramClaim:
         if self._badge is None:
-            self._badge = OwnBadge(self._folder, self._now)
+            self._badge = OwnVramClaim(self._folder, self._now)
         return self._badge
 
 
-def names(badges: list[Badge]) -> str:
+def names(badges: list[VramClaim]) -> str:
     return ", ".join(badge.worker for badge in badges)

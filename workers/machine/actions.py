@@ -156,7 +156,7 @@ class KillChild(Struct, frozen=True):
     fault: AttemptFault
 
 
-class Blame(Struct, frozen=True):
+class FindFault(Struct, frozen=True):
     """This one ran when the child went: why did it? None: to be found out. → `ChildRow.blamed`"""
 
     attempt: Attempt
@@ -174,5 +174,5 @@ class Publish(Struct, frozen=True):
 
 Idle = Take | Recall | PutBack
 LedgerAction = Idle | SendTurn | Understand | HoldLeases | ReleaseLeases | Write | HandIn | Fail | Disown
-ChildAction = Give | LineUp | Doubt | Begin | Listen | TakeBack | StopBody | KillChild | Blame | Publish
+ChildAction = Give | LineUp | Doubt | Begin | Listen | TakeBack | StopBody | KillChild | FindFault | Publish
 Action = LedgerAction | ChildAction

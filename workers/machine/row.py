@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from workers.isolation.protocol import BodyEnded, BodyProgress
-from workers.machine.actions import Action, Begin, Blame, KillChild, Listen, StopBody, TakeBack
+from workers.machine.actions import Action, Begin, FindFault, KillChild, Listen, StopBody, TakeBack
 from workers.machine.body_watch import BodyWatch
 from workers.task_api.failure_causes import AttemptFault
 
@@ -168,9 +168,9 @@ class ChildRow:
 
     # ── what follows ──────────────────────────────────────────────────────────────────────────────────────
 
-    def blame(self) -> Blame | None:
+    def blame(self) -> FindFault | None:
         running = self._hand.running
-        return Blame(running, self._fault) if self._is_to_blame and running is not None else None
+        return FindFault(running, self._fault) if self._is_to_blame and running is not None else None
 
     def attend(self, now: float, limit_s: float | None = None, nap_s: float = 0.0) -> Action:
         """A body that is to leave is asked to, once nothing behind it can be meant; one that does not is

@@ -10,7 +10,7 @@ from workers.attempt.outcome import Done
 from workers.isolation.child_process import ChildBroken
 from workers.isolation.protocol import BodyEnded
 from workers.machine.batching import FLUSH_S
-from workers.parent.successors import Heirs
+from workers.parent.successors import PreloadedSuccessors
 from workers.task_api import failure_causes
 from workers.task_api.failure_causes import AttemptFault
 
@@ -31,7 +31,7 @@ class ChildActions:
         self._machine, self._hand, self._row = machine, machine.hand, machine.row
         self._runner = runner
         self._course = course
-        self._heirs = Heirs(parts, machine.hand, course)
+        self._heirs = PreloadedSuccessors(parts, machine.hand, course)
 
     def give(self, action: actions.Give) -> None:
         for attempt in action.attempts:

@@ -56,7 +56,7 @@ class Flow:
             actions.TakeBack: course.take_back,
             actions.StopBody: child.stop_body,
             actions.KillChild: child.kill_child,
-            actions.Blame: course.blame,
+            actions.FindFault: course.blame,
             actions.Publish: child.publish,
         }
 

@@ -24,7 +24,7 @@ from workers.task_api.failure_causes import AttemptFault
 if TYPE_CHECKING:
     from workers.attempt.attempt import Attempt
     from workers.isolation.stop_signals import Stopping
-    from workers.machine.actions import Begin, Blame, TakeBack
+    from workers.machine.actions import Begin, FindFault, TakeBack
     from workers.machine.machine import WorkerMachine
 
 _REFRESH_S = 0.25
@@ -80,7 +80,7 @@ class Course:
         self._gone = self._host.pid, self._host.kill()
         self._say_gone(fault)
 
-    def blame(self, action: Blame) -> None:
+    def blame(self, action: FindFault) -> None:
         attempt = action.attempt
         fault = action.fault or self._reason(attempt, *self._gone)
         self._host.keep_words(attempt.job_id, attempt.body)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.parent.execution import Course
 
 
-class Heirs:
+class PreloadedSuccessors:
     """One worker's, main thread only: what only files, clocks and the child can tell of who is lined up."""
 
     def __init__(self, parts: Parts, hand: Hand, course: Course) -> None:

@@ -21,7 +21,7 @@ from workers.attempt.attempt import AttemptSettings
 from workers.attempt.freezer import Freezer
 from workers.attempt.lease_keeper import Keeper
 from workers.attempt.parts import Parts
-from workers.attempt.successor_feed import Lining
+from workers.attempt.successor_feed import SuccessorFeed
 from workers.isolation.child_process import ChildProcess
 from workers.isolation.held_attempt import Held
 from workers.isolation.stop_signals import Stopping
@@ -85,7 +85,7 @@ def open_parts(
         stack.callback(keeper.close)
         claim = Claim(badges_of(rules.layout), settings.limits.vram_headroom_mib, name, queue, device)
         stack.callback(claim.close)
-        lining = Lining(ledger.attempts, name, stopping, keeper.hurry) if queue else None
+        lining = SuccessorFeed(ledger.attempts, name, stopping, keeper.hurry) if queue else None
         if lining is not None:
             lining.start()
             stack.callback(lining.close)

@@ -22,7 +22,7 @@ from conductor.base.files.safe_open import make_own
 SUFFIX = ".badge"
 
 
-class Badge(msgspec.Struct, frozen=True, kw_only=True):
+class VramClaim(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     queue: str = ""
     #: That its queue is fed for; empty: its jobs hold no VRAM.
@@ -44,17 +44,17 @@ def folder_of(layout: Layout) -> Path:
     return layout.state_dir / "badges"
 
 
-class OwnBadge:
+class OwnVramClaim:
     """A worker's hold on its own. `put` writes only what changed."""
 
-    def __init__(self, folder: Path, badge: Badge) -> None:
+    def __init__(self, folder: Path, badge: VramClaim) -> None:
         make_own(folder)
         self.file = folder / f"{badge.worker}{SUFFIX}"
         self._fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._shown: Badge | None = None
+        self._shown: VramClaim | None = None
         self.put(badge)
 
-    def put(self, badge: Badge) -> None:
+    def put(self, badge: VramClaim) -> None:
         if badge != self._shown:
             text = msgspec.json.encode(badge)
             # One write, then the cut: a reader meanwhile finds something that does not decode, and looks
@@ -77,16 +77,16 @@ class OwnBadge:
         os.close(self._fd)
 
 
-class Badges:
+class VramClaims:
     """All badges of a host. Files that have not changed since are not read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, tuple[tuple[int, int, int], Badge]] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], VramClaim]] = {}
 
-    def read(self) -> dict[str, Badge]:
+    def read(self) -> dict[str, VramClaim]:
         """Worker → badge; one that is being written keeps its last words."""
-        found: dict[str, tuple[tuple[int, int, int], Badge]] = {}
+        found: dict[str, tuple[tuple[int, int, int], VramClaim]] = {}
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
@@ -94,7 +94,9 @@ class Badges:
         self._known = found
         return {name: badge for name, (_, badge) in found.items()}
 
-    def _look(self, entry: os.DirEntry[str], found: dict[str, tuple[tuple[int, int, int], Badge]]) -> None:
+    def _look(
+        self, entry: os.DirEntry[str], found: dict[str, tuple[tuple[int, int, int], VramClaim]]
+    ) -> None:
         name, before = entry.name.removesuffix(SUFFIX), self._known.get(entry.name.removesuffix(SUFFIX))
         with suppress(OSError):
             facts = entry.stat()
@@ -103,7 +105,7 @@ class Badges:
                 found[name] = before
                 return
             try:
-                found[name] = (stamp, msgspec.json.decode(Path(entry.path).read_bytes(), type=Badge))
+                found[name] = (stamp, msgspec.json.decode(Path(entry.path).read_bytes(), type=VramClaim))
             except msgspec.DecodeError:
                 if before is not None:
                     found[name] = ((0, 0, 0), before[1])
@@ -113,7 +115,7 @@ class Badges:
         (self._folder / f"{worker}{SUFFIX}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Badges of workers that died with an earlier node: those that still finish a job hold their
+        """Claims of workers that died with an earlier node: those that still finish a job hold their
         locks.
         """
         for worker in self.read():
@@ -122,7 +124,7 @@ class Badges:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.unlink()
 
-    def end_idle(self, badge: Badge) -> bool:
+    def end_idle(self, badge: VramClaim) -> bool:
         """Kill the child of a worker that has nothing in hand. False when it has, or there is none (any
         more).
         """
@@ -133,7 +135,7 @@ class Badges:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Read again under the lock: it may have taken a fresh child.
-            now = msgspec.json.decode(os.pread(fd, 1 << 16, 0), type=Badge)
+            now = msgspec.json.decode(os.pread(fd, 1 << 16, 0), type=VramClaim)
             if now.child != badge.child or not is_child(now.child):
                 return False
             os.killpg(now.child, signal.SIGKILL)

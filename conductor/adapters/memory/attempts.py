@@ -15,7 +15,7 @@ from conductor.base.errors import Fenced
 from conductor.core.chains.chains import root_of
 from conductor.core.failures.failure_counts import fingerprint, same_place
 from conductor.core.failures.history import is_unheard
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.causes import Cause
 from conductor.model.chains import LetGo
 from conductor.model.failure_outcome import Dead, Retry
@@ -23,13 +23,13 @@ from conductor.model.ledger_entries import (
     TOLD,
     AdoptAnswer,
     FinishAnswer,
+    HeldReport,
     Lined,
     RenewAnswer,
     Renewed,
     RollCall,
     Started,
     Turned,
-    Vouch,
     WorkerTurn,
 )
 from conductor.model.receipt import Receipt
@@ -169,7 +169,7 @@ class MemoryAttempts:
             words = self._store.lines[worker]
             return words.pop(0) if words else None
 
-    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
+    def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
         store = self._store
         with store.lock:
             store.history.witness(seen)
@@ -190,7 +190,7 @@ class MemoryAttempts:
                     store.ring()
             return Renewed(answers=answers, step=store.history.steps)
 
-    def _renew(self, worker: str, lease_s: float, vouch: Vouch) -> RenewAnswer:
+    def _renew(self, worker: str, lease_s: float, vouch: HeldReport) -> RenewAnswer:
         store, job = self._store, self._store.jobs.get(vouch.job_id)
         held = job.reservation if job is not None else None
         mine = (vouch.attempt, "running", worker)
@@ -282,7 +282,7 @@ class MemoryAttempts:
                 plights.told(self._store, call)
             self._store.ring()
 
-    def plights(self) -> dict[str, Plight]:
+    def plights(self) -> dict[str, EndpointFault]:
         with self._store.lock:
             return dict(self._store.plights)
 

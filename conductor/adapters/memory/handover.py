@@ -11,7 +11,7 @@ from conductor.adapters.memory.store import Store, StoredJob, entry_of
 from conductor.base.errors import Fenced
 from conductor.core.admission.successors import STANDS_S
 from conductor.core.capacity.charges import is_of_disk, sums_of
-from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.snapshot import Lookahead, Reservation
 
 
@@ -23,7 +23,7 @@ class MemoryHandover:
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Heir] = (),
+        heirs: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:

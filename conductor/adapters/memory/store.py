@@ -19,9 +19,9 @@ from conductor.adapters.memory.class_queue import ClassQueue
 from conductor.adapters.memory.server_history import History
 from conductor.core.capacity.charges import charges, disk_key
 from conductor.core.failures.failure_counts import KindRecord
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState, Lined, RollCall, untold
@@ -116,7 +116,7 @@ class Store:
         self.paces: dict[str, float] = {}
         #: Running job → who goes next where it ends well, named in which epoch, until when, and when that
         #: tick looked.
-        self.heirs: dict[str, tuple[Heir, int, float, float | None]] = {}
+        self.heirs: dict[str, tuple[Successor, int, float, float | None]] = {}
         self.handed_on = 0
         #: Of those: whose bodies had begun.
         self.handed_ahead = 0
@@ -129,7 +129,7 @@ class Store:
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.closed: dict[str, float] = {}
-        self.plights: dict[str, Plight] = {}
+        self.plights: dict[str, EndpointFault] = {}
         self.refusals: dict[str, int] = {}
         self.kinds: dict[str, KindRecord] = {}
         #: What workers told of their API calls.

@@ -1,4 +1,4 @@
-"""Heirs lined up behind running attempts, in memory (the twin of `adapters/redis/lua/line_up.lua`)."""
+"""Successors lined up behind running attempts, in memory (the twin of `adapters/redis/lua/line_up.lua`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conductor.adapters.memory.admission import (
 from conductor.adapters.memory.store import LinedUp, Store, StoredJob
 from conductor.core.capacity.charges import charges, is_of_disk
 from conductor.core.failures.history import LIFE
-from conductor.model.decision import Heir
+from conductor.model.decision import Successor
 from conductor.model.ledger_entries import Begun, Lined, Started
 from conductor.model.snapshot import Reservation
 
@@ -27,7 +27,7 @@ MOST_UNREAD = 8
 SHORTEST_S = 0.005
 
 
-def line_up_all(store: Store, heirs: Sequence[Heir], landed: Mapping[str, int], short: Set[str]) -> None:
+def line_up_all(store: Store, heirs: Sequence[Successor], landed: Mapping[str, int], short: Set[str]) -> None:
     """By this tick: who is not named again is taken back. So are those with claims on what it was `short` of
     (charge keys)."""
     named = {heir.predecessor: heir.admission.reservation.job_id for heir in heirs}
@@ -97,7 +97,7 @@ def not_lined(store: Store, begun: Begun) -> None:
         lined.is_void = True
 
 
-def _line_up(store: Store, heir: Heir, landed: Mapping[str, int], short: Set[str]) -> bool:
+def _line_up(store: Store, heir: Successor, landed: Mapping[str, int], short: Set[str]) -> bool:
     r, predecessor = heir.admission.reservation, store.jobs.get(heir.predecessor)
     worker = _worker_of(store, predecessor, heir.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:

@@ -14,7 +14,7 @@ from conductor.core.rates import quota, spending
 from conductor.core.rates.headers import per_window
 from conductor.core.rates.learned_limits import KeyReading, after_look, in_force, refused_within
 from conductor.core.rates.pacing import room
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.snapshot import RateState, Reservation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class RateLook:
         rates: LimitsRates,
         book: Book,
         closings: Mapping[str, float],
-        plights: Mapping[str, Plight],
+        plights: Mapping[str, EndpointFault],
         now: float,
     ) -> None:
         self._rates = rates

@@ -14,7 +14,7 @@ from conductor.adapters.redis.codec.rows import row_of
 from conductor.adapters.redis.scripts import Scripts
 from conductor.adapters.rq import envelope
 from conductor.core.failures.failure_counts import fingerprint, same_place
-from conductor.model.calls import Call, Plight
+from conductor.model.calls import Call, EndpointFault
 from conductor.model.causes import Cause
 from conductor.model.chains import LetGo
 from conductor.model.failure_outcome import Dead, Retry
@@ -22,12 +22,12 @@ from conductor.model.ledger_entries import (
     TOLD,
     AdoptAnswer,
     FinishAnswer,
+    HeldReport,
     Lined,
     Renewed,
     RollCall,
     Started,
     Turned,
-    Vouch,
     WorkerTurn,
 )
 from conductor.model.receipt import Receipt, Usage
@@ -38,7 +38,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
-_plight = msgspec.json.Decoder(Plight)
+_plight = msgspec.json.Decoder(EndpointFault)
 _call_to_json = msgspec.json.Encoder().encode
 _call = msgspec.json.Decoder(Call)
 _reservation = msgspec.json.Decoder(Reservation)
@@ -110,7 +110,7 @@ class RedisAttempts:
             heir=started_of(row) if row else None,
         )
 
-    def renew(self, worker: str, lease_s: float, held: Sequence[Vouch], seen: int = 0) -> Renewed:
+    def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
         rows = [[each.job_id, each.attempt, members_of(each)] for each in held]
         step, *answers = self._scripts.run("renew", _pack([worker, ms(lease_s), seen, rows]))
         return Renewed(answers=tuple(answer.decode() for answer in answers), step=step)
@@ -157,7 +157,7 @@ class RedisAttempts:
         flat: list[bytes] = self._scripts.run("closings")
         return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
 
-    def plights(self) -> dict[str, Plight]:
+    def plights(self) -> dict[str, EndpointFault]:
         flat: list[bytes] = self._scripts.run("plight_states")
         return {key.decode(): _plight.decode(text) for key, text in zip(flat[0::2], flat[1::2], strict=True)}
 
@@ -220,7 +220,7 @@ def started_of(row: list[Any]) -> Started:
     )
 
 
-def members_of(vouch: Vouch) -> str:
+def members_of(vouch: HeldReport) -> str:
     """What a renewal adds to the reservation: JSON members with a leading comma."""
     if not vouch.is_telling:
         return ""

@@ -16,7 +16,7 @@ from conductor.adapters.redis.codec.rows import heads_asked, row_of
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.adapters.rq import envelope
 from conductor.core.admission.successors import STANDS_S
-from conductor.model.decision import Admission, GateLedger, Heir
+from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.snapshot import Lookahead, Reservation
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -37,7 +37,7 @@ class RedisHandover:
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Heir] = (),
+        heirs: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:

@@ -18,7 +18,7 @@ from conductor.adapters.redis.handover import RedisHandover
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.logs.events import emit_event
 from conductor.base.signing import Signer
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Entry, PutResult
 from conductor.model.snapshot import Reservation
 
@@ -72,7 +72,7 @@ class SigningHandover(RedisHandover):
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Heir] = (),
+        heirs: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:

@@ -31,7 +31,7 @@ from conductor.core.ordering.orders import Orders, blocks
 from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s, short_rates
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.core.placement.placement import Place
-from conductor.model.decision import Admission, Decision, Heir, Hold, Verdict
+from conductor.model.decision import Admission, Decision, Hold, Successor, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
@@ -287,7 +287,7 @@ class Deciding:
             rates={key: (need.requests, need.tokens) for key, need in ask.rates},
         )
 
-    def _heirs(self) -> tuple[Heir, ...]:
+    def _heirs(self) -> tuple[Successor, ...]:
         """Not of a tick that was cut short: who it did not come to may be before those that it held."""
         if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
             return ()

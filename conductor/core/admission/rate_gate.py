@@ -5,7 +5,7 @@ from __future__ import annotations
 from conductor.core.capacity.cluster import Free, RateFree
 from conductor.core.capacity.request import Ask
 from conductor.core.rates.endpoint_breaker import asks_one_first
-from conductor.model.calls import Plight
+from conductor.model.calls import EndpointFault
 from conductor.model.decision import Verdict
 from conductor.model.reason import OPEN, Detail, Reason
 from conductor.model.snapshot import RateState
@@ -57,7 +57,7 @@ def _closing(budget: RateFree, now: float) -> Verdict:
     return Verdict(gate="rate", passed=True, reason=OPEN, where=key)
 
 
-def _of(plight: Plight) -> Detail:
+def _of(plight: EndpointFault) -> Detail:
     return Detail(trouble=plight.trouble, words=plight.words)
 
 

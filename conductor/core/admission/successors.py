@@ -24,10 +24,10 @@ from conductor.core.capacity.node import NodeFree, QueueFree, given_back
 from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import Pool, could_fit, fits
 from conductor.core.placement.place import Place, asks_vram, disks_fit, node_fits
-from conductor.model.decision import Admission, Heir
+from conductor.model.decision import Admission, Successor
 from conductor.model.snapshot import Head, JobClass, Reservation
 
-#: Heirs of a tick; those whose predecessors should end first.
+#: Successors of a tick; those whose predecessors should end first.
 MOST_HEIRS = 64
 #: With more nodes than this a free place among so many is found sooner than one that is to become free.
 MOST_NODES = 64
@@ -51,7 +51,7 @@ class Waiter(NamedTuple):
 Admit = Callable[[Waiter, Place], Admission | None]
 
 
-def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Heir, ...]:
+def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Successor, ...]:
     """`free`: as the tick's admissions leave it; it is left as it was. Each answer is for that one end alone:
     a job may be heir of several. Only one heir of a tick is ever handed over: then the next tick names
     others."""
@@ -74,7 +74,7 @@ def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
 
 def _heir(
     r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Admit, free: Free
-) -> Heir | None:
+) -> Successor | None:
     counted = [
         (pool, amount) for key, amount in r.held.items() if (pool := free.counted.get(key)) is not None
     ]
@@ -88,7 +88,7 @@ def _heir(
             if waiter.is_free and (place := _place(waiter.ask, queue, free)) is not None:
                 admission = admit(waiter, place)
             if admission is not None:
-                return Heir(
+                return Successor(
                     predecessor=r.job_id,
                     attempt=r.attempt,
                     admission=_less_its_files(admission, r, queue.node),

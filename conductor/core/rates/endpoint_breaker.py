@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from conductor.model.calls import Call, Plight, Trouble
+from conductor.model.calls import Call, EndpointFault, Trouble
 
 #: Where the server does not say: seconds of the first wait, and of the longest; each is twice as long as the
 #: last.
@@ -27,7 +27,7 @@ FAULTS = 3
 IN_VAIN = 3
 
 
-def after_call(known: Plight | None, call: Call, now: float) -> Plight | None:
+def after_call(known: EndpointFault | None, call: Call, now: float) -> EndpointFault | None:
     """What is known after it; None: the endpoint is well, or nothing is known against it."""
     is_next = known is None or now - call.ago_s - call.took_s >= known.last_at
     if call.trouble is None:
@@ -37,7 +37,7 @@ def after_call(known: Plight | None, call: Call, now: float) -> Plight | None:
         # but of a budget: something was left of that.
         return None if is_next else replace(known, times=1) if known.trouble == "limited" else known
     if known is None:
-        known = Plight(trouble=call.trouble, words=call.words, since=now, job_id=call.job_id)
+        known = EndpointFault(trouble=call.trouble, words=call.words, since=now, job_id=call.job_id)
     if is_next or known.trouble == "faulty":
         known = replace(known, trouble=call.trouble, words=call.words)
     return replace(
@@ -49,7 +49,7 @@ def after_call(known: Plight | None, call: Call, now: float) -> Plight | None:
     )
 
 
-def shuts_for_s(plight: Plight, call: Call) -> float:
+def shuts_for_s(plight: EndpointFault, call: Call) -> float:
     """How long nobody asks after this call, which told of trouble. 0: who wants to may."""
     trouble, times = call.trouble, plight.times
     if call.closes_for_s or trouble is None or trouble not in BACK_OFF_S:
@@ -62,7 +62,7 @@ def shuts_for_s(plight: Plight, call: Call) -> float:
     return min(most_s, first_s * 2 ** min(times - 1, 32))
 
 
-def asks_one_first(plight: Plight) -> bool:
+def asks_one_first(plight: EndpointFault) -> bool:
     """When its gate opens again one job asks before the others follow.
 
     After a 429 the budget says how many may (`core.rates`), unless waiting was in vain again and again; a 5xx

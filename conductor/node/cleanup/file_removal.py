@@ -62,8 +62,8 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     return removed
 
 
-def noted(fact: LetGo, now: float) -> removal_notes.Tidied:
-    return removal_notes.Tidied(
+def noted(fact: LetGo, now: float) -> removal_notes.RemovalNotes:
+    return removal_notes.RemovalNotes(
         at=now, path=fact.path, job_id=fact.job_id, attempt=fact.attempt, bytes=fact.bytes
     )
 

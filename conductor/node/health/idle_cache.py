@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from conductor.adapters.files.vram_claims import Badge
+from conductor.adapters.files.vram_claims import VramClaim
 from conductor.model.report import Device, QueueReport
 from conductor.node.health.quarantine import started
 
@@ -15,10 +15,12 @@ from conductor.node.health.quarantine import started
 UNTOLD_S = 5.0
 
 
-def to_end(badges: Iterable[Badge], devices: Sequence[Device], idle_s: float, now: float) -> list[Badge]:
+def to_end(
+    badges: Iterable[VramClaim], devices: Sequence[Device], idle_s: float, now: float
+) -> list[VramClaim]:
     """Idle workers that hold VRAM for longer than they should. `now`: epoch seconds."""
     by_key = {device.key: device for device in devices}
-    found: list[Badge] = []
+    found: list[VramClaim] = []
     for badge in badges:
         device = by_key.get(badge.device)
         if device is None or badge.reserved or not badge.child or not badge.job_id:
@@ -31,7 +33,7 @@ def to_end(badges: Iterable[Badge], devices: Sequence[Device], idle_s: float, no
     return found
 
 
-def with_warm(queues: Iterable[QueueReport], badges: Mapping[str, Badge]) -> tuple[QueueReport, ...]:
+def with_warm(queues: Iterable[QueueReport], badges: Mapping[str, VramClaim]) -> tuple[QueueReport, ...]:
     """Each queue with what its workers keep warm; a child that is gone keeps nothing."""
     warm: dict[str, set[str]] = {}
     for badge in badges.values():

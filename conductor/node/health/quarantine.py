@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from conductor.adapters.files.vram_claims import Badge
+from conductor.adapters.files.vram_claims import VramClaim
 from conductor.adapters.host.nvml_probe import MIB, RawDevice, RawGpus, RawProcess
 from conductor.base.logs.events import emit_event
 from conductor.base.text import size
@@ -74,14 +74,19 @@ class Warden:
         self._wards: dict[str, Ward] = {}
 
     def look(
-        self, devices: Iterable[Device], raw: RawGpus, owner: Owner, badges: Mapping[str, Badge], now: float
+        self,
+        devices: Iterable[Device],
+        raw: RawGpus,
+        owner: Owner,
+        badges: Mapping[str, VramClaim],
+        now: float,
     ) -> tuple[Device, ...]:
         """The devices, with those quarantined that keep what our dead left. `now`: epoch seconds."""
         listed = {f"gpu{device.index}": device for device in raw.devices}
         return tuple(self._look(device, listed.get(device.key), owner, badges, now) for device in devices)
 
     def _look(
-        self, device: Device, raw: RawDevice | None, owner: Owner, badges: Mapping[str, Badge], now: float
+        self, device: Device, raw: RawDevice | None, owner: Owner, badges: Mapping[str, VramClaim], now: float
     ) -> Device:
         ward = self._wards.setdefault(device.key, Ward())
         if raw is None or device.quarantined is not None:
@@ -91,7 +96,7 @@ class Warden:
         return replace(device, quarantined=ward.reason) if ward.reason else device
 
     def _follow(
-        self, ward: Ward, raw: RawDevice, owner: Owner, badges: Mapping[str, Badge], now: float
+        self, ward: Ward, raw: RawDevice, owner: Owner, badges: Mapping[str, VramClaim], now: float
     ) -> None:
         """Who holds memory now, who is gone since the last reading, who should be."""
         before, seen = ward.holders, dict[int, Holder]()
@@ -153,7 +158,7 @@ def tolerance_mib(device: Device) -> int:
     return max(TOLERANCE_MIB, device.vram_total_mib // TOLERANCE_SHARE)
 
 
-def holder(process: RawProcess, worker: str, badge: Badge | None, known: Holder | None) -> Holder:
+def holder(process: RawProcess, worker: str, badge: VramClaim | None, known: Holder | None) -> Holder:
     used = (process.used_bytes or 0) // MIB
     job_id = badge.job_id if badge is not None else ""
     if known is not None and known.started == started(process.pid):

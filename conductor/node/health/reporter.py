@@ -11,7 +11,7 @@ from loguru import logger
 from msgspec.structs import replace
 
 from conductor.adapters.files import suspect_roots, vram_claims
-from conductor.adapters.files.vram_claims import Badge, Badges
+from conductor.adapters.files.vram_claims import VramClaim, VramClaims
 from conductor.adapters.host import host_probe, nvml_probe
 from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.host.disk_probe import DiskProbe
@@ -72,7 +72,7 @@ class Reporter(threading.Thread):
         know_devices(settings.state_dir, settings.devices.named, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._badges = Badges(vram_claims.folder_of(settings.layout))
+        self._badges = VramClaims(vram_claims.folder_of(settings.layout))
         self._warden = Warden(self._operators_words)
         self._gates = NodeGates(sensors_of(settings, identity.node))
         does_freeze = settings_of(settings, identity.node).when_yielding == "freeze"
@@ -212,7 +212,7 @@ class Reporter(threading.Thread):
                     emit_event("device.freed", words, worker=badge.worker, device=badge.device)
         return remember(known, seen, raw.error or "NVML does not list it any more", raw.divided), notes
 
-    def _worn(self) -> dict[str, Badge]:
+    def _worn(self) -> dict[str, VramClaim]:
         """The badges of the workers that live."""
         live = set(self._workforce.pids.values())
         return {worker: badge for worker, badge in self._badges.read().items() if worker in live}

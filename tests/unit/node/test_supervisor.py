@@ -16,7 +16,7 @@ from conductor.adapters.host.processes import spawn
 from conductor.adapters.host.stopped_processes import is_stopped
 from conductor.node.queue_plan import QueuePlan
 from conductor.node.restart_backoff import SETTLED_S
-from conductor.node.start_output import Overheard
+from conductor.node.start_output import StartOutput
 from conductor.node.supervisor import Supervisor
 
 CPU = QueuePlan(queue="cpu-here", lane="cpu", workers=2)
@@ -37,7 +37,7 @@ class World:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.supervisor = Supervisor(self._launch, 10.0, lambda: self.now)
 
-    def _launch(self, plan: QueuePlan, name: str, overheard: Overheard | None) -> subprocess.Popen[bytes]:
+    def _launch(self, plan: QueuePlan, name: str, overheard: StartOutput | None) -> subprocess.Popen[bytes]:
         self.launched.append(name)
         output = overheard.file if overheard else subprocess.DEVNULL
         self.processes.append(spawn([sys.executable, "-c", self.program], output=output))

@@ -104,7 +104,9 @@ class Scene:
         facts = self.ledger.attempts.let_go(NODE, "scratch", 10**18)
         if is_over:
             noted = (
-                removal_notes.Tidied(at=1.0, path=f.path, job_id=f.job_id, attempt=f.attempt, bytes=f.bytes)
+                removal_notes.RemovalNotes(
+                    at=1.0, path=f.path, job_id=f.job_id, attempt=f.attempt, bytes=f.bytes
+                )
                 for f in facts
             )
             removal_notes.note(self.receipts, NODE, noted)

@@ -8,7 +8,7 @@ from conductor.analysis.forecast.text import ForecastEnd
 from conductor.model.decision import Hold, Verdict
 from conductor.model.reason import Reason
 from conductor.views import live_display
-from conductor.views.run_summary import Account, Obituary, Pace, lines
+from conductor.views.run_summary import Account, DeadJobs, Pace, lines
 from conductor.views.status import Status
 
 
@@ -80,7 +80,7 @@ def test_the_account_is_of_this_run():
 
 
 def test_the_account_names_the_dead_and_what_can_never_run():
-    dead = Obituary(job_id="abcdefghij", task="media.probe", cause="bad_input", message="a\nb is cut off")
+    dead = DeadJobs(job_id="abcdefghij", task="media.probe", cause="bad_input", message="a\nb is cut off")
     account = Account(
         seconds=200,
         done=3,

@@ -1,4 +1,4 @@
-"""Badges: read by siblings, and a lock between whoever ends an idle child and the job that begins in it."""
+"""VRAM claims: read by siblings, and a lock between whoever ends an idle child and the next job in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor.adapters.files.vram_claims import Badge, Badges, OwnBadge, is_child
+from conductor.adapters.files.vram_claims import OwnVramClaim, VramClaim, VramClaims, is_child
 from conductor.model.report import Device, QueueReport
 from conductor.node.health.idle_cache import UNTOLD_S, to_end, with_warm
 
@@ -29,21 +29,21 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_badge_is_read_as_it_was_written_last(tmp_path: Path):
-    own, badges = OwnBadge(tmp_path, Badge(worker="w1", queue="gpu-a-gpu0")), Badges(tmp_path)
-    assert badges.read() == {"w1": Badge(worker="w1", queue="gpu-a-gpu0")}
-    own.put(Badge(worker="w1", job_id="abcdefgh", reserved={"gpu0": 8192}))
-    own.put(Badge(worker="w1", job_id="abc"))
-    assert badges.read() == {"w1": Badge(worker="w1", job_id="abc")}
+    own, badges = OwnVramClaim(tmp_path, VramClaim(worker="w1", queue="gpu-a-gpu0")), VramClaims(tmp_path)
+    assert badges.read() == {"w1": VramClaim(worker="w1", queue="gpu-a-gpu0")}
+    own.put(VramClaim(worker="w1", job_id="abcdefgh", reserved={"gpu0": 8192}))
+    own.put(VramClaim(worker="w1", job_id="abc"))
+    assert badges.read() == {"w1": VramClaim(worker="w1", job_id="abc")}
     own.close()
     assert badges.read() == {}
-    assert Badges(tmp_path / "none").read() == {}
+    assert VramClaims(tmp_path / "none").read() == {}
 
 
 def test_the_child_of_an_idle_worker_can_be_ended_and_that_of_a_busy_one_not(
     tmp_path: Path, child: subprocess.Popen[bytes]
 ):
-    badge = Badge(worker="w1", child=child.pid)
-    own, badges = OwnBadge(tmp_path, badge), Badges(tmp_path)
+    badge = VramClaim(worker="w1", child=child.pid)
+    own, badges = OwnVramClaim(tmp_path, badge), VramClaims(tmp_path)
     with own.busy():
         assert not badges.end_idle(badge)
         assert child.poll() is None
@@ -55,10 +55,10 @@ def test_the_child_of_an_idle_worker_can_be_ended_and_that_of_a_busy_one_not(
 
 def test_a_pid_that_is_another_s_now_is_never_killed(tmp_path: Path):
     stranger = subprocess.Popen(["sleep", "60"], process_group=0)
-    badge = Badge(worker="w1", child=stranger.pid)
-    own = OwnBadge(tmp_path, badge)
-    assert not Badges(tmp_path).end_idle(badge)
-    assert not Badges(tmp_path).end_idle(Badge(worker="w1", child=os.getpid()))
+    badge = VramClaim(worker="w1", child=stranger.pid)
+    own = OwnVramClaim(tmp_path, badge)
+    assert not VramClaims(tmp_path).end_idle(badge)
+    assert not VramClaims(tmp_path).end_idle(VramClaim(worker="w1", child=os.getpid()))
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait()
@@ -68,8 +68,11 @@ def test_a_pid_that_is_another_s_now_is_never_killed(tmp_path: Path):
 def test_badges_of_an_earlier_node_s_dead_are_swept_and_one_that_finishes_its_job_keeps_its_own(
     tmp_path: Path,
 ):
-    dead, alive = OwnBadge(tmp_path, Badge(worker="dead")), OwnBadge(tmp_path, Badge(worker="alive"))
-    badges = Badges(tmp_path)
+    dead, alive = (
+        OwnVramClaim(tmp_path, VramClaim(worker="dead")),
+        OwnVramClaim(tmp_path, VramClaim(worker="alive")),
+    )
+    badges = VramClaims(tmp_path)
     with alive.busy():
         badges.sweep()
         assert set(badges.read()) == {"alive"}
@@ -81,20 +84,22 @@ def test_who_is_idle_with_vram_for_too_long_is_to_end_and_soon_where_the_driver_
     def a_device(ours: dict[str, int] | None) -> list[Device]:
         return [Device(index=0, uuid="u", name="n", vram_total_mib=24576, vram_used_mib=6000, ours=ours)]
 
-    idle = Badge(worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0)
+    idle = VramClaim(worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0)
     told, untold = a_device({"w1": 6000}), a_device(None)
     assert to_end([idle], told, 300.0, 1300.0) == []
     assert to_end([idle], told, 300.0, 1301.0) == [idle]
     assert to_end([idle], a_device({"w2": 6000}), 300.0, 1301.0) == [], "it holds nothing"
     assert to_end([idle], untold, 300.0, 1000.0 + UNTOLD_S + 1) == [idle]
-    busy = Badge(worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0, reserved={"gpu0": 100})
+    busy = VramClaim(
+        worker="w1", device="gpu0", child=7, job_id="abcdefgh", since=1000.0, reserved={"gpu0": 100}
+    )
     assert to_end([busy], told, 300.0, 9999.0) == []
 
 
 def test_a_queue_reports_what_its_living_children_keep(child: subprocess.Popen[bytes]):
     queues = (QueueReport(queue="q", lane="gpu", workers=2), QueueReport(queue="r", lane="gpu", workers=1))
     badges = {
-        "w1": Badge(worker="w1", queue="q", child=child.pid, warm=("onnx:b", "onnx:a")),
-        "w2": Badge(worker="w2", queue="r", child=2**22 + 1, warm=("onnx:c",)),
+        "w1": VramClaim(worker="w1", queue="q", child=child.pid, warm=("onnx:b", "onnx:a")),
+        "w2": VramClaim(worker="w2", queue="r", child=2**22 + 1, warm=("onnx:c",)),
     }
     assert [q.warm for q in with_warm(queues, badges)] == [("onnx:a", "onnx:b"), ()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from builders import a_report, a_spec
 from cli_tools import Cli
 
-from conductor.model.ledger_entries import Entry, Vouch
+from conductor.model.ledger_entries import Entry, HeldReport
 from conductor.model.report import Device, NodeReport
 from conductor.model.spec import to_line
 from conductor.record.journal import Journal, places
@@ -48,7 +48,7 @@ def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: Night):
     night.start(0)
 
     assert "was running, is being stopped" in cli("cancel", night.ids[0]).out
-    assert night.ledger.attempts.renew("w1", 60, [Vouch(job_id=night.ids[0], attempt=1)]).answers == (
+    assert night.ledger.attempts.renew("w1", 60, [HeldReport(job_id=night.ids[0], attempt=1)]).answers == (
         "cancel",
     )
 

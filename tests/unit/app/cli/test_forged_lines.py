@@ -17,7 +17,7 @@ from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.logs import logs
 from conductor.base.settings.settings import Settings
 from conductor.model.decision import Verdict
-from conductor.model.ledger_entries import Vouch
+from conductor.model.ledger_entries import HeldReport
 from conductor.model.reason import Detail, Reason
 from conductor.model.spec import to_line
 
@@ -34,7 +34,9 @@ EVIL = f"clip{CONTROLS}night 0 0 0 9 done\x1b[2J"
 def evil_night(night: Night, project: Settings) -> Night:
     """Each word that somebody else can choose is `EVIL`."""
     night.start(0, node=EVIL, devices=(EVIL,))
-    night.ledger.attempts.renew("w1", 60, [Vouch(job_id=night.ids[0], attempt=1, progress=0.4, note=EVIL)])
+    night.ledger.attempts.renew(
+        "w1", 60, [HeldReport(job_id=night.ids[0], attempt=1, progress=0.4, note=EVIL)]
+    )
     receipt = night.fail(1, "no_space", EVIL)
     with_log = FileReceiptLog(project.receipts_dir, "w1")
     with_log.append(receipt)

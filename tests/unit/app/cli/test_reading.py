@@ -15,7 +15,7 @@ from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.app.cli.reading import red
 from conductor.base.settings.settings import Settings
 from conductor.model.decision import Verdict
-from conductor.model.ledger_entries import Entry, Vouch
+from conductor.model.ledger_entries import Entry, HeldReport
 from conductor.model.reason import Reason
 from conductor.model.spec import to_line
 
@@ -60,7 +60,7 @@ def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, nigh
 def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
     night.start(0)
     night.ledger.attempts.renew(
-        "w1", 60, [Vouch(job_id=night.ids[0], attempt=1, progress=0.45, note="frame 12\nof 40")]
+        "w1", 60, [HeldReport(job_id=night.ids[0], attempt=1, progress=0.45, note="frame 12\nof 40")]
     )
 
     row = next(line for line in cli("status").out.splitlines() if night.ids[0][:12] in line)

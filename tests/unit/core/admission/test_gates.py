@@ -22,7 +22,7 @@ from conductor.core.admission.admission import decide
 from conductor.core.admission.earliest_start import is_refused
 from conductor.core.admission.explain import explain, sentence
 from conductor.core.admission.sentences import words_of
-from conductor.model.calls import Plight
+from conductor.model.calls import EndpointFault
 from conductor.model.decision import Admission, Hold, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -284,7 +284,7 @@ def test_a_429_closes_the_lane_until_it_says_and_other_lanes_go_on() -> None:
 
 def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> None:
     calls = a_class("cloud", rates={"api": (1, 0)})
-    down = Plight(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
+    down = EndpointFault(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
     (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, plight=down),)), calls).closed
     assert (shut.reopens_at, words_of(shut), shut.reason) == (
         NOW + 12, "api did not answer: refused", Reason.ENDPOINT_SHUT
@@ -296,13 +296,13 @@ def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> N
     (first,) = held(a_snapshot(rates=(a_rate(plight=down, going=1),)), calls).closed
     assert words_of(first) == "one job asks first: api did not answer: refused"
 
-    once = Plight(trouble="limited", since=NOW, times=1)
+    once = EndpointFault(trouble="limited", since=NOW, times=1)
     assert admitted(a_snapshot(rates=(a_rate(plight=once, going=1),)), calls), "a budget knows how many may"
 
 
 def test_an_endpoint_that_refuses_everybody_waits_for_a_person() -> None:
     calls = a_class("cloud", rates={"api": (1, 0)})
-    refuses = Plight(trouble="refuses", words="api has no credit (answer 402: pay)", since=NOW)
+    refuses = EndpointFault(trouble="refuses", words="api has no credit (answer 402: pay)", since=NOW)
     hold = held(a_snapshot(rates=(a_rate(closed_until=NOW + 60, plight=refuses),)), calls)
     assert is_refused(hold) and not hold.is_infeasible
     words = "api has no credit (answer 402: pay); put it right, then `conductor resume api`"

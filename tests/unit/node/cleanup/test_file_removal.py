@@ -120,12 +120,12 @@ def test_nothing_is_removed_where_the_user_says_so(project: Settings) -> None:
 
 
 def test_a_cut_note_says_nothing_and_harms_no_later_one(tmp_path: Path) -> None:
-    one = removal_notes.Tidied(at=1.0, path="scratch:a", job_id=JOB, attempt=1, bytes=1)
+    one = removal_notes.RemovalNotes(at=1.0, path="scratch:a", job_id=JOB, attempt=1, bytes=1)
     removal_notes.note(tmp_path, "n", [one])
     file = tmp_path / "n.tidied"
     file.write_bytes(file.read_bytes() + b'{"at":2.0,"path":"scr')
     removal_notes.note(
-        tmp_path, "n", [removal_notes.Tidied(at=3.0, path="scratch:b", job_id=JOB, attempt=1, bytes=1)]
+        tmp_path, "n", [removal_notes.RemovalNotes(at=3.0, path="scratch:b", job_id=JOB, attempt=1, bytes=1)]
     )
 
     assert [note.path for note in removal_notes.read(tmp_path)] == ["scratch:a", "scratch:b"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from conductor.adapters.files.vram_claims import Badge
+from conductor.adapters.files.vram_claims import VramClaim
 from conductor.adapters.host.nvml_probe import MIB, RawDevice, RawGpus, RawProcess, parse
 from conductor.node.health.quarantine import GRACE_S, Holder, Warden
 
@@ -46,7 +46,7 @@ class Scene:
                 ),
             )
         )
-        badges = {"w1": Badge(worker="w1", job_id="abcdefghijkl")}
+        badges = {"w1": VramClaim(worker="w1", job_id="abcdefghijkl")}
         owner = dict.fromkeys(ours, "w1").get
         (device,) = self.warden.look(parse(raw)[0], raw, owner, badges, self.now)
         return device.quarantined

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from builders import a_device, a_report, a_reservation
 
-from conductor.adapters.files.vram_claims import Badge, OwnBadge, folder_of, is_child
+from conductor.adapters.files.vram_claims import OwnVramClaim, VramClaim, folder_of, is_child
 from conductor.adapters.host import nvml_probe
 from conductor.adapters.host.nvml_probe import RawDevice, RawGpus
 from conductor.base.settings.settings import Settings
@@ -44,7 +44,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_an_attempt_is_not_measured_not_ended_and_its_loss_is_its_own(tmp_path: Path):
     badges = tmp_path / "badges"
-    own = OwnBadge(badges, Badge(worker="w1", device="gpu0", child=os.getpid(), reserved={"gpu0": 500}))
+    own = OwnVramClaim(
+        badges, VramClaim(worker="w1", device="gpu0", child=os.getpid(), reserved={"gpu0": 500})
+    )
     meter = Meter(lambda: (), ("gpu0",), 500, 512, rivals=lambda device, pid: rivals(badges, device, pid))
     meter.pid = os.getpid()
 
@@ -59,8 +61,8 @@ def test_an_attempt_is_not_measured_not_ended_and_its_loss_is_its_own(tmp_path: 
 def test_what_an_idle_sibling_may_keep_gives_way_to_a_job_that_begins(
     project: Settings, child: subprocess.Popen[bytes]
 ):
-    idle = Badge(worker="w2", queue="q", device="gpu0", child=child.pid, job_id="an-earlier-one")
-    sibling = OwnBadge(folder_of(project.layout), idle)
+    idle = VramClaim(worker="w2", queue="q", device="gpu0", child=child.pid, job_id="an-earlier-one")
+    sibling = OwnVramClaim(folder_of(project.layout), idle)
     claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
     claim.take("job-1", 1, {"gpu0": 4096}, os.getpid())
@@ -71,8 +73,8 @@ def test_what_an_idle_sibling_may_keep_gives_way_to_a_job_that_begins(
 
 
 def test_a_sibling_that_has_run_nothing_keeps_nothing(project: Settings, child: subprocess.Popen[bytes]):
-    sibling = OwnBadge(
-        folder_of(project.layout), Badge(worker="w2", queue="q", device="gpu0", child=child.pid)
+    sibling = OwnVramClaim(
+        folder_of(project.layout), VramClaim(worker="w2", queue="q", device="gpu0", child=child.pid)
     )
     claim = Claim(folder_of(project.layout), project.limits.vram_headroom_mib, "w1", "q", "gpu0")
 
