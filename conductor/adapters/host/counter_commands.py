@@ -160,4 +160,6 @@ def _heard(child: subprocess.Popen[bytes], until: float, stop: threading.Event) 
         # Its output is closed: most end in a moment.
         while child.poll() is None and time.monotonic() < until and not stop.is_set():
             stop.wait(0.01)
-    return bytes(heard[child.stdout]), bytes(heard[child.stderr]), child.poll() is not None
+        # Before the pipes are closed: that ends a flooder, too.
+        is_over = child.poll() is not None
+    return bytes(heard[child.stdout]), bytes(heard[child.stderr]), is_over
