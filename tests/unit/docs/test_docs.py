@@ -70,3 +70,7 @@ SHOWN = [
 def test_settings_that_a_page_shows_are_accepted(page: Path, text: str, tmp_path: Path) -> None:
     (tmp_path / "conductor.toml").write_text(text, encoding="utf-8")
     load(tmp_path)
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
