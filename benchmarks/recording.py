@@ -25,7 +25,8 @@ from conductor.adapters.open_ledger import redis_ledger, redis_of
 from conductor.adapters.rates.rates import redis_rates
 from conductor.analysis.replay.recording import BATCH_S, Recorder, files_of
 from conductor.base.settings.limits import limits_of
-from conductor.base.settings.settings import Settings, Timing, load
+from conductor.base.settings.sections import Timing
+from conductor.base.settings.settings import Settings, load
 from conductor.model.ledger_entries import Entry, HeldReport
 from conductor.model.receipt import Receipt, Usage
 from conductor.model.report import Device, NodeReport, QueueReport, Volume

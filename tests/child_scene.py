@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from conductor.base.settings.settings import Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.model.spec import JobSpec, to_line
 from tests.builders import a_spec

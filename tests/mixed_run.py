@@ -30,7 +30,7 @@ from conductor.adapters.rates.rate_store import MemoryRateStore
 from conductor.adapters.rates.rates import LimitsRates
 from conductor.analysis.replay.recording_frames import canonical
 from conductor.analysis.simulation.rates import ManualLog
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.admission.admission import decide
 from conductor.core.capacity.cluster import Free
 from conductor.core.failures.retry import after_failure

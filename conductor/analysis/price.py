@@ -12,7 +12,7 @@ import msgspec
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.rule import Rule, words
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.settings import Rate
+from conductor.base.settings.sections import Rate
 from conductor.base.text import duration, many, table
 from conductor.model.report import Device, NodeReport, QueueReport, Volume
 from conductor.model.spec import Value

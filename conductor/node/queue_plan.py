@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from conductor.base.settings.settings import Lanes
+from conductor.base.settings.sections import Lanes
 from conductor.model.report import Device
 from conductor.model.spec import LANES, Lane
 

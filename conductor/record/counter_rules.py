@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from conductor.base.settings.settings import CounterSettings
+from conductor.base.settings.sections import CounterSettings
 from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.model.spec import JobSpec, TaskDecl, needs_of
 from conductor.record.manifest import LineRule

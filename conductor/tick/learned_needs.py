@@ -22,7 +22,7 @@ from conductor.base.code_version import code_version
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
 from conductor.base.logs.events import emit_event
-from conductor.base.settings.settings import LearningSettings
+from conductor.base.settings.sections import LearningSettings
 from conductor.core.capacity.cluster import Free
 from conductor.core.needs.caps import within
 from conductor.core.needs.drift import drifts, sentence

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from conductor.base.errors import Fenced, Unreachable
 from conductor.base.logs.events import emit_event
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.admission.incremental import Keeping
 from conductor.model.ledger_entries import JobState
 from conductor.model.limits import Limits

@@ -25,8 +25,8 @@ from loguru import logger
 from conductor.base.errors import ConfigError, Unreachable, UsageError
 from conductor.base.files.safe_open import make_own
 from conductor.base.redis_keys import PLAIN, Keys
-from conductor.base.settings.settings import Dashboard as DashboardSettings
-from conductor.base.settings.settings import Redis as RedisSettings
+from conductor.base.settings.sections import Dashboard as DashboardSettings
+from conductor.base.settings.sections import Redis as RedisSettings
 
 if TYPE_CHECKING:
     from flask import Flask

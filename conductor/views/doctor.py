@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from conductor.base.errors import ConductorError
 from conductor.base.secrets import without_passwords
-from conductor.base.settings.settings import CONFIG_NAME, Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.base.text import many, size
 from conductor.model.report import Device, Volume
 from conductor.views.doctor_finding import DoctorFinding, bad, less, ok

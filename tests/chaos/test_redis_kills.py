@@ -14,7 +14,8 @@ from ledger_scenes import an_entry, an_id
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.errors import Unreachable
-from conductor.base.settings.settings import Redis, Settings
+from conductor.base.settings.sections import Redis
+from conductor.base.settings.settings import Settings
 
 KILLS = 20
 #: Acknowledged between two kills, at least: the blow falls among writes.

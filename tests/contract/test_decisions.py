@@ -21,7 +21,7 @@ from conductor.analysis.simulation import cluster
 from conductor.analysis.simulation.policies import limits_of
 from conductor.analysis.simulation.workload import Workload
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.admission.gate_ledger import shared_out
 from conductor.core.admission.incremental import Keeping
 from conductor.dispatch.catalogue import load_catalogue

@@ -18,7 +18,7 @@ from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger, r
 from conductor.adapters.redis import client as redis_client
 from conductor.adapters.redis import scripts, valkey
 from conductor.base.errors import ConfigError, Unreachable
-from conductor.base.settings.settings import Redis as RedisSettings
+from conductor.base.settings.sections import Redis as RedisSettings
 from conductor.base.settings.settings import Settings
 from conductor.model.decision import Admission
 from conductor.model.snapshot import Candidate, Lookahead

@@ -20,7 +20,7 @@ from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - 
 from conductor.adapters.host import host_probe
 from conductor.adapters.host.disk_probe import DiskProbe
 from conductor.adapters.host.nvml_probe import RawDevice, RawGpus, by_uuid, parse
-from conductor.base.settings.settings import Root
+from conductor.base.settings.sections import Root
 from conductor.model.report import Device
 
 ASK = """

@@ -124,7 +124,7 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
 
 def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledger], empty: Guarded):
     from conductor.adapters.rates.rates import redis_rates
-    from conductor.base.settings.settings import Rate
+    from conductor.base.settings.sections import Rate
 
     with connect(empty.url[CONDUCTOR]) as client:
         rates = redis_rates(client, both[0].attempts, {"cloud": Rate(requests_per_min=3)})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conductor.adapters.host.counter_commands import CounterCommands, ask
-from conductor.base.settings.settings import CounterSettings
+from conductor.base.settings.sections import CounterSettings
 from conductor.model.report import CounterReading
 
 ENV = {"PATH": os.environ["PATH"]}

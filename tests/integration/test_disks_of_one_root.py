@@ -16,7 +16,8 @@ from pathlib import Path
 from conductor.base.files import output_mark as made_by
 from conductor.model.receipt import Usage
 from conductor.model.spec import Output
-from conductor.base.settings.settings import Root, Settings, absolute
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings, absolute
 from tests.builders import a_spec
 from workers.attempt import saved_outputs as kept, outputs, publish, existing_outputs as standing
 from workers.task_api.context import JobContext

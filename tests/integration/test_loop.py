@@ -17,7 +17,7 @@ from msgspec import structs
 
 from conductor.adapters.rates.rates import memory_rates
 from conductor.base.errors import Unreachable
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.admission.explain import never_sentence
 from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits

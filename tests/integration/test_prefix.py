@@ -30,7 +30,8 @@ from conductor.app.redis_acl import (
     users,
 )
 from conductor.base.redis_keys import PLAIN, Keys, checked_prefix
-from conductor.base.settings.settings import Rate, Settings, load
+from conductor.base.settings.sections import Rate
+from conductor.base.settings.settings import Settings, load
 from conductor.model.snapshot import Controls
 from conductor.views import dashboard
 from conductor.views.dashboard import make_app
@@ -361,7 +362,7 @@ def test_a_worker_that_rq_cannot_describe_is_there_all_the_same(
 
 def test_a_prefix_is_harmless_on_a_valkey_of_the_projects_own(tmp_path: Path) -> None:
     from conductor.adapters.redis import valkey
-    from conductor.base.settings.settings import Redis as RedisSettings
+    from conductor.base.settings.sections import Redis as RedisSettings
 
     settings = Settings(state_dir=tmp_path / "state", redis=RedisSettings(prefix="night"))
     with valkey.session(settings.valkey) as url, connect(url) as client:

@@ -19,7 +19,8 @@ from conductor.adapters.open_ledger import connect
 from conductor.adapters.rates.rate_store import RedisRateStore
 from conductor.adapters.rates.rates import redis_rates
 from conductor.adapters.redis.scripts import Scripts
-from conductor.base.settings.settings import CONFIG_NAME, Rate, Settings, Timing
+from conductor.base.settings.sections import Rate, Timing
+from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.model.job_class import class_of
 from conductor.model.ledger_entries import Entry
 from conductor.model.limits import Limits

@@ -18,7 +18,7 @@ from redis import Redis
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.rates.rates import memory_rates
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.model.causes import Cause
 from conductor.model.ledger_entries import JobView
 from conductor.model.limits import Limits

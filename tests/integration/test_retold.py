@@ -17,7 +17,7 @@ from redis import Redis
 
 from conductor.adapters.rates.rates import memory_rates
 from conductor.base.errors import Unreachable
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.needs.escalation import placed
 from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Dead, Retry

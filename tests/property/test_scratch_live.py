@@ -20,7 +20,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.rates.rates import memory_rates
 from conductor.base.errors import ManifestError
-from conductor.base.settings.settings import Root, Timing
+from conductor.base.settings.sections import Root, Timing
 from conductor.core.chains.feasible_order import least_disk
 from conductor.dispatch.catalogue import load_catalogue
 from conductor.dispatch.dispatch import FileRules, dispatch

@@ -104,7 +104,8 @@ def test_what_holds_no_secret_is_left_alone(text: str, secret: str):
 
 @pytest.mark.parametrize("tail", ["\n", "\r\n", " ", "\t"])
 def test_what_surrounds_a_key_hides_it_from_nobody(tail: str):
-    from conductor.base.settings.settings import Endpoint, Settings
+    from conductor.base.settings.sections import Endpoint
+    from conductor.base.settings.settings import Settings
 
     settings = Settings(endpoints={"a": Endpoint(base_url="http://h", api_key_env="MY_KEY")})
     found = secrets.values(settings.secrets, {"MY_KEY": f"hunter2-hunter2{tail}second-line"})

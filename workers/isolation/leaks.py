@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Workers
+    from conductor.base.settings.sections import Workers
 
 
 class Leaks:

@@ -12,7 +12,7 @@ from conductor.base import secrets
 from conductor.base.text import printable
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Endpoint
+    from conductor.base.settings.sections import Endpoint
 
 CONNECT_S = 10.0
 _PATH = "/chat/completions"

@@ -21,7 +21,7 @@ from typing import IO
 
 from conductor.base.logs.events import emit_event
 from conductor.base.secrets import scrub
-from conductor.base.settings.settings import CounterSettings
+from conductor.base.settings.sections import CounterSettings
 from conductor.base.text import printable
 from conductor.model.report import CounterReading
 

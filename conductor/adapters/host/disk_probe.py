@@ -17,7 +17,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from conductor.base.settings.settings import Root
+from conductor.base.settings.sections import Root
 from conductor.model.report import Volume
 
 CHILD = Path(__file__).with_name("disk_child.py")

@@ -23,7 +23,7 @@ from conductor.adapters.rates.rate_store import (
     RedisRateStore,
     taken_field,
 )
-from conductor.base.settings.settings import Rate
+from conductor.base.settings.sections import Rate
 from conductor.core.rates.learned_limits import LearnedRate, in_force, refused_within, window_of
 from conductor.core.rates.pacing import Windows, part_of
 from conductor.model.snapshot import RateState, Reservation, cost_of

@@ -23,7 +23,7 @@ from conductor.base.redis_keys import Keys
 if TYPE_CHECKING:
     from redis import Redis
 
-    from conductor.base.settings.settings import Redis as RedisSettings
+    from conductor.base.settings.sections import Redis as RedisSettings
 
 FILE = "project.id"
 

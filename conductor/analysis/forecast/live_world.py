@@ -19,7 +19,7 @@ from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.rates import SimulatedRates
 from conductor.analysis.simulation.workload import SimulatedJob, chains_of
 from conductor.analysis.simulation.world import World
-from conductor.base.settings.settings import Rate
+from conductor.base.settings.sections import Rate
 from conductor.core.capacity.cluster import Free
 from conductor.core.chains.feasible_order import can_finish
 from conductor.model.forecast import Prediction

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from conductor.adapters.rates.rate_store import MemoryRateStore
 from conductor.adapters.rates.rates import WINDOW_S, LimitsRates
-from conductor.base.settings.settings import Rate
+from conductor.base.settings.sections import Rate
 from conductor.model.snapshot import RateState, Reservation
 from conductor.ports import Attempts, Clock
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import CounterSettings, Endpoint, Lanes, Root
+    from conductor.base.settings.sections import CounterSettings, Endpoint, Lanes, Root
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from conductor.base.files import paths
 from conductor.base.files.layout import Layout
 from conductor.base.logs.events import emit_event
-from conductor.base.settings.settings import Root
+from conductor.base.settings.sections import Root
 from conductor.base.text import many
 from conductor.model.decision import GateLedger, Verdict
 from conductor.model.report import Volume

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conductor.adapters.host import nvml_probe
 from conductor.adapters.host.device_slots import Slots, path_of
-from conductor.base.settings.settings import DeviceSettings
+from conductor.base.settings.sections import DeviceSettings
 
 
 def know_devices(

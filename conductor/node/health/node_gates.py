@@ -11,7 +11,8 @@ from conductor.adapters.host.foreign_load import ForeignLoad
 from conductor.adapters.host.person_at_work import Person
 from conductor.adapters.host.temperature import Temperature
 from conductor.base.logs.events import emit_event
-from conductor.base.settings.settings import NodeSettings, Settings
+from conductor.base.settings.sections import NodeSettings
+from conductor.base.settings.settings import Settings
 from conductor.core.admission.obstacles import Shutters, are_other
 from conductor.core.admission.sentences import obstacle_words
 from conductor.model.report import Obstacle

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from conductor.adapters.host.host_probe import HostFacts
-from conductor.base.settings.settings import Root
+from conductor.base.settings.sections import Root
 from conductor.core.admission.obstacles import are_other
 from conductor.model.report import CounterReading, Device, NodeReport, Obstacle, QueueReport, Volume
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from conductor.base.settings.settings import GpuLane, Lanes, LaneSettings, Settings
+from conductor.base.settings.sections import GpuLane, Lanes, LaneSettings
+from conductor.base.settings.settings import Settings
 from conductor.model.report import Device
 from conductor.node.queue_plan import node_name, plan_queues
 from conductor.node.restart_backoff import LONGEST_S, Backoff

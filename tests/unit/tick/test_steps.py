@@ -13,7 +13,7 @@ from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
 from conductor.adapters.rates.rates import memory_rates
 from conductor.base.errors import Unreachable
-from conductor.base.settings.settings import Timing
+from conductor.base.settings.sections import Timing
 from conductor.core.admission.admission import decide as decide_all
 from conductor.core.admission.incremental import Keeping
 from conductor.model.chains import Chain

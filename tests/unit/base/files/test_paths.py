@@ -8,7 +8,8 @@ import pytest
 
 from conductor.base.errors import BadInput
 from conductor.base.files.paths import resolve, split
-from conductor.base.settings.settings import Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 
 from conductor.adapters.host.foreign_load import ForeignLoad
 from conductor.adapters.host.person_at_work import Person, handlers, session_idle_s
-from conductor.base.settings.settings import NodeSettings, Settings
+from conductor.base.settings.sections import NodeSettings
+from conductor.base.settings.settings import Settings
 from conductor.model.signal import Sensed, Signal
 from conductor.node.health.node_gates import NodeGates, sensors_of, settings_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from builders import GIB, a_candidate, a_class, a_report, a_snapshot, a_volume
 
-from conductor.base.settings.settings import Root
+from conductor.base.settings.sections import Root
 from conductor.core.admission.admission import decide
 from conductor.core.admission.sentences import words_of
 from conductor.model.chains import Chain, FileJob, Landed

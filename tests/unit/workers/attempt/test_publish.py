@@ -13,7 +13,8 @@ import pytest
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.errors import JobError, NoSpace, PublishFailed
 from conductor.base.files import cross_device_move
-from conductor.base.settings.settings import Root, Settings, absolute
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings, absolute
 from conductor.model.receipt import Usage
 from conductor.model.spec import JobSpec, Output
 from tests.builders import a_spec

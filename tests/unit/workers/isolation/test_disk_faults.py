@@ -12,7 +12,8 @@ from conductor.adapters.files import suspect_roots
 from conductor.adapters.host import disk_child
 from conductor.adapters.host.disk_probe import DiskProbe
 from conductor.base.errors import BadInput, JobError
-from conductor.base.settings.settings import Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings
 from tests.unit.workers.attempt.test_publish import B, a_job, settings
 from workers.isolation import disk_faults
 from workers.task_api import failure_causes

@@ -16,7 +16,8 @@ from conductor.base.errors import BadInput, ConfigError, JobError
 from conductor.base.files import fingerprint as fingerprints
 from conductor.base.files.fingerprint import fingerprint, state_of
 from conductor.base.files.paths import open_to_read, resolve
-from conductor.base.settings.settings import Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec
 from conductor.planning import input_of, inputs_by, job, run_plan
 from tests.builders import a_spec

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from conductor.base.errors import DeadlineExceeded, Interrupted, JobError
-from conductor.base.settings.settings import Root, Settings
+from conductor.base.settings.sections import Root
+from conductor.base.settings.settings import Settings
 from tests.builders import a_spec
 from tests.worker_scene import is_alive, wait_file, wait_until
 from workers.media import ffmpeg

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conductor.base.settings.settings import Workers
+from conductor.base.settings.sections import Workers
 from workers.isolation.leaks import Leaks
 from workers.task_api.warm_cache import WarmStore
 

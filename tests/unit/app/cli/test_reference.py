@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from conductor.commands import reference
+from conductor.app.cli import reference
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
