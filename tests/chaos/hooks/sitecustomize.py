@@ -166,8 +166,8 @@ def outputs(module: ModuleType) -> None:
 
 def receipts(module: ModuleType) -> None:
     if BROKEN == "superseded":
-        without_take_back(module.ReceiptLog)
-    real = module.ReceiptLog.extend
+        without_take_back(module.FileReceiptLog)
+    real = module.FileReceiptLog.extend
 
     def extend(self: Any, receipts: Any) -> None:
         found = list(receipts)
@@ -177,7 +177,7 @@ def receipts(module: ModuleType) -> None:
         for receipt in found:
             point("receipt", receipt.job_id)
 
-    module.ReceiptLog.extend = extend
+    module.FileReceiptLog.extend = extend
 
 
 def handover(module: ModuleType) -> None:
