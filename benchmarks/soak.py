@@ -87,7 +87,7 @@ def some(n: int, rng: random.Random) -> list[JobSpec]:
     elif kind < 0.16:
         args["seconds"] = round(rng.uniform(0.5, 2.0), 2)
     elif kind < 0.30:
-        # As large as a worker's other jobs together: who waits for the core is an heir.
+        # As large as a worker's other jobs together: who waits for the core is a successor.
         more["needs"] = Needs(cpu=rng.choice((0.5, 1.0, 2.0)))
     elif kind < 0.60:
         return [made(n, "diagnostics.echo", {"text": f"job {n}", "n": n}, outputs=1)]

@@ -4,8 +4,8 @@ A steady state: all devices are full, a few jobs end and as many start between t
 would have reported in that time did. «first» is the worst tick, on an empty cluster. «kept» decides as the
 live conductor does, with what it remembers of the tick before; «afresh» from the snapshot alone, as `replay`
 does; that both say the same is checked at every tick. The rule «live» is that of the settings for so many
-nodes: heirs are named, and what each gate has cost is carried on. Figures are CPU milliseconds (wall is given
-beside them): a busy machine changes them less.
+nodes: successors are named, and what each gate has cost is carried on. Figures are CPU milliseconds (wall is
+given beside them): a busy machine changes them less.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from flow_child import (
 )
 
 from conductor.base.errors import Unreachable
-from conductor.model.ledger_entries import Lined, Turned, WorkerTurn
+from conductor.model.ledger_entries import Preloaded, Turned, WorkerTurn
 from conductor.model.receipt import Receipt
 from workers.attempt.outcome import Done, Unpublished
 from workers.isolation.protocol import BodyEnded
@@ -44,11 +44,11 @@ class PlayedLedger:
         self._world = world
         self.running: dict[Key, Any] = {}
         self.lined: dict[Key, Any] = {}
-        self.words: deque[Lined] = deque()
+        self.words: deque[Preloaded] = deque()
         self._answered: dict[str, Turned] = {}
         self._jobs, self.told, self.breaks = 0, 0, 0
 
-    def next(self) -> Lined | None:
+    def next(self) -> Preloaded | None:
         return self.words.popleft() if self.words else None
 
     def a_job(self) -> Any:
@@ -59,23 +59,29 @@ class PlayedLedger:
         return Plain(line=b"", reservation=reservation, kind=kind, failures={}, job_class=None)
 
     def tick(self) -> None:
-        """Names heirs, and does not name others again."""
+        """Names successors, and does not name others again."""
         world = self._world
-        for key, heir in self.lined.items():
-            if not heir.is_void and world.chance(0.4):
-                heir.is_void = True
-                self._tell(key, heir.started, None)
+        for key, successor in self.lined.items():
+            if not successor.is_void and world.chance(0.4):
+                successor.is_void = True
+                self._tell(key, successor.started, None)
         free = [key for key in self.running if key not in self.lined]
         if free and world.chance(0.6):
             key, started = world.dice.choice(free), self.a_job()
             self.lined[key] = Plain(started=started, is_void=False)
             self._tell(key, started, started)
 
-    def _tell(self, key: Key, started: Any, heir: Any) -> None:
+    def _tell(self, key: Key, started: Any, successor: Any) -> None:
         of = started.reservation
         self.told += 1
         self.words.append(
-            Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir)
+            Preloaded(
+                predecessor=key[0],
+                of_attempt=key[1],
+                job_id=of.job_id,
+                attempt=of.attempt,
+                successor=successor,
+            )
         )
 
     def turn(self, turn: WorkerTurn) -> Turned:
@@ -91,8 +97,8 @@ class PlayedLedger:
         if refused:
             return Turned(refused=tuple(refused))
         for word in turn.not_begun:
-            heir = self.lined.get((word.predecessor, word.of_attempt))
-            if heir is not None and heir.started.reservation.job_id == word.job_id:
+            successor = self.lined.get((word.predecessor, word.of_attempt))
+            if successor is not None and successor.started.reservation.job_id == word.job_id:
                 del self.lined[word.predecessor, word.of_attempt]
         started = [self.lined[b.predecessor, b.of_attempt].started for b in turn.begun]
         answers = tuple("accepted" if self.running.pop(key, None) else "gone" for key in _keys(turn))
@@ -110,8 +116,12 @@ class PlayedLedger:
 
     def _may_follow(self, begun: Any, done: set[Key]) -> bool:
         key = (begun.predecessor, begun.of_attempt)
-        heir = self.lined.get(key)
-        is_it = heir is not None and not heir.is_void and heir.started.reservation.job_id == begun.job_id
+        successor = self.lined.get(key)
+        is_it = (
+            successor is not None
+            and not successor.is_void
+            and successor.started.reservation.job_id == begun.job_id
+        )
         return is_it and key in done and key in self.running and self._world.chance(0.8)
 
     def ends(self, key: Key) -> None:
@@ -236,10 +246,10 @@ class PlayedRunner:
         """The ledger hears of it: whoever is lined up behind it is none any more, and may not run."""
         self._world.meddle()
         key = what.attempt.job_id, what.attempt.number
-        heir = self._world.ledger.lined.get(key)
+        successor = self._world.ledger.lined.get(key)
         child = self._world.host.child
-        if heir is not None and child is not None and child.runs is not None:
-            of = heir.started.reservation
+        if successor is not None and child is not None and child.runs is not None:
+            of = successor.started.reservation
             assert child.runs.key != (of.job_id, of.attempt), "room is given away that a body still uses"
         self._world.ledger.ends(key)
         return None if what.fault is None else a_receipt(key, "failed")

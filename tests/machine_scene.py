@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from flow_child import LEASE_S, PlayedAttempt
 
-from conductor.model.ledger_entries import Lined, Turned, WorkerTurn
+from conductor.model.ledger_entries import Preloaded, Turned, WorkerTurn
 from conductor.model.receipt import Receipt
 from workers.attempt.outcome import Done, Unpublished
 from workers.isolation.protocol import BodyEnded, Passed
@@ -74,7 +74,7 @@ class MachineScene:
         kind = self.pick(["short", "mid"])
         return Plain(line=b"", reservation=reservation, kind=kind, failures={}, job_class=None)
 
-    def line_up(self, key: Key) -> None:
+    def preload(self, key: Key) -> None:
         self.lined[key] = started = self.a_job()
         self.tell(key, started, started)
 
@@ -82,11 +82,13 @@ class MachineScene:
         """Of what runs, as far as the worker has heard."""
         first = self.machine.hand.running
         if first is not None and key_of(first) in self.running and key_of(first) not in self.lined:
-            self.line_up(key_of(first))
+            self.preload(key_of(first))
 
-    def tell(self, key: Key, started: Any, heir: Any) -> None:
+    def tell(self, key: Key, started: Any, successor: Any) -> None:
         of = started.reservation
-        word = Lined(predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, heir=heir)
+        word = Preloaded(
+            predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, successor=successor
+        )
         self.machine.lined(word)
 
     def turn(self, turn: WorkerTurn) -> Turned:
@@ -119,8 +121,8 @@ class MachineScene:
 
     def _may_follow(self, begun: Any, done: set[Key]) -> bool:
         key = begun.predecessor, begun.of_attempt
-        heir = self.lined.get(key)
-        is_it = heir is not None and heir.reservation.job_id == begun.job_id
+        successor = self.lined.get(key)
+        is_it = successor is not None and successor.reservation.job_id == begun.job_id
         return is_it and key in done and key in self.running and self.pick([True, False])
 
     def ends(self, key: Key) -> None:
@@ -206,9 +208,9 @@ class MachineScene:
 
     def on_Fail(self, action: actions.Fail) -> None:
         what, key = action.unpublished, key_of(action.unpublished.attempt)
-        heir = self.lined.get(key)
-        if heir is not None and self.runs is not None:
-            assert self.runs.key != key_of(heir.reservation), "room is given away that a body still uses"
+        successor = self.lined.get(key)
+        if successor is not None and self.runs is not None:
+            assert self.runs.key != key_of(successor.reservation), "room is given away that a body still uses"
         if what.fault is not None or key in self.let_begin:
             self.ends(key)
         self.machine.settled(what, what.fault.cause if what.fault is not None else None)
@@ -236,16 +238,16 @@ class MachineScene:
             self.put(attempt)
         return None
 
-    def on_LineUp(self, action: actions.LineUp) -> None:
+    def on_LineUp(self, action: actions.Preload) -> None:
         if not self.is_there or not self.pick([True, True, False]):
-            self.machine.not_lined_up(action.word)
+            self.machine.not_preloaded(action.word)
             return
         attempt = PlayedAttempt(action.started, None, None, self.now + LEASE_S)
         attempt.behind = Plain(**{name: getattr(action.word, name) for name in BEGUN})
         self.put(attempt)
 
     def on_Doubt(self, action: actions.Doubt) -> None:
-        assert self.machine.hand.heir is action.successor
+        assert self.machine.hand.successor is action.successor
         self.machine.doubted(self.pick([False, False, True]))
 
     def on_Begin(self, action: actions.Begin) -> None:

@@ -176,7 +176,7 @@ class World:
 
     def hear(self, worker: Worker) -> None:
         while (word := self.ledger.attempts.lined(worker.name, 0.0)) is not None:
-            successor = getattr(word, "heir", None)
+            successor = getattr(word, "successor", None)
             if not hasattr(word, "predecessor"):
                 continue
             begun = Begun(

@@ -59,8 +59,8 @@ def timeless_kind(kind: KindState) -> KindState:
     return msgspec.structs.replace(kind, since=0.0, last_at=0.0, opened_at=opened_at)
 
 
-def timeless_plight(plight: EndpointFault) -> EndpointFault:
-    return msgspec.structs.replace(plight, since=0.0, last_at=0.0)
+def timeless_endpoint_fault(endpoint_fault: EndpointFault) -> EndpointFault:
+    return msgspec.structs.replace(endpoint_fault, since=0.0, last_at=0.0)
 
 
 def look(scene: Scene) -> dict[str, object]:
@@ -81,7 +81,9 @@ def look(scene: Scene) -> dict[str, object]:
         "begun": scene.ledger.backlog.outlook([]).chains,
         "removable": scene.ledger.attempts.removable("node1", ["scratch"]),
         "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
-        "plights": {key: timeless_plight(p) for key, p in scene.ledger.attempts.plights().items()},
+        "endpoint_faults": {
+            key: timeless_endpoint_fault(p) for key, p in scene.ledger.attempts.endpoint_faults().items()
+        },
         "rates": (sorted(scene.ledger.attempts.closings()), scene.ledger.attempts.refusals()),
         "told": sorted(scene.ledger.attempts.calls(), key=repr),
         "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),

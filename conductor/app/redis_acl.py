@@ -91,7 +91,7 @@ _WRITTEN_BY_WORKERS = (
         "lent",
         "asked",
         "told",
-        "heirs",
+        "successors",
         "handed_on",
         "handed_ahead",
         "revised",
@@ -105,7 +105,18 @@ _WRITTEN_BY_WORKERS = (
     # Files that were made and read, and the chains of their jobs.
     *("chain_node", "chain_busy", "chain_rev", "chain_file", "chain_made:*", "readers:*"),
     *("let_go:*", "letting", "letting_seq", "letting_bytes", "going", "read_out", "landed"),
-    *("wake", "nodes", "node:*", "workers", "queues", "closed", "plights", "refusals", "kinds", "calls"),
+    *(
+        "wake",
+        "nodes",
+        "node:*",
+        "workers",
+        "queues",
+        "closed",
+        "endpoint_faults",
+        "refusals",
+        "kinds",
+        "calls",
+    ),
 )
 
 

@@ -157,7 +157,7 @@ class Decision(Value, frozen=True, kw_only=True):
     admit: tuple[Admission, ...] = ()
     hold: tuple[Hold, ...] = ()
     #: At most one for each running attempt.
-    heirs: tuple[Successor, ...] = ()
+    successors: tuple[Successor, ...] = ()
     #: Kinds whose waiting jobs go to `review`: they failed alike, and so did all that tried since.
     review: tuple[str, ...] = ()
     #: Jobs of begun chains in an order in which all of them are known to finish: for the next snapshot.

@@ -169,7 +169,7 @@ class Started(Struct, frozen=True, kw_only=True):
     job_class: JobClass
 
 
-class Lined(Struct, frozen=True, kw_only=True):
+class Preloaded(Struct, frozen=True, kw_only=True):
     """Word to the worker that runs attempt `of_attempt` of `predecessor`: where that ends well, this one's
     body may begin before the ledger is asked. It is no attempt yet, and holds nothing."""
 
@@ -178,7 +178,7 @@ class Lined(Struct, frozen=True, kw_only=True):
     job_id: str
     attempt: int
     #: None: it was lined up before, and is not to begin any more.
-    heir: Started | None
+    successor: Started | None
 
 
 class RollCall(Struct, frozen=True):
@@ -217,7 +217,7 @@ def untold(reservation: Reservation) -> Reservation:
 
 
 class Begun(Struct, frozen=True, kw_only=True):
-    """An heir that was lined up behind `predecessor`."""
+    """A successor that was lined up behind `predecessor`."""
 
     predecessor: str
     of_attempt: int

@@ -96,7 +96,7 @@ class Limits(Value, frozen=True, kw_only=True):
     breaker: BreakerRule = BreakerRule()
     #: A backlog with more jobs in review than this starts nothing; None: no limit.
     review_debt: int | None = None
-    #: Is a job named, while another runs, that is started in the step that ends it (`core.heirs`).
+    #: Is a job named, while another runs, that is started in the step that ends it (`core.successors`).
     has_successors: bool = False
 
     def disk_headroom(self, root: str) -> int:

@@ -117,7 +117,7 @@ class RateState(Value, frozen=True, kw_only=True):
     #: A 429, or another trouble of its endpoint, closed it until then.
     closed_until: float | None = None
     #: What is known against its endpoint; None: it is well.
-    plight: EndpointFault | None = None
+    endpoint_fault: EndpointFault | None = None
     #: Attempts that were handed over, and have not told what came of their calls.
     going: int = 0
     #: The limits were learned from 429s or told by the server, not configured.

@@ -122,7 +122,7 @@ class Node:
             settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings)
         )
         self._room = DiskRoom(settings.layout, ledger, identity.node)
-        self._badges = VramClaims(folder_of(settings.layout))
+        self._vram_claims = VramClaims(folder_of(settings.layout))
         self._frozen = note_folder(settings.state_dir, identity.node)
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
@@ -147,7 +147,7 @@ class Node:
             words = "{processes} processes that workers of an earlier node had left running were ended"
             emit_event("node.leftovers_ended", words, processes=left)
         self._settle_all()
-        self._badges.sweep()
+        self._vram_claims.sweep()
         end_leftovers(self._frozen)
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
@@ -217,7 +217,7 @@ class Node:
             if oom_counter.has_grown(before, self._oom_kills):
                 deaths = [replace(death, was_oom=death.exit_code == -signal.SIGKILL) for death in deaths]
         for death in deaths:
-            self._badges.remove(death.worker)
+            self._vram_claims.remove(death.worker)
             end_leftovers(self._frozen)
             if self._draining_since is None or death.exit_code != 0:
                 emit_event("worker.died", "{error}", worker=death.worker, pid=death.pid,

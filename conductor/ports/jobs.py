@@ -16,7 +16,7 @@ from conductor.model.ledger_entries import (
     HeldReport,
     JobState,
     JobView,
-    Lined,
+    Preloaded,
     Pulse,
     PutResult,
     Renewed,
@@ -147,10 +147,10 @@ class Attempts(Protocol):
         its queue."""
         ...
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
+    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
         """The next word on who is lined up behind what this worker runs, or a roll call; None where none came
-        in time (a few seconds at most). What is missed costs nothing: such an heir goes on as if it had been
-        named only."""
+        in time (a few seconds at most). What is missed costs nothing: such a successor goes on as if it had
+        been named only."""
         ...
 
     def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
@@ -184,7 +184,7 @@ class Attempts(Protocol):
         """Rate key → closed until; what ran out is left out."""
         ...
 
-    def plights(self) -> dict[str, EndpointFault]:
+    def endpoint_faults(self) -> dict[str, EndpointFault]:
         """Rate key → what is known against its endpoint; those that are well are left out."""
         ...
 

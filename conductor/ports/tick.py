@@ -21,21 +21,21 @@ class Handover(Protocol):
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Successor] = (),
+        successors: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         """waiting → admitted + reservation + the engine's own job and queue entry, in one atomic step each.
 
         Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»).
-        `heirs`: in place of all that were named before. `seen`: heirs handed over as of before the tick
-        looked (`handed_on`); where another one was since, nothing of this holds. None: not asked.
+        `successors`: in place of all that were named before. `seen`: successors handed over as of before the
+        tick looked (`handed_on`); where another one was since, nothing of this holds. None: not asked.
         `looked_at`: when that was (Redis time); files that came since count beside what is claimed for those
         lined up. None: none did."""
         ...
 
     def handed_on(self) -> tuple[int, int]:
-        """How many heirs were handed over so far, and how many are named or lined up now."""
+        """How many successors were handed over so far, and how many are named or lined up now."""
         ...
 
     def handed_ahead(self) -> int:

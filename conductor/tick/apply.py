@@ -24,8 +24,8 @@ class Applied(Struct, frozen=True, kw_only=True):
 def apply(
     ledger: Ledger, rates: Rates, epoch: int, decision: Decision, handed_on: tuple[int, int] | None = None
 ) -> Applied:
-    """Hand over what was admitted, and name the heirs. `handed_on`: as it was before the tick looked; None:
-    not asked.
+    """Hand over what was admitted, and name the successors. `handed_on`: as it was before the tick looked;
+    None: not asked.
 
     Raises `Fenced` when another conductor leads, `Unreachable` without Redis.
 
@@ -33,13 +33,13 @@ def apply(
     """
     reviewed = {kind: ledger.kinds.review(epoch, kind, AT_ONCE) for kind in decision.review}
     seen, named = (None, 0) if handed_on is None else handed_on
-    if not (decision.admit or decision.heirs or named):
+    if not (decision.admit or decision.successors or named):
         return Applied(reviewed=reviewed)
     for admission in decision.admit:
         for key, (requests, tokens) in admission.rates.items():
             held = admission.reservation
             rates.take(held.job_id, held.attempt, key, requests, tokens)
-    answers = ledger.handover.admit(epoch, decision.admit, decision.heirs, seen, decision.now)
+    answers = ledger.handover.admit(epoch, decision.admit, decision.successors, seen, decision.now)
     pairs = list(zip(decision.admit, answers, strict=True))
     return Applied(
         fed=tuple(admission for admission, why_not in pairs if why_not is None),

@@ -48,7 +48,7 @@ class Status(Value, frozen=True, kw_only=True):
     #: Rate key → closed by a 429 until.
     closed_rates: dict[str, float] = {}
     #: Rate key → what is known against its endpoint.
-    plights: dict[str, EndpointFault] = {}
+    endpoint_faults: dict[str, EndpointFault] = {}
     #: What the last tick left of the budgets of APIs.
     rates: tuple[RateState, ...] = ()
     #: What users count by name, as the last tick left it; «node1/NAME» of one that is counted by the node.
@@ -96,7 +96,7 @@ def gather(ledger: Ledger, backlog: str | None = None) -> Status:
         holds=holds,
         lost_s=lost_of(gates, names),
         closed_rates=ledger.attempts.closings(),
-        plights=ledger.attempts.plights(),
+        endpoint_faults=ledger.attempts.endpoint_faults(),
         rates=gates.rates,
         counters=tuple(shared for shared in gates.shared if shared.gate == "counter"),
         readings=gates.counters,

@@ -186,7 +186,7 @@ def budgets(status: Status) -> list[str]:
     """What is left of each API: «rate openai: 12 of 60 requests, 8000 of 90000 tokens, 3.20 of 5.00 USD
     left».
     """
-    out = [shut(status, key) for key in sorted({*status.closed_rates, *status.plights})]
+    out = [shut(status, key) for key in sorted({*status.closed_rates, *status.endpoint_faults})]
     for rate in status.rates:
         told: list[str] = []
         if rate.requests_left is not None and rate.requests_limit is not None:
@@ -206,14 +206,22 @@ def budgets(status: Status) -> list[str]:
 def shut(status: Status, key: str) -> str:
     """«rate openai: rate limit, reopens in 12 s», «rate local: local did not answer: Connection refused (for
     4 min, 6 times), asked again in 80 s»."""
-    plight, until, now = status.plights.get(key), status.closed_rates.get(key, 0.0), status.now
-    words = "rate limit" if plight is None else trouble_words(key, plight.trouble, plight.words)
-    is_limit = plight is None or plight.trouble == "limited"
-    if plight is not None and not is_limit:
-        words += f" (for {duration(now - plight.since)}, {many(plight.times, 'time')})"
+    endpoint_fault, until, now = (
+        status.endpoint_faults.get(key),
+        status.closed_rates.get(key, 0.0),
+        status.now,
+    )
+    words = (
+        "rate limit"
+        if endpoint_fault is None
+        else trouble_words(key, endpoint_fault.trouble, endpoint_fault.words)
+    )
+    is_limit = endpoint_fault is None or endpoint_fault.trouble == "limited"
+    if endpoint_fault is not None and not is_limit:
+        words += f" (for {duration(now - endpoint_fault.since)}, {many(endpoint_fault.times, 'time')})"
     then = ("reopens" if is_limit else "asked again") if until > now else ""
     when = f"{then} in {duration(until - now)}" if then else "one job asks before the others follow"
-    if plight is not None and until <= now and not asks_one_first(plight):
+    if endpoint_fault is not None and until <= now and not asks_one_first(endpoint_fault):
         when = "not shut for it"
     return printable(f"  rate {key}: {words}, {when}")
 

@@ -9,7 +9,7 @@ import pytest
 from ledger_scenes import LEASE_S, Scene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.decision import Admission, Successor
-from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
+from conductor.model.ledger_entries import Begun, Preloaded, Turned, WorkerTurn
 from conductor.model.receipt import OutputFact, Receipt
 
 #: What there is on the disk, and what `a`, which runs there, may leave.
@@ -50,7 +50,7 @@ def an_admission(scene: Scene, name: str, files: Files, ceiling: int, worker: st
 
 def tick(
     scene: Scene,
-    *heirs: tuple[str, Files],
+    *successors: tuple[str, Files],
     admit: tuple[str, Files] | None = None,
     after: str = "a",
     key: str = SCRATCH,
@@ -60,9 +60,11 @@ def tick(
     handover, left = scene.ledger.handover, LEFT if after == "a" else 0
     named = [
         Successor(
-            predecessor=an_id(after), attempt=1, admission=an_admission(scene, *heir, DISK - left, "w1", key)
+            predecessor=an_id(after),
+            attempt=1,
+            admission=an_admission(scene, *successor, DISK - left, "w1", key),
         )
-        for heir in heirs
+        for successor in successors
     ]
     admitted = [an_admission(scene, *admit, DISK, "w2", key)] if admit else []
     answers = handover.admit(scene.epoch, admitted, named, handover.handed_on()[0], looked_at)
@@ -70,7 +72,7 @@ def tick(
     return answers[0] if answers else None
 
 
-def word(scene: Scene, worker: str = "w1") -> Lined | None:
+def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
     found = scene.ledger.attempts.lined(worker, 0.0)
     scene.check()
     return found
@@ -89,13 +91,13 @@ FOUR, FIVE = {"scratch": 4}, {"scratch": 5}
 OVER = f"over ceiling {SCRATCH}"
 
 
-def test_an_heir_with_files_is_lined_up_where_they_fit_beside_those_of_its_predecessor(one_runs: Scene):
+def test_an_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its_predecessor(one_runs: Scene):
     assert tick(one_runs, ("b", {"scratch": DISK - LEFT})) is None
 
     told = word(one_runs)
 
-    assert told is not None and told.heir is not None
-    assert told.heir.reservation.disk == {"scratch": DISK - LEFT}
+    assert told is not None and told.successor is not None
+    assert told.successor.reservation.disk == {"scratch": DISK - LEFT}
 
 
 def test_and_is_not_where_they_do_not(one_runs: Scene):
@@ -165,12 +167,12 @@ def test_until_its_worker_says_so_it_may_have_begun(one_runs: Scene):
 def test_a_claim_is_given_up_for_one_that_could_start_now(one_runs: Scene):
     tick(one_runs, ("b", FOUR))
     told = word(one_runs)
-    assert told is not None and told.heir is not None
+    assert told is not None and told.successor is not None
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
 
     back = word(one_runs)
     assert back is not None
-    assert (back.job_id, back.heir) == (an_id("b"), None)
+    assert (back.job_id, back.successor) == (an_id("b"), None)
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
     turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
     assert one_runs.ledger.bell.wait(0.01), "a tick comes at once"
@@ -185,21 +187,21 @@ def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: 
     tick(one_runs, ("b", FOUR))
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
 
-    heir = Successor(
+    successor = Successor(
         predecessor=an_id("d"), attempt=1, admission=an_admission(one_runs, "b", FOUR, DISK, "w2", SCRATCH)
     )
     wanted = an_admission(one_runs, "c", FIVE, DISK, "w2", SCRATCH)
     seen, _ = one_runs.ledger.handover.handed_on()
-    assert one_runs.ledger.handover.admit(one_runs.epoch, [wanted], [heir], seen) == (OVER,)
+    assert one_runs.ledger.handover.admit(one_runs.epoch, [wanted], [successor], seen) == (OVER,)
 
     assert word(one_runs, "w2") is None
 
 
-def test_of_two_heirs_of_one_disk_both_are_lined_up_only_where_both_fit(one_runs: Scene):
+def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(one_runs: Scene):
     assert one_runs.admit("d", queue=queue_of("w2")) is None
     assert turn(one_runs, a_turn("1", "w2")).started
     pairs = [("a", "b", "w1", DISK - LEFT), ("d", "c", "w2", DISK)]
-    heirs = [
+    successors = [
         Successor(
             predecessor=an_id(after),
             attempt=1,
@@ -208,7 +210,7 @@ def test_of_two_heirs_of_one_disk_both_are_lined_up_only_where_both_fit(one_runs
         for after, name, worker, room in pairs
     ]
     seen, _ = one_runs.ledger.handover.handed_on()
-    one_runs.ledger.handover.admit(one_runs.epoch, [], heirs, seen)
+    one_runs.ledger.handover.admit(one_runs.epoch, [], successors, seen)
     one_runs.check()
 
     assert word(one_runs) is not None
@@ -240,7 +242,7 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
         assert scene.admit(name, queue=queue_of(worker), disk={"scratch": 2}) is None
         assert turn(scene, a_turn("1", worker)).started
     looked_at = scene.ledger.bell.now()
-    heirs = [
+    successors = [
         Successor(
             predecessor=an_id(after),
             attempt=1,
@@ -252,7 +254,7 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
         )
     ]
     seen, _ = scene.ledger.handover.handed_on()
-    scene.ledger.handover.admit(scene.epoch, [], heirs, seen, looked_at)
+    scene.ledger.handover.admit(scene.epoch, [], successors, seen, looked_at)
     assert (word(scene, "w3"), word(scene)) != (None, None)
     turn(scene, a_turn("2", "w2", done=(wrote("d", 2),), most=0))
 
@@ -266,7 +268,7 @@ def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
     assert scene.admit("d", queue=queue_of("w2")) is None
     assert turn(scene, a_turn("1", "w2")).started
     looked_at = scene.ledger.bell.now()
-    heirs = [
+    successors = [
         Successor(
             predecessor=an_id(after),
             attempt=1,
@@ -278,7 +280,7 @@ def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
         )
     ]
     seen, _ = scene.ledger.handover.handed_on()
-    scene.ledger.handover.admit(scene.epoch, [], heirs, seen, looked_at)
+    scene.ledger.handover.admit(scene.epoch, [], successors, seen, looked_at)
 
     turned = turn(scene, a_turn("2", done=(wrote("a", LEFT),)))
 

@@ -272,12 +272,12 @@ def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: Scene) -
     assert [held.job_id for held in scene.ledger.handover.orphans(60.0)] == [an_id("b")]
 
 
-def test_an_heir_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: Scene) -> None:
+def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: Scene) -> None:
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
-    heir = Admission(reservation=a_reservation("b"), backlog="night")
+    successor = Admission(reservation=a_reservation("b"), backlog="night")
     scene.ledger.handover.admit(
-        scene.epoch, [], [Successor(predecessor=an_id("a"), attempt=1, admission=heir)]
+        scene.epoch, [], [Successor(predecessor=an_id("a"), attempt=1, admission=successor)]
     )
     steps_back(scene)
 

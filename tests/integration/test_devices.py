@@ -71,8 +71,8 @@ def test_jobs_of_one_and_of_two_devices_never_wait_for_each_other_for_ever(scene
     for a in ran:
         for b in ran:
             if a is not b and set(a.devices) & set(b.devices):
-                # Not the receipts' times: an heir's body begins while the outputs of the one before it are
-                # published.
+                # Not the receipts' times: a successor's body begins while the outputs of the one before it
+                # are published.
                 a_s, b_s = a.result, b.result
                 assert a_s["ended"] <= b_s["began"] or b_s["ended"] <= a_s["began"], "they overlapped"
 

@@ -77,19 +77,19 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
         port = taken.getsockname()[1]
     begin(scene, f"http://127.0.0.1:{port}/v1")
     with conducting(scene, redis_url, window_s=60):
-        wait_until(lambda: "api" in scene.ledger.attempts.plights(), "it is down", scene.story)
+        wait_until(lambda: "api" in scene.ledger.attempts.endpoint_faults(), "it is down", scene.story)
         wait_until(
             lambda: any(v.reason is Reason.ENDPOINT_SHUT and v.detail.words.startswith("api at 127.0.0.1")
                         for hold in scene.ledger.handover.gates().holds for v in hold.closed),
             "the gate says so", scene.story,
         )  # fmt: skip
-        plight = scene.ledger.attempts.plights()["api"]
-        assert plight.trouble == "down"
+        endpoint_fault = scene.ledger.attempts.endpoint_faults()["api"]
+        assert endpoint_fault.trouble == "down"
         assert len(scene.receipts()) <= WORKERS, "what lay in the queue was not tried"
         with MoodyServer(lambda request, number: good(request), port=port):
             all_done(scene)
     assert causes(scene) == {"endpoint_shut"}
-    assert scene.ledger.attempts.plights() == {}
+    assert scene.ledger.attempts.endpoint_faults() == {}
 
 
 @pytest.mark.parametrize("status", [503, 529, 500])
@@ -171,9 +171,9 @@ def test_a_key_that_a_server_echoes_is_written_nowhere(
     with MoodyServer(mood) as server:
         begin(scene, server.base_url, key_env="ECHO_KEY")
         with conducting(scene, redis_url, window_s=60):
-            wait_until(lambda: "api" in scene.ledger.attempts.plights(), "it refuses", scene.story)
+            wait_until(lambda: "api" in scene.ledger.attempts.endpoint_faults(), "it refuses", scene.story)
             wait_until(lambda: counts(scene).get("running", 0) == 0, "none runs", scene.story)
-        words = scene.ledger.attempts.plights()["api"].words
+        words = scene.ledger.attempts.endpoint_faults()["api"].words
     assert "you sent" in words
     cores = [KEY, "hunter2", base64.b64encode(b"r:" + KEY.encode()).decode()[6:20]]
     with connect(redis_url) as client:

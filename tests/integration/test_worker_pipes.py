@@ -16,7 +16,7 @@ from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
 from tests.builders import a_spec
-from tests.integration.test_worker_heirs import line_up, put_back
+from tests.integration.test_worker_successors import preload, put_back
 from tests.worker_scene import WorkerScene, a_scene, wait_file, wait_until
 
 #: Longer than a socket's buffer, and not longer than a manifest's line may be.
@@ -66,40 +66,45 @@ def much(folder: Path, n: int) -> JobSpec:
 def heard_of(scene: WorkerScene, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         wait_until(
-            lambda: not redis.keys("conductor:line:*"), "its worker has heard of the heir", scene.story
+            lambda: not redis.keys("conductor:line:*"), "its worker has heard of the successor", scene.story
         )
 
 
 def test_a_line_longer_than_a_pipe_behind_a_body_that_hangs_stops_no_deadline(
     scene: WorkerScene, redis_url: str, tmp_path: Path
 ):
-    first, heir = a_spec(0, task="mine.hang_on", args={"begun": str(tmp_path / "begun")}), much(tmp_path, 1)
+    first, successor = (
+        a_spec(0, task="mine.hang_on", args={"begun": str(tmp_path / "begun")}),
+        much(tmp_path, 1),
+    )
     scene.put(first)
-    put_back(scene, heir)
+    put_back(scene, successor)
     scene.worker()
     wait_file(tmp_path / "begun")
-    line_up(scene, heir, first)
+    preload(scene, successor, first)
     heard_of(scene, redis_url)
     (tmp_path / "until1").touch()
 
     (receipt,) = scene.wait_state(first, "dead")
     assert receipt.cause == "timeout"
-    wait_until(lambda: scene.state(heir) != "running", "nobody holds the heir for ever", scene.story)
+    wait_until(
+        lambda: scene.state(successor) != "running", "nobody holds the successor for ever", scene.story
+    )
 
 
 def test_long_lines_both_ways_at_once_pass_each_other(scene: WorkerScene, redis_url: str, tmp_path: Path):
-    first, heir = much(tmp_path, 0), much(tmp_path, 1)
+    first, successor = much(tmp_path, 0), much(tmp_path, 1)
     scene.put(first)
-    put_back(scene, heir)
+    put_back(scene, successor)
     scene.worker()
     wait_file(tmp_path / "begun0")
-    line_up(scene, heir, first)
+    preload(scene, successor, first)
     heard_of(scene, redis_url)
     (tmp_path / "until1").touch()
 
     (tmp_path / "until0").touch()
 
-    for spec in (first, heir):
+    for spec in (first, successor):
         (receipt,) = scene.wait_state(spec, "done")
         assert receipt.outcome == "ok" and receipt.result["n"] == len(PAD)
 

@@ -11,7 +11,7 @@ import pytest
 from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
 from tests.builders import a_spec
-from tests.integration.test_worker_heirs import line_up, put_back, waiting
+from tests.integration.test_worker_successors import preload, put_back, waiting
 from tests.worker_scene import REPOSITORY, WorkerScene, a_scene, wait_file, wait_until
 
 #: As on a cold disk: the child says that it is there, and takes a second to come to what it was given.
@@ -29,20 +29,20 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
     scene.close()
 
 
-def test_one_whose_heir_is_taken_back_before_it_began_begins(scene: WorkerScene, tmp_path: Path):
+def test_one_whose_successor_is_taken_back_before_it_began_begins(scene: WorkerScene, tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(SLOW)
     scene.worker(PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
     died = scene.put(a_spec(7, task="mine.die"))
     wait_until(lambda: scene.state(died) in ("waiting", "dead"), "its child is gone", scene.story)
-    first, heir = waiting(tmp_path, 0), waiting(tmp_path, 1)
+    first, successor = waiting(tmp_path, 0), waiting(tmp_path, 1)
     scene.put(first)
-    put_back(scene, heir)
+    put_back(scene, successor)
     wait_until(lambda: scene.state(first) == "running", "it is started", scene.story)
-    line_up(scene, heir, first)
+    preload(scene, successor, first)
     handover = scene.ledger.handover
     handover.admit(scene.epoch, [], [], handover.handed_on()[0])  # The next tick names nobody.
 
     wait_file(tmp_path / "begun0")
     (tmp_path / "until0").touch()
     scene.wait_state(first, "done")
-    assert scene.state(heir) == "waiting"
+    assert scene.state(successor) == "waiting"

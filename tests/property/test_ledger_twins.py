@@ -133,10 +133,10 @@ class Twins(Both):
         self.redis_and_memory_epochs([Admission(reservation=row, backlog="night") for row in rows])
 
     @rule(first=names, second=names, attempt=attempts, is_late=st.booleans())
-    def name_heirs(self, first: str, second: str, attempt: int, is_late: bool) -> None:
+    def name_successors(self, first: str, second: str, attempt: int, is_late: bool) -> None:
         """What may go now goes next where these two end."""
         found = [head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=2)) for head in c.heads]
-        heirs = [
+        successors = [
             Successor(
                 predecessor=an_id(name),
                 attempt=attempt,
@@ -150,7 +150,7 @@ class Twins(Both):
         ]
         for scene in (self.redis, self.memory):
             seen, _ = scene.ledger.handover.handed_on()
-            scene.ledger.handover.admit(scene.epoch, [], heirs, seen + is_late)
+            scene.ledger.handover.admit(scene.epoch, [], successors, seen + is_late)
 
     @rule(worker=workers)
     def take(self, worker: str) -> None:

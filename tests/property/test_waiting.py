@@ -289,11 +289,12 @@ def test_every_kind_is_served_and_every_stated_bound_is_kept(
         assert world.started.get(job_id, world.now) <= bound + 10, job_id
 
 
-# ── with heirs: what ends is followed before a tick looks ─────────────────────────────────────────────────
+# ── with successors: what ends is followed before a tick looks
+# ─────────────────────────────────────────────────
 
 
 class Heritage(Clock):
-    """Whatever ends, ends a moment before the tick, and its heir has its place before anybody looks."""
+    """Whatever ends, ends a moment before the tick, and its successor has its place before anybody looks."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -303,12 +304,16 @@ class Heritage(Clock):
     def tick(self) -> Decision:
         over = sorted((ends, r.job_id) for ends, r in self.running if ends <= self.now)
         self.running = [(ends, r) for ends, r in self.running if ends > self.now]
-        heirs = {heir.predecessor: heir for heir in self.named.heirs} if self.named is not None else {}
+        successors = (
+            {successor.predecessor: successor for successor in self.named.successors}
+            if self.named is not None
+            else {}
+        )
         for ends, job_id in over:
-            heir = heirs.pop(job_id, None)
-            if heir is not None and self._waits(heir.admission.reservation):
-                self._start(heir.admission.reservation, ends)
-                heirs.clear()
+            successor = successors.pop(job_id, None)
+            if successor is not None and self._waits(successor.admission.reservation):
+                self._start(successor.admission.reservation, ends)
+                successors.clear()
         self.named = super().tick()
         return self.named
 
@@ -329,7 +334,7 @@ def heritage(order: Order, **more: Any) -> Heritage:
 
 
 @pytest.mark.parametrize("order", ["oldest", "auto", "shortest", "guarded"])
-def test_a_large_job_starts_beside_an_endless_stream_of_heirs_within_the_bound_that_was_stated(
+def test_a_large_job_starts_beside_an_endless_stream_of_successors_within_the_bound_that_was_stated(
     order: Order,
 ) -> None:
     world = heritage(order)
@@ -341,7 +346,7 @@ def test_a_large_job_starts_beside_an_endless_stream_of_heirs_within_the_bound_t
     assert world.started["big-0"] <= world.bound["big-0"] + 5
 
 
-def test_a_low_priority_ages_past_heirs_of_a_high_one() -> None:
+def test_a_low_priority_ages_past_successors_of_a_high_one() -> None:
     low = structs.replace(SMALL, id="low", priority=-900)
     high = structs.replace(SMALL, priority=900)
     world = heritage("oldest")
@@ -352,7 +357,7 @@ def test_a_low_priority_ages_past_heirs_of_a_high_one() -> None:
     assert world.waited("low-0") <= 500 + 120
 
 
-def test_whoever_comes_with_a_higher_priority_goes_before_an_heir_that_was_named() -> None:
+def test_whoever_comes_with_a_higher_priority_goes_before_an_successor_that_was_named() -> None:
     whole = a_class(id="whole", vram_mib=20000, duration_s=60)
     urgent = structs.replace(whole, id="urgent", priority=900)
     world = heritage("oldest")
@@ -360,8 +365,8 @@ def test_whoever_comes_with_a_higher_priority_goes_before_an_heir_that_was_named
         world.put(whole, f"whole-{number}")
     world.tick()
     world.tick()
-    assert [heir.admission.reservation.job_id for heir in world.tick().heirs] == ["whole-1"]
+    assert [successor.admission.reservation.job_id for successor in world.tick().successors] == ["whole-1"]
 
     world.put(urgent, "urgent-0")
 
-    assert [heir.admission.reservation.job_id for heir in world.tick().heirs] == ["urgent-0"]
+    assert [successor.admission.reservation.job_id for successor in world.tick().successors] == ["urgent-0"]

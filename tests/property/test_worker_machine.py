@@ -76,7 +76,7 @@ class WorkerLife(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.scene.running)))
         self.scene.pick = soonest
         if key not in self.scene.lined:
-            self.scene.line_up(key)
+            self.scene.preload(key)
         elif is_void:
             self.scene.tell(key, self.scene.lined[key], None)
 

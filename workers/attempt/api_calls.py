@@ -51,12 +51,14 @@ class ApiCalls:
         if not shut:
             return None
         key, until = max(shut.items(), key=lambda item: item[1])
-        plight = (self._patiently(self._attempts.plights) or {}).get(key)
-        if plight is None or plight.trouble == "limited":
+        endpoint_fault = (self._patiently(self._attempts.endpoint_faults) or {}).get(key)
+        if endpoint_fault is None or endpoint_fault.trouble == "limited":
             words = f"not called: {key} was closed by a 429 of another call"
             return AttemptFault("rate_limited", words, key, self._left_s(until), is_uncalled=True)
         # It waits at the gate, which says why.
-        return AttemptFault("endpoint_shut", f"not called: {plight.words}", key, 0.0, is_uncalled=True)
+        return AttemptFault(
+            "endpoint_shut", f"not called: {endpoint_fault.words}", key, 0.0, is_uncalled=True
+        )
 
     def tell_uncalled(self, attempts: Sequence[Attempt]) -> None:
         """Handed out and not called: what was set aside for them is free again."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from conductor.adapters.files.vram_claims import folder_of as badges_of
+from conductor.adapters.files.vram_claims import folder_of as vram_claims_of
 from conductor.base.code_version import code_version
 from conductor.base.errors import JobError
 from conductor.base.files.layout import Layout
@@ -77,7 +77,7 @@ class Attempt:
         self.spec, self.decl, self.request = understand(started.line, catalogue)
         check_genuine(started, self.spec, settings.signer)
         self._code_version = ""
-        limits, badges = settings.limits, badges_of(layout)
+        limits, vram_claims = settings.limits, vram_claims_of(layout)
         memory = HostMemory(
             layout.state_dir / BEYOND_FOLDER, self.body, reservation.ram_mib, limits.ram_headroom_mib
         )
@@ -87,7 +87,7 @@ class Attempt:
             reservation.vram_mib,
             limits.vram_headroom_mib,
             memory,
-            lambda device, child: rivals(badges, device, child),
+            lambda device, child: rivals(vram_claims, device, child),
         )
         self.held = Held(reservation, meter, valid_until)
         #: By this host's clock, epoch seconds: when its turn came.

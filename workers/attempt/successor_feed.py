@@ -16,7 +16,7 @@ from conductor.base.errors import ConductorError
 from conductor.model.ledger_entries import RollCall
 
 if TYPE_CHECKING:
-    from conductor.model.ledger_entries import Lined
+    from conductor.model.ledger_entries import Preloaded
     from conductor.ports import Attempts
     from workers.isolation.stop_signals import Stopping
 
@@ -41,7 +41,7 @@ class SuccessorFeed:
         self._worker = worker
         self._stopping = stopping
         self._on_roll_call = on_roll_call
-        self._words: deque[Lined] = deque()
+        self._words: deque[Preloaded] = deque()
         #: How often the ledger could not be asked: one that was restarted may have forgotten the last of its
         #: words.
         self.breaks = 0
@@ -55,7 +55,7 @@ class SuccessorFeed:
         """Its thread ends with its connection, or with the process: it holds nothing."""
         self._closed.set()
 
-    def next(self) -> Lined | None:
+    def next(self) -> Preloaded | None:
         """The main thread's: the next word, if there is one."""
         return self._words.popleft() if self._words else None
 

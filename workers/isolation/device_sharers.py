@@ -1,4 +1,4 @@
-"""Who else holds what on a device of this host, beyond the word it was let in by: by badges and the
+"""Who else holds what on a device of this host, beyond the word it was let in by: by vram_claims and the
 driver's list.
 """
 
@@ -36,22 +36,22 @@ class DeviceSharers(NamedTuple):
 
 
 def rivals(folder: Path, key: str, child: int) -> DeviceSharers:
-    """`folder`: of the badges. `child`: the one that asks. Of bodies in hand only: what is warm gives way
-    anyhow.
+    """`folder`: of the vram_claims. `child`: the one that asks. Of bodies in hand only: what is warm gives
+    way anyhow.
     """
-    badges = {
-        name: badge
-        for name, badge in VramClaims(folder).read().items()
-        if badge.child and badge.reserved.get(key)
+    vram_claims = {
+        name: vram_claim
+        for name, vram_claim in VramClaims(folder).read().items()
+        if vram_claim.child and vram_claim.reserved.get(key)
     }
     devices = nvml_probe.read([key]).devices
     held = (
-        ours(devices[0].processes, owner_among({b.child: name for name, b in badges.items()}))
+        ours(devices[0].processes, owner_among({b.child: name for name, b in vram_claims.items()}))
         if devices
         else None
     )
-    me = next((name for name, badge in badges.items() if badge.child == child), "")
+    me = next((name for name, vram_claim in vram_claims.items() if vram_claim.child == child), "")
     if held is None or not me:
         return DeviceSharers()
-    beyond = {name: held.get(name, 0) - badge.reserved[key] for name, badge in badges.items()}
+    beyond = {name: held.get(name, 0) - vram_claim.reserved[key] for name, vram_claim in vram_claims.items()}
     return DeviceSharers(beyond.pop(me), me, beyond)

@@ -1,8 +1,8 @@
 """A worker's claim on its devices while it runs a job: what idle siblings keep warm there gives way to it.
 
 The decision counts that as free. Whether it has to go is worked out here, on the host and at the last moment,
-from what siblings have reserved by their badges and what the driver lists; then the children that have been
-idle longest end.
+from what siblings have reserved by their vram_claims and what the driver lists; then the children that have
+been idle longest end.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ class Claim:
     """One worker's, main thread only. Without a device it only shows what is kept warm."""
 
     def __init__(
-        self, badges: Path, headroom_mib: int, worker: str, queue: str = "", device: str | None = None
+        self, vram_claims: Path, headroom_mib: int, worker: str, queue: str = "", device: str | None = None
     ) -> None:
-        """`badges`: their folder on this host. `headroom_mib`: of a device's memory, for everybody else."""
-        self._folder = badges
+        """`vram_claims`: their folder on this host. `headroom_mib`: of a device's memory, for everybody
+        else.
+        """
+        self._folder = vram_claims
         self._headroom_mib = headroom_mib
         self._now = VramClaim(worker=worker, queue=queue, device=device or "")
-        self._badge: OwnVramClaim | None = None
+        self._vram_claim: OwnVramClaim | None = None
         self._siblings = VramClaims(self._folder)
 
     @contextmanager
@@ -75,15 +77,21 @@ class Claim:
             self._put(warm=warm)
 
     def close(self) -> None:
-        if self._badge is not None:
-            self._badge.close()
-            self._badge = None
+        if self._vram_claim is not None:
+            self._vram_claim.close()
+            self._vram_claim = None
 
     # ── room ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _make_room(self, keys: list[str]) -> None:
-        others = {name: badge for name, badge in self._siblings.read().items() if name != self._now.worker}
-        idle = [badge for badge in others.values() if badge.child and badge.device and not badge.reserved]
+        others = {
+            name: vram_claim for name, vram_claim in self._siblings.read().items() if name != self._now.worker
+        }
+        idle = [
+            vram_claim
+            for vram_claim in others.values()
+            if vram_claim.child and vram_claim.device and not vram_claim.reserved
+        ]
         if not idle:
             return
         raw = {f"gpu{device.index}": device for device in nvml_probe.read(keys).devices}
@@ -91,47 +99,55 @@ class Claim:
         for key in keys:
             if (device := raw.get(key)) is not None:
                 ended += self._end_excess(
-                    key, device, others, [badge for badge in idle if badge not in ended]
+                    key, device, others, [vram_claim for vram_claim in idle if vram_claim not in ended]
                 )
         if ended:
             words = "{} gave way to {job_id}: idle, and what it kept was needed"
-            workers = [badge.worker for badge in ended]
+            workers = [vram_claim.worker for vram_claim in ended]
             emit_event("worker.gave_way", words, names(ended), workers=workers, job_id=self._now.job_id)
-            self._until_gone({badge.child for badge in ended}, keys)
+            self._until_gone({vram_claim.child for vram_claim in ended}, keys)
 
     def _end_excess(
         self, key: str, device: RawDevice, others: Mapping[str, VramClaim], idle: list[VramClaim]
     ) -> list[VramClaim]:
         """The longest idle first, until what is reserved and what is warm fit."""
-        children = {badge.child: name for name, badge in others.items() if badge.child}
+        children = {vram_claim.child: name for name, vram_claim in others.items() if vram_claim.child}
         held = ours(device.processes, owner_among({**children, self._now.child: self._now.worker}))
-        idle = sorted(idle, key=lambda badge: badge.since)
+        idle = sorted(idle, key=lambda vram_claim: vram_claim.since)
         if device.used_bytes is None or device.total_bytes is None:
             # How much is free nobody can say: whoever is idle here may hold what this one needs.
-            here = [badge for badge in idle if badge.device == key and badge.job_id]
-            return [badge for badge in here if self._siblings.end_idle(badge)]
+            here = [vram_claim for vram_claim in idle if vram_claim.device == key and vram_claim.job_id]
+            return [vram_claim for vram_claim in here if self._siblings.end_idle(vram_claim)]
         used, limit = (
             device.used_bytes // nvml_probe.MIB,
             device.total_bytes // nvml_probe.MIB - self._headroom_mib,
         )
         if held is None:
             # Nobody is listed: whoever is idle here may hold it.
-            here = [badge for badge in idle if badge.device == key]
+            here = [vram_claim for vram_claim in idle if vram_claim.device == key]
             return (
-                [badge for badge in here if self._siblings.end_idle(badge)]
+                [vram_claim for vram_claim in here if self._siblings.end_idle(vram_claim)]
                 if used > limit - self._mine(key)
                 else []
             )
         foreign = max(0, used - sum(held.values()))
         going = sum(
-            max(badge.reserved.get(key, 0), held.get(n, 0)) for n, badge in others.items() if badge.reserved
+            max(vram_claim.reserved.get(key, 0), held.get(n, 0))
+            for n, vram_claim in others.items()
+            if vram_claim.reserved
         )
-        excess = foreign + going + self._mine(key) + sum(held.get(badge.worker, 0) for badge in idle) - limit
+        excess = (
+            foreign
+            + going
+            + self._mine(key)
+            + sum(held.get(vram_claim.worker, 0) for vram_claim in idle)
+            - limit
+        )
         ended: list[VramClaim] = []
-        for badge in idle:
-            if excess > 0 and held.get(badge.worker) and self._siblings.end_idle(badge):
-                excess -= held[badge.worker]
-                ended.append(badge)
+        for vram_claim in idle:
+            if excess > 0 and held.get(vram_claim.worker) and self._siblings.end_idle(vram_claim):
+                excess -= held[vram_claim.worker]
+                ended.append(vram_claim)
         return ended
 
     def _mine(self, key: str) -> int:
@@ -145,18 +161,19 @@ class Claim:
                 return
             time.sleep(_LOOK_EVERY_S)
 
-    # ── the badge ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── the vram_claim
+    # ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _put(self, **changes: object) -> None:
         self._now = msgspec.structs.replace(self._now, **changes)
-        if self._badge is not None or self._now.device or self._now.warm:
+        if self._vram_claim is not None or self._now.device or self._now.warm:
             self._own().put(self._now)
 
     def _own(self) -> OwnVramClaim:
-        if self._badge is None:
-            self._badge = OwnVramClaim(self._folder, self._now)
-        return self._badge
+        if self._vram_claim is None:
+            self._vram_claim = OwnVramClaim(self._folder, self._now)
+        return self._vram_claim
 
 
-def names(badges: list[VramClaim]) -> str:
-    return ", ".join(badge.worker for badge in badges)
+def names(vram_claims: list[VramClaim]) -> str:
+    return ", ".join(vram_claim.worker for vram_claim in vram_claims)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from conductor.model.ledger_entries import FinishAnswer, Lined, Started, WorkerTurn
+    from conductor.model.ledger_entries import FinishAnswer, Preloaded, Started, WorkerTurn
     from workers.attempt.attempt import Attempt
     from workers.attempt.outcome import Done, Unpublished
     from workers.isolation.held_attempt import Held
@@ -107,10 +107,10 @@ class Give(Struct, frozen=True):
     attempts: tuple[Attempt, ...]
 
 
-class LineUp(Struct, frozen=True):
-    """The successor is to lie ready behind `running`. → `ChildRow.given`, or `WorkerMachine.not_lined_up`"""
+class Preload(Struct, frozen=True):
+    """The successor is to lie ready behind `running`. → `ChildRow.given`, or `WorkerMachine.not_preloaded`"""
 
-    word: Lined
+    word: Preloaded
     started: Started
     running: Attempt
 
@@ -174,5 +174,5 @@ class Publish(Struct, frozen=True):
 
 Idle = Take | Recall | PutBack
 LedgerAction = Idle | SendTurn | Understand | HoldLeases | ReleaseLeases | Write | HandIn | Fail | Disown
-ChildAction = Give | LineUp | Doubt | Begin | Listen | TakeBack | StopBody | KillChild | FindFault | Publish
+ChildAction = Give | Preload | Doubt | Begin | Listen | TakeBack | StopBody | KillChild | FindFault | Publish
 Action = LedgerAction | ChildAction

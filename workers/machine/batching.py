@@ -45,7 +45,7 @@ class Batching:
 
     def room(self) -> tuple[int, float]:
         """How many more to take, and for how long; nothing beside a job that is not known to be short."""
-        if not self._queue or self._interrupts.is_asked or self._hand.heir is not None:
+        if not self._queue or self._interrupts.is_asked or self._hand.successor is not None:
             return 0, 0.0
         left_s, count = TOGETHER_S, 0
         for attempt in self._hand.in_child():
@@ -75,7 +75,7 @@ class Batching:
         limits: list[float] = []
         if hand.done:
             limits.append(self._done_at + FLUSH_S - now)
-        if hand.heir is not None:
+        if hand.successor is not None:
             limits.append(LOOK_S)
         elif hand.given and (hand.waiting or len(hand.given) > 1):
             limits.append(began_at + LONG_S - now)
@@ -86,7 +86,7 @@ class Batching:
         together.
         """
         hand = self._hand
-        if len(hand.given) < 2 or hand.heir is not None or (left_s := self._left_s()) is None:
+        if len(hand.given) < 2 or hand.successor is not None or (left_s := self._left_s()) is None:
             return 0.0
         first_s = self._done_at - now if hand.done else left_s / (len(hand.waiting) + len(hand.given))
         return max(0.0, min(first_s + FLUSH_S, left_s - AHEAD_S))

@@ -6,7 +6,7 @@ take ─▶ waiting ─ give ─▶ given ─ end ─▶ ended ─ succeed ─�
   ▲        │ ▲              ▲ │            └─ fail ─▶ failing ◀─────┘                ├─ bring ─▶ brought
   │        │ └─ take_back ──│─┘                          └─ out                      │
   │        └─ leave ─▶ leaving ──────────────────────────────────────────────────────┘
-started         line_up ─┘ (a successor: taken back, it is a word for the ledger)
+started         preload ─┘ (a successor: taken back, it is a word for the ledger)
 ```
 """
 
@@ -112,7 +112,7 @@ class Hand:
         return self._given[0] if self._given else None
 
     @property
-    def heir(self) -> Attempt | None:
+    def successor(self) -> Attempt | None:
         """Lined up behind the one that runs, as far as is known here."""
         return self._given[1] if len(self._given) > 1 and self._given[1].behind is not None else None
 

@@ -12,14 +12,14 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from conductor.core.failures.failure_counts import COUNTS
-from conductor.model.ledger_entries import Begun, Lined
+from conductor.model.ledger_entries import Begun, Preloaded
 from workers.machine.actions import (
     Action,
     Disown,
     Doubt,
     Fail,
     Give,
-    LineUp,
+    Preload,
     Publish,
     ReleaseLeases,
     TakeBack,
@@ -49,18 +49,18 @@ class WorkerMachine:
         self.turns = LedgerTurns(
             worker, queue, lease_s, self.hand, self.interrupts, self._batching, self._orders, in_hand
         )
-        self._words: deque[Lined] = deque()
+        self._words: deque[Preloaded] = deque()
         #: Of the successor that is lined up; None: not looked at since something was heard.
         self._is_doubtful: bool | None = None
         self._has_failed = False
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def lined(self, word: Lined) -> None:
+    def lined(self, word: Preloaded) -> None:
         """Of the ledger, about who goes next where the one that runs ends well."""
         self._words.append(word)
 
-    def not_lined_up(self, word: Lined) -> None:
+    def not_preloaded(self, word: Preloaded) -> None:
         """It cannot just follow here. Then it goes the usual way, or to another worker."""
         self.hand.refuse(begun_of(word))
 
@@ -100,7 +100,7 @@ class WorkerMachine:
             or self.turns.opening
             or self._settle(now)
             or self.turns.asking()
-            or self._line_up()
+            or self._preload()
             or self._reconsider(now)
             or self._hand_in()
             or self.turns.due(now)
@@ -165,8 +165,8 @@ class WorkerMachine:
         After a failure too: the next ones may fail alike, and the conductor says how many more of them are to
         try."""
         hand = self.hand
-        if hand.heir is not None:
-            return self._reconsider_successor(hand.heir)
+        if hand.successor is not None:
+            return self._reconsider_successor(hand.successor)
         is_long = bool(hand.given) and now >= self.row.began_at + LONG_S
         is_over = is_long or self._has_failed or self.interrupts.is_asked
         if is_over and (hand.waiting or len(hand.given) > 1):
@@ -187,20 +187,23 @@ class WorkerMachine:
 
     # ── a successor ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _line_up(self) -> Action | None:
+    def _preload(self) -> Action | None:
         """All that was heard since, once what was there before is on its way."""
         hand = self.hand
         while self._words and hand.given and not hand.waiting and not hand.ended:
             word, running = self._words.popleft(), hand.given[0]
             if (running.job_id, running.number) != (word.predecessor, word.of_attempt):
                 continue  # The end of that one ended this too.
-            if word.heir is None:
-                heir = hand.heir
-                if heir is not None and (heir.job_id, heir.number) == (word.job_id, word.attempt):
+            if word.successor is None:
+                successor = hand.successor
+                if successor is not None and (successor.job_id, successor.number) == (
+                    word.job_id,
+                    word.attempt,
+                ):
                     # It alone: the one before it may not have begun either, and is to.
                     return TakeBack(1)
             elif self._may_follow(running):
-                return LineUp(word, word.heir, running)
+                return Preload(word, word.successor, running)
             else:
                 hand.refuse(begun_of(word))
         return None
@@ -212,7 +215,7 @@ class WorkerMachine:
         return not is_to_end and not self.interrupts.is_asked
 
 
-def begun_of(word: Lined) -> Begun:
+def begun_of(word: Preloaded) -> Begun:
     return Begun(
         predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt
     )

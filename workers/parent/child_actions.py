@@ -31,11 +31,11 @@ class ChildActions:
         self._machine, self._hand, self._row = machine, machine.hand, machine.row
         self._runner = runner
         self._course = course
-        self._heirs = PreloadedSuccessors(parts, machine.hand, course)
+        self._successors = PreloadedSuccessors(parts, machine.hand, course)
 
     def give(self, action: actions.Give) -> None:
         for attempt in action.attempts:
-            if self._hand.given and self._heirs.has_to_wait(attempt):
+            if self._hand.given and self._successors.has_to_wait(attempt):
                 return self._row.stays()
             if (said := self._before(attempt)) is not None:
                 return self._row.over_unbegun(said)
@@ -75,12 +75,12 @@ class ChildActions:
     def _claim(self, attempt: Attempt) -> None:
         self._parts.claim.take(attempt.job_id, attempt.number, attempt.reserved, self._parts.host.pid)
 
-    def line_up(self, action: actions.LineUp) -> None:
-        if not self._heirs.is_lined_up(action):
-            self._machine.not_lined_up(action.word)
+    def preload(self, action: actions.Preload) -> None:
+        if not self._successors.is_preloaded(action):
+            self._machine.not_preloaded(action.word)
 
     def doubt(self, action: actions.Doubt) -> None:
-        self._machine.doubted(self._heirs.is_doubtful(action.successor))
+        self._machine.doubted(self._successors.is_doubtful(action.successor))
 
     def listen(self, action: actions.Listen) -> None:
         self._course.wait(action.until, action.limit_s, action.nap_s)

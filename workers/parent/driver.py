@@ -49,7 +49,7 @@ class Flow:
             actions.Fail: ledger.fail,
             actions.Disown: ledger.disown,
             actions.Give: child.give,
-            actions.LineUp: child.line_up,
+            actions.Preload: child.preload,
             actions.Doubt: child.doubt,
             actions.Begin: course.begin,
             actions.Listen: child.listen,

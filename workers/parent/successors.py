@@ -14,7 +14,7 @@ from workers.machine.machine import begun_of
 
 if TYPE_CHECKING:
     from workers.attempt.parts import Parts
-    from workers.machine.actions import LineUp
+    from workers.machine.actions import Preload
     from workers.machine.held_attempts import Hand
     from workers.parent.execution import Course
 
@@ -27,7 +27,7 @@ class PreloadedSuccessors:
         self._hand = hand
         self._course = course
 
-    def is_lined_up(self, action: LineUp) -> bool:
+    def is_preloaded(self, action: Preload) -> bool:
         """False: it cannot just follow here. Then it goes the usual way, or to another worker."""
         parts, running = self._parts, action.running
         try:
@@ -49,15 +49,15 @@ class PreloadedSuccessors:
             return False  # Met by who listens to the child.
         return True
 
-    def is_doubtful(self, heir: Attempt) -> bool:
+    def is_doubtful(self, successor: Attempt) -> bool:
         """Not by this child, or not any more: the one that runs may have lost its place, or the ledger its
         claim.
         """
         running = self._hand.running
         if running is None:
-            return self.has_to_wait(heir)
-        has_forgotten = bool(running.held.behind) and heir.as_of != self._heard_of(running)
-        return has_forgotten or time.monotonic() >= running.held.valid_until or self.has_to_wait(heir)
+            return self.has_to_wait(successor)
+        has_forgotten = bool(running.held.behind) and successor.as_of != self._heard_of(running)
+        return has_forgotten or time.monotonic() >= running.held.valid_until or self.has_to_wait(successor)
 
     def has_to_wait(self, attempt: Attempt) -> bool:
         """Until the child is idle: it has to be replaced, or bodies left something behind."""

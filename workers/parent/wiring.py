@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
-from conductor.adapters.files.vram_claims import folder_of as badges_of
+from conductor.adapters.files.vram_claims import folder_of as vram_claims_of
 from conductor.adapters.open_ledger import redis_ledger, redis_of
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.limits import limits_of
@@ -83,7 +83,7 @@ def open_parts(
         keeper = Keeper(ledger.attempts, name, rules.lease_s, stopping, chores)
         keeper.start()
         stack.callback(keeper.close)
-        claim = Claim(badges_of(rules.layout), settings.limits.vram_headroom_mib, name, queue, device)
+        claim = Claim(vram_claims_of(rules.layout), settings.limits.vram_headroom_mib, name, queue, device)
         stack.callback(claim.close)
         lining = SuccessorFeed(ledger.attempts, name, stopping, keeper.hurry) if queue else None
         if lining is not None:

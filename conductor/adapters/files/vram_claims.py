@@ -1,5 +1,5 @@
-"""A worker's badge: what it holds on its host at this moment, in a small file that its siblings and its node
-read.
+"""A worker's vram_claim: what it holds on its host at this moment, in a small file that its siblings and its
+node read.
 
 Locked while an attempt runs: whoever gets the lock may end the child of an idle worker, and with it all that
 it keeps warm, and hits no body. Local files, so that making room costs no round trip and needs no Redis.
@@ -19,7 +19,7 @@ import msgspec
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
 
-SUFFIX = ".badge"
+SUFFIX = ".vram_claim"
 
 
 class VramClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,27 +41,27 @@ class VramClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def folder_of(layout: Layout) -> Path:
-    return layout.state_dir / "badges"
+    return layout.state_dir / "vram_claims"
 
 
 class OwnVramClaim:
     """A worker's hold on its own. `put` writes only what changed."""
 
-    def __init__(self, folder: Path, badge: VramClaim) -> None:
+    def __init__(self, folder: Path, vram_claim: VramClaim) -> None:
         make_own(folder)
-        self.file = folder / f"{badge.worker}{SUFFIX}"
+        self.file = folder / f"{vram_claim.worker}{SUFFIX}"
         self._fd = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._shown: VramClaim | None = None
-        self.put(badge)
+        self.put(vram_claim)
 
-    def put(self, badge: VramClaim) -> None:
-        if badge != self._shown:
-            text = msgspec.json.encode(badge)
+    def put(self, vram_claim: VramClaim) -> None:
+        if vram_claim != self._shown:
+            text = msgspec.json.encode(vram_claim)
             # One write, then the cut: a reader meanwhile finds something that does not decode, and looks
             # again.
             os.pwrite(self._fd, text, 0)
             os.ftruncate(self._fd, len(text))
-            self._shown = badge
+            self._shown = vram_claim
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -78,21 +78,21 @@ class OwnVramClaim:
 
 
 class VramClaims:
-    """All badges of a host. Files that have not changed since are not read again."""
+    """All vram_claims of a host. Files that have not changed since are not read again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, tuple[tuple[int, int, int], VramClaim]] = {}
 
     def read(self) -> dict[str, VramClaim]:
-        """Worker → badge; one that is being written keeps its last words."""
+        """Worker → vram_claim; one that is being written keeps its last words."""
         found: dict[str, tuple[tuple[int, int, int], VramClaim]] = {}
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.endswith(SUFFIX):
                     self._look(entry, found)
         self._known = found
-        return {name: badge for name, (_, badge) in found.items()}
+        return {name: vram_claim for name, (_, vram_claim) in found.items()}
 
     def _look(
         self, entry: os.DirEntry[str], found: dict[str, tuple[tuple[int, int, int], VramClaim]]
@@ -124,19 +124,19 @@ class VramClaims:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 file.unlink()
 
-    def end_idle(self, badge: VramClaim) -> bool:
+    def end_idle(self, vram_claim: VramClaim) -> bool:
         """Kill the child of a worker that has nothing in hand. False when it has, or there is none (any
         more).
         """
         try:
-            fd = os.open(self._folder / f"{badge.worker}{SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(self._folder / f"{vram_claim.worker}{SUFFIX}", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Read again under the lock: it may have taken a fresh child.
             now = msgspec.json.decode(os.pread(fd, 1 << 16, 0), type=VramClaim)
-            if now.child != badge.child or not is_child(now.child):
+            if now.child != vram_claim.child or not is_child(now.child):
                 return False
             os.killpg(now.child, signal.SIGKILL)
         except (OSError, msgspec.DecodeError):

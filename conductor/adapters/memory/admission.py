@@ -87,21 +87,28 @@ def objection(
 
 
 def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> None:
-    """An attempt ended well: who was named for that goes into the queue, and no other heir of that tick.
+    """An attempt ended well: who was named for that goes into the queue, and no other successor of that tick.
     `lined`: who was lined up behind it, and has not begun."""
-    heir, epoch, until, looked_at = store.heirs.pop(receipt.job_id, (None, 0, 0.0, None))
-    if heir is None or heir.attempt != receipt.attempt or store.now() > until or epoch != store.epoch:
+    successor, epoch, until, looked_at = store.successors.pop(receipt.job_id, (None, 0, 0.0, None))
+    if (
+        successor is None
+        or successor.attempt != receipt.attempt
+        or store.now() > until
+        or epoch != store.epoch
+    ):
         return
     number = (
-        lined.attempt if lined is not None and lined.job_id == heir.admission.reservation.job_id else None
+        lined.attempt
+        if lined is not None and lined.job_id == successor.admission.reservation.job_id
+        else None
     )
     landed = store.landed_since(looked_at) if store.lined else Counter[str]()
     for fact in receipt.outputs:  # What it left itself is in the ceilings.
         if (key := disk_key(receipt.node, root_of(fact.path))) in landed:
             landed[key] -= fact.bytes
     if (
-        not is_held_back(store, heir.admission.reservation)
-        and hand_over(store, heir.admission, landed, number) is None
+        not is_held_back(store, successor.admission.reservation)
+        and hand_over(store, successor.admission, landed, number) is None
     ):
         store.was_handed_on()
 

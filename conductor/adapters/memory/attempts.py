@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from conductor.adapters.memory import breakers, priority_inheritance
-from conductor.adapters.memory import endpoint_breakers as plights
+from conductor.adapters.memory import endpoint_breakers as endpoint_faults
 from conductor.adapters.memory.admission import succeed
+from conductor.adapters.memory.preloading import follow, may_follow, not_lined
 from conductor.adapters.memory.store import Store, StoredJob, entry_of
-from conductor.adapters.memory.successors import follow, may_follow, not_lined
 from conductor.base.errors import Fenced
 from conductor.core.chains.chains import root_of
 from conductor.core.failures.failure_counts import fingerprint, same_place
@@ -24,7 +24,7 @@ from conductor.model.ledger_entries import (
     AdoptAnswer,
     FinishAnswer,
     HeldReport,
-    Lined,
+    Preloaded,
     RenewAnswer,
     Renewed,
     RollCall,
@@ -164,7 +164,7 @@ class MemoryAttempts:
             raise Fenced("this attempt is over")
         return job, job.reservation
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
+    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
         with self._store.lock:
             words = self._store.lines[worker]
             return words.pop(0) if words else None
@@ -279,16 +279,16 @@ class MemoryAttempts:
     def tell_calls(self, calls: Sequence[Call]) -> None:
         with self._store.lock:
             for call in calls:
-                plights.told(self._store, call)
+                endpoint_faults.told(self._store, call)
             self._store.ring()
 
-    def plights(self) -> dict[str, EndpointFault]:
+    def endpoint_faults(self) -> dict[str, EndpointFault]:
         with self._store.lock:
-            return dict(self._store.plights)
+            return dict(self._store.endpoint_faults)
 
     def open_rate(self, key: str) -> bool:
         with self._store.lock:
-            return plights.opened(self._store, key)
+            return endpoint_faults.opened(self._store, key)
 
     def calls(self) -> tuple[Call, ...]:
         with self._store.lock:

@@ -1,4 +1,4 @@
-"""How endpoints fare that are not well, in memory: the twin of `adapters/redis/lua/plights.lua`."""
+"""How endpoints fare that are not well, in memory: the twin of `adapters/redis/lua/endpoint_faults.lua`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from conductor.model.calls import Call
 def told(store: Store, call: Call) -> None:
     """What one call came to: its gate may be shut, and what would call it goes back."""
     key, now = call.key, store.now()
-    plight = after_call(store.plights.get(key), call, now)
+    endpoint_fault = after_call(store.endpoint_faults.get(key), call, now)
     for_s = call.closes_for_s or 0.0
-    if plight is None:
-        store.plights.pop(key, None)
+    if endpoint_fault is None:
+        store.endpoint_faults.pop(key, None)
     else:
-        store.plights[key] = plight
-        for_s = shuts_for_s(plight, call)
+        store.endpoint_faults[key] = endpoint_fault
+        for_s = shuts_for_s(endpoint_fault, call)
     if for_s > 0:
         store.closed[key] = max(store.closed.get(key, 0.0), now + for_s)
     if call.outcome == "refused":
@@ -30,11 +30,11 @@ def told(store: Store, call: Call) -> None:
 
 def opened(store: Store, key: str) -> bool:
     """The operator's word: at once, with one that asks first where it was not well."""
-    was_shut, plight = store.closed.pop(key, 0.0) > store.now(), store.plights.get(key)
-    if plight is not None:
-        store.plights[key] = replace(plight, times=1)
+    was_shut, endpoint_fault = store.closed.pop(key, 0.0) > store.now(), store.endpoint_faults.get(key)
+    if endpoint_fault is not None:
+        store.endpoint_faults[key] = replace(endpoint_fault, times=1)
     store.ring()
-    return was_shut or plight is not None
+    return was_shut or endpoint_fault is not None
 
 
 def _take_back_callers(store: Store, key: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.adapters.memory import successors
+from conductor.adapters.memory import preloading
 from conductor.adapters.memory.admission import hand_over
 from conductor.adapters.memory.leadership import MemoryBell
 from conductor.adapters.memory.store import Store, StoredJob, entry_of
@@ -23,17 +23,17 @@ class MemoryHandover:
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Successor] = (),
+        successors: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
         store = self._store
         with store.lock:
-            if not (admissions or heirs or seen is not None):
+            if not (admissions or successors or seen is not None):
                 return ()
             self._fence(epoch)
             is_late = seen is not None and seen != store.handed_on
-            late = "an heir was handed over meanwhile"
+            late = "a successor was handed over meanwhile"
             if not store.is_settled:
                 is_late, late = True, "Redis may have forgotten what it was told last"
             landed = store.landed_since(looked_at)
@@ -42,16 +42,18 @@ class MemoryHandover:
                 late if is_late else hand_over(store, admission, beside) for admission in admissions
             )
             until = store.now() + STANDS_S
-            store.heirs = (
-                {} if is_late else {heir.predecessor: (heir, epoch, until, looked_at) for heir in heirs}
+            store.successors = (
+                {}
+                if is_late
+                else {successor.predecessor: (successor, epoch, until, looked_at) for successor in successors}
             )
             if not is_late:
-                successors.line_up_all(store, heirs, landed, short_of(answers))
+                preloading.preload_all(store, successors, landed, short_of(answers))
             return answers
 
     def handed_on(self) -> tuple[int, int]:
         with self._store.lock:
-            return self._store.handed_on, max(len(self._store.heirs), len(self._store.lined))
+            return self._store.handed_on, max(len(self._store.successors), len(self._store.lined))
 
     def handed_ahead(self) -> int:
         with self._store.lock:

@@ -32,7 +32,7 @@ class MemoryLeadership:
                 store.epoch = max(store.epoch + 1, round(now * 1000))
             if begins:
                 history.begin(now)
-                store.heirs = {}
+                store.successors = {}
                 for worker in sorted(history.silent):
                     store.lines[worker].append(RollCall())
             store.leader, history.beat = (owner, store.epoch, now + ttl_s), now

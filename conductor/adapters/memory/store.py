@@ -24,7 +24,7 @@ from conductor.model.causes import Cause
 from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.forecast import Forecast
-from conductor.model.ledger_entries import JobState, Lined, RollCall, untold
+from conductor.model.ledger_entries import JobState, Preloaded, RollCall, untold
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
@@ -116,20 +116,20 @@ class Store:
         self.paces: dict[str, float] = {}
         #: Running job → who goes next where it ends well, named in which epoch, until when, and when that
         #: tick looked.
-        self.heirs: dict[str, tuple[Successor, int, float, float | None]] = {}
+        self.successors: dict[str, tuple[Successor, int, float, float | None]] = {}
         self.handed_on = 0
         #: Of those: whose bodies had begun.
         self.handed_ahead = 0
         self.lined: dict[str, LinedUp] = {}
         #: Worker → what it is to hear of that, and has not read.
-        self.lines: defaultdict[str, list[Lined | RollCall]] = defaultdict(list)
+        self.lines: defaultdict[str, list[Preloaded | RollCall]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.epoch = 0
         self.gates = GateLedger()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.closed: dict[str, float] = {}
-        self.plights: dict[str, EndpointFault] = {}
+        self.endpoint_faults: dict[str, EndpointFault] = {}
         self.refusals: dict[str, int] = {}
         self.kinds: dict[str, KindRecord] = {}
         #: What workers told of their API calls.
@@ -167,7 +167,7 @@ class Store:
     def was_handed_on(self) -> None:
         """What is named was named for a world without the one that goes now."""
         self.handed_on += 1
-        self.heirs = {}
+        self.successors = {}
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,13 +29,13 @@ class RateLook:
         rates: LimitsRates,
         book: Book,
         closings: Mapping[str, float],
-        plights: Mapping[str, EndpointFault],
+        endpoint_faults: Mapping[str, EndpointFault],
         now: float,
     ) -> None:
         self._rates = rates
         self._book = book
         self._closings = closings
-        self._plights = plights
+        self._endpoint_faults = endpoint_faults
         self._now = now
         self._told: dict[str, list[Call]] = {}
         #: Of those, and of what ended without a word: what was sent.
@@ -106,7 +106,9 @@ class RateLook:
         spending.add(book.spent, self.changes.spent)
         self.changes.stale = spending.stale(book.spent, self._now)
         taken = {one.key for one in book.taken.values()}
-        keys = sorted({*rates.keys(), *book.kept, *self._closings, *self._plights, *self._told, *taken})
+        keys = sorted(
+            {*rates.keys(), *book.kept, *self._closings, *self._endpoint_faults, *self._told, *taken}
+        )
         return tuple(self._state(key) for key in keys)
 
     def _state(self, key: str) -> RateState:
@@ -144,7 +146,7 @@ class RateLook:
             resets_at=opens_at,
             tokens_reset_at=tokens_at,
             closed_until=self._closings.get(key),
-            plight=self._plights.get(key),
+            endpoint_fault=self._endpoint_faults.get(key),
             going=len(mine),
             is_learned=limit is not None and limit != budget.requests_per_min,
             usd_left=usd_left,

@@ -100,9 +100,13 @@ class LimitsRates:
 
         `active`: every reservation there is, read before this call; None: not known, nothing is taken for
         started."""
-        calls, closings, plights = self._attempts.calls(), self._attempts.closings(), self._attempts.plights()
+        calls, closings, endpoint_faults = (
+            self._attempts.calls(),
+            self._attempts.closings(),
+            self._attempts.endpoint_faults(),
+        )
         with self._guard():
-            look = RateLook(self, self._store.load(), closings, plights, now)
+            look = RateLook(self, self._store.load(), closings, endpoint_faults, now)
             look.recover()
             look.settle(calls)
             if active is not None:

@@ -23,7 +23,7 @@ from conductor.model.ledger_entries import (
     AdoptAnswer,
     FinishAnswer,
     HeldReport,
-    Lined,
+    Preloaded,
     Renewed,
     RollCall,
     Started,
@@ -38,7 +38,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
-_plight = msgspec.json.Decoder(EndpointFault)
+_endpoint_fault = msgspec.json.Decoder(EndpointFault)
 _call_to_json = msgspec.json.Encoder().encode
 _call = msgspec.json.Decoder(Call)
 _reservation = msgspec.json.Decoder(Reservation)
@@ -86,7 +86,7 @@ class RedisAttempts:
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
 
-    def lined(self, worker: str, timeout_s: float) -> Lined | RollCall | None:
+    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
         client, key = self._scripts.client, self._scripts.keys.line(worker)
         with translating(client):
             # BLPOP takes 0 for ever.
@@ -102,12 +102,12 @@ class RedisAttempts:
         if not word:
             return RollCall()
         predecessor, of_attempt, job_id, attempt, row = word
-        return Lined(
+        return Preloaded(
             predecessor=predecessor,
             of_attempt=of_attempt,
             job_id=job_id,
             attempt=attempt,
-            heir=started_of(row) if row else None,
+            successor=started_of(row) if row else None,
         )
 
     def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
@@ -157,9 +157,12 @@ class RedisAttempts:
         flat: list[bytes] = self._scripts.run("closings")
         return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
 
-    def plights(self) -> dict[str, EndpointFault]:
-        flat: list[bytes] = self._scripts.run("plight_states")
-        return {key.decode(): _plight.decode(text) for key, text in zip(flat[0::2], flat[1::2], strict=True)}
+    def endpoint_faults(self) -> dict[str, EndpointFault]:
+        flat: list[bytes] = self._scripts.run("endpoint_fault_states")
+        return {
+            key.decode(): _endpoint_fault.decode(text)
+            for key, text in zip(flat[0::2], flat[1::2], strict=True)
+        }
 
     def open_rate(self, key: str) -> bool:
         return bool(self._scripts.run("open_rate", key))

@@ -37,19 +37,20 @@ class RedisHandover:
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Successor] = (),
+        successors: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
-        """Without admissions, heirs or `seen` there is nothing to say."""
-        if not (admissions or heirs or seen is not None):
+        """Without admissions, successors or `seen` there is nothing to say."""
+        if not (admissions or successors or seen is not None):
             return ()
         rows = [row_of(a.reservation, a.ceilings) for a in admissions]
         named = [
-            [h.predecessor, h.attempt, row_of(h.admission.reservation, h.admission.ceilings)] for h in heirs
+            [h.predecessor, h.attempt, row_of(h.admission.reservation, h.admission.ceilings)]
+            for h in successors
         ]
         # RQ's compressed bytes go beside the message: the server's msgpack knows no binary.
-        held = [a.reservation for a in (*admissions, *(heir.admission for heir in heirs))]
+        held = [a.reservation for a in (*admissions, *(successor.admission for successor in successors))]
         data = (envelope.data(r.job_id, r.attempt) for r in held)
         asked = [-1 if seen is None else seen, -1 if looked_at is None else ms(looked_at)]
         head = [epoch, envelope.constant_fields(), rows, named, ms(STANDS_S), *asked]
@@ -109,7 +110,7 @@ class RedisHandover:
             *(maker(shown) for maker in self._scripts.also_ahead),
             ("calls", (CALLS_AT_ONCE,)),
             ("closings", ()),
-            ("plight_states", ()),
+            ("endpoint_fault_states", ()),
             ("rate_book", ()),
             ("controls", ()),
             ("paces", ()),

@@ -72,7 +72,7 @@ class SigningHandover(RedisHandover):
         self,
         epoch: int,
         admissions: Sequence[Admission],
-        heirs: Sequence[Successor] = (),
+        successors: Sequence[Successor] = (),
         seen: int | None = None,
         looked_at: float | None = None,
     ) -> tuple[str | None, ...]:
@@ -80,9 +80,13 @@ class SigningHandover(RedisHandover):
         for admission, good in zip(admissions, signed, strict=True):
             if good is None:
                 self._quarantine(admission.reservation)
-        # An heir without a seal is none; a tick will meet it as an admission.
-        theirs = zip(heirs, self._signed([heir.admission for heir in heirs]), strict=True)
-        named = [msgspec.structs.replace(heir, admission=good) for heir, good in theirs if good is not None]
+        # A successor without a seal is none; a tick will meet it as an admission.
+        theirs = zip(successors, self._signed([successor.admission for successor in successors]), strict=True)
+        named = [
+            msgspec.structs.replace(successor, admission=good)
+            for successor, good in theirs
+            if good is not None
+        ]
         answers = iter(
             super().admit(epoch, [good for good in signed if good is not None], named, seen, looked_at)
         )

@@ -92,7 +92,7 @@ def resume_kind(kind: str, as_json: bool) -> None:
         at = ledger.bell.now()
         closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
         if not ledger.kinds.resume(kind):
-            near = did_you_mean(kind, (*LANES, *closed, *ledger.attempts.plights()))
+            near = did_you_mean(kind, (*LANES, *closed, *ledger.attempts.endpoint_faults()))
             what = (
                 "no lane, no device (NODE/gpu0), no kind of jobs that is held back and no API whose "
                 "gate is shut"

@@ -19,7 +19,7 @@ from conductor.core.admission.jobs_ahead import Fronts
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
 from conductor.core.admission.rate_gate import is_rate_open
 from conductor.core.admission.refusals import GateAnswers, Reasons
-from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, heirs
+from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
 from conductor.core.admission.unmeasured_tasks import Untried
 from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import could_fit, fits
@@ -131,7 +131,7 @@ class Deciding:
         return Decision(
             now=self.snapshot.now,
             admit=tuple(self.admissions),
-            heirs=self._heirs() if self.limits.has_successors else (),
+            successors=self._successors() if self.limits.has_successors else (),
             review=() if self.is_stopped else self.kinds.used_up(waiting),
             order=self.standing.life.order(),
         )
@@ -287,7 +287,7 @@ class Deciding:
             rates={key: (need.requests, need.tokens) for key, need in ask.rates},
         )
 
-    def _heirs(self) -> tuple[Successor, ...]:
+    def _successors(self) -> tuple[Successor, ...]:
         """Not of a tick that was cut short: who it did not come to may be before those that it held."""
         if self.is_stopped or len(self.admissions) >= MOST_ADMITTED or self.has_more_heads:
             return ()
@@ -301,9 +301,9 @@ class Deciding:
             for turn, head, ask, denied in self.held.values()
             if denied is None and ask.lane not in paused and (not ask.rates or is_rate_open(ask, self.free))
         )
-        return heirs(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_heir)
+        return successors(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_successor)
 
-    def _as_heir(self, waiter: Waiter, place: Place) -> Admission | None:
+    def _as_successor(self, waiter: Waiter, place: Place) -> Admission | None:
         """Canaries, tries and kinds of which nothing is known are counted by ticks; where a place is kept for
         somebody, ticks say who may pass."""
         permit = self.kinds.ask(waiter.job_class, place.node.name)

@@ -44,21 +44,23 @@ def is_rate_open(ask: Ask, free: Free) -> bool:
 
 def _closing(budget: RateFree, now: float) -> Verdict:
     """Shut for all until a time; then, where its endpoint was not well, one asks before the others follow."""
-    key, until, plight = budget.state.key, budget.state.closed_until, budget.state.plight
+    key, until, endpoint_fault = budget.state.key, budget.state.closed_until, budget.state.endpoint_fault
     if until is not None and until > now:
-        if plight is None or plight.trouble == "limited":
+        if endpoint_fault is None or endpoint_fault.trouble == "limited":
             return Verdict(gate="rate", passed=False, reason=Reason.RATE_LIMITED, where=key, reopens_at=until)
-        reason = Reason.ENDPOINT_REFUSES if plight.trouble == "refuses" else Reason.ENDPOINT_SHUT
+        reason = Reason.ENDPOINT_REFUSES if endpoint_fault.trouble == "refuses" else Reason.ENDPOINT_SHUT
         return Verdict(
-            gate="rate", passed=False, reason=reason, where=key, reopens_at=until, detail=_of(plight)
+            gate="rate", passed=False, reason=reason, where=key, reopens_at=until, detail=_of(endpoint_fault)
         )
-    if plight is not None and budget.going and asks_one_first(plight):
-        return Verdict(gate="rate", passed=False, reason=Reason.ONE_ASKS_FIRST, where=key, detail=_of(plight))
+    if endpoint_fault is not None and budget.going and asks_one_first(endpoint_fault):
+        return Verdict(
+            gate="rate", passed=False, reason=Reason.ONE_ASKS_FIRST, where=key, detail=_of(endpoint_fault)
+        )
     return Verdict(gate="rate", passed=True, reason=OPEN, where=key)
 
 
-def _of(plight: EndpointFault) -> Detail:
-    return Detail(trouble=plight.trouble, words=plight.words)
+def _of(endpoint_fault: EndpointFault) -> Detail:
+    return Detail(trouble=endpoint_fault.trouble, words=endpoint_fault.words)
 
 
 def _budget(

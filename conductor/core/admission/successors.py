@@ -1,11 +1,11 @@
 """Who goes next where a running attempt ends: named while it runs, so that its device waits for no tick.
 Pure.
 
-An heir is the first job in the order of this tick that its predecessor's end would let in, in the very queue.
-Nobody is passed over by one: where a job before it could use that end in any other way, or waits for more of
-what ends there, no heir is named, and the next tick decides. An heir holds nothing here: what the ledger
-claims for the files of one that is lined up is free to every tick, and given up for whoever takes it. The
-hand-over asks the ceilings again.
+A successor is the first job in the order of this tick that its predecessor's end would let in, in the very
+queue. Nobody is passed over by one: where a job before it could use that end in any other way, or waits for
+more of what ends there, no successor is named, and the next tick decides. A successor holds nothing here:
+what the ledger claims for the files of one that is lined up is free to every tick, and given up for whoever
+takes it. The hand-over asks the ceilings again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from conductor.model.decision import Admission, Successor
 from conductor.model.snapshot import Head, JobClass, Reservation
 
 #: Successors of a tick; those whose predecessors should end first.
-MOST_HEIRS = 64
+MOST_SUCCESSORS = 64
 #: With more nodes than this a free place among so many is found sooner than one that is to become free.
 MOST_NODES = 64
 #: Held requests that are looked at for one predecessor.
 MOST_LOOKED_AT = 32
-#: An heir that no tick names again within so long is none any more: its leader is gone.
+#: A successor that no tick names again within so long is none any more: its leader is gone.
 STANDS_S = 5.0
 
 
@@ -43,7 +43,7 @@ class Waiter(NamedTuple):
     job_class: JobClass
     head: Head
     ask: Ask
-    #: May it be an heir at all. Who may not goes before others all the same.
+    #: May it be a successor at all. Who may not goes before others all the same.
     is_free: bool
 
 
@@ -51,10 +51,10 @@ class Waiter(NamedTuple):
 Admit = Callable[[Waiter, Place], Admission | None]
 
 
-def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Successor, ...]:
+def successors(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Successor, ...]:
     """`free`: as the tick's admissions leave it; it is left as it was. Each answer is for that one end alone:
-    a job may be heir of several. Only one heir of a tick is ever handed over: then the next tick names
-    others."""
+    a job may be successor of several. Only one successor of a tick is ever handed over: then the next tick
+    names others."""
     if not waiters or len(free.nodes) > MOST_NODES:
         return ()
     queues = {queue.name: queue for queues in free.queues.values() for queue in queues}
@@ -63,8 +63,14 @@ def heirs(free: Free, waiters: Sequence[Waiter], admit: Admit) -> tuple[Successo
         for r in free.reservations
         if r.queue in queues and _can_be_followed(r, queues[r.queue])
     )
-    soonest = nsmallest(MOST_HEIRS, able, key=lambda pair: (release_at(pair[0], free.now), pair[0].job_id))
-    return tuple(heir for r, queue in soonest if (heir := _heir(r, queue, waiters, admit, free)) is not None)
+    soonest = nsmallest(
+        MOST_SUCCESSORS, able, key=lambda pair: (release_at(pair[0], free.now), pair[0].job_id)
+    )
+    return tuple(
+        successor
+        for r, queue in soonest
+        if (successor := _successor(r, queue, waiters, admit, free)) is not None
+    )
 
 
 def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
@@ -72,7 +78,7 @@ def _can_be_followed(r: Reservation, queue: QueueFree) -> bool:
     return r.state == "running" and len(r.devices) <= 1 and queue.is_open and queue.queued == 0
 
 
-def _heir(
+def _successor(
     r: Reservation, queue: QueueFree, waiters: Sequence[Waiter], admit: Admit, free: Free
 ) -> Successor | None:
     counted = [

@@ -1,8 +1,8 @@
 """How an endpoint fares that is not well: until when its gate is shut for all, and who may ask it first.
 Pure.
 
-An outage belongs to the endpoint and not to each job. `adapters/redis/lua/plights.lua` counts in the step
-that tells of a call; here is the same for its twin, and what the gate makes of it.
+An outage belongs to the endpoint and not to each job. `adapters/redis/lua/endpoint_faults.lua` counts in the
+step that tells of a call; here is the same for its twin, and what the gate makes of it.
 """
 
 from __future__ import annotations
@@ -49,28 +49,28 @@ def after_call(known: EndpointFault | None, call: Call, now: float) -> EndpointF
     )
 
 
-def shuts_for_s(plight: EndpointFault, call: Call) -> float:
+def shuts_for_s(endpoint_fault: EndpointFault, call: Call) -> float:
     """How long nobody asks after this call, which told of trouble. 0: who wants to may."""
-    trouble, times = call.trouble, plight.times
+    trouble, times = call.trouble, endpoint_fault.times
     if call.closes_for_s or trouble is None or trouble not in BACK_OFF_S:
         return call.closes_for_s or 0.0
     if trouble == "faulty":
         times -= FAULTS - 1
-        if times < 1 or not plight.is_shared:
+        if times < 1 or not endpoint_fault.is_shared:
             return 0.0
     first_s, most_s = BACK_OFF_S[trouble]
     return min(most_s, first_s * 2 ** min(times - 1, 32))
 
 
-def asks_one_first(plight: EndpointFault) -> bool:
+def asks_one_first(endpoint_fault: EndpointFault) -> bool:
     """When its gate opens again one job asks before the others follow.
 
     After a 429 the budget says how many may (`core.rates`), unless waiting was in vain again and again; a 5xx
     that nobody else met is its job's."""
-    match plight.trouble:
+    match endpoint_fault.trouble:
         case "limited":
-            return plight.times >= IN_VAIN
+            return endpoint_fault.times >= IN_VAIN
         case "faulty":
-            return plight.times >= FAULTS and plight.is_shared
+            return endpoint_fault.times >= FAULTS and endpoint_fault.is_shared
         case _:
             return True

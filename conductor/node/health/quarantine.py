@@ -78,25 +78,32 @@ class Warden:
         devices: Iterable[Device],
         raw: RawGpus,
         owner: Owner,
-        badges: Mapping[str, VramClaim],
+        vram_claims: Mapping[str, VramClaim],
         now: float,
     ) -> tuple[Device, ...]:
         """The devices, with those quarantined that keep what our dead left. `now`: epoch seconds."""
         listed = {f"gpu{device.index}": device for device in raw.devices}
-        return tuple(self._look(device, listed.get(device.key), owner, badges, now) for device in devices)
+        return tuple(
+            self._look(device, listed.get(device.key), owner, vram_claims, now) for device in devices
+        )
 
     def _look(
-        self, device: Device, raw: RawDevice | None, owner: Owner, badges: Mapping[str, VramClaim], now: float
+        self,
+        device: Device,
+        raw: RawDevice | None,
+        owner: Owner,
+        vram_claims: Mapping[str, VramClaim],
+        now: float,
     ) -> Device:
         ward = self._wards.setdefault(device.key, Ward())
         if raw is None or device.quarantined is not None:
             return device  # Its driver is gone or in error: there is a reason already.
-        self._follow(ward, raw, owner, badges, now)
+        self._follow(ward, raw, owner, vram_claims, now)
         self._judge(ward, device, now)
         return replace(device, quarantined=ward.reason) if ward.reason else device
 
     def _follow(
-        self, ward: Ward, raw: RawDevice, owner: Owner, badges: Mapping[str, VramClaim], now: float
+        self, ward: Ward, raw: RawDevice, owner: Owner, vram_claims: Mapping[str, VramClaim], now: float
     ) -> None:
         """Who holds memory now, who is gone since the last reading, who should be."""
         before, seen = ward.holders, dict[int, Holder]()
@@ -109,7 +116,7 @@ class Warden:
                 self._end_group(known)
                 seen[process.pid] = known
             else:
-                seen[process.pid] = holder(process, worker, badges.get(worker), known)
+                seen[process.pid] = holder(process, worker, vram_claims.get(worker), known)
         lost = tuple(h for pid, h in before.items() if pid not in seen and started(pid) != h.started)
         if lost:
             if not ward.gone:
@@ -158,9 +165,9 @@ def tolerance_mib(device: Device) -> int:
     return max(TOLERANCE_MIB, device.vram_total_mib // TOLERANCE_SHARE)
 
 
-def holder(process: RawProcess, worker: str, badge: VramClaim | None, known: Holder | None) -> Holder:
+def holder(process: RawProcess, worker: str, vram_claim: VramClaim | None, known: Holder | None) -> Holder:
     used = (process.used_bytes or 0) // MIB
-    job_id = badge.job_id if badge is not None else ""
+    job_id = vram_claim.job_id if vram_claim is not None else ""
     if known is not None and known.started == started(process.pid):
         return replace(known, used_mib=used, job_id=job_id or known.job_id)
     return Holder(

@@ -72,7 +72,7 @@ class Reporter(threading.Thread):
         know_devices(settings.state_dir, settings.devices.named, identity.node, is_writer=True)
         self._gpus = Patient(nvml_probe.read)
         self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        self._badges = VramClaims(vram_claims.folder_of(settings.layout))
+        self._vram_claims = VramClaims(vram_claims.folder_of(settings.layout))
         self._warden = Warden(self._operators_words)
         self._gates = NodeGates(sensors_of(settings, identity.node))
         does_freeze = settings_of(settings, identity.node).when_yielding == "freeze"
@@ -206,16 +206,18 @@ class Reporter(threading.Thread):
         if seen:
             worn, now = self._worn(), time.time()
             seen = self._warden.look(seen, raw, owner, worn, now)
-            for badge in to_end(worn.values(), seen, self._settings.workers.warm_idle_s, now):
-                if self._badges.end_idle(badge):
+            for vram_claim in to_end(worn.values(), seen, self._settings.workers.warm_idle_s, now):
+                if self._vram_claims.end_idle(vram_claim):
                     words = "{worker} was idle for long: what it kept on {device} is given back"
-                    emit_event("device.freed", words, worker=badge.worker, device=badge.device)
+                    emit_event("device.freed", words, worker=vram_claim.worker, device=vram_claim.device)
         return remember(known, seen, raw.error or "NVML does not list it any more", raw.divided), notes
 
     def _worn(self) -> dict[str, VramClaim]:
-        """The badges of the workers that live."""
+        """The vram_claims of the workers that live."""
         live = set(self._workforce.pids.values())
-        return {worker: badge for worker, badge in self._badges.read().items() if worker in live}
+        return {
+            worker: vram_claim for worker, vram_claim in self._vram_claims.read().items() if worker in live
+        }
 
     def _operators_words(self) -> dict[str, int]:
         """Device → the operator's last word that it is to be used, of this node."""

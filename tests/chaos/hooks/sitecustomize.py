@@ -181,7 +181,7 @@ def receipts(module: ModuleType) -> None:
 
 
 def handover(module: ModuleType) -> None:
-    def first(self: Any, epoch: int, admissions: Sequence[Any], *heirs: Any) -> str:
+    def first(self: Any, epoch: int, admissions: Sequence[Any], *successors: Any) -> str:
         return admissions[0].reservation.job_id if admissions else ""
 
     around(module.RedisHandover, "admit", before="before admit", after="admitted", job=first)

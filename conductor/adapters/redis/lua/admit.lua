@@ -1,42 +1,43 @@
--- uses base rq chains history steps kinds hand_over line_up
+-- uses base rq chains history steps kinds hand_over preload
 -- Hand jobs over: per admission waiting -> admitted, the reservation, RQ's own job and its queue entry, or
--- nothing. And name who goes next where running attempts end: these heirs, in place of all that were named
--- before.
+-- nothing. And name who goes next where running attempts end: these successors, in place of all that were
+-- named before.
 --   ARGV[1]  msgpack {epoch, constant RQ fields {name, value, ..}, admissions {{id, attempt, queue,
 --   Reservation JSON,
---            charges {key: amount}, ceilings {key: limit}, RQ description, node}, ..}, heirs {{id of the
+--            charges {key: amount}, ceilings {key: limit}, RQ description, node}, ..}, successors {{id of the
 --            predecessor, its attempt,
 --            admission}, ..}, how long they stand (ms), conductor:handed_on as it was before the tick looked
 --            (-1: not asked),
 --            when it looked (ms; -1: not told)}
---   ARGV[2..] RQ's `data` field of each admission, then of each heir
+--   ARGV[2..] RQ's `data` field of each admission, then of each successor
 --   returns  per admission '' or why not; FENCED when the epoch is not the current one.
---            Where the ledger is not settled (history.lua), or an heir was handed over since the tick looked,
+--            Where the ledger is not settled (history.lua), or a successor was handed over since the tick
+--            looked,
 --            none of it holds: it was decided without that one.
---   writes   conductor:active, charges, sum, handed, state, count:B, class:C, ready; heirs, lined,
+--   writes   conductor:active, charges, sum, handed, state, count:B, class:C, ready; successors, lined,
 --   line:WORKER; longest_wait (ms),
 --            what chains.lua names; rq:queues, rq:job:ENTRY, rq:queue:Q
-local epoch, fields, admissions, heirs, stand_ms, seen, looked_ms = unpack(cmsgpack.unpack(ARGV[1]))
+local epoch, fields, admissions, successors, stand_ms, seen, looked_ms = unpack(cmsgpack.unpack(ARGV[1]))
 if fenced(epoch) then return refuse('this conductor no longer leads') end
 local is_late = seen >= 0 and tonumber(call('GET', P .. 'handed_on') or '0') ~= seen
 local is_closed = not is_settled()
 
 local answers, short, landed = {}, {}, {}
 local has_claims = call('EXISTS', P .. 'lined') == 1
-if has_claims or #heirs > 0 then landed = landed_since(looked_ms) end
+if has_claims or #successors > 0 then landed = landed_since(looked_ms) end
 for i, admission in ipairs(admissions) do
-  answers[i] = is_closed and 'Redis may have forgotten what it was told last' or is_late and 'an heir was handed over meanwhile'
+  answers[i] = is_closed and 'Redis may have forgotten what it was told last' or is_late and 'a successor was handed over meanwhile'
     or hand_over(admission, fields, ARGV[i + 1], has_claims and landed or {})
   local key = string.match(answers[i], '^over ceiling (.*:bytes)$')
   for _, name in ipairs(key and sums_of(key) or {}) do short[name] = true end
 end
-call('DEL', P .. 'heirs')
+call('DEL', P .. 'successors')
 if not is_late and not is_closed then
-  for i, heir in ipairs(heirs) do
+  for i, successor in ipairs(successors) do
     local data = ARGV[1 + #admissions + i]
-    call('HSET', P .. 'heirs', heir[1], cmsgpack.pack({epoch, heir[2], now_ms + stand_ms, fields, heir[3], data, looked_ms}))
+    call('HSET', P .. 'successors', successor[1], cmsgpack.pack({epoch, successor[2], now_ms + stand_ms, fields, successor[3], data, looked_ms}))
   end
-  line_up_all(heirs, fields, function(i) return ARGV[1 + #admissions + i] end, landed, short)
+  preload_all(successors, fields, function(i) return ARGV[1 + #admissions + i] end, landed, short)
 end
 if longest_ms > tonumber(call('GET', P .. 'longest_wait') or '0') then call('SET', P .. 'longest_wait', whole(longest_ms)) end
 return answers

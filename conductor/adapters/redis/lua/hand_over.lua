@@ -1,11 +1,11 @@
 -- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor
 -- (turn.lua). Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and kinds.lua.
---   conductor:heirs      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
+--   conductor:successors      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
 --   admission, RQ data, when that
 --                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last
 --                        tick; it waits,
 --                        and holds nothing.
---   conductor:handed_on  int   heirs handed over so far
+--   conductor:handed_on  int   successors handed over so far
 --   conductor:node:NODE  string  its report: which cards its devices are
 --   conductor:revised    set   ids of waiting jobs that took another line since they were handed over last
 --   (revise.lua)
@@ -151,20 +151,20 @@ local function is_held_back(reservation)
   return call('SISMEMBER', P .. 'draining', '*') == 1 or call('SISMEMBER', P .. 'draining', held.node) == 1
 end
 
--- What is named was named for a world without the one that goes now: there are no heirs until the next tick,
--- which the end of the attempt has rung for.
+-- What is named was named for a world without the one that goes now: there are no successors until the next
+-- tick, which the end of the attempt has rung for.
 local function handed_on()
   call('INCR', P .. 'handed_on')
-  call('DEL', P .. 'heirs')
+  call('DEL', P .. 'successors')
 end
 
 -- An attempt ended well: who was named for that goes into the queue.
 -- `lined`: who was lined up behind it, and has not begun; `own`: what it left itself is in the ceilings
 -- (files_landed).
 local function succeed(id, attempt, lined, own)
-  local text = call('HGET', P .. 'heirs', id)
+  local text = call('HGET', P .. 'successors', id)
   if not text then return end
-  call('HDEL', P .. 'heirs', id)
+  call('HDEL', P .. 'successors', id)
   local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
   if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
   local number = lined and lined.id == admission[1] and lined.attempt or nil

@@ -23,7 +23,7 @@ if not epoch or begins then
   call('SET', P .. 'epoch', epoch)
 end
 if begins then
-  call('DEL', P .. 'heard', P .. 'vouched', P .. 'heirs', P .. 'popped')
+  call('DEL', P .. 'heard', P .. 'vouched', P .. 'successors', P .. 'popped')
   call('SET', P .. 'turning', table.concat({history(), epoch, call('GET', P .. 'beat') or '0', whole(now_ms)}, ' '))
   -- A roll call: each says at once what it holds.
   for _, worker in ipairs(silent()) do

@@ -3,14 +3,14 @@
 -- first.
 --   ARGV     rate key
 --   returns  1 if it was shut, or had one ask first
---   writes   conductor:closed, plights, wake
+--   writes   conductor:closed, endpoint_faults, wake
 local was_shut = call('ZREM', P .. 'closed', ARGV[1])
-local text = call('HGET', P .. 'plights', ARGV[1])
+local text = call('HGET', P .. 'endpoint_faults', ARGV[1])
 if text then
   local known = cjson.decode(text)
   -- Its waits begin anew.
   known.times = 1
-  call('HSET', P .. 'plights', ARGV[1], cjson.encode(known))
+  call('HSET', P .. 'endpoint_faults', ARGV[1], cjson.encode(known))
 end
 ring()
 return (was_shut == 1 or text) and 1 or 0

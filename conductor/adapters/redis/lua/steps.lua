@@ -7,7 +7,7 @@
 --   conductor:active     hash  id -> Reservation JSON (admitted and running)
 --   conductor:charges    hash  id -> {charge key: amount}, what its release gives back; with what is claimed
 --   for the one
---                        lined up behind it (line_up.lua)
+--                        lined up behind it (preload.lua)
 --   conductor:sum        hash  charge key -> reserved in all
 --   conductor:leases     zset  id, score expiry (ms)
 --   conductor:handed     zset  id, score admitted (ms): handed over, not started
@@ -15,7 +15,7 @@
 --   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to
 --   be stopped
 --   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
---   conductor:lined      hash  id -> who is lined up behind that attempt (line_up.lua)
+--   conductor:lined      hash  id -> who is lined up behind that attempt (preload.lua)
 --   conductor:hand:WORKER  list  entries a worker of `workers` has taken and not started
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog

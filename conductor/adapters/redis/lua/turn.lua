@@ -1,4 +1,4 @@
--- uses base rq chains history steps attempts hand_over line_up
+-- uses base rq chains history steps attempts hand_over preload
 -- A worker's turn, in one step: what it has done is accepted, what it did not begin goes back, and it starts
 -- what it took from its queue, with as much more of that queue as should be over within its budget of
 -- seconds.
@@ -7,12 +7,13 @@
 --            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for
 --            `paces`,
 --            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started,
---            begun {{predecessor, its attempt, heir, attempt}, ..}: lined up, and their bodies run,
---            not lined {{predecessor, heir, attempt}, ..}: lined up, and they will not begin,
+--            begun {{predecessor, its attempt, successor, attempt}, ..}: lined up, and their bodies run,
+--            not lined {{predecessor, successor, attempt}, ..}: lined up, and they will not begin,
 --            the step (history.lua) that this worker was told last}
 --   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails,
 --   descriptor}, ..},
---            over {ENTRY, ..}: it is not their turn, refused {{heir, attempt}, ..}: of those begun it is not
+--            over {ENTRY, ..}: it is not their turn, refused {{successor, attempt}, ..}: of those begun it is
+--            not
 --            the turn; then
 --            nothing else has happened: what their predecessors hold covers them until they have ended,
 --            step, 1 or 0: the ledger is settled, or nothing is handed out now (history.lua): what is in hand
@@ -20,7 +21,7 @@
 --            The same turn asked for again (the answer was lost) starts what it took the first time, and no
 --            more.
 --   reads    rq:workers:Q: each worker of a queue takes its share of it; hand:WORKER
---   writes   what hand_over.lua and line_up.lua name: who was to go next where an attempt ends well is in the
+--   writes   what hand_over.lua and preload.lua name: who was to go next where an attempt ends well is in the
 --   queue then,
 --            or runs, where it had begun;
 --            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are
@@ -103,7 +104,7 @@ for task, seconds in pairs(news) do
 end
 for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
-  local lined = lined_behind(row[1])
+  local lined = preloaded_behind(row[1])
   answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5])
   if follower[row[1]] then
     if lined then

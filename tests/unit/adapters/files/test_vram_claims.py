@@ -28,36 +28,39 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_a_badge_is_read_as_it_was_written_last(tmp_path: Path):
-    own, badges = OwnVramClaim(tmp_path, VramClaim(worker="w1", queue="gpu-a-gpu0")), VramClaims(tmp_path)
-    assert badges.read() == {"w1": VramClaim(worker="w1", queue="gpu-a-gpu0")}
+def test_a_vram_claim_is_read_as_it_was_written_last(tmp_path: Path):
+    own, vram_claims = (
+        OwnVramClaim(tmp_path, VramClaim(worker="w1", queue="gpu-a-gpu0")),
+        VramClaims(tmp_path),
+    )
+    assert vram_claims.read() == {"w1": VramClaim(worker="w1", queue="gpu-a-gpu0")}
     own.put(VramClaim(worker="w1", job_id="abcdefgh", reserved={"gpu0": 8192}))
     own.put(VramClaim(worker="w1", job_id="abc"))
-    assert badges.read() == {"w1": VramClaim(worker="w1", job_id="abc")}
+    assert vram_claims.read() == {"w1": VramClaim(worker="w1", job_id="abc")}
     own.close()
-    assert badges.read() == {}
+    assert vram_claims.read() == {}
     assert VramClaims(tmp_path / "none").read() == {}
 
 
 def test_the_child_of_an_idle_worker_can_be_ended_and_that_of_a_busy_one_not(
     tmp_path: Path, child: subprocess.Popen[bytes]
 ):
-    badge = VramClaim(worker="w1", child=child.pid)
-    own, badges = OwnVramClaim(tmp_path, badge), VramClaims(tmp_path)
+    vram_claim = VramClaim(worker="w1", child=child.pid)
+    own, vram_claims = OwnVramClaim(tmp_path, vram_claim), VramClaims(tmp_path)
     with own.busy():
-        assert not badges.end_idle(badge)
+        assert not vram_claims.end_idle(vram_claim)
         assert child.poll() is None
-    assert badges.end_idle(badge)
+    assert vram_claims.end_idle(vram_claim)
     assert child.wait(5) == -9
-    assert not badges.end_idle(badge)
+    assert not vram_claims.end_idle(vram_claim)
     own.close()
 
 
 def test_a_pid_that_is_another_s_now_is_never_killed(tmp_path: Path):
     stranger = subprocess.Popen(["sleep", "60"], process_group=0)
-    badge = VramClaim(worker="w1", child=stranger.pid)
-    own = OwnVramClaim(tmp_path, badge)
-    assert not VramClaims(tmp_path).end_idle(badge)
+    vram_claim = VramClaim(worker="w1", child=stranger.pid)
+    own = OwnVramClaim(tmp_path, vram_claim)
+    assert not VramClaims(tmp_path).end_idle(vram_claim)
     assert not VramClaims(tmp_path).end_idle(VramClaim(worker="w1", child=os.getpid()))
     assert stranger.poll() is None
     stranger.kill()
@@ -65,17 +68,17 @@ def test_a_pid_that_is_another_s_now_is_never_killed(tmp_path: Path):
     own.close()
 
 
-def test_badges_of_an_earlier_node_s_dead_are_swept_and_one_that_finishes_its_job_keeps_its_own(
+def test_vram_claims_of_an_earlier_node_s_dead_are_swept_and_one_that_finishes_its_job_keeps_its_own(
     tmp_path: Path,
 ):
     dead, alive = (
         OwnVramClaim(tmp_path, VramClaim(worker="dead")),
         OwnVramClaim(tmp_path, VramClaim(worker="alive")),
     )
-    badges = VramClaims(tmp_path)
+    vram_claims = VramClaims(tmp_path)
     with alive.busy():
-        badges.sweep()
-        assert set(badges.read()) == {"alive"}
+        vram_claims.sweep()
+        assert set(vram_claims.read()) == {"alive"}
     dead.close()
     alive.close()
 
@@ -98,8 +101,8 @@ def test_who_is_idle_with_vram_for_too_long_is_to_end_and_soon_where_the_driver_
 
 def test_a_queue_reports_what_its_living_children_keep(child: subprocess.Popen[bytes]):
     queues = (QueueReport(queue="q", lane="gpu", workers=2), QueueReport(queue="r", lane="gpu", workers=1))
-    badges = {
+    vram_claims = {
         "w1": VramClaim(worker="w1", queue="q", child=child.pid, warm=("onnx:b", "onnx:a")),
         "w2": VramClaim(worker="w2", queue="r", child=2**22 + 1, warm=("onnx:c",)),
     }
-    assert [q.warm for q in with_warm(queues, badges)] == [("onnx:a", "onnx:b"), ()]
+    assert [q.warm for q in with_warm(queues, vram_claims)] == [("onnx:a", "onnx:b"), ()]

@@ -37,7 +37,7 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
     admitted = [admission.reservation for decision in decisions for admission in decision.admit]
     closed = Counter(verdict.gate for hold in holds for verdict in hold.verdicts if not verdict.passed)
     seen = {
-        "heirs": sum(len(decision.heirs) for decision in decisions),
+        "successors": sum(len(decision.heirs) for decision in decisions),
         "reviews": sum(len(decision.review) for decision in decisions),
         "wanted": sum(bool(decision.wanted) for decision in decisions),
         "kept places": sum(bool(hold.kept_at) for hold in holds),

@@ -225,10 +225,10 @@ def test_who_takes_it_over_is_named_before_the_end():
     running = a_reservation(queue="cpu-node1", lane="cpu", held={":nuke": 3}, cpu=1.0, expected_s=60.0)
     crowd = [a_candidate(a_class("cpu", cpu=1, counters={"nuke": 2}))]
 
-    (heir,) = decide(a_snapshot(reservations=(running,)), crowd, limits()).heirs
+    (successor,) = decide(a_snapshot(reservations=(running,)), crowd, limits()).successors
 
-    assert heir.predecessor == running.job_id
-    assert heir.admission.reservation.held == {":nuke": 2} and heir.admission.ceilings[":nuke"] == 3
+    assert successor.predecessor == running.job_id
+    assert successor.admission.reservation.held == {":nuke": 2} and successor.admission.ceilings[":nuke"] == 3
 
 
 def test_nobody_takes_over_what_one_before_it_waits_for_elsewhere():
@@ -241,4 +241,4 @@ def test_nobody_takes_over_what_one_before_it_waits_for_elsewhere():
 
     assert not decide(
         a_snapshot(reservations=(running,)), [a_candidate(first), a_candidate(second)], limits()
-    ).heirs
+    ).successors

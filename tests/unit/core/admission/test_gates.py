@@ -285,25 +285,27 @@ def test_a_429_closes_the_lane_until_it_says_and_other_lanes_go_on() -> None:
 def test_an_endpoint_that_is_not_well_says_so_and_then_one_job_asks_first() -> None:
     calls = a_class("cloud", rates={"api": (1, 0)})
     down = EndpointFault(trouble="down", words="api did not answer: refused", since=NOW - 60, times=2)
-    (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, plight=down),)), calls).closed
+    (shut,) = held(a_snapshot(rates=(a_rate(closed_until=NOW + 12, endpoint_fault=down),)), calls).closed
     assert (shut.reopens_at, words_of(shut), shut.reason) == (
         NOW + 12, "api did not answer: refused", Reason.ENDPOINT_SHUT
     )  # fmt: skip
 
-    open_now = a_snapshot(rates=(a_rate(closed_until=NOW, plight=down),))
+    open_now = a_snapshot(rates=(a_rate(closed_until=NOW, endpoint_fault=down),))
     decision = decide(open_now, [a_candidate(calls, waiting=5)], LIMITS)
     assert len(decision.admit) == 1, "one of five"
-    (first,) = held(a_snapshot(rates=(a_rate(plight=down, going=1),)), calls).closed
+    (first,) = held(a_snapshot(rates=(a_rate(endpoint_fault=down, going=1),)), calls).closed
     assert words_of(first) == "one job asks first: api did not answer: refused"
 
     once = EndpointFault(trouble="limited", since=NOW, times=1)
-    assert admitted(a_snapshot(rates=(a_rate(plight=once, going=1),)), calls), "a budget knows how many may"
+    assert admitted(a_snapshot(rates=(a_rate(endpoint_fault=once, going=1),)), calls), (
+        "a budget knows how many may"
+    )
 
 
 def test_an_endpoint_that_refuses_everybody_waits_for_a_person() -> None:
     calls = a_class("cloud", rates={"api": (1, 0)})
     refuses = EndpointFault(trouble="refuses", words="api has no credit (answer 402: pay)", since=NOW)
-    hold = held(a_snapshot(rates=(a_rate(closed_until=NOW + 60, plight=refuses),)), calls)
+    hold = held(a_snapshot(rates=(a_rate(closed_until=NOW + 60, endpoint_fault=refuses),)), calls)
     assert is_refused(hold) and not hold.is_infeasible
     words = "api has no credit (answer 402: pay); put it right, then `conductor resume api`"
     then = "asked again in 1 min 00 s (api); report, hold, lane open"

@@ -40,23 +40,25 @@ def decided(*candidates: Candidate, limits: Limits = LIMITS, **changes: Any) -> 
 
 
 def pairs(decision: Decision) -> list[tuple[str, str]]:
-    return [(heir.predecessor, heir.admission.reservation.job_id) for heir in decision.heirs]
+    return [
+        (successor.predecessor, successor.admission.reservation.job_id) for successor in decision.successors
+    ]
 
 
-def test_the_first_that_waits_for_the_device_is_heir_of_what_runs_there():
+def test_the_first_that_waits_for_the_device_is_successor_of_what_runs_there():
     decision = decided(a_candidate(a_class(**WHOLE), waiting=3))
 
     assert pairs(decision) == [("job-00000001", "class-a-00000000")]
-    held = decision.heirs[0].admission.reservation
+    held = decision.successors[0].admission.reservation
     assert (held.queue, held.devices, held.vram_mib, held.attempt) == ("gpu-node1-gpu0", ("gpu0",), 20000, 1)
-    assert decision.heirs[0].admission.ceilings["node1/gpu0:vram_mib"] == 24000
+    assert decision.successors[0].admission.ceilings["node1/gpu0:vram_mib"] == 24000
 
 
-def test_heirs_are_off_unless_they_are_asked_for():
-    assert decided(a_candidate(a_class(**WHOLE)), limits=Limits(vram_headroom_mib=0)).heirs == ()
+def test_successors_are_off_unless_they_are_asked_for():
+    assert decided(a_candidate(a_class(**WHOLE)), limits=Limits(vram_headroom_mib=0)).successors == ()
 
 
-def test_naming_heirs_changes_nothing_else():
+def test_naming_successors_changes_nothing_else():
     candidates = [
         a_candidate(a_class(id=f"c{i}", vram_mib=4000 * i, cpu=1.0), waiting=2) for i in range(2, 6)
     ]
@@ -66,10 +68,10 @@ def test_naming_heirs_changes_nothing_else():
     on = decided(*candidates)
 
     assert (on.admit, on.hold, on.next_tick_s) == (off.admit, off.hold, off.next_tick_s)
-    assert on.heirs
+    assert on.successors
 
 
-def test_no_small_job_is_heir_while_a_large_one_before_it_waits_for_two_to_end():
+def test_no_small_job_is_successor_while_a_large_one_before_it_waits_for_two_to_end():
     """Else the device would stay full of small ones for ever."""
     two = (running("job-00000001", vram_mib=12000), running("job-00000002", vram_mib=12000))
     large = a_candidate(a_class(id="large", vram_mib=20000), since=NOW - 100)
@@ -79,14 +81,14 @@ def test_no_small_job_is_heir_while_a_large_one_before_it_waits_for_two_to_end()
     assert pairs(decided(small, reservations=two)) == [(r.job_id, "small-00000000") for r in two]
 
 
-def test_no_heir_where_the_first_in_order_would_use_that_end_in_another_queue():
+def test_no_successor_where_the_first_in_order_would_use_that_end_in_another_queue():
     cores = (running(cpu=4.0),)
     other = a_candidate(a_class("cpu", id="other", cpu=2.0), since=NOW - 100)
 
     assert pairs(decided(other, a_candidate(a_class(**WHOLE)), reservations=cores)) == []
 
 
-def test_who_waits_for_something_else_does_not_keep_an_heir_back():
+def test_who_waits_for_something_else_does_not_keep_an_successor_back():
     two = a_report(devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)))
     here = (
         running("job-00000001"),
@@ -111,7 +113,7 @@ def test_a_disk_is_not_inherited_for_what_was_written_stays():
 
     decision = decided(fits, nodes=(node,), reservations=ends)
 
-    assert decision.heirs[0].admission.ceilings["node1/scratch:bytes"] == 6 * GIB, (
+    assert decision.successors[0].admission.ceilings["node1/scratch:bytes"] == 6 * GIB, (
         "less all that it may leave there"
     )
     assert (
@@ -138,7 +140,7 @@ def test_nobody_follows_what_does_not_run_or_runs_on_several_devices(state: str)
     assert pairs(decided(a_candidate(a_class(**WHOLE)), nodes=(node,), reservations=held)) == []
 
 
-def test_a_job_with_a_budget_or_of_a_chain_is_no_heir_and_is_passed_by_nobody():
+def test_a_job_with_a_budget_or_of_a_chain_is_no_successor_and_is_passed_by_nobody():
     api = a_class(id="api", **WHOLE, rates={"api": (1, 0)})
     behind = a_candidate(a_class(id="z", **WHOLE))
     rates = (a_rate(requests_left=5, requests_limit=5),)
@@ -150,7 +152,7 @@ def test_a_job_with_a_budget_or_of_a_chain_is_no_heir_and_is_passed_by_nobody():
     assert pairs(decided(head, behind, chains=(chain,))) == []
 
 
-def test_no_heirs_in_a_paused_lane_nor_while_all_stops():
+def test_no_successors_in_a_paused_lane_nor_while_all_stops():
     whole = a_candidate(a_class(**WHOLE))
     assert pairs(decided(whole, controls=Controls(paused_lanes=("gpu",)))) == []
     assert pairs(decided(whole, controls=Controls(is_draining=True))) == []
@@ -158,12 +160,12 @@ def test_no_heirs_in_a_paused_lane_nor_while_all_stops():
     assert pairs(decided(whole, controls=Controls(draining_nodes=("node1",)))) == []
 
 
-def test_a_canary_is_counted_by_ticks_and_no_heir():
+def test_a_canary_is_counted_by_ticks_and_no_successor():
     limits = Limits(vram_headroom_mib=0, canary={"media.cut": 2}, has_successors=True)
     assert pairs(decided(a_candidate(a_class(**WHOLE, kind="media.cut")), limits=limits)) == []
 
 
-def test_a_closed_kind_has_no_heirs_and_those_behind_it_have():
+def test_a_closed_kind_has_no_successors_and_those_behind_it_have():
     closed = KindState(kind="media.cut:bad", failed=5, opened_at=NOW - 1, last_at=NOW - 1)
     bad = a_candidate(a_class(id="bad", **WHOLE, kind="media.cut:bad"), since=NOW - 100)
 

@@ -82,4 +82,4 @@ def test_others_are_not_kept_back_and_nobody_inherits_a_place() -> None:
     decision = decide(snapshot, [a_candidate(UNTRIED, waiting=9), a_candidate(other)], LIMITS)
 
     assert [a.reservation.class_id for a in decision.admit] == ["other"]
-    assert not any(heir.admission.reservation.kind == "media.cut" for heir in decision.heirs)
+    assert not any(successor.admission.reservation.kind == "media.cut" for successor in decision.successors)

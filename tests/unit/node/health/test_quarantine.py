@@ -46,9 +46,9 @@ class Scene:
                 ),
             )
         )
-        badges = {"w1": VramClaim(worker="w1", job_id="abcdefghijkl")}
+        vram_claims = {"w1": VramClaim(worker="w1", job_id="abcdefghijkl")}
         owner = dict.fromkeys(ours, "w1").get
-        (device,) = self.warden.look(parse(raw)[0], raw, owner, badges, self.now)
+        (device,) = self.warden.look(parse(raw)[0], raw, owner, vram_claims, self.now)
         return device.quarantined
 
     def look_on(self, used: int, *held: tuple[int, int | None]) -> str | None:

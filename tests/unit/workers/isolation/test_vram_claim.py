@@ -43,11 +43,13 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_an_attempt_is_not_measured_not_ended_and_its_loss_is_its_own(tmp_path: Path):
-    badges = tmp_path / "badges"
+    vram_claims = tmp_path / "vram_claims"
     own = OwnVramClaim(
-        badges, VramClaim(worker="w1", device="gpu0", child=os.getpid(), reserved={"gpu0": 500})
+        vram_claims, VramClaim(worker="w1", device="gpu0", child=os.getpid(), reserved={"gpu0": 500})
     )
-    meter = Meter(lambda: (), ("gpu0",), 500, 512, rivals=lambda device, pid: rivals(badges, device, pid))
+    meter = Meter(
+        lambda: (), ("gpu0",), 500, 512, rivals=lambda device, pid: rivals(vram_claims, device, pid)
+    )
     meter.pid = os.getpid()
 
     assert meter.sample().vram_mib is None

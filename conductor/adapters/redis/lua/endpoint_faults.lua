@@ -1,26 +1,27 @@
 -- Shared: how endpoints fare that are not well, as core/rates/endpoint_breaker.py has it. Needs base.lua,
 -- rq.lua, chains.lua and steps.lua.
---   conductor:plights    hash  rate key -> Plight JSON; of those whose last call was not answered
+--   conductor:endpoint_faults    hash  rate key -> EndpointFault JSON; of those whose last call was not
+--   answered
 -- Counted in the very step that tells of a call, so that who comes next finds the gate as it is.
 
-local PLIGHTS = P .. 'plights'
+local PLIGHTS = P .. 'endpoint_faults'
 -- Seconds of the first wait and of the longest, where the server does not say; and when 5xx are the
 -- endpoint's own.
 local BACK_OFF = {busy = {5, 300}, down = {5, 300}, refuses = {60, 1800}, faulty = {5, 300}}
 local FAULTS = 3
 
-local function plight_shuts_for(plight, told)
-  local said, rule, times = told.closes_for_s or 0, BACK_OFF[told.trouble], plight.times
+local function endpoint_fault_shuts_for(endpoint_fault, told)
+  local said, rule, times = told.closes_for_s or 0, BACK_OFF[told.trouble], endpoint_fault.times
   if said > 0 or not rule then return said end
   if told.trouble == 'faulty' then
     times = times - (FAULTS - 1)
-    if times < 1 or not plight.is_shared then return 0 end
+    if times < 1 or not endpoint_fault.is_shared then return 0 end
   end
   return math.min(rule[2], rule[1] * 2 ^ math.min(times - 1, 32))
 end
 
 -- One call was told of. For how many seconds nobody asks after it.
-local function plight_told(told)
+local function endpoint_fault_told(told)
   local now, text = now_ms / 1000, call('HGET', PLIGHTS, told.key)
   local known = text and cjson.decode(text)
   local is_next = not known or now - (told.ago_s or 0) - (told.took_s or 0) >= (known.last_at or 0)
@@ -41,7 +42,7 @@ local function plight_told(told)
   known.is_shared = known.is_shared or (known.job_id or '') ~= (told.job_id or '') or nil
   known.last_at, known.job_id = now, told.job_id
   call('HSET', PLIGHTS, told.key, cjson.encode(known))
-  return plight_shuts_for(known, told)
+  return endpoint_fault_shuts_for(known, told)
 end
 
 -- What is handed over and not started, and would call it, goes back at no cost, and so does its place in the

@@ -1,4 +1,4 @@
-"""Successors lined up behind running attempts, in memory (the twin of `adapters/redis/lua/line_up.lua`)."""
+"""Successors lined up behind running attempts, in memory (the twin of `adapters/redis/lua/preload.lua`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conductor.adapters.memory.store import LinedUp, Store, StoredJob
 from conductor.core.capacity.charges import charges, is_of_disk
 from conductor.core.failures.history import LIFE
 from conductor.model.decision import Successor
-from conductor.model.ledger_entries import Begun, Lined, Started
+from conductor.model.ledger_entries import Begun, Preloaded, Started
 from conductor.model.snapshot import Reservation
 
 #: Words that nobody reads: then no more are said.
@@ -27,25 +27,27 @@ MOST_UNREAD = 8
 SHORTEST_S = 0.005
 
 
-def line_up_all(store: Store, heirs: Sequence[Successor], landed: Mapping[str, int], short: Set[str]) -> None:
+def preload_all(
+    store: Store, successors: Sequence[Successor], landed: Mapping[str, int], short: Set[str]
+) -> None:
     """By this tick: who is not named again is taken back. So are those with claims on what it was `short` of
     (charge keys)."""
-    named = {heir.predecessor: heir.admission.reservation.job_id for heir in heirs}
-    lined_up: set[str] = set()
+    named = {successor.predecessor: successor.admission.reservation.job_id for successor in successors}
+    preloaded: set[str] = set()
     for predecessor, lined in store.lined.items():
         if lined.is_void:
             continue
         if named.get(predecessor) == lined.job_id and is_next(store, lined) and short.isdisjoint(lined.claim):
-            lined_up.add(lined.job_id)
+            preloaded.add(lined.job_id)
         else:
             lined.is_void = True
             store.lines[lined.worker].append(_word(predecessor, lined, None))
-    for heir in heirs:
-        held = heir.admission.reservation
-        if held.job_id in lined_up or heir.predecessor in store.lined:
+    for successor in successors:
+        held = successor.admission.reservation
+        if held.job_id in preloaded or successor.predecessor in store.lined:
             continue
-        if _line_up(store, heir, landed, short):
-            lined_up.add(held.job_id)
+        if _preload(store, successor, landed, short):
+            preloaded.add(held.job_id)
 
 
 def is_next(store: Store, lined: LinedUp) -> bool:
@@ -97,9 +99,9 @@ def not_lined(store: Store, begun: Begun) -> None:
         lined.is_void = True
 
 
-def _line_up(store: Store, heir: Successor, landed: Mapping[str, int], short: Set[str]) -> bool:
-    r, predecessor = heir.admission.reservation, store.jobs.get(heir.predecessor)
-    worker = _worker_of(store, predecessor, heir.attempt, r.queue)
+def _preload(store: Store, successor: Successor, landed: Mapping[str, int], short: Set[str]) -> bool:
+    r, predecessor = successor.admission.reservation, store.jobs.get(successor.predecessor)
+    worker = _worker_of(store, predecessor, successor.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
         return False
     if r.attempt % LIFE == 0:
@@ -112,19 +114,19 @@ def _line_up(store: Store, heir: Successor, landed: Mapping[str, int], short: Se
     if (
         not is_waiting(store, job)
         or not short.isdisjoint(claim)
-        or objection(store, job, heir.admission, more, landed)
+        or objection(store, job, successor.admission, more, landed)
     ):
         return False
     if breakers.objection(store, r) or is_of_another_line(job, r) or is_held_back(store, r):
         return False
     job.attempts = r.attempt
     store.history.stepped(r.attempt)
-    lined = LinedUp(heir.attempt, r.job_id, r.attempt, worker, heir.admission, claim)
+    lined = LinedUp(successor.attempt, r.job_id, r.attempt, worker, successor.admission, claim)
     store.count_claim(predecessor, claim, 1)
-    store.lined[heir.predecessor] = lined
+    store.lined[successor.predecessor] = lined
     held = structs.replace(r, admitted_at=store.now())
     started = Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
-    store.lines[worker].append(_word(heir.predecessor, lined, started))
+    store.lines[worker].append(_word(successor.predecessor, lined, started))
     return True
 
 
@@ -141,11 +143,11 @@ def _worker_of(store: Store, predecessor: StoredJob | None, attempt: int, queue:
     return held.worker if store.paces.get(held.task, SHORTEST_S) >= SHORTEST_S else None
 
 
-def _word(predecessor: str, lined: LinedUp, started: Started | None) -> Lined:
-    return Lined(
+def _word(predecessor: str, lined: LinedUp, started: Started | None) -> Preloaded:
+    return Preloaded(
         predecessor=predecessor,
         of_attempt=lined.of_attempt,
         job_id=lined.job_id,
         attempt=lined.attempt,
-        heir=started,
+        successor=started,
     )

@@ -13,12 +13,12 @@ from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_ent
 from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
 from conductor.model.decision import Admission, Successor
-from conductor.model.ledger_entries import Begun, Lined, Turned, WorkerTurn
+from conductor.model.ledger_entries import Begun, Preloaded, Turned, WorkerTurn
 
 CORE = {"node1:cpu_milli": 1000}
 
 
-def an_heir(name: str, after: str, cores: int = 1, **changes: Any) -> Successor:
+def a_successor(name: str, after: str, cores: int = 1, **changes: Any) -> Successor:
     """`cores`: what its node has."""
     ceilings = {"node1:cpu_milli": cores * 1000}
     admission = Admission(reservation=a_reservation(name, **changes), backlog="night", ceilings=ceilings)
@@ -38,9 +38,9 @@ def turn(scene: Scene, turn: WorkerTurn) -> Turned:
     return turned
 
 
-def name_heirs(scene: Scene, *heirs: Successor) -> None:
+def name_successors(scene: Scene, *successors: Successor) -> None:
     seen, _ = scene.ledger.handover.handed_on()
-    scene.ledger.handover.admit(scene.epoch, [], heirs, seen)
+    scene.ledger.handover.admit(scene.epoch, [], successors, seen)
     scene.check()
 
 
@@ -61,8 +61,8 @@ def ended(number: str = "2", **changes: Any) -> WorkerTurn:
     return a_turn(number, done=(a_receipt("a"),), **changes)
 
 
-def test_an_heir_is_started_in_the_step_that_ends_its_predecessor(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a"))
     assert one_runs.state("b") == "waiting", "until then it holds nothing"
 
     turned = turn(one_runs, ended())
@@ -72,8 +72,8 @@ def test_an_heir_is_started_in_the_step_that_ends_its_predecessor(one_runs: Scen
     assert one_runs.ledger.handover.handed_on() == (1, 0)
 
 
-def test_a_turn_asked_for_again_starts_the_heir_it_started(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a"))
     first = turn(one_runs, ended())
 
     again = turn(one_runs, ended())
@@ -82,14 +82,14 @@ def test_a_turn_asked_for_again_starts_the_heir_it_started(one_runs: Scene):
     assert one_runs.ledger.backlog.counts()["running"] == 1
 
 
-def test_without_an_heir_nothing_starts(one_runs: Scene):
+def test_without_an_successor_nothing_starts(one_runs: Scene):
     """The control: so the tests above can fail."""
     assert begun(turn(one_runs, ended())) == []
 
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "other attempt", "leaving worker"])
-def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_heir(one_runs: Scene, how: str):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_successor(one_runs: Scene, how: str):
+    name_successors(one_runs, a_successor("b", "a"))
     if how == "fail":
         one_runs.fail("a")
     elif how == "rescue":
@@ -105,8 +105,8 @@ def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_heir(one_ru
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed", "started elsewhere"])
-def test_an_heir_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
+    name_successors(one_runs, a_successor("b", "a"))
     if how == "cancelled":
         one_runs.cancel("b")
     elif how == "failed":
@@ -117,8 +117,8 @@ def test_an_heir_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_an_heir_never_goes_over_a_ceiling(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a", cpu=1.5))
+def test_an_successor_never_goes_over_a_ceiling(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a", cpu=1.5))
 
     assert begun(turn(one_runs, ended())) == []
     assert one_runs.state("b") == "waiting"
@@ -126,7 +126,7 @@ def test_an_heir_never_goes_over_a_ceiling(one_runs: Scene):
 
 @pytest.mark.parametrize("word", ["lane", "device", "node", "all"])
 def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
-    name_heirs(one_runs, an_heir("b", "a", devices=("gpu0",), vram_mib=1))
+    name_successors(one_runs, a_successor("b", "a", devices=("gpu0",), vram_mib=1))
     control = one_runs.ledger.control
     if word == "lane":
         control.set_paused("cpu", True)
@@ -141,29 +141,29 @@ def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
 
 
 def test_while_a_ledger_settles_nobody_is_handed_on(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
     one_runs.ledger.backlog.settle(30)
 
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_heirs_of_another_epoch_are_none(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_successors_of_another_epoch_are_none(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a"))
     one_runs.ledger.leadership.resign("conductor-1")
     assert one_runs.ledger.leadership.lead("conductor-2", 3600) is not None
 
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_only_the_leader_names_heirs(one_runs: Scene):
+def test_only_the_leader_names_successors(one_runs: Scene):
     with pytest.raises(Fenced):
-        one_runs.ledger.handover.admit(one_runs.epoch - 1, [], [an_heir("b", "a")])
+        one_runs.ledger.handover.admit(one_runs.epoch - 1, [], [a_successor("b", "a")])
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_the_next_tick_takes_an_heir_back_at_no_cost(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
-    name_heirs(one_runs, an_heir("c", "a"))
+def test_the_next_tick_takes_an_successor_back_at_no_cost(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a"))
+    name_successors(one_runs, a_successor("c", "a"))
 
     assert begun(turn(one_runs, ended())) == [an_id("c")]
     view = one_runs.view("b")
@@ -172,43 +172,47 @@ def test_the_next_tick_takes_an_heir_back_at_no_cost(one_runs: Scene):
     )
 
 
-def test_after_one_was_handed_over_the_others_of_that_tick_are_heirs_no_more(one_runs: Scene):
+def test_after_one_was_handed_over_the_others_of_that_tick_are_successors_no_more(one_runs: Scene):
     one_runs.put(an_entry("d"))
     assert one_runs.admit("d", queue="cpu-node2") is None
     other = a_turn("1", worker="w2", queue="cpu-node2")
     assert begun(turn(one_runs, other)) == [an_id("d")]
-    name_heirs(one_runs, an_heir("b", "a", cores=2), an_heir("c", "d", cores=2, queue="cpu-node2"))
+    name_successors(
+        one_runs, a_successor("b", "a", cores=2), a_successor("c", "d", cores=2, queue="cpu-node2")
+    )
 
     assert begun(turn(one_runs, ended())) == [an_id("b")]
     assert begun(turn(one_runs, msgspec.structs.replace(other, number="2", done=(a_receipt("d"),)))) == []
     assert one_runs.state("c") == "waiting"
 
 
-def test_a_tick_that_looked_before_an_heir_was_handed_over_hands_nothing_over(one_runs: Scene):
-    """It counted what the heir holds now as free: the files that its predecessor left there are in no sum."""
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_over(one_runs: Scene):
+    """It counted what the successor holds now as free: the files that its predecessor left there are in no
+    sum.
+    """
+    name_successors(one_runs, a_successor("b", "a"))
     seen, named = one_runs.ledger.handover.handed_on()
     assert (seen, named) == (0, 1)
     turn(one_runs, ended())
 
     admission = Admission(reservation=a_reservation("c", queue="cpu-node2"), backlog="night")
-    answers = one_runs.ledger.handover.admit(one_runs.epoch, [admission], [an_heir("c", "b")], seen)
+    answers = one_runs.ledger.handover.admit(one_runs.epoch, [admission], [a_successor("c", "b")], seen)
 
     one_runs.check()
-    assert answers == ("an heir was handed over meanwhile",)
+    assert answers == ("a successor was handed over meanwhile",)
     assert one_runs.ledger.handover.handed_on() == (1, 0)
     seen, _ = one_runs.ledger.handover.handed_on()
     assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], (), seen) == (None,)
 
 
-def test_an_heir_of_a_kind_that_closes_is_not_started(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a", kind="k", code="v1", breaker=1))
+def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: Scene):
+    name_successors(one_runs, a_successor("b", "a", kind="k", code="v1", breaker=1))
     one_runs.put(an_entry("d"))
     held = a_reservation("d", kind="k", code="v1", breaker=1, queue="cpu-node2")
     seen, _ = one_runs.ledger.handover.handed_on()
     admission = Admission(reservation=held, backlog="night")
-    heir = an_heir("b", "a", kind="k", code="v1", breaker=1)
-    assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], [heir], seen) == (None,)
+    successor = a_successor("b", "a", kind="k", code="v1", breaker=1)
+    assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], [successor], seen) == (None,)
     one_runs.start("d", worker="w2")
     cause: Cause = "task_error"
     one_runs.fail("d", cause=cause)
@@ -219,7 +223,7 @@ def test_an_heir_of_a_kind_that_closes_is_not_started(one_runs: Scene):
 # ── lined up: the worker hears of it while the predecessor runs ───────────────────────────────────────────
 
 
-def word(scene: Scene, worker: str = "w1") -> Lined | None:
+def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
     found = scene.ledger.attempts.lined(worker, 0.0)
     scene.check()
     return found
@@ -229,25 +233,25 @@ def lined(name: str, after: str = "a", attempt: int = 1) -> Begun:
     return Begun(predecessor=an_id(after), of_attempt=1, job_id=an_id(name), attempt=attempt)
 
 
-def test_an_heir_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: Scene):
+def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: Scene):
     sums = one_runs.ledger.handover.reservations()
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
 
     told = word(one_runs)
 
-    assert told is not None and told.heir is not None
+    assert told is not None and told.successor is not None
     assert (told.predecessor, told.of_attempt, told.job_id, told.attempt) == (an_id("a"), 1, an_id("b"), 1)
-    assert told.heir.reservation.job_id == an_id("b")
-    assert told.heir.line
+    assert told.successor.reservation.job_id == an_id("b")
+    assert told.successor.line
     assert one_runs.state("b") == "waiting"
     assert one_runs.ledger.handover.reservations() == sums
     assert word(one_runs) is None, "said once"
-    name_heirs(one_runs, an_heir("b", "a", attempt=2))
+    name_successors(one_runs, a_successor("b", "a", attempt=2))
     assert word(one_runs) is None, "and not again by the next tick that names it"
 
 
 def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_ends_it(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
 
     turned = turn(one_runs, ended(begun=(lined("b"),), most=0))
 
@@ -270,8 +274,8 @@ OBSTACLES = (
 
 
 @pytest.mark.parametrize("how", OBSTACLES)
-def test_a_turn_whose_heir_may_not_run_does_nothing_until_that_one_has_ended(one_runs: Scene, how: str):
-    name_heirs(one_runs, an_heir("b", "a"))
+def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ended(one_runs: Scene, how: str):
+    name_successors(one_runs, a_successor("b", "a"))
     scene, control = one_runs, one_runs.ledger.control
     match how:
         case "cancelled":
@@ -284,7 +288,7 @@ def test_a_turn_whose_heir_may_not_run_does_nothing_until_that_one_has_ended(one
             seen, _ = scene.ledger.handover.handed_on()
             scene.ledger.handover.admit(scene.epoch, [], (), seen)
         case "another is named":
-            name_heirs(scene, an_heir("c", "a"))
+            name_successors(scene, a_successor("c", "a"))
         case "paused":
             control.set_paused("cpu", True)
         case "drained":
@@ -308,7 +312,7 @@ def test_a_turn_whose_heir_may_not_run_does_nothing_until_that_one_has_ended(one
 
 
 def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_named(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
 
     assert begun(turn(one_runs, ended())) == [an_id("b")]
     assert one_runs.state("b") == "running"
@@ -316,7 +320,7 @@ def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_name
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "turn"])
 def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scene, how: str):
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
     if how == "turn":
         turn(one_runs, ended(most=0))
     else:
@@ -327,65 +331,67 @@ def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scen
 
 
 def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_did_not_begin(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
-    name_heirs(one_runs, an_heir("c", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
+    name_successors(one_runs, a_successor("c", "a"))
     assert (word(one_runs) or lined("x")).job_id == an_id("b")
     back = word(one_runs)
     assert back is not None
-    assert (back.job_id, back.heir) == (an_id("b"), None)
+    assert (back.job_id, back.successor) == (an_id("b"), None)
     assert word(one_runs) is None, "one at most for each attempt"
 
     turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
-    name_heirs(one_runs, an_heir("c", "a"))
+    name_successors(one_runs, a_successor("c", "a"))
 
     told = word(one_runs)
-    assert told is not None and told.heir is not None and told.job_id == an_id("c")
+    assert told is not None and told.successor is not None and told.job_id == an_id("c")
     assert begun(turn(one_runs, ended("3", begun=(lined("c"),), most=0))) == [an_id("c")]
 
 
 def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene):
-    name_heirs(one_runs, an_heir("b", "a"))
+    name_successors(one_runs, a_successor("b", "a"))
     word(one_runs)
     turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
 
-    name_heirs(one_runs, an_heir("b", "a", attempt=2))
+    name_successors(one_runs, a_successor("b", "a", attempt=2))
 
     assert word(one_runs) is None
     assert begun(turn(one_runs, ended("3"))) == [an_id("b")]
 
 
 @pytest.mark.parametrize("more", [{"cpu": 1.5}, {"ram_mib": 10**6}, {"devices": ("gpu0",), "vram_mib": 1}])
-def test_only_who_fits_into_what_its_predecessor_holds_is_lined_up(one_runs: Scene, more: dict[str, Any]):
-    heir = an_heir("b", "a", cores=9, **more)
-    name_heirs(one_runs, heir)
+def test_only_who_fits_into_what_its_predecessor_holds_is_preloaded(one_runs: Scene, more: dict[str, Any]):
+    successor = a_successor("b", "a", cores=9, **more)
+    name_successors(one_runs, successor)
 
     assert word(one_runs) is None
     assert one_runs.view("b").attempts == 0
     assert begun(turn(one_runs, ended(begun=(lined("b"),)))) == []
 
 
-def test_nobody_is_lined_up_behind_two(one_runs: Scene):
+def test_nobody_is_preloaded_behind_two(one_runs: Scene):
     one_runs.put(an_entry("d"))
     assert one_runs.admit("d", queue="cpu-node2") is None
     other = a_turn("1", worker="w2", queue="cpu-node2")
     assert begun(turn(one_runs, other)) == [an_id("d")]
 
-    name_heirs(one_runs, an_heir("b", "a", cores=2), an_heir("b", "d", cores=2, queue="cpu-node2"))
+    name_successors(
+        one_runs, a_successor("b", "a", cores=2), a_successor("b", "d", cores=2, queue="cpu-node2")
+    )
 
     assert word(one_runs) is not None
     assert word(one_runs, "w2") is None
 
 
-def test_nobody_is_lined_up_behind_one_that_is_asked_to_stop_or_waits_itself(one_runs: Scene):
+def test_nobody_is_preloaded_behind_one_that_is_asked_to_stop_or_waits_itself(one_runs: Scene):
     one_runs.cancel("a")
-    name_heirs(one_runs, an_heir("b", "a"), an_heir("b", "c"))
+    name_successors(one_runs, a_successor("b", "a"), a_successor("b", "c"))
 
     assert word(one_runs) is None
 
 
 def test_nobody_waits_under_a_number_that_looks_like_a_rebuilt_ones(one_runs: Scene):
     one_runs.put(an_entry("z", attempts=99))
-    name_heirs(one_runs, an_heir("z", "a", attempt=100))
+    name_successors(one_runs, a_successor("z", "a", attempt=100))
 
     assert word(one_runs) is None
     assert begun(turn(one_runs, ended())) == [an_id("z")]

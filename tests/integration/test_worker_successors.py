@@ -46,12 +46,12 @@ def put_back(scene: WorkerScene, *specs: JobSpec) -> None:
         scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
 
 
-def line_up(scene: WorkerScene, heir: JobSpec, after: JobSpec) -> None:
+def preload(scene: WorkerScene, successor: JobSpec, after: JobSpec) -> None:
     held = Reservation(
-        job_id=heir.id,
+        job_id=successor.id,
         attempt=1,
         class_id="c",
-        task=heir.task,
+        task=successor.task,
         node=NODE,
         queue=QUEUE,
         lane="cpu",
@@ -67,17 +67,17 @@ def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
     scene: WorkerScene, redis_url: str, tmp_path: Path
 ):
     """The one behind may have begun: it writes until the worker has its turn."""
-    first, heir = scene.put(waiting(tmp_path, 0)), waiting(tmp_path, 1)
-    put_back(scene, heir)
+    first, successor = scene.put(waiting(tmp_path, 0)), waiting(tmp_path, 1)
+    put_back(scene, successor)
     scene.worker()
     wait_file(tmp_path / "begun0")
-    line_up(scene, heir, first)
+    preload(scene, successor, first)
     with Redis.from_url(redis_url) as redis:
         wait_until(lambda: not redis.keys("conductor:line:*"), "its worker has heard of it", scene.story)
         assert redis.hget("conductor:sum", BYTES) == b"5"
         # Its body runs while the first one is not yet handed in: the lease of that one covers both.
         redis.flushall()
-    put_back(scene, first, heir)
+    put_back(scene, first, successor)
 
     wait_until(lambda: scene.state(first) == "running", "it is adopted", scene.story)
     (held,) = scene.ledger.handover.reservations()
@@ -87,7 +87,7 @@ def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
 
     scene.wait_state(first, "done")
     assert scene.ledger.handover.reservations() == ()
-    assert scene.state(heir) == "waiting", "nobody let it in"
+    assert scene.state(successor) == "waiting", "nobody let it in"
 
 
 class Away:

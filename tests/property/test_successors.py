@@ -1,6 +1,6 @@
-"""Heirs never over-commit, whatever ends when, and however late a tick applies what it decided: neither those
-that are handed over, nor those that lie ready in a worker's child, or run there before the ledger knows, and
-write.
+"""Successors never over-commit, whatever ends when, and however late a tick applies what it decided: neither
+those that are handed over, nor those that lie ready in a worker's child, or run there before the ledger
+knows, and write.
 
 That nobody starves by them: test_waiting.py."""
 
@@ -126,14 +126,14 @@ class House:
         begun = Begun(
             predecessor=word.predecessor, of_attempt=word.of_attempt, job_id=word.job_id, attempt=word.attempt
         )
-        if word.heir is None:
+        if word.successor is None:
             if queue not in self.has_begun and self.ready.get(queue, (None,))[0] == begun:
                 del self.ready[queue]
                 self._turn(queue, not_begun=(begun,))
         elif is_declined or queue in self.ready:
             self._turn(queue, not_begun=(begun,))
         else:
-            self.ready[queue] = begun, word.heir.reservation
+            self.ready[queue] = begun, word.successor.reservation
 
     def decline(self, queue: str) -> None:
         self.hear(queue, is_declined=True)
@@ -278,7 +278,7 @@ def test_at_no_instant_is_anything_handed_out_twice(
         house.check()
 
 
-def test_heirs_are_handed_over_in_such_a_play() -> None:
+def test_successors_are_handed_over_in_such_a_play() -> None:
     """The control: so the test above can fail."""
     house = House("oldest")
     for _ in range(6):
@@ -299,8 +299,8 @@ def test_heirs_are_handed_over_in_such_a_play() -> None:
 
 
 def begun(going: list[JobClass], waiting: list[JobClass]) -> House:
-    """`going` run, in this order on the device 0, the device 1 and the cores; of those that wait heirs are
-    named.
+    """`going` run, in this order on the device 0, the device 1 and the cores; of those that wait successors
+    are named.
     """
     house = House("oldest")
     for job_class in going:
@@ -321,7 +321,7 @@ BESIDE = a_class(id="beside", vram_mib=VRAM)
 WHOLE = a_class(id="whole", vram_mib=VRAM, scratch_bytes=8 * GIB)
 
 
-def test_a_tick_that_did_not_see_the_heir_start_counts_on_the_disk_that_its_predecessor_filled() -> None:
+def test_a_tick_that_did_not_see_the_successor_start_counts_on_the_disk_that_its_predecessor_filled() -> None:
     house = begun([WHOLE, BESIDE], [WHOLE])
     house.put(a_class("cpu", id="late", scratch_bytes=8 * GIB))
     house.look()
@@ -334,7 +334,7 @@ def test_a_tick_that_did_not_see_the_heir_start_counts_on_the_disk_that_its_pred
     assert house.ledger.handover.queued() == {}, "the late one came too late: the next tick looks again"
 
 
-def test_two_heirs_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts() -> None:
+def test_two_successors_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts() -> None:
     cores = a_class("cpu", id="z-cores", cpu=float(CORES), scratch_bytes=6 * GIB)
     device = a_class(id="device", vram_mib=VRAM, scratch_bytes=6 * GIB)
     house = begun([device, BESIDE, cores], [device, cores])
@@ -351,7 +351,7 @@ def test_two_heirs_of_one_tick_count_on_the_same_disk_so_only_one_of_them_starts
 HALF = a_class(id="half", vram_mib=VRAM, scratch_bytes=6 * GIB)
 
 
-def test_heirs_with_files_lie_ready_in_such_a_play() -> None:
+def test_successors_with_files_lie_ready_in_such_a_play() -> None:
     house = begun([HALF, BESIDE], [HALF])
     house.hear("gpu-node1-gpu0")
     assert "gpu-node1-gpu0" in house.ready

@@ -1,4 +1,6 @@
-"""Heirs on Redis and on its in-memory twin: whatever ticks, workers and operators do, both hand on alike."""
+"""Successors on Redis and on its in-memory twin: whatever ticks, workers and operators do, both hand on
+alike.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from conductor.model.snapshot import Lookahead, Reservation
 from conductor.recovery.audit_ledger import reservations
 
 
-class Heirs(Both):
-    """Ticks name heirs of what runs, workers hear of it and begin them in time, late or never; others
+class Successors(Both):
+    """Ticks name successors of what runs, workers hear of it and begin them in time, late or never; others
     interfere.
     """
 
@@ -94,7 +96,7 @@ class Heirs(Both):
         ]
         heads = [msgspec.structs.replace(row, cpu=cpu) for row in self.heads(most, disk)]
         pairs = [(r, heads[n % len(heads)]) for n, r in enumerate(self.running())] if heads else []
-        heirs = [
+        successors = [
             Successor(
                 predecessor=r.job_id,
                 attempt=r.attempt,
@@ -106,14 +108,17 @@ class Heirs(Both):
         for scene in (self.redis, self.memory):
             seen, _ = scene.ledger.handover.handed_on()
             answers.append(
-                scene.ledger.handover.admit(scene.epoch, admissions, heirs, seen + is_late, looked_at)
+                scene.ledger.handover.admit(scene.epoch, admissions, successors, seen + is_late, looked_at)
             )
         assert answers[0] == answers[1]
 
     def hear(self, worker: str) -> None:
         words = [scene.ledger.attempts.lined(worker, 0.0) for scene in (self.redis, self.memory)]
         told = [word and (word.predecessor, word.of_attempt, word.job_id, word.attempt) for word in words]
-        rows = [word and word.heir and (word.heir.line, timeless(word.heir.reservation)) for word in words]
+        rows = [
+            word and word.successor and (word.successor.line, timeless(word.successor.reservation))
+            for word in words
+        ]
         assert (told[0], rows[0]) == (told[1], rows[1])
         if told[0] is not None and rows[0] is not None:
             names = ("predecessor", "of_attempt", "job_id", "attempt")
@@ -188,4 +193,4 @@ class Heirs(Both):
 
 
 def test_redis_and_its_twin_hand_on_alike_whatever_comes_between(redis_url: str) -> None:
-    play(redis_url, Heirs)
+    play(redis_url, Successors)

@@ -1,4 +1,4 @@
-"""An heir that lies ready in its predecessor's child, or runs there before the ledger knows: hit at every
+"""A successor that lies ready in its predecessor's child, or runs there before the ledger knows: hit at every
 point, both are published exactly once."""
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.chaos.test_crash_points import (
 )
 from tests.chaos.world import World
 
-#: Of the heir: it lies ready; its predecessor ended, and it runs.
-OF_HEIR = ("heard", "lined up", "before follow", "followed")
-#: Of the predecessor, while the heir runs beside what is left to do.
+#: Of the successor: it lies ready; its predecessor ended, and it runs.
+OF_SUCCESSOR = ("heard", "lined up", "before follow", "followed")
+#: Of the predecessor, while the successor runs beside what is left to do.
 OF_FIRST = ("body ended", "before link", "linked", "before receipt", "receipt", "accepted")
 
 #: Bytes that a job may write.
@@ -40,101 +40,103 @@ numbers = count(5000)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with one_world(tmp_path_factory.mktemp("heirs")) as world:
+    with one_world(tmp_path_factory.mktemp("successors")) as world:
         yield world
 
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
-@pytest.mark.parametrize("name", [*OF_HEIR, *OF_FIRST])
-def test_an_heir_hit_at_any_point_is_published_once(world: World, name: str, act: str):
-    first, heir = lined_up(world, name)
+@pytest.mark.parametrize("name", [*OF_SUCCESSOR, *OF_FIRST])
+def test_an_successor_hit_at_any_point_is_published_once(world: World, name: str, act: str):
+    first, successor = preloaded(world, name)
 
     strike_worker(world, act, reached(world), first)
 
     is_published_once(world, first)
-    is_published_once(world, heir)
+    is_published_once(world, successor)
 
 
-def test_an_heir_begins_before_the_ledger_is_asked(world: World):
+def test_an_successor_begins_before_the_ledger_is_asked(world: World):
     """The control: else none of this is tried."""
     before = ahead(world)
-    first, heir = lined_up(world, "none")
+    first, successor = preloaded(world, "none")
 
     is_published_once(world, first)
-    is_published_once(world, heir)
+    is_published_once(world, successor)
 
     assert ahead(world) == before + 1
 
 
 @pytest.mark.parametrize("how", ["cancel", "pause", "fails"])
-def test_an_heir_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
+def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
     world: World, how: str
 ):
-    first, heir = whole(seconds=0.8), whole(seconds=0.2)
+    first, successor = whole(seconds=0.8), whole(seconds=0.2)
     if how == "fails":
         first = whole(seconds=0.5, ends_flaky=True)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
-    world.put(heir)
-    world.until(lambda: first.id in lined(world), "the heir is lined up")
+    world.put(successor)
+    world.until(lambda: first.id in lined(world), "the successor is lined up")
     match how:
         case "cancel":
-            told(world, lambda ledger: ledger.control.cancel(heir.id))
+            told(world, lambda ledger: ledger.control.cancel(successor.id))
             world.until(lambda: world.state(first.id) == "d", "the first one is done")
-            assert world.state(heir.id) == "c"
-            assert begun(world, heir) == 0
+            assert world.state(successor.id) == "c"
+            assert begun(world, successor) == 0
             return
         case "pause":
             told(world, lambda ledger: ledger.control.set_paused("cpu", True))
             world.until(lambda: world.state(first.id) == "d", "the first one is done")
-            assert world.state(heir.id) == "w"
-            assert begun(world, heir) == 0
+            assert world.state(successor.id) == "w"
+            assert begun(world, successor) == 0
             told(world, lambda ledger: ledger.control.set_paused("cpu", False))
         case _:
             pass
     is_published_once(world, first)
-    is_published_once(world, heir)
-    assert begun(world, heir) == 1
+    is_published_once(world, successor)
+    assert begun(world, successor) == 1
 
 
 @pytest.mark.parametrize("act", ["kill", "stop"])
 @pytest.mark.parametrize("name", ["before admit", "admitted"])
-def test_a_conductor_hit_while_it_lines_up_an_heir_feeds_each_once(world: World, name: str, act: str):
-    first, heir = whole(seconds=0.6), whole(seconds=0.05)
+def test_a_conductor_hit_while_it_lines_up_an_successor_feeds_each_once(world: World, name: str, act: str):
+    first, successor = whole(seconds=0.6), whole(seconds=0.05)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
     arm(world, name)
-    world.put(heir)
+    world.put(successor)
 
     strike(world, act, reached(world), until=world.is_over)
 
     is_published_once(world, first)
-    is_published_once(world, heir)
+    is_published_once(world, successor)
 
 
 # ── the parts of a case ───────────────────────────────────────────────────────────────────────────────────
 
 
 def whole(**args: object) -> JobSpec:
-    """It wants all cores: what waits for it can only be its heir. Most may write, which is claimed."""
+    """It wants all cores: what waits for it can only be its successor. Most may write, which is claimed."""
     n = next(numbers)
     needs = Needs(cpu=float(os.cpu_count() or 1), scratch_bytes=n % 3 * FILES)
     return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=needs)
 
 
-def lined_up(world: World, name: str) -> tuple[JobSpec, JobSpec]:
-    first, heir = whole(seconds=0.5), whole(seconds=0.3)
+def preloaded(world: World, name: str) -> tuple[JobSpec, JobSpec]:
+    first, successor = whole(seconds=0.5), whole(seconds=0.3)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
-    arm(world, name, heir if name in OF_HEIR else first)
-    world.put(heir)
+    arm(world, name, successor if name in OF_SUCCESSOR else first)
+    world.put(successor)
     if name != "heard":
-        world.until(lambda: first.id in lined(world), "the heir is lined up", 5.0)
-    return first, heir
+        world.until(lambda: first.id in lined(world), "the successor is lined up", 5.0)
+    return first, successor
 
 
 def told(world: World, verb: Callable[[Ledger], object]) -> None:
-    """The operator's word, without a process of its own: the heir begins in less time than that takes."""
+    """The operator's word, without a process of its own: the successor begins in less time than that
+    takes.
+    """
     with connect(valkey.place_of(world.settings.valkey).url) as client:
         verb(redis_ledger(client))
 

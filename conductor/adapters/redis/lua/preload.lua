@@ -1,9 +1,11 @@
--- Shared: heirs lined up. An heir that would find its room in what its predecessor holds is told to the
--- worker of that one while it runs: its body may begin where that one's ends well, before anybody has asked
--- the ledger. Needs hand_over.lua.
---   conductor:lined      hash  id of a running job -> msgpack {its attempt, heir, number, worker, is void,
+-- Shared: successors lined up. A successor that would find its room in what its predecessor holds is told to
+-- the worker of that one while it runs: its body may begin where that one's ends well, before anybody has
+-- asked the ledger. Needs hand_over.lua.
+--   conductor:lined      hash  id of a running job -> msgpack {its attempt, successor, number, worker, is
+--   void,
 --   admission, RQ fields, RQ data,
---                        claim}: one for each, gone when that attempt ends. The heir waits, holds nothing,
+--                        claim}: one for each, gone when that attempt ends. The successor waits, holds
+--                        nothing,
 --                        may be admitted,
 --                        cancelled or named elsewhere; its number is used up, so that no other attempt has
 --                        it.
@@ -11,16 +13,18 @@
 --                        They are in
 --                        the sums, and in `charges` of the running one: what ends that one gives them back,
 --                        however it
---                        ends. They go no sooner than its worker says that the heir will not begin: it may
+--                        ends. They go no sooner than its worker says that the successor will not begin: it
+--                        may
 --                        have.
---   conductor:line:WORKER  list  msgpack {predecessor, its attempt, heir, number, what `start_one` answers,
+--   conductor:line:WORKER  list  msgpack {predecessor, its attempt, successor, number, what `start_one`
+--   answers,
 --   or false: taken back}
 --   conductor:handed_ahead int   of `handed_on`: those whose bodies had begun
 local MOST_UNREAD, UNREAD_MS = 8, 60000
 --   So short that what they gain is less than what it costs to tell.
 local SHORTEST_S = 0.005
 
-local function lined_behind(id)
+local function preloaded_behind(id)
   local text = call('HGET', P .. 'lined', id)
   if not text then return nil end
   local row = cmsgpack.unpack(text)
@@ -90,29 +94,29 @@ local function worker_of(id, attempt, queue)
 end
 
 -- True where it is lined up now.
-local function line_up(id, of_attempt, admission, fields, data, landed, short)
-  local heir, attempt, queue, reservation, charges, ceilings = unpack(admission)
+local function preload(id, of_attempt, admission, fields, data, landed, short)
+  local successor, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local worker = worker_of(id, of_attempt, queue)
   -- Waiting under a multiple of 100 it would look as if a rebuild had put it there (`is_unheard`).
   if not worker or attempt % 100 == 0 then return false end
   local given, more = cjson.decode(call('HGET', P .. 'charges', id)), {}
-  local claim, job = claim_of(charges, given), job_of(heir)
+  local claim, job = claim_of(charges, given), job_of(successor)
   -- Its ceilings are those of the moment in which the other one has gone and left all its files.
   for key, amount in pairs(given) do more[key] = -amount end
   for key, amount in pairs(charges) do more[key] = (more[key] or 0) + amount end
-  if not claim or is_any_of(claim, short) or objection(heir, job, attempt, more, ceilings, landed)
-      or kind_objection(reservation) or is_of_another_line(heir, job, reservation) or is_held_back(reservation) then
+  if not claim or is_any_of(claim, short) or objection(successor, job, attempt, more, ceilings, landed)
+      or kind_objection(reservation) or is_of_another_line(successor, job, reservation) or is_held_back(reservation) then
     return false
   end
   job.attempts = attempt
   note_number(attempt)
   stepped()
-  call('HSET', P .. 'state', heir, state_line(job))
-  local lined = {of_attempt = of_attempt, id = heir, attempt = attempt, worker = worker, is_void = false,
+  call('HSET', P .. 'state', successor, state_line(job))
+  local lined = {of_attempt = of_attempt, id = successor, attempt = attempt, worker = worker, is_void = false,
     admission = admission, fields = fields, data = data, claim = claim}
   count_claim(id, claim, 1)
   write_lined(id, lined)
-  tell_lined(id, lined, {line_of(heir), admitted(reservation), call('HGETALL', P .. 'fails:' .. heir),
+  tell_lined(id, lined, {line_of(successor), admitted(reservation), call('HGETALL', P .. 'fails:' .. successor),
     call('HGET', P .. 'classes', job.class)})
   return true
 end
@@ -120,11 +124,11 @@ end
 -- By this tick: who is not named again is taken back. Another one follows once the worker has said that it
 -- did not begin. `short`: charge keys for want of which the tick's own admissions were turned down. A claim
 -- keeps nobody from what is free: those on them are taken back too, and a tick comes when they are.
-local function line_up_all(heirs, fields, data_of, landed, short)
+local function preload_all(successors, fields, data_of, landed, short)
   local named, is_lined = {}, {}
-  for _, heir in ipairs(heirs) do named[heir[1]] = heir[3][1] end
+  for _, successor in ipairs(successors) do named[successor[1]] = successor[3][1] end
   for _, id in ipairs(call('HKEYS', P .. 'lined')) do
-    local lined = lined_behind(id)
+    local lined = preloaded_behind(id)
     if lined.is_void then
       named[id] = nil
     elseif named[id] == lined.id and is_next(lined) and not is_any_of(lined.claim, short) then
@@ -135,18 +139,18 @@ local function line_up_all(heirs, fields, data_of, landed, short)
       tell_lined(id, lined, false)
     end
   end
-  for i, heir in ipairs(heirs) do
-    local id, admission = heir[1], heir[3]
+  for i, successor in ipairs(successors) do
+    local id, admission = successor[1], successor[3]
     if not is_lined[admission[1]] and call('HEXISTS', P .. 'lined', id) == 0 then
-      is_lined[admission[1]] = line_up(id, heir[2], admission, fields, data_of(i), landed, short)
+      is_lined[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), landed, short)
     end
   end
 end
 
 -- Its worker did not begin it, and will not. What it would not take is not offered to it again.
-local function not_lined(id, heir, attempt)
-  local lined = lined_behind(id)
-  if not lined or lined.id ~= heir or lined.attempt ~= attempt then return end
+local function not_lined(id, successor, attempt)
+  local lined = preloaded_behind(id)
+  if not lined or lined.id ~= successor or lined.attempt ~= attempt then return end
   count_claim(id, lined.claim, -1)
   lined.claim = {}
   if lined.is_void then
@@ -160,12 +164,12 @@ end
 
 -- Its body has begun where that one's ended: may it be an attempt? Also true where it is one already (the
 -- answer was lost).
-local function may_follow(id, of_attempt, heir, attempt, worker)
-  local text = call('HGET', P .. 'active', heir)
+local function may_follow(id, of_attempt, successor, attempt, worker)
+  local text = call('HGET', P .. 'active', successor)
   local held = text and cjson.decode(text)
   if held and held.attempt == attempt and held.state == 'running' and held.worker == worker then return true end
-  local lined = lined_behind(id)
-  if not lined or lined.of_attempt ~= of_attempt or lined.id ~= heir or lined.attempt ~= attempt
+  local lined = preloaded_behind(id)
+  if not lined or lined.of_attempt ~= of_attempt or lined.id ~= successor or lined.attempt ~= attempt
       or lined.worker ~= worker or not is_next(lined) then
     return false
   end

@@ -33,8 +33,8 @@ def tell(
     scene.check()
 
 
-def plight(scene: Scene) -> EndpointFault | None:
-    return scene.ledger.attempts.plights().get("api")
+def endpoint_fault(scene: Scene) -> EndpointFault | None:
+    return scene.ledger.attempts.endpoint_faults().get("api")
 
 
 def shut_s(scene: Scene) -> float:
@@ -49,7 +49,7 @@ def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
 ) -> None:
     for times in (1, 2, 3):
         tell(scene, trouble)
-        known = plight(scene)
+        known = endpoint_fault(scene)
         assert known is not None and (known.trouble, known.words, known.times) == (
             trouble,
             f"{trouble}!",
@@ -72,7 +72,7 @@ def test_calls_that_were_under_way_when_it_failed_count_once(scene: Scene) -> No
     scene.let(0.02)
     for name in ("b", "c", "d"):
         tell(scene, "down", name, took_s=5.0)
-    known = plight(scene)
+    known = endpoint_fault(scene)
     assert known is not None and (known.times, known.is_shared) == (1, True)
     assert shut_s(scene) == pytest.approx(5, abs=1)
 
@@ -82,34 +82,34 @@ def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_d
     scene.let(0.02)
     tell(scene, None, "b", "ok", took_s=5.0)
     tell(scene, None, "b", "uncalled")
-    assert plight(scene) is not None
+    assert endpoint_fault(scene) is not None
     # It answered, whatever it said of that request.
     tell(scene, None, "b", "failed")
-    assert plight(scene) is None
+    assert endpoint_fault(scene) is None
     assert shut_s(scene) == pytest.approx(30, abs=1), "the server's own time stands"
 
 
 def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: Scene) -> None:
     for _ in range(FAULTS + 2):
         tell(scene, "faulty", "a")
-    known = plight(scene)
+    known = endpoint_fault(scene)
     assert known is not None and not asks_one_first(known) and shut_s(scene) == 0
     tell(scene, "faulty", "b")
-    known = plight(scene)
+    known = endpoint_fault(scene)
     assert known is not None and asks_one_first(known) and shut_s(scene) > 0
 
 
 def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> None:
     tell(scene, "limited", outcome="refused", closes_for_s=2.0)
-    first = plight(scene)
+    first = endpoint_fault(scene)
     for name in "bcd":
         tell(scene, "limited", name, "refused", closes_for_s=2.0)
-    last = plight(scene)
+    last = endpoint_fault(scene)
     assert first is not None and not asks_one_first(first)
     assert last is not None and asks_one_first(last)
     assert scene.ledger.attempts.refusals() == {"api": 4}
     tell(scene, None, "e", "ok", took_s=60.0)
-    assert not asks_one_first(plight(scene) or last), "something was left of its budget meanwhile"
+    assert not asks_one_first(endpoint_fault(scene) or last), "something was left of its budget meanwhile"
 
 
 def hand_over(scene: Scene, *names: str, class_id: str) -> None:
@@ -147,7 +147,7 @@ def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Sce
         tell(scene, "refuses")
     scene.ledger.bell.wait(0.001)
     assert scene.ledger.attempts.open_rate("api")
-    known = plight(scene)
+    known = endpoint_fault(scene)
     assert shut_s(scene) == 0 and known is not None and asks_one_first(known)
     assert scene.ledger.bell.wait(0.001)
     tell(scene, "refuses")
