@@ -311,7 +311,7 @@ class ApiWorld:
 
     def _arrive(self, now: float, job: str) -> None:
         # Whose key was closed since it was handed over is not called: `workers.runner`.
-        if KEY in self.ledger.attempts.closings():
+        if KEY in self.ledger.calls.closings():
             self._answered(now, "uncalled", job)
             return
         self.server.at(now)
@@ -341,7 +341,7 @@ class ApiWorld:
             requests=budget,
             trouble=trouble,
         )
-        self.ledger.attempts.tell_calls((call,))
+        self.ledger.calls.tell_calls((call,))
         del self.active[job]
         self.tick_at(now)
 

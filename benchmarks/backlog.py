@@ -89,7 +89,7 @@ def at_length(length: int, url: str) -> dict[str, Any]:
         before, lines, began = used(client), 0, time.monotonic()
         waiting = fillers(bench, length)
         while chunk := list(islice(waiting, CHUNK)):
-            ledger.backlog.put(BACKLOG, chunk)
+            ledger.intake.put(BACKLOG, chunk)
             lines += sum(len(entry.line) for entry in chunk)
         made_s = time.monotonic() - began
         row: dict[str, Any] = {
@@ -112,7 +112,7 @@ def used(client: Redis) -> int:
 
 def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     """What a tick and a reader cost, from this process: the conductor's own go on beside it."""
-    limits, rates = limits_of(bench.settings), redis_rates(client, ledger.attempts, bench.settings.rates)
+    limits, rates = limits_of(bench.settings), redis_rates(client, ledger.calls, bench.settings.rates)
 
     look = Lookahead()
 
@@ -127,7 +127,7 @@ def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
         "tick_ms": took_ms(tick, TICKS),
         "status_ms": took_ms(lambda: gather(ledger, None), LOOKS),
         "explain_ms": took_ms(lambda: explain(bench, ledger), LOOKS),
-        "find_ms": took_ms(lambda: ledger.backlog.find(spec_of(3).id[:8]), COMMANDS),
+        "find_ms": took_ms(lambda: ledger.jobs.find(spec_of(3).id[:8]), COMMANDS),
         "command_ms": took_ms(lambda: command(bench, "status"), COMMANDS),
     }
 
@@ -138,7 +138,7 @@ def command(bench: Bench, *words: str) -> None:
 
 
 def explain(bench: Bench, ledger: Ledger) -> object:
-    job = ledger.backlog.job(spec_of(3).id)
+    job = ledger.jobs.job(spec_of(3).id)
     assert job is not None, "it was put"
     return explained(ledger, job, bench.settings.receipts_dir)
 

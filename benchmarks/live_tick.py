@@ -87,7 +87,7 @@ class TickBench:
         limits = replace(limits_of(settings), has_successors=True)
         self.conductor = Conductor(
             self.ledger,
-            redis_rates(client, self.ledger.attempts, settings.rates),
+            redis_rates(client, self.ledger.calls, settings.rates),
             limits,
             settings.timing,
             "bench",
@@ -141,9 +141,9 @@ class TickBench:
             entries.append(Entry(job_id=spec.id, line=to_line(spec), job_class=job_class))
             self.jobs += 1
             if len(entries) == CHUNK:
-                self.world.backlog.put("b", entries)
+                self.world.intake.put("b", entries)
                 entries = []
-        self.world.backlog.put("b", entries)
+        self.world.intake.put("b", entries)
 
     def server_s(self) -> float:
         """CPU seconds of its one thread that runs commands."""

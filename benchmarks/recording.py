@@ -74,7 +74,7 @@ class FullNode:
             JobSpec(v=1, id=f"{job_class.id}x{n:06}", workflow="b", task="bench.task", args={})
             for n in range(count)
         ]
-        self._ledger.backlog.put(
+        self._ledger.intake.put(
             BACKLOG, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in specs]
         )
 
@@ -142,7 +142,7 @@ def pairs(
 
 
 def conductor_of(settings: Settings, client: Any, ledger: Ledger, keep: Record | None) -> Conductor:
-    rates = redis_rates(client, ledger.attempts, {})
+    rates = redis_rates(client, ledger.calls, {})
     return Conductor(ledger, rates, limits_of(settings), TIMING, f"bench-{os.getpid()}", record=keep)
 
 

@@ -96,7 +96,7 @@ class RecoveryBench:
             retry={"worker_lost": 1000},
         )
         job_class = class_of(spec, self._catalogue[spec.task], "bench")
-        ledger.backlog.put("bench", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        ledger.intake.put("bench", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         return spec.id
 
 
@@ -121,7 +121,7 @@ def telling(folder: Path) -> Generator[None]:
 
 
 def running(ledger: Ledger, job_id: str, attempt: int) -> Reservation | None:
-    job = ledger.backlog.job(job_id)
+    job = ledger.jobs.job(job_id)
     held = job.reservation if job else None
     return held if held and held.state == "running" and held.attempt >= attempt else None
 
@@ -170,7 +170,7 @@ def deaths(
         before = held
         held = until(lambda before=before: running(ledger, job_id, before.attempt + 1))
         found[kind].append(held.started_at - killed_at)
-    ledger.control.cancel(job_id)
+    ledger.commands.cancel(job_id)
     until(lambda: not ledger.handover.reservations())
     return found
 
@@ -184,9 +184,9 @@ def lost_host(bench: RecoveryBench, ledger: Ledger, rounds: int) -> list[float]:
         until(lambda job_id=job_id: running(ledger, job_id, 1))
         killed_at = ledger.bell.now()
         kill_all(node)
-        until(lambda job_id=job_id: (job := ledger.backlog.job(job_id)) and job.state == "waiting")
+        until(lambda job_id=job_id: (job := ledger.jobs.job(job_id)) and job.state == "waiting")
         found.append(ledger.bell.now() - killed_at)
-        ledger.control.cancel(job_id)
+        ledger.commands.cancel(job_id)
     return found
 
 

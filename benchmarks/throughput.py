@@ -162,7 +162,7 @@ class ThroughputBench:
     def put(self, ledger: Ledger, spec: JobSpec) -> None:
         """One job, straight into the backlog."""
         job_class = class_of(spec, self.catalogue[spec.task], BACKLOG)
-        ledger.backlog.put(BACKLOG, [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        ledger.intake.put(BACKLOG, [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
 
     def run(self, ledger: Ledger, specs: Sequence[JobSpec]) -> dict[str, float]:
         """The whole way of a manifest. Seconds of its parts, and of all."""
@@ -170,11 +170,11 @@ class ThroughputBench:
         receipts = self.settings.receipts_dir
         began = time.monotonic()
         manifests.write(path, specs)
-        before = ledger.backlog.counts()["done"]
+        before = ledger.tallies.counts()["done"]
         dispatched_at = time.monotonic()
         dispatch(ledger, path, BACKLOG, self.catalogue, receipts)
         dispatch_s = time.monotonic() - dispatched_at
-        until(lambda: ledger.backlog.counts()["done"] >= before + len(specs), every_s=0.01)
+        until(lambda: ledger.tallies.counts()["done"] >= before + len(specs), every_s=0.01)
         ran_at = time.monotonic()
         report = verify(path, receipts, self.settings.layout)
         assert report.done == len(specs) and report.is_good, report
@@ -220,10 +220,10 @@ def idle_delays(bench: ThroughputBench, ledger: Ledger, jobs: int) -> list[float
     """Seconds, in order. Each is put when the one before has ended, and a moment more."""
     sent: list[float] = []
     for _ in range(jobs):
-        spec, done = bench.spec("bench.stamp", seconds=0), ledger.backlog.counts()["done"]
+        spec, done = bench.spec("bench.stamp", seconds=0), ledger.tallies.counts()["done"]
         sent.append(time.monotonic())
         bench.put(ledger, spec)
-        until(lambda done=done: ledger.backlog.counts()["done"] > done)
+        until(lambda done=done: ledger.tallies.counts()["done"] > done)
         time.sleep(0.02)
     return [began - at for at, (began, _) in zip(sent, _stamps(bench)[-jobs:], strict=True)]
 

@@ -90,7 +90,7 @@ class Scene:
     # ── verbs ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def put(self, *entries: Entry, backlog: str = "night") -> tuple[int, int]:
-        result = self.ledger.backlog.put(backlog, entries)
+        result = self.ledger.intake.put(backlog, entries)
         self.dispatched |= {entry.job_id for entry in entries}
         self.check()
         return result.new, result.known
@@ -128,7 +128,7 @@ class Scene:
         return answer
 
     def rescue(self, name: str, attempt: int = 1, then: Retry | Dead | None = None) -> bool:
-        answer = self.ledger.attempts.rescue(an_id(name), attempt, "the worker is gone", then or Retry())
+        answer = self.ledger.orphans.rescue(an_id(name), attempt, "the worker is gone", then or Retry())
         self.check()
         return answer
 
@@ -140,38 +140,38 @@ class Scene:
         return answer
 
     def cancel(self, name: str) -> JobState | None:
-        answer = self.ledger.control.cancel(an_id(name))
+        answer = self.ledger.commands.cancel(an_id(name))
         self.check()
         return answer
 
     def force_fail(self, name: str, cause: Cause = "stalled") -> JobState | None:
-        answer = self.ledger.control.fail(an_id(name), cause, "by the operator: it hangs")
+        answer = self.ledger.commands.fail(an_id(name), cause, "by the operator: it hangs")
         self.check()
         return answer
 
     def requeue(self, name: str) -> JobState | None:
-        answer = self.ledger.control.requeue(an_id(name))
+        answer = self.ledger.commands.requeue(an_id(name))
         self.check()
         return answer
 
     def redo(
         self, name: str, attempt: int = 1, after: Sequence[str] = (), after_ended: Sequence[str] = ()
     ) -> bool:
-        answer = self.ledger.control.redo(
+        answer = self.ledger.commands.redo(
             an_id(name), attempt, [an_id(n) for n in after], [an_id(n) for n in after_ended]
         )
         self.check()
         return answer
 
     def retry(self, name: str) -> bool:
-        answer = self.ledger.control.retry(an_id(name))
+        answer = self.ledger.commands.retry(an_id(name))
         self.check()
         return answer
 
     # ── readings ──────────────────────────────────────────────────────────────────────────────────────────
 
     def view(self, name: str) -> JobView:
-        view = self.ledger.backlog.job(an_id(name))
+        view = self.ledger.jobs.job(an_id(name))
         assert view is not None, f"{name} is unknown"
         return view
 
@@ -180,7 +180,7 @@ class Scene:
 
     def heads(self, n: int = 10, backlogs: Sequence[str] = ()) -> list[str]:
         """Names of the jobs that may go now, in order, over all classes."""
-        found = self.ledger.backlog.candidates(Lookahead(heads=n, backlogs=tuple(backlogs)))
+        found = self.ledger.waiting.candidates(Lookahead(heads=n, backlogs=tuple(backlogs)))
         return [head.job_id.removesuffix("-0000000") for candidate in found for head in candidate.heads]
 
     def check(self) -> None:
@@ -193,8 +193,8 @@ def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None
     """Dispatched = the sum over the states, at this instant, each job in exactly one; and reservations
     match.
     """
-    counts = ledger.backlog.counts()
-    by_state = {state: set(ledger.backlog.ids(state)) for state in STATES}
+    counts = ledger.tallies.counts()
+    by_state = {state: set(ledger.jobs.ids(state)) for state in STATES}
     assert counts == {state: len(ids) for state, ids in by_state.items()}
     everything = set().union(*by_state.values())
     assert len(everything) == sum(counts.values()), "a job in two states"
@@ -205,7 +205,7 @@ def assert_conserved(ledger: Ledger, dispatched: set[str] | None = None) -> None
         by_state["running"], "running"
     )
     for job_id in by_state["waiting"] | by_state["dead"] | by_state["done"] | by_state["cancelled"]:
-        view = ledger.backlog.job(job_id)
+        view = ledger.jobs.job(job_id)
         assert view is not None
         assert view.reservation is None
 

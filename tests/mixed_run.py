@@ -18,7 +18,7 @@ from typing import Any
 
 from loguru import logger
 from mixed_run_hosts import RATES, TASKS, Host, Worker, hosts
-from mixed_run_jobs import Jobs
+from mixed_run_jobs import MixedJobs
 from mixed_run_rules import LIMITS, OTHER_RULES, USUAL
 from mixed_run_story import script
 from msgspec.structs import replace
@@ -66,13 +66,13 @@ class World:
         self.rates = LimitsRates(
             ManualLog(self.clock),
             MemoryRateStore(),
-            self.ledger.attempts,
+            self.ledger.calls,
             RATES,
             self.clock,
             prices={"dear": 1e-5},
         )
         self.learned = LearnedNeeds(Memory(), TASKS)
-        self.jobs = Jobs(self.ledger)
+        self.jobs = MixedJobs(self.ledger)
         self.lying: dict[str, dict[str, int]] = {}
         self.ticks: list[RecordedTick] = []
         self.conductor = Conductor(
@@ -154,10 +154,10 @@ class World:
 
     def tidy(self, host: Host) -> None:
         if self.at % 7 == 0:
-            gone = self.ledger.attempts.let_go(host.name, "scratch", wanted=1 << 50)
+            gone = self.ledger.files.let_go(host.name, "scratch", wanted=1 << 50)
             for each in gone:
                 self.lying.get(host.name, {}).pop(each.path, None)
-            self.ledger.attempts.gone(host.name, [each.path for each in gone])
+            self.ledger.files.gone(host.name, [each.path for each in gone])
 
     def work(self, worker: Worker) -> None:
         if self.now < worker.is_dead_until or worker.queue in worker.host.dying:
@@ -293,7 +293,7 @@ class World:
                 took_s=1.0,
             )
             cause = None
-        self.ledger.attempts.tell_calls([told])
+        self.ledger.calls.tell_calls([told])
         return cause
 
     def fail(self, worker: Worker, cause: Cause) -> None:

@@ -16,7 +16,7 @@ from conductor.model.spec import Estimate, JobSpec, Output, to_line
 from conductor.ports import Ledger
 
 
-class Jobs:
+class MixedJobs:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.specs: dict[str, JobSpec] = {}
@@ -39,7 +39,7 @@ class Jobs:
                 after=made.after,
                 after_ended=made.after_ended,
             )
-            self.ledger.backlog.put(backlog, [entry])
+            self.ledger.intake.put(backlog, [entry])
             found.append(made.id)
         return found
 
@@ -89,4 +89,4 @@ class Jobs:
                     files=told,
                 )
             )
-        self.ledger.backlog.put(backlog, entries)
+        self.ledger.intake.put(backlog, entries)

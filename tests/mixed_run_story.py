@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def script(world: World, at: int) -> None:
     """The jobs that come at that second, and what is said of them."""
-    put, draw, control = world.jobs.put, world.draw, world.ledger.control
+    put, draw, commands = world.jobs.put, world.draw, world.ledger.commands
     if at == 1:
         put("night", "media.render", 24, args={"preset": "fine"}, estimate=Estimate(duration_s=14.0))
         put(
@@ -107,12 +107,12 @@ def script(world: World, at: int) -> None:
     befall(world, at)
     if at in (100, 160):
         for state in ("waiting", "running"):
-            for job_id in sorted(world.ledger.backlog.ids(state))[:2]:
-                (control.cancel if at == 100 else control.requeue)(job_id)
+            for job_id in sorted(world.ledger.jobs.ids(state))[:2]:
+                (commands.cancel if at == 100 else commands.requeue)(job_id)
     if at == 240:
         for state in ("dead", "review"):
-            for job_id in sorted(world.ledger.backlog.ids(state))[:12]:
-                control.retry(job_id)
+            for job_id in sorted(world.ledger.jobs.ids(state))[:12]:
+                commands.retry(job_id)
 
 
 def befall(world: World, at: int) -> None:
@@ -140,7 +140,7 @@ def befall(world: World, at: int) -> None:
     if at in (20, 34, 122, 152):
         world.trouble = "down" if at == 20 else "refuses" if at == 122 else None
     if at in (40, 128, 156):
-        world.ledger.attempts.open_rate("shaky")
+        world.ledger.calls.open_rate("shaky")
     if at in (284, 288):
         world.why_not = "Redis was emptied" if at == 284 else None
     if at in (290, 298):

@@ -166,7 +166,7 @@ class Scene:
         """A `diagnostics.sleep` job in the backlog, or one of another `task` with its `args`; its id."""
         spec = a_spec(n, **{"task": "diagnostics.sleep", "args": {"seconds": seconds, "n": n}, **more})
         job_class = class_of(spec, self.catalogue[spec.task], "night")
-        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         return spec.id
 
     def admit(self, job_id: str, queue: str = "cpu-here") -> None:
@@ -187,7 +187,7 @@ class Scene:
         )
 
     def job(self, job_id: str) -> JobView:
-        job = self.ledger.backlog.job(job_id)
+        job = self.ledger.jobs.job(job_id)
         assert job is not None
         return job
 

@@ -80,8 +80,8 @@ class Place:
         return rebuild(self.ledger, self.receipts, CATALOGUE, chosen, LEASE_S)
 
     def states(self, *specs: JobSpec) -> list[JobState | None]:
-        views = [self.ledger.backlog.job(spec.id) for spec in specs]
+        views = [self.ledger.jobs.job(spec.id) for spec in specs]
         return [view.state if view else None for view in views]
 
     def sets(self) -> dict[JobState, set[str]]:
-        return {state: set(self.ledger.backlog.ids(state)) for state in STATES}
+        return {state: set(self.ledger.jobs.ids(state)) for state in STATES}

@@ -69,29 +69,29 @@ def look(scene: Scene) -> dict[str, object]:
     seen: dict[str, object] = {
         "kinds": [timeless_kind(kind) for kind in kinds],
         "review": (lie, scene.ledger.kinds.in_review()),
-        "asked": scene.ledger.control.asked(),
-        "counts": scene.ledger.backlog.counts(),
-        "causes": (scene.ledger.backlog.causes(), scene.ledger.backlog.causes("day")),
-        "states": scene.ledger.backlog.states([an_id(name) for name in NAMES]),
+        "asked": scene.ledger.commands.asked(),
+        "counts": scene.ledger.tallies.counts(),
+        "causes": (scene.ledger.tallies.causes(), scene.ledger.tallies.causes("day")),
+        "states": scene.ledger.jobs.states([an_id(name) for name in NAMES]),
         "queued": scene.ledger.handover.queued(),
         "handed on": (scene.ledger.handover.handed_on(), scene.ledger.handover.handed_ahead()),
         "reservations": sorted((timeless(r) for r in scene.ledger.handover.reservations()), key=repr),
-        "held": {w: sorted(r.job_id for r in scene.ledger.attempts.held_by(w)) for w in ("w1", "w2")},
-        "chains": scene.ledger.backlog.outlook([an_id(name) for name in NAMES]).chains,
-        "begun": scene.ledger.backlog.outlook([]).chains,
-        "removable": scene.ledger.attempts.removable("node1", ["scratch"]),
-        "going": (scene.ledger.attempts.let_go("node1"), scene.ledger.backlog.keep({})),
+        "held": {w: sorted(r.job_id for r in scene.ledger.orphans.held_by(w)) for w in ("w1", "w2")},
+        "chains": scene.ledger.waiting.outlook([an_id(name) for name in NAMES]).chains,
+        "begun": scene.ledger.waiting.outlook([]).chains,
+        "removable": scene.ledger.files.removable("node1", ["scratch"]),
+        "going": (scene.ledger.files.let_go("node1"), scene.ledger.files.keep({})),
         "endpoint_faults": {
-            key: timeless_endpoint_fault(p) for key, p in scene.ledger.attempts.endpoint_faults().items()
+            key: timeless_endpoint_fault(p) for key, p in scene.ledger.calls.endpoint_faults().items()
         },
-        "rates": (sorted(scene.ledger.attempts.closings()), scene.ledger.attempts.refusals()),
-        "told": sorted(scene.ledger.attempts.calls(), key=repr),
-        "orphans": sorted(r.job_id for r in scene.ledger.handover.orphans(5000)),
+        "rates": (sorted(scene.ledger.calls.closings()), scene.ledger.calls.refusals()),
+        "told": sorted(scene.ledger.calls.calls(), key=repr),
+        "orphans": sorted(r.job_id for r in scene.ledger.orphans.orphans(5000)),
     }
-    for c in scene.ledger.backlog.candidates(Lookahead(heads=10)):
+    for c in scene.ledger.waiting.candidates(Lookahead(heads=10)):
         seen[c.job_class.id] = (c.job_class, c.waiting, [(h.job_id, h.attempts) for h in c.heads])
     for name in NAMES:
-        view = scene.ledger.backlog.job(an_id(name))
+        view = scene.ledger.jobs.job(an_id(name))
         if view is not None:
             fields = msgspec.structs.asdict(view) | {"since": 0, "reservation": timeless(view.reservation)}
             # Which of several dead roots is named is left open.

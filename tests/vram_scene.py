@@ -72,7 +72,7 @@ class VramScene(Scene):
             **more,
         )
         job_class = class_of(spec, self.catalogue[spec.task], "night")
-        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         self.ledger.bell.ring()
         return spec.id
 

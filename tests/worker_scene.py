@@ -123,7 +123,7 @@ class WorkerScene:
         """Dispatch and hand over to the one queue."""
         decl = self.catalogue[spec.task]
         job_class = class_of(spec, decl, "night")
-        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         self.admit(spec, attempt)
         return spec
 
@@ -154,7 +154,7 @@ class WorkerScene:
         wait_until(is_settled, "the workers have said what they hold", self.story)
 
     def state(self, spec: JobSpec) -> JobState:
-        view = self.ledger.backlog.job(spec.id)
+        view = self.ledger.jobs.job(spec.id)
         assert view is not None
         return view.state
 

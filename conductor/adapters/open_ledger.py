@@ -74,21 +74,38 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.backlog import RedisBacklog
     from conductor.adapters.redis.bell import RedisBell
     from conductor.adapters.redis.breakers import RedisKinds
+    from conductor.adapters.redis.calls import RedisCallLog
     from conductor.adapters.redis.control import RedisControl
+    from conductor.adapters.redis.files import RedisFiles
     from conductor.adapters.redis.handover import RedisHandover
     from conductor.adapters.redis.leadership import RedisLeadership
+    from conductor.adapters.redis.orphans import RedisOrphans
     from conductor.adapters.redis.reports import RedisReports
     from conductor.adapters.redis.scripts import Scripts
     from conductor.adapters.redis.signed import SealingBacklog, SigningHandover
 
     scripts = Scripts(client, keys)
+    backlog = SealingBacklog(scripts, signer) if signer else RedisBacklog(scripts)
+    handover = SigningHandover(scripts, signer) if signer else RedisHandover(scripts)
+    leadership, control = RedisLeadership(scripts), RedisControl(scripts)
     return Ledger(
-        backlog=SealingBacklog(scripts, signer) if signer else RedisBacklog(scripts),
+        intake=backlog,
+        waiting=backlog,
+        jobs=backlog,
+        tallies=backlog,
         attempts=RedisAttempts(scripts),
-        handover=SigningHandover(scripts, signer) if signer else RedisHandover(scripts),
-        leadership=RedisLeadership(scripts),
+        orphans=RedisOrphans(scripts),
+        calls=RedisCallLog(scripts),
+        files=RedisFiles(scripts),
+        handover=handover,
+        gate_record=handover,
+        prefetch=handover,
+        leadership=leadership,
+        identity=backlog,
+        forecasts=leadership,
         bell=RedisBell(scripts),
         reports=RedisReports(scripts),
-        control=RedisControl(scripts),
+        control=control,
+        commands=control,
         kinds=RedisKinds(scripts),
     )

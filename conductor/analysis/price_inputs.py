@@ -81,8 +81,8 @@ def of_durations(specs: Sequence[JobSpec], catalogue: Mapping[str, TaskDecl]) ->
 def of_ledger(predictor: Predictor, rates: Mapping[str, Rate], wish: Wish) -> Price:
     """Raises `UsageError` where there is nothing to play, or nobody can say what it takes; `Unreachable`."""
     if unknown := predictor.unknown_backlogs():
-        known_ones = ", ".join(predictor.ledger.backlog.backlogs()) or "none yet"
-        near = did_you_mean(unknown[0], predictor.ledger.backlog.backlogs())
+        known_ones = ", ".join(predictor.ledger.tallies.backlogs()) or "none yet"
+        near = did_you_mean(unknown[0], predictor.ledger.tallies.backlogs())
         raise UsageError(f"there is no backlog {unknown[0]}: there are {known_ones}{near}")
     snapshot, _ = predictor.observed()
     past, pending = predictor.known(snapshot), predictor.pending()

@@ -115,8 +115,8 @@ def conduct(
                 emit_event("conductor.stopping", "Stopping: nothing new is fed")
         # Also those of earlier runs: who asks whether all is done is not told that it is while one of them
         # lies there.
-        has_died = until_done and next(ledger.backlog.died(backlog), None) is not None
-        is_known = backlog is None or any(ledger.backlog.counts(backlog).values())
+        has_died = until_done and next(ledger.jobs.died(backlog), None) is not None
+        is_known = backlog is None or any(ledger.tallies.counts(backlog).values())
         reviews = review_lines(ledger, backlog) if until_done else ()
         result = ending(watch, ended, until_done, reviews, forecast, has_died=has_died, is_known=is_known)
         if result.exit_code == INTERRUPTED:
@@ -140,7 +140,7 @@ def conductor_of(
         ledger,
         redis_rates(
             client,
-            ledger.attempts,
+            ledger.calls,
             settings.rates,
             prices=dearest(settings.endpoints),
             past=lambda: spent_lately(settings.receipts_dir),
@@ -259,7 +259,7 @@ def idle(watch: LedgerWatch, account: Account, is_known: bool) -> str:
     """Why nothing was done; empty where something was."""
     if account.done or account.dead or account.left:
         return ""
-    names = watch.ledger.backlog.backlogs()
+    names = watch.ledger.tallies.backlogs()
     there = ", ".join(f"backlog:{name}" for name in names) or "none"
     if not is_known:
         near = did_you_mean(watch.backlog or "", names)

@@ -55,7 +55,7 @@ def dead_ends(
 ) -> DeadEnds:
     """`is_trial`: nothing was put. Then jobs that the ledger does not know count as if they were, and those
     that would be `risen` as if they waited again, with all behind them."""
-    all_over = {job_id for state in OVER for job_id in ledger.backlog.ids(state)}
+    all_over = {job_id for state in OVER for job_id in ledger.jobs.ids(state)}
     if not all_over:
         return DeadEnds()
     own = (job_id for job_id in summary.ids if job_id in all_over)
@@ -80,7 +80,7 @@ def _unknown_behind(ledger: Ledger, manifest: Path, over: set[str]) -> dict[str,
     while graves:
         dead = graves.pop()
         behind = [job_id for job_id in waiters.get(dead, ()) if job_id not in found]
-        for job_id in sorted(set(behind) - ledger.backlog.states(behind).keys()):
+        for job_id in sorted(set(behind) - ledger.jobs.states(behind).keys()):
             found[job_id] = dead
             graves.append(job_id)
     return found
@@ -91,11 +91,11 @@ def keeper_of(ledger: Ledger, job: JobView) -> JobView | None:
     keeps it.
     """
     first = next((other for other in job.waits_for if _is_set_aside(ledger, other)), None)
-    return None if first is None else ledger.backlog.job(root_of(ledger, first))
+    return None if first is None else ledger.jobs.job(root_of(ledger, first))
 
 
 def _is_set_aside(ledger: Ledger, job_id: str) -> bool:
-    view = ledger.backlog.job(job_id)
+    view = ledger.jobs.job(job_id)
     return view is not None and view.state in (*OVER, "review")
 
 
@@ -110,15 +110,15 @@ def root_of(ledger: Ledger, job_id: str) -> str:
     seen: set[str] = set()
     while job_id not in seen:
         seen.add(job_id)
-        view = ledger.backlog.job(job_id)
+        view = ledger.jobs.job(job_id)
         if view is None or view.cause != "dependency_dead":
             return job_id
-        before = (ledger.backlog.job(other) for other in view.waits_for)
+        before = (ledger.jobs.job(other) for other in view.waits_for)
         job_id = next((other.job_id for other in before if other is not None and other.state in OVER), job_id)
     return job_id
 
 
 def _described(ledger: Ledger, job_id: str, jobs: int) -> DeadRoot:
-    view = ledger.backlog.job(job_id)
+    view = ledger.jobs.job(job_id)
     cause, message = (view.cause or view.state, view.message) if view is not None else ("unknown", "")
     return DeadRoot(job_id=job_id, cause=cause, message=message, jobs=jobs)

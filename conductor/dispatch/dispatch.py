@@ -106,7 +106,7 @@ def dispatch(
     project asks of lines beside the rules of every manifest.
     """
     refuse_lost(ledger, receipts_dir)
-    history = ledger.backlog.history()
+    history = ledger.identity.history()
     before = _stamp(manifest)
     summary = check(manifest, catalogue, on_checked, rules=rules)
     work = FileWork(summary, catalogue, files.tidied, receipts_dir)
@@ -114,8 +114,8 @@ def dispatch(
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
     has_nodes = _refuse_infeasible(ledger, summary, classify, vram_headroom_mib, work, files.headroom)
-    put = _counted(ledger) if is_dry_run else partial(ledger.backlog.put, backlog)
-    revise = partial(ledger.backlog.revise, backlog, is_moving=is_moving, is_trial=is_dry_run)
+    put = _counted(ledger) if is_dry_run else partial(ledger.intake.put, backlog)
+    revise = partial(ledger.intake.revise, backlog, is_moving=is_moving, is_trial=is_dry_run)
     journal = Journal(receipts_dir)
     # Of a job in several, the line of the last holds: this one's.
     known_here = (*(source.file for source in journal.standing(None).sources), manifest)
@@ -133,7 +133,7 @@ def dispatch(
         # Before the first job: what was dispatched must be known to a rebuild, whenever this is cut off.
         sha256 = keep(receipts_dir, manifest)
         _refuse_changed(manifest, before)
-        mark = ledger.backlog.generation(new_mark()) or ""
+        mark = ledger.identity.generation(new_mark()) or ""
         note = partial(note, mark, kept_as=sha256)
         is_noted = note(is_move=is_moving)
     new = known = done = seen = 0
@@ -160,7 +160,7 @@ def dispatch(
             # An earlier call was cut off, or this one was long: what a Redis forgot is found by the time of
             # its note.
             note(is_news=True)
-        if not ledger.backlog.complete(
+        if not ledger.intake.complete(
             history, content_of(sha256, backlog), journal.number_of(sha256, backlog)
         ):
             # The client sends again what was lost on the way, to whoever answers: that one may not know the
@@ -323,9 +323,7 @@ def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: PastAt
     """A job may wait for one of another manifest, if that one was dispatched before (or is proved done)."""
     asked = [other for other in summary.outside if other not in past.accepted]
     known = {
-        job_id
-        for at in range(0, len(asked), BATCH)
-        for job_id in ledger.backlog.states(asked[at : at + BATCH])
+        job_id for at in range(0, len(asked), BATCH) for job_id in ledger.jobs.states(asked[at : at + BATCH])
     }
     unknown = {other: summary.outside[other] for other in asked if other not in known}
     if unknown:
@@ -388,7 +386,7 @@ def _counted(ledger: Ledger) -> Callable[[list[Entry]], PutResult]:
     """In the place of `put`: says what it would do."""
 
     def put(batch: list[Entry]) -> PutResult:
-        known = len(ledger.backlog.states([entry.job_id for entry in batch]))
+        known = len(ledger.jobs.states([entry.job_id for entry in batch]))
         return PutResult(new=len(batch) - known, known=known)
 
     return put

@@ -138,7 +138,7 @@ class Remaker:
         paths = sorted(readers)
         for first in range(0, len(paths) if not self._is_dry_run else 0, BATCH):
             batch = {path: readers[path] for path in paths[first : first + BATCH]}
-            self._going |= self._ledger.backlog.keep(batch)
+            self._going |= self._ledger.files.keep(batch)
 
     def _read_records(self, ids: Set[str]) -> None:
         for receipt in read_receipts(self._folder):
@@ -190,7 +190,7 @@ class Remaker:
     def _state(self, spec: JobSpec, own: Set[str]) -> str | None:
         """None: it is in no backlog here, and nobody is about to put it there. Not `done`: it is on its way,
         or dead; its readers wait for it, or die with it."""
-        view = self._ledger.backlog.job(spec.id)
+        view = self._ledger.jobs.job(spec.id)
         if view is not None:
             self._backlog_of[spec.id] = view.backlog
             return view.state
@@ -283,9 +283,9 @@ def send_back(
     until = time.monotonic() + BUSY_S
     while True:
         is_forced = time.monotonic() > until
-        if any(ledger.control.redo(job_id, n, *after, own, is_forced=is_forced) for n in attempts):
+        if any(ledger.commands.redo(job_id, n, *after, own, is_forced=is_forced) for n in attempts):
             return True
-        view = ledger.backlog.job(job_id)
-        if is_forced or view is None or view.state != "done" or not ledger.backlog.keep({}):
+        view = ledger.jobs.job(job_id)
+        if is_forced or view is None or view.state != "done" or not ledger.files.keep({}):
             return False
         time.sleep(LOOK_EVERY_S)

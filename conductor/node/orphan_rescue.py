@@ -41,13 +41,13 @@ def rescue(
 
     `on_dead` hears of those that nobody will try again. `is_told`: the worker was killed by the operator's
     word to stop at once."""
-    held_by = ledger.attempts.held_by(death.worker)
+    held_by = ledger.orphans.held_by(death.worker)
     if is_told:
         count = sum(_put_back(ledger, held) for held in held_by)
     else:
         count = sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
     # Last: what it had in hand is found by that list. Left in it, a restart of Redis would wait for its word.
-    ledger.attempts.strike_off(death.worker, death.queue)
+    ledger.orphans.strike_off(death.worker, death.queue)
     return count
 
 
@@ -59,7 +59,7 @@ def _return(
     on_dead: Callable[[Reservation], None],
     limits: Limits,
 ) -> bool:
-    job = ledger.backlog.job(held.job_id)
+    job = ledger.jobs.job(held.job_id)
     if job is None:
         return False
     # A worker killed for memory says as much about the job as a child would.
@@ -72,7 +72,7 @@ def _return(
     peak = f" (it held {size(usage.rss_mib << 20)})" if death.was_oom and usage.rss_mib is not None else ""
     because = f"; {then.because}" if isinstance(then, Dead) and then.because else ""
     message = f"{death.message}{peak}{because}"
-    if not ledger.attempts.rescue(held.job_id, held.attempt, message, then, cause):
+    if not ledger.orphans.rescue(held.job_id, held.attempt, message, then, cause):
         return False
     where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"
     if not isinstance(then, Retry):
@@ -86,7 +86,7 @@ def _return(
 
 def _put_back(ledger: Ledger, held: Reservation) -> bool:
     """It costs the job nothing."""
-    if not ledger.attempts.rescue(held.job_id, held.attempt, TOLD, Retry(is_free=True)):
+    if not ledger.orphans.rescue(held.job_id, held.attempt, TOLD, Retry(is_free=True)):
         return False
     emit_event("job.returned", "{job_id} ({task}, {}) goes back to the backlog: {why}", named(held.attempt),
                job_id=held.job_id, attempt=held.attempt, task=held.task, why=TOLD)  # fmt: skip
@@ -103,7 +103,7 @@ def return_leftover(ledger: Ledger, receipts_dir: Path, node: str) -> None:
         if held.node == node:
             _put_back(ledger, held)
             if held.worker is not None:
-                ledger.attempts.strike_off(held.worker, held.queue)
+                ledger.orphans.strike_off(held.worker, held.queue)
     ledger.reports.withdraw(node)
 
 
@@ -118,7 +118,7 @@ def give_back(ledger: Ledger, node: str, served: Collection[str], message: str) 
         for r in ledger.handover.reservations()
         if r.node == node and r.state == "admitted" and r.worker is None and r.queue not in served
     ]
-    count = sum(ledger.attempts.give_back(r.job_id, r.attempt) for r in idle)
+    count = sum(ledger.orphans.give_back(r.job_id, r.attempt) for r in idle)
     if count:
         words = "Gave back {jobs} jobs that nobody here had started: {why}"
         emit_event("jobs.returned", words, jobs=count, node=node, why=message)

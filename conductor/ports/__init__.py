@@ -9,35 +9,73 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from conductor.ports.attempts import Attempts, CallLog, Orphans
 from conductor.ports.clock import Clock, ReceiptLog
-from conductor.ports.jobs import Attempts, Backlog
-from conductor.ports.operator import Breakers, Control
-from conductor.ports.tick import Bell, Handover, Leadership, Rates, Reports
+from conductor.ports.files import SharedFiles
+from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
+from conductor.ports.operator import Breakers, Control, JobCommands
+from conductor.ports.tick import (
+    Bell,
+    Forecasts,
+    GateRecord,
+    Handover,
+    Leadership,
+    LedgerIdentity,
+    Prefetch,
+    Rates,
+    Reports,
+)
 
 __all__ = [
     "Attempts",
-    "Backlog",
     "Bell",
     "Breakers",
+    "CallLog",
     "Clock",
     "Control",
+    "Forecasts",
+    "GateRecord",
     "Handover",
+    "JobCommands",
+    "JobIntake",
+    "Jobs",
     "Leadership",
     "Ledger",
+    "LedgerIdentity",
+    "Orphans",
+    "Prefetch",
     "Rates",
     "ReceiptLog",
     "Reports",
+    "SharedFiles",
+    "Tallies",
+    "WaitingJobs",
 ]
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
     """Everything that lives in Redis, or in its in-memory twin: built once per process and passed down."""
 
-    backlog: Backlog
+    #: Jobs on their way in, as they wait, one by one, and counted.
+    intake: JobIntake
+    waiting: WaitingJobs
+    jobs: Jobs
+    tallies: Tallies
+    #: Attempts with their workers, and without; calls of APIs; files that jobs hand on.
     attempts: Attempts
+    orphans: Orphans
+    calls: CallLog
+    files: SharedFiles
+    #: The leader's.
     handover: Handover
+    gate_record: GateRecord
+    prefetch: Prefetch
     leadership: Leadership
+    identity: LedgerIdentity
+    forecasts: Forecasts
     bell: Bell
     reports: Reports
+    #: The operator's.
     control: Control
+    commands: JobCommands
     kinds: Breakers

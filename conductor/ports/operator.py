@@ -12,7 +12,7 @@ from conductor.model.spec import Lane
 
 
 class Control(Protocol):
-    """The operator's word."""
+    """The operator's word on lanes, devices, nodes, and the whole."""
 
     def controls(self) -> Controls: ...
 
@@ -33,6 +33,10 @@ class Control(Protocol):
         ...
 
     def set_draining(self, is_draining: bool, node: str | None = None) -> None: ...
+
+
+class JobCommands(Protocol):
+    """The operator's word on one job."""
 
     def cancel(self, job_id: str) -> JobState | None:
         """waiting or admitted → cancelled; running is told at its next renewal. The state it had, None if

@@ -1,4 +1,4 @@
-"""What the leader's tick reads and hands over, and how it is woken."""
+"""What the leader's tick hands over and writes down, how it is woken, and who leads which ledger."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 from conductor.model.decision import Admission, GateLedger, Successor
 from conductor.model.forecast import Forecast
-from conductor.model.ledger_entries import Settled
+from conductor.model.ledger_entries import Pulse, Settled
 from conductor.model.report import NodeReport
 from conductor.model.snapshot import Lookahead, RateState, Reservation
 
 
 class Handover(Protocol):
-    """The conductor's only writes. Every call is fenced by the leader's epoch and raises `Fenced` when it
-    is old.
+    """Jobs into the hands of workers. Its writes are fenced by the leader's epoch and raise `Fenced` when
+    it is old.
     """
 
     def admit(
@@ -50,6 +50,28 @@ class Handover(Protocol):
         """Queue → entries not yet taken by a worker."""
         ...
 
+    def paces(self) -> dict[str, float]:
+        """Task → seconds that one takes, as workers saw it of late; only of those that are over in
+        milliseconds.
+        """
+        ...
+
+
+class GateRecord(Protocol):
+    """The gate ledger as it was recorded last."""
+
+    def record_gates(self, epoch: int, gates: GateLedger) -> None:
+        """Replace the gate ledger: what `explain`, `status`, the metrics and the pages read."""
+        ...
+
+    def gates(self) -> GateLedger:
+        """As of the last tick that recorded it; an empty one before the first."""
+        ...
+
+
+class Prefetch(Protocol):
+    """What a tick will ask, asked in one go."""
+
     def ask_ahead(
         self, look: Lookahead, admitted_grace_s: float, lead: tuple[str, float] | None = None
     ) -> None:
@@ -66,30 +88,10 @@ class Handover(Protocol):
         """
         ...
 
-    def paces(self) -> dict[str, float]:
-        """Task → seconds that one takes, as workers saw it of late; only of those that are over in
-        milliseconds.
-        """
-        ...
-
-    def leases(self) -> dict[str, float]:
-        """Running jobs → until when their workers' last renewal holds."""
-        ...
-
-    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
-        """Running with a lease that ran out, or admitted so long ago and no longer in its queue."""
-        ...
-
-    def record_gates(self, epoch: int, gates: GateLedger) -> None:
-        """Replace the gate ledger: what `explain`, `status`, the metrics and the pages read."""
-        ...
-
-    def gates(self) -> GateLedger:
-        """As of the last tick that recorded it; an empty one before the first."""
-        ...
-
 
 class Leadership(Protocol):
+    """Who leads."""
+
     def lead(self, owner: str, ttl_s: float) -> int | None:
         """Take or renew the lead. The epoch, or None while somebody else leads.
 
@@ -116,6 +118,37 @@ class Leadership(Protocol):
         """When a leader took or renewed the lead last; None: never."""
         ...
 
+
+class LedgerIdentity(Protocol):
+    """Which ledger this is, and whether it knows all that it was told."""
+
+    def generation(self, proposed: str | None = None) -> str | None:
+        """The ledger's own mark; None while it has none. The first to propose one gives it; it goes with a
+        FLUSHALL.
+        """
+        ...
+
+    def settle(self, for_s: float) -> None:
+        """The ledger is being rebuilt: for so long nothing should be admitted, workers claim what they
+        still run.
+        """
+        ...
+
+    def pulse(self) -> Pulse:
+        """The mark, how long it is still being rebuilt, and whether it may have forgotten something, in
+        one look.
+        """
+        ...
+
+    def history(self) -> str:
+        """Which history the server serves: another one after any start, promotion or full resync. What was
+        said to two of them may be forgotten in part."""
+        ...
+
+
+class Forecasts(Protocol):
+    """What leaders expect of runs."""
+
     def expect(self, forecast: Forecast) -> None:
         """What the leader expects of a run: in place of the forecast of the same backlog."""
         ...
@@ -134,6 +167,8 @@ class Bell(Protocol):
 
 
 class Reports(Protocol):
+    """What nodes say of themselves."""
+
     def publish(self, report: NodeReport, ttl_s: float) -> None: ...
 
     def live(self) -> tuple[NodeReport, ...]:

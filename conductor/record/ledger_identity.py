@@ -29,7 +29,7 @@ class Guard:
 
     def reason(self) -> str | None:
         """Why nothing may be admitted now; None when all is well."""
-        pulse = self._ledger.backlog.pulse()
+        pulse = self._ledger.identity.pulse()
         mark, settling_s = pulse.mark, pulse.rebuilt_s
         was_ours = self._mark is not None and mark is None
         if mark != self._mark or time.monotonic() >= self._look_at:
@@ -55,7 +55,7 @@ class Guard:
 
 
 def standing_of(ledger: Ledger, receipts_dir: Path) -> LedgerMatch:
-    return Journal(receipts_dir).standing(ledger.backlog.generation())
+    return Journal(receipts_dir).standing(ledger.identity.generation())
 
 
 def refuse_lost(ledger: Ledger, receipts_dir: Path) -> None:

@@ -74,7 +74,7 @@ def look_live(
         f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
     )
     look["reasons"] = list(never(ledger)), "what waits can run here"
-    sources = Journal(layout.receipts_dir).standing(ledger.backlog.generation()).present
+    sources = Journal(layout.receipts_dir).standing(ledger.identity.generation()).present
     look["dispatched"] = (
         list(files.dispatched(books, sources)),
         f"{many(len(sources), 'manifest')}, every job is there",
@@ -84,7 +84,7 @@ def look_live(
 
 def never(ledger: Ledger) -> Iterator[AuditFault]:
     """What waits in vain, as the last tick found; without a conductor nobody asks."""
-    gates = ledger.handover.gates()
+    gates = ledger.gate_record.gates()
     if ledger.leadership.leader() is not None:
         for hold in gates.holds:
             if is_never(hold, gates.at):

@@ -48,7 +48,7 @@ def as_lines_ask(ledger: Ledger, view: JobView) -> Asks | None:
     planned = as_planned(view.job_class)
     if planned is view.job_class:
         return None
-    is_moved = ledger.control.reclass(view.job_id, planned)
+    is_moved = ledger.commands.reclass(view.job_id, planned)
     changes = tuple(instead(view.job_class.needs, planned.needs)) if is_moved else ()
     return Asks(job_id=view.job_id, task=view.job_class.task, changes=changes)
 
@@ -61,7 +61,7 @@ def raised_jobs(ledger: Ledger, receipts_dir: Path, name: str) -> Iterator[JobVi
             continue
         if name in (receipt.task, receipt.asked and receipt.asked.kind):
             seen.add(receipt.job_id)
-            view = ledger.backlog.job(receipt.job_id)
+            view = ledger.jobs.job(receipt.job_id)
             if view is not None and view.state != "done":
                 yield view
 

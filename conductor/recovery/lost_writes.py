@@ -40,7 +40,7 @@ class Settler:
 
     def reason(self, epoch: int) -> str:
         """Why nothing may be handed out yet; empty: the ledger is settled."""
-        unsettled = self._ledger.backlog.pulse().unsettled
+        unsettled = self._ledger.identity.pulse().unsettled
         if unsettled is None:
             return ""
         if fault := self._retell(epoch, unsettled.heard_at):

@@ -88,7 +88,7 @@ class JournalReapply:
         for note in Journal(self._folder).notes():
             if note.at >= since and note.what in ("cancelled", "retried", "requeued"):
                 last.update(dict.fromkeys(note.ids, note))
-        asked = self._ledger.control.asked()
+        asked = self._ledger.commands.asked()
         said = [note for job_id, note in last.items() if note.what == "requeued" and job_id not in asked]
         told = Reapplied(jobs=sum(self._put_back(note) for note in said))
         log_retold(told)
@@ -97,22 +97,22 @@ class JournalReapply:
     def _put_back(self, note: Note) -> bool:
         """Was it forgotten. Of a job that has had another attempt since, the word has been heard."""
         ((job_id, attempts),) = note.ids.items()
-        view = self._ledger.backlog.job(job_id)
+        view = self._ledger.jobs.job(job_id)
         if view is None or view.attempts != attempts:
             return False
         if note.words == "waiting":
             is_as_it_was = view.state == "waiting" and view.not_before is not None
         else:
             is_as_it_was = view.state in ("admitted", "running")
-        return is_as_it_was and self._ledger.control.requeue(job_id) is not None
+        return is_as_it_was and self._ledger.commands.requeue(job_id) is not None
 
     # ── dispatches ────────────────────────────────────────────────────────────────────────────────────────
 
     def _put(self, notes: Sequence[Note]) -> int:
         # What went to another ledger is no matter of this one: `conductor rebuild` brings that back.
-        mark = self._ledger.backlog.generation()
+        mark = self._ledger.identity.generation()
         ours = (note for note in notes if note.what in PUT and note.generation == mark)
-        known = self._ledger.backlog.completed()
+        known = self._ledger.intake.completed()
         sources = [
             source
             for source in standing_by(ours, self._folder, mark).sources
@@ -171,24 +171,24 @@ class JournalReapply:
         for note in notes:
             if note.what in ("cancelled", "retried", "forgot"):
                 said.update(dict.fromkeys(note.ids, note))
-        asked = self._ledger.control.asked()
+        asked = self._ledger.commands.asked()
         views = (
-            (self._ledger.backlog.job(job_id), note) for job_id, note in said.items() if job_id not in asked
+            (self._ledger.jobs.job(job_id), note) for job_id, note in said.items() if job_id not in asked
         )
         return sum(self._say_job(view, note) for view, note in views if view is not None)
 
     def _say_job(self, view: JobView, note: Note) -> bool:
         """Was it forgotten. A job that has had more attempts since then ended after the word."""
-        control, job_id = self._ledger.control, view.job_id
+        commands, job_id = self._ledger.commands, view.job_id
         is_since = view.attempts > note.ids[job_id]
         if note.what == "cancelled":
             # Its last word: only `retry` takes it back, and that is a note too.
             if view.state in ("done", "cancelled") or (note.cause and view.state == "dead"):
                 return False
             if note.cause:
-                control.fail(job_id, note.cause, FAILED_BY_OPERATOR)
+                commands.fail(job_id, note.cause, FAILED_BY_OPERATOR)
             else:
-                control.cancel(job_id)
+                commands.cancel(job_id)
             return True
         if is_since:
             return False
@@ -198,7 +198,7 @@ class JournalReapply:
         if view.state == "review":
             # First, or what comes back is set aside again at once.
             self._ledger.kinds.resume(view.job_class.kind)
-        return control.retry(job_id)
+        return commands.retry(job_id)
 
     # ── what is made again ────────────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +224,7 @@ class JournalReapply:
         return count
 
     def _is_done_by(self, job_id: str, bodies: Set[str]) -> bool:
-        view = self._ledger.backlog.job(job_id)
+        view = self._ledger.jobs.job(job_id)
         return view is not None and view.state == "done" and view.accepted in bodies
 
     def _specs(self) -> Iterator[manifests.JobSpec]:

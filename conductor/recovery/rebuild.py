@@ -106,7 +106,7 @@ def rebuild(
     runs.
     """
     journal = Journal(receipts_dir)
-    before = ledger.backlog.generation()
+    before = ledger.identity.generation()
     standing = journal.standing(before)
     is_lost = before is None or standing.is_lost
     sources, summaries, left_out = checked(sources, catalogue, is_lenient)
@@ -115,11 +115,11 @@ def rebuild(
     outside = {other for summary in summaries for other in summary.outside} - wanted
     # The order matters. The mark: until the journal names it, every conductor knows this ledger for a lost
     # one and holds. The pause comes before the first job, for conductors that do not see the journal.
-    mark = ledger.backlog.generation(new_mark()) or ""
+    mark = ledger.identity.generation(new_mark()) or ""
     # In a ledger that knows all of it nothing is new, and nothing has to be waited for.
     settles_s = lease_s if is_lost or standing.missing else 0.0
     if settles_s:
-        ledger.backlog.settle(settles_s)
+        ledger.identity.settle(settles_s)
     if is_lost:
         say_again(ledger, journal.notes())
     past = past_of(receipts_dir, wanted | outside, journal.notes())
@@ -154,8 +154,8 @@ def rebuild(
         settles_s = lease_s
     proved = accept_proved(ledger, receipts_dir, wanted)
     if settles_s:
-        ledger.backlog.settle(settles_s)
-    if ledger.backlog.generation() != mark:
+        ledger.identity.settle(settles_s)
+    if ledger.identity.generation() != mark:
         raise ConductorError("Redis was emptied again while it was rebuilt: call `conductor rebuild` again")
     for source, summary in zip(sources, summaries, strict=True):
         if source.sha256:
@@ -333,10 +333,10 @@ class Putter:
                 entry for entry in batch if ("done" if entry.is_done else entry.over or "waiting") == kind
             ]
             if entries:
-                self._new[kind] += self._ledger.backlog.put(self._source.backlog, entries).new
+                self._new[kind] += self._ledger.intake.put(self._source.backlog, entries).new
         if self.is_revising:
             going = [entry for entry in batch if not entry.is_done]
-            revised = self._ledger.backlog.revise(self._source.backlog, going, is_moving=self._source.is_move)
+            revised = self._ledger.intake.revise(self._source.backlog, going, is_moving=self._source.is_move)
             self.risen.update(revised.risen)
 
     def restored(self) -> Restored:
@@ -358,7 +358,7 @@ def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
     missed.
     """
     proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
-    undone = {job_id for state in UNDONE for job_id in ledger.backlog.ids(state) if job_id in proofs}
+    undone = {job_id for state in UNDONE for job_id in ledger.jobs.ids(state) if job_id in proofs}
     return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))
 
 
@@ -379,5 +379,5 @@ def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> It
                 "as it is now; what it no longer names is not in the backlog"
             )
     for other in sorted(outside):
-        if ledger.backlog.job(other) is None:
+        if ledger.jobs.job(other) is None:
             yield f"{other} is waited for, and is in no manifest that was given"

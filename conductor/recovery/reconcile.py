@@ -101,7 +101,7 @@ class Reconciler:
         return count
 
     def _hand_in_some(self, proofs: Sequence[Receipt]) -> int:
-        states = self._ledger.backlog.states([receipt.job_id for receipt in proofs])
+        states = self._ledger.jobs.states([receipt.job_id for receipt in proofs])
         done = tuple(r for r in proofs if states.get(r.job_id, "done") != "done")
         if not done:
             return 0

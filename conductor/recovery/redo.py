@@ -98,7 +98,7 @@ class Again:
     def _make(
         self, spec: JobSpec, record: JobRecord, after: Dependants, own: Waits, words: str
     ) -> str | None:
-        job = self._ledger.backlog.job(spec.id)
+        job = self._ledger.jobs.job(spec.id)
         if job is None:
             return "unknown"
         if job.state != "done":
@@ -115,9 +115,9 @@ class Again:
         is_sent = send_back(self._ledger, spec.id, record, after, own)
         # Those that had found the output missing, and are dead of it.
         for other in (*after[0], *after[1]):
-            view = self._ledger.backlog.job(other)
+            view = self._ledger.jobs.job(other)
             if is_sent and view is not None and view.state == "dead" and view.cause == "bad_input":
-                self._ledger.control.retry(other)
+                self._ledger.commands.retry(other)
         return "sent_back" if is_sent else "not_done"
 
     def _take_back_lost(self, spec: JobSpec, record: JobRecord, body: str) -> None:

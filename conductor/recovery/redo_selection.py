@@ -140,7 +140,7 @@ class DoneJobs:
 
     def _look(self, job_id: str) -> tuple[str, bytes]:
         if job_id not in self._known:
-            view = self._ledger.backlog.job(job_id)
+            view = self._ledger.jobs.job(job_id)
             self._known[job_id] = ("unknown", b"") if view is None else (view.state, view.line)
         return self._known[job_id]
 
@@ -159,7 +159,7 @@ def candidates(ledger: Ledger, layout: Layout, wish: RedoWish, codes: Mapping[st
         return sorted(wish.ids)
     if wish.is_unproved:
         # The ledger first: a receipt is on disk before its job is done.
-        done = set(ledger.backlog.ids("done"))
+        done = set(ledger.jobs.ids("done"))
         return sorted(done - accepted_ids(layout.receipts_dir, lambda receipt: receipt.job_id in done))
     return sorted(accepted_ids(layout.receipts_dir, lambda receipt: is_wished(receipt, wish, codes)))
 

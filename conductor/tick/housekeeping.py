@@ -88,7 +88,7 @@ class Housekeeping:
 
     def _rescue_orphans(self) -> bool:
         """Were there any."""
-        orphans = self._ledger.handover.orphans(self._grace_s)
+        orphans = self._ledger.orphans.orphans(self._grace_s)
         # Killed between its receipt and `accept`: run again it would be done twice over.
         proved = (
             self._reconciler.settled(orphans)
@@ -101,13 +101,13 @@ class Housekeeping:
         return bool(orphans)
 
     def _rescue(self, orphan: Reservation) -> None:
-        job = self._ledger.backlog.job(orphan.job_id)
+        job = self._ledger.jobs.job(orphan.job_id)
         if job is None:
             return
         then = after_failure("worker_lost", job.failures, self._overrides(job))
         worker = orphan.worker or f"a worker of {orphan.queue}"
         # A leader paused since it looked must not take an attempt from a worker that lives again.
-        if self._ledger.attempts.rescue(
+        if self._ledger.orphans.rescue(
             orphan.job_id, orphan.attempt, f"{worker} was lost", then, if_lapsed=True
         ):
             where = "back to the backlog" if isinstance(then, Retry) else "to the dead letter"

@@ -144,7 +144,7 @@ class Conductor:
         self._epoch = epoch
         self._standstill.forget()
         if epoch is not None:
-            gates = self._ledger.handover.gates()
+            gates = self._ledger.gate_record.gates()
             self._memory = replace(self._memory, gates=gates, recorded=gates)
             self._is_standby_said = False
             emit_event("leader.elected", "Leading (epoch {epoch})", epoch=epoch)
@@ -157,7 +157,7 @@ class Conductor:
                        leader=leader[0] if leader else "nobody yet")  # fmt: skip
 
     def _ask_ahead(self, lead: tuple[str, float] | None = None) -> None:
-        self._ledger.handover.ask_ahead(self._memory.look, self._timing.admitted_grace_s, lead)
+        self._ledger.prefetch.ask_ahead(self._memory.look, self._timing.admitted_grace_s, lead)
 
     # ── the cadence ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,7 +187,7 @@ class Conductor:
             # Every turn of a worker rings. Where jobs are short several turns are worth one tick: queues are
             # deep.
             nap(self._memory.rest_s, should_stop)
-            self._ledger.handover.ask_when_rung(
+            self._ledger.prefetch.ask_when_rung(
                 min(wait_s, self._timing.tick_s),
                 self._memory.look,
                 self._timing.admitted_grace_s,
@@ -219,10 +219,10 @@ class Conductor:
 
     def _counts(self) -> dict[JobState, int]:
         if not self._memory.look.backlogs:
-            return self._ledger.backlog.counts()
+            return self._ledger.tallies.counts()
         total: dict[JobState, int] = {}
         for backlog in self._memory.look.backlogs:
-            for state, count in self._ledger.backlog.counts(backlog).items():
+            for state, count in self._ledger.tallies.counts(backlog).items():
                 total[state] = total.get(state, 0) + count
         return total
 

@@ -21,7 +21,7 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
     Candidates come first and reservations after the queues: what changes in between makes a job look as if it
     still waited or still held something, which costs a tick and never over-commits.
     """
-    candidates = ledger.backlog.candidates(look)
+    candidates = ledger.waiting.candidates(look)
     queued = ledger.handover.queued()
     nodes = ledger.reports.live()
     now = ledger.bell.now()
@@ -30,7 +30,7 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
     # Behind the reservations: what failed in between is counted twice over, never not at all.
     kinds, in_review = ledger.kinds.states()
     # Behind them too: a file whose writer has just given back its reservation is among what landed.
-    outlook = ledger.backlog.outlook([head.job_id for c in candidates for head in c.heads])
+    outlook = ledger.waiting.outlook([head.job_id for c in candidates for head in c.heads])
     candidates = with_next(ledger, candidates, outlook)
     snapshot = Snapshot(
         now=now,
@@ -59,7 +59,7 @@ def with_next(ledger: Ledger, candidates: tuple[Candidate, ...], outlook: Outloo
     if not wanted:
         return candidates
     found: dict[str, list[Head]] = {}
-    for class_id, head in ledger.backlog.heads(wanted):
+    for class_id, head in ledger.waiting.heads(wanted):
         found.setdefault(class_id, []).append(head)
     return tuple(
         replace(c, heads=(*c.heads, *more)) if (more := found.get(c.job_class.id)) else c for c in candidates

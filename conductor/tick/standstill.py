@@ -80,7 +80,7 @@ class Standstill:
         if len(self._since) < NEVER_TICKS or self._since[-1] - self._since[0] < NEVER_S:
             return None
         self._since = self._since[-1:]
-        if self._ledger.backlog.has_delayed(self._backlogs):
+        if self._ledger.waiting.has_delayed(self._backlogs):
             return None
         stranded = self._stranded(left) if left > sum(hold.waiting for hold in self._holds) else ()
         return Left(holds=self._holds, stranded=stranded) if self._holds or stranded else None
@@ -92,14 +92,14 @@ class Standstill:
         )
 
     def _keepers(self) -> Iterator[str]:
-        for backlog in self._backlogs or self._ledger.backlog.backlogs():
-            for job_id in islice(self._ledger.backlog.ids("waiting", backlog), LOOKED_AT):
+        for backlog in self._backlogs or self._ledger.tallies.backlogs():
+            for job_id in islice(self._ledger.jobs.ids("waiting", backlog), LOOKED_AT):
                 yield from self._keeper(job_id)
 
     def _keeper(self, job_id: str) -> Iterator[str]:
         """From one to the next that it waits for, until one that is not fed."""
         for _ in range(DEEPEST):
-            view = self._ledger.backlog.job(job_id)
+            view = self._ledger.jobs.job(job_id)
             if view is None:
                 yield f"{job_id}, which is in no backlog: dispatch the manifest that it is in"
                 return

@@ -285,7 +285,7 @@ def tell(ledger: Ledger, listeners: Listeners, state: TickState) -> TickState:
             listeners.on_review(kind, snapshot.kinds)
     listeners.log.held(decision.hold, decision.now)
     if state.is_news:
-        ledger.handover.record_gates(state.epoch, state.memory.gates)
+        ledger.gate_record.record_gates(state.epoch, state.memory.gates)
     listeners.standstill.note(snapshot, decision)
     listeners.on_tick(snapshot, decision)
     return state

@@ -41,8 +41,8 @@ def obituaries(
 
 
 def _own_dead(ledger: Ledger, backlog: str | None, known: Collection[str]) -> Iterator[JobView]:
-    for job_id in ledger.backlog.died(backlog):
-        view = None if job_id in known else ledger.backlog.job(job_id)
+    for job_id in ledger.jobs.died(backlog):
+        view = None if job_id in known else ledger.jobs.job(job_id)
         if view is not None and view.state == "dead":
             yield view
 

@@ -352,7 +352,7 @@ def waiting(settings: Settings) -> Iterator[DoctorFinding]:
         return
     try:
         with open_ledger(settings, is_lenient=True) as ledger:
-            gates = GateLedger() if ledger.leadership.leader() is None else ledger.handover.gates()
+            gates = GateLedger() if ledger.leadership.leader() is None else ledger.gate_record.gates()
     except ConductorError:
         return  # said already
     advice = "close what uses it, `conductor needs --forget JOB`, or change the line's needs"

@@ -62,7 +62,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
     line = orjson.loads(job.line)
     mine = receipts_of(job.job_id, receipts_dir)
     is_free = job.state == "waiting" and not job.waits_for
-    gates, now = ledger.handover.gates(), ledger.bell.now()
+    gates, now = ledger.gate_record.gates(), ledger.bell.now()
     hold = next((h for h in gates.holds if h.class_id == job.class_id), None) if is_free else None
     standing = standing_of(ledger, (job.reservation,) if job.reservation else (), gates, now)
     moment = standing.moment(now)
@@ -105,7 +105,7 @@ def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
 
 
 def state_of(ledger: Ledger, job_id: str) -> str:
-    view = ledger.backlog.job(job_id)
+    view = ledger.jobs.job(job_id)
     return view.state if view else "unknown"
 
 

@@ -19,8 +19,8 @@ Sample = tuple[dict[str, str], float]
 
 def metrics(ledger: Ledger) -> str:
     """All of it, in the text format 0.0.4. Raises `Unreachable`."""
-    gates, now = ledger.handover.gates(), ledger.bell.now()
-    counts = {name: ledger.backlog.counts(name) for name in ledger.backlog.backlogs()}
+    gates, now = ledger.gate_record.gates(), ledger.bell.now()
+    counts = {name: ledger.tallies.counts(name) for name in ledger.tallies.backlogs()}
     return "\n".join(lines(gates, counts, now, ledger.leadership.leader() is not None)) + "\n"
 
 

@@ -31,7 +31,7 @@ class LedgerWatch:
         self.ledger = ledger
         self.backlog = backlog
         self.pace = Pace(gather(ledger, backlog))
-        self._died_before = frozenset(ledger.backlog.died(backlog))
+        self._died_before = frozenset(ledger.jobs.died(backlog))
 
     def look(self) -> Pace:
         """The present state; the last known one while Redis is away."""

@@ -34,7 +34,7 @@ class LedgerAge(Value, frozen=True, kw_only=True):
 
 def standing_of(ledger: Ledger, active: Sequence[Reservation], gates: GateLedger, now: float) -> LedgerAge:
     """Raises `Unreachable`."""
-    leases = ledger.handover.leases()
+    leases = ledger.orphans.leases()
     running = (held.job_id for held in active if held.state == "running")
     return LedgerAge(
         has_leader=ledger.leadership.leader() is not None,

@@ -76,33 +76,33 @@ class Status(Value, frozen=True, kw_only=True):
 
 def gather(ledger: Ledger, backlog: str | None = None) -> Status:
     """Read it all, some twenty round trips; one backlog only when named. Raises `Unreachable`."""
-    names = (backlog,) if backlog else sorted(ledger.backlog.backlogs())
+    names = (backlog,) if backlog else sorted(ledger.tallies.backlogs())
     nodes = tuple(sorted(ledger.reports.live(), key=lambda node: node.node))
     active = tuple(sorted(ledger.handover.reservations(), key=lambda r: (r.admitted_at, r.job_id)))
     controls = ledger.control.controls()
     leader = ledger.leadership.leader()
-    gates = ledger.handover.gates()
+    gates = ledger.gate_record.gates()
     now = ledger.bell.now()
     standing = standing_of(ledger, active, gates, now)
     holds = tuple(h for h in gates.holds if backlog in (None, h.backlog))
     status = Status(
         now=now,
         leader=leader[0] if leader else None,
-        backlogs={name: ledger.backlog.counts(name) for name in names},
+        backlogs={name: ledger.tallies.counts(name) for name in names},
         lanes=lanes_of(nodes, [r for r in active if r.job_id not in standing.unheard], controls),
         nodes=nodes,
         controls=controls,
         active=active,
         holds=holds,
         lost_s=lost_of(gates, names),
-        closed_rates=ledger.attempts.closings(),
-        endpoint_faults=ledger.attempts.endpoint_faults(),
+        closed_rates=ledger.calls.closings(),
+        endpoint_faults=ledger.calls.endpoint_faults(),
         rates=gates.rates,
         counters=tuple(shared for shared in gates.shared if shared.gate == "counter"),
         readings=gates.counters,
         kinds=tuple(kind for kind in ledger.kinds.states()[0] if kind.failed),
         forecast=forecast_of(ledger, backlog),
-        dead=ledger.backlog.causes(backlog),
+        dead=ledger.tallies.causes(backlog),
         standing=standing,
     )
     left = status.total("waiting", "admitted", "running")
@@ -121,7 +121,7 @@ def lost_of(gates: GateLedger, backlogs: Iterable[str]) -> dict[Gate, float]:
 
 def forecast_of(ledger: Ledger, backlog: str | None) -> Forecast | None:
     """The one of that backlog, or of all; the newest where both are given."""
-    found = [f for f in ledger.leadership.forecasts() if not backlog or f.backlog in ("", backlog)]
+    found = [f for f in ledger.forecasts.forecasts() if not backlog or f.backlog in ("", backlog)]
     return max(found, key=lambda f: f.made_at, default=None)
 
 

@@ -20,7 +20,7 @@ def stuck_jobs(
 ) -> tuple[Stuck, ...]:
     """Those of `active` that do not get on, the longest in flight first. Raises `Unreachable`."""
     catalogue = tasks_of(settings) if active else {}
-    leases, asked, now = ledger.handover.leases(), ledger.control.asked(), ledger.bell.now()
+    leases, asked, now = ledger.orphans.leases(), ledger.commands.asked(), ledger.bell.now()
     found = (
         sign_of(r, _request(ledger, r, catalogue), leases.get(r.job_id), lease_s, asked.get(r.job_id), now)
         for r in active
@@ -38,7 +38,7 @@ def tasks_of(settings: CodeSettings) -> Mapping[str, TaskDecl]:
 
 def _request(ledger: Ledger, held: Reservation, catalogue: Mapping[str, TaskDecl]) -> Request | None:
     decl = catalogue.get(held.task)
-    job = ledger.backlog.job(held.job_id) if decl is not None and held.state == "running" else None
+    job = ledger.jobs.job(held.job_id) if decl is not None and held.state == "running" else None
     if job is None or decl is None:
         return None
     try:

@@ -31,7 +31,7 @@ class DeepestJob(Value, frozen=True, kw_only=True):
 
 def roots_of(ledger: Ledger, job: JobView, now: float) -> tuple[DeepestJob, ...]:
     """The deepest first; empty for a job that waits for nobody, or for such as wait for nobody themselves."""
-    holds = {hold.class_id: hold for hold in ledger.handover.gates().holds} if job.waits_for else {}
+    holds = {hold.class_id: hold for hold in ledger.gate_record.gates().holds} if job.waits_for else {}
     found = [_root(other, view, depth, holds, now) for other, view, depth in _leaves(ledger, job)]
     return tuple(sorted(found, key=lambda root: (-root.depth, root.job_id))[:MOST_KEPT])
 
@@ -43,7 +43,7 @@ def _leaves(ledger: Ledger, job: JobView) -> Iterator[tuple[str, JobView | None,
         if job_id in seen:
             continue
         seen.add(job_id)
-        view = ledger.backlog.job(job_id)
+        view = ledger.jobs.job(job_id)
         if view is not None and view.state == "waiting" and view.waits_for:
             front += [(other, depth + 1) for other in view.waits_for]
         else:

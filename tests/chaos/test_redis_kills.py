@@ -33,7 +33,7 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None
             ledger, n = redis_ledger(client), 0
             while not is_over.is_set():
                 try:
-                    ledger.backlog.put("night", [an_entry(f"job{n}")])
+                    ledger.intake.put("night", [an_entry(f"job{n}")])
                 except Unreachable:
                     is_over.wait(0.01)
                     continue
@@ -54,8 +54,8 @@ def test_twenty_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None
         writer.join(timeout=30)
         with connect(valkey.place_of(settings.valkey).url) as client:
             ledger = redis_ledger(client)
-            waiting = set(ledger.backlog.ids("waiting", "night"))
-            counted = ledger.backlog.counts("night")["waiting"]
+            waiting = set(ledger.jobs.ids("waiting", "night"))
+            counted = ledger.tallies.counts("night")["waiting"]
 
     print(f"\n  {KILLS} kills, {len(acknowledged)} acknowledged, {len(set(acknowledged) - waiting)} lost")  # noqa: T201
     assert set(acknowledged) <= waiting

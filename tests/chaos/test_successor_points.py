@@ -79,7 +79,7 @@ def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than
     world.until(lambda: first.id in lined(world), "the successor is lined up")
     match how:
         case "cancel":
-            told(world, lambda ledger: ledger.control.cancel(successor.id))
+            told(world, lambda ledger: ledger.commands.cancel(successor.id))
             world.until(lambda: world.state(first.id) == "d", "the first one is done")
             assert world.state(successor.id) == "c"
             assert begun(world, successor) == 0

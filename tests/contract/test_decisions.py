@@ -124,7 +124,7 @@ LIMIT_CASES = [
 
 def dispatch(ledger: Ledger, job_class: JobClass, count: int) -> None:
     made = [a_spec(n, task=job_class.task, args={"n": n, "of": job_class.id}) for n in range(count)]
-    ledger.backlog.put(
+    ledger.intake.put(
         job_class.backlog, [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in made]
     )
 
@@ -170,7 +170,7 @@ def live_run(ledger: Ledger, limits: Limits, folder: Path, ticks: int = 400) -> 
     with Recorder(folder, 64 << 20, full_every_s=0) as recorder:
         timing = Timing(tick_s=0.05, leader_ttl_s=30, lease_s=30)
         conductor = Conductor(
-            ledger, memory_rates(ledger.attempts, {}), limits, timing, "one", record=recorder.record
+            ledger, memory_rates(ledger.calls, {}), limits, timing, "one", record=recorder.record
         )
         for n in range(ticks):
             conductor.tick()
@@ -180,10 +180,10 @@ def live_run(ledger: Ledger, limits: Limits, folder: Path, ticks: int = 400) -> 
                     dispatch(ledger, job_class, 20)
             if n % 20 == 19:
                 publish(ledger, [replace(r, ram_available_mib=60_000 - n) for r in reports])
-            counts = ledger.backlog.counts()
+            counts = ledger.tallies.counts()
             if n > 15 and not counts["waiting"] + counts["admitted"] + counts["running"]:
                 break
-    assert ledger.backlog.counts()["done"] == 115
+    assert ledger.tallies.counts()["done"] == 115
 
 
 @pytest.mark.parametrize("limits", LIMIT_CASES, ids=["default", "auto", "depths"])

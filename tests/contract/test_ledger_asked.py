@@ -22,7 +22,7 @@ def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Sce
     assert scene.view("b").class_id == "c1"
     found = [
         (c.job_class, [h.job_id for h in c.heads])
-        for c in scene.ledger.backlog.candidates(Lookahead(heads=10))
+        for c in scene.ledger.waiting.candidates(Lookahead(heads=10))
     ]
     assert found == [(a_class(), [an_id("b")]), (larger, [an_id("a")])]
     assert scene.admit("a", 2) is None
@@ -35,7 +35,7 @@ def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Sc
     larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, ram_mib=4096))
     scene.put(an_entry("a"))
     scene.run("a")
-    assert scene.ledger.attempts.rescue(
+    assert scene.ledger.orphans.rescue(
         an_id("a"), 1, "killed for memory", Retry(job_class=larger), "host_oom"
     )
     view = scene.view("a")
@@ -58,11 +58,11 @@ def test_the_operator_s_word_on_a_running_job_holds_however_its_attempt_ends(
     scene.run("a")
     assert getattr(scene, verb)("a") == "running"
     assert scene.state("a") == "running", "it holds what it holds until it has stopped"
-    assert list(scene.ledger.control.asked()) == [an_id("a")]
+    assert list(scene.ledger.commands.asked()) == [an_id("a")]
     assert scene.renew("a") == "cancel"
     assert scene.fail("a", cause="cancelled") == "accepted" if ending == "fail" else scene.rescue("a")
     assert scene.state("a") == state
-    assert scene.ledger.control.asked() == {}
+    assert scene.ledger.commands.asked() == {}
     assert scene.ledger.handover.reservations() == ()
     if verb == "force_fail":
         assert (scene.view("a").cause, scene.view("a").message) == ("stalled", "by the operator: it hangs")
@@ -87,7 +87,7 @@ def test_the_operator_s_word_on_what_nobody_runs_is_done_at_once(scene: Scene) -
     assert scene.requeue("c") == "waiting"
     assert scene.heads() == ["c"], "its back-off is over"
     assert scene.requeue("a") == "dead"
-    assert scene.ledger.control.requeue("nobody-00000") is None
+    assert scene.ledger.commands.requeue("nobody-00000") is None
 
 
 def test_a_result_that_comes_before_the_stop_still_counts(scene: Scene) -> None:
@@ -96,7 +96,7 @@ def test_a_result_that_comes_before_the_stop_still_counts(scene: Scene) -> None:
     scene.requeue("a")
     assert scene.accept("a") == "accepted"
     assert scene.state("a") == "done"
-    assert scene.ledger.control.asked() == {}
+    assert scene.ledger.commands.asked() == {}
 
 
 def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene) -> None:
@@ -109,7 +109,7 @@ def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene)
     else:
         scene.let(11)
     assert scene.renew("a", lease_s=30) == "cancel"
-    assert [r.job_id for r in scene.ledger.handover.orphans(3)] == [an_id("a")]
+    assert [r.job_id for r in scene.ledger.orphans.orphans(3)] == [an_id("a")]
 
 
 def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene: Scene) -> None:
@@ -141,7 +141,7 @@ def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_
     scene.fail("d", cause="cuda_oom", then=Retry(job_class=larger, delay_s=60))
     states = {name: scene.state(name) for name in "abcd"}
 
-    moved = {name: scene.ledger.control.reclass(an_id(name), a_class("c5")) for name in "abcd"}
+    moved = {name: scene.ledger.commands.reclass(an_id(name), a_class("c5")) for name in "abcd"}
     scene.check()
 
     assert moved == {"a": True, "b": True, "c": False, "d": True}, "not what runs"
@@ -155,10 +155,10 @@ def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_
     }
     found = [
         (c.job_class.id, [h.job_id for h in c.heads])
-        for c in scene.ledger.backlog.candidates(Lookahead(heads=10))
+        for c in scene.ledger.waiting.candidates(Lookahead(heads=10))
     ]
     assert found == [("c5", [an_id("a")])]
-    assert not scene.ledger.control.reclass(an_id("nobody"), a_class("c5"))
+    assert not scene.ledger.commands.reclass(an_id("nobody"), a_class("c5"))
 
 
 def test_a_failure_that_was_others_fault_is_not_counted(scene: Scene) -> None:

@@ -37,16 +37,16 @@ def test_started_means_running_with_the_line_in_hand(scene: Scene) -> None:
     scene.admit("a")
     assert scene.take("cpu-node1", "w1") == (an_id("a"), 1)
     assert scene.take("cpu-node1", "w1") is None
-    assert [r.job_id for r in scene.ledger.attempts.held_by("w1")] == [an_id("a")], "taken, not started"
+    assert [r.job_id for r in scene.ledger.orphans.held_by("w1")] == [an_id("a")], "taken, not started"
     started = scene.ledger.attempts.start(an_id("a"), 1, "w1", 30)
     assert started.line == line_of("a")
     assert (started.reservation.state, started.reservation.worker) == ("running", "w1")
     assert started.reservation.started_at is not None
     assert started.failures == {}
-    assert [r.job_id for r in scene.ledger.attempts.held_by("w1")] == [an_id("a")], "started"
-    assert scene.ledger.attempts.held_by("w2") == ()
+    assert [r.job_id for r in scene.ledger.orphans.held_by("w1")] == [an_id("a")], "started"
+    assert scene.ledger.orphans.held_by("w2") == ()
     scene.accept("a")
-    assert scene.ledger.attempts.held_by("w1") == ()
+    assert scene.ledger.orphans.held_by("w1") == ()
 
 
 def test_a_receipt_makes_it_done_and_gives_everything_back(scene: Scene) -> None:
@@ -98,7 +98,7 @@ def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: Scene)
     with pytest.raises(Fenced):
         scene.ledger.handover.admit(old, [Admission(reservation=a_reservation("a"), backlog="night")])
     with pytest.raises(Fenced):
-        scene.ledger.handover.record_gates(old, GateLedger())
+        scene.ledger.gate_record.record_gates(old, GateLedger())
     assert scene.state("a") == "waiting"
     scene.epoch = new
     assert scene.admit("a") is None
@@ -169,12 +169,12 @@ def test_an_orphan_of_the_operators_making_costs_its_job_no_try(scene: Scene) ->
 
 def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: Scene) -> None:
     def lapsed() -> bool:
-        return scene.ledger.attempts.rescue(an_id("a"), 1, "looked at long ago", Retry(), if_lapsed=True)
+        return scene.ledger.orphans.rescue(an_id("a"), 1, "looked at long ago", Retry(), if_lapsed=True)
 
     scene.put(an_entry("a"))
     scene.run("a", lease_s=0.05)
     scene.let(0.1)
-    assert [held.job_id for held in scene.ledger.handover.orphans(1.0)] == [an_id("a")]
+    assert [held.job_id for held in scene.ledger.orphans.orphans(1.0)] == [an_id("a")]
     assert scene.renew("a", lease_s=0.05) == "ok"
 
     assert not lapsed()
@@ -201,7 +201,7 @@ def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
         scene.ledger.attempts.start(an_id("nobody"), 1, "w1", 30)
     assert scene.renew("nobody") == "unknown"
     assert scene.ledger.attempts.adopt(a_reservation("nobody"), "w1", 30) == "unknown"
-    assert scene.ledger.attempts.give_back(an_id("nobody"), 1) is False
+    assert scene.ledger.orphans.give_back(an_id("nobody"), 1) is False
     assert scene.ledger.attempts.accept(a_receipt("nobody")) == "gone"
     assert scene.fail("nobody") == "gone"
     assert scene.rescue("nobody") is False
@@ -219,7 +219,7 @@ def test_one_receipt_counts_and_the_very_same_may_be_sent_again(scene: Scene) ->
     assert scene.accept("a") == "accepted", "its first answer was lost"
     assert scene.ledger.attempts.accept(a_receipt("a", 2)) == "already"
     assert scene.fail("a") == "already"
-    assert scene.ledger.backlog.counts()["done"] == 1
+    assert scene.ledger.tallies.counts()["done"] == 1
 
 
 def test_a_late_receipt_counts_while_its_job_waits_again(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from conductor.model.snapshot import Lookahead
 def test_what_is_put_waits_and_a_second_put_changes_nothing(scene: Scene) -> None:
     assert scene.put(an_entry("a"), an_entry("b")) == (2, 0)
     assert scene.put(an_entry("a"), an_entry("c")) == (1, 1)
-    assert scene.ledger.backlog.counts("night")["waiting"] == 3
+    assert scene.ledger.tallies.counts("night")["waiting"] == 3
     assert scene.heads() == ["a", "b", "c"]
 
 
@@ -30,16 +30,16 @@ def test_the_same_job_twice_in_one_call_is_one_job(scene: Scene) -> None:
 
 
 def test_a_put_of_nothing_is_nothing(scene: Scene) -> None:
-    assert scene.ledger.backlog.put("night", []) == PutResult(new=0, known=0)
+    assert scene.ledger.intake.put("night", []) == PutResult(new=0, known=0)
 
 
 def test_a_call_of_thousands_goes_in_whole_and_in_order(scene: Scene) -> None:
     names = [f"n{i:04d}" for i in range(2500)]
     scene.put(*(an_entry(name, a_class(f"c{i % 3}")) for i, name in enumerate(names)))
-    assert scene.ledger.backlog.counts()["waiting"] == 2500
+    assert scene.ledger.tallies.counts()["waiting"] == 2500
     heads = {
         c.job_class.id: (c.waiting, c.heads[0].job_id)
-        for c in scene.ledger.backlog.candidates(Lookahead(heads=1))
+        for c in scene.ledger.waiting.candidates(Lookahead(heads=1))
     }
     assert heads == {"c0": (834, an_id("n0000")), "c1": (833, an_id("n0001")), "c2": (833, an_id("n0002"))}
 
@@ -47,7 +47,7 @@ def test_a_call_of_thousands_goes_in_whole_and_in_order(scene: Scene) -> None:
 def test_jobs_of_one_request_are_one_class_with_its_oldest_first(scene: Scene) -> None:
     gpu = a_class("gpu", lane="gpu", priority=5, writes={"scratch": 10}, duration_s=2.5)
     scene.put(an_entry("a", gpu), an_entry("b"), an_entry("c", gpu))
-    by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Lookahead(heads=1))}
+    by_class = {c.job_class.id: c for c in scene.ledger.waiting.candidates(Lookahead(heads=1))}
     assert by_class["gpu"].job_class == gpu
     assert by_class["gpu"].waiting == 2
     assert [head.job_id for head in by_class["gpu"].heads] == [an_id("a")]
@@ -56,25 +56,25 @@ def test_jobs_of_one_request_are_one_class_with_its_oldest_first(scene: Scene) -
 
 def test_a_class_of_another_backlog_is_a_fault_of_the_caller(scene: Scene) -> None:
     with pytest.raises(ValueError, match="not morning"):
-        scene.ledger.backlog.put("morning", [an_entry("a")])
+        scene.ledger.intake.put("morning", [an_entry("a")])
 
 
 def test_backlogs_are_counted_and_offered_apart(scene: Scene) -> None:
     scene.put(an_entry("a"))
     scene.put(an_entry("b", a_class("c2", backlog="day")), backlog="day")
-    assert scene.ledger.backlog.backlogs() == ("day", "night")
+    assert scene.ledger.tallies.backlogs() == ("day", "night")
     assert scene.heads(backlogs=["day"]) == ["b"]
     assert scene.heads(backlogs=["night"]) == ["a"]
     assert sorted(scene.heads()) == ["a", "b"]
-    assert scene.ledger.backlog.counts("day")["waiting"] == 1
-    assert scene.ledger.backlog.counts()["waiting"] == 2
-    assert scene.ledger.backlog.counts("nowhere")["waiting"] == 0
-    assert list(scene.ledger.backlog.ids("waiting", "day")) == [an_id("b")]
+    assert scene.ledger.tallies.counts("day")["waiting"] == 1
+    assert scene.ledger.tallies.counts()["waiting"] == 2
+    assert scene.ledger.tallies.counts("nowhere")["waiting"] == 0
+    assert list(scene.ledger.jobs.ids("waiting", "day")) == [an_id("b")]
 
 
 def test_ids_are_found_by_their_beginning(scene: Scene) -> None:
     scene.put(an_entry("alpha"), an_entry("alps"), an_entry("beta"))
-    find = scene.ledger.backlog.find
+    find = scene.ledger.jobs.find
     assert find("al") == (an_id("alpha"), an_id("alps"))
     assert find("beta") == (an_id("beta"),)
     assert find("*") == ()
@@ -83,22 +83,22 @@ def test_ids_are_found_by_their_beginning(scene: Scene) -> None:
 
 
 def test_those_set_aside_are_found_by_their_state_and_the_dead_by_their_cause(scene: Scene) -> None:
-    backlog = scene.ledger.backlog
+    jobs, tallies = scene.ledger.jobs, scene.ledger.tallies
     scene.put(*(an_entry(name) for name in "abcd"))
     scene.put(an_entry("e", a_class("c2", backlog="day")), backlog="day")
     for name in "abe":
         scene.force_fail(name, "bad_input" if name == "b" else "stalled")
     scene.cancel("c")
-    assert sorted(backlog.ids("dead")) == sorted(an_id(name) for name in "abe")
-    assert list(backlog.ids("dead", "day")) == [an_id("e")]
-    assert list(backlog.ids("cancelled")) == [an_id("c")]
-    assert backlog.causes() == {"stalled": 2, "bad_input": 1}
-    assert backlog.causes("day") == {"stalled": 1}
+    assert sorted(jobs.ids("dead")) == sorted(an_id(name) for name in "abe")
+    assert list(jobs.ids("dead", "day")) == [an_id("e")]
+    assert list(jobs.ids("cancelled")) == [an_id("c")]
+    assert tallies.causes() == {"stalled": 2, "bad_input": 1}
+    assert tallies.causes("day") == {"stalled": 1}
     for name in "abc":
         scene.retry(name)
-    assert list(backlog.ids("dead")) == [an_id("e")]
-    assert list(backlog.ids("cancelled")) == []
-    assert backlog.causes("night") == {}
+    assert list(jobs.ids("dead")) == [an_id("e")]
+    assert list(jobs.ids("cancelled")) == []
+    assert tallies.causes("night") == {}
 
 
 def test_thousands_that_died_are_each_found_once(scene: Scene) -> None:
@@ -109,8 +109,8 @@ def test_thousands_that_died_are_each_found_once(scene: Scene) -> None:
             for name in names
         )
     )
-    assert sorted(scene.ledger.backlog.ids("dead")) == sorted(an_id(name) for name in names)
-    assert scene.ledger.backlog.causes() == {"stalled": 2500}
+    assert sorted(scene.ledger.jobs.ids("dead")) == sorted(an_id(name) for name in names)
+    assert scene.ledger.tallies.causes() == {"stalled": 2500}
 
 
 def test_thousands_that_died_for_the_sake_of_a_few_are_counted_apart_from_these(scene: Scene) -> None:
@@ -120,7 +120,7 @@ def test_thousands_that_died_for_the_sake_of_a_few_are_counted_apart_from_these(
         scene.put(*(an_entry(f"{name}{i:04d}", after=(an_id(name),)) for i in range(700)))
     for name, cause in roots.items():
         scene.force_fail(name, cause)
-    causes = scene.ledger.backlog.causes
+    causes = scene.ledger.tallies.causes
     assert causes() == causes("night") == {"stalled": 2, "task_error": 1, "dependency_dead": 2100}
     assert list(causes())[-1] == "dependency_dead", "those behind come last"
     scene.retry("a")
@@ -135,8 +135,8 @@ def test_a_dead_job_that_comes_into_another_backlog_is_counted_there(scene: Scen
     day = a_class("day", "day")
     scene.put(an_entry("a"))
     scene.force_fail("a", "stalled")
-    scene.ledger.backlog.revise("day", (an_entry("a", day),), is_moving=True)
-    causes = scene.ledger.backlog.causes
+    scene.ledger.intake.revise("day", (an_entry("a", day),), is_moving=True)
+    causes = scene.ledger.tallies.causes
     assert (causes("night"), causes("day"), causes()) == ({}, {"stalled": 1}, {"stalled": 1})
     scene.retry("a")
     assert causes("day") == {}
@@ -162,8 +162,8 @@ def test_of_thousands_that_one_waits_for_the_few_that_matter_are_named_and_all_a
 def test_who_asks_is_told_which_ids_are_known_and_where_their_jobs_are(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b", is_done=True, attempts=1))
     ask = [an_id(name) for name in ("a", "b", "c")] + [f"nobody-{n:05d}" for n in range(9000)]
-    assert scene.ledger.backlog.states(ask) == {an_id("a"): "waiting", an_id("b"): "done"}
-    assert scene.ledger.backlog.states([]) == {}
+    assert scene.ledger.jobs.states(ask) == {an_id("a"): "waiting", an_id("b"): "done"}
+    assert scene.ledger.jobs.states([]) == {}
 
 
 def put_ahead(scene: Scene, names: list[str]) -> tuple[str, float]:
@@ -182,19 +182,19 @@ def drained(scene: Scene) -> bool:
     """Every ring heard, one look taken; whether that look rang again."""
     while scene.ledger.bell.wait(0.01):
         pass
-    scene.ledger.backlog.candidates(Lookahead(heads=1))
+    scene.ledger.waiting.candidates(Lookahead(heads=1))
     return scene.ledger.bell.wait(0.01)
 
 
 def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_rings(scene: Scene) -> None:
     name, due = put_ahead(scene, [f"n{i:04d}" for i in range(2500)])
-    assert [c for c in scene.ledger.backlog.candidates(Lookahead(heads=1)) if c.job_class.id == name] == []
+    assert [c for c in scene.ledger.waiting.candidates(Lookahead(heads=1)) if c.job_class.id == name] == []
     scene.let(max(0.0, due + 0.05 - scene.ledger.bell.now()))
     seen: list[int] = []
     while True:
         while scene.ledger.bell.wait(0.01):
             pass
-        by_class = {c.job_class.id: c for c in scene.ledger.backlog.candidates(Lookahead(heads=1))}
+        by_class = {c.job_class.id: c for c in scene.ledger.waiting.candidates(Lookahead(heads=1))}
         seen.append(by_class[name].waiting)
         if seen[-1] == 2500:
             break
@@ -204,7 +204,7 @@ def test_back_offs_that_are_due_by_the_thousand_come_in_by_and_by_and_the_bell_r
 
 
 def test_an_unknown_job_is_none(scene: Scene) -> None:
-    assert scene.ledger.backlog.job(an_id("nobody")) is None
+    assert scene.ledger.jobs.job(an_id("nobody")) is None
 
 
 def test_jobs_done_before_redis_was_emptied_go_in_as_done(scene: Scene) -> None:
@@ -296,7 +296,7 @@ def test_a_retried_root_brings_back_those_that_died_with_it(scene: Scene) -> Non
         assert scene.heads() == [name]
         scene.run(name, attempt)
         scene.accept(name, attempt)
-    assert scene.ledger.backlog.counts()["done"] == 4
+    assert scene.ledger.tallies.counts()["done"] == 4
 
 
 def test_with_two_dead_roots_both_must_come_back(scene: Scene) -> None:
@@ -360,6 +360,6 @@ def test_one_class_can_be_looked_at_further_than_the_others(scene: Scene) -> Non
         scene.put(*(an_entry(f"{name}{i}", a_class(name)) for i in range(5)))
     look = Lookahead(heads=2, of={"one": 4, "unknown": 7})
 
-    found = {c.job_class.id: len(c.heads) for c in scene.ledger.backlog.candidates(look)}
+    found = {c.job_class.id: len(c.heads) for c in scene.ledger.waiting.candidates(look)}
 
     assert found == {"one": 4, "two": 2}

@@ -91,9 +91,7 @@ def test_everything_the_conductor_should_look_at_rings(scene: Scene) -> None:
         "withdraw": lambda: scene.ledger.reports.withdraw("node1"),
         "pause": lambda: scene.ledger.control.set_paused("gpu", True),
         "drain": lambda: scene.ledger.control.set_draining(True),
-        "429": lambda: scene.ledger.attempts.tell_calls(
-            (Call(key="api", outcome="refused", closes_for_s=1.0),)
-        ),
+        "429": lambda: scene.ledger.calls.tell_calls((Call(key="api", outcome="refused", closes_for_s=1.0),)),
         "resign": lambda: scene.ledger.leadership.resign("conductor-1"),
     }
     for name, step in steps.items():
@@ -131,13 +129,13 @@ def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scen
 
 
 def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: Scene) -> None:
-    attempts = scene.ledger.attempts
+    calls = scene.ledger.calls
     for key, for_s in (("api", 600), ("api", 1), ("other", 0.02)):
-        attempts.tell_calls((Call(key=key, outcome="refused", closes_for_s=for_s),))
-    assert attempts.closings()["api"] == pytest.approx(scene.ledger.bell.now() + 600, abs=5)
+        calls.tell_calls((Call(key=key, outcome="refused", closes_for_s=for_s),))
+    assert calls.closings()["api"] == pytest.approx(scene.ledger.bell.now() + 600, abs=5)
     scene.let(0.03)
-    assert set(attempts.closings()) == {"api"}
-    assert attempts.refusals() == {"api": 2, "other": 1}
+    assert set(calls.closings()) == {"api"}
+    assert calls.refusals() == {"api": 2, "other": 1}
 
 
 def test_lanes_are_paused_and_nodes_drained(scene: Scene) -> None:
@@ -165,7 +163,7 @@ def test_threads_may_share_it(scene: Scene) -> None:
     def put(part: list[str]) -> None:
         try:
             for name in part:
-                scene.ledger.backlog.put("night", [an_entry(name)])
+                scene.ledger.intake.put("night", [an_entry(name)])
         except BaseException as e:  # noqa: BLE001 - whatever it is, the test shall name it
             faults.append(e)
 
@@ -176,7 +174,7 @@ def test_threads_may_share_it(scene: Scene) -> None:
         thread.join()
     assert not faults
     scene.dispatched = {an_id(name) for name in names}
-    assert scene.ledger.backlog.counts()["waiting"] == 40
+    assert scene.ledger.tallies.counts()["waiting"] == 40
     scene.check()
 
 
@@ -186,10 +184,10 @@ def test_the_forecast_of_a_run_replaces_the_one_before_of_the_same_backlog(scene
     )
     of_b = structs.replace(first, backlog="b", ends_at=12.25, is_rough=True)
     later = structs.replace(of_b, made_at=3.0, ends_at=None, because="the gpu lane is paused", ended_at=13.0)
-    assert scene.ledger.leadership.forecasts() == ()
+    assert scene.ledger.forecasts.forecasts() == ()
 
     for forecast in (first, of_b, later):
-        scene.ledger.leadership.expect(forecast)
+        scene.ledger.forecasts.expect(forecast)
 
-    assert scene.ledger.leadership.forecasts() == (first, later)
+    assert scene.ledger.forecasts.forecasts() == (first, later)
     assert (later.predicted_s, later.took_s) == (8.5, 12.0)

@@ -54,7 +54,7 @@ def test_a_waiting_job_takes_at_most_250_bytes_beyond_its_line(client: Redis):
     client.set("conductor:seq", 20_000_000)
     ledger, entries = redis_ledger(client), [waiting(n) for n in range(JOBS)]
     for at in range(0, JOBS, 500):
-        ledger.backlog.put("night", entries[at : at + 500])
+        ledger.intake.put("night", entries[at : at + 500])
     assert {len(entry.job_id) for entry in entries} == {24}
     beyond = (bytes_of(client) - sum(len(entry.line) for entry in entries)) / JOBS
     assert 100 < beyond <= MOST_BYTES
@@ -77,7 +77,7 @@ def test_a_line_comes_back_byte_for_byte_to_whoever_reads_it(client: Redis, text
     plain = an_entry("a")
     line = (text % plain.job_id).encode()
     scene.put(Entry(job_id=plain.job_id, line=line, job_class=plain.job_class))
-    view = scene.ledger.backlog.job(plain.job_id)
+    view = scene.ledger.jobs.job(plain.job_id)
     assert view is not None and view.line == line
     assert lines_of(Scripts(client), [plain.job_id, "nobody-there"]) == [line, None]
     assert [pending.line for pending in read_pending(Scripts(client)) or ()] == [line]
@@ -91,6 +91,6 @@ def test_a_line_kept_whole_by_an_earlier_version_is_read(client: Redis):
     scene.put(entry)
     assert client.hstrlen("conductor:jobs", entry.job_id) < len(entry.line) - len(entry.job_id)
     client.hset("conductor:jobs", entry.job_id, entry.line)
-    view = scene.ledger.backlog.job(entry.job_id)
+    view = scene.ledger.jobs.job(entry.job_id)
     assert view is not None and view.line == entry.line
     assert lines_of(Scripts(client), [entry.job_id]) == [entry.line]

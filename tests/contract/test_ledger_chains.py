@@ -56,7 +56,7 @@ def done(scene: Scene, name: str, attempt: int = 1, **outputs: int) -> None:
 
 
 def chains(scene: Scene, *heads: str) -> tuple[Chain, ...]:
-    return scene.ledger.backlog.outlook([an_id(name) for name in heads]).chains
+    return scene.ledger.waiting.outlook([an_id(name) for name in heads]).chains
 
 
 def chain(scene: Scene, *heads: str) -> Chain:
@@ -65,11 +65,11 @@ def chain(scene: Scene, *heads: str) -> Chain:
 
 
 def removable(scene: Scene) -> int:
-    return scene.ledger.attempts.removable(NODE, ["scratch", "published"]).get("scratch", 0)
+    return scene.ledger.files.removable(NODE, ["scratch", "published"]).get("scratch", 0)
 
 
 def let_go(scene: Scene, wanted: int = 10**9) -> list[str]:
-    return [fact.path for fact in scene.ledger.attempts.let_go(NODE, "scratch", wanted)]
+    return [fact.path for fact in scene.ledger.files.let_go(NODE, "scratch", wanted)]
 
 
 def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: Scene) -> None:
@@ -97,16 +97,16 @@ def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_ha
     done(scene, "s")
 
     assert removable(scene) == 12
-    assert scene.ledger.attempts.let_go(NODE) == (), "its room is not wanted"
-    assert scene.ledger.attempts.let_go("elsewhere", "scratch", 1) == ()
-    assert scene.ledger.attempts.let_go(NODE, "published", 1) == ()
+    assert scene.ledger.files.let_go(NODE) == (), "its room is not wanted"
+    assert scene.ledger.files.let_go("elsewhere", "scratch", 1) == ()
+    assert scene.ledger.files.let_go(NODE, "published", 1) == ()
     fact = LetGo(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12)
-    assert scene.ledger.attempts.let_go(NODE, "scratch", 1) == (fact,)
-    assert scene.ledger.attempts.let_go(NODE) == (fact,), "until it says that it is gone"
+    assert scene.ledger.files.let_go(NODE, "scratch", 1) == (fact,)
+    assert scene.ledger.files.let_go(NODE) == (fact,), "until it says that it is gone"
     assert removable(scene) == 0
     assert chains(scene, "w", "r") == ()
 
-    scene.ledger.attempts.gone(NODE, [path("x")])
+    scene.ledger.files.gone(NODE, [path("x")])
 
     assert let_go(scene) == []
 
@@ -123,8 +123,8 @@ def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_t
     assert let_go(scene, 11) == [path("b"), path("c")]
 
     assert removable(scene) == 10
-    assert scene.ledger.attempts.let_go(NODE, "scratch", 99, most=0) == scene.ledger.attempts.let_go(NODE)
-    scene.ledger.attempts.gone(NODE, [path("b"), path("c")])
+    assert scene.ledger.files.let_go(NODE, "scratch", 99, most=0) == scene.ledger.files.let_go(NODE)
+    scene.ledger.files.gone(NODE, [path("b"), path("c")])
     assert (let_go(scene, 0), let_go(scene, 1)) == ([], [path("a")])
 
 
@@ -141,12 +141,12 @@ def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being
     assert len(let_go(scene, 1)) == 1
     going, left = (path("x"), path("y")) if removable(scene) == 7 else (path("y"), path("x"))
 
-    assert scene.ledger.backlog.keep({left: [an_id("late")], going: [an_id("late")]}) == {going: NODE}
+    assert scene.ledger.files.keep({left: [an_id("late")], going: [an_id("late")]}) == {going: NODE}
 
     assert (removable(scene), let_go(scene)) == (0, [going])
     assert not scene.redo("w"), "a new file would be removed in the place of the old one"
-    scene.ledger.attempts.gone(NODE, [going])
-    assert scene.ledger.backlog.keep({}) == {}
+    scene.ledger.files.gone(NODE, [going])
+    assert scene.ledger.files.keep({}) == {}
     assert scene.redo("w")
     scene.put(with_files("late", reads=[left[8:], going[8:]], after=(an_id("w"),)))
     done(scene, "w", 2, x=10, y=7)
@@ -175,7 +175,7 @@ def test_one_that_is_made_again_waits_for_those_that_make_what_it_reads(scene: S
     done(scene, "w", x=10)
 
     assert scene.redo("v")
-    assert scene.ledger.control.redo(an_id("w"), 1, own=((an_id("v"),), ()))
+    assert scene.ledger.commands.redo(an_id("w"), 1, own=((an_id("v"),), ()))
 
     assert (scene.heads(), scene.view("w").waits_for) == (["v"], (an_id("v"),))
     done(scene, "v", 2, y=3)
@@ -230,7 +230,7 @@ def test_a_chain_of_which_nothing_runs_or_lies_anywhere_may_begin_elsewhere(scen
     actions = {
         "rescue": lambda: scene.rescue("w"),
         "fail": lambda: scene.fail("w"),
-        "give_back": lambda: scene.ledger.attempts.give_back(an_id("w"), 1),
+        "give_back": lambda: scene.ledger.orphans.give_back(an_id("w"), 1),
         "requeue": lambda: scene.requeue("w"),
     }
     actions[verb]()
@@ -284,7 +284,7 @@ def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
     done(scene, "w", x=10)
     done(scene, "r")
     assert let_go(scene) == [path("x")]
-    scene.ledger.attempts.gone(NODE, [path("x")])
+    scene.ledger.files.gone(NODE, [path("x")])
     assert scene.redo("r")
     assert scene.redo("w", after=["r"])
 
@@ -332,7 +332,7 @@ def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
     )
     scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt("r"), outputs=facts))
 
-    landed = scene.ledger.backlog.outlook([]).landed
+    landed = scene.ledger.waiting.outlook([]).landed
 
     assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [
         (NODE, "scratch", 10),
@@ -358,7 +358,7 @@ def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(s
         if n % 20 == 19:  # After each verb, the books of 200 jobs took a minute on a loaded machine.
             scene.check()
 
-    landed = scene.ledger.backlog.outlook([]).landed
+    landed = scene.ledger.waiting.outlook([]).landed
 
     moments = math.ceil((scene.ledger.bell.now() - began) / 0.25) + 1
     assert sum(fact.bytes for fact in landed) == 200 * 4
@@ -370,22 +370,22 @@ def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.let(0.3)
     scene.run("a")
-    first = scene.ledger.backlog.outlook([]).longest_wait_s
+    first = scene.ledger.waiting.outlook([]).longest_wait_s
     assert first == pytest.approx(0.3, abs=0.25)
     scene.fail("a")
     scene.let(0.3)
     scene.run("a", 2)
-    assert scene.ledger.backlog.outlook([]).longest_wait_s == first, "a retry waits for its own sake"
+    assert scene.ledger.waiting.outlook([]).longest_wait_s == first, "a retry waits for its own sake"
     scene.run("b")
 
-    assert scene.ledger.backlog.outlook([]).longest_wait_s >= 0.55
+    assert scene.ledger.waiting.outlook([]).longest_wait_s >= 0.55
 
 
 def test_heads_are_found_wherever_they_stand_in_their_class(scene: Scene) -> None:
     scene.put(*(an_entry(f"n{i}") for i in range(5)), an_entry("bound", after=(an_id("n0"),)))
     assert scene.heads(2) == ["n0", "n1"]
 
-    found = scene.ledger.backlog.heads([an_id("n4"), an_id("bound"), an_id("nobody")])
+    found = scene.ledger.waiting.heads([an_id("n4"), an_id("bound"), an_id("nobody")])
 
     assert [(class_id, head.job_id, head.attempts) for class_id, head in found] == [("c1", an_id("n4"), 0)]
 

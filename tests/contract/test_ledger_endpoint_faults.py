@@ -29,17 +29,17 @@ def tell(
         words=f"{trouble}!",
         **more,
     )  # type: ignore[arg-type]
-    scene.ledger.attempts.tell_calls((call,))
+    scene.ledger.calls.tell_calls((call,))
     scene.check()
 
 
 def endpoint_fault(scene: Scene) -> EndpointFault | None:
-    return scene.ledger.attempts.endpoint_faults().get("api")
+    return scene.ledger.calls.endpoint_faults().get("api")
 
 
 def shut_s(scene: Scene) -> float:
     """Seconds until its gate opens."""
-    until = scene.ledger.attempts.closings().get("api")
+    until = scene.ledger.calls.closings().get("api")
     return 0.0 if until is None else until - scene.ledger.bell.now()
 
 
@@ -107,7 +107,7 @@ def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> Non
     last = endpoint_fault(scene)
     assert first is not None and not asks_one_first(first)
     assert last is not None and asks_one_first(last)
-    assert scene.ledger.attempts.refusals() == {"api": 4}
+    assert scene.ledger.calls.refusals() == {"api": 4}
     tell(scene, None, "e", "ok", took_s=60.0)
     assert not asks_one_first(endpoint_fault(scene) or last), "something was left of its budget meanwhile"
 
@@ -127,26 +127,23 @@ def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: Scen
     hand_over(scene, "c", class_id=plain.id)
 
     tell(scene, "limited", "x", "refused", closes_for_s=9.0)
-    assert scene.ledger.backlog.counts()["admitted"] == 3, "a 429 is the budget's matter"
+    assert scene.ledger.tallies.counts()["admitted"] == 3, "a 429 is the budget's matter"
     tell(scene, "down", "x")
 
-    assert {name: scene.ledger.backlog.job(an_id(name)).state for name in "abc"} == {  # type: ignore[union-attr]
-        "a": "waiting",
-        "b": "waiting",
-        "c": "admitted",
-    }
-    assert scene.ledger.backlog.job(an_id("a")).failures == {}  # type: ignore[union-attr]
-    back = {(c.job_id, c.key) for c in scene.ledger.attempts.calls() if c.outcome == "uncalled"}
+    assert {name: scene.ledger.jobs.job(an_id(name)).state for name in "abc"} == {  # type: ignore[union-attr]
+        "a": "waiting", "b": "waiting", "c": "admitted"}  # fmt: skip
+    assert scene.ledger.jobs.job(an_id("a")).failures == {}  # type: ignore[union-attr]
+    back = {(c.job_id, c.key) for c in scene.ledger.calls.calls() if c.outcome == "uncalled"}
     assert back == {(an_id(name), key) for name in "ab" for key in ("api", "other")}
     scene.check()
 
 
 def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Scene) -> None:
-    assert not scene.ledger.attempts.open_rate("api")
+    assert not scene.ledger.calls.open_rate("api")
     for _ in range(4):
         tell(scene, "refuses")
     scene.ledger.bell.wait(0.001)
-    assert scene.ledger.attempts.open_rate("api")
+    assert scene.ledger.calls.open_rate("api")
     known = endpoint_fault(scene)
     assert shut_s(scene) == 0 and known is not None and asks_one_first(known)
     assert scene.ledger.bell.wait(0.001)

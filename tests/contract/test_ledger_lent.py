@@ -18,7 +18,7 @@ def priorities(scene: Scene, *names: str) -> list[int]:
 def order(scene: Scene) -> dict[int, list[str]]:
     """Priority → those of it that may go now."""
     found: dict[int, list[str]] = {}
-    for c in scene.ledger.backlog.candidates(Lookahead(heads=10)):
+    for c in scene.ledger.waiting.candidates(Lookahead(heads=10)):
         found.setdefault(c.job_class.priority, []).extend(head.job_id[:1] for head in c.heads)
     return {priority: sorted(ids) for priority, ids in found.items()}
 
@@ -43,13 +43,13 @@ def test_what_an_urgent_job_of_another_manifest_waits_for_goes_as_it_does(chain:
 def test_it_is_taken_back_when_that_one_goes(chain: Scene, how: str):
     chain.put(an_entry("v", a_class("some", priority=7), after=(an_id("a"),)))
     if how == "cancel":
-        chain.ledger.control.cancel(an_id("u"))
+        chain.ledger.commands.cancel(an_id("u"))
     else:
-        chain.ledger.control.fail(an_id("u"), "bad_input", "no")
+        chain.ledger.commands.fail(an_id("u"), "bad_input", "no")
     assert priorities(chain, "a", "b", "x") == [7, 0, 0]
     assert order(chain) == {7: ["a"], 0: ["x"]}
 
-    assert chain.ledger.control.retry(an_id("u"))
+    assert chain.ledger.commands.retry(an_id("u"))
     assert priorities(chain, "a", "b", "x") == [100, 100, 0]
 
 
@@ -59,7 +59,7 @@ def test_one_that_died_and_lives_again_is_asked_for_again(chain: Scene):
     assert [chain.state(name) for name in "abu"] == ["dead", "dead", "waiting"], (
         "b died with it, u goes after the end"
     )
-    assert chain.ledger.control.retry(an_id("a"))
+    assert chain.ledger.commands.retry(an_id("a"))
     assert [chain.state(name) for name in "abu"] == ["waiting", "waiting", "waiting"]
     assert priorities(chain, "a", "b") == [0, 0], "nobody waits for them any more"
 
@@ -67,7 +67,7 @@ def test_one_that_died_and_lives_again_is_asked_for_again(chain: Scene):
 def test_one_that_was_in_flight_meanwhile_comes_back_as_it_should_be(scene: Scene):
     scene.put(an_entry("a"), an_entry("u", URGENT, after=(an_id("a"),)))
     scene.run("a")
-    scene.ledger.control.cancel(an_id("u"))
+    scene.ledger.commands.cancel(an_id("u"))
     scene.put(an_entry("w", a_class("some", priority=7), after=(an_id("a"),)))
     scene.fail("a", then=Retry())
     assert priorities(scene, "a") == [7]
@@ -86,7 +86,7 @@ def test_one_that_waits_out_a_back_off_goes_on_waiting(scene: Scene):
 def test_what_was_handed_down_in_its_own_manifest_is_taken_back_too(scene: Scene):
     scene.put(an_entry("a", URGENT, own_priority=3), an_entry("u", URGENT, after=(an_id("a"),)))
     assert priorities(scene, "a") == [100]
-    scene.ledger.control.cancel(an_id("u"))
+    scene.ledger.commands.cancel(an_id("u"))
     assert priorities(scene, "a") == [3]
 
 
@@ -95,8 +95,8 @@ def test_a_line_that_waits_for_another_one_takes_its_priority_along(chain: Scene
     entry = an_entry("u", URGENT, after=(an_id("x"),))
     from msgspec.structs import replace
 
-    chain.ledger.backlog.revise("night", [replace(entry, line=line)])
+    chain.ledger.intake.revise("night", [replace(entry, line=line)])
     assert priorities(chain, "a", "b", "x") == [0, 0, 100]
     # Its own manifest is dispatched once more: that does not take it away.
-    chain.ledger.backlog.revise("night", [an_entry("x")])
+    chain.ledger.intake.revise("night", [an_entry("x")])
     assert priorities(chain, "x") == [100]

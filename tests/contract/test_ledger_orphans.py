@@ -15,7 +15,7 @@ from conductor.model.snapshot import Reservation
 
 
 def orphans(scene: Scene, grace_s: float) -> list[str]:
-    return [r.job_id for r in scene.ledger.handover.orphans(grace_s)]
+    return [r.job_id for r in scene.ledger.orphans.orphans(grace_s)]
 
 
 def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: Scene) -> None:
@@ -162,8 +162,8 @@ def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
 def test_the_gate_ledger_is_replaced_as_a_whole(scene: Scene) -> None:
     hold = Hold(class_id="c1", backlog="night", task="media.cut", lane="cpu", waiting=3, verdicts=())
     gates = GateLedger(at=1.0, holds=(hold,), lost_s={"night": {"vram": 3.5}}, reports={"node1": 0.5})
-    assert scene.ledger.handover.gates().holds == ()
-    scene.ledger.handover.record_gates(scene.epoch, gates)
-    assert scene.ledger.handover.gates() == gates
-    scene.ledger.handover.record_gates(scene.epoch, GateLedger(at=2.0))
-    assert scene.ledger.handover.gates().holds == ()
+    assert scene.ledger.gate_record.gates().holds == ()
+    scene.ledger.gate_record.record_gates(scene.epoch, gates)
+    assert scene.ledger.gate_record.gates() == gates
+    scene.ledger.gate_record.record_gates(scene.epoch, GateLedger(at=2.0))
+    assert scene.ledger.gate_record.gates().holds == ()

@@ -22,7 +22,7 @@ def test_what_nobody_started_goes_back_at_no_cost(scene: Scene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
 
-    assert scene.ledger.attempts.give_back(an_id("a"), 1)
+    assert scene.ledger.orphans.give_back(an_id("a"), 1)
 
     scene.check()
     view = scene.view("a")
@@ -33,12 +33,12 @@ def test_what_nobody_started_goes_back_at_no_cost(scene: Scene) -> None:
 
 def test_only_the_attempt_that_nobody_started_is_given_back(scene: Scene) -> None:
     scene.put(an_entry("a"))
-    assert not scene.ledger.attempts.give_back(an_id("a"), 1), "it waits"
+    assert not scene.ledger.orphans.give_back(an_id("a"), 1), "it waits"
     scene.admit("a")
-    assert not scene.ledger.attempts.give_back(an_id("a"), 2), "not this one"
+    assert not scene.ledger.orphans.give_back(an_id("a"), 2), "not this one"
     scene.take("cpu-node1", "w1")
     scene.start("a")
-    assert not scene.ledger.attempts.give_back(an_id("a"), 1), "it runs"
+    assert not scene.ledger.orphans.give_back(an_id("a"), 1), "it runs"
     assert scene.state("a") == "running"
 
 
@@ -47,7 +47,7 @@ def test_an_entry_given_back_out_of_a_workers_hand_cannot_be_started(scene: Scen
     scene.admit("a")
     scene.take("cpu-node1", "w1")
 
-    assert scene.ledger.attempts.give_back(an_id("a"), 1)
+    assert scene.ledger.orphans.give_back(an_id("a"), 1)
 
     assert scene.admit("a", 2) is None
     assert scene.renew("a", 1) == "gone"
@@ -148,8 +148,8 @@ def test_a_back_off_that_was_not_over_goes_on(scene: Scene) -> None:
     assert scene.heads() == ["b"]
     assert scene.view("a").not_before == pytest.approx(now + 60, abs=0.01)
     assert scene.view("c").not_before is None, "it waits for another first"
-    assert scene.ledger.control.retry(an_id("a")) is False
-    assert scene.ledger.control.requeue(an_id("a")) == "waiting"
+    assert scene.ledger.commands.retry(an_id("a")) is False
+    assert scene.ledger.commands.requeue(an_id("a")) == "waiting"
     assert scene.heads() == ["a", "b"]
 
 
@@ -182,23 +182,23 @@ def test_failures_go_on_counting(scene: Scene) -> None:
 
 
 def test_the_first_mark_stays(scene: Scene) -> None:
-    backlog = scene.ledger.backlog
-    assert backlog.generation() is None
-    assert backlog.generation("one") == "one"
-    assert backlog.generation("two") == "one"
-    assert backlog.generation() == "one"
+    identity = scene.ledger.identity
+    assert identity.generation() is None
+    assert identity.generation("one") == "one"
+    assert identity.generation("two") == "one"
+    assert identity.generation() == "one"
 
 
 def test_a_rebuilt_ledger_settles_for_a_while(scene: Scene) -> None:
-    backlog = scene.ledger.backlog
-    assert backlog.pulse() == Pulse()
-    backlog.generation("one")
-    backlog.settle(0.05)
-    pulse = backlog.pulse()
+    identity = scene.ledger.identity
+    assert identity.pulse() == Pulse()
+    identity.generation("one")
+    identity.settle(0.05)
+    pulse = identity.pulse()
     mark, settling_s = pulse.mark, pulse.rebuilt_s
     assert mark == "one" and 0 < settling_s <= 0.05
     scene.let(0.06)
-    assert backlog.pulse() == Pulse(mark="one")
+    assert identity.pulse() == Pulse(mark="one")
 
 
 def test_receipts_of_a_job_that_is_not_known_wait_on_disk(scene: Scene) -> None:

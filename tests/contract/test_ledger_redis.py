@@ -98,8 +98,8 @@ def test_a_full_redis_refuses_whole_and_says_so(client: Redis) -> None:
         scene.run(name)
     client.config_set("maxmemory", "1")
     with pytest.raises(Unreachable, match=r"memory is full.*maxmemory"):
-        ledger.backlog.put("night", [an_entry("b")])
-    assert ledger.backlog.counts()["waiting"] == 1, "reading goes on"
+        ledger.intake.put("night", [an_entry("b")])
+    assert ledger.tallies.counts()["waiting"] == 1, "reading goes on"
     assert scene.accept("x") == "accepted", "and what runs can end"
     assert scene.fail("y") == "accepted"
     assert scene.rescue("z")
@@ -125,14 +125,14 @@ def test_who_only_looks_is_warned_of_an_evicting_or_forgetful_redis(
 def test_a_user_that_may_not_ask_for_the_configuration_is_content(own: Settings, client: Redis) -> None:
     client.execute_command("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-config")
     with open_ledger(at_url(f"unix://worker:pw@{valkey.place_of(own.valkey).socket}")) as ledger:
-        assert ledger.backlog.backlogs() == ()
+        assert ledger.tallies.backlogs() == ()
 
 
 def test_a_user_that_may_not_write_is_told_so(own: Settings, client: Redis) -> None:
     client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-evalsha", "-eval")
     url = f"unix://reader:pw@{valkey.place_of(own.valkey).socket}"
     with open_ledger(at_url(url)) as ledger, pytest.raises(Unreachable, match="may not do this"):
-        ledger.backlog.put("night", [an_entry("a")])
+        ledger.intake.put("night", [an_entry("a")])
 
 
 def test_a_server_that_forgot_its_scripts_is_given_them_again(client: Redis) -> None:
@@ -161,12 +161,12 @@ def test_a_killed_server_comes_back_with_all_it_acknowledged_and_the_ledger_goes
 
 def test_an_emptied_redis_does_not_lend_its_class_numbers_to_the_next_ledger(client: Redis) -> None:
     ledger = redis_ledger(client)
-    ledger.backlog.put("night", [an_entry("a", a_class("big"))])
-    assert ledger.backlog.candidates(Lookahead(heads=1))[0].job_class.id == "big"
+    ledger.intake.put("night", [an_entry("a", a_class("big"))])
+    assert ledger.waiting.candidates(Lookahead(heads=1))[0].job_class.id == "big"
     client.flushall()
     ledger.bell.wait(0.01)  # the next millisecond
-    ledger.backlog.put("night", [an_entry("a", a_class("small"))])
-    assert ledger.backlog.candidates(Lookahead(heads=1))[0].job_class.id == "small"
+    ledger.intake.put("night", [an_entry("a", a_class("small"))])
+    assert ledger.waiting.candidates(Lookahead(heads=1))[0].job_class.id == "small"
 
 
 def commands_of(client: Redis, ledger_call: object) -> int:
@@ -184,12 +184,12 @@ def test_a_look_at_the_heads_costs_by_classes_not_by_jobs(client: Redis) -> None
     ledger = redis_ledger(client)
 
     def look() -> tuple[Candidate, ...]:
-        return ledger.backlog.candidates(Lookahead(heads=4))
+        return ledger.waiting.candidates(Lookahead(heads=4))
 
-    ledger.backlog.put("night", [an_entry(f"n{i}", a_class(f"c{i % 5}")) for i in range(50)])
+    ledger.intake.put("night", [an_entry(f"n{i}", a_class(f"c{i % 5}")) for i in range(50)])
     look()
     few = commands_of(client, look)
-    ledger.backlog.put("night", [an_entry(f"m{i}", a_class(f"c{i % 5}")) for i in range(5000)])
+    ledger.intake.put("night", [an_entry(f"m{i}", a_class(f"c{i % 5}")) for i in range(5000)])
     assert commands_of(client, look) == few
 
 
@@ -197,7 +197,7 @@ def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redi
     ledger = redis_ledger(client)
     epoch = ledger.leadership.lead("c", 60)
     assert epoch is not None
-    ledger.backlog.put("night", [an_entry("a")])
+    ledger.intake.put("night", [an_entry("a")])
     ledger.handover.admit(epoch, [Admission(reservation=a_reservation("a"), backlog="night")])
     ledger.attempts.start(an_id("a"), 1, "w1", 30)
     ledger.attempts.accept(a_receipt("a"))
@@ -221,11 +221,11 @@ def test_one_life_of_a_job_takes_four_round_trips_and_leaves_little(client: Redi
 def test_open_ledger_on_no_url_brings_its_own_server_and_takes_it_away(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state")
     with open_ledger(settings) as ledger:
-        ledger.backlog.put("night", [an_entry("a")])
+        ledger.intake.put("night", [an_entry("a")])
         assert valkey.is_running(settings.valkey)
     assert not valkey.is_running(settings.valkey)
     with open_ledger(settings) as ledger:
-        assert ledger.backlog.counts()["waiting"] == 1
+        assert ledger.tallies.counts()["waiting"] == 1
 
 
 def test_a_scene_of_the_suite_notices_a_wrong_count(client: Redis) -> None:
@@ -267,14 +267,14 @@ def long_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_asked_ahead_is_answered_once_and_then_asked_anew(client: Redis):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(Lookahead())  # The server knows the script.
-    ledger.handover.ask_ahead(Lookahead(), 3.0)
+    ledger.waiting.candidates(Lookahead())  # The server knows the script.
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0)
     scene.put(an_entry("a"))
 
-    assert ledger.backlog.candidates(Lookahead()) == ()  # As of then.
-    assert len(ledger.backlog.candidates(Lookahead())) == 1
-    ledger.handover.ask_ahead(Lookahead(), 3.0)
-    assert len(ledger.backlog.candidates(Lookahead(heads=8))) == 1  # Other arguments are another question.
+    assert ledger.waiting.candidates(Lookahead()) == ()  # As of then.
+    assert len(ledger.waiting.candidates(Lookahead())) == 1
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0)
+    assert len(ledger.waiting.candidates(Lookahead(heads=8))) == 1  # Other arguments are another question.
 
 
 def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(
@@ -282,17 +282,17 @@ def test_what_was_asked_ahead_is_no_answer_for_another_thread_or_later(
 ):
     scene = redis_scene(client, redis_ledger(client))
     ledger = scene.ledger
-    ledger.backlog.candidates(Lookahead())  # The server knows the script.
-    ledger.handover.ask_ahead(Lookahead(), 3.0)
+    ledger.waiting.candidates(Lookahead())  # The server knows the script.
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0)
     scene.put(an_entry("a"))
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(len(ledger.backlog.candidates(Lookahead()))))
+    thread = threading.Thread(target=lambda: found.append(len(ledger.waiting.candidates(Lookahead()))))
     thread.start()
     thread.join()
     assert found == [1]
 
     monkeypatch.setattr("time.monotonic", lambda: float("inf"))
-    assert len(ledger.backlog.candidates(Lookahead())) == 1
+    assert len(ledger.waiting.candidates(Lookahead())) == 1
 
 
 @pytest.mark.usefixtures("long_fresh")
@@ -301,23 +301,23 @@ def test_the_ring_that_wakes_a_leader_brings_the_answers_of_its_next_tick(client
     scene = redis_scene(client, redis_ledger(client))
     ledger, lead = scene.ledger, ("me", 10.0)
     epoch = ledger.leadership.lead(*lead)
-    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
-    assert ledger.handover.ask_when_rung(0.01, Lookahead(), 3.0, lead) is False
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0, lead)
+    assert ledger.prefetch.ask_when_rung(0.01, Lookahead(), 3.0, lead) is False
 
     # When something rings, and more comes after it was woken
     scene.put(an_entry("a"))
-    assert ledger.handover.ask_when_rung(5, Lookahead(), 3.0, lead) is True
+    assert ledger.prefetch.ask_when_rung(5, Lookahead(), 3.0, lead) is True
     scene.put(an_entry("b"))
     before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0, lead)
 
     # Then its tick goes by what was true when it woke, and asks nobody
     assert ledger.leadership.lead(*lead) == epoch
-    assert [head.job_id for c in ledger.backlog.candidates(Lookahead()) for head in c.heads] == [an_id("a")]
+    assert [head.job_id for c in ledger.waiting.candidates(Lookahead()) for head in c.heads] == [an_id("a")]
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before
     # And the tick after it, which nothing rang for, asks anew
-    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
-    assert len([head for c in ledger.backlog.candidates(Lookahead()) for head in c.heads]) == 2
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0, lead)
+    assert len([head for c in ledger.waiting.candidates(Lookahead()) for head in c.heads]) == 2
 
 
 def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
@@ -327,6 +327,6 @@ def test_a_ring_wakes_a_leader_whose_server_lost_its_scripts(client: Redis):
     scene.put(an_entry("a"))
     client.script_flush()
 
-    assert ledger.handover.ask_when_rung(5, Lookahead(), 3.0, lead) is True
-    ledger.handover.ask_ahead(Lookahead(), 3.0, lead)
-    assert len(ledger.backlog.candidates(Lookahead())) == 1
+    assert ledger.prefetch.ask_when_rung(5, Lookahead(), 3.0, lead) is True
+    ledger.prefetch.ask_ahead(Lookahead(), 3.0, lead)
+    assert len(ledger.waiting.candidates(Lookahead())) == 1

@@ -21,7 +21,7 @@ def corrected(
 
 
 def revise(scene: Scene, *entries: Entry, backlog: str = "night", **how: bool) -> Revised:
-    told = scene.ledger.backlog.revise(backlog, entries, **how)
+    told = scene.ledger.intake.revise(backlog, entries, **how)
     scene.check()
     return told
 
@@ -86,10 +86,10 @@ def test_one_in_review_comes_out_of_it_and_its_kind_is_tried_again(scene: Scene)
 
 def test_a_cancelled_one_takes_the_line_and_stays_cancelled(scene: Scene) -> None:
     scene.put(an_entry("a"))
-    scene.ledger.control.cancel(an_id("a"))
+    scene.ledger.commands.cancel(an_id("a"))
     assert revise(scene, corrected("a")) == Revised(changed=1)
     assert scene.view("a").state == "cancelled"
-    scene.ledger.control.retry(an_id("a"))
+    scene.ledger.commands.retry(an_id("a"))
     assert scene.view("a").class_id == "corrected"
 
 
@@ -108,7 +108,7 @@ def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
     day = a_class("day", "day")
     scene.put(*(an_entry(name) for name in "abcd"))
     scene.run("b")
-    scene.ledger.control.cancel(an_id("c"))
+    scene.ledger.commands.cancel(an_id("c"))
     scene.run("d")
     scene.accept("d")
     entries = [an_entry(name, day) for name in "abcd"]
@@ -120,7 +120,7 @@ def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
 
     assert [scene.view(name).backlog for name in "abcd"] == ["day", "night", "day", "night"]
     assert scene.view("c").state == "cancelled"
-    counts = scene.ledger.backlog.counts
+    counts = scene.ledger.tallies.counts
     assert (counts("day")["waiting"], counts("day")["cancelled"]) == (1, 1)
     assert (counts("night")["running"], counts("night")["done"], counts("night")["waiting"]) == (1, 1, 0)
 
@@ -128,14 +128,11 @@ def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
 def test_those_that_died_of_themselves_are_told_from_those_that_died_with_them(scene: Scene) -> None:
     scene.put(an_entry("a"), *(an_entry(f"b{n:02}", after=(an_id("a"),)) for n in range(30)))
     scene.force_fail("a")
-    backlog = scene.ledger.backlog
-    assert (
-        list(backlog.died()) == list(backlog.died("night")) == [an_id("a")]
-        and list(backlog.died("day")) == []
-    )
-    assert backlog.causes() == {"dependency_dead": 30, "stalled": 1}
+    jobs, tallies = scene.ledger.jobs, scene.ledger.tallies
+    assert list(jobs.died()) == list(jobs.died("night")) == [an_id("a")] and list(jobs.died("day")) == []
+    assert tallies.causes() == {"dependency_dead": 30, "stalled": 1}
     scene.retry("a")
-    assert list(backlog.died()) == [] and backlog.causes() == {}
+    assert list(jobs.died()) == [] and tallies.causes() == {}
 
 
 def test_a_dead_job_can_be_given_up(scene: Scene) -> None:
@@ -143,5 +140,5 @@ def test_a_dead_job_can_be_given_up(scene: Scene) -> None:
     scene.force_fail("a")
     assert scene.cancel("a") == "dead"
     assert (scene.view("a").state, scene.view("a").cause) == ("cancelled", "cancelled")
-    assert list(scene.ledger.backlog.died()) == []
+    assert list(scene.ledger.jobs.died()) == []
     assert scene.retry("a") and scene.heads() == ["a"]

@@ -75,14 +75,14 @@ def test_nothing_is_handed_out_and_all_else_goes_on(scene: Scene) -> None:
 
 def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
     scene.put(an_entry("a"))
-    served = scene.ledger.backlog.history()
-    assert served and scene.ledger.backlog.history() == served
-    assert scene.ledger.backlog.complete(served, "sha|night", 7)
-    assert not scene.ledger.backlog.complete("that.before", "sha|night", 8)
-    assert scene.ledger.backlog.completed() == {"sha|night": 7}
+    served = scene.ledger.identity.history()
+    assert served and scene.ledger.identity.history() == served
+    assert scene.ledger.intake.complete(served, "sha|night", 7)
+    assert not scene.ledger.intake.complete("that.before", "sha|night", 8)
+    assert scene.ledger.intake.completed() == {"sha|night": 7}
     if scene.redis is None:
         steps_back(scene)
-        assert scene.ledger.backlog.history() != served
+        assert scene.ledger.identity.history() != served
     else:
         assert scene.redis.get(f"{scene.keys.ledger}history") == served.encode(), (
             "that for which the ledger is settled"
@@ -100,7 +100,7 @@ def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> 
     assert leads(scene) == scene.epoch, "and keeps it"
     assert not scene.ledger.leadership.is_settled
     assert scene.ledger.attempts.lined("w1", 0) == RollCall()
-    unsettled = scene.ledger.backlog.pulse().unsettled
+    unsettled = scene.ledger.identity.pulse().unsettled
     assert unsettled is not None and unsettled.silent == 1
     with pytest.raises(Fenced):
         scene.ledger.leadership.settle(before, 0, 0)
@@ -141,7 +141,7 @@ def test_numbers_that_may_be_in_use_are_left_behind(scene: Scene) -> None:
     assert settles(scene, highest=207) == Settled(went_back=1, floor=300)
     assert scene.state("b") == "waiting", "it may have been started in what was forgotten"
     assert scene.ledger.handover.queued() == {}
-    found = scene.ledger.backlog.candidates(Lookahead(heads=10))
+    found = scene.ledger.waiting.candidates(Lookahead(heads=10))
     assert {head.job_id: head.attempts for c in found for head in c.heads} == {
         an_id("b"): 300,
         an_id("c"): 300,
@@ -149,7 +149,7 @@ def test_numbers_that_may_be_in_use_are_left_behind(scene: Scene) -> None:
     assert scene.admit("c", 1) == "attempt 1 is not its next"
     assert scene.admit("c", 301) is None
     assert says(scene, "w1", ("a", 1), seen=1000) == ("ok",)
-    assert scene.ledger.backlog.pulse().unsettled is None, "the same witness is not heard twice"
+    assert scene.ledger.identity.pulse().unsettled is None, "the same witness is not heard twice"
 
 
 def test_who_has_seen_more_than_there_is_closes_the_ledger_though_the_server_looks_the_same(
@@ -181,7 +181,7 @@ def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Sc
 def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: Scene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1", "w2")
-    assert scene.ledger.attempts.strike_off("w1", QUEUE)
+    assert scene.ledger.orphans.strike_off("w1", QUEUE)
     steps_back(scene)
     leads(scene)
 
@@ -196,7 +196,7 @@ def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Scene)
     steps_back(scene)
     leads(scene)
 
-    assert not scene.ledger.attempts.strike_off("w1", QUEUE)
+    assert not scene.ledger.orphans.strike_off("w1", QUEUE)
     assert settles(scene) is None
     assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
 
@@ -257,7 +257,7 @@ def test_what_a_worker_does_not_name_is_an_orphan_at_once(scene: Scene) -> None:
     turned = a_turn(scene)
 
     assert says(scene, "w1", ("a", 1), seen=turned.step) == ("ok",)
-    assert [held.job_id for held in scene.ledger.handover.orphans(60.0)] == [an_id("b")]
+    assert [held.job_id for held in scene.ledger.orphans.orphans(60.0)] == [an_id("b")]
 
 
 def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: Scene) -> None:
@@ -267,9 +267,9 @@ def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: Scene) -
     scene.run("b")
 
     assert says(scene, "w1", ("a", 1), seen=heard) == ("ok",)
-    assert scene.ledger.handover.orphans(60.0) == ()
+    assert scene.ledger.orphans.orphans(60.0) == ()
     assert says(scene, "w1", ("a", 1), seen=a_turn(scene, number="m").step) == ("ok",)
-    assert [held.job_id for held in scene.ledger.handover.orphans(60.0)] == [an_id("b")]
+    assert [held.job_id for held in scene.ledger.orphans.orphans(60.0)] == [an_id("b")]
 
 
 def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: Scene) -> None:

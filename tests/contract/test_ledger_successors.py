@@ -79,7 +79,7 @@ def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Scene)
     again = turn(one_runs, ended())
 
     assert (again.answers, begun(again)) == (first.answers, begun(first))
-    assert one_runs.ledger.backlog.counts()["running"] == 1
+    assert one_runs.ledger.tallies.counts()["running"] == 1
 
 
 def test_without_an_successor_nothing_starts(one_runs: Scene):
@@ -142,7 +142,7 @@ def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
 
 def test_while_a_ledger_settles_nobody_is_handed_on(one_runs: Scene):
     name_successors(one_runs, a_successor("b", "a"))
-    one_runs.ledger.backlog.settle(30)
+    one_runs.ledger.identity.settle(30)
 
     assert begun(turn(one_runs, ended())) == []
 
@@ -294,7 +294,7 @@ def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ende
         case "drained":
             control.set_draining(True, NODE)
         case "settling":
-            scene.ledger.backlog.settle(30)
+            scene.ledger.identity.settle(30)
         case "predecessor rescued":
             scene.rescue("a")
         case "predecessor accepted by others":

@@ -96,7 +96,7 @@ def test_what_is_done_is_accepted_and_what_did_not_begin_goes_back_at_no_cost(sc
     turned = turn(scene, a_turn("2", most=0, done=(a_receipt("a"),), returned=((an_id("b"), 1),)))
 
     assert turned.answers == ("accepted",)
-    view = scene.ledger.backlog.job(an_id("b"))
+    view = scene.ledger.jobs.job(an_id("b"))
     assert view is not None
     assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 1, {})
 
@@ -107,7 +107,7 @@ def test_what_another_worker_runs_cannot_be_given_back(scene: Scene):
 
     turn(scene, a_turn("1", worker="w2", most=0, returned=((an_id("a"), 1),)))
 
-    assert scene.ledger.backlog.counts()["running"] == 1
+    assert scene.ledger.tallies.counts()["running"] == 1
 
 
 def test_what_was_cancelled_before_it_began_is_cancelled_when_it_goes_back(scene: Scene):
@@ -117,7 +117,7 @@ def test_what_was_cancelled_before_it_began_is_cancelled_when_it_goes_back(scene
 
     turn(scene, a_turn("2", most=0, returned=((an_id("a"), 1),)))
 
-    assert scene.ledger.backlog.counts()["cancelled"] == 1
+    assert scene.ledger.tallies.counts()["cancelled"] == 1
 
 
 def test_workers_tell_what_is_short_and_what_is_no_more(scene: Scene):

@@ -15,24 +15,24 @@ from conductor.adapters.rates.rates import LimitsRates, memory_rates, redis_rate
 from conductor.base.settings.sections import Rate
 from conductor.model.calls import Budget, Call
 from conductor.model.snapshot import RateState, Reservation
-from conductor.ports import Attempts, Ledger
+from conductor.ports import CallLog, Ledger
 
 Make = Callable[..., LimitsRates]
 JOB = "job-00000001"
 
 
 @pytest.fixture(params=["redis", "memory"])
-def side(request: pytest.FixtureRequest) -> Iterator[tuple[Attempts, Make]]:
-    """The attempts of a ledger, and what makes rates beside it."""
+def side(request: pytest.FixtureRequest) -> Iterator[tuple[CallLog, Make]]:
+    """The call log of a ledger, and what makes rates beside it."""
     if request.param == "memory":
-        attempts = memory_ledger(SystemClock()).attempts
-        yield attempts, partial(memory_rates, attempts)
+        calls = memory_ledger(SystemClock()).calls
+        yield calls, partial(memory_rates, calls)
         return
     from conductor.adapters.open_ledger import connect
 
     ledger: Ledger = request.getfixturevalue("ledger")
     with connect(request.getfixturevalue("redis_url")) as client:
-        yield ledger.attempts, partial(redis_rates, client, ledger.attempts)
+        yield ledger.calls, partial(redis_rates, client, ledger.calls)
 
 
 def state(rates: LimitsRates, *active: Reservation, key: str = "api") -> RateState:
@@ -52,7 +52,7 @@ def a_call(outcome: str = "ok", job_id: str = JOB, **more: object) -> Call:
 
 
 def test_what_is_handed_out_counts_whole_until_it_is_called_and_then_for_one_window(
-    side: tuple[Attempts, Make],
+    side: tuple[CallLog, Make],
 ):
     rates = side[1]({"api": Rate(requests_per_min=3, tokens_per_min=100)}, window_s=1.0)
     rates.take(JOB, 1, "api", 2, 60)
@@ -75,7 +75,7 @@ def test_what_is_handed_out_counts_whole_until_it_is_called_and_then_for_one_win
     assert time.time() - began >= 1.0 - 0.2
 
 
-def test_a_body_that_starts_late_calls_in_no_window_that_is_full_without_it(side: tuple[Attempts, Make]):
+def test_a_body_that_starts_late_calls_in_no_window_that_is_full_without_it(side: tuple[CallLog, Make]):
     rates = side[1]({"api": Rate(requests_per_min=2)}, window_s=1.0)
     ids = [JOB, "job-00000002"]
     for job_id in ids:
@@ -92,9 +92,7 @@ def test_a_body_that_starts_late_calls_in_no_window_that_is_full_without_it(side
     assert now.resets_at == pytest.approx(time.time() + 1.0, abs=0.2)
 
 
-def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_again(
-    side: tuple[Attempts, Make],
-):
+def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_again(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=100)}, window_s=1.0)
     for n in range(50):
@@ -112,7 +110,7 @@ def test_a_stranger_on_a_configured_budget_gets_room_and_what_is_ours_grows_agai
     assert state(rates).requests_limit in (47, 48)
 
 
-def test_an_answer_gives_back_what_was_not_used_and_takes_what_was_used_beyond(side: tuple[Attempts, Make]):
+def test_an_answer_gives_back_what_was_not_used_and_takes_what_was_used_beyond(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=10, tokens_per_min=1000)})
     rates.take(JOB, 1, "api", 1, 600)
@@ -127,7 +125,7 @@ def test_an_answer_gives_back_what_was_not_used_and_takes_what_was_used_beyond(s
     assert attempts.calls() == ()
 
 
-def test_who_is_gone_without_a_word_cost_what_was_thought(side: tuple[Attempts, Make]):
+def test_who_is_gone_without_a_word_cost_what_was_thought(side: tuple[CallLog, Make]):
     rates = side[1]({"api": Rate(requests_per_min=10, tokens_per_min=1000)})
     rates.take(JOB, 1, "api", 1, 600)
     assert state(rates, running()).tokens_left == 400
@@ -135,7 +133,7 @@ def test_who_is_gone_without_a_word_cost_what_was_thought(side: tuple[Attempts, 
     assert (now.tokens_left, now.requests_left) == (400, 9)
 
 
-def test_what_was_handed_out_and_not_called_is_given_back(side: tuple[Attempts, Make]):
+def test_what_was_handed_out_and_not_called_is_given_back(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=10, tokens_per_min=1000)})
     rates.take(JOB, 1, "api", 1, 600)
@@ -148,7 +146,7 @@ def test_what_was_handed_out_and_not_called_is_given_back(side: tuple[Attempts, 
     assert (now.tokens_left, now.requests_left) == (1000, 10)
 
 
-def test_a_429_closes_its_key_and_its_call_holds_no_place(side: tuple[Attempts, Make]):
+def test_a_429_closes_its_key_and_its_call_holds_no_place(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=10, tokens_per_min=1000)})
     rates.take(JOB, 1, "api", 1, 600)
@@ -162,7 +160,7 @@ def test_a_429_closes_its_key_and_its_call_holds_no_place(side: tuple[Attempts, 
     assert attempts.refusals() == {"api": 1}
 
 
-def test_a_key_nobody_configured_is_unlimited_until_a_429(side: tuple[Attempts, Make]):
+def test_a_key_nobody_configured_is_unlimited_until_a_429(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({})
     ids = [f"job-{n:08d}" for n in range(7)]
@@ -179,7 +177,7 @@ def test_a_key_nobody_configured_is_unlimited_until_a_429(side: tuple[Attempts, 
     assert state(rates, *map(running, ids[2:])).requests_limit == 5
 
 
-def test_a_limit_that_the_server_announces_is_in_force_at_once_also_for_tokens(side: tuple[Attempts, Make]):
+def test_a_limit_that_the_server_announces_is_in_force_at_once_also_for_tokens(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({})
     rates.take(JOB, 1, "api", 1, 500)
@@ -198,7 +196,7 @@ def test_a_limit_that_the_server_announces_is_in_force_at_once_also_for_tokens(s
 
 
 def test_what_others_use_of_the_same_budget_closes_the_gate_before_the_next_hand_over(
-    side: tuple[Attempts, Make],
+    side: tuple[CallLog, Make],
 ):
     attempts, make = side
     rates = make({"api": Rate(requests_per_min=20, tokens_per_min=1000)})
@@ -215,7 +213,7 @@ def test_what_others_use_of_the_same_budget_closes_the_gate_before_the_next_hand
     assert now.tokens_left == 10
 
 
-def test_money_is_set_aside_as_thought_and_spent_as_told(side: tuple[Attempts, Make]):
+def test_money_is_set_aside_as_thought_and_spent_as_told(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(usd_per_day=1.0)}, prices={"api": 0.001})
     rates.take(JOB, 1, "api", 1, 400)
@@ -231,7 +229,7 @@ def test_money_is_set_aside_as_thought_and_spent_as_told(side: tuple[Attempts, M
     assert 24 * 3600 <= now.usd_reset_at - time.time() <= 25 * 3600
 
 
-def test_a_redis_that_was_emptied_learns_from_receipts_what_was_spent(side: tuple[Attempts, Make]):
+def test_a_redis_that_was_emptied_learns_from_receipts_what_was_spent(side: tuple[CallLog, Make]):
     _, make = side
     hour = int(time.time() // 3600)
     read: list[int] = []
@@ -246,7 +244,7 @@ def test_a_redis_that_was_emptied_learns_from_receipts_what_was_spent(side: tupl
     assert read == [1], "receipts are read once"
 
 
-def test_what_was_told_is_counted_once_and_then_forgotten(side: tuple[Attempts, Make]):
+def test_what_was_told_is_counted_once_and_then_forgotten(side: tuple[CallLog, Make]):
     attempts, make = side
     rates = make({"api": Rate(usd_per_day=1.0)})
     attempts.tell_calls((a_call(usd=0.25),))
@@ -260,7 +258,7 @@ def test_a_new_leader_goes_on_with_what_the_old_one_handed_out(ledger: Ledger, r
 
     with connect(redis_url) as one, connect(redis_url) as two:
         budgets = {"api": Rate(requests_per_min=3)}
-        old, new = (redis_rates(client, ledger.attempts, budgets) for client in (one, two))
+        old, new = (redis_rates(client, ledger.calls, budgets) for client in (one, two))
         old.take(JOB, 1, "api", 1, 0)
         state(old, running())
         old.take("job-00000002", 1, "api", 1, 0)

@@ -140,7 +140,7 @@ def test_rq_dashboard_sees_it_run_and_end(rq_scene: Scene, client: Redis) -> Non
 
 def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) -> None:
     names = [f"n{i:03d}" for i in range(130)]
-    rq_scene.ledger.backlog.put("night", [an_entry(name) for name in names])
+    rq_scene.ledger.intake.put("night", [an_entry(name) for name in names])
     wanted = [Admission(reservation=a_reservation(name), backlog="night") for name in names]
     assert rq_scene.ledger.handover.admit(rq_scene.epoch, wanted) == (None,) * 130
     for name in names:
@@ -148,7 +148,7 @@ def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) ->
         rq_scene.ledger.attempts.accept(a_receipt(name))
     assert client.zcard(f"rq:finished:{QUEUE}") == 100
     assert len(client.keys("rq:job:*")) == 100
-    assert rq_scene.ledger.backlog.counts()["done"] == 130
+    assert rq_scene.ledger.tallies.counts()["done"] == 130
 
 
 def test_an_entry_that_was_rescued_or_cancelled_before_it_ran_leaves_nothing(

@@ -123,7 +123,7 @@ class CardScene(Scene):
             args={"mib": takes_mib, "n": n, **args},
         )
         job_class = class_of(spec, self.catalogue[spec.task], "night")
-        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         self.ledger.bell.ring()
         return spec.id
 

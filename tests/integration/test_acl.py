@@ -89,8 +89,8 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
     ours, theirs = both
     epoch = ours.leadership.lead("c1", 60)
     assert epoch is not None and ours.leadership.leader() == ("c1", epoch)
-    ours.backlog.put("night", [an_entry(n) for n in "abcd"] + [an_entry("e", after=(an_id("a"),))])
-    assert len(ours.backlog.candidates(Lookahead(heads=10))[0].heads) == 4
+    ours.intake.put("night", [an_entry(n) for n in "abcd"] + [an_entry("e", after=(an_id("a"),))])
+    assert len(ours.waiting.candidates(Lookahead(heads=10))[0].heads) == 4
     for name in "abcd":
         from conductor.model.decision import Admission
 
@@ -102,23 +102,23 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
         assert theirs.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
     assert theirs.attempts.accept(a_receipt("a")) == "accepted"
     assert theirs.attempts.fail(a_receipt("b", outcome="failed", cause="task_error"), Retry()) == "accepted"
-    assert [r.job_id for r in theirs.attempts.held_by("w1")] == [an_id("c"), an_id("d")]
-    assert theirs.attempts.rescue(an_id("c"), 1, "lost", Retry(delay_s=5))
-    assert ours.control.cancel(an_id("d")) == "running"
-    theirs.attempts.tell_calls((Call(key="cloud", outcome="refused", closes_for_s=1.0, trouble="limited"),))
+    assert [r.job_id for r in theirs.orphans.held_by("w1")] == [an_id("c"), an_id("d")]
+    assert theirs.orphans.rescue(an_id("c"), 1, "lost", Retry(delay_s=5))
+    assert ours.commands.cancel(an_id("d")) == "running"
+    theirs.calls.tell_calls((Call(key="cloud", outcome="refused", closes_for_s=1.0, trouble="limited"),))
     theirs.bell.ring()
     assert ours.bell.wait(0.1) and theirs.bell.now() > 0
     from conductor.model.decision import GateLedger
 
-    ours.handover.record_gates(epoch, GateLedger())
+    ours.gate_record.record_gates(epoch, GateLedger())
     ours.control.set_paused("gpu", True)
     assert theirs.control.controls().paused_lanes == ("gpu",)
-    assert ours.handover.orphans(0.0) == () and ours.handover.queued() == {"cpu-node1": 1}, (
+    assert ours.orphans.orphans(0.0) == () and ours.handover.queued() == {"cpu-node1": 1}, (
         "d, which nobody took from its queue"
     )
-    assert ours.backlog.counts()["done"] == 1 and theirs.backlog.job(an_id("a")) is not None
-    assert ours.backlog.find("a-") == (an_id("a"),) and list(ours.backlog.ids("done")) == [an_id("a")]
-    assert ours.attempts.closings().keys() == {"cloud"} and ours.attempts.refusals() == {"cloud": 1}
+    assert ours.tallies.counts()["done"] == 1 and theirs.jobs.job(an_id("a")) is not None
+    assert ours.jobs.find("a-") == (an_id("a"),) and list(ours.jobs.ids("done")) == [an_id("a")]
+    assert ours.calls.closings().keys() == {"cloud"} and ours.calls.refusals() == {"cloud": 1}
     ours.leadership.resign("c1")
 
 
@@ -127,7 +127,7 @@ def test_the_budgets_of_apis_are_kept_as_the_conductor(both: tuple[Ledger, Ledge
     from conductor.base.settings.sections import Rate
 
     with connect(empty.url[CONDUCTOR]) as client:
-        rates = redis_rates(client, both[0].attempts, {"cloud": Rate(requests_per_min=3)})
+        rates = redis_rates(client, both[0].calls, {"cloud": Rate(requests_per_min=3)})
         rates.take("job-00000001", 1, "cloud", 1, 0)
         (state,) = rates.states(time.time())
     assert state.requests_left == 2
@@ -172,7 +172,7 @@ def test_the_dashboard_reads_as_the_reader(both: tuple[Ledger, Ledger], empty: G
     assert epoch is not None
     from conductor.model.decision import Admission
 
-    both[0].backlog.put("night", [an_entry("a")])
+    both[0].intake.put("night", [an_entry("a")])
     both[0].handover.admit(epoch, [Admission(reservation=a_reservation("a"), backlog="night")])
     with dashboard_connect(empty.url[READER], PLAIN, is_own=False) as client:
         pages = make_app(client).test_client()
@@ -281,7 +281,7 @@ def test_a_worker_that_should_dispatch_is_told_what_it_lacks(empty: Guarded, tmp
         open_ledger(as_user(empty, WORKER, tmp_path)) as ledger,
         pytest.raises(Unreachable, match="may not do this"),
     ):
-        ledger.backlog.put("night", [an_entry("a")])
+        ledger.intake.put("night", [an_entry("a")])
 
 
 def test_the_file_holds_no_password_and_each_time_other_ones():

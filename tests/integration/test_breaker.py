@@ -122,7 +122,7 @@ def test_a_thousand_bad_lines_cost_ten_attempts_and_all_are_done_once_it_is_fixe
     burned = scene.receipts()
     assert Counter(r.outcome for r in burned) == {"failed": len(burned)}
     assert 5 < len(burned) <= 10
-    counts = scene.ledger.backlog.counts()
+    counts = scene.ledger.tallies.counts()
     assert counts["review"] + counts["dead"] == LINES, counts
     assert "of mine.render in review: " in said
     assert "failed alike (task_error: KeyError: 'fps'): fix it, then `conductor retry --cause review`" in said
@@ -138,7 +138,7 @@ def test_a_thousand_bad_lines_cost_ten_attempts_and_all_are_done_once_it_is_fixe
     assert scene.run("retry", "--cause", "task_error").wait() == 0
     code, said = scene.conduct()
     assert code == 0, said
-    assert scene.ledger.backlog.counts()["done"] == LINES
+    assert scene.ledger.tallies.counts()["done"] == LINES
     assert scene.ledger.kinds.states()[1] == {}
 
 
@@ -148,7 +148,7 @@ def test_six_corrupt_clips_among_three_hundred_good_ones_keep_nobody_back(play: 
     scene.dispatch(clips(300, broken=broken))
     code, said = scene.conduct()
     assert code == 1
-    counts = scene.ledger.backlog.counts()
+    counts = scene.ledger.tallies.counts()
     assert (counts["done"], counts["dead"], counts["review"]) == (294, 6, 0), said
 
 
@@ -201,4 +201,4 @@ def test_a_quick_task_that_goes_bad_after_hundreds_of_good_ones_costs_few_attemp
     burned = [r for r in scene.receipts() if r.outcome == "failed"]
     # Five open the breaker, the other worker's may be under way just then, three are tried later.
     assert 5 < len(burned) <= 5 + 1 + 3, said
-    assert scene.ledger.backlog.counts()["review"] == 200
+    assert scene.ledger.tallies.counts()["review"] == 200

@@ -164,10 +164,10 @@ def test_a_dispatch_that_is_interrupted_says_how_far_it_came_and_the_same_comman
     argv = [sys.executable, "-m", "conductor", "dispatch", manifest, "--target", "backlog:night"]
     with open_ledger(load(folder)) as ledger:
         run = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, start_new_session=True, text=True)
-        wait_for(lambda: ledger.backlog.counts()["waiting"] > 1000)
+        wait_for(lambda: ledger.tallies.counts()["waiting"] > 1000)
         run.send_signal(signal.SIGINT)
         _, err = run.communicate(timeout=60)
-        put = ledger.backlog.counts()["waiting"]
+        put = ledger.tallies.counts()["waiting"]
 
     assert run.returncode == 130
     found = re.search(

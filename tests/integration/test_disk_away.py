@@ -80,7 +80,7 @@ def test_a_share_that_becomes_read_only_is_not_the_jobs_fault(
         assert gates["scratch"] is None and "mounted read-only" in str(gates["published"])
     finally:
         remount(share, "rw")
-    assert scene.ledger.control.requeue(spec.id) == "waiting"
+    assert scene.ledger.commands.requeue(spec.id) == "waiting"
     scene.admit(spec, 2)
 
     scene.wait_state(spec, "done")

@@ -75,7 +75,7 @@ def test_all_jobs_go_in_and_twice_is_once(put: Dispatcher) -> None:
     second = put.again()
 
     assert (first.new, first.known) == (count, 0) and (second.new, second.known) == (0, count)
-    assert put.ledger.backlog.counts("b")["waiting"] == count
+    assert put.ledger.tallies.counts("b")["waiting"] == count
     assert told == [(BATCH, count), (2 * BATCH, count), (count, count)]
 
 
@@ -83,10 +83,10 @@ def test_lines_arrive_byte_for_byte_and_in_order(put: Dispatcher) -> None:
     specs = [a_spec(n) for n in range(5)]
     put(specs)
 
-    (candidate,) = put.ledger.backlog.candidates(Lookahead(heads=10))
+    (candidate,) = put.ledger.waiting.candidates(Lookahead(heads=10))
 
     assert [head.job_id for head in candidate.heads] == [spec.id for spec in specs]
-    job = put.ledger.backlog.job(specs[3].id)
+    job = put.ledger.jobs.job(specs[3].id)
     assert job is not None and job.line == to_line(specs[3]) and job.class_id == candidate.job_class.id
 
 
@@ -98,14 +98,14 @@ def test_one_bad_line_at_the_end_and_nothing_is_dispatched(put: Dispatcher) -> N
     with pytest.raises(ManifestError, match="nothing of it was dispatched"):
         put.again()
 
-    assert sum(put.ledger.backlog.counts().values()) == 0
+    assert sum(put.ledger.tallies.counts().values()) == 0
 
 
 def test_a_dry_run_counts_and_writes_nothing(put: Dispatcher) -> None:
     put([a_spec(0)])
     result = put([a_spec(n) for n in range(3)], is_dry_run=True)
     assert (result.new, result.known) == (2, 1)
-    assert sum(put.ledger.backlog.counts().values()) == 1
+    assert sum(put.ledger.tallies.counts().values()) == 1
 
 
 def test_jobs_with_an_accepted_receipt_go_in_as_done(put: Dispatcher) -> None:
@@ -119,9 +119,9 @@ def test_jobs_with_an_accepted_receipt_go_in_as_done(put: Dispatcher) -> None:
     result = put([done, failed, taken_back, waiting])
 
     assert put.again() == Dispatched(new=0, known=4, done=0)
-    counts = put.ledger.backlog.counts("b")
+    counts = put.ledger.tallies.counts("b")
     assert (result.new, result.done, counts["done"], counts["waiting"]) == (4, 1, 1, 3)
-    views = [put.ledger.backlog.job(spec.id) for spec in (failed, waiting)]
+    views = [put.ledger.jobs.job(spec.id) for spec in (failed, waiting)]
     assert [view.attempts for view in views if view] == [3, 0]
     assert views[1] is not None and views[1].waits_for == ()
 
@@ -132,20 +132,20 @@ def test_a_job_may_wait_for_one_of_an_earlier_manifest_but_not_for_nobody(put: D
     put.receipt(proved, "ok")
 
     assert put([a_spec(3, after=(earlier.id, proved.id))]).new == 1
-    view = put.ledger.backlog.job(a_spec(3).id)
+    view = put.ledger.jobs.job(a_spec(3).id)
     assert view is not None and view.waits_for == (earlier.id,), "what a receipt proves is in no backlog"
     with pytest.raises(ManifestError) as caught:
         put([a_spec(4), a_spec(5, after=(earlier.id, nobody.id))])
 
     problem = f"{put.path}:2: after: {nobody.id} is neither in this manifest nor known to the backlog"
     assert caught.value.problems == (problem,)
-    assert put.ledger.backlog.job(a_spec(4).id) is None
+    assert put.ledger.jobs.job(a_spec(4).id) is None
 
 
 def test_a_job_may_wait_for_a_later_line(put: Dispatcher) -> None:
     later = a_spec(1)
     put([a_spec(0, after=(later.id,)), later])
-    view = put.ledger.backlog.job(a_spec(0).id)
+    view = put.ledger.jobs.job(a_spec(0).id)
     assert view is not None and view.waits_for == (later.id,)
 
 
@@ -160,7 +160,7 @@ def test_what_no_live_node_can_ever_run_is_refused_with_its_line(put: Dispatcher
     assert problem.startswith(
         f"{put.path}:2: needs: can never run here: diagnostics.echo needs 1048576 MiB of VRAM"
     )
-    assert sum(put.ledger.backlog.counts().values()) == 0
+    assert sum(put.ledger.tallies.counts().values()) == 0
 
 
 def test_without_a_live_node_the_same_goes_in_with_a_warning(put: Dispatcher) -> None:
@@ -177,7 +177,7 @@ def test_an_edited_line_is_said_and_taken_by_a_dry_run_and_in_earnest(put: Dispa
     would, did, again = put(right, is_dry_run=True), put(right), put(right)
 
     assert (would.revised, did.revised, again.revised) == (Revised(changed=1), Revised(changed=1), Revised())
-    view = put.ledger.backlog.job(right[0].id)
+    view = put.ledger.jobs.job(right[0].id)
     assert view is not None and (view.line, view.job_class.priority) == (to_line(right[0]), 7)
     assert "1 changed" in summed(did, "b", False) and (did.new, did.known) == (0, 2)
 
@@ -185,7 +185,7 @@ def test_an_edited_line_is_said_and_taken_by_a_dry_run_and_in_earnest(put: Dispa
 def test_a_dead_job_put_right_is_sent_back_and_stays_so_for_a_rebuild(put: Dispatcher) -> None:
     dead, behind = a_spec(0), a_spec(1, after=(a_spec(0).id,))
     put([dead, behind])
-    put.ledger.control.fail(dead.id, "host_oom", "too little")
+    put.ledger.commands.fail(dead.id, "host_oom", "too little")
     right = [a_spec(0, needs=Needs(ram_mib=50)), behind]
     assert put.again().ends == DeadEnds(
         jobs=2, roots=(DeadRoot(job_id=dead.id, cause="host_oom", message="too little", jobs=2),)
@@ -194,14 +194,14 @@ def test_a_dead_job_put_right_is_sent_back_and_stays_so_for_a_rebuild(put: Dispa
     would, did = put(right, is_dry_run=True), put(right)
 
     assert would.ends.jobs == did.ends.jobs == 0 and dict(did.revised.risen) == {dead.id: 0}
-    assert put.ledger.backlog.counts()["waiting"] == 2
+    assert put.ledger.tallies.counts()["waiting"] == 2
     said = Journal(put.receipts).notes()
     assert [(note.what, note.ids) for note in said if note.what == "retried"] == [("retried", {dead.id: 0})]
 
 
 def test_jobs_behind_a_dead_one_are_named_with_it_and_with_what_to_do(put: Dispatcher) -> None:
     put([a_spec(0)])
-    put.ledger.control.fail(a_spec(0).id, "task_error", "the switch is on")
+    put.ledger.commands.fail(a_spec(0).id, "task_error", "the switch is on")
     behind = [a_spec(1, after=(a_spec(0).id,)), a_spec(2, after=(a_spec(1).id,)), a_spec(3)]
 
     would, did = put(behind, is_dry_run=True), put(behind)
@@ -222,7 +222,7 @@ def test_jobs_of_another_backlog_are_named_and_can_be_moved(put: Dispatcher) -> 
     moved = put.again(backlog="other", is_moving=True)
 
     assert (moved.revised.moved, moved.exit_code) == (2, 0)
-    assert put.ledger.backlog.counts("other")["waiting"] == 3
+    assert put.ledger.tallies.counts("other")["waiting"] == 3
 
 
 def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
@@ -232,7 +232,7 @@ def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
     calm, urgent = (a_spec(12, after=(second.id,), priority=priority) for priority in (0, 100))
 
     def priorities() -> list[int]:
-        views = [put.ledger.backlog.job(spec.id) for spec in (lows[0], first, second, calm)]
+        views = [put.ledger.jobs.job(spec.id) for spec in (lows[0], first, second, calm)]
         return [view.job_class.priority for view in views if view is not None]
 
     put([*lows, first, second, calm])
@@ -245,7 +245,7 @@ def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
     ]
     assert put([*lows, first, second, urgent]).revised == Revised(changed=1)
     assert priorities() == [0, 100, 100, 100]
-    assert [c.job_class.priority for c in put.ledger.backlog.candidates(Lookahead(heads=9))] != [0]
+    assert [c.job_class.priority for c in put.ledger.waiting.candidates(Lookahead(heads=9))] != [0]
     story = explained(put.ledger, view_of(put.ledger, first), put.receipts)
     assert (
         "goes as of priority 100, which jobs that come after it hand down to it (its own is 0)" in story.notes
@@ -255,7 +255,7 @@ def test_what_an_urgent_job_waits_for_is_as_urgent(put: Dispatcher) -> None:
 
 
 def view_of(ledger: Ledger, spec: JobSpec) -> JobView:
-    view = ledger.backlog.job(spec.id)
+    view = ledger.jobs.job(spec.id)
     assert view is not None
     return view
 
@@ -273,7 +273,7 @@ def test_a_manifest_that_changes_between_the_passes_is_not_half_believed(put: Di
 
     with pytest.raises(ManifestError, match="changed while it was being dispatched"):
         put.again(on_progress=edit)
-    assert put.ledger.backlog.counts("b")["waiting"] == BATCH
+    assert put.ledger.tallies.counts("b")["waiting"] == BATCH
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS, key_env: str = ""
     for spec in map(a_question, range(1, jobs + 1)):
         job_class = class_of(spec, scene.catalogue[spec.task], "night")
         assert set(job_class.needs.rates) == {"api"}
-        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
     report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
     scene.ledger.reports.publish(report, 3600)
     for _ in range(WORKERS):
@@ -60,7 +60,7 @@ def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS, key_env: str = ""
 
 
 def counts(scene: WorkerScene) -> dict[str, int]:
-    return dict(scene.ledger.backlog.counts("night"))
+    return dict(scene.ledger.tallies.counts("night"))
 
 
 def all_done(scene: WorkerScene) -> None:
@@ -77,19 +77,19 @@ def test_nobody_there_costs_no_retry_and_all_go_when_it_is_back(scene: WorkerSce
         port = taken.getsockname()[1]
     begin(scene, f"http://127.0.0.1:{port}/v1")
     with conducting(scene, redis_url, window_s=60):
-        wait_until(lambda: "api" in scene.ledger.attempts.endpoint_faults(), "it is down", scene.story)
+        wait_until(lambda: "api" in scene.ledger.calls.endpoint_faults(), "it is down", scene.story)
         wait_until(
             lambda: any(v.reason is Reason.ENDPOINT_SHUT and v.detail.words.startswith("api at 127.0.0.1")
-                        for hold in scene.ledger.handover.gates().holds for v in hold.closed),
+                        for hold in scene.ledger.gate_record.gates().holds for v in hold.closed),
             "the gate says so", scene.story,
         )  # fmt: skip
-        endpoint_fault = scene.ledger.attempts.endpoint_faults()["api"]
+        endpoint_fault = scene.ledger.calls.endpoint_faults()["api"]
         assert endpoint_fault.trouble == "down"
         assert len(scene.receipts()) <= WORKERS, "what lay in the queue was not tried"
         with MoodyServer(lambda request, number: good(request), port=port):
             all_done(scene)
     assert causes(scene) == {"endpoint_shut"}
-    assert scene.ledger.attempts.endpoint_faults() == {}
+    assert scene.ledger.calls.endpoint_faults() == {}
 
 
 @pytest.mark.parametrize("status", [503, 529, 500])
@@ -133,16 +133,16 @@ def test_who_refuses_everybody_is_asked_by_few_and_opened_by_a_word(scene: Worke
         with conducting(scene, redis_url, window_s=60):
             wait_until(
                 lambda: counts(scene).get("waiting") == JOBS
-                and any(v.is_refused for hold in scene.ledger.handover.gates().holds for v in hold.closed),
+                and any(v.is_refused for hold in scene.ledger.gate_record.gates().holds for v in hold.closed),
                 "all wait", scene.story,
             )  # fmt: skip
             (message,) = {
-                words_of(v) for h in scene.ledger.handover.gates().holds for v in h.closed if v.is_refused
+                words_of(v) for h in scene.ledger.gate_record.gates().holds for v in h.closed if v.is_refused
             }
             assert "Incorrect API key provided" in message and "`conductor resume api`" in message
             assert len(server.requests) <= WORKERS
             is_right.set()
-            assert scene.ledger.attempts.open_rate("api")
+            assert scene.ledger.calls.open_rate("api")
             all_done(scene)
     assert causes(scene) == {"endpoint_shut"}, "no job died of it"
 
@@ -171,9 +171,9 @@ def test_a_key_that_a_server_echoes_is_written_nowhere(
     with MoodyServer(mood) as server:
         begin(scene, server.base_url, key_env="ECHO_KEY")
         with conducting(scene, redis_url, window_s=60):
-            wait_until(lambda: "api" in scene.ledger.attempts.endpoint_faults(), "it refuses", scene.story)
+            wait_until(lambda: "api" in scene.ledger.calls.endpoint_faults(), "it refuses", scene.story)
             wait_until(lambda: counts(scene).get("running", 0) == 0, "none runs", scene.story)
-        words = scene.ledger.attempts.endpoint_faults()["api"].words
+        words = scene.ledger.calls.endpoint_faults()["api"].words
     assert "you sent" in words
     cores = [KEY, "hunter2", base64.b64encode(b"r:" + KEY.encode()).decode()[6:20]]
     with connect(redis_url) as client:

@@ -37,7 +37,7 @@ NAP = a_class("cpu", task="diagnostics.sleep", kind="diagnostics.sleep", id="cla
 
 def put(ledger: Ledger, count: int, job_class: JobClass = NAP, first: int = 0, **spec: Any) -> list[str]:
     made = [a_spec(n, task=job_class.task, **spec) for n in range(first, first + count)]
-    ledger.backlog.put(
+    ledger.intake.put(
         job_class.backlog,
         [Entry(job_id=s.id, line=to_line(s), job_class=job_class, after=s.after) for s in made],
     )
@@ -83,7 +83,7 @@ def test_all_that_has_not_ended_is_read_in_order_of_arrival(ledger: Ledger, redi
     ids = put(ledger, 3)
     waits = put(ledger, 1, first=10, after=(ids[0],))
     other = put(ledger, 2, replace(NAP, backlog="other", id="class-other"), first=20)
-    assert ledger.control.cancel(ids[1]) == "waiting"
+    assert ledger.commands.cancel(ids[1]) == "waiting"
 
     with connect(redis_url) as client:
         mine = read_pending(Scripts(client), ("b",)) or []
@@ -182,14 +182,14 @@ def test_a_run_is_foretold_by_a_process_of_its_own_and_the_ledger_keeps_it(
     with begun(project, ledger) as forecasting:
         wait_for(lambda: forecasting.latest is not None)
         child = forecasting._child  # pyright: ignore[reportPrivateUsage]
-        (kept,) = ledger.leadership.forecasts()
+        (kept,) = ledger.forecasts.forecasts()
         ended = forecasting.ended()
     assert ended is not None and child is not None
 
     assert kept.ended_at is None
     assert (kept.first_left, kept.first_known, kept.backlog) == (8, 8, "b")
     assert kept.predicted_s == pytest.approx(4 * 30.2, abs=10)
-    assert ledger.leadership.forecasts() == (ended,)
+    assert ledger.forecasts.forecasts() == (ended,)
     assert ended.took_s == pytest.approx(0, abs=30)
     wait_for(lambda: child.poll() is not None)
 
@@ -211,7 +211,7 @@ def test_a_conductor_started_again_goes_on_with_what_was_said_at_the_start(
         made_at=now - 30,
         ends_at=now + 20,
     )
-    ledger.leadership.expect(said)
+    ledger.forecasts.expect(said)
 
     with begun(project, ledger) as forecasting:
         wait_for(lambda: forecasting.latest is not None)

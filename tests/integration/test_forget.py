@@ -60,7 +60,7 @@ def rebuilt(place: Place) -> None:
 
 
 def asks(place: Place, spec: JobSpec) -> int:
-    job = place.ledger.backlog.job(spec.id)
+    job = place.ledger.jobs.job(spec.id)
     assert job is not None
     return job.job_class.needs.vram_mib
 

@@ -72,7 +72,7 @@ class FrozenScene(Scene):
         node = self.node(self.desk.env)
         spec = a_spec(1, task="count.up", args={"file": str(self.file), "until": str(self.until_file)})
         job_class = class_of(spec, self.catalogue[spec.task], "night")
-        self.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        self.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         self.admit(spec.id)
         until(lambda: self.file.exists() and self.file.with_name("count.below").exists())
         return spec.id, node

@@ -124,8 +124,8 @@ def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(
         family = [worker, *worker.children(recursive=True)]
         for process in family:
             process.suspend()
-        until(lambda: [r.job_id for r in ledger.handover.orphans(3)] == [job])
-        assert ledger.attempts.rescue(job, 1, "its lease ran out", Retry())
+        until(lambda: [r.job_id for r in ledger.orphans.orphans(3)] == [job])
+        assert ledger.orphans.rescue(job, 1, "its lease ran out", Retry())
         for process in family:
             process.resume()
         scene.admit(job)
@@ -194,7 +194,7 @@ def test_a_conductor_and_a_node_exchanged_under_load_lose_nothing(ledger: Ledger
         node, conduct = scene.node(), scene.run("conduct")
         jobs = [scene.put(n, 0.3) for n in range(1, 25)]
         for _ in range(2):
-            until(lambda: ledger.backlog.counts()["running"])
+            until(lambda: ledger.tallies.counts()["running"])
             fresh = scene.run("conduct")
             stop(conduct)
             conduct = fresh

@@ -52,13 +52,13 @@ def said() -> Iterator[list[str]]:
 
 
 def a_conductor(ledger: Ledger, owner: str = "one", **more: Any) -> Conductor:
-    return Conductor(ledger, memory_rates(ledger.attempts, {}), Limits(), TIMING, owner, **more)
+    return Conductor(ledger, memory_rates(ledger.calls, {}), Limits(), TIMING, owner, **more)
 
 
 def dispatch(ledger: Ledger, job_class: JobClass, count: int, **spec: Any) -> list[str]:
     specs = [a_spec(n, task=job_class.task, **spec) for n in range(count)]
     entries = [Entry(job_id=s.id, line=to_line(s), job_class=job_class) for s in specs]
-    ledger.backlog.put(job_class.backlog, entries)
+    ledger.intake.put(job_class.backlog, entries)
     return [s.id for s in specs]
 
 
@@ -126,7 +126,7 @@ def test_twelve_jobs_of_ten_gib_are_never_more_than_two_on_a_device_of_24(
         start_all(ledger)
         finish(ledger, ledger.handover.reservations()[0])
 
-    assert ledger.backlog.counts()["done"] == len(ids)
+    assert ledger.tallies.counts()["done"] == len(ids)
 
 
 def test_nothing_starts_while_a_foreign_process_holds_the_device(any_ledger: Ledger, said: list[str]) -> None:
@@ -159,13 +159,13 @@ def test_an_unchanged_reason_is_said_once_and_keeps_its_beginning(
     conductor = a_conductor(ledger)
 
     conductor.tick()
-    since = ledger.handover.gates().holds[0].since
+    since = ledger.gate_record.gates().holds[0].since
     for used in (20481, 20999, 21000):
         publish(ledger, a_report(devices=(a_device(vram_used_mib=used),)))
         conductor.tick()
 
     assert len([line for line in said if line.startswith("Held")]) == 1
-    assert ledger.handover.gates().holds[0].since == since
+    assert ledger.gate_record.gates().holds[0].since == since
 
 
 def test_says_what_it_fed_and_rings_true_until_all_is_done(any_ledger: Ledger, said: list[str]) -> None:
@@ -252,7 +252,7 @@ def test_a_standby_ends_when_another_conductor_has_done_all(any_ledger: Ledger) 
     ids = dispatch(ledger, a_class("cpu"), 1)
     ledger.leadership.lead("one", 30)
     with running(a_conductor(ledger, "two", backlogs=("b",)), until_done=True) as ended:
-        ledger.control.cancel(ids[0])
+        ledger.commands.cancel(ids[0])
         wait_until(lambda: bool(ended))
 
     assert ended[0].is_done
@@ -325,7 +325,7 @@ def test_a_lane_that_another_host_may_serve_is_waited_for_a_while(
     publish(ledger, of_lane("cpu"))
     dispatch(ledger, a_class("cloud"), 1)
     with running(a_conductor(ledger), until_done=True) as ended:
-        wait_until(lambda: bool(ledger.handover.gates().holds))
+        wait_until(lambda: bool(ledger.gate_record.gates().holds))
         publish(ledger, of_lane("cloud", "node2"))
         wait_until(lambda: bool(ledger.handover.reservations()))
         assert not ended
@@ -350,7 +350,7 @@ def test_jobs_that_wait_for_a_backlog_that_is_not_fed_end_the_run_and_name_it(
     spec = a_spec(7, after=(first,))
     last = a_spec(8, after=(spec.id,))
     here = a_class("cpu", id="here", backlog="b")
-    ledger.backlog.put(
+    ledger.intake.put(
         "b", [Entry(job_id=s.id, line=to_line(s), job_class=here, after=s.after) for s in (spec, last)]
     )
 
@@ -371,7 +371,7 @@ def test_a_job_that_waits_out_a_back_off_is_waited_for(
     publish(ledger, a_report())
     dispatch(ledger, a_class(vram_mib=40960), 1)
     spec, later = a_spec(5), ledger.bell.now() + 1.0
-    ledger.backlog.put(
+    ledger.intake.put(
         "b", [Entry(job_id=spec.id, line=to_line(spec), job_class=a_class("cpu", id="cpu"), not_before=later)]
     )
     with running(a_conductor(ledger), until_done=True) as ended:
@@ -393,10 +393,10 @@ def test_an_orphan_goes_back_and_is_dead_after_its_budget(any_ledger: Ledger) ->
         conductor.tick()
         (r,) = ledger.handover.reservations()
         ledger.attempts.start(r.job_id, r.attempt, "worker", 0.001)
-        wait_until(lambda: bool(ledger.handover.orphans(3)))
+        wait_until(lambda: bool(ledger.orphans.orphans(3)))
     conductor.tick()
 
-    job = ledger.backlog.job(ids[0])
+    job = ledger.jobs.job(ids[0])
     assert job is not None
     assert (job.state, job.cause, job.attempts) == ("dead", "worker_lost", 2)
 

@@ -45,7 +45,7 @@ def put(scene: WorkerScene, spec: JobSpec) -> None:
     """As the dispatch of somebody who knows the task."""
     decl = TaskDecl(name=spec.task, lane="cpu", module="elsewhere")
     job_class = class_of(spec, decl, "night")
-    scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
     reservation = Reservation(
         job_id=spec.id, attempt=1, class_id=job_class.id, task=spec.task, node=NODE, queue=QUEUE, lane="cpu"
     )
@@ -90,13 +90,13 @@ def test_one_that_is_nowhere_waits_with_words_and_leaves_no_receipt(scene: Worke
 
     wait_until(lambda: "yet" in (message(scene, absent)), "it is said")
 
-    view = scene.ledger.backlog.job(absent.id)
+    view = scene.ledger.jobs.job(absent.id)
     assert view is not None and view.state == "waiting" and view.not_before is not None
     assert scene.receipts(absent) == [], "a rebuild would take it for an end"
 
 
 def message(scene: WorkerScene, spec: JobSpec) -> str:
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     return "" if view is None else view.message
 
 
@@ -135,17 +135,17 @@ def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_
         with open_ledger(settings) as ledger:
             spec = a_job("up.fresh")
             decl = TaskDecl(name=spec.task, lane="cpu", module="elsewhere")
-            ledger.backlog.put(
+            ledger.intake.put(
                 "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=class_of(spec, decl, "night"))]
             )
             words = "here, no worker of it knows the task 'up.fresh' yet"
             until(lambda: words in conductor("explain", spec.id, cwd=tmp_path).out, 40.0)
-            view = ledger.backlog.job(spec.id)
+            view = ledger.jobs.job(spec.id)
             assert view is not None and (view.state, view.failures, view.attempts) == ("waiting", {}, 0)
 
             (tmp_path / "fresh_tasks.py").write_text(UP_TASKS + MORE)
 
-            until(lambda: (job := ledger.backlog.job(spec.id)) and job.state == "done", 40.0)
+            until(lambda: (job := ledger.jobs.job(spec.id)) and job.state == "done", 40.0)
             # Its canary is what the decorator says now: the conductor knows the task as well.
             until(lambda: [s.verified for s in ledger.kinds.states()[0] if s.kind == "up.fresh"] == [1], 40.0)
     finally:

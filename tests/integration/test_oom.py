@@ -92,7 +92,7 @@ def test_what_the_kernel_kills_for_memory_is_no_error_of_the_task(scene: WorkerS
     assert receipt.usage.rss_mib is not None
     # A program's own peak is sampled from outside, and may be missed.
     assert (64 if task == "mine.eats" else 20) < receipt.usage.rss_mib <= LIMIT_BYTES >> 20
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None
     assert view.job_class.needs.ram_mib >= max(96, receipt.usage.rss_mib * 1.25)
     scene.close()
@@ -107,7 +107,7 @@ def test_a_worker_killed_for_memory_returns_its_job_with_that_cause_and_its_peak
 
     assert rescue(scene.ledger, death, lambda job: {}) == 1
 
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None
     assert (view.state, view.cause, view.failures) == ("waiting", "host_oom", {"host_oom": 1})
     assert "killed by SIGKILL, for the host ran out of memory (it held 1000 MiB)" in view.message
@@ -144,7 +144,7 @@ def test_who_breaks_into_the_hosts_headroom_is_ended_and_its_honest_neighbour_is
 
         assert receipt.cause == "host_oom" and "of memory where 64.0 MiB were reserved" in receipt.message
         assert "of memory where 64.0 MiB were reserved" in receipt.beyond and kept.beyond == ""
-        view = scene.ledger.backlog.job(liar.id)
+        view = scene.ledger.jobs.job(liar.id)
         assert view is not None and view.job_class.needs.ram_mib > 700
         assert not list((scene.settings.state_dir / "beyond").iterdir())
     finally:

@@ -60,7 +60,7 @@ def test_a_running_job_is_taken_from_its_worker_and_runs_again(scene: WorkerScen
     (receipt,) = scene.wait_state(spec, "waiting")
     assert (receipt.cause, receipt.message) == ("worker_lost", "taken from its worker by the operator")
     assert not is_alive(child)
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None and view.failures == {}
     assert [receipt.is_free for receipt in scene.receipts(spec)] == [True], "a rebuild counts it as little"
     (tmp_path / "until0").touch()
@@ -79,7 +79,7 @@ def test_a_running_job_is_given_up_and_its_worker_goes_on(scene: WorkerScene, tm
 
     assert json.loads(said.out) == {"job_id": spec.id, "was": "running", "is_taken": True}
     scene.wait_state(spec, "dead")
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None and (view.cause, view.message) == ("stalled", "failed by the operator")
     after = scene.put(a_spec(5, task="mine.write"))
     scene.wait_state(after, "done")
@@ -169,7 +169,7 @@ def test_a_call_that_was_killed_in_the_middle_is_simply_made_again(
     (scene.folder / "published/1.txt").unlink()
     with monkeypatch.context() as patched:
         patched.setattr(
-            type(scene.ledger.control), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+            type(scene.ledger.commands), "redo", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             redo_missing(scene.ledger, manifest, scene.settings.layout)

@@ -65,7 +65,7 @@ def put(folder: Path) -> Result:
 
 def counts(folder: Path) -> dict[str, int]:
     with open_ledger(load(folder), is_lenient=True) as ledger:
-        return {state: n for state, n in ledger.backlog.counts().items() if n}
+        return {state: n for state, n in ledger.tallies.counts().items() if n}
 
 
 def keys_by_prefix(client: Redis) -> dict[str, set[str]]:
@@ -298,7 +298,7 @@ def test_the_dashboard_gets_by_with_what_its_reader_may_read(redis_url: str) -> 
 def test_budgets_are_kept_under_the_prefix(redis_url: str) -> None:
     with connect(redis_url) as client:
         ledger = redis_ledger(client, keys=NIGHT)
-        rates = redis_rates(client, ledger.attempts, {"cloud": Rate(requests_per_min=3)})
+        rates = redis_rates(client, ledger.calls, {"cloud": Rate(requests_per_min=3)})
         rates.take("job-00000001", 1, "cloud", 1, 0)
         rates.log_called("cloud", 1)
         (state,) = rates.states(time.time())

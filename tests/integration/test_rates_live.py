@@ -51,7 +51,7 @@ def a_question(n: int) -> JobSpec:
 def put(scene: WorkerScene, count: int) -> None:
     for spec in map(a_question, range(count)):
         job_class = class_of(spec, scene.catalogue[spec.task], "night")
-        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def conducting(
     stop = threading.Event()
     scene.ledger.leadership.resign("test")
     with connect(redis_url) as client:
-        rates = redis_rates(client, scene.ledger.attempts, budgets or {}, window_s=window_s)
+        rates = redis_rates(client, scene.ledger.calls, budgets or {}, window_s=window_s)
         conductor = Conductor(
             scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",)
         )
@@ -98,13 +98,13 @@ def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(
             wait_until(lambda: server.served >= jobs, "all are served", scene.story)
             seconds = time.monotonic() - began
             wait_until(
-                lambda: scene.ledger.backlog.counts("night").get("done") == jobs, "all are done", scene.story
+                lambda: scene.ledger.tallies.counts("night").get("done") == jobs, "all are done", scene.story
             )
 
     receipts = scene.receipts()
     failed = [receipt for receipt in receipts if receipt.outcome == "failed"]
     assert {receipt.cause for receipt in failed} <= {"rate_limited"}
-    assert len(failed) == server.refused == scene.ledger.attempts.refusals().get("api", 0)
+    assert len(failed) == server.refused == scene.ledger.calls.refusals().get("api", 0)
     assert sum(r.outcome == "ok" for r in receipts) == server.served == jobs, "no call was made twice"
     assert all(r.usage.tokens and r.usage.spend["api"] > 0 for r in receipts if r.outcome == "ok")
     # The first burst teaches the limit; after that it costs a few to see it change. The host may be busy, so
@@ -155,7 +155,7 @@ def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(
         stranger.start()
         with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}):
             began = time.monotonic()
-            counts = scene.ledger.backlog.counts
+            counts = scene.ledger.tallies.counts
             wait_until(lambda: counts("night").get("done") == jobs, "all are done", scene.story, limit_s=80.0)
             seconds = time.monotonic() - began
         stranger.over.set()
@@ -189,16 +189,14 @@ def test_a_configured_limit_is_never_exceeded_also_when_bodies_start_slowly(
             args = {"url": server.base_url, "late_s": 3.5 if n < limit else 0.0, "is_told": is_told, "n": n}
             spec = a_spec(n, task="mine.ask", args=args, needs=needs, lane="cpu")
             job_class = class_of(spec, scene.catalogue[spec.task], "night")
-            scene.ledger.backlog.put(
-                "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)]
-            )
+            scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
         report = a_report(NODE, devices=0, workers=limit, sent_at=scene.ledger.bell.now())
         scene.ledger.reports.publish(report, 3600)
         for _ in range(limit):
             scene.worker()
         with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}, window_s):
             wait_until(
-                lambda: scene.ledger.backlog.counts("night").get("done") == 12, "all are done", scene.story
+                lambda: scene.ledger.tallies.counts("night").get("done") == 12, "all are done", scene.story
             )
 
         assert len(server.arrivals) == 12

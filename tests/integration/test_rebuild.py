@@ -54,11 +54,11 @@ def test_done_dead_cancelled_and_waiting_come_back_as_they_were(place: Place) ->
     ]  # fmt: skip
     (one,) = result.manifests
     assert (one.new, one.done, one.dead, one.cancelled, one.waiting) == (7, 1, 1, 1, 4)
-    view = place.ledger.backlog.job(dead.id)
+    view = place.ledger.jobs.job(dead.id)
     assert view is not None and (view.cause, view.message) == ("bad_input", "not a video")
-    weary = place.ledger.backlog.job(tired.id)
+    weary = place.ledger.jobs.job(tired.id)
     assert weary is not None and weary.failures == {"task_error": 1}, "the budget goes on where it was"
-    waiting = place.ledger.backlog.job(ready.id)
+    waiting = place.ledger.jobs.job(ready.id)
     assert waiting is not None and waiting.waits_for == ()
 
 
@@ -95,9 +95,9 @@ def test_each_manifest_goes_back_to_the_backlog_it_was_dispatched_to(place: Plac
     place.dispatch(second, name="n.jsonl", backlog="night")
     place.flush()
     place.rebuild()
-    assert place.ledger.backlog.counts("day")["waiting"] == 1
-    assert place.ledger.backlog.counts("night")["waiting"] == 1
-    view = place.ledger.backlog.job(second.id)
+    assert place.ledger.tallies.counts("day")["waiting"] == 1
+    assert place.ledger.tallies.counts("night")["waiting"] == 1
+    view = place.ledger.jobs.job(second.id)
     assert view is not None and view.waits_for == (first.id,)
 
 
@@ -108,7 +108,7 @@ def test_no_number_is_given_out_twice_over_several_lives(place: Place) -> None:
     for _ in range(3):
         place.flush()
         place.rebuild()
-        view = place.ledger.backlog.job(spec.id)
+        view = place.ledger.jobs.job(spec.id)
         assert view is not None
         seen.append(view.attempts)
     assert seen == [LIFE, 2 * LIFE, 3 * LIFE]
@@ -131,14 +131,14 @@ def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(
     spec = a_spec()
     place.dispatch(spec)
     place.flush()
-    put = place.ledger.backlog.put
+    put = place.ledger.intake.put
 
     def put_late(backlog: str, entries: object) -> object:
         # Its worker was just told «gone»: the receipt is on disk, and was not when the receipts were read.
         place.receipt(spec)
         return put(backlog, entries)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(place.ledger.backlog, "put", put_late)
+    monkeypatch.setattr(place.ledger.intake, "put", put_late)
     result = place.rebuild()
     assert (result.accepted, place.states(spec)) == (1, ["done"])
 
@@ -150,7 +150,7 @@ def test_a_bad_manifest_is_refused_before_anything_is_put(place: Place) -> None:
     bad.write_text("{}\n")
     with pytest.raises(ManifestError):
         place.rebuild(Source(manifest=good, backlog="b"), Source(manifest=bad, backlog="b"))
-    assert place.ledger.backlog.backlogs() == () and place.ledger.backlog.generation() is None
+    assert place.ledger.tallies.backlogs() == () and place.ledger.identity.generation() is None
 
 
 # ── it is noticed ─────────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +164,7 @@ def test_an_emptied_ledger_is_noticed_until_all_of_the_rebuild_is_through(place:
     place.flush()
     lost = place.guard.reason()
     assert lost is not None and "conductor rebuild" in lost and "emptied" in lost
-    place.ledger.backlog.generation("half of a rebuild")
+    place.ledger.identity.generation("half of a rebuild")
     assert place.guard.reason() == lost
     place.rebuild()
     time.sleep(0.01)
@@ -185,7 +185,7 @@ def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Pla
     place.dispatch(a_spec(2), name="n.jsonl")
     place.flush()
     place.rebuild(Source(manifest=first, backlog="night"))
-    standing = Journal(place.receipts).standing(place.ledger.backlog.generation())
+    standing = Journal(place.receipts).standing(place.ledger.identity.generation())
     assert not standing.is_lost
     assert standing.sentence is not None and standing.sentence.startswith(
         "n.jsonl was dispatched and is not in"
@@ -304,13 +304,13 @@ def test_needs_raised_by_an_out_of_memory_are_raised_again(place: Place) -> None
     out_of_memory(place, twice, 1, 4000, 4800)
     out_of_memory(place, twice, 2, 6144, None)
     out_of_memory(place, never, 1, 24_576 - 512, None)
-    before = place.ledger.backlog.job(fresh.id)
+    before = place.ledger.jobs.job(fresh.id)
     place.flush()
     place.ledger.reports.publish(a_report("studio1", devices=1, sent_at=time.time()), 60)
 
     place.rebuild()
 
-    first, hopeless, other = (place.ledger.backlog.job(spec.id) for spec in (twice, never, fresh))
+    first, hopeless, other = (place.ledger.jobs.job(spec.id) for spec in (twice, never, fresh))
     assert first is not None and first.job_class.needs.vram_mib == 9216, "4800 × 1.25 in steps of 256, × 1.5"
     assert hopeless is not None and (hopeless.state, hopeless.cause) == ("dead", "cuda_oom")
     assert other is not None and before is not None and other.job_class == before.job_class
@@ -324,7 +324,7 @@ def test_needs_are_not_raised_where_no_node_says_how_much_there_is(place: Place)
 
     place.rebuild()
 
-    view = place.ledger.backlog.job(spec.id)
+    view = place.ledger.jobs.job(spec.id)
     assert view is not None and view.job_class.needs.vram_mib == 4000
 
 
@@ -340,5 +340,5 @@ def test_a_back_off_goes_on_where_it_was(place: Place) -> None:
 
     place.rebuild()
 
-    views = [place.ledger.backlog.job(spec.id) for spec in (full, old, forgiven)]
+    views = [place.ledger.jobs.job(spec.id) for spec in (full, old, forgiven)]
     assert [view and view.not_before for view in views] == [pytest.approx(now + 30, abs=0.01), None, None]

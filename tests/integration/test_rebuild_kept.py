@@ -36,7 +36,7 @@ def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: Pla
 
     assert place.states(*first, *second) == ["waiting"] * 8
     assert [(one.new, one.jobs) for one in result.manifests] == [(4, 4), (4, 4)]
-    standing = Journal(place.receipts).standing(place.ledger.backlog.generation())
+    standing = Journal(place.receipts).standing(place.ledger.identity.generation())
     assert standing.sentence is None and len(standing.present) == 2
     assert place.rebuild().manifests[0].new == 0
     assert len(Journal(place.receipts).notes()) == 4, "nothing new to note"
@@ -52,12 +52,12 @@ def test_of_a_line_that_was_edited_the_one_dispatched_last_holds_also_over_sever
     for _ in range(2):
         place.flush()
         place.rebuild()
-        view = place.ledger.backlog.job(large.id)
+        view = place.ledger.jobs.job(large.id)
         assert view is not None and view.job_class.needs.ram_mib == 20
     place.dispatch(small)  # the operator thinks again
     place.flush()
     place.rebuild()
-    view = place.ledger.backlog.job(small.id)
+    view = place.ledger.jobs.job(small.id)
     assert view is not None and view.job_class.needs.ram_mib == 10
     assert place.states(other) == ["waiting"]
 
@@ -68,8 +68,8 @@ def test_in_two_backlogs_it_comes_back_to_the_one_that_had_it(place: Place) -> N
     place.dispatch(spec, a_spec(2), backlog="night")
     place.flush()
     place.rebuild()
-    assert place.ledger.backlog.counts("day")["waiting"] == 1
-    assert place.ledger.backlog.counts("night")["waiting"] == 1
+    assert place.ledger.tallies.counts("day")["waiting"] == 1
+    assert place.ledger.tallies.counts("night")["waiting"] == 1
 
 
 def test_what_was_moved_to_another_backlog_comes_back_there(place: Place) -> None:
@@ -79,11 +79,11 @@ def test_what_was_moved_to_another_backlog_comes_back_there(place: Place) -> Non
     for _ in range(2):
         place.flush()
         place.rebuild()
-        assert place.ledger.backlog.counts("night")["waiting"] == 1
+        assert place.ledger.tallies.counts("night")["waiting"] == 1
     dispatch(place.ledger, path, "day", CATALOGUE, place.receipts, is_moving=True)
     place.flush()
     place.rebuild()
-    assert place.ledger.backlog.counts("day")["waiting"] == 1
+    assert place.ledger.tallies.counts("day")["waiting"] == 1
 
 
 def test_who_reads_what_another_manifest_of_that_name_writes_keeps_it(place: Place) -> None:

@@ -90,7 +90,7 @@ def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: Scene, d
     disk.ok("c")
     disk.ok("c", outcome="superseded")
     scene.let(0.02)
-    orphans = disk.ledger.handover.orphans(LEASE_S)
+    orphans = disk.ledger.orphans.orphans(LEASE_S)
     assert len(orphans) == 3
     assert disk.reconciler.settled(orphans) == {an_id("a")}
     assert [scene.state(n) for n in "abc"] == ["done", "running", "running"]
@@ -110,7 +110,7 @@ def test_many_receipts_that_are_new_to_a_leader_are_asked_for_together_and_said(
     ]
     disk.folder.mkdir()
     (disk.folder / "w1.jsonl").write_bytes(b"".join(msgspec.json.encode(r) + b"\n" for r in receipts))
-    monkeypatch.setattr(disk.ledger.backlog, "job", None)
+    monkeypatch.setattr(disk.ledger.jobs, "job", None)
     monkeypatch.setattr(disk.ledger.attempts, "accept", None)
 
     assert disk.reconciler.catch_up() == 300
@@ -151,7 +151,7 @@ def no_budgets(_: JobView) -> dict[Cause, int]:
 
 def a_conductor(disk: Disk, **more: object) -> Conductor:
     timing = Timing(tick_s=0.05, leader_ttl_s=2.0, admitted_grace_s=0.05)
-    rates = memory_rates(disk.ledger.attempts, {})
+    rates = memory_rates(disk.ledger.calls, {})
     return Conductor(
         disk.ledger, rates, Limits(), timing, "one", reconciler=disk.reconciler, overrides=no_budgets, **more
     )  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ def test_a_conductor_does_not_run_again_what_a_lost_host_has_proved(scene: Scene
 
 def test_an_emptied_ledger_is_not_called_done(scene: Scene, disk: Disk, redis_url: str) -> None:
     scene.ledger.leadership.resign("conductor-1")
-    scene.ledger.backlog.generation("first")
+    scene.ledger.identity.generation("first")
     scene.put(an_entry("a"))
     conductor = a_conductor(disk, guard=Guard(disk.ledger, disk.folder).reason)
     ended: list[RunEnd] = []
@@ -188,7 +188,7 @@ def test_an_emptied_ledger_is_not_called_done(scene: Scene, disk: Disk, redis_ur
         assert not until_quiet(lambda: not ended)
         scene.dispatched = set()
         scene.put(an_entry("a", is_done=True, attempts=1))
-        disk.ledger.backlog.generation("second")
+        disk.ledger.identity.generation("second")
         thread.join(10)
         assert [e.is_done for e in ended] == [True], "rebuilt, and there it is done"
     finally:

@@ -53,7 +53,7 @@ def done(scene: WorkerScene, *specs: JobSpec) -> Path:
     """Dispatched, and done by a worker."""
     path = scene.folder / "night.jsonl"
     manifests.write(path, specs)
-    mark = scene.ledger.backlog.generation("of this test") or ""
+    mark = scene.ledger.identity.generation("of this test") or ""
     Journal(scene.settings.receipts_dir).dispatched(path, "night", len(specs), mark)
     scene.worker()
     for spec in specs:
@@ -131,7 +131,7 @@ def test_what_came_after_it_is_said_and_comes_along_on_demand(scene: WorkerScene
 
     taken = redo(scene, first.id, "--with-dependents", "--yes", "--json").json
     assert taken["sent_back"] == [first.id, second.id, third.id]
-    view = scene.ledger.backlog.job(third.id)
+    view = scene.ledger.jobs.job(third.id)
     assert view is not None and view.waits_for == (second.id,)
     run_again(scene, first, second, third)
 

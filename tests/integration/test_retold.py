@@ -56,7 +56,7 @@ class Forgetful(Place):
             client.set("conductor:history", "another.one")
 
     def admit(self, spec: JobSpec, attempt: int = 1, **more: Any) -> None:
-        view = self.ledger.backlog.job(spec.id)
+        view = self.ledger.jobs.job(spec.id)
         epoch = self.ledger.leadership.lead("test", 60.0)
         assert view is not None and epoch is not None
         reservation = Reservation(
@@ -85,7 +85,7 @@ class Forgetful(Place):
         timing = Timing(tick_s=0.05, leader_ttl_s=2.0, lease_s=LEASE_S)
         return Conductor(
             self.ledger,
-            memory_rates(self.ledger.attempts, {}),
+            memory_rates(self.ledger.calls, {}),
             Limits(),
             timing,
             "one",
@@ -115,8 +115,8 @@ def test_the_leader_puts_again_what_was_dispatched_in_what_was_forgotten(place: 
 
     assert place.states(early, late) == ["waiting", "waiting"]
     assert place.ledger.control.controls().paused_lanes == ("cpu",)
-    assert place.ledger.leadership.is_settled or place.ledger.backlog.pulse().unsettled is None
-    assert place.ledger.backlog.pulse().rebuilt_s > 0, "what runs of it is claimed before it is handed out"
+    assert place.ledger.leadership.is_settled or place.ledger.identity.pulse().unsettled is None
+    assert place.ledger.identity.pulse().rebuilt_s > 0, "what runs of it is claimed before it is handed out"
 
 
 def test_what_was_said_before_the_leader_was_heard_is_not_gone_through(place: Forgetful) -> None:
@@ -127,7 +127,7 @@ def test_what_was_said_before_the_leader_was_heard_is_not_gone_through(place: Fo
 def test_a_line_that_was_edited_is_taken_again_and_the_dead_rise(place: Forgetful) -> None:
     waiting, dead = a_spec(0), a_spec(1)
     place.dispatch(waiting, dead)
-    place.ledger.control.fail(dead.id, "bad_input", "no")
+    place.ledger.commands.fail(dead.id, "bad_input", "no")
     place.remember()
     edited = [_with_more(spec) for spec in (waiting, dead)]
     place.dispatch(*edited)
@@ -138,7 +138,7 @@ def test_a_line_that_was_edited_is_taken_again_and_the_dead_rise(place: Forgetfu
 
     assert place.states(waiting, dead) == ["waiting", "waiting"]
     for spec in edited:
-        view = place.ledger.backlog.job(spec.id)
+        view = place.ledger.jobs.job(spec.id)
         assert view is not None and view.job_class.priority == 7
 
 
@@ -149,15 +149,15 @@ def _with_more(spec: JobSpec) -> JobSpec:
 def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
     stopped, failed, again, back = (a_spec(n) for n in range(4))
     place.dispatch(stopped, failed, again, back)
-    place.ledger.control.cancel(again.id)
+    place.ledger.commands.cancel(again.id)
     place.journal.operator("cancelled", {again.id: 0})
     place.remember()
-    control, said = place.ledger.control, place.journal.operator
-    control.cancel(stopped.id), said("cancelled", {stopped.id: 0})
-    control.fail(failed.id, "stalled", FAILED_BY_OPERATOR), said("cancelled", {failed.id: 0}, "stalled")
-    control.retry(again.id), said("retried", {again.id: 0})
-    control.cancel(back.id), said("cancelled", {back.id: 0})
-    control.retry(back.id), said("retried", {back.id: 0})
+    commands, said = place.ledger.commands, place.journal.operator
+    commands.cancel(stopped.id), said("cancelled", {stopped.id: 0})
+    commands.fail(failed.id, "stalled", FAILED_BY_OPERATOR), said("cancelled", {failed.id: 0}, "stalled")
+    commands.retry(again.id), said("retried", {again.id: 0})
+    commands.cancel(back.id), said("cancelled", {back.id: 0})
+    commands.retry(back.id), said("retried", {back.id: 0})
     after = place.states(stopped, failed, again, back)
     assert after == ["cancelled", "dead", "waiting", "waiting"]
     assert place.retell() == Reapplied(), "where nothing was forgotten nothing is said"
@@ -168,7 +168,7 @@ def test_the_operators_last_word_on_each_job_holds(place: Forgetful) -> None:
     assert place.retell() == Reapplied(jobs=3)
 
     assert place.states(stopped, failed, again, back) == after
-    view = place.ledger.backlog.job(failed.id)
+    view = place.ledger.jobs.job(failed.id)
     assert view is not None and (view.cause, view.message) == ("stalled", FAILED_BY_OPERATOR)
     assert place.retell() == Reapplied()
 
@@ -178,7 +178,7 @@ def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_g
 ) -> None:
     taken, handed, delayed, later = (a_spec(n) for n in range(4))
     place.dispatch(taken, handed, delayed, later)
-    control, said = place.ledger.control, place.journal.requeued
+    commands, said = place.ledger.commands, place.journal.requeued
     for spec in (taken, delayed, later):
         place.run(spec)
     place.admit(handed)
@@ -188,19 +188,19 @@ def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_g
         )
     place.remember()
     for spec, was in ((taken, "running"), (handed, "admitted"), (delayed, "waiting"), (later, "waiting")):
-        assert control.requeue(spec.id) == was
+        assert commands.requeue(spec.id) == was
         said(spec.id, 1, was)
     # It was cancelled after that: then nothing is put back.
-    control.cancel(later.id), place.journal.operator("cancelled", {later.id: 1})
+    commands.cancel(later.id), place.journal.operator("cancelled", {later.id: 1})
     place.steps_back()
-    assert control.asked() == {} and place.states(handed) == ["admitted"]
+    assert commands.asked() == {} and place.states(handed) == ["admitted"]
 
     assert place.retell() == Reapplied(jobs=1) and place.states(later) == ["cancelled"]
     assert place.retelling.put_back(0.0) == Reapplied(jobs=3)
 
-    assert control.asked() == {taken.id: "requeue"}
+    assert commands.asked() == {taken.id: "requeue"}
     assert place.states(taken, handed, delayed, later) == ["running", "waiting", "waiting", "cancelled"]
-    view = place.ledger.backlog.job(delayed.id)
+    view = place.ledger.jobs.job(delayed.id)
     assert view is not None and view.not_before is None
     assert place.retelling.put_back(0.0) == Reapplied(), "twice is once"
 
@@ -210,8 +210,8 @@ def test_a_word_on_an_attempt_that_is_over_is_left_alone(place: Forgetful) -> No
     place.dispatch(spec)
     place.run(spec)
     place.journal.requeued(spec.id, 1, "running")
-    place.ledger.attempts.give_back(spec.id, 1)
-    place.ledger.attempts.rescue(spec.id, 1, "gone", Retry())
+    place.ledger.orphans.give_back(spec.id, 1)
+    place.ledger.orphans.rescue(spec.id, 1, "gone", Retry())
     place.run(spec, 2)
     assert place.retelling.put_back(0.0) == Reapplied()
 
@@ -296,7 +296,7 @@ def test_what_was_to_be_made_again_is(place: Forgetful) -> None:
         place.ledger.attempts.accept(receipt)
     place.remember()
     place.receipt(spec, "superseded", ended_at=time.time())
-    assert place.ledger.control.redo(spec.id, 1)
+    assert place.ledger.commands.redo(spec.id, 1)
     assert place.states(spec, other) == ["waiting", "done"]
     place.steps_back()
     assert place.states(spec, other) == ["done", "done"]
@@ -310,7 +310,7 @@ def test_needs_that_were_forgotten_are(place: Forgetful) -> None:
     spec = a_spec(0, needs=Needs(vram_mib=20_000))
     place.dispatch(spec)
     view = _view(place, spec)
-    assert place.ledger.control.reclass(spec.id, placed(view.job_class, Needs(vram_mib=24_000)))
+    assert place.ledger.commands.reclass(spec.id, placed(view.job_class, Needs(vram_mib=24_000)))
     place.remember()
     forget(place.ledger, place.receipts, [_view(place, spec)])
     assert _view(place, spec).job_class.needs.vram_mib == 20_000
@@ -323,19 +323,19 @@ def test_needs_that_were_forgotten_are(place: Forgetful) -> None:
 
 
 def _view(place: Place, spec: JobSpec) -> JobView:
-    view = place.ledger.backlog.job(spec.id)
+    view = place.ledger.jobs.job(spec.id)
     assert view is not None
     return view
 
 
 def test_a_call_that_went_on_where_another_was_cut_off_is_noted(place: Forgetful) -> None:
     first, second = a_spec(0), a_spec(1)
-    put = place.ledger.backlog.put
-    place.ledger.backlog.put = lambda backlog, entries: put(
+    put = place.ledger.intake.put
+    place.ledger.intake.put = lambda backlog, entries: put(
         backlog, [e for e in entries if e.job_id == first.id]
     )  # type: ignore[method-assign]
     place.dispatch(first, second)
-    place.ledger.backlog.put = put  # type: ignore[method-assign]
+    place.ledger.intake.put = put  # type: ignore[method-assign]
     assert place.states(first, second) == ["waiting", None]
     since = time.time()
     place.remember()
@@ -362,9 +362,9 @@ def test_a_dispatch_during_which_redis_steps_back_says_so(
     place: Forgetful, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(place.ledger.backlog, "history", lambda: "that.before")
+        patch.setattr(place.ledger.identity, "history", lambda: "that.before")
         with pytest.raises(Unreachable, match="dispatch it again"):
             place.dispatch(a_spec(0))
-    assert place.ledger.backlog.completed() == {}
+    assert place.ledger.intake.completed() == {}
     assert place.dispatch(a_spec(0)).is_file(), "and then it goes"
-    assert len(place.ledger.backlog.completed()) == 1
+    assert len(place.ledger.intake.completed()) == 1

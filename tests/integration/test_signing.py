@@ -138,7 +138,7 @@ def test_a_job_put_without_the_key_is_cancelled_and_runs_after_a_dispatch_with_i
 
     signed.admit = lambda *_: None  # type: ignore[method-assign]
     signed.put(spec)  # «0 new, 1 known»
-    assert with_key.control.retry(spec.id)
+    assert with_key.commands.retry(spec.id)
     admit(spec)
     signed.worker(MY_SIGNING_KEY=KEY)
     (receipt,) = signed.wait_state(spec, "done", "dead")

@@ -69,7 +69,7 @@ def test_a_second_host_of_a_project_has_its_mark(mine: Path, theirs: Path) -> No
     (theirs / "receipts").mkdir()
     (theirs / "receipts" / FILE).write_bytes((mine / "receipts" / FILE).read_bytes())
     with open_ledger(load(theirs)) as ledger:
-        assert ledger.backlog.counts()["waiting"] == 2
+        assert ledger.tallies.counts()["waiting"] == 2
 
 
 def test_a_worker_of_another_project_takes_nothing(mine: Path, theirs: Path, redis_url: str) -> None:

@@ -58,7 +58,7 @@ def run_again_if_given_back(scene: WorkerScene, spec: JobSpec) -> bool:
     nothing.
     """
     wait_until(lambda: scene.state(spec) != "running", "it runs no more")
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None
     assert not view.failures
     if view.state == "waiting":
@@ -153,7 +153,7 @@ def test_to_cancel_one_stops_no_other(scene: WorkerScene, tmp_path: Path):
     scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
     wait_file(begun)
 
-    scene.ledger.control.cancel(row[20].id)
+    scene.ledger.commands.cancel(row[20].id)
 
     scene.wait_state(row[20], "cancelled")
     for spec in row[21:]:

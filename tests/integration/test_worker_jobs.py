@@ -131,7 +131,7 @@ def test_a_cancelled_job_ends_and_its_child_with_it(scene: WorkerScene, tmp_path
     scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
     wait_file(tmp_path / "begun")
 
-    assert scene.ledger.control.cancel(spec.id) == "running"
+    assert scene.ledger.commands.cancel(spec.id) == "running"
 
     (receipt,) = scene.wait_state(spec, "cancelled")
     assert (receipt.outcome, receipt.cause) == ("failed", "cancelled")
@@ -144,7 +144,7 @@ def test_a_task_that_asks_leaves_at_once_and_its_child_stays_warm(scene: WorkerS
     scene.worker(CONDUCTOR_TIMING__LEASE_S="0.6")
     wait_until(lambda: scene.state(sleeps) == "running", "it sleeps")
 
-    scene.ledger.control.cancel(sleeps.id)
+    scene.ledger.commands.cancel(sleeps.id)
     scene.wait_state(sleeps, "cancelled")
     after = scene.put(a_spec(2, task="mine.warm"))
 

@@ -235,7 +235,7 @@ def test_a_late_attempt_publishes_nothing(scene: WorkerScene, tmp_path: Path, le
     with pytest.raises(subprocess.TimeoutExpired):
         slow.wait(0.7)
 
-    assert scene.ledger.attempts.rescue(spec.id, 1, "stopped for too long", Retry())
+    assert scene.ledger.orphans.rescue(spec.id, 1, "stopped for too long", Retry())
     scene.admit(spec, 2)
     (tmp_path / "until0").touch()
     scene.worker()

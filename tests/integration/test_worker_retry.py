@@ -63,14 +63,14 @@ def a_waiting_spec(folder: Path, n: int = 0) -> JobSpec:
 
 
 def view_of(scene: WorkerScene, spec: JobSpec) -> JobView:
-    view = scene.ledger.backlog.job(spec.id)
+    view = scene.ledger.jobs.job(spec.id)
     assert view is not None
     return view
 
 
 def again(scene: WorkerScene, spec: JobSpec, attempt: int) -> None:
     """Without its back-off."""
-    assert scene.ledger.control.requeue(spec.id) == "waiting"
+    assert scene.ledger.commands.requeue(spec.id) == "waiting"
     scene.admit(spec, attempt)
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_lay_there_makes_its_job_dead_with_words_and_a_retry_only_pu
     assert old.read_text() == "OLD"
     (tmp_path / "begun0").unlink()
     old.rename(old.with_name("old.txt"))
-    assert scene.ledger.control.retry(spec.id)
+    assert scene.ledger.commands.retry(spec.id)
     scene.admit(spec, 2)
 
     scene.wait_state(spec, "done")
@@ -166,7 +166,7 @@ def test_an_out_of_memory_asks_for_more_up_to_a_whole_device_and_is_then_dead(sc
     assert view.cause == "cuda_oom"
     assert view.message.endswith("it had all that the largest device has to give, 8.0 GiB of VRAM")
     assert receipts[-1].message == view.message
-    assert view.line == scene.ledger.backlog.job(spec.id).line  # type: ignore[union-attr]
+    assert view.line == scene.ledger.jobs.job(spec.id).line  # type: ignore[union-attr]
 
 
 def test_memory_and_space_are_raised_to_what_was_measured(scene: WorkerScene):
@@ -207,7 +207,7 @@ def test_an_input_that_changed_since_the_plan_is_no_input(scene: WorkerScene, tm
 def test_a_job_whose_rate_was_closed_meanwhile_is_not_called(scene: WorkerScene):
     needs = Needs(rates={"api": RateNeed()})
     spec = scene.put(a_spec(task="mine.write", needs=needs))
-    scene.ledger.attempts.tell_calls((Call(key="api", outcome="refused", closes_for_s=3600),))
+    scene.ledger.calls.tell_calls((Call(key="api", outcome="refused", closes_for_s=3600),))
     scene.worker()
     scene.wait_state(spec, "waiting")
     view = view_of(scene, spec)
@@ -215,10 +215,8 @@ def test_a_job_whose_rate_was_closed_meanwhile_is_not_called(scene: WorkerScene)
     assert view.not_before is not None
     assert view.not_before - scene.ledger.bell.now() == pytest.approx(3600, abs=60)
     assert scene.receipts(spec) == [], "no attempt was made of it"
-    assert scene.ledger.attempts.refusals() == {"api": 1}, "nobody was refused"
-    assert [(call.outcome, call.job_id) for call in scene.ledger.attempts.calls()][1:] == [
-        ("uncalled", spec.id)
-    ]
+    assert scene.ledger.calls.refusals() == {"api": 1}, "nobody was refused"
+    assert [(call.outcome, call.job_id) for call in scene.ledger.calls.calls()][1:] == [("uncalled", spec.id)]
 
 
 # ── receipts that cannot be written ───────────────────────────────────────────────────────────────────────
@@ -309,7 +307,7 @@ def test_work_is_not_lost_with_a_result_that_cannot_be_written_down(
     assert f"its files are kept: `conductor retry {spec.id}` publishes them without it" in receipt.message
     assert not (scene.folder / "published/a.txt").exists()
 
-    assert scene.ledger.control.retry(spec.id)
+    assert scene.ledger.commands.retry(spec.id)
     scene.admit(spec, 2)
     *_, done = scene.wait_state(spec, "done")
     assert words in done.result["result_lost"]

@@ -43,7 +43,7 @@ def waiting(folder: Path, n: int) -> JobSpec:
 def put_back(scene: WorkerScene, *specs: JobSpec) -> None:
     for spec in specs:
         job_class = class_of(spec, scene.catalogue[spec.task], "night")
-        scene.ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+        scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
 
 
 def preload(scene: WorkerScene, successor: JobSpec, after: JobSpec) -> None:

@@ -58,9 +58,9 @@ class World:
         self.code = "v1"
         self.attempts: Counter[str] = Counter()
         names = [f"j{n:02}" for n in range(JOBS)]
-        self.ledger.backlog.put("night", [an_entry(name, a_ledger_class(kind=KIND)) for name in names])
+        self.ledger.intake.put("night", [an_entry(name, a_ledger_class(kind=KIND)) for name in names])
         later = a_ledger_class("c2", kind="media.join")
-        self.ledger.backlog.put("night", [an_entry("z", later, after=(an_id(names[-1]),))])
+        self.ledger.intake.put("night", [an_entry("z", later, after=(an_id(names[-1]),))])
 
     def tick(self) -> None:
         self.ledger.reports.publish(
@@ -88,7 +88,7 @@ class World:
         if not message:
             self.ledger.attempts.accept(receipt)
         else:
-            failures = job.failures if (job := self.ledger.backlog.job(held.job_id)) else {}
+            failures = job.failures if (job := self.ledger.jobs.job(held.job_id)) else {}
             receipt = msgspec.structs.replace(receipt, outcome="failed", cause="task_error", message=message)
             self.ledger.attempts.fail(receipt, after_failure("task_error", failures, {}))
             self.check_opening(before, held)
@@ -128,7 +128,7 @@ class World:
 
     def run_out(self) -> dict[str, int]:
         for _ in range(40 * JOBS):
-            counts = self.ledger.backlog.counts()
+            counts = self.ledger.tallies.counts()
             if not counts["waiting"] + counts["admitted"] + counts["running"]:
                 return {state: n for state, n in counts.items() if n}
             self.tick()
@@ -170,8 +170,8 @@ def play(world: World, done: list[tuple[str, int]]) -> None:
             case "end":
                 world.end(n)
             case "retry":
-                for job_id in list(world.ledger.backlog.ids("review")):
-                    world.ledger.control.retry(job_id)
+                for job_id in list(world.ledger.jobs.ids("review")):
+                    world.ledger.commands.retry(job_id)
             case "start":
                 world.start()
             case _:

@@ -50,7 +50,7 @@ class Twins(Both):
             is_done=is_done,
             attempts=int(is_done),
         )
-        self.both("backlog.put", "night", [entry])
+        self.both("intake.put", "night", [entry])
 
     @rule(name=names, after=others, after_ended=others, priority=st.sampled_from([-5, 7, 100]))
     def put_urgent(self, name: str, after: list[str], after_ended: list[str], priority: int) -> None:
@@ -60,7 +60,7 @@ class Twins(Both):
             after=tuple(an_id(other) for other in after if other < name),
             after_ended=tuple(an_id(other) for other in after_ended if other < name),
         )
-        self.both("backlog.put", "night", [entry])
+        self.both("intake.put", "night", [entry])
 
     @rule(name=names, reads=others, is_done=st.booleans(), extra=others)
     def put_with_files(self, name: str, reads: list[str], is_done: bool, extra: list[str]) -> None:
@@ -81,19 +81,19 @@ class Twins(Both):
         # A class has one description: `put` gives c0 a kind.
         job_class = a_class("files")
         entry = an_entry(name, job_class, files=files, after=after, is_done=is_done, attempts=int(is_done))
-        self.both("backlog.put", "night", [entry])
+        self.both("intake.put", "night", [entry])
 
     @rule(wanted=st.integers(0, 25), most=st.integers(0, 2))
     def let_go(self, wanted: int, most: int) -> None:
-        self.both("attempts.let_go", "node1", "scratch", wanted, most)
+        self.both("files.let_go", "node1", "scratch", wanted, most)
 
     @rule(name=names)
     def gone(self, name: str) -> None:
-        self.both("attempts.gone", "node1", [f"scratch:{name}"])
+        self.both("files.gone", "node1", [f"scratch:{name}"])
 
     @rule(name=names, ids=others)
     def keep(self, name: str, ids: list[str]) -> None:
-        self.both("backlog.keep", {f"scratch:{name}": [an_id(other) for other in ids]})
+        self.both("files.keep", {f"scratch:{name}": [an_id(other) for other in ids]})
 
     @rule(name=names, attempt=attempts, size=st.integers(0, 20))
     def accept_with_files(self, name: str, attempt: int, size: int) -> None:
@@ -116,7 +116,7 @@ class Twins(Both):
     def admit_what_may_go(self, role: str, code: str) -> None:
         found = [
             (head, c.job_class.kind)
-            for c in self.memory.ledger.backlog.candidates(Lookahead(heads=1))
+            for c in self.memory.ledger.waiting.candidates(Lookahead(heads=1))
             for head in c.heads
         ]
         rows = [
@@ -135,7 +135,7 @@ class Twins(Both):
     @rule(first=names, second=names, attempt=attempts, is_late=st.booleans())
     def name_successors(self, first: str, second: str, attempt: int, is_late: bool) -> None:
         """What may go now goes next where these two end."""
-        found = [head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=2)) for head in c.heads]
+        found = [head for c in self.memory.ledger.waiting.candidates(Lookahead(heads=2)) for head in c.heads]
         successors = [
             Successor(
                 predecessor=an_id(name),
@@ -221,19 +221,19 @@ class Twins(Both):
 
     @rule(told=st.lists(calls, min_size=1, max_size=2))
     def tell_calls(self, told: list[Call]) -> None:
-        self.both("attempts.tell_calls", told)
+        self.both("calls.tell_calls", told)
 
     @rule()
     def open_rate(self) -> None:
-        self.both("attempts.open_rate", "api")
+        self.both("calls.open_rate", "api")
 
     @rule(name=names, attempt=attempts, then=outcomes)
     def rescue(self, name: str, attempt: int, then: Retry | Dead) -> None:
-        self.both("attempts.rescue", an_id(name), attempt, "gone", then)
+        self.both("orphans.rescue", an_id(name), attempt, "gone", then)
 
     @rule(name=names, attempt=attempts)
     def give_back(self, name: str, attempt: int) -> None:
-        self.both("attempts.give_back", an_id(name), attempt)
+        self.both("orphans.give_back", an_id(name), attempt)
 
     @rule(name=names, attempt=attempts, worker=workers)
     def adopt(self, name: str, attempt: int, worker: str) -> None:
@@ -244,7 +244,7 @@ class Twins(Both):
         past = {"failures": {"task_error": n}, "cause": "task_error", "message": "it broke"} if n else {}
         wants = tuple(an_id(other) for other in after if other < name)
         entry = an_entry(name, a_class("c0", kind="k0"), after=wants, over=over, attempts=n, **past)
-        self.both("backlog.put", "night", [entry])
+        self.both("intake.put", "night", [entry])
 
     @rule(
         name=names,
@@ -276,28 +276,28 @@ class Twins(Both):
             line=line_of(name) + b" " * len(words) + words.encode(),
         )
         told = [
-            scene.ledger.backlog.revise(backlog, [entry, entry], is_moving=is_moving, is_trial=is_trial)
+            scene.ledger.intake.revise(backlog, [entry, entry], is_moving=is_moving, is_trial=is_trial)
             for scene in (self.redis, self.memory)
         ]
         assert told[0] == told[1]
 
     @rule(name=names)
     def cancel(self, name: str) -> None:
-        self.both("control.cancel", an_id(name))
+        self.both("commands.cancel", an_id(name))
 
     @rule(name=names)
     def force_fail(self, name: str) -> None:
-        self.both("control.fail", an_id(name), "stalled", "it hangs")
+        self.both("commands.fail", an_id(name), "stalled", "it hangs")
 
     @rule(name=names)
     def requeue(self, name: str) -> None:
-        self.both("control.requeue", an_id(name))
+        self.both("commands.requeue", an_id(name))
 
     @rule(name=names, attempt=attempts, after=others, after_ended=others)
     def redo(self, name: str, attempt: int, after: list[str], after_ended: list[str]) -> None:
         later = [[an_id(other) for other in some if other > name] for some in (after, after_ended)]
         own = [[an_id(other) for other in some if other < name] for some in (after, after_ended)]
-        self.both("control.redo", an_id(name), attempt, *later, own)
+        self.both("commands.redo", an_id(name), attempt, *later, own)
 
     @rule(kind=kinds)
     def review(self, kind: str) -> None:
@@ -310,11 +310,11 @@ class Twins(Both):
 
     @rule(name=names)
     def retry(self, name: str) -> None:
-        self.both("control.retry", an_id(name))
+        self.both("commands.retry", an_id(name))
 
     @rule(name=names)
     def reclass(self, name: str) -> None:
-        self.both("control.reclass", an_id(name), a_class("c9"))
+        self.both("commands.reclass", an_id(name), a_class("c9"))
 
 
 def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str) -> None:

@@ -31,15 +31,10 @@ LIMIT, TOKENS, USD = 2, 5000, 3.0
 class Play:
     def __init__(self) -> None:
         self.clock = ManualClock(1_700_000_000.0)
-        self.attempts = memory_ledger(self.clock).attempts
+        self.calls = memory_ledger(self.clock).calls
         budgets = {"api": Rate(requests_per_min=LIMIT, tokens_per_min=TOKENS, usd_per_day=USD)}
         self.rates = LimitsRates(
-            ManualLog(self.clock),
-            MemoryRateStore(),
-            self.attempts,
-            budgets,
-            self.clock,
-            prices={"api": 0.0005},
+            ManualLog(self.clock), MemoryRateStore(), self.calls, budgets, self.clock, prices={"api": 0.0005}
         )
         self.active: dict[str, Reservation] = {}
         self.ids = count()
@@ -100,11 +95,9 @@ class Play:
                     tokens=tokens,
                     usd=tokens * 0.0005,
                 )
-                self.attempts.tell_calls((replace(call, took_s=now - (sent or now)),))
+                self.calls.tell_calls((replace(call, took_s=now - (sent or now)),))
             elif what == "uncalled":
-                self.attempts.tell_calls(
-                    (Call(key="api", outcome="uncalled", job_id=found.job_id, attempt=1),)
-                )
+                self.calls.tell_calls((Call(key="api", outcome="uncalled", job_id=found.job_id, attempt=1),))
             else:
                 self.spent += 300 * 0.0005
             del self.active[found.job_id]

@@ -66,9 +66,7 @@ class Night:
         manifest = folder / "m.jsonl"
         manifests.write(manifest, specs)
         dispatch(self.ledger, manifest, "b", CATALOGUE, folder / "receipts", files=FileRules())
-        self.conductor = Conductor(
-            self.ledger, memory_rates(self.ledger.attempts, {}), limits, Timing(), "c1"
-        )
+        self.conductor = Conductor(self.ledger, memory_rates(self.ledger.calls, {}), limits, Timing(), "c1")
         self.report()
 
     def report(self) -> None:
@@ -103,7 +101,7 @@ class Night:
         held = self.going.pop(job_id)
         fate = self.dice.random()
         if fate < 0.15:
-            self.ledger.attempts.rescue(job_id, held.attempt, "killed", Retry())
+            self.ledger.orphans.rescue(job_id, held.attempt, "killed", Retry())
             return
         spec = self.specs[job_id]
         facts = tuple(OutputFact(path=o.path, bytes=o.bytes, sha256="0" * 64) for o in spec.writes)
@@ -128,23 +126,23 @@ class Night:
 
     def make_room(self) -> None:
         """As `node.room` does: what the gates lack, and no more."""
-        there = self.ledger.attempts.removable(NODE, ["scratch"]).get("scratch", 0)
+        there = self.ledger.files.removable(NODE, ["scratch"]).get("scratch", 0)
         assert there <= sum(self.lying.values())
         free = self.disk - sum(self.lying.values()) - sum(map(self.written, self.going))
         if there:
-            gates = self.ledger.handover.gates()
+            gates = self.ledger.gate_record.gates()
             self.let_go(wanted(gates, NODE, frozenset({"scratch"}), free, there, ROOTS))
 
     def let_go(self, size: int) -> None:
-        gone = [fact.path for fact in self.ledger.attempts.let_go(NODE, "scratch", size)]
+        gone = [fact.path for fact in self.ledger.files.let_go(NODE, "scratch", size)]
         for path in gone:
             del self.lying[path]
-        self.ledger.attempts.gone(NODE, gone)
+        self.ledger.files.gone(NODE, gone)
 
     def run(self) -> int:
         """How many jobs never ran."""
         idle = 0
-        while (counts := self.ledger.backlog.counts())["done"] < len(self.specs) and idle < PATIENCE:
+        while (counts := self.ledger.tallies.counts())["done"] < len(self.specs) and idle < PATIENCE:
             self.clock.advance(self.dice.choice((0.1, 1.0, 3.0)))
             if not self.going or self.dice.random() < 0.6:
                 self.make_room()

@@ -40,7 +40,7 @@ class Successors(Both):
     @initialize()
     def begin(self) -> None:
         self.heard: list[tuple[str, Begun]] = []
-        self.both("backlog.put", "night", [an_entry(name, a_class("c0", kind="k0")) for name in NAMES])
+        self.both("intake.put", "night", [an_entry(name, a_class("c0", kind="k0")) for name in NAMES])
 
     def running(self) -> list[Reservation]:
         return [r for r in self.memory.ledger.handover.reservations() if r.state == "running"]
@@ -56,7 +56,7 @@ class Successors(Both):
 
     def heads(self, most: int, disk: dict[str, int]) -> list[Reservation]:
         found = [
-            head for c in self.memory.ledger.backlog.candidates(Lookahead(heads=most)) for head in c.heads
+            head for c in self.memory.ledger.waiting.candidates(Lookahead(heads=most)) for head in c.heads
         ][:most]
         ids = [(head.job_id.removesuffix("-0000000"), head.attempts + 1) for head in found]
         return [a_reservation(*which, kind="k0", code="v1", breaker=2, disk=disk) for which in ids]
@@ -170,22 +170,22 @@ class Successors(Both):
 
     @rule(name=names, verb=st.sampled_from(["cancel", "requeue", "retry"]))
     def operator(self, name: str, verb: str) -> None:
-        self.both(f"control.{verb}", an_id(name))
+        self.both(f"commands.{verb}", an_id(name))
 
     @rule(name=names, how=st.sampled_from(["fail", "rescue", "accept", "give_back"]))
     def end(self, name: str, how: str) -> None:
-        view = self.memory.ledger.backlog.job(an_id(name))
+        view = self.memory.ledger.jobs.job(an_id(name))
         assert view is not None
         attempt = max(1, view.attempts)
         match how:
             case "fail":
                 self.both("attempts.fail", a_receipt(name, attempt, "failed", "task_error"), Retry())
             case "rescue":
-                self.both("attempts.rescue", an_id(name), attempt, "gone", Retry())
+                self.both("orphans.rescue", an_id(name), attempt, "gone", Retry())
             case "accept":
                 self.both("attempts.accept", a_receipt(name, attempt))
             case _:
-                self.both("attempts.give_back", an_id(name), attempt)
+                self.both("orphans.give_back", an_id(name), attempt)
 
     @rule(is_paused=st.sampled_from([True, False, False]))
     def pause(self, is_paused: bool) -> None:

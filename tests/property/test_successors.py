@@ -101,7 +101,7 @@ class House:
     def put(self, job_class: JobClass) -> None:
         self.count += 1
         job_id = f"job{self.count:05d}-0000"
-        self.ledger.backlog.put("b", [Entry(job_id=job_id, line=b"{}", job_class=job_class)])
+        self.ledger.intake.put("b", [Entry(job_id=job_id, line=b"{}", job_class=job_class)])
 
     def look(self) -> None:
         """The first half of a tick; the world goes on before the second."""
@@ -188,7 +188,7 @@ class House:
     def lose(self, queue: str) -> None:
         if (job := self.running[queue]) is not None:
             self._drop(queue)
-            self.ledger.attempts.rescue(*job, "lost", Retry())
+            self.ledger.orphans.rescue(*job, "lost", Retry())
             self.running[queue] = None
 
     def _held(self, job: tuple[str, int]) -> Reservation | None:
@@ -215,7 +215,7 @@ class House:
         assert sum(r.cpu for r in held) <= CORES
         ready = sum(sum(r.disk.values()) for _, r in self.ready.values())
         assert self.written + sum(sum(r.disk.values()) for r in held) + ready <= DISK
-        waiting = self.ledger.backlog.counts()
+        waiting = self.ledger.tallies.counts()
         assert sum(waiting.values()) == self.count
         assert waiting["admitted"] + waiting["running"] == len(held)
 
@@ -309,7 +309,7 @@ def begun(going: list[JobClass], waiting: list[JobClass]) -> House:
         house.act()
     for queue in house.running:
         house.turn(queue)
-    assert house.ledger.backlog.counts()["running"] == len(going)
+    assert house.ledger.tallies.counts()["running"] == len(going)
     for job_class in waiting:
         house.put(job_class)
     house.look()

@@ -52,7 +52,7 @@ class Night:
         self.epoch = epoch
         self.job_class = a_class("cpu", id="c1", backlog="night", task="diagnostics.echo")
         entries = [Entry(job_id=spec.id, line=to_line(spec), job_class=self.job_class) for spec in self.specs]
-        ledger.backlog.put("night", entries)
+        ledger.intake.put("night", entries)
 
     def admit(self, n: int, **more: Any) -> Reservation:
         attempt = (self.view(n).attempts) + 1
@@ -101,10 +101,10 @@ class Night:
     def hold(self, *verdicts: Verdict, waiting: int = 3, **more: Any) -> None:
         values = {"class_id": "c1", "backlog": "night", "task": "diagnostics.echo", "lane": "cpu", **more}
         hold = Hold(waiting=waiting, verdicts=verdicts, **values)
-        self.ledger.handover.record_gates(self.epoch, GateLedger(at=self.ledger.bell.now(), holds=(hold,)))
+        self.ledger.gate_record.record_gates(self.epoch, GateLedger(at=self.ledger.bell.now(), holds=(hold,)))
 
     def view(self, n: int) -> JobView:
-        view = self.ledger.backlog.job(self.ids[n])
+        view = self.ledger.jobs.job(self.ids[n])
         assert view is not None
         return view
 

@@ -36,7 +36,7 @@ class ApiCalls:
 
     def __init__(self, ledger: Ledger, patiently: Patiently) -> None:
         self._ledger = ledger
-        self._attempts = ledger.attempts
+        self._calls = ledger.calls
         self._patiently = patiently
 
     def shut(self, attempt: Attempt) -> AttemptFault | None:
@@ -46,12 +46,12 @@ class ApiCalls:
         keys = attempt.request.needs.rates
         if not keys:
             return None
-        closings = self._patiently(self._attempts.closings) or {}
+        closings = self._patiently(self._calls.closings) or {}
         shut = {key: until for key, until in closings.items() if key in keys}
         if not shut:
             return None
         key, until = max(shut.items(), key=lambda item: item[1])
-        endpoint_fault = (self._patiently(self._attempts.endpoint_faults) or {}).get(key)
+        endpoint_fault = (self._patiently(self._calls.endpoint_faults) or {}).get(key)
         if endpoint_fault is None or endpoint_fault.trouble == "limited":
             words = f"not called: {key} was closed by a 429 of another call"
             return AttemptFault("rate_limited", words, key, self._left_s(until), is_uncalled=True)
@@ -68,7 +68,7 @@ class ApiCalls:
             for key in attempt.request.needs.rates
         ]
         if calls:
-            self._patiently(lambda: self._attempts.tell_calls(calls))
+            self._patiently(lambda: self._calls.tell_calls(calls))
 
     def tell(self, attempt: Attempt, ended: BodyEnded) -> tuple[Call, ...]:
         """The body's own words, and what it raised without them: that closes the key in the same step."""
@@ -79,7 +79,7 @@ class ApiCalls:
             calls.append(_raised(ended))
         told = tuple(_of_attempt(call, attempt) for call in calls)
         if told:
-            self._patiently(lambda: self._attempts.tell_calls(told))
+            self._patiently(lambda: self._calls.tell_calls(told))
         return told
 
     def waiting_out(self, fault: AttemptFault, calls: Sequence[Call]) -> AttemptFault:
@@ -89,7 +89,7 @@ class ApiCalls:
             return fault
         if any(call.trouble == "refuses" for call in calls if call.key == fault.rate_key):
             return fault._replace(retry_after_s=0.0)
-        until = (self._patiently(self._attempts.closings) or {}).get(fault.rate_key)
+        until = (self._patiently(self._calls.closings) or {}).get(fault.rate_key)
         return fault if until is None else fault._replace(retry_after_s=self._left_s(until) + _BEHIND_S)
 
     def _left_s(self, until: float) -> float:

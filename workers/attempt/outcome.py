@@ -294,7 +294,7 @@ class Runner:
 
     def _as_asked(self, job_id: str, fault: AttemptFault) -> AttemptFault:
         """The receipt says what the operator meant: a job that is only to run elsewhere was not cancelled."""
-        verb = (self.patiently(self._parts.ledger.control.asked) or {}).get(job_id, "cancel")
+        verb = (self.patiently(self._parts.ledger.commands.asked) or {}).get(job_id, "cancel")
         if verb == "requeue":
             return failure_causes.TAKEN_BACK
         return AttemptFault("cancelled", "failed by the operator") if verb == "fail" else fault

@@ -115,7 +115,7 @@ def put(settings: Settings, ledger: Ledger, manifest: Path, backlog: str) -> boo
     )
     again = f", {result.again} again: what they made was removed" if result.again else ""
     tell(f"dispatched {manifest.name}: {result.new} new, {result.known} known{again}")
-    counts = ledger.backlog.counts(backlog)
+    counts = ledger.tallies.counts(backlog)
     return any(counts.get(state, 0) for state in ("waiting", "admitted", "running"))
 
 

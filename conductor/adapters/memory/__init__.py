@@ -8,9 +8,12 @@ from conductor.adapters.host.clock import SystemClock
 from conductor.adapters.memory.attempts import MemoryAttempts
 from conductor.adapters.memory.backlog import MemoryBacklog
 from conductor.adapters.memory.breakers import MemoryKinds
+from conductor.adapters.memory.calls import MemoryCallLog
 from conductor.adapters.memory.control import MemoryControl
+from conductor.adapters.memory.files import MemoryFiles
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
+from conductor.adapters.memory.orphans import MemoryOrphans
 from conductor.adapters.memory.store import Store
 from conductor.ports import Clock, Ledger
 
@@ -18,13 +21,26 @@ from conductor.ports import Clock, Ledger
 def memory_ledger(clock: Clock | None = None) -> Ledger:
     """An empty ledger on `clock` (default: the host's). Threads may share it."""
     store = Store(clock or SystemClock())
+    backlog, handover = MemoryBacklog(store), MemoryHandover(store)
+    leadership, control = MemoryLeadership(store), MemoryControl(store)
     return Ledger(
-        backlog=MemoryBacklog(store),
+        intake=backlog,
+        waiting=backlog,
+        jobs=backlog,
+        tallies=backlog,
         attempts=MemoryAttempts(store),
-        handover=MemoryHandover(store),
-        leadership=MemoryLeadership(store),
+        orphans=MemoryOrphans(store),
+        calls=MemoryCallLog(store),
+        files=MemoryFiles(store),
+        handover=handover,
+        gate_record=handover,
+        prefetch=handover,
+        leadership=leadership,
+        identity=backlog,
+        forecasts=leadership,
         bell=MemoryBell(store),
         reports=MemoryReports(store),
-        control=MemoryControl(store),
+        control=control,
+        commands=control,
         kinds=MemoryKinds(store),
     )

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from conductor.adapters.memory import breakers, priority_inheritance
-from conductor.adapters.memory import endpoint_breakers as endpoint_faults
 from conductor.adapters.memory.admission import succeed
+from conductor.adapters.memory.orphans import give_back
 from conductor.adapters.memory.preloading import follow, may_follow, not_lined
-from conductor.adapters.memory.store import Store, StoredJob, entry_of
+from conductor.adapters.memory.store import Store, StoredJob
 from conductor.base.errors import Fenced
-from conductor.core.chains.chains import root_of
 from conductor.core.failures.failure_counts import fingerprint, same_place
 from conductor.core.failures.history import is_unheard
-from conductor.model.calls import Call, EndpointFault
-from conductor.model.causes import Cause
-from conductor.model.chains import LetGo
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import (
     TOLD,
@@ -95,7 +91,7 @@ class MemoryAttempts:
                 elif is_open and answer == "accepted" and turn.most:
                     succeed(self._store, receipt, lined)
             for job_id, attempt in turn.returned:
-                self._give_back(job_id, attempt, turn.worker)
+                give_back(self._store, job_id, attempt, turn.worker)
             for task, seconds in turn.news.items():
                 self._store.paces[task] = seconds
             self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
@@ -275,115 +271,6 @@ class MemoryAttempts:
             place = same_place(alike_in, cause, receipt.raised_at)
             breakers.failed(store, held, receipt.code_version, alike_in, cause, message, place)
             return "accepted"
-
-    def tell_calls(self, calls: Sequence[Call]) -> None:
-        with self._store.lock:
-            for call in calls:
-                endpoint_faults.told(self._store, call)
-            self._store.ring()
-
-    def endpoint_faults(self) -> dict[str, EndpointFault]:
-        with self._store.lock:
-            return dict(self._store.endpoint_faults)
-
-    def open_rate(self, key: str) -> bool:
-        with self._store.lock:
-            return endpoint_faults.opened(self._store, key)
-
-    def calls(self) -> tuple[Call, ...]:
-        with self._store.lock:
-            return tuple(self._store.calls)
-
-    def forget_calls(self, count: int) -> None:
-        with self._store.lock:
-            del self._store.calls[:count]
-
-    def closings(self) -> dict[str, float]:
-        with self._store.lock:
-            return {key: until for key, until in self._store.closed.items() if until > self._store.now()}
-
-    def refusals(self) -> dict[str, int]:
-        with self._store.lock:
-            return dict(self._store.refusals)
-
-    def rescue(
-        self,
-        job_id: str,
-        attempt: int,
-        message: str,
-        then: Retry | Dead,
-        cause: Cause = "worker_lost",
-        *,
-        if_lapsed: bool = False,
-    ) -> bool:
-        store = self._store
-        with store.lock:
-            job = store.jobs.get(job_id)
-            if job is None or job.state not in ("admitted", "running") or job.attempts != attempt:
-                return False
-            if if_lapsed and job.state == "running" and job.lease_until > store.now():
-                return False
-            held = store.lose(job, cause, message[:500], then)
-            breakers.failed(
-                store, held, "", fingerprint(cause, message, isinstance(then, Dead)), cause, message[:500]
-            )
-            return True
-
-    def give_back(self, job_id: str, attempt: int) -> bool:
-        with self._store.lock:
-            return self._give_back(job_id, attempt)
-
-    def _give_back(self, job_id: str, attempt: int, worker: str | None = None) -> bool:
-        """Also of a running one, where `worker` is the one that runs it, and says that its body never
-        began.
-        """
-        store = self._store
-        job = store.jobs.get(job_id)
-        if job is None or job.attempts != attempt or job.reservation is None:
-            return False
-        if job.state != "admitted" and (worker is None or job.reservation.worker != worker):
-            return False
-        asked = job.asked
-        store.release(job)
-        if asked is not None:
-            store.as_asked(job, asked)
-        else:
-            priority_inheritance.fit(store, job, is_any=True)
-            store.move(job, "waiting")
-            store.rest(job)
-        store.ring()
-        return True
-
-    def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
-        with self._store.lock:
-            facts = [fact for where, fact in self._store.chains.letting.values() if where == node]
-            sums = {root: sum(fact.bytes for fact in facts if root_of(fact.path) == root) for root in roots}
-            return {root: size for root, size in sums.items() if size}
-
-    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
-        with self._store.lock:
-            return self._store.chains.take(node, root, wanted, most)
-
-    def gone(self, node: str, paths: Sequence[str]) -> None:
-        with self._store.lock:
-            for path in paths:
-                self._store.chains.going.pop(path, None)
-            if paths:
-                self._store.ring()
-
-    def strike_off(self, worker: str, queue: str) -> bool:
-        store = self._store
-        with store.lock:
-            if store.is_settled:
-                store.history.workers.discard(worker)
-            return store.is_settled
-
-    def held_by(self, worker: str) -> tuple[Reservation, ...]:
-        store = self._store
-        with store.lock:
-            held = [job.reservation for job in store.active.values() if job.reservation is not None]
-            mine = [r for r in held if r.worker == worker or entry_of(r) in store.hands[worker]]
-            return tuple(sorted(mine, key=lambda r: (r.admitted_at, r.job_id)))
 
 
 def is_same_body(job: StoredJob, receipt: Receipt) -> bool:

@@ -108,10 +108,6 @@ class MemoryBacklog:
                 longest_wait_s=store.longest_s,
             )
 
-    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        with self._store.lock:
-            return self._store.chains.keep(readers)
-
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
         store = self._store
         with store.lock:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from conductor.adapters.memory import preloading
 from conductor.adapters.memory.admission import hand_over
 from conductor.adapters.memory.leadership import MemoryBell
-from conductor.adapters.memory.store import Store, StoredJob, entry_of
+from conductor.adapters.memory.store import Store, StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.admission.successors import STANDS_S
 from conductor.core.capacity.charges import is_of_disk, sums_of
@@ -97,31 +97,6 @@ class MemoryHandover:
     def paces(self) -> dict[str, float]:
         with self._store.lock:
             return dict(self._store.paces)
-
-    def leases(self) -> dict[str, float]:
-        with self._store.lock:
-            running = (job for job in self._store.active.values() if job.state == "running")
-            return {job.id: job.lease_until for job in running}
-
-    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
-        with self._store.lock:
-            return eldest_first(
-                [job for job in self._store.active.values() if self._is_orphan(job, admitted_grace_s)]
-            )
-
-    def _is_orphan(self, job: StoredJob, grace_s: float) -> bool:
-        held, now = job.reservation, self._store.now()
-        if held is None:
-            return False
-        if held.state == "running":
-            return job.lease_until <= now
-        if held.admitted_at > now - grace_s:
-            return False
-        if entry_of(held) in self._store.queues[held.queue]:
-            job.popped_at = None
-            return False
-        job.popped_at = now if job.popped_at is None else job.popped_at
-        return job.popped_at <= now - grace_s
 
     def record_gates(self, epoch: int, gates: GateLedger) -> None:
         with self._store.lock:

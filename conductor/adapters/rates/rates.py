@@ -27,7 +27,7 @@ from conductor.base.settings.sections import Rate
 from conductor.core.rates.learned_limits import LearnedRate, in_force, refused_within, window_of
 from conductor.core.rates.pacing import Windows, part_of
 from conductor.model.snapshot import RateState, Reservation, cost_of
-from conductor.ports import Attempts, Clock
+from conductor.ports import CallLog, Clock
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -69,7 +69,7 @@ class LimitsRates:
         self,
         log: WindowLog,
         store: RateStore,
-        attempts: Attempts,
+        calls: CallLog,
         budgets: Mapping[str, Rate],
         clock: Clock,
         *,
@@ -83,7 +83,7 @@ class LimitsRates:
         `prices`: rate key → the most one token costs (USD); `past`: see `Past`."""
         self._log = log
         self._store = store
-        self._attempts = attempts
+        self._calls = calls
         self._budgets = budgets
         self._clock = clock
         self._window_s = window_s
@@ -101,9 +101,9 @@ class LimitsRates:
         `active`: every reservation there is, read before this call; None: not known, nothing is taken for
         started."""
         calls, closings, endpoint_faults = (
-            self._attempts.calls(),
-            self._attempts.closings(),
-            self._attempts.endpoint_faults(),
+            self._calls.calls(),
+            self._calls.closings(),
+            self._calls.endpoint_faults(),
         )
         with self._guard():
             look = RateLook(self, self._store.load(), closings, endpoint_faults, now)
@@ -116,7 +116,7 @@ class LimitsRates:
             self._kept = look.kept
         # Last: a kill before it counts these calls twice, the other order would forget what they cost.
         if calls:
-            self._attempts.forget_calls(len(calls))
+            self._calls.forget_calls(len(calls))
         return states
 
     def take(self, job_id: str, attempt: int, key: str, requests: int, tokens: int) -> None:
@@ -211,7 +211,7 @@ class LimitsRates:
 
 def redis_rates(
     client: Redis,
-    attempts: Attempts,
+    calls: CallLog,
     budgets: Mapping[str, Rate],
     *,
     window_s: float = WINDOW_S,
@@ -222,18 +222,18 @@ def redis_rates(
     from limits.storage import RedisStorage
 
     from conductor.adapters.host.clock import SystemClock
-    from conductor.adapters.redis.attempts import RedisAttempts
+    from conductor.adapters.redis.calls import RedisCallLog
     from conductor.adapters.redis.client import translating
     from conductor.adapters.redis.scripts import Scripts
 
-    scripts = attempts.scripts if isinstance(attempts, RedisAttempts) else Scripts(client)
+    scripts = calls.scripts if isinstance(calls, RedisCallLog) else Scripts(client)
     storage = RedisStorage(
         "redis://", connection_pool=client.connection_pool, key_prefix=scripts.keys.handed_out
     )
     return LimitsRates(
         storage,
         RedisRateStore(client, scripts),
-        attempts,
+        calls,
         budgets,
         SystemClock(),
         window_s=window_s,
@@ -244,7 +244,7 @@ def redis_rates(
 
 
 def memory_rates(
-    attempts: Attempts,
+    calls: CallLog,
     budgets: Mapping[str, Rate],
     *,
     window_s: float = WINDOW_S,
@@ -258,5 +258,5 @@ def memory_rates(
 
     store = MemoryRateStore()
     return LimitsRates(
-        MemoryStorage(), store, attempts, budgets, SystemClock(), window_s=window_s, prices=prices, past=past
+        MemoryStorage(), store, calls, budgets, SystemClock(), window_s=window_s, prices=prices, past=past
     )

@@ -8,15 +8,11 @@ from typing import Any, cast
 import msgspec
 
 from conductor.adapters.redis.backlog import MESSAGE_CHARS, failures_of, landed_text
-from conductor.adapters.redis.chains import let_go_of
 from conductor.adapters.redis.client import MAX_BLOCK_S, translating
 from conductor.adapters.redis.codec.rows import row_of
 from conductor.adapters.redis.scripts import Scripts
 from conductor.adapters.rq import envelope
 from conductor.core.failures.failure_counts import fingerprint, same_place
-from conductor.model.calls import Call, EndpointFault
-from conductor.model.causes import Cause
-from conductor.model.chains import LetGo
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import (
     TOLD,
@@ -38,14 +34,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _class_to_json = msgspec.json.Encoder(order="deterministic").encode
 _job_class = msgspec.json.Decoder(JobClass)
-_endpoint_fault = msgspec.json.Decoder(EndpointFault)
-_call_to_json = msgspec.json.Encoder().encode
-_call = msgspec.json.Decoder(Call)
 _reservation = msgspec.json.Decoder(Reservation)
 _reservations = msgspec.json.Decoder(tuple[Reservation, ...])
-
-#: What a leader takes into account in one look; the rest has its turn in the next.
-CALLS_AT_ONCE = 5_000
 
 
 class RenewalFacts(Value, frozen=True, kw_only=True):
@@ -63,10 +53,6 @@ class RenewalFacts(Value, frozen=True, kw_only=True):
 class RedisAttempts:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-
-    @property
-    def scripts(self) -> Scripts:
-        return self._scripts
 
     def start(self, job_id: str, attempt: int, worker: str, lease_s: float) -> Started:
         return started_of(_unpack(self._scripts.run("start", job_id, attempt, worker, ms(lease_s))))
@@ -141,76 +127,6 @@ class RedisAttempts:
             same_place(alike_in, cause, receipt.raised_at),
         )
         return cast(FinishAnswer, answer.decode())
-
-    def tell_calls(self, calls: Sequence[Call]) -> None:
-        if calls:
-            self._scripts.run("tell_calls", *map(_call_to_json, calls))
-
-    def calls(self) -> tuple[Call, ...]:
-        return tuple(map(_call.decode, self._scripts.run("calls", CALLS_AT_ONCE)))
-
-    def forget_calls(self, count: int) -> None:
-        with translating(self._scripts.client):
-            self._scripts.client.ltrim(self._scripts.keys.calls, count, -1)
-
-    def closings(self) -> dict[str, float]:
-        flat: list[bytes] = self._scripts.run("closings")
-        return {key.decode(): float(until) / 1000 for key, until in zip(flat[0::2], flat[1::2], strict=True)}
-
-    def endpoint_faults(self) -> dict[str, EndpointFault]:
-        flat: list[bytes] = self._scripts.run("endpoint_fault_states")
-        return {
-            key.decode(): _endpoint_fault.decode(text)
-            for key, text in zip(flat[0::2], flat[1::2], strict=True)
-        }
-
-    def open_rate(self, key: str) -> bool:
-        return bool(self._scripts.run("open_rate", key))
-
-    def refusals(self) -> dict[str, int]:
-        with translating(self._scripts.client):
-            flat: dict[bytes, bytes] = self._scripts.client.hgetall(self._scripts.keys.refusals)  # pyright: ignore[reportAssignmentType]
-        return {key.decode(): int(count) for key, count in flat.items()}
-
-    def rescue(
-        self,
-        job_id: str,
-        attempt: int,
-        message: str,
-        then: Retry | Dead,
-        cause: Cause = "worker_lost",
-        *,
-        if_lapsed: bool = False,
-    ) -> bool:
-        when = "lapsed" if if_lapsed else ""
-        told = message[:MESSAGE_CHARS]
-        alike_in = fingerprint(cause, message, isinstance(then, Dead))
-        return bool(self._scripts.run("rescue", job_id, attempt, cause, told, *verdict(then), alike_in, when))
-
-    def give_back(self, job_id: str, attempt: int) -> bool:
-        return bool(self._scripts.run("give_back", job_id, attempt))
-
-    def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
-        if not roots:
-            return {}
-        with translating(self._scripts.client):
-            fields = [f"{node}|{root}" for root in roots]
-            sizes: list[bytes | None] = self._scripts.client.hmget(self._scripts.keys.letting_bytes, fields)  # pyright: ignore[reportAssignmentType]
-        return {root: int(size) for root, size in zip(roots, sizes, strict=True) if size}
-
-    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
-        rows: list[bytes] = self._scripts.run("let_go", node, root, wanted, most)
-        return tuple(sorted(map(let_go_of, rows), key=lambda fact: fact.path))
-
-    def gone(self, node: str, paths: Sequence[str]) -> None:
-        if paths:
-            self._scripts.run("let_go", node, "", 0, 0, *paths)
-
-    def strike_off(self, worker: str, queue: str) -> bool:
-        return bool(self._scripts.run("strike_off", worker, queue))
-
-    def held_by(self, worker: str) -> tuple[Reservation, ...]:
-        return reservations_of(self._scripts.run("held_by", worker))
 
 
 def started_of(row: list[Any]) -> Started:

@@ -106,13 +106,6 @@ class RedisBacklog:
     def outlook(self, heads: Sequence[str]) -> Outlook:
         return self._outlook.read(heads)
 
-    def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        flat: list[bytes] = self._scripts.run(
-            "keep", _pack({path: list(ids) for path, ids in readers.items()})
-        )
-        words = [word.decode() for word in flat]
-        return dict(zip(words[0::2], words[1::2], strict=True))
-
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
         """After `candidates`, whose classes it goes by."""
         born, *rows = _unpack(self._scripts.run("heads", _pack(list(ids))))

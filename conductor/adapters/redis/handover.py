@@ -9,7 +9,8 @@ from typing import cast
 
 import msgspec
 
-from conductor.adapters.redis.attempts import CALLS_AT_ONCE, ms, reservations_of
+from conductor.adapters.redis.attempts import ms
+from conductor.adapters.redis.calls import CALLS_AT_ONCE
 from conductor.adapters.redis.client import MAX_BLOCK_S, translating
 from conductor.adapters.redis.codec.row_cache import KnownRows
 from conductor.adapters.redis.codec.rows import heads_asked, row_of
@@ -115,16 +116,6 @@ class RedisHandover:
             ("controls", ()),
             ("paces", ()),
         )
-
-    def leases(self) -> dict[str, float]:
-        with translating(self._redis):
-            rows = cast(
-                list[tuple[bytes, float]], self._redis.zrange(self._keys.leases, 0, -1, withscores=True)
-            )
-        return {job_id.decode(): until / 1000 for job_id, until in rows}
-
-    def orphans(self, admitted_grace_s: float) -> tuple[Reservation, ...]:
-        return reservations_of(self._scripts.run("orphans", ms(admitted_grace_s)))
 
     def record_gates(self, epoch: int, gates: GateLedger) -> None:
         self._scripts.run("record_gates", epoch, _to_json(gates))

@@ -175,7 +175,7 @@ class Forecasting:
     def _taken_up(self, answer: PredictionReply) -> Forecast | None:
         """A conductor before this one said something of the same run."""
         try:
-            kept = [f for f in self._ledger.leadership.forecasts() if f.backlog == self._backlog]
+            kept = [f for f in self._ledger.forecasts.forecasts() if f.backlog == self._backlog]
         except Unreachable:
             return None
         found = answer.prediction
@@ -187,7 +187,7 @@ class Forecasting:
 
     def _keep(self, forecast: Forecast) -> None:
         try:
-            self._ledger.leadership.expect(forecast)
+            self._ledger.forecasts.expect(forecast)
         except Unreachable as e:
             logger.debug("The forecast is not kept: {}", e)
 

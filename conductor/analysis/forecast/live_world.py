@@ -79,7 +79,7 @@ class MovedBudgets:
 
     def __init__(self, budgets: Mapping[str, Rate], now: float) -> None:
         self._clock = ManualClock(now)
-        self._rates = SimulatedRates(budgets, memory_ledger(self._clock).attempts, self._clock)
+        self._rates = SimulatedRates(budgets, memory_ledger(self._clock).calls, self._clock)
 
     def at(self, now: float) -> None:
         self._clock.advance(max(0.0, now - self._clock.now()))

@@ -77,7 +77,7 @@ class Predictor:
         """As the leader sees it, with its memory of who was passed over."""
         look = Lookahead(backlogs=self._backlogs)
         snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
-        gates = self.ledger.handover.gates()
+        gates = self.ledger.gate_record.gates()
         counters = {name: reading for name, reading in gates.counters.items() if "/" not in name}
         return msgspec.structs.replace(snapshot, overtaken=gates.overtaken, counters=counters), candidates
 
@@ -102,12 +102,12 @@ class Predictor:
 
     def unknown_backlogs(self) -> list[str]:
         """Of those that were asked for."""
-        there = self.ledger.backlog.backlogs()
+        there = self.ledger.tallies.backlogs()
         return [name for name in self._backlogs if name not in there]
 
     def recorded_lost_s(self) -> dict[str, float]:
         """Gate → seconds, of the backlogs together, by the gate ledger."""
-        gates = self.ledger.handover.gates()
+        gates = self.ledger.gate_record.gates()
         total: dict[str, float] = {}
         for name in self._backlogs or gates.lost_s:
             for gate, seconds in gates.lost_s.get(name, {}).items():
@@ -116,8 +116,8 @@ class Predictor:
 
     def counts(self) -> dict[str, int]:
         total: dict[str, int] = {}
-        for name in self._backlogs or self.ledger.backlog.backlogs():
-            for state, count in self.ledger.backlog.counts(name).items():
+        for name in self._backlogs or self.ledger.tallies.backlogs():
+            for state, count in self.ledger.tallies.counts(name).items():
                 total[state] = total.get(state, 0) + count
         return total
 

@@ -9,7 +9,7 @@ from conductor.adapters.rates.rate_store import MemoryRateStore
 from conductor.adapters.rates.rates import WINDOW_S, LimitsRates
 from conductor.base.settings.sections import Rate
 from conductor.model.snapshot import RateState, Reservation
-from conductor.ports import Attempts, Clock
+from conductor.ports import CallLog, Clock
 
 #: Entries older than everybody's window are thrown away when so many have come together.
 SWEEP_AT = 4096
@@ -41,8 +41,8 @@ class SimulatedRates:
     anything.
     """
 
-    def __init__(self, budgets: Mapping[str, Rate], attempts: Attempts, clock: Clock) -> None:
-        self._rates = LimitsRates(ManualLog(clock), MemoryRateStore(), attempts, budgets, clock)
+    def __init__(self, budgets: Mapping[str, Rate], calls: CallLog, clock: Clock) -> None:
+        self._rates = LimitsRates(ManualLog(clock), MemoryRateStore(), calls, budgets, clock)
         self._clock = clock
 
     def states(self, active: Sequence[Reservation]) -> tuple[RateState, ...]:

@@ -84,7 +84,7 @@ def one_backlog(ledger: Ledger, target: str | None) -> str | None:
 
     if target is None:
         return None
-    name, known = backlog_name(target), ledger.backlog.backlogs()
+    name, known = backlog_name(target), ledger.tallies.backlogs()
     if name not in known:
         there = ", ".join(f"{TARGET}{each}" for each in known) or "none"
         raise UsageError(f"there is no backlog:{name} (there are: {there}){did_you_mean(name, known)}")
@@ -97,15 +97,15 @@ def one_job(ledger: Ledger, prefix: str) -> JobView:
 
     if not prefix:
         raise UsageError("give the id of a job, or its first letters")
-    view = ledger.backlog.job(prefix)
+    view = ledger.jobs.job(prefix)
     if view is not None:
         return view
-    found = ledger.backlog.find(prefix, limit=6)
+    found = ledger.jobs.find(prefix, limit=6)
     if len(found) > 1:
         raise UsageError(
             f"{prefix} could be {', '.join(found[:5])}{' …' if len(found) > 5 else ''}: give more letters"
         )
-    view = ledger.backlog.job(found[0]) if found else None
+    view = ledger.jobs.job(found[0]) if found else None
     if view is None:
         raise UsageError(f"no job's id begins with {prefix}: `conductor status` shows what is known")
     return view

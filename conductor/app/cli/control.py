@@ -71,7 +71,7 @@ def resume(
 def is_rate_opened(key: str, as_json: bool) -> bool:
     """False: no gate of that name is shut."""
     with ledger_here() as (_, ledger):
-        if not ledger.attempts.open_rate(key):
+        if not ledger.calls.open_rate(key):
             return False
     answer(
         as_json,
@@ -92,7 +92,7 @@ def resume_kind(kind: str, as_json: bool) -> None:
         at = ledger.bell.now()
         closed = [state.kind for state in ledger.kinds.states()[0] if state.opened_at is not None]
         if not ledger.kinds.resume(kind):
-            near = did_you_mean(kind, (*LANES, *closed, *ledger.attempts.endpoint_faults()))
+            near = did_you_mean(kind, (*LANES, *closed, *ledger.calls.endpoint_faults()))
             what = (
                 "no lane, no device (NODE/gpu0), no kind of jobs that is held back and no API whose "
                 "gate is shut"
@@ -103,7 +103,7 @@ def resume_kind(kind: str, as_json: bool) -> None:
         # nothing.
         waits = sum(
             c.waiting
-            for c in ledger.backlog.candidates(Lookahead(heads=1))
+            for c in ledger.waiting.candidates(Lookahead(heads=1))
             if is_meant(c.job_class.kind, kind)
         )
         lie = sum(jobs for name, jobs in ledger.kinds.in_review().items() if is_meant(name, kind))
@@ -216,7 +216,7 @@ def cancel(
     with ledger_here() as (settings, ledger):
         view = one_job(ledger, job)
         job_id = view.job_id
-        was = ledger.control.cancel(job_id)
+        was = ledger.commands.cancel(job_id)
         if was in (*GOING, "dead"):
             Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
         ledger.bell.ring()
@@ -242,7 +242,7 @@ def fail(
 
     with ledger_here() as (settings, ledger):
         known, view = cause_of_a_fault(cause), one_job(ledger, job)
-        was = ledger.control.fail(view.job_id, known, FAILED_BY_OPERATOR)
+        was = ledger.commands.fail(view.job_id, known, FAILED_BY_OPERATOR)
         if was in GOING:
             # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
             Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts}, known)
@@ -265,7 +265,7 @@ def requeue(
     with ledger_here() as (settings, ledger):
         view = one_job(ledger, job)
         job_id = view.job_id
-        was = ledger.control.requeue(job_id)
+        was = ledger.commands.requeue(job_id)
         if was in ("waiting", "admitted", "running"):
             Journal(settings.receipts_dir).requeued(job_id, view.attempts, was)
         ledger.bell.ring()
@@ -329,7 +329,7 @@ def retry(
         # First, or what comes back is set aside again at once.
         for kind in {view.job_class.kind for view in wanted if view.state == "review"}:
             ledger.kinds.resume(kind)
-        attempts = {view.job_id: view.attempts for view in wanted if ledger.control.retry(view.job_id)}
+        attempts = {view.job_id: view.attempts for view in wanted if ledger.commands.retry(view.job_id)}
         sent = list(attempts)
         Journal(settings.receipts_dir).operator("retried", attempts)
         ledger.bell.ring()
@@ -346,7 +346,7 @@ def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
     from conductor.dispatch.dead_ends import keeper_of
 
     for job in jobs:
-        now = ledger.backlog.job(job.job_id) or job
+        now = ledger.jobs.job(job.job_id) or job
         if now.state not in ("dead", "cancelled", "review"):
             if now.state == job.state:
                 yield f"{job.job_id} is {now.state}"
@@ -412,11 +412,11 @@ def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
 
     Raises `UsageError` for no cause."""
     if cause == "review":
-        reviewed = (ledger.backlog.job(job_id) for job_id in tuple(ledger.backlog.ids("review")))
+        reviewed = (ledger.jobs.job(job_id) for job_id in tuple(ledger.jobs.ids("review")))
         return tuple(view for view in reviewed if view is not None and view.state == "review")
     known = known_cause(cause)
-    ids = tuple(ledger.backlog.ids("cancelled" if known == "cancelled" else "dead"))
-    views = (ledger.backlog.job(job_id) for job_id in ids)
+    ids = tuple(ledger.jobs.ids("cancelled" if known == "cancelled" else "dead"))
+    views = (ledger.jobs.job(job_id) for job_id in ids)
     return tuple(
         view for view in views if view is not None and (view.state == "cancelled" or view.cause == known)
     )

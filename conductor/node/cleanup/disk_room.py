@@ -39,9 +39,9 @@ class DiskRoom:
     def make(self, volumes: Sequence[Volume], now: float) -> bool:
         """Was anything removed. `now`: epoch seconds by this host. Raises `Unreachable`, `OSError`."""
         removed = finish(self._layout, self._ledger, self._node, now)
-        removable = self._ledger.attempts.removable(self._node, self._roots)
+        removable = self._ledger.files.removable(self._node, self._roots)
         if removable:
-            gates = self._ledger.handover.gates()
+            gates = self._ledger.gate_record.gates()
             for root, there in removable.items():
                 removed += self._make(root, there, volumes, gates, now)
         if removed:
@@ -61,12 +61,12 @@ class DiskRoom:
             lack = max(lack, wanted(gates, self._node, sharing, free, there, self._layout.roots))
         removed = 0
         while lack > 0:
-            facts = self._ledger.attempts.let_go(self._node, root, lack)
+            facts = self._ledger.files.let_go(self._node, root, lack)
             taken = sum(fact.bytes for fact in facts)
             removed += finish(self._layout, self._ledger, self._node, now)
             lack -= taken
             self._made_at |= dict.fromkeys(sharing, self._ledger.bell.now())
-            if not taken or self._ledger.attempts.let_go(self._node):
+            if not taken or self._ledger.files.let_go(self._node):
                 break  # nothing is left, or something cannot be removed now
         return removed
 

@@ -40,7 +40,7 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     Broken off at any point it is called again: what is noted and there is removed, what is not there is done.
     """
     roots = layout.tidied_roots()
-    facts = ledger.attempts.let_go(node)
+    facts = ledger.files.let_go(node)
     usable = [
         fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(layout, fact.path)
     ]
@@ -49,7 +49,7 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     removal_notes.note(layout.receipts_dir, node, (noted(fact, now) for fact in going))
     # Somebody may have sent its writer to make it again while this was looked at: then it is not ours any
     # more.
-    still = set(ledger.attempts.let_go(node)) if going else set[LetGo]()
+    still = set(ledger.files.let_go(node)) if going else set[LetGo]()
     confirmed_at = time.monotonic()
     done = [fact for fact in usable if fact.path not in found]
     removed = 0
@@ -58,7 +58,7 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
             break  # this process slept, or the disk does; the next call goes on
         removed += fact in still and remove(layout, fact, found[fact.path])
         done.append(fact)
-    ledger.attempts.gone(node, [fact.path for fact in done])
+    ledger.files.gone(node, [fact.path for fact in done])
     return removed
 
 

@@ -90,7 +90,7 @@ def last_touched(folder: Path) -> float:
 def is_over(folder: Path, idle_s: float, ledger: Ledger) -> bool:
     match = NAME.fullmatch(folder.name)
     assert match is not None
-    job = ledger.backlog.job(match[1])
+    job = ledger.jobs.job(match[1])
     if job is None:
         return idle_s > STRANGER_IDLE_S
     if job.reservation is not None and job.reservation.attempt == int(match[2]):
@@ -104,7 +104,7 @@ def has_ended(folder: Path, ledger: Ledger) -> bool:
     """Attempt numbers are never given twice: what is retried later has another folder."""
     match = NAME.fullmatch(folder.name)
     assert match is not None
-    job = ledger.backlog.job(match[1])
+    job = ledger.jobs.job(match[1])
     if job is None or job.state not in ("done", "dead", "cancelled") or job.reservation is not None:
         return False
     return job.state == "done" or not ((folder / KEPT).exists() or job.cause == "publish_failed")

@@ -187,7 +187,7 @@ class Reporter(threading.Thread):
 
     def _removable(self) -> dict[str, int]:
         try:
-            return self._ledger.attempts.removable(
+            return self._ledger.files.removable(
                 self._identity.node, sorted(self._settings.layout.tidied_roots())
             )
         except Unreachable:

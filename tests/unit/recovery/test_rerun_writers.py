@@ -61,7 +61,7 @@ class Scene:
         return dispatch(self.ledger, self.folder / name, "b", CATALOGUE, self.receipts, is_dry_run=is_dry_run)
 
     def ready(self) -> set[str]:
-        return {head.job_id for c in self.ledger.backlog.candidates(Lookahead(heads=100)) for head in c.heads}
+        return {head.job_id for c in self.ledger.waiting.candidates(Lookahead(heads=100)) for head in c.heads}
 
     def run(self, *specs: JobSpec) -> None:
         log = FileReceiptLog(self.receipts, "w")
@@ -80,7 +80,7 @@ class Scene:
         assert spec.id in self.ready()
         (view,) = [
             c
-            for c in self.ledger.backlog.candidates(Lookahead(heads=100))
+            for c in self.ledger.waiting.candidates(Lookahead(heads=100))
             if any(h.job_id == spec.id for h in c.heads)
         ]
         attempt = next(h.attempts for h in view.heads if h.job_id == spec.id) + 1
@@ -101,7 +101,7 @@ class Scene:
 
     def remove(self, *, is_over: bool = True) -> list[str]:
         """All that may go, as a node does it. Not `is_over`: it is still at it."""
-        facts = self.ledger.attempts.let_go(NODE, "scratch", 10**18)
+        facts = self.ledger.files.let_go(NODE, "scratch", 10**18)
         if is_over:
             noted = (
                 removal_notes.RemovalNotes(
@@ -110,11 +110,11 @@ class Scene:
                 for f in facts
             )
             removal_notes.note(self.receipts, NODE, noted)
-            self.ledger.attempts.gone(NODE, [fact.path for fact in facts])
+            self.ledger.files.gone(NODE, [fact.path for fact in facts])
         return [fact.path for fact in facts]
 
     def waiting(self, *specs: JobSpec) -> list[str]:
-        return [self.ledger.backlog.job(spec.id).state for spec in specs]  # type: ignore[union-attr]
+        return [self.ledger.jobs.job(spec.id).state for spec in specs]  # type: ignore[union-attr]
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_what_was_removed_is_made_again_and_what_that_reads_too(
 
 def test_only_what_is_gone_is_made_again(scene: Scene) -> None:
     first, second, third = a_night(scene)
-    assert [f.path for f in scene.ledger.attempts.let_go(NODE, "scratch", 1)] == [first.writes[0].path]
+    assert [f.path for f in scene.ledger.files.let_go(NODE, "scratch", 1)] == [first.writes[0].path]
     scene.remove()  # the one it was told of, and the other
     scene.dispatch("two.jsonl", first, second, third, late := a_job(9, first))
 
@@ -223,9 +223,9 @@ def test_a_dispatch_that_is_killed_anywhere_is_simply_called_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(FileReceiptLog, "extend", dying(FileReceiptLog.extend))
-        control, backlog = type(scene.ledger.control), type(scene.ledger.backlog)
-        patched.setattr(control, "redo", dying(control.redo))
-        patched.setattr(backlog, "put", dying(backlog.put))
+        commands, intake = type(scene.ledger.commands), type(scene.ledger.intake)
+        patched.setattr(commands, "redo", dying(commands.redo))
+        patched.setattr(intake, "put", dying(intake.put))
         with pytest.raises(Killed):
             scene.dispatch("two.jsonl", *specs)
 
@@ -267,10 +267,10 @@ def restored(scene: Scene, names: Sequence[str]) -> None:
 def test_rebuild_knows_what_was_removed_what_may_go_and_what_runs_again(scene: Scene) -> None:
     first, second, third = a_night(scene)
     restored(scene, ["one.jsonl"])
-    assert scene.ledger.attempts.removable(NODE, ["scratch"]) == {"scratch": 20}, "they were read before"
+    assert scene.ledger.files.removable(NODE, ["scratch"]) == {"scratch": 20}, "they were read before"
     assert len(scene.remove()) == 2
     restored(scene, ["one.jsonl"])
-    assert scene.ledger.attempts.removable(NODE, ["scratch"]) == {}
+    assert scene.ledger.files.removable(NODE, ["scratch"]) == {}
 
     late = a_job(9, second)
     assert scene.dispatch("two.jsonl", late).again == 2

@@ -93,7 +93,7 @@ def refused(job_id: str) -> Applied:
 
 
 def test_who_goes_is_handed_over_before_those_that_stay_are_told_why(ledger: Ledger) -> None:
-    rates = memory_rates(ledger.attempts, {})
+    rates = memory_rates(ledger.calls, {})
     found = steps(ledger, rates, a_housekeeping(ledger), Keeping(), listeners(ledger))
 
     def name_of(step: Step) -> str:
@@ -113,7 +113,7 @@ def test_settle_asks_the_guard_and_says_why_nothing_may_start(ledger: Ledger) ->
 
 def test_observe_counts_successors_only_where_there_are_any(ledger: Ledger) -> None:
     ledger.reports.publish(a_report(), 60)
-    rates = memory_rates(ledger.attempts, {})
+    rates = memory_rates(ledger.calls, {})
     with_successors = TickMemory(limits=Limits(has_successors=True))
 
     told = {"nuke": CounterReading(others=2)}
@@ -278,17 +278,17 @@ def test_tell_records_what_was_decided_and_not_what_was_carried_along(ledger: Le
     )
 
     tell(ledger, to, state)
-    assert ledger.handover.gates() == GateLedger()
+    assert ledger.gate_record.gates() == GateLedger()
     tell(ledger, to, replace(state, is_news=True))
 
     assert [[hold.head for hold in decision.hold] for decision in recorded] == [["job-1"]] * 2
     assert reviewed == ["media.mux"] * 2
-    assert ledger.handover.gates() == gates
+    assert ledger.gate_record.gates() == gates
 
 
 def test_a_tick_that_breaks_off_leaves_what_the_last_whole_one_left(ledger: Ledger) -> None:
     ledger.reports.publish(a_report(), 60)
-    conductor = Conductor(ledger, memory_rates(ledger.attempts, {}), Limits(), Timing(), "one")
+    conductor = Conductor(ledger, memory_rates(ledger.calls, {}), Limits(), Timing(), "one")
     conductor.tick()
     before = conductor._memory  # pyright: ignore[reportPrivateUsage]
     whole = conductor.steps

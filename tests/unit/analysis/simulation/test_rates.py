@@ -14,7 +14,7 @@ NOW = 1_700_000_000.0
 
 def started(budgets: dict[str, Rate]) -> tuple[ManualClock, SimulatedRates]:
     clock = ManualClock(NOW)
-    return clock, SimulatedRates(budgets, memory_ledger(clock).attempts, clock)
+    return clock, SimulatedRates(budgets, memory_ledger(clock).calls, clock)
 
 
 def test_what_is_called_counts_for_a_minute_of_simulated_time():

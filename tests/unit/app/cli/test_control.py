@@ -97,7 +97,7 @@ def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli:
     spec, further = (a_spec(n) for n in (90, 91))
     for child, parent in ((spec.id, night.ids[0]), (further.id, spec.id)):
         entry = Entry(job_id=child, line=to_line(spec), job_class=night.job_class, after=(parent,))
-        night.ledger.backlog.put("night", [entry])
+        night.ledger.intake.put("night", [entry])
     night.fail(0, "task_error", "RuntimeError: no")
 
     kept = cli("retry", further.id)
@@ -113,7 +113,7 @@ def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli:
     assert cli("cancel", further.id).out == f"{further.id}: was dead, is cancelled\n"
     assert cli("retry", night.ids[0]).code == 0
 
-    states = [night.ledger.backlog.job(job_id) for job_id in (night.ids[0], spec.id, further.id)]
+    states = [night.ledger.jobs.job(job_id) for job_id in (night.ids[0], spec.id, further.id)]
     assert [view.state for view in states if view] == ["waiting", "waiting", "cancelled"], "given up for good"
 
 

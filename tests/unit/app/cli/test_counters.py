@@ -122,7 +122,7 @@ def test_status_shows_how_many_are_held_and_what_the_command_said(ledger: Ledger
     gates = GateLedger(
         at=snapshot.now, shared=shared_out(snapshot, [], limits), counters=readings_of(snapshot)
     )
-    ledger.handover.record_gates(epoch, gates)
+    ledger.gate_record.record_gates(epoch, gates)
 
     status = gather(ledger)
 

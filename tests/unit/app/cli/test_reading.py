@@ -73,7 +73,7 @@ def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
 def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: Night):
     spec = a_spec(9)
     job_class = a_class("cpu", id="c9", backlog="other")
-    night.ledger.backlog.put("other", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    night.ledger.intake.put("other", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
     shown = cli("status", "--backlog", "backlog:other", "--json").json
 
     assert list(shown["backlogs"]) == ["other"]
@@ -174,7 +174,7 @@ def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(c
     for n, after in ((91, night.ids[0]), (92, ""), (93, "")):
         spec = a_spec(n, after=(after or chain[-1].id,))
         chain.append(spec)
-        night.ledger.backlog.put(
+        night.ledger.intake.put(
             "night", [Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, after=spec.after)]
         )
 
@@ -197,7 +197,7 @@ def behind(night: Night, n: int, *others: str) -> str:
     """A job of that number that comes after these: its id."""
     spec = a_spec(n, after=others)
     entry = Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, after=others)
-    night.ledger.backlog.put("night", [entry])
+    night.ledger.intake.put("night", [entry])
     return spec.id
 
 
@@ -239,7 +239,7 @@ def went_down(night: Night) -> str:
     attempt = night.admit(3).attempt
     night.ledger.attempts.start(night.ids[3], attempt, "w1", 0.001)
     night.hold(CPU_SHUT, head=night.ids[0])
-    at = time.strftime("%H:%M", time.localtime(night.ledger.handover.gates().at))
+    at = time.strftime("%H:%M", time.localtime(night.ledger.gate_record.gates().at))
     night.ledger.leadership.resign("studio-1")
     return at
 
@@ -258,7 +258,7 @@ def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: Night
     assert f"0 nodes, no conductor since {at}" in shown.out
     assert "nobody can say when it is done: no conductor is running" in shown.out
     assert found["standing"]["has_leader"] is False
-    assert found["standing"]["as_of"] == night.ledger.handover.gates().at
+    assert found["standing"]["as_of"] == night.ledger.gate_record.gates().at
     assert found["standing"]["heard_at"] == night.ledger.leadership.heard_at()
     assert list(found["standing"]["unheard"]) == [night.ids[3]]
     assert found["end"]["at"] is None
@@ -336,7 +336,7 @@ def test_a_beginning_that_fits_two_jobs_is_refused_with_both(cli: Cli, night: Ni
         Entry(job_id=f"twin-000{n}", line=to_line(night.specs[0]), job_class=night.job_class)
         for n in range(2)
     ]
-    night.ledger.backlog.put("night", twins)
+    night.ledger.intake.put("night", twins)
 
     ended = cli("explain", "twin-")
 
@@ -426,7 +426,7 @@ def test_explain_counts_the_tries_and_not_the_numbers_that_a_rebuild_left_out(
     spec = a_spec(9)
     night.ids.append(spec.id)
     rebuilt = Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, attempts=100)
-    night.ledger.backlog.put("night", [rebuilt])
+    night.ledger.intake.put("night", [rebuilt])
     log = FileReceiptLog(project.receipts_dir, "w1")
     for attempt in (1, 2):
         log.append(night.receipt(4, attempt, outcome="failed", cause="task_error", message="once more"))

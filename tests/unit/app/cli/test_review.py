@@ -27,7 +27,7 @@ def closed(night: Night) -> Night:
     for n, spec in enumerate(night.specs):
         named = msgspec.structs.replace(spec, id=f"kind{n}{spec.id[5:]}")
         entry = Entry(job_id=named.id, line=to_line(named), job_class=job_class)
-        night.ledger.backlog.put("kinds", [entry])
+        night.ledger.intake.put("kinds", [entry])
         night.ids[n] = named.id
     held = night.start(0, class_id="c2", kind=KIND, code="v1", breaker=1)
     receipt = night.receipt(0, held.attempt, outcome="failed", cause="task_error", message="KeyError: 'fps'")

@@ -37,7 +37,7 @@ def a_receipt(job_id: str, attempt: int = 1, **changes: object) -> Receipt:
 def put(ledger: Ledger, n: int) -> str:
     spec = a_spec(n)
     job_class = class_of(spec, load_catalogue()[spec.task], "night")
-    ledger.backlog.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
+    ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
     return spec.id
 
 
@@ -48,7 +48,7 @@ def test_a_receipt_that_nobody_heard_of_is_handed_in(memory_ledger: Ledger, tmp_
 
     assert settle(memory_ledger, log) == (a_receipt(job_id),)
 
-    assert memory_ledger.backlog.counts()["done"] == 1
+    assert memory_ledger.tallies.counts()["done"] == 1
     assert len(list(read_receipts(tmp_path))) == 1
 
 
@@ -59,7 +59,7 @@ def test_all_that_a_worker_hands_in_together_is_handed_in_for_it(memory_ledger: 
 
     assert [receipt.job_id for receipt in settle(memory_ledger, log)] == job_ids
 
-    assert memory_ledger.backlog.counts()["done"] == MOST_UNHEARD
+    assert memory_ledger.tallies.counts()["done"] == MOST_UNHEARD
 
 
 def test_a_receipt_that_came_second_is_taken_back(memory_ledger: Ledger, tmp_path: Path):
@@ -82,7 +82,7 @@ def test_what_was_taken_back_elsewhere_is_not_handed_in_again(memory_ledger: Led
 
     list(settle_all(memory_ledger, tmp_path, "n"))
 
-    assert memory_ledger.backlog.counts()["waiting"] == 1
+    assert memory_ledger.tallies.counts()["waiting"] == 1
 
 
 def test_a_torn_line_is_no_receipt(tmp_path: Path):
