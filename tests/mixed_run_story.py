@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 def script(world: World, at: int) -> None:
     """The jobs that come at that second, and what is said of them."""
-    put, draw, commands = world.jobs.put, world.draw, world.ledger.commands
+    begin(world, at)
+    go_on(world, at)
+    befall_controls(world, at)
+    befall_hosts(world, at)
+    befall_all_hosts(world, at)
+    say(world, at)
+
+
+def begin(world: World, at: int) -> None:
+    """The dispatches of the evening."""
+    put = world.jobs.put
     if at == 1:
         put("night", "media.render", 24, args={"preset": "fine"}, estimate=Estimate(duration_s=14.0))
         put(
@@ -72,6 +82,11 @@ def script(world: World, at: int) -> None:
         put("rush", "media.mux", 3, after=tuple(first), priority=3)
         put("rush", "media.cut", 2, after_ended=tuple(first))
         put("hourly", "media.cut", 4)
+
+
+def go_on(world: World, at: int) -> None:
+    """What comes while others run."""
+    put, draw = world.jobs.put, world.draw
     if at > 10 and at % 9 == 0:
         lane = draw.choice(("media.cut", "vision.detect", "media.render", "llm.annotate"))
         args = {"model": draw.choice(("yolo", "clip"))} if lane == "vision.detect" else {"preset": "late"}
@@ -104,7 +119,11 @@ def script(world: World, at: int) -> None:
         put("night", "io.touch", 150, estimate=Estimate(duration_s=1.0))
     if at in (70, 130, 190):
         world.jobs.chain("rush", [draw.randint(2, 8) * GIB for _ in range(3)], fan=2)
-    befall(world, at)
+
+
+def say(world: World, at: int) -> None:
+    """The operator's word on single jobs."""
+    commands = world.ledger.commands
     if at in (100, 160):
         for state in ("waiting", "running"):
             for job_id in sorted(world.ledger.jobs.ids(state))[:2]:
@@ -115,10 +134,9 @@ def script(world: World, at: int) -> None:
                 commands.retry(job_id)
 
 
-def befall(world: World, at: int) -> None:
-    """Of hosts, APIs and the operator."""
-    hosts, control = world.hosts, world.ledger.control
-    alpha, beta, gamma, delta = (hosts[name] for name in ("alpha", "beta", "gamma", "delta"))
+def befall_controls(world: World, at: int) -> None:
+    """Of the operator's pauses, APIs and the ledger."""
+    control = world.ledger.control
     if at in (28, 41):
         control.set_paused("cpu", at == 28)
     if at in (33, 44):
@@ -127,6 +145,21 @@ def befall(world: World, at: int) -> None:
         control.set_draining(at == 50)
     if at in (60, 82):
         control.set_draining(at == 60, "beta")
+    if at in (20, 34, 122, 152):
+        world.trouble = "down" if at == 20 else "refuses" if at == 122 else None
+    if at in (40, 128, 156):
+        world.ledger.calls.open_rate("shaky")
+    if at in (284, 288):
+        world.why_not = "Redis was emptied" if at == 284 else None
+    if at == 268:
+        control.set_paused("gpu", True)
+    if at == 274:
+        control.set_paused("gpu", False)
+
+
+def befall_hosts(world: World, at: int) -> None:
+    hosts = world.hosts
+    alpha, beta, gamma, delta = (hosts[name] for name in ("alpha", "beta", "gamma", "delta"))
     if at in (64, 90):
         alpha.foreign_mib["gpu0"] = 21_000 if at == 64 else 0
     if at in (75, 96, 210, 222):
@@ -137,15 +170,6 @@ def befall(world: World, at: int) -> None:
         alpha.volumes["published"] = replace(
             alpha.volumes["published"], fault=fault, is_writable=fault is None
         )
-    if at in (20, 34, 122, 152):
-        world.trouble = "down" if at == 20 else "refuses" if at == 122 else None
-    if at in (40, 128, 156):
-        world.ledger.calls.open_rate("shaky")
-    if at in (284, 288):
-        world.why_not = "Redis was emptied" if at == 284 else None
-    if at in (290, 298):
-        for host in hosts.values():
-            host.dying = {f"io-{host.name}": "exit 1: no such module"} if at == 290 else {}
     if at == 238:
         # A queue stays whose device is gone, and a host without a card takes work of its lane.
         delta.devices = delta.devices[:2]
@@ -161,10 +185,11 @@ def befall(world: World, at: int) -> None:
         )
     if at in (200, 230):
         alpha.more["ram_available_mib"] = 3_000 if at == 200 else 60_000
-    if at in (250, 262):
-        for host in hosts.values():
+
+
+def befall_all_hosts(world: World, at: int) -> None:
+    for host in world.hosts.values():
+        if at in (290, 298):
+            host.dying = {f"io-{host.name}": "exit 1: no such module"} if at == 290 else {}
+        if at in (250, 262):
             host.is_silent = at == 250
-    if at == 268:
-        control.set_paused("gpu", True)
-    if at == 274:
-        control.set_paused("gpu", False)

@@ -83,6 +83,27 @@ class RecordedPast(Struct, frozen=True, kw_only=True):
     forgotten: Mapping[str, int]
 
 
+def read_of_others(works: Sequence[FileWork], overlaps: Overlaps, past: RecordedPast) -> dict[str, list[str]]:
+    """Path of a file that a job of another source made → the jobs that are still to read it."""
+    read: dict[str, list[str]] = {}
+    for at, work in enumerate(works):
+        others = overlaps.elsewhere(at, work.jobs)
+        for path, ids in work.read_of_others(past.accepted, past.highest, others).items():
+            read.setdefault(path, []).extend(ids)
+    return read
+
+
+def note_rebuilt(
+    journal: Journal, sources: Sequence[Source], summaries: Sequence[ManifestSummary], mark: str
+) -> None:
+    for source, summary in zip(sources, summaries, strict=True):
+        if source.sha256:
+            journal.rebuilt(source, summary.jobs, mark)
+        if source.kept is None:
+            # Named by hand, or not as it was: from now on this is what was dispatched.
+            journal.dispatched(source.manifest, source.backlog, summary.jobs, mark)
+
+
 def rebuild(
     ledger: Ledger,
     receipts_dir: Path,
@@ -125,11 +146,7 @@ def rebuild(
     past = past_of(receipts_dir, wanted | outside, journal.notes())
     works = [FileWork(summary, catalogue, tidied, receipts_dir) for summary in summaries]
     # A dispatch that was cut off may not have sent back all who made what is gone and is still to be read.
-    read: dict[str, list[str]] = {}
-    for at, work in enumerate(works):
-        others = overlaps.elsewhere(at, work.jobs)
-        for path, ids in work.read_of_others(past.accepted, past.highest, others).items():
-            read.setdefault(path, []).extend(ids)
+    read = read_of_others(works, overlaps, past)
     in_turn = sorted(sources, key=lambda source: source.order)
     remade = remake(ledger, receipts_dir, tidied, read, (source.file for source in in_turn), wanted)
     if remade.ids:
@@ -157,12 +174,7 @@ def rebuild(
         ledger.identity.settle(settles_s)
     if ledger.identity.generation() != mark:
         raise ConductorError("Redis was emptied again while it was rebuilt: call `conductor rebuild` again")
-    for source, summary in zip(sources, summaries, strict=True):
-        if source.sha256:
-            journal.rebuilt(source, summary.jobs, mark)
-        if source.kept is None:
-            # Named by hand, or not as it was: from now on this is what was dispatched.
-            journal.dispatched(source.manifest, source.backlog, summary.jobs, mark)
+    note_rebuilt(journal, sources, summaries, mark)
     ledger.bell.ring()
     return Rebuilt(
         manifests=tuple(restored),

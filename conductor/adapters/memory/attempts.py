@@ -64,56 +64,75 @@ class MemoryAttempts:
 
     def turn(self, turn: WorkerTurn) -> Turned:
         with self._store.lock:
-            self._store.history.witness(turn.seen)
+            history = self._store.history
+            history.witness(turn.seen)
             is_open = self._store.is_settled
-            done = {receipt.job_id for receipt in turn.done}
-            refused = tuple(
-                (b.job_id, b.attempt)
-                for b in turn.begun
-                if not is_open or b.predecessor not in done or not may_follow(self._store, b, turn.worker)
-            )
-            if refused:
-                return Turned(refused=refused, step=self._store.history.steps, is_closed=not is_open)
+            if refused := self._may_not_have_begun(turn, is_open):
+                return Turned(refused=refused, step=history.steps, is_closed=not is_open)
             for begun in turn.not_begun:
                 not_lined(self._store, begun)
             started: list[Started] = []
             over: list[tuple[str, int]] = []
-            spent = 0.0
-            followers = {b.predecessor: b for b in turn.begun}
-            answers: list[FinishAnswer] = []
-            for receipt in turn.done:
-                lined = self._store.lined.get(receipt.job_id)
-                answers.append(answer := self.accept(receipt))
-                if (follower := followers.get(receipt.job_id)) is not None:
-                    if lined is not None:
-                        follow(self._store, lined)
-                    spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
-                elif is_open and answer == "accepted" and turn.most:
-                    succeed(self._store, receipt, lined)
+            answers, spent = self._end_done(turn, is_open, started, over)
             for job_id, attempt in turn.returned:
                 give_back(self._store, job_id, attempt, turn.worker)
-            for task, seconds in turn.news.items():
-                self._store.paces[task] = seconds
-            self._store.paces = {task: seconds for task, seconds in self._store.paces.items() if seconds}
+            paces = {**self._store.paces, **turn.news}
+            self._store.paces = {task: seconds for task, seconds in paces.items() if seconds}
             if not is_open:
-                return Turned(answers=tuple(answers), step=self._store.history.steps, is_closed=True)
-            number, before = self._store.taken.get(turn.worker, ("", []))
-            is_again = number == turn.number
-            in_hand = self._hand(turn.worker) if turn.is_from_hand and not is_again else list(turn.in_hand)
-            for job_id, attempt in in_hand:
-                spent += self._start_in(turn, job_id, attempt, started, over)
-            if is_again:
-                # Asked for again: what it took the first time, and no more.
-                for job_id, attempt in before:
-                    self._start_in(turn, job_id, attempt, started, over)
-            else:
-                taken = in_hand if turn.is_from_hand else []
-                if in_hand or not turn.is_from_hand:
-                    taken = taken + self._take(turn, bool(in_hand), spent, started, over)
-                if taken:
-                    self._store.taken[turn.worker] = (turn.number, taken)
-            step = self._store.history.steps
-            return Turned(answers=tuple(answers), started=tuple(started), over=tuple(over), step=step)
+                return Turned(answers=tuple(answers), step=history.steps, is_closed=True)
+            self._begin_more(turn, spent, started, over)
+            return Turned(
+                answers=tuple(answers), started=tuple(started), over=tuple(over), step=history.steps
+            )
+
+    def _may_not_have_begun(self, turn: WorkerTurn, is_open: bool) -> tuple[tuple[str, int], ...]:
+        """Of the successors that the worker says it began: those that it had no right to."""
+        done = {receipt.job_id for receipt in turn.done}
+        return tuple(
+            (b.job_id, b.attempt)
+            for b in turn.begun
+            if not is_open or b.predecessor not in done or not may_follow(self._store, b, turn.worker)
+        )
+
+    def _end_done(
+        self, turn: WorkerTurn, is_open: bool, started: list[Started], over: list[tuple[str, int]]
+    ) -> tuple[list[FinishAnswer], float]:
+        """Accepts what is done; behind each its successor starts. → the answers, and the seconds that those
+        which started are expected to take.
+        """
+        spent = 0.0
+        followers = {b.predecessor: b for b in turn.begun}
+        answers: list[FinishAnswer] = []
+        for receipt in turn.done:
+            lined = self._store.lined.get(receipt.job_id)
+            answers.append(answer := self.accept(receipt))
+            if (follower := followers.get(receipt.job_id)) is not None:
+                if lined is not None:
+                    follow(self._store, lined)
+                spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
+            elif is_open and answer == "accepted" and turn.most:
+                succeed(self._store, receipt, lined)
+        return answers, spent
+
+    def _begin_more(
+        self, turn: WorkerTurn, spent: float, started: list[Started], over: list[tuple[str, int]]
+    ) -> None:
+        """What the worker has in hand, then what it takes from its queue."""
+        number, before = self._store.taken.get(turn.worker, ("", []))
+        is_again = number == turn.number
+        in_hand = self._hand(turn.worker) if turn.is_from_hand and not is_again else list(turn.in_hand)
+        for job_id, attempt in in_hand:
+            spent += self._start_in(turn, job_id, attempt, started, over)
+        if is_again:
+            # Asked for again: what it took the first time, and no more.
+            for job_id, attempt in before:
+                self._start_in(turn, job_id, attempt, started, over)
+            return
+        taken = in_hand if turn.is_from_hand else []
+        if in_hand or not turn.is_from_hand:
+            taken = taken + self._take(turn, bool(in_hand), spent, started, over)
+        if taken:
+            self._store.taken[turn.worker] = (turn.number, taken)
 
     def _hand(self, worker: str) -> list[tuple[str, int]]:
         entries = (entry.rpartition("-a") for entry in self._store.hands[worker])

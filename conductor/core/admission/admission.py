@@ -158,30 +158,8 @@ class Deciding:
         return place is not None
 
     def _place(self, turn: ClassTurn, head: Head, ask: Ask, member: Member | None) -> Place | None:
-        self._denied = self._blocked_by
-        if self._denied is None and self._has_closed:
-            self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
-            if self._denied is not None:
-                self._shut[turn.job_class.id] = self._denied.where or turn.job_class.kind
-        if self._denied is not None:
+        if self._is_closed_to(turn) or not self._may_fit(ask):
             return None
-        if (lack := self._refused.get(ask.key)) is not None:
-            self._lack = lack
-            return None
-        if ask.lane in self.snapshot.controls.paused_lanes:
-            return None
-        if ask.rates and not is_rate_open(ask, self.free):
-            self._lack = "rate"
-            return None
-        if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
-            self._denied = kept_budget(key, self.kept_rates[key])
-            return None
-        if ask.of_cluster and not self._is_counted_in(ask):
-            return None
-        for small in self._roomless.get(ask.where, ()):
-            if ask.asks_as_much(small):
-                self._lack = "room"
-                return None
         duration_s = turn.job_class.duration_s
 
         def lets(place: Place) -> bool:
@@ -204,6 +182,36 @@ class Deciding:
         elif place is not None and self.kept is not None:
             self.kept.took(place, ask, duration_s, self.free.now)
         return place
+
+    def _is_closed_to(self, turn: ClassTurn) -> bool:
+        """Is the whole class denied, whatever is free: by what blocks all, its hours, its kind's breaker."""
+        self._denied = self._blocked_by
+        if self._denied is None and self._has_closed:
+            self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
+            if self._denied is not None:
+                self._shut[turn.job_class.id] = self._denied.where or turn.job_class.kind
+        return self._denied is not None
+
+    def _may_fit(self, ask: Ask) -> bool:
+        """What rules a request out before any place is looked at. False: it lacks something, or is denied."""
+        if (lack := self._refused.get(ask.key)) is not None:
+            self._lack = lack
+            return False
+        if ask.lane in self.snapshot.controls.paused_lanes:
+            return False
+        if ask.rates and not is_rate_open(ask, self.free):
+            self._lack = "rate"
+            return False
+        if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
+            self._denied = kept_budget(key, self.kept_rates[key])
+            return False
+        if ask.of_cluster and not self._is_counted_in(ask):
+            return False
+        for small in self._roomless.get(ask.where, ()):
+            if ask.asks_as_much(small):
+                self._lack = "room"
+                return False
+        return True
 
     def _is_counted_in(self, ask: Ask) -> bool:
         """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
