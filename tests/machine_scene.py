@@ -238,7 +238,7 @@ class MachineScene:
             self.put(attempt)
         return None
 
-    def on_LineUp(self, action: actions.Preload) -> None:
+    def on_Preload(self, action: actions.Preload) -> None:
         if not self.is_there or not self.pick([True, True, False]):
             self.machine.not_preloaded(action.word)
             return
@@ -332,7 +332,7 @@ class MachineScene:
         self.killed_for.append(action.fault.cause)
         self.bury(action.fault)
 
-    def on_Blame(self, action: actions.FindFault) -> None:
+    def on_FindFault(self, action: actions.FindFault) -> None:
         self.machine.row.blamed(action.fault or AttemptFault("worker_lost", "it died"))
 
     def on_Publish(self, action: actions.Publish) -> None:

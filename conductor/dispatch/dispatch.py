@@ -11,17 +11,16 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from conductor.base.errors import ManifestError, Unreachable
 from conductor.dispatch.dead_ends import dead_ends
 from conductor.dispatch.dispatch_report import Dispatched, added
 from conductor.dispatch.feasibility import never
 from conductor.dispatch.file_chains import FileRules, FileWork
+from conductor.dispatch.past_attempts import PastAttempts, past_of
 from conductor.dispatch.rerun_writers import Remade, remake, unsaid
 from conductor.model.job_class import Classifier
 from conductor.model.ledger_entries import Entry, PutResult, Revised
-from conductor.model.receipt import Receipt
 from conductor.model.spec import TaskDecl
 from conductor.ports import Ledger
 from conductor.record.dispatched_manifests import content_of
@@ -183,23 +182,6 @@ def dispatch(
     )
 
 
-class PastAttempts(Struct, frozen=True, kw_only=True):
-    """What the receipts tell of a manifest's jobs: id → accepted attempt, and id → highest attempt."""
-
-    accepted: Mapping[str, int]
-    attempts: Mapping[str, int]
-    #: Of those that are done and share files: their receipts.
-    receipts: Mapping[str, Receipt] = {}
-
-    def without(self, ids: AbstractSet[str]) -> PastAttempts:
-        """Their receipts were taken back."""
-        if not ids:
-            return self
-        accepted = {job_id: attempt for job_id, attempt in self.accepted.items() if job_id not in ids}
-        receipts = {job_id: receipt for job_id, receipt in self.receipts.items() if job_id not in ids}
-        return PastAttempts(accepted=accepted, attempts=self.attempts, receipts=receipts)
-
-
 def entries(
     manifest: Path,
     classify: Classifier,
@@ -257,66 +239,6 @@ def weight_of(entry: Entry) -> int:
     if entry.files:
         weight += 10 + sum(map(len, entry.files.readers.values()))
     return weight + 3 if entry.failures or entry.over else weight
-
-
-def past_of(receipts_dir: Path, wanted: AbstractSet[str], whole: AbstractSet[str]) -> PastAttempts:
-    """What is known of these jobs from receipts; nothing where there is no such folder.
-
-    Only of the `whole` ones are the receipts themselves kept: a million of them would be a gigabyte."""
-    from conductor.adapters.files.receipt_log import accepted, read_receipts
-
-    past = _Standing()
-
-    def theirs() -> Iterator[Receipt]:
-        for receipt in read_receipts(receipts_dir):
-            if receipt.job_id in wanted:
-                past.add(receipt)
-                if receipt.job_id in whole:
-                    yield receipt
-
-    receipts = accepted(theirs())
-    return PastAttempts(accepted=past.accepted(), attempts=past.attempts, receipts=receipts)
-
-
-class _Standing:
-    """Of each job the lowest attempt whose `ok` was not taken back, in two numbers a job: a body is one
-    (`_number`).
-    """
-
-    def __init__(self) -> None:
-        self.attempts: dict[str, int] = {}
-        self._lowest: dict[str, int] = {}
-        #: Of jobs with several, or of whose some were taken back.
-        self._oks: dict[str, set[int]] = {}
-        self._taken_back: set[tuple[str, int]] = set()
-
-    def add(self, receipt: Receipt) -> None:
-        job_id, body = receipt.job_id, _number(receipt)
-        self.attempts[job_id] = max(receipt.attempt, self.attempts.get(job_id, 0))
-        if receipt.outcome == "superseded":
-            self._taken_back.add((job_id, body))
-        elif receipt.outcome == "ok":
-            first = self._lowest.setdefault(job_id, body)
-            if first != body:
-                self._oks.setdefault(job_id, {first}).add(body)
-
-    def accepted(self) -> dict[str, int]:
-        found = self._lowest
-        for job_id in self._oks.keys() | {job_id for job_id, _ in self._taken_back}:
-            oks = self._oks.get(job_id, {found[job_id]} if job_id in found else set[int]())
-            standing = [body for body in oks if (job_id, body) not in self._taken_back]
-            found.pop(job_id, None)
-            if standing:
-                found[job_id] = min(standing)
-        return {job_id: body >> _TOKEN_BITS for job_id, body in found.items()}
-
-
-_TOKEN_BITS = 32
-
-
-def _number(receipt: Receipt) -> int:
-    """A body as one number, by attempt: a text for each of a million jobs would be twice as much."""
-    return receipt.attempt << _TOKEN_BITS | int(receipt.token or "0", 16)
 
 
 def _refuse_unknown_waits(ledger: Ledger, summary: ManifestSummary, past: PastAttempts) -> None:

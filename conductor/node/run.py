@@ -21,7 +21,7 @@ from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.files.vram_claims import VramClaims, folder_of
 from conductor.adapters.host import cgroup, host_probe, oom_counter
 from conductor.adapters.host.freezing import end_leftovers, note_folder
-from conductor.adapters.host.processes import detach, live_pid, remove_pid, stop_by_file, write_pid
+from conductor.adapters.host.processes import remove_pid, write_pid
 from conductor.adapters.host.wakeup import STOP, Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
@@ -42,6 +42,7 @@ from conductor.node import worker_output
 from conductor.node.cleanup.disk_room import DiskRoom
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
 from conductor.node.cleanup.stale_staging import tidy, tidy_ended
+from conductor.node.detached import said_file
 from conductor.node.health.report import Identity, Reading, Workforce
 from conductor.node.health.reporter import Reporter
 from conductor.node.orphan_rescue import Overrides, give_back, rescue
@@ -67,8 +68,6 @@ TIDY_ENDED_EVERY_S = 5.0
 GIVE_BACK_AFTER_S = 1.0
 INTERRUPTED = 130
 PLATFORM_NOTES = () if sys.platform == "linux" else ("not Linux: workers live on when their node is killed",)
-#: From a detached start to the first report.
-READY_S = 60.0
 
 
 def run_node(
@@ -360,37 +359,6 @@ class Node:
 
 
 # ── without a terminal: scripts/start-workers and stop-workers ────────────────────────────────────────────
-
-
-def said_file(settings: Settings) -> Path:
-    """What a node on its own and its workers say."""
-    return settings.logs_dir / "node.out"
-
-
-def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
-    """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here
-    already.
-    """
-    name = node_name(settings.node)
-    with only_one(settings.layout, name):
-        pass
-    log, pid_file = said_file(settings), pid_path(settings.layout, name)
-    argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
-    words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
-    if words:
-        raise ConductorError(f"the node did not come up:\n{words}")
-    logger.info("Node {} is up (pid {}); it logs to {}", name, live_pid(pid_file), log)
-    return 0
-
-
-def stop_node(settings: Settings, is_now: bool = False) -> int:
-    """Drain this project's node (`is_now`: stop it at once) and wait until it is gone; 0 also when none
-    ran.
-    """
-    name = node_name(settings.node)
-    if not stop_by_file(pid_path(settings.layout, name), is_now):
-        logger.info("Node {} of {} does not run here", name, settings.project)
-    return 0
 
 
 # ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────

@@ -180,6 +180,15 @@ def commands_of(client: Redis, ledger_call: object) -> int:
     return calls() - before
 
 
+def test_a_redis_that_is_emptied_between_the_heads_and_their_classes_ends_no_conductor(client: Redis) -> None:
+    ledger, fresh = redis_ledger(client), redis_ledger(client)
+    ledger.intake.put("night", [an_entry("a", a_class("big"))])
+    client.delete("conductor:classes")
+
+    with pytest.raises(Unreachable, match="emptied while it was read"):
+        fresh.waiting.candidates(Lookahead(heads=1))
+
+
 def test_a_look_at_the_heads_costs_by_classes_not_by_jobs(client: Redis) -> None:
     ledger = redis_ledger(client)
 

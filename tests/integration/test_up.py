@@ -24,7 +24,7 @@ from conductor.app.child_process import Part
 from conductor.app.up import Up, lock_file, only_one, said_file
 from conductor.base.logs.output_file import MOST_BYTES, predecessor
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
-from conductor.node import run as node_run
+from conductor.node import detached
 from conductor.node.single_instance import up_file
 from conductor.views.dashboard import url_file
 
@@ -353,7 +353,7 @@ def test_a_node_in_the_background_is_stopped_by_the_stop_command(settings: Setti
     start = Command(settings, "node", "--detach", "--cpu-only")
     assert start.wait(60) == 0, start.said
     assert Command(settings, "node", "--detach").wait() == 3
-    is_kept_small(node_run.said_file(settings))
+    is_kept_small(detached.said_file(settings))
     stop = Command(settings, "node", "--stop")
     assert stop.wait() == 0, stop.said
     until(lambda: project_processes(settings.project) == [])

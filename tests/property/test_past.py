@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.adapters.files.receipt_log import FileReceiptLog, accepted
-from conductor.dispatch.dispatch import past_of
+from conductor.dispatch.past_attempts import past_of
 from conductor.model.receipt import Outcome, Receipt
 
 JOBS = [letter * 8 for letter in "abc"]

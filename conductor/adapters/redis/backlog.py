@@ -14,6 +14,7 @@ from conductor.adapters.redis.codec.lines import kept
 from conductor.adapters.redis.codec.rows import heads_asked
 from conductor.adapters.redis.scans.ended import rows_aside, rows_of_own_dead
 from conductor.adapters.redis.scripts import Scripts
+from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import ASIDE, LETTERS, STATE_OF
 from conductor.model.causes import CAUSES, Cause, by_cause
 from conductor.model.chains import Outlook
@@ -117,8 +118,11 @@ class RedisBacklog:
         if not numbers:
             return
         with translating(self._redis):
-            texts = cast(list[bytes], self._redis.hmget(self._keys.classes, list(numbers)))
-        self._classes |= {n: _class_from_json(text) for n, text in zip(numbers, texts, strict=True)}
+            texts = cast(list[bytes | None], self._redis.hmget(self._keys.classes, list(numbers)))
+        if None in texts:
+            # Between the heads and their classes the server lost everything: the next look finds that.
+            raise Unreachable("the ledger was emptied while it was read")
+        self._classes |= {n: _class_from_json(text) for n, text in zip(numbers, texts, strict=True) if text}
 
     def counts(self, backlog: str | None = None) -> dict[JobState, int]:
         names = self.backlogs() if backlog is None else (backlog,)

@@ -15,6 +15,7 @@ from conductor.app.cli import (
     control,
     flow,
     needs,
+    pausing,
     price,
     reading,
     recovery,
@@ -72,7 +73,9 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-for family in (flow, services, reading, control, redo, recovery, simulate, replay, price, needs, security):
+FLOW = (flow, services, reading, pausing, control, redo)
+REST = (recovery, simulate, replay, price, needs, security)
+for family in (*FLOW, *REST):
     family.register(app)
 
 

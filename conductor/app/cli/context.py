@@ -151,3 +151,12 @@ def complete(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [complete(item) for item in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def answer(as_json: bool, value: object, sentence: str) -> None:
+    from conductor.base.text import printable
+
+    if as_json:
+        emit(value)
+    else:
+        typer.echo(printable(sentence))

@@ -91,7 +91,8 @@ def node(
     from conductor.adapters.open_ledger import open_ledger
     from conductor.base.logs.logs import set_up
     from conductor.model.spec import LANES
-    from conductor.node.run import detach_node, run_node, stop_node
+    from conductor.node.detached import detach_node, stop_node
+    from conductor.node.run import run_node
 
     if now and not stop:
         raise typer.BadParameter("goes with --stop", param_hint="--now")
