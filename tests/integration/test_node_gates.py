@@ -100,7 +100,9 @@ def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(sc
     desk.comes()
 
     until(lambda: shut(scene) == [("input", "")])
-    assert scene.until_state(queued, "waiting").attempts == 1, "it was handed over and not begun: given back"
+    # A tick that looked just before may hand it over once more; it goes back again, at no cost.
+    view = scene.until_state(queued, "waiting")
+    assert view.attempts in (1, 2) and not view.failures, "it was handed over and not begun: given back"
     until(lambda: "somebody is at this machine" in answer(scene, "explain", queued))
     nodes = json.loads(answer(scene, "status", "--json"))["nodes"]
     (obstacle,) = nodes[0]["obstacles"]

@@ -22,7 +22,7 @@ class Named:
 
     def __init__(self, *facts: LetGo) -> None:
         self.facts = list(facts)
-        self.attempts = self
+        self.files = self
 
     def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
         return tuple(self.facts)

@@ -19,7 +19,7 @@ def ledger(**job: Any) -> Any:
     """A ledger that knows one job."""
     view = SimpleNamespace(**{"state": "waiting", "cause": None, "failures": {}, "reservation": None, **job})
     return SimpleNamespace(
-        failures={}, backlog=SimpleNamespace(job=lambda job_id: view if job_id == ID and job else None)
+        failures={}, jobs=SimpleNamespace(job=lambda job_id: view if job_id == ID and job else None)
     )
 
 
