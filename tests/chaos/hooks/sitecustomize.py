@@ -111,14 +111,17 @@ def attempts(module: ModuleType) -> None:
         scripts.
         """
         names = (f"rq:queue:{turn.queue}", f"conductor:hand:{turn.worker}")
-        entry = self.scripts.client.execute_command("BLMOVE", *names, "LEFT", "RIGHT", limit_s)
+        entry = self._scripts.client.execute_command("BLMOVE", *names, "LEFT", "RIGHT", limit_s)
         if entry is not None:
             point("moved", entry.decode().rpartition("-a")[0])
         return entry
 
     kind.take = take
-    around(kind, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
     around(kind, "fail", before="before fail", after="failed", job=lambda self, receipt, then: receipt.job_id)
+
+
+def orphans(module: ModuleType) -> None:
+    around(module.RedisOrphans, "rescue", before="before rescue step", job=lambda self, job_id, *_: job_id)
 
 
 def body(module: ModuleType) -> None:
@@ -242,6 +245,7 @@ def without_fence(real: Callable[[str], str]) -> Callable[[str], str]:
 HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "workers.parent.intake": intake,
     "conductor.adapters.redis.attempts": attempts,
+    "conductor.adapters.redis.orphans": orphans,
     "workers.parent.execution": body,
     "workers.attempt.publish": publish,
     "workers.attempt.outputs": outputs,
