@@ -199,6 +199,12 @@ def rescue(module: ModuleType) -> None:
     around(module, "rescue", before="before rescue", after="rescued")
 
 
+def stopped(module: ModuleType) -> None:
+    if BROKEN == "fence":
+        # A third safeguard: a worker that stands still for a lease is killed by its node, and wakes no more.
+        module.StoppedProcesses.over = lambda *_: {}
+
+
 def steps(module: ModuleType) -> None:
     if BROKEN == "fence":
         module.source = without_fence(module.source)
@@ -246,6 +252,7 @@ HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "workers.parent.intake": intake,
     "conductor.adapters.redis.attempts": attempts,
     "conductor.adapters.redis.orphans": orphans,
+    "conductor.adapters.host.stopped_processes": stopped,
     "workers.parent.execution": body,
     "workers.attempt.publish": publish,
     "workers.attempt.outputs": outputs,
