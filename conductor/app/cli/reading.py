@@ -40,11 +40,13 @@ def status(
 
     Example: conductor status --json
     """
-    from msgspec.structs import replace
+    from msgspec.structs import asdict, replace
 
     from conductor.adapters.redis.valkey import fullness
+    from conductor.base.text import printable
     from conductor.record.ledger_identity import standing_of
     from conductor.views.dead_jobs import obituaries
+    from conductor.views.headline import headline_of, line
     from conductor.views.status import gather, noting
     from conductor.views.status_text import lines
     from conductor.views.stuck import stuck_jobs
@@ -55,10 +57,12 @@ def status(
         now = noting(now, fullness(settings.valkey))
         stuck = stuck_jobs(ledger, now.active, settings.for_code, settings.timing.lease_s)
         now = replace(now, stuck=stuck, graves=obituaries(ledger, name))
+    headline = headline_of(now)
     if as_json:
-        emit(now)
-    else:
-        typer.echo("\n".join(lines(now, red)))
+        emit({"headline": headline, **asdict(now)})
+        return
+    first = printable(line(headline))
+    typer.echo("\n".join([red(first) if headline.tone == "act" else first, "", *lines(now, red)]))
 
 
 def red(line: str) -> str:

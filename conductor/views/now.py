@@ -1,0 +1,175 @@
+"""What goes on, for the page that stays open: headline, backlogs, gates, what waits, what runs. Pure.
+
+One value made of one look (`conductor.views.status`), so that no two figures on a screen are of two moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from conductor.base.hours import about
+from conductor.core.admission.earliest_start import earliest, is_never
+from conductor.core.admission.explain import before, describe, leading, prospects
+from conductor.model.decision import Gate, Hold, Shared
+from conductor.model.ledger_entries import JobState
+from conductor.model.receipt import Usage
+from conductor.model.snapshot import Reservation
+from conductor.model.spec import Lane, Value
+from conductor.views.frozen_jobs import frozen_words
+from conductor.views.gate_rows import GateRow, gate_rows
+from conductor.views.headline import Headline, headline_of
+from conductor.views.status import LaneStatus, Status
+
+#: Of what runs and what waits so many rows are shown; the list of jobs has all.
+SHOWN_ROWS = 200
+
+
+class BacklogRow(Value, frozen=True, kw_only=True):
+    name: str
+    states: dict[JobState, int]
+    known: int
+    done: int
+    #: What has not ended.
+    left: int
+
+
+class WaitingRow(Value, frozen=True, kw_only=True):
+    """Jobs of one class that wait for one and the same reason."""
+
+    backlog: str
+    task: str
+    lane: str
+    jobs: int
+    #: The first of them, and the file it is about.
+    job_id: str
+    about: str
+    #: The one gate to name, and all answers in words.
+    gate: Gate | None
+    words: tuple[str, ...]
+    is_never: bool
+    since: float
+    #: Earliest start of the first; None: nobody can say.
+    starts_at: float | None
+
+
+class RunningRow(Value, frozen=True, kw_only=True):
+    job_id: str
+    task: str
+    about: str
+    backlog: str
+    lane: Lane
+    state: str
+    #: «node1/gpu0».
+    where: str
+    since: float
+    #: How long such a job usually takes; 0: not known.
+    expected_s: float
+    asked_vram_mib: int
+    asked_ram_mib: int
+    usage: Usage | None
+    progress: float | None
+    note: str
+    #: Why it stands still, or that its worker is silent; empty: it goes on.
+    trouble: str
+    attempt: int
+
+
+class Now(Value, frozen=True, kw_only=True):
+    """`now` and all instants: epoch seconds by the ledger's clock."""
+
+    now: float
+    leader: str | None
+    #: As of when the gates are, and whether anybody decides at all.
+    as_of: float | None
+    has_leader: bool
+    headline: Headline
+    ends_at: float | None
+    ends: str
+    backlogs: tuple[BacklogRow, ...]
+    lanes: tuple[LaneStatus, ...]
+    gates: tuple[GateRow, ...]
+    waiting: tuple[WaitingRow, ...]
+    running: tuple[RunningRow, ...]
+    dead: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def _unknown(job_id: str) -> str:
+    return ""
+
+
+def now_of(status: Status, shared: Iterable[Shared] = (), subject: Callable[[str], str] = _unknown) -> Now:
+    """`subject`: job → the file that it is about, empty where nobody knows."""
+    moment = status.standing.moment(status.now)
+    return Now(
+        now=status.now,
+        leader=status.leader,
+        as_of=status.standing.as_of,
+        has_leader=status.standing.has_leader,
+        headline=headline_of(status),
+        ends_at=status.end.at,
+        ends=status.end.words,
+        backlogs=tuple(_backlog(name, states) for name, states in status.backlogs.items()),
+        lanes=status.lanes,
+        gates=gate_rows(status, shared),
+        waiting=tuple(_waiting(hold, moment, subject) for hold in _most_urgent(status.holds, moment)),
+        running=tuple(_running(held, status, subject) for held in status.active[:SHOWN_ROWS]),
+        dead=status.dead,
+        notes=status.notes,
+    )
+
+
+def _backlog(name: str, states: dict[JobState, int]) -> BacklogRow:
+    return BacklogRow(
+        name=name,
+        states=states,
+        known=sum(states.values()),
+        done=states.get("done", 0),
+        left=sum(states.get(state, 0) for state in ("waiting", "admitted", "running")),
+    )
+
+
+def _most_urgent(holds: Iterable[Hold], moment: float) -> list[Hold]:
+    """What can never run first, then those with most jobs."""
+    return sorted(holds, key=lambda hold: (not is_never(hold, moment), -hold.waiting))[:SHOWN_ROWS]
+
+
+def _waiting(hold: Hold, moment: float, subject: Callable[[str], str]) -> WaitingRow:
+    when, first = about(moment), leading(hold)
+    words = [*before(hold), *(describe(v, moment, when) for v in hold.closed), *prospects(hold, moment, when)]
+    return WaitingRow(
+        backlog=hold.backlog,
+        task=hold.task,
+        lane=hold.lane,
+        jobs=hold.waiting,
+        job_id=hold.head,
+        about=subject(hold.head) if hold.head else "",
+        gate=None if first is None else first.gate,
+        words=tuple(dict.fromkeys(words)),
+        is_never=is_never(hold, moment),
+        since=hold.since,
+        starts_at=earliest(hold),
+    )
+
+
+def _running(held: Reservation, status: Status, subject: Callable[[str], str]) -> RunningRow:
+    heard = status.standing.unheard.get(held.job_id)
+    silent = "" if heard is None else f"no word since {about(status.now)(heard).removeprefix('about ')}"
+    return RunningRow(
+        job_id=held.job_id,
+        task=held.task,
+        about=subject(held.job_id),
+        backlog=held.backlog,
+        lane=held.lane,
+        state=held.state,
+        where="/".join((held.node, *held.devices)) or held.queue,
+        since=held.started_at if held.state == "running" and held.started_at else held.admitted_at,
+        expected_s=held.expected_s,
+        asked_vram_mib=held.vram_mib,
+        asked_ram_mib=held.ram_mib,
+        usage=held.usage,
+        progress=held.progress,
+        note=held.note,
+        trouble=silent or (frozen_words(held, status.now) if held.state == "running" else ""),
+        attempt=held.attempt,
+    )
