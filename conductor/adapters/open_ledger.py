@@ -70,6 +70,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     """Every port on one client; threads may share it. With a `signer`, lines are sealed and hand-overs
     signed.
     """
+    from conductor.adapters.redis.alerts import RedisAlerts
     from conductor.adapters.redis.attempts import RedisAttempts
     from conductor.adapters.redis.backlog import RedisBacklog
     from conductor.adapters.redis.bell import RedisBell
@@ -108,4 +109,5 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         control=control,
         commands=control,
         kinds=RedisKinds(scripts),
+        alerts=RedisAlerts(scripts),
     )

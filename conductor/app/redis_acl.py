@@ -109,6 +109,7 @@ _WRITTEN_BY_WORKERS = (
         "wake",
         "nodes",
         "node:*",
+        "left",
         "workers",
         "queues",
         "closed",
@@ -117,6 +118,8 @@ _WRITTEN_BY_WORKERS = (
         "kinds",
         "calls",
     ),
+    # What is wrong, and which node speaks of it.
+    *("alerts", "alert_speaker"),
 )
 
 

@@ -66,8 +66,10 @@ class Keys:
         self.leases = p + "leases"
         self.leader = p + "leader"
         self.beat = p + "beat"
+        self.resigned = p + "resigned"
         self.wake = p + "wake"
         self.nodes = p + "nodes"
+        self.left = p + "left"
         self.refusals = p + "refusals"
         self.letting_bytes = p + "letting_bytes"
         self.handed_ahead = p + "handed_ahead"
@@ -78,6 +80,7 @@ class Keys:
         self.paused = p + "paused"
         self.draining = p + "draining"
         self.resumed = p + "resumed"
+        self.alerts = p + "alerts"
         #: Of the dead, those that died of themselves: id → cause.
         self.own_dead = p + "own_dead"
         #: Names of workers; which of them are there their heartbeat says (`rq_worker`).

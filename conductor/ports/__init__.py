@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from conductor.ports.alerts import Alerts
 from conductor.ports.attempts import Attempts, CallLog, Orphans
 from conductor.ports.clock import Clock, ReceiptLog
 from conductor.ports.files import SharedFiles
@@ -27,6 +28,7 @@ from conductor.ports.tick import (
 )
 
 __all__ = [
+    "Alerts",
     "Attempts",
     "Bell",
     "Breakers",
@@ -79,3 +81,4 @@ class Ledger(Struct, frozen=True, kw_only=True):
     control: Control
     commands: JobCommands
     kinds: Breakers
+    alerts: Alerts

@@ -118,6 +118,10 @@ class Leadership(Protocol):
         """When a leader took or renewed the lead last; None: never."""
         ...
 
+    def resigned_at(self) -> float | None:
+        """When a leader gave the lead back last; None: never. One that is killed does not."""
+        ...
+
 
 class LedgerIdentity(Protocol):
     """Which ledger this is, and whether it knows all that it was told."""
@@ -176,6 +180,10 @@ class Reports(Protocol):
         ...
 
     def withdraw(self, node: str) -> None: ...
+
+    def left(self) -> dict[str, float]:
+        """Node → when it withdrew its report last. One that is killed does not."""
+        ...
 
 
 class Rates(Protocol):

@@ -27,7 +27,10 @@ def test_one_leads_and_the_others_stand_by(scene: Scene) -> None:
     )
     began = scene.ledger.bell.now()
     assert lead("conductor-1", 3600) == scene.epoch
+    assert scene.ledger.leadership.resigned_at() is None
     scene.ledger.leadership.resign("conductor-1")
+    resigned_at = scene.ledger.leadership.resigned_at()
+    assert resigned_at is not None and began - 0.001 <= resigned_at <= scene.ledger.bell.now()
     assert scene.ledger.leadership.leader() is None
     heard_at = scene.ledger.leadership.heard_at()
     assert heard_at is not None and began - 0.001 <= heard_at <= scene.ledger.bell.now(), (
@@ -124,8 +127,10 @@ def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scen
     assert structs.replace(second, sent_at=1.0) == report
     scene.let(0.03)
     assert [r.node for r in scene.ledger.reports.live()] == ["node2"]
+    assert scene.ledger.reports.left() == {}, "a report that ran out is not one that was taken away"
     scene.ledger.reports.withdraw("node2")
     assert scene.ledger.reports.live() == ()
+    assert scene.ledger.reports.left() == {"node2": pytest.approx(scene.ledger.bell.now(), abs=5)}
 
 
 def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: Scene) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from conductor.adapters.host.clock import SystemClock
+from conductor.adapters.memory.alerts import MemoryAlerts
 from conductor.adapters.memory.attempts import MemoryAttempts
 from conductor.adapters.memory.backlog import MemoryBacklog
 from conductor.adapters.memory.breakers import MemoryKinds
@@ -43,4 +44,5 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         control=control,
         commands=control,
         kinds=MemoryKinds(store),
+        alerts=MemoryAlerts(store),
     )

@@ -84,7 +84,7 @@ class MemoryLeadership:
         with self._store.lock:
             current = self.leader()
             if current is not None and current[0] == owner:
-                self._store.leader = None
+                self._store.leader, self._store.resigned_at = None, self._store.now()
                 self._store.ring()
 
     def leader(self) -> tuple[str, int] | None:
@@ -95,6 +95,10 @@ class MemoryLeadership:
     def heard_at(self) -> float | None:
         with self._store.lock:
             return self._store.history.beat or None
+
+    def resigned_at(self) -> float | None:
+        with self._store.lock:
+            return self._store.resigned_at
 
     def expect(self, forecast: Forecast) -> None:
         with self._store.lock:
@@ -146,4 +150,9 @@ class MemoryReports:
     def withdraw(self, node: str) -> None:
         with self._store.lock:
             self._store.reports.pop(node, None)
+            self._store.left[node] = self._store.now()
             self._store.ring()
+
+    def left(self) -> dict[str, float]:
+        with self._store.lock:
+            return dict(self._store.left)

@@ -124,9 +124,12 @@ class Store:
         #: Worker → what it is to hear of that, and has not read.
         self.lines: defaultdict[str, list[Preloaded | RollCall]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
+        self.resigned_at: float | None = None
         self.epoch = 0
         self.gates = GateLedger()
         self.reports: dict[str, tuple[NodeReport, float]] = {}
+        #: Node → when it took its report away.
+        self.left: dict[str, float] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.closed: dict[str, float] = {}
         self.endpoint_faults: dict[str, EndpointFault] = {}

@@ -53,6 +53,11 @@ class RedisLeadership:
             beat = cast(bytes | None, self._redis.get(self._keys.beat))
         return None if beat is None else int(beat) / 1000
 
+    def resigned_at(self) -> float | None:
+        with translating(self._redis):
+            at = cast(bytes | None, self._redis.get(self._keys.resigned))
+        return None if at is None else int(at) / 1000
+
     def expect(self, forecast: Forecast) -> None:
         with translating(self._redis):
             self._redis.hset(self._keys.forecasts, forecast.backlog, _to_json(forecast).decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import cast
 
 import msgspec
 
@@ -33,8 +34,9 @@ class RedisReports:
         return tuple(sorted(self._known.read(self._scripts.run("live")), key=attrgetter("node")))
 
     def withdraw(self, node: str) -> None:
-        with translating(self._redis), self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(self._keys.node(node))
-            pipe.srem(self._keys.nodes, node)
-            pipe.execute()
-        self._scripts.run("ring")
+        self._scripts.run("withdraw", node)
+
+    def left(self) -> dict[str, float]:
+        with translating(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.left))
+        return {node.decode(): int(at) / 1000 for node, at in rows.items()}
