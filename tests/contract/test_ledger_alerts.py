@@ -1,4 +1,4 @@
-"""Alerts over Redis and over the twin: one speaks at a time, the book outlives the speaker, silences run out."""
+"""Alerts over Redis and over the twin: one speaks at a time, the book outlives it, silences run out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What is wrong, by rules over one look at everything; and when people are told of it. Pure."""
