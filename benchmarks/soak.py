@@ -50,7 +50,7 @@ MOST_KIB = {"conductor": 256.0, "node": 256.0, "worker": 256.0, "body": 512.0}
 MOST_KEYS = 5.0
 #: Kept of each job that has failed, or shares files, as its line is; and RQ's own, the last few hundred of
 #: each queue.
-KEPT = ("conductor:fails", "conductor:chain", "rq:job")
+KEPT = ("conductor:failures", "conductor:chain", "rq:job")
 QUIET_S = 180.0
 
 

@@ -223,21 +223,21 @@ def assert_consistent(redis: Redis, keys: Keys = PLAIN) -> None:
         assert redis.sismember(keys.ledger + "ready", key.decode().rpartition(":")[2])
         free |= members
     delayed = {m.decode() for m in redis.zrange(keys.ledger + "delayed", 0, -1)}
-    wanting = (redis.keys(f"{keys.ledger}{word}:*") for word in ("wants", "wants_end"))
+    wanting = (redis.keys(f"{keys.ledger}{word}:*") for word in ("waits_for", "waits_for_end"))
     bound = {key.decode().rpartition(":")[2] for found in wanting for key in found}
     assert not free & delayed
     assert free | delayed | (bound & letters["w"]) == letters["w"], "every waiting job waits somewhere"
     assert not (free | delayed) & bound
-    assert {m.decode() for m in redis.zrange(keys.ledger + "handed", 0, -1)} == letters["a"]
+    assert {m.decode() for m in redis.zrange(keys.ledger + "admitted_at", 0, -1)} == letters["a"]
     assert {m.decode() for m in redis.zrange(keys.leases, 0, -1)} == letters["r"]
-    assert {m.decode() for m in redis.hkeys(keys.asked)} <= letters["r"]
-    assert {m.decode() for m in redis.zrange(keys.ledger + "told", 0, -1)} <= letters["r"]
+    assert {m.decode() for m in redis.hkeys(keys.stop_requests)} <= letters["r"]
+    assert {m.decode() for m in redis.zrange(keys.ledger + "stop_grace", 0, -1)} <= letters["r"]
     for letter in "xcv":
-        assert {m.decode() for m in redis.smembers(f"{keys.ledger}aside:{letter}")} == letters[letter]
-    active = {k.decode() for k in redis.hkeys(keys.ledger + "active")}
+        assert {m.decode() for m in redis.smembers(f"{keys.ledger}by_state:{letter}")} == letters[letter]
+    active = {k.decode() for k in redis.hkeys(keys.ledger + "reservations")}
     assert active == letters["a"] | letters["r"] == {k.decode() for k in redis.hkeys(keys.ledger + "charges")}
     assert_sums(redis, keys)
-    assert redis.llen(keys.wake) <= 1
+    assert redis.llen(keys.bell) <= 1
 
 
 def assert_sums(redis: Redis, keys: Keys) -> None:
@@ -247,13 +247,13 @@ def assert_sums(redis: Redis, keys: Keys) -> None:
     for text in redis.hvals(keys.ledger + "charges"):
         for key, amount in json.loads(text).items():
             total[key] = total.get(key, 0) + amount
-    assert {k.decode(): int(v) for k, v in redis.hgetall(keys.ledger + "sum").items()} == total
+    assert {k.decode(): int(v) for k, v in redis.hgetall(keys.ledger + "reserved").items()} == total
 
 
 def steps_back(scene: Scene) -> None:
     """As if another server served what this one has: its history is another one."""
     if scene.redis is not None:
-        scene.redis.set(f"{scene.keys.ledger}history", "another.one")
+        scene.redis.set(f"{scene.keys.ledger}settled_history", "another.one")
     else:
         scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
 
@@ -267,7 +267,7 @@ def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> Scene:
         assert ledger.bell.now() >= until
 
     def take(queue: str, worker: str) -> tuple[str, int] | None:
-        entry = redis.lmove(keys.rq_queue(queue), keys.hand(worker), "LEFT", "RIGHT")
+        entry = redis.lmove(keys.rq_queue(queue), keys.prefetched(worker), "LEFT", "RIGHT")
         if entry is None:
             return None
         job_id, _, attempt = entry.decode().rpartition("-a")

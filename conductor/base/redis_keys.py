@@ -21,7 +21,7 @@ STATE_OF: dict[str, JobState] = {letter: state for state, letter in LETTERS.item
 
 
 #: States whose jobs are few and looked for by it: each has a set of their ids.
-ASIDE: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
+LISTED_STATES: frozenset[JobState] = frozenset({"dead", "cancelled", "review"})
 
 
 #: How keys begin where there is no prefix.
@@ -58,39 +58,39 @@ class Keys:
         self.born = p + "born"
         self.project = p + "project"
         self.generation = p + "generation"
-        self.settling = p + "settling"
-        self.complete = p + "complete"
-        self.holds = p + "holds"
-        self.asked = p + "asked"
+        self.rebuild_grace = p + "rebuild_grace"
+        self.complete_dispatches = p + "complete_dispatches"
+        self.gate_ledger = p + "gate_ledger"
+        self.stop_requests = p + "stop_requests"
         self.forecasts = p + "forecasts"
         self.leases = p + "leases"
         self.leader = p + "leader"
-        self.beat = p + "beat"
+        self.leader_seen = p + "leader_seen"
         self.resigned = p + "resigned"
-        self.wake = p + "wake"
+        self.bell = p + "bell"
         self.nodes = p + "nodes"
         self.left = p + "left"
-        self.refusals = p + "refusals"
-        self.letting_bytes = p + "letting_bytes"
-        self.handed_ahead = p + "handed_ahead"
-        self.calls = p + "calls"
-        self.rates, self.taken, self.spent = p + "rates", p + "taken", p + "spent"
+        self.rate_limited = p + "rate_limited"
+        self.removable_bytes = p + "removable_bytes"
+        self.early_successions = p + "early_successions"
+        self.reported_calls = p + "reported_calls"
+        self.rates, self.rate_reserved, self.spent = p + "rates", p + "rate_reserved", p + "spent"
         #: Before the lists of the library `limits`, which puts a colon itself.
-        self.handed_out = p + "handed_out"
+        self.rate_log = p + "rate_log"
         self.paused = p + "paused"
         self.draining = p + "draining"
         self.resumed = p + "resumed"
         self.alerts = p + "alerts"
         #: Of the dead, those that died of themselves: id → cause.
-        self.own_dead = p + "own_dead"
+        self.dead_by_own_cause = p + "dead_by_own_cause"
         #: Names of workers; which of them are there their heartbeat says (`rq_worker`).
         self.workers = p + "workers"
         self.rq_queues = self.rq + "queues"
         self.rq_workers = self.rq + "workers"
 
-    def aside(self, state: JobState) -> str:
-        """The set of ids in one of the states of `ASIDE`."""
-        return f"{self.ledger}aside:{LETTERS[state]}"
+    def by_state(self, state: JobState) -> str:
+        """The set of ids in one of the states of `LISTED_STATES`."""
+        return f"{self.ledger}by_state:{LETTERS[state]}"
 
     def class_jobs(self, number: str) -> str:
         """Those of a class that wait and are free to go, by order of arrival."""
@@ -103,13 +103,13 @@ class Keys:
         """Cause → how many died of it themselves and are dead."""
         return f"{self.ledger}causes:{backlog}"
 
-    def hand(self, worker: str) -> str:
+    def prefetched(self, worker: str) -> str:
         """The list a worker moves an entry to (BLMOVE) when it takes it from its queue."""
-        return f"{self.ledger}hand:{worker}"
+        return f"{self.ledger}prefetched:{worker}"
 
-    def line(self, worker: str) -> str:
-        """The list on which a worker hears who is lined up behind what it runs."""
-        return f"{self.ledger}line:{worker}"
+    def successor_feed(self, worker: str) -> str:
+        """The list on which a worker hears which successor is preloaded behind the attempt it runs."""
+        return f"{self.ledger}successor_feed:{worker}"
 
     def node(self, name: str) -> str:
         return f"{self.ledger}node:{name}"

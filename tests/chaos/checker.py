@@ -119,7 +119,7 @@ def dump(client: Redis) -> dict[str, Any]:
     values = _piped(client, [(words[0], key, *words[1:]) for key, words in asked])
     for (key, _), value in zip(asked, values, strict=True):
         found[key.decode()] = _text(value)
-    jobs = [key for key in keys if key.startswith((b"rq:job:", b"conductor:hand:"))]
+    jobs = [key for key in keys if key.startswith((b"rq:job:", b"conductor:prefetched:"))]
     for key, ttl in zip(jobs, _piped(client, [("TTL", key) for key in jobs]), strict=True):
         found[f"ttl:{key.decode()}"] = ttl
     return found
@@ -242,11 +242,11 @@ def _state_faults(seen: Evidence, job_id: str, state: list[str], receipts: list[
         return []
     if receipts:
         return [f"unclaimed: {job_id} has a receipt and is «{letter}» in the ledger"]
-    if letter in "xc" and "cause" not in seen.redis.get(f"conductor:fails:{job_id}", {}):
+    if letter in "xc" and "cause" not in seen.redis.get(f"conductor:failures:{job_id}", {}):
         return [f"mute: {job_id} is «{letter}» without a cause"]
     if letter == "w" and not _has_reason(seen, job_id, state[3]):
         return [f"lost: {job_id} waits for nothing and in no queue"]
-    if letter in "ar" and job_id not in seen.redis.get("conductor:active", {}):
+    if letter in "ar" and job_id not in seen.redis.get("conductor:reservations", {}):
         return [f"lost: {job_id} is «{letter}» and nobody holds it"]
     return []
 
@@ -254,7 +254,7 @@ def _state_faults(seen: Evidence, job_id: str, state: list[str], receipts: list[
 def _has_reason(seen: Evidence, job_id: str, number: str) -> bool:
     if job_id in _scores(seen, "conductor:delayed"):
         return True
-    if any(seen.redis.get(f"conductor:{key}:{job_id}") for key in ("wants", "wants_end")):
+    if any(seen.redis.get(f"conductor:{key}:{job_id}") for key in ("waits_for", "waits_for_end")):
         return True
     return job_id in _scores(seen, f"conductor:class:{number}") and number in seen.redis.get(
         "conductor:ready", ()
@@ -287,7 +287,9 @@ def count_faults(seen: Evidence) -> list[str]:
 
 
 def reservation_faults(seen: Evidence) -> list[str]:
-    active = {job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:active", {}).items()}
+    active = {
+        job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:reservations", {}).items()
+    }
     charges = {job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:charges", {}).items()}
     letters = {job_id: state[0] for job_id, state in states(seen).items()}
     found = [f"leaked: {job_id} holds a reservation and is not in flight" for job_id in active
@@ -301,13 +303,13 @@ def reservation_faults(seen: Evidence) -> list[str]:
     total: Counter[str] = Counter()
     for each in charges.values():
         total.update(each)
-    told = {key: int(n) for key, n in seen.redis.get("conductor:sum", {}).items()}
+    told = {key: int(n) for key, n in seen.redis.get("conductor:reserved", {}).items()}
     for key in told.keys() | {k for k, n in total.items() if n}:
         if told.get(key, 0) != total[key]:
             found.append(
                 f"leaked: {key}: {told.get(key, 0)} reserved in all, the reservations add up to {total[key]}"
             )
-    for key, letter in (("leases", "r"), ("handed", "a")):
+    for key, letter in (("leases", "r"), ("admitted_at", "a")):
         found += [
             f"leaked: {job_id} is in {key} and not «{letter}»"
             for job_id in _scores(seen, f"conductor:{key}")
@@ -321,13 +323,15 @@ _ENTRY = re.compile(r"(.+)-a(\d+)(?::1)?")
 
 def rq_faults(seen: Evidence) -> list[str]:
     """RQ's keys are a cache: nothing in them may be in flight that the ledger does not know to be."""
-    active = {job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:active", {}).items()}
+    active = {
+        job_id: json.loads(text) for job_id, text in seen.redis.get("conductor:reservations", {}).items()
+    }
     flying = {f"{job_id}-a{held['attempt']}" for job_id, held in active.items()}
     found: list[str] = []
     for key, value in seen.redis.items():
         entries: Iterable[str] = ()
         if key.startswith("rq:queue:") or (
-            key.startswith("conductor:hand:") and seen.redis.get(f"ttl:{key}", -1) < 0
+            key.startswith("conductor:prefetched:") and seen.redis.get(f"ttl:{key}", -1) < 0
         ):
             # What a dead worker held in its hand was returned, and is kept a day for who asks.
             entries = value

@@ -53,7 +53,7 @@ def causes(world: World) -> dict[str, int]:
     found: dict[str, int] = {}
 
     def read(client: object) -> None:
-        for key in client.scan_iter("conductor:fails:*"):  # pyright: ignore[reportAttributeAccessIssue]
+        for key in client.scan_iter("conductor:failures:*"):  # pyright: ignore[reportAttributeAccessIssue]
             cause = (client.hget(key, "cause") or b"").decode()  # pyright: ignore[reportAttributeAccessIssue]
             found[cause] = found.get(cause, 0) + 1
 

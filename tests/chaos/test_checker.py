@@ -107,12 +107,12 @@ def test_an_orphan_process_and_a_left_folder_are_named(seen: Evidence):
 
 def test_a_leaked_reservation_is_named(seen: Evidence):
     job_id = done(seen)
-    seen.redis["conductor:active"] = {job_id: json.dumps({"job_id": job_id, "attempt": 1})}
+    seen.redis["conductor:reservations"] = {job_id: json.dumps({"job_id": job_id, "attempt": 1})}
     assert f"leaked: {job_id} holds a reservation and is not in flight" in faults(seen)
 
 
 def test_a_charge_that_was_never_given_back_is_named(seen: Evidence):
-    seen.redis["conductor:sum"] = {"ram n0": "512"}
+    seen.redis["conductor:reserved"] = {"ram n0": "512"}
     assert any(fault.startswith("leaked: ram n0: 512 reserved") for fault in faults(seen))
 
 
@@ -129,7 +129,7 @@ def test_an_entry_of_rq_that_the_ledger_does_not_know_is_named(seen: Evidence):
 
 def test_a_death_without_a_cause_is_named(seen: Evidence):
     job_id = next(j for j, text in seen.redis["conductor:state"].items() if text.startswith("x"))
-    del seen.redis[f"conductor:fails:{job_id}"]
+    del seen.redis[f"conductor:failures:{job_id}"]
     assert faults(seen) == [f"mute: {job_id} is «x» without a cause"]
 
 

@@ -142,11 +142,11 @@ def told(world: World, verb: Callable[[Ledger], object]) -> None:
 
 
 def lined(world: World) -> set[str]:
-    return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:lined"))}
+    return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:preloaded"))}
 
 
 def ahead(world: World) -> int:
-    return int(world.asked(lambda r: r.get("conductor:handed_ahead") or 0))
+    return int(world.asked(lambda r: r.get("conductor:early_successions") or 0))
 
 
 def begun(world: World, job: JobSpec) -> int:

@@ -123,7 +123,7 @@ class World:
 
     def active(self) -> list[dict[str, Any]]:
         with suppress(RedisError), self.redis as client:
-            values: Any = client.hvals("conductor:active")
+            values: Any = client.hvals("conductor:reservations")
             return [msgspec.json.decode(text) for text in values]
         return []
 

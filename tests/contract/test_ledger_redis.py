@@ -263,7 +263,7 @@ def test_the_hand_of_a_worker_that_died_with_its_node_is_emptied_by_the_rescue(c
     assert scene.rescue("a")
 
     # Then nothing of the worker's hand is left in Redis
-    assert client.keys("conductor:hand:*") == []
+    assert client.keys("conductor:prefetched:*") == []
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
         steps_back(scene)
         assert scene.ledger.identity.history() != served
     else:
-        assert scene.redis.get(f"{scene.keys.ledger}history") == served.encode(), (
+        assert scene.redis.get(f"{scene.keys.ledger}settled_history") == served.encode(), (
             "that for which the ledger is settled"
         )
 

@@ -109,7 +109,7 @@ def test_a_sound_system_of_every_state_is_sound(world: World) -> None:
 # ── planted in Redis ──────────────────────────────────────────────────────────────────────────────────────
 
 Plant = Callable[[World], object]
-STATE, ACTIVE = "conductor:state", "conductor:active"
+STATE, ACTIVE = "conductor:state", "conductor:reservations"
 
 
 def edit(world: World, name: str, old: str, new: str) -> None:
@@ -133,11 +133,11 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         },
     ),
     "a dead job that is not found among the dead": (
-        lambda w: w.redis.srem("conductor:aside:x", an_id("x")),
+        lambda w: w.redis.srem("conductor:by_state:x", an_id("x")),
         {"places": f"{an_id('x')}: is dead and nowhere"},
     ),
     "a waiting job that is found among the dead": (
-        lambda w: w.redis.sadd("conductor:aside:x", an_id("w")),
+        lambda w: w.redis.sadd("conductor:by_state:x", an_id("w")),
         {"places": f"{an_id('w')}: is waiting and in class 1 and set of the dead"},
     ),
     "a job without its line": (
@@ -157,7 +157,7 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         {"causes": "night: 2 counted as dead of bad_input, 1 there"},
     ),
     "a job that waits and has a cause of death": (
-        lambda w: w.redis.hset("conductor:own_dead", an_id("w"), "stalled"),
+        lambda w: w.redis.hset("conductor:dead_by_own_cause", an_id("w"), "stalled"),
         {"causes": f"{an_id('w')}: is noted as dead of stalled and is waiting"},
     ),
     "a waiting job in no place": (
@@ -187,7 +187,7 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
             w.redis.hset(ACTIVE, an_id("x"), w.redis.hget(ACTIVE, an_id("a")).replace(b"a-0", b"x-0")),
             w.redis.hset("conductor:charges", an_id("x"), w.redis.hget("conductor:charges", an_id("a"))),
             [
-                w.redis.hincrby("conductor:sum", k, n)
+                w.redis.hincrby("conductor:reserved", k, n)
                 for k, n in (("node1:cpu_milli", 1000), ("node1:ram_mib", 100), ("node1/scratch:bytes", 1000))
             ],
             w.redis.hset(f"rq:job:{an_id('x')}-a1", mapping={"status": "queued", "origin": QUEUE}),
@@ -199,11 +199,11 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
         {"reservations": an_id("a")},
     ),
     "a sum that is off": (
-        lambda w: w.redis.hincrby("conductor:sum", "node1:cpu_milli", 5),
+        lambda w: w.redis.hincrby("conductor:reserved", "node1:cpu_milli", 5),
         {"sums": "node1:cpu_milli: 2005"},
     ),
     "a sum of nothing": (
-        lambda w: w.redis.hset("conductor:sum", "gone:ram_mib", 7),
+        lambda w: w.redis.hset("conductor:reserved", "gone:ram_mib", 7),
         {"sums": "gone:ram_mib"},
     ),
     "a queue entry of nobody": (

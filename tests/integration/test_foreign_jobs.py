@@ -154,7 +154,7 @@ def test_our_worker_obeys_none_and_goes_on_working(
     assert not attack.mark.exists()
     assert len(scene.receipts()) == 1, "no attempt was made of any of them"
     wait_until(lambda: client.llen(f"rq:queue:{QUEUE}") == 0, "nothing is left in the queue")
-    assert client.keys("conductor:hand:*") == []
+    assert client.keys("conductor:prefetched:*") == []
     if prefix == "foreign":
         assert client.zcard(f"rq:failed:{QUEUE}") == len(ATTACKS), "put away where the dashboard shows them"
         assert "os.mkdir" in scene.story() and "Refused" in scene.story()

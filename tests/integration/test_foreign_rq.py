@@ -94,9 +94,11 @@ def test_a_ledger_that_is_settled_does_not_wait_for_its_worker(redis_url: str, t
         client.sadd(scene.keys.workers, "w1")
         client.set(scene.keys.rq_worker("w1"), "1")
         # When the server is another one, and our only worker has spoken
-        client.set(f"{scene.keys.ledger}history", "another.one")
+        client.set(f"{scene.keys.ledger}settled_history", "another.one")
         epoch = scene.ledger.leadership.lead("conductor-1", 60)
-        assert epoch is not None and client.keys("conductor:line:*") == [b"conductor:line:w1"]
+        assert epoch is not None and client.keys("conductor:successor_feed:*") == [
+            b"conductor:successor_feed:w1"
+        ]
         scene.ledger.attempts.renew("w1", 30, [HeldReport(job_id=an_id("a"), attempt=1)])
         settled = scene.ledger.leadership.settle(epoch, 3600, 1)
 

@@ -53,7 +53,7 @@ class Forgetful(Place):
             client.flushall()
             for key, value in self._was.items():
                 client.restore(key, 0, value)
-            client.set("conductor:history", "another.one")
+            client.set("conductor:settled_history", "another.one")
 
     def admit(self, spec: JobSpec, attempt: int = 1, **more: Any) -> None:
         view = self.ledger.jobs.job(spec.id)
@@ -354,7 +354,7 @@ def test_a_dispatch_that_is_known_to_be_whole_is_not_gone_through_again(place: F
     with Redis.from_url(place.url, protocol=2) as client:
         client.hdel("conductor:state", spec.id)
         assert place.retell() == Reapplied()
-        client.delete("conductor:complete")
+        client.delete("conductor:complete_dispatches")
     assert place.retell() == Reapplied(new=1)
 
 

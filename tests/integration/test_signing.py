@@ -160,8 +160,8 @@ def test_a_replayed_entry_of_an_older_attempt_is_dropped_and_never_run(signed: W
 def test_a_hand_over_copied_from_another_job_is_refused(signed: WorkerScene, client: Redis):
     """Its signature is genuine, but not of this job."""
     spec, other = signed.put(a_job()), signed.put(a_job(1))
-    held: bytes = client.hget("conductor:active", other.id)  # pyright: ignore[reportAssignmentType]
-    client.hset("conductor:active", spec.id, held.replace(other.id.encode(), spec.id.encode()))
+    held: bytes = client.hget("conductor:reservations", other.id)  # pyright: ignore[reportAssignmentType]
+    client.hset("conductor:reservations", spec.id, held.replace(other.id.encode(), spec.id.encode()))
     signed.worker(MY_SIGNING_KEY=KEY)
     signed.wait_state(other, "done")
     (receipt,) = signed.wait_state(spec, "dead", "done")

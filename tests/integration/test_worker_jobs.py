@@ -203,7 +203,7 @@ def test_a_foreign_callable_is_refused_and_never_imported(scene: WorkerScene, re
 
         scene.wait_state(good, "done")
         assert not (scene.folder / "was_imported").exists()
-        assert client.keys("conductor:hand:*") == []
+        assert client.keys("conductor:prefetched:*") == []
 
 
 def test_stock_rq_with_our_job_class_refuses_a_foreign_callable(redis_url: str):

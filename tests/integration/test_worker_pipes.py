@@ -66,7 +66,9 @@ def much(folder: Path, n: int) -> JobSpec:
 def heard_of(scene: WorkerScene, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis:
         wait_until(
-            lambda: not redis.keys("conductor:line:*"), "its worker has heard of the successor", scene.story
+            lambda: not redis.keys("conductor:successor_feed:*"),
+            "its worker has heard of the successor",
+            scene.story,
         )
 
 

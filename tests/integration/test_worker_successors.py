@@ -73,8 +73,10 @@ def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
     wait_file(tmp_path / "begun0")
     preload(scene, successor, first)
     with Redis.from_url(redis_url) as redis:
-        wait_until(lambda: not redis.keys("conductor:line:*"), "its worker has heard of it", scene.story)
-        assert redis.hget("conductor:sum", BYTES) == b"5"
+        wait_until(
+            lambda: not redis.keys("conductor:successor_feed:*"), "its worker has heard of it", scene.story
+        )
+        assert redis.hget("conductor:reserved", BYTES) == b"5"
         # Its body runs while the first one is not yet handed in: the lease of that one covers both.
         redis.flushall()
     put_back(scene, first, successor)

@@ -49,7 +49,7 @@ class Successors(Both):
     def as_much_is_reserved_in_all(self) -> None:
         assert self.redis.redis is not None
         assert isinstance(self.memory.ledger.handover, MemoryHandover)
-        told = cast(dict[bytes, bytes], self.redis.redis.hgetall("conductor:sum"))
+        told = cast(dict[bytes, bytes], self.redis.redis.hgetall("conductor:reserved"))
         sums = {key.decode(): int(n) for key, n in told.items()}
         assert sums == dict(self.memory.ledger.handover._store.sums)  # pyright: ignore[reportPrivateUsage]
         assert [*reservations(books_of(Scripts(self.redis.redis)))] == []

@@ -54,7 +54,7 @@ class Intake:
         self._behind = RedisAttempts(Scripts(self._blocking, keys))
         self._keys, self._queue_name = keys, queue
         self._queue = keys.rq_queue(queue)
-        self._hand = keys.hand(worker)
+        self._hand = keys.prefetched(worker)
         #: Of the connection that blocks; None before the first command.
         self._connection_id: int | None = None
         #: Asked for, and not answered (yet).

@@ -47,7 +47,7 @@ class OperatorRequest(NamedTuple):
 
 @dataclass(slots=True)
 class LinedUp:
-    """Who is lined up behind a running job: `conductor:lined`."""
+    """Who is lined up behind a running job: `conductor:preloaded`."""
 
     of_attempt: int
     job_id: str

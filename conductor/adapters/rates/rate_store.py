@@ -164,11 +164,11 @@ class RedisRateStore:
         if changes.is_empty():
             return
         pipe, keys = self._client.pipeline(), self._keys
-        for name, values in ((keys.rates, changes.kept), (keys.taken, changes.taken)):
+        for name, values in ((keys.rates, changes.kept), (keys.rate_reserved, changes.taken)):
             if values:
                 pipe.hset(name, mapping={key: msgspec.json.encode(value) for key, value in values.items()})
         if changes.ended:
-            pipe.hdel(keys.taken, *changes.ended)
+            pipe.hdel(keys.rate_reserved, *changes.ended)
         for where, micro in changes.spent.items():
             pipe.hincrby(keys.spent, _name(where), micro)
         if changes.stale:

@@ -228,7 +228,7 @@ def redis_rates(
 
     scripts = calls.scripts if isinstance(calls, RedisCallLog) else Scripts(client)
     storage = RedisStorage(
-        "redis://", connection_pool=client.connection_pool, key_prefix=scripts.keys.handed_out
+        "redis://", connection_pool=client.connection_pool, key_prefix=scripts.keys.rate_log
     )
     return LimitsRates(
         storage,

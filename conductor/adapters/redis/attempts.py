@@ -68,12 +68,12 @@ class RedisAttempts:
         Of a client that repeats nothing by itself. Raises `Unreachable`: both may have happened all the same.
         """
         keys = self._scripts.keys
-        move = ("BLMOVE", keys.rq_queue(turn.queue), keys.hand(turn.worker), "LEFT", "RIGHT", limit_s)
+        move = ("BLMOVE", keys.rq_queue(turn.queue), keys.prefetched(turn.worker), "LEFT", "RIGHT", limit_s)
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
 
     def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
-        client, key = self._scripts.client, self._scripts.keys.line(worker)
+        client, key = self._scripts.client, self._scripts.keys.successor_feed(worker)
         with translating(client):
             # BLPOP takes 0 for ever.
             found = (

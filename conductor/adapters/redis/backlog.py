@@ -15,7 +15,7 @@ from conductor.adapters.redis.codec.rows import heads_asked
 from conductor.adapters.redis.scans.ended import rows_aside, rows_of_own_dead
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.errors import Unreachable
-from conductor.base.redis_keys import ASIDE, LETTERS, STATE_OF
+from conductor.base.redis_keys import LETTERS, LISTED_STATES, STATE_OF
 from conductor.model.causes import CAUSES, Cause, by_cause
 from conductor.model.chains import Outlook
 from conductor.model.ledger_entries import (
@@ -146,7 +146,7 @@ class RedisBacklog:
 
     def settle(self, for_s: float) -> None:
         with translating(self._redis):
-            self._redis.set(self._keys.settling, "1", px=max(1, round(for_s * 1000)))
+            self._redis.set(self._keys.rebuild_grace, "1", px=max(1, round(for_s * 1000)))
 
     def pulse(self) -> Pulse:
         mark, left_ms, for_ms, beat_ms, silent = self._scripts.run("pulse")
@@ -165,7 +165,7 @@ class RedisBacklog:
 
     def completed(self) -> dict[str, int]:
         with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.complete))
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.complete_dispatches))
         return {content.decode(): int(number) for content, number in rows.items()}
 
     def job(self, job_id: str) -> JobView | None:
@@ -205,7 +205,7 @@ class RedisBacklog:
 
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
         letter = LETTERS[state]
-        rows = rows_aside(self._scripts, state) if state in ASIDE else self._scan("*")
+        rows = rows_aside(self._scripts, state) if state in LISTED_STATES else self._scan("*")
         return (job_id for job_id, text in self._of_backlog(rows, backlog) if text.startswith(letter))
 
     def _of_backlog(self, rows: Iterable[tuple[str, str]], backlog: str | None) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ class RedisBell:
             with translating(self._redis):
                 # 0 would mean for ever.
                 if (
-                    self._redis.blpop([self._scripts.keys.wake], timeout=max(0.001, min(left, MAX_BLOCK_S)))
+                    self._redis.blpop([self._scripts.keys.bell], timeout=max(0.001, min(left, MAX_BLOCK_S)))
                     is not None
                 ):
                     return True

@@ -35,7 +35,7 @@ class RedisCallLog:
 
     def forget_calls(self, count: int) -> None:
         with translating(self._scripts.client):
-            self._scripts.client.ltrim(self._scripts.keys.calls, count, -1)
+            self._scripts.client.ltrim(self._scripts.keys.reported_calls, count, -1)
 
     def closings(self) -> dict[str, float]:
         flat: list[bytes] = self._scripts.run("closings")
@@ -53,5 +53,5 @@ class RedisCallLog:
 
     def refusals(self) -> dict[str, int]:
         with translating(self._scripts.client):
-            flat: dict[bytes, bytes] = self._scripts.client.hgetall(self._scripts.keys.refusals)  # pyright: ignore[reportAssignmentType]
+            flat: dict[bytes, bytes] = self._scripts.client.hgetall(self._scripts.keys.rate_limited)  # pyright: ignore[reportAssignmentType]
         return {key.decode(): int(count) for key, count in flat.items()}

@@ -98,7 +98,7 @@ class RedisControl:
 
     def asked(self) -> dict[str, str]:
         with translating(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.asked))
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.stop_requests))
         return {job_id.decode(): text.decode().partition("|")[0] for job_id, text in rows.items()}
 
     def retry(self, job_id: str) -> bool:

@@ -30,7 +30,7 @@ class RedisFiles:
             return {}
         with translating(self._scripts.client):
             fields = [f"{node}|{root}" for root in roots]
-            sizes: list[bytes | None] = self._scripts.client.hmget(self._scripts.keys.letting_bytes, fields)  # pyright: ignore[reportAssignmentType]
+            sizes: list[bytes | None] = self._scripts.client.hmget(self._scripts.keys.removable_bytes, fields)  # pyright: ignore[reportAssignmentType]
         return {root: int(size) for root, size in zip(roots, sizes, strict=True) if size}
 
     def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:

@@ -64,7 +64,7 @@ class RedisHandover:
 
     def handed_ahead(self) -> int:
         with translating(self._redis):
-            return int(cast(bytes | None, self._redis.get(self._keys.handed_ahead)) or 0)
+            return int(cast(bytes | None, self._redis.get(self._keys.early_successions)) or 0)
 
     def reservations(self) -> tuple[Reservation, ...]:
         """The eldest first."""
@@ -89,7 +89,7 @@ class RedisHandover:
         calls, end = self._of_a_tick(look, admitted_grace_s, lead), time.monotonic() + timeout_s
         # In slices, so that a dead connection is noticed. 0 would mean for ever.
         while (left := end - time.monotonic()) > 0:
-            if self._scripts.ask_when_rung(self._keys.wake, max(0.001, min(left, MAX_BLOCK_S)), calls):
+            if self._scripts.ask_when_rung(self._keys.bell, max(0.001, min(left, MAX_BLOCK_S)), calls):
                 return True
         return False
 
@@ -122,7 +122,7 @@ class RedisHandover:
 
     def gates(self) -> GateLedger:
         with translating(self._redis):
-            text = cast(bytes | None, self._redis.get(self._keys.holds))
+            text = cast(bytes | None, self._redis.get(self._keys.gate_ledger))
         try:
             return GateLedger() if text is None else _gates.decode(text)
         except msgspec.ValidationError:

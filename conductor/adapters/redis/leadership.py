@@ -50,7 +50,7 @@ class RedisLeadership:
 
     def heard_at(self) -> float | None:
         with translating(self._redis):
-            beat = cast(bytes | None, self._redis.get(self._keys.beat))
+            beat = cast(bytes | None, self._redis.get(self._keys.leader_seen))
         return None if beat is None else int(beat) / 1000
 
     def resigned_at(self) -> float | None:

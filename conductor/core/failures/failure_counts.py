@@ -89,7 +89,7 @@ def same_place(alike_in: str, cause: Cause, place: str) -> str:
 
 
 class KindRecord(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """What `conductor:kinds` holds of a kind under one code. Times are epoch seconds."""
+    """What `conductor:breakers` holds of a kind under one code. Times are epoch seconds."""
 
     verified: int = 0
     failed: int = 0

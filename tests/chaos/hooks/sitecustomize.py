@@ -110,7 +110,7 @@ def attempts(module: ModuleType) -> None:
         """The entry is in the hand, and the turn behind it was refused: the server had forgotten its
         scripts.
         """
-        names = (f"rq:queue:{turn.queue}", f"conductor:hand:{turn.worker}")
+        names = (f"rq:queue:{turn.queue}", f"conductor:prefetched:{turn.worker}")
         entry = self._scripts.client.execute_command("BLMOVE", *names, "LEFT", "RIGHT", limit_s)
         if entry is not None:
             point("moved", entry.decode().rpartition("-a")[0])

@@ -5,5 +5,5 @@
 --   reads    conductor:redone: a receipt that was taken back counts no more
 --   returns  accepted (also when this very receipt was: the first answer was lost) | already | gone
 --   writes   conductor:state, count:B, what `release`, `free` and `revive` of steps.lua touch,
---   conductor:kinds, what chains.lua names
+--   conductor:breakers, what chains.lua names
 return accept_one(ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5])

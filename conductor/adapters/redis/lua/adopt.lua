@@ -7,7 +7,7 @@
 --            charges {key: amount}, RQ description, node}
 --   ARGV[2]  RQ's `data` field
 --   returns  ok | unknown (no such job here, yet) | gone (the ledger knows better)
---   writes   conductor:active, charges, sum, state, count:B, class:C, ready, delayed, leases, what
+--   writes   conductor:reservations, charges, reserved, state, count:B, class:C, ready, delayed, leases, what
 --            `release` of steps.lua touches, what history.lua names; rq:job:ENTRY, rq:wip:Q
 local id, attempt, worker, lease_ms, fields, queue, reservation, charges, description, node = unpack(cmsgpack.unpack(ARGV[1]))
 local job = job_of(id)
@@ -25,11 +25,11 @@ note_number(attempt)
 move(id, job, 'r')
 charge(id, charges)
 local now_s = seconds(now_ms)
-call('HSET', P .. 'active', id, string.sub(reservation, 1, -2) .. ',"admitted_at":' .. now_s .. ',"state":"running","worker":'
+call('HSET', P .. 'reservations', id, string.sub(reservation, 1, -2) .. ',"admitted_at":' .. now_s .. ',"state":"running","worker":'
   .. cjson.encode(worker) .. ',"started_at":' .. now_s .. '}')
 chain_begun(id, node)
 call('HSET', P .. 'running:' .. worker, id, step())
-if not is_settled() then call('SADD', P .. 'vouched', id) end
+if not is_settled() then call('SADD', P .. 'reported_attempts', id) end
 call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
 local entry, at = entry_of(id, attempt), at_now()
 call('HSET', R .. 'job:' .. entry, 'data', ARGV[2], 'description', description, 'origin', queue, 'created_at', at,

@@ -4,13 +4,13 @@
 -- attempt ends.
 --   ARGV     id, cancel | fail | requeue, cause, message
 --   returns  the letter of the state it was in, or false
---   writes   conductor:asked, what `release`, `rest`, `unrest` and `bury` of steps.lua touch
+--   writes   conductor:stop_requests, what `release`, `rest`, `unrest` and `bury` of steps.lua touch
 local id, verb, cause, message = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = job_of(id)
 if not job then return false end
 local letter = job.letter
 if letter == 'r' then
-  call('HSET', P .. 'asked', id, verb .. '|' .. cause .. '|' .. message)
+  call('HSET', P .. 'stop_requests', id, verb .. '|' .. cause .. '|' .. message)
 elseif letter == 'w' or letter == 'a' or (letter == 'v' and verb ~= 'requeue') then
   unrest(id, job)
   -- Taken back by the operator or given back: no worker has done anything for it yet.

@@ -1,7 +1,7 @@
 -- uses kinds
 -- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them
 -- for one attempt, `turn.lua` for many. Needs base.lua, rq.lua, history.lua, steps.lua and kinds.lua.
---   conductor:redone     hash  id -> attempt: a receipt that was taken back counts no more
+--   conductor:redone  hash  id -> attempt: a receipt that was taken back counts no more
 
 -- A class stays as it is, and a turn starts many jobs of few classes.
 local descriptors_seen = {}
@@ -14,9 +14,9 @@ end
 -- admitted(attempt) -> running, with a lease: what the attempt is, or nil and why it may not begin.
 -- The same worker asking again (its first answer was lost) is told the same again.
 local function start_one(id, attempt, worker, lease_ms)
-  call('LREM', P .. 'hand:' .. worker, 0, entry_of(id, attempt))
+  call('LREM', P .. 'prefetched:' .. worker, 0, entry_of(id, attempt))
   local job = job_of(id)
-  local text = call('HGET', P .. 'active', id)
+  local text = call('HGET', P .. 'reservations', id)
   if not job or not text then return nil, 'this attempt is over' end
   local held = cjson.decode(text)
   local is_again = held.state == 'running' and held.worker == worker
@@ -24,16 +24,16 @@ local function start_one(id, attempt, worker, lease_ms)
   if not is_again then
     text = string.sub(text, 1, -2) .. ',"state":"running","worker":' .. cjson.encode(worker)
       .. ',"started_at":' .. seconds(now_ms) .. '}'
-    call('HSET', P .. 'active', id, text)
+    call('HSET', P .. 'reservations', id, text)
     call('HSET', P .. 'running:' .. worker, id, stepped())
     move(id, job, 'r')
-    call('ZREM', P .. 'handed', id)
-    call('ZREM', P .. 'popped', id)
+    call('ZREM', P .. 'admitted_at', id)
+    call('ZREM', P .. 'off_queue_at', id)
     rq_start(held.queue, entry_of(id, attempt), worker)
     ring()
   end
   call('ZADD', P .. 'leases', whole(now_ms + lease_ms), id)
-  return {line_of(id), text, call('HGETALL', P .. 'fails:' .. id), descriptor_of(job.class)}
+  return {line_of(id), text, call('HGETALL', P .. 'failures:' .. id), descriptor_of(job.class)}
 end
 
 local has_redone = call('EXISTS', P .. 'redone') == 1
@@ -62,7 +62,7 @@ local function accept_one(id, attempt, code, landed, token)
     each_wanted_by(id, function(other) before[#before + 1] = other end)
   end
   local held = release(id, 'finished')
-  call('DEL', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
+  call('DEL', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id)
   job.accepted = attempt .. (token ~= '' and '.' .. token or '')
   move(id, job, 'd')
   if landed and landed ~= '' then files_landed(id, tostring(attempt), landed) end
@@ -97,7 +97,7 @@ local function give_back_one(id, attempt, worker)
   if not job or job.attempts ~= attempt then return 0 end
   local verb, cause, message
   if job.letter == 'r' then
-    if not worker or cjson.decode(call('HGET', P .. 'active', id)).worker ~= worker then return 0 end
+    if not worker or cjson.decode(call('HGET', P .. 'reservations', id)).worker ~= worker then return 0 end
     verb, cause, message = asked_of(id)
   elseif job.letter ~= 'a' then
     return 0

@@ -28,10 +28,10 @@ end
 
 local function some_of_them(ids)
   local state, is_seen = {}, {}
-  for _, key in ipairs({'handed', 'leases', 'delayed'}) do
+  for _, key in ipairs({'admitted_at', 'leases', 'delayed'}) do
     for _, id in ipairs(call('ZRANGE', P .. key, 0, -1)) do ids[#ids + 1] = id end
   end
-  for _, id in ipairs(call('HKEYS', P .. 'active')) do ids[#ids + 1] = id end
+  for _, id in ipairs(call('HKEYS', P .. 'reservations')) do ids[#ids + 1] = id end
   for _, id in ipairs(ids) do
     local text = not is_seen[id] and call('HGET', P .. 'state', id)
     is_seen[id] = true
@@ -60,7 +60,7 @@ local bound = {}
 for i = 1, #state, 2 do
   local id = state[i]
   if string.sub(state[i + 1], 1, 1) == 'w' and not is_placed[id]
-      and call('EXISTS', P .. 'wants:' .. id, P .. 'wants_end:' .. id) > 0 then
+      and call('EXISTS', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id) > 0 then
     bound[#bound + 1] = id
   end
 end
@@ -70,7 +70,7 @@ if ARGV[1] ~= '' or call('HLEN', P .. 'jobs') ~= #state / 2 then
     if call('HEXISTS', P .. 'jobs', state[i]) == 0 then lineless[#lineless + 1] = state[i] end
   end
 end
-local active, rq = call('HGETALL', P .. 'active'), {}
+local active, rq = call('HGETALL', P .. 'reservations'), {}
 for i = 1, #active, 2 do
   local held = cjson.decode(active[i + 1])
   local seen = call('HMGET', R .. 'job:' .. entry_of(active[i], held.attempt), 'status', 'origin')
@@ -82,14 +82,14 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   wip[queue] = call('ZRANGE', R .. 'wip:' .. queue, 0, -1)
 end
 local aside = {}
-for letter in pairs(ASIDE) do
-  if ARGV[1] == '' then aside[letter] = call('SMEMBERS', P .. 'aside:' .. letter) end
+for letter in pairs(LISTED_STATES) do
+  if ARGV[1] == '' then aside[letter] = call('SMEMBERS', P .. 'by_state:' .. letter) end
 end
-local lined, claims = call('HGETALL', P .. 'lined'), {}
+local lined, claims = call('HGETALL', P .. 'preloaded'), {}
 for i = 1, #lined, 2 do claims[lined[i]] = cmsgpack.unpack(lined[i + 1])[9] or {} end
 return cmsgpack.pack({
   state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, active, call('HGETALL', P .. 'charges'),
-  call('HGETALL', P .. 'sum'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'handed', 0, -1),
-  call('ZRANGE', P .. 'popped', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside, claims,
-  causes, ARGV[1] == '' and call('HGETALL', P .. 'own_dead') or {},
+  call('HGETALL', P .. 'reserved'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'admitted_at', 0, -1),
+  call('ZRANGE', P .. 'off_queue_at', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside, claims,
+  causes, ARGV[1] == '' and call('HGETALL', P .. 'dead_by_own_cause') or {},
 })

@@ -1,19 +1,17 @@
 -- Shared: the ledger's keys, its clock, one job's state and the counts that go with it.
---   conductor:state      hash  id -> LETTER|attempts|seq|class number|since[|accepted body]
---                        A body is ATTEMPT.TOKEN (workers/attempt/attempt.py), or ATTEMPT where no more is
---                        known of it.
---                        `since` in ms after `born`: a dozen bytes less a job, which is a size class of the
---                        allocator
---   conductor:born       int   when the ledger's first job came (ms)
---   conductor:count:B    hash  LETTER -> n, for each backlog B
---   conductor:aside:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for by
---   their state
---   conductor:own_dead   hash  id -> cause, of the dead those that died of themselves and not for the sake of
---   another
---   conductor:causes:B   hash  cause -> n of those, for each backlog B; the rest of its dead died for their
---   sake
+--   conductor:state  hash  id -> LETTER|attempts|seq|class number|since[|accepted body]; a body is
+--       ATTEMPT.TOKEN (workers/attempt/attempt.py), or ATTEMPT where no more is known of it. `since` in ms
+--       after `born`: a dozen bytes less a job, which is a size class of the allocator
+--   conductor:born  int  when the ledger's first job came (ms)
+--   conductor:count:B  hash  LETTER -> n, for each backlog B
+--   conductor:by_state:LETTER  set  ids of the dead, the cancelled and those in review: few, and looked for
+--       by their state
+--   conductor:dead_by_own_cause  hash  id -> cause, of the dead those that died of themselves and not for the
+--       sake of another
+--   conductor:causes:B  hash  cause -> n of those, for each backlog B; the rest of its dead died for their
+--       sake
 --   conductor:class_backlog hash  class number -> backlog
---   conductor:wake       list  the bell, never longer than one
+--   conductor:bell  list  the bell, never longer than one
 -- LETTER: w waiting, a admitted, r running, d done, x dead, v in review, c cancelled.
 
 local call = redis.call
@@ -70,20 +68,20 @@ end
 -- Set by chains.lua: what a change of state means for the files of a job (id, letter before, letter after).
 local files_moved
 
-local ASIDE = {x = true, c = true, v = true}
+local LISTED_STATES = {x = true, c = true, v = true}
 
 -- By the cause of that moment: what is noted of its failures may be another word by the time it leaves.
 local function into_the_grave(id, job)
-  local cause = call('HGET', P .. 'fails:' .. id, 'cause') or 'unknown'
+  local cause = call('HGET', P .. 'failures:' .. id, 'cause') or 'unknown'
   if cause == 'dependency_dead' then return end
-  call('HSET', P .. 'own_dead', id, cause)
+  call('HSET', P .. 'dead_by_own_cause', id, cause)
   call('HINCRBY', P .. 'causes:' .. backlog_of(job.class), cause, 1)
 end
 
 local function out_of_the_grave(id, job)
-  local cause = call('HGET', P .. 'own_dead', id)
+  local cause = call('HGET', P .. 'dead_by_own_cause', id)
   if not cause then return end
-  call('HDEL', P .. 'own_dead', id)
+  call('HDEL', P .. 'dead_by_own_cause', id)
   local causes = P .. 'causes:' .. backlog_of(job.class)
   if call('HINCRBY', causes, cause, -1) == 0 then call('HDEL', causes, cause) end
 end
@@ -94,8 +92,8 @@ local function move(id, job, letter)
   local counts = P .. 'count:' .. backlog_of(job.class)
   call('HINCRBY', counts, job.letter, -1)
   call('HINCRBY', counts, letter, 1)
-  if ASIDE[before] then call('SREM', P .. 'aside:' .. before, id) end
-  if ASIDE[letter] then call('SADD', P .. 'aside:' .. letter, id) end
+  if LISTED_STATES[before] then call('SREM', P .. 'by_state:' .. before, id) end
+  if LISTED_STATES[letter] then call('SADD', P .. 'by_state:' .. letter, id) end
   if before == 'x' then out_of_the_grave(id, job) end
   if letter == 'x' then into_the_grave(id, job) end
   job.letter = letter
@@ -106,7 +104,7 @@ end
 -- Nobody hears it before this script is over: once is enough.
 local has_rung = false
 local function ring()
-  if not has_rung and call('LLEN', P .. 'wake') == 0 then call('LPUSH', P .. 'wake', '1') end
+  if not has_rung and call('LLEN', P .. 'bell') == 0 then call('LPUSH', P .. 'bell', '1') end
   has_rung = true
 end
 

@@ -1,28 +1,24 @@
 -- Shared: the files that jobs write for each other, and the chains they tie jobs into. Needs base.lua.
---   conductor:files        hash  id -> chain number|FileJob JSON: jobs that write a file others read, or read
---   one
---   conductor:chain:N      list  their ids, in the order they came
---   conductor:chain_seq    int   numbers given out
---   conductor:chain_same   hash  N -> number of the chain that it became part of
---   conductor:chain_file   hash  path -> N, as long as the file may still be read
---   conductor:chain_node   hash  N -> node: where it was begun; gone when nothing of it runs or lies there
---   conductor:chain_busy   hash  N -> members that are admitted or running, plus files that lie there for
---   somebody
---   conductor:chain_rev    hash  N -> grows with every change of its members
---   conductor:chain_made:N hash  path -> JSON {node, bytes, job_id, attempt}: files that lie there, with
---   readers left
---   conductor:readers:PATH set   ids that read it and are not done
---   conductor:letting      hash  path -> JSON {path, node, bytes, job_id, attempt}: nobody needs it any more;
---   it lies there
---                          until its room is wanted
---   conductor:let_go:NODE:ROOT  zset  the same paths, score: which came first
---   conductor:letting_seq, conductor:letting_bytes  int; hash NODE|ROOT -> bytes of the same
---   conductor:going        hash  path -> the same JSON: its node removes it now, nobody can have it back
---   conductor:read_out     set   paths that were let go once: an attempt that makes one again makes it for
---   readers, not
---                          as a result
---   conductor:landed       list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second
---   together
+--   conductor:files  hash  id -> chain number|FileJob JSON: jobs that write a file others read, or read one
+--   conductor:chain:N  list  their ids, in the order they came
+--   conductor:chain_seq  int  numbers given out
+--   conductor:chain_merged  hash  N -> number of the chain that it became part of
+--   conductor:chain_file  hash  path -> N, as long as the file may still be read
+--   conductor:chain_node  hash  N -> node: where it was begun; gone when nothing of it runs or lies there
+--   conductor:chain_busy  hash  N -> members that are admitted or running, plus files that lie there for
+--       somebody
+--   conductor:chain_revision  hash  N -> grows with every change of its members
+--   conductor:chain_made:N  hash  path -> JSON {node, bytes, job_id, attempt}: files that lie there, with
+--       readers left
+--   conductor:readers:PATH  set  ids that read it and are not done
+--   conductor:removable  hash  path -> JSON {path, node, bytes, job_id, attempt}: nobody needs it any more;
+--       it lies there until its room is wanted
+--   conductor:removable_order:NODE:ROOT  zset  the same paths, score: which came first
+--   conductor:removable_seq, conductor:removable_bytes  int; hash NODE|ROOT -> bytes of the same
+--   conductor:removing  hash  path -> the same JSON: its node removes it now, nobody can have it back
+--   conductor:removed_once  set  paths that were let go once: an attempt that makes one again makes it for
+--       readers, not as a result
+--   conductor:landed  list  ms|node|root|bytes: what came onto a disk lately, a quarter of a second together
 local LANDED_MS, LANDED_TOGETHER_MS = 60000, 250
 -- Of so many disks the last one's moment is looked for.
 local LANDED_DISKS = 16
@@ -37,16 +33,16 @@ local function files_of(id)
 end
 
 local function chain_number(number)
-  local into = call('HGET', P .. 'chain_same', number)
+  local into = call('HGET', P .. 'chain_merged', number)
   while into do
     number = into
-    into = call('HGET', P .. 'chain_same', number)
+    into = call('HGET', P .. 'chain_merged', number)
   end
   return number
 end
 
 local function chain_touched(number)
-  call('HINCRBY', P .. 'chain_rev', number, 1)
+  call('HINCRBY', P .. 'chain_revision', number, 1)
 end
 
 local function chain_busier(number, n)
@@ -62,27 +58,27 @@ end
 
 local function count_letting(fact, sign)
   local field = fact.node .. '|' .. root_of(fact.path)
-  if call('HINCRBY', P .. 'letting_bytes', field, whole(sign * tonumber(fact.bytes))) <= 0 then
-    call('HDEL', P .. 'letting_bytes', field)
+  if call('HINCRBY', P .. 'removable_bytes', field, whole(sign * tonumber(fact.bytes))) <= 0 then
+    call('HDEL', P .. 'removable_bytes', field)
   end
 end
 
 -- Nobody needs it any more: its room may be had.
 local function let_it_lie(path, text)
   local fact = cjson.decode(text)
-  call('HSET', P .. 'letting', path, text)
-  call('ZADD', P .. 'let_go:' .. fact.node .. ':' .. root_of(path), call('INCR', P .. 'letting_seq'), path)
-  call('SADD', P .. 'read_out', path)
+  call('HSET', P .. 'removable', path, text)
+  call('ZADD', P .. 'removable_order:' .. fact.node .. ':' .. root_of(path), call('INCR', P .. 'removable_seq'), path)
+  call('SADD', P .. 'removed_once', path)
   count_letting(fact, 1)
 end
 
 -- It is no longer one of those. Its JSON, and its node, where it was.
 local function no_longer_let(path)
-  local text = call('HGET', P .. 'letting', path)
+  local text = call('HGET', P .. 'removable', path)
   if not text then return nil end
   local fact = cjson.decode(text)
-  call('HDEL', P .. 'letting', path)
-  call('ZREM', P .. 'let_go:' .. fact.node .. ':' .. root_of(path), path)
+  call('HDEL', P .. 'removable', path)
+  call('ZREM', P .. 'removable_order:' .. fact.node .. ':' .. root_of(path), path)
   count_letting(fact, -1)
   return text, fact.node
 end
@@ -132,7 +128,7 @@ files_moved = function(id, old, new)
     for path in pairs(file.writes or {}) do
       if call('HDEL', P .. 'chain_made:' .. number, path) == 1 then chain_busier(number, -1) end
       no_longer_let(path)
-      call('HDEL', P .. 'going', path)
+      call('HDEL', P .. 'removing', path)
       call('HSET', P .. 'chain_file', path, number)
     end
   end
@@ -170,7 +166,7 @@ local function files_landed(id, attempt, landed)
     local is_wanted = writes[path] and call('EXISTS', P .. 'readers:' .. path) == 1
     local fact = {path = path, node = node, bytes = whole(bytes), job_id = id, attempt = attempt}
     local text = writes[path] and cjson.encode(fact)
-    if writes[path] and not is_wanted and call('SISMEMBER', P .. 'read_out', path) == 1 then let_it_lie(path, text) end
+    if writes[path] and not is_wanted and call('SISMEMBER', P .. 'removed_once', path) == 1 then let_it_lie(path, text) end
     if is_wanted then
       number = chain_number(number)
       if call('HSET', P .. 'chain_made:' .. number, path, text) == 1 then chain_busier(number, 1) end
@@ -198,8 +194,8 @@ local function chains_joined(one, other)
   if node then call('HSETNX', P .. 'chain_node', one, node) end
   if busy then call('HINCRBY', P .. 'chain_busy', one, busy) end
   call('DEL', P .. 'chain:' .. other, P .. 'chain_made:' .. other)
-  for _, key in ipairs({'chain_node', 'chain_busy', 'chain_rev'}) do call('HDEL', P .. key, other) end
-  call('HSET', P .. 'chain_same', other, one)
+  for _, key in ipairs({'chain_node', 'chain_busy', 'chain_revision'}) do call('HDEL', P .. key, other) end
+  call('HSET', P .. 'chain_merged', other, one)
   chain_touched(one)
   return one
 end
@@ -230,7 +226,7 @@ local function chain_in(id, is_done, text, readers)
       if not job or job.letter ~= 'd' then
         call('SADD', P .. 'readers:' .. path, other)
       else
-        call('SADD', P .. 'read_out', path)
+        call('SADD', P .. 'removed_once', path)
       end
     end
   end

@@ -1,7 +1,7 @@
 -- Shared: how endpoints fare that are not well, as core/rates/endpoint_breaker.py has it. Needs base.lua,
 -- rq.lua, chains.lua and steps.lua.
---   conductor:endpoint_faults    hash  rate key -> EndpointFault JSON; of those whose last call was not
---   answered
+--   conductor:endpoint_faults  hash  rate key -> EndpointFault JSON; of those whose last call was not
+--       answered
 -- Counted in the very step that tells of a call, so that who comes next finds the gate as it is.
 
 local PLIGHTS = P .. 'endpoint_faults'
@@ -49,7 +49,7 @@ end
 -- budgets.
 local function take_back_callers(key)
   local keys_of = {}
-  for _, id in ipairs(call('ZRANGE', P .. 'handed', 0, -1)) do
+  for _, id in ipairs(call('ZRANGE', P .. 'admitted_at', 0, -1)) do
     local job = job_of(id)
     local rates = keys_of[job.class]
     if not rates then
@@ -62,7 +62,7 @@ local function take_back_callers(key)
       rest(id, job)
       for each in pairs(rates) do
         local told = {key = each, outcome = 'uncalled', job_id = id, attempt = held.attempt}
-        call('RPUSH', P .. 'calls', cjson.encode(told))
+        call('RPUSH', P .. 'reported_calls', cjson.encode(told))
       end
     end
   end

@@ -1,14 +1,12 @@
 -- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor
 -- (turn.lua). Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and kinds.lua.
---   conductor:successors      hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
---   admission, RQ data, when that
---                        tick looked (ms)}: who goes next where that attempt ends well. Named by the last
---                        tick; it waits,
---                        and holds nothing.
---   conductor:handed_on  int   successors handed over so far
+--   conductor:successors  hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
+--       admission, RQ data, when that tick looked (ms)}: who goes next where that attempt ends well. Named by
+--       the last tick; it waits, and holds nothing.
+--   conductor:successions  int  successors handed over so far
 --   conductor:node:NODE  string  its report: which cards its devices are
---   conductor:revised    set   ids of waiting jobs that took another line since they were handed over last
---   (revise.lua)
+--   conductor:revised  set  ids of waiting jobs that took another line since they were handed over last
+--       (revise.lua)
 local born
 local longest_ms = 0
 
@@ -48,7 +46,7 @@ local function over_ceiling(charges, ceilings, landed)
     end
   end
   if #names == 0 then return nil end
-  local sums, over = call('HMGET', P .. 'sum', unpack(names)), nil
+  local sums, over = call('HMGET', P .. 'reserved', unpack(names)), nil
   for i, name in ipairs(names) do
     totals[of[i]] = (totals[of[i]] or 0) + tonumber(sums[i] or '0') + (charges[name] or 0) + (landed[name] or 0)
   end
@@ -94,9 +92,9 @@ local function take_place(admission, fields, data)
   stepped()
   move(id, job, 'a')
   charge(id, charges)
-  call('HSET', P .. 'active', id, admitted(reservation))
+  call('HSET', P .. 'reservations', id, admitted(reservation))
   chain_begun(id, node)
-  call('ZADD', P .. 'handed', whole(now_ms), id)
+  call('ZADD', P .. 'admitted_at', whole(now_ms), id)
   local entry = entry_of(id, attempt)
   call('HSET', R .. 'job:' .. entry, 'data', data, 'description', description, 'origin', queue, 'created_at', at_now(),
     'enqueued_at', at_now(), unpack(fields))
@@ -144,7 +142,7 @@ end
 -- The operator's word, and a rebuild, hold at once: a tick would only see them the next time it looks.
 local function is_held_back(reservation)
   local held = cjson.decode(reservation)
-  if call('EXISTS', P .. 'settling') == 1 or call('SISMEMBER', P .. 'paused', held.lane) == 1 then return true end
+  if call('EXISTS', P .. 'rebuild_grace') == 1 or call('SISMEMBER', P .. 'paused', held.lane) == 1 then return true end
   for _, device in ipairs(held.devices or {}) do
     if call('SISMEMBER', P .. 'paused', held.node .. '/' .. device) == 1 then return true end
   end
@@ -154,7 +152,7 @@ end
 -- What is named was named for a world without the one that goes now: there are no successors until the next
 -- tick, which the end of the attempt has rung for.
 local function handed_on()
-  call('INCR', P .. 'handed_on')
+  call('INCR', P .. 'successions')
   call('DEL', P .. 'successors')
 end
 
@@ -168,7 +166,7 @@ local function succeed(id, attempt, lined, own)
   local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
   if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
   local number = lined and lined.id == admission[1] and lined.attempt or nil
-  local landed = call('EXISTS', P .. 'lined') == 1 and landed_since(looked_ms or -1) or {}
+  local landed = call('EXISTS', P .. 'preloaded') == 1 and landed_since(looked_ms or -1) or {}
   own = next(landed) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
   for path, bytes in pairs(own.outputs) do
     local key = own.node .. '/' .. root_of(path) .. ':bytes'

@@ -5,7 +5,8 @@
 --   returns  false, or msgpack {letter, attempts, since (ms), descriptor JSON, line, not before (ms) or '',
 --            {waits for ..}, {letter or '?', n, ..: all it waits for}, Reservation JSON or '',
 --            {cause, n, .., 'cause', c, 'message', m}, jobs before it or '', accepted body or ''}
---   reads    conductor:state, jobs, classes, delayed, wants:ID, wants_end:ID, active, fails:ID, class:NO
+--   reads    conductor:state, jobs, classes, delayed, waits_for:ID, waits_for_end:ID, reservations,
+--            failures:ID, class:NO
 local id, most = ARGV[1], tonumber(ARGV[2])
 local job = job_of(id)
 if not job then return false end
@@ -34,7 +35,7 @@ local function add(other, letter)
   named[at] = {id = other, rank = rank}
 end
 
-local others = call('SUNION', P .. 'wants:' .. id, P .. 'wants_end:' .. id)
+local others = call('SUNION', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id)
 for first = 1, #others, 500 do
   local last = math.min(first + 499, #others)
   for i, text in ipairs(call('HMGET', P .. 'state', unpack(others, first, last))) do
@@ -54,8 +55,8 @@ return cmsgpack.pack({
   call('ZSCORE', P .. 'delayed', id) or '',
   waits_for,
   waits,
-  call('HGET', P .. 'active', id) or '',
-  call('HGETALL', P .. 'fails:' .. id),
+  call('HGET', P .. 'reservations', id) or '',
+  call('HGETALL', P .. 'failures:' .. id),
   call('ZRANK', P .. 'class:' .. job.class, id) or '',
   job.accepted,
 })

@@ -6,11 +6,11 @@
 --   writes   conductor:readers:PATH, what `take_path_back` of chains.lua touches
 for path, ids in pairs(cmsgpack.unpack(ARGV[1])) do
   for _, id in ipairs(ids) do call('SADD', P .. 'readers:' .. path, id) end
-  if call('HEXISTS', P .. 'letting', path) == 1 then
+  if call('HEXISTS', P .. 'removable', path) == 1 then
     take_path_back(tostring(call('INCR', P .. 'chain_seq')), path)
   end
 end
-local rows, found = call('HGETALL', P .. 'going'), {}
+local rows, found = call('HGETALL', P .. 'removing'), {}
 for i = 1, #rows, 2 do
   found[i] = rows[i]
   found[i + 1] = cjson.decode(rows[i + 1]).node

@@ -1,8 +1,8 @@
 -- Shared: what became of the jobs of each kind (task and parameters) under each version of their code: how
 -- many canaries ended well, how often it failed alike, whether its breaker is open. Needs base.lua, rq.lua
 -- and steps.lua.
---   conductor:kinds      hash  KIND@CODE -> JSON, as `Record` of core/failures/failure_counts.py; only of
---   kinds with canaries or failures
+--   conductor:breakers  hash  KIND@CODE -> JSON, as `Record` of core/failures/failure_counts.py; only of
+--       kinds with canaries or failures
 -- Counted in the very step that ends the attempt, so that a leader that was not there has missed nothing.
 
 -- More kinds than this: the one that was quiet longest is forgotten. And of one kind so many unlike failures.
@@ -10,7 +10,7 @@ local MOST_KINDS, MOST_UNLIKE = 512, 64
 -- As core/failures/failure_counts.py has them: of failures at one line more are wanted where successes came
 -- between.
 local MORE_A_BREAK, MOST_TIMES, MOST_BREAKS = 3, 4, 100
-local KINDS = P .. 'kinds'
+local KINDS = P .. 'breakers'
 
 local function kind_field(held, code)
   return held.kind .. '@' .. ((code and code ~= '') and code or held.code or '')
@@ -40,8 +40,8 @@ end
 
 -- What is handed over of a kind and not started goes back at no cost: there is no need to see that fail too.
 local function take_back(kind)
-  for _, id in ipairs(call('ZRANGE', P .. 'handed', 0, -1)) do
-    if cjson.decode(call('HGET', P .. 'active', id)).kind == kind then
+  for _, id in ipairs(call('ZRANGE', P .. 'admitted_at', 0, -1)) do
+    if cjson.decode(call('HGET', P .. 'reservations', id)).kind == kind then
       local job = job_of(id)
       release(id)
       move(id, job, 'w')

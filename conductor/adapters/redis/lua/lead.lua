@@ -4,8 +4,8 @@
 --   returns  {the epoch, step, 1 or 0: the ledger is settled}, or false while somebody else leads. Where the
 --   server serves another history than that for which
 --            the ledger is settled the epoch is a new one, also for who led before: it begins to settle.
---   writes   conductor:leader (string "EPOCH OWNER", PX), conductor:epoch, beat; what history.lua names;
---   line:WORKER
+--   writes   conductor:leader (string "EPOCH OWNER", PX), conductor:epoch, leader_seen; what history.lua
+--            names; successor_feed:WORKER
 local UNREAD_MS = 60000
 local owner, ttl_ms = ARGV[1], ARGV[2]
 local text = call('GET', P .. 'leader')
@@ -15,7 +15,7 @@ if text then
   if current ~= owner then return false end
 end
 witness(tonumber(ARGV[3]))
-local turning = call('GET', P .. 'turning')
+local turning = call('GET', P .. 'settling_history')
 local begins = not is_settled() and not (turning and string.match(turning, '^%S+') == history())
 if not epoch or begins then
   -- Above the clock as well: a Redis that forgot everything must not hand out an old leader's number again.
@@ -23,14 +23,14 @@ if not epoch or begins then
   call('SET', P .. 'epoch', epoch)
 end
 if begins then
-  call('DEL', P .. 'heard', P .. 'vouched', P .. 'successors', P .. 'popped')
-  call('SET', P .. 'turning', table.concat({history(), epoch, call('GET', P .. 'beat') or '0', whole(now_ms)}, ' '))
+  call('DEL', P .. 'reported_workers', P .. 'reported_attempts', P .. 'successors', P .. 'off_queue_at')
+  call('SET', P .. 'settling_history', table.concat({history(), epoch, call('GET', P .. 'leader_seen') or '0', whole(now_ms)}, ' '))
   -- A roll call: each says at once what it holds.
   for _, worker in ipairs(silent()) do
-    call('RPUSH', P .. 'line:' .. worker, cmsgpack.pack(false))
-    call('PEXPIRE', P .. 'line:' .. worker, UNREAD_MS)
+    call('RPUSH', P .. 'successor_feed:' .. worker, cmsgpack.pack(false))
+    call('PEXPIRE', P .. 'successor_feed:' .. worker, UNREAD_MS)
   end
 end
 call('SET', P .. 'leader', epoch .. ' ' .. owner, 'PX', ttl_ms)
-call('SET', P .. 'beat', whole(now_ms))
+call('SET', P .. 'leader_seen', whole(now_ms))
 return {tonumber(epoch), step(), is_settled() and 1 or 0}

@@ -3,8 +3,8 @@
 -- first.
 --   ARGV     rate key
 --   returns  1 if it was shut, or had one ask first
---   writes   conductor:closed, endpoint_faults, wake
-local was_shut = call('ZREM', P .. 'closed', ARGV[1])
+--   writes   conductor:closed_rates, endpoint_faults, bell
+local was_shut = call('ZREM', P .. 'closed_rates', ARGV[1])
 local text = call('HGET', P .. 'endpoint_faults', ARGV[1])
 if text then
   local known = cjson.decode(text)

@@ -9,18 +9,18 @@
 --            `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}}, ..}}; of a chain
 --            whose rev the
 --            caller has, only number, node and rev
---   reads    conductor:files, chain:N, chain_same, chain_node, chain_rev, chain_made:N, landed, longest_wait,
---   state, and what shown.lua names
+--   reads    conductor:files, chain:N, chain_merged, chain_node, chain_revision, chain_made:N, landed,
+--            longest_wait, state, and what shown.lua names
 local heads, flat = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 4000
 local known = {}
 for i = 1, #flat, 3 do known[flat[i]] = {flat[i + 1], flat[i + 2]} end
 
 local function chain_number(number)
-  local into = call('HGET', P .. 'chain_same', number)
+  local into = call('HGET', P .. 'chain_merged', number)
   while into do
     number = into
-    into = call('HGET', P .. 'chain_same', number)
+    into = call('HGET', P .. 'chain_merged', number)
   end
   return number
 end
@@ -53,7 +53,7 @@ if call('EXISTS', P .. 'files') == 1 then
 end
 
 local function told(number)
-  local rev = call('HGET', P .. 'chain_rev', number) or '0'
+  local rev = call('HGET', P .. 'chain_revision', number) or '0'
   local node = call('HGET', P .. 'chain_node', number) or ''
   local mine = known[number]
   if mine and mine[1] == rev then return {number, node, rev} end

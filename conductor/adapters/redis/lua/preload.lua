@@ -1,31 +1,22 @@
 -- Shared: successors lined up. A successor that would find its room in what its predecessor holds is told to
 -- the worker of that one while it runs: its body may begin where that one's ends well, before anybody has
 -- asked the ledger. Needs hand_over.lua.
---   conductor:lined      hash  id of a running job -> msgpack {its attempt, successor, number, worker, is
---   void,
---   admission, RQ fields, RQ data,
---                        claim}: one for each, gone when that attempt ends. The successor waits, holds
---                        nothing,
---                        may be admitted,
---                        cancelled or named elsewhere; its number is used up, so that no other attempt has
---                        it.
---                        Claim: charge key -> bytes that its body may write beside what the other one leaves.
---                        They are in
---                        the sums, and in `charges` of the running one: what ends that one gives them back,
---                        however it
---                        ends. They go no sooner than its worker says that the successor will not begin: it
---                        may
---                        have.
---   conductor:line:WORKER  list  msgpack {predecessor, its attempt, successor, number, what `start_one`
---   answers,
---   or false: taken back}
---   conductor:handed_ahead int   of `handed_on`: those whose bodies had begun
+--   conductor:preloaded  hash  id of a running job -> msgpack {its attempt, successor, number, worker, is
+--       void, admission, RQ fields, RQ data, claim}: one for each, gone when that attempt ends. The successor
+--       waits, holds nothing, may be admitted, cancelled or named elsewhere; its number is used up, so that
+--       no other attempt has it. Claim: charge key -> bytes that its body may write beside what the other one
+--       leaves. They are in the sums, and in `charges` of the running one: what ends that one gives them
+--       back, however it ends. They go no sooner than its worker says that the successor will not begin: it
+--       may have.
+--   conductor:successor_feed:WORKER  list  msgpack {predecessor, its attempt, successor, number, what
+--       `start_one` answers, or false: taken back}
+--   conductor:early_successions  int  of `handed_on`: those whose bodies had begun
 local MOST_UNREAD, UNREAD_MS = 8, 60000
 --   So short that what they gain is less than what it costs to tell.
 local SHORTEST_S = 0.005
 
 local function preloaded_behind(id)
-  local text = call('HGET', P .. 'lined', id)
+  local text = call('HGET', P .. 'preloaded', id)
   if not text then return nil end
   local row = cmsgpack.unpack(text)
   return {of_attempt = row[1], id = row[2], attempt = row[3], worker = row[4], is_void = row[5], admission = row[6],
@@ -33,12 +24,12 @@ local function preloaded_behind(id)
 end
 
 local function write_lined(id, lined)
-  call('HSET', P .. 'lined', id, cmsgpack.pack({lined.of_attempt, lined.id, lined.attempt, lined.worker, lined.is_void,
+  call('HSET', P .. 'preloaded', id, cmsgpack.pack({lined.of_attempt, lined.id, lined.attempt, lined.worker, lined.is_void,
     lined.admission, lined.fields, lined.data, lined.claim}))
 end
 
 local function tell_lined(id, lined, row)
-  local key = P .. 'line:' .. lined.worker
+  local key = P .. 'successor_feed:' .. lined.worker
   call('RPUSH', key, cmsgpack.pack({id, lined.of_attempt, lined.id, lined.attempt, row}))
   call('PEXPIRE', key, UNREAD_MS)
 end
@@ -71,7 +62,7 @@ local function count_claim(id, claim, sign)
   for key, amount in pairs(claim) do
     held[key] = (held[key] or 0) + sign * amount
     if held[key] == 0 then held[key] = nil end
-    if call('HINCRBY', P .. 'sum', key, whole(sign * amount)) == 0 then call('HDEL', P .. 'sum', key) end
+    if call('HINCRBY', P .. 'reserved', key, whole(sign * amount)) == 0 then call('HDEL', P .. 'reserved', key) end
   end
   note_charges(id, held)
 end
@@ -85,11 +76,11 @@ end
 
 -- Whose worker is to be told? nil: nobody's.
 local function worker_of(id, attempt, queue)
-  local text = call('HGET', P .. 'active', id)
+  local text = call('HGET', P .. 'reservations', id)
   local held = text and cjson.decode(text)
   if not held or held.attempt ~= attempt or held.state ~= 'running' or held.queue ~= queue then return nil end
-  if call('HEXISTS', P .. 'asked', id) == 1 or call('LLEN', P .. 'line:' .. held.worker) >= MOST_UNREAD then return nil end
-  local pace = tonumber(call('HGET', P .. 'paces', held.task) or SHORTEST_S)
+  if call('HEXISTS', P .. 'stop_requests', id) == 1 or call('LLEN', P .. 'successor_feed:' .. held.worker) >= MOST_UNREAD then return nil end
+  local pace = tonumber(call('HGET', P .. 'task_durations', held.task) or SHORTEST_S)
   return pace >= SHORTEST_S and held.worker or nil
 end
 
@@ -116,7 +107,7 @@ local function preload(id, of_attempt, admission, fields, data, landed, short)
     admission = admission, fields = fields, data = data, claim = claim}
   count_claim(id, claim, 1)
   write_lined(id, lined)
-  tell_lined(id, lined, {line_of(successor), admitted(reservation), call('HGETALL', P .. 'fails:' .. successor),
+  tell_lined(id, lined, {line_of(successor), admitted(reservation), call('HGETALL', P .. 'failures:' .. successor),
     call('HGET', P .. 'classes', job.class)})
   return true
 end
@@ -127,7 +118,7 @@ end
 local function preload_all(successors, fields, data_of, landed, short)
   local named, is_lined = {}, {}
   for _, successor in ipairs(successors) do named[successor[1]] = successor[3][1] end
-  for _, id in ipairs(call('HKEYS', P .. 'lined')) do
+  for _, id in ipairs(call('HKEYS', P .. 'preloaded')) do
     local lined = preloaded_behind(id)
     if lined.is_void then
       named[id] = nil
@@ -141,7 +132,7 @@ local function preload_all(successors, fields, data_of, landed, short)
   end
   for i, successor in ipairs(successors) do
     local id, admission = successor[1], successor[3]
-    if not is_lined[admission[1]] and call('HEXISTS', P .. 'lined', id) == 0 then
+    if not is_lined[admission[1]] and call('HEXISTS', P .. 'preloaded', id) == 0 then
       is_lined[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), landed, short)
     end
   end
@@ -154,7 +145,7 @@ local function not_lined(id, successor, attempt)
   count_claim(id, lined.claim, -1)
   lined.claim = {}
   if lined.is_void then
-    call('HDEL', P .. 'lined', id)
+    call('HDEL', P .. 'preloaded', id)
     ring()
   else
     lined.is_void = true
@@ -165,7 +156,7 @@ end
 -- Its body has begun where that one's ended: may it be an attempt? Also true where it is one already (the
 -- answer was lost).
 local function may_follow(id, of_attempt, successor, attempt, worker)
-  local text = call('HGET', P .. 'active', successor)
+  local text = call('HGET', P .. 'reservations', successor)
   local held = text and cjson.decode(text)
   if held and held.attempt == attempt and held.state == 'running' and held.worker == worker then return true end
   local lined = preloaded_behind(id)

@@ -4,8 +4,9 @@
 --   settled or -1,
 --            when the leader was heard for the last time before that (ms), workers that have not said what
 --            they hold}
---   reads    conductor:generation, settling, turning, heard, workers; rq:worker:WORKER
-local generation, rebuilt_ms = call('GET', P .. 'generation'), math.max(0, call('PTTL', P .. 'settling'))
+--   reads    conductor:generation, rebuild_grace, settling_history, reported_workers, workers;
+--            rq:worker:WORKER
+local generation, rebuilt_ms = call('GET', P .. 'generation'), math.max(0, call('PTTL', P .. 'rebuild_grace'))
 if is_settled() then return {generation, rebuilt_ms, -1, 0, 0} end
-local beat, since = string.match(call('GET', P .. 'turning') or '', ' (%d+) (%d+)$')
+local beat, since = string.match(call('GET', P .. 'settling_history') or '', ' (%d+) (%d+)$')
 return {generation, rebuilt_ms, math.max(0, now_ms - tonumber(since or now_ms)), tonumber(beat or '0'), #silent()}

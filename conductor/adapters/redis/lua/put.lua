@@ -37,7 +37,7 @@ end
 
 call('SADD', P .. 'backlogs', backlog)
 -- What comes first cannot have been forgotten.
-if call('SET', P .. 'born', whole(now_ms), 'NX') then call('SET', P .. 'history', history()) end
+if call('SET', P .. 'born', whole(now_ms), 'NX') then call('SET', P .. 'settled_history', history()) end
 local born = tonumber(call('GET', P .. 'born'))
 local numbers = {}
 for i, class in ipairs(classes) do numbers[i] = class_number(class[1], class[2], backlog) end
@@ -92,8 +92,8 @@ for _, index in ipairs(bound) do
   if job.letter == 'd' then
     free(id)
   else
-    if extra[10] ~= '' then call('HSET', P .. 'lent', id, extra[10]) end
-    if #extra[6] > 0 then call('HSET', P .. 'fails:' .. id, unpack(extra[6])) end
+    if extra[10] ~= '' then call('HSET', P .. 'own_priority', id, extra[10]) end
+    if #extra[6] > 0 then call('HSET', P .. 'failures:' .. id, unpack(extra[6])) end
     begin_to_wait(id, job, extra[1], extra[2], extra[5], tonumber(extra[8]))
   end
 end

@@ -2,5 +2,5 @@
 -- What the leader keeps of the APIs.
 --   returns  {learned {rate key, Kept JSON, ..}, handed out {ID-aN KEY, Taken JSON, ..}, spent {HOUR KEY |
 --   known, n, ..}}
---   reads    conductor:rates, taken, spent
-return {call('HGETALL', P .. 'rates'), call('HGETALL', P .. 'taken'), call('HGETALL', P .. 'spent')}
+--   reads    conductor:rates, rate_reserved, spent
+return {call('HGETALL', P .. 'rates'), call('HGETALL', P .. 'rate_reserved'), call('HGETALL', P .. 'spent')}

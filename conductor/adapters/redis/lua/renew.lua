@@ -4,7 +4,7 @@
 --            {{id, attempt, what to tell of it: JSON members with a leading comma, or ''}, ..}}
 --   returns  {step, ok | cancel (the operator cancelled it) | gone (rescued, or ended: stop)
 --            | unknown (the ledger forgot this attempt, or all: go on, and `adopt` it), ..: one for each}
---   writes   conductor:leases, active, told; what history.lua names
+--   writes   conductor:leases, reservations, stop_grace; what history.lua names
 -- What was told to stop is not renewed for ever: a worker that hangs is taken for lost when its time is up.
 local STOP_MS = 10000
 local worker, lease_ms, seen, rows = unpack(cmsgpack.unpack(ARGV[1]))
@@ -12,21 +12,21 @@ witness(seen)
 local is_open = is_settled()
 
 local function renewed(id, attempt, told)
-  local text = call('HGET', P .. 'active', id)
+  local text = call('HGET', P .. 'reservations', id)
   local held = text and cjson.decode(text)
   if not held or held.attempt ~= attempt or held.state ~= 'running' or held.worker ~= worker then
     return is_unheard(job_of(id), attempt) and 'unknown' or 'gone'
   end
-  local is_asked = call('HEXISTS', P .. 'asked', id) == 1
+  local is_asked = call('HEXISTS', P .. 'stop_requests', id) == 1
   local lease_until = whole(now_ms + lease_ms + (is_asked and STOP_MS or 0))
-  if not is_asked or call('ZADD', P .. 'told', 'NX', lease_until, id) == 1 then
+  if not is_asked or call('ZADD', P .. 'stop_grace', 'NX', lease_until, id) == 1 then
     call('ZADD', P .. 'leases', lease_until, id)
   end
   if told ~= '' then
     -- The telling goes last. A quote inside a JSON string is always escaped, so this finds the member and no
     -- text.
     local _, stop = string.find(text, ',"started_at":[%d.]+')
-    call('HSET', P .. 'active', id, string.sub(text, 1, stop) .. told .. '}')
+    call('HSET', P .. 'reservations', id, string.sub(text, 1, stop) .. told .. '}')
   end
   return is_asked and 'cancel' or 'ok'
 end
@@ -38,10 +38,10 @@ for i, row in ipairs(rows) do
   if answer == 'ok' or answer == 'cancel' then
     is_named[row[1]] = true
     named = named + 1
-    if not is_open then call('SADD', P .. 'vouched', row[1]) end
+    if not is_open then call('SADD', P .. 'reported_attempts', row[1]) end
   end
 end
-if not is_open then call('SADD', P .. 'heard', worker) end
+if not is_open then call('SADD', P .. 'reported_workers', worker) end
 
 -- Nobody runs it: its lease is over, so that the leader looks for its receipt and sends it back. What was
 -- started since the last answer that this worker has heard may be on its way to it; while the ledger is not

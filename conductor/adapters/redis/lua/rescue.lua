@@ -5,7 +5,7 @@
 --            fingerprint of the failure or '',
 --            'lapsed': only when its lease has run out by now (who asks may have slept since it looked)
 --   returns  1, or 0 when it was not in that attempt any more
---   writes   what `lose` of steps.lua touches, conductor:kinds
+--   writes   what `lose` of steps.lua touches, conductor:breakers
 local id, attempt = ARGV[1], tonumber(ARGV[2])
 local job = job_of(id)
 if not job or (job.letter ~= 'a' and job.letter ~= 'r') or job.attempts ~= attempt then return 0 end

@@ -3,7 +3,7 @@
 -- name too.
 --   ARGV     kind, or the name of its task
 --   returns  how many kinds were closed
---   writes   conductor:kinds, wake
+--   writes   conductor:breakers, bell
 local closed = 0
 local seen = {}
 for _, field in ipairs(call('HKEYS', KINDS)) do

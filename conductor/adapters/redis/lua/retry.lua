@@ -4,12 +4,12 @@
 -- that one is to be retried.
 --   ARGV     id
 --   returns  1 or 0
---   writes   conductor:state, count:B, fails:ID, what `rest` and `revive` of steps.lua touch
+--   writes   conductor:state, count:B, failures:ID, what `rest` and `revive` of steps.lua touch
 local id = ARGV[1]
 local job = job_of(id)
 local is_over = job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v')
 if not is_over or is_blocked(id) then return 0 end
-call('DEL', P .. 'fails:' .. id)
+call('DEL', P .. 'failures:' .. id)
 fit(id, job)
 move(id, job, 'w')
 rest(id, job)

@@ -3,7 +3,7 @@
 -- back-off. Who comes after one of them waits there with it.
 --   ARGV     epoch, kind, at most so many
 --   returns  how many, those that come after them left out; FENCED when the epoch is not the current one
---   writes   conductor:class:C, ready, delayed, state, count:B, kinds
+--   writes   conductor:class:C, ready, delayed, state, count:B, breakers
 if fenced(tonumber(ARGV[1])) then return refuse('this conductor no longer leads') end
 local kind, left = ARGV[2], tonumber(ARGV[3])
 local kind_of_class, moved = {}, 0

@@ -9,7 +9,7 @@
 --   returns  msgpack {n that took another line, {id, attempts, ..} of those that wait again because of it,
 --            n under way with another line, n done with another line, n that came from another backlog,
 --            {backlog, n, ..} of those that stay in another one}
---   writes   conductor:jobs, state, count:B, backlogs, fails:ID, seals, kinds, files;
+--   writes   conductor:jobs, state, count:B, backlogs, failures:ID, seals, breakers, files;
 --            conductor:revised  set  ids: what was decided of them before they are handed over again may be
 --            void (hand_over.lua);
 --            what steps.lua names
@@ -20,8 +20,8 @@ local risen, elsewhere = {}, {}
 local changed, going, done, moved = 0, 0, 0, 0
 
 local function forget_waits(id)
-  for _, key in ipairs({'wants:', 'wants_end:'}) do
-    for _, other in ipairs(call('SMEMBERS', P .. key .. id)) do call('SREM', P .. 'wanted:' .. other, id) end
+  for _, key in ipairs({'waits_for:', 'waits_for_end:'}) do
+    for _, other in ipairs(call('SMEMBERS', P .. key .. id)) do call('SREM', P .. 'waited_on_by:' .. other, id) end
     call('DEL', P .. key .. id)
   end
 end
@@ -46,8 +46,8 @@ local function into_class(id, job, index, own)
     call('HINCRBY', P .. 'count:' .. backlog, job.letter, 1)
   end
   job.class = class_number(class[1], class[2], backlog)
-  call('HDEL', P .. 'lent', id)
-  if lent ~= '' then call('HSET', P .. 'lent', id, lent) end
+  call('HDEL', P .. 'own_priority', id)
+  if lent ~= '' then call('HSET', P .. 'own_priority', id, lent) end
   fit(id, job, true)
   if is_dead then into_the_grave(id, job) end
   call('HSET', P .. 'state', id, state_line(job))
@@ -76,13 +76,13 @@ local function take_line(index, id, job, own, is_same)
   into_class(id, job, index, own)
   sizes_of_files(id, extra[7])
   if was == 'c' or (is_same and was ~= 'w') then
-    want(id, 'wants:', extra[1])
-    want(id, 'wants_end:', extra[2])
+    want(id, 'waits_for:', extra[1])
+    want(id, 'waits_for_end:', extra[2])
     take_back_priority(before)
     return
   end
   if was ~= 'w' then
-    call('DEL', P .. 'fails:' .. id)
+    call('DEL', P .. 'failures:' .. id)
     -- First, or what comes out of review is set aside again at once.
     if was == 'v' then kind_resumed(cjson.decode(classes[class_of[index]][2]).kind or '') end
     move(id, job, 'w')
@@ -100,7 +100,7 @@ end
 -- taught.
 local function is_lifted(index, id, job)
   local priority = function(text) return tonumber(string.match(text, '"priority":(-?%d+)') or '0') end
-  return job.letter == 'w' and call('EXISTS', P .. 'fails:' .. id) == 0
+  return job.letter == 'w' and call('EXISTS', P .. 'failures:' .. id) == 0
     and priority(call('HGET', P .. 'classes', job.class)) ~= priority(classes[class_of[index]][2])
 end
 

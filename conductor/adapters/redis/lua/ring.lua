@@ -1,4 +1,4 @@
 -- uses base
 -- Ring the bell; it does not ring twice.
---   writes   conductor:wake
+--   writes   conductor:bell
 ring()

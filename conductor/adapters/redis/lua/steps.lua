@@ -1,27 +1,26 @@
 -- Shared: what the steps of a job's life have in common. Needs base.lua and rq.lua.
---   conductor:class:C    zset  id, score seq: waiting and free to go; C is the class number
---   conductor:ready      set   class numbers with such jobs
---   conductor:delayed    zset  id, score not-before (ms)
---   conductor:wants:ID, conductor:wants_end:ID   set  what a job still waits for
---   conductor:wanted:ID  set   who waits for this one (kept when it dies: `retry` brings them back)
---   conductor:active     hash  id -> Reservation JSON (admitted and running)
---   conductor:charges    hash  id -> {charge key: amount}, what its release gives back; with what is claimed
---   for the one
---                        lined up behind it (preload.lua)
---   conductor:sum        hash  charge key -> reserved in all
---   conductor:leases     zset  id, score expiry (ms)
---   conductor:handed     zset  id, score admitted (ms): handed over, not started
---   conductor:popped     zset  id, score (ms): first seen gone from its queue and not started
---   conductor:asked      hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is to
---   be stopped
---   conductor:told       zset  id, score (ms): until when a worker that was told so may take to stop
---   conductor:lined      hash  id -> who is lined up behind that attempt (preload.lua)
---   conductor:hand:WORKER  list  entries a worker of `workers` has taken and not started
+--   conductor:class:C  zset  id, score seq: waiting and free to go; C is the class number
+--   conductor:ready  set  class numbers with such jobs
+--   conductor:delayed  zset  id, score not-before (ms)
+--   conductor:waits_for:ID, conductor:waits_for_end:ID   set  what a job still waits for
+--   conductor:waited_on_by:ID  set  who waits for this one (kept when it dies: `retry` brings them back)
+--   conductor:reservations  hash  id -> Reservation JSON (admitted and running)
+--   conductor:charges  hash  id -> {charge key: amount}, what its release gives back; with what is claimed
+--       for the one lined up behind it (preload.lua)
+--   conductor:reserved  hash  charge key -> reserved in all
+--   conductor:leases  zset  id, score expiry (ms)
+--   conductor:admitted_at  zset  id, score admitted (ms): handed over, not started
+--   conductor:off_queue_at  zset  id, score (ms): first seen gone from its queue and not started
+--   conductor:stop_requests  hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is
+--       to be stopped
+--   conductor:stop_grace  zset  id, score (ms): until when a worker that was told so may take to stop
+--   conductor:preloaded  hash  id -> who is lined up behind that attempt (preload.lua)
+--   conductor:prefetched:WORKER  list  entries a worker of `workers` has taken and not started
 --   conductor:class_ids  hash  class id -> number
---   conductor:classes    hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
---   conductor:fails:ID   hash  cause -> n, plus cause and message of the last one
---   conductor:lent       hash  id -> its own priority, of jobs that go as of a higher one: handed down by
---   those that wait for them
+--   conductor:classes  hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
+--   conductor:failures:ID  hash  cause -> n, plus cause and message of the last one
+--   conductor:own_priority  hash  id -> its own priority, of jobs that go as of a higher one: handed down by
+--       those that wait for them
 
 local function class_number(id, descriptor, backlog)
   local number = call('HGET', P .. 'class_ids', id)
@@ -35,7 +34,7 @@ end
 
 -- A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or to its class.
 local function rest(id, job, not_before)
-  if call('EXISTS', P .. 'wants:' .. id, P .. 'wants_end:' .. id) > 0 then return end
+  if call('EXISTS', P .. 'waits_for:' .. id, P .. 'waits_for_end:' .. id) > 0 then return end
   if not_before and not_before > now_ms then
     call('ZADD', P .. 'delayed', whole(not_before), id)
     return
@@ -89,10 +88,10 @@ end
 -- The highest priority of those that wait for it; `enough`: whoever has so much ends the search.
 local function lent_to(id, enough)
   local most
-  for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. id)) do
+  for _, other in ipairs(call('SMEMBERS', P .. 'waited_on_by:' .. id)) do
     local job = job_of(other)
-    if job and (job.letter == 'w' or job.letter == 'v') and (call('SISMEMBER', P .. 'wants:' .. other, id) == 1
-        or call('SISMEMBER', P .. 'wants_end:' .. other, id) == 1) then
+    if job and (job.letter == 'w' or job.letter == 'v') and (call('SISMEMBER', P .. 'waits_for:' .. other, id) == 1
+        or call('SISMEMBER', P .. 'waits_for_end:' .. other, id) == 1) then
       local priority = priority_of(job.class)
       if not most or priority > most then most = priority end
       if enough and most >= enough then return most end
@@ -104,13 +103,13 @@ end
 -- The class that it belongs into now, and whether that is another one. `is_any`: also where it is not known
 -- to have been lent any. It is not resting, or not put where it rests: that is the caller's.
 local function fit(id, job, is_any)
-  local own = call('HGET', P .. 'lent', id)
+  local own = call('HGET', P .. 'own_priority', id)
   if not own and not is_any then return false end
   local now = priority_of(job.class)
   own = tonumber(own or now)
   local priority = math.max(own, lent_to(id, own < now and now or nil) or own)
   if priority == now then return false end
-  if priority == own then call('HDEL', P .. 'lent', id) else call('HSET', P .. 'lent', id, own) end
+  if priority == own then call('HDEL', P .. 'own_priority', id) else call('HSET', P .. 'own_priority', id, own) end
   job.class = class_with(job.class, priority)
   return true
 end
@@ -129,7 +128,7 @@ local function reclassed(id, job, change)
 end
 
 local function each_wanted_by(id, visit)
-  for _, key in ipairs({'wants:', 'wants_end:'}) do
+  for _, key in ipairs({'waits_for:', 'waits_for_end:'}) do
     for _, other in ipairs(call('SMEMBERS', P .. key .. id)) do visit(other) end
   end
 end
@@ -143,7 +142,7 @@ local function lift_before(id, class)
       if not job or (job.letter ~= 'w' and job.letter ~= 'v') then return end
       local own = priority_of(job.class)
       if own < priority and reclassed(other, job, function() job.class = class_with(job.class, priority) return true end) then
-        call('HSETNX', P .. 'lent', other, own)
+        call('HSETNX', P .. 'own_priority', other, own)
         above[#above + 1] = other
       end
     end)
@@ -182,40 +181,40 @@ end
 
 -- What an attempt holds, added to what is held in all, and noted, so that `release` gives back exactly that.
 local function charge(id, charges)
-  for key, amount in pairs(charges) do call('HINCRBY', P .. 'sum', key, whole(amount)) end
+  for key, amount in pairs(charges) do call('HINCRBY', P .. 'reserved', key, whole(amount)) end
   note_charges(id, charges)
 end
 
 -- An entry that a worker took and never started: the worker died, and so may have all who would look into its
 -- hand.
 local function let_go(entry)
-  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'hand:' .. worker, 0, entry) end
+  for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'prefetched:' .. worker, 0, entry) end
 end
 
 -- Give back what an admitted or running attempt holds, once: the reservation is the proof that it still does,
 -- and returned.
 local function release(id, rq_status)
-  local text = call('HGET', P .. 'active', id)
+  local text = call('HGET', P .. 'reservations', id)
   if not text then return end
   local held = cjson.decode(text)
   local amounts = cjson.decode(call('HGET', P .. 'charges', id))
   -- First what takes no memory: a Redis that is full lets a script go on that has begun, and a job must be
   -- able to end.
-  call('HDEL', P .. 'active', id)
+  call('HDEL', P .. 'reservations', id)
   call('HDEL', P .. 'charges', id)
   for key, amount in pairs(amounts) do
-    if call('HINCRBY', P .. 'sum', key, whole(-amount)) == 0 then call('HDEL', P .. 'sum', key) end
+    if call('HINCRBY', P .. 'reserved', key, whole(-amount)) == 0 then call('HDEL', P .. 'reserved', key) end
   end
-  call('HDEL', P .. 'asked', id)
+  call('HDEL', P .. 'stop_requests', id)
   local entry = entry_of(id, held.attempt)
   if held.state == 'running' then
     call('ZREM', P .. 'leases', id)
-    call('ZREM', P .. 'told', id)
-    call('HDEL', P .. 'lined', id)
+    call('ZREM', P .. 'stop_grace', id)
+    call('HDEL', P .. 'preloaded', id)
     call('HDEL', P .. 'running:' .. held.worker, id)
   else
-    call('ZREM', P .. 'handed', id)
-    call('ZREM', P .. 'popped', id)
+    call('ZREM', P .. 'admitted_at', id)
+    call('ZREM', P .. 'off_queue_at', id)
     let_go(entry)
   end
   rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
@@ -223,7 +222,7 @@ local function release(id, rq_status)
 end
 
 local function note_failure(id, cause, message)
-  call('HSET', P .. 'fails:' .. id, 'cause', cause, 'message', message)
+  call('HSET', P .. 'failures:' .. id, 'cause', cause, 'message', message)
 end
 
 local function note_orphan(id, dead)
@@ -232,11 +231,11 @@ end
 
 -- Does it come after a job that is dead, cancelled or in review?
 local function is_blocked(id)
-  for _, other in ipairs(call('SMEMBERS', P .. 'wants:' .. id)) do
+  for _, other in ipairs(call('SMEMBERS', P .. 'waits_for:' .. id)) do
     local job = job_of(other)
     if job and (job.letter == 'x' or job.letter == 'c' or job.letter == 'v') then return true end
   end
-  for _, other in ipairs(call('SMEMBERS', P .. 'wants_end:' .. id)) do
+  for _, other in ipairs(call('SMEMBERS', P .. 'waits_for_end:' .. id)) do
     local job = job_of(other)
     if job and job.letter == 'v' then return true end
   end
@@ -253,12 +252,12 @@ end
 
 -- Those who waited for a job that is done now.
 local function free(id)
-  local wanted = call('SMEMBERS', P .. 'wanted:' .. id)
+  local wanted = call('SMEMBERS', P .. 'waited_on_by:' .. id)
   if #wanted == 0 then return end
-  call('DEL', P .. 'wanted:' .. id)
+  call('DEL', P .. 'waited_on_by:' .. id)
   for _, other in ipairs(wanted) do
-    settle_want(other, 'wants:', id)
-    settle_want(other, 'wants_end:', id)
+    settle_want(other, 'waits_for:', id)
+    settle_want(other, 'waits_for_end:', id)
   end
 end
 
@@ -268,10 +267,10 @@ local function bury(id, job, letter)
   local graves, before = {id}, {}
   while #graves > 0 do
     local dead = table.remove(graves)
-    each_wanted_by(dead, function(other) if call('HEXISTS', P .. 'lent', other) == 1 then before[#before + 1] = other end end)
-    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. dead)) do
-      settle_want(other, 'wants_end:', dead)
-      if call('SISMEMBER', P .. 'wants:' .. other, dead) == 1 then
+    each_wanted_by(dead, function(other) if call('HEXISTS', P .. 'own_priority', other) == 1 then before[#before + 1] = other end end)
+    for _, other in ipairs(call('SMEMBERS', P .. 'waited_on_by:' .. dead)) do
+      settle_want(other, 'waits_for_end:', dead)
+      if call('SISMEMBER', P .. 'waits_for:' .. other, dead) == 1 then
         local victim = job_of(other)
         if victim.letter == 'w' or victim.letter == 'v' then
           note_orphan(other, dead)
@@ -292,10 +291,10 @@ local function shelve(id, job)
   local shelved = {id}
   while #shelved > 0 do
     local root = table.remove(shelved)
-    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. root)) do
+    for _, other in ipairs(call('SMEMBERS', P .. 'waited_on_by:' .. root)) do
       local follower = job_of(other)
-      if follower.letter == 'w' and (call('SISMEMBER', P .. 'wants:' .. other, root) == 1
-          or call('SISMEMBER', P .. 'wants_end:' .. other, root) == 1) then
+      if follower.letter == 'w' and (call('SISMEMBER', P .. 'waits_for:' .. other, root) == 1
+          or call('SISMEMBER', P .. 'waits_for_end:' .. other, root) == 1) then
         move(other, follower, 'v')
         table.insert(shelved, other)
       end
@@ -311,9 +310,9 @@ local function want(id, key, others, priority)
     local job = job_of(other)
     local letter = job and job.letter
     local is_over = letter == 'x' or letter == 'c'
-    if letter ~= 'd' and not (is_over and key == 'wants_end:') then
+    if letter ~= 'd' and not (is_over and key == 'waits_for_end:') then
       call('SADD', P .. key .. id, other)
-      call('SADD', P .. 'wanted:' .. other, id)
+      call('SADD', P .. 'waited_on_by:' .. other, id)
       if is_over then doom = other end
       is_shelved = is_shelved or letter == 'v'
       is_above = is_above or (job and priority and priority_of(job.class) < priority)
@@ -326,8 +325,8 @@ end
 -- already.
 local function begin_to_wait(id, job, after, after_ended, over, not_before)
   local priority = priority_of(job.class)
-  local doom, is_shelved, is_above = want(id, 'wants:', after, priority)
-  local _, is_shelved_too, is_above_too = want(id, 'wants_end:', after_ended, priority)
+  local doom, is_shelved, is_above = want(id, 'waits_for:', after, priority)
+  local _, is_shelved_too, is_above_too = want(id, 'waits_for_end:', after_ended, priority)
   if over and over ~= '' then
     bury(id, job, over)
   elseif doom then
@@ -346,12 +345,12 @@ end
 local function revive(id)
   local risen = {id}
   while #risen > 0 do
-    for _, other in ipairs(call('SMEMBERS', P .. 'wanted:' .. table.remove(risen))) do
+    for _, other in ipairs(call('SMEMBERS', P .. 'waited_on_by:' .. table.remove(risen))) do
       local job = job_of(other)
-      local died_with = job.letter == 'x' and call('HGET', P .. 'fails:' .. other, 'cause') == 'dependency_dead'
-      local waits_with = job.letter == 'v' and call('EXISTS', P .. 'wants:' .. other, P .. 'wants_end:' .. other) > 0
+      local died_with = job.letter == 'x' and call('HGET', P .. 'failures:' .. other, 'cause') == 'dependency_dead'
+      local waits_with = job.letter == 'v' and call('EXISTS', P .. 'waits_for:' .. other, P .. 'waits_for_end:' .. other) > 0
       if (died_with or waits_with) and not is_blocked(other) then
-        if died_with then call('DEL', P .. 'fails:' .. other) end
+        if died_with then call('DEL', P .. 'failures:' .. other) end
         fit(other, job)
         move(other, job, 'w')
         rest(other, job)
@@ -364,7 +363,7 @@ end
 
 -- The operator's last word on a running job, if any: cancel, fail or requeue, with a cause and a message.
 local function asked_of(id)
-  local text = call('HGET', P .. 'asked', id)
+  local text = call('HGET', P .. 'stop_requests', id)
   if not text then return nil end
   return string.match(text, '^(%a+)|([%a_]*)|(.*)$')
 end
@@ -389,7 +388,7 @@ local function lose(id, job, cause, message, is_dead, delay_ms, class, descripto
   local verb, asked_cause, asked_message = asked_of(id)
   if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
   local held = release(id, verb == 'cancel' and 'canceled' or 'failed')
-  if verb ~= 'requeue' and not (is_free and not verb) then call('HINCRBY', P .. 'fails:' .. id, asked_cause or cause, 1) end
+  if verb ~= 'requeue' and not (is_free and not verb) then call('HINCRBY', P .. 'failures:' .. id, asked_cause or cause, 1) end
   if verb then
     as_asked(id, job, verb, asked_cause, asked_message)
   elseif is_dead then

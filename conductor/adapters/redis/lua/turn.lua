@@ -20,17 +20,15 @@
 --            stays there}
 --            The same turn asked for again (the answer was lost) starts what it took the first time, and no
 --            more.
---   reads    rq:workers:Q: each worker of a queue takes its share of it; hand:WORKER
+--   reads    rq:workers:Q: each worker of a queue takes its share of it; prefetched:WORKER
 --   writes   what hand_over.lua and preload.lua name: who was to go next where an attempt ends well is in the
---   queue then,
---            or runs, where it had begun;
---            conductor:taken:WORKER (PX lease) "NUMBER ENTRY .."; paces {task: seconds}, of those that are
---            short;
---            rq:queue:Q; what attempts.lua touches
+--            queue then, or runs, where it had begun; conductor:last_turn:WORKER (PX lease) "NUMBER ENTRY
+--            .."; task_durations {task: seconds}, of those that are short; rq:queue:Q; what attempts.lua
+--            touches
 local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand, begun,
   not_begun, seen =
   unpack(cmsgpack.unpack(ARGV[1]))
-local taken_key, queue_key = P .. 'taken:' .. worker, R .. 'queue:' .. queue
+local taken_key, queue_key = P .. 'last_turn:' .. worker, R .. 'queue:' .. queue
 local answers, started, over, taken, spent = {}, {}, {}, {}, 0
 witness(seen)
 local is_open = is_settled()
@@ -61,7 +59,7 @@ local function next_entry()
   local entry = call('LINDEX', queue_key, 0)
   local id = entry and parsed(entry)
   if not id then return nil end
-  local pace = pace_of(call('HGET', P .. 'active', id))
+  local pace = pace_of(call('HGET', P .. 'reservations', id))
   local is_first = is_idle and #taken == 0 and #in_hand == 0
   if not is_first and (not pace or spent + pace > budget) then return nil end
   call('LPOP', queue_key)
@@ -82,7 +80,7 @@ end
 -- What is none of ours stays there, for the worker to look at.
 local function hand()
   local found = {}
-  for _, entry in ipairs(call('LRANGE', P .. 'hand:' .. worker, 0, -1)) do
+  for _, entry in ipairs(call('LRANGE', P .. 'prefetched:' .. worker, 0, -1)) do
     if parsed(entry) then found[#found + 1] = entry end
   end
   return found
@@ -100,7 +98,7 @@ end
 if #refused > 0 then return cmsgpack.pack({{}, {}, {}, refused, step(), is_open and 1 or 0}) end
 
 for task, seconds in pairs(news) do
-  if seconds > 0 then call('HSET', P .. 'paces', task, seconds) else call('HDEL', P .. 'paces', task) end
+  if seconds > 0 then call('HSET', P .. 'task_durations', task, seconds) else call('HDEL', P .. 'task_durations', task) end
 end
 for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
@@ -110,7 +108,7 @@ for i, row in ipairs(done) do
     if lined then
       take_place(lined.admission, lined.fields, lined.data)
       handed_on()
-      call('INCR', P .. 'handed_ahead')
+      call('INCR', P .. 'early_successions')
     end
     start(entry_of(follower[row[1]][3], follower[row[1]][4]))
   elseif is_open and answers[i] == 'accepted' and most > 0 then -- A worker that takes nothing more is about to leave.

@@ -18,10 +18,10 @@ COUNT = 1_000
 
 
 def ids_aside(scripts: Scripts, state: JobState) -> Iterator[list[str]]:
-    """The ids of a state of `ASIDE`, some at a time, each once. One that comes or goes then is there or
-    not.
+    """The ids of a state of `LISTED_STATES`, some at a time, each once. One that comes or goes then is there
+    or not.
     """
-    client, key = scripts.client, scripts.keys.aside(state)
+    client, key = scripts.client, scripts.keys.by_state(state)
     seen: set[str] = set()
     cursor = 0
     while True:
@@ -40,7 +40,7 @@ def rows_aside(scripts: Scripts, state: JobState) -> Iterator[tuple[str, str]]:
 
 def rows_of_own_dead(scripts: Scripts) -> Iterator[tuple[str, str]]:
     """The same of the dead that died of themselves."""
-    return _rows(scripts, map(list, named_in(scripts.client, scripts.keys.own_dead)), "dead")
+    return _rows(scripts, map(list, named_in(scripts.client, scripts.keys.dead_by_own_cause)), "dead")
 
 
 def named_in(client: Redis, key: str) -> Iterator[dict[str, str]]:

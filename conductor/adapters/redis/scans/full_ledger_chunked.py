@@ -16,7 +16,7 @@ from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scans.ended import ids_aside, named_in
 from conductor.adapters.redis.scans.full_ledger import Books, JobRow, books_of, row_of
 from conductor.adapters.redis.scripts import Scripts
-from conductor.base.redis_keys import ASIDE, LETTERS
+from conductor.base.redis_keys import LETTERS, LISTED_STATES
 from conductor.model.ledger_entries import STATES, JobState
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -53,10 +53,11 @@ class _Pieces:
         self._read_jobs()
         self._read_free()
         aside: dict[JobState, list[str]] = {
-            state: [job_id for ids in ids_aside(self._scripts, state) for job_id in ids] for state in ASIDE
+            state: [job_id for ids in ids_aside(self._scripts, state) for job_id in ids]
+            for state in LISTED_STATES
         }
         own_dead: dict[str, str] = {}
-        for part in named_in(self._client, self._keys.own_dead):
+        for part in named_in(self._client, self._keys.dead_by_own_cause):
             own_dead |= part
         bound = self._bound()
         misplaced = [
