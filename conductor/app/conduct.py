@@ -44,7 +44,7 @@ from conductor.ports import Ledger
 from conductor.record.ledger_identity import Guard, refuse_lost
 from conductor.recovery.reapply_journal import JournalReapply
 from conductor.recovery.reconcile import Reconciler
-from conductor.tick.breakers import live_canaries, note_review, review_lines
+from conductor.tick.breakers import live_rules, note_review, review_lines
 from conductor.tick.learned_needs import NeedsLearner, policy_of
 from conductor.tick.loop import Conductor, OnTick, Record, RunEnd, Teach, Told
 from conductor.views.run_summary import Account
@@ -153,7 +153,7 @@ def conductor_of(
         record=record,
         teach=teach,
         overrides=retry_tables(tasks),
-        canaries=live_canaries(settings.canary, tasks),
+        rules=live_rules(settings.canary, tasks),
         told=told,
         guard=Guard(ledger, settings.receipts_dir).reason,
         on_review=lambda kind, states: note_review(settings.receipts_dir, kind, states),

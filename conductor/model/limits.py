@@ -55,6 +55,13 @@ class CounterRule(Value, frozen=True, kw_only=True):
     stale_after_s: float = 60.0
 
 
+class TaskRules(Value, frozen=True, kw_only=True):
+    """What the declarations of tasks that the conductor has read say to the decision: fields of `Limits`."""
+
+    tasks: tuple[str, ...]
+    canary: dict[str, int] = {}
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """Depths, headrooms and the two times the decision goes by. Sizes as in the names."""
 
@@ -93,6 +100,8 @@ class Limits(Value, frozen=True, kw_only=True):
 
     #: Task → so many of each new kind must verify before the rest of it starts.
     canary: dict[str, int] = {}
+    #: Tasks whose declarations the conductor has read: nothing else is admitted. None: it goes by none.
+    tasks: tuple[str, ...] | None = None
     breaker: BreakerRule = BreakerRule()
     #: A backlog with more jobs in review than this starts nothing; None: no limit.
     review_debt: int | None = None

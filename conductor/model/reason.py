@@ -44,6 +44,8 @@ class Reason(StrEnum):
     UNKNOWN_TASK = "unknown_task"
 
     # ── hold ──────────────────────────────────────────────────────────────────────────────────────────────
+    #: The conductor has not read how the task is declared: its canaries are not known yet. `task`
+    UNREAD_TASK = "unread_task"
     #: The conductor starts nothing: its ledger was emptied, or is not settled. `words`: why.
     HELD_BACK = "held_back"
     #: The operator drains everything.

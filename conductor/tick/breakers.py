@@ -5,7 +5,6 @@ review.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from conductor.base.code_version import code_version
@@ -14,6 +13,7 @@ from conductor.base.settings.unknown_keys import did_you_mean
 from conductor.core.admission.sentences import failures_words, reviewed_words
 from conductor.dispatch.live_catalogue import WatchedCatalogue
 from conductor.model.job_class import kind_of
+from conductor.model.limits import TaskRules
 from conductor.model.snapshot import KindState
 from conductor.model.spec import JobSpec, TaskDecl
 from conductor.ports import Ledger
@@ -31,19 +31,25 @@ def canaries_of(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl]) ->
     return {task: n for task, n in {**declared, **wanted}.items() if n}
 
 
-def live_canaries(wanted: Mapping[str, int], catalogue: WatchedCatalogue) -> Callable[[], dict[str, int]]:
-    """The same of the tasks as they are when it is asked; what cannot be worked out now stays as it was."""
-    seen, found = catalogue.now, canaries_of(wanted, catalogue.now)
+def live_rules(wanted: Mapping[str, int], catalogue: WatchedCatalogue) -> Callable[[], TaskRules]:
+    """The tasks that were read, with their canaries, as they are when it is asked; the same object while
+    nothing changes. Both are of one reading. Raises `ConfigError` for an unknown task in `wanted` now; one
+    that goes later takes its line of `wanted` with it."""
+    seen = catalogue.now
+    found = _rules(wanted, seen)
 
-    def canaries() -> dict[str, int]:
+    def rules() -> TaskRules:
         nonlocal seen, found
-        if catalogue.now is not seen:
-            seen = catalogue.now
-            with suppress(ConfigError):
-                found = canaries_of(wanted, seen)
+        if (now := catalogue.now) is not seen:
+            seen = now
+            found = _rules({task: n for task, n in wanted.items() if task in now}, now)
         return found
 
-    return canaries
+    return rules
+
+
+def _rules(wanted: Mapping[str, int], catalogue: Mapping[str, TaskDecl]) -> TaskRules:
+    return TaskRules(tasks=tuple(sorted(catalogue)), canary=canaries_of(wanted, catalogue))
 
 
 def codes_of(catalogue: Mapping[str, TaskDecl]) -> dict[str, str]:

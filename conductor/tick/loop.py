@@ -26,8 +26,8 @@ from conductor.tick.leadership import Lead
 from conductor.tick.log import TickLog
 from conductor.tick.standstill import Left, Standstill
 from conductor.tick.steps import (
-    Canaries,
     Listeners,
+    LiveRules,
     OnReview,
     OnTick,
     Record,
@@ -71,7 +71,7 @@ class Conductor:
         record: Record | None = None,
         teach: Teach = lambda snapshot, candidates: tuple(candidates),
         overrides: Overrides = budgets_of_line,
-        canaries: Canaries | None = None,
+        rules: LiveRules | None = None,
         told: Told = dict,
         guard: WhyNot = lambda: None,
         on_review: OnReview = lambda kind, states: None,
@@ -107,7 +107,7 @@ class Conductor:
         )
         self._memory = TickMemory(limits=limits, look=Lookahead(backlogs=tuple(backlogs)))
         self.steps = steps(
-            ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, canaries=canaries, told=told
+            ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, rules=rules, told=told
         )
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────

@@ -69,7 +69,7 @@ class Standstill:
     def _stays(self, hold: Hold, now: float, is_alone: bool) -> bool:
         if is_never(hold, now) or is_broken(hold) or is_refused(hold):
             return True
-        if lacks_task(hold) and now - hold.closed_since.get("report", now) >= NO_WORKERS_S:
+        if (gate := lacks_task(hold)) and now - hold.closed_since.get(gate, now) >= NO_WORKERS_S:
             return True
         return lacks_workers(hold) and (
             is_alone or now - hold.closed_since.get("report", now) >= NO_WORKERS_S

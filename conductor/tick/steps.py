@@ -31,7 +31,7 @@ from conductor.core.admission.lookahead import next_look
 from conductor.core.admission.queue_depth import depths
 from conductor.core.needs.running_usage import measured
 from conductor.model.decision import Decision, GateLedger
-from conductor.model.limits import Limits
+from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Lookahead, Snapshot
 from conductor.ports import Ledger, Rates
@@ -55,8 +55,8 @@ Record = Callable[[Snapshot, Sequence[Candidate], Limits, Decision], None]
 Teach = Callable[[Snapshot, Sequence[Candidate]], tuple[Candidate, ...]]
 #: Told when what waits of a kind went into review, and what is known of kinds.
 OnReview = Callable[[str, Sequence[KindState]], None]
-#: Task → canaries that are wanted now; the same object while nothing of it changes.
-Canaries = Callable[[], dict[str, int]]
+#: The tasks as they were read last; the same object while nothing of them changes.
+LiveRules = Callable[[], TaskRules]
 #: Counter → what its command said last (`conductor.adapters.host.counter_commands`).
 Told = Callable[[], dict[str, CounterReading]]
 
@@ -64,7 +64,7 @@ Told = Callable[[], dict[str, CounterReading]]
 class TickMemory(Struct, frozen=True, kw_only=True):
     """What one tick leaves for the next. A conductor that is started anew begins with its defaults."""
 
-    #: The operator's, with the canaries of the tasks as they are.
+    #: The operator's, with the tasks and their canaries as they were read last.
     limits: Limits
     look: Lookahead = Lookahead()
     #: Jobs of begun chains in an order in which all of them are known to finish.
@@ -128,7 +128,7 @@ def steps(
     listeners: Listeners,
     *,
     teach: Teach = lambda snapshot, candidates: tuple(candidates),
-    canaries: Canaries | None = None,
+    rules: LiveRules | None = None,
     told: Told = dict,
 ) -> tuple[Step, ...]:
     """A tick, in order. Who goes is handed over before those that stay are told why: workers begin
@@ -138,7 +138,7 @@ def steps(
         partial(settle, housekeeping),
         partial(observe, ledger, rates, told),
         remember,
-        partial(limit, canaries),
+        partial(limit, rules),
         partial(learn, teach),
         partial(decide, keeping),
         partial(apply, ledger, rates),
@@ -184,10 +184,10 @@ def remember(state: TickState) -> TickState:
     return replace(state, snapshot=snapshot)
 
 
-def limit(canaries: Canaries | None, state: TickState) -> TickState:
+def limit(rules: LiveRules | None, state: TickState) -> TickState:
     memory = state.memory
-    if canaries is not None and (canary := canaries()) is not memory.limits.canary:
-        memory = replace(memory, limits=replace(memory.limits, canary=canary))
+    if rules is not None and (now := rules()).tasks is not memory.limits.tasks:
+        memory = replace(memory, limits=replace(memory.limits, tasks=now.tasks, canary=now.canary))
     return replace(state, memory=memory, limits=live(memory.limits, len(state.snapshot.nodes)))
 
 

@@ -115,7 +115,15 @@ from workers import task
 def known(args, ctx):
     return {}
 """
+#: The conductor's own reading takes until the test says so: a node has the task first.
 MORE = """
+import os, pathlib, time
+
+while b"conduct" in pathlib.Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\\0"):
+    if pathlib.Path(os.environ["CONDUCTOR_PROJECT"], "is_read").exists():
+        break
+    time.sleep(0.02)
+
 @task("up.fresh", lane="cpu", canary=1)
 def fresh(args, ctx):
     return {"fresh": True}
@@ -145,9 +153,14 @@ def test_a_running_system_holds_a_task_that_nobody_knows_with_words_and_runs_it_
 
             (tmp_path / "fresh_tasks.py").write_text(UP_TASKS + MORE)
 
+            until(lambda: any("up.fresh" in report.code for report in ledger.reports.live()), 40.0)
+            words = "the conductor has not read the task 'up.fresh' yet"
+            until(lambda: words in conductor("explain", spec.id, cwd=tmp_path).out, 40.0)
+            assert (job := ledger.jobs.job(spec.id)) and job.state == "waiting"
+            (tmp_path / "is_read").touch()
+
             until(lambda: (job := ledger.jobs.job(spec.id)) and job.state == "done", 40.0)
-            # Its canary is what the decorator says now: the conductor knows the task as well.
-            until(lambda: [s.verified for s in ledger.kinds.states()[0] if s.kind == "up.fresh"] == [1], 40.0)
+            assert [s.verified for s in ledger.kinds.states()[0] if s.kind == "up.fresh"] == [1], "its canary"
     finally:
         up.close()
         for process in project_processes(tmp_path):

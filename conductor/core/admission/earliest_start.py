@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from conductor.model.decision import Gate, Hold, Verdict
 from conductor.model.reason import OF_ONE_PLACE, Reason
 
 #: Gates that are asked per node; the others speak for all places at once.
 OF_NODES: frozenset[Gate] = frozenset({"mount", "lane", "vram", "scratch", "ram", "cpu"})
+#: Its task is not known (yet), and where.
+OF_A_TASK: Mapping[Reason, Gate] = {Reason.UNKNOWN_TASK: "report", Reason.UNREAD_TASK: "hold"}
 NEVER = float("inf")
 NOW = 0.0
 
@@ -33,9 +35,9 @@ def lacks_workers(hold: Hold) -> bool:
     return any(verdict.reason is Reason.NO_WORKERS for verdict in hold.closed)
 
 
-def lacks_task(hold: Hold) -> bool:
-    """Nodes report, and none of them has its task."""
-    return any(verdict.reason is Reason.UNKNOWN_TASK for verdict in hold.closed)
+def lacks_task(hold: Hold) -> Gate | None:
+    """The gate that does not know its task: no node that reports has it, or the conductor has not read it."""
+    return next((OF_A_TASK[v.reason] for v in hold.closed if v.reason in OF_A_TASK), None)
 
 
 def is_refused(hold: Hold) -> bool:

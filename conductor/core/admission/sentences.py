@@ -186,6 +186,10 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.HOME_SILENT: lambda v: "its files are there, and it does not report",
     Reason.UNKNOWN_TASK: _unknown_task,
     # hold
+    Reason.UNREAD_TASK: lambda v: (
+        f"the conductor has not read the task {v.detail.task!r} yet: its module is not there, cannot be"
+        " imported, or is not in task_modules"
+    ),
     Reason.HELD_BACK: _own_words,
     Reason.DRAINING: lambda v: "draining: nothing new is started",
     Reason.LANE_PAUSED: lambda v: f"the {v.where} lane is paused",

@@ -46,6 +46,7 @@ class TickBreakers:
         #: Nodes say which tasks they have.
         self.are_told = any(node.report.code for node in nodes.values())
         self._unknown: dict[str, Verdict | None] = {}
+        self._read = None if limits.tasks is None else frozenset(limits.tasks)
 
     def took(self, reservation: Reservation) -> None:
         if reservation.kind:
@@ -65,6 +66,8 @@ class TickBreakers:
         """Why it may start nowhere; None where it may somewhere."""
         if self.are_told and (unknown := self._is_unknown(job_class.task)) is not None:
             return unknown
+        if self._read is not None and job_class.task not in self._read:
+            return _not_read(job_class.task)
         if self.is_free or not job_class.kind:
             return None
         answers = [self.ask(job_class, node) for node in self._nodes_by_code(job_class)]
@@ -231,6 +234,13 @@ def _no(
         limit=limit,
         detail=detail,
     )
+
+
+def _not_read(task: str) -> Verdict:
+    """A node may have read its file first: what is admitted now would be counted by rules that are not its
+    own."""
+    return Verdict(gate="hold", passed=False, reason=Reason.UNREAD_TASK, need=1, unit="tasks",
+                   detail=Detail(task=task))  # fmt: skip
 
 
 def _no_task(task: str, nodes: Sequence[NodeFree]) -> Verdict:

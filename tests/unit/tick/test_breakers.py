@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -12,8 +13,10 @@ from builders import a_spec
 from conductor.base.errors import ConfigError
 from conductor.base.settings.settings import Settings, load
 from conductor.dispatch.catalogue import load_catalogue
+from conductor.dispatch.live_catalogue import WatchedCatalogue
+from conductor.model.spec import TaskDecl
 from conductor.record.journal import Journal
-from conductor.tick.breakers import canaries_of, codes_of, why_missing
+from conductor.tick.breakers import canaries_of, codes_of, live_rules, why_missing
 
 TASKS = """
 from workers import task
@@ -44,6 +47,26 @@ def test_a_line_in_the_settings_stands_over_what_the_task_says(mine: Settings):
     assert canaries_of(settings.canary, catalogue) == {"mine.plain": 2}
     with pytest.raises(ConfigError, match=r"no task is named 'mine.carefool', did you mean mine.careful\?"):
         canaries_of(mine.model_copy(update={"canary": {"mine.carefool": 1}}).canary, catalogue)
+
+
+class Reading:
+    """As the catalogue that is watched: another object once something was read."""
+
+    def __init__(self, *decls: TaskDecl) -> None:
+        self.now = {decl.name: decl for decl in decls}
+
+
+def test_tasks_and_their_canaries_come_of_one_reading():
+    cut, fresh = (TaskDecl(name=name, lane="cpu", module="m", canary=1) for name in ("cut", "fresh"))
+    reading = Reading(cut)
+    rules = live_rules({"cut": 4}, cast("WatchedCatalogue", reading))
+    first = rules()
+    assert (first.tasks, first.canary) == (("cut",), {"cut": 4}) and rules() is first
+
+    reading.now = {"cut": cut, "fresh": fresh}
+    assert (rules().tasks, rules().canary) == (("cut", "fresh"), {"cut": 4, "fresh": 1})
+    reading.now = {"fresh": fresh}
+    assert (rules().tasks, rules().canary) == (("fresh",), {"fresh": 1}), "what [canary] names may go"
 
 
 def test_the_line_is_read_from_the_file(tmp_path: Path):

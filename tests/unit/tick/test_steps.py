@@ -18,7 +18,7 @@ from conductor.core.admission.admission import decide as decide_all
 from conductor.core.admission.incremental import Keeping
 from conductor.model.chains import Chain
 from conductor.model.decision import Admission, Decision, GateLedger, Hold
-from conductor.model.limits import Limits
+from conductor.model.limits import Limits, TaskRules
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import Candidate, KindState, Snapshot
 from conductor.ports import Ledger
@@ -153,18 +153,15 @@ def test_remember_deepens_the_queues_of_a_lane_whose_jobs_are_all_short() -> Non
     assert remember(a_state(short, paces={})).snapshot.deep == {}
 
 
-def test_limit_takes_the_canaries_of_now_and_the_place_rule_for_so_many_nodes() -> None:
-    wanted = {"media.cut": 3}
+def test_limit_takes_the_tasks_that_are_read_now_and_the_place_rule_for_so_many_nodes() -> None:
+    wanted = TaskRules(tasks=("media.cut",), canary={"media.cut": 3})
     one = a_state(memory=TickMemory(limits=Limits(place="least_loss")))
     many = replace(one, snapshot=a_snapshot(nodes=tuple(a_report(f"node{n}") for n in range(65))))
 
     found = limit(lambda: wanted, one)
 
-    assert (found.limits.canary, found.memory.limits.canary, found.limits.place) == (
-        wanted,
-        wanted,
-        "least_loss",
-    )
+    assert (found.limits.canary, found.limits.tasks) == (wanted.canary, wanted.tasks)
+    assert (found.memory.limits.canary, found.limits.place) == (wanted.canary, "least_loss")
     assert limit(lambda: wanted, found).memory is found.memory, "nothing of it has changed"
     assert (limit(None, many).limits.place, limit(None, many).memory.limits.place) == (
         "tightest",

@@ -68,10 +68,25 @@ def test_a_task_that_no_node_has_is_held_with_words_and_not_where_one_has_it_or_
     told = a_report(code={"media.cut": "v1"})
     hold = decide(a_snapshot(nodes=(told,)), [a_candidate(unknown)], Limits()).hold[0]
     (verdict,) = [v for v in hold.closed if v.reason is Reason.UNKNOWN_TASK]
-    assert (verdict.gate, verdict.where, verdict.unit) == ("report", "node1", "tasks") and lacks_task(hold)
+    assert (verdict.gate, verdict.where, verdict.unit) == ("report", "node1", "tasks") and lacks_task(
+        hold
+    ) == "report"
 
     for other in (a_report("node2", code={"media.fresh": "v1"}), a_report("node2")):
         assert decide(a_snapshot(nodes=(told, other)), [a_candidate(unknown)], Limits()).admit
+
+
+def test_a_task_that_the_conductor_has_not_read_is_held_though_a_node_has_it():
+    fresh = [a_candidate(a_class("cpu", task="media.fresh", kind="media.fresh"))]
+    quick = a_snapshot(nodes=(a_report(code={"media.fresh": "v1"}),))
+
+    (hold,) = decide(quick, fresh, Limits(tasks=("media.cut",))).hold
+
+    (verdict,) = [v for v in hold.closed if v.reason is Reason.UNREAD_TASK]
+    assert describe(verdict, NOW).startswith("hold: the conductor has not read the task 'media.fresh' yet")
+    assert lacks_task(hold) == "hold", "a run that ends when all is done gives it its time"
+    read = Limits(tasks=("media.cut", "media.fresh"), canary={"media.fresh": 1})
+    assert [a.reservation.role for a in decide(quick, fresh, read).admit] == ["canary"]
 
 
 def test_without_a_canary_all_start_and_carry_what_their_end_is_counted_by():
