@@ -24,6 +24,7 @@ from conductor.app.cli import (
     security,
     services,
     simulate,
+    tasks,
 )
 from conductor.app.cli.frame import CommandGroup
 from conductor.base.errors import ConductorError, ManifestError
@@ -74,7 +75,7 @@ def options(
 
 
 FLOW = (flow, services, reading, pausing, control, redo)
-REST = (recovery, simulate, replay, price, needs, security)
+REST = (recovery, simulate, replay, price, needs, tasks, security)
 for family in (*FLOW, *REST):
     family.register(app)
 

@@ -30,7 +30,7 @@ COMMANDS = (
         "backup",
         "restore",
     ),
-    *("simulate", "replay", "price", "needs", "acl"),
+    *("simulate", "replay", "price", "needs", "tasks", "acl"),
 )
 HEAVY = ("redis", "rq", "numpy", "rich", "msgspec", "pydantic", "loguru", "openai", "flask", "psutil")
 
