@@ -77,6 +77,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
     from conductor.adapters.redis.breakers import RedisKinds
     from conductor.adapters.redis.calls import RedisCallLog
     from conductor.adapters.redis.control import RedisControl
+    from conductor.adapters.redis.event_stream import RedisEventStream
     from conductor.adapters.redis.files import RedisFiles
     from conductor.adapters.redis.handover import RedisHandover
     from conductor.adapters.redis.leadership import RedisLeadership
@@ -98,6 +99,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         orphans=RedisOrphans(scripts),
         calls=RedisCallLog(scripts),
         files=RedisFiles(scripts),
+        events=RedisEventStream(scripts),
         handover=handover,
         gate_record=handover,
         prefetch=handover,

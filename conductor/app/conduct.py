@@ -24,6 +24,7 @@ from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
 from conductor.base.errors import Unreachable
+from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
 from conductor.base.redis_keys import Keys
 from conductor.base.secrets import for_programs
@@ -76,6 +77,7 @@ def conduct(
         if until_done:
             refuse_lost(ledger, settings.receipts_dir)
         with watching(ledger, backlog, footer) as watch, ExitStack() as stack:
+            stack.enter_context(feeding(ledger.events.append, "conduct"))
             keeper, own_node = None, ""
             if until_done and has_work(watch) and not has_node(settings, ledger):
                 keeper = stack.enter_context(embedded_node(settings))

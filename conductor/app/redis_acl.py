@@ -47,14 +47,14 @@ _READS = (
         "zrank",
         "zscan",
     ),
-    *("llen", "lrange", "lindex", "lpos", "xrange", "xrevrange", "xlen"),
+    *("llen", "lrange", "lindex", "lpos", "xrange", "xrevrange", "xread", "xlen"),
 )
 _WRITES = (
     *("set", "del", "unlink", "expire", "pexpire", "incr", "incrby"),
     *("hset", "hsetnx", "hdel", "hincrby", "hincrbyfloat"),
     *("sadd", "srem"),
     *("zadd", "zrem", "zremrangebyscore", "zremrangebyrank", "zpopmin"),
-    *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lset", "lmove", "blmove", "blpop"),
+    *("lpush", "rpush", "lpop", "rpop", "lrem", "ltrim", "lset", "lmove", "blmove", "blpop", "xadd"),
 )
 #: The atomic steps: by their hash only. EVAL stays forbidden; what a loaded script calls is checked like all
 #: else.
@@ -133,6 +133,7 @@ _WRITTEN_BY_WORKERS = (
         "rate_limited",
         "breakers",
         "reported_calls",
+        "events",
     ),
     # What is wrong, and which node speaks of it.
     *("alerts", "alert_speaker"),

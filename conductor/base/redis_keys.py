@@ -64,6 +64,7 @@ class Keys:
         self.stop_requests = p + "stop_requests"
         self.forecasts = p + "forecasts"
         self.leases = p + "leases"
+        self.events = p + "events"
         self.leader = p + "leader"
         self.leader_seen = p + "leader_seen"
         self.resigned = p + "resigned"

@@ -43,6 +43,7 @@ FIELDS: dict[str, EventField] = {
     "device": EventField("str", "", "key of the device on its node"),
     "epoch": EventField("int", "", "the leader's fencing number"),
     "error": EventField("str", "", "what went wrong, in words"),
+    "events": EventField("int", "events", "how many"),
     "exit_code": EventField("int", "", "of the process; negative: the signal that killed it"),
     "file": EventField("str", "", "its path"),
     "files": EventField("int", "files", "how many"),
@@ -58,12 +59,14 @@ FIELDS: dict[str, EventField] = {
     "leader": EventField("str", "", "the conductor that leads"),
     "left": EventField("int", "jobs", "jobs that are still to be done"),
     "lines": EventField("int", "lines", "how many; or the number of the line"),
+    "note": EventField("str", "", "what the body says of itself"),
     "node": EventField("str", "", "the host"),
     "part": EventField("str", "", "conductor, node or dashboard"),
     "pid": EventField("int", "", "process id"),
     "place": EventField("str", "", "node, and the devices on it"),
     "places": EventField("int", "places", "how many lanes, nodes and devices"),
     "processes": EventField("int", "processes", "how many"),
+    "progress": EventField("float", "", "how far it is, from 0 to 1"),
     "queue": EventField("str", "", "the queue in RQ"),
     "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
     "receipts": EventField("int", "receipts", "how many"),
@@ -115,6 +118,12 @@ EVENTS: dict[str, EventKind] = {
         "WARNING", "What waited of a kind went into review: its breaker stays open.", "kind jobs"
     ),
     # attempts, as their workers tell of them
+    "job.started": _kind(
+        "DEBUG", "A body has run for a second, and goes on.", "job_id attempt task node device"
+    ),
+    "job.progress": _kind(
+        "DEBUG", "How far a body is; every two seconds at most.", "job_id attempt task progress note"
+    ),
     "job.done": _kind(
         "INFO", "A job is done, and its receipt was handed in.", "job_id attempt task about seconds answer"
     ),
@@ -174,6 +183,9 @@ EVENTS: dict[str, EventKind] = {
     "gate.closed": _kind(
         "INFO", "A gate holds a class, and its reason is news.", "gate reason lane task waiting why"
     ),
+    "gate.opened": _kind(
+        "DEBUG", "A gate that held jobs of a task holds them no more.", "gate lane task seconds"
+    ),
     "lane.full": _kind(
         "DEBUG",
         "A class waits for a full queue, as is usual of a lane at work.",
@@ -223,6 +235,9 @@ EVENTS: dict[str, EventKind] = {
     # Redis
     "redis.lost": _kind("WARNING", "Redis does not answer.", "error"),
     "redis.back": _kind("INFO", "Redis answers again."),
+    "events.dropped": _kind(
+        "WARNING", "Events did not reach the stream; they are in the logs of who told them.", "events"
+    ),
     "redis.restarted": _kind("INFO", "Redis was started again, and had forgotten nothing."),
     "redis.stepped_back": _kind(
         "WARNING", "Redis had forgotten what it was told last; attempts went back.", "attempts floor silent"
@@ -236,6 +251,9 @@ EVENTS: dict[str, EventKind] = {
     ),
     # nodes, workers, devices
     "node.up": _kind("INFO", "A node is up.", "node why"),
+    "node.seen": _kind("INFO", "A node reports that did not before.", "node"),
+    "node.left": _kind("INFO", "A node that was draining reports no more.", "node"),
+    "node.lost": _kind("WARNING", "A node reports no more, and nobody had told it to end.", "node"),
     "node.draining": _kind("INFO", "A node finishes what it has in hand, and takes nothing new."),
     "node.stopping": _kind("WARNING", "A node stops at once: what it has in hand goes back."),
     "node.leftovers_ended": _kind(

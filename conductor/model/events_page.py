@@ -14,6 +14,11 @@ In `logs/NAME.jsonl` each is one JSON object with `time`, `level`, `event` (the 
 people) and the fields beside them. A line without such a name (`"event": "log"`) is plain, and nothing should
 read it.
 
+Events also go to one stream in Redis (`conductor:events`, about the last 50,000), which the page, alerts and
+`conductor events` read. A thread of each process hands them on in batches, so nobody who emits one waits;
+where Redis is full or away they are dropped, and `events.dropped` says how many. Nothing is decided by the
+stream: ledger and record are the truth.
+
 The table is `conductor/model/events.py`, and `emit_event` writes an event. This page is made from the table
 by `UPDATE_DOCS=1 python -m pytest tests/unit/test_events.py`; the same test holds that nobody emits a name or
 a field which is not in it. A field in brackets is there where the emitter knows it.

@@ -8,10 +8,23 @@ from conductor.model.spec import JobSpec, from_line
 
 
 def subject_of(spec: JobSpec) -> str:
-    """«media.cut clip7.mp4»; the task alone where no file is named."""
+    """«media.cut · clip7.mp4»; the task alone where no file is named."""
+    return named(spec.task, file_of(spec))
+
+
+def named(task: str, file: str) -> str:
+    return f"{task} · {file}" if file else task
+
+
+def file_of(spec: JobSpec) -> str:
+    """The name of the file that it is about; empty: it names none."""
     paths = (*spec.inputs, *spec.reads, *spec.updates, *(output.path for output in spec.writes))
-    name = paths[0].rpartition(":")[2].rpartition("/")[2] if paths else ""
-    return f"{spec.task} {name}".strip()
+    return file_name(paths[0]) if paths else ""
+
+
+def file_name(path: str) -> str:
+    """Of «root:relative/path» and of an absolute path."""
+    return path.rpartition(":")[2].rpartition("/")[2]
 
 
 def subject_of_line(line: bytes, task: str) -> str:

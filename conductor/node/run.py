@@ -27,6 +27,7 @@ from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs import job_output
+from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
 from conductor.base.logs.output_file import keep_small
 from conductor.base.settings.limits import limits_of
@@ -89,7 +90,8 @@ def run_node(
             node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid()
         )
         refuse_twin(ledger, identity)
-        return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
+        with feeding(ledger.events.append, f"node {name}"):
+            return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
 
 
 class Node:

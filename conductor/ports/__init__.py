@@ -12,6 +12,7 @@ from msgspec import Struct
 from conductor.ports.alerts import Alerts
 from conductor.ports.attempts import Attempts, CallLog, Orphans
 from conductor.ports.clock import Clock, ReceiptLog
+from conductor.ports.event_stream import EventStream
 from conductor.ports.files import SharedFiles
 from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
 from conductor.ports.operator import Breakers, Control, JobCommands
@@ -35,6 +36,7 @@ __all__ = [
     "CallLog",
     "Clock",
     "Control",
+    "EventStream",
     "Forecasts",
     "GateRecord",
     "Handover",
@@ -68,6 +70,8 @@ class Ledger(Struct, frozen=True, kw_only=True):
     orphans: Orphans
     calls: CallLog
     files: SharedFiles
+    #: What everybody tells of, for those who look.
+    events: EventStream
     #: The leader's.
     handover: Handover
     gate_record: GateRecord

@@ -13,8 +13,10 @@ from conductor.core.admission.explain import describe, leading
 from conductor.core.admission.sentences import SHORT_ID
 from conductor.model.decision import Admission, Gate, Hold, Verdict
 from conductor.model.reason import Reason
+from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 from conductor.tick.apply import Applied
+from conductor.tick.come_and_gone import GateOpenings, NodesSeen
 
 #: The same reason is worth a new line when it had been gone for so long.
 QUIET_S = 60.0
@@ -48,6 +50,11 @@ class TickLog:
         #: (lane, task) → its reason when it was last held, and when that was.
         self._reasons: dict[tuple[str, str], dict[Same, float]] = {}
         self._never: set[str] = set()
+        self._openings = GateOpenings()
+        self._nodes = NodesSeen()
+
+    def nodes(self, nodes: Sequence[NodeReport]) -> None:
+        self._nodes.look(nodes)
 
     def applied(self, applied: Applied) -> None:
         for (lane, task, place), fed in grouped(applied.fed).items():
@@ -87,6 +94,8 @@ class TickLog:
                 self._can_never(hold, verdict, now)
                 continue
             self._never.discard(hold.class_id)
+            if verdict.gate != "lane":
+                self._openings.holds(verdict.gate, hold.lane, hold.task, now)
             if self._is_news(hold, same, now):
                 why = describe(verdict, now, about(now))
                 if verdict.gate == "lane":
@@ -98,6 +107,7 @@ class TickLog:
                     emit_event("gate.closed", "Held {lane}: {why}", lane=hold.lane, task=hold.task,
                                gate=verdict.gate, reason=verdict.reason.value, waiting=hold.waiting,
                                why=why)  # fmt: skip
+        self._openings.look(now)
 
     def _is_news(self, hold: Hold, same: Same, now: float) -> bool:
         reasons = self._reasons.setdefault((hold.lane, hold.task), {})

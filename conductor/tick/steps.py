@@ -284,6 +284,7 @@ def tell(ledger: Ledger, listeners: Listeners, state: TickState) -> TickState:
         if count:
             listeners.on_review(kind, snapshot.kinds)
     listeners.log.held(decision.hold, decision.now)
+    listeners.log.nodes(snapshot.nodes)
     if state.is_news:
         ledger.gate_record.record_gates(state.epoch, state.memory.gates)
     listeners.standstill.note(snapshot, decision)

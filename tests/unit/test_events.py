@@ -189,8 +189,8 @@ def test_a_job_is_shown_by_its_task_and_a_file() -> None:
     bare = JobSpec(v=1, id="a" * 12, workflow="w", task="shell")
 
     assert [subject_of(each) for each in (spec, made, bare)] == [
-        "media.cut clip7.mp4",
-        "media.cut out.mp4",
+        "media.cut · clip7.mp4",
+        "media.cut · out.mp4",
         "shell",
     ]
     assert subject_of_line(b"{of another version}", "media.cut") == "media.cut"

@@ -19,6 +19,7 @@ from conductor.base.errors import ConductorError, Unreachable
 from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import RenewAnswer
 from conductor.ports import Attempts
+from workers.attempt.progress_events import tell_progress
 from workers.isolation.held_attempt import Held, Verdict
 from workers.isolation.stop_signals import Stopping
 
@@ -134,6 +135,7 @@ class Keeper:
     def _look_after(self, held: Held) -> None:
         if held.verdict is None and held.is_running:
             held.meter.sample()
+            tell_progress(held, time.monotonic())
             if held.meter.beyond:
                 self._stopping.wake()
 

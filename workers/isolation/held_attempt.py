@@ -38,6 +38,9 @@ class Held:
         self.progress: float | None = None
         self.note = ""
         self.is_news = False
+        #: The keeper's: what was told of it as an event, and when (monotonic).
+        self.told: tuple[float | None, str] | None = None
+        self.told_at = 0.0
         #: When the body last said how far it is (monotonic).
         self.moved_at = time.monotonic()
         self.began = time.monotonic()

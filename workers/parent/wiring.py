@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.files.vram_claims import folder_of as vram_claims_of
 from conductor.adapters.open_ledger import redis_ledger, redis_of
+from conductor.base.logs.event_feed import feeding
 from conductor.base.redis_keys import Keys
 from conductor.base.settings.limits import limits_of
 from conductor.base.signing import signer_of
@@ -74,6 +75,7 @@ def open_parts(
     rules = AttemptSettings(settings.layout, limits_of(settings), settings.timing.lease_s, signer)
     with ExitStack() as stack:
         stack.enter_context(known_devices(settings.state_dir, settings.devices.named, node))
+        stack.enter_context(feeding(ledger.events.append, f"worker {name}"))
         receipts = FileReceiptLog(
             settings.receipts_dir, name if name.startswith(f"{node}-") else f"{node}-{name}"
         )

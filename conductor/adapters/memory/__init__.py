@@ -11,6 +11,7 @@ from conductor.adapters.memory.backlog import MemoryBacklog
 from conductor.adapters.memory.breakers import MemoryKinds
 from conductor.adapters.memory.calls import MemoryCallLog
 from conductor.adapters.memory.control import MemoryControl
+from conductor.adapters.memory.event_stream import MemoryEventStream
 from conductor.adapters.memory.files import MemoryFiles
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
@@ -33,6 +34,7 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         orphans=MemoryOrphans(store),
         calls=MemoryCallLog(store),
         files=MemoryFiles(store),
+        events=MemoryEventStream(store),
         handover=handover,
         gate_record=handover,
         prefetch=handover,

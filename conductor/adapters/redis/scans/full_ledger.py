@@ -19,7 +19,7 @@ _reservation = msgspec.json.Decoder(Reservation).decode
 _charges = msgspec.json.Decoder(dict[str, int]).decode
 
 
-class JobRow(NamedTuple):
+class LedgerRow(NamedTuple):
     state: JobState
     attempts: int
     class_no: str
@@ -30,7 +30,7 @@ class JobRow(NamedTuple):
 class Books(Struct, frozen=True, kw_only=True):
     """What `audit.lua` returns, in the words of the model. Ids are job ids, `queues` hold entries (ID-aN)."""
 
-    jobs: Mapping[str, JobRow]
+    jobs: Mapping[str, LedgerRow]
     #: Ids in `state` that cannot be read.
     garbled: Sequence[str]
     #: Ids without a manifest line.
@@ -160,8 +160,8 @@ def mapping(value: Any) -> dict[str, Any]:
     return dict(value) if value else {}
 
 
-def rows(flat: Sequence[str]) -> tuple[dict[str, JobRow], list[str]]:
-    found: dict[str, JobRow] = {}
+def rows(flat: Sequence[str]) -> tuple[dict[str, LedgerRow], list[str]]:
+    found: dict[str, LedgerRow] = {}
     garbled: list[str] = []
     for job_id, text in pairs(flat):
         if (row := row_of(text)) is None:
@@ -171,11 +171,11 @@ def rows(flat: Sequence[str]) -> tuple[dict[str, JobRow], list[str]]:
     return found, garbled
 
 
-def row_of(text: str) -> JobRow | None:
+def row_of(text: str) -> LedgerRow | None:
     """None: it cannot be read."""
     letter, *fields = text.split("|")
     try:
         attempts, _, class_no, _, *accepted = fields
-        return JobRow(STATE_OF[letter], int(attempts), class_no, accepted[0] if accepted else "")
+        return LedgerRow(STATE_OF[letter], int(attempts), class_no, accepted[0] if accepted else "")
     except (KeyError, ValueError):
         return None

@@ -14,7 +14,7 @@ import msgspec
 
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scans.ended import ids_aside, named_in
-from conductor.adapters.redis.scans.full_ledger import Books, JobRow, books_of, row_of
+from conductor.adapters.redis.scans.full_ledger import Books, LedgerRow, books_of, row_of
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.redis_keys import LETTERS, LISTED_STATES
 from conductor.model.ledger_entries import STATES, JobState
@@ -43,7 +43,7 @@ class _Pieces:
         self._scripts = scripts
         self._client, self._keys = scripts.client, scripts.keys
         self._on_read = on_read
-        self.jobs: dict[str, JobRow] = {}
+        self.jobs: dict[str, LedgerRow] = {}
         self.garbled: list[str] = []
         #: Class number → its waiting jobs, as a set that keeps their order.
         self.free: dict[str, dict[str, None]] = {}
@@ -101,7 +101,7 @@ class _Pieces:
 
     def _read_jobs(self) -> None:
         # A million rows, a few hundred that differ.
-        known: dict[JobRow, JobRow] = {}
+        known: dict[LedgerRow, LedgerRow] = {}
         cursor = 0
         while True:
             with translating(self._client):

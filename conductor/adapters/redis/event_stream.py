@@ -1,0 +1,63 @@
+"""The stream of events in Redis: `conductor:events`, one field an entry, its event as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from conductor.adapters.redis.client import MAX_BLOCK_S, translating
+from conductor.adapters.redis.scripts import Scripts
+from conductor.model.told_event import ToldEvent
+
+#: About so many are kept: some 20 MiB, and some hours of a busy night.
+MOST_EVENTS = 50_000
+NOTHING = "0-0"
+_FIELD = b"e"
+_to_json = msgspec.json.Encoder(enc_hook=str).encode
+_event = msgspec.json.Decoder(ToldEvent).decode
+
+
+class RedisEventStream:
+    def __init__(self, scripts: Scripts, most: int = MOST_EVENTS) -> None:
+        self._redis, self._key = scripts.client, scripts.keys.events
+        self._most = most
+
+    def append(self, events: Sequence[ToldEvent]) -> None:
+        if not events:
+            return
+        with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for event in events:
+                fields: dict[Any, Any] = {_FIELD: _to_json(event)}
+                pipe.xadd(self._key, fields, maxlen=self._most, approximate=True)
+            pipe.execute()
+
+    def read(self, after: str, limit: int = 1000, wait_s: float = 0.0) -> tuple[ToldEvent, ...]:
+        # 0 would wait for ever.
+        block = max(1, round(min(wait_s, MAX_BLOCK_S) * 1000)) if wait_s > 0 else None
+        with translating(self._redis):
+            found = cast(Any, self._redis.xread({self._key: after or NOTHING}, count=limit, block=block))
+        return tuple(_told(found[0][1])) if found else ()
+
+    def latest(self, limit: int) -> tuple[ToldEvent, ...]:
+        with translating(self._redis):
+            rows = cast(Any, self._redis.xrevrange(self._key, count=limit))
+        return tuple(_told(reversed(rows)))
+
+    def bounds(self) -> tuple[str, str]:
+        with translating(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            pipe.xrange(self._key, count=1)
+            pipe.xrevrange(self._key, count=1)
+            first, last = pipe.execute()
+        return (first[0][0].decode(), last[0][0].decode()) if first and last else (NOTHING, NOTHING)
+
+
+def _told(rows: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterable[ToldEvent]:
+    """Entries of another version, or of somebody else, are passed over."""
+    for entry_id, fields in rows:
+        try:
+            event = _event(fields.get(_FIELD, b""))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        yield msgspec.structs.replace(event, id=entry_id.decode())
