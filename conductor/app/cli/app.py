@@ -21,6 +21,7 @@ from conductor.app.cli import (
     recovery,
     redo,
     replay,
+    schedule,
     security,
     services,
     simulate,
@@ -75,7 +76,7 @@ def options(
 
 
 FLOW = (flow, services, reading, pausing, control, redo)
-REST = (recovery, simulate, replay, price, needs, tasks, security)
+REST = (recovery, schedule, simulate, replay, price, needs, tasks, security)
 for family in (*FLOW, *REST):
     family.register(app)
 
