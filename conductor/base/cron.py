@@ -23,6 +23,8 @@ FIELDS = 5
 #: A calendar is asked from before any change of the clocks that the instants in question could lie in:
 #: begun in an hour that comes twice it would take that hour for the first one.
 _RUN_UP = timedelta(hours=26)
+#: What goes on by the time that passes is asked often, and looks back over the change itself.
+_SHORT_RUN_UP = timedelta(hours=3)
 
 #: What people write for an expression.
 SHORTHANDS = {
@@ -96,10 +98,12 @@ def _host_zone() -> ZoneInfo:
 
 def instants(cron: str, zone: ZoneInfo, after: float) -> Iterator[int]:
     """All later than `after` (epoch seconds), in order and each once, without end."""
-    begins = datetime.fromtimestamp(after, zone) - _RUN_UP
+    minute, hour = cron.split()[:2]
+    is_fixed = not (minute.startswith("*") or hour.startswith("*"))
+    begins = datetime.fromtimestamp(after, UTC) - (_RUN_UP if is_fixed else _SHORT_RUN_UP)
     last = int(after) if after >= 0 else 0
-    for moment in CronSim(cron, begins):
-        at = int(moment.timestamp())
+    for found in CronSim(cron, begins.astimezone(zone)):
+        at = int(found.timestamp())
         if at > last:
             last = at
             yield at
