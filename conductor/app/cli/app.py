@@ -21,6 +21,7 @@ from conductor.app.cli import (
     recovery,
     redo,
     replay,
+    run,
     schedule,
     security,
     services,
@@ -75,9 +76,25 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-FLOW = (flow, services, reading, pausing, control, redo)
-REST = (recovery, schedule, simulate, replay, price, needs, tasks, security)
-for family in (*FLOW, *REST):
+#: In the order in which `--help` lists them.
+FAMILIES = (
+    run,
+    flow,
+    services,
+    reading,
+    pausing,
+    control,
+    redo,
+    recovery,
+    schedule,
+    simulate,
+    replay,
+    price,
+    needs,
+    tasks,
+    security,
+)
+for family in FAMILIES:
     family.register(app)
 
 

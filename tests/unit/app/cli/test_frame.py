@@ -13,6 +13,7 @@ from conductor.app.cli import app as frame
 from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
+    *("run", "init"),
     *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "status", "top", "explain"),
     *(
         "metrics",
