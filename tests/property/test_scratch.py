@@ -59,7 +59,7 @@ def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(
 
     world = run(specs, disk, "auto")
 
-    assert (world.stuck, world.hosts.overruns, world.refused) == (0, 0, [])
+    assert (world.stuck, world.hosts.overruns, world.never.refused) == (0, 0, [])
     assert world.done == len(specs)
     assert world.hosts.peak_disk <= disk
 
@@ -78,7 +78,7 @@ def test_what_once_got_stuck_finishes(seed: int, graphs: int) -> None:
 
     world = run(specs, max(serial_disk(specs), 20), "auto")
 
-    assert (world.stuck, world.hosts.overruns, world.refused, world.done) == (0, 0, [], len(specs))
+    assert (world.stuck, world.hosts.overruns, world.never.refused, world.done) == (0, 0, [], len(specs))
 
 
 @few
@@ -110,10 +110,10 @@ def test_below_the_smallest_disk_it_is_refused_with_one_that_would_do(specs: lis
 
     world = run(specs, needed - 1, "auto")
 
-    assert world.refused
-    assert any(f"{needed} bytes would do" in sentence for sentence in world.refused)
+    assert world.never.refused
+    assert any(f"{needed} bytes would do" in sentence for sentence in world.never.refused)
     assert world.stuck == 0
-    assert run(specs, max(needed, 20), "auto").refused == []
+    assert run(specs, max(needed, 20), "auto").never.refused == []
 
 
 def test_the_largest_job_is_the_least_that_any_disk_must_hold() -> None:

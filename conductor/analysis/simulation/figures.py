@@ -52,7 +52,7 @@ def figures(world: World, wall_s: float, policy: str) -> Figures:
     return Figures(
         jobs=len(world.jobs),
         done=world.done,
-        infeasible=len(world.infeasible),
+        infeasible=len(world.never.jobs),
         deadlocked=world.stuck,
         oom=world.hosts.overruns,
         makespan_s=round(makespan, 6),

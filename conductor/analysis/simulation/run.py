@@ -61,10 +61,10 @@ def simulate(
         # As the live conductor would decide with so many nodes.
         world = World(workload, nodes, live(limits_of(policy, seed, rule), len(nodes)))
         # What can never run is out of it from the start.
-        world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.infeasible)))
+        world.run(lambda: on_ended(world.done, len(world.jobs) - len(world.never.jobs)))
     lines = tuple(job_line(job) for job in world.jobs) if with_lines else ()
     found = figures(world, time.monotonic() - begin, policy)
-    return Simulated(figures=found, refused=tuple(world.refused), lines=lines)
+    return Simulated(figures=found, refused=tuple(world.never.refused), lines=lines)
 
 
 def counted(specs: Iterator[JobSpec], on_read: Told) -> Iterator[JobSpec]:

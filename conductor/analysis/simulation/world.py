@@ -7,32 +7,28 @@ node says, and APIs have budgets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
-from itertools import islice
 from typing import Protocol
 
 import msgspec
 
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.analysis.simulation.ledger import Hosts
+from conductor.analysis.simulation.never import NeverRuns
+from conductor.analysis.simulation.queues import SimulatedQueue, SimulatedWorkers
 from conductor.analysis.simulation.workload import SimulatedJob
 from conductor.base import hours
-from conductor.base.text import size
 from conductor.core.admission.admission import decide
 from conductor.core.admission.decision_state import Standing
-from conductor.core.admission.explain import describe
-from conductor.core.chains.feasible_order import can_finish, largest_job, least_disk
-from conductor.core.placement.fragmentation import JobShape, kind_of
+from conductor.core.chains.feasible_order import can_finish
+from conductor.core.placement.fragmentation import kind_of
 from conductor.model.chains import Chain
 from conductor.model.decision import Decision
 from conductor.model.limits import Limits
 from conductor.model.report import NodeReport
-from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
+from conductor.model.snapshot import RateState, Reservation, Snapshot
 
-#: As the live tick looks at them.
-HEADS = 16
 #: With more jobs than this, the gates are asked for their reasons only at every so many-th event.
 MANY_JOBS = 5_000
 ASK_EVERY = 200
@@ -66,35 +62,6 @@ class Load(Protocol):
     chains: list[Chain]
 
 
-class SimulatedWorkers:
-    """The workers of one queue, and what was handed over to it and waits for one of them."""
-
-    __slots__ = ("busy", "handed", "workers")
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self.busy = 0
-        self.handed: deque[SimulatedJob] = deque()
-
-
-class SimulatedQueue:
-    """The waiting jobs of one class, the oldest first, and its candidate while nothing of it changes."""
-
-    __slots__ = ("candidate", "job_class", "jobs", "kind")
-
-    def __init__(self, job_class: JobClass, kind: JobShape) -> None:
-        self.job_class = job_class
-        self.kind = kind
-        self.jobs: deque[SimulatedJob] = deque()
-        self.candidate: Candidate | None = None
-
-    def as_candidate(self) -> Candidate:
-        if self.candidate is None:
-            heads = tuple(Head(job_id=j.id, attempts=0, since=j.since) for j in islice(self.jobs, HEADS))
-            self.candidate = Candidate(job_class=self.job_class, waiting=len(self.jobs), heads=heads)
-        return self.candidate
-
-
 class World:
     """Runs a workload to its end. Afterwards the jobs hold their times; `hosts` what was really used."""
 
@@ -116,9 +83,7 @@ class World:
         self.hosts = Hosts(nodes, workload.jobs, limits.counters)
         self.now = self.began_at = begin.now
         self.done = 0
-        #: Sentences: what can never run here, and what would do.
-        self.refused: list[str] = []
-        self.infeasible: dict[str, SimulatedJob] = {}
+        self.never = NeverRuns()
         self.held_s: dict[str, float] = {}
         self.standing = Standing(begin, limits)
         self._controls = begin.controls
@@ -166,49 +131,15 @@ class World:
         else:
             pool.handed.append(job)
 
-    # ── what can never run ────────────────────────────────────────────────────────────────────────────────
-
     def _take_chains(self, chains: Sequence[Chain]) -> None:
         disk = max(
             (v.total_bytes or 0 for n in self.nodes for v in n.volumes if v.root == SCRATCH), default=0
         )
         for chain in chains:
             if self.limits.is_safe and not can_finish(chain, disk):
-                what = f"{len(chain.jobs)} jobs that read each other's files"
-                why = (
-                    f"the largest of them needs {size(largest_job(chain))}"
-                    if largest_job(chain) > disk
-                    else "no order is known in which they finish"
-                )
-                would = least_disk(chain)
-                self.refused.append(
-                    f"{what} (from {chain.id[:8]} on): {why} on a scratch of {size(disk)}; {would} "
-                    "bytes would do"
-                )
-                for part in chain.jobs:
-                    self._refuse(self._by_id[part.job_id])
+                self.never.refuse_chain(chain, disk, [self._by_id[part.job_id] for part in chain.jobs])
             else:
                 self.standing.life.add(chain)
-
-    def _refuse(self, job: SimulatedJob) -> None:
-        """It, and all that wait for it, will never run."""
-        front = [job]
-        while front:
-            job = front.pop()
-            if job.id not in self.infeasible:
-                self.infeasible[job.id] = job
-                front += job.kids
-
-    def _refuse_class(self, line: SimulatedQueue, decision: Decision) -> None:
-        hold = next(h for h in decision.hold if h.class_id == line.job_class.id)
-        never = next((v for v in hold.closed if v.is_never), None)
-        self.refused.append(
-            f"{hold.waiting} of {line.job_class.task}: no node is large enough"
-            + (f" ({describe(never, self.now)})" if never else "")
-        )
-        for job in line.jobs:
-            self._refuse(job)
-        del self._lines[line.job_class.id]
 
     # ── the clock ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +172,7 @@ class World:
             self.held_s[gate] = self.held_s.get(gate, 0.0) + waiting * seconds
 
     def _arrive(self, job: SimulatedJob) -> None:
-        if job.id in self.infeasible:
+        if job.id in self.never.jobs:
             return
         job.ready_s = self.now
         line = self._lines.get(job.job_class.id)
@@ -389,7 +320,8 @@ class World:
             if line is None:
                 continue
             if hold.is_infeasible:
-                self._refuse_class(line, decision)
+                self.never.refuse_class(hold, line.jobs, self.now)
+                del self._lines[hold.class_id]
                 continue
             for gate in {verdict.gate for verdict in hold.closed}:
                 self._rates[gate] = self._rates.get(gate, 0) + hold.waiting
@@ -397,7 +329,7 @@ class World:
     @property
     def stuck(self) -> int:
         """Jobs that could run, and never did."""
-        return len(self.jobs) - self.done - len(self.infeasible)
+        return len(self.jobs) - self.done - len(self.never.jobs)
 
 
 def _with_files(node: NodeReport, kept: int) -> NodeReport:
