@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -14,6 +14,7 @@ import msgspec
 from loguru import logger
 from redis import Redis
 
+from conductor.adapters.channels.dead_mans_switch import switch as dead_mans_switch
 from conductor.adapters.host import host_probe
 from conductor.adapters.host.counter_commands import CounterCommands
 from conductor.adapters.open_ledger import redis_ledger, redis_of
@@ -23,7 +24,6 @@ from conductor.analysis.forecast.past_spending import dearest, spent_lately
 from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
-from conductor.app.schedules.leader import ScheduleKeeper
 from conductor.base.errors import Unreachable
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
@@ -36,8 +36,10 @@ from conductor.core.admission.earliest_start import is_broken, is_refused
 from conductor.core.admission.explain import never_sentence
 from conductor.core.admission.sentences import words_of
 from conductor.dispatch.live_catalogue import WatchedCatalogue
+from conductor.model.decision import Decision
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import STATES
+from conductor.model.snapshot import Snapshot
 from conductor.node.health.report import Identity
 from conductor.node.queue_plan import node_name
 from conductor.node.run import retry_tables
@@ -73,6 +75,16 @@ def conduct(
     or SIGTERM ends the feeding, the second stops what runs: it goes back to the backlog. Raises `ConfigError`
     when Redis was emptied since the last dispatch; without `until_done` it says so and waits for the rebuild.
     """
+    address = os.environ.get(settings.alerts.ping_env or "", "").strip()
+    with dead_mans_switch(address, settings.alerts.ping_every_s) as switch:
+        result = feed(settings, backlog, until_done, footer, switch.ticked)
+        switch.end(str(result.exit_code))
+        return result
+
+
+def feed(
+    settings: Settings, backlog: str | None, until_done: bool, footer: str, ticked: Callable[[], None]
+) -> Ending:
     with redis_of(settings) as client, stopping() as stop:
         ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
         if until_done:
@@ -93,6 +105,11 @@ def conduct(
                 NeedsLearner(settings.layout, policy_of(settings.learning), tasks, limits_of(settings))
             )
             forecasting = stack.enter_context(Forecasting(settings.project, ledger, backlog))
+
+            def on_tick(snapshot: Snapshot, decision: Decision) -> None:
+                ticked()
+                forecasting.tick(snapshot, decision)
+
             counters = CounterCommands(
                 settings.counted_by("cluster"), settings.project, for_programs(settings.secrets.variables)
             )
@@ -104,23 +121,10 @@ def conduct(
                 backlog,
                 record,
                 learning.teach,
-                forecasting.tick,
+                on_tick,
                 counters.readings,
                 own_node,
             )
-            if not until_done:
-                # A run that ends by itself has a schedule of its own: the one who called it.
-                guard = Guard(ledger, settings.receipts_dir)
-                stack.enter_context(
-                    ScheduleKeeper(
-                        ledger,
-                        settings.layout,
-                        settings.schedules,
-                        owner=owner(),
-                        epoch=lambda: conductor.epoch if ledger.leadership.is_settled else None,
-                        why_not=guard.reason,
-                    )
-                )
             ended = conductor.run(
                 until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up)
             )
@@ -163,7 +167,7 @@ def conductor_of(
         ),
         msgspec.structs.replace(limits_of(settings), has_successors=settings.limits.has_successors),
         settings.timing,
-        owner=owner(),
+        owner=f"{socket.gethostname()}-{os.getpid()}",
         backlogs=(backlog,) if backlog else (),
         on_tick=on_tick,
         record=record,
@@ -184,11 +188,6 @@ def conductor_of(
         ),
         own_node=own_node,
     )
-
-
-def owner() -> str:
-    """Of a lead, and of fires: this process."""
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def has_work(watch: LedgerWatch) -> bool:

@@ -18,6 +18,7 @@ from conductor.base.secret_spellings import spelling_of
 MASK = "***"
 #: Shorter ones are no secrets, and would eat ordinary words.
 MIN_LENGTH = 6
+MIN_TOKEN = 8
 #: Variables whose name begins like this hold the way to Redis, however it is spelled
 #: (`CONDUCTOR_REDIS='{"url": …}'`).
 _REDIS = "CONDUCTOR_REDIS"
@@ -41,6 +42,8 @@ class SecretSources:
     api_key_variables: frozenset[str] = frozenset()
     #: Names of those that hold any other secret.
     other_variables: frozenset[str] = frozenset()
+    #: Names of those that hold an address which lets whoever knows it speak (a webhook, a chat).
+    address_variables: frozenset[str] = frozenset()
     #: Addresses, which may hold a password.
     urls: frozenset[str] = frozenset()
     #: Members of requests: what stands there under the name of a secret is one.
@@ -49,7 +52,7 @@ class SecretSources:
     @property
     def variables(self) -> frozenset[str]:
         """Names of all environment variables that hold a secret."""
-        return self.api_key_variables | self.other_variables
+        return self.api_key_variables | self.other_variables | self.address_variables
 
 
 def remember(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> None:
@@ -90,6 +93,8 @@ def values(sources: SecretSources, environ: Mapping[str, str] = os.environ) -> f
     proxies = (value for name, value in environ.items() if name.lower() in _PROXIES)
     for url in (*sources.urls, *proxies):
         found |= passwords(url)
+    for name in sources.address_variables & environ.keys():
+        found |= tokens(environ[name])
     for parameters in sources.parameters:
         found |= _named_secrets(parameters)
     return frozenset(part for secret in found for part in _parts(secret) if len(part) >= MIN_LENGTH)
@@ -126,6 +131,21 @@ def passwords(url: str) -> set[str]:
         found.add(user)
     found |= {value for name, value in _query(url) if is_secret_name(name)}
     return {spelled for secret in found for spelled in (secret, unquote(secret), unquote_plus(secret))} - {""}
+
+
+def tokens(url: str) -> set[str]:
+    """Of an address that is a secret as a whole: the parts of it that would do alone. Ordinary words are
+    none, or every log would lose them; nor is the name of a host, where one stands."""
+    rest = url.partition("://")[2]
+    who, at, where = _authority(rest).rpartition("@")
+    path = rest[len(f"{who}{at}{where}") :]
+    parts = {where} if where.isalnum() else set[str]()
+    parts |= {who, *who.split(":")} | set(re.split(r"[/?&=:,#]", path))
+    return passwords(url) | {part for part in parts if _is_token(part)}
+
+
+def _is_token(part: str) -> bool:
+    return len(part) >= MIN_TOKEN and not (part.isalpha() and part in (part.lower(), part.upper()))
 
 
 def without_passwords(url: str) -> str:
@@ -166,7 +186,9 @@ def for_bodies(sources: SecretSources, environ: Mapping[str, str] = os.environ) 
     """The environment of the process that runs task bodies: no way to Redis, no signing key; API keys
     stay.
     """
-    return _without(environ, sources.other_variables - sources.api_key_variables)
+    return _without(
+        environ, (sources.other_variables | sources.address_variables) - sources.api_key_variables
+    )
 
 
 def for_programs(variables: frozenset[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -132,3 +132,18 @@ class AlertNotice(Value, frozen=True, kw_only=True):
     is_told: bool = True
     #: Of `resolved`: what is well again.
     words: str = ""
+
+
+class AlertMessage(Value, frozen=True, kw_only=True):
+    """What is said through a channel, all notices of it together."""
+
+    title: str
+    #: Lines for people.
+    body: str
+    level: AlertLevel = "warning"
+    #: All is well again, as far as this message goes.
+    is_over: bool = False
+    project: str = ""
+    #: Of the node that speaks.
+    node: str = ""
+    notices: tuple[AlertNotice, ...] = ()

@@ -39,6 +39,7 @@ FIELDS: dict[str, EventField] = {
     "attempts": EventField("int", "attempts", "how many"),
     "cause": EventField("str", "", "why the attempt ended, as the retry table names it"),
     "dispatched": EventField("int", "jobs", "jobs that were dispatched again"),
+    "channel": EventField("str", "", "a way to reach people, by its name"),
     "counter": EventField("str", "", "name of the counter"),
     "device": EventField("str", "", "key of the device on its node"),
     "epoch": EventField("int", "", "the leader's fencing number"),
@@ -47,8 +48,6 @@ FIELDS: dict[str, EventField] = {
     "exit_code": EventField("int", "", "of the process; negative: the signal that killed it"),
     "file": EventField("str", "", "its path"),
     "files": EventField("int", "files", "how many"),
-    "fire": EventField("str", "", "the schedule and the instant in UTC: NAME@20260330T003000Z"),
-    "fires": EventField("int", "fires", "how many"),
     "floor": EventField("int", "", "attempts get numbers above this one"),
     "folders": EventField("int", "folders", "how many"),
     "gate": EventField("str", "", "the gate that answered"),
@@ -72,9 +71,11 @@ FIELDS: dict[str, EventField] = {
     "queue": EventField("str", "", "the queue in RQ"),
     "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
     "receipts": EventField("int", "receipts", "how many"),
-    "schedule": EventField("str", "", "its name in conductor.toml"),
     "seconds": EventField("float", "s", "how long it took, or will take"),
+    "rule": EventField("str", "", "the alert rule"),
+    "runbook": EventField("str", "", "what to do about it: a file in `docs/runbooks/`"),
     "silent": EventField("int", "workers", "workers that have not said what they hold"),
+    "subject": EventField("str", "", "what the alert is about; empty: the project"),
     "task": EventField("str", "", "name of the task"),
     "tasks": EventField("int", "tasks", "how many are known"),
     "then": EventField("str", "", "what becomes of the job now, in words"),
@@ -235,16 +236,6 @@ EVENTS: dict[str, EventKind] = {
     ),
     "tasks.read": _kind("INFO", "The tasks were read anew.", "tasks"),
     "tasks.not_read": _kind("WARNING", "The tasks cannot be read anew, and stay as they were.", "error"),
-    # schedules
-    "schedule.fired": _kind(
-        "INFO", "A schedule did what it is to do at its time.", "schedule fire jobs seconds"
-    ),
-    "schedule.skipped": _kind("WARNING", "Fires of a schedule were left out.", "schedule fire fires why"),
-    "schedule.failed": _kind(
-        "ERROR",
-        "A schedule could not do what it is to do at its time.",
-        "schedule fire exit_code error file seconds",
-    ),
     # Redis
     "redis.lost": _kind("WARNING", "Redis does not answer.", "error"),
     "redis.back": _kind("INFO", "Redis answers again."),
@@ -297,6 +288,15 @@ EVENTS: dict[str, EventKind] = {
         "WARNING", "A process outlived its worker and held VRAM, and was killed.", "pid job_id"
     ),
     "process.left_frozen": _kind("WARNING", "A process that a worker had left frozen was killed.", "pid"),
+    # alerts
+    "alert.raised": _kind(
+        "WARNING", "Something is wrong that people are to know of.", "rule subject why runbook"
+    ),
+    "alert.repeated": _kind("WARNING", "It still is, and people are reminded.", "rule subject why runbook"),
+    "alert.resolved": _kind("INFO", "It is over.", "rule subject why"),
+    "alert.not_sent": _kind("WARNING", "A channel did not take a message.", "channel error"),
+    "alerts.not_judged": _kind("ERROR", "Whether something is wrong could not be judged.", "error"),
+    "ping.failed": _kind("WARNING", "The dead-man's switch was not reached.", "error"),
     # files
     "files.let_go": _kind("INFO", "Files that nobody needs any more were removed for their room.", "files"),
     "file.not_removed": _kind("WARNING", "A file or a folder cannot be removed.", "file error"),

@@ -40,6 +40,7 @@ from conductor.model.report import QueueReport
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane, TaskDecl
 from conductor.node import worker_output
+from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.disk_room import DiskRoom
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
 from conductor.node.cleanup.stale_staging import tidy, tidy_ended
@@ -122,6 +123,9 @@ class Node:
         self._reporter = Reporter(
             settings, identity, ledger, catalogue, wakeup.poke, lambda: revive(settings)
         )
+        self._alerts = watch_alerts(
+            settings.alerts, settings.layout, settings.secrets.variables, identity, ledger
+        )
         self._room = DiskRoom(settings.layout, ledger, identity.node)
         self._vram_claims = VramClaims(folder_of(settings.layout))
         self._frozen = note_folder(settings.state_dir, identity.node)
@@ -153,6 +157,7 @@ class Node:
         self._turn()
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
+        self._alerts.start()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         write_pid(pid_file)
         there = outline(self._reporter.reading, self._supervisor.queues())
@@ -350,6 +355,7 @@ class Node:
         self._supervisor.kill()
         self._spare.close()
         self._reporter.stop()
+        self._alerts.stop()
         try:
             self._give_back("its node has stopped")
             self._ledger.reports.withdraw(self._identity.node)
@@ -358,9 +364,6 @@ class Node:
             logger.debug("the report is not withdrawn: Redis is away, it runs out by itself")
         cgroup.sweep(LAST_SWEEP_S)
         remove_pid(pid_file)
-
-
-# ── without a terminal: scripts/start-workers and stop-workers ────────────────────────────────────────────
 
 
 # ── what surrounds the loop ───────────────────────────────────────────────────────────────────────────────

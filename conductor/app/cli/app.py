@@ -21,8 +21,6 @@ from conductor.app.cli import (
     recovery,
     redo,
     replay,
-    run,
-    schedule,
     security,
     services,
     simulate,
@@ -76,25 +74,9 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-#: In the order in which `--help` lists them.
-FAMILIES = (
-    run,
-    flow,
-    services,
-    reading,
-    pausing,
-    control,
-    redo,
-    recovery,
-    schedule,
-    simulate,
-    replay,
-    price,
-    needs,
-    tasks,
-    security,
-)
-for family in FAMILIES:
+FLOW = (flow, services, reading, pausing, control, redo)
+REST = (recovery, simulate, replay, price, needs, tasks, security)
+for family in (*FLOW, *REST):
     family.register(app)
 
 

@@ -34,6 +34,7 @@ UNITS = {
     "_mib": "MiB",
     "_bytes": "bytes",
     "_per_min": "in a minute",
+    "_per_hour": "in an hour",
     "_per_day": "US dollars a day",
     "usd_per_million_input": "US dollars",
     "usd_per_million_output": "US dollars",
@@ -261,8 +262,6 @@ def _commands() -> Iterator[tuple[str, Any]]:
     def below(group: Any, at: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
             if getattr(command, "commands", None):
-                if command.invoke_without_command:
-                    yield f"{at}{name}", command
                 yield from below(command, f"{at}{name} ")
             elif not command.hidden:
                 yield f"{at}{name}", command

@@ -24,7 +24,7 @@ from conductor.base.errors import ConfigError
 from conductor.base.files.layout import CodeSettings, Layout, OwnServer
 from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
-from conductor.base.settings.schedule_settings import ScheduleSettings, checked_names
+from conductor.base.settings.alerts import AlertSettings
 from conductor.base.settings.sections import (
     BacklogSettings,
     Breaker,
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
-    schedules: dict[str, ScheduleSettings] = {}
+    alerts: AlertSettings = AlertSettings()
 
     @property
     def layout(self) -> Layout:
@@ -150,6 +150,7 @@ class Settings(BaseSettings):
         return SecretSources(
             api_key_variables=_named(endpoint.api_key_env for endpoint in self.endpoints.values()),
             other_variables=_named((self.redis.signing_key_env, self.dashboard.password_env)),
+            address_variables=self.alerts.address_variables,
             urls=_named(
                 (self.redis.url, self.dashboard.redis_url, *(e.base_url for e in self.endpoints.values()))
             ),
@@ -171,11 +172,6 @@ class Settings(BaseSettings):
             if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
                 raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
         return value
-
-    @field_validator("schedules")
-    @classmethod
-    def _are_schedules(cls, value: dict[str, ScheduleSettings]) -> dict[str, ScheduleSettings]:
-        return checked_names(value)
 
     @field_validator("hours")
     @classmethod

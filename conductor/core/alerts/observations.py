@@ -32,7 +32,7 @@ class Observations(Value, frozen=True, kw_only=True):
     heads: dict[str, float] = {}
     controls: Controls = Controls()
     kinds: tuple[KindState, ...] = ()
-    #: Kind → jobs in review.
+    #: Backlog → jobs in review.
     in_review: dict[str, int] = {}
     #: Cause → attempts that failed by it within the last hour, and cost a try.
     failed: dict[str, int] = {}

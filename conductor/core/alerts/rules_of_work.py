@@ -102,8 +102,8 @@ def breaker_open(seen: Observations, limits: AlertThresholds) -> Iterator[AlertF
 def review_debt(seen: Observations, limits: AlertThresholds) -> Iterator[AlertFinding]:
     count = sum(seen.in_review.values())
     if count > limits.review_jobs:
-        kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(seen.in_review.items()) if n)
-        words = f"{many(count, 'job')} in review ({kinds}), more than {limits.review_jobs}"
+        where = ", ".join(f"{backlog} {n}" for backlog, n in sorted(seen.in_review.items()) if n)
+        words = f"{many(count, 'job')} in review ({where}), more than {limits.review_jobs}"
         yield AlertFinding(words=words, figures={"review_jobs": count})
 
 

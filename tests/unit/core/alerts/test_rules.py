@@ -82,7 +82,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         "media.cut",
         "5 of media.cut failed alike: timeout: slow",
     ),
-    "review-debt": ({"in_review": {"media.cut": 21}}, "", "21 jobs in review (media.cut 21), more than 20"),
+    "review-debt": ({"in_review": {"night": 21}}, "", "21 jobs in review (night 21), more than 20"),
     "running-long": (
         {"active": (a_reservation(started_at=NOW - 50_000),)},
         "media.cut",

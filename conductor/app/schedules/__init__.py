@@ -1,1 +1,0 @@
-"""Schedules at work: what a fire does, and the leader's thread that fires."""

@@ -1,0 +1,57 @@
+"""What is still to be said through one channel, and when: nothing is lost where it cannot be said yet.
+
+Notices that wait go together in one message. After a failure it is tried again later and later; where a limit
+holds messages back, the next one has all of them. `now` is of one clock, whichever.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from conductor.model.alerts import AlertNotice
+
+HOUR_S = 3600.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 30.0, 600.0
+#: More are not kept for a channel that is dead: the oldest go.
+MOST_WAITING = 200
+
+
+class Outbox:
+    """Not for threads: whoever shares it holds a lock."""
+
+    def __init__(self, most_per_hour: int) -> None:
+        self._most = most_per_hour
+        self._waiting: list[AlertNotice] = []
+        self._sent_at: deque[float] = deque()
+        self._retry_at = 0.0
+        self._failures = 0
+
+    def put(self, notices: Sequence[AlertNotice]) -> None:
+        self._waiting = [*self._waiting, *notices][-MOST_WAITING:]
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def due_at(self, now: float) -> float | None:
+        """When the next message may go; None: there is nothing to say."""
+        if not self._waiting:
+            return None
+        while self._sent_at and self._sent_at[0] <= now - HOUR_S:
+            self._sent_at.popleft()
+        room_at = self._sent_at[0] + HOUR_S if len(self._sent_at) >= self._most else now
+        return max(now, self._retry_at, room_at)
+
+    def take(self) -> tuple[AlertNotice, ...]:
+        """All that waits, for one message: `arrived` or `failed` says what became of it."""
+        taken, self._waiting = tuple(self._waiting), []
+        return taken
+
+    def arrived(self, now: float) -> None:
+        self._sent_at.append(now)
+        self._failures, self._retry_at = 0, 0.0
+
+    def failed(self, taken: Sequence[AlertNotice], now: float) -> None:
+        self._waiting = [*taken, *self._waiting][-MOST_WAITING:]
+        self._retry_at = now + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures, 8))
+        self._failures += 1
