@@ -50,7 +50,7 @@ from conductor.model import (
     spec,
 )
 from conductor.model.calls import EndpointFault
-from conductor.model.decision import Successor, Verdict
+from conductor.model.decision import Decision, Hold, Successor, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Snapshot
@@ -63,7 +63,6 @@ CLASSES: dict[str, type[msgspec.Struct]] = {"Plight": EndpointFault, "Heir": Suc
 #: Class of then → field of then → field now; None: it is gone.
 RENAMED: dict[str, dict[str, str | None]] = {
     "RateState": {"plight": "endpoint_fault"},
-    "Decision": {"heirs": "successors"},
 }
 #: Whole strings of then → now, as values and as keys.
 WORDS: dict[str, str] = {}
@@ -72,7 +71,7 @@ CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
 class Reworded:
-    """Words that were told otherwise then, on purpose: they are no difference."""
+    """What was told otherwise then, on purpose: it is no difference."""
 
 
 REWORDED = Reworded()
@@ -90,8 +89,29 @@ def verdict_of_then(verdict: Verdict) -> dict[str, Any]:
     return {name: getattr(verdict, name) for name in (*kept, *flags)} | {"message": words}
 
 
+def decision_of_then(answer: Decision) -> dict[str, Any]:
+    """Who goes before a held class was told by the order of that tick; it is that of the next one now.
+
+    They differ where the tick admitted somebody: the backlogs that it served go behind. They differ, too,
+    where one that was passed over for too long is shut (its lane is paused): it goes before all others in
+    that tick, and is not passed over any more in the next. Of all others it is compared."""
+    holds = tuple(
+        msgspec.structs.replace(hold, front=REWORDED) if answer.admit or _is_shut(hold) else hold
+        for hold in answer.hold
+    )
+    kept = ("now", "admit", "review", "order", "wanted", "next_tick_s")
+    return {name: getattr(answer, name) for name in kept} | {"hold": holds, "heirs": answer.successors}
+
+
+def _is_shut(hold: Hold) -> bool:
+    return any(verdict.gate == "hold" for verdict in hold.closed)
+
+
 #: Class of then → from its value of now to the fields of then.
-ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {"Verdict": verdict_of_then}
+ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "Decision": decision_of_then,
+    "Verdict": verdict_of_then,
+}
 
 TICK = "Tick"
 REF = "#"
@@ -271,6 +291,8 @@ def difference(then: Any, now: Any) -> str | None:
 
 def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
     """`known`: what was compared already; one answer is shared by many classes."""
+    if now is REWORDED:
+        return True
     if isinstance(then, Then):
         pair = (id(then), id(now))
         if pair not in known:
@@ -284,7 +306,7 @@ def _is_same(then: Any, now: Any, known: dict[tuple[int, int], bool]) -> bool:
         return then.keys() == its.keys() and all(
             _is_same(each, its[key], known) for key, each in then.items()
         )
-    return then == now or now is REWORDED or then == _word_of_then(now)
+    return then == now or then == _word_of_then(now)
 
 
 def _is_same_value(then: Then, now: Any, known: dict[tuple[int, int], bool]) -> bool:

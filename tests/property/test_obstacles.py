@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from conductor.core.admission.admission import decide
 from conductor.core.admission.explain import sentence
 from conductor.core.admission.sentences import SHORT_ID
-from conductor.model.decision import Admission, Hold, Verdict
+from conductor.model.decision import Decision, GateLedger, Hold, Verdict
 from conductor.model.limits import Limits, Order
 from conductor.model.reason import PASSING
 from conductor.model.report import NodeReport
@@ -216,10 +216,11 @@ def edited(snapshot: Snapshot, name: str, edit: Callable[[NodeReport], NodeRepor
     return replace(snapshot, nodes=tuple(edit(n) if name in ("", n.node) else n for n in snapshot.nodes))
 
 
-def after(snapshot: Snapshot, admissions: Sequence[Admission]) -> Snapshot:
-    """The tick is over: what it admitted lies in the queues."""
-    held = (*snapshot.reservations, *(a.reservation for a in admissions))
-    return replace(snapshot, reservations=held, queued=queued(held))
+def after(snapshot: Snapshot, decision: Decision) -> Snapshot:
+    """The tick is over: what it admitted lies in the queues, and who is passed over is known."""
+    held = (*snapshot.reservations, *(a.reservation for a in decision.admit))
+    overtaken = GateLedger(holds=decision.hold).overtaken
+    return replace(snapshot, reservations=held, queued=queued(held), overtaken=overtaken)
 
 
 def left(candidates: Sequence[Candidate], gone: set[str]) -> tuple[Candidate, ...]:
@@ -237,18 +238,17 @@ def named_to_wait(hold: Hold) -> set[str]:
     return kept | ({hold.front.job_id} if hold.front else set())
 
 
-def has_turned(
-    admissions: Sequence[Admission], hold: Hold, waiting: Sequence[Candidate], instead: set[str]
-) -> bool:
-    """Open: who stands in front is told by the order of this tick. What this tick admits of one backlog lets
-    others go first in the next tick; of a backlog that overtakes so, nobody is named.
+def has_given_back(hold: Hold, decision: Decision) -> bool:
+    """Open: what this tick admitted, and has to end first, gives back its backlog's share with it, and that
+    backlog may go first again. Who stands in front is told by what every backlog holds after this tick.
     """
-    backlog_of = {head.job_id: c.job_class.backlog for c in waiting for head in c.heads}
-    served = {
-        c.job_class.backlog for c in waiting for a in admissions if a.reservation.class_id == c.job_class.id
-    }
-    others = {backlog_of[job_id] for job_id in instead}
-    return hold.backlog in served and bool(others) and hold.backlog not in others
+    admitted_now = {a.reservation.job_id for a in decision.admit}
+    return any(admitted_now.intersection(v.holders) for v in hold.closed if not v.is_never)
+
+
+def is_rehearsed(waiting: Sequence[Candidate], order: Order) -> bool:
+    """Open: orders are played through on what is free, so with an obstacle gone another one may win."""
+    return order in ("auto", "guarded") and all(c.job_class.duration_s for c in waiting)
 
 
 def nowhere_large_enough(hold: Hold) -> bool:
@@ -311,13 +311,14 @@ def check(scene: Scene, order: Order) -> None:
         if nowhere_large_enough(hold):
             assert "can never" in words
             continue
-        freed = after(snapshot, decision.admit)
+        freed = after(snapshot, decision)
         for verdict in hold.closed:
-            freed = without(freed, verdict)
+            if not verdict.is_never:  # of such a place nothing is named that would open it
+                freed = without(freed, verdict)
         alone = left(tuple(c for c in waiting if c.job_class.id == hold.class_id), set())
         assert hold.head in admitted(replace(freed, overtaken={}), alone, rule), words
-        if hold.head not in (instead := admitted(freed, waiting, rule)):
-            if has_turned(decision.admit, hold, waiting, instead):
+        if hold.head not in admitted(freed, waiting, rule):
+            if has_given_back(hold, decision) or is_rehearsed(waiting, order):
                 continue
             named = named_to_wait(hold)
             assert any(job_id[:SHORT_ID] in words for job_id in named), words

@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from conductor.core.admission.decision_state import Standing
 from conductor.core.admission.gates import outside_hours
-from conductor.core.admission.jobs_ahead import Fronts
+from conductor.core.admission.holds import Holds
+from conductor.core.admission.jobs_ahead import HeldClass
 from conductor.core.admission.make_reservation import Taken, reservation_of, takes
 from conductor.core.admission.rate_gate import is_rate_open
-from conductor.core.admission.refusals import GateAnswers, Reasons
 from conductor.core.admission.successors import MOST_LOOKED_AT, Waiter, successors
 from conductor.core.admission.unmeasured_tasks import Untried
 from conductor.core.capacity.request import Ask
@@ -28,14 +28,13 @@ from conductor.core.chains.feasible_order import Member
 from conductor.core.failures.breaker import Permit, TickBreakers
 from conductor.core.ordering.backfill import BackfillReservation, keep_for, kept_budget
 from conductor.core.ordering.orders import Orders, blocks
-from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s, short_rates
+from conductor.core.ordering.starvation import Passing, short_rates
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.core.placement.placement import Place
-from conductor.model.decision import Admission, Decision, Hold, Successor, Verdict
+from conductor.model.decision import Admission, Decision, Successor, Verdict
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
 from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
-from conductor.model.spec import Lane
 
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
 Lack = Literal["", "room", "rate", "counter"]
@@ -45,9 +44,6 @@ Lack = Literal["", "room", "rate", "counter"]
 MOST_ADMITTED = 256
 #: So many requests without room are held against others.
 FEW = 8
-#: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the
-#: queue.
-RAMP_S = 0.05
 
 
 def decide(
@@ -89,11 +85,10 @@ class Deciding:
         self.passing = Passing(snapshot.overtaken, snapshot.now)
         self.candidates = candidates
         self.admissions: list[Admission] = []
-        #: Class → its turn, the request of its first head that stays, and what keeps that one beyond the
-        #: gates.
-        self.held: dict[str, tuple[ClassTurn, Head, Ask, Verdict | None]] = {}
-        #: Of these, who may not go now whatever is free, and for what: hours, a kind that is held back.
-        self._shut: dict[str, str] = {}
+        #: By class.
+        self.held: dict[str, HeldClass] = {}
+        #: What shuts the class that was asked last, whatever is free: hours, a kind that is held back.
+        self._shut_by = ""
         self.has_more_heads = False
         self.kept: BackfillReservation | None = None
         #: Budgets kept for one that was passed over: key → its id.
@@ -109,10 +104,7 @@ class Deciding:
         #: What said no to a place that fits, in the last question.
         self._denied: Verdict | None = None
         self._blocked_by: Verdict | None = None
-        self.wait_s = limits.tick_s
         self.safety = Safety(standing.life)
-        self._denials: dict[tuple[int, int], GateAnswers] = {}
-        self._idle: dict[Lane, bool] = {}
         #: Something may be outside its hours, or of a kind that is held back.
         self._has_closed = bool(snapshot.shut) or self.kinds.are_told or not self.kinds.is_free
 
@@ -123,11 +115,11 @@ class Deciding:
         # One in a tick: the others that are due take their turn, and wait for it to be served. Who can run
         # nowhere is never served, and keeps nobody waiting.
         while (turn := self.turns.next_due()) is not None:
-            if self._try(turn, is_due=True) or self.kept is not None or self._lack in ("rate", "counter"):
+            if self._try(turn, is_due=True) or self._is_kept_for_one:
                 break
         while len(self.admissions) < MOST_ADMITTED and (turn := self.turns.next()) is not None:
             self._try(turn)
-        waiting = {turn.job_class.kind for turn, *_ in self.held.values()}
+        waiting = {one.turn.job_class.kind for one in self.held.values()}
         return Decision(
             now=self.snapshot.now,
             admit=tuple(self.admissions),
@@ -136,12 +128,21 @@ class Deciding:
             order=self.standing.life.order(),
         )
 
+    @property
+    def _is_kept_for_one(self) -> bool:
+        """After one that is due was tried: something is kept free for it."""
+        return self.kept is not None or self._lack in ("rate", "counter")
+
     def whole(self, first: Decision) -> Decision:
         """With all that stay, and how soon to look again."""
-        holds = self._holds()
+        holds = Holds(self.standing, self.limits, self.turns, self.safety, self.passing, self.kept)
+        held = list(self.held.values())
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
         return replace(
-            first, hold=holds, wanted=self._wanted(), next_tick_s=0.0 if is_cut_short else self.wait_s
+            first,
+            hold=holds.of(held, self.candidates),
+            wanted={} if self.is_stopped else holds.wanted(held),
+            next_tick_s=0.0 if is_cut_short else holds.wait_s,
         )
 
     def _try(self, turn: ClassTurn, is_due: bool = False) -> bool:
@@ -149,7 +150,7 @@ class Deciding:
         assert head is not None, "a turn has a head"
         member = self.standing.life.member(head.job_id)
         ask = self.standing.ask(turn.job_class, None if member is None else member.chain.node)
-        self._lack = ""
+        self._lack = self._shut_by = ""
         place = None if self.is_stopped else self._place(turn, head, ask, member)
         if place is None:
             self._hold(turn, head, ask, member, is_due)
@@ -189,7 +190,7 @@ class Deciding:
         if self._denied is None and self._has_closed:
             self._denied = self._outside_hours(turn) or self.kinds.closed(turn.job_class)
             if self._denied is not None:
-                self._shut[turn.job_class.id] = self._denied.where or turn.job_class.kind
+                self._shut_by = self._denied.where or turn.job_class.kind
         return self._denied is not None
 
     def _may_fit(self, ask: Ask) -> bool:
@@ -251,7 +252,9 @@ class Deciding:
             self._blocked_by = Verdict(
                 gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,)
             )
-        self.held.setdefault(turn.job_class.id, (turn, head, ask, denied))
+        shut = ask.lane if ask.lane in self.snapshot.controls.paused_lanes else self._shut_by
+        is_in_vain = is_due and not self._is_kept_for_one
+        self.held.setdefault(turn.job_class.id, HeldClass(turn, head, ask, member, denied, shut, is_in_vain))
         life = self.standing.life
         if member is not None:
             self.turns.passed_over(turn)
@@ -304,10 +307,15 @@ class Deciding:
             # Budgets are set aside before a hand-over, and what a chain may do is asked of the chains of that
             # moment.
             Waiter(
-                turn.job_class, head, ask, not (ask.rates or life.member(head.job_id) or (ask.disk and life))
+                one.turn.job_class,
+                one.head,
+                one.ask,
+                not (one.ask.rates or one.member or (one.ask.disk and life)),
             )
-            for turn, head, ask, denied in self.held.values()
-            if denied is None and ask.lane not in paused and (not ask.rates or is_rate_open(ask, self.free))
+            for one in self.held.values()
+            if one.denied is None
+            and one.ask.lane not in paused
+            and (not one.ask.rates or is_rate_open(one.ask, self.free))
         )
         return successors(self.free, list(islice(waiters, MOST_LOOKED_AT)), self._as_successor)
 
@@ -325,109 +333,3 @@ class Deciding:
             return None
         pools = takes(waiter.ask, place, self.free.amounts)
         return self._admission(waiter.job_class, waiter.head, waiter.ask, place, permit, pools)
-
-    def _holds(self) -> tuple[Hold, ...]:
-        reasons = Reasons(self.free, self.standing.kinds, self.standing.never, self.standing.questions)
-        overtaken, limits, now = self.passing.since(), self.limits, self.snapshot.now
-        bound_of: dict[str, Bound] = {}
-        if overtaken and limits.keep_after_s is not None:
-            longest = longest_s(self.candidates, self.free)
-            bound_of = bounds(overtaken, self.kept, limits.keep_after_s, longest, now)
-        holds: list[Hold] = []
-        fronts, paused = Fronts(), self.snapshot.controls.paused_lanes
-        for turn, head, ask, denied in self.held.values():
-            waiting = turn.candidate.waiting - turn.admitted
-            if waiting <= 0:
-                continue
-            job_class, job_id = turn.job_class, head.job_id
-            bits, level = self.passing.bits(ask), self.turns.ages.level(job_class.priority, head)
-            shut = ask.lane if ask.lane in paused else self._shut.get(job_class.id, "")
-            front = fronts.before(bits, level, shut)
-            member = self.standing.life.member(job_id)
-            never = None if member is None else self._never(member)
-            verdicts = self._verdicts(reasons, turn, ask, never or denied, self._also(ask, member, denied))
-            bound = bound_of.get(job_id)
-            hold = Hold(
-                class_id=job_class.id,
-                backlog=job_class.backlog,
-                task=job_class.task,
-                lane=job_class.lane,
-                waiting=waiting,
-                verdicts=verdicts,
-                is_infeasible=never is not None or reasons.is_infeasible(ask),
-                crowded_since=now if self.standing.explains and reasons.is_crowded_out(ask) else None,
-                learned=job_class.learned,
-                since=now,
-                head=job_id,
-                front=front,
-                first_from=self.turns.first_from(job_class, head, limits.overdue_s),
-                overtaken_since=overtaken.get(job_id),
-                kept_from=bound.kept_from if bound else None,
-                kept_at=self.kept.where if self.kept and self.kept.job_id == job_id else "",
-                starts_by=bound.starts_by if bound else None,
-            )
-            holds.append(hold)
-            if not hold.is_infeasible:
-                fronts.add(bits, level, job_id, waiting, shut)
-        return tuple(holds)
-
-    def _wanted(self) -> dict[str, int]:
-        """Room that will be wanted on the disks; asked only where somebody reads it."""
-        if not self.standing.life or not self.standing.explains or self.is_stopped:
-            return {}
-        life, paused = self.standing.life, self.snapshot.controls.paused_lanes
-        upcoming = (
-            member
-            for turn, head, ask, _ in self.held.values()
-            if (member := life.member(head.job_id)) is not None
-            and member.chain.node is None
-            and turn.job_class.id not in self._shut
-            and ask.lane not in paused
-        )
-        able = (node for node in self.free.nodes.values() if node.is_open)
-        return self.safety.wanted(able, next(upcoming, None))
-
-    def _never(self, member: Member) -> Verdict | None:
-        return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None
-
-    def _also(self, ask: Ask, member: Member | None, denied: Verdict | None) -> Verdict | None:
-        if not (ask.disk or member) or not self.limits.is_safe or not self.standing.explains:
-            return None
-        if denied is not None and denied.gate == "scratch":
-            return None
-        home = None if member is None else member.chain.node
-        nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(ask.lane))
-        return self.safety.also_denies(nodes, ask, member)
-
-    def _verdicts(
-        self, reasons: Reasons, turn: ClassTurn, ask: Ask, *said: Verdict | None
-    ) -> tuple[Verdict, ...]:
-        if not self.standing.explains:
-            return ()
-        answer = reasons.answer(ask)
-        for verdict in said:
-            if verdict is None:
-                continue
-            # One keeps many back: they share its word, and all that comes with it.
-            known = self._denials.get((id(answer), id(verdict)))
-            if known is None:
-                known = self._denials[id(answer), id(verdict)] = answer.but(verdict)
-            answer = known
-        self._look_again(turn.job_class.lane, answer)
-        return answer.verdicts
-
-    def _look_again(self, lane: Lane, answer: GateAnswers) -> None:
-        """How soon, by what is closed to one class; classes that share an answer are of one lane."""
-        if answer.is_looked_at:
-            return
-        answer.is_looked_at = True
-        if not answer.closed - {"lane"} and self._has_idle_worker(lane):
-            self.wait_s = min(self.wait_s, RAMP_S)
-        for at in answer.reopens_at:
-            self.wait_s = min(self.wait_s, max(0.0, at - self.snapshot.now))
-
-    def _has_idle_worker(self, lane: Lane) -> bool:
-        known = self._idle.get(lane)
-        if known is None:
-            known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
-        return known

@@ -2,14 +2,61 @@
 it needs.
 
 A gate names who holds what a job lacks. Once that one ends, what it held goes to whoever comes first; so a
-hold says that too, or its reason would be true and of no use.
+hold says that too, or its reason would be true and of no use. First is who is first in the next tick: a
+backlog that this tick served goes behind the others then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from conductor.model.decision import Front
+from conductor.core.capacity.request import Ask
+from conductor.core.chains.feasible_order import Member
+from conductor.core.ordering.turns import ClassTurn, Turns
+from conductor.model.decision import Front, Verdict
+from conductor.model.snapshot import Head
+
+
+class HeldClass(NamedTuple):
+    """A class that stays: its turn, and the request of its first head that does."""
+
+    turn: ClassTurn
+    head: Head
+    ask: Ask
+    #: Of a chain.
+    member: Member | None
+    #: What keeps it beyond the gates. None: it lacks something.
+    denied: Verdict | None
+    #: What shuts it whatever is free: its lane, its hours, its kind. Empty: nothing.
+    shut: str = ""
+    #: Was it tried before all others, as one that was passed over for too long, and was nothing kept for it.
+    was_tried_in_vain: bool = False
+
+    @property
+    def waiting(self) -> int:
+        return self.turn.candidate.waiting - self.turn.admitted
+
+
+def of_next_tick(
+    held: Sequence[HeldClass],
+    turns: Turns,
+    overtaken: Mapping[str, float],
+    keep_after_s: float | None,
+    now: float,
+) -> list[HeldClass]:
+    """`held` stands in the order of this tick, and comes out in that of the next, if nothing but the
+    admissions of this one happens until then."""
+    following = sorted(held, key=lambda one: turns.next_key(one.turn.job_class, one.head))
+    if not overtaken or keep_after_s is None:
+        return following
+    due = [one for one in following if now - overtaken.get(one.head.job_id, now) >= keep_after_s]
+    due.sort(key=lambda one: (overtaken[one.head.job_id], one.head.job_id))
+    # As in the tick itself up to the first that something is kept for; the rest take their turn like others.
+    ends = (at for at, one in enumerate(due, start=1) if one.denied is None and not one.was_tried_in_vain)
+    last = next(ends, len(due))
+    first = due[:last]
+    return [*first, *(one for one in following if one not in first)]
 
 
 class Alike(NamedTuple):
@@ -23,7 +70,7 @@ class Alike(NamedTuple):
 
 
 class Fronts:
-    """Fed with the held classes in the order of their turns."""
+    """Fed with the held classes in the order of their turns in the next tick."""
 
     __slots__ = ("_by_bits", "_count")
 

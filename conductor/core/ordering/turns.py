@@ -143,6 +143,13 @@ class Turns:
             top = max(top, head.since + overdue_s)
         return top if top > self._now else None
 
+    def next_key(self, job_class: JobClass, head: Head) -> GroupKey:
+        """The smallest goes first in the next tick, by what every backlog holds after this one's
+        admissions.
+        """
+        level, share = self.ages.level(job_class.priority, head), self._shares.of(job_class.backlog)
+        return level, share, self._orders.key(job_class, head), job_class.id
+
     def next_due(self) -> ClassTurn | None:
         """Those that were passed over for too long, the longest first; before `next`."""
         return self._due.pop()[2] if self._due else None

@@ -43,6 +43,12 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
         "kept places": sum(bool(hold.kept_at) for hold in holds),
         "overdue": sum(hold.first_from is not None for hold in holds),
         "learned": sum(bool(hold.learned) for hold in holds),
+        "fronts that are compared": sum(
+            hold.front is not None and not any(v.gate == "hold" for v in hold.verdicts if not v.passed)
+            for decision in decisions
+            if not decision.admit
+            for hold in decision.hold
+        ),
         "probes": sum(r.role == "probe" for r in admitted),
         "canaries": sum(r.role == "canary" for r in admitted),
         "retries": sum(r.attempt > 1 for r in admitted),

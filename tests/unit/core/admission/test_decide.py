@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from builders import NOW, a_candidate, a_class, a_report, a_reservation, a_snapshot
 
-from conductor.core.admission.admission import RAMP_S, decide
+from conductor.core.admission.admission import decide
 from conductor.core.admission.gate_ledger import is_other_reason, with_since
+from conductor.core.admission.holds import RAMP_S
 from conductor.model.limits import Limits
 from conductor.model.report import QueueReport
 from conductor.model.snapshot import Controls

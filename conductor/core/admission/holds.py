@@ -1,0 +1,172 @@
+"""What a tick says of the classes that stay: every gate's answer about the first job of each, who goes
+before it, what is kept for it, and how soon to look again. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from conductor.core.admission.decision_state import Standing
+from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick
+from conductor.core.admission.refusals import GateAnswers, Reasons
+from conductor.core.chains.bankers_check import Safety
+from conductor.core.chains.feasible_order import Member
+from conductor.core.ordering.backfill import BackfillReservation
+from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s
+from conductor.core.ordering.turns import Turns
+from conductor.model.decision import Front, Hold, Verdict
+from conductor.model.limits import Limits
+from conductor.model.snapshot import Candidate
+from conductor.model.spec import Lane
+
+#: Workers that will still be idle once their queue is taken: look again so soon, instead of deepening the
+#: queue.
+RAMP_S = 0.05
+
+
+class Holds:
+    """Ask it after the last admission of the tick."""
+
+    def __init__(
+        self,
+        standing: Standing,
+        limits: Limits,
+        turns: Turns,
+        safety: Safety,
+        passing: Passing,
+        kept: BackfillReservation | None,
+    ) -> None:
+        self.standing = standing
+        self.free = standing.free
+        self.limits = limits
+        self.now = standing.free.now
+        self.turns = turns
+        self.safety = safety
+        self.kept = kept
+        self.passing = passing
+        self.overtaken = passing.since()
+        #: How soon to look again.
+        self.wait_s = limits.tick_s
+        self._reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
+        self._denials: dict[tuple[int, int], GateAnswers] = {}
+        self._idle: dict[Lane, bool] = {}
+
+    def of(self, held: Sequence[HeldClass], candidates: Sequence[Candidate]) -> tuple[Hold, ...]:
+        """In the order of this tick's turns."""
+        staying = [one for one in held if one.waiting > 0]
+        never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
+        fronts, bound_of = self._fronts(staying, never), self._bounds(candidates)
+        return tuple(
+            [
+                self._hold(one, never.get(job_id), fronts[job_id], bound_of.get(job_id))
+                for one in staying
+                for job_id in (one.head.job_id,)
+            ]
+        )
+
+    def _hold(self, one: HeldClass, never: Verdict | None, front: Front | None, bound: Bound | None) -> Hold:
+        job_class, head, ask = one.turn.job_class, one.head, one.ask
+        verdicts = self._verdicts(one, never or one.denied, self._also(one))
+        is_crowded = self.standing.explains and self._reasons.is_crowded_out(ask)
+        return Hold(
+            class_id=job_class.id,
+            backlog=job_class.backlog,
+            task=job_class.task,
+            lane=job_class.lane,
+            waiting=one.waiting,
+            verdicts=verdicts,
+            is_infeasible=never is not None or self._reasons.is_infeasible(ask),
+            crowded_since=self.now if is_crowded else None,
+            learned=job_class.learned,
+            since=self.now,
+            head=head.job_id,
+            front=front,
+            first_from=self.turns.first_from(job_class, head, self.limits.overdue_s),
+            overtaken_since=self.overtaken.get(head.job_id),
+            kept_from=bound.kept_from if bound else None,
+            kept_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
+            starts_by=bound.starts_by if bound else None,
+        )
+
+    # ── who goes before it ────────────────────────────────────────────────────────────────────────────────
+
+    def _fronts(
+        self, staying: Sequence[HeldClass], never: Mapping[str, Verdict | None]
+    ) -> dict[str, Front | None]:
+        """Job → who goes before it in the next tick, for that is when it may go. Who can never run stands in
+        nobody's way.
+        """
+        fronts, found = Fronts(), dict[str, Front | None]()
+        for one in of_next_tick(staying, self.turns, self.overtaken, self.limits.keep_after_s, self.now):
+            job_id, bits = one.head.job_id, self.passing.bits(one.ask)
+            level = self.turns.ages.level(one.turn.job_class.priority, one.head)
+            found[job_id] = fronts.before(bits, level, one.shut)
+            if never.get(job_id) is None and not self._reasons.is_infeasible(one.ask):
+                fronts.add(bits, level, job_id, one.waiting, one.shut)
+        return found
+
+    def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:
+        if not self.overtaken or self.limits.keep_after_s is None:
+            return {}
+        longest = longest_s(candidates, self.free)
+        return bounds(self.overtaken, self.kept, self.limits.keep_after_s, longest, self.now)
+
+    # ── what its gates say ────────────────────────────────────────────────────────────────────────────────
+
+    def _never(self, member: Member) -> Verdict | None:
+        return self.safety.never(self.free.nodes.values(), member) if self.limits.is_safe else None
+
+    def _also(self, one: HeldClass) -> Verdict | None:
+        """What begun chains say to it on nodes that lack room besides."""
+        if not (one.ask.disk or one.member) or not self.limits.is_safe or not self.standing.explains:
+            return None
+        if one.denied is not None and one.denied.gate == "scratch":
+            return None
+        home = None if one.member is None else one.member.chain.node
+        nodes = (n for n in self.free.nodes.values() if home in (None, n.name) and n.queues.get(one.ask.lane))
+        return self.safety.also_denies(nodes, one.ask, one.member)
+
+    def _verdicts(self, one: HeldClass, *said: Verdict | None) -> tuple[Verdict, ...]:
+        if not self.standing.explains:
+            return ()
+        answer = self._reasons.answer(one.ask)
+        for verdict in said:
+            if verdict is None:
+                continue
+            # One keeps many back: they share its word, and all that comes with it.
+            known = self._denials.get((id(answer), id(verdict)))
+            if known is None:
+                known = self._denials[id(answer), id(verdict)] = answer.but(verdict)
+            answer = known
+        self._look_again(one.turn.job_class.lane, answer)
+        return answer.verdicts
+
+    # ── what comes next ───────────────────────────────────────────────────────────────────────────────────
+
+    def wanted(self, held: Sequence[HeldClass]) -> dict[str, int]:
+        """Room that will be wanted on the disks; asked only where somebody reads it."""
+        if not self.standing.life or not self.standing.explains:
+            return {}
+        upcoming = (one.member for one in held if not one.shut and _is_of_new_chain(one))
+        able = (node for node in self.free.nodes.values() if node.is_open)
+        return self.safety.wanted(able, next(upcoming, None))
+
+    def _look_again(self, lane: Lane, answer: GateAnswers) -> None:
+        """How soon, by what is closed to one class; classes that share an answer are of one lane."""
+        if answer.is_looked_at:
+            return
+        answer.is_looked_at = True
+        if not answer.closed - {"lane"} and self._has_idle_worker(lane):
+            self.wait_s = min(self.wait_s, RAMP_S)
+        for at in answer.reopens_at:
+            self.wait_s = min(self.wait_s, max(0.0, at - self.now))
+
+    def _has_idle_worker(self, lane: Lane) -> bool:
+        known = self._idle.get(lane)
+        if known is None:
+            known = self._idle[lane] = any(queue.has_idle_worker for queue in self.free.queues[lane])
+        return known
+
+
+def _is_of_new_chain(one: HeldClass) -> bool:
+    return one.member is not None and one.member.chain.node is None
