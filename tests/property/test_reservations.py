@@ -58,8 +58,4 @@ def test_what_is_kept_is_what_a_look_at_all_finds(moments: list[tuple[float, lis
 
 
 def sums(going: dict[tuple[str, str], Going]) -> dict[tuple[str, str], tuple[int, ...]]:
-    return {
-        key: (g.count, g.vram_mib, g.ram_mib, g.cpu_milli, *g.lanes.values())
-        for key, g in going.items()
-        if g.count
-    }
+    return {key: (g.count, *g.amounts, *g.lanes.values()) for key, g in going.items() if g.count}

@@ -21,6 +21,7 @@ from conductor.analysis.simulation.workload import SimulatedJob, chains_of
 from conductor.analysis.simulation.world import World
 from conductor.base.settings.sections import Rate
 from conductor.core.capacity.cluster import Free
+from conductor.core.capacity.resources import asked_in_all
 from conductor.core.chains.feasible_order import can_finish
 from conductor.model.forecast import Prediction
 from conductor.model.limits import Limits
@@ -220,10 +221,8 @@ def by_area(
 
 def _loads(free: Free, work: Sequence[tuple[JobClass, float]]) -> list[float]:
     """Seconds that each resource has to carry, were it always full."""
-    vram, cpu, ram = free.whole
-    loads = [_load(sum(c.needs.vram_mib * c.needs.devices * s for c, s in work), vram)]
-    loads.append(_load(sum(c.needs.cpu * 1000 * s for c, s in work), cpu))
-    loads.append(_load(sum(c.needs.ram_mib * s for c, s in work), ram))
+    asked = [(asked_in_all(c.needs), s) for c, s in work]
+    loads = [_load(sum(amounts[i] * s for amounts, s in asked), has) for i, has in enumerate(free.whole)]
     for lane, workers in _workers(free.snapshot).items():
         loads.append(_load(sum(s for c, s in work if c.lane == lane), workers))
     return loads

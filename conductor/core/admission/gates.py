@@ -386,11 +386,12 @@ def _pool_verdict(
 
 
 NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
-#: The part of a request that a gate's answer depends on: classes that agree in it share the answer.
+#: The part of a request that a gate's answer depends on, beyond where it may go (`Ask.where`): classes that
+#: agree in both share the answer.
 Part = Callable[[Ask], Hashable]
 
 CLASS_GATES: tuple[tuple[Callable[[Ask, Free], list[Verdict]], Part], ...] = (
-    (report, lambda ask: ask.node),
+    (report, lambda ask: None),
     (hold, lambda ask: None),
     (counter, lambda ask: ask.of_cluster),
     (rate, lambda ask: tuple((key, need.requests, need.tokens) for key, need in ask.rates)),
@@ -404,11 +405,11 @@ def amount_of(name: Gate) -> Callable[[Ask], int]:
 RESOURCE_GATES: dict[Gate, NodeGate] = {row.name: of_resource(row) for row in NODE}
 
 NODE_GATES: tuple[tuple[NodeGate, Part], ...] = (
-    (node_hold, lambda ask: (ask.vram_mib > 0, ask.devices)),
+    (node_hold, lambda ask: ask.vram_mib > 0),
     (mount, lambda ask: ask.disk),
     (lane, lambda ask: None),
-    (vram, lambda ask: (ask.vram_mib, ask.devices)),
+    (vram, lambda ask: ask.vram_mib),
     (scratch, lambda ask: ask.disk),
-    (node_counter, lambda ask: (ask.counts, ask.vram_mib > 0, ask.devices)),
+    (node_counter, lambda ask: (ask.counts, ask.vram_mib > 0)),
     *((gate, amount_of(name)) for name, gate in RESOURCE_GATES.items()),
 )

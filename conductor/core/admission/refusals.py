@@ -137,7 +137,7 @@ class Reasons:
         if len(self._questions) > MOST_QUESTIONS:
             self._questions.clear()
         asked = ((gate, part) for gate, part in IN_ORDER if gate not in _CONCERNS or _CONCERNS[gate](ask))
-        keys = ((gate, (gate, ask.lane, ask.node, part(ask))) for gate, part in asked)
+        keys = ((gate, (gate, ask.where, part(ask))) for gate, part in asked)
         return [self._questions.setdefault(key, Question(gate)) for gate, key in keys]
 
     def _asked(self, gate: Gated, ask: Ask) -> tuple[Verdict, ...]:

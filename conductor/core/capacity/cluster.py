@@ -8,11 +8,12 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from conductor.core.capacity.counters import keyed, pools_of
-from conductor.core.capacity.in_flight import Reservations
+from conductor.core.capacity.in_flight import NOTHING_HELD, Reservations
 from conductor.core.capacity.node import DeviceFree as DeviceFree
 from conductor.core.capacity.node import DiskFree as DiskFree
 from conductor.core.capacity.node import NodeFree, QueueFree, add_landed, charge_node, held
 from conductor.core.capacity.resources import Pool as Pool
+from conductor.core.capacity.resources import Steps
 from conductor.core.capacity.work_in_flight import Work
 from conductor.model.chains import Landed
 from conductor.model.limits import Limits
@@ -73,7 +74,7 @@ class Free:
                 for number, queue in enumerate(queues, len(self.queues[lane])):
                     queue.number = number
                 self.queues[lane] += queues
-        self._whole: tuple[int, int, int] | None = None
+        self._whole: Steps | None = None
         #: Of classes as they were asked about last (`core.orders`): since when their heads wait, what share
         #: they take.
         self.spans: dict[str, Span] = {}
@@ -108,13 +109,11 @@ class Free:
                 pool.settle()
 
     @property
-    def whole(self) -> tuple[int, int, int]:
-        """(VRAM in MiB, milli-cores, RAM in MiB) of all nodes together, less the headrooms."""
+    def whole(self) -> Steps:
+        """Of all nodes together, less the headrooms: VRAM, then each row of `resources.NODE`."""
         if self._whole is None:
-            vram, cpu, ram = (
-                zip(*(node.size() for node in self.nodes.values()), strict=True) if self.nodes else ((),) * 3
-            )
-            self._whole = (sum(vram), sum(cpu), sum(ram))
+            sizes = [node.size() for node in self.nodes.values()]
+            self._whole = tuple(map(sum, zip(*sizes, strict=True))) if sizes else NOTHING_HELD
         return self._whole
 
     @property

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import compress
-from operator import attrgetter, is_not
+from operator import add, attrgetter, is_not, sub
 from typing import NamedTuple
 
+from conductor.core.capacity.resources import NODE, Steps, held_in_all
 from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane
 
 INFINITY = float("inf")
 #: In the place of a node, of who holds what is counted over the whole cluster.
 EVERYWHERE = ""
+NOTHING_HELD: Steps = (0,) * (1 + len(NODE))
 _JOB_ID = attrgetter("job_id")
 
 
@@ -29,27 +31,26 @@ def release_at(reservation: Reservation, now: float) -> float:
 class Going:
     """What a backlog holds, as sums that come and go."""
 
-    __slots__ = ("count", "cpu_milli", "held", "lanes", "ram_mib", "vram_mib")
+    __slots__ = ("amounts", "count", "held", "lanes")
 
     def __init__(self) -> None:
-        self.vram_mib = self.cpu_milli = self.ram_mib = self.count = 0
+        self.count = 0
+        #: Of each resource, in the order of `Free.whole`.
+        self.amounts = NOTHING_HELD
         self.lanes: dict[Lane, int] = dict.fromkeys(LANES, 0)
         #: Charge key → how many, of what is counted by name.
         self.held: dict[str, int] = {}
 
     def add(self, r: Reservation, sign: int = 1) -> None:
-        self.vram_mib += sign * r.vram_mib * len(r.devices)
-        self.cpu_milli += sign * round(r.cpu * 1000)
-        self.ram_mib += sign * r.ram_mib
+        change = add if sign > 0 else sub
+        self.amounts = tuple(map(change, self.amounts, held_in_all(r)))
         self.lanes[r.lane] += sign
         self.count += sign
         for key, amount in r.held.items():
             self.held[key] = self.held.get(key, 0) + sign * amount
 
     def merge(self, other: Going) -> None:
-        self.vram_mib += other.vram_mib
-        self.cpu_milli += other.cpu_milli
-        self.ram_mib += other.ram_mib
+        self.amounts = tuple(map(add, self.amounts, other.amounts))
         self.count += other.count
         for lane, count in other.lanes.items():
             self.lanes[lane] += count

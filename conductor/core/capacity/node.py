@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from conductor.core.capacity.counters import keyed, pools_of
 from conductor.core.capacity.request import SCRATCH_ROOT, Ask
-from conductor.core.capacity.resources import NODE, VRAM, Pool, held_of_node
+from conductor.core.capacity.resources import NODE, VRAM, Pool, Steps, held_of_node
 from conductor.model.chains import Landed
 from conductor.model.limits import Limits
 from conductor.model.reason import Reason
@@ -254,10 +254,10 @@ class NodeFree:
             ),
         )
 
-    def size(self) -> tuple[int, int, int]:
-        """(VRAM in MiB, milli-cores, RAM in MiB), less the headrooms."""
-        ram = 0 if self.ram is None else self.ram.limit
-        return sum([d.vram.limit for d in self.devices.values()]), self.cpu.limit, ram
+    def size(self) -> Steps:
+        """All that it has, less the headrooms, in the order of `Free.whole`; 0 of what is not known."""
+        own = [0 if (pool := self.amounts[row.name]) is None else pool.limit for row in NODE]
+        return (sum([d.vram.limit for d in self.devices.values()]), *own)
 
     def sizes(self) -> tuple[object, ...]:
         """All that it could ever give."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from operator import ge
 from typing import Any
 
 from conductor.core.capacity.counters import Rules, asked, counts_of
-from conductor.core.capacity.resources import VRAM, Amounts, asked_of_node
+from conductor.core.capacity.resources import VRAM, Amounts, Steps, asked_of_node, steps_of
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import Lane, RateNeed
 
@@ -41,6 +42,7 @@ class Ask:
         "questions",
         "ram_mib",
         "rates",
+        "steps",
         "vram_mib",
         "warm",
         "where",
@@ -54,13 +56,14 @@ class Ask:
         #: Per device; `devices` of them, all on one node.
         self.vram_mib: int = needs.vram_mib
         self.devices: int = needs.devices if needs.vram_mib else 0
+        #: Of each resource of its node (`resources.NODE`), and the two that every place is asked for.
+        self.steps: Steps = steps_of(needs)
         self.ram_mib: int = needs.ram_mib
         #: Where it would rather be; not part of `key`, since it fits as well elsewhere.
         self.warm: str = job_class.warm
         self.cpu_milli: int = round(needs.cpu * 1000)
-        #: All that it takes of its node, and of each of its devices; what is above of it stands there by
-        #: itself since every place is asked for it.
-        self.of_node: Amounts = asked_of_node(needs)
+        #: All that it takes of its node, and of each of its devices.
+        self.of_node: Amounts = asked_of_node(self.steps)
         self.of_device: Amounts = ((VRAM, self.vram_mib),) if self.vram_mib else ()
         #: Of what users count by name: those of the whole cluster. The others are among what it takes of its
         #: place.
@@ -70,7 +73,7 @@ class Ask:
         if needs.counters or counters:
             self._count(counts_of(job_class, counters), counters)
         self.disk: tuple[tuple[str, int], ...] = tuple(sorted(disk_needs(job_class).items()))
-        #: Those that agree in it look at the same places.
+        #: Those that agree in it look at the same places: all that is asked and is no amount stands here.
         self.where: Hashable = (self.lane, node, self.devices)
         self.rates: tuple[tuple[str, RateNeed], ...] = tuple(
             sorted(needs.rates.items(), key=lambda item: item[0])
@@ -81,13 +84,11 @@ class Ask:
         self.kind: Any = None
         self.bits: int | None = None
         self.key: Hashable = (
-            self.lane,
-            node,
-            self.vram_mib,
-            self.devices,
+            self.where,
             self.of_node,
+            self.of_device,
+            self.of_cluster,
             self.disk,
-            self.counts,
             tuple((key, need.requests, need.tokens) for key, need in self.rates),
         )
 
@@ -108,10 +109,6 @@ class Ask:
         return 0
 
     def asks_as_much(self, other: Ask) -> bool:
-        """At least as much of everything, of the same places."""
-        return (
-            self.vram_mib >= other.vram_mib
-            and self.ram_mib >= other.ram_mib
-            and self.cpu_milli >= other.cpu_milli
-            and not other.disk
-        )
+        """At least as much of everything, of the same places. `other` asks for no files, and for nothing that
+        is counted by name."""
+        return self.vram_mib >= other.vram_mib and all(map(ge, self.steps, other.steps)) and not other.disk

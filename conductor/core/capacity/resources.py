@@ -148,11 +148,14 @@ FIELDS = frozenset({VRAM, "ram", "cpu"})
 _CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
 
 #: By themselves, for who asks them of every class and of every reservation.
-_NEEDS = [(str(row.name), row.need) for row in NODE]
+_NEEDS = [row.need for row in NODE]
+_NAMES = [str(row.name) for row in NODE]
 _HELD = [(str(row.name), row.held) for row in NODE]
 
 #: (resource, steps) of what a request asks, none of them zero.
 Amounts = tuple[tuple[str, int], ...]
+#: Steps of each row of `NODE`, in their order.
+Steps = tuple[int, ...]
 
 
 def charge_key(name: str, place: str) -> str:
@@ -160,8 +163,22 @@ def charge_key(name: str, place: str) -> str:
     return f"{place}:{_CHARGES.get(name, name)}"
 
 
-def asked_of_node(needs: Needs) -> Amounts:
-    return tuple([(name, amount) for name, need in _NEEDS if (amount := need(needs))])
+def steps_of(needs: Needs) -> Steps:
+    return tuple([need(needs) for need in _NEEDS])
+
+
+def asked_of_node(steps: Steps) -> Amounts:
+    return tuple([(name, amount) for name, amount in zip(_NAMES, steps, strict=True) if amount])
+
+
+def asked_in_all(needs: Needs) -> Steps:
+    """VRAM over all devices, then each row of `NODE`: in the order of `Free.whole`."""
+    return (needs.vram_mib * needs.devices, *steps_of(needs))
+
+
+def held_in_all(r: Reservation) -> Steps:
+    """The same of what an attempt holds."""
+    return (r.vram_mib * len(r.devices), *[held(r) for _, held in _HELD])
 
 
 def held_of_node(r: Reservation) -> Iterable[tuple[str, int]]:

@@ -1,6 +1,7 @@
 """Fair share between backlogs: who holds the smallest part of what it holds most of, by weight, goes first.
 
-The part is that of the scarcest resource (dominant share): VRAM, cores, RAM, or the places of a lane.
+The part is that of the scarcest resource (dominant share): VRAM, a resource of the nodes, or the places of a
+lane.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Shares:
 
     def _renew(self, backlog: str) -> None:
         held = self._held[backlog]
-        amounts = (held.vram_mib, held.cpu_milli, held.ram_mib, *held.lanes.values())
+        amounts = (*held.amounts, *held.lanes.values())
         share = max([amount / whole for amount, whole in zip(amounts, self._whole, strict=True) if whole])
         weight = self._weights.get(backlog, 1.0)
         self._shares[backlog] = (share / weight, held.count / weight)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conductor.core.capacity.cluster import Free, NodeFree, Span
 from conductor.core.capacity.in_flight import release_at
+from conductor.core.capacity.resources import Steps, asked_in_all, held_in_all
 from conductor.core.chains.feasible_order import Life
 from conductor.core.ordering.trial_orders import (
     MOST_ITEMS,
@@ -39,19 +40,16 @@ class Sizes:
     """How large a request is: the share of the whole that it takes of what it takes most of."""
 
     def __init__(self, free: Free) -> None:
-        self._vram, self._cpu, self._ram = free.whole
-
-    def of(self, vram_mib: float, cpu_milli: float, ram_mib: float) -> float:
-        return max(_share(vram_mib, self._vram), _share(cpu_milli, self._cpu), _share(ram_mib, self._ram))
+        self._whole = free.whole
 
     def of_class(self, job_class: JobClass) -> float:
-        needs = job_class.needs
-        return self.of(
-            needs.vram_mib * (needs.devices if needs.vram_mib else 0), needs.cpu * 1000, needs.ram_mib
-        )
+        return self._of(asked_in_all(job_class.needs))
 
     def of_reservation(self, r: Reservation) -> float:
-        return self.of(r.vram_mib * len(r.devices), r.cpu * 1000, r.ram_mib)
+        return self._of(held_in_all(r))
+
+    def _of(self, amounts: Steps) -> float:
+        return max(map(_share, amounts, self._whole))
 
 
 def _share(amount: float, whole: float) -> float:

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from conductor.core.capacity.cluster import Free
 from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import NODE
 from conductor.core.ordering.backfill import BackfillReservation
 from conductor.model.snapshot import Candidate
 from conductor.model.spec import LANES
 
 _LANE_BIT = {lane: 1 << i for i, lane in enumerate(LANES)}
-_VRAM, _CPU, _RAM, _DISK = (1 << (len(LANES) + i) for i in range(4))
-_RATES = len(LANES) + 4
+_VRAM, _DISK, *_OF_NODE = (1 << (len(LANES) + i) for i in range(2 + len(NODE)))
+_RATES = len(LANES) + 2 + len(NODE)
 
 
 class Bound(NamedTuple):
@@ -48,11 +49,11 @@ class Passing:
         self._short[job_id] = (len(self._taken), self.bits(ask))
 
     def bits(self, ask: Ask) -> int:
-        """What it takes a part of: its lane's places, VRAM, cores, RAM, disks, budgets, counters."""
+        """What it takes a part of: its lane's places, VRAM, what nodes have, disks, budgets, counters."""
         bits = ask.bits
         if bits is None:
-            bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_CPU if ask.cpu_milli else 0)
-            bits = ask.bits = bits | (_RAM if ask.ram_mib else 0) | (_DISK if ask.disk else 0)
+            bits = _LANE_BIT[ask.lane] | (_VRAM if ask.vram_mib else 0) | (_DISK if ask.disk else 0)
+            bits = ask.bits = bits | sum([bit for bit, n in zip(_OF_NODE, ask.steps, strict=True) if n])
         for key in (*[key for key, _ in ask.rates], *[f":{name}" for name, _ in ask.counts]):
             bits |= self._rate_bits.setdefault(key, 1 << (_RATES + len(self._rate_bits)))
         return bits

@@ -123,16 +123,7 @@ class Several:
     # ── its index ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _up_to_date(self, ask: Ask) -> RequestOffers:
-        name = (
-            ask.lane,
-            ask.node,
-            ask.vram_mib,
-            ask.devices,
-            ask.ram_mib,
-            ask.cpu_milli,
-            ask.disk,
-            ask.counts,
-        )
+        name = (ask.where, ask.of_node, ask.of_device, ask.disk)
         sort = self._sorts.get(name)
         if sort is None:
             sort = self._new_sort(name, ask.devices)

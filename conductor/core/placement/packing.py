@@ -25,7 +25,6 @@ from conductor.core.placement.placement import (
     Lets,
     Place,
     anywhere,
-    disks_fit,
     in_queue,
     node_fits,
     rank,
@@ -241,9 +240,8 @@ class Packing:
     ) -> Place | None:
         """`queue`: the one to take where several would do."""
         node = self._nodes[i]
-        if ask.disk and not disks_fit(node, ask):
-            return None
-        if ask.counts and not node_fits(node, ask):
+        # Of what it asks beyond cores, memory and VRAM, the state of the node says nothing.
+        if not node_fits(node, ask):
             return None
         devices = pick(node, choice.picks, queue)
         queue = queue_for(node, ask, devices)

@@ -169,6 +169,45 @@ def test_each_need_makes_another_request(field: str) -> None:
     assert Ask(plain).key != Ask(other).key
 
 
+#: What of a class chooses no place; all else is an amount, or stands in `Ask.where`.
+CHOOSES_NO_PLACE = {
+    "id", "backlog", "task", "planned", "priority", "duration_s", "size", "kind", "learned", "is_untried",
+    # It goes there rather, and fits as well elsewhere.
+    "warm",
+}  # fmt: skip
+#: What a tick asks of a request before it takes the refusal of another for its own (`Deciding._may_fit`).
+OF_ITSELF = {
+    "counters": "nor is who asks for what is counted by name",
+    "rates": "budgets are asked before any place is",
+}
+
+
+@pytest.mark.parametrize("field", Needs.__struct_fields__)
+def test_one_that_found_no_room_says_nothing_of_one_that_asks_otherwise(field: str) -> None:
+    """A need that is no amount stands in `Ask.where`: else a job would be refused for what another one asked,
+    and wait for a tick that never looks at its own place."""
+    plain = a_class(vram_mib=100)
+    other = msgspec.structs.replace(
+        plain, needs=msgspec.structs.replace(plain.needs, **{field: OTHER_NEEDS[field]})
+    )
+    one, another = Ask(plain), Ask(other)
+
+    is_taken_for_the_other = (
+        one.where == another.where and one.asks_as_much(another) and another.asks_as_much(one)
+    )
+
+    assert is_taken_for_the_other == (field in OF_ITSELF)
+
+
+@pytest.mark.parametrize("field", JobClass.__struct_fields__)
+def test_each_field_of_a_class_is_asked_or_is_said_not_to_choose_a_place(field: str) -> None:
+    plain = a_class()
+    one, another = Ask(plain), Ask(msgspec.structs.replace(plain, **{field: OTHER_CLASS[field]}))
+
+    assert (one.key == another.key) == (field in CHOOSES_NO_PLACE)
+    assert (one.where == another.where) == (field in CHOOSES_NO_PLACE | {"needs", "writes"})
+
+
 def test_what_is_simulated_is_told_apart_as_dispatch_does() -> None:
     lines = [
         a_spec(n, args={"n": n, "model": model}, estimate=Estimate(duration_s=9.0, size=size))
