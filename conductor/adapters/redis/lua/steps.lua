@@ -387,7 +387,10 @@ end
 local function lose(id, job, cause, message, is_dead, delay_ms, class, descriptor, is_free)
   local verb, asked_cause, asked_message = asked_of(id)
   if cause == 'cancelled' and not verb then verb, asked_cause, asked_message = 'cancel', cause, message end
-  local held = release(id, verb == 'cancel' and 'canceled' or 'failed')
+  local is_put_off = not verb and not is_dead and (is_free or PUT_OFF[cause])
+  local is_forgotten = is_put_off or verb == 'requeue'
+  local held = release(id, not is_forgotten and (verb == 'cancel' and 'canceled' or 'failed') or nil)
+  if held and not is_forgotten then rq_say(held, id, (asked_cause or cause) .. ': ' .. (asked_message or message)) end
   if verb ~= 'requeue' and not (is_free and not verb) then call('HINCRBY', P .. 'failures:' .. id, asked_cause or cause, 1) end
   if verb then
     as_asked(id, job, verb, asked_cause, asked_message)
