@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -23,6 +24,9 @@ from conductor.base.settings.settings import load
 from conductor.base.text import many, printable
 from conductor.model.identity import identified
 from conductor.model.spec import Estimate, JobSpec, Needs, Output
+
+#: Of the plan that is being made: the run that its jobs belong to.
+_tag: ContextVar[str] = ContextVar("tag", default="")
 
 #: Until the id is known, which is worked out from the rest.
 NAMELESS = "nameless"
@@ -52,6 +56,7 @@ def job(
     are fields of `JobSpec` as they are: lane, priority, timeout_s, …
     """
     given = dict(inputs or {})
+    others.setdefault("tag", _tag.get())
     draft = JobSpec(
         v=1,
         id=NAMELESS,
@@ -231,17 +236,35 @@ def run_plan(
         "inputs_by of "
         "conductor.toml",
     )
+    parser.add_argument(
+        "--tag",
+        type=_checked_tag,
+        default=argparse.SUPPRESS,
+        metavar="WORD",
+        help="plan all of it as jobs of their own, which are done again though nothing has changed",
+    )
     options = parser.parse_args(list(argv))
     with own_code(f"plan {name}"):
         path: Path = getattr(options, "output", None) or settings.manifests_dir / manifest_name(options)
     catalogue = catalogue_of(settings)
     rules = (*rules_of(settings), rule_of(settings.counters, catalogue))
     checker = Checker(path, catalogue, "written", rules)
-    token = _planning.set((settings, getattr(options, "inputs_by", None)))
+    token, tag = _planning.set((settings, getattr(options, "inputs_by", None))), _tag.set(_tag_of(options))
     try:
         return path, write(path, _jobs(name, lambda: plan(options, settings)), checker)
     finally:
         _planning.reset(token)
+        _tag.reset(tag)
+
+
+def _tag_of(options: argparse.Namespace) -> str:
+    return getattr(options, "tag", "")
+
+
+def _checked_tag(word: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", word):
+        raise argparse.ArgumentTypeError("is to be up to 64 letters, digits, dots, - and _")
+    return word
 
 
 def _jobs(name: str, plan: Callable[[], object]) -> Iterator[JobSpec]:

@@ -24,6 +24,7 @@ from conductor.analysis.forecast.past_spending import dearest, spent_lately
 from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
+from conductor.app.schedules.leader import ScheduleKeeper
 from conductor.base.errors import Unreachable
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
@@ -125,6 +126,19 @@ def feed(
                 counters.readings,
                 own_node,
             )
+            if not until_done:
+                # A run that ends by itself has a schedule of its own: the one who called it.
+                guard = Guard(ledger, settings.receipts_dir)
+                stack.enter_context(
+                    ScheduleKeeper(
+                        ledger,
+                        settings.layout,
+                        settings.schedules,
+                        owner=owner(),
+                        epoch=lambda: conductor.epoch if ledger.leadership.is_settled else None,
+                        why_not=guard.reason,
+                    )
+                )
             ended = conductor.run(
                 until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up)
             )
@@ -167,7 +181,7 @@ def conductor_of(
         ),
         msgspec.structs.replace(limits_of(settings), has_successors=settings.limits.has_successors),
         settings.timing,
-        owner=f"{socket.gethostname()}-{os.getpid()}",
+        owner=owner(),
         backlogs=(backlog,) if backlog else (),
         on_tick=on_tick,
         record=record,
@@ -188,6 +202,11 @@ def conductor_of(
         ),
         own_node=own_node,
     )
+
+
+def owner() -> str:
+    """Of a lead, and of fires: this process."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def has_work(watch: LedgerWatch) -> bool:

@@ -63,6 +63,7 @@ class Keys:
         self.gate_ledger = p + "gate_ledger"
         self.stop_requests = p + "stop_requests"
         self.forecasts = p + "forecasts"
+        self.schedules = p + "schedules"
         self.leases = p + "leases"
         self.events = p + "events"
         self.leader = p + "leader"

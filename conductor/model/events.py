@@ -48,6 +48,8 @@ FIELDS: dict[str, EventField] = {
     "exit_code": EventField("int", "", "of the process; negative: the signal that killed it"),
     "file": EventField("str", "", "its path"),
     "files": EventField("int", "files", "how many"),
+    "fire": EventField("str", "", "the schedule and the instant in UTC: NAME@20260330T003000Z"),
+    "fires": EventField("int", "fires", "how many"),
     "floor": EventField("int", "", "attempts get numbers above this one"),
     "folders": EventField("int", "folders", "how many"),
     "gate": EventField("str", "", "the gate that answered"),
@@ -71,6 +73,7 @@ FIELDS: dict[str, EventField] = {
     "queue": EventField("str", "", "the queue in RQ"),
     "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
     "receipts": EventField("int", "receipts", "how many"),
+    "schedule": EventField("str", "", "its name in conductor.toml"),
     "seconds": EventField("float", "s", "how long it took, or will take"),
     "rule": EventField("str", "", "the alert rule"),
     "runbook": EventField("str", "", "what to do about it: a file in `docs/runbooks/`"),
@@ -236,6 +239,16 @@ EVENTS: dict[str, EventKind] = {
     ),
     "tasks.read": _kind("INFO", "The tasks were read anew.", "tasks"),
     "tasks.not_read": _kind("WARNING", "The tasks cannot be read anew, and stay as they were.", "error"),
+    # schedules
+    "schedule.fired": _kind(
+        "INFO", "A schedule did what it is to do at its time.", "schedule fire jobs seconds"
+    ),
+    "schedule.skipped": _kind("WARNING", "Fires of a schedule were left out.", "schedule fire fires why"),
+    "schedule.failed": _kind(
+        "ERROR",
+        "A schedule could not do what it is to do at its time.",
+        "schedule fire exit_code error file seconds",
+    ),
     # Redis
     "redis.lost": _kind("WARNING", "Redis does not answer.", "error"),
     "redis.back": _kind("INFO", "Redis answers again."),

@@ -29,14 +29,16 @@ def content_id(
     reads: Sequence[str] = (),
     writes: Sequence[str] = (),
     updates: Sequence[str] = (),
+    tag: str = "",
 ) -> str:
     """The job's identity over what it does: to which files, in which order, and where the results go.
 
     `inputs` maps each file that no job makes to its fingerprint (`conductor.base.files.fingerprint`). Another
     job's output needs none: its path holds that job's id. `writes` are paths as the plan gave them, with
-    `{id}` and `{short}` in them. `updates`, which few jobs have, count where there are any.
+    `{id}` and `{short}` in them. `updates` and `tag`, which few jobs have, count where there are any.
     """
-    what = [workflow, task, args, inputs, reads, writes, *([updates] if updates else [])]
+    what = [workflow, task, args, inputs, reads, writes, *([updates] if updates or tag else [])]
+    what += [tag] if tag else []
     canonical = orjson.dumps(what, option=orjson.OPT_SORT_KEYS)
     return base64.b32encode(hashlib.sha256(canonical).digest())[:LENGTH].decode().lower()
 
@@ -47,7 +49,7 @@ def identified(draft: JobSpec) -> JobSpec:
     """
     paths = [output.path for output in draft.writes]
     job_id = content_id(
-        draft.workflow, draft.task, draft.args, draft.inputs, draft.reads, paths, draft.updates
+        draft.workflow, draft.task, draft.args, draft.inputs, draft.reads, paths, draft.updates, draft.tag
     )
     writes = tuple(Output(path=with_id(output.path, job_id), bytes=output.bytes) for output in draft.writes)
     return structs.replace(draft, id=job_id, writes=writes)
@@ -61,7 +63,9 @@ def id_of(spec: JobSpec) -> str:
     `TypeError` / `ValueError` where the arguments cannot be hashed.
     """
     paths = [template_of(output.path, spec.id) for output in spec.writes]
-    return content_id(spec.workflow, spec.task, spec.args, spec.inputs, spec.reads, paths, spec.updates)
+    return content_id(
+        spec.workflow, spec.task, spec.args, spec.inputs, spec.reads, paths, spec.updates, spec.tag
+    )
 
 
 def with_id(template: str, job_id: str) -> str:

@@ -104,6 +104,8 @@ class JobSpec(Value, frozen=True, kw_only=True):
     #: Cause → how many retries, over the task's own table.
     retry: dict[Cause, Annotated[int, Meta(ge=0, le=1000)]] | None = None
     estimate: Estimate | None = None
+    #: Of a plan that is to be done again: the run that it belongs to. Part of the id; empty: of none.
+    tag: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]*$", max_length=64)] = ""
     #: What `verify` holds the outputs against, e.g. {"duration_s": 12.0}.
     expect: dict[str, Any] = {}
 

@@ -16,6 +16,7 @@ from conductor.ports.event_stream import EventStream
 from conductor.ports.files import SharedFiles
 from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
 from conductor.ports.operator import Breakers, Control, JobCommands
+from conductor.ports.schedules import ScheduleBook
 from conductor.ports.tick import (
     Bell,
     Forecasts,
@@ -51,6 +52,7 @@ __all__ = [
     "Rates",
     "ReceiptLog",
     "Reports",
+    "ScheduleBook",
     "SharedFiles",
     "Tallies",
     "WaitingJobs",
@@ -86,3 +88,4 @@ class Ledger(Struct, frozen=True, kw_only=True):
     commands: JobCommands
     kinds: Breakers
     alerts: Alerts
+    schedules: ScheduleBook

@@ -159,6 +159,29 @@ class Journal:
         """
         self._append(Note(at=time.time(), what=what, place=place, word=word))
 
+    def schedule(
+        self,
+        what: Literal["fire_ended", "fires_skipped", "schedule_paused", "schedule_resumed"],
+        name: str,
+        instant: int = 0,
+        fires: int = 0,
+        words: str = "",
+        *,
+        is_by_hand: bool = False,
+    ) -> None:
+        """What became of fires, or the operator's word. Raises `ConfigError` when it cannot be written."""
+        self._append(
+            Note(
+                at=time.time(),
+                what=what,
+                schedule=name,
+                instant=instant,
+                fires=fires,
+                words=words,
+                is_by_hand=is_by_hand,
+            )
+        )
+
     def reviewed(self, kind: str, words: str) -> None:
         """What waits of a kind is set aside: for `verify`, which asks no Redis. Said once for each time it
         happens.

@@ -29,6 +29,10 @@ class Note(Value, frozen=True, kw_only=True):
         "resumed",
         "draining",
         "fed",
+        "fire_ended",
+        "fires_skipped",
+        "schedule_paused",
+        "schedule_resumed",
     ]
     #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it
     #: held.
@@ -50,6 +54,12 @@ class Note(Value, frozen=True, kw_only=True):
     words: str = ""
     #: Of a pause: the lane, or the device; of a drain: the node. Empty: all of them.
     place: str = ""
+    #: Of fires: their schedule, the (last) instant in whole epoch seconds, and how many.
+    schedule: str = ""
+    instant: int = 0
+    fires: int = 0
+    #: It was the operator's hand: nothing that is due was moved by it.
+    is_by_hand: bool = False
     #: Of a device that was resumed: the ledger's own number of that word.
     word: int = 0
 

@@ -38,6 +38,7 @@ _WORDS = {
     "task": "must be lower-case words joined by dots, as in «media.cut»",
     "path": "must be «root:relative/path», as in «scratch:out/a.json»",
     "updates": "must be «root:relative/path», as in «corpus:mine.sqlite»",
+    "tag": "must be up to 64 letters, digits, dots, «-» or «_»",
 }
 
 
@@ -235,7 +236,10 @@ def _waits_make_sense(spec: JobSpec, _: Mapping[str, TaskDecl]) -> Iterator[str]
 
 _RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"task"}), _task_is_known),
-    (frozenset({"id", "workflow", "task", "args", "inputs", "reads", "writes", "updates"}), _id_is_content),
+    (
+        frozenset({"id", "workflow", "task", "args", "inputs", "reads", "writes", "updates", "tag"}),
+        _id_is_content,
+    ),
     (frozenset({"inputs", "reads"}), _inputs_are_read),
     (frozenset({"writes", "reads", "updates"}), _paths_stay_inside),
     (frozenset({"writes", "updates"}), _outputs_differ),

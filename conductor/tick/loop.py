@@ -110,6 +110,11 @@ class Conductor:
             ledger, rates, self._housekeeping, Keeping(), listeners, teach=teach, rules=rules, told=told
         )
 
+    @property
+    def epoch(self) -> int | None:
+        """The lead's number as of the last tick, for other threads; None while this one stands by."""
+        return self._epoch
+
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self) -> float | None:

@@ -43,6 +43,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
         inputs=draw(st.dictionaries(NAMES.map(lambda name: f"/videos/{name}"), TEXT, max_size=2)),
         writes={f"scratch:{{id}}/{name}": 1 for name in draw(st.sets(NAMES, max_size=2))},
         priority=draw(st.integers(-1000, 1000)),
+        tag=draw(st.sampled_from(["", "20260330T003000Z"])),
     )
 
 
@@ -54,12 +55,17 @@ def test_a_line_comes_back_as_it_went_and_is_sound(spec: JobSpec) -> None:
     assert is_sound(from_line(line), CATALOGUE) and line_faults(line, CATALOGUE) == []
 
 
-@given(specs(), st.sampled_from(["workflow", "task", "args", "inputs", "reads", "writes"]), TEXT, st.data())
+@given(
+    specs(),
+    st.sampled_from(["workflow", "task", "args", "inputs", "reads", "writes", "tag"]),
+    TEXT,
+    st.data(),
+)
 def test_changing_what_the_id_stands_for_is_always_noticed(
     spec: JobSpec, field: str, word: str, data: st.DataObject
 ) -> None:
     fields: dict[str, Any] = msgspec.to_builtins(spec)
-    was = fields.get(field, [] if field in ("reads", "writes") else {})
+    was = fields.get(field, [] if field in ("reads", "writes") else "" if field == "tag" else {})
     fields[field] = changed(was, field, word, data)
     if fields[field] != was:
         assert line_faults(msgspec.json.encode(fields), CATALOGUE)

@@ -16,6 +16,7 @@ from conductor.adapters.memory.files import MemoryFiles
 from conductor.adapters.memory.handover import MemoryHandover
 from conductor.adapters.memory.leadership import MemoryBell, MemoryLeadership, MemoryReports
 from conductor.adapters.memory.orphans import MemoryOrphans
+from conductor.adapters.memory.schedules import MemorySchedules
 from conductor.adapters.memory.store import Store
 from conductor.ports import Clock, Ledger
 
@@ -47,4 +48,5 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         commands=control,
         kinds=MemoryKinds(store),
         alerts=MemoryAlerts(store),
+        schedules=MemorySchedules(store),
     )

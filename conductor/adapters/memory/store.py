@@ -26,6 +26,7 @@ from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState, Preloaded, RollCall, untold
 from conductor.model.report import NodeReport
+from conductor.model.schedule import ScheduleState
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import Lane
 from conductor.ports import Clock
@@ -131,6 +132,7 @@ class Store:
         #: Node → when it took its report away.
         self.left: dict[str, float] = {}
         self.forecasts: dict[str, Forecast] = {}
+        self.schedules: dict[str, ScheduleState] = {}
         self.closed: dict[str, float] = {}
         self.endpoint_faults: dict[str, EndpointFault] = {}
         self.refusals: dict[str, int] = {}

@@ -21,6 +21,8 @@ from conductor.app.cli import (
     recovery,
     redo,
     replay,
+    run,
+    schedule,
     security,
     services,
     simulate,
@@ -74,9 +76,25 @@ def options(
         os.environ["CONDUCTOR_PROJECT"] = str(project.resolve())
 
 
-FLOW = (flow, services, reading, pausing, control, redo)
-REST = (recovery, simulate, replay, price, needs, tasks, security)
-for family in (*FLOW, *REST):
+#: In the order in which `--help` lists them.
+FAMILIES = (
+    run,
+    flow,
+    services,
+    reading,
+    pausing,
+    control,
+    redo,
+    recovery,
+    schedule,
+    simulate,
+    replay,
+    price,
+    needs,
+    tasks,
+    security,
+)
+for family in FAMILIES:
     family.register(app)
 
 

@@ -262,6 +262,8 @@ def _commands() -> Iterator[tuple[str, Any]]:
     def below(group: Any, at: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
             if getattr(command, "commands", None):
+                if command.invoke_without_command:
+                    yield f"{at}{name}", command
                 yield from below(command, f"{at}{name} ")
             elif not command.hidden:
                 yield f"{at}{name}", command

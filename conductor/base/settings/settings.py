@@ -25,6 +25,7 @@ from conductor.base.files.layout import CodeSettings, Layout, OwnServer
 from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
 from conductor.base.settings.alerts import AlertSettings
+from conductor.base.settings.schedule_settings import ScheduleSettings, checked_names
 from conductor.base.settings.sections import (
     BacklogSettings,
     Breaker,
@@ -115,6 +116,7 @@ class Settings(BaseSettings):
     dashboard: Dashboard = Dashboard()
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
+    schedules: dict[str, ScheduleSettings] = {}
     alerts: AlertSettings = AlertSettings()
 
     @property
@@ -172,6 +174,11 @@ class Settings(BaseSettings):
             if not re.fullmatch(COUNTER_NAME, name) or len(name) > 40:
                 raise ValueError(f"{name!r} is to be up to 40 small letters, digits, - and _, a letter first")
         return value
+
+    @field_validator("schedules")
+    @classmethod
+    def _are_schedules(cls, value: dict[str, ScheduleSettings]) -> dict[str, ScheduleSettings]:
+        return checked_names(value)
 
     @field_validator("hours")
     @classmethod

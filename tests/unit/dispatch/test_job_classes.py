@@ -90,7 +90,7 @@ def test_parameters_set_kinds_apart_and_name_what_is_kept_warm() -> None:
 
 #: What a line says and the decision does not look at by its class; all else makes classes of its own.
 DOES_NOT_DECIDE = {
-    "v", "id", "workflow", "inputs", "updates", "timeout_s", "retry", "expect",
+    "v", "id", "workflow", "inputs", "updates", "tag", "timeout_s", "retry", "expect",
     # Those that share files or wait for others are told apart job by job (`model.files`).
     "reads", "after", "after_ended",
 }  # fmt: skip
@@ -113,6 +113,7 @@ OTHER_LINE: dict[str, object] = {
     "timeout_s": 5.0,
     "retry": {"timeout": 3},
     "expect": {"n": 1},
+    "tag": "again",
     "estimate": Estimate(duration_s=90.0),
 }
 #: Another value than a class has that asks nothing, by field.

@@ -13,6 +13,7 @@ from conductor.app.cli import app as frame
 from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
+    *("run", "init"),
     *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "status", "top", "explain"),
     *(
         "metrics",
@@ -46,7 +47,7 @@ def test_help_of_every_command_has_an_example(cli: Cli, command: tuple[str, ...]
 def test_help_lists_every_command_that_works_and_no_other(cli: Cli):
     listed = cli("--help").out.split("Commands:")[1].split("Data goes")[0]
 
-    assert [line.split()[0] for line in listed.strip().splitlines()] == [*COMMANDS, "config"]
+    assert [line.split()[0] for line in listed.strip().splitlines()] == [*COMMANDS, "config", "schedule"]
 
 
 def test_help_imports_nothing_heavy():

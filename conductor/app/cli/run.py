@@ -1,0 +1,79 @@
+"""`conductor run` (the whole way in one) and `conductor init` (a project to begin with)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conductor.app.cli.context import settings_here
+from conductor.app.cli.flow import conduct, dispatch, verify
+
+
+def register(app: typer.Typer) -> None:
+    pass_on = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command(context_settings=pass_on)(run)
+    app.command()(init)
+
+
+def run(
+    context: typer.Context,
+    workflow: Annotated[
+        str, typer.Argument(metavar="WORKFLOW", help="One of those installed, or of your workflows/.")
+    ],
+) -> None:
+    """Plan, dispatch, conduct and verify a workflow in one.
+
+    What the four commands say stands one after the other, and each can be given again by itself: called
+    twice, this goes on where it was broken off, and does nothing that is done. Exit 0 only where every job of
+    the plan is verified.
+
+    \b
+    The workflow's own options come behind its name:  conductor plan WORKFLOW --help
+    Example:  conductor run system_test --mode backlog --count 50
+    """
+    from conductor.app import workflow_lookup
+    from conductor.dispatch.dispatch import default_backlog
+    from conductor.planning import planned
+
+    settings = settings_here(begins=True)
+    path, jobs = workflow_lookup.plan(workflow, context.args, settings.for_code)
+    typer.echo(planned(path, jobs))
+    if not jobs:
+        raise typer.Exit(1)
+    if code := code_of(lambda: dispatch(path)):
+        raise typer.Exit(code)
+    conducted = code_of(lambda: conduct(f"backlog:{default_backlog(path)}", until_done=True))
+    # Of what a run left undone `verify` says more. Who pressed Ctrl-C, or has no Redis, wants no more.
+    if conducted not in (0, 1):
+        raise typer.Exit(conducted)
+    raise typer.Exit(code_of(lambda: verify(path)) or conducted)
+
+
+def code_of(command: Callable[[], None]) -> int:
+    """What a command ends with, whose errors stay its own."""
+    try:
+        command()
+    except typer.Exit as e:
+        return e.exit_code
+    return 0
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made where it is not there.")] = Path(),
+) -> None:
+    """Make a folder a project: settings, a task of your own, a plan, and a list for it to work on.
+
+    Nothing that lies there is written over: where one of these files is there already, nothing is made.
+
+    Example: conductor init ~/night && cd ~/night && conductor run counted
+    """
+    from conductor.app.new_project import make_project
+
+    made = make_project(folder)
+    for path in made:
+        typer.echo(f"made {path}")
+    cd = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    typer.echo(f"next: {cd}conductor run counted")

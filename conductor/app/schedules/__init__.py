@@ -1,0 +1,1 @@
+"""Schedules at work: what a fire does, and the leader's thread that fires."""

@@ -1,0 +1,41 @@
+"""`conductor init` and `conductor run`: from an empty folder to verified jobs in two commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli_tools import conductor
+
+
+def test_a_new_project_runs_as_it_is_and_a_second_time_does_nothing(tmp_path: Path):
+    assert conductor("init", "night", cwd=tmp_path).out.endswith("next: cd night && conductor run counted\n")
+    folder = tmp_path / "night"
+
+    first = conductor("run", "counted", cwd=folder)
+    again = conductor("run", "counted", cwd=folder)
+
+    assert (first.code, again.code) == (0, 0), first.err + again.err
+    assert "2 new, 0 known" in first.out and "2 of 2 jobs verified" in first.out
+    assert "0 new, 2 known" in again.out and "2 of 2 jobs verified" in again.out
+
+
+def test_a_plan_without_jobs_and_one_that_cannot_be_made_run_nothing(tmp_path: Path):
+    conductor("init", cwd=tmp_path)
+    (tmp_path / "empty").mkdir()
+
+    none, absent = conductor("run", "counted", "empty", cwd=tmp_path), conductor("run", "nope", cwd=tmp_path)
+
+    assert (none.code, absent.code) == (1, 2), none.err + absent.err
+    assert not (tmp_path / ".conductor" / "valkey").exists()
+
+
+def test_what_fails_is_the_exit_code_and_verify_says_which(tmp_path: Path):
+    conductor("init", cwd=tmp_path)
+    tasks = tmp_path / "my_tasks.py"
+    tasks.write_text(tasks.read_text().replace('retry={"task_error": 2}', 'retry={"task_error": 0}'))
+    (tmp_path / "lists" / "second.txt").write_bytes(b"\xff\xfe not utf-8 \xff")
+
+    found = conductor("run", "counted", cwd=tmp_path)
+
+    assert found.code == 1
+    assert "1 dead" in found.out and "1 of 2 jobs verified" in found.out
