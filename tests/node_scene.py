@@ -38,6 +38,8 @@ cloud.workers = 0
 [timing]
 report_every_s = 0.5
 report_ttl_s = 3.0
+[web]
+is_on = false
 [dashboard]
 port = 0
 """

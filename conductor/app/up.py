@@ -1,4 +1,4 @@
-"""`conductor up` and `down`: Valkey, node, conductor and dashboard as child processes of one that watches
+"""`conductor up` and `down`: Valkey, node, conductor, web, dashboard as child processes of one that watches
 them.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from conductor.adapters.files.web_files import web_url_file
 from conductor.adapters.host.processes import (
     detach,
     kill_tree,
@@ -46,6 +47,9 @@ WATCH_S = 0.5
 #: After the drain, everything has this long to leave; told to stop now, so long. Then it is killed.
 STOP_S = 15.0
 STOP_NOW_S = 5.0
+#: Parts that only show what goes on: the work goes on without them, and they stay as long as there is
+#: something to look at.
+TO_LOOK = ("web", "dashboard")
 
 
 def up(settings: Settings, is_detached: bool = False) -> int:
@@ -153,8 +157,7 @@ class Up:
             return
         delay = part.backoff.died(time.monotonic() - part.started_at, code)
         part.start_at = time.monotonic() + delay
-        if code in HOPELESS and part.name == "dashboard":
-            # Only to be looked at: the work goes on without it.
+        if code in HOPELESS and part.name in TO_LOOK:
             words = "There is no {part} (what it says is above); everything else goes on"
             emit_event("part.given_up", words, part=part.name)
             self._parts.remove(part)
@@ -174,14 +177,13 @@ class Up:
                 start_part(self._settings.project, part)
 
     def _announce(self) -> None:
-        """Once the node reports and the dashboard listens: to the user, and by the pid file to who waits."""
+        """Once the node reports and the pages are there: to the user, and by the pid file to who waits."""
         if self._is_announced or not is_ready(self._settings, self._parts):
             return
         self._is_announced = True
         write_pid(up_file(self._settings.layout))
-        file = url_file(self._settings.state_dir)
-        pages = f"; rq-dashboard: {file.read_text().strip()}" if file.exists() else ""
-        logger.info("Up{}. Ctrl-C drains, a second one stops at once", pages)
+        pages = pages_of(self._settings.state_dir)
+        logger.info("Up{}. Ctrl-C drains, a second one stops at once", f"; {pages}" if pages else "")
 
     def hear(self) -> None:
         """One word to stop."""
@@ -201,12 +203,11 @@ class Up:
                 part.process.send_signal(number)
 
     def _is_over(self) -> bool:
-        """The dashboard stays as long as there is something to look at."""
-        return self._asked > 0 and all(p.process is None for p in self._parts if p.name != "dashboard")
+        return self._asked > 0 and all(p.process is None for p in self._parts if p.name not in TO_LOOK)
 
     def _leave(self) -> None:
         """Also after an error: nothing stays behind."""
-        self._signal("dashboard", "conductor", "node")
+        self._signal(*TO_LOOK, "conductor", "node")
         deadline = time.monotonic() + STOP_S
         while (
             any(p.process and p.process.poll() is None for p in self._parts) and time.monotonic() < deadline
@@ -241,6 +242,8 @@ def parts_of(settings: Settings) -> list[Part]:
         parts.insert(0, Part("node", ("node",)))
     else:
         logger.info("Using the node that already runs here (pid {}); it stays when this ends", node)
+    if settings.web.is_on:
+        parts.append(Part("web", ("web",)))
     if settings.dashboard.is_on:
         parts.append(Part("dashboard", ("dashboard",)))
     return parts
@@ -249,11 +252,24 @@ def parts_of(settings: Settings) -> list[Part]:
 def is_ready(settings: Settings, parts: Sequence[Part]) -> bool:
     """What shows the work is not waited for where it does not come up."""
     named = {part.name: part for part in parts}
-    node, dashboard = named.get("node"), named.get("dashboard")
+    node = named.get("node")
     has_node = node is None or live_pid(pid_path(settings.layout, node_name(settings.node))) == node.pid
-    return has_node and (
-        dashboard is None or dashboard.backoff.is_looping or url_file(settings.state_dir).exists()
+    shows = address_files(settings.state_dir)
+    return has_node and all(
+        part.backoff.is_looping or shows[name].exists() for name, part in named.items() if name in shows
     )
+
+
+def address_files(state_dir: Path) -> dict[str, Path]:
+    """Part that only shows → where its address stands once it listens."""
+    return {"web": web_url_file(state_dir), "dashboard": url_file(state_dir)}
+
+
+def pages_of(state_dir: Path) -> str:
+    """«page: http://127.0.0.1:9280/; rq-dashboard: …», of those that run."""
+    names = {"web": "page", "dashboard": "rq-dashboard"}
+    there = {names[part]: file for part, file in address_files(state_dir).items() if file.exists()}
+    return "; ".join(f"{name}: {file.read_text().strip()}" for name, file in there.items())
 
 
 # ── one at a time, and Redis under all ────────────────────────────────────────────────────────────────────

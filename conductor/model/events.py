@@ -64,7 +64,7 @@ FIELDS: dict[str, EventField] = {
     "lines": EventField("int", "lines", "how many; or the number of the line"),
     "note": EventField("str", "", "what the body says of itself"),
     "node": EventField("str", "", "the host"),
-    "part": EventField("str", "", "conductor, node or dashboard"),
+    "part": EventField("str", "", "conductor, node, web or dashboard"),
     "pid": EventField("int", "", "process id"),
     "place": EventField("str", "", "node, and the devices on it"),
     "places": EventField("int", "places", "how many lanes, nodes and devices"),

@@ -16,10 +16,9 @@ from conductor.ports import Ledger
 
 
 def stuck_jobs(
-    ledger: Ledger, active: Sequence[Reservation], settings: CodeSettings, lease_s: float
+    ledger: Ledger, active: Sequence[Reservation], catalogue: Mapping[str, TaskDecl], lease_s: float
 ) -> tuple[Stuck, ...]:
     """Those of `active` that do not get on, the longest in flight first. Raises `Unreachable`."""
-    catalogue = tasks_of(settings) if active else {}
     leases, asked, now = ledger.orphans.leases(), ledger.commands.asked(), ledger.bell.now()
     found = (
         sign_of(r, _request(ledger, r, catalogue), leases.get(r.job_id), lease_s, asked.get(r.job_id), now)

@@ -54,6 +54,8 @@ report_every_s = 0.5
 report_ttl_s = 3.0
 [limits]
 ram_headroom_mib = 0
+[web]
+is_on = false
 [dashboard]
 is_on = false
 [rates.api]

@@ -27,6 +27,8 @@ io.workers = 0
 cloud.workers = 0
 [timing]
 report_every_s = 0.3
+[web]
+is_on = false
 [dashboard]
 is_on = false
 [breaker]

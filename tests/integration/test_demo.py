@@ -30,6 +30,8 @@ headroom_bytes = 0
 [roots.published]
 path = "published"
 headroom_bytes = 0
+[web]
+port = 0
 [dashboard]
 port = 0
 """
@@ -67,7 +69,8 @@ def test_bad_files_fail_with_a_cause_and_all_others_become_a_reel(project: Path,
     assert first.code == 1, first.err
     assert "Traceback" not in first.err
     assert "20 new, 0 known" in first.err
-    assert "rq-dashboard while this runs: http://127.0.0.1:" in first.err
+    assert "while this runs: page: http://127.0.0.1:" in first.err
+    assert "rq-dashboard: http://127.0.0.1:" in first.err
     # Three probes fail, and the two jobs behind each; the reel is made of the others.
     assert "11 done, 9 dead in " in first.out
     assert "empty.mp4 is empty" in first.out

@@ -276,7 +276,8 @@ def test_one_rule_says_when_all_is_done_and_when_nobody_can_say() -> None:
 def test_a_second_run_is_foretold_from_the_first_and_every_tick_can_be_decided_again(tmp_path: Path) -> None:
     (tmp_path / "conductor.toml").write_text(
         "[lanes.cpu]\nworkers = 1\n[lanes.io]\nworkers = 0\n[lanes.cloud]\nworkers = 0\n"
-        "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n[dashboard]\nis_on = false\n"
+        "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+        "[web]\nis_on = false\n[dashboard]\nis_on = false\n"
     )
     for run in (1, 2):
         manifest = tmp_path / f"run{run}.jsonl"

@@ -37,8 +37,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     if not mounted(state):
         pytest.skip("only root mounts a disk")
     lanes = "lanes.gpu.workers = 0\nlanes.cpu.workers = 1\nlanes.io.workers = 0\nlanes.cloud.workers = 0\n"
-    roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n[dashboard]\nis_on = false\n"
-    (tmp_path / "conductor.toml").write_text(lanes + roots)
+    roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
+    pages = "[web]\nis_on = false\n[dashboard]\nis_on = false\n"
+    (tmp_path / "conductor.toml").write_text(lanes + roots + pages)
     conductor("plan", "system_test", "--mode", "backlog", "--count", "1", cwd=tmp_path)
     yield tmp_path
     conductor("down", "--now", cwd=tmp_path)

@@ -145,6 +145,8 @@ cloud.workers = 0
 [timing]
 lease_s = 1.0
 report_every_s = 0.5
+[web]
+is_on = false
 [dashboard]
 port = 0
 """

@@ -21,7 +21,7 @@ from conductor.ports import Ledger
 from conductor.record import manifest as manifests
 from conductor.recovery.redo import redo_missing
 from conductor.verify.verify import verify
-from conductor.views.stuck import stuck_jobs
+from conductor.views.stuck import stuck_jobs, tasks_of
 from tests.builders import a_spec
 from tests.cli_tools import Cli
 from tests.worker_scene import WorkerScene, a_scene, is_alive, wait_file, wait_until
@@ -99,7 +99,7 @@ def test_status_names_a_job_whose_worker_is_silent_and_says_when_it_is_taken_awa
 
     def signs() -> list[tuple[str, str]]:
         active = scene.ledger.handover.reservations()
-        found = stuck_jobs(scene.ledger, active, settings.for_code, settings.timing.lease_s)
+        found = stuck_jobs(scene.ledger, active, tasks_of(settings.for_code), settings.timing.lease_s)
         return [(s.job_id, s.sign) for s in found]
 
     assert signs() == []

@@ -47,7 +47,8 @@ def project(folder: Path, url: str, prefix: str) -> Path:
     line = f'prefix = "{prefix}"\n' if prefix else ""
     (folder / "conductor.toml").write_text(
         f"[redis]\nurl = '{url}'\n{line}[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
-        "[roots.published]\npath = 'published'\nheadroom_bytes = 0\n[dashboard]\nis_on = false\n"
+        "[roots.published]\npath = 'published'\nheadroom_bytes = 0\n"
+        "[web]\nis_on = false\n[dashboard]\nis_on = false\n"
         "[lanes]\ncpu.workers = 1\nio.workers = 0\ncloud.workers = 0\n"
     )
     return folder

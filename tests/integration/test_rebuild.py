@@ -209,7 +209,7 @@ def test_a_host_without_the_journal_notices_as_well(place: Place, tmp_path: Path
 @pytest.fixture
 def scene(project: Settings, ledger: Ledger) -> Iterator[NodeScene]:
     text = 'node = "here"\n[lanes]\ncpu.workers = 2\nio.workers = 0\ncloud.workers = 0\ngpu.workers = 0\n'
-    text += "[timing]\nlease_s = 3.0\nreport_every_s = 0.5\n[dashboard]\nport = 0\n"
+    text += "[timing]\nlease_s = 3.0\nreport_every_s = 0.5\n[web]\nis_on = false\n[dashboard]\nport = 0\n"
     scene = NodeScene(ledger, configure(project, text))
     yield scene
     scene.close()

@@ -50,6 +50,8 @@ cpu_share = 4.0
 [timing]
 report_every_s = 0.2
 report_ttl_s = 3.0
+[web]
+is_on = false
 [dashboard]
 port = 0
 """

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from node_scene import CONFIG, Command, Scene, project_processes, until, until_gone
 
+from conductor.adapters.files.web_files import web_url_file
 from conductor.adapters.host.processes import live_pid, note_pid
 from conductor.adapters.host.wakeup import Wakeup
 from conductor.adapters.open_ledger import open_ledger
@@ -67,6 +68,7 @@ def new_project(folder: Path) -> Settings:
     (folder / "up_tasks.py").write_text(TASKS)
     roots = "[roots.scratch]\npath = 'scratch'\nheadroom_bytes = 0\n"
     config = CONFIG.replace("cpu.workers = 1", "cpu.workers = 3")
+    config = config.replace("[web]\nis_on = false", "[web]\nport = 0")
     (folder / CONFIG_NAME).write_text(f'task_modules = ["up_tasks"]\n{config}{roots}')
     return load(folder)
 
@@ -126,8 +128,11 @@ def words_of(process: psutil.Process) -> list[str]:
 def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Settings, command: Command):
     address = url_file(settings.state_dir).read_text().strip()
     assert address in command.said
-    with urllib.request.urlopen(address, timeout=10) as page:
-        assert page.status == 200
+    page_address = web_url_file(settings.state_dir).read_text().strip()
+    assert page_address in command.said
+    for each in (address, page_address):
+        with urllib.request.urlopen(each, timeout=10) as page:
+            assert page.status == 200
 
     with open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
@@ -143,6 +148,7 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
 
     until(lambda: project_processes(settings.project) == [])
     assert not up_file(settings.layout).exists() and not url_file(settings.state_dir).exists()
+    assert not web_url_file(settings.state_dir).exists()
     assert "Traceback" not in command.said
 
 
@@ -159,7 +165,7 @@ def test_a_second_ctrl_c_stops_at_once(settings: Settings, command: Command):
     until(lambda: project_processes(settings.project) == [])
 
 
-@pytest.mark.parametrize("word", ["node", "conduct", "dashboard"])
+@pytest.mark.parametrize("word", ["node", "conduct", "dashboard", "web"])
 def test_a_part_that_dies_is_started_again(shared: tuple[Settings, Command], word: str):
     _, command = shared
     first = part(command, word)
@@ -186,15 +192,15 @@ def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple
     assert "Traceback" not in command.said
 
 
-def test_a_dashboard_that_cannot_be_stops_no_work(settings: Settings):
+def test_a_dashboard_or_a_page_that_cannot_be_stops_no_work(settings: Settings):
     config = settings.project / CONFIG_NAME
-    config.write_text(
-        config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'")
-    )
+    text = config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'")
+    config.write_text(text.replace("[web]", "[web]\ntoken_env = 'NOR_THIS'"))
     with is_up(settings) as command, open_ledger(settings) as ledger:
         scene = Scene(ledger, settings)
         scene.until_state(scene.put(1, 0.0), "done")
         assert "NOBODY_HAS_SET_THIS" in command.said and "There is no dashboard" in command.said
+        assert "NOR_THIS" in command.said and "There is no web" in command.said
 
 
 def test_killing_up_itself_takes_its_parts_along(settings: Settings, command: Command):

@@ -18,6 +18,7 @@ from pathlib import Path
 from conductor.adapters.open_ledger import open_ledger
 from conductor.app.cli.app import say, say_unexpected
 from conductor.app.conduct import INTERRUPTED, Ending, conduct
+from conductor.app.up import address_files, pages_of
 from conductor.app.workflow_lookup import checks_for, plan
 from conductor.base.errors import ConductorError, UsageError
 from conductor.base.files.paths import resolve
@@ -30,12 +31,11 @@ from conductor.ports import Ledger
 from conductor.record.manifest import read
 from conductor.verify.report import VerifyReport
 from conductor.verify.verify import verify
-from conductor.views.dashboard import url_file
 from conductor.views.run_summary import lines
 from workflows.highlights.plan import NAME, SAMPLES
 from workflows.highlights.samples import CLIPS, make_samples
 
-DASHBOARD_S = 15.0
+PAGES_S = 15.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,11 +65,11 @@ def run(folder: Path | None, began: float) -> int:
     # The ledger stays open to the end: the project's own Valkey starts once, not three times.
     with open_ledger(settings) as ledger:
         is_work = put(settings, ledger, manifest, name_of(folder))
-        ending, pages = feed(settings, name_of(folder), is_work)
+        ending, shown = feed(settings, name_of(folder), is_work)
     if ending is not None and ending.exit_code == INTERRUPTED:
         return interrupted(folder)
     report = verify(manifest, settings.receipts_dir, settings.layout, checks_for((NAME,), settings.for_code))
-    show(settings, manifest, report, ending, pages, time.monotonic() - began)
+    show(settings, manifest, report, ending, shown, time.monotonic() - began)
     return report.exit_code
 
 
@@ -120,33 +120,40 @@ def put(settings: Settings, ledger: Ledger, manifest: Path, backlog: str) -> boo
 
 
 def feed(settings: Settings, backlog: str, is_work: bool) -> tuple[Ending | None, str]:
-    """Run what there is to run. → how it ended, and the dashboard's address while it did."""
+    """Run what there is to run. → how it ended, and the addresses of its pages while it did."""
     if not is_work:
         return None, ""
-    with dashboard(settings) as pages:
-        footer = f"rq-dashboard while this runs: {pages}" if pages else ""
-        return conduct(settings, backlog, until_done=True, footer=footer), pages
+    with pages(settings) as shown:
+        footer = f"while this runs: {shown}" if shown else ""
+        return conduct(settings, backlog, until_done=True, footer=footer), shown
 
 
 @contextmanager
-def dashboard(settings: Settings) -> Generator[str]:
-    """rq-dashboard's address for as long as the block lasts; empty where it is off or does not come up."""
+def pages(settings: Settings) -> Generator[str]:
+    """The addresses of the page and of rq-dashboard for as long as the block lasts; empty where both are off
+    or do not come up."""
     from conductor.adapters.host.processes import spawn
 
-    file = url_file(settings.state_dir)
-    if not settings.dashboard.is_on or file.exists():
-        yield file.read_text().strip() if file.exists() else ""
-        return
-    argv = [sys.executable, "-m", "conductor", "dashboard"]
-    server = spawn(argv, env={"CONDUCTOR_PROJECT": str(settings.project)}, output=subprocess.DEVNULL)
+    files = address_files(settings.state_dir)
+    wanted = {"web": settings.web.is_on, "dashboard": settings.dashboard.is_on}
+    missing = [part for part, is_on in wanted.items() if is_on and not files[part].exists()]
+    env = {"CONDUCTOR_PROJECT": str(settings.project)}
+    servers = {
+        part: spawn([sys.executable, "-m", "conductor", part], env=env, output=subprocess.DEVNULL)
+        for part in missing
+    }
     try:
-        deadline = time.monotonic() + DASHBOARD_S
-        while not file.exists() and server.poll() is None and time.monotonic() < deadline:
+        deadline = time.monotonic() + PAGES_S
+        while time.monotonic() < deadline and any(
+            not files[part].exists() and server.poll() is None for part, server in servers.items()
+        ):
             time.sleep(0.05)
-        yield file.read_text().strip() if file.exists() else ""
+        yield pages_of(settings.state_dir)
     finally:
-        server.terminate()
-        server.wait()
+        for server in servers.values():
+            server.terminate()
+        for server in servers.values():
+            server.wait()
 
 
 # ── what the user reads ───────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +164,7 @@ def show(
     manifest: Path,
     report: VerifyReport,
     ending: Ending | None,
-    pages: str,
+    shown: str,
     seconds: float,
 ) -> None:
     say_out("")
@@ -169,8 +176,8 @@ def show(
     say_out(report.to_text())
     if reel := reel_of(settings, manifest, report):
         say_out(f"reel: {printable(str(reel))}")
-    if pages:
-        say_out(f"rq-dashboard was at {pages} while it ran (`conductor up` keeps it)")
+    if shown:
+        say_out(f"while it ran: {shown} (`conductor up` keeps them)")
     say_out(f"all in all {duration(seconds)}; look around: source .venv/bin/activate; conductor status")
 
 

@@ -27,6 +27,7 @@ from conductor.app.cli import (
     services,
     simulate,
     tasks,
+    web,
 )
 from conductor.app.cli.frame import CommandGroup
 from conductor.base.errors import ConductorError, ManifestError
@@ -81,6 +82,7 @@ FAMILIES = (
     run,
     flow,
     services,
+    web,
     reading,
     pausing,
     control,

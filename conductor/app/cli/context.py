@@ -123,34 +123,14 @@ def emit(value: Any) -> None:
     import json
     import sys
 
-    import msgspec
-    import orjson
-
     from conductor.base.text import escaped
+    from conductor.views.as_json import json_text
 
-    # omit_defaults keeps manifest lines short; here whoever reads wants every field.
-    plain = msgspec.to_builtins(complete(value), str_keys=True, enc_hook=str)
-    try:
-        text = orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode()
-    except TypeError:  # a name that is not UTF-8
-        text = json.dumps(plain, indent=2)
+    text = json_text(value, is_indented=True)
     if sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
         text = json.dumps(json.loads(text), indent=2)  # every letter that is not ASCII written out
     # A terminal obeys more characters than JSON escapes.
     typer.echo("\n".join(escaped(line) for line in text.split("\n")))
-
-
-def complete(value: Any) -> Any:
-    """Structs as dicts with all their fields, defaults included."""
-    import msgspec
-
-    if isinstance(value, msgspec.Struct):
-        return {name: complete(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {str(key): complete(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [complete(item) for item in value]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def answer(as_json: bool, value: object, sentence: str) -> None:

@@ -40,27 +40,30 @@ def status(
 
     Example: conductor status --json
     """
-    from msgspec.structs import asdict, replace
-
-    from conductor.adapters.redis.valkey import fullness
     from conductor.base.text import printable
-    from conductor.record.ledger_identity import standing_of
-    from conductor.views.dead_jobs import obituaries
     from conductor.views.headline import headline_of, line
-    from conductor.views.status import gather, noting
+    from conductor.views.status import gather
     from conductor.views.status_text import lines
-    from conductor.views.stuck import stuck_jobs
+    from conductor.views.stuck import tasks_of
+    from conductor.views.whole_status import find, headed, whole_status
 
     with ledger_to_read() as (settings, ledger):
         name = one_backlog(ledger, backlog)
-        now = noting(gather(ledger, name), standing_of(ledger, settings.receipts_dir).sentence)
-        now = noting(now, fullness(settings.valkey))
-        stuck = stuck_jobs(ledger, now.active, settings.for_code, settings.timing.lease_s)
-        now = replace(now, stuck=stuck, graves=obituaries(ledger, name))
-    headline = headline_of(now)
+        now = gather(ledger, name)
+        found = find(
+            ledger,
+            name,
+            now.active,
+            receipts_dir=settings.receipts_dir,
+            valkey=settings.valkey,
+            tasks=tasks_of(settings.for_code) if now.active else {},
+            lease_s=settings.timing.lease_s,
+        )
+        now = whole_status(now, found)
     if as_json:
-        emit({"headline": headline, **asdict(now)})
+        emit(headed(now))
         return
+    headline = headline_of(now)
     first = printable(line(headline))
     typer.echo("\n".join([red(first) if headline.tone == "act" else first, "", *lines(now, red)]))
 

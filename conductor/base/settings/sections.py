@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,11 @@ NotNegative = Annotated[int, Field(ge=0)]
 NotNegativeFloat = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 #: More on one host is a slip of the hand.
 Processes = Annotated[int, Field(ge=0, le=1024)]
+
+
+def checked_address(text: str) -> str:
+    ipaddress.ip_address(text)
+    return text
 
 
 class Section(BaseModel):
@@ -322,6 +328,22 @@ class Dashboard(Section):
     redis_url: str | None = Field(default=None, repr=False)
     #: Name of the environment variable that holds the password of the pages (user: any). None: no login.
     password_env: str | None = None
+
+
+class Web(Section):
+    """The HTTP API and the page (`conductor web`): for looking only, until a token is configured."""
+
+    #: Started by `conductor up` and by the demo.
+    is_on: bool = True
+    #: The address it listens on. One that is not this host's own (127.0.0.1, ::1) needs a token.
+    bind: Annotated[str, AfterValidator(checked_address)] = "127.0.0.1"
+    #: The first to try; 0 takes any.
+    port: Annotated[int, Field(ge=0, le=65535)] = 9280
+    #: Name of the environment variable that holds the token. With it one may act, and from other hosts look.
+    #: None: nobody acts by HTTP, except over the socket in the state folder, which is its owner's alone.
+    token_env: str | None = None
+    #: Names by which browsers may call it, beside `localhost` and its address: a proxy's in front of it.
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class LearningSettings(Section):

@@ -44,6 +44,7 @@ from conductor.base.settings.sections import (
     Ticks,
     Timing,
     WaitingSettings,
+    Web,
     Workers,
 )
 from conductor.base.settings.toml_file import read_toml
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     timing: Timing = Timing()
     workers: Workers = Workers()
     dashboard: Dashboard = Dashboard()
+    web: Web = Web()
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
     schedules: dict[str, ScheduleSettings] = {}
@@ -151,7 +153,9 @@ class Settings(BaseSettings):
         """Where a secret may stand among the settings."""
         return SecretSources(
             api_key_variables=_named(endpoint.api_key_env for endpoint in self.endpoints.values()),
-            other_variables=_named((self.redis.signing_key_env, self.dashboard.password_env)),
+            other_variables=_named(
+                (self.redis.signing_key_env, self.dashboard.password_env, self.web.token_env)
+            ),
             address_variables=self.alerts.address_variables,
             urls=_named(
                 (self.redis.url, self.dashboard.redis_url, *(e.base_url for e in self.endpoints.values()))

@@ -14,8 +14,9 @@ from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
     *("run", "init"),
-    *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "status", "top", "explain"),
+    *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "web", "status", "top"),
     *(
+        "explain",
         "metrics",
         "audit",
         "doctor",

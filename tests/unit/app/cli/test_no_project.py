@@ -38,6 +38,7 @@ OTHERS = (
     ["rebuild"],
     ["backup", "b.tar.gz"],
     ["conduct", "--until-done"],
+    ["web"],
     ["dashboard"],
     ["down"],
     ["node"],

@@ -30,6 +30,8 @@ COMMANDS = (
     "node",
     "node --detach",
     "node --stop",
+    "web",
+    "web --link",
     "dashboard",
     "status",
     "top",

@@ -1,0 +1,99 @@
+"""The application: routes, guard, errors, the OpenAPI page. Made once for a process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+
+from conductor.app.web.answers import (
+    AsciiOnly,
+    Problem,
+    failed,
+    gives,
+    json_answer,
+    refused,
+    shapes,
+    unexpected,
+)
+from conductor.app.web.guard import HttpGuard
+from conductor.app.web.rights import Door, anybody
+from conductor.app.web.routes import entrance, overview
+from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
+from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeList
+from conductor.app.web.stack import Stack
+from conductor.base.errors import ConductorError
+from conductor.views.health import Health
+from conductor.views.now import Now
+from conductor.views.whole_status import HeadedStatus
+
+#: Whose shapes the OpenAPI page shows.
+ANSWERS = (Alive, BacklogList, GateList, Health, HeadedStatus, Link, NodeList, Now, Problem, Whoami)
+SENT = (Login,)
+STATIC = Path(__file__).with_name("static")
+
+
+def make_app(stack: Stack, door: Door) -> FastAPI:
+    app = FastAPI(
+        title="Conductor",
+        version=version("conductor-jobs"),
+        lifespan=lifespan,
+        # Its own pages take their scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        default_response_class=AsciiOnly,
+        redirect_slashes=False,
+    )
+    app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
+    for routes in (overview.router, entrance.router):
+        app.include_router(routes)
+    app.add_exception_handler(ConductorError, failed)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, refused)
+    app.add_exception_handler(Exception, unexpected)
+    app.add_middleware(HttpGuard, door=door)
+
+    @app.get("/api/v1/openapi.json", dependencies=[Depends(anybody)], include_in_schema=False)
+    async def openapi(request: Request) -> Response:
+        return json_answer(described(app))
+
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    app.state.stack.start()
+    try:
+        yield
+    finally:
+        app.state.stack.stop()
+
+
+def static_files(folder: Path) -> dict[str, Path]:
+    """Name → file, of all that the page is made of."""
+    return {
+        str(file.relative_to(folder)): file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in KINDS and file.is_file()
+    }
+
+
+def described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: the shapes are those of the views themselves."""
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    components: dict[str, Any] = document.setdefault("components", {})
+    components["schemas"] = shapes(ANSWERS, SENT)
+    wrong = gives(Problem, "Why there is no answer", 0)[0]
+    for place in document["paths"].values():
+        for operation in place.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = wrong
+    return document
