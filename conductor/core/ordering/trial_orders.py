@@ -17,8 +17,7 @@ MOST_ITEMS = 192
 MOST_NODES = 8
 #: Seconds of duration that one second of waiting makes up for: orders between shortest and oldest.
 AGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
-#: So many of the oldest are put first, all before the shortest; or one of so many gets a place kept free.
-OLDEST_FIRST = (1, 2, 3, 4, 5, 6, 8, 10)
+#: One of so many of the oldest gets a place kept free.
 KEPT = 8
 
 
@@ -116,10 +115,6 @@ def best(
 
 def _plans(oldest: Sequence[TrialJob], shortest: Sequence[TrialJob], now: float) -> Iterator[Plan]:
     yield Plan(tuple(shortest))
-    for count in OLDEST_FIRST:
-        if count < len(oldest):
-            first = set(oldest[:count])
-            yield Plan((*oldest[:count], *(item for item in shortest if item not in first)))
     for age in AGES:
         order = sorted(shortest, key=lambda item: item.duration_s - age * (now - item.since))
         yield Plan(tuple(order))
