@@ -89,14 +89,14 @@ class FullNode:
                 ledger.attempts.start(r.job_id, r.attempt, f"w-{i % RUNNING}", LONG_S)
             elif (i + n) % 6 == 0:
                 used = Usage(vram_mib=5_000 + n % 50, rss_mib=400 + n % 9)
-                vouch = HeldReport(
+                report = HeldReport(
                     job_id=r.job_id,
                     attempt=r.attempt,
                     usage=used,
                     progress=(n % 100) / 100,
                     note=f"frame {n}",
                 )
-                ledger.attempts.renew(r.worker or "w", LONG_S, [vouch])
+                ledger.attempts.renew(r.worker or "w", LONG_S, [report])
         if len(going) >= RUNNING:
             ledger.attempts.accept(done(going[0].job_id, going[0].attempt, ledger.bell.now()))
 

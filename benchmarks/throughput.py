@@ -247,10 +247,10 @@ def files(jobs: int = 200, body_s: float = 0.03) -> dict[str, Any]:
 def _gated(bench: ThroughputBench, jobs: int, body_s: float, scratch_bytes: int = 0) -> dict[str, Any]:
     whole = Needs(cpu=float(os.cpu_count() or 1), scratch_bytes=scratch_bytes)
     with bench.open() as ledger:
-        before_them = ledger.handover.handed_ahead()
+        before_them = ledger.handover.early_successions()
         bench.run(ledger, [bench.spec("bench.stamp", whole, seconds=body_s) for _ in range(jobs)])
         stamps = sorted(_stamps(bench)[-jobs:])
-        ahead = ledger.handover.handed_ahead() - before_them
+        ahead = ledger.handover.early_successions() - before_them
     return {**_latency([after[0] - before[1] for before, after in pairwise(stamps)]), "ahead": ahead}
 
 

@@ -38,12 +38,12 @@ BAD = AttemptFault("task_error", "it failed")
 
 
 class PlayedLedger:
-    """What it calls running here, and who is lined up behind whom."""
+    """What it calls running here, and who is preloaded behind whom."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.running: dict[Key, Any] = {}
-        self.lined: dict[Key, Any] = {}
+        self.preloaded: dict[Key, Any] = {}
         self.words: deque[Preloaded] = deque()
         self._answered: dict[str, Turned] = {}
         self._jobs, self.told, self.breaks = 0, 0, 0
@@ -61,14 +61,14 @@ class PlayedLedger:
     def tick(self) -> None:
         """Names successors, and does not name others again."""
         world = self._world
-        for key, successor in self.lined.items():
+        for key, successor in self.preloaded.items():
             if not successor.is_void and world.chance(0.4):
                 successor.is_void = True
                 self._tell(key, successor.started, None)
-        free = [key for key in self.running if key not in self.lined]
+        free = [key for key in self.running if key not in self.preloaded]
         if free and world.chance(0.6):
             key, started = world.dice.choice(free), self.a_job()
-            self.lined[key] = Plain(started=started, is_void=False)
+            self.preloaded[key] = Plain(started=started, is_void=False)
             self._tell(key, started, started)
 
     def _tell(self, key: Key, started: Any, successor: Any) -> None:
@@ -97,17 +97,17 @@ class PlayedLedger:
         if refused:
             return Turned(refused=tuple(refused))
         for word in turn.not_begun:
-            successor = self.lined.get((word.predecessor, word.of_attempt))
+            successor = self.preloaded.get((word.predecessor, word.of_attempt))
             if successor is not None and successor.started.reservation.job_id == word.job_id:
-                del self.lined[word.predecessor, word.of_attempt]
-        started = [self.lined[b.predecessor, b.of_attempt].started for b in turn.begun]
+                del self.preloaded[word.predecessor, word.of_attempt]
+        started = [self.preloaded[b.predecessor, b.of_attempt].started for b in turn.begun]
         answers = tuple("accepted" if self.running.pop(key, None) else "gone" for key in _keys(turn))
         for key in turn.returned:
             fate = self._world.fates.get(key, Fate())
             assert fate.began_at is None, f"{key} goes back as if it had not begun"
             self.running.pop(key, None)
         for key in (*done, *turn.returned):
-            self.lined.pop(key, None)
+            self.preloaded.pop(key, None)
         if turn.most or turn.is_from_hand:
             started += [self.a_job() for _ in range(self._world.dice.randint(0, min(6, turn.most or 1)))]
         for each in started:
@@ -116,7 +116,7 @@ class PlayedLedger:
 
     def _may_follow(self, begun: Any, done: set[Key]) -> bool:
         key = (begun.predecessor, begun.of_attempt)
-        successor = self.lined.get(key)
+        successor = self.preloaded.get(key)
         is_it = (
             successor is not None
             and not successor.is_void
@@ -127,7 +127,7 @@ class PlayedLedger:
     def ends(self, key: Key) -> None:
         """Failed, cancelled, or rescued by others."""
         self.running.pop(key, None)
-        self.lined.pop(key, None)
+        self.preloaded.pop(key, None)
 
 
 def _keys(turn: WorkerTurn) -> list[Key]:
@@ -243,10 +243,10 @@ class PlayedRunner:
         return Done(cast(Any, attempt), a_receipt(key, "ok"), cast(Any, None))
 
     def settle(self, what: Unpublished) -> Receipt | None:
-        """The ledger hears of it: whoever is lined up behind it is none any more, and may not run."""
+        """The ledger hears of it: whoever is preloaded behind it is none any more, and may not run."""
         self._world.meddle()
         key = what.attempt.job_id, what.attempt.number
-        successor = self._world.ledger.lined.get(key)
+        successor = self._world.ledger.preloaded.get(key)
         child = self._world.host.child
         if successor is not None and child is not None and child.runs is not None:
             of = successor.started.reservation

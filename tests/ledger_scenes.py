@@ -70,7 +70,7 @@ def a_receipt(name: str, attempt: int = 1, outcome: Outcome = "ok", cause: Cause
 
 @dataclass
 class Scene:
-    """A ledger with short verbs. Names stand for job ids; after every verb the books are checked."""
+    """A ledger with short verbs. Names stand for job ids; after every verb the whole ledger is checked."""
 
     ledger: Ledger
     #: Lets so much of the ledger's time pass.

@@ -41,8 +41,8 @@ class MachineScene:
         self.machine = WorkerMachine("w", "" if in_hand else "queue", LEASE_S, in_hand)
         self._most = most
         self._jobs, self._answered = 0, dict[str, Turned]()
-        #: The ledger's: what runs here, who is lined up behind whom, and what it has ever let begin.
-        self.running, self.lined, self.let_begin = dict[Key, Any](), dict[Key, Any](), set[Key]()
+        #: The ledger's: what runs here, who is preloaded behind whom, and what it has ever let begin.
+        self.running, self.preloaded, self.let_begin = dict[Key, Any](), dict[Key, Any](), set[Key]()
         #: The turn behind a take whose answer was lost; what the worker was told to run.
         self.unheard: WorkerTurn | None = None
         self.heard = set[Key]()
@@ -75,13 +75,13 @@ class MachineScene:
         return Plain(line=b"", reservation=reservation, kind=kind, failures={}, job_class=None)
 
     def preload(self, key: Key) -> None:
-        self.lined[key] = started = self.a_job()
+        self.preloaded[key] = started = self.a_job()
         self.tell(key, started, started)
 
     def name_successor(self) -> None:
         """Of what runs, as far as the worker has heard."""
         first = self.machine.hand.running
-        if first is not None and key_of(first) in self.running and key_of(first) not in self.lined:
+        if first is not None and key_of(first) in self.running and key_of(first) not in self.preloaded:
             self.preload(key_of(first))
 
     def tell(self, key: Key, started: Any, successor: Any) -> None:
@@ -89,7 +89,7 @@ class MachineScene:
         word = Preloaded(
             predecessor=key[0], of_attempt=key[1], job_id=of.job_id, attempt=of.attempt, successor=successor
         )
-        self.machine.lined(word)
+        self.machine.preloaded(word)
 
     def turn(self, turn: WorkerTurn) -> Turned:
         if turn.number not in self._answered:
@@ -103,11 +103,11 @@ class MachineScene:
         assert done <= self.ok, "done, and it did not end well"
         assert not self.begun.intersection(turn.returned), "goes back as if it had not begun"
         for word in turn.not_begun:
-            self.lined.pop((word.predecessor, word.of_attempt), None)
-        started = [self.lined[b.predecessor, b.of_attempt] for b in turn.begun]
+            self.preloaded.pop((word.predecessor, word.of_attempt), None)
+        started = [self.preloaded[b.predecessor, b.of_attempt] for b in turn.begun]
         for key in (*done, *turn.returned):
             self.running.pop(key, None)
-            self.lined.pop(key, None)
+            self.preloaded.pop(key, None)
         wanted = turn.most or int(turn.is_from_hand) or len(turn.in_hand)
         started += [
             self.a_job()
@@ -121,13 +121,13 @@ class MachineScene:
 
     def _may_follow(self, begun: Any, done: set[Key]) -> bool:
         key = begun.predecessor, begun.of_attempt
-        successor = self.lined.get(key)
+        successor = self.preloaded.get(key)
         is_it = successor is not None and successor.reservation.job_id == begun.job_id
         return is_it and key in done and key in self.running and self.pick([True, False])
 
     def ends(self, key: Key) -> None:
         self.running.pop(key, None)
-        self.lined.pop(key, None)
+        self.preloaded.pop(key, None)
 
     def hear(self, turned: Turned, tell: Callable[[], object]) -> None:
         """Only from here on the worker answers for what was started."""
@@ -208,7 +208,7 @@ class MachineScene:
 
     def on_Fail(self, action: actions.Fail) -> None:
         what, key = action.unpublished, key_of(action.unpublished.attempt)
-        successor = self.lined.get(key)
+        successor = self.preloaded.get(key)
         if successor is not None and self.runs is not None:
             assert self.runs.key != key_of(successor.reservation), "room is given away that a body still uses"
         if what.fault is not None or key in self.let_begin:
@@ -367,7 +367,7 @@ class MachineScene:
         lost = self.heard & self.running.keys() - set(places) - about_to_be
         assert not lost or self.level > 1, f"started in the ledger, and nowhere here: {lost}"
         owned = {key for key in places if key in self.heard and key in self.let_begin}
-        assert owned == set(hand.vouched()), "what is in hand is renewed, and nothing else"
+        assert owned == set(hand.reported()), "what is in hand is renewed, and nothing else"
         if hand.given and machine.row.blame() is None:
             assert machine.row.attend(self.now) is not None and machine.row.began_at < inf, "no deadline"
 

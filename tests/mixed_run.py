@@ -167,7 +167,7 @@ class World:
             self.end(worker)
         if worker.job is None and worker.is_dead_until <= self.now:
             self.take(worker)
-        held = [] if worker.job is None else [self.vouch(worker, worker.job.reservation)]
+        held = [] if worker.job is None else [self.report(worker, worker.job.reservation)]
         (answer,) = self.ledger.attempts.renew(worker.name, LEASE_S, held).answers or ("ok",)
         if answer == "cancel" and worker.job is not None:
             self.fail(worker, "cancelled")
@@ -175,7 +175,7 @@ class World:
             worker.job, worker.holds_mib = None, 0
 
     def hear(self, worker: Worker) -> None:
-        while (word := self.ledger.attempts.lined(worker.name, 0.0)) is not None:
+        while (word := self.ledger.attempts.next_preloaded(worker.name, 0.0)) is not None:
             successor = getattr(word, "successor", None)
             if not hasattr(word, "predecessor"):
                 continue
@@ -188,7 +188,7 @@ class World:
                 self.turn(worker, not_begun=(begun,))
                 worker.next = None
 
-    def vouch(self, worker: Worker, r: Reservation) -> HeldReport:
+    def report(self, worker: Worker, r: Reservation) -> HeldReport:
         if r.started_at is None or self.now - r.started_at < 2:
             return HeldReport(job_id=r.job_id, attempt=r.attempt)
         rss, disk = r.ram_mib * 3 // 4, sum(r.disk.values()) // 2

@@ -117,7 +117,7 @@ class Host:
 
 
 class Worker:
-    """Runs one job at a time, and the successor that was lined up behind it."""
+    """Runs one job at a time, and the successor that was preloaded behind it."""
 
     def __init__(self, name: str, queue: str, host: Host) -> None:
         self.name, self.queue, self.host = name, queue, host

@@ -40,20 +40,20 @@ def redis_of(settings: Settings, is_lenient: bool = False, *, is_joining: bool =
     The project's own Valkey lives at least as long as the block; `is_joining`: it is there, others started
     it."""
     from conductor.adapters.redis import valkey
-    from conductor.adapters.redis.project_mark import claim, warn_of_foreign
+    from conductor.adapters.redis.project_mark import claim, warn_of_other_project
     from conductor.adapters.redis.server_checks import check_server
 
     if settings.redis.url is not None:
         with connect(settings.redis.url) as client:
             check_server(client, is_lenient or settings.redis.is_volatile_ok)
-            (warn_of_foreign if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
+            (warn_of_other_project if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
             yield client
         return
     if not is_lenient:
         valkey.refuse_full(settings.valkey)
     with valkey.session(settings.valkey, is_joining) as url, connect(url) as client:
         check_server(client, is_lenient or settings.redis.is_volatile_ok)
-        (warn_of_foreign if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
+        (warn_of_other_project if is_lenient else claim)(client, settings.receipts_dir, settings.redis)
         yield client
 
 

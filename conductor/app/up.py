@@ -82,14 +82,14 @@ def lock_file(settings: Settings) -> Path:
     return settings.state_dir / "up.lock"
 
 
-def said_file(settings: Settings) -> Path:
+def output_file(settings: Settings) -> Path:
     """What a detached `up` and all its parts say."""
     return settings.logs_dir / "up.log"
 
 
 def up_detached(settings: Settings) -> int:
     refuse_second(settings)
-    log = said_file(settings)
+    log = output_file(settings)
     argv = [sys.executable, "-P", "-m", "conductor", "up"]
     words = detach(argv, log, up_file(settings.layout), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
@@ -147,7 +147,7 @@ class Up:
             logger.warning("{}", e)
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._kill()
-        keep_small(said_file(self._settings))
+        keep_small(output_file(self._settings))
 
     def _reap(self, part: Part) -> None:
         if part.process is None or (code := part.process.poll()) is None:

@@ -76,13 +76,13 @@ def _unknown_behind(ledger: Ledger, manifest: Path, over: set[str]) -> dict[str,
         for other in spec.after:
             waiters.setdefault(other, []).append(spec.id)
     found: dict[str, str] = {}
-    graves = sorted(over)
-    while graves:
-        dead = graves.pop()
+    deaths = sorted(over)
+    while deaths:
+        dead = deaths.pop()
         behind = [job_id for job_id in waiters.get(dead, ()) if job_id not in found]
         for job_id in sorted(set(behind) - ledger.jobs.states(behind).keys()):
             found[job_id] = dead
-            graves.append(job_id)
+            deaths.append(job_id)
     return found
 
 

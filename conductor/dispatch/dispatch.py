@@ -31,7 +31,7 @@ from conductor.record.manifest import (
     LineRule,
     ManifestSummary,
     check,
-    lent_priorities,
+    inherited_priorities,
     lifted,
     lines,
     numbered,
@@ -137,8 +137,8 @@ def dispatch(
         is_noted = note(is_move=is_moving)
     new = known = done = seen = 0
     parts: list[Revised] = []
-    lent = lent_priorities(manifest) if summary.has_priorities else {}
-    for batch in batches(entries(manifest, classify, past, work, remade.behind, lent)):
+    inherited = inherited_priorities(manifest) if summary.has_priorities else {}
+    for batch in batches(entries(manifest, classify, past, work, remade.behind, inherited)):
         _refuse_changed(manifest, before)
         # Two calls, so that each says how many of its kind are new.
         ended = put([entry for entry in batch if entry.is_done])
@@ -188,13 +188,13 @@ def entries(
     past: PastAttempts,
     work: FileWork,
     behind: Mapping[str, AbstractSet[str]],
-    lent: Mapping[str, int],
+    inherited: Mapping[str, int],
 ) -> Iterator[Entry]:
     """Each job on its way in. What an accepted receipt proves is not waited for: its line may be in no
     backlog.
 
-    `behind`: job → writers that run again for it; `lent`: job → priority that is handed down to it."""
-    is_plain = not past.attempts and not behind and not work.jobs and not lent
+    `behind`: job → writers that run again for it; `inherited`: job → priority that is handed down to it."""
+    is_plain = not past.attempts and not behind and not work.jobs and not inherited
     for _, line, spec in numbered(manifest):
         if is_plain and not spec.after and not spec.after_ended:
             # Most of a manifest of a million lines.
@@ -203,7 +203,7 @@ def entries(
         yield Entry(
             job_id=spec.id,
             line=line,
-            job_class=classify(lifted(spec, lent)),
+            job_class=classify(lifted(spec, inherited)),
             after=tuple(
                 other
                 for other in spec.after + unsaid(spec, behind.get(spec.id, ()))
@@ -214,7 +214,7 @@ def entries(
             # Redis was emptied: the next attempt must not carry the number of one that left a receipt.
             attempts=past.accepted.get(spec.id, past.attempts.get(spec.id, 0)),
             files=work.of(spec.id, past.receipts),
-            own_priority=spec.priority if spec.id in lent else None,
+            own_priority=spec.priority if spec.id in inherited else None,
         )
 
 

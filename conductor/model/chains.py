@@ -65,7 +65,7 @@ class LetGo(Value, frozen=True, kw_only=True):
     bytes: int
 
 
-class Outlook(Value, frozen=True, kw_only=True):
+class ChainStates(Value, frozen=True, kw_only=True):
     """What the ledger knows of files and of waiting, for one tick."""
 
     chains: tuple[Chain, ...] = ()

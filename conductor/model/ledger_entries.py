@@ -177,7 +177,7 @@ class Preloaded(Struct, frozen=True, kw_only=True):
     of_attempt: int
     job_id: str
     attempt: int
-    #: None: it was lined up before, and is not to begin any more.
+    #: None: it was preloaded before, and is not to begin any more.
     successor: Started | None
 
 
@@ -217,7 +217,7 @@ def untold(reservation: Reservation) -> Reservation:
 
 
 class Begun(Struct, frozen=True, kw_only=True):
-    """A successor that was lined up behind `predecessor`."""
+    """A successor that was preloaded behind `predecessor`."""
 
     predecessor: str
     of_attempt: int
@@ -260,13 +260,13 @@ class WorkerTurn(Struct, frozen=True, kw_only=True):
     most: int = 0
     budget_s: float = 0.0
     #: Task → seconds that one takes here. Others are taken by an idle worker only, one at a time.
-    paces: Mapping[str, float] = {}
+    task_durations: Mapping[str, float] = {}
     is_idle: bool = False
     #: What is news of them for the conductor; 0: it is none of the short ones any more.
     news: Mapping[str, float] = {}
-    #: Successors that were lined up: their bodies run, for what is in `done` ended well.
+    #: Successors that were preloaded: their bodies run, for what is in `done` ended well.
     begun: tuple[Begun, ...] = ()
-    #: Successors that were lined up, and will not begin as such.
+    #: Successors that were preloaded, and will not begin as such.
     not_begun: tuple[Begun, ...] = ()
     #: The ledger's step as this worker heard of it last: one that has fewer has forgotten something.
     seen: int = 0

@@ -19,7 +19,7 @@ from conductor.node.single_instance import only_one, pid_path
 READY_S = 60.0
 
 
-def said_file(settings: Settings) -> Path:
+def output_file(settings: Settings) -> Path:
     """What a node on its own and its workers say."""
     return settings.logs_dir / "node.out"
 
@@ -31,7 +31,7 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
     name = node_name(settings.node)
     with only_one(settings.layout, name):
         pass
-    log, pid_file = said_file(settings), pid_path(settings.layout, name)
+    log, pid_file = output_file(settings), pid_path(settings.layout, name)
     argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
     words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:

@@ -47,7 +47,7 @@ def rescue(
     else:
         count = sum(_return(ledger, held, death, overrides, on_dead, limits or Limits()) for held in held_by)
     # Last: what it had in hand is found by that list. Left in it, a restart of Redis would wait for its word.
-    ledger.orphans.strike_off(death.worker, death.queue)
+    ledger.orphans.remove_worker(death.worker, death.queue)
     return count
 
 
@@ -103,7 +103,7 @@ def return_leftover(ledger: Ledger, receipts_dir: Path, node: str) -> None:
         if held.node == node:
             _put_back(ledger, held)
             if held.worker is not None:
-                ledger.orphans.strike_off(held.worker, held.queue)
+                ledger.orphans.remove_worker(held.worker, held.queue)
     ledger.reports.withdraw(node)
 
 

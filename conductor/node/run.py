@@ -44,7 +44,7 @@ from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.disk_room import DiskRoom
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
 from conductor.node.cleanup.stale_staging import tidy, tidy_ended
-from conductor.node.detached import said_file
+from conductor.node.detached import output_file
 from conductor.node.health.report import Identity, Reading, Workforce
 from conductor.node.health.reporter import Reporter
 from conductor.node.orphan_rescue import Overrides, give_back, rescue
@@ -193,7 +193,7 @@ class Node:
         if self._draining_since is not None and not self._gave_back:
             is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
             self._gave_back = is_time and self._give_back("its node is draining")
-        keep_small(said_file(self._settings))
+        keep_small(output_file(self._settings))
 
     def _hear(self, signals: Collection[int]) -> None:
         asks = sum(number in STOP for number in signals) or (

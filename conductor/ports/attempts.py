@@ -36,10 +36,10 @@ class Attempts(Protocol):
         its queue."""
         ...
 
-    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
-        """The next word on who is lined up behind what this worker runs, or a roll call; None where none came
-        in time (a few seconds at most). What is missed costs nothing: such a successor goes on as if it had
-        been named only."""
+    def next_preloaded(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
+        """The next successor that is preloaded behind what this worker runs (or is no longer), or a roll
+        call. None where none came in time (a few seconds at most). What is missed costs nothing: such a
+        successor goes on as if it had been named only."""
         ...
 
     def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
@@ -105,7 +105,7 @@ class Orphans(Protocol):
         """admitted(attempt) → waiting, at no cost: nobody started it. False when it is not so any more."""
         ...
 
-    def strike_off(self, worker: str, queue: str) -> bool:
+    def remove_worker(self, worker: str, queue: str) -> bool:
         """This worker is dead and all that it held went back: nobody waits for its word. False while the
         ledger is not settled: it may have seen what was forgotten."""
         ...

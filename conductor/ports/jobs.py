@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from conductor.model.chains import Outlook
+from conductor.model.chains import ChainStates
 from conductor.model.ledger_entries import Entry, JobState, JobView, PutResult, Revised
 from conductor.model.snapshot import Candidate, Head, Lookahead
 
@@ -52,7 +52,7 @@ class WaitingJobs(Protocol):
         """(class id, head) of those of these jobs that may go now."""
         ...
 
-    def outlook(self, heads: Sequence[str]) -> Outlook:
+    def chain_states(self, heads: Sequence[str]) -> ChainStates:
         """Chains that were begun and those of these jobs, what landed on disks lately, the longest wait so
         far.
         """

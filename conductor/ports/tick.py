@@ -29,17 +29,17 @@ class Handover(Protocol):
 
         Per admission: None when handed over, else why not («not waiting», «over ceiling NODE/gpu0:vram_mib»).
         `successors`: in place of all that were named before. `seen`: successors handed over as of before the
-        tick looked (`handed_on`); where another one was since, nothing of this holds. None: not asked.
+        tick looked (`successions`); where another one was since, nothing of this holds. None: not asked.
         `looked_at`: when that was (Redis time); files that came since count beside what is claimed for those
-        lined up. None: none did."""
+        preloaded. None: none did."""
         ...
 
-    def handed_on(self) -> tuple[int, int]:
-        """How many successors were handed over so far, and how many are named or lined up now."""
+    def successions(self) -> tuple[int, int]:
+        """How many successors were handed over so far, and how many are named or preloaded now."""
         ...
 
-    def handed_ahead(self) -> int:
-        """Of those handed over so far: how many had been lined up in time, so that their bodies had begun
+    def early_successions(self) -> int:
+        """Of those handed over so far: how many had been preloaded in time, so that their bodies had begun
         already.
         """
         ...
@@ -50,7 +50,7 @@ class Handover(Protocol):
         """Queue → entries not yet taken by a worker."""
         ...
 
-    def paces(self) -> dict[str, float]:
+    def task_durations(self) -> dict[str, float]:
         """Task → seconds that one takes, as workers saw it of late; only of those that are over in
         milliseconds.
         """

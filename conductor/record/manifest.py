@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from conductor.base.errors import ConfigError, ManifestError
 from conductor.base.files.safe_open import usual_mode
 from conductor.base.settings.toml_file import encoding_of
-from conductor.core.ordering.priority_inheritance import handed_down
+from conductor.core.ordering.priority_inheritance import inherit_priorities
 from conductor.model.spec import JobSpec, TaskDecl, from_line, to_line
 from conductor.record.manifest_faults import is_sound, line_faults, rule_faults, same_file
 
@@ -290,7 +290,7 @@ def problems_found(
     return ManifestError(f"{path} has {faults}; nothing of it was {verb}", listed)
 
 
-def lent_priorities(path: Path) -> dict[str, int]:
+def inherited_priorities(path: Path) -> dict[str, int]:
     """Job → the priority that others of the manifest hand down to it. Only of a manifest with several
     priorities what its jobs wait for is held in memory."""
     priorities = {spec.priority for spec in read(path)}
@@ -298,12 +298,12 @@ def lent_priorities(path: Path) -> dict[str, int]:
         return {}
     own = {spec.id: spec.priority for spec in read(path) if spec.priority}
     waits = {s.id: (*s.after, *s.after_ended) for s in read(path) if s.after or s.after_ended}
-    return handed_down(own, waits)
+    return inherit_priorities(own, waits)
 
 
-def lifted(spec: JobSpec, lent: Mapping[str, int]) -> JobSpec:
+def lifted(spec: JobSpec, inherited: Mapping[str, int]) -> JobSpec:
     """The job as it is classed: with the priority that was handed down to it."""
-    return structs.replace(spec, priority=lent[spec.id]) if spec.id in lent else spec
+    return structs.replace(spec, priority=inherited[spec.id]) if spec.id in inherited else spec
 
 
 def _circle(path: Path) -> list[str]:

@@ -19,10 +19,10 @@ from conductor.core.admission.explain import never_sentence, never_words
 from conductor.model.spec import Value
 from conductor.record.journal import Journal
 from conductor.recovery import audit_files as files
-from conductor.recovery.audit_ledger import OF_BOOKS, AuditFault, capacities, ceilings, workers
+from conductor.recovery.audit_ledger import LEDGER_CHECKS, AuditFault, capacities, ceilings, workers
 
 if TYPE_CHECKING:
-    from conductor.adapters.redis.scans.full_ledger import Books
+    from conductor.adapters.redis.scans.full_ledger import FullLedger
     from conductor.ports import Ledger
 
 #: A fault counts only when it is there in every look; so long between them.
@@ -49,34 +49,34 @@ Look = dict[str, tuple[list[AuditFault], str]]
 
 
 def audit_live(
-    ledger: Ledger, read_books: Callable[[], Books], layout: Layout, is_hashing: bool
+    ledger: Ledger, read_full_ledger: Callable[[], FullLedger], layout: Layout, is_hashing: bool
 ) -> AuditReport:
     """Hold ledger, queues, reports, receipts and outputs against each other. Raises `Unreachable`."""
     outputs = files.Outputs(layout, is_hashing)
-    return settled(partial(look_live, ledger, read_books, layout, outputs))
+    return settled(partial(look_live, ledger, read_full_ledger, layout, outputs))
 
 
 def look_live(
-    ledger: Ledger, read_books: Callable[[], Books], layout: Layout, outputs: files.Outputs
+    ledger: Ledger, read_full_ledger: Callable[[], FullLedger], layout: Layout, outputs: files.Outputs
 ) -> Look:
-    # The books first: a receipt is on disk before its job is done.
-    books = read_books()
+    # The full ledger first: a receipt is on disk before its job is done.
+    full = read_full_ledger()
     nodes = ledger.reports.live()
     proofs = files.Proofs(layout.receipts_dir)
-    look: Look = {name: (list(check(books)), sound(books)) for name, (check, sound) in OF_BOOKS.items()}
+    look: Look = {name: (list(check(full)), sound(full)) for name, (check, sound) in LEDGER_CHECKS.items()}
     limits = capacities(nodes)
-    look["ceilings"] = list(ceilings(books, nodes)), f"{many(len(limits), 'limit')}, none overbooked"
-    running = sum(held.state == "running" for held in books.active.values())
-    look["workers"] = list(workers(books, nodes)), f"{running} running, each on a node that reports"
-    ours = [job_id for job_id in books.jobs if job_id in proofs]
+    look["ceilings"] = list(ceilings(full, nodes)), f"{many(len(limits), 'limit')}, none overbooked"
+    running = sum(held.state == "running" for held in full.reservations.values())
+    look["workers"] = list(workers(full, nodes)), f"{running} running, each on a node that reports"
+    ours = [job_id for job_id in full.jobs if job_id in proofs]
     look["receipts"] = (
-        [*files.receipts(books, proofs), *files.one_each(proofs), *files.whole(proofs)],
+        [*files.receipts(full, proofs), *files.one_each(proofs), *files.whole(proofs)],
         f"{proofs.read} on disk, {len(ours)} of them proofs of this ledger's jobs",
     )
     look["reasons"] = list(never(ledger)), "what waits can run here"
     sources = Journal(layout.receipts_dir).standing(ledger.identity.generation()).present
     look["dispatched"] = (
-        list(files.dispatched(books, sources)),
+        list(files.dispatched(full, sources)),
         f"{many(len(sources), 'manifest')}, every job is there",
     )
     return look | of_outputs(outputs, proofs, ours)

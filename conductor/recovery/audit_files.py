@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from conductor.adapters.files.receipt_log import read_receipts
-from conductor.adapters.redis.scans.full_ledger import Books
+from conductor.adapters.redis.scans.full_ledger import FullLedger
 from conductor.base.errors import BadInput
 from conductor.base.files.layout import Layout
 from conductor.base.files.paths import resolve
@@ -91,9 +91,9 @@ def one_each(proofs: Proofs) -> Iterator[AuditFault]:
             yield AuditFault(job_id, twofold([number_of(body) for body in bodies]))
 
 
-def receipts(books: Books, proofs: Proofs) -> Iterator[AuditFault]:
+def receipts(full: FullLedger, proofs: Proofs) -> Iterator[AuditFault]:
     """Done in the ledger and accepted on disk are the same jobs, by the same attempt."""
-    for job_id, row in books.jobs.items():
+    for job_id, row in full.jobs.items():
         bodies = proofs.standing(job_id)
         standing = {number_of(body) for body in bodies}
         if row.state == "done" and not is_any_of(row.accepted, bodies):
@@ -115,7 +115,7 @@ def is_any_of(accepted: str, bodies: Collection[str]) -> bool:
     return bool(accepted) and int(accepted) in map(number_of, bodies)
 
 
-def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[AuditFault]:
+def dispatched(full: FullLedger, sources: Sequence[Source]) -> Iterator[AuditFault]:
     """What was dispatched into this ledger is in it, by the copies that were kept then."""
     for source in sources:
         content = source.content()
@@ -128,7 +128,7 @@ def dispatched(books: Books, sources: Sequence[Source]) -> Iterator[AuditFault]:
             )
             continue
         for spec in read(content):
-            if spec.id not in books.jobs:
+            if spec.id not in full.jobs:
                 yield AuditFault(spec.id, f"was dispatched with {source.manifest.name} and is nowhere")
 
 

@@ -1,4 +1,4 @@
-"""The invariants of the ledger itself, held against its books of one instant. Pure: (books, reports) →
+"""The invariants of the ledger itself, held against all of it at one instant. Pure: (full ledger, reports) →
 faults.
 """
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from conductor.adapters.redis.scans.full_ledger import Books
+from conductor.adapters.redis.scans.full_ledger import FullLedger
 from conductor.base.redis_keys import entry
 from conductor.core.capacity.charges import charges, disk_key
 from conductor.core.capacity.resources import VRAM, charge_key
@@ -27,65 +27,65 @@ class AuditFault(NamedTuple):
     words: str
 
 
-def conservation(books: Books) -> Iterator[AuditFault]:
+def conservation(full: FullLedger) -> Iterator[AuditFault]:
     """Each backlog's counts against the jobs themselves."""
     seen: Counter[tuple[str, str]] = Counter()
-    for job_id, row in books.jobs.items():
-        backlog = books.backlog_of.get(row.class_no)
+    for job_id, row in full.jobs.items():
+        backlog = full.backlog_of.get(row.class_no)
         if backlog is None:
             yield AuditFault(job_id, f"is of class {row.class_no}, which there is not")
         else:
             seen[backlog, row.state] += 1
-    for job_id in books.garbled:
+    for job_id in full.garbled:
         yield AuditFault(job_id, "has a state that cannot be read")
-    for job_id in books.lineless:
+    for job_id in full.lineless:
         yield AuditFault(job_id, "has no manifest line")
-    for backlog in sorted(books.counts.keys() | {backlog for backlog, _ in seen}):
+    for backlog in sorted(full.counts.keys() | {backlog for backlog, _ in seen}):
         for state in STATES:
-            counted, there = books.counts.get(backlog, {}).get(state, 0), seen[backlog, state]
-            if abs(counted - there) > moved(books, backlog):
+            counted, there = full.counts.get(backlog, {}).get(state, 0), seen[backlog, state]
+            if abs(counted - there) > moved(full, backlog):
                 yield AuditFault(backlog, f"{counted} counted as {state}, {there} there")
 
 
-def causes(books: Books) -> Iterator[AuditFault]:
+def causes(full: FullLedger) -> Iterator[AuditFault]:
     """Of what the dead died, counted for each backlog, against those that died of themselves."""
     seen: Counter[tuple[str, str]] = Counter()
     #: Of no job that can be read: named elsewhere, and in whose backlog they were is not known.
     lost: Counter[str] = Counter()
-    for job_id, cause in books.own_dead.items():
-        row = books.jobs.get(job_id)
+    for job_id, cause in full.dead_by_own_cause.items():
+        row = full.jobs.get(job_id)
         if row is None:
             lost[cause] += 1
         elif row.state != "dead":
             yield AuditFault(job_id, f"is noted as dead of {cause} and is {row.state}")
         else:
-            seen[books.backlog_of.get(row.class_no, ""), cause] += 1
-    counted = {(name, cause): n for name, row in books.causes.items() for cause, n in row.items()}
+            seen[full.backlog_of.get(row.class_no, ""), cause] += 1
+    counted = {(name, cause): n for name, row in full.causes.items() for cause, n in row.items()}
     for backlog, cause in sorted(counted.keys() | seen.keys()):
         told, there = counted.get((backlog, cause), 0), seen[backlog, cause]
-        if abs(told - there) > moved(books, backlog) + lost[cause]:
+        if abs(told - there) > moved(full, backlog) + lost[cause]:
             yield AuditFault(backlog, f"{told} counted as dead of {cause}, {there} there")
 
 
-def moved(books: Books, backlog: str) -> int:
-    """So many jobs may have been seen in the state before: they came, or ended, while the books were read. 0
+def moved(full: FullLedger, backlog: str) -> int:
+    """So many jobs may have been seen in the state before: they came, or ended, while the ledger was read. 0
     where they are of one instant, or nothing happened."""
-    if books.counts_before is None:
+    if full.counts_before is None:
         return 0
-    before, now = books.counts_before.get(backlog, {}), books.counts.get(backlog, {})
+    before, now = full.counts_before.get(backlog, {}), full.counts.get(backlog, {})
     came = sum(now.values()) - sum(before.values())
     return came + sum(abs(now.get(state, 0) - before.get(state, 0)) for state in ENDED)
 
 
-def places(books: Books) -> Iterator[AuditFault]:
+def places(full: FullLedger) -> Iterator[AuditFault]:
     """Each job is in the one place that its state names, and in no other."""
-    found = _found(books)
+    found = _found(full)
     ends = {
         "admitted": "handed",
         "running": "leased",
-        **{state: f"set of the {state}" for state in books.aside},
+        **{state: f"set of the {state}" for state in full.by_state},
     }
-    for job_id, row in books.jobs.items():
+    for job_id, row in full.jobs.items():
         at = found.get(job_id, ())
         allowed = (
             (f"class {row.class_no}", "delayed", "bound")
@@ -95,20 +95,20 @@ def places(books: Books) -> Iterator[AuditFault]:
         wanted = row.state == "waiting" or row.state in ends
         if len(at) != wanted or any(place not in allowed for place in at):
             yield AuditFault(job_id, f"is {row.state} and {'in ' + ' and '.join(at) if at else 'nowhere'}")
-    for number in books.free.keys() - books.ready:
+    for number in full.free.keys() - full.ready:
         yield AuditFault(f"class {number}", "has jobs and is not among those looked at")
-    for job_id in found.keys() - books.jobs.keys() - {*books.garbled}:
+    for job_id in found.keys() - full.jobs.keys() - {*full.garbled}:
         yield AuditFault(job_id, f"is in {' and '.join(found[job_id])} and is no job")
 
 
-def _found(books: Books) -> dict[str, tuple[str, ...]]:
+def _found(full: FullLedger) -> dict[str, tuple[str, ...]]:
     """Job → the places it is in. Jobs of one place share one tuple: there may be a million."""
     found: dict[str, tuple[str, ...]] = {}
-    lists = [(f"class {number}", ids) for number, ids in books.free.items()]
-    lists += [("delayed", books.delayed), ("bound", books.bound), ("handed", tuple(books.handed))]
+    lists = [(f"class {number}", ids) for number, ids in full.free.items()]
+    lists += [("delayed", full.delayed), ("bound", full.bound), ("handed", tuple(full.admitted))]
     lists += [
-        ("leased", tuple(books.leases)),
-        *((f"set of the {state}", ids) for state, ids in books.aside.items()),
+        ("leased", tuple(full.leases)),
+        *((f"set of the {state}", ids) for state, ids in full.by_state.items()),
     ]
     for name, ids in lists:
         alone = (name,)
@@ -117,63 +117,63 @@ def _found(books: Books) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def reservations(books: Books) -> Iterator[AuditFault]:
+def reservations(full: FullLedger) -> Iterator[AuditFault]:
     """A reservation for each job in flight and for no other, of the attempt that is under way."""
-    for job_id, held in books.active.items():
-        row = books.jobs.get(job_id)
+    for job_id, held in full.reservations.items():
+        row = full.jobs.get(job_id)
         if row is None or row.state not in ("admitted", "running"):
             yield AuditFault(job_id, "holds a reservation and is not in flight")
         elif (row.state, row.attempts) != (held.state, held.attempt):
             yield AuditFault(
                 job_id, f"is {row.state} in {named(row.attempts)}, reserved: {held.state}, {held.attempt}"
             )
-        wanted = dict(Counter(charges(held)) + Counter(books.claims.get(job_id)))
-        if wanted != books.charges.get(job_id):
+        wanted = dict(Counter(charges(held)) + Counter(full.claims.get(job_id)))
+        if wanted != full.charges.get(job_id):
             yield AuditFault(job_id, "is charged for something else than its reservation")
-    for job_id, row in books.jobs.items():
-        if row.state in ("admitted", "running") and job_id not in books.active:
+    for job_id, row in full.jobs.items():
+        if row.state in ("admitted", "running") and job_id not in full.reservations:
             yield AuditFault(job_id, "is in flight without a reservation")
-    for job_id in books.charges.keys() - books.active.keys():
+    for job_id in full.charges.keys() - full.reservations.keys():
         yield AuditFault(job_id, "is charged and holds no reservation")
-    for job_id in books.claims:
-        if (held := books.active.get(job_id)) is None or held.state != "running":
-            yield AuditFault(job_id, "has somebody lined up behind it and does not run")
-    for job_id in books.popped.keys() - books.handed:
+    for job_id in full.claims:
+        if (held := full.reservations.get(job_id)) is None or held.state != "running":
+            yield AuditFault(job_id, "has somebody preloaded behind it and does not run")
+    for job_id in full.off_queue_at.keys() - full.admitted:
         yield AuditFault(job_id, "is noted as taken from its queue and is not handed over")
 
 
-def sums(books: Books) -> Iterator[AuditFault]:
+def sums(full: FullLedger) -> Iterator[AuditFault]:
     """What is reserved in all is the sum of what each attempt is charged."""
     total: Counter[str] = Counter()
-    for amounts in books.charges.values():
+    for amounts in full.charges.values():
         total.update(amounts)
-    for key in sorted(total.keys() | books.sums.keys()):
-        if total[key] != books.sums.get(key, 0):
-            yield AuditFault(key, f"{books.sums.get(key, 0)} counted as reserved, {total[key]} is")
+    for key in sorted(total.keys() | full.reserved.keys()):
+        if total[key] != full.reserved.get(key, 0):
+            yield AuditFault(key, f"{full.reserved.get(key, 0)} counted as reserved, {total[key]} is")
 
 
-def queues(books: Books) -> Iterator[AuditFault]:
+def queues(full: FullLedger) -> Iterator[AuditFault]:
     """RQ's keys are a true copy: entries only of what is handed over, each once, a job hash for each
     attempt.
     """
-    current = {entry(job_id, held.attempt): held for job_id, held in books.active.items()}
-    seen = Counter(name for names in books.queues.values() for name in names)
-    for queue, names in books.queues.items():
+    current = {entry(job_id, held.attempt): held for job_id, held in full.reservations.items()}
+    seen = Counter(name for names in full.queues.values() for name in names)
+    for queue, names in full.queues.items():
         for name in names:
             held = current.get(name)
             if held is None or held.state != "admitted" or held.queue != queue:
                 yield AuditFault(name, f"lies in queue {queue} and is not handed over there")
     for name in (name for name, n in seen.items() if n > 1):
         yield AuditFault(name, f"lies {seen[name]} times in queues")
-    for job_id, held in books.active.items():
-        status, origin = books.rq.get(job_id, ("", ""))
+    for job_id, held in full.reservations.items():
+        status, origin = full.rq.get(job_id, ("", ""))
         wanted = ("queued" if held.state == "admitted" else "started", held.queue)
         if (status, origin) != wanted:
             yield AuditFault(
                 job_id,
                 f"is {wanted[0]} in {wanted[1]}, its RQ job says {status or 'nothing'} {origin}".rstrip(),
             )
-    working = {name.rpartition(":")[0]: queue for queue, names in books.wip.items() for name in names}
+    working = {name.rpartition(":")[0]: queue for queue, names in full.wip.items() for name in names}
     for name, queue in working.items():
         if name not in current or current[name].state != "running" or current[name].queue != queue:
             yield AuditFault(name, f"is among what runs in {queue} and does not")
@@ -182,23 +182,21 @@ def queues(books: Books) -> Iterator[AuditFault]:
             yield AuditFault(held.job_id, "runs and is not among what RQ shows as running")
 
 
-def leases(books: Books) -> Iterator[AuditFault]:
+def leases(full: FullLedger) -> Iterator[AuditFault]:
     """Orphans are rescued: no lease ran out, and no entry was taken and not started, long ago."""
-    for job_id, until in books.leases.items():
-        if until < books.now - RESCUE_S:
-            yield AuditFault(
-                job_id, f"its lease ran out {books.now - until:.0f} s ago, and nobody rescued it"
-            )
-    for job_id, at in books.popped.items():
-        if at < books.now - RESCUE_S:
-            yield AuditFault(job_id, f"was taken from its queue {books.now - at:.0f} s ago and not started")
+    for job_id, until in full.leases.items():
+        if until < full.now - RESCUE_S:
+            yield AuditFault(job_id, f"its lease ran out {full.now - until:.0f} s ago, and nobody rescued it")
+    for job_id, at in full.off_queue_at.items():
+        if at < full.now - RESCUE_S:
+            yield AuditFault(job_id, f"was taken from its queue {full.now - at:.0f} s ago and not started")
 
 
-def ceilings(books: Books, nodes: Sequence[NodeReport]) -> Iterator[AuditFault]:
+def ceilings(full: FullLedger, nodes: Sequence[NodeReport]) -> Iterator[AuditFault]:
     """What is reserved fits the device and the disk that were reported."""
     for key, limit in capacities(nodes).items():
-        if books.sums.get(key, 0) > limit:
-            yield AuditFault(key, f"{books.sums[key]} reserved of {limit}")
+        if full.reserved.get(key, 0) > limit:
+            yield AuditFault(key, f"{full.reserved[key]} reserved of {limit}")
 
 
 def capacities(nodes: Sequence[NodeReport]) -> dict[str, int]:
@@ -213,18 +211,18 @@ def capacities(nodes: Sequence[NodeReport]) -> dict[str, int]:
     return found
 
 
-def workers(books: Books, nodes: Sequence[NodeReport]) -> Iterator[AuditFault]:
+def workers(full: FullLedger, nodes: Sequence[NodeReport]) -> Iterator[AuditFault]:
     """What runs, runs on a node that reports and has workers on that queue."""
     served = {(node.node, queue.queue) for node in nodes for queue in node.queues if queue.workers}
-    for job_id, held in books.active.items():
+    for job_id, held in full.reservations.items():
         if held.state == "running" and (held.node, held.queue) not in served:
             yield AuditFault(job_id, f"runs on {held.node} in {held.queue}, of which no node reports workers")
 
 
 #: Name → check, and what to say where nothing is wrong.
-OF_BOOKS: dict[str, tuple[Callable[[Books], Iterator[AuditFault]], Callable[[Books], str]]] = {
+LEDGER_CHECKS: dict[str, tuple[Callable[[FullLedger], Iterator[AuditFault]], Callable[[FullLedger], str]]] = {
     "conservation": (conservation, lambda b: f"{len(b.jobs)} jobs, each in exactly one state"),
-    "causes": (causes, lambda b: f"{len(b.own_dead)} died of themselves, each counted by its cause"),
+    "causes": (causes, lambda b: f"{len(b.dead_by_own_cause)} died of themselves, each counted by its cause"),
     "places": (
         places,
         lambda b: (
@@ -232,8 +230,8 @@ OF_BOOKS: dict[str, tuple[Callable[[Books], Iterator[AuditFault]], Callable[[Boo
             "where they belong"
         ),
     ),
-    "reservations": (reservations, lambda b: f"{len(b.active)}, one for each job in flight"),
-    "sums": (sums, lambda b: f"{len(b.sums)} add up"),
+    "reservations": (reservations, lambda b: f"{len(b.reservations)}, one for each job in flight"),
+    "sums": (sums, lambda b: f"{len(b.reserved)} add up"),
     "queues": (queues, lambda b: f"{sum(map(len, b.queues.values()))} entries, each handed over"),
     "leases": (leases, lambda b: f"{len(b.leases)} running, none abandoned"),
 }

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from conductor.adapters.files.receipt_log import accepted, read_receipts
 from conductor.base.errors import ConductorError, ManifestError
 from conductor.core.failures.history import (
-    LIFE,
+    GENERATION_STEP,
     Failure,
     HistoryVerdict,
     lessons,
-    next_life,
+    next_generation_number,
     verdict,
 )
 from conductor.core.needs.escalation import RAN_OUT_OF, Largest, largest
@@ -35,7 +35,7 @@ from conductor.ports import Ledger
 from conductor.record.dispatched_manifests import Source
 from conductor.record.journal import Journal, new_mark, places, settled_by_operator
 from conductor.record.journal_notes import Note
-from conductor.record.manifest import ManifestSummary, check, lent_priorities, lifted, numbered
+from conductor.record.manifest import ManifestSummary, check, inherited_priorities, lifted, numbered
 from conductor.recovery.forget_needs import forgotten
 from conductor.recovery.repeated_dispatch import Overlaps
 
@@ -155,7 +155,16 @@ def rebuild(
     total, seen = len(wanted), 0
     restored: list[Restored] = []
     for at, (source, work) in enumerate(zip(sources, works, strict=True)):
-        put = Putter(ledger, source, catalogue, past, LIFE * max(0, standing.lives - 1), work, remade, most)
+        put = Putter(
+            ledger,
+            source,
+            catalogue,
+            past,
+            GENERATION_STEP * max(0, standing.lives - 1),
+            work,
+            remade,
+            most,
+        )
         put.passes_over = overlaps.elsewhere(at, summaries[at].ids)
         put.is_revising = is_behind
         for batch in batches(put.entries()):
@@ -291,12 +300,12 @@ class Putter:
 
     def entries(self) -> Iterator[Entry]:
         proofs = self._past.accepted
-        lent = lent_priorities(self._source.file)
+        inherited = inherited_priorities(self._source.file)
         for _, line, spec in numbered(self._source.file):
             if spec.id in self.passes_over:
                 continue
             proof = proofs.get(spec.id)
-            job_class = self._classify(lifted(spec, lent))
+            job_class = self._classify(lifted(spec, inherited))
             judged, job_class = (HistoryVerdict(), job_class) if proof else self._judged(spec, job_class)
             yield Entry(
                 job_id=spec.id,
@@ -318,7 +327,7 @@ class Putter:
                 message=judged.message,
                 not_before=judged.not_before,
                 files=self._work.of(spec.id, proofs),
-                own_priority=spec.priority if spec.id in lent else None,
+                own_priority=spec.priority if spec.id in inherited else None,
             )
 
     def _judged(self, spec: JobSpec, job_class: JobClass) -> tuple[HistoryVerdict, JobClass]:
@@ -335,7 +344,7 @@ class Putter:
         return verdict(failed, budgets, past.forgiven.get(spec.id, 0), cancelled, hopeless), job_class
 
     def _number(self, job_id: str) -> int:
-        return next_life(max(self._past.highest.get(job_id, 0), self._above))
+        return next_generation_number(max(self._past.highest.get(job_id, 0), self._above))
 
     def add(self, batch: list[Entry]) -> None:
         self._jobs += len(batch)

@@ -22,9 +22,9 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 
 def apply(
-    ledger: Ledger, rates: Rates, epoch: int, decision: Decision, handed_on: tuple[int, int] | None = None
+    ledger: Ledger, rates: Rates, epoch: int, decision: Decision, successions: tuple[int, int] | None = None
 ) -> Applied:
-    """Hand over what was admitted, and name the successors. `handed_on`: as it was before the tick looked;
+    """Hand over what was admitted, and name the successors. `successions`: as it was before the tick looked;
     None: not asked.
 
     Raises `Fenced` when another conductor leads, `Unreachable` without Redis.
@@ -32,7 +32,7 @@ def apply(
     The budget is taken first: a kill in between wastes a call's worth of it, the other order would overspend.
     """
     reviewed = {kind: ledger.kinds.review(epoch, kind, AT_ONCE) for kind in decision.review}
-    seen, named = (None, 0) if handed_on is None else handed_on
+    seen, named = (None, 0) if successions is None else successions
     if not (decision.admit or decision.successors or named):
         return Applied(reviewed=reviewed)
     for admission in decision.admit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from conductor.core.chains.chains import next_of
-from conductor.model.chains import Outlook
+from conductor.model.chains import ChainStates
 from conductor.model.snapshot import Candidate, Head, Lookahead, Snapshot
 from conductor.ports import Ledger, Rates
 
@@ -30,8 +30,8 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
     # Behind the reservations: what failed in between is counted twice over, never not at all.
     kinds, in_review = ledger.kinds.states()
     # Behind them too: a file whose writer has just given back its reservation is among what landed.
-    outlook = ledger.waiting.outlook([head.job_id for c in candidates for head in c.heads])
-    candidates = with_next(ledger, candidates, outlook)
+    chain_states = ledger.waiting.chain_states([head.job_id for c in candidates for head in c.heads])
+    candidates = with_next(ledger, candidates, chain_states)
     snapshot = Snapshot(
         now=now,
         nodes=nodes,
@@ -41,20 +41,22 @@ def observe(ledger: Ledger, rates: Rates, look: Lookahead = USUAL) -> tuple[Snap
         controls=ledger.control.controls(),
         kinds=kinds,
         in_review=in_review,
-        chains=outlook.chains,
-        landed=outlook.landed,
-        longest_wait_s=outlook.longest_wait_s,
+        chains=chain_states.chains,
+        landed=chain_states.landed,
+        longest_wait_s=chain_states.longest_wait_s,
     )
     return snapshot, candidates
 
 
-def with_next(ledger: Ledger, candidates: tuple[Candidate, ...], outlook: Outlook) -> tuple[Candidate, ...]:
+def with_next(
+    ledger: Ledger, candidates: tuple[Candidate, ...], chain_states: ChainStates
+) -> tuple[Candidate, ...]:
     """The candidates with the next jobs of begun chains, wherever they stand in their classes: one that gives
     the disk back must not wait behind the first of its class, which wait for that."""
-    if not outlook.chains:
+    if not chain_states.chains:
         return candidates
     shown = {head.job_id for c in candidates for head in c.heads}
-    begun = (job_id for chain in outlook.chains if chain.node is not None for job_id in next_of(chain))
+    begun = (job_id for chain in chain_states.chains if chain.node is not None for job_id in next_of(chain))
     wanted = [job_id for job_id in begun if job_id not in shown][:MOST_NEXT]
     if not wanted:
         return candidates

@@ -87,11 +87,11 @@ class TickState(Struct, frozen=True, kw_only=True):
     #: settle: why nothing may be admitted; empty: it may.
     hold: str = ""
     #: observe: successors handed over until then, and named; None: not asked.
-    handed_on: tuple[int, int] | None = None
+    successions: tuple[int, int] | None = None
     snapshot: Snapshot = Snapshot(now=0.0)
     candidates: tuple[Candidate, ...] = ()
     #: Task → seconds that one takes, of the short ones.
-    paces: Mapping[str, float] = {}
+    task_durations: Mapping[str, float] = {}
     #: limit: those of this tick.
     limits: Limits = Limits()
     #: decide: what is ended by `explain`; who goes, and with `explain` who stays.
@@ -160,11 +160,17 @@ def settle(housekeeping: Housekeeping, state: TickState) -> TickState:
 
 def observe(ledger: Ledger, rates: Rates, told: Told, state: TickState) -> TickState:
     # Before all else: what is handed on from now on, the decision does not know of.
-    handed_on = ledger.handover.handed_on() if state.memory.limits.has_successors else None
+    successions = ledger.handover.successions() if state.memory.limits.has_successors else None
     snapshot, candidates = read_all(ledger, rates, state.memory.look)
     snapshot = replace(snapshot, counters=told())
-    paces = ledger.handover.paces()
-    return replace(state, handed_on=handed_on, snapshot=snapshot, candidates=candidates, paces=paces)
+    task_durations = ledger.handover.task_durations()
+    return replace(
+        state,
+        successions=successions,
+        snapshot=snapshot,
+        candidates=candidates,
+        task_durations=task_durations,
+    )
 
 
 # ── what the decision goes by ─────────────────────────────────────────────────────────────────────────────
@@ -175,7 +181,7 @@ def remember(state: TickState) -> TickState:
     memory, seen = state.memory, state.snapshot
     snapshot = replace(
         seen,
-        deep=depths(seen.nodes, seen.reservations, state.candidates, state.paces, memory.limits),
+        deep=depths(seen.nodes, seen.reservations, state.candidates, state.task_durations, memory.limits),
         overtaken={**memory.gates.overtaken, **memory.turned_down},
         shut=hours.shut(memory.limits.hours, seen.now),
         order=memory.order if seen.chains else (),
@@ -210,7 +216,7 @@ def decide(keeping: Keeping, state: TickState) -> TickState:
 
 
 def apply(ledger: Ledger, rates: Rates, state: TickState) -> TickState:
-    return replace(state, applied=hand_over(ledger, rates, state.epoch, state.decision, state.handed_on))
+    return replace(state, applied=hand_over(ledger, rates, state.epoch, state.decision, state.successions))
 
 
 def explain(keeping: Keeping, state: TickState) -> TickState:

@@ -40,7 +40,7 @@ class JobFacts(Struct, frozen=True, kw_only=True):
     """
 
     outputs: Mapping[str, OutputFacts]
-    strangers: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
 
 
 NOTHING_THERE = JobFacts(outputs={})
@@ -142,7 +142,7 @@ def _facts(spec: JobSpec, record: JobRecord, layout: Layout) -> JobFacts:
         return JobFacts(outputs={})
     published = {fact.path for fact in record.accepted.outputs} | {output.path for output in spec.writes}
     outputs = {path: _output_facts(path, layout) for path in sorted(published)}
-    return JobFacts(outputs=outputs, strangers=tuple(_strangers(spec, published, layout)))
+    return JobFacts(outputs=outputs, unexpected=tuple(_unexpected(spec, published, layout)))
 
 
 def _output_facts(path: str, layout: Layout) -> OutputFacts:
@@ -153,7 +153,7 @@ def _output_facts(path: str, layout: Layout) -> OutputFacts:
     return facts_of(path, file)
 
 
-def _strangers(spec: JobSpec, published: set[str], layout: Layout) -> Iterator[str]:
+def _unexpected(spec: JobSpec, published: set[str], layout: Layout) -> Iterator[str]:
     """Files in a folder that carries the job's id, and so is the job's own, which it does not declare."""
     folders = {str(PurePosixPath(path).parent) for path in published if f"/{spec.id}/" in path}
     for folder in sorted(folders):
@@ -275,7 +275,7 @@ class _Review:
                 fact, facts.outputs[path], spec.expect, said.get(path, NO_CLAIM)
             ):
                 self.add(spec, kind, f"{path} {fault}", path=path)
-        for path in (*sorted(published.keys() - declared), *facts.strangers):
+        for path in (*sorted(published.keys() - declared), *facts.unexpected):
             self.add(
                 spec, "unexpected", f"{path} lies among its outputs, and it does not declare it", path=path
             )

@@ -81,7 +81,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         waiting=None if hold is None else waiting(job, hold, moment),
         receipts=mine,
         tries=tries(job.attempts, numbers(mine)),
-        notes=(*handed_down(job, line), *notes(ledger, job, hold), *left_out),
+        notes=(*inherit_priorities(job, line), *notes(ledger, job, hold), *left_out),
         raised=tuple(raised(job, line, mine)),
         standing=standing,
     )
@@ -115,7 +115,7 @@ def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
     return tuple(sorted(found(receipts_dir, job_id), key=lambda receipt: (receipt.attempt, receipt.ended_at)))
 
 
-def handed_down(job: JobView, line: dict[str, object]) -> list[str]:
+def inherit_priorities(job: JobView, line: dict[str, object]) -> list[str]:
     """A priority that is not its own."""
     priority, own = job.job_class.priority, line.get("priority", 0)
     if job.state != "waiting" or priority == own:

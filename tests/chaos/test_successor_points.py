@@ -28,7 +28,7 @@ from tests.chaos.test_crash_points import (
 from tests.chaos.world import World
 
 #: Of the successor: it lies ready; its predecessor ended, and it runs.
-OF_SUCCESSOR = ("heard", "lined up", "before follow", "followed")
+OF_SUCCESSOR = ("heard", "preloaded", "before follow", "followed")
 #: Of the predecessor, while the successor runs beside what is left to do.
 OF_FIRST = ("body ended", "before link", "linked", "before receipt", "receipt", "accepted")
 
@@ -76,7 +76,7 @@ def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
     world.put(successor)
-    world.until(lambda: first.id in lined(world), "the successor is lined up")
+    world.until(lambda: first.id in preloaded_keys(world), "the successor is preloaded")
     match how:
         case "cancel":
             told(world, lambda ledger: ledger.commands.cancel(successor.id))
@@ -129,7 +129,7 @@ def preloaded(world: World, name: str) -> tuple[JobSpec, JobSpec]:
     arm(world, name, successor if name in OF_SUCCESSOR else first)
     world.put(successor)
     if name != "heard":
-        world.until(lambda: first.id in lined(world), "the successor is lined up", 5.0)
+        world.until(lambda: first.id in preloaded_keys(world), "the successor is preloaded", 5.0)
     return first, successor
 
 
@@ -141,7 +141,7 @@ def told(world: World, verb: Callable[[Ledger], object]) -> None:
         verb(redis_ledger(client))
 
 
-def lined(world: World) -> set[str]:
+def preloaded_keys(world: World) -> set[str]:
     return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:preloaded"))}
 
 

@@ -56,7 +56,7 @@ def done(scene: Scene, name: str, attempt: int = 1, **outputs: int) -> None:
 
 
 def chains(scene: Scene, *heads: str) -> tuple[Chain, ...]:
-    return scene.ledger.waiting.outlook([an_id(name) for name in heads]).chains
+    return scene.ledger.waiting.chain_states([an_id(name) for name in heads]).chains
 
 
 def chain(scene: Scene, *heads: str) -> Chain:
@@ -332,7 +332,7 @@ def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
     )
     scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt("r"), outputs=facts))
 
-    landed = scene.ledger.waiting.outlook([]).landed
+    landed = scene.ledger.waiting.chain_states([]).landed
 
     assert [(fact.node, fact.root, fact.bytes) for fact in landed] == [
         (NODE, "scratch", 10),
@@ -355,10 +355,10 @@ def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(s
         )
         accepted = scene.ledger.attempts.accept(msgspec.structs.replace(a_receipt(name), outputs=facts))
         assert accepted == "accepted"
-        if n % 20 == 19:  # After each verb, the books of 200 jobs took a minute on a loaded machine.
+        if n % 20 == 19:  # After each verb, the check of 200 jobs took a minute on a loaded machine.
             scene.check()
 
-    landed = scene.ledger.waiting.outlook([]).landed
+    landed = scene.ledger.waiting.chain_states([]).landed
 
     moments = math.ceil((scene.ledger.bell.now() - began) / 0.25) + 1
     assert sum(fact.bytes for fact in landed) == 200 * 4
@@ -370,15 +370,15 @@ def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.let(0.3)
     scene.run("a")
-    first = scene.ledger.waiting.outlook([]).longest_wait_s
+    first = scene.ledger.waiting.chain_states([]).longest_wait_s
     assert first == pytest.approx(0.3, abs=0.25)
     scene.fail("a")
     scene.let(0.3)
     scene.run("a", 2)
-    assert scene.ledger.waiting.outlook([]).longest_wait_s == first, "a retry waits for its own sake"
+    assert scene.ledger.waiting.chain_states([]).longest_wait_s == first, "a retry waits for its own sake"
     scene.run("b")
 
-    assert scene.ledger.waiting.outlook([]).longest_wait_s >= 0.55
+    assert scene.ledger.waiting.chain_states([]).longest_wait_s >= 0.55
 
 
 def test_heads_are_found_wherever_they_stand_in_their_class(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The files of one that is lined up: claimed beside what its predecessor leaves, and in nobody's way."""
+"""The files of one that is preloaded: claimed beside what its predecessor leaves, and in nobody's way."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ def tick(
         for successor in successors
     ]
     admitted = [an_admission(scene, *admit, DISK, "w2", key)] if admit else []
-    answers = handover.admit(scene.epoch, admitted, named, handover.handed_on()[0], looked_at)
+    answers = handover.admit(scene.epoch, admitted, named, handover.successions()[0], looked_at)
     scene.check()
     return answers[0] if answers else None
 
 
 def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
-    found = scene.ledger.attempts.lined(worker, 0.0)
+    found = scene.ledger.attempts.next_preloaded(worker, 0.0)
     scene.check()
     return found
 
 
-def lined(name: str, number: int = 1) -> Begun:
+def preloaded(name: str, number: int = 1) -> Begun:
     return Begun(predecessor=an_id("a"), of_attempt=1, job_id=an_id(name), attempt=number)
 
 
@@ -129,7 +129,9 @@ def test_roots_on_one_file_system_share_what_is_claimed(one_runs: Scene):
 
 def test_one_that_has_begun_holds_what_was_claimed(one_runs: Scene):
     tick(one_runs, ("b", FOUR))
-    assert turn(one_runs, a_turn("2", done=(wrote("a", LEFT),), begun=(lined("b"),), most=0)).refused == ()
+    assert (
+        turn(one_runs, a_turn("2", done=(wrote("a", LEFT),), begun=(preloaded("b"),), most=0)).refused == ()
+    )
 
     assert one_runs.admit("c", ceilings={SCRATCH: 7}, disk=FOUR) == OVER
     assert one_runs.admit("c", ceilings={SCRATCH: 8}, disk=FOUR) is None
@@ -144,11 +146,11 @@ def test_it_is_given_back_where_its_predecessor_ends_without_it_or_it_will_not_b
         case "turn":
             turn(one_runs, a_turn("2", done=(a_receipt("a"),), most=0))
         case "not begun":
-            turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
-            turn(one_runs, a_turn("3", not_begun=(lined("b"),), most=0))
+            turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
+            turn(one_runs, a_turn("3", not_begun=(preloaded("b"),), most=0))
         case "taken back":
             tick(one_runs)
-            turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+            turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
         case _:
             getattr(one_runs, how)("a")
     left = LEFT if how in ("not begun", "taken back") else 0
@@ -174,7 +176,7 @@ def test_a_claim_is_given_up_for_one_that_could_start_now(one_runs: Scene):
     assert back is not None
     assert (back.job_id, back.successor) == (an_id("b"), None)
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) == OVER
-    turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+    turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
     assert one_runs.ledger.bell.wait(0.01), "a tick comes at once"
 
     assert tick(one_runs, ("b", FOUR), admit=("c", FIVE)) is None
@@ -191,7 +193,7 @@ def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: 
         predecessor=an_id("d"), attempt=1, admission=an_admission(one_runs, "b", FOUR, DISK, "w2", SCRATCH)
     )
     wanted = an_admission(one_runs, "c", FIVE, DISK, "w2", SCRATCH)
-    seen, _ = one_runs.ledger.handover.handed_on()
+    seen, _ = one_runs.ledger.handover.successions()
     assert one_runs.ledger.handover.admit(one_runs.epoch, [wanted], [successor], seen) == (OVER,)
 
     assert word(one_runs, "w2") is None
@@ -209,7 +211,7 @@ def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(on
         )
         for after, name, worker, room in pairs
     ]
-    seen, _ = one_runs.ledger.handover.handed_on()
+    seen, _ = one_runs.ledger.handover.successions()
     one_runs.ledger.handover.admit(one_runs.epoch, [], successors, seen)
     one_runs.check()
 
@@ -253,7 +255,7 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
             ("a", "c", {"scratch": 3}, DISK - LEFT, "w1"),
         )
     ]
-    seen, _ = scene.ledger.handover.handed_on()
+    seen, _ = scene.ledger.handover.successions()
     scene.ledger.handover.admit(scene.epoch, [], successors, seen, looked_at)
     assert (word(scene, "w3"), word(scene)) != (None, None)
     turn(scene, a_turn("2", "w2", done=(wrote("d", 2),), most=0))
@@ -279,7 +281,7 @@ def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
             ("a", "c", {"scratch": DISK - LEFT}, DISK - LEFT, "w1"),
         )
     ]
-    seen, _ = scene.ledger.handover.handed_on()
+    seen, _ = scene.ledger.handover.successions()
     scene.ledger.handover.admit(scene.epoch, [], successors, seen, looked_at)
 
     turned = turn(scene, a_turn("2", done=(wrote("a", LEFT),)))

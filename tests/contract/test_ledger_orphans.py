@@ -62,8 +62,8 @@ def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
     note = 'cut ,"started_at":1 of "naïve", 50 %'
     usage = Usage(vram_mib=900, rss_mib=100, scratch_bytes=7_000_000_000_000, cpu_s=1.5)
     for progress in (0.25, 0.5):
-        vouch = HeldReport(job_id=an_id("a"), attempt=1, usage=usage, progress=progress, note=note)
-        assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
+        report = HeldReport(job_id=an_id("a"), attempt=1, usage=usage, progress=progress, note=note)
+        assert scene.ledger.attempts.renew("w1", 30, [report]).answers == ("ok",)
         (held,) = scene.ledger.handover.reservations()
         assert (held.usage, held.progress, held.note) == (usage, progress, note)
     assert scene.renew("a") == "ok"
@@ -75,8 +75,8 @@ def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: S
     scene.run("a")
 
     def told(**frozen: Any) -> Reservation:
-        vouch = HeldReport(job_id=an_id("a"), attempt=1, **frozen)
-        assert scene.ledger.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
+        report = HeldReport(job_id=an_id("a"), attempt=1, **frozen)
+        assert scene.ledger.attempts.renew("w1", 30, [report]).answers == ("ok",)
         (held,) = scene.ledger.handover.reservations()
         return held
 

@@ -34,8 +34,8 @@ def leads(scene: Scene) -> int:
 
 
 def says(scene: Scene, worker: str, *held: tuple[str, int], seen: int = 0) -> tuple[str, ...]:
-    vouches = [HeldReport(job_id=an_id(name), attempt=attempt) for name, attempt in held]
-    return scene.ledger.attempts.renew(worker, 30, vouches, seen).answers
+    reports = [HeldReport(job_id=an_id(name), attempt=attempt) for name, attempt in held]
+    return scene.ledger.attempts.renew(worker, 30, reports, seen).answers
 
 
 def settles(scene: Scene, wait_s: float = 30.0, highest: int = 0) -> Settled | None:
@@ -99,7 +99,7 @@ def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> 
     assert leads(scene) > before
     assert leads(scene) == scene.epoch, "and keeps it"
     assert not scene.ledger.leadership.is_settled
-    assert scene.ledger.attempts.lined("w1", 0) == RollCall()
+    assert scene.ledger.attempts.next_preloaded("w1", 0) == RollCall()
     unsettled = scene.ledger.identity.pulse().unsettled
     assert unsettled is not None and unsettled.silent == 1
     with pytest.raises(Fenced):
@@ -181,7 +181,7 @@ def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Sc
 def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: Scene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1", "w2")
-    assert scene.ledger.orphans.strike_off("w1", QUEUE)
+    assert scene.ledger.orphans.remove_worker("w1", QUEUE)
     steps_back(scene)
     leads(scene)
 
@@ -196,7 +196,7 @@ def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Scene)
     steps_back(scene)
     leads(scene)
 
-    assert not scene.ledger.orphans.strike_off("w1", QUEUE)
+    assert not scene.ledger.orphans.remove_worker("w1", QUEUE)
     assert settles(scene) is None
     assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
 

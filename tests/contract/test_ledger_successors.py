@@ -39,7 +39,7 @@ def turn(scene: Scene, turn: WorkerTurn) -> Turned:
 
 
 def name_successors(scene: Scene, *successors: Successor) -> None:
-    seen, _ = scene.ledger.handover.handed_on()
+    seen, _ = scene.ledger.handover.successions()
     scene.ledger.handover.admit(scene.epoch, [], successors, seen)
     scene.check()
 
@@ -69,7 +69,7 @@ def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs:
 
     assert (turned.answers, begun(turned)) == (("accepted",), [an_id("b")])
     assert one_runs.state("b") == "running"
-    assert one_runs.ledger.handover.handed_on() == (1, 0)
+    assert one_runs.ledger.handover.successions() == (1, 0)
 
 
 def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Scene):
@@ -191,7 +191,7 @@ def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_ov
     sum.
     """
     name_successors(one_runs, a_successor("b", "a"))
-    seen, named = one_runs.ledger.handover.handed_on()
+    seen, named = one_runs.ledger.handover.successions()
     assert (seen, named) == (0, 1)
     turn(one_runs, ended())
 
@@ -200,8 +200,8 @@ def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_ov
 
     one_runs.check()
     assert answers == ("a successor was handed over meanwhile",)
-    assert one_runs.ledger.handover.handed_on() == (1, 0)
-    seen, _ = one_runs.ledger.handover.handed_on()
+    assert one_runs.ledger.handover.successions() == (1, 0)
+    seen, _ = one_runs.ledger.handover.successions()
     assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], (), seen) == (None,)
 
 
@@ -209,7 +209,7 @@ def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: Scene):
     name_successors(one_runs, a_successor("b", "a", kind="k", code="v1", breaker=1))
     one_runs.put(an_entry("d"))
     held = a_reservation("d", kind="k", code="v1", breaker=1, queue="cpu-node2")
-    seen, _ = one_runs.ledger.handover.handed_on()
+    seen, _ = one_runs.ledger.handover.successions()
     admission = Admission(reservation=held, backlog="night")
     successor = a_successor("b", "a", kind="k", code="v1", breaker=1)
     assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], [successor], seen) == (None,)
@@ -220,16 +220,16 @@ def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: Scene):
     assert begun(turn(one_runs, ended())) == []
 
 
-# ── lined up: the worker hears of it while the predecessor runs ───────────────────────────────────────────
+# ── preloaded: the worker hears of it while the predecessor runs ───────────────────────────────────────────
 
 
 def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
-    found = scene.ledger.attempts.lined(worker, 0.0)
+    found = scene.ledger.attempts.next_preloaded(worker, 0.0)
     scene.check()
     return found
 
 
-def lined(name: str, after: str = "a", attempt: int = 1) -> Begun:
+def preloaded(name: str, after: str = "a", attempt: int = 1) -> Begun:
     return Begun(predecessor=an_id(after), of_attempt=1, job_id=an_id(name), attempt=attempt)
 
 
@@ -253,15 +253,15 @@ def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing
 def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_ends_it(one_runs: Scene):
     name_successors(one_runs, a_successor("b", "a"))
 
-    turned = turn(one_runs, ended(begun=(lined("b"),), most=0))
+    turned = turn(one_runs, ended(begun=(preloaded("b"),), most=0))
 
     assert (turned.answers, begun(turned), turned.refused) == (("accepted",), [an_id("b")], ())
     (held,) = one_runs.ledger.handover.reservations()
     assert (held.job_id, held.attempt, held.state, held.worker) == (an_id("b"), 1, "running", "w1")
-    assert one_runs.ledger.handover.handed_on() == (1, 0)
-    assert one_runs.ledger.handover.handed_ahead() == 1
+    assert one_runs.ledger.handover.successions() == (1, 0)
+    assert one_runs.ledger.handover.early_successions() == 1
     assert one_runs.ledger.handover.queued() == {}
-    again = turn(one_runs, ended(begun=(lined("b"),), most=0))
+    again = turn(one_runs, ended(begun=(preloaded("b"),), most=0))
     assert (again.answers, begun(again), again.refused) == (("accepted",), [an_id("b")], ()), (
         "its answer was lost"
     )
@@ -285,7 +285,7 @@ def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ende
         case "started elsewhere":
             assert scene.admit("b", 2, queue="cpu-node2") is None
         case "not named again":
-            seen, _ = scene.ledger.handover.handed_on()
+            seen, _ = scene.ledger.handover.successions()
             scene.ledger.handover.admit(scene.epoch, [], (), seen)
         case "another is named":
             name_successors(scene, a_successor("c", "a"))
@@ -303,7 +303,7 @@ def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ende
             scene.fail("a")
     before = (scene.state("a"), scene.state("b"), scene.ledger.handover.reservations())
 
-    turned = turn(scene, ended(begun=(lined("b"),), most=0))
+    turned = turn(scene, ended(begun=(preloaded("b"),), most=0))
 
     assert (turned.refused, turned.answers, turned.started) == (((an_id("b"), 1),), (), ())
     assert (scene.state("a"), scene.state("b"), scene.ledger.handover.reservations()) == before
@@ -333,24 +333,24 @@ def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scen
 def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_did_not_begin(one_runs: Scene):
     name_successors(one_runs, a_successor("b", "a"))
     name_successors(one_runs, a_successor("c", "a"))
-    assert (word(one_runs) or lined("x")).job_id == an_id("b")
+    assert (word(one_runs) or preloaded("x")).job_id == an_id("b")
     back = word(one_runs)
     assert back is not None
     assert (back.job_id, back.successor) == (an_id("b"), None)
     assert word(one_runs) is None, "one at most for each attempt"
 
-    turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+    turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
     name_successors(one_runs, a_successor("c", "a"))
 
     told = word(one_runs)
     assert told is not None and told.successor is not None and told.job_id == an_id("c")
-    assert begun(turn(one_runs, ended("3", begun=(lined("c"),), most=0))) == [an_id("c")]
+    assert begun(turn(one_runs, ended("3", begun=(preloaded("c"),), most=0))) == [an_id("c")]
 
 
 def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene):
     name_successors(one_runs, a_successor("b", "a"))
     word(one_runs)
-    turn(one_runs, a_turn("2", not_begun=(lined("b"),), most=0))
+    turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
 
     name_successors(one_runs, a_successor("b", "a", attempt=2))
 
@@ -365,7 +365,7 @@ def test_only_who_fits_into_what_its_predecessor_holds_is_preloaded(one_runs: Sc
 
     assert word(one_runs) is None
     assert one_runs.view("b").attempts == 0
-    assert begun(turn(one_runs, ended(begun=(lined("b"),)))) == []
+    assert begun(turn(one_runs, ended(begun=(preloaded("b"),)))) == []
 
 
 def test_nobody_is_preloaded_behind_two(one_runs: Scene):

@@ -12,7 +12,13 @@ SHORT = {"media.cut": 0.01}
 
 def a_turn(number: str = "1", **changes: object) -> WorkerTurn:
     plain = WorkerTurn(
-        worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, paces=SHORT
+        worker="w1",
+        queue="cpu-node1",
+        lease_s=LEASE_S,
+        number=number,
+        most=8,
+        budget_s=0.05,
+        task_durations=SHORT,
     )
     return msgspec.structs.replace(plain, **changes)
 
@@ -43,8 +49,8 @@ def test_short_jobs_are_started_together_as_far_as_the_budget_goes(scene: Scene)
 def test_of_unknown_jobs_an_idle_worker_takes_one_and_a_busy_one_none(scene: Scene):
     queued(scene, *"ab")
 
-    assert ids(turn(scene, a_turn("1", paces={}))) == []
-    assert ids(turn(scene, a_turn("2", paces={}, is_idle=True))) == [an_id("a")]
+    assert ids(turn(scene, a_turn("1", task_durations={}))) == []
+    assert ids(turn(scene, a_turn("2", task_durations={}, is_idle=True))) == [an_id("a")]
 
 
 def test_nothing_is_begun_beside_an_unknown_job_in_hand(scene: Scene):
@@ -52,7 +58,7 @@ def test_nothing_is_begun_beside_an_unknown_job_in_hand(scene: Scene):
     taken = scene.take("cpu-node1", "w1")
     assert taken is not None
 
-    assert ids(turn(scene, a_turn(in_hand=(taken,), paces={}))) == [an_id("a")]
+    assert ids(turn(scene, a_turn(in_hand=(taken,), task_durations={}))) == [an_id("a")]
 
 
 def test_a_turn_asked_for_again_starts_what_it_took_and_no_more(scene: Scene):
@@ -124,4 +130,4 @@ def test_workers_tell_what_is_short_and_what_is_no_more(scene: Scene):
     turn(scene, a_turn(news={"media.cut": 0.01, "media.probe": 0.02}))
     turn(scene, a_turn("2", news={"media.probe": 0.0}))
 
-    assert scene.ledger.handover.paces() == {"media.cut": 0.01}
+    assert scene.ledger.handover.task_durations() == {"media.cut": 0.01}

@@ -98,8 +98,8 @@ def test_every_verb_of_the_conductor_and_of_a_worker_is_allowed(both: tuple[Ledg
             None,
         )
         theirs.attempts.start(an_id(name), 1, "w1", 30)
-        vouch = HeldReport(job_id=an_id(name), attempt=1, progress=0.5, note="half")
-        assert theirs.attempts.renew("w1", 30, [vouch]).answers == ("ok",)
+        report = HeldReport(job_id=an_id(name), attempt=1, progress=0.5, note="half")
+        assert theirs.attempts.renew("w1", 30, [report]).answers == ("ok",)
     assert theirs.attempts.accept(a_receipt("a")) == "accepted"
     assert theirs.attempts.fail(a_receipt("b", outcome="failed", cause="task_error"), Retry()) == "accepted"
     assert [r.job_id for r in theirs.orphans.held_by("w1")] == [an_id("c"), an_id("d")]

@@ -19,7 +19,7 @@ from redis import Redis
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.adapters.open_ledger import redis_ledger
 from conductor.adapters.redis.scans import full_ledger_chunked
-from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+from conductor.adapters.redis.scans.full_ledger_chunked import read_full_ledger
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.settings.settings import Settings
 from conductor.dispatch.catalogue import load_catalogue
@@ -83,7 +83,9 @@ class World:
 
     def audit(self, is_hashing: bool = False) -> audit.AuditReport:
         scripts = Scripts(self.redis)
-        return audit.audit_live(self.ledger, lambda: read_books(scripts), self.settings.layout, is_hashing)
+        return audit.audit_live(
+            self.ledger, lambda: read_full_ledger(scripts), self.settings.layout, is_hashing
+        )
 
 
 def audit_dead() -> object:
@@ -338,7 +340,7 @@ def test_a_job_that_was_dispatched_and_is_nowhere_is_named(
         redis.hincrby("conductor:count:night", "w", -1)
         redis.zrem("conductor:class:1", specs[1].id)
         scripts = Scripts(redis)
-        report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
+        report = audit.audit_live(ledger, lambda: read_full_ledger(scripts), project.layout, False)
     assert bad(report) == {"dispatched": (f"{specs[1].id}: was dispatched with m.jsonl and is nowhere",)}
 
 
@@ -355,7 +357,7 @@ def test_what_was_dispatched_and_can_no_more_be_told_is_said(
         file.unlink()
     with Redis.from_url(redis_url, protocol=2) as redis:
         scripts = Scripts(redis)
-        report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
+        report = audit.audit_live(ledger, lambda: read_full_ledger(scripts), project.layout, False)
     assert "nobody can tell" in bad(report)["dispatched"][0]
 
 
@@ -382,7 +384,7 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
             scripts = Scripts(redis)
             ledger.reports.publish(a_report(), 60)
             for _ in range(30):
-                report = audit.audit_live(ledger, lambda: read_books(scripts), project.layout, False)
+                report = audit.audit_live(ledger, lambda: read_full_ledger(scripts), project.layout, False)
                 assert bad(report) == {}
     finally:
         over.set()
@@ -391,7 +393,7 @@ def test_a_busy_system_raises_no_false_alarm(project: Settings, ledger: Ledger, 
 
 
 def work(scene: Scene, log: FileReceiptLog, over: threading.Event) -> None:
-    """Jobs through all of their lives, as fast as it goes; the books of the scene are not checked on the
+    """Jobs through all of their lives, as fast as it goes; the ledger of the scene is not checked on the
     way.
     """
     scene.check = lambda: None  # type: ignore[method-assign]

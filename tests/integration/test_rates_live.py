@@ -161,7 +161,7 @@ def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(
         stranger.over.set()
         stranger.join(20)
     with connect(redis_url) as client:
-        quota = RedisRateStore(client, Scripts(client)).load().kept["api"].quota
+        quota = RedisRateStore(client, Scripts(client)).load().memories["api"].quota
 
     turned_away = stranger.answers.count(429)
     ours = server.refused - turned_away

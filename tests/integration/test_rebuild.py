@@ -16,7 +16,7 @@ from redis import Redis
 from conductor.adapters.files.receipt_log import accepted, read_receipts
 from conductor.base.errors import ConfigError, ManifestError
 from conductor.base.settings.settings import Settings
-from conductor.core.failures.history import LIFE
+from conductor.core.failures.history import GENERATION_STEP
 from conductor.dispatch.dispatch import dispatch
 from conductor.model.receipt import AdmittedNeeds, Usage
 from conductor.model.spec import JobSpec, Needs
@@ -111,7 +111,7 @@ def test_no_number_is_given_out_twice_over_several_lives(place: Place) -> None:
         view = place.ledger.jobs.job(spec.id)
         assert view is not None
         seen.append(view.attempts)
-    assert seen == [LIFE, 2 * LIFE, 3 * LIFE]
+    assert seen == [GENERATION_STEP, 2 * GENERATION_STEP, 3 * GENERATION_STEP]
 
 
 def test_what_the_operator_said_is_not_forgotten(place: Place) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from conductor.adapters.files.receipt_log import accepted
 from conductor.adapters.open_ledger import redis_of
-from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+from conductor.adapters.redis.scans.full_ledger_chunked import read_full_ledger
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.settings.settings import Settings
 from conductor.model.identity import identified
@@ -75,7 +75,7 @@ def run_again(scene: WorkerScene, *specs: JobSpec) -> None:
 def audited(scene: WorkerScene) -> dict[str, tuple[str, ...]]:
     with redis_of(scene.settings) as client:
         scripts = Scripts(client)
-        report = audit_live(scene.ledger, lambda: read_books(scripts), scene.settings.layout, True)
+        report = audit_live(scene.ledger, lambda: read_full_ledger(scripts), scene.settings.layout, True)
     return {check.name: check.faults for check in report.checks if check.faults}
 
 

@@ -14,8 +14,8 @@ from conductor.adapters.redis.project_mark import (
     FILE,
     claim,
     mark_of,
-    refuse_foreign,
-    warn_of_foreign,
+    refuse_other_project,
+    warn_of_other_project,
 )
 from conductor.base.errors import ConfigError
 from conductor.base.settings.settings import Settings, load
@@ -75,10 +75,10 @@ def test_a_second_host_of_a_project_has_its_mark(mine: Path, theirs: Path) -> No
 def test_a_worker_of_another_project_takes_nothing(mine: Path, theirs: Path, redis_url: str) -> None:
     assert put(mine).code == 0
     with connect(redis_url) as client:
-        refuse_foreign(client, load(mine).receipts_dir, load(mine).redis)
+        refuse_other_project(client, load(mine).receipts_dir, load(mine).redis)
         with pytest.raises(ConfigError, match="another project"):
-            refuse_foreign(client, load(theirs).receipts_dir, load(theirs).redis)
-        warn_of_foreign(client, load(theirs).receipts_dir, load(theirs).redis)
+            refuse_other_project(client, load(theirs).receipts_dir, load(theirs).redis)
+        warn_of_other_project(client, load(theirs).receipts_dir, load(theirs).redis)
 
 
 def test_a_ledger_that_was_emptied_is_marked_anew_and_a_mark_is_kept(mine: Path, redis_url: str) -> None:

@@ -22,7 +22,7 @@ from conductor.adapters.host.wakeup import Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.app.child_process import Part
-from conductor.app.up import Up, lock_file, only_one, said_file
+from conductor.app.up import Up, lock_file, only_one, output_file
 from conductor.base.logs.output_file import MOST_BYTES, predecessor
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.node import detached
@@ -228,9 +228,9 @@ def test_up_detached_outlives_its_command_and_down_ends_it_all(settings: Setting
     again = Command(settings, "up", "--detach")
     assert again.wait() == 3 and "is up already" in again.said
 
-    is_kept_small(said_file(settings))
+    is_kept_small(output_file(settings))
     next(p for p in psutil.Process(pid).children() if words_of(p)[-1:] == ["node"]).kill()
-    until(lambda: "The node ended (SIGKILL)" in said_file(settings).read_text())
+    until(lambda: "The node ended (SIGKILL)" in output_file(settings).read_text())
 
     down = Command(settings, "down")
     assert down.wait() == 0, down.said
@@ -291,7 +291,7 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
         assert time.monotonic() - began < 10.0
         assert [scene.job(job).state for job in jobs.values()] == ["waiting"] * 3
         assert all(scene.job(job).failures == {} for job in jobs.values())
-        said = said_file(settings).read_text()
+        said = output_file(settings).read_text()
         assert all(
             f"{job} (up.{kind}, attempt 1) goes back to the backlog" in said for kind, job in jobs.items()
         )
@@ -359,7 +359,7 @@ def test_a_node_in_the_background_is_stopped_by_the_stop_command(settings: Setti
     start = Command(settings, "node", "--detach", "--cpu-only")
     assert start.wait(60) == 0, start.said
     assert Command(settings, "node", "--detach").wait() == 3
-    is_kept_small(detached.said_file(settings))
+    is_kept_small(detached.output_file(settings))
     stop = Command(settings, "node", "--stop")
     assert stop.wait() == 0, stop.said
     until(lambda: project_processes(settings.project) == [])

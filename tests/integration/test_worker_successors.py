@@ -1,4 +1,4 @@
-"""A worker with one lined up behind what it runs, and a ledger that forgets it."""
+"""A worker with one preloaded behind what it runs, and a ledger that forgets it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def preload(scene: WorkerScene, successor: JobSpec, after: JobSpec) -> None:
     admission = Admission(reservation=held, backlog="night", ceilings={BYTES: 5})
     named = Successor(predecessor=after.id, attempt=1, admission=admission)
     handover = scene.ledger.handover
-    handover.admit(scene.epoch, [], [named], handover.handed_on()[0])
+    handover.admit(scene.epoch, [], [named], handover.successions()[0])
 
 
 def test_a_ledger_that_was_emptied_is_told_what_was_claimed(
@@ -98,7 +98,7 @@ class Away:
     def __init__(self) -> None:
         self.asked = threading.Event()
 
-    def lined(self, *args: Any) -> None:
+    def preloaded(self, *args: Any) -> None:
         self.asked.set()
         raise Unreachable("no Redis")
 

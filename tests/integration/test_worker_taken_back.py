@@ -40,7 +40,7 @@ def test_one_whose_successor_is_taken_back_before_it_began_begins(scene: WorkerS
     wait_until(lambda: scene.state(first) == "running", "it is started", scene.story)
     preload(scene, successor, first)
     handover = scene.ledger.handover
-    handover.admit(scene.epoch, [], [], handover.handed_on()[0])  # The next tick names nobody.
+    handover.admit(scene.epoch, [], [], handover.successions()[0])  # The next tick names nobody.
 
     wait_file(tmp_path / "begun0")
     (tmp_path / "until0").touch()

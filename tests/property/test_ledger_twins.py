@@ -1,4 +1,4 @@
-"""Random verbs on Redis and on its in-memory twin: every answer and every view is the same, and the books
+"""Random verbs on Redis and on its in-memory twin: every answer and every view is the same, and the ledgers
 balance.
 """
 
@@ -149,7 +149,7 @@ class Twins(Both):
             for name, head in zip({first: 0, second: 0}, found, strict=False)
         ]
         for scene in (self.redis, self.memory):
-            seen, _ = scene.ledger.handover.handed_on()
+            seen, _ = scene.ledger.handover.successions()
             scene.ledger.handover.admit(scene.epoch, [], successors, seen + is_late)
 
     @rule(worker=workers)
@@ -187,8 +187,8 @@ class Twins(Both):
         turn = WorkerTurn(
             worker=worker, queue="cpu-node1", lease_s=5000.0, number=number, done=(a_receipt(done, attempt),),
             returned=((an_id(back), attempt),), in_hand=(taken,) if taken and not is_from_hand else (),
-            most=most, budget_s=0.2, paces={} if pace is None else {"media.cut": pace}, is_idle=is_idle,
-            is_from_hand=is_from_hand,
+            most=most, budget_s=0.2, task_durations={} if pace is None else {"media.cut": pace},
+            is_idle=is_idle, is_from_hand=is_from_hand,
         )  # fmt: skip
         turned = [scene.ledger.attempts.turn(turn) for scene in (self.redis, self.memory)]
         seen = [(t.answers, [s.line for s in t.started], t.over) for t in turned]
@@ -202,13 +202,13 @@ class Twins(Both):
         self, held: list[tuple[str, int]], worker: str, progress: float | None, has_heard: bool
     ) -> None:
         """`has_heard`: of all that was handed out. What it does not name it does not run, then."""
-        vouches = [
+        reports = [
             HeldReport(job_id=an_id(name), attempt=attempt, progress=progress) for name, attempt in held
         ]
         told = []
         for scene in (self.redis, self.memory):
             seen = scene.ledger.attempts.renew("nobody", 5000.0, []).step if has_heard else 0
-            told.append(scene.ledger.attempts.renew(worker, 5000.0, vouches, seen).answers)
+            told.append(scene.ledger.attempts.renew(worker, 5000.0, reports, seen).answers)
         assert told[0] == told[1]
 
     @rule(name=names, attempt=attempts)

@@ -13,7 +13,7 @@ from ledger_scenes import a_class, a_receipt, a_reservation, an_entry, an_id
 from twins import NAMES, Both, names, play, timeless, workers
 
 from conductor.adapters.memory.handover import MemoryHandover
-from conductor.adapters.redis.scans.full_ledger import books_of
+from conductor.adapters.redis.scans.full_ledger import full_ledger_of
 from conductor.adapters.redis.scripts import Scripts
 from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Retry
@@ -52,7 +52,7 @@ class Successors(Both):
         told = cast(dict[bytes, bytes], self.redis.redis.hgetall("conductor:reserved"))
         sums = {key.decode(): int(n) for key, n in told.items()}
         assert sums == dict(self.memory.ledger.handover._store.sums)  # pyright: ignore[reportPrivateUsage]
-        assert [*reservations(books_of(Scripts(self.redis.redis)))] == []
+        assert [*reservations(full_ledger_of(Scripts(self.redis.redis)))] == []
 
     def heads(self, most: int, disk: dict[str, int]) -> list[Reservation]:
         found = [
@@ -106,14 +106,14 @@ class Successors(Both):
         ]
         answers: list[object] = []
         for scene in (self.redis, self.memory):
-            seen, _ = scene.ledger.handover.handed_on()
+            seen, _ = scene.ledger.handover.successions()
             answers.append(
                 scene.ledger.handover.admit(scene.epoch, admissions, successors, seen + is_late, looked_at)
             )
         assert answers[0] == answers[1]
 
     def hear(self, worker: str) -> None:
-        words = [scene.ledger.attempts.lined(worker, 0.0) for scene in (self.redis, self.memory)]
+        words = [scene.ledger.attempts.next_preloaded(worker, 0.0) for scene in (self.redis, self.memory)]
         told = [word and (word.predecessor, word.of_attempt, word.job_id, word.attempt) for word in words]
         rows = [
             word and word.successor and (word.successor.line, timeless(word.successor.reservation))

@@ -106,21 +106,21 @@ class House:
     def look(self) -> None:
         """The first half of a tick; the world goes on before the second."""
         self.ledger.reports.publish(self.report(), 1e9)
-        handed_on = self.ledger.handover.handed_on()
+        successions = self.ledger.handover.successions()
         snapshot, candidates = observe(self.ledger, NoRates())  # type: ignore[arg-type]
         decision = decide(snapshot, candidates, self.limits)
         assert decide(snapshot, candidates, self.limits) == decision
-        self.looked = handed_on, decision
+        self.looked = successions, decision
 
     def act(self) -> None:
         if self.looked is not None:
-            handed_on, decision = self.looked
-            apply(self.ledger, NoRates(), self.epoch, decision, handed_on)  # type: ignore[arg-type]
+            successions, decision = self.looked
+            apply(self.ledger, NoRates(), self.epoch, decision, successions)  # type: ignore[arg-type]
             self.looked = None
 
     def hear(self, queue: str, is_declined: bool = False) -> None:
-        """The next word on who is lined up behind what its worker runs."""
-        word = self.ledger.attempts.lined(queue, 0.0)
+        """The next word on who is preloaded behind what its worker runs."""
+        word = self.ledger.attempts.next_preloaded(queue, 0.0)
         if word is None or (word.predecessor, word.of_attempt) != self.running[queue]:
             return
         begun = Begun(
@@ -294,7 +294,7 @@ def test_successors_are_handed_over_in_such_a_play() -> None:
 
     house.turn("gpu-node1-gpu0")
 
-    assert house.ledger.handover.handed_on()[0] == 1
+    assert house.ledger.handover.successions()[0] == 1
     assert house.running["gpu-node1-gpu0"] is not None
 
 
@@ -330,7 +330,7 @@ def test_a_tick_that_did_not_see_the_successor_start_counts_on_the_disk_that_its
     house.act()
 
     house.check()
-    assert house.ledger.handover.handed_on()[0] == 1
+    assert house.ledger.handover.successions()[0] == 1
     assert house.ledger.handover.queued() == {}, "the late one came too late: the next tick looks again"
 
 
@@ -338,14 +338,14 @@ def test_two_successors_of_one_tick_count_on_the_same_disk_so_only_one_of_them_s
     cores = a_class("cpu", id="z-cores", cpu=float(CORES), scratch_bytes=6 * GIB)
     device = a_class(id="device", vram_mib=VRAM, scratch_bytes=6 * GIB)
     house = begun([device, BESIDE, cores], [device, cores])
-    assert house.ledger.handover.handed_on() == (0, 3)
+    assert house.ledger.handover.successions() == (0, 3)
 
     house.turn("gpu-node1-gpu0")
     house.check()
     house.turn("cpu-node1")
 
     house.check()
-    assert house.ledger.handover.handed_on()[0] == 1
+    assert house.ledger.handover.successions()[0] == 1
 
 
 HALF = a_class(id="half", vram_mib=VRAM, scratch_bytes=6 * GIB)
@@ -360,7 +360,7 @@ def test_successors_with_files_lie_ready_in_such_a_play() -> None:
     house.turn("gpu-node1-gpu0")
 
     house.check()
-    assert house.ledger.handover.handed_ahead() == 1
+    assert house.ledger.handover.early_successions() == 1
 
 
 def test_who_lies_ready_keeps_nobody_from_the_disk_who_could_start_now() -> None:
@@ -379,7 +379,7 @@ def test_who_lies_ready_keeps_nobody_from_the_disk_who_could_start_now() -> None
     assert house.ready == {}
 
 
-# ── tight disks, and one lined up behind all that runs ────────────────────────────────────────────────────
+# ── tight disks, and one preloaded behind all that runs ────────────────────────────────────────────────────
 
 
 def filling(name: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[JobClass]:

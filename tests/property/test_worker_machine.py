@@ -75,10 +75,10 @@ class WorkerLife(RuleBasedStateMachine):
     def ledger_names_a_successor(self, data: st.DataObject, is_void: bool) -> None:
         key = data.draw(st.sampled_from(sorted(self.scene.running)))
         self.scene.pick = soonest
-        if key not in self.scene.lined:
+        if key not in self.scene.preloaded:
             self.scene.preload(key)
         elif is_void:
-            self.scene.tell(key, self.scene.lined[key], None)
+            self.scene.tell(key, self.scene.preloaded[key], None)
 
     @precondition(lambda self: self.scene.leased)
     @rule(data=st.data(), is_so=RARELY, word=st.sampled_from(["gone", "cancel", "overran"]))

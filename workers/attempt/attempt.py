@@ -94,7 +94,7 @@ class Attempt:
         self.began_at = time.time()
         #: Children that went before they began it.
         self.false_starts = 0
-        #: It was lined up behind another attempt, and the ledger has not started it.
+        #: It was preloaded behind another attempt, and the ledger has not started it.
         self.behind: Begun | None = None
         #: What had been heard of the ledger when it was.
         self.as_of: tuple[int, int] = (0, 0)
@@ -214,7 +214,7 @@ class Scribe:
         return msgspec.structs.replace(
             plain,
             token=attempt.token,
-            beyond=beyond_word(attempt.started.reservation, usage),
+            beyond=over_reservation(attempt.started.reservation, usage),
             outputs=outputs,
             result=scrub_all(result),
             usage=usage,
@@ -230,7 +230,7 @@ class Scribe:
         return msgspec.structs.replace(
             plain,
             token=attempt.token,
-            beyond=beyond_word(attempt.started.reservation, usage),
+            beyond=over_reservation(attempt.started.reservation, usage),
             cause=fault.cause,
             # This side knows secrets that the child does not.
             message=scrub(fault.message),
@@ -268,7 +268,7 @@ class Scribe:
         )
 
 
-def beyond_word(reservation: Reservation, usage: Usage) -> str:
+def over_reservation(reservation: Reservation, usage: Usage) -> str:
     """«held 8.0 GiB of memory where 300 MiB were reserved», of a job that was to hold a certain amount."""
     taken = [("memory", usage.rss_mib, reservation.ram_mib)]
     if reservation.devices:

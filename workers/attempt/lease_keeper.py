@@ -151,7 +151,7 @@ class Keeper:
         self._renew_at = asked_at + min(_AGAIN_S, self._lease_s / 3)
         try:
             renewed = self._attempts.renew(
-                self._worker, self._lease_s, [h.vouch(asked_at) for h in named], self._seen
+                self._worker, self._lease_s, [h.report(asked_at) for h in named], self._seen
             )
             for held, answer in zip(named, renewed.answers, strict=True):
                 self._hear(held, self._adopted(held) if answer == "unknown" else answer, asked_at)

@@ -54,7 +54,7 @@ class InHand(Protocol):
         """In order: the first is the one that runs, as far as was heard."""
         ...
 
-    def vouched(self) -> Sequence[tuple[str, int]]: ...
+    def reported(self) -> Sequence[tuple[str, int]]: ...
 
 
 class Watcher(Protocol):
@@ -80,5 +80,5 @@ class Parts(NamedTuple):
     node: str
     claim: Claim
     watchdog: Watcher
-    #: None: nobody is lined up here.
+    #: None: nobody is preloaded here.
     lining: SuccessorFeed | None = None

@@ -1,4 +1,4 @@
-"""Hears who is lined up behind what this worker runs: one thread, which blocks on the worker's list in the
+"""Hears who is preloaded behind what this worker runs: one thread, which blocks on the worker's list in the
 ledger.
 """
 
@@ -62,7 +62,7 @@ class SuccessorFeed:
     def _work(self) -> None:
         while not self._closed.is_set():
             try:
-                word = self._attempts.lined(self._worker, _WAIT_S)
+                word = self._attempts.next_preloaded(self._worker, _WAIT_S)
             except (ConductorError, msgspec.MsgspecError, TypeError, ValueError, OSError) as e:
                 self.breaks += 1
                 if not self._closed.wait(_AGAIN_S):

@@ -28,12 +28,12 @@ class Held:
         #: By the local monotonic clock: until then nobody can have been given the job. Keeper's.
         self.valid_until = valid_until
         self.verdict: Verdict | None = None
-        #: How often a ledger that was emptied got it back: such a one has forgotten who is lined up behind
+        #: How often a ledger that was emptied got it back: such a one has forgotten who is preloaded behind
         #: it.
         self.adopted = 0
         #: Main thread's.
         self.is_running = False
-        #: Root → bytes that the one lined up behind it may write.
+        #: Root → bytes that the one preloaded behind it may write.
         self.behind: dict[str, int] = {}
         self.progress: float | None = None
         self.note = ""
@@ -51,10 +51,10 @@ class Held:
         self._frozen_at = 0.0
 
     def is_started(self, reservation: Reservation, valid_until: float) -> None:
-        """One that was lined up; `hold` it now."""
+        """One that was preloaded; `hold` it now."""
         self.reservation, self.valid_until = reservation, valid_until
 
-    def vouch(self, now: float) -> HeldReport:
+    def report(self, now: float) -> HeldReport:
         return HeldReport(
             job_id=self.job_id,
             attempt=self.attempt,

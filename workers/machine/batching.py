@@ -18,7 +18,7 @@ FLUSH_S = 0.04
 AHEAD_S = 0.05
 #: A body that takes longer was none of the short ones: what waits behind it goes back, for others to take.
 LONG_S = 0.1
-#: While a successor is lined up it is looked so often whether it may still begin: new code, lost lease.
+#: While a successor is preloaded it is looked so often whether it may still begin: new code, lost lease.
 LOOK_S = 1.0
 #: Given to the child ahead of time.
 WINDOW = 32
@@ -32,7 +32,7 @@ class Batching:
         self._hand = hand
         self._interrupts = interrupts
         self._queue = queue
-        self.paces = Paces()
+        self.task_durations = Paces()
         #: More has come in from the child than was heard.
         self.has_more = False
         #: When the first of those to be handed in was done.
@@ -49,7 +49,7 @@ class Batching:
             return 0, 0.0
         left_s, count = TOGETHER_S, 0
         for attempt in self._hand.in_child():
-            pace = self.paces.of(attempt.spec.task)
+            pace = self.task_durations.of(attempt.spec.task)
             left_s -= TOGETHER_S if pace is None else pace
             count += 1
         most = MOST_UNHEARD - count
@@ -95,7 +95,7 @@ class Batching:
         """What was begun should take so long; None: not known."""
         total = 0.0
         for attempt in self._hand.in_child():
-            pace = self.paces.of(attempt.spec.task)
+            pace = self.task_durations.of(attempt.spec.task)
             if pace is None:
                 return None
             total += pace

@@ -40,7 +40,7 @@ class AttemptEnd(NamedTuple):
 class Hand:
     """One worker's, main thread only. Pure.
 
-    Who is lined up has no lease: it is the ledger's only once it has been `confirm`ed.
+    Who is preloaded has no lease: it is the ledger's only once it has been `confirm`ed.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Hand:
 
     @property
     def follower(self) -> Attempt | None:
-        """It was lined up, the one before it has ended, and the ledger does not know yet that it has
+        """It was preloaded, the one before it has ended, and the ledger does not know yet that it has
         begun.
         """
         first = self._ended[0].attempt if self._ended else self.running
@@ -128,7 +128,7 @@ class Hand:
         """With the child, or to be."""
         return chain(self._waiting, self._given)
 
-    def vouched(self) -> tuple[Key, ...]:
+    def reported(self) -> tuple[Key, ...]:
         """All that is renewed. Any thread's."""
         return tuple(self._leased)
 
@@ -143,7 +143,7 @@ class Hand:
         return self._lease(attempt)
 
     def give(self, attempt: Attempt) -> None:
-        """The child has it: the first of those that wait, or one that is lined up."""
+        """The child has it: the first of those that wait, or one that is preloaded."""
         if attempt.behind is None:
             assert self._waiting[0] is attempt, "in order"
             self._waiting.popleft()
@@ -170,9 +170,9 @@ class Hand:
             if self._given:
                 self._given[-1].held.behind = {}
 
-    def refuse(self, lined: Begun) -> None:
-        """It cannot be lined up here."""
-        self._not_begun.append(lined)
+    def refuse(self, preloaded: Begun) -> None:
+        """It cannot be preloaded here."""
+        self._not_begun.append(preloaded)
 
     def end(self, said: BodyEnded | AttemptFault) -> None:
         """The first of what was given is over."""
@@ -211,7 +211,7 @@ class Hand:
         self._waiting.clear()
 
     def bring(self) -> tuple[tuple[Done, ...], tuple[Attempt, ...], tuple[Begun, ...]]:
-        """To the ledger, until `brought_in`: what is done, what goes back, who of those lined up will not
+        """To the ledger, until `brought_in`: what is done, what goes back, who of those preloaded will not
         begin.
         """
         done, leaving, not_begun = tuple(self._written), tuple(self._leaving), tuple(self._not_begun)

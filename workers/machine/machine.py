@@ -50,13 +50,13 @@ class WorkerMachine:
             worker, queue, lease_s, self.hand, self.interrupts, self._batching, self._orders, in_hand
         )
         self._words: deque[Preloaded] = deque()
-        #: Of the successor that is lined up; None: not looked at since something was heard.
+        #: Of the successor that is preloaded; None: not looked at since something was heard.
         self._is_doubtful: bool | None = None
         self._has_failed = False
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def lined(self, word: Preloaded) -> None:
+    def preloaded(self, word: Preloaded) -> None:
         """Of the ledger, about who goes next where the one that runs ends well."""
         self._words.append(word)
 
@@ -174,7 +174,7 @@ class WorkerMachine:
                 return TakeBack(None)
             hand.leave()
             if is_long and (running := hand.running) is not None:
-                self._batching.paces.saw(running.spec.task, LONG_S)
+                self._batching.task_durations.saw(running.spec.task, LONG_S)
         self._has_failed = False
         return None
 

@@ -199,7 +199,7 @@ class ChildRow:
         self._hand.end(said)
         if isinstance(said, BodyEnded) and word.files is None and word.began_at is not None:
             # One that had to import its modules says nothing of the next.
-            self._batching.paces.saw(attempt.spec.task, word.seconds)
+            self._batching.task_durations.saw(attempt.spec.task, word.seconds)
 
     def _pass_over(self, count: int, now: float) -> None:
         """The last so many of what was given have not begun, and the child will say so."""

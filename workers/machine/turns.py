@@ -172,7 +172,7 @@ class LedgerTurns:
 
     def idle(self) -> Take | Recall | PutBack | None:
         """Nothing is in hand."""
-        assert not self._hand.vouched(), "something is held, and nothing is to be done for it"
+        assert not self._hand.reported(), "something is held, and nothing is to be done for it"
         if not self._queue or self._has_left:
             return None
         if self._interrupts.is_asked:
@@ -195,7 +195,7 @@ class LedgerTurns:
 
     def _a_turn(self, **what: Any) -> WorkerTurn:
         most, budget_s = self._batching.room()
-        paces = self._batching.paces
+        task_durations = self._batching.task_durations
         return WorkerTurn(
             worker=self._worker,
             queue=self._queue,
@@ -203,9 +203,9 @@ class LedgerTurns:
             number=next(self._numbers),
             most=most,
             budget_s=budget_s,
-            paces=paces.short(),
+            task_durations=task_durations.short(),
             is_idle=self._hand.is_idle,
-            news=paces.news(),
+            news=task_durations.news(),
             seen=self._seen,
             **what,
         )

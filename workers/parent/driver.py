@@ -86,7 +86,7 @@ class Flow:
         if running is not None and running.held.meter.beyond:
             interrupts.overran((running.job_id, running.number), AttemptFault(*running.held.meter.beyond))
         while self._parts.lining is not None and (word := self._parts.lining.next()) is not None:
-            self._machine.lined(word)
+            self._machine.preloaded(word)
         return self._machine.next(time.monotonic())
 
     def _do(self, action: Action) -> None:

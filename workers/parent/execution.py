@@ -53,7 +53,7 @@ class Course:
     # ── what the machine asks for ─────────────────────────────────────────────────────────────────────────
 
     def give(self, attempt: Attempt) -> None:
-        """The first of those that wait, or one to be lined up. The host was made sure of before.
+        """The first of those that wait, or one to be preloaded. The host was made sure of before.
 
         Raises `ChildBroken`: it stays where it was; where others are given, who listens hears of it."""
         if not self._hand.given:

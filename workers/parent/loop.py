@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from conductor.adapters.open_ledger import redis_of
-from conductor.adapters.redis.project_mark import refuse_foreign
+from conductor.adapters.redis.project_mark import refuse_other_project
 from conductor.base.redis_keys import Keys
 from workers.attempt.parts import Parts
 from workers.isolation.child_process import ChildBroken, ChildProcess
@@ -90,7 +90,7 @@ def work(
     """
     # What may be trusted is the node's question: a worker goes on with what it was given.
     with redis_of(settings, is_lenient=True, is_joining=True) as client:
-        refuse_foreign(client, settings.receipts_dir, settings.redis)
+        refuse_other_project(client, settings.receipts_dir, settings.redis)
         keys = Keys(settings.redis.prefix)
         intake = Intake(client, queue, name, keys)
         # Its own client: a beat must not wait for a connection that the main thread blocks.

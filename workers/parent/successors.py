@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PreloadedSuccessors:
-    """One worker's, main thread only: what only files, clocks and the child can tell of who is lined up."""
+    """One worker's, main thread only: what only files, clocks and the child can tell of who is preloaded."""
 
     def __init__(self, parts: Parts, hand: Hand, course: Course) -> None:
         self._parts = parts

@@ -139,18 +139,18 @@ class Watchdog:
     def _look_at_main(self, course: BodyRow, hand: InHand, now: float) -> None:
         """It is alive where it waits by its own will, has done so since, or has computed anything."""
         signs = (self._stopping.rested, _cpu_s(self._main))
-        if signs != self._signs or self._stopping.is_at_rest or not hand.vouched():
+        if signs != self._signs or self._stopping.is_at_rest or not hand.reported():
             self._signs, self._signs_since = signs, now
             return
         if now - self._signs_since >= min(STANDS_MOST_S, max(STANDS_LEAST_S, course.longest_s)):
-            names = ", ".join(f"{job_id} attempt {number}" for job_id, number in hand.vouched())
+            names = ", ".join(f"{job_id} attempt {number}" for job_id, number in hand.reported())
             stood_s = now - self._signs_since
             words = (
                 "Stuck for {seconds:.0f} s with {}: a disk or a mount that does not answer? This "
                 "worker ends, and "
                 "its attempts go back"
             )
-            ids = [job_id for job_id, _ in hand.vouched()]
+            ids = [job_id for job_id, _ in hand.reported()]
             _say(partial(emit_event, "worker.stuck", words, names, seconds=stood_s, job_ids=ids))
             self._host.strike(self._host.pid)
             self._signs_since = now

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from conductor.adapters.memory import breakers
-from conductor.adapters.memory.store import LinedUp, Store, StoredJob, entry_of
+from conductor.adapters.memory.store import PreloadedSuccessor, Store, StoredJob, entry_of
 from conductor.core.capacity.charges import charges, disk_key, sums_of
 from conductor.core.chains.chains import root_of
 from conductor.model.decision import Admission
@@ -22,16 +22,16 @@ def is_waiting(store: Store, job: StoredJob) -> bool:
 
 
 def hand_over(
-    store: Store, admission: Admission, landed: Mapping[str, int], lined: int | None = None
+    store: Store, admission: Admission, landed: Mapping[str, int], preloaded: int | None = None
 ) -> str | None:
     """waiting → admitted; else why not. `landed`: on disks, since it was decided (charge key → bytes);
-    `lined`: the number under which it was lined up, and has not begun."""
+    `preloaded`: the number under which it was preloaded, and has not begun."""
     r = admission.reservation
     job = store.jobs.get(r.job_id)
     if job is None or not is_waiting(store, job):
         return "not waiting"
-    why_not = objection(store, job, admission, charges(r), landed, lined) or breakers.objection(store, r)
-    if why_not := why_not or card_objection(store, r):
+    why_not = objection(store, job, admission, charges(r), landed, preloaded) or breakers.objection(store, r)
+    if why_not := why_not or device_objection(store, r):
         return why_not
     if is_of_another_line(job, r):
         return "its line changed meanwhile"
@@ -40,7 +40,7 @@ def hand_over(
     return None
 
 
-def card_objection(store: Store, r: Reservation) -> str | None:
+def device_objection(store: Store, r: Reservation) -> str | None:
     """A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name."""
     report, until = store.reports.get(r.node, (None, 0.0))
     if report is None or until <= store.now():
@@ -74,10 +74,10 @@ def objection(
     admission: Admission,
     amounts: Mapping[str, int],
     landed: Mapping[str, int],
-    lined: int | None = None,
+    preloaded: int | None = None,
 ) -> str | None:
     attempt = admission.reservation.attempt
-    if attempt != max(job.attempts, store.history.floor) + 1 and not attempt == job.attempts == lined:
+    if attempt != max(job.attempts, store.history.floor) + 1 and not attempt == job.attempts == preloaded:
         return f"attempt {attempt} is not its next"
     for key, limit in sorted(admission.ceilings.items()):
         names = sums_of(key)
@@ -86,9 +86,9 @@ def objection(
     return None
 
 
-def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> None:
+def succeed(store: Store, receipt: Receipt, preloaded: PreloadedSuccessor | None = None) -> None:
     """An attempt ended well: who was named for that goes into the queue, and no other successor of that tick.
-    `lined`: who was lined up behind it, and has not begun."""
+    `preloaded`: who was preloaded behind it, and has not begun."""
     successor, epoch, until, looked_at = store.successors.pop(receipt.job_id, (None, 0, 0.0, None))
     if (
         successor is None
@@ -98,11 +98,11 @@ def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> Non
     ):
         return
     number = (
-        lined.attempt
-        if lined is not None and lined.job_id == successor.admission.reservation.job_id
+        preloaded.attempt
+        if preloaded is not None and preloaded.job_id == successor.admission.reservation.job_id
         else None
     )
-    landed = store.landed_since(looked_at) if store.lined else Counter[str]()
+    landed = store.landed_since(looked_at) if store.preloaded else Counter[str]()
     for fact in receipt.outputs:  # What it left itself is in the ceilings.
         if (key := disk_key(receipt.node, root_of(fact.path))) in landed:
             landed[key] -= fact.bytes
@@ -110,7 +110,7 @@ def succeed(store: Store, receipt: Receipt, lined: LinedUp | None = None) -> Non
         not is_held_back(store, successor.admission.reservation)
         and hand_over(store, successor.admission, landed, number) is None
     ):
-        store.was_handed_on()
+        store.count_succession()
 
 
 def is_held_back(store: Store, r: Reservation) -> bool:

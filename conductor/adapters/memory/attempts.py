@@ -9,7 +9,7 @@ from msgspec import structs
 from conductor.adapters.memory import breakers, priority_inheritance
 from conductor.adapters.memory.admission import succeed
 from conductor.adapters.memory.orphans import give_back
-from conductor.adapters.memory.preloading import follow, may_follow, not_lined
+from conductor.adapters.memory.preloading import follow, may_follow, not_preloaded
 from conductor.adapters.memory.store import Store, StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.failures.failure_counts import fingerprint, same_place
@@ -45,15 +45,15 @@ class MemoryAttempts:
             if not store.is_settled:
                 raise Fenced("Redis may have forgotten what it was told last: ask again when it is settled")
             entry = f"{job_id}-a{attempt}"
-            if entry in store.hands[worker]:
-                store.hands[worker].remove(entry)
+            if entry in store.prefetched[worker]:
+                store.prefetched[worker].remove(entry)
             job, held = self._held(job_id)
             is_again = held.state == "running" and held.worker == worker
             if held.attempt != attempt or not (is_again or job.state == "admitted"):
                 raise Fenced("another attempt has its place")
             if not is_again:
                 held = structs.replace(held, state="running", worker=worker, started_at=store.now())
-                job.reservation, job.popped_at = held, None
+                job.reservation, job.off_queue_at = held, None
                 job.step = store.history.stepped()
                 store.move(job, "running")
                 store.ring()
@@ -70,14 +70,16 @@ class MemoryAttempts:
             if refused := self._may_not_have_begun(turn, is_open):
                 return Turned(refused=refused, step=history.steps, is_closed=not is_open)
             for begun in turn.not_begun:
-                not_lined(self._store, begun)
+                not_preloaded(self._store, begun)
             started: list[Started] = []
             over: list[tuple[str, int]] = []
             answers, spent = self._end_done(turn, is_open, started, over)
             for job_id, attempt in turn.returned:
                 give_back(self._store, job_id, attempt, turn.worker)
-            paces = {**self._store.paces, **turn.news}
-            self._store.paces = {task: seconds for task, seconds in paces.items() if seconds}
+            task_durations = {**self._store.task_durations, **turn.news}
+            self._store.task_durations = {
+                task: seconds for task, seconds in task_durations.items() if seconds
+            }
             if not is_open:
                 return Turned(answers=tuple(answers), step=history.steps, is_closed=True)
             self._begin_more(turn, spent, started, over)
@@ -104,14 +106,14 @@ class MemoryAttempts:
         followers = {b.predecessor: b for b in turn.begun}
         answers: list[FinishAnswer] = []
         for receipt in turn.done:
-            lined = self._store.lined.get(receipt.job_id)
+            preloaded = self._store.preloaded.get(receipt.job_id)
             answers.append(answer := self.accept(receipt))
             if (follower := followers.get(receipt.job_id)) is not None:
-                if lined is not None:
-                    follow(self._store, lined)
+                if preloaded is not None:
+                    follow(self._store, preloaded)
                 spent += self._start_in(turn, follower.job_id, follower.attempt, started, over)
             elif is_open and answer == "accepted" and turn.most:
-                succeed(self._store, receipt, lined)
+                succeed(self._store, receipt, preloaded)
         return answers, spent
 
     def _begin_more(
@@ -135,7 +137,7 @@ class MemoryAttempts:
             self._store.taken[turn.worker] = (turn.number, taken)
 
     def _hand(self, worker: str) -> list[tuple[str, int]]:
-        entries = (entry.rpartition("-a") for entry in self._store.hands[worker])
+        entries = (entry.rpartition("-a") for entry in self._store.prefetched[worker])
         return [(job_id, int(attempt)) for job_id, _, attempt in entries]
 
     def _take(
@@ -152,7 +154,7 @@ class MemoryAttempts:
         while len(taken) < most:
             job_id, _, attempt = queue[0].rpartition("-a")
             held = store.jobs[job_id].reservation
-            pace = turn.paces.get(held.task) if held is not None else None
+            pace = turn.task_durations.get(held.task) if held is not None else None
             is_first = turn.is_idle and not taken and not has_more
             if not is_first and (pace is None or spent + pace > turn.budget_s):
                 break
@@ -171,7 +173,7 @@ class MemoryAttempts:
             over.append((job_id, attempt))
             return 0.0
         started.append(begun)
-        return turn.paces.get(begun.reservation.task, turn.budget_s)
+        return turn.task_durations.get(begun.reservation.task, turn.budget_s)
 
     def _held(self, job_id: str) -> tuple[StoredJob, Reservation]:
         job = self._store.jobs.get(job_id)
@@ -179,20 +181,20 @@ class MemoryAttempts:
             raise Fenced("this attempt is over")
         return job, job.reservation
 
-    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
+    def next_preloaded(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
         with self._store.lock:
-            words = self._store.lines[worker]
+            words = self._store.successor_feeds[worker]
             return words.pop(0) if words else None
 
     def renew(self, worker: str, lease_s: float, held: Sequence[HeldReport], seen: int = 0) -> Renewed:
         store = self._store
         with store.lock:
             store.history.witness(seen)
-            answers: tuple[RenewAnswer, ...] = tuple(self._renew(worker, lease_s, vouch) for vouch in held)
+            answers: tuple[RenewAnswer, ...] = tuple(self._renew(worker, lease_s, report) for report in held)
             named = {v.job_id for v, answer in zip(held, answers, strict=True) if answer in ("ok", "cancel")}
             if not store.is_settled:
-                store.history.heard.add(worker)
-                store.history.vouched |= named
+                store.history.reported_workers.add(worker)
+                store.history.reported_attempts |= named
                 return Renewed(answers=answers, step=store.history.steps)
             for job in store.active.values():
                 is_mine = (
@@ -205,19 +207,19 @@ class MemoryAttempts:
                     store.ring()
             return Renewed(answers=answers, step=store.history.steps)
 
-    def _renew(self, worker: str, lease_s: float, vouch: HeldReport) -> RenewAnswer:
-        store, job = self._store, self._store.jobs.get(vouch.job_id)
+    def _renew(self, worker: str, lease_s: float, report: HeldReport) -> RenewAnswer:
+        store, job = self._store, self._store.jobs.get(report.job_id)
         held = job.reservation if job is not None else None
-        mine = (vouch.attempt, "running", worker)
+        mine = (report.attempt, "running", worker)
         if job is None or held is None or (held.attempt, held.state, held.worker) != mine:
-            is_news = job is None or is_unheard(job.state, job.attempts, vouch.attempt)
+            is_news = job is None or is_unheard(job.state, job.attempts, report.attempt)
             return "unknown" if is_news else "gone"
         if job.asked is None:
             job.lease_until = store.now() + lease_s
         elif not job.is_told:
             job.is_told, job.lease_until = True, store.now() + lease_s + STOP_S
-        if vouch.is_telling:
-            told = {name: getattr(vouch, name) for name in TOLD}
+        if report.is_telling:
+            told = {name: getattr(report, name) for name in TOLD}
             job.reservation = structs.replace(held, **told)
         return "ok" if job.asked is None else "cancel"
 
@@ -236,7 +238,7 @@ class MemoryAttempts:
             job.attempts = reservation.attempt
             store.history.highest, job.step = max(store.history.highest, job.attempts), store.history.steps
             if not store.is_settled:
-                store.history.vouched.add(job.id)
+                store.history.reported_attempts.add(job.id)
             store.move(job, "running")
             store.reserve(job, reservation)
             now = store.now()
@@ -259,7 +261,7 @@ class MemoryAttempts:
             was_over = job.state in ("dead", "cancelled", "review")
             store.unrest(job)
             held = store.release(job)
-            before, job.wants, job.wants_end = job.wants | job.wants_end, set(), set()
+            before, job.waits_for, job.waits_for_end = job.waits_for | job.waits_for_end, set(), set()
             job.accepted, job.token = receipt.attempt, receipt.token
             store.move(job, "done")
             store.chains.has_landed(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from conductor.adapters.memory.revise import Revision
 from conductor.adapters.memory.store import Store, StoredJob
 from conductor.model.causes import by_cause
-from conductor.model.chains import Outlook
+from conductor.model.chains import ChainStates
 from conductor.model.ledger_entries import (
     MOST_NAMED,
     STATES,
@@ -75,7 +75,7 @@ class MemoryBacklog:
         if job.state == "done":
             store.free(job)
             return
-        job.lent = entry.own_priority
+        job.own_priority = entry.own_priority
         job.failures.update(entry.failures)
         if entry.cause is not None:
             job.cause, job.message = entry.cause, entry.message[:500]
@@ -99,10 +99,10 @@ class MemoryBacklog:
                     found.append(Candidate(job_class=job_class, waiting=len(waiting.ids), heads=shown))
             return tuple(found)
 
-    def outlook(self, heads: Sequence[str]) -> Outlook:
+    def chain_states(self, heads: Sequence[str]) -> ChainStates:
         store = self._store
         with store.lock:
-            return Outlook(
+            return ChainStates(
                 chains=tuple(store.chains.shown(heads)),
                 landed=store.chains.landed,
                 longest_wait_s=store.longest_s,
@@ -141,7 +141,7 @@ class MemoryBacklog:
         with store.lock:
             now, unsettled = store.now(), None
             if not store.is_settled:
-                _, heard_at, since = store.history.turning or (0, 0.0, now)
+                _, heard_at, since = store.history.settling or (0, 0.0, now)
                 unsettled = Unsettled(for_s=now - since, silent=len(store.history.silent), heard_at=heard_at)
             rebuilt_s = max(0.0, store.settles_at - now)
             return Pulse(mark=store.generation, rebuilt_s=rebuilt_s, unsettled=unsettled)
@@ -165,7 +165,9 @@ class MemoryBacklog:
             job = self._store.jobs.get(job_id)
             if job is None:
                 return None
-            waits = {other: self._store.state_of(other) or "unknown" for other in job.wants | job.wants_end}
+            waits = {
+                other: self._store.state_of(other) or "unknown" for other in job.waits_for | job.waits_for_end
+            }
             return view_of(job, waits, self._store.ready[job.job_class.id].before(job.id, job.seq))
 
     def find(self, prefix: str, limit: int = 10) -> tuple[str, ...]:

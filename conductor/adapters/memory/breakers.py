@@ -1,4 +1,4 @@
-"""Canaries and breakers, in memory: the twin of `adapters/redis/lua/kinds.lua`."""
+"""Canaries and breakers, in memory: the twin of `adapters/redis/lua/breakers.lua`."""
 
 from __future__ import annotations
 

@@ -110,12 +110,12 @@ class MemoryControl:
                 return False
             job.accepted, job.token, job.redone = 0, "", job.attempts
             store.move(job, "waiting")
-            for others, name in ((after, "wants"), (after_ended, "wants_end")):
+            for others, name in ((after, "waits_for"), (after_ended, "waits_for_end")):
                 for other in (store.jobs[o] for o in others if o in store.jobs):
                     if other.state in ("waiting", "dead", "cancelled", "review"):
                         store.unrest(other)
                         getattr(other, name).add(job_id)
-                        store.wanted[job_id].add(other.id)
+                        store.waited_on_by[job_id].add(other.id)
             priority_inheritance.fit(store, job, is_any=True)
             store.begin_to_wait(job, *own)
             store.ring()

@@ -32,12 +32,12 @@ class MemoryHandover:
             if not (admissions or successors or seen is not None):
                 return ()
             self._fence(epoch)
-            is_late = seen is not None and seen != store.handed_on
+            is_late = seen is not None and seen != store.successions
             late = "a successor was handed over meanwhile"
             if not store.is_settled:
                 is_late, late = True, "Redis may have forgotten what it was told last"
             landed = store.landed_since(looked_at)
-            beside = landed if store.lined else {}
+            beside = landed if store.preloaded else {}
             answers = tuple(
                 late if is_late else hand_over(store, admission, beside) for admission in admissions
             )
@@ -51,13 +51,13 @@ class MemoryHandover:
                 preloading.preload_all(store, successors, landed, short_of(answers))
             return answers
 
-    def handed_on(self) -> tuple[int, int]:
+    def successions(self) -> tuple[int, int]:
         with self._store.lock:
-            return self._store.handed_on, max(len(self._store.successors), len(self._store.lined))
+            return self._store.successions, max(len(self._store.successors), len(self._store.preloaded))
 
-    def handed_ahead(self) -> int:
+    def early_successions(self) -> int:
         with self._store.lock:
-            return self._store.handed_ahead
+            return self._store.early_successions
 
     def _fence(self, epoch: int) -> None:
         if epoch != self._store.epoch:
@@ -80,7 +80,7 @@ class MemoryHandover:
             if not entries:
                 return None
             entry = entries.pop(0)
-            self._store.hands[worker].append(entry)
+            self._store.prefetched[worker].append(entry)
             job_id, _, attempt = entry.rpartition("-a")
             return job_id, int(attempt)
 
@@ -94,9 +94,9 @@ class MemoryHandover:
     ) -> bool:
         return MemoryBell(self._store).wait(timeout_s)
 
-    def paces(self) -> dict[str, float]:
+    def task_durations(self) -> dict[str, float]:
         with self._store.lock:
-            return dict(self._store.paces)
+            return dict(self._store.task_durations)
 
     def record_gates(self, epoch: int, gates: GateLedger) -> None:
         with self._store.lock:

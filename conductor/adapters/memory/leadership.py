@@ -7,7 +7,7 @@ from msgspec import structs
 from conductor.adapters.memory import priority_inheritance
 from conductor.adapters.memory.store import Store, StoredJob
 from conductor.base.errors import Fenced
-from conductor.core.failures.history import next_life
+from conductor.core.failures.history import next_generation_number
 from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import RollCall, Settled
 from conductor.model.report import NodeReport
@@ -26,7 +26,7 @@ class MemoryLeadership:
                 return None
             history = store.history
             begins = not store.is_settled and (
-                history.turning is None or history.turning[0] != history.server
+                history.settling is None or history.settling[0] != history.server
             )
             if current is None or begins:
                 store.epoch = max(store.epoch + 1, round(now * 1000))
@@ -34,8 +34,8 @@ class MemoryLeadership:
                 history.begin(now)
                 store.successors = {}
                 for worker in sorted(history.silent):
-                    store.lines[worker].append(RollCall())
-            store.leader, history.beat = (owner, store.epoch, now + ttl_s), now
+                    store.successor_feeds[worker].append(RollCall())
+            store.leader, history.leader_seen = (owner, store.epoch, now + ttl_s), now
             return store.epoch
 
     @property
@@ -51,12 +51,12 @@ class MemoryLeadership:
             if store.is_settled:
                 return Settled(went_back=0, floor=0)
             history = store.history
-            since = history.turning[2] if history.turning else store.now()
+            since = history.settling[2] if history.settling else store.now()
             if history.silent and store.now() < since + wait_s:
                 return None
             is_back = bool(history.back or history.silent)
             went_back = sum(self._goes_back(job, is_back) for job in list(store.active.values()))
-            floor = next_life(max(history.highest, history.floor, highest)) if is_back else 0
+            floor = next_generation_number(max(history.highest, history.floor, highest)) if is_back else 0
             history.end(floor)
             store.ring()
             return Settled(went_back=went_back, floor=floor)
@@ -67,7 +67,10 @@ class MemoryLeadership:
         if held is None:
             return False
         if held.state == "running":
-            is_back = held.worker in store.history.heard and job.id not in store.history.vouched
+            is_back = (
+                held.worker in store.history.reported_workers
+                and job.id not in store.history.reported_attempts
+            )
         if not is_back:
             return False
         asked = job.asked
@@ -94,7 +97,7 @@ class MemoryLeadership:
 
     def heard_at(self) -> float | None:
         with self._store.lock:
-            return self._store.history.beat or None
+            return self._store.history.leader_seen or None
 
     def resigned_at(self) -> float | None:
         with self._store.lock:

@@ -30,10 +30,10 @@ class MemoryOrphans:
         if held.admitted_at > now - grace_s:
             return False
         if entry_of(held) in self._store.queues[held.queue]:
-            job.popped_at = None
+            job.off_queue_at = None
             return False
-        job.popped_at = now if job.popped_at is None else job.popped_at
-        return job.popped_at <= now - grace_s
+        job.off_queue_at = now if job.off_queue_at is None else job.off_queue_at
+        return job.off_queue_at <= now - grace_s
 
     def leases(self) -> dict[str, float]:
         with self._store.lock:
@@ -44,7 +44,7 @@ class MemoryOrphans:
         store = self._store
         with store.lock:
             held = [job.reservation for job in store.active.values() if job.reservation is not None]
-            mine = [r for r in held if r.worker == worker or entry_of(r) in store.hands[worker]]
+            mine = [r for r in held if r.worker == worker or entry_of(r) in store.prefetched[worker]]
             return tuple(sorted(mine, key=lambda r: (r.admitted_at, r.job_id)))
 
     def rescue(
@@ -74,7 +74,7 @@ class MemoryOrphans:
         with self._store.lock:
             return give_back(self._store, job_id, attempt)
 
-    def strike_off(self, worker: str, queue: str) -> bool:
+    def remove_worker(self, worker: str, queue: str) -> bool:
         store = self._store
         with store.lock:
             if store.is_settled:

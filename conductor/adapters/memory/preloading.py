@@ -1,4 +1,4 @@
-"""Successors lined up behind running attempts, in memory (the twin of `adapters/redis/lua/preload.lua`)."""
+"""Successors preloaded behind running attempts, in memory (the twin of `adapters/redis/lua/preload.lua`)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from conductor.adapters.memory.admission import (
     objection,
     take_place,
 )
-from conductor.adapters.memory.store import LinedUp, Store, StoredJob
+from conductor.adapters.memory.store import PreloadedSuccessor, Store, StoredJob
 from conductor.core.capacity.charges import charges, is_of_disk
-from conductor.core.failures.history import LIFE
+from conductor.core.failures.history import GENERATION_STEP
 from conductor.model.decision import Successor
 from conductor.model.ledger_entries import Begun, Preloaded, Started
 from conductor.model.snapshot import Reservation
@@ -34,27 +34,31 @@ def preload_all(
     (charge keys)."""
     named = {successor.predecessor: successor.admission.reservation.job_id for successor in successors}
     preloaded: set[str] = set()
-    for predecessor, lined in store.lined.items():
-        if lined.is_void:
+    for predecessor, preload in store.preloaded.items():
+        if preload.is_void:
             continue
-        if named.get(predecessor) == lined.job_id and is_next(store, lined) and short.isdisjoint(lined.claim):
-            preloaded.add(lined.job_id)
+        if (
+            named.get(predecessor) == preload.job_id
+            and is_next(store, preload)
+            and short.isdisjoint(preload.claim)
+        ):
+            preloaded.add(preload.job_id)
         else:
-            lined.is_void = True
-            store.lines[lined.worker].append(_word(predecessor, lined, None))
+            preload.is_void = True
+            store.successor_feeds[preload.worker].append(_word(predecessor, preload, None))
     for successor in successors:
         held = successor.admission.reservation
-        if held.job_id in preloaded or successor.predecessor in store.lined:
+        if held.job_id in preloaded or successor.predecessor in store.preloaded:
             continue
         if _preload(store, successor, landed, short):
             preloaded.add(held.job_id)
 
 
-def is_next(store: Store, lined: LinedUp) -> bool:
+def is_next(store: Store, preload: PreloadedSuccessor) -> bool:
     """Is it still to go next, under that number?"""
-    job = store.jobs.get(lined.job_id)
-    is_live = job is not None and not lined.is_void and job.attempts == lined.attempt
-    if not is_live or job is None or is_of_another_line(job, lined.admission.reservation):
+    job = store.jobs.get(preload.job_id)
+    is_live = job is not None and not preload.is_void and job.attempts == preload.attempt
+    if not is_live or job is None or is_of_another_line(job, preload.admission.reservation):
         return False
     return job.state == "waiting" and is_waiting(store, job)
 
@@ -70,33 +74,33 @@ def may_follow(store: Store, begun: Begun, worker: str) -> bool:
         and held.worker == worker
     ):
         return True
-    lined = store.lined.get(begun.predecessor)
+    preload = store.preloaded.get(begun.predecessor)
     told = (begun.of_attempt, begun.job_id, begun.attempt, worker)
-    if lined is None or (lined.of_attempt, lined.job_id, lined.attempt, lined.worker) != told:
+    if preload is None or (preload.of_attempt, preload.job_id, preload.attempt, preload.worker) != told:
         return False
-    r = lined.admission.reservation
-    return is_next(store, lined) and not breakers.objection(store, r) and not is_held_back(store, r)
+    r = preload.admission.reservation
+    return is_next(store, preload) and not breakers.objection(store, r) and not is_held_back(store, r)
 
 
-def follow(store: Store, lined: LinedUp) -> None:
+def follow(store: Store, preload: PreloadedSuccessor) -> None:
     """waiting → admitted, in the place of the one that has just ended."""
-    take_place(store, store.jobs[lined.job_id], lined.admission.reservation)
-    store.was_handed_on()
-    store.handed_ahead += 1
+    take_place(store, store.jobs[preload.job_id], preload.admission.reservation)
+    store.count_succession()
+    store.early_successions += 1
 
 
-def not_lined(store: Store, begun: Begun) -> None:
+def not_preloaded(store: Store, begun: Begun) -> None:
     """Its worker did not begin it, and will not."""
-    lined = store.lined.get(begun.predecessor)
-    if lined is None or (lined.job_id, lined.attempt) != (begun.job_id, begun.attempt):
+    preload = store.preloaded.get(begun.predecessor)
+    if preload is None or (preload.job_id, preload.attempt) != (begun.job_id, begun.attempt):
         return
-    store.count_claim(store.jobs[begun.predecessor], lined.claim, -1)
-    lined.claim = {}
-    if lined.is_void:
-        del store.lined[begun.predecessor]
+    store.count_claim(store.jobs[begun.predecessor], preload.claim, -1)
+    preload.claim = {}
+    if preload.is_void:
+        del store.preloaded[begun.predecessor]
         store.ring()
     else:
-        lined.is_void = True
+        preload.is_void = True
 
 
 def _preload(store: Store, successor: Successor, landed: Mapping[str, int], short: Set[str]) -> bool:
@@ -104,13 +108,13 @@ def _preload(store: Store, successor: Successor, landed: Mapping[str, int], shor
     worker = _worker_of(store, predecessor, successor.attempt, r.queue)
     if worker is None or predecessor is None or (job := store.jobs.get(r.job_id)) is None:
         return False
-    if r.attempt % LIFE == 0:
+    if r.attempt % GENERATION_STEP == 0:
         return False  # Waiting under it, it would look as if a rebuild had put it there (`is_unheard`).
-    given, wanted = predecessor.charges, charges(r)
-    claim = {key: amount for key, amount in wanted.items() if is_of_disk(key)}
-    if any(amount > given.get(key, 0) for key, amount in wanted.items() if key not in claim):
+    given, waited_on_by = predecessor.charges, charges(r)
+    claim = {key: amount for key, amount in waited_on_by.items() if is_of_disk(key)}
+    if any(amount > given.get(key, 0) for key, amount in waited_on_by.items() if key not in claim):
         return False
-    more = {key: wanted.get(key, 0) - given.get(key, 0) for key in given.keys() | wanted.keys()}
+    more = {key: waited_on_by.get(key, 0) - given.get(key, 0) for key in given.keys() | waited_on_by.keys()}
     if (
         not is_waiting(store, job)
         or not short.isdisjoint(claim)
@@ -121,12 +125,12 @@ def _preload(store: Store, successor: Successor, landed: Mapping[str, int], shor
         return False
     job.attempts = r.attempt
     store.history.stepped(r.attempt)
-    lined = LinedUp(successor.attempt, r.job_id, r.attempt, worker, successor.admission, claim)
+    preload = PreloadedSuccessor(successor.attempt, r.job_id, r.attempt, worker, successor.admission, claim)
     store.count_claim(predecessor, claim, 1)
-    store.lined[successor.predecessor] = lined
+    store.preloaded[successor.predecessor] = preload
     held = structs.replace(r, admitted_at=store.now())
     started = Started(line=job.line, reservation=held, failures=dict(job.failures), job_class=job.job_class)
-    store.lines[worker].append(_word(successor.predecessor, lined, started))
+    store.successor_feeds[worker].append(_word(successor.predecessor, preload, started))
     return True
 
 
@@ -138,16 +142,20 @@ def _worker_of(store: Store, predecessor: StoredJob | None, attempt: int, queue:
         or (held.attempt, held.state, held.queue) != (attempt, "running", queue)
     ):
         return None
-    if predecessor.asked is not None or held.worker is None or len(store.lines[held.worker]) >= MOST_UNREAD:
+    if (
+        predecessor.asked is not None
+        or held.worker is None
+        or len(store.successor_feeds[held.worker]) >= MOST_UNREAD
+    ):
         return None
-    return held.worker if store.paces.get(held.task, SHORTEST_S) >= SHORTEST_S else None
+    return held.worker if store.task_durations.get(held.task, SHORTEST_S) >= SHORTEST_S else None
 
 
-def _word(predecessor: str, lined: LinedUp, started: Started | None) -> Preloaded:
+def _word(predecessor: str, preload: PreloadedSuccessor, started: Started | None) -> Preloaded:
     return Preloaded(
         predecessor=predecessor,
-        of_attempt=lined.of_attempt,
-        job_id=lined.job_id,
-        attempt=lined.attempt,
+        of_attempt=preload.of_attempt,
+        job_id=preload.job_id,
+        attempt=preload.attempt,
         successor=started,
     )

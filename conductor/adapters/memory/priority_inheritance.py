@@ -26,15 +26,15 @@ def class_with(store: Store, job_class: JobClass, priority: int) -> JobClass:
 
 def fit(store: Store, job: StoredJob, *, is_any: bool = False) -> bool:
     """Into the class that it belongs into now; was it in another one. `is_any`: also where it is not known to
-    have been lent any. It does not rest meanwhile: that is the caller's."""
-    if job.lent is None and not is_any:
+    have inherited any. It does not rest meanwhile: that is the caller's."""
+    if job.own_priority is None and not is_any:
         return False
     now = job.job_class.priority
-    own = now if job.lent is None else job.lent
+    own = now if job.own_priority is None else job.own_priority
     priority = max([own, *(other.job_class.priority for other in _waiting_for(store, job.id))])
     if priority == now:
         return False
-    job.lent = None if priority == own else own
+    job.own_priority = None if priority == own else own
     job.job_class = class_with(store, job.job_class, priority)
     return True
 
@@ -52,7 +52,7 @@ def lift_before(store: Store, job: StoredJob) -> None:
                 other.job_class = class_with(store, other.job_class, priority)
                 if other.state == "waiting":
                     store.rest(other, not_before)
-                other.lent = own if other.lent is None else other.lent
+                other.own_priority = own if other.own_priority is None else other.own_priority
                 above.append(other)
 
 
@@ -72,13 +72,13 @@ def take_back(store: Store, ids: Iterable[str]) -> None:
         other.job_class = now
         if other.state == "waiting":
             store.rest(other, not_before)
-        left += sorted(other.wants | other.wants_end)
+        left += sorted(other.waits_for | other.waits_for_end)
 
 
 def _waiting_for(store: Store, job_id: str) -> list[StoredJob]:
-    others = (store.jobs[other] for other in store.wanted.get(job_id, ()))
-    return [o for o in others if o.state in ("waiting", "review") and job_id in o.wants | o.wants_end]
+    others = (store.jobs[other] for other in store.waited_on_by.get(job_id, ()))
+    return [o for o in others if o.state in ("waiting", "review") and job_id in o.waits_for | o.waits_for_end]
 
 
 def _wanted_by(store: Store, job: StoredJob) -> list[StoredJob]:
-    return [store.jobs[other] for other in sorted(job.wants | job.wants_end) if other in store.jobs]
+    return [store.jobs[other] for other in sorted(job.waits_for | job.waits_for_end) if other in store.jobs]

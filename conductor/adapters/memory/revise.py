@@ -72,10 +72,10 @@ class Revision:
         store, was = self._store, job.state
         if was == "waiting":
             store.unrest(job)
-        before = job.wants | job.wants_end
+        before = job.waits_for | job.waits_for_end
         for other in before:
-            store.wanted[other].discard(job.id)
-        job.wants, job.wants_end = set(), set()
+            store.waited_on_by[other].discard(job.id)
+        job.waits_for, job.waits_for_end = set(), set()
         job.line = entry.line
         self._into_class(job, entry)
         if entry.files is not None:
@@ -100,7 +100,7 @@ class Revision:
         store.counts[job.job_class.backlog][job.state] -= 1
         store.counts.setdefault(self._backlog, Counter())[job.state] += 1
         job.job_class = store.classes.setdefault(entry.job_class.id, entry.job_class)
-        job.is_revised, job.lent = True, entry.own_priority
+        job.is_revised, job.own_priority = True, entry.own_priority
         priority_inheritance.fit(store, job, is_any=True)
 
 

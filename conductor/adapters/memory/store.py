@@ -47,8 +47,8 @@ class OperatorRequest(NamedTuple):
 
 
 @dataclass(slots=True)
-class LinedUp:
-    """Who is lined up behind a running job: `conductor:preloaded`."""
+class PreloadedSuccessor:
+    """Who is preloaded behind a running job: `conductor:preloaded`."""
 
     of_attempt: int
     job_id: str
@@ -63,7 +63,7 @@ class LinedUp:
 
 @dataclass(slots=True)
 class StoredJob:
-    """One job: `conductor:state`, `jobs`, `wants`, `active` and `fails` of the Redis ledger in one place."""
+    """One job: `conductor:state`, `jobs`, `waits_for`, `reservations` and `failures` of the ledger."""
 
     id: str
     line: bytes
@@ -76,19 +76,19 @@ class StoredJob:
     token: str = ""
     #: Of the step in which its worker started it.
     step: int = 0
-    wants: set[str] = field(default_factory=set[str])
-    wants_end: set[str] = field(default_factory=set[str])
+    waits_for: set[str] = field(default_factory=set[str])
+    waits_for_end: set[str] = field(default_factory=set[str])
     not_before: float | None = None
     reservation: Reservation | None = None
     charges: dict[str, int] = field(default_factory=dict[str, int])
     lease_until: float = 0.0
-    popped_at: float | None = None
+    off_queue_at: float | None = None
     asked: OperatorRequest | None = None
     is_told: bool = False
     redone: int = 0
     is_revised: bool = False
     #: Its own priority, where it goes as of a higher one that is handed down to it.
-    lent: int | None = None
+    own_priority: int | None = None
     cause: Cause | None = None
     message: str = ""
     failures: Counter[Cause] = field(default_factory=Counter[Cause])
@@ -107,23 +107,23 @@ class Store:
         self.classes: dict[str, JobClass] = {}
         self.ready: defaultdict[str, ClassQueue] = defaultdict(ClassQueue)
         self.delayed: list[tuple[float, str]] = []
-        self.wanted: defaultdict[str, set[str]] = defaultdict(set)
+        self.waited_on_by: defaultdict[str, set[str]] = defaultdict(set)
         self.active: dict[str, StoredJob] = {}
         self.sums: Counter[str] = Counter()
         self.queues: defaultdict[str, list[str]] = defaultdict(list)
-        self.hands: defaultdict[str, list[str]] = defaultdict(list)
+        self.prefetched: defaultdict[str, list[str]] = defaultdict(list)
         #: Worker → number of its last turn that took something from its queue, and what that was.
         self.taken: dict[str, tuple[str, list[tuple[str, int]]]] = {}
-        self.paces: dict[str, float] = {}
+        self.task_durations: dict[str, float] = {}
         #: Running job → who goes next where it ends well, named in which epoch, until when, and when that
         #: tick looked.
         self.successors: dict[str, tuple[Successor, int, float, float | None]] = {}
-        self.handed_on = 0
+        self.successions = 0
         #: Of those: whose bodies had begun.
-        self.handed_ahead = 0
-        self.lined: dict[str, LinedUp] = {}
+        self.early_successions = 0
+        self.preloaded: dict[str, PreloadedSuccessor] = {}
         #: Worker → what it is to hear of that, and has not read.
-        self.lines: defaultdict[str, list[Preloaded | RollCall]] = defaultdict(list)
+        self.successor_feeds: defaultdict[str, list[Preloaded | RollCall]] = defaultdict(list)
         self.leader: tuple[str, int, float] | None = None
         self.resigned_at: float | None = None
         self.epoch = 0
@@ -169,9 +169,9 @@ class Store:
         """An empty ledger has nothing to forget."""
         return self.history.is_settled or not self.jobs
 
-    def was_handed_on(self) -> None:
+    def count_succession(self) -> None:
         """What is named was named for a world without the one that goes now."""
-        self.handed_on += 1
+        self.successions += 1
         self.successors = {}
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,7 +188,7 @@ class Store:
         """A waiting job goes where it belongs: nowhere while it waits for others, else to `delayed` or its
         class.
         """
-        if job.wants or job.wants_end:
+        if job.waits_for or job.waits_for_end:
             return
         if not_before is not None and not_before > self.now():
             job.not_before = not_before
@@ -223,7 +223,7 @@ class Store:
         self.chains.begun(job.id, r.node)
 
     def count_claim(self, job: StoredJob, claim: dict[str, int], sign: int) -> None:
-        """1 claims what one lined up behind it may write, -1 gives it back."""
+        """1 claims what one preloaded behind it may write, -1 gives it back."""
         for held in (job.charges, self.sums):
             for key, amount in claim.items():
                 held[key] = held.get(key, 0) + sign * amount
@@ -250,9 +250,9 @@ class Store:
             if not self.sums[key]:
                 del self.sums[key]
         job.reservation, job.charges = None, {}
-        job.popped_at, job.asked, job.is_told = None, None, False
+        job.off_queue_at, job.asked, job.is_told = None, None, False
         del self.active[job.id]
-        self.lined.pop(job.id, None)
+        self.preloaded.pop(job.id, None)
         entry = entry_of(held)
         if entry in self.queues[held.queue]:
             self.queues[held.queue].remove(entry)
@@ -261,22 +261,22 @@ class Store:
     def free(self, job: StoredJob) -> None:
         """Those who waited for a job that is done now."""
         for other in self._dependants(job.id, forget=True):
-            self._settle(other, other.wants, job.id)
-            self._settle(other, other.wants_end, job.id)
+            self._settle(other, other.waits_for, job.id)
+            self._settle(other, other.waits_for_end, job.id)
 
     def bury(self, job: StoredJob, state: JobState) -> None:
         """Dead or cancelled; the jobs in whose `after` it stands die with it, however deep."""
         self.move(job, state)
-        graves, before = [job], set[str]()
-        while graves:
-            dead = graves.pop()
-            before |= dead.wants | dead.wants_end
+        deaths, before = [job], set[str]()
+        while deaths:
+            dead = deaths.pop()
+            before |= dead.waits_for | dead.waits_for_end
             for other in self._dependants(dead.id):
-                self._settle(other, other.wants_end, dead.id)
-                if dead.id in other.wants and other.state in ("waiting", "review"):
+                self._settle(other, other.waits_for_end, dead.id)
+                if dead.id in other.waits_for and other.state in ("waiting", "review"):
                     note_orphan(other, dead.id)
                     self.move(other, "dead")
-                    graves.append(other)
+                    deaths.append(other)
         priority_inheritance.take_back(self, before)
 
     def shelve(self, job: StoredJob) -> None:
@@ -289,7 +289,9 @@ class Store:
         while shelved:
             root = shelved.pop()
             for other in self._dependants(root.id):
-                if other.state == "waiting" and (root.id in other.wants or root.id in other.wants_end):
+                if other.state == "waiting" and (
+                    root.id in other.waits_for or root.id in other.waits_for_end
+                ):
                     self.move(other, "review")
                     shelved.append(other)
 
@@ -310,7 +312,7 @@ class Store:
         elif doomed:
             note_orphan(job, doomed[-1])
             self.bury(job, "dead")
-        elif any(self.state_of(other) == "review" for other in job.wants | job.wants_end):
+        elif any(self.state_of(other) == "review" for other in job.waits_for | job.waits_for_end):
             self.shelve(job)
         else:
             self.rest(job, not_before)
@@ -318,10 +320,10 @@ class Store:
             priority_inheritance.lift_before(self, job)
 
     def want(self, job: StoredJob, after: Sequence[str], after_ended: Sequence[str]) -> None:
-        job.wants |= {other for other in after if self.state_of(other) != "done"}
-        job.wants_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
-        for other in job.wants | job.wants_end:
-            self.wanted[other].add(job.id)
+        job.waits_for |= {other for other in after if self.state_of(other) != "done"}
+        job.waits_for_end |= {other for other in after_ended if self.state_of(other) not in ("done", *OVER)}
+        for other in job.waits_for | job.waits_for_end:
+            self.waited_on_by[other].add(job.id)
 
     def revive(self, job: StoredJob) -> None:
         """Those who died with a job that lives again, or went into review with it: each comes back unless it
@@ -330,7 +332,7 @@ class Store:
         while risen:
             for other in self._dependants(risen.pop().id):
                 died_with = other.state == "dead" and other.cause == "dependency_dead"
-                waits_with = other.state == "review" and bool(other.wants or other.wants_end)
+                waits_with = other.state == "review" and bool(other.waits_for or other.waits_for_end)
                 if (died_with or waits_with) and not self.is_blocked(other):
                     if died_with:
                         forget_failures(other)
@@ -342,8 +344,8 @@ class Store:
 
     def is_blocked(self, job: StoredJob) -> bool:
         """Does it come after a job that is dead, cancelled or in review?"""
-        after = {self.jobs[job_id].state for job_id in job.wants if job_id in self.jobs}
-        ended = {self.jobs[job_id].state for job_id in job.wants_end if job_id in self.jobs}
+        after = {self.jobs[job_id].state for job_id in job.waits_for if job_id in self.jobs}
+        ended = {self.jobs[job_id].state for job_id in job.waits_for_end if job_id in self.jobs}
         return bool(after & {"dead", "cancelled", "review"}) or "review" in ended
 
     def lose(self, job: StoredJob, cause: Cause, message: str, then: Retry | Dead) -> Reservation | None:
@@ -380,13 +382,15 @@ class Store:
         self.bury(job, "cancelled" if asked.verb == "cancel" else "dead")
 
     def _dependants(self, job_id: str, forget: bool = False) -> Iterator[StoredJob]:
-        wanted = self.wanted.pop(job_id, set()) if forget else self.wanted.get(job_id, set())
-        return (self.jobs[other] for other in sorted(wanted))
+        waited_on_by = (
+            self.waited_on_by.pop(job_id, set()) if forget else self.waited_on_by.get(job_id, set())
+        )
+        return (self.jobs[other] for other in sorted(waited_on_by))
 
-    def _settle(self, job: StoredJob, wants: set[str], settled: str) -> None:
+    def _settle(self, job: StoredJob, waits_for: set[str], settled: str) -> None:
         """One of the things it waited for is settled; when it was the last one, it may go."""
-        if settled in wants:
-            wants.discard(settled)
+        if settled in waits_for:
+            waits_for.discard(settled)
             if job.state == "review" and not self.is_blocked(job):
                 self.move(job, "waiting")
             if job.state == "waiting":

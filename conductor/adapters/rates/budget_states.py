@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from conductor.adapters.rates.rate_store import Book, BudgetShare, Changes, KeyMemory, taken_field
+from conductor.adapters.rates.rate_store import BudgetShare, Changes, KeyMemory, RateRecords, taken_field
 from conductor.core.rates import quota, spending
 from conductor.core.rates.headers import per_window
 from conductor.core.rates.learned_limits import KeyReading, after_look, in_force, refused_within
@@ -27,13 +27,13 @@ class RateLook:
     def __init__(
         self,
         rates: LimitsRates,
-        book: Book,
+        records: RateRecords,
         closings: Mapping[str, float],
         endpoint_faults: Mapping[str, EndpointFault],
         now: float,
     ) -> None:
         self._rates = rates
-        self._book = book
+        self._records = records
         self._closings = closings
         self._endpoint_faults = endpoint_faults
         self._now = now
@@ -43,12 +43,12 @@ class RateLook:
         self.changes = Changes()
 
     @property
-    def kept(self) -> Mapping[str, KeyMemory]:
-        return {**self._book.kept, **self.changes.kept}
+    def memories(self) -> Mapping[str, KeyMemory]:
+        return {**self._records.memories, **self.changes.memories}
 
     def recover(self) -> None:
         """A Redis that was emptied does not know what was spent: receipts do."""
-        if self._book.is_spend_known or (recovered := self._rates.recovered()) is None:
+        if self._records.is_spend_known or (recovered := self._rates.recovered()) is None:
             return
         spending.add(self.changes.spent, recovered)
         self.changes.makes_spend_known = True
@@ -60,25 +60,25 @@ class RateLook:
             self._sent.setdefault(call.key, []).append(call)
             by_attempt.setdefault(taken_field(call.job_id, call.attempt, call.key), []).append(call)
         for name, answers in by_attempt.items():
-            self._close(name, self._book.taken.pop(name, None), answers)
+            self._close(name, self._records.taken.pop(name, None), answers)
 
     def follow(self, active: Sequence[Reservation]) -> None:
         """Who runs has called; who is gone without a word (killed, or no task that tells) cost what was
         thought.
         """
         states = {(r.job_id, r.attempt): r.state for r in active}
-        for name, one in list(self._book.taken.items()):
+        for name, one in list(self._records.taken.items()):
             state = states.get((one.job_id, one.attempt))
             if state == "running" and not one.is_called:
                 self._rates.log_called(one.key, one.requests)
-                self._book.taken[name] = self.changes.taken[name] = replace(
+                self._records.taken[name] = self.changes.taken[name] = replace(
                     one, is_called=True, called_at=self._now
                 )
             elif state is None:
                 made = [Call(key=one.key, outcome="ok")] * one.requests
                 self._told.setdefault(one.key, []).extend(made)
                 self._sent.setdefault(one.key, []).extend(made)
-                self._close(name, self._book.taken.pop(name), [])
+                self._close(name, self._records.taken.pop(name), [])
 
     def _close(self, name: str, one: BudgetShare | None, answers: Sequence[Call]) -> None:
         """`answers`: all that one attempt got of one key. What it used is logged instead of what it was
@@ -102,22 +102,22 @@ class RateLook:
             self.changes.ended.append(name)
 
     def states(self) -> tuple[RateState, ...]:
-        book, rates = self._book, self._rates
-        spending.add(book.spent, self.changes.spent)
-        self.changes.stale = spending.stale(book.spent, self._now)
-        taken = {one.key for one in book.taken.values()}
+        records, rates = self._records, self._rates
+        spending.add(records.spent, self.changes.spent)
+        self.changes.stale = spending.stale(records.spent, self._now)
+        taken = {one.key for one in records.taken.values()}
         keys = sorted(
-            {*rates.keys(), *book.kept, *self._closings, *self._endpoint_faults, *self._told, *taken}
+            {*rates.keys(), *records.memories, *self._closings, *self._endpoint_faults, *self._told, *taken}
         )
         return tuple(self._state(key) for key in keys)
 
     def _state(self, key: str) -> RateState:
         rates, now = self._rates, self._now
-        budget, kept = rates.budget(key), self._book.kept.get(key, KeyMemory())
-        mine = [one for one in self._book.taken.values() if one.key == key]
-        known = self._learn(key, kept, mine)
-        if known != kept:
-            self.changes.kept[key] = known
+        budget, memory = rates.budget(key), self._records.memories.get(key, KeyMemory())
+        mine = [one for one in self._records.taken.values() if one.key == key]
+        known = self._learn(key, memory, mine)
+        if known != memory:
+            self.changes.memories[key] = known
         limit = in_force(known.learned, budget.requests_per_min)
         windows = rates.windows(key, known.learned, mine, now)
         left, opens_at = room(limit, known.learned, windows, foreign(known, now), now)
@@ -135,7 +135,7 @@ class RateLook:
         tokens_limit = _least(budget.tokens_per_min, known.tokens_limit)
         tokens_left, tokens_at = self._tokens(key, tokens_limit, known, mine)
         thought = sum(one.usd for one in mine)
-        usd_left, usd_at = spending.left(budget.usd_per_day, self._book.spent, key, thought, now)
+        usd_left, usd_at = spending.left(budget.usd_per_day, self._records.spent, key, thought, now)
         per_token, per_call = rates.costs(key, known)
         return RateState(
             key=key,
@@ -156,12 +156,12 @@ class RateLook:
             usd_per_call=per_call,
         )
 
-    def _learn(self, key: str, kept: KeyMemory, mine: Sequence[BudgetShare]) -> KeyMemory:
+    def _learn(self, key: str, memory: KeyMemory, mine: Sequence[BudgetShare]) -> KeyMemory:
         rates, now, calls = self._rates, self._now, self._told.get(key, [])
         configured = rates.budget(key).requests_per_min
-        windows = rates.windows(key, kept.learned, mine, now)
-        limit = in_force(kept.learned, configured)
-        left, _ = room(limit, kept.learned, windows, foreign(kept, now), now)
+        windows = rates.windows(key, memory.learned, mine, now)
+        limit = in_force(memory.learned, configured)
+        left, _ = room(limit, memory.learned, windows, foreign(memory, now), now)
         closed_until = self._closings.get(key)
         look = KeyReading(
             now=now,
@@ -175,9 +175,9 @@ class RateLook:
             announced=per_window((call.requests for call in calls), rates.window_s),
         )
         used, tokens_used = windows.called, rates.tokens(key, now)[0] if calls else 0
-        learned = after_look(kept.learned, look, configured)
-        kept = replace(kept, learned=learned, quota=self._quota(key, kept.quota, configured, look))
-        return kept.after(calls, used, tokens_used, rates.window_s, now)
+        learned = after_look(memory.learned, look, configured)
+        memory = replace(memory, learned=learned, quota=self._quota(key, memory.quota, configured, look))
+        return memory.after(calls, used, tokens_used, rates.window_s, now)
 
     def _quota(self, key: str, known: quota.Quota, configured: int | None, look: KeyReading) -> quota.Quota:
         """Of a limit that nobody configured nothing is kept."""
@@ -189,18 +189,18 @@ class RateLook:
         return quota.refused(known, configured, self._now, window_s) if look.refused else known
 
     def _tokens(
-        self, key: str, limit: int | None, kept: KeyMemory, mine: Sequence[BudgetShare]
+        self, key: str, limit: int | None, memory: KeyMemory, mine: Sequence[BudgetShare]
     ) -> tuple[int | None, float | None]:
         if limit is None:
             return None, None
         used, opens_at = self._rates.tokens(key, self._now)
-        others = kept.tokens_elsewhere if self._now < kept.tokens_elsewhere_until else 0
+        others = memory.tokens_elsewhere if self._now < memory.tokens_elsewhere_until else 0
         return limit - used - sum(one.tokens for one in mine) - others, opens_at
 
 
-def foreign(kept: KeyMemory, now: float) -> int:
+def foreign(memory: KeyMemory, now: float) -> int:
     """Requests that others use of the same budget."""
-    return kept.elsewhere if now < kept.elsewhere_until else 0
+    return memory.elsewhere if now < memory.elsewhere_until else 0
 
 
 def _least(*limits: int | None) -> int | None:

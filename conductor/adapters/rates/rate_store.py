@@ -1,6 +1,6 @@
 """Where the leader keeps what it knows of the APIs: what was learned, what is handed out, what was spent.
 
-Hash `rates`: rate key → Kept. Hash `taken`: `ID-aN KEY` → Taken. Hash `spent`:
+Hash `rates`: rate key → KeyMemory. Hash `rate_reserved`: `ID-aN KEY` → BudgetShare. Hash `spent`:
 `HOUR KEY` → micro-dollars, and `known`: it holds what there is to know of the last day. Written by the leader
 only.
 """
@@ -63,24 +63,24 @@ class KeyMemory(Value, frozen=True, kw_only=True):
     def after(
         self, calls: Sequence[Call], used: int, tokens_used: int, window_s: float, now: float
     ) -> KeyMemory:
-        """With what the answers say of the server's own books. `used`, `tokens_used`: ours in the window."""
-        kept = self
+        """With what the answers say of the server's own counts. `used`, `tokens_used`: ours in the window."""
+        memory = self
         if calls:
             per_token, per_call = averages(self.usd_per_token, self.usd_per_call, calls)
-            kept = replace(kept, usd_per_token=per_token, usd_per_call=per_call)
+            memory = replace(memory, usd_per_token=per_token, usd_per_call=per_call)
         for call in calls:
             if (said := elsewhere(call.requests, used, window_s)) is not None:
-                kept = replace(kept, elsewhere=said[0], elsewhere_until=now + said[1])
+                memory = replace(memory, elsewhere=said[0], elsewhere_until=now + said[1])
             if (said := elsewhere(call.token_budget, tokens_used, window_s)) is not None:
-                kept = replace(kept, tokens_elsewhere=said[0], tokens_elsewhere_until=now + said[1])
+                memory = replace(memory, tokens_elsewhere=said[0], tokens_elsewhere_until=now + said[1])
         said_tokens = per_window((call.token_budget for call in calls), window_s)
-        return kept if said_tokens is None else replace(kept, tokens_limit=said_tokens)
+        return memory if said_tokens is None else replace(memory, tokens_limit=said_tokens)
 
 
-class Book(Struct, kw_only=True):
+class RateRecords(Struct, kw_only=True):
     """All of it, as it stands."""
 
-    kept: dict[str, KeyMemory]
+    memories: dict[str, KeyMemory]
     taken: dict[str, BudgetShare]
     spent: dict[tuple[str, int], int]
     #: False: this Redis was emptied, and may have forgotten what was spent.
@@ -90,7 +90,7 @@ class Book(Struct, kw_only=True):
 class Changes(Struct, kw_only=True):
     """What one look changed. `spent` is added to what is there."""
 
-    kept: dict[str, KeyMemory] = field(default_factory=dict[str, KeyMemory])
+    memories: dict[str, KeyMemory] = field(default_factory=dict[str, KeyMemory])
     taken: dict[str, BudgetShare] = field(default_factory=dict[str, BudgetShare])
     ended: list[str] = field(default_factory=list[str])
     spent: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
@@ -99,7 +99,7 @@ class Changes(Struct, kw_only=True):
 
     def is_empty(self) -> bool:
         return not (
-            self.kept or self.taken or self.ended or self.spent or self.stale or self.makes_spend_known
+            self.memories or self.taken or self.ended or self.spent or self.stale or self.makes_spend_known
         )
 
 
@@ -108,7 +108,7 @@ def taken_field(job_id: str, attempt: int, key: str) -> str:
 
 
 class RateStore(Protocol):
-    def load(self) -> Book: ...
+    def load(self) -> RateRecords: ...
 
     def save(self, changes: Changes) -> None:
         """All of it or nothing."""
@@ -117,28 +117,28 @@ class RateStore(Protocol):
 
 class MemoryRateStore:
     def __init__(self) -> None:
-        self._book = Book(kept={}, taken={}, spent={}, is_spend_known=False)
+        self._records = RateRecords(memories={}, taken={}, spent={}, is_spend_known=False)
 
-    def load(self) -> Book:
-        book = self._book
-        return Book(
-            kept=dict(book.kept),
-            taken=dict(book.taken),
-            spent=dict(book.spent),
-            is_spend_known=book.is_spend_known,
+    def load(self) -> RateRecords:
+        records = self._records
+        return RateRecords(
+            memories=dict(records.memories),
+            taken=dict(records.taken),
+            spent=dict(records.spent),
+            is_spend_known=records.is_spend_known,
         )
 
     def save(self, changes: Changes) -> None:
-        book = self._book
-        book.kept.update(changes.kept)
-        book.taken.update(changes.taken)
+        records = self._records
+        records.memories.update(changes.memories)
+        records.taken.update(changes.taken)
         for name in changes.ended:
-            book.taken.pop(name, None)
+            records.taken.pop(name, None)
         for where, micro in changes.spent.items():
-            book.spent[where] = book.spent.get(where, 0) + micro
+            records.spent[where] = records.spent.get(where, 0) + micro
         for where in changes.stale:
-            book.spent.pop(where, None)
-        book.is_spend_known = book.is_spend_known or changes.makes_spend_known
+            records.spent.pop(where, None)
+        records.is_spend_known = records.is_spend_known or changes.makes_spend_known
 
 
 class RedisRateStore:
@@ -147,12 +147,14 @@ class RedisRateStore:
         self._client = client
         self._scripts, self._keys = scripts, scripts.keys
 
-    def load(self) -> Book:
-        flat: list[list[bytes]] = self._scripts.run("rate_book")
-        kept, taken, spent = (dict(zip(row[0::2], row[1::2], strict=True)) for row in flat)
+    def load(self) -> RateRecords:
+        flat: list[list[bytes]] = self._scripts.run("rate_records")
+        memory, taken, spent = (dict(zip(row[0::2], row[1::2], strict=True)) for row in flat)
         is_known = spent.pop(KNOWN.encode(), None) is not None
-        return Book(
-            kept={key.decode(): msgspec.json.decode(text, type=KeyMemory) for key, text in kept.items()},
+        return RateRecords(
+            memories={
+                key.decode(): msgspec.json.decode(text, type=KeyMemory) for key, text in memory.items()
+            },
             taken={
                 name.decode(): msgspec.json.decode(text, type=BudgetShare) for name, text in taken.items()
             },
@@ -164,7 +166,7 @@ class RedisRateStore:
         if changes.is_empty():
             return
         pipe, keys = self._client.pipeline(), self._keys
-        for name, values in ((keys.rates, changes.kept), (keys.rate_reserved, changes.taken)):
+        for name, values in ((keys.rates, changes.memories), (keys.rate_reserved, changes.taken)):
             if values:
                 pipe.hset(name, mapping={key: msgspec.json.encode(value) for key, value in values.items()})
         if changes.ended:

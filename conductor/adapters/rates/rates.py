@@ -91,7 +91,7 @@ class LimitsRates:
         self._prices = prices or {}
         self._past = past
         #: As of the last look: what a call costs is not asked again for each that is handed over.
-        self._kept: Mapping[str, KeyMemory] = {}
+        self._memories: Mapping[str, KeyMemory] = {}
 
     # ── the port ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -113,7 +113,7 @@ class LimitsRates:
                 look.follow(active)
             states = look.states()
             self._store.save(look.changes)
-            self._kept = look.kept
+            self._memories = look.memories
         # Last: a kill before it counts these calls twice, the other order would forget what they cost.
         if calls:
             self._calls.forget_calls(len(calls))
@@ -122,8 +122,8 @@ class LimitsRates:
     def take(self, job_id: str, attempt: int, key: str, requests: int, tokens: int) -> None:
         """Set aside, before it is handed over, what one attempt may use of a budget."""
         with self._guard():
-            kept = self._kept.get(key, KeyMemory())
-            usd = cost_of(*self.costs(key, kept), requests, tokens)
+            memory = self._memories.get(key, KeyMemory())
+            usd = cost_of(*self.costs(key, memory), requests, tokens)
             taken = BudgetShare(
                 key=key, job_id=job_id, attempt=attempt, requests=requests, tokens=tokens, usd=usd
             )
@@ -143,9 +143,9 @@ class LimitsRates:
             return None
         return self._past() if self._past is not None else {}
 
-    def costs(self, key: str, kept: KeyMemory) -> tuple[float, float]:
+    def costs(self, key: str, memory: KeyMemory) -> tuple[float, float]:
         """USD per token and per call: as it was lately, else as conductor.toml has the dearest token."""
-        return kept.usd_per_token or self._prices.get(key, 0.0), kept.usd_per_call
+        return memory.usd_per_token or self._prices.get(key, 0.0), memory.usd_per_call
 
     def log_called(self, key: str, requests: int) -> None:
         self._add(f"{key}/requests", requests)

@@ -72,7 +72,7 @@ class RedisAttempts:
         entry, reply = self._scripts.run_behind(move, "turn", turn_row(turn))
         return entry, None if reply is None else turned_of(reply)
 
-    def lined(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
+    def next_preloaded(self, worker: str, timeout_s: float) -> Preloaded | RollCall | None:
         client, key = self._scripts.client, self._scripts.keys.successor_feed(worker)
         with translating(client):
             # BLPOP takes 0 for ever.
@@ -139,11 +139,11 @@ def started_of(row: list[Any]) -> Started:
     )
 
 
-def members_of(vouch: HeldReport) -> str:
+def members_of(report: HeldReport) -> str:
     """What a renewal adds to the reservation: JSON members with a leading comma."""
-    if not vouch.is_telling:
+    if not report.is_telling:
         return ""
-    told = RenewalFacts(**{name: getattr(vouch, name) for name in TOLD})
+    told = RenewalFacts(**{name: getattr(report, name) for name in TOLD})
     return "," + msgspec.json.encode(told)[1:-1].decode()
 
 
@@ -154,7 +154,7 @@ def turn_row(turn: WorkerTurn) -> bytes:
     head = [turn.worker, turn.queue, ms(turn.lease_s), turn.number, done, turn.returned, in_hand]
     begun = [(b.predecessor, b.of_attempt, b.job_id, b.attempt) for b in turn.begun]
     not_begun = [(b.predecessor, b.job_id, b.attempt) for b in turn.not_begun]
-    wish = [turn.most, turn.budget_s, turn.paces, turn.is_idle, turn.news, turn.is_from_hand]
+    wish = [turn.most, turn.budget_s, turn.task_durations, turn.is_idle, turn.news, turn.is_from_hand]
     return _pack([*head, *wish, begun, not_begun, turn.seen])
 
 

@@ -8,16 +8,16 @@ from typing import Any, cast
 
 import msgspec
 
-from conductor.adapters.redis.chains import RedisOutlook
+from conductor.adapters.redis.chains import RedisChains
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.codec.lines import kept
 from conductor.adapters.redis.codec.rows import heads_asked
-from conductor.adapters.redis.scans.ended import rows_aside, rows_of_own_dead
+from conductor.adapters.redis.scans.ended import rows_by_state, rows_dead_by_own_cause
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import LETTERS, LISTED_STATES, STATE_OF
 from conductor.model.causes import CAUSES, Cause, by_cause
-from conductor.model.chains import Outlook
+from conductor.model.chains import ChainStates
 from conductor.model.ledger_entries import (
     MOST_NAMED,
     STATES,
@@ -56,7 +56,7 @@ class RedisBacklog:
         #: Class → its heads as last read: the same text is the same objects, most of a tick's reading is not
         #: made anew.
         self._heads: dict[str, tuple[bytes, bytes, tuple[Head, ...]]] = {}
-        self._outlook = RedisOutlook(scripts)
+        self._outlook = RedisChains(scripts)
 
     def put(self, backlog: str, entries: Sequence[Entry]) -> PutResult:
         if not entries:
@@ -104,7 +104,7 @@ class RedisBacklog:
         )
         return tuple(sorted(candidates, key=lambda c: c.job_class.id))
 
-    def outlook(self, heads: Sequence[str]) -> Outlook:
+    def chain_states(self, heads: Sequence[str]) -> ChainStates:
         return self._outlook.read(heads)
 
     def heads(self, ids: Sequence[str]) -> tuple[tuple[str, Head], ...]:
@@ -201,11 +201,11 @@ class RedisBacklog:
         return bool(self._scripts.run("has_delayed", _pack(list(backlogs))))
 
     def died(self, backlog: str | None = None) -> Iterator[str]:
-        return (job_id for job_id, _ in self._of_backlog(rows_of_own_dead(self._scripts), backlog))
+        return (job_id for job_id, _ in self._of_backlog(rows_dead_by_own_cause(self._scripts), backlog))
 
     def ids(self, state: JobState, backlog: str | None = None) -> Iterator[str]:
         letter = LETTERS[state]
-        rows = rows_aside(self._scripts, state) if state in LISTED_STATES else self._scan("*")
+        rows = rows_by_state(self._scripts, state) if state in LISTED_STATES else self._scan("*")
         return (job_id for job_id, text in self._of_backlog(rows, backlog) if text.startswith(letter))
 
     def _of_backlog(self, rows: Iterable[tuple[str, str]], backlog: str | None) -> Iterator[tuple[str, str]]:

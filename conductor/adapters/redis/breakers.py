@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from conductor.adapters.redis.client import translating
-from conductor.adapters.redis.scans.ended import rows_aside
+from conductor.adapters.redis.scans.ended import rows_by_state
 from conductor.adapters.redis.scripts import Scripts
 from conductor.core.failures.failure_counts import KindRecord, state_of
 from conductor.model.snapshot import JobClass, KindState
@@ -25,7 +25,7 @@ class RedisKinds(Breakers):
         self._redis, self._keys = scripts.client, scripts.keys
 
     def states(self) -> tuple[tuple[KindState, ...], dict[str, int]]:
-        rows, review = _unpack(self._scripts.run("kind_states"))
+        rows, review = _unpack(self._scripts.run("breaker_states"))
         records = [(field, _record(text)) for field, text in zip(rows[0::2], rows[1::2], strict=True)]
         found = [state_of(field, record) for field, record in records if record.is_news]
         lie = {backlog: n for backlog, n in zip(review[0::2], review[1::2], strict=True) if n}
@@ -50,4 +50,4 @@ class RedisKinds(Breakers):
 
     def _by_class(self) -> Counter[bytes]:
         """Class number → jobs in review. Goes through all that are: for an account, not for a tick."""
-        return Counter(text.split("|")[3].encode() for _, text in rows_aside(self._scripts, "review"))
+        return Counter(text.split("|")[3].encode() for _, text in rows_by_state(self._scripts, "review"))

@@ -11,7 +11,7 @@ import msgspec
 
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.core.chains.chains import Members
-from conductor.model.chains import Chain, FileJob, Landed, LetGo, Outlook
+from conductor.model.chains import Chain, ChainStates, FileJob, Landed, LetGo
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -29,7 +29,7 @@ class KnownChain:
         self.chain: Chain | None = None
 
     def learn(self, row: Sequence[Any]) -> None:
-        """`row` as `outlook.lua` has it: with all of it, or only who it is."""
+        """`row` as `chain_states.lua` has it: with all of it, or only who it is."""
         number, node, rev, *rest = row
         self.rev, moved, self.node = rev, (node or None) != self.node, node or None
         if rest:
@@ -41,7 +41,7 @@ class KnownChain:
             self.chain = self.members.as_chain(number, self.letters, self.node, self.made)
 
 
-class RedisOutlook:
+class RedisChains:
     """Remembers the chains of the last tick. One per process that ticks."""
 
     def __init__(self, scripts: Scripts) -> None:
@@ -53,7 +53,7 @@ class RedisOutlook:
 
     def ahead(self, asked: bytes) -> Call:
         """What `read` will ask about the heads that `candidates` shows at that instant."""
-        self._ahead = ("outlook", (_pack([False, self._flat()]), asked))
+        self._ahead = ("chain_states", (_pack([False, self._flat()]), asked))
         return self._ahead
 
     def _flat(self) -> list[Any]:
@@ -61,9 +61,9 @@ class RedisOutlook:
             word for number, known in self._known.items() for word in (number, known.rev, len(known.members))
         ]
 
-    def read(self, heads: Sequence[str]) -> Outlook:
+    def read(self, heads: Sequence[str]) -> ChainStates:
         ahead, self._ahead = self._ahead, None
-        told = self._scripts.run_as(ahead, "outlook", _pack([list(heads), self._flat()]))
+        told = self._scripts.run_as(ahead, "chain_states", _pack([list(heads), self._flat()]))
         born, longest_ms, landed, rows = _unpack(told)
         if born != self._born:
             is_news, self._born = bool(self._born or self._known), born
@@ -76,7 +76,7 @@ class RedisOutlook:
             known[row[0]].learn(row)
         self._known = known
         chains = (known[row[0]].chain for row in sorted(rows, key=lambda row: int(row[0])))
-        return Outlook(
+        return ChainStates(
             chains=tuple(chain for chain in chains if chain is not None),
             landed=tuple(landed_of(text) for text in landed),
             longest_wait_s=longest_ms / 1000,

@@ -58,11 +58,11 @@ class RedisHandover:
         answers = self._scripts.run("admit", _pack(head), *data)
         return tuple(answer.decode() or None for answer in answers)
 
-    def handed_on(self) -> tuple[int, int]:
-        so_far, named = self._scripts.run("handed_on")
+    def successions(self) -> tuple[int, int]:
+        so_far, named = self._scripts.run("successions")
         return so_far, named
 
-    def handed_ahead(self) -> int:
+    def early_successions(self) -> int:
         with translating(self._redis):
             return int(cast(bytes | None, self._redis.get(self._keys.early_successions)) or 0)
 
@@ -74,8 +74,8 @@ class RedisHandover:
         flat = _unpack(self._scripts.run("queued"))
         return dict(zip(flat[0::2], flat[1::2], strict=True))
 
-    def paces(self) -> dict[str, float]:
-        flat = _unpack(self._scripts.run("paces"))
+    def task_durations(self) -> dict[str, float]:
+        flat = _unpack(self._scripts.run("task_durations"))
         return {task: float(seconds) for task, seconds in zip(flat[0::2], flat[1::2], strict=True)}
 
     def ask_ahead(
@@ -99,7 +99,7 @@ class RedisHandover:
         shown = heads_asked(look)
         return (
             *(() if lead is None else (("lead", (lead[0], ms(lead[1]), self._scripts.seen)),)),
-            ("handed_on", ()),
+            ("successions", ()),
             ("orphans", (ms(admitted_grace_s),)),
             ("pulse", ()),
             ("candidates", (shown,)),
@@ -107,14 +107,14 @@ class RedisHandover:
             ("live", ()),
             ("now", ()),
             ("reservations", ()),
-            ("kind_states", ()),
+            ("breaker_states", ()),
             *(maker(shown) for maker in self._scripts.also_ahead),
             ("calls", (CALLS_AT_ONCE,)),
             ("closings", ()),
             ("endpoint_fault_states", ()),
-            ("rate_book", ()),
+            ("rate_records", ()),
             ("controls", ()),
-            ("paces", ()),
+            ("task_durations", ()),
         )
 
     def record_gates(self, epoch: int, gates: GateLedger) -> None:

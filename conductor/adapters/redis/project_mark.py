@@ -52,7 +52,7 @@ def claim(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
         raise ConfigError(foreign(there, here, receipts_dir))
 
 
-def warn_of_foreign(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
+def warn_of_other_project(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
     """For those who only look."""
     from conductor.adapters.redis.client import translating
 
@@ -63,7 +63,7 @@ def warn_of_foreign(client: Redis, receipts_dir: Path, redis: RedisSettings) -> 
         logger.warning(foreign(there, here, receipts_dir))
 
 
-def refuse_foreign(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
+def refuse_other_project(client: Redis, receipts_dir: Path, redis: RedisSettings) -> None:
     """For a worker, which marks nothing. Raises `ConfigError`."""
     from conductor.adapters.redis.client import translating
 

@@ -10,7 +10,7 @@ import msgspec
 
 from conductor.analysis.simulation.cluster import SCRATCH
 from conductor.core.chains.chains import connected
-from conductor.core.ordering.priority_inheritance import handed_down
+from conductor.core.ordering.priority_inheritance import inherit_priorities
 from conductor.model.chains import Chain, FileJob
 from conductor.model.job_class import Classifier, JobClass
 from conductor.model.snapshot import Reservation
@@ -98,8 +98,8 @@ class Workload:
     def _hand_down(self, waits: Mapping[str, Sequence[str]]) -> None:
         """Priorities, as a dispatch does."""
         priorities = {job.id: job.job_class.priority for job in self.jobs if job.job_class.priority}
-        lent = handed_down(priorities, waits) if priorities and waits else {}
-        for job_id, priority in lent.items():
+        inherited = inherit_priorities(priorities, waits) if priorities and waits else {}
+        for job_id, priority in inherited.items():
             if (job := self._by_id.get(job_id)) is not None:
                 plain = job.job_class
                 job.job_class = msgspec.structs.replace(plain, id=f"{plain.id}^{priority}", priority=priority)

@@ -172,8 +172,8 @@ def audit(
 def live_report(is_hashing: bool) -> AuditReport:
     from conductor.adapters.memory import memory_ledger
     from conductor.adapters.open_ledger import redis_ledger, redis_of
-    from conductor.adapters.redis.scans.full_ledger import no_books
-    from conductor.adapters.redis.scans.full_ledger_chunked import read_books
+    from conductor.adapters.redis.scans.full_ledger import no_full_ledger
+    from conductor.adapters.redis.scans.full_ledger_chunked import read_full_ledger
     from conductor.adapters.redis.scripts import Scripts
     from conductor.base.progress import Progress
     from conductor.base.redis_keys import Keys
@@ -182,7 +182,7 @@ def live_report(is_hashing: bool) -> AuditReport:
 
     settings = settings_here()
     if not has_ledger(settings):
-        return audit_live(memory_ledger(), no_books, settings.layout, is_hashing)
+        return audit_live(memory_ledger(), no_full_ledger, settings.layout, is_hashing)
     with Progress() as progress, redis_of(settings, is_lenient=True) as client:
         scripts, on_read = (
             Scripts(client, Keys(settings.redis.prefix)),
@@ -190,7 +190,7 @@ def live_report(is_hashing: bool) -> AuditReport:
         )
         return audit_live(
             redis_ledger(client, keys=scripts.keys),
-            lambda: read_books(scripts, on_read),
+            lambda: read_full_ledger(scripts, on_read),
             settings.layout,
             is_hashing,
         )

@@ -24,18 +24,19 @@ def depths(
     nodes: Iterable[NodeReport],
     reservations: Iterable[Reservation],
     candidates: Iterable[Candidate],
-    paces: Mapping[str, float],
+    task_durations: Mapping[str, float],
     limits: Limits,
 ) -> dict[str, int]:
     """Queue → how deep it may be in this tick, where that is more than `limits.depth`.
 
-    `paces`: task → seconds one takes, of the short ones; a lane with any other task in it stays shallow."""
-    if not paces:
+    `task_durations`: task → seconds one takes, of the short ones; a lane with any other task in it stays
+    shallow."""
+    if not task_durations:
         return {}
     slowest: dict[str, float] = {}
     going = [(r.lane, r.task) for r in reservations]
     for lane, task in (*going, *((c.job_class.lane, c.job_class.task) for c in candidates)):
-        slowest[lane] = max(slowest.get(lane, LEAST_S), paces.get(task, math.inf))
+        slowest[lane] = max(slowest.get(lane, LEAST_S), task_durations.get(task, math.inf))
     brisk = {lane: slowest[lane] for lane in LANES if slowest.get(lane, math.inf) < math.inf}
     found = {q.queue: _depth(q, brisk[q.lane]) for node in nodes for q in node.queues if q.lane in brisk}
     by_queue = {q.queue: limits.depth.get(q.lane, 1) for node in nodes for q in node.queues}

@@ -4,7 +4,7 @@ Pure.
 A successor is the first job in the order of this tick that its predecessor's end would let in, in the very
 queue. Nobody is passed over by one: where a job before it could use that end in any other way, or waits for
 more of what ends there, no successor is named, and the next tick decides. A successor holds nothing here:
-what the ledger claims for the files of one that is lined up is free to every tick, and given up for whoever
+what the ledger claims for the files of one that is preloaded is free to every tick, and given up for whoever
 takes it. The hand-over asks the ceilings again.
 """
 

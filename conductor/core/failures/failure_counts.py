@@ -1,6 +1,6 @@
 """Which failures say something of their kind, which of them are alike, and what is counted of a kind. Pure.
 
-The counting itself is done where the attempt ends: `adapters/redis/lua/kinds.lua`, and here for its twin.
+The counting itself is done where the attempt ends: `adapters/redis/lua/breakers.lua`, and here for its twin.
 """
 
 from __future__ import annotations

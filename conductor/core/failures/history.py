@@ -17,26 +17,26 @@ from conductor.model.snapshot import JobClass
 
 #: A job that comes back from its receipts goes on from the next multiple: no number that a worker may still
 #: hold, without a receipt, is given out again. Known to `adapters/redis/lua/base.lua` too.
-LIFE = 100
+GENERATION_STEP = 100
 
 
-def next_life(highest: int) -> int:
+def next_generation_number(highest: int) -> int:
     """The attempts that a job is said to have had, above all that may have been handed out."""
-    return (highest // LIFE + 1) * LIFE
+    return (highest // GENERATION_STEP + 1) * GENERATION_STEP
 
 
 def tries(number: int, known: Iterable[int]) -> int:
     """How often a job was tried up to the attempt of that number; `known`: the numbers its receipts tell of.
 
-    Numbers leap to a multiple of `LIFE` when Redis is emptied. What left no receipt counts where a later one
-    shows it.
+    Numbers leap to a multiple of `GENERATION_STEP` when Redis is emptied. What left no receipt counts where a
+    later one shows it.
     """
     known = {*known}
     # Since the rebuild it waits: this number was given to nobody.
-    numbers = known if number % LIFE == 0 and number not in known else known | {number}
+    numbers = known if number % GENERATION_STEP == 0 and number not in known else known | {number}
     count = before = 0
     for each in sorted(n for n in numbers if n <= number):
-        first = (each - 1) // LIFE * LIFE
+        first = (each - 1) // GENERATION_STEP * GENERATION_STEP
         count += each - (first if first >= before and each - before > 1 else before)
         before = each
     return count
@@ -50,13 +50,13 @@ def said(number: int, known: Iterable[int]) -> str:
 
 def named(number: int) -> str:
     """Where the others are not known: a number beyond a life is only said to be one."""
-    return f"attempt {number}" if number <= LIFE else f"the attempt numbered {number}"
+    return f"attempt {number}" if number <= GENERATION_STEP else f"the attempt numbered {number}"
 
 
 def named_all(numbers: Iterable[int]) -> str:
     """«attempts 1, 2», «attempts numbered 1, 101»."""
     ordered = sorted(numbers)
-    return f"attempts {'numbered ' if ordered[-1] > LIFE else ''}{', '.join(map(str, ordered))}"
+    return f"attempts {'numbered ' if ordered[-1] > GENERATION_STEP else ''}{', '.join(map(str, ordered))}"
 
 
 def twofold(numbers: Sequence[int]) -> str:
@@ -75,7 +75,7 @@ def is_unheard(state: str, attempts: int, attempt: int) -> bool:
     """Did the ledger forget an attempt that a worker runs? It was emptied, as far as a job that waits again
     can tell; or it stepped back: its start is forgotten, or there is an older attempt."""
     if state == "waiting":
-        return attempts < attempt or (attempts > 0 and attempts % LIFE == 0)
+        return attempts < attempt or (attempts > 0 and attempts % GENERATION_STEP == 0)
     return attempts < attempt if state == "running" else state == "admitted" and attempts <= attempt
 
 

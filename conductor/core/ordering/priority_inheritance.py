@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 
-def handed_down(priorities: Mapping[str, int], waits: Mapping[str, Collection[str]]) -> dict[str, int]:
+def inherit_priorities(priorities: Mapping[str, int], waits: Mapping[str, Collection[str]]) -> dict[str, int]:
     """Job → the highest priority of those that come after it, through however many, where that is above its
     own.
 

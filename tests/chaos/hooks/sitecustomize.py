@@ -141,7 +141,7 @@ def body(module: ModuleType) -> None:
             point("heard", attempt.job_id)
         give(self, attempt)
         if attempt.behind is not None:
-            point("lined up", attempt.job_id)
+            point("preloaded", attempt.job_id)
 
     module.Course.give = given
 

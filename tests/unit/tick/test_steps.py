@@ -120,12 +120,12 @@ def test_observe_counts_successors_only_where_there_are_any(ledger: Ledger) -> N
     seen = observe(ledger, rates, lambda: told, a_state(memory=with_successors))
 
     assert seen.snapshot.counters == told
-    assert (seen.handed_on, seen.snapshot.now, [n.node for n in seen.snapshot.nodes]) == (
+    assert (seen.successions, seen.snapshot.now, [n.node for n in seen.snapshot.nodes]) == (
         (0, 0),
         NOW,
         ["node1"],
     )
-    assert observe(ledger, rates, dict, a_state()).handed_on is None
+    assert observe(ledger, rates, dict, a_state()).successions is None
 
 
 def test_remember_goes_on_from_the_tick_before() -> None:
@@ -148,9 +148,9 @@ def test_remember_goes_on_from_the_tick_before() -> None:
 def test_remember_deepens_the_queues_of_a_lane_whose_jobs_are_all_short() -> None:
     short = a_candidate(a_class("cpu", task="quick"))
 
-    assert remember(a_state(short, paces={"quick": 0.002})).snapshot.deep == {"cpu-node1": 256}
-    assert remember(a_state(short, FULL, paces={"quick": 0.002})).snapshot.deep == {"cpu-node1": 256}
-    assert remember(a_state(short, paces={})).snapshot.deep == {}
+    assert remember(a_state(short, task_durations={"quick": 0.002})).snapshot.deep == {"cpu-node1": 256}
+    assert remember(a_state(short, FULL, task_durations={"quick": 0.002})).snapshot.deep == {"cpu-node1": 256}
+    assert remember(a_state(short, task_durations={})).snapshot.deep == {}
 
 
 def test_limit_takes_the_tasks_that_are_read_now_and_the_place_rule_for_so_many_nodes() -> None:

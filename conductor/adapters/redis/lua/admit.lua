@@ -1,4 +1,4 @@
--- uses base rq chains history steps kinds hand_over preload
+-- uses base rq chains history steps breakers hand_over preload
 -- Hand jobs over: per admission waiting -> admitted, the reservation, RQ's own job and its queue entry, or
 -- nothing. And name who goes next where running attempts end: these successors, in place of all that were
 -- named before.
@@ -8,10 +8,9 @@
 --            conductor:successions as it was before the tick looked (-1: not asked), when it looked (ms; -1:
 --            not told)}
 --   ARGV[2..] RQ's `data` field of each admission, then of each successor
---   returns  per admission '' or why not; FENCED when the epoch is not the current one.
---            Where the ledger is not settled (history.lua), or a successor was handed over since the tick
---            looked,
---            none of it holds: it was decided without that one.
+--   returns  per admission '' or why not; FENCED when the epoch is not the current one. Where the ledger is
+--            not settled (history.lua), or a successor was handed over since the tick looked, none of it
+--            holds: it was decided without that one.
 --   writes   conductor:reservations, charges, reserved, admitted_at, state, count:B, class:C, ready;
 --            successors, preloaded, successor_feed:WORKER; longest_wait (ms), what chains.lua names;
 --            rq:queues, rq:job:ENTRY, rq:queue:Q

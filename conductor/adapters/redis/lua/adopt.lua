@@ -3,8 +3,7 @@
 -- running as an older attempt -> running again, under its old number and reservation. No ceiling is asked:
 -- what it holds, it holds.
 --   ARGV[1]  msgpack {id, attempt, worker, lease (ms), constant RQ fields {name, value, ..}, queue,
---   Reservation JSON,
---            charges {key: amount}, RQ description, node}
+--            Reservation JSON, charges {key: amount}, RQ description, node}
 --   ARGV[2]  RQ's `data` field
 --   returns  ok | unknown (no such job here, yet) | gone (the ledger knows better)
 --   writes   conductor:reservations, charges, reserved, state, count:B, class:C, ready, delayed, leases, what

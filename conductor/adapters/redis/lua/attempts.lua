@@ -1,6 +1,6 @@
--- uses kinds
+-- uses breakers
 -- Shared: the life of one attempt, one function for each step of it; the scripts of the same names call them
--- for one attempt, `turn.lua` for many. Needs base.lua, rq.lua, history.lua, steps.lua and kinds.lua.
+-- for one attempt, `turn.lua` for many. Needs base.lua, rq.lua, history.lua, steps.lua and breakers.lua.
 --   conductor:redone  hash  id -> attempt: a receipt that was taken back counts no more
 
 -- A class stays as it is, and a turn starts many jobs of few classes.

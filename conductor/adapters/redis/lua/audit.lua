@@ -2,17 +2,15 @@
 -- All that has to agree, at one instant, for `conductor audit`. Reads only; cost by the number of jobs it is
 -- about.
 --   ARGV[1]  msgpack {id, ..}: of the jobs these only, and those in flight or delayed; none given ('') all of
---   them
+--            them
 --   returns  msgpack {state {id, line, ..}, counts {backlog -> {letter, n, ..}}, free {class number -> {id,
---   ..}}, ready {..},
---            delayed {id, ..}, bound {id, ..: waiting, with a wants or wants_end}, active {id, JSON, ..},
---            charges {id, JSON, ..}, sum {key, n, ..}, leases {id, score, ..}, handed {id, ..}, popped {id,
---            score, ..},
---            queues {queue -> {entry, ..}}, rq {id -> {status, origin}}, wip {queue -> {member, ..}},
---            class_backlog {number, backlog, ..}, lineless {id, ..}, now (ms), aside {letter -> {id, ..}}:
---            all mode only,
---            claims {id -> {key -> amount}}: of those lined up behind it, causes {backlog -> {cause, n, ..}},
---            own_dead {id, cause, ..}: all mode only}
+--            ..}}, ready {..}, delayed {id, ..}, bound {id, ..: waiting, with waits_for or waits_for_end},
+--            reservations {id, JSON, ..}, charges {id, JSON, ..}, reserved {key, n, ..}, leases {id, score,
+--            ..}, admitted {id, ..}, off_queue_at {id, score, ..}, queues {queue -> {entry, ..}}, rq {id ->
+--            {status, origin}}, wip {queue -> {member, ..}}, class_backlog {number, backlog, ..}, lineless
+--            {id, ..}, now (ms), by_state {letter -> {id, ..}}: all mode only, claims {id -> {key ->
+--            amount}}: of those preloaded behind it, causes {backlog -> {cause, n, ..}}, dead_by_own_cause
+--            {id, cause, ..}: all mode only}
 local counts, causes, free, is_placed = {}, {}, {}, {}
 local delayed = call('ZRANGE', P .. 'delayed', 0, -1)
 local class_backlog = call('HGETALL', P .. 'class_backlog')
@@ -70,26 +68,26 @@ if ARGV[1] ~= '' or call('HLEN', P .. 'jobs') ~= #state / 2 then
     if call('HEXISTS', P .. 'jobs', state[i]) == 0 then lineless[#lineless + 1] = state[i] end
   end
 end
-local active, rq = call('HGETALL', P .. 'reservations'), {}
-for i = 1, #active, 2 do
-  local held = cjson.decode(active[i + 1])
-  local seen = call('HMGET', R .. 'job:' .. entry_of(active[i], held.attempt), 'status', 'origin')
-  rq[active[i]] = {seen[1] or '', seen[2] or ''}
+local reservations, rq = call('HGETALL', P .. 'reservations'), {}
+for i = 1, #reservations, 2 do
+  local held = cjson.decode(reservations[i + 1])
+  local seen = call('HMGET', R .. 'job:' .. entry_of(reservations[i], held.attempt), 'status', 'origin')
+  rq[reservations[i]] = {seen[1] or '', seen[2] or ''}
 end
 local queues, wip = {}, {}
 for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   queues[queue] = call('LRANGE', R .. 'queue:' .. queue, 0, -1)
   wip[queue] = call('ZRANGE', R .. 'wip:' .. queue, 0, -1)
 end
-local aside = {}
+local by_state = {}
 for letter in pairs(LISTED_STATES) do
-  if ARGV[1] == '' then aside[letter] = call('SMEMBERS', P .. 'by_state:' .. letter) end
+  if ARGV[1] == '' then by_state[letter] = call('SMEMBERS', P .. 'by_state:' .. letter) end
 end
-local lined, claims = call('HGETALL', P .. 'preloaded'), {}
-for i = 1, #lined, 2 do claims[lined[i]] = cmsgpack.unpack(lined[i + 1])[9] or {} end
+local preloaded, claims = call('HGETALL', P .. 'preloaded'), {}
+for i = 1, #preloaded, 2 do claims[preloaded[i]] = cmsgpack.unpack(preloaded[i + 1])[9] or {} end
 return cmsgpack.pack({
-  state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, active, call('HGETALL', P .. 'charges'),
+  state, counts, free, call('SMEMBERS', P .. 'ready'), delayed, bound, reservations, call('HGETALL', P .. 'charges'),
   call('HGETALL', P .. 'reserved'), call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES'), call('ZRANGE', P .. 'admitted_at', 0, -1),
-  call('ZRANGE', P .. 'off_queue_at', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, aside, claims,
+  call('ZRANGE', P .. 'off_queue_at', 0, -1, 'WITHSCORES'), queues, rq, wip, class_backlog, lineless, now_ms, by_state, claims,
   causes, ARGV[1] == '' and call('HGETALL', P .. 'dead_by_own_cause') or {},
 })

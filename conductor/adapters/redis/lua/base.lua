@@ -36,8 +36,9 @@ local function job_of(id)
 end
 
 -- Did the ledger forget an attempt that some worker runs? Redis was emptied: a job that a rebuild put back
--- has had a multiple of 100 attempts (LIFE of core/failures/history.py), so that all that may still run
--- somewhere lies below. Or it stepped back: its start is forgotten, or it has an older attempt of that job.
+-- has had a multiple of 100 attempts (GENERATION_STEP of core/failures/history.py), so that all that may
+-- still run somewhere lies below. Or it stepped back: its start is forgotten, or it has an older attempt of
+-- that job.
 local function is_unheard(job, attempt)
   if not job then return true end
   if job.letter == 'w' then return job.attempts < attempt or (job.attempts > 0 and job.attempts % 100 == 0) end

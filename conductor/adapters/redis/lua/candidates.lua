@@ -2,7 +2,7 @@
 -- Every class with jobs that may go now, with its first few; due back-offs are moved in first.
 --   ARGV[1]  as `shown` has it
 --   returns  msgpack {"BORN FLOOR" (ms; of new numbers), {class number, waiting, {id, ..}, {state line, ..}},
---   ..}
+--            ..}
 --   reads    state, and what shown.lua names
 promote_due()
 local found = {(call('GET', P .. 'born') or '0') .. ' ' .. number_floor()}

@@ -1,5 +1,5 @@
 -- Shared: waiting -> admitted, in the step of the leader (admit.lua) or in that which ends its predecessor
--- (turn.lua). Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and kinds.lua.
+-- (turn.lua). Needs base.lua, rq.lua, chains.lua, history.lua, steps.lua and breakers.lua.
 --   conductor:successors  hash  id of a running job -> msgpack {epoch, attempt, until (ms), RQ fields,
 --       admission, RQ data, when that tick looked (ms)}: who goes next where that attempt ends well. Named by
 --       the last tick; it waits, and holds nothing.
@@ -56,10 +56,10 @@ local function over_ceiling(charges, ceilings, landed)
   return over
 end
 
--- `lined`: the number under which it was lined up, where that is taken up here and has not begun.
-local function objection(id, job, attempt, charges, ceilings, landed, lined)
+-- `preloaded`: the number under which it was preloaded, where that is taken up here and has not begun.
+local function objection(id, job, attempt, charges, ceilings, landed, preloaded)
   if not job or not call('ZSCORE', P .. 'class:' .. job.class, id) then return 'not waiting' end
-  if attempt ~= math.max(job.attempts, number_floor()) + 1 and not (attempt == job.attempts and attempt == lined) then
+  if attempt ~= math.max(job.attempts, number_floor()) + 1 and not (attempt == job.attempts and attempt == preloaded) then
     return 'attempt ' .. attempt .. ' is not its next'
   end
   local key = over_ceiling(charges, ceilings, landed)
@@ -118,7 +118,7 @@ end
 
 -- A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name. nil: none
 -- was.
-local function card_objection(reservation)
+local function device_objection(reservation)
   if not string.find(reservation, '"uuids":', 1, true) then return nil end
   local held = cjson.decode(reservation)
   local there = cards_of(held.node)
@@ -128,11 +128,11 @@ local function card_objection(reservation)
 end
 
 -- '' or why not.
-local function hand_over(admission, fields, data, landed, lined)
+local function hand_over(admission, fields, data, landed, preloaded)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local job = job_of(id)
-  local why_not = objection(id, job, attempt, charges, ceilings, landed, lined) or kind_objection(reservation)
-    or card_objection(reservation)
+  local why_not = objection(id, job, attempt, charges, ceilings, landed, preloaded) or kind_objection(reservation)
+    or device_objection(reservation)
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
   call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))
@@ -151,26 +151,26 @@ end
 
 -- What is named was named for a world without the one that goes now: there are no successors until the next
 -- tick, which the end of the attempt has rung for.
-local function handed_on()
+local function count_succession()
   call('INCR', P .. 'successions')
   call('DEL', P .. 'successors')
 end
 
 -- An attempt ended well: who was named for that goes into the queue.
--- `lined`: who was lined up behind it, and has not begun; `own`: what it left itself is in the ceilings
+-- `preloaded`: who was preloaded behind it, and has not begun; `own`: what it left itself is in the ceilings
 -- (files_landed).
-local function succeed(id, attempt, lined, own)
+local function succeed(id, attempt, preloaded, own)
   local text = call('HGET', P .. 'successors', id)
   if not text then return end
   call('HDEL', P .. 'successors', id)
   local epoch, of_attempt, until_ms, fields, admission, data, looked_ms = unpack(cmsgpack.unpack(text))
   if of_attempt ~= attempt or now_ms > until_ms or fenced(epoch) or is_held_back(admission[4]) then return end
-  local number = lined and lined.id == admission[1] and lined.attempt or nil
+  local number = preloaded and preloaded.id == admission[1] and preloaded.attempt or nil
   local landed = call('EXISTS', P .. 'preloaded') == 1 and landed_since(looked_ms or -1) or {}
   own = next(landed) and own and own ~= '' and cjson.decode(own) or {outputs = {}}
   for path, bytes in pairs(own.outputs) do
     local key = own.node .. '/' .. root_of(path) .. ':bytes'
     if landed[key] then landed[key] = landed[key] - bytes end
   end
-  if hand_over(admission, fields, data, landed, number) == '' then handed_on() end
+  if hand_over(admission, fields, data, landed, number) == '' then count_succession() end
 end

@@ -2,8 +2,8 @@
 -- Take the lead, or renew it.
 --   ARGV     owner, time to live (ms), the step (history.lua) that it was told last
 --   returns  {the epoch, step, 1 or 0: the ledger is settled}, or false while somebody else leads. Where the
---   server serves another history than that for which
---            the ledger is settled the epoch is a new one, also for who led before: it begins to settle.
+--            server serves another history than that for which the ledger is settled the epoch is a new one,
+--            also for who led before: it begins to settle.
 --   writes   conductor:leader (string "EPOCH OWNER", PX), conductor:epoch, leader_seen; what history.lua
 --            names; successor_feed:WORKER
 local UNREAD_MS = 60000

@@ -2,7 +2,7 @@
 -- A node makes room: from now on these files are gone, the first ones that nobody needs, until they are so
 -- many bytes. Or: these are removed.
 --   ARGV     node, root, bytes wanted (0: none), how many at most, then paths that are removed, or will not
---   be
+--            be
 --   returns  JSON texts of `going` that are this node's: also those it was told before and has not said gone
 --   writes   conductor:removable, removable_order:NODE:ROOT, removable_bytes, removing
 local node, root, wanted, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,6 +1,6 @@
--- Shared: successors lined up. A successor that would find its room in what its predecessor holds is told to
--- the worker of that one while it runs: its body may begin where that one's ends well, before anybody has
--- asked the ledger. Needs hand_over.lua.
+-- Shared: successors are preloaded. A successor that would find its room in what its predecessor holds is
+-- told to the worker of that one while it runs: its body may begin where that one's ends well, before anybody
+-- has asked the ledger. Needs hand_over.lua.
 --   conductor:preloaded  hash  id of a running job -> msgpack {its attempt, successor, number, worker, is
 --       void, admission, RQ fields, RQ data, claim}: one for each, gone when that attempt ends. The successor
 --       waits, holds nothing, may be admitted, cancelled or named elsewhere; its number is used up, so that
@@ -10,7 +10,7 @@
 --       may have.
 --   conductor:successor_feed:WORKER  list  msgpack {predecessor, its attempt, successor, number, what
 --       `start_one` answers, or false: taken back}
---   conductor:early_successions  int  of `handed_on`: those whose bodies had begun
+--   conductor:early_successions  int  of `successions`: those whose bodies had begun
 local MOST_UNREAD, UNREAD_MS = 8, 60000
 --   So short that what they gain is less than what it costs to tell.
 local SHORTEST_S = 0.005
@@ -23,22 +23,22 @@ local function preloaded_behind(id)
     fields = row[7], data = row[8], claim = row[9] or {}}
 end
 
-local function write_lined(id, lined)
-  call('HSET', P .. 'preloaded', id, cmsgpack.pack({lined.of_attempt, lined.id, lined.attempt, lined.worker, lined.is_void,
-    lined.admission, lined.fields, lined.data, lined.claim}))
+local function write_preloaded(id, preloaded)
+  call('HSET', P .. 'preloaded', id, cmsgpack.pack({preloaded.of_attempt, preloaded.id, preloaded.attempt, preloaded.worker, preloaded.is_void,
+    preloaded.admission, preloaded.fields, preloaded.data, preloaded.claim}))
 end
 
-local function tell_lined(id, lined, row)
-  local key = P .. 'successor_feed:' .. lined.worker
-  call('RPUSH', key, cmsgpack.pack({id, lined.of_attempt, lined.id, lined.attempt, row}))
+local function tell_preloaded(id, preloaded, row)
+  local key = P .. 'successor_feed:' .. preloaded.worker
+  call('RPUSH', key, cmsgpack.pack({id, preloaded.of_attempt, preloaded.id, preloaded.attempt, row}))
   call('PEXPIRE', key, UNREAD_MS)
 end
 
 -- Is it still to go next, under that number?
-local function is_next(lined)
-  local job = not lined.is_void and job_of(lined.id)
-  return job and job.letter == 'w' and job.attempts == lined.attempt
-    and call('ZSCORE', P .. 'class:' .. job.class, lined.id) and not is_of_another_line(lined.id, job, lined.admission[4])
+local function is_next(preloaded)
+  local job = not preloaded.is_void and job_of(preloaded.id)
+  return job and job.letter == 'w' and job.attempts == preloaded.attempt
+    and call('ZSCORE', P .. 'class:' .. job.class, preloaded.id) and not is_of_another_line(preloaded.id, job, preloaded.admission[4])
 end
 
 -- What it has to claim: its files never fit into what the other one holds, whose own stay there. nil: all
@@ -84,7 +84,7 @@ local function worker_of(id, attempt, queue)
   return pace >= SHORTEST_S and held.worker or nil
 end
 
--- True where it is lined up now.
+-- True where it is preloaded now.
 local function preload(id, of_attempt, admission, fields, data, landed, short)
   local successor, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local worker = worker_of(id, of_attempt, queue)
@@ -103,11 +103,11 @@ local function preload(id, of_attempt, admission, fields, data, landed, short)
   note_number(attempt)
   stepped()
   call('HSET', P .. 'state', successor, state_line(job))
-  local lined = {of_attempt = of_attempt, id = successor, attempt = attempt, worker = worker, is_void = false,
+  local preloaded = {of_attempt = of_attempt, id = successor, attempt = attempt, worker = worker, is_void = false,
     admission = admission, fields = fields, data = data, claim = claim}
   count_claim(id, claim, 1)
-  write_lined(id, lined)
-  tell_lined(id, lined, {line_of(successor), admitted(reservation), call('HGETALL', P .. 'failures:' .. successor),
+  write_preloaded(id, preloaded)
+  tell_preloaded(id, preloaded, {line_of(successor), admitted(reservation), call('HGETALL', P .. 'failures:' .. successor),
     call('HGET', P .. 'classes', job.class)})
   return true
 end
@@ -116,40 +116,40 @@ end
 -- did not begin. `short`: charge keys for want of which the tick's own admissions were turned down. A claim
 -- keeps nobody from what is free: those on them are taken back too, and a tick comes when they are.
 local function preload_all(successors, fields, data_of, landed, short)
-  local named, is_lined = {}, {}
+  local named, is_preloaded = {}, {}
   for _, successor in ipairs(successors) do named[successor[1]] = successor[3][1] end
   for _, id in ipairs(call('HKEYS', P .. 'preloaded')) do
-    local lined = preloaded_behind(id)
-    if lined.is_void then
+    local preloaded = preloaded_behind(id)
+    if preloaded.is_void then
       named[id] = nil
-    elseif named[id] == lined.id and is_next(lined) and not is_any_of(lined.claim, short) then
-      is_lined[lined.id] = true
+    elseif named[id] == preloaded.id and is_next(preloaded) and not is_any_of(preloaded.claim, short) then
+      is_preloaded[preloaded.id] = true
     else
-      lined.is_void = true
-      write_lined(id, lined)
-      tell_lined(id, lined, false)
+      preloaded.is_void = true
+      write_preloaded(id, preloaded)
+      tell_preloaded(id, preloaded, false)
     end
   end
   for i, successor in ipairs(successors) do
     local id, admission = successor[1], successor[3]
-    if not is_lined[admission[1]] and call('HEXISTS', P .. 'preloaded', id) == 0 then
-      is_lined[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), landed, short)
+    if not is_preloaded[admission[1]] and call('HEXISTS', P .. 'preloaded', id) == 0 then
+      is_preloaded[admission[1]] = preload(id, successor[2], admission, fields, data_of(i), landed, short)
     end
   end
 end
 
 -- Its worker did not begin it, and will not. What it would not take is not offered to it again.
-local function not_lined(id, successor, attempt)
-  local lined = preloaded_behind(id)
-  if not lined or lined.id ~= successor or lined.attempt ~= attempt then return end
-  count_claim(id, lined.claim, -1)
-  lined.claim = {}
-  if lined.is_void then
+local function not_preloaded(id, successor, attempt)
+  local preloaded = preloaded_behind(id)
+  if not preloaded or preloaded.id ~= successor or preloaded.attempt ~= attempt then return end
+  count_claim(id, preloaded.claim, -1)
+  preloaded.claim = {}
+  if preloaded.is_void then
     call('HDEL', P .. 'preloaded', id)
     ring()
   else
-    lined.is_void = true
-    write_lined(id, lined)
+    preloaded.is_void = true
+    write_preloaded(id, preloaded)
   end
 end
 
@@ -159,10 +159,10 @@ local function may_follow(id, of_attempt, successor, attempt, worker)
   local text = call('HGET', P .. 'reservations', successor)
   local held = text and cjson.decode(text)
   if held and held.attempt == attempt and held.state == 'running' and held.worker == worker then return true end
-  local lined = preloaded_behind(id)
-  if not lined or lined.of_attempt ~= of_attempt or lined.id ~= successor or lined.attempt ~= attempt
-      or lined.worker ~= worker or not is_next(lined) then
+  local preloaded = preloaded_behind(id)
+  if not preloaded or preloaded.of_attempt ~= of_attempt or preloaded.id ~= successor or preloaded.attempt ~= attempt
+      or preloaded.worker ~= worker or not is_next(preloaded) then
     return false
   end
-  return not kind_objection(lined.admission[4]) and not is_held_back(lined.admission[4])
+  return not kind_objection(preloaded.admission[4]) and not is_held_back(preloaded.admission[4])
 end

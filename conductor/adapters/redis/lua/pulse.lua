@@ -1,9 +1,8 @@
 -- uses base history
 -- Is this the ledger we know, and is it being rebuilt, or settled.
 --   returns  {the ledger's mark or false, ms for which it is being rebuilt, ms since which it is being
---   settled or -1,
---            when the leader was heard for the last time before that (ms), workers that have not said what
---            they hold}
+--            settled or -1, when the leader was heard for the last time before that (ms), workers that have
+--            not said what they hold}
 --   reads    conductor:generation, rebuild_grace, settling_history, reported_workers, workers;
 --            rq:worker:WORKER
 local generation, rebuilt_ms = call('GET', P .. 'generation'), math.max(0, call('PTTL', P .. 'rebuild_grace'))

@@ -1,17 +1,15 @@
 -- uses base rq chains history steps
 -- Accept jobs, all of this call; an id already known is left as it is.
 --   ARGV[1]  msgpack {backlog, classes {{id, descriptor JSON}..}, ids {..}, lines {..}, class of each
---   (index),
---            special {index -> {after, after_ended, is_done, attempts, over, failures, files, not_before,
---            token, own}}}: `over` is '' or the letter of
---            a job that was dead or cancelled before Redis was emptied, `failures` the fields of its
---            fails:ID, `files` {} or {FileJob JSON, readers {path -> {id, ..}}, landed JSON or ''},
---            `not_before` '' or ms: a back-off that was not over, `token` that of the accepted body or '',
---            `own` its own priority where its class has one that is handed down to it, or ''
+--            (index), special {index -> {after, after_ended, is_done, attempts, over, failures, files,
+--            not_before, token, own}}}: `over` is '' or the letter of a job that was dead or cancelled before
+--            Redis was emptied, `failures` the fields of its fails:ID, `files` {} or {FileJob JSON, readers
+--            {path -> {id, ..}}, landed JSON or ''}, `not_before` '' or ms: a back-off that was not over,
+--            `token` that of the accepted body or '', `own` its own priority where its class has one that is
+--            handed down to it, or ''
 --   returns  how many were new
 --   writes   conductor:jobs (hash id -> line; as they are given: lines.py), state, count:B, backlogs, seq,
---   born, and what
---            steps.lua names
+--            born, and what steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local CHUNK = 500
 

@@ -4,7 +4,7 @@
 --   ARGV     id, class id, descriptor
 --   returns  1, or 0 where it is in flight or done
 --   writes   conductor:state, class_ids, classes, class_backlog, and what `rest` and `unrest` of steps.lua
---   touch
+--            touch
 local id, class, descriptor = ARGV[1], ARGV[2], ARGV[3]
 local job = job_of(id)
 if not job or job.letter == 'a' or job.letter == 'r' or job.letter == 'd' then return 0 end

@@ -7,7 +7,7 @@
 --            what after the end of}
 --   returns  1, or 0 when it is not done by that attempt, or a file of it is being removed at this moment
 --   writes   conductor:redone (hash id -> the highest attempt whose receipt counts no more), state, count:B,
---   waits_for:X, waits_for_end:X, waited_on_by:ID, what `rest` and `unrest` of steps.lua touch
+--            waits_for:X, waits_for_end:X, waited_on_by:ID, what `rest` and `unrest` of steps.lua touch
 local id, attempt, is_forced = ARGV[1], ARGV[2], ARGV[3] == '1'
 local after, after_ended, own, own_ended = unpack(cmsgpack.unpack(ARGV[4]))
 local job = job_of(id)

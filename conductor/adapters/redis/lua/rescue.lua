@@ -1,9 +1,8 @@
--- uses base rq chains steps kinds
+-- uses base rq chains steps breakers
 -- An orphan goes back: admitted(attempt) or running(attempt) -> waiting, dead or cancelled.
 --   ARGV     id, attempt, cause, message, retry | free | dead, delay (ms), class id and descriptor it comes
---   back into, or '',
---            fingerprint of the failure or '',
---            'lapsed': only when its lease has run out by now (who asks may have slept since it looked)
+--            back into, or '', fingerprint of the failure or '', 'lapsed': only when its lease has run out by
+--            now (who asks may have slept since it looked)
 --   returns  1, or 0 when it was not in that attempt any more
 --   writes   what `lose` of steps.lua touches, conductor:breakers
 local id, attempt = ARGV[1], tonumber(ARGV[2])

@@ -1,4 +1,4 @@
--- uses base rq chains steps kinds
+-- uses base rq chains steps breakers
 -- The operator's word: a closed kind is tried at once, whatever was tried before. Kinds of a task go by its
 -- name too.
 --   ARGV     kind, or the name of its task

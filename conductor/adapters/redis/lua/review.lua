@@ -1,4 +1,4 @@
--- uses base rq chains steps kinds
+-- uses base rq chains steps breakers
 -- What waits of a kind goes into review, so many at a time: those that may go now, and those that wait out a
 -- back-off. Who comes after one of them waits there with it.
 --   ARGV     epoch, kind, at most so many

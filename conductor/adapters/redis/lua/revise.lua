@@ -1,4 +1,4 @@
--- uses base rq chains steps kinds
+-- uses base rq chains steps breakers
 -- Hold known jobs against the lines they are dispatched with: who has not begun takes another line, and what
 -- follows from it (class, what it comes after, sizes of files), in this one step. A dead job whose line was
 -- put right waits again, as one in review does; a cancelled one takes the line and stays cancelled.
@@ -9,10 +9,9 @@
 --   returns  msgpack {n that took another line, {id, attempts, ..} of those that wait again because of it,
 --            n under way with another line, n done with another line, n that came from another backlog,
 --            {backlog, n, ..} of those that stay in another one}
---   writes   conductor:jobs, state, count:B, backlogs, failures:ID, seals, breakers, files;
---            conductor:revised  set  ids: what was decided of them before they are handed over again may be
---            void (hand_over.lua);
---            what steps.lua names
+--   writes   conductor:jobs, state, count:B, backlogs, failures:ID, seals, breakers, files; conductor:revised
+--            set  ids: what was decided of them before they are handed over again may be void
+--            (hand_over.lua); what steps.lua names
 local backlog, classes, ids, lines, class_of, special = unpack(cmsgpack.unpack(ARGV[1]))
 local is_moving, is_trial = ARGV[2] == '1', ARGV[3] == '1'
 local seals = cmsgpack.unpack(ARGV[4])
@@ -37,7 +36,7 @@ end
 -- Its class, in whose backlog it counts from now on.
 local function into_class(id, job, index, own)
   local class = classes[class_of[index]]
-  local lent = special[index] and special[index][10] or ''
+  local own_priority = special[index] and special[index][10] or ''
   local is_dead = own ~= backlog and job.letter == 'x'
   if is_dead then out_of_the_grave(id, job) end
   if own ~= backlog then
@@ -47,7 +46,7 @@ local function into_class(id, job, index, own)
   end
   job.class = class_number(class[1], class[2], backlog)
   call('HDEL', P .. 'own_priority', id)
-  if lent ~= '' then call('HSET', P .. 'own_priority', id, lent) end
+  if own_priority ~= '' then call('HSET', P .. 'own_priority', id, own_priority) end
   fit(id, job, true)
   if is_dead then into_the_grave(id, job) end
   call('HSET', P .. 'state', id, state_line(job))

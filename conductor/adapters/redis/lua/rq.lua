@@ -72,8 +72,8 @@ end
 -- Attempts that ended so were put off and did not fail: rq-dashboard shows nothing of them.
 local PUT_OFF = {rate_limited = true, endpoint_shut = true}
 
--- Why an ended entry failed. It stands in the description, which every page shows: RQ keeps its own words of a
--- failure compressed, in a stream of their own.
+-- Why an ended entry failed. It stands in the description, which every page shows: RQ keeps its own words of
+-- a failure compressed, in a stream of their own.
 local function rq_say(held, id, words)
   local hash = R .. 'job:' .. entry_of(id, held.attempt)
   local was = call('HGET', hash, 'description')

@@ -4,7 +4,7 @@
 -- nobody's hand.
 --   ARGV     epoch, how long silent workers are waited for (ms), the highest number that receipts tell of
 --   returns  {1 or 0: settled, or not yet, how many went back, floor for new numbers or 0: none in use can be
---   given out}
+--            given out}
 --   reads    what history.lua names
 --   writes   conductor:workers (those of lost hosts), settled_history, settling_history, highest_seen_count,
 --            reported_workers, reported_attempts, handout_count, attempt_floor, off_queue_at; what
@@ -12,7 +12,7 @@
 -- Not at the job's cost: what its worker does not know of (any more) ended in what was forgotten; what is
 -- handed over and not started may have been started in it. What silent workers run is an orphan when its
 -- lease has run out.
-local LIFE = 100 -- of core/failures/history.py
+local GENERATION_STEP = 100 -- of core/failures/history.py
 if fenced(tonumber(ARGV[1])) then return refuse('this conductor no longer leads') end
 if is_settled() then return {1, 0, 0} end
 local since = tonumber(string.match(call('GET', P .. 'settling_history') or '', '(%d+)$') or whole(now_ms))
@@ -34,7 +34,7 @@ for i = 1, #rows, 2 do
 end
 if is_back then
   local highest = math.max(tonumber(call('GET', P .. 'highest_attempt') or '0'), tonumber(ARGV[3]), number_floor())
-  floor_now = (math.floor(highest / LIFE) + 1) * LIFE
+  floor_now = (math.floor(highest / GENERATION_STEP) + 1) * GENERATION_STEP
   call('SET', P .. 'attempt_floor', floor_now)
   call('SET', P .. 'handout_count', whole(math.max(step(), seen) + 1))
 end

@@ -6,7 +6,7 @@
 --   conductor:waited_on_by:ID  set  who waits for this one (kept when it dies: `retry` brings them back)
 --   conductor:reservations  hash  id -> Reservation JSON (admitted and running)
 --   conductor:charges  hash  id -> {charge key: amount}, what its release gives back; with what is claimed
---       for the one lined up behind it (preload.lua)
+--       for the one preloaded behind it (preload.lua)
 --   conductor:reserved  hash  charge key -> reserved in all
 --   conductor:leases  zset  id, score expiry (ms)
 --   conductor:admitted_at  zset  id, score admitted (ms): handed over, not started
@@ -14,7 +14,7 @@
 --   conductor:stop_requests  hash  id -> VERB|CAUSE|MESSAGE: what is to become of a running job whose body is
 --       to be stopped
 --   conductor:stop_grace  zset  id, score (ms): until when a worker that was told so may take to stop
---   conductor:preloaded  hash  id -> who is lined up behind that attempt (preload.lua)
+--   conductor:preloaded  hash  id -> who is preloaded behind that attempt (preload.lua)
 --   conductor:prefetched:WORKER  list  entries a worker of `workers` has taken and not started
 --   conductor:class_ids  hash  class id -> number
 --   conductor:classes  hash  number -> descriptor JSON; conductor:class_backlog  number -> backlog
@@ -101,7 +101,7 @@ local function lent_to(id, enough)
 end
 
 -- The class that it belongs into now, and whether that is another one. `is_any`: also where it is not known
--- to have been lent any. It is not resting, or not put where it rests: that is the caller's.
+-- to have inherited any. It is not resting, or not put where it rests: that is the caller's.
 local function fit(id, job, is_any)
   local own = call('HGET', P .. 'own_priority', id)
   if not own and not is_any then return false end
@@ -264,9 +264,9 @@ end
 -- To the dead letter ('x') or cancelled ('c'); the jobs in whose `after` it stands die with it, however deep.
 local function bury(id, job, letter)
   move(id, job, letter)
-  local graves, before = {id}, {}
-  while #graves > 0 do
-    local dead = table.remove(graves)
+  local deaths, before = {id}, {}
+  while #deaths > 0 do
+    local dead = table.remove(deaths)
     each_wanted_by(dead, function(other) if call('HEXISTS', P .. 'own_priority', other) == 1 then before[#before + 1] = other end end)
     for _, other in ipairs(call('SMEMBERS', P .. 'waited_on_by:' .. dead)) do
       settle_want(other, 'waits_for_end:', dead)
@@ -275,7 +275,7 @@ local function bury(id, job, letter)
         if victim.letter == 'w' or victim.letter == 'v' then
           note_orphan(other, dead)
           move(other, victim, 'x')
-          table.insert(graves, other)
+          table.insert(deaths, other)
         end
       end
     end

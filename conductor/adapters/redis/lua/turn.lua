@@ -3,29 +3,24 @@
 -- what it took from its queue, with as much more of that queue as should be over within its budget of
 -- seconds.
 --   ARGV[1]  msgpack {worker, queue, lease (ms), turn number, done {{id, attempt, code version, landed,
---   token}, ..}, returned {{id, attempt}, ..},
---            in hand {ENTRY, ..}, most, budget (s), {task: seconds one takes}, is idle, {task: seconds} for
---            `paces`,
---            is from hand: what lies in hand:WORKER is in hand, and where nothing does nothing is started,
---            begun {{predecessor, its attempt, successor, attempt}, ..}: lined up, and their bodies run,
---            not lined {{predecessor, successor, attempt}, ..}: lined up, and they will not begin,
---            the step (history.lua) that this worker was told last}
+--            token}, ..}, returned {{id, attempt}, ..}, in hand {ENTRY, ..}, most, budget (s), {task: seconds
+--            one takes}, is idle, {task: seconds} for `task_durations`, is from hand: what lies in
+--            prefetched:WORKER is in hand, and where nothing does nothing is started, begun {{predecessor,
+--            its attempt, successor, attempt}, ..}: preloaded, and their bodies run, not preloaded
+--            {{predecessor, successor, attempt}, ..}: preloaded, and they will not begin, the step
+--            (history.lua) that this worker was told last}
 --   returns  msgpack {answers {accepted | already | gone, ..}, started {{line, Reservation, fails,
---   descriptor}, ..},
---            over {ENTRY, ..}: it is not their turn, refused {{successor, attempt}, ..}: of those begun it is
---            not
---            the turn; then
---            nothing else has happened: what their predecessors hold covers them until they have ended,
---            step, 1 or 0: the ledger is settled, or nothing is handed out now (history.lua): what is in hand
---            stays there}
---            The same turn asked for again (the answer was lost) starts what it took the first time, and no
---            more.
+--            descriptor}, ..}, over {ENTRY, ..}: it is not their turn, refused {{successor, attempt}, ..}: of
+--            those begun it is not the turn; then nothing else has happened: what their predecessors hold
+--            covers them until they have ended, step, 1 or 0: the ledger is settled, or nothing is handed out
+--            now (history.lua): what is in hand stays there} The same turn asked for again (the answer was
+--            lost) starts what it took the first time, and no more.
 --   reads    rq:workers:Q: each worker of a queue takes its share of it; prefetched:WORKER
 --   writes   what hand_over.lua and preload.lua name: who was to go next where an attempt ends well is in the
 --            queue then, or runs, where it had begun; conductor:last_turn:WORKER (PX lease) "NUMBER ENTRY
 --            .."; task_durations {task: seconds}, of those that are short; rq:queue:Q; what attempts.lua
 --            touches
-local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, paces, is_idle, news, is_from_hand, begun,
+local worker, queue, lease_ms, number, done, returned, in_hand, most, budget, task_durations, is_idle, news, is_from_hand, begun,
   not_begun, seen =
   unpack(cmsgpack.unpack(ARGV[1]))
 local taken_key, queue_key = P .. 'last_turn:' .. worker, R .. 'queue:' .. queue
@@ -39,7 +34,7 @@ local function parsed(entry)
 end
 
 local function pace_of(reservation)
-  return paces[reservation and string.match(reservation, '"task":"([^"]*)"') or '']
+  return task_durations[reservation and string.match(reservation, '"task":"([^"]*)"') or '']
 end
 
 local function start(entry)
@@ -100,19 +95,19 @@ if #refused > 0 then return cmsgpack.pack({{}, {}, {}, refused, step(), is_open 
 for task, seconds in pairs(news) do
   if seconds > 0 then call('HSET', P .. 'task_durations', task, seconds) else call('HDEL', P .. 'task_durations', task) end
 end
-for _, row in ipairs(not_begun) do not_lined(row[1], row[2], row[3]) end
+for _, row in ipairs(not_begun) do not_preloaded(row[1], row[2], row[3]) end
 for i, row in ipairs(done) do
-  local lined = preloaded_behind(row[1])
+  local preloaded = preloaded_behind(row[1])
   answers[i] = accept_one(row[1], row[2], row[3], row[4], row[5])
   if follower[row[1]] then
-    if lined then
-      take_place(lined.admission, lined.fields, lined.data)
-      handed_on()
+    if preloaded then
+      take_place(preloaded.admission, preloaded.fields, preloaded.data)
+      count_succession()
       call('INCR', P .. 'early_successions')
     end
     start(entry_of(follower[row[1]][3], follower[row[1]][4]))
   elseif is_open and answers[i] == 'accepted' and most > 0 then -- A worker that takes nothing more is about to leave.
-    succeed(row[1], row[2], lined, row[4])
+    succeed(row[1], row[2], preloaded, row[4])
   end
 end
 for _, row in ipairs(returned) do give_back_one(row[1], row[2], worker) end

@@ -17,7 +17,7 @@ from conductor.model.ledger_entries import JobState
 COUNT = 1_000
 
 
-def ids_aside(scripts: Scripts, state: JobState) -> Iterator[list[str]]:
+def ids_by_state(scripts: Scripts, state: JobState) -> Iterator[list[str]]:
     """The ids of a state of `LISTED_STATES`, some at a time, each once. One that comes or goes then is there
     or not.
     """
@@ -33,12 +33,12 @@ def ids_aside(scripts: Scripts, state: JobState) -> Iterator[list[str]]:
             return
 
 
-def rows_aside(scripts: Scripts, state: JobState) -> Iterator[tuple[str, str]]:
+def rows_by_state(scripts: Scripts, state: JobState) -> Iterator[tuple[str, str]]:
     """Id and state line of each that still is in that state."""
-    return _rows(scripts, ids_aside(scripts, state), state)
+    return _rows(scripts, ids_by_state(scripts, state), state)
 
 
-def rows_of_own_dead(scripts: Scripts) -> Iterator[tuple[str, str]]:
+def rows_dead_by_own_cause(scripts: Scripts) -> Iterator[tuple[str, str]]:
     """The same of the dead that died of themselves."""
     return _rows(scripts, map(list, named_in(scripts.client, scripts.keys.dead_by_own_cause)), "dead")
 

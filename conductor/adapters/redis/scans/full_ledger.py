@@ -27,7 +27,7 @@ class LedgerRow(NamedTuple):
     accepted: str
 
 
-class Books(Struct, frozen=True, kw_only=True):
+class FullLedger(Struct, frozen=True, kw_only=True):
     """What `audit.lua` returns, in the words of the model. Ids are job ids, `queues` hold entries (ID-aN)."""
 
     jobs: Mapping[str, LedgerRow]
@@ -41,32 +41,32 @@ class Books(Struct, frozen=True, kw_only=True):
     ready: frozenset[str]
     delayed: Sequence[str]
     bound: Sequence[str]
-    active: Mapping[str, Reservation]
+    reservations: Mapping[str, Reservation]
     charges: Mapping[str, Mapping[str, int]]
-    #: What the charges of a running job have beyond its own: claimed for the one lined up behind it.
+    #: What the charges of a running job have beyond its own: claimed for the one preloaded behind it.
     claims: Mapping[str, Mapping[str, int]] = {}
-    sums: Mapping[str, int]
+    reserved: Mapping[str, int]
     #: Id → expiry; epoch seconds, as `now`.
     leases: Mapping[str, float]
-    handed: frozenset[str]
-    popped: Mapping[str, float]
+    admitted: frozenset[str]
+    off_queue_at: Mapping[str, float]
     queues: Mapping[str, Sequence[str]]
     #: Id → status and origin of its attempt's RQ job.
     rq: Mapping[str, tuple[str, str]]
     wip: Mapping[str, Sequence[str]]
     #: Ids in the set of their state.
-    aside: Mapping[JobState, Sequence[str]]
+    by_state: Mapping[JobState, Sequence[str]]
     #: Backlog → cause → how many of its dead died of it themselves; and who: id → cause.
     causes: Mapping[str, Mapping[str, int]] = {}
-    own_dead: Mapping[str, str] = {}
+    dead_by_own_cause: Mapping[str, str] = {}
     now: float
     #: Read in pieces: the counts as they were before the first of them. None: all of it is of one instant.
     counts_before: Mapping[str, Mapping[JobState, int]] | None = None
 
 
-def no_books() -> Books:
+def no_full_ledger() -> FullLedger:
     """Of a project in which nothing was done yet."""
-    return Books(
+    return FullLedger(
         jobs={},
         garbled=(),
         lineless=(),
@@ -76,21 +76,21 @@ def no_books() -> Books:
         ready=frozenset(),
         delayed=(),
         bound=(),
-        active={},
+        reservations={},
         charges={},
-        sums={},
+        reserved={},
         leases={},
-        handed=frozenset(),
-        popped={},
+        admitted=frozenset(),
+        off_queue_at={},
         queues={},
         rq={},
         wip={},
-        aside={},
+        by_state={},
         now=0.0,
     )
 
 
-def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
+def full_ledger_of(scripts: Scripts, ids: Sequence[str] | None = None) -> FullLedger:
     """One script, so that everything is of one instant. Raises `Unreachable`.
 
     `ids`: of the jobs these only, and those in flight or delayed. None: all; the server does nothing else
@@ -103,25 +103,25 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         ready,
         delayed,
         bound,
-        active,
+        reservations,
         charges,
-        sums,
+        reserved,
         leases,
-        handed,
-        popped,
+        admitted,
+        off_queue_at,
         queues,
         rq,
         wip,
         class_backlog,
         lineless,
         now_ms,
-        aside,
+        by_state,
         claims,
         causes,
-        own_dead,
+        dead_by_own_cause,
     ) = found
     jobs, garbled = rows(state)
-    return Books(
+    return FullLedger(
         jobs=jobs,
         garbled=garbled,
         lineless=lineless,
@@ -134,19 +134,19 @@ def books_of(scripts: Scripts, ids: Sequence[str] | None = None) -> Books:
         ready=frozenset(ready),
         delayed=delayed,
         bound=bound,
-        active={job_id: _reservation(text) for job_id, text in pairs(active)},
+        reservations={job_id: _reservation(text) for job_id, text in pairs(reservations)},
         charges={job_id: _charges(text) if text != "{}" else {} for job_id, text in pairs(charges)},
         claims={job_id: mapping(row) for job_id, row in mapping(claims).items()},
-        sums={key: int(n) for key, n in pairs(sums)},
+        reserved={key: int(n) for key, n in pairs(reserved)},
         leases={job_id: float(at) / 1000 for job_id, at in pairs(leases)},
-        handed=frozenset(handed),
-        popped={job_id: float(at) / 1000 for job_id, at in pairs(popped)},
+        admitted=frozenset(admitted),
+        off_queue_at={job_id: float(at) / 1000 for job_id, at in pairs(off_queue_at)},
         queues=mapping(queues),
         rq={job_id: (status, origin) for job_id, (status, origin) in mapping(rq).items()},
         wip=mapping(wip),
-        aside={STATE_OF[letter]: ids for letter, ids in mapping(aside).items()},
+        by_state={STATE_OF[letter]: ids for letter, ids in mapping(by_state).items()},
         causes={name: {cause: int(n) for cause, n in pairs(row)} for name, row in mapping(causes).items()},
-        own_dead=dict(pairs(own_dead)),
+        dead_by_own_cause=dict(pairs(dead_by_own_cause)),
         now=now_ms / 1000,
     )
 

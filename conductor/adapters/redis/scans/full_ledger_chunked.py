@@ -1,4 +1,5 @@
-"""The books of a ledger too large to be read at one instant: the server would answer nobody for seconds.
+"""The full ledger where it is too large to be read at one instant: the server would answer nobody for
+seconds.
 
 Jobs are read a few thousand at a time. Then everything in flight, and every job that looked misplaced, is
 read at one instant. What is left are jobs that moved in between from one sound place to another: seen in
@@ -13,8 +14,8 @@ from typing import cast
 import msgspec
 
 from conductor.adapters.redis.client import translating
-from conductor.adapters.redis.scans.ended import ids_aside, named_in
-from conductor.adapters.redis.scans.full_ledger import Books, LedgerRow, books_of, row_of
+from conductor.adapters.redis.scans.ended import ids_by_state, named_in
+from conductor.adapters.redis.scans.full_ledger import FullLedger, LedgerRow, full_ledger_of, row_of
 from conductor.adapters.redis.scripts import Scripts
 from conductor.base.redis_keys import LETTERS, LISTED_STATES
 from conductor.model.ledger_entries import STATES, JobState
@@ -31,11 +32,15 @@ LOOKED_AT_AGAIN = 5_000
 OnRead = Callable[[int], None]
 
 
-def read_books(scripts: Scripts, on_read: OnRead | None = None) -> Books:
+def read_full_ledger(scripts: Scripts, on_read: OnRead | None = None) -> FullLedger:
     """`on_read`: jobs so far, where there are many. Raises `Unreachable`."""
     with translating(scripts.client):
         jobs = scripts.client.hlen(scripts.keys.state)
-    return books_of(scripts) if jobs <= AT_ONCE else _Pieces(scripts, on_read or (lambda done: None)).read()
+    return (
+        full_ledger_of(scripts)
+        if jobs <= AT_ONCE
+        else _Pieces(scripts, on_read or (lambda done: None)).read()
+    )
 
 
 class _Pieces:
@@ -48,24 +53,24 @@ class _Pieces:
         #: Class number → its waiting jobs, as a set that keeps their order.
         self.free: dict[str, dict[str, None]] = {}
 
-    def read(self) -> Books:
+    def read(self) -> FullLedger:
         before = self._counts()
         self._read_jobs()
         self._read_free()
         aside: dict[JobState, list[str]] = {
-            state: [job_id for ids in ids_aside(self._scripts, state) for job_id in ids]
+            state: [job_id for ids in ids_by_state(self._scripts, state) for job_id in ids]
             for state in LISTED_STATES
         }
-        own_dead: dict[str, str] = {}
+        dead_by_own_cause: dict[str, str] = {}
         for part in named_in(self._client, self._keys.dead_by_own_cause):
-            own_dead |= part
+            dead_by_own_cause |= part
         bound = self._bound()
         misplaced = [
             *self._misplaced(bound),
             *(i for state, ids in aside.items() for i in ids if not self._is(i, state)),
-            *(i for i in own_dead if not self._is(i, "dead")),
+            *(i for i in dead_by_own_cause if not self._is(i, "dead")),
         ]
-        now = books_of(self._scripts, misplaced[:LOOKED_AT_AGAIN])
+        now = full_ledger_of(self._scripts, misplaced[:LOOKED_AT_AGAIN])
         self._correct(now)
         seen_again = now.jobs.keys()
         return msgspec.structs.replace(
@@ -76,7 +81,7 @@ class _Pieces:
             free={number: list(ids) for number, ids in self.free.items() if ids},
             bound=[*(job_id for job_id in bound if job_id not in seen_again), *now.bound],
             aside=aside,
-            own_dead=own_dead,
+            dead_by_own_cause=dead_by_own_cause,
             counts_before=before,
         )
 
@@ -160,7 +165,7 @@ class _Pieces:
         ]
         return found + [job_id for ids in self.free.values() for job_id in ids if job_id not in self.jobs]
 
-    def _correct(self, now: Books) -> None:
+    def _correct(self, now: FullLedger) -> None:
         """What was read at one instant stands."""
         for job_id, row in now.jobs.items():
             before = self.jobs.get(job_id, row)

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.core.failures.history import (
-    LIFE,
+    GENERATION_STEP,
     Failure,
     HistoryVerdict,
     is_unheard,
     lessons,
     named,
-    next_life,
+    next_generation_number,
     said,
     tries,
     verdict,
@@ -90,15 +90,23 @@ def test_cancelled_before_its_first_attempt_or_while_it_ran() -> None:
 
 
 def test_the_next_life_lies_above_all_numbers_given_out() -> None:
-    assert [next_life(n) for n in (0, 1, LIFE - 1, LIFE, LIFE + 1)] == [LIFE, LIFE, LIFE, 2 * LIFE, 2 * LIFE]
-    assert is_unheard("waiting", LIFE, 3) and is_unheard("waiting", 0, 1)
+    assert [
+        next_generation_number(n) for n in (0, 1, GENERATION_STEP - 1, GENERATION_STEP, GENERATION_STEP + 1)
+    ] == [
+        GENERATION_STEP,
+        GENERATION_STEP,
+        GENERATION_STEP,
+        2 * GENERATION_STEP,
+        2 * GENERATION_STEP,
+    ]
+    assert is_unheard("waiting", GENERATION_STEP, 3) and is_unheard("waiting", 0, 1)
     assert (
-        not is_unheard("waiting", LIFE + 1, 3)
+        not is_unheard("waiting", GENERATION_STEP + 1, 3)
         and not is_unheard("done", 0, 1)
         and not is_unheard("running", 2, 2)
     )
     assert is_unheard("running", 1, 2) and is_unheard("admitted", 2, 2), "the ledger stepped back"
-    assert not is_unheard("admitted", LIFE + 1, 2)
+    assert not is_unheard("admitted", GENERATION_STEP + 1, 2)
 
 
 # ── what they taught ──────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +215,7 @@ def test_numbers_that_a_rebuild_left_out_are_no_tries(number: int, known: Iterab
 def test_tries_are_counted_over_all_lives(lives: list[int]) -> None:
     numbers: list[int] = []
     for length in lives:
-        first = next_life(max(numbers)) + 1 if numbers else 1
+        first = next_generation_number(max(numbers)) + 1 if numbers else 1
         numbers += range(first, first + length)
 
     assert [tries(number, numbers) for number in numbers] == list(range(1, sum(lives) + 1))

@@ -259,9 +259,9 @@ def test_no_progress_of_a_frozen_body_is_not_held_against_it(clock: SimpleNamesp
         held.freeze(WHY, 0.0, clock.now)
         clock.now += 500
         held.thaw(clock.now)
-        assert watch.overdue(clock.now) is None and held.vouch(clock.now).quiet_s == 6
+        assert watch.overdue(clock.now) is None and held.report(clock.now).quiet_s == 6
         watch.note(0.5, "", clock.now)
-        assert held.vouch(clock.now).quiet_s == 0
+        assert held.report(clock.now).quiet_s == 0
     clock.now += 10
     fault = watch.overdue(clock.now)
     assert fault is not None and fault.cause == "stalled"

@@ -37,7 +37,7 @@ class Scene:
         self.host, self.now, self.cpu_s = PlayedHost(), 100.0, 1.0
         self.stopping = SimpleNamespace(is_at_rest=True, rested=0)
         self.course = SimpleNamespace(turns=1, longest_s=TIMEOUT_S, struck=0)
-        self.hand = SimpleNamespace(given=["first"], vouched=lambda: (("job00001", 1),))
+        self.hand = SimpleNamespace(given=["first"], reported=lambda: (("job00001", 1),))
         self.left: list[int] = []
         monkeypatch.setattr(watchdog, "_cpu_s", lambda thread: self.cpu_s)
         freezer = cast(Any, SimpleNamespace(look=lambda hand: None))
@@ -117,7 +117,7 @@ def test_with_a_longer_body_it_is_given_longer_and_not_for_ever(scene: Scene):
 def test_a_main_thread_that_shows_signs_of_life_is_left_alone(scene: Scene, sign: str):
     scene.hand.given, scene.stopping.is_at_rest = [], sign == "rests"
     if sign == "nothing in hand":
-        scene.hand.vouched = tuple
+        scene.hand.reported = tuple
     for _ in range(5):
         scene.watch(STANDS_LEAST_S - 10)
         scene.stopping.rested += sign == "rested"

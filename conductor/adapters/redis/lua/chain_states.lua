@@ -2,13 +2,10 @@
 -- What a tick has to know of files and of waiting: the chains that were begun and those of some heads, what
 -- landed on the disks lately, the longest wait.
 --   ARGV[1]  msgpack {heads {id, ..}, chains the caller knows {number, rev, members, ..}}; heads false: those
---   that
---            `shown` has for ARGV[2]
+--            that `shown` has for ARGV[2]
 --   returns  msgpack {born (ms), longest wait (ms), landed {..}, chains {{number, node or '', rev, new
---   members {text of
---            `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}}, ..}}; of a chain
---            whose rev the
---            caller has, only number, node and rev
+--            members {text of `files`, ..}, letters of all or '', files that lie there {path, JSON, ..}},
+--            ..}}; of a chain whose rev the caller has, only number, node and rev
 --   reads    conductor:files, chain:N, chain_merged, chain_node, chain_revision, chain_made:N, landed,
 --            longest_wait, state, and what shown.lua names
 local heads, flat = unpack(cmsgpack.unpack(ARGV[1]))
