@@ -44,7 +44,7 @@ from conductor.base.settings.sections import Rate
 from conductor.core.admission.admission import decide
 from conductor.model.calls import Budget, Call
 from conductor.model.limits import Limits
-from conductor.model.report import NodeReport, QueueReport
+from conductor.model.report import Measure, NodeReport, QueueReport
 from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
 from conductor.model.spec import Needs, RateNeed
 from conductor.ports import Ledger
@@ -123,7 +123,7 @@ class ApiWorld:
         needs = Needs(rates={KEY: RateNeed()})
         self.job_class = JobClass(id="c", backlog="b", task="llm.annotate", lane="cloud", needs=needs)
         self.report = NodeReport(
-            node=NODE, host=NODE, cpu_count=64, ram_total_mib=65536, ram_available_mib=65536,
+            node=NODE, host=NODE, cpu_count=64, measured={"ram": Measure(total=65536, free=65536)},
             queues=(QueueReport(queue=QUEUE, lane="cloud", workers=setting.workers),),
         )  # fmt: skip
         self.accepted = self.refused = 0

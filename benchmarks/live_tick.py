@@ -39,7 +39,7 @@ from conductor.base.settings.settings import Settings, load
 from conductor.core.admission.queue_depth import MOST_AHEAD
 from conductor.model.ledger_entries import Entry, WorkerTurn
 from conductor.model.receipt import Receipt
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass, Reservation
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
@@ -116,8 +116,7 @@ class TickBench:
             host="bench",
             devices=gpus,
             queues=queues,
-            ram_total_mib=262_144,
-            ram_available_mib=240_000,
+            measured={"ram": Measure(total=262_144, free=240_000)},
             volumes=tuple(
                 Volume(
                     root=root,

@@ -29,7 +29,7 @@ from conductor.base.settings.sections import Timing
 from conductor.base.settings.settings import Settings, load
 from conductor.model.ledger_entries import Entry, HeldReport
 from conductor.model.receipt import Receipt, Usage
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import JobClass
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
@@ -52,7 +52,7 @@ def report() -> NodeReport:
     queues = tuple(QueueReport(queue=f"gpu-n-{d.key}", lane="gpu", device=d.key, workers=8) for d in devices)
     return NodeReport(
         node="n", host="n", devices=devices, volumes=disks, queues=queues,
-        ram_total_mib=131_072, ram_available_mib=100_000, cpu_count=64.0,
+        measured={"ram": Measure(total=131_072, free=100_000)}, cpu_count=64.0,
     )  # fmt: skip
 
 

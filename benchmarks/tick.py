@@ -33,7 +33,7 @@ from conductor.core.admission.incremental import Keeping
 from conductor.core.admission.lookahead import ALL_HEADS, FEWEST_HEADS, USUAL_HEADS
 from conductor.model.decision import Decision, GateLedger
 from conductor.model.limits import Limits
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, Reservation, Snapshot
 from conductor.model.spec import Needs
 
@@ -110,8 +110,7 @@ class MovingCluster:
             devices=devices,
             volumes=tuple(Volume(root=root, filesystem=root, **disk) for root in ("scratch", "published")),  # pyright: ignore[reportArgumentType]
             queues=(QueueReport(queue=f"cpu-n{i:04}", lane="cpu", workers=8), *gpus),
-            ram_total_mib=262_144,
-            ram_available_mib=240_000,
+            measured={"ram": Measure(total=262_144, free=240_000)},
             cpu_count=64.0,
         )
 
@@ -180,9 +179,8 @@ class MovingCluster:
         for _ in range(due):
             i = self._next_report = (self._next_report + 1) % self._scene.nodes
             report = self._reports[i]
-            self._reports[i] = replace(
-                report, sent_at=self._now, ram_available_mib=240_000 - self._draw.randrange(500)
-            )
+            ram = Measure(total=262_144, free=240_000 - self._draw.randrange(500))
+            self._reports[i] = replace(report, sent_at=self._now, measured={"ram": ram})
 
 
 class Cost(NamedTuple):

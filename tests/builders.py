@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conductor.model.identity import identified
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.snapshot import Candidate, Head, JobClass, RateState, Reservation, Snapshot
 from conductor.model.spec import JobSpec, Lane, Needs, RateNeed
 
@@ -85,11 +85,15 @@ def a_report(node: str = "node1", /, *, devices: int | tuple[Device, ...] = 1, w
         "devices": found,
         "volumes": (a_volume(), a_volume("published")),
         "queues": tuple(queues),
-        "ram_total_mib": 65536,
-        "ram_available_mib": 65536,
+        "measured": memory(changes.pop("ram_total_mib", 65536), changes.pop("ram_available_mib", 65536)),
         "cpu_count": 16.0,
     }
     return NodeReport(**{**values, **changes})
+
+
+def memory(total: int | None, free: int | None) -> dict[str, Measure]:
+    """MiB; None: it cannot be read."""
+    return {"ram": Measure(total=total, free=free)}
 
 
 def a_reservation(job_id: str = "job-00000001", /, **changes: Any) -> Reservation:

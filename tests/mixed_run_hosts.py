@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from builders import GIB, a_device, a_volume, needs
+from builders import GIB, a_device, a_volume, memory, needs
 from msgspec.structs import replace
 
 from conductor.base.settings.sections import Rate
@@ -51,8 +51,7 @@ class Host:
         self.devices = list(devices)
         self.volumes = {volume.root: volume for volume in volumes}
         self.more: dict[str, Any] = {
-            "ram_total_mib": 65_536,
-            "ram_available_mib": 60_000,
+            "measured": memory(65_536, 60_000),
             "cpu_count": 16.0,
             **more,
         }
@@ -148,8 +147,7 @@ def hosts() -> list[Host]:
             a_volume("scratch", total_bytes=24 * GIB, free_bytes=24 * GIB, filesystem="one"),
             a_volume("published", total_bytes=24 * GIB, free_bytes=24 * GIB, filesystem="one"),
         ],
-        ram_total_mib=16_384,
-        ram_available_mib=15_000,
+        measured=memory(16_384, 15_000),
         cpu_count=6.0,
         code=code,
     )
@@ -158,8 +156,7 @@ def hosts() -> list[Host]:
         "gamma",
         [],
         [a_volume("scratch", free_bytes=None, total_bytes=None)],
-        ram_total_mib=None,
-        ram_available_mib=None,
+        measured=memory(None, None),
         cpu_count=2.0,
         code=code,
     )
@@ -170,8 +167,7 @@ def hosts() -> list[Host]:
             a_volume("scratch", total_bytes=30 * GIB, free_bytes=12 * GIB, removable_bytes=3 * GIB),
             a_volume("published"),
         ],
-        ram_total_mib=24_000,
-        ram_available_mib=6_000,
+        measured=memory(24_000, 6_000),
         cpu_count=8.0,
         code={**code, "media.broken": "v2"},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from builders import GIB, needs
+from builders import GIB, memory, needs
 from msgspec.structs import replace
 
 from conductor.model.spec import Estimate, Needs, Output
@@ -184,7 +184,7 @@ def befall_hosts(world: World, at: int) -> None:
             alpha.volumes["scratch"], opens_at_bytes=opens, free_bytes=(30 if opens else 60) * GIB
         )
     if at in (200, 230):
-        alpha.more["ram_available_mib"] = 3_000 if at == 200 else 60_000
+        alpha.more["measured"] = memory(65_536, 3_000 if at == 200 else 60_000)
 
 
 def befall_all_hosts(world: World, at: int) -> None:

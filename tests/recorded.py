@@ -66,8 +66,18 @@ RENAMED: dict[str, dict[str, str | None]] = {
 }
 #: Whole strings of then → now, as values and as keys.
 WORDS: dict[str, str] = {}
+
+
+def report_of_now(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a host measures stands under the name of the resource."""
+    if "measured" in fields:
+        return fields
+    ram = {"total": fields.pop("ram_total_mib"), "free": fields.pop("ram_available_mib")}
+    return fields | {"measured": {"ram": ram}}
+
+
 #: Class of then → from its recorded fields to those that it has now.
-CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+CHANGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"NodeReport": report_of_now}
 
 
 class Reworded:

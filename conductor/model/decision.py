@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from conductor.model.reason import CROWDED_OUT, NEVER, NO_DETAIL, Detail, Reason
 from conductor.model.report import CounterReading
 from conductor.model.snapshot import RateState, Reservation
-from conductor.model.spec import Value
+from conductor.model.spec import ResourceName, Value
 
-Gate = Literal["lane", "vram", "scratch", "ram", "cpu", "counter", "rate", "after", "mount", "hold", "report"]
+Gate = Literal["lane", "vram", "scratch", ResourceName, "counter", "rate", "after", "mount", "hold", "report"]
 GATES: tuple[Gate, ...] = (
     "report",
     "hold",
@@ -18,8 +18,7 @@ GATES: tuple[Gate, ...] = (
     "lane",
     "vram",
     "scratch",
-    "ram",
-    "cpu",
+    *get_args(ResourceName),
     "counter",
     "rate",
 )

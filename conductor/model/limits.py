@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import field
 
-from conductor.model.spec import Lane, Value
+from conductor.model.spec import Lane, ResourceName, Value
 
 DEFAULT_DEPTH: dict[Lane, int] = {"gpu": 2, "cpu": 2, "io": 2, "cloud": 5}
 
@@ -37,7 +37,7 @@ class BreakerRule(Value, frozen=True, kw_only=True):
 Per = Literal["cluster", "node", "device"]
 OnStale = Literal["open", "shut"]
 #: Names that would be mistaken for what Conductor counts by itself (`core.resources`, `core.charges`).
-TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram", "ram_mib", "cpu", "cpu_milli"})
+TAKEN_NAMES = frozenset({"bytes", "vram", "vram_mib", "ram_mib", "cpu_milli", *get_args(ResourceName)})
 
 
 class CounterRule(Value, frozen=True, kw_only=True):

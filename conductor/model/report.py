@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from conductor.model.spec import Lane, Value
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 
 
 class Device(Value, frozen=True, kw_only=True):
@@ -87,6 +87,17 @@ class Obstacle(Value, frozen=True, kw_only=True):
     is_yielding: bool = False
 
 
+class Measure(Value, frozen=True, kw_only=True):
+    """One resource of a host, in the steps of its row (`core.capacity.resources`). None: not known."""
+
+    total: int | None = None
+    #: Not used by anyone.
+    free: int | None = None
+
+
+UNKNOWN = Measure()
+
+
 class CounterReading(Value, frozen=True, kw_only=True):
     """What the command of a counter said last."""
 
@@ -111,8 +122,8 @@ class NodeReport(Value, frozen=True, kw_only=True):
     #: How old the reading of the volumes was when the report was sent.
     volumes_age_s: float = 0.0
     queues: tuple[QueueReport, ...] = ()
-    ram_total_mib: int | None = None
-    ram_available_mib: int | None = None
+    #: Resource → what was measured of it; one that is not among them is not known.
+    measured: dict[str, Measure] = {}
     cpu_count: float = 1.0
     #: Counter that is counted by the node, and has a command → what that said here. Ages are those of
     #: `sent_at`.
@@ -124,3 +135,11 @@ class NodeReport(Value, frozen=True, kw_only=True):
     code: dict[str, str] = {}
     #: Said once by `status`: «no NVIDIA driver: the gpu lane runs on the CPU».
     notes: tuple[str, ...] = ()
+
+    @property
+    def ram_total_mib(self) -> int | None:
+        return self.measured.get("ram", UNKNOWN).total
+
+    @property
+    def ram_available_mib(self) -> int | None:
+        return self.measured.get("ram", UNKNOWN).free

@@ -13,6 +13,10 @@ from conductor.model.causes import Cause
 Lane = Literal["gpu", "cpu", "io", "cloud"]
 LANES: tuple[Lane, ...] = ("gpu", "cpu", "io", "cloud")
 
+#: What a node has for all attempts together, as the rows of `core.capacity.resources` and their gates are
+#: called.
+ResourceName = Literal["ram", "cpu"]
+
 SPEC_VERSION = 1
 
 #: What users name that is counted: it is a part of the ledger's charge keys.

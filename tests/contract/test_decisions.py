@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import a_class, a_device, a_report, a_spec
+from builders import a_class, a_device, a_report, a_spec, memory
 from kept_state import Kept
 from msgspec.structs import replace
 
@@ -179,7 +179,7 @@ def live_run(ledger: Ledger, limits: Limits, folder: Path, ticks: int = 400) -> 
                 for job_class in CLASSES[3:]:
                     dispatch(ledger, job_class, 20)
             if n % 20 == 19:
-                publish(ledger, [replace(r, ram_available_mib=60_000 - n) for r in reports])
+                publish(ledger, [replace(r, measured=memory(r.ram_total_mib, 60_000 - n)) for r in reports])
             counts = ledger.tallies.counts()
             if n > 15 and not counts["waiting"] + counts["admitted"] + counts["running"]:
                 break

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from builders import memory
 from nvml_stub import Nvml, device, divided, nvml, nvml_library  # noqa: F401 - fixtures
 
 from conductor.adapters.host import host_probe
@@ -355,7 +356,8 @@ def test_a_full_and_a_read_only_disk_are_seen_as_such(tmp_path: Path, probes: li
 
 def test_this_host_has_memory_cores_and_a_boot_id():
     facts = host_probe.read()
-    assert facts.ram_total_mib and facts.ram_available_mib and facts.ram_available_mib <= facts.ram_total_mib
+    ram = facts.measured["ram"]
+    assert ram.total and ram.free and ram.free <= ram.total
     assert 0 < facts.cpu_count <= (os.cpu_count() or 1)
     assert host_probe.boot_id() == host_probe.boot_id() != ""
 
@@ -375,7 +377,7 @@ def test_limits_of_the_cgroup_and_of_those_above_it_count(tmp_path: Path, monkey
 
     facts = host_probe.read(tmp_path)
 
-    assert facts == host_probe.HostFacts(ram_total_mib=512, ram_available_mib=212, cpu_count=0.5)
+    assert facts == host_probe.HostFacts(measured=memory(512, 212), cpu_count=0.5)
 
 
 def _until(is_true, limit_s: float = 10.0) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import memory
 
 from conductor.base.files.fingerprint import fingerprint
 from conductor.base.settings.settings import Settings
@@ -149,7 +150,7 @@ def test_a_file_that_lay_there_makes_its_job_dead_with_words_and_a_retry_only_pu
 
 def test_an_out_of_memory_asks_for_more_up_to_a_whole_device_and_is_then_dead(scene: WorkerScene):
     device = Device(index=0, uuid="u", name="RTX", vram_total_mib=8192 + 512)
-    report = NodeReport(node=NODE, host="h", devices=(device,), ram_total_mib=1024 + 300)
+    report = NodeReport(node=NODE, host="h", devices=(device,), measured=memory(1024 + 300, None))
     scene.ledger.reports.publish(report, 3600)
     spec = scene.put(a_spec(task="mine.oom"))
     scene.worker()

@@ -7,7 +7,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from builders import GIB, NOW, a_candidate, a_class, a_device, a_rate, a_report, a_reservation, a_volume
+from builders import (
+    GIB,
+    NOW,
+    a_candidate,
+    a_class,
+    a_device,
+    a_rate,
+    a_report,
+    a_reservation,
+    a_volume,
+    memory,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -406,7 +417,7 @@ def opened_node(node: NodeReport, gates: set[str]) -> NodeReport:
         volumes = changes.get("volumes", node.volumes)
         changes["volumes"] = tuple(structs.replace(v, total_bytes=10**15, free_bytes=10**15) for v in volumes)
     if "ram" in gates:
-        changes |= {"ram_total_mib": 10**7, "ram_available_mib": 10**7}
+        changes["measured"] = memory(10**7, 10**7)
     if "cpu" in gates:
         changes["cpu_count"] = 10**6
     return structs.replace(node, devices=devices, **changes)

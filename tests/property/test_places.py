@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from builders import GIB, NOW, a_class, a_device, a_report, a_reservation, a_volume
+from builders import GIB, NOW, a_class, a_device, a_report, a_reservation, a_volume, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -150,7 +150,9 @@ class Scene:
     def read(self, at: int, ram: int) -> None:
         """A report with other readings: `Free.follow`, as live."""
         at %= len(self.reports)
-        self.reports[at] = replace(self.reports[at], ram_available_mib=ram, sent_at=NOW)
+        self.reports[at] = replace(
+            self.reports[at], measured=memory(self.reports[at].ram_total_mib, ram), sent_at=NOW
+        )
         counts: dict[str, int] = {}
         for r in self.queued.values():
             counts[r.queue] = counts.get(r.queue, 0) + 1

@@ -35,7 +35,7 @@ class HostMemory:
         name: str,
         word_mib: int,
         headroom_mib: int,
-        available: Callable[[], int | None] = lambda: host_probe.read().ram_available_mib,
+        available: Callable[[], int | None] = lambda: host_probe.read().measured["ram"].free,
     ) -> None:
         self._file = folder / name
         self._word_mib = word_mib

@@ -1,5 +1,5 @@
-"""This host's memory and cores, as much of them as the process may use: cgroup v2 limits and affinity
-count.
+"""What this host has for all attempts together, as much of it as the process may use: cgroup v2 limits and
+affinity count.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from conductor.model.report import Measure
+
 MIB = 1 << 20
 CGROUP = Path("/sys/fs/cgroup")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class HostFacts(Struct, frozen=True, kw_only=True):
-    """None: not known. `cpu_count` may be a fraction (a container with half a core)."""
+    """`cpu_count` may be a fraction (a container with half a core)."""
 
-    ram_total_mib: int | None
-    ram_available_mib: int | None
+    #: By the name of its row in `core.capacity.resources`.
+    measured: dict[str, Measure]
     cpu_count: float
 
 
@@ -37,7 +39,7 @@ def read(cgroup: Path = CGROUP) -> HostFacts:
                 available = min(available, max(0, limit - used + reclaimable(group)))
         if (quota := cpu_quota(group)) is not None:
             cpus = min(cpus, quota)
-    return HostFacts(ram_total_mib=total // MIB, ram_available_mib=available // MIB, cpu_count=cpus)
+    return HostFacts(measured={"ram": Measure(total=total // MIB, free=available // MIB)}, cpu_count=cpus)
 
 
 def boot_id() -> str:

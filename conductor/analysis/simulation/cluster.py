@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from conductor.base.errors import ConfigError
 from conductor.base.settings.toml_file import read_toml
-from conductor.model.report import Device, NodeReport, QueueReport, Volume
+from conductor.model.report import Device, Measure, NodeReport, QueueReport, Volume
 from conductor.model.spec import Lane
 
 #: Workers, and bytes, MiB or milli-cores where none are named: more than any workload asks for.
@@ -78,7 +78,6 @@ def report(kind: NodeKind, name: str) -> NodeReport:
             Volume(root="published", path="/", total_bytes=PLENTY, free_bytes=PLENTY, is_writable=True),
         ),
         queues=tuple(queues),
-        ram_total_mib=kind.ram_mib,
-        ram_available_mib=kind.ram_mib,
+        measured={"ram": Measure(total=kind.ram_mib, free=kind.ram_mib)},
         cpu_count=kind.cpu_milli / 1000,
     )  # fmt: skip

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from conductor.base.text import duration, many
 from conductor.core.admission.earliest_start import earliest, is_never, is_refused
 from conductor.core.admission.sentences import SHORT_ID, SHOWN_HOLDERS, UNFINISHED, amount, words_of
 from conductor.model.decision import GATES, Gate, Hold, Verdict
 from conductor.model.reason import Reason
+from conductor.model.spec import ResourceName
 
 SHOWN_PLACES = 6
-AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", "ram", "cpu")
+AMOUNTS: tuple[Gate, ...] = ("vram", "scratch", *get_args(ResourceName))
 
 #: A moment in words: «in about 55 s», or, where the edge hands in a clock, «about 14:05».
 When = Callable[[float], str]

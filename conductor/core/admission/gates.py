@@ -360,7 +360,7 @@ def _pool_verdict(
     reason = NO_ROOM
     if need > limit:
         reason = TOO_LARGE
-    elif gate in ("vram", "ram") and not pool.reserved:
+    elif gate != "scratch" and not pool.reserved:
         # Files are ours for the most part, whoever is asked; of memory nothing is when no attempt holds any.
         reason, detail = CROWDED_OUT, Detail(others=pool.foreign)
     elif not detail.others and need > limit - pool.foreign:

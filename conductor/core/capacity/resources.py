@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
-from conductor.model.decision import Gate
 from conductor.model.limits import Limits
 from conductor.model.receipt import Usage
-from conductor.model.report import NodeReport
+from conductor.model.report import UNKNOWN, NodeReport
 from conductor.model.snapshot import Reservation
-from conductor.model.spec import Needs
+from conductor.model.spec import Needs, ResourceName
 
 
 class Pool:
@@ -67,31 +66,47 @@ class Pool:
 class Resource(NamedTuple):
     """One resource of a node, counted in whole steps of `unit` ÷ `scale`."""
 
-    #: Also the word of its gate.
-    name: Gate
+    #: Also the word of its gate, and of its reading in a report.
+    name: ResourceName
     #: The end of its charge keys: «node1:ram_mib».
     charge: str
     unit: str
     #: «MiB of memory»: behind a number of units, for who reads it.
     words: str
     scale: int
-    #: What one attempt asks, holds by its reservation, and is measured to use already.
+    #: What one attempt asks, and what it is measured to use already.
     need: Callable[[Needs], int]
-    held: Callable[[Reservation], int]
     used: Callable[[Usage], int]
     #: Of a node's report: what can be given out (None: not known), and units of it in all.
     pool: Callable[[NodeReport, Limits], Pool | None]
     total: Callable[[NodeReport], float | None]
+    #: What an attempt holds by its reservation. None: it stands there by charge key (`Reservation.held`).
+    own_field: Callable[[Reservation], int] | None = None
+    #: Free steps that came or went are told at once, and not with the next report, beyond so many.
+    is_news: int = 1 << 60
+
+    def held(self, r: Reservation) -> int:
+        if self.own_field is None:
+            return r.held.get(f"{r.node}:{self.charge}", 0)
+        return self.own_field(r)
 
 
-def _ram_pool(report: NodeReport, limits: Limits) -> Pool | None:
-    available = report.ram_available_mib
-    total = available if report.ram_total_mib is None else report.ram_total_mib
-    if total is None:
-        return None
-    return Pool(
-        max(0, total - limits.ram_headroom_mib), None if available is None else max(0, total - available)
-    )
+def measured_pool(name: ResourceName, headroom: Callable[[Limits], int]) -> Callable[..., Pool | None]:
+    """What the host measures: all of it less the headroom, and what anyone uses."""
+
+    def pool(report: NodeReport, limits: Limits) -> Pool | None:
+        read = report.measured.get(name, UNKNOWN)
+        total = read.free if read.total is None else read.total
+        if total is None:
+            return None
+        used = None if read.free is None else max(0, total - read.free)
+        return Pool(max(0, total - headroom(limits)), used)
+
+    return pool
+
+
+def measured_total(name: ResourceName) -> Callable[[NodeReport], float | None]:
+    return lambda report: report.measured.get(name, UNKNOWN).total
 
 
 def _rss_mib(usage: Usage) -> int:
@@ -121,10 +136,11 @@ RAM = Resource(
     words="MiB of memory",
     scale=1,
     need=attrgetter("ram_mib"),
-    held=attrgetter("ram_mib"),
     used=_rss_mib,
-    pool=_ram_pool,
-    total=attrgetter("ram_total_mib"),
+    pool=measured_pool("ram", attrgetter("ram_headroom_mib")),
+    total=measured_total("ram"),
+    own_field=attrgetter("ram_mib"),
+    is_news=1024,
 )
 CPU = Resource(
     name="cpu",
@@ -133,24 +149,24 @@ CPU = Resource(
     words="cores",
     scale=1000,
     need=_milli_asked,
-    held=_milli_held,
     used=_nothing,
     pool=_cpu_pool,
     total=attrgetter("cpu_count"),
+    own_field=_milli_held,
 )
 NODE: tuple[Resource, ...] = (RAM, CPU)
 
 VRAM = "vram"
 #: Those that a reservation has a field for; of all others it says what it holds by charge key
 #: (`Reservation.held`).
-FIELDS = frozenset({VRAM, "ram", "cpu"})
+FIELDS = frozenset({VRAM, *[row.name for row in NODE if row.own_field is not None]})
 #: Resource → the end of its charge keys, where that is not its name.
 _CHARGES = {VRAM: "vram_mib", **{row.name: row.charge for row in NODE}}
 
 #: By themselves, for who asks them of every class and of every reservation.
 _NEEDS = [row.need for row in NODE]
 _NAMES = [str(row.name) for row in NODE]
-_HELD = [(str(row.name), row.held) for row in NODE]
+_HELD = [(str(row.name), row.own_field or row.held) for row in NODE]
 
 #: (resource, steps) of what a request asks, none of them zero.
 Amounts = tuple[tuple[str, int], ...]

@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from conductor.adapters.host.host_probe import HostFacts
 from conductor.base.settings.sections import Root
 from conductor.core.admission.obstacles import are_other
-from conductor.model.report import CounterReading, Device, NodeReport, Obstacle, QueueReport, Volume
+from conductor.core.capacity.resources import NODE
+from conductor.model.report import (
+    UNKNOWN,
+    CounterReading,
+    Device,
+    NodeReport,
+    Obstacle,
+    QueueReport,
+    Volume,
+)
 
 #: Free memory that moved less is not worth waking the conductor for.
 MOVED_MIB = 256
@@ -67,8 +76,7 @@ def make_report(
         volumes=reading.volumes,
         volumes_age_s=volumes_age_s,
         queues=workforce.queues,
-        ram_total_mib=reading.host.ram_total_mib,
-        ram_available_mib=reading.host.ram_available_mib,
+        measured=reading.host.measured,
         cpu_count=reading.host.cpu_count,
         counters=reading.counters,
         is_draining=workforce.is_draining,
@@ -149,6 +157,10 @@ def _facts(report: NodeReport) -> tuple[object, ...]:
     )
 
 
+def _free(resource: str, report: NodeReport) -> int:
+    return report.measured.get(resource, UNKNOWN).free or 0
+
+
 def _has_moved(before: NodeReport, now: NodeReport) -> bool:
     """Called with the same devices and volumes in both."""
     vram = any(
@@ -156,9 +168,9 @@ def _has_moved(before: NodeReport, now: NodeReport) -> bool:
         or abs(sum((old.ours or {}).values()) - sum((new.ours or {}).values())) > MOVED_MIB
         for old, new in zip(before.devices, now.devices, strict=True)
     )
-    ram = abs((before.ram_available_mib or 0) - (now.ram_available_mib or 0)) > MOVED_MIB * 4
+    host = any(abs(_free(row.name, before) - _free(row.name, now)) > row.is_news for row in NODE)
     disk = any(
         abs((old.free_bytes or 0) - (new.free_bytes or 0)) > MOVED_BYTES
         for old, new in zip(before.volumes, now.volumes, strict=True)
     )
-    return vram or ram or disk
+    return vram or host or disk

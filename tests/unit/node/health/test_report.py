@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from builders import memory
 from msgspec.structs import replace
 
 from conductor.adapters.host.host_probe import HostFacts
@@ -18,7 +19,7 @@ GPU = Device(index=0, uuid="GPU-0", name="x", vram_total_mib=24576, vram_used_mi
 READING = Reading(
     devices=(GPU,),
     volumes=(Volume(root="scratch", path="/s", total_bytes=10**12, free_bytes=10**11, is_writable=True),),
-    host=HostFacts(ram_total_mib=64000, ram_available_mib=32000, cpu_count=16),
+    host=HostFacts(measured=memory(64000, 32000), cpu_count=16),
     notes=("a note",),
     code={"media.cut": "0.1.0+3f9a2c71"},
 )
@@ -55,7 +56,7 @@ def test_a_report_holds_all_that_was_read():
         {"volumes": (replace(READING.volumes[0], free_bytes=10**10),)},
         {"queues": (replace(WORKFORCE.queues[0], workers=1),)},
         {"is_draining": True},
-        {"ram_available_mib": 1000},
+        {"measured": memory(64000, 1000)},
     ],
 )
 def test_what_could_change_a_placement_is_news(change: dict[str, object]):
@@ -64,7 +65,12 @@ def test_what_could_change_a_placement_is_news(change: dict[str, object]):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"sent_at": 99.0}, {"devices": (replace(GPU, vram_used_mib=300),)}, {"ram_available_mib": 31900}],
+    [
+        {},
+        {"sent_at": 99.0},
+        {"devices": (replace(GPU, vram_used_mib=300),)},
+        {"measured": memory(64000, 31900)},
+    ],
 )
 def test_what_hardly_moved_is_no_news(change: dict[str, object]):
     assert not is_news(REPORT, replace(REPORT, **change))
