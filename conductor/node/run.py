@@ -272,14 +272,12 @@ class Node:
     def _leave_closed_queues(self) -> None:
         """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying,
         and was not started, goes elsewhere."""
-        reading, queues = self._reporter.reading, self._supervisor.queues()
-        devices = {device.key for device in reading.devices if device.quarantined}
-        devices |= {obstacle.device for obstacle in reading.obstacles}
+        # Only once the report has arrived: what went back before would be handed over here again.
+        devices, queues = self._reporter.shut, self._supervisor.queues()
         is_shut = "" in devices
         closed = {q.queue for q in queues if is_shut or q.device in devices or (q.dying and not q.workers)}
-        # To the dying it is done at each turn: a tick may have looked before they were said to be. So it is
-        # with what a node-side gate shut.
-        is_due = closed - self._closed or reading.obstacles or any(q.dying for q in queues)
+        # To the dying it is done at each turn: a tick may have looked before they were said to be.
+        is_due = closed - self._closed or any(q.dying for q in queues)
         if is_due and self._draining_since is None:
             open_queues = [q.queue for q in queues if q.queue not in closed]
             why = "its host or device is closed" if devices else "its workers keep dying at start"

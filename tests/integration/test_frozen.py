@@ -186,7 +186,11 @@ def test_a_frozen_attempt_hears_the_operator(scene: FrozenScene):
     scene.said("requeue", job)
     scene.until_state(job, "waiting")
     assert not any(map(is_stopped, stopped))
+    scene.desk.leaves()
+    until(lambda: (report := scene.report()) and not report.obstacles)
     scene.admit(job)
+    until(scene.goes_on)
+    scene.desk.comes()
     until(lambda: (r := scene.job(job).reservation) and r.frozen_since)
 
     scene.said("cancel", job)

@@ -13,6 +13,7 @@ from conductor.core.capacity.charges import charges, disk_key, sums_of
 from conductor.core.chains.chains import root_of
 from conductor.model.decision import Admission
 from conductor.model.receipt import Receipt
+from conductor.model.report import NodeReport
 from conductor.model.snapshot import Reservation
 
 
@@ -31,7 +32,7 @@ def hand_over(
     if job is None or not is_waiting(store, job):
         return "not waiting"
     why_not = objection(store, job, admission, charges(r), landed, preloaded) or breakers.objection(store, r)
-    if why_not := why_not or device_objection(store, r):
+    if why_not := why_not or report_objection(store, r):
         return why_not
     if is_of_another_line(job, r):
         return "its line changed meanwhile"
@@ -40,11 +41,26 @@ def hand_over(
     return None
 
 
-def device_objection(store: Store, r: Reservation) -> str | None:
-    """A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name."""
+def report_objection(store: Store, r: Reservation) -> str | None:
+    """What its node has said since a tick looked; None: nothing against it."""
     report, until = store.reports.get(r.node, (None, 0.0))
     if report is None or until <= store.now():
         return None
+    return _shut_objection(report, r) or _device_objection(report, r)
+
+
+def _shut_objection(report: NodeReport, r: Reservation) -> str | None:
+    """A node-side gate that shut, or a device that went into quarantine: nothing starts there."""
+    shut = [(o.device, o.words) for o in report.obstacles]
+    shut += [(device.key, device.quarantined) for device in report.devices if device.quarantined]
+    for key, why in shut:
+        if not key or key in r.devices:
+            return f"{r.node}{'/' if key else ''}{key} starts nothing now: {why}"
+    return None
+
+
+def _device_objection(report: NodeReport, r: Reservation) -> str | None:
+    """A card that was swapped or is gone: nobody runs on the one that has its name."""
     there = {device.key: device.uuid for device in report.devices}
     pairs = zip(r.devices, r.uuids, strict=False)  # Where they are told.
     return next(

@@ -12,6 +12,7 @@ from conductor.adapters.memory.admission import (
     is_of_another_line,
     is_waiting,
     objection,
+    report_objection,
     take_place,
 )
 from conductor.adapters.memory.store import PreloadedSuccessor, Store, StoredJob
@@ -79,7 +80,8 @@ def may_follow(store: Store, begun: Begun, worker: str) -> bool:
     if preload is None or (preload.of_attempt, preload.job_id, preload.attempt, preload.worker) != told:
         return False
     r = preload.admission.reservation
-    return is_next(store, preload) and not breakers.objection(store, r) and not is_held_back(store, r)
+    why_not = breakers.objection(store, r) or report_objection(store, r)
+    return is_next(store, preload) and not why_not and not is_held_back(store, r)
 
 
 def follow(store: Store, preload: PreloadedSuccessor) -> None:
@@ -121,7 +123,9 @@ def _preload(store: Store, successor: Successor, landed: Mapping[str, int], shor
         or objection(store, job, successor.admission, more, landed)
     ):
         return False
-    if breakers.objection(store, r) or is_of_another_line(job, r) or is_held_back(store, r):
+    if breakers.objection(store, r) or report_objection(store, r):
+        return False
+    if is_of_another_line(job, r) or is_held_back(store, r):
         return False
     job.attempts = r.attempt
     store.history.stepped(r.attempt)

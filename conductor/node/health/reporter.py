@@ -34,6 +34,7 @@ from conductor.node.health.report import (
     is_news,
     make_report,
     remember,
+    shut_by,
     with_thresholds,
 )
 from conductor.node.health.vram_owners import owner_among, with_ours
@@ -88,6 +89,8 @@ class Reporter(threading.Thread):
         self._sent_at = 0.0
         self._is_away = False
         self.has_failed = False
+        #: What the last report that arrived says is shut (`shut_by`): no hand-over goes there any more.
+        self.shut: frozenset[str] = frozenset()
         self.reading = self._read(make_folders=True)
 
     # ── for the main thread ───────────────────────────────────────────────────────────────────────────────
@@ -250,6 +253,9 @@ class Reporter(threading.Thread):
             emit_event("redis.back", "Redis answers again")
             self._is_away = False
         self._sent, self._sent_at = report, time.monotonic()
+        before, self.shut = self.shut, shut_by(report)
+        if before != self.shut:
+            self._on_change()
 
     def _away(self, error: Unreachable) -> None:
         if not self._is_away:

@@ -4,7 +4,7 @@
 --       admission, RQ data, when that tick looked (ms)}: who goes next where that attempt ends well. Named by
 --       the last tick; it waits, and holds nothing.
 --   conductor:successions  int  successors handed over so far
---   conductor:node:NODE  string  its report: which cards its devices are
+--   conductor:node:NODE  string  its report: which cards its devices are, and which node-side gates are shut
 --   conductor:revised  set  ids of waiting jobs that took another line since they were handed over last
 --       (revise.lua)
 local born
@@ -102,29 +102,50 @@ local function take_place(admission, fields, data)
   return entry
 end
 
--- Node -> {device key -> UUID}, as its report says; false: it has none.
-local cards = {}
-local function cards_of(node)
-  if cards[node] == nil then
-    local text = call('GET', P .. 'node:' .. node)
-    cards[node] = false
-    if text then
-      cards[node] = {}
-      for _, device in ipairs(cjson.decode(text).devices or {}) do cards[node]['gpu' .. device.index] = device.uuid end
-    end
-  end
-  return cards[node]
+-- Node -> its report, as text and read; false: it has none.
+local reports = {}
+local function report_of(node)
+  if reports[node] == nil then reports[node] = {text = call('GET', P .. 'node:' .. node)} end
+  return reports[node]
 end
 
--- A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name. nil: none
--- was.
-local function device_objection(reservation)
-  if not string.find(reservation, '"uuids":', 1, true) then return nil end
-  local held = cjson.decode(reservation)
-  local there = cards_of(held.node)
-  for i, key in ipairs(there and held.devices or {}) do
+local function read(report)
+  report.read = report.read or cjson.decode(report.text)
+  return report.read
+end
+
+-- A node-side gate that shut since a tick looked, or a device that went into quarantine: nothing starts there.
+local function shut_objection(held, said)
+  local is_held = {[''] = true}
+  for _, key in ipairs(held.devices or {}) do is_held[key] = true end
+  for _, obstacle in ipairs(said.obstacles or {}) do
+    local key = obstacle.device or ''
+    local place = held.node .. (key == '' and '' or '/') .. key
+    if is_held[key] then return place .. ' starts nothing now: ' .. obstacle.words end
+  end
+  for _, device in ipairs(said.devices or {}) do
+    local key, why = 'gpu' .. device.index, device.quarantined
+    if is_held[key] and type(why) == 'string' then return held.node .. '/' .. key .. ' starts nothing now: ' .. why end
+  end
+end
+
+-- A card that was swapped or is gone since a tick looked: nobody runs on the one that has its name.
+local function device_objection(held, devices)
+  local there = {}
+  for _, device in ipairs(devices) do there['gpu' .. device.index] = device.uuid end
+  for i, key in ipairs(held.uuids and held.devices or {}) do
     if there[key] ~= held.uuids[i] then return held.node .. '/' .. key .. ' is not ' .. held.uuids[i] .. ' any more' end
   end
+end
+
+-- What its node has said since a tick looked. nil: nothing against it.
+local function report_objection(reservation, node)
+  local report = report_of(node)
+  if not report.text then return nil end
+  local is_shut = string.find(report.text, '"obstacles":[{', 1, true) or string.find(report.text, '"quarantined":"', 1, true)
+  if not (is_shut or string.find(reservation, '"uuids":', 1, true)) then return nil end
+  local held, said = cjson.decode(reservation), read(report)
+  return is_shut and shut_objection(held, said) or device_objection(held, said.devices or {})
 end
 
 -- '' or why not.
@@ -132,7 +153,7 @@ local function hand_over(admission, fields, data, landed, preloaded)
   local id, attempt, queue, reservation, charges, ceilings = unpack(admission)
   local job = job_of(id)
   local why_not = objection(id, job, attempt, charges, ceilings, landed, preloaded) or kind_objection(reservation)
-    or device_objection(reservation)
+    or report_objection(reservation, admission[8])
   if why_not then return why_not end
   if is_of_another_line(id, job, reservation) then return 'its line changed meanwhile' end
   call('RPUSH', R .. 'queue:' .. queue, take_place(admission, fields, data))

@@ -96,7 +96,8 @@ local function preload(id, of_attempt, admission, fields, data, landed, short)
   for key, amount in pairs(given) do more[key] = -amount end
   for key, amount in pairs(charges) do more[key] = (more[key] or 0) + amount end
   if not claim or is_any_of(claim, short) or objection(successor, job, attempt, more, ceilings, landed)
-      or kind_objection(reservation) or is_of_another_line(successor, job, reservation) or is_held_back(reservation) then
+      or kind_objection(reservation) or report_objection(reservation, admission[8])
+      or is_of_another_line(successor, job, reservation) or is_held_back(reservation) then
     return false
   end
   job.attempts = attempt
@@ -164,5 +165,6 @@ local function may_follow(id, of_attempt, successor, attempt, worker)
       or preloaded.worker ~= worker or not is_next(preloaded) then
     return false
   end
-  return not kind_objection(preloaded.admission[4]) and not is_held_back(preloaded.admission[4])
+  local reservation = preloaded.admission[4]
+  return not (kind_objection(reservation) or report_objection(reservation, preloaded.admission[8]) or is_held_back(reservation))
 end
