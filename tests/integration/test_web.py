@@ -75,7 +75,7 @@ def test_nodes_and_gates_are_those_of_the_ledger(web: WebScene, ledger: Ledger) 
 def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(web: WebScene) -> None:
     with web.stranger() as ask:
         page = ask.get("/")
-        script = ask.get("/static/page.js")
+        script = ask.get("/static/js/main.js")
         assert ask.get("/static/../application.py").status_code == 404
         assert ask.get("/static/%2e%2e/application.py").status_code == 404
     assert "default-src 'none'" in page.headers["content-security-policy"]

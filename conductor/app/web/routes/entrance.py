@@ -37,6 +37,8 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
+#: The pages that a person may open by their address.
+PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts")
 MOST_LOGIN_BYTES = 4096
 
 router = APIRouter()
@@ -66,9 +68,13 @@ def door_of(request: Request) -> Door:
     return request.app.state.door
 
 
-@router.get("/", dependencies=[Depends(anybody)], include_in_schema=False)
 async def page(request: Request) -> Response:
+    """Which page it is, its own script finds out of the address."""
     return static_file(request, "index.html")
+
+
+for address in PAGES:
+    router.get(address, dependencies=[Depends(anybody)], include_in_schema=False)(page)
 
 
 @router.get("/static/{name:path}", dependencies=[Depends(anybody)], include_in_schema=False)

@@ -1,0 +1,148 @@
+// The shell: which page is shown, how it is kept fresh, the keys. A page is { title, show(view) } in its own module.
+
+import { put, say, h } from "./dom.js";
+import { get, Refused } from "./api.js";
+import { listen, liveState, start } from "./live.js";
+import { clock, setNow } from "./format.js";
+import { chooseTheme } from "./theme.js";
+import { closeDialog, showKeys } from "./dialog.js";
+import { session } from "./session.js";
+import * as nowPage from "./pages/now.js";
+import * as jobsPage from "./pages/jobs.js";
+import * as jobPage from "./pages/job.js";
+import * as hostsPage from "./pages/hosts.js";
+
+const NAV = [
+  ["/", "Now", nowPage],
+  ["/jobs", "Jobs", jobsPage],
+  ["/hosts", "Hosts", hostsPage],
+];
+// Two fetches are at least so far apart, however many events come.
+const PAUSE_MS = 250;
+
+const main = document.getElementById("main");
+const nav = document.getElementById("nav");
+const live = document.getElementById("live");
+
+let page = null; // what is shown: { refresh(event), key(key), stop() }
+let path = "";
+let heardAt = 0;
+
+function pageOf(pathname) {
+  if (pathname.startsWith("/jobs/")) return jobPage;
+  return NAV.find(([at]) => at === pathname)?.[2] ?? null;
+}
+
+async function show() {
+  if (location.pathname + location.search === path) return;
+  path = location.pathname + location.search;
+  page?.stop?.();
+  const found = pageOf(location.pathname);
+  put(nav, NAV.map(([at, name]) => h("a", { href: at, "aria-current": isUnder(at) ? "page" : null }, name)));
+  main.replaceChildren();
+  if (!found) {
+    main.append(h("h1", {}, "There is no such page."), h("p", {}, h("a", { href: "/" }, "Now")));
+    page = null;
+    return;
+  }
+  document.title = `${found.title} · Conductor`;
+  page = found.show(main);
+  await refresh({ type: "poll" });
+}
+
+const isUnder = (at) => (at === "/" ? location.pathname === "/" : location.pathname.startsWith(at));
+
+/** Goes to another page of ours; `replace`: the way back leaves this step out. */
+export function go(to, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"]({}, "", to);
+  show();
+}
+
+// ── fresh ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+let asking = false;
+let again = null;
+let last = 0;
+
+/** At once, and again after what came meanwhile; never more often than each PAUSE_MS. */
+async function refresh(event) {
+  if (event.type === "state") return mark();
+  if (document.hidden || !page) return;
+  if (asking) {
+    again = event;
+    return;
+  }
+  asking = true;
+  const wait = last + PAUSE_MS - performance.now();
+  if (wait > 0) await new Promise((done) => setTimeout(done, wait));
+  last = performance.now();
+  try {
+    await page?.refresh(event);
+    heardAt = Date.now() / 1000;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status !== 0) say(error.message);
+  } finally {
+    asking = false;
+    mark();
+    if (again) {
+      const next = again;
+      again = null;
+      refresh(next);
+    }
+  }
+}
+
+function mark() {
+  const isOld = heardAt && Date.now() / 1000 - heardAt > 15;
+  live.dataset.state = isOld ? "old" : liveState();
+  live.textContent = isOld ? `this is from ${clock(heardAt)}, the server does not answer` : liveState() === "live" ? "● live" : "◌ polling";
+}
+
+// ── links and keys ─────────────────────────────────────────────────────────────────────────────────────────
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  const to = new URL(link.href, location.href);
+  if (to.origin !== location.origin || to.pathname.startsWith("/api/") || link.hasAttribute("download")) return;
+  event.preventDefault();
+  go(to.pathname + to.search);
+});
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches?.("input, textarea, select");
+  if (event.key === "Escape") {
+    if (closeDialog()) return;
+    if (isTyping) return event.target.blur();
+    if (location.pathname.startsWith("/jobs/")) return history.back();
+    return;
+  }
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "?") return showKeys();
+  if (event.key === "/") {
+    event.preventDefault();
+    if (location.pathname !== "/jobs") go("/jobs");
+    document.querySelector('input[type="search"]')?.focus();
+    return;
+  }
+  if (event.key === "g") return go(NAV[(NAV.findIndex(([at]) => isUnder(at)) + 1) % NAV.length][0]);
+  page?.key?.(event);
+});
+
+window.addEventListener("popstate", show);
+document.getElementById("keys").addEventListener("click", showKeys);
+document.getElementById("theme").addEventListener("click", chooseTheme);
+
+/** A number of the ledger's clock came with an answer. */
+export async function fetched(at) {
+  const answer = await get(at);
+  if (typeof answer.now === "number") setNow(answer.now);
+  return answer;
+}
+
+await session.begin();
+start();
+listen(refresh);
+setInterval(mark, 5000);
+show();

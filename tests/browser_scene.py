@@ -1,0 +1,62 @@
+"""A real browser: Debian's chromium, driven over its own protocol. Where none is installed its tests are
+skipped with a word; continuous integration installs it and fails without it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+#: As root, in a container, its sandbox cannot be had.
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
+EVENTS = "/api/v1/events"
+PHONE = {"width": 360, "height": 740}
+
+
+@contextmanager
+def a_browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        words = "there is no chromium here (Debian: apt install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(words)
+        pytest.skip(words)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Watched:
+    """A page and everything that went wrong on it: what scripts threw, what its policy refused."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._said)
+
+    def _said(self, said: ConsoleMessage) -> None:
+        # A stream that ends is tried again, and until then the page asks by itself: no fault of the page.
+        if said.type == "error" and not said.location["url"].endswith(EVENTS):
+            self.faults.append(f"{said.text} ({said.location['url']})")
+
+
+def unreadable(page: Page) -> list[str]:
+    """What axe finds: rules broken, with the first element of each."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['nodes'][0]['html'][:120]}" for rule in found]

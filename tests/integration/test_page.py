@@ -1,0 +1,132 @@
+"""The page in a real browser: what a person sees at a desk and on a phone, and that none of it is refused."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browser_scene import EVENTS, PHONE, Watched, a_browser, unreadable
+from node_scene import Scene, until
+from web_scene import WebScene, configured, web_running
+
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.app.web.application import STATIC
+from conductor.app.web.routes.entrance import PAGES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MOST_BYTES = 80_000
+#: Without a stream the page looks so often (`live.js`).
+POLL_MS = 5000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory, valkey_url: str, browser: Browser) -> Iterator[WebScene]:
+    with connect(valkey_url) as client:
+        client.flushall()
+    with web_running(configured(tmp_path_factory.mktemp("page"), valkey_url)) as scene:
+        yield scene
+
+
+@pytest.fixture
+def jobs(valkey_url: str, web: WebScene) -> Iterator[Scene]:
+    with connect(valkey_url) as client:
+        client.flushall()
+        yield Scene(redis_ledger(client), web.settings)
+
+
+@pytest.fixture(params=["desk", "phone"])
+def seen(request: pytest.FixtureRequest, browser: Browser, web: WebScene) -> Iterator[Watched]:
+    is_phone = request.param == "phone"
+    size = PHONE if is_phone else {"width": 1280, "height": 800}
+    context = browser.new_context(
+        base_url=web.url, viewport=size, color_scheme="dark" if is_phone else "light"
+    )
+    yield Watched(context.new_page())
+    context.close()
+
+
+def is_whole(seen: Watched) -> None:
+    """Nothing failed, nobody is shut out, nothing lies beside the screen."""
+    assert seen.faults == []
+    assert unreadable(seen.page) == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs: Scene) -> None:
+    for n in range(20):
+        jobs.put(n, 1.0)
+    seen.page.goto("/")
+    seen.page.get_by_role("heading", name="Nothing new starts: 0 of 20 jobs done.").wait_for()
+    seen.page.get_by_role("link", name="20 jobs left and no conductor has run here yet").wait_for()
+    is_whole(seen)
+
+
+def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched, jobs: Scene) -> None:
+    seen.page.route(f"**{EVENTS}", lambda route: route.abort())
+    seen.page.clock.install()
+    seen.page.goto("/")
+    seen.page.get_by_role("heading", name="No job has been dispatched").wait_for()
+    seen.page.get_by_text("polling").wait_for()
+    jobs.put(1, 1.0)
+
+    def looked() -> bool:
+        seen.page.clock.fast_forward(POLL_MS)
+        return "0 of 1 job" in seen.page.get_by_role("heading", level=1).inner_text()
+
+    until(looked, every_s=0.2)
+
+
+def test_hosts_without_any_says_what_to_start(seen: Watched, jobs: Scene) -> None:
+    seen.page.goto("/hosts")
+    seen.page.get_by_role("heading", name="No host reports").wait_for()
+    is_whole(seen)
+
+
+def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: Scene) -> None:
+    seen.page.goto("/hosts")
+    seen.page.get_by_role("heading", name="No host reports").wait_for()
+    seen.page.keyboard.press("?")
+    seen.page.get_by_role("dialog").get_by_text("search the jobs").wait_for()
+    is_whole(seen)
+    seen.page.keyboard.press("Escape")
+    seen.page.get_by_role("dialog").wait_for(state="hidden")
+    seen.page.keyboard.press("g")
+    seen.page.get_by_role("heading", name="No job has been dispatched").wait_for()
+    seen.page.go_back()
+    seen.page.get_by_role("heading", name="No host reports").wait_for()
+
+
+def test_a_server_that_is_gone_is_said_and_its_figures_stay(
+    browser: Browser, tmp_path: Path, valkey_url: str
+) -> None:
+    with web_running(configured(tmp_path, valkey_url)) as web:
+        seen = Watched(browser.new_page(base_url=web.url))
+        seen.page.clock.install()
+        seen.page.goto("/")
+        seen.page.get_by_role("heading", level=1).wait_for()
+    seen.page.clock.fast_forward("00:30")
+    seen.page.get_by_text("the server does not answer").wait_for()
+    assert seen.page.get_by_role("heading", level=1).inner_text()
+    seen.page.close()
+
+
+def test_every_page_has_an_address_of_its_own(web: WebScene) -> None:
+    with web.stranger() as ask:
+        pages = {ask.get(page.format(job="k3v7")).text for page in PAGES}
+    assert len(pages) == 1
+
+
+def test_the_page_is_small() -> None:
+    files = [path for path in STATIC.rglob("*") if path.is_file()]
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < MOST_BYTES
