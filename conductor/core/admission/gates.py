@@ -321,7 +321,7 @@ def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
 
 def _closed_disk(ask: Ask, disk: DiskFree, where: str, need: int) -> Verdict | None:
     opens_at, free = disk.volume.opens_at_bytes, disk.volume.free_bytes or 0
-    if opens_at is None or ask.node is not None:
+    if opens_at is None or ask.has_begun:
         return None
     detail = Detail(headroom=disk.headroom)
     return Verdict(gate="scratch", passed=False, reason=Reason.DISK_CLOSED, where=where, need=need, have=free,

@@ -32,6 +32,7 @@ class Ask:
         "cpu_milli",
         "devices",
         "disk",
+        "has_begun",
         "key",
         "kind",
         "lane",
@@ -52,6 +53,9 @@ class Ask:
         needs = job_class.needs
         #: Where its chain's files are: it can run nowhere else.
         self.node = node
+        #: Its chain goes on: a disk that is closed takes it all the same, for it is such chains that give the
+        #: room back.
+        self.has_begun = node is not None
         self.lane: Lane = job_class.lane
         #: Per device; `devices` of them, all on one node.
         self.vram_mib: int = needs.vram_mib

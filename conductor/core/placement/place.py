@@ -36,8 +36,7 @@ def disks_fit(node: NodeFree, ask: Ask) -> bool:
         disk = node.disks.get(root)
         if disk is None or disk.volume.fault is not None or not disk.volume.is_writable:
             return False
-        # Begun chains go on when a disk is closed: it is they who give it back.
-        if disk.volume.opens_at_bytes is not None and ask.node is None:
+        if disk.volume.opens_at_bytes is not None and not ask.has_begun:
             return False
         if size and disk.pool is None:
             return False
