@@ -24,7 +24,7 @@ from conductor.core.admission.unmeasured_tasks import Untried
 from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import could_fit, fits
 from conductor.core.chains.bankers_check import Safety
-from conductor.core.chains.feasible_order import Member
+from conductor.core.chains.live_chain import Member
 from conductor.core.failures.breaker import Permit, TickBreakers
 from conductor.core.ordering.backfill import BackfillReservation, keep_for, kept_budget
 from conductor.core.ordering.orders import Orders, blocks

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from conductor.core.admission.refusals import Question
 from conductor.core.capacity.cluster import Free, NodeFree
 from conductor.core.capacity.request import Ask
-from conductor.core.chains.feasible_order import Life
+from conductor.core.chains.begun_chains import Life
 from conductor.core.placement.fragmentation import JobShape, kind_of
 from conductor.core.placement.packing import Packing
 from conductor.core.placement.placement import Placement, Placing

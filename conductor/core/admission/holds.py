@@ -10,7 +10,7 @@ from conductor.core.admission.decision_state import Standing
 from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick
 from conductor.core.admission.refusals import GateAnswers, Reasons
 from conductor.core.chains.bankers_check import Safety
-from conductor.core.chains.feasible_order import Member
+from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.backfill import BackfillReservation
 from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s
 from conductor.core.ordering.turns import Turns

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from conductor.core.capacity.request import Ask
-from conductor.core.chains.feasible_order import Member
+from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.model.decision import Front, Verdict
 from conductor.model.snapshot import Head

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from conductor.core.capacity.cluster import DiskFree, NodeFree
 from conductor.core.capacity.request import Ask
+from conductor.core.chains.begun_chains import Life
 from conductor.core.chains.deadlock_reasons import crowding, dead_end, no_way_out
-from conductor.core.chains.feasible_order import Life, LiveChain, Member
+from conductor.core.chains.live_chain import LiveChain, Member
 from conductor.model.decision import Verdict
 
 #: Nodes on which a class that is held already is asked about once more.

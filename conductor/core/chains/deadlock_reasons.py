@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conductor.core.capacity.cluster import NodeFree
-from conductor.core.chains.feasible_order import Life, Member
+from conductor.core.chains.begun_chains import Life
+from conductor.core.chains.live_chain import Member
 from conductor.model.decision import Verdict
 from conductor.model.reason import Reason
 

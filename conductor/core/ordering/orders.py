@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from conductor.core.capacity.cluster import Free, NodeFree, Span
 from conductor.core.capacity.in_flight import release_at
 from conductor.core.capacity.resources import Steps, asked_in_all, held_in_all
-from conductor.core.chains.feasible_order import Life
+from conductor.core.chains.begun_chains import Life
 from conductor.core.ordering.trial_orders import (
     MOST_ITEMS,
     MOST_NODES,

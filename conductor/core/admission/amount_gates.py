@@ -1,0 +1,260 @@
+"""The gates of amounts: is there enough of a resource at one place, and who holds what is missing.
+
+One answer is made for all of them, of a pool: VRAM of each device, disks of each root, what a node has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from conductor.core.capacity.cluster import DeviceFree, DiskFree, Free, NodeFree, Pool
+from conductor.core.capacity.request import Ask
+from conductor.core.capacity.resources import Resource
+from conductor.core.placement.place import asks_vram, usable_devices
+from conductor.model.decision import Gate, Verdict
+from conductor.model.reason import CROWDED_OUT, NO_DETAIL, NO_ROOM, OPEN, TOO_LARGE, Detail, Reason
+from conductor.model.snapshot import Reservation
+
+NodeGate = Callable[[Ask, NodeFree, Free], list[Verdict]]
+
+#: Foreign use below a twentieth of the device (a desktop's windows) is not worth a word unless it decides.
+FOREIGN_SHARE = 20
+#: Answers of one device that are kept from tick to tick.
+MOST_SAID = 1000
+
+
+# ── video memory ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def vram(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Does a device fit it; for several devices at once: do enough of them."""
+    queues = node.queues.get(ask.lane, ())
+    if not ask.vram_mib:
+        return []
+    if not any(asks_vram(queue, ask) for queue in queues):
+        return [
+            Verdict(
+                gate="vram",
+                passed=True,
+                reason=Reason.RUNS_ON_CPU,
+                where=node.name,
+                need=ask.vram_mib,
+                unit="MiB",
+            )
+        ]
+    devices = usable_devices(ask, node)
+    verdicts = [_device_vram(ask, d, node, free) for d in devices]
+    if ask.devices == 1 and devices:
+        return verdicts
+    return [*verdicts, _together(ask, node, devices, fitting=sum(v.passed for v in verdicts))]
+
+
+def _together(ask: Ask, node: NodeFree, devices: Sequence[DeviceFree], fitting: int) -> Verdict:
+    """Do enough of the devices fit it at once."""
+    capable = sum(d.vram.limit >= ask.vram_mib for d in devices)
+    has_slices = ask.devices > 1 and len(devices) < len(node.devices)
+    if fitting >= ask.devices:
+        reason, detail = OPEN, NO_DETAIL
+    elif not devices:
+        reason, detail = Reason.NO_DEVICE, Detail(has_slices=has_slices)
+    elif capable < ask.devices:
+        reason, detail = Reason.TOO_FEW_LARGE, Detail(capable=capable)
+    else:
+        reason, detail = Reason.TOO_FEW_FREE, Detail(has_slices=has_slices)
+    return Verdict(gate="vram", passed=reason is OPEN, reason=reason, where=node.name, need=ask.devices,
+                   have=fitting, limit=len(devices), unit="devices", detail=detail)  # fmt: skip
+
+
+def _device_vram(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+    said = _told(device.vram, node, device.key, free).said
+    known = said.get(ask.vram_mib)
+    if known is None:
+        known = said[ask.vram_mib] = _asked_of_device(ask, device, node, free)
+    return known
+
+
+def _asked_of_device(ask: Ask, device: DeviceFree, node: NodeFree, free: Free) -> Verdict:
+    pool, need = device.vram, ask.vram_mib
+    is_decisive = need <= pool.free + pool.foreign
+    detail = NO_DETAIL
+    if need > pool.limit:
+        is_unsized = not device.total_mib and device.why_not is not None
+        words = device.why_not or "" if is_unsized else ""
+        detail = Detail(total=device.total_mib, is_declared=device.is_declared, words=words)
+    elif (
+        need > pool.free
+        and pool.foreign
+        and (is_decisive or pool.foreign * FOREIGN_SHARE >= device.total_mib)
+    ):
+        detail = Detail(others=pool.foreign)
+    return _pool_verdict("vram", node, device.key, pool, need, "MiB", _on_device(device.key), free, detail)
+
+
+@cache
+def _on_device(key: str) -> Callable[[Reservation], int]:
+    def held(r: Reservation) -> int:
+        return r.vram_mib if key in r.devices else 0
+
+    return held
+
+
+class DeviceAnswers:
+    """What one device has said, by what was asked of it; true as long as neither it nor who holds it is
+    another.
+    """
+
+    __slots__ = ("said", "state")
+
+    def __init__(self, state: tuple[object, ...]) -> None:
+        self.state = state
+        self.said: dict[int, Verdict] = {}
+
+
+def _told(pool: Pool, node: NodeFree, key: str, free: Free) -> DeviceAnswers:
+    """Ask it after the last admission. What it said in the tick before is said again where nothing of it
+    changed.
+    """
+    told: DeviceAnswers | None = free.told.get(pool)
+    if told is None:
+        where, holding = (
+            (node.name, key),
+            free.reservations.holding(node.name, f"vram {key}", _on_device(key)),
+        )
+        state = (pool.free, pool.limit, pool.foreign, holding)
+        told = free.told_before.get(where)
+        if told is None or told.state != state or len(told.said) > MOST_SAID:
+            told = DeviceAnswers(state)
+        free.told[pool] = free.telling[where] = told
+    return told
+
+
+# ── what a node has for all ───────────────────────────────────────────────────────────────────────────────
+
+
+def of_resource(row: Resource) -> NodeGate:
+    """The gate of one resource of nodes."""
+
+    def gate(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+        need, pool = ask.amount(row.name), node.amounts[row.name]
+        if not need:
+            return []
+        if pool is None:
+            return [
+                Verdict(
+                    gate=row.name,
+                    passed=False,
+                    reason=Reason.NOT_READABLE,
+                    where=node.name,
+                    unit=row.unit,
+                    need=need if row.scale == 1 else need / row.scale,
+                )
+            ]
+        return [_pool_verdict(row.name, node, "", pool, need, row.unit, row.held, free, scale=row.scale)]
+
+    return gate
+
+
+# ── disks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scratch(ask: Ask, node: NodeFree, free: Free) -> list[Verdict]:
+    """Can its files land, on every disk it writes to. Disks that are not there are the mount gate's to
+    name.
+    """
+    verdicts: list[Verdict] = []
+    asked = _asked_of_pools(ask, node)
+    for root, need in ask.disk:
+        disk, where = node.disks.get(root), f"{node.name}/{root}"
+        if disk is not None and (closed := _closed_disk(ask, disk, where, need)) is not None:
+            verdicts.append(closed)
+            continue
+        if not need or disk is None:
+            continue
+        if disk.pool is None:
+            verdicts.append(
+                Verdict(
+                    gate="scratch",
+                    passed=False,
+                    reason=Reason.NOT_READABLE,
+                    where=where,
+                    need=need,
+                    unit="bytes",
+                )
+            )
+            continue
+        need = asked[disk.pool]
+        sharing = [other for other, its in node.disks.items() if its.pool is disk.pool]
+        detail = Detail(total=disk.total, headroom=disk.headroom) if need > disk.pool.limit else NO_DETAIL
+
+        def held(r: Reservation, sharing: Sequence[str] = sharing) -> int:
+            return sum(r.disk.get(other, 0) for other in sharing)
+
+        verdicts.append(_pool_verdict("scratch", node, root, disk.pool, need, "bytes", held, free, detail))
+    return verdicts
+
+
+def _closed_disk(ask: Ask, disk: DiskFree, where: str, need: int) -> Verdict | None:
+    opens_at, free = disk.volume.opens_at_bytes, disk.volume.free_bytes or 0
+    if opens_at is None or ask.has_begun:
+        return None
+    detail = Detail(headroom=disk.headroom)
+    return Verdict(gate="scratch", passed=False, reason=Reason.DISK_CLOSED, where=where, need=need, have=free,
+                   limit=opens_at, unit="bytes", detail=detail)  # fmt: skip
+
+
+def _asked_of_pools(ask: Ask, node: NodeFree) -> dict[Pool, int]:
+    """What the attempt puts on each file system: several roots may lie on one."""
+    asked: dict[Pool, int] = {}
+    for root, need in ask.disk:
+        disk = node.disks.get(root)
+        if disk is not None and disk.pool is not None:
+            asked[disk.pool] = asked.get(disk.pool, 0) + need
+    return asked
+
+
+# ── of any pool ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _pool_verdict(
+    gate: Gate,
+    node: NodeFree,
+    part: str,
+    pool: Pool,
+    need: int,
+    unit: str,
+    held: Callable[[Reservation], int],
+    free: Free,
+    detail: Detail = NO_DETAIL,
+    scale: int = 1,
+) -> Verdict:
+    """`part`: the device or root, empty for the node's own; `held`: what a reservation has of it; `detail`:
+    what is known beyond the pool."""
+    where = f"{node.name}/{part}" if part else node.name
+    have, limit = max(0, pool.free), pool.limit
+    if pool.free >= need:
+        return Verdict(gate=gate, passed=True, reason=OPEN, where=where, need=need / scale, have=have / scale,
+                       limit=limit / scale, unit=unit)  # fmt: skip
+    reason = NO_ROOM
+    if need > limit:
+        reason = TOO_LARGE
+    elif gate != "scratch" and not pool.reserved:
+        # Files are ours for the most part, whoever is asked; of memory nothing is when no attempt holds any.
+        reason, detail = CROWDED_OUT, Detail(others=pool.foreign)
+    elif not detail.others and need > limit - pool.foreign:
+        # Were all of ours over, it would not fit yet.
+        detail = Detail(others=pool.foreign / scale)
+    holding = free.reservations.holding(node.name, f"{gate} {part}", held)
+    return Verdict(
+        gate=gate,
+        passed=False,
+        reason=reason,
+        where=where,
+        need=need / scale,
+        have=have / scale,
+        limit=limit / scale,
+        unit=unit,
+        holders=holding.ids,
+        reopens_at=None if reason is TOO_LARGE else holding.enough_at(need - pool.free),
+        detail=detail,
+    )
