@@ -149,12 +149,12 @@ class World:
                 self.ledger.reports.publish(host.report(lying), ttl_s=40.0)
             for worker in host.workers.values():
                 self.work(worker)
-            self.tidy(host)
+            self.remove_files(host)
         self.conductor.tick()
 
-    def tidy(self, host: Host) -> None:
+    def remove_files(self, host: Host) -> None:
         if self.at % 7 == 0:
-            gone = self.ledger.files.let_go(host.name, "scratch", wanted=1 << 50)
+            gone = self.ledger.files.begin_removal(host.name, "scratch", wanted=1 << 50)
             for each in gone:
                 self.lying.get(host.name, {}).pop(each.path, None)
             self.ledger.files.gone(host.name, [each.path for each in gone])

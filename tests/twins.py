@@ -80,7 +80,7 @@ def look(scene: Scene) -> dict[str, object]:
         "chains": scene.ledger.waiting.chain_states([an_id(name) for name in NAMES]).chains,
         "begun": scene.ledger.waiting.chain_states([]).chains,
         "removable": scene.ledger.files.removable("node1", ["scratch"]),
-        "going": (scene.ledger.files.let_go("node1"), scene.ledger.files.keep({})),
+        "going": (scene.ledger.files.begin_removal("node1"), scene.ledger.files.keep({})),
         "endpoint_faults": {
             key: timeless_endpoint_fault(p) for key, p in scene.ledger.calls.endpoint_faults().items()
         },

@@ -197,7 +197,7 @@ def conductor_of(
             settings.receipts_dir,
             tasks,
             settings.timing.lease_s,
-            settings.layout.tidied_roots(),
+            settings.layout.ephemeral_roots(),
             limits_of(settings),
         ),
         own_node=own_node,

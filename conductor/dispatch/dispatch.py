@@ -108,7 +108,7 @@ def dispatch(
     history = ledger.identity.history()
     before = _stamp(manifest)
     summary = check(manifest, catalogue, on_checked, rules=rules)
-    work = FileWork(summary, catalogue, files.tidied, receipts_dir)
+    work = FileWork(summary, catalogue, files.ephemeral_roots, receipts_dir)
     past = past_of(receipts_dir, summary.ids.keys() | summary.outside.keys(), work.jobs.keys())
     _refuse_unknown_waits(ledger, summary, past)
     classify = Classifier(catalogue, backlog)
@@ -119,7 +119,9 @@ def dispatch(
     # Of a job in several, the line of the last holds: this one's.
     known_here = (*(source.file for source in journal.standing(None).sources), manifest)
     asked, own = work.read_of_others(past.accepted, past.attempts), summary.ids.keys()
-    remade = remake(ledger, receipts_dir, files.tidied, asked, known_here, own, is_dry_run=is_dry_run)
+    remade = remake(
+        ledger, receipts_dir, files.ephemeral_roots, asked, known_here, own, is_dry_run=is_dry_run
+    )
     _refuse_lost_files(summary, work, remade)
     past = past.without(remade.ids)
     sha256 = ""

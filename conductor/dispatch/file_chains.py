@@ -30,14 +30,14 @@ NO_RECEIPTS: Mapping[str, Receipt] = {}
 class FileRules(Struct, frozen=True, kw_only=True):
     """What dispatch has to know of the roots. Defaults: those of conductor.toml."""
 
-    tidied: Set[str] = frozenset({SCRATCH_ROOT})
+    ephemeral_roots: Set[str] = frozenset({SCRATCH_ROOT})
     #: Root → bytes kept free.
     headroom: Mapping[str, int] = {}
 
 
 def rules_of(layout: Layout) -> FileRules:
     headroom = {name: root.headroom_bytes for name, root in layout.roots.items()}
-    return FileRules(tidied=layout.tidied_roots(), headroom=headroom)
+    return FileRules(ephemeral_roots=layout.ephemeral_roots(), headroom=headroom)
 
 
 class FileWork:
@@ -47,12 +47,14 @@ class FileWork:
         self,
         summary: ManifestSummary,
         catalogue: Mapping[str, TaskDecl],
-        tidied: Set[str],
+        ephemeral_roots: Set[str],
         receipts_dir: Path | None = None,
     ) -> None:
         """`receipts_dir`: where what was removed is noted; None: nothing was."""
-        self._tidied = tidied
-        self.readers = {path: ids for path, ids in summary.readers.items() if root_of(path) in tidied}
+        self._ephemeral_roots = ephemeral_roots
+        self.readers = {
+            path: ids for path, ids in summary.readers.items() if root_of(path) in ephemeral_roots
+        }
         self.jobs: dict[str, FileJob] = {}
         self.line_of: dict[str, int] = {}
         #: (path, job, attempt) of what was removed.
@@ -65,7 +67,7 @@ class FileWork:
     def _gather(self, path: Path, catalogue: Mapping[str, TaskDecl]) -> None:
         durations: dict[str, float] = {}
         for number, _, spec in numbered(path):
-            here = {o.path: o.bytes for o in spec.writes if root_of(o.path) in self._tidied}
+            here = {o.path: o.bytes for o in spec.writes if root_of(o.path) in self._ephemeral_roots}
             reads = tuple(read for read in dict.fromkeys(spec.reads) if read in self.readers)
             if not reads and not any(written in self.readers for written in here):
                 continue

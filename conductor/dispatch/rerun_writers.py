@@ -96,10 +96,12 @@ class Makers:
 class Remaker:
     """One call of `remake`."""
 
-    def __init__(self, ledger: Ledger, receipts_dir: Path, tidied_roots: Set[str], is_dry_run: bool) -> None:
+    def __init__(
+        self, ledger: Ledger, receipts_dir: Path, ephemeral_roots: Set[str], is_dry_run: bool
+    ) -> None:
         self._ledger = ledger
         self._folder = receipts_dir
-        self._roots = tidied_roots
+        self._roots = ephemeral_roots
         self._is_dry_run = is_dry_run
         self._notes: dict[str, set[tuple[str, int]]] = {}
         for note in removal_notes.read(receipts_dir):
@@ -221,7 +223,7 @@ class Remaker:
 def remake(
     ledger: Ledger,
     receipts_dir: Path,
-    tidied_roots: Set[str],
+    ephemeral_roots: Set[str],
     readers: Readers,
     files: Iterable[Path],
     own: Set[str],
@@ -236,11 +238,11 @@ def remake(
     if not readers:
         return NOTHING
     known = [file.resolve() for file in files]
-    planned = Remaker(ledger, receipts_dir, tidied_roots, is_dry_run=True).run(readers, known, own)
+    planned = Remaker(ledger, receipts_dir, ephemeral_roots, is_dry_run=True).run(readers, known, own)
     if is_dry_run or planned.lost:
         return planned
     # What is removed between the two is found by the second.
-    return Remaker(ledger, receipts_dir, tidied_roots, is_dry_run=False).run(readers, known, own)
+    return Remaker(ledger, receipts_dir, ephemeral_roots, is_dry_run=False).run(readers, known, own)
 
 
 def unsaid(spec: JobSpec, writers: Iterable[str]) -> tuple[str, ...]:

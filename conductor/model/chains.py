@@ -55,7 +55,7 @@ class Landed(Value, frozen=True, kw_only=True):
     at: float
 
 
-class LetGo(Value, frozen=True, kw_only=True):
+class RemovableFile(Value, frozen=True, kw_only=True):
     """A file whose last reader was accepted: to be removed from the disk of the node that wrote it."""
 
     path: str

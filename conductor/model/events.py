@@ -311,7 +311,7 @@ EVENTS: dict[str, EventKind] = {
     "alerts.not_judged": _kind("ERROR", "Whether something is wrong could not be judged.", "error"),
     "ping.failed": _kind("WARNING", "The dead-man's switch was not reached.", "error"),
     # files
-    "files.let_go": _kind("INFO", "Files that nobody needs any more were removed for their room.", "files"),
+    "files.removed": _kind("INFO", "Files that nobody needs any more were removed for their room.", "files"),
     "file.not_removed": _kind("WARNING", "A file or a folder cannot be removed.", "file error"),
     "folders.removed": _kind("INFO", "Folders of attempts that are over were removed.", "folders"),
     "printed.removed": _kind("INFO", "What bodies printed on earlier days was removed.", "folders file"),

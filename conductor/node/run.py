@@ -43,7 +43,7 @@ from conductor.node import worker_output
 from conductor.node.alerts.watch import watch_alerts
 from conductor.node.cleanup.disk_room import DiskRoom
 from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
-from conductor.node.cleanup.stale_staging import tidy, tidy_ended
+from conductor.node.cleanup.stale_staging import clean_ended, clean_staging
 from conductor.node.detached import output_file
 from conductor.node.health.report import Identity, Reading, Workforce
 from conductor.node.health.reporter import Reporter
@@ -96,8 +96,8 @@ def run_node(
 
 
 class Node:
-    """The main loop. Only the main thread starts and ends workers; the reporter and the tidier have their
-    own.
+    """The main loop. Only the main thread starts and ends workers; the reporter and the clean-up thread have
+    their own.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Node:
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
-        #: Job and attempt of what dead workers left on disk: swept up by the tidier.
+        #: Job and attempt of what dead workers left on disk: swept up by the clean-up thread.
         self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._lane_notes: tuple[str, ...] = ()
         self._draining_since: float | None = None
@@ -158,7 +158,7 @@ class Node:
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
         self._alerts.start()
-        threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
+        threading.Thread(target=self._clean_up, name="clean-up", daemon=True).start()
         write_pid(pid_file)
         there = outline(self._reporter.reading, self._supervisor.queues())
         emit_event("node.up", "Node {node} is up: {why}", node=self._identity.node, why=there)
@@ -317,7 +317,7 @@ class Node:
             limits.append(next_look)
         return min(limits)
 
-    def _tidy(self) -> None:
+    def _clean_up(self) -> None:
         """In a thread: a NAS may be slow to remove a folder, and nobody waits for this one."""
         due = ended_due = 0.0
         while True:
@@ -325,9 +325,9 @@ class Node:
             if time.monotonic() >= due:
                 job_output.prune(self._settings.logs_dir, time.time())
                 try:
-                    tidy(roots, self._ledger, time.time())
+                    clean_staging(roots, self._ledger, time.time())
                 except Unreachable:
-                    logger.debug("not tidied: Redis is away")
+                    logger.debug("No stale files are removed: Redis is away")
                 due = time.monotonic() + TIDY_EVERY_S
             try:
                 sweep(roots, *self._ended.get(timeout=LET_GO_EVERY_S))
@@ -335,12 +335,12 @@ class Node:
                 # Who was killed with a worker had not ended yet when the node buried that one.
                 cgroup.sweep()
                 with suppress(Unreachable):
-                    self._let_go()
+                    self._remove_files()
                     if time.monotonic() >= ended_due:
                         ended_due = time.monotonic() + TIDY_ENDED_EVERY_S
-                        tidy_ended(roots, self._ledger)
+                        clean_ended(roots, self._ledger)
 
-    def _let_go(self) -> None:
+    def _remove_files(self) -> None:
         try:
             if self._room.make(self._reporter.reading.volumes, time.time()):
                 self._reporter.look_again()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from conductor.model.chains import LetGo
+from conductor.model.chains import RemovableFile
 
 
 class SharedFiles(Protocol):
@@ -22,7 +22,9 @@ class SharedFiles(Protocol):
         """
         ...
 
-    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
+    def begin_removal(
+        self, node: str, root: str = "", wanted: int = 0, most: int = 500
+    ) -> tuple[RemovableFile, ...]:
         """Of the files that nobody needs, the first ones on that root are gone from now on, until they are so
         many bytes: the node removes them and says so (`gone`). With those that it was told before and has not
         said gone."""

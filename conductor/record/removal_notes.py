@@ -1,6 +1,6 @@
 """What was removed because all that read it were done: one line a file, on disk before the file goes.
 
-`receipts/NODE.tidied`, JSON lines beside the receipts: with them `verify` tells a file that went from one
+`receipts/NODE.removed`, JSON lines beside the receipts: with them `verify` tells a file that went from one
 that is lost.
 """
 
@@ -16,7 +16,7 @@ import msgspec
 from conductor.adapters.files.append_only import AppendOnly
 from conductor.model.spec import Value
 
-SUFFIX = ".tidied"
+SUFFIX = ".removed"
 
 
 class RemovalNotes(Value, frozen=True, kw_only=True):

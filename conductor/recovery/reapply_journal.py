@@ -56,17 +56,17 @@ class JournalReapply:
         receipts_dir: Path,
         catalogue: Mapping[str, TaskDecl],
         lease_s: float,
-        tidied: Set[str],
+        ephemeral_roots: Set[str],
         limits: Limits,
     ) -> None:
-        """`lease_s`: so long workers claim what they run of jobs that were put again. `tidied`: roots, as
-        `rebuild`.
+        """`lease_s`: so long workers claim what they run of jobs that were put again. `ephemeral_roots`:
+        roots, as `rebuild`.
         """
         self._ledger = ledger
         self._folder = receipts_dir
         self._catalogue = catalogue
         self._lease_s = lease_s
-        self._tidied = tidied
+        self._ephemeral_roots = ephemeral_roots
         self._limits = limits
 
     def retell(self, since: float) -> Reapplied:
@@ -126,7 +126,7 @@ class JournalReapply:
             self._catalogue,
             sources,
             self._lease_s,
-            tidied=self._tidied,
+            ephemeral_roots=self._ephemeral_roots,
             limits=self._limits,
             is_lenient=True,
             is_behind=True,

@@ -112,7 +112,7 @@ def rebuild(
     lease_s: float,
     on_progress: OnProgress | None = None,
     *,
-    tidied: Set[str] = DEFAULT_FILES.tidied,
+    ephemeral_roots: Set[str] = DEFAULT_FILES.ephemeral_roots,
     limits: Limits | None = None,
     is_lenient: bool = False,
     is_behind: bool = False,
@@ -144,11 +144,11 @@ def rebuild(
     if is_lost:
         say_again(ledger, journal.notes())
     past = past_of(receipts_dir, wanted | outside, journal.notes())
-    works = [FileWork(summary, catalogue, tidied, receipts_dir) for summary in summaries]
+    works = [FileWork(summary, catalogue, ephemeral_roots, receipts_dir) for summary in summaries]
     # A dispatch that was cut off may not have sent back all who made what is gone and is still to be read.
     read = read_of_others(works, overlaps, past)
     in_turn = sorted(sources, key=lambda source: source.order)
-    remade = remake(ledger, receipts_dir, tidied, read, (source.file for source in in_turn), wanted)
+    remade = remake(ledger, receipts_dir, ephemeral_roots, read, (source.file for source in in_turn), wanted)
     if remade.ids:
         past = past_of(receipts_dir, wanted | outside, journal.notes())
     most = largest(ledger.reports.live(), limits or Limits())

@@ -93,7 +93,7 @@ def redo(ledger: Ledger, layout: Layout, choice: RedoChoice) -> Redone:
     make again; then nothing was touched. Killed, it is simply called again."""
     specs = choice.specs
     check_roots(layout, (paths.split(output.path)[0] for spec in specs.values() for output in spec.writes))
-    files, roots = sources_of(layout), layout.tidied_roots()
+    files, roots = sources_of(layout), layout.ephemeral_roots()
     readers: dict[str, list[str]] = {}
     for spec in specs.values():
         for path in spec.reads:

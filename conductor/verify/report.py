@@ -45,7 +45,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     outputs: int
     bytes: int
     #: Outputs that were removed when all jobs that read them were done.
-    tidied: int = 0
+    removed: int = 0
     #: Done by a line that differs from the manifest's in what makes no other product: needs, priority, waits,
     #: `expect`.
     other_lines: int = 0
@@ -72,7 +72,7 @@ class VerifyReport(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     def to_text(self) -> str:
         looked = f", {many(self.outputs, 'output')} checked ({size(self.bytes)})" if self.outputs else ""
-        looked += f", {self.tidied} intermediate removed" if self.tidied else ""
+        looked += f", {self.removed} intermediate removed" if self.removed else ""
         looked += (
             f", {self.other_lines} made when other needs, waits or checks stood in the line"
             if self.other_lines

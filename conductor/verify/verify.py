@@ -94,7 +94,7 @@ def verify(
     records = Records.gather(manifest, receipts_dir, on_read, has_others=is_strict)
     gone = (
         removal_notes.gone(receipts_dir)
-        if (roots := layout.tidied_roots())
+        if (roots := layout.ephemeral_roots())
         else frozenset[tuple[str, str, int]]()
     )
     review = _Review(
@@ -204,7 +204,7 @@ class _Review:
         self.checks = checks
         #: (path, job, attempt) of files that were removed when all their readers were done.
         self.gone = gone
-        self.tidied = 0
+        self.removed = 0
         self.findings: list[VerifyFinding] = []
         self.found: Counter[Kind] = Counter()
         self.kept: Counter[tuple[Kind, bool]] = Counter()
@@ -267,7 +267,7 @@ class _Review:
         for path, fact in published.items():
             seen = facts.outputs[path].file
             if seen.fault == NOT_THERE and (path, spec.id, receipt.attempt) in self.gone:
-                self.tidied += 1
+                self.removed += 1
                 continue
             self.outputs += 1
             self.bytes += facts.outputs[path].file.bytes
@@ -320,7 +320,7 @@ class _Review:
             done=self.done,
             outputs=self.outputs,
             bytes=self.bytes,
-            tidied=self.tidied,
+            removed=self.removed,
             other_lines=self.other_lines,
             findings=(*self.findings, *whole, *(others if is_strict else ())),
             unlisted={kind: more for kind, n in self.found.items() if (more := n - self._kept(kind))},

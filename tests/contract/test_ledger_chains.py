@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.model.chains import Chain, FileJob, LetGo
+from conductor.model.chains import Chain, FileJob, RemovableFile
 from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Dead, Retry
 from conductor.model.ledger_entries import Entry, EntryFiles
@@ -68,8 +68,8 @@ def removable(scene: Scene) -> int:
     return scene.ledger.files.removable(NODE, ["scratch", "published"]).get("scratch", 0)
 
 
-def let_go(scene: Scene, wanted: int = 10**9) -> list[str]:
-    return [fact.path for fact in scene.ledger.files.let_go(NODE, "scratch", wanted)]
+def begin_removal(scene: Scene, wanted: int = 10**9) -> list[str]:
+    return [fact.path for fact in scene.ledger.files.begin_removal(NODE, "scratch", wanted)]
 
 
 def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: Scene) -> None:
@@ -93,22 +93,22 @@ def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_ha
     done(scene, "w", x=12)
     assert chain(scene).kept == {path("x"): 12}
     done(scene, "r")
-    assert (removable(scene), let_go(scene), chain(scene).kept) == (0, [], {path("x"): 12})
+    assert (removable(scene), begin_removal(scene), chain(scene).kept) == (0, [], {path("x"): 12})
     done(scene, "s")
 
     assert removable(scene) == 12
-    assert scene.ledger.files.let_go(NODE) == (), "its room is not wanted"
-    assert scene.ledger.files.let_go("elsewhere", "scratch", 1) == ()
-    assert scene.ledger.files.let_go(NODE, "published", 1) == ()
-    fact = LetGo(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12)
-    assert scene.ledger.files.let_go(NODE, "scratch", 1) == (fact,)
-    assert scene.ledger.files.let_go(NODE) == (fact,), "until it says that it is gone"
+    assert scene.ledger.files.begin_removal(NODE) == (), "its room is not wanted"
+    assert scene.ledger.files.begin_removal("elsewhere", "scratch", 1) == ()
+    assert scene.ledger.files.begin_removal(NODE, "published", 1) == ()
+    fact = RemovableFile(path=path("x"), job_id=an_id("w"), attempt=1, bytes=12)
+    assert scene.ledger.files.begin_removal(NODE, "scratch", 1) == (fact,)
+    assert scene.ledger.files.begin_removal(NODE) == (fact,), "until it says that it is gone"
     assert removable(scene) == 0
     assert chains(scene, "w", "r") == ()
 
     scene.ledger.files.gone(NODE, [path("x")])
 
-    assert let_go(scene) == []
+    assert begin_removal(scene) == []
 
 
 def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_takes(scene: Scene) -> None:
@@ -120,12 +120,14 @@ def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_t
         done(scene, f"r{name}")
     assert removable(scene) == 30
 
-    assert let_go(scene, 11) == [path("b"), path("c")]
+    assert begin_removal(scene, 11) == [path("b"), path("c")]
 
     assert removable(scene) == 10
-    assert scene.ledger.files.let_go(NODE, "scratch", 99, most=0) == scene.ledger.files.let_go(NODE)
+    assert scene.ledger.files.begin_removal(NODE, "scratch", 99, most=0) == scene.ledger.files.begin_removal(
+        NODE
+    )
     scene.ledger.files.gone(NODE, [path("b"), path("c")])
-    assert (let_go(scene, 0), let_go(scene, 1)) == ([], [path("a")])
+    assert (begin_removal(scene, 0), begin_removal(scene, 1)) == ([], [path("a")])
 
 
 def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being_removed(
@@ -138,12 +140,12 @@ def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being
     done(scene, "w", x=10, y=7)
     done(scene, "r")
     assert removable(scene) == 17
-    assert len(let_go(scene, 1)) == 1
+    assert len(begin_removal(scene, 1)) == 1
     going, left = (path("x"), path("y")) if removable(scene) == 7 else (path("y"), path("x"))
 
     assert scene.ledger.files.keep({left: [an_id("late")], going: [an_id("late")]}) == {going: NODE}
 
-    assert (removable(scene), let_go(scene)) == (0, [going])
+    assert (removable(scene), begin_removal(scene)) == (0, [going])
     assert not scene.redo("w"), "a new file would be removed in the place of the old one"
     scene.ledger.files.gone(NODE, [going])
     assert scene.ledger.files.keep({}) == {}
@@ -191,7 +193,7 @@ def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: Scene) -> None
     done(scene, "w", x=10, y=5)
     done(scene, "r")
 
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene: Scene) -> None:
@@ -203,7 +205,7 @@ def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene:
     assert chain(scene).kept == {path("x"): 10}
     done(scene, "late")
 
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_chains_that_turn_out_to_share_a_file_become_one(scene: Scene) -> None:
@@ -262,7 +264,7 @@ def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: Scene) -> None
 
     assert chain(scene).kept == {path("x"): 10}
     done(scene, "r", 2)
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) -> None:
@@ -276,14 +278,14 @@ def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) 
     assert removable(scene) == 0
     assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
     done(scene, "r", 2)
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     done(scene, "r")
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
     scene.ledger.files.gone(NODE, [path("x")])
     assert scene.redo("r")
     assert scene.redo("w", after=["r"])
@@ -292,7 +294,7 @@ def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
     done(scene, "w", 2, x=11)
     assert chain(scene).kept == {path("x"): 11}
     done(scene, "r", 2)
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_read(scene: Scene) -> None:
@@ -301,7 +303,7 @@ def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_
 
     assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
     done(scene, "s")
-    assert let_go(scene) == [path("x")]
+    assert begin_removal(scene) == [path("x")]
 
 
 def test_what_was_read_by_all_before_redis_was_emptied_may_go(scene: Scene) -> None:

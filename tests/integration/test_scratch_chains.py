@@ -102,7 +102,7 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
     until(lambda: not files(settings))
     report = verify(manifest, settings.receipts_dir, settings.layout)
     assert report.is_good, report.to_text()
-    assert (report.done, report.outputs, report.tidied) == (3 * CHAINS, CHAINS, 2 * CHAINS)
+    assert (report.done, report.outputs, report.removed) == (3 * CHAINS, CHAINS, 2 * CHAINS)
     assert len(list(removal_notes.read(settings.receipts_dir))) == 2 * CHAINS
 
     # What was removed is made again for a reader that has to be.

@@ -84,8 +84,8 @@ class Twins(Both):
         self.both("intake.put", "night", [entry])
 
     @rule(wanted=st.integers(0, 25), most=st.integers(0, 2))
-    def let_go(self, wanted: int, most: int) -> None:
-        self.both("files.let_go", "node1", "scratch", wanted, most)
+    def begin_removal(self, wanted: int, most: int) -> None:
+        self.both("files.begin_removal", "node1", "scratch", wanted, most)
 
     @rule(name=names)
     def gone(self, name: str) -> None:

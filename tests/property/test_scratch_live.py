@@ -131,10 +131,10 @@ class Night:
         free = self.disk - sum(self.lying.values()) - sum(map(self.written, self.going))
         if there:
             gates = self.ledger.gate_record.gates()
-            self.let_go(wanted(gates, NODE, frozenset({"scratch"}), free, there, ROOTS))
+            self.begin_removal(wanted(gates, NODE, frozenset({"scratch"}), free, there, ROOTS))
 
-    def let_go(self, size: int) -> None:
-        gone = [fact.path for fact in self.ledger.files.let_go(NODE, "scratch", size)]
+    def begin_removal(self, size: int) -> None:
+        gone = [fact.path for fact in self.ledger.files.begin_removal(NODE, "scratch", size)]
         for path in gone:
             del self.lying[path]
         self.ledger.files.gone(NODE, gone)
@@ -191,7 +191,7 @@ def test_never_over_the_disk_and_never_stuck_where_the_serial_order_fits(
 
     assert left == 0
     assert night.peak <= disk
-    night.let_go(10**18)
+    night.begin_removal(10**18)
     read = {path for spec in specs for path in spec.reads}
     assert {path for path in night.lying if path in read} == set(), "read by all"
     assert {path for spec in specs for o in spec.writes if (path := o.path) not in read} == set(night.lying)

@@ -268,9 +268,9 @@ class ChildProcess:
         """A body has ended: what it printed (up to `until`, or now) goes into a file of its own."""
         self.printed.end(job_id, body, until)
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Between jobs: keep the log small."""
-        self.printed.tidy()
+        self.printed.clean_up()
 
     def last_words(self) -> str:
         """The end of what this attempt's body printed."""

@@ -103,7 +103,7 @@ class Printed:
             self._give_back(self._reclaimed, end)
             self._reclaimed = end
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Nobody writes now."""
         if self.size() > _EMPTY_BYTES:
             with self._lock, suppress(OSError):

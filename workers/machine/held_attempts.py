@@ -203,7 +203,7 @@ class Hand:
     def out(self, unpublished: Unpublished) -> Held | None:
         """It failed, and the ledger knows; or it was dropped, for it is another worker's."""
         self._failing.remove(unpublished)
-        return self._let_go(unpublished.attempt)
+        return self._drop(unpublished.attempt)
 
     def leave(self) -> None:
         """Whatever waits goes back with the next turn."""
@@ -223,7 +223,7 @@ class Hand:
 
     def brought_in(self) -> tuple[Held, ...]:
         """The ledger knows: their leases are over."""
-        helds = [self._let_go(attempt) for attempt in self._brought]
+        helds = [self._drop(attempt) for attempt in self._brought]
         self._brought.clear()
         return tuple(held for held in helds if held is not None)
 
@@ -231,5 +231,5 @@ class Hand:
         self._leased[attempt.job_id, attempt.number] = attempt.held
         return attempt.held
 
-    def _let_go(self, attempt: Attempt) -> Held | None:
+    def _drop(self, attempt: Attempt) -> Held | None:
         return self._leased.pop((attempt.job_id, attempt.number), None)

@@ -106,7 +106,7 @@ class ChildActions:
             if said.warm is not None:
                 self._parts.claim.keeps(said.warm)
         if not self._hand.given:
-            self._parts.host.tidy()
+            self._parts.host.clean_up()
         if isinstance(outcome, Done):
             self._machine.published(outcome, time.monotonic() - _late_s(said))
         else:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conductor.core.chains.chains import Members, root_of
-from conductor.model.chains import Chain, FileJob, Landed, LetGo
+from conductor.model.chains import Chain, FileJob, Landed, RemovableFile
 from conductor.model.ledger_entries import EntryFiles, JobState
 
-GOING: tuple[JobState, ...] = ("admitted", "running")
+IN_FLIGHT: tuple[JobState, ...] = ("admitted", "running")
 LANDED_S, LANDED_TOGETHER_S = 60.0, 0.25
 LETTERS: dict[JobState, str] = {
     "waiting": "w",
@@ -32,7 +32,7 @@ class OneChain:
     #: Members that are admitted or running, plus files that lie there for somebody.
     busy: int = 0
     #: Path → where it lies and what it is.
-    made: dict[str, tuple[str, LetGo]] = field(default_factory=dict[str, tuple[str, LetGo]])
+    made: dict[str, tuple[str, RemovableFile]] = field(default_factory=dict[str, tuple[str, RemovableFile]])
 
 
 class Chains:
@@ -47,11 +47,11 @@ class Chains:
         self._numbers = 0
         self._readers: defaultdict[str, set[str]] = defaultdict(set)
         #: Files that nobody needs any more, the first in front: path → where it lies and what it is.
-        self.letting: dict[str, tuple[str, LetGo]] = {}
+        self.removable: dict[str, tuple[str, RemovableFile]] = {}
         #: Of those, what its node removes at this moment.
-        self.going: dict[str, tuple[str, LetGo]] = {}
+        self.removing: dict[str, tuple[str, RemovableFile]] = {}
         #: Paths that were let go once.
-        self._read_out: set[str] = set()
+        self._removed_once: set[str] = set()
         #: (at the end of which moment, node, root) → bytes.
         self._landed: dict[tuple[float, str, str], int] = {}
 
@@ -75,12 +75,12 @@ class Chains:
             undone = {other for other in ids if self._state_of(other) != "done"}
             self._readers[path].update(undone)
             if undone != set(ids):
-                self._read_out.add(path)
+                self._removed_once.add(path)
         for path in job.reads:
             if is_done:
                 self._readers[path].discard(job_id)
                 if not self._readers[path]:
-                    self._let_go(chain, path)
+                    self._mark_removable(chain, path)
             else:
                 self._readers[path].add(job_id)
                 self._take_back(chain, path)
@@ -110,14 +110,14 @@ class Chains:
         chain = self._chain_of.get(job_id)
         if chain is None:
             return
-        if (old in GOING) != (new in GOING):
-            self._busier(chain, 1 if new in GOING else -1)
+        if (old in IN_FLIGHT) != (new in IN_FLIGHT):
+            self._busier(chain, 1 if new in IN_FLIGHT else -1)
         job = self._files[job_id]
         if new == "done":
             for path in job.reads:
                 self._readers[path].discard(job_id)
                 if not self._readers[path]:
-                    self._let_go(chain, path)
+                    self._mark_removable(chain, path)
         elif old == "done":
             self._undone(chain, job)
 
@@ -128,8 +128,8 @@ class Chains:
         for path in job.writes:
             if chain.made.pop(path, None) is not None:
                 self._busier(chain, -1)
-            self.letting.pop(path, None)
-            self.going.pop(path, None)
+            self.removable.pop(path, None)
+            self.removing.pop(path, None)
             self._by_path[path] = chain
 
     def begun(self, job_id: str, node: str) -> None:
@@ -141,10 +141,10 @@ class Chains:
         by_root: dict[str, int] = {}
         for path, size in outputs.items():
             by_root[root_of(path)] = by_root.get(root_of(path), 0) + size
-            fact = LetGo(path=path, job_id=job_id, attempt=attempt, bytes=size)
+            fact = RemovableFile(path=path, job_id=job_id, attempt=attempt, bytes=size)
             is_ours = chain is not None and job is not None and path in job.writes
-            if is_ours and not self._readers[path] and path in self._read_out:
-                self.letting[path] = (node, fact)
+            if is_ours and not self._readers[path] and path in self._removed_once:
+                self.removable[path] = (node, fact)
             if is_ours and chain is not None and self._readers[path]:
                 if path not in chain.made:
                     self._busier(chain, 1)
@@ -164,15 +164,15 @@ class Chains:
             Landed(node=node, root=root, bytes=n, at=at) for (at, node, root), n in self._landed.items()
         )
 
-    def _let_go(self, chain: OneChain, path: str) -> None:
+    def _mark_removable(self, chain: OneChain, path: str) -> None:
         if (fact := chain.made.pop(path, None)) is not None:
             self._by_path.pop(path, None)
-            self.letting[path] = fact
-            self._read_out.add(path)
+            self.removable[path] = fact
+            self._removed_once.add(path)
             self._busier(chain, -1)
 
     def _take_back(self, chain: OneChain, path: str) -> None:
-        if (fact := self.letting.pop(path, None)) is not None:
+        if (fact := self.removable.pop(path, None)) is not None:
             chain.made[path] = fact
             self._by_path[path] = chain
             chain.node = chain.node or fact[0]
@@ -181,27 +181,27 @@ class Chains:
     def keep(self, readers: Mapping[str, Sequence[str]]) -> dict[str, str]:
         for path, ids in readers.items():
             self._readers[path].update(ids)
-            if path in self.letting:
+            if path in self.removable:
                 self._numbers += 1
                 self._take_back(OneChain(self._numbers), path)
-        return {path: node for path, (node, _) in self.going.items()}
+        return {path: node for path, (node, _) in self.removing.items()}
 
-    def take(self, node: str, root: str, wanted: int, most: int) -> tuple[LetGo, ...]:
+    def take(self, node: str, root: str, wanted: int, most: int) -> tuple[RemovableFile, ...]:
         """The first ones of what nobody needs on that disk are gone from now on; with what was before."""
         first = [
-            p for p, (where, fact) in self.letting.items() if where == node and root_of(fact.path) == root
+            p for p, (where, fact) in self.removable.items() if where == node and root_of(fact.path) == root
         ][:most]
         for path in first:
             if wanted <= 0:
                 break
-            self.going[path] = self.letting.pop(path)
-            wanted -= self.going[path][1].bytes
-        return tuple(fact for _, (where, fact) in sorted(self.going.items()) if where == node)
+            self.removing[path] = self.removable.pop(path)
+            wanted -= self.removing[path][1].bytes
+        return tuple(fact for _, (where, fact) in sorted(self.removing.items()) if where == node)
 
-    def is_going(self, job_id: str) -> bool:
+    def is_being_removed(self, job_id: str) -> bool:
         """Is a file that it writes being removed."""
         job = self._files.get(job_id)
-        return job is not None and any(path in self.going for path in job.writes)
+        return job is not None and any(path in self.removing for path in job.writes)
 
     def _busier(self, chain: OneChain, n: int) -> None:
         chain.busy += n

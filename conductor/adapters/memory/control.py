@@ -106,7 +106,7 @@ class MemoryControl:
             job = store.jobs.get(job_id)
             if job is None or job.state != "done" or job.accepted != attempt:
                 return False
-            if not is_forced and store.chains.is_going(job_id):
+            if not is_forced and store.chains.is_being_removed(job_id):
                 return False
             job.accepted, job.token, job.redone = 0, "", job.attempts
             store.move(job, "waiting")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from conductor.adapters.memory.store import Store
 from conductor.core.chains.chains import root_of
-from conductor.model.chains import LetGo
+from conductor.model.chains import RemovableFile
 
 
 class MemoryFiles:
@@ -19,17 +19,19 @@ class MemoryFiles:
 
     def removable(self, node: str, roots: Sequence[str]) -> dict[str, int]:
         with self._store.lock:
-            facts = [fact for where, fact in self._store.chains.letting.values() if where == node]
+            facts = [fact for where, fact in self._store.chains.removable.values() if where == node]
             sums = {root: sum(fact.bytes for fact in facts if root_of(fact.path) == root) for root in roots}
             return {root: size for root, size in sums.items() if size}
 
-    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
+    def begin_removal(
+        self, node: str, root: str = "", wanted: int = 0, most: int = 500
+    ) -> tuple[RemovableFile, ...]:
         with self._store.lock:
             return self._store.chains.take(node, root, wanted, most)
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         with self._store.lock:
             for path in paths:
-                self._store.chains.going.pop(path, None)
+                self._store.chains.removing.pop(path, None)
             if paths:
                 self._store.ring()

@@ -11,7 +11,7 @@ import msgspec
 
 from conductor.adapters.redis.scripts import Call, Scripts
 from conductor.core.chains.chains import Members
-from conductor.model.chains import Chain, ChainStates, FileJob, Landed, LetGo
+from conductor.model.chains import Chain, ChainStates, FileJob, Landed, RemovableFile
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -88,8 +88,8 @@ def landed_of(text: str) -> Landed:
     return Landed(node=node, root=root, bytes=int(size), at=int(at) / 1000)
 
 
-def let_go_of(text: bytes) -> LetGo:
+def removable_file_of(text: bytes) -> RemovableFile:
     fact = _made(text)
-    return LetGo(
+    return RemovableFile(
         path=fact["path"], job_id=fact["job_id"], attempt=int(fact["attempt"]), bytes=int(fact["bytes"])
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from conductor.adapters.redis.chains import let_go_of
+from conductor.adapters.redis.chains import removable_file_of
 from conductor.adapters.redis.client import translating
 from conductor.adapters.redis.scripts import Scripts
-from conductor.model.chains import LetGo
+from conductor.model.chains import RemovableFile
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -33,10 +33,12 @@ class RedisFiles:
             sizes: list[bytes | None] = self._scripts.client.hmget(self._scripts.keys.removable_bytes, fields)  # pyright: ignore[reportAssignmentType]
         return {root: int(size) for root, size in zip(roots, sizes, strict=True) if size}
 
-    def let_go(self, node: str, root: str = "", wanted: int = 0, most: int = 500) -> tuple[LetGo, ...]:
-        rows: list[bytes] = self._scripts.run("let_go", node, root, wanted, most)
-        return tuple(sorted(map(let_go_of, rows), key=lambda fact: fact.path))
+    def begin_removal(
+        self, node: str, root: str = "", wanted: int = 0, most: int = 500
+    ) -> tuple[RemovableFile, ...]:
+        rows: list[bytes] = self._scripts.run("begin_removal", node, root, wanted, most)
+        return tuple(sorted(map(removable_file_of, rows), key=lambda fact: fact.path))
 
     def gone(self, node: str, paths: Sequence[str]) -> None:
         if paths:
-            self._scripts.run("let_go", node, "", 0, 0, *paths)
+            self._scripts.run("begin_removal", node, "", 0, 0, *paths)

@@ -85,10 +85,10 @@ class Hosts:
         host.disk -= job.job_class.needs.scratch_bytes
         for path in job.reads:
             self._readers[path] -= 1
-            self._let_go(path)
+            self._remove(path)
         for path in job.writes:
             self._coming.discard(path)
-            self._let_go(path)
+            self._remove(path)
 
     def lying(self) -> dict[str, int]:
         """Node → bytes of files whose writer has ended."""
@@ -98,7 +98,7 @@ class Hosts:
                 found[node] = found.get(node, 0) + size
         return found
 
-    def _let_go(self, path: str) -> None:
+    def _remove(self, path: str) -> None:
         if not self._readers.get(path) and path in self._files:
             size, node = self._files.pop(path)
             self._hosts[node].disk -= size

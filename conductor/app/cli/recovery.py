@@ -52,7 +52,7 @@ def rebuild(
 
     with ledger_here(is_lenient=False) as (settings, ledger):
         chosen, warnings = sources(settings.receipts_dir, manifest or [], target, skip_missing)
-        catalogue, roots = catalogue_of(settings.for_code), settings.layout.tidied_roots()
+        catalogue, roots = catalogue_of(settings.for_code), settings.layout.ephemeral_roots()
         limits, lease_s = limits_of(settings), settings.timing.lease_s
         result = run(
             ledger,
@@ -60,7 +60,7 @@ def rebuild(
             catalogue,
             chosen,
             lease_s,
-            tidied=roots,
+            ephemeral_roots=roots,
             limits=limits,
             is_lenient=skip_missing,
         )

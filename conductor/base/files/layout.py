@@ -31,12 +31,12 @@ class Layout:
     #: Folders that jobs may write below, by the name that manifests give them.
     roots: Mapping[str, Root]
 
-    def tidied_roots(self) -> frozenset[str]:
+    def ephemeral_roots(self) -> frozenset[str]:
         """Roots whose files are removed when they were read by all."""
         return frozenset(
             name
             for name, root in self.roots.items()
-            if (name == "scratch" if root.is_tidied is None else root.is_tidied)
+            if (name == "scratch" if root.is_ephemeral is None else root.is_ephemeral)
         )
 
 

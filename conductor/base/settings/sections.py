@@ -88,7 +88,7 @@ class Root(Section):
     reopen_bytes: NotNegative | None = None
     #: Files that jobs made here may be removed when all jobs that read them are done; what nobody reads is a
     #: result and stays. None: so it is on `scratch`, and nowhere else.
-    is_tidied: bool | None = None
+    is_ephemeral: bool | None = None
     #: Such files go, the first ones first, once less than this is free here, or a job waits for the room.
     #: None: twice reopen_bytes, or a tenth of the disk (64 GiB at most) where that is more.
     room_bytes: NotNegative | None = None

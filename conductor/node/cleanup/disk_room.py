@@ -32,7 +32,7 @@ class DiskRoom:
         self._layout = layout
         self._ledger = ledger
         self._node = node
-        self._roots = sorted(layout.tidied_roots())
+        self._roots = sorted(layout.ephemeral_roots())
         #: Root → by the ledger's clock.
         self._made_at: dict[str, float] = {}
 
@@ -45,7 +45,7 @@ class DiskRoom:
             for root, there in removable.items():
                 removed += self._make(root, there, volumes, gates, now)
         if removed:
-            emit_event("files.let_go", "Made room: {} that nobody needs any more", many(removed, "file"),
+            emit_event("files.removed", "Made room: {} that nobody needs any more", many(removed, "file"),
                        files=removed)  # fmt: skip
         return removed > 0
 
@@ -61,12 +61,12 @@ class DiskRoom:
             lack = max(lack, wanted(gates, self._node, sharing, free, there, self._layout.roots))
         removed = 0
         while lack > 0:
-            facts = self._ledger.files.let_go(self._node, root, lack)
+            facts = self._ledger.files.begin_removal(self._node, root, lack)
             taken = sum(fact.bytes for fact in facts)
             removed += finish(self._layout, self._ledger, self._node, now)
             lack -= taken
             self._made_at |= dict.fromkeys(sharing, self._ledger.bell.now())
-            if not taken or self._ledger.files.let_go(self._node):
+            if not taken or self._ledger.files.begin_removal(self._node):
                 break  # nothing is left, or something cannot be removed now
         return removed
 

@@ -1,7 +1,7 @@
 """Removes files that nobody needs any more, once the ledger has said that they are gone. Noted on disk, then
 removed.
 
-Redis is not trusted with what is deleted: only a regular file below a root that is tidied, of the size its
+Redis is not trusted with what is deleted: only a regular file below an ephemeral root, of the size its
 receipt has, and made by the very job: by its mark, or where the file system keeps none, by the job's id in
 its path.
 """
@@ -18,7 +18,7 @@ from conductor.base.files import output_mark, paths
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import below
 from conductor.base.logs.events import emit_event
-from conductor.model.chains import LetGo
+from conductor.model.chains import RemovableFile
 from conductor.ports import Ledger
 from conductor.record import removal_notes
 
@@ -39,8 +39,8 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
 
     Broken off at any point it is called again: what is noted and there is removed, what is not there is done.
     """
-    roots = layout.tidied_roots()
-    facts = ledger.files.let_go(node)
+    roots = layout.ephemeral_roots()
+    facts = ledger.files.begin_removal(node)
     usable = [
         fact for fact in facts if paths.split(fact.path)[0] not in roots or is_mounted(layout, fact.path)
     ]
@@ -49,7 +49,7 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     removal_notes.note(layout.receipts_dir, node, (noted(fact, now) for fact in going))
     # Somebody may have sent its writer to make it again while this was looked at: then it is not ours any
     # more.
-    still = set(ledger.files.let_go(node)) if going else set[LetGo]()
+    still = set(ledger.files.begin_removal(node)) if going else set[RemovableFile]()
     confirmed_at = time.monotonic()
     done = [fact for fact in usable if fact.path not in found]
     removed = 0
@@ -62,7 +62,7 @@ def finish(layout: Layout, ledger: Ledger, node: str, now: float) -> int:
     return removed
 
 
-def noted(fact: LetGo, now: float) -> removal_notes.RemovalNotes:
+def noted(fact: RemovableFile, now: float) -> removal_notes.RemovalNotes:
     return removal_notes.RemovalNotes(
         at=now, path=fact.path, job_id=fact.job_id, attempt=fact.attempt, bytes=fact.bytes
     )
@@ -73,7 +73,7 @@ def is_mounted(layout: Layout, path: str) -> bool:
     return root.path.is_dir() and (root.marker is None or (root.path / root.marker).exists())
 
 
-def may_go(layout: Layout, fact: LetGo) -> Identity | None:
+def may_go(layout: Layout, fact: RemovableFile) -> Identity | None:
     """Which file it is, if it is there and what the ledger says. What is not there needs no removing."""
     try:
         base, parts = place_of(layout, fact)
@@ -86,13 +86,13 @@ def may_go(layout: Layout, fact: LetGo) -> Identity | None:
         return None
 
 
-def place_of(layout: Layout, fact: LetGo) -> tuple[Path, list[str]]:
+def place_of(layout: Layout, fact: RemovableFile) -> tuple[Path, list[str]]:
     paths.resolve(layout, fact.path, for_writing=True)
     root, relative = paths.split(fact.path)
     return paths.root_folder(layout, root), relative.split("/")
 
 
-def check(name: str, folder: int, fact: LetGo) -> Identity:
+def check(name: str, folder: int, fact: RemovableFile) -> Identity:
     """Raises `Kept` where it is another file than the one that was published."""
     facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISREG(facts.st_mode):
@@ -119,7 +119,7 @@ def maker_of(name: str, folder: int) -> str | None:
     return mark.job_id if mark else None
 
 
-def remove(layout: Layout, fact: LetGo, seen: Identity) -> bool:
+def remove(layout: Layout, fact: RemovableFile, seen: Identity) -> bool:
     try:
         base, parts = place_of(layout, fact)
         with below(base, parts[:-1]) as folder:

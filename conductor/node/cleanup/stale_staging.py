@@ -24,7 +24,7 @@ IDLE_S = 600.0
 STRANGER_IDLE_S = 86_400.0
 
 
-def tidy(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
+def clean_staging(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
     """Remove stale attempt folders below `roots`; those removed. `now`: epoch seconds by this host's clock.
 
     Raises `Unreachable` before anything is removed unjudged; a folder that cannot be removed is left and
@@ -33,7 +33,7 @@ def tidy(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
     return remove(folder for root in roots for folder in stale(root, ledger, now))
 
 
-def tidy_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
+def clean_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
     """Remove the folders of jobs that have come to their end, however fresh: nobody will publish from them.
 
     Cheap: names only, and one look at the ledger for each folder. Raises `Unreachable`.

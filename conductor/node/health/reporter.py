@@ -191,7 +191,7 @@ class Reporter(threading.Thread):
     def _removable(self) -> dict[str, int]:
         try:
             return self._ledger.files.removable(
-                self._identity.node, sorted(self._settings.layout.tidied_roots())
+                self._identity.node, sorted(self._settings.layout.ephemeral_roots())
             )
         except Unreachable:
             return {}

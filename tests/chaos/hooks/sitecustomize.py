@@ -232,7 +232,7 @@ def without_take_back(log: Any) -> None:
 SETTLED = "settled_now = known and known == history() or not known and call('EXISTS', P .. 'born') == 0"
 WITNESS = "if seen <= step() then return end"
 #: A second safeguard stands before the fence: what is rescued is taken out of the hand as well.
-LET_NOTHING_GO = "local function let_go(entry)\n  if entry then return end"
+DROP_NOTHING = "local function drop_prefetched(entry)\n  if entry then return end"
 FENCE = "if held.attempt ~= attempt or not (is_again or job.letter == 'a') then"
 
 
@@ -240,8 +240,10 @@ def without_fence(real: Callable[[str], str]) -> Callable[[str], str]:
     def source(name: str) -> str:
         text = real(name)
         assert name != "start" or FENCE in text
-        assert name != "rescue" or "local function let_go(entry)" in text
-        return text.replace(FENCE, "if false then").replace("local function let_go(entry)", LET_NOTHING_GO)
+        assert name != "rescue" or "local function drop_prefetched(entry)" in text
+        return text.replace(FENCE, "if false then").replace(
+            "local function drop_prefetched(entry)", DROP_NOTHING
+        )
 
     return source
 

@@ -101,7 +101,7 @@ class Scene:
 
     def remove(self, *, is_over: bool = True) -> list[str]:
         """All that may go, as a node does it. Not `is_over`: it is still at it."""
-        facts = self.ledger.files.let_go(NODE, "scratch", 10**18)
+        facts = self.ledger.files.begin_removal(NODE, "scratch", 10**18)
         if is_over:
             noted = (
                 removal_notes.RemovalNotes(
@@ -172,7 +172,7 @@ def test_what_was_removed_is_made_again_and_what_that_reads_too(
 
 def test_only_what_is_gone_is_made_again(scene: Scene) -> None:
     first, second, third = a_night(scene)
-    assert [f.path for f in scene.ledger.files.let_go(NODE, "scratch", 1)] == [first.writes[0].path]
+    assert [f.path for f in scene.ledger.files.begin_removal(NODE, "scratch", 1)] == [first.writes[0].path]
     scene.remove()  # the one it was told of, and the other
     scene.dispatch("two.jsonl", first, second, third, late := a_job(9, first))
 

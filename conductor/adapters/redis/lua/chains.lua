@@ -56,7 +56,7 @@ local function root_of(path)
   return string.match(path, '^([a-z][a-z0-9_]*):') or ''
 end
 
-local function count_letting(fact, sign)
+local function count_removable(fact, sign)
   local field = fact.node .. '|' .. root_of(fact.path)
   if call('HINCRBY', P .. 'removable_bytes', field, whole(sign * tonumber(fact.bytes))) <= 0 then
     call('HDEL', P .. 'removable_bytes', field)
@@ -64,40 +64,40 @@ local function count_letting(fact, sign)
 end
 
 -- Nobody needs it any more: its room may be had.
-local function let_it_lie(path, text)
+local function mark_removable(path, text)
   local fact = cjson.decode(text)
   call('HSET', P .. 'removable', path, text)
   call('ZADD', P .. 'removable_order:' .. fact.node .. ':' .. root_of(path), call('INCR', P .. 'removable_seq'), path)
   call('SADD', P .. 'removed_once', path)
-  count_letting(fact, 1)
+  count_removable(fact, 1)
 end
 
 -- It is no longer one of those. Its JSON, and its node, where it was.
-local function no_longer_let(path)
+local function unmark_removable(path)
   local text = call('HGET', P .. 'removable', path)
   if not text then return nil end
   local fact = cjson.decode(text)
   call('HDEL', P .. 'removable', path)
   call('ZREM', P .. 'removable_order:' .. fact.node .. ':' .. root_of(path), path)
-  count_letting(fact, -1)
+  count_removable(fact, -1)
   return text, fact.node
 end
 
 -- The last reader is done.
-local function let_path_go(number, path)
+local function path_is_read(number, path)
   local made = P .. 'chain_made:' .. number
   local text = call('HGET', made, path)
   if not text then return end
   call('HDEL', made, path)
   call('HDEL', P .. 'chain_file', path)
-  let_it_lie(path, text)
+  mark_removable(path, text)
   chain_busier(number, -1)
 end
 
 -- Somebody is to read it again before it was removed. Of one that is being removed nothing is taken back: its
 -- writer runs again.
 local function take_path_back(number, path)
-  local text, node = no_longer_let(path)
+  local text, node = unmark_removable(path)
   if not text then return end
   call('HSET', P .. 'chain_made:' .. number, path, text)
   call('HSET', P .. 'chain_file', path, number)
@@ -118,7 +118,7 @@ files_moved = function(id, old, new)
   for _, path in ipairs(file.reads or {}) do
     if new == 'd' then
       call('SREM', P .. 'readers:' .. path, id)
-      if call('EXISTS', P .. 'readers:' .. path) == 0 then let_path_go(number, path) end
+      if call('EXISTS', P .. 'readers:' .. path) == 0 then path_is_read(number, path) end
     else
       call('SADD', P .. 'readers:' .. path, id)
       take_path_back(number, path)
@@ -127,7 +127,7 @@ files_moved = function(id, old, new)
   if old == 'd' then
     for path in pairs(file.writes or {}) do
       if call('HDEL', P .. 'chain_made:' .. number, path) == 1 then chain_busier(number, -1) end
-      no_longer_let(path)
+      unmark_removable(path)
       call('HDEL', P .. 'removing', path)
       call('HSET', P .. 'chain_file', path, number)
     end
@@ -166,7 +166,7 @@ local function files_landed(id, attempt, landed)
     local is_wanted = writes[path] and call('EXISTS', P .. 'readers:' .. path) == 1
     local fact = {path = path, node = node, bytes = whole(bytes), job_id = id, attempt = attempt}
     local text = writes[path] and cjson.encode(fact)
-    if writes[path] and not is_wanted and call('SISMEMBER', P .. 'removed_once', path) == 1 then let_it_lie(path, text) end
+    if writes[path] and not is_wanted and call('SISMEMBER', P .. 'removed_once', path) == 1 then mark_removable(path, text) end
     if is_wanted then
       number = chain_number(number)
       if call('HSET', P .. 'chain_made:' .. number, path, text) == 1 then chain_busier(number, 1) end
@@ -235,7 +235,7 @@ local function chain_in(id, is_done, text, readers)
     if not is_done then
       take_path_back(number, path)
     elseif call('EXISTS', P .. 'readers:' .. path) == 0 then
-      let_path_go(number, path)
+      path_is_read(number, path)
     end
   end
 end

@@ -187,7 +187,7 @@ end
 
 -- An entry that a worker took and never started: the worker died, and so may have all who would look into its
 -- hand.
-local function let_go(entry)
+local function drop_prefetched(entry)
   for _, worker in ipairs(call('SMEMBERS', P .. 'workers')) do call('LREM', P .. 'prefetched:' .. worker, 0, entry) end
 end
 
@@ -215,7 +215,7 @@ local function release(id, rq_status)
   else
     call('ZREM', P .. 'admitted_at', id)
     call('ZREM', P .. 'off_queue_at', id)
-    let_go(entry)
+    drop_prefetched(entry)
   end
   rq_end(held.queue, entry, held.state == 'running' and rq_status or nil)
   return held

@@ -10,7 +10,7 @@ from ledger_scenes import NODE
 
 from conductor.base.files.output_mark import ATTRIBUTE
 from conductor.base.settings.settings import Settings
-from conductor.model.chains import LetGo
+from conductor.model.chains import RemovableFile
 from conductor.node.cleanup.file_removal import finish
 from conductor.record import removal_notes
 
@@ -20,11 +20,11 @@ JOB = "made-it-0000000"
 class Named:
     """A ledger that names some files, and hears which are dealt with."""
 
-    def __init__(self, *facts: LetGo) -> None:
+    def __init__(self, *facts: RemovableFile) -> None:
         self.facts = list(facts)
         self.files = self
 
-    def let_go(self, node: str, most: int = 1000) -> tuple[LetGo, ...]:
+    def begin_removal(self, node: str, most: int = 1000) -> tuple[RemovableFile, ...]:
         return tuple(self.facts)
 
     def gone(self, node: str, paths: list[str]) -> None:
@@ -44,11 +44,11 @@ def a_file(settings: Settings, path: str, text: str = "0123456789", maker: str |
     return file
 
 
-def fact(path: str, size: int = 10) -> LetGo:
-    return LetGo(path=path, job_id=JOB, attempt=2, bytes=size)
+def fact(path: str, size: int = 10) -> RemovableFile:
+    return RemovableFile(path=path, job_id=JOB, attempt=2, bytes=size)
 
 
-def remove(settings: Settings, *facts: LetGo) -> int:
+def remove(settings: Settings, *facts: RemovableFile) -> int:
     ledger = Named(*facts)
     count = finish(settings.layout, ledger, NODE, 7.0)  # type: ignore[arg-type]
     assert ledger.facts == []
@@ -80,7 +80,7 @@ def test_it_removes_what_a_job_made_and_its_own_folder_and_notes_it_first(projec
         "another size",
         "another maker",
         "no proof of its maker",
-        "a root that is not tidied",
+        "a root that is not ephemeral",
         "not a file of a job",
     ],
 )
@@ -111,7 +111,7 @@ def test_it_follows_no_link_out_of_the_root(project: Settings, tmp_path: Path) -
 def test_nothing_is_removed_where_the_user_says_so(project: Settings) -> None:
     path = f"scratch:w/{JOB}/x"
     file = a_file(project, path)
-    kept = project.roots["scratch"].model_copy(update={"is_tidied": False})
+    kept = project.roots["scratch"].model_copy(update={"is_ephemeral": False})
     settings = project.model_copy(update={"roots": {**project.roots, "scratch": kept}})
 
     assert remove(settings, fact(path)) == 0
@@ -122,7 +122,7 @@ def test_nothing_is_removed_where_the_user_says_so(project: Settings) -> None:
 def test_a_cut_note_says_nothing_and_harms_no_later_one(tmp_path: Path) -> None:
     one = removal_notes.RemovalNotes(at=1.0, path="scratch:a", job_id=JOB, attempt=1, bytes=1)
     removal_notes.note(tmp_path, "n", [one])
-    file = tmp_path / "n.tidied"
+    file = tmp_path / "n.removed"
     file.write_bytes(file.read_bytes() + b'{"at":2.0,"path":"scr')
     removal_notes.note(
         tmp_path, "n", [removal_notes.RemovalNotes(at=3.0, path="scratch:b", job_id=JOB, attempt=1, bytes=1)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conductor.base.files.paths import KEPT
-from conductor.node.cleanup.stale_staging import tidy, tidy_ended
+from conductor.node.cleanup.stale_staging import clean_ended, clean_staging
 
 ID = "abcdefgh"
 HOUR = 3600.0
@@ -34,7 +34,7 @@ def attempt(root: Path, name: str = f"{ID}.1.0a1b2c3d", age_s: float = HOUR) -> 
 
 
 def run(root: Path, of: Any) -> list[Path]:
-    return tidy([root], of, time.time())
+    return clean_staging([root], of, time.time())
 
 
 def test_a_stale_folder_of_an_attempt_that_is_over_is_removed(tmp_path: Path):
@@ -84,18 +84,18 @@ def test_a_root_that_is_not_there_is_no_error(tmp_path: Path):
 @pytest.mark.parametrize("state", ["done", "dead", "cancelled"])
 def test_what_a_job_left_that_has_ended_is_removed_however_fresh(tmp_path: Path, state: str):
     folder, stranger = attempt(tmp_path, age_s=0.0), attempt(tmp_path, "strangers.1", age_s=0.0)
-    assert tidy_ended([tmp_path], ledger(state=state, cause="worker_lost")) == [folder]
+    assert clean_ended([tmp_path], ledger(state=state, cause="worker_lost")) == [folder]
     assert stranger.exists()
 
 
 @pytest.mark.parametrize("state", ["waiting", "admitted", "running"])
 def test_what_a_job_left_that_goes_on_is_not_touched_while_fresh(tmp_path: Path, state: str):
     attempt(tmp_path, age_s=0.0)
-    assert tidy_ended([tmp_path], ledger(state=state)) == []
+    assert clean_ended([tmp_path], ledger(state=state)) == []
 
 
 def test_what_a_dead_job_could_not_publish_stays(tmp_path: Path):
     folder = attempt(tmp_path)
-    assert tidy_ended([tmp_path], ledger(state="dead", cause="publish_failed")) == []
+    assert clean_ended([tmp_path], ledger(state="dead", cause="publish_failed")) == []
     (folder / KEPT).write_text("{}")
-    assert tidy_ended([tmp_path], ledger(state="dead", cause="worker_lost")) == []
+    assert clean_ended([tmp_path], ledger(state="dead", cause="worker_lost")) == []

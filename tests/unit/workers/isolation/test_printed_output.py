@@ -92,7 +92,7 @@ def test_a_flood_is_bounded_while_it_runs_and_cut_in_the_middle(child: ChildScen
     assert "\n… 399 MiB left out …\n" in text
     assert len(text) < HEAD_BYTES + TAIL_BYTES + 100
     assert "\0" not in text, "no hole was read as words"
-    child.host.printed.tidy()
+    child.host.printed.clean_up()
     assert child.host.printed.size() == 0
 
 
@@ -111,7 +111,7 @@ def test_after_a_flood_the_next_ones_words_are_whole(child: ChildScene):
     child.run("body.floods", {"bytes": 64 << 20})
     child.run("body.says", {"text": "x" * 300_000})
     child.run("body.floods", {"bytes": 64 << 20})
-    child.host.printed.tidy()
+    child.host.printed.clean_up()
     child.run("body.says", {"text": "the end"})
 
     flood, whole, again, end = child.printed()

@@ -3,7 +3,8 @@
 -- many bytes. Or: these are removed.
 --   ARGV     node, root, bytes wanted (0: none), how many at most, then paths that are removed, or will not
 --            be
---   returns  JSON texts of `going` that are this node's: also those it was told before and has not said gone
+--   returns  JSON texts of `removing` that are this node's: also those it was told before and has not said
+--   gone
 --   writes   conductor:removable, removable_order:NODE:ROOT, removable_bytes, removing
 local node, root, wanted, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 for i = 5, #ARGV do call('HDEL', P .. 'removing', ARGV[i]) end
@@ -13,7 +14,7 @@ local key, taken = P .. 'removable_order:' .. node .. ':' .. root, 0
 while wanted > 0 and taken < most do
   local path = call('ZRANGE', key, 0, 0)[1]
   if not path then break end
-  local text = no_longer_let(path)
+  local text = unmark_removable(path)
   call('HSET', P .. 'removing', path, text)
   wanted = wanted - tonumber(cjson.decode(text).bytes)
   taken = taken + 1
