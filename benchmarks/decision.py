@@ -4,10 +4,10 @@ published work.
     python benchmarks/decision.py [--traces FOLDER] [--seeds 10] [--json FILE]
 
 Everything goes through `decide`; ours by the rule that a conductor without settings of its own follows live,
-[waiting] (aging, overdue, kept places) included, the simple rules bare, as they were published. Controls come
-first: simple rules must give the published rows within 1 %, random placement must come out within 0.7 of its
-row; else the simulator is wrong, and the exit code is 1. openb (the cluster) is run where its folder is
-named: --traces or $CONDUCTOR_TRACES.
+[waiting] (aging, overdue, backfill reservations) included, the simple rules bare, as they were published.
+Controls come first: simple rules must give the published rows within 1 %, random placement must come out
+within 0.7 of its row; else the simulator is wrong, and the exit code is 1. openb (the cluster) is run where
+its folder is named: --traces or $CONDUCTOR_TRACES.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         ),
         shut=draw(st.sampled_from([{}] * 6 + [{"cloud": NOW + 60}, {"a": NOW + 60}])),
         # The first of a class was passed over: a place is kept for it.
-        overtaken=draw(
+        passed_over=draw(
             st.dictionaries(
                 st.sampled_from([f"class-{i}-00000000" for i in range(4)]),
                 st.sampled_from([NOW - 5, NOW - 200, NOW - 300]),

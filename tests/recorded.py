@@ -63,6 +63,8 @@ CLASSES: dict[str, type[msgspec.Struct]] = {"Plight": EndpointFault, "Heir": Suc
 #: Class of then → field of then → field now; None: it is gone.
 RENAMED: dict[str, dict[str, str | None]] = {
     "RateState": {"plight": "endpoint_fault"},
+    "Snapshot": {"overtaken": "passed_over"},
+    "Hold": {"overtaken_since": "passed_over_since", "kept_from": "reserved_from", "kept_at": "reserved_at"},
 }
 #: Whole strings of then → now, as values and as keys.
 WORDS: dict[str, str] = {}

@@ -138,11 +138,11 @@ class Hold(Value, frozen=True, kw_only=True):
     #: does now.
     first_from: float | None = None
     #: Since when jobs that come after `head` in order have been started while there was no room for it.
-    overtaken_since: float | None = None
+    passed_over_since: float | None = None
     #: From then on a place is kept free for `head`, against everybody.
-    kept_from: float | None = None
+    reserved_from: float | None = None
     #: «node1/gpu0», while a place is kept.
-    kept_at: str = ""
+    reserved_at: str = ""
     #: It starts no later than about then, if what runs keeps to its estimates; None: nobody can say.
     starts_by: float | None = None
 
@@ -204,6 +204,6 @@ class GateLedger(Value, frozen=True, kw_only=True):
     wanted: dict[str, int] = {}
 
     @property
-    def overtaken(self) -> dict[str, float]:
+    def passed_over(self) -> dict[str, float]:
         """Job → since when it is passed over: what the next tick goes on from."""
-        return {h.head: h.overtaken_since for h in self.holds if h.overtaken_since is not None}
+        return {h.head: h.passed_over_since for h in self.holds if h.passed_over_since is not None}

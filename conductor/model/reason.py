@@ -81,9 +81,9 @@ class Reason(StrEnum):
     #: No receipt tells what its kind takes: `holders` have to show it first. `kind`; `most`: so many at once.
     UNTRIED = "untried"
     #: The place is kept free for `holders`, which others passed.
-    PLACE_KEPT = "place_kept"
+    PLACE_RESERVED = "place_reserved"
     #: The budget, which is `where`, is kept for `holders`, which others passed.
-    BUDGET_KEPT = "budget_kept"
+    BUDGET_RESERVED = "budget_reserved"
     #: In a strict order: its turn comes behind `holders`.
     NOT_ITS_TURN = "not_its_turn"
 
@@ -164,7 +164,7 @@ class Reason(StrEnum):
 
 # Those of the inner loops, looked up once: Python 3.11 finds a member of an enum by a function call.
 OPEN, NO_ROOM, TOO_LARGE = Reason.OPEN, Reason.NO_ROOM, Reason.TOO_LARGE
-CROWDED_OUT, QUEUE_FULL, PLACE_KEPT = Reason.CROWDED_OUT, Reason.QUEUE_FULL, Reason.PLACE_KEPT
+CROWDED_OUT, QUEUE_FULL, PLACE_RESERVED = Reason.CROWDED_OUT, Reason.QUEUE_FULL, Reason.PLACE_RESERVED
 
 #: The gate says yes.
 PASSING = frozenset({Reason.OPEN, Reason.RUNS_ON_CPU, Reason.NO_KNOWN_LIMIT})
@@ -191,7 +191,7 @@ OF_ONE_PLACE = frozenset(
         Reason.DEVICE_MISSING,
         Reason.OBSTRUCTED,
         Reason.UNTRIED,
-        Reason.PLACE_KEPT,
+        Reason.PLACE_RESERVED,
     }
 )
 

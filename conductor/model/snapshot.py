@@ -204,7 +204,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     #: Backlog → jobs in review.
     in_review: dict[str, int] = {}
     #: Job → since when jobs that come after it have been started while there was no room for it.
-    overtaken: dict[str, float] = {}
+    passed_over: dict[str, float] = {}
     #: Lane or backlog that is outside its hours → when they begin again.
     shut: dict[str, float] = {}
     #: What was usual so far, from a conductor that remembers it; empty: what waits and runs now is.

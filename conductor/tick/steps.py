@@ -182,7 +182,7 @@ def remember(state: TickState) -> TickState:
     snapshot = replace(
         seen,
         deep=depths(seen.nodes, seen.reservations, state.candidates, state.task_durations, memory.limits),
-        overtaken={**memory.gates.overtaken, **memory.turned_down},
+        passed_over={**memory.gates.passed_over, **memory.turned_down},
         shut=hours.shut(memory.limits.hours, seen.now),
         order=memory.order if seen.chains else (),
         controls=replace(seen.controls, hold=state.hold) if state.hold else seen.controls,
@@ -268,7 +268,9 @@ def leave(state: TickState) -> TickState:
         memory,
         look=next_look(memory.look, state.candidates, decision, has_chains=bool(snapshot.chains)),
         order=decision.order,
-        turned_down={job_id: snapshot.overtaken[job_id] for job_id in again if job_id in snapshot.overtaken},
+        turned_down={
+            job_id: snapshot.passed_over[job_id] for job_id in again if job_id in snapshot.passed_over
+        },
         rest_s=REST_S if snapshot.deep and applied.fed else 0.0,
     )
     # What was turned down by the hand-over would be tried again at once, for ever: the world needs a moment.

@@ -59,8 +59,8 @@ class WaitingJob(Value, frozen=True, kw_only=True):
     #: Of the first of its class: the earliest, the latest, and from when on a place is kept for it.
     would_start_at: float | None
     starts_by: float | None
-    kept_at: str
-    kept_from: float | None
+    reserved_at: str
+    reserved_from: float | None
     #: When it goes before all others of its backlog.
     first_from: float | None
     is_infeasible: bool
@@ -82,8 +82,8 @@ def waiting(job: JobView, hold: Hold, now: float) -> WaitingJob:
         gates=tuple(_asked(verdict, hold) for verdict in hold.verdicts),
         would_start_at=earliest(hold),
         starts_by=hold.starts_by,
-        kept_at=hold.kept_at,
-        kept_from=hold.kept_from,
+        reserved_at=hold.reserved_at,
+        reserved_from=hold.reserved_from,
         first_from=hold.first_from,
         is_infeasible=hold.is_infeasible,
     )

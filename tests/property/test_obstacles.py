@@ -128,7 +128,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         queued=queued(held),
         controls=controls,
         rates=(a_rate(**draw(st.sampled_from(budgets))),),
-        overtaken={
+        passed_over={
             c.heads[0].job_id: NOW - 1000 for c in candidates if draw(st.sampled_from([False, False, True]))
         },
     )
@@ -219,8 +219,8 @@ def edited(snapshot: Snapshot, name: str, edit: Callable[[NodeReport], NodeRepor
 def after(snapshot: Snapshot, decision: Decision) -> Snapshot:
     """The tick is over: what it admitted lies in the queues, and who is passed over is known."""
     held = (*snapshot.reservations, *(a.reservation for a in decision.admit))
-    overtaken = GateLedger(holds=decision.hold).overtaken
-    return replace(snapshot, reservations=held, queued=queued(held), overtaken=overtaken)
+    passed_over = GateLedger(holds=decision.hold).passed_over
+    return replace(snapshot, reservations=held, queued=queued(held), passed_over=passed_over)
 
 
 def left(candidates: Sequence[Candidate], gone: set[str]) -> tuple[Candidate, ...]:
@@ -316,7 +316,7 @@ def check(scene: Scene, order: Order) -> None:
             if not verdict.is_never:  # of such a place nothing is named that would open it
                 freed = without(freed, verdict)
         alone = left(tuple(c for c in waiting if c.job_class.id == hold.class_id), set())
-        assert hold.head in admitted(replace(freed, overtaken={}), alone, rule), words
+        assert hold.head in admitted(replace(freed, passed_over={}), alone, rule), words
         if hold.head not in admitted(freed, waiting, rule):
             if has_given_back(hold, decision) or is_rehearsed(waiting, order):
                 continue

@@ -63,12 +63,14 @@ class Clock:
             Candidate(job_class=c, waiting=len(heads), heads=tuple(heads[:16]))
             for c, heads in self.waiting.values() if heads
         ]  # fmt: skip
-        overtaken = {h.head: h.overtaken_since for h in self.gates.holds if h.overtaken_since is not None}
+        passed_over = {
+            h.head: h.passed_over_since for h in self.gates.holds if h.passed_over_since is not None
+        }
         snapshot = Snapshot(
             now=self.now,
             nodes=tuple(structs.replace(n, sent_at=self.now) for n in self.nodes),
             reservations=tuple(r for _, r in self.running),
-            overtaken=overtaken,
+            passed_over=passed_over,
             rates=self.rate(self.now),
         )
         decision = decide(snapshot, candidates, self.limits)
@@ -131,7 +133,7 @@ def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_boun
     assert world.started["big-0"] <= world.bound["big-0"] + 5
 
 
-def test_without_a_kept_place_the_same_big_job_never_starts() -> None:
+def test_without_a_backfill_reservation_the_same_big_job_never_starts() -> None:
     """The control: so the test above can fail."""
     world = Clock((NODE,), limits("oldest", keep_after_s=None))
 

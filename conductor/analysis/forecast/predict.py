@@ -79,7 +79,7 @@ class Predictor:
         snapshot, candidates = observe(self.ledger, NoBudgets(), look)  # pyright: ignore[reportArgumentType]
         gates = self.ledger.gate_record.gates()
         counters = {name: reading for name, reading in gates.counters.items() if "/" not in name}
-        return msgspec.structs.replace(snapshot, overtaken=gates.overtaken, counters=counters), candidates
+        return msgspec.structs.replace(snapshot, passed_over=gates.passed_over, counters=counters), candidates
 
     def answer(self) -> PredictionReply:
         began = time.monotonic()

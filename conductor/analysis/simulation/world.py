@@ -99,7 +99,7 @@ class World:
         self._ticks = 0
         #: What a live conductor remembers of those that waited goes on here.
         self._longest_s = begin.longest_wait_s
-        self._overtaken = dict(begin.overtaken)
+        self._passed_over = dict(begin.passed_over)
         self._take_chains(workload.chains)
         #: Those that wait for nobody: the next to arrive is among the events, the others are not.
         arriving = [job for job in workload.jobs if job.reservation is None and not job.waits]
@@ -245,7 +245,9 @@ class World:
     def _tick(self) -> Decision:
         candidates = [line.as_candidate() for line in self._lines.values()]
         decision = decide(self.snapshot(), candidates, self.limits, self.standing)
-        self._overtaken = {h.head: h.overtaken_since for h in decision.hold if h.overtaken_since is not None}
+        self._passed_over = {
+            h.head: h.passed_over_since for h in decision.hold if h.passed_over_since is not None
+        }
         for admission in decision.admit:
             if self._budgets is not None and admission.rates:
                 self._budgets.take(
@@ -258,7 +260,7 @@ class World:
         """Nodes as they were at the start: what has changed since, the standing was told."""
         plain = Snapshot(
             now=self.now, nodes=self.nodes, longest_wait_s=self._longest_s, controls=self._controls,
-            overtaken=self._overtaken,
+            passed_over=self._passed_over,
         )  # fmt: skip
         if not self._goes_on_from_live:
             return plain

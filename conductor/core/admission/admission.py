@@ -26,9 +26,9 @@ from conductor.core.capacity.resources import could_fit, fits
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
 from conductor.core.failures.breaker import Permit, TickBreakers
-from conductor.core.ordering.backfill import BackfillReservation, keep_for, kept_budget
+from conductor.core.ordering.backfill import BackfillReservation, reserve_for, reserved_budget
 from conductor.core.ordering.orders import Orders, blocks
-from conductor.core.ordering.starvation import Passing, short_rates
+from conductor.core.ordering.starvation import Starvation, short_rates
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.core.placement.placement import Place
 from conductor.model.decision import Admission, Decision, Successor, Verdict
@@ -82,7 +82,7 @@ class Deciding:
         self.untried = Untried(snapshot, candidates)
         self.orders = Orders(limits.order, candidates, self.free, standing.life, limits.overdue_s)
         self.turns = Turns(candidates, self.free, self.orders, limits)
-        self.passing = Passing(snapshot.overtaken, snapshot.now)
+        self.starvation = Starvation(snapshot.passed_over, snapshot.now)
         self.candidates = candidates
         self.admissions: list[Admission] = []
         #: By class.
@@ -90,11 +90,11 @@ class Deciding:
         #: What shuts the class that was asked last, whatever is free: hours, a kind that is held back.
         self._shut_by = ""
         self.has_more_heads = False
-        self.kept: BackfillReservation | None = None
+        self.backfill: BackfillReservation | None = None
         #: Budgets kept for one that was passed over: key → its id.
-        self.kept_rates: dict[str, str] = {}
+        self.reserved_rates: dict[str, str] = {}
         #: The same of counters of the whole cluster.
-        self.kept_counts: dict[str, str] = {}
+        self.reserved_counts: dict[str, str] = {}
         #: Requests that were refused, and what they lack: equal ones need not be tried again.
         self._refused: dict[Hashable, Lack] = {}
         #: Of those without room, by lane and node: what asks for at least as much of all has none either.
@@ -131,11 +131,11 @@ class Deciding:
     @property
     def _is_kept_for_one(self) -> bool:
         """After one that is due was tried: something is kept free for it."""
-        return self.kept is not None or self._lack in ("rate", "counter")
+        return self.backfill is not None or self._lack in ("rate", "counter")
 
     def whole(self, first: Decision) -> Decision:
         """With all that stay, and how soon to look again."""
-        holds = Holds(self.standing, self.limits, self.turns, self.safety, self.passing, self.kept)
+        holds = Holds(self.standing, self.limits, self.turns, self.safety, self.starvation, self.backfill)
         held = list(self.held.values())
         is_cut_short = self.has_more_heads or len(self.admissions) >= MOST_ADMITTED
         return replace(
@@ -164,9 +164,9 @@ class Deciding:
         duration_s = turn.job_class.duration_s
 
         def lets(place: Place) -> bool:
-            kept = self.kept
-            if kept is not None and not kept.lets(place, ask, duration_s, self.free.now):
-                self._denied = kept.verdict()
+            backfill = self.backfill
+            if backfill is not None and not backfill.lets(place, ask, duration_s, self.free.now):
+                self._denied = backfill.verdict()
             elif self.limits.is_safe and (unsafe := self.safety.denies(place.node, ask, member)):
                 self._denied = unsafe
             elif isinstance(answer := self.kinds.ask(turn.job_class, place.node.name), Verdict):
@@ -180,8 +180,8 @@ class Deciding:
         place = self.placement.find(ask, lets, head.job_id)
         if place is None and self._denied is None:
             self._lack = "room"
-        elif place is not None and self.kept is not None:
-            self.kept.took(place, ask, duration_s, self.free.now)
+        elif place is not None and self.backfill is not None:
+            self.backfill.took(place, ask, duration_s, self.free.now)
         return place
 
     def _is_closed_to(self, turn: ClassTurn) -> bool:
@@ -203,8 +203,10 @@ class Deciding:
         if ask.rates and not is_rate_open(ask, self.free):
             self._lack = "rate"
             return False
-        if self.kept_rates and (key := next((key for key, _ in ask.rates if key in self.kept_rates), None)):
-            self._denied = kept_budget(key, self.kept_rates[key])
+        if self.reserved_rates and (
+            key := next((key for key, _ in ask.rates if key in self.reserved_rates), None)
+        ):
+            self._denied = reserved_budget(key, self.reserved_rates[key])
             return False
         if ask.of_cluster and not self._is_counted_in(ask):
             return False
@@ -218,8 +220,8 @@ class Deciding:
         """Is there enough of what is counted over the whole cluster, and is it kept for nobody else."""
         if not fits(self.free.amounts, ask.of_cluster):
             self._lack = "counter"
-        elif name := next((name for name, _ in ask.of_cluster if name in self.kept_counts), None):
-            self._denied = kept_budget(name, self.kept_counts[name])
+        elif name := next((name for name, _ in ask.of_cluster if name in self.reserved_counts), None):
+            self._denied = reserved_budget(name, self.reserved_counts[name])
         return not self._lack and self._denied is None
 
     def _outside_hours(self, turn: ClassTurn) -> Verdict | None:
@@ -237,17 +239,17 @@ class Deciding:
             ):
                 few.append(ask)
         if self._lack:
-            self.passing.lacked(head.job_id, ask)
+            self.starvation.lacked(head.job_id, ask)
         if (
             self._lack == "room"
-            and self.kept is None
+            and self.backfill is None
             and (is_due or self.orders.is_overdue(turn.job_class, head))
         ):
-            self.kept = keep_for(head.job_id, ask, self.free)
+            self.backfill = reserve_for(head.job_id, ask, self.free)
         if self._lack == "counter" and is_due and could_fit(self.free.amounts, ask.of_cluster):
-            self.kept_counts = {name: head.job_id for name, _ in ask.of_cluster}
+            self.reserved_counts = {name: head.job_id for name, _ in ask.of_cluster}
         if self._lack == "rate" and is_due:
-            self.kept_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
+            self.reserved_rates = dict.fromkeys(short_rates(ask, self.free), head.job_id)
         if blocks(self.limits.order) and self._blocked_by is None:
             self._blocked_by = Verdict(
                 gate="hold", passed=False, reason=Reason.NOT_ITS_TURN, holders=(head.job_id,)
@@ -274,7 +276,7 @@ class Deciding:
         self.untried.took(reservation)
         self.admissions.append(admission)
         self.free.add(reservation)
-        self.passing.admitted(ask)
+        self.starvation.admitted(ask)
         for _, pool, amount in pools:
             pool.take(amount)
         for key, need in ask.rates:
@@ -326,7 +328,7 @@ class Deciding:
         if (
             isinstance(permit, Verdict)
             or permit.role
-            or (self.kept is not None and self.kept.node is place.node)
+            or (self.backfill is not None and self.backfill.node is place.node)
         ):
             return None
         if self.untried and self.untried.has(waiter.job_class):

@@ -135,11 +135,11 @@ def prospects(hold: Hold, now: float, when: When | None = None) -> list[str]:
     if soonest is not None and (hold.starts_by is None or soonest < hold.starts_by):
         words.append(_soonest(hold, soonest, now, when))
     when = when or _from(now)
-    kept = hold.kept_at or "a place"
-    since = "" if hold.kept_at or hold.kept_from is None else f" from {when(hold.kept_from)} on"
+    kept = hold.reserved_at or "a place"
+    since = "" if hold.reserved_at or hold.reserved_from is None else f" from {when(hold.reserved_from)} on"
     if hold.starts_by is not None:
         words.append(f"starts no later than {when(hold.starts_by)}: {kept} is kept free for it{since}")
-    elif hold.kept_at or hold.kept_from is not None:
+    elif hold.reserved_at or hold.reserved_from is not None:
         words.append(f"{kept} is kept free for it{since}")
     if hold.first_from is not None and not words:
         words.append(f"goes before all others of its backlog from {when(hold.first_from)} on")
@@ -164,7 +164,7 @@ def _until(at: float, now: float, when: When | None) -> str:
 
 
 def _opens(verdict: Verdict, at: float, now: float, when: When | None) -> str:
-    """Of a hold that ends by itself: a kept place, hours, the next try of a kind that failed."""
+    """Of a hold that ends by itself: a backfill reservation, hours, the next try of a kind that failed."""
     if verdict.reason is Reason.BREAKER_WAITS:
         return f"next try in {duration(max(0.0, at - now))}"
     return _until(at, now, when)

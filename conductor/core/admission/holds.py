@@ -12,7 +12,7 @@ from conductor.core.admission.refusals import GateAnswers, Reasons
 from conductor.core.chains.bankers_check import Safety
 from conductor.core.chains.live_chain import Member
 from conductor.core.ordering.backfill import BackfillReservation
-from conductor.core.ordering.starvation import Bound, Passing, bounds, longest_s
+from conductor.core.ordering.starvation import Bound, Starvation, bounds, longest_s
 from conductor.core.ordering.turns import Turns
 from conductor.model.decision import Front, Hold, Verdict
 from conductor.model.limits import Limits
@@ -33,7 +33,7 @@ class Holds:
         limits: Limits,
         turns: Turns,
         safety: Safety,
-        passing: Passing,
+        starvation: Starvation,
         kept: BackfillReservation | None,
     ) -> None:
         self.standing = standing
@@ -43,8 +43,8 @@ class Holds:
         self.turns = turns
         self.safety = safety
         self.kept = kept
-        self.passing = passing
-        self.overtaken = passing.since()
+        self.starvation = starvation
+        self.passed_over = starvation.since()
         #: How soon to look again.
         self.wait_s = limits.tick_s
         self._reasons = Reasons(self.free, standing.kinds, standing.never, standing.questions)
@@ -82,9 +82,9 @@ class Holds:
             head=head.job_id,
             front=front,
             first_from=self.turns.first_from(job_class, head, self.limits.overdue_s),
-            overtaken_since=self.overtaken.get(head.job_id),
-            kept_from=bound.kept_from if bound else None,
-            kept_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
+            passed_over_since=self.passed_over.get(head.job_id),
+            reserved_from=bound.reserved_from if bound else None,
+            reserved_at=self.kept.where if self.kept and self.kept.job_id == head.job_id else "",
             starts_by=bound.starts_by if bound else None,
         )
 
@@ -97,8 +97,8 @@ class Holds:
         nobody's way.
         """
         fronts, found = Fronts(), dict[str, Front | None]()
-        for one in of_next_tick(staying, self.turns, self.overtaken, self.limits.keep_after_s, self.now):
-            job_id, bits = one.head.job_id, self.passing.bits(one.ask)
+        for one in of_next_tick(staying, self.turns, self.passed_over, self.limits.keep_after_s, self.now):
+            job_id, bits = one.head.job_id, self.starvation.bits(one.ask)
             level = self.turns.ages.level(one.turn.job_class.priority, one.head)
             found[job_id] = fronts.before(bits, level, one.shut)
             if never.get(job_id) is None and not self._reasons.is_infeasible(one.ask):
@@ -106,10 +106,10 @@ class Holds:
         return found
 
     def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:
-        if not self.overtaken or self.limits.keep_after_s is None:
+        if not self.passed_over or self.limits.keep_after_s is None:
             return {}
         longest = longest_s(candidates, self.free)
-        return bounds(self.overtaken, self.kept, self.limits.keep_after_s, longest, self.now)
+        return bounds(self.passed_over, self.kept, self.limits.keep_after_s, longest, self.now)
 
     # ── what its gates say ────────────────────────────────────────────────────────────────────────────────
 

@@ -41,17 +41,17 @@ class HeldClass(NamedTuple):
 def of_next_tick(
     held: Sequence[HeldClass],
     turns: Turns,
-    overtaken: Mapping[str, float],
+    passed_over: Mapping[str, float],
     keep_after_s: float | None,
     now: float,
 ) -> list[HeldClass]:
     """`held` stands in the order of this tick, and comes out in that of the next, if nothing but the
     admissions of this one happens until then."""
     following = sorted(held, key=lambda one: turns.next_key(one.turn.job_class, one.head))
-    if not overtaken or keep_after_s is None:
+    if not passed_over or keep_after_s is None:
         return following
-    due = [one for one in following if now - overtaken.get(one.head.job_id, now) >= keep_after_s]
-    due.sort(key=lambda one: (overtaken[one.head.job_id], one.head.job_id))
+    due = [one for one in following if now - passed_over.get(one.head.job_id, now) >= keep_after_s]
+    due.sort(key=lambda one: (passed_over[one.head.job_id], one.head.job_id))
     # As in the tick itself up to the first that something is kept for; the rest take their turn like others.
     ends = (at for at, one in enumerate(due, start=1) if one.denied is None and not one.was_tried_in_vain)
     last = next(ends, len(due))

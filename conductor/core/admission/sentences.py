@@ -209,8 +209,8 @@ SENTENCES: Mapping[Reason, Words] = {
     Reason.FAILING_ALIKE: lambda v: f"{_failures(v)}; {len(v.holders)} more of it are being tried",
     Reason.CANARY: _canary,
     Reason.UNTRIED: _untried,
-    Reason.PLACE_KEPT: lambda v: f"kept free for {_first(v)}, which others passed",
-    Reason.BUDGET_KEPT: lambda v: f"kept for {_first(v)}, which was passed over for too long",
+    Reason.PLACE_RESERVED: lambda v: f"kept free for {_first(v)}, which others passed",
+    Reason.BUDGET_RESERVED: lambda v: f"kept for {_first(v)}, which was passed over for too long",
     Reason.NOT_ITS_TURN: lambda v: f"waits its turn behind {_first(v)}",
     # after
     Reason.COMES_AFTER: lambda v: f"waits for {many(round(v.need), 'job')}",

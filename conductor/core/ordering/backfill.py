@@ -15,7 +15,7 @@ from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import Amounts
 from conductor.core.placement.place import Place, asks_vram
 from conductor.model.decision import Verdict
-from conductor.model.reason import PLACE_KEPT, Reason
+from conductor.model.reason import PLACE_RESERVED, Reason
 
 #: So many nodes are looked at, those with most to give.
 MOST_NODES = 32
@@ -76,20 +76,20 @@ class BackfillReservation:
         return Verdict(
             gate="hold",
             passed=False,
-            reason=PLACE_KEPT,
+            reason=PLACE_RESERVED,
             where=self.where,
             holders=(self.job_id,),
             reopens_at=self.starts_at if self.is_known else None,
         )
 
 
-def keep_for(job_id: str, ask: Ask, free: Free) -> BackfillReservation | None:
+def reserve_for(job_id: str, ask: Ask, free: Free) -> BackfillReservation | None:
     """The place where it could start soonest; None where it could start nowhere, however long one waits."""
     best: BackfillReservation | None = None
     for node in _likely(ask, free):
-        kept = _known_on(job_id, ask, node, free)
-        if kept is not None and (best is None or kept.rank < best.rank):
-            best = kept
+        backfill = _known_on(job_id, ask, node, free)
+        if backfill is not None and (best is None or backfill.rank < best.rank):
+            best = backfill
     if best is None:
         return None
     # Its own, since what others take beside it is taken from it.
@@ -104,13 +104,13 @@ def _known_on(job_id: str, ask: Ask, node: NodeFree, free: Free) -> BackfillRese
     known = free.found.get(key)
     if known is not None and known[0] == node.version and free.now < known[1]:
         return known[2]
-    kept, here = _on(job_id, ask, node, free), free.reservations.by_end(node.name)
-    is_lasting = kept is None or (kept.is_known and kept.starts_at > free.now)
+    backfill, here = _on(job_id, ask, node, free), free.reservations.by_end(node.name)
+    is_lasting = backfill is None or (backfill.is_known and backfill.starts_at > free.now)
     if is_lasting and all(r.started_at is not None for r in here):
         if len(free.found) >= MOST_FOUND:
             free.found.clear()
-        free.found[key] = (node.version, release_at(here[0], free.now) if here else INFINITY, kept)
-    return kept
+        free.found[key] = (node.version, release_at(here[0], free.now) if here else INFINITY, backfill)
+    return backfill
 
 
 def _likely(ask: Ask, free: Free) -> Iterable[NodeFree]:
@@ -194,6 +194,6 @@ def taken(node: NodeFree, devices: Iterable[DeviceFree], ask: Ask) -> list[tuple
     return [*pools, *by_pool.items()]
 
 
-def kept_budget(key: str, job_id: str) -> Verdict:
+def reserved_budget(key: str, job_id: str) -> Verdict:
     """To those that it is kept from: what is left of an API's budget, or of a counter."""
-    return Verdict(gate="hold", passed=False, reason=Reason.BUDGET_KEPT, where=key, holders=(job_id,))
+    return Verdict(gate="hold", passed=False, reason=Reason.BUDGET_RESERVED, where=key, holders=(job_id,))

@@ -186,7 +186,7 @@ class Orders:
         if not self.is_guarded:
             return False
         if self._plan is not None:
-            return self._plan.kept is not None and self._plan.kept.id == head.job_id
+            return self._plan.reserved is not None and self._plan.reserved.id == head.job_id
         waited = self._free.now - head.since
         return waited > SHARE_OF_LONGEST * self._longest_s() and waited > (
             SHARE_OF_WORK * self._work_s() + job_class.duration_s

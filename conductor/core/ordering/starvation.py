@@ -1,9 +1,9 @@
 """Who was passed over: jobs that come after it were started while there was no room for it. Until when it may
 last.
 
-Being passed over long enough is what earns a kept place (`core.guard`), so that waiting in a long line does
-not. A promise once made is held against everybody, higher priorities included; they are served one after the
-other, in the order in which they were first passed over.
+Being passed over long enough is what earns a backfill reservation (`backfill.py`), so that waiting in a long
+line does not. A promise once made is held against everybody, higher priorities included; they are served one
+after the other, in the order in which they were first passed over.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _RATES = len(LANES) + 2 + len(NODE)
 class Bound(NamedTuple):
     """From when a place is kept, and by when it starts at the latest; None: nobody can say."""
 
-    kept_from: float
+    reserved_from: float
     starts_by: float | None
 
 
-class Passing:
+class Starvation:
     """Fed by the tick: who found no room, and who was started after that."""
 
-    def __init__(self, overtaken: Mapping[str, float], now: float) -> None:
-        self._overtaken = overtaken
+    def __init__(self, passed_over: Mapping[str, float], now: float) -> None:
+        self._passed_over = passed_over
         self._now = now
         #: What each admission took a part of, as bits.
         self._taken: list[int] = []
@@ -65,7 +65,7 @@ class Passing:
             later.append(later[-1] | bits)
         count, found = len(self._taken), dict[str, float]()
         for job_id, (at, bits) in self._short.items():
-            if (known := self._overtaken.get(job_id)) is not None:
+            if (known := self._passed_over.get(job_id)) is not None:
                 found[job_id] = known
             elif bits & later[count - at]:
                 found[job_id] = self._now
@@ -74,7 +74,7 @@ class Passing:
 
 def bounds(
     since: Mapping[str, float],
-    kept: BackfillReservation | None,
+    backfill: BackfillReservation | None,
     keep_after_s: float,
     longest_s: float | None,
     now: float,
@@ -84,12 +84,12 @@ def bounds(
     found: dict[str, Bound] = {}
     free_from = now
     for at, job_id in sorted((at, job_id) for job_id, at in since.items()):
-        kept_from, starts_by = max(at + keep_after_s, free_from), None
-        if kept is not None and kept.job_id == job_id:
-            kept_from, starts_by = at + keep_after_s, kept.starts_at if kept.is_known else None
+        reserved_from, starts_by = max(at + keep_after_s, free_from), None
+        if backfill is not None and backfill.job_id == job_id:
+            reserved_from, starts_by = at + keep_after_s, backfill.starts_at if backfill.is_known else None
         elif longest_s is not None:
-            starts_by = kept_from + longest_s
-        found[job_id] = Bound(kept_from, starts_by)
+            starts_by = reserved_from + longest_s
+        found[job_id] = Bound(reserved_from, starts_by)
         if starts_by is None:
             longest_s = None
         else:

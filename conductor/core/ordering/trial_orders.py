@@ -79,7 +79,7 @@ class Plan(NamedTuple):
     """The jobs in the order to try them, and the one that gets a place kept free if it does not fit."""
 
     order: tuple[TrialJob, ...]
-    kept: TrialJob | None = None
+    reserved: TrialJob | None = None
 
 
 class Shadow(NamedTuple):
@@ -118,13 +118,13 @@ def _plans(oldest: Sequence[TrialJob], shortest: Sequence[TrialJob], now: float)
     for age in AGES:
         order = sorted(shortest, key=lambda item: item.duration_s - age * (now - item.since))
         yield Plan(tuple(order))
-        yield _with_kept(order, oldest[0])
+        yield _with_reservation(order, oldest[0])
     for item in oldest[:KEPT]:
-        yield _with_kept(shortest, item)
+        yield _with_reservation(shortest, item)
 
 
-def _with_kept(order: Sequence[TrialJob], kept: TrialJob) -> Plan:
-    return Plan((kept, *(item for item in order if item is not kept)), kept)
+def _with_reservation(order: Sequence[TrialJob], reserved: TrialJob) -> Plan:
+    return Plan((reserved, *(item for item in order if item is not reserved)), reserved)
 
 
 def _outcome(
@@ -135,7 +135,7 @@ def _outcome(
     heapify(going)
     total = longest = 0.0
     while True:
-        rest = _start(left, plan.kept, room, going, now)
+        rest = _start(left, plan.reserved, room, going, now)
         total += (len(left) - len(rest)) * now
         if len(rest) < len(left):
             longest = max(longest, now - _oldest_started(left, rest))
@@ -165,7 +165,11 @@ def _oldest_started(left: Sequence[TrialJob], rest: Sequence[TrialJob]) -> float
 
 
 def _start(
-    left: Sequence[TrialJob], kept: TrialJob | None, room: FreeAmounts, going: list[TrialRunning], now: float
+    left: Sequence[TrialJob],
+    reserved: TrialJob | None,
+    room: FreeAmounts,
+    going: list[TrialRunning],
+    now: float,
 ) -> list[TrialJob]:
     """Start what fits, in order; the rest."""
     shadow: Shadow | None = None
@@ -177,7 +181,7 @@ def _start(
         if place is None:
             too_large.add(need)
             rest.append(item)
-            if item is kept:
+            if item is reserved:
                 shadow = _shadow(item, room, going, now)
             continue
         if shadow is not None:

@@ -91,12 +91,12 @@ class Turns:
         self._count = 0
         self._current: Group | None = None
         self._due: list[tuple[float, str, ClassTurn]] = []
-        overtaken, keep_after_s = free.snapshot.overtaken, limits.keep_after_s
+        passed_over, keep_after_s = free.snapshot.passed_over, limits.keep_after_s
         for candidate in candidates:
             turn = ClassTurn(candidate, orders)
             if (head := turn.head) is None:
                 continue
-            since = overtaken.get(head.job_id) if overtaken else None
+            since = passed_over.get(head.job_id) if passed_over else None
             if since is not None and keep_after_s is not None and free.now - since >= keep_after_s:
                 self._due.append((since, head.job_id, turn))
             else:

@@ -49,8 +49,8 @@ def short(n: int) -> Verdict:
 
 def kept(n: int) -> Verdict:
     job_id = f"{n * 7919:08x}-job"
-    return Verdict(gate="hold", passed=False, reason=Reason.PLACE_KEPT, where="node1/gpu0", holders=(job_id,),
-                   reopens_at=NOW + n)  # fmt: skip
+    return Verdict(gate="hold", passed=False, reason=Reason.PLACE_RESERVED, where="node1/gpu0",
+                   holders=(job_id,), reopens_at=NOW + n)  # fmt: skip
 
 
 def held_back(words: str) -> Verdict:

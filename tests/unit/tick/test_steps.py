@@ -76,7 +76,7 @@ def a_hold(head: str = "job-1", since: float | None = None) -> Hold:
         waiting=1,
         verdicts=(),
         head=head,
-        overtaken_since=since,
+        passed_over_since=since,
     )
 
 
@@ -140,7 +140,7 @@ def test_remember_goes_on_from_the_tick_before() -> None:
     seen = remember(state).snapshot
     chained = remember(replace(state, snapshot=a_snapshot(chains=(Chain(id="x"),)), hold="")).snapshot
 
-    assert seen.overtaken == {"job-1": NOW - 9, "job-2": NOW - 50}
+    assert seen.passed_over == {"job-1": NOW - 9, "job-2": NOW - 50}
     assert (list(seen.shut), seen.order, seen.controls.hold) == (["gpu"], (), "it was emptied")
     assert (chained.order, chained.controls.hold) == (("job-9",), "")
 
@@ -234,7 +234,7 @@ def test_account_goes_on_record_where_there_is_news_and_every_two_seconds(
 
 def test_leave_lets_the_world_move_where_all_was_turned_down() -> None:
     state = a_state(FULL, decision=Decision(now=NOW, next_tick_s=0.0, order=("job-9",)))
-    state = replace(state, snapshot=a_snapshot(overtaken={"job-1": NOW - 5}, deep={"q": 9}))
+    state = replace(state, snapshot=a_snapshot(passed_over={"job-1": NOW - 5}, deep={"q": 9}))
     fed = Applied(fed=(Admission(reservation=a_reservation(), backlog="b"),))
 
     after = leave(replace(state, applied=refused("job-1")))

@@ -4,7 +4,7 @@
 --   ARGV     node, root, bytes wanted (0: none), how many at most, then paths that are removed, or will not
 --            be
 --   returns  JSON texts of `removing` that are this node's: also those it was told before and has not said
---   gone
+--            gone
 --   writes   conductor:removable, removable_order:NODE:ROOT, removable_bytes, removing
 local node, root, wanted, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 for i = 5, #ARGV do call('HDEL', P .. 'removing', ARGV[i]) end

@@ -114,7 +114,8 @@ local function read(report)
   return report.read
 end
 
--- A node-side gate that shut since a tick looked, or a device that went into quarantine: nothing starts there.
+-- A node-side gate that shut since a tick looked, or a device that went into quarantine: nothing starts
+-- there.
 local function shut_objection(held, said)
   local is_held = {[''] = true}
   for _, key in ipairs(held.devices or {}) do is_held[key] = true end

@@ -257,8 +257,8 @@ def test_who_was_passed_over_is_remembered_in_what_is_played() -> None:
     host = a_host(workers=8, cpu_count=4.0)
     limits = Limits(keep_after_s=300.0)
     seen: list[float] = []
-    for overtaken in ({}, {rows[-1].job_id: NOW - 400}):
-        snapshot = a_snapshot(nodes=(host,), reservations=(runs,), overtaken=overtaken)
+    for passed_over in ({}, {rows[-1].job_id: NOW - 400}):
+        snapshot = a_snapshot(nodes=(host,), reservations=(runs,), passed_over=passed_over)
         world = world_of(LiveWorkload(rows, snapshot, KNOWN), snapshot, limits, {})
         world.run()
         seen.append(next(job.start_s or 0.0 for job in world.jobs if job.id == rows[-1].job_id) - NOW)

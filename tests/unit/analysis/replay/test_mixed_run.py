@@ -40,7 +40,7 @@ def test_the_mixed_run_comes_through_what_the_decision_knows(ticks: list[Recorde
         "successors": sum(len(decision.heirs) for decision in decisions),
         "reviews": sum(len(decision.review) for decision in decisions),
         "wanted": sum(bool(decision.wanted) for decision in decisions),
-        "kept places": sum(bool(hold.kept_at) for hold in holds),
+        "backfill reservations": sum(bool(hold.kept_at) for hold in holds),
         "overdue": sum(hold.first_from is not None for hold in holds),
         "learned": sum(bool(hold.learned) for hold in holds),
         "fronts that are compared": sum(

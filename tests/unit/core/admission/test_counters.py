@@ -192,7 +192,7 @@ def test_for_who_was_passed_over_too_long_the_next_ones_are_kept():
     small = a_class("cpu", id="small", counters={"nuke": 1}, priority=5)
     crowd = [a_candidate(whole), a_candidate(small, waiting=9)]
     one_held = a_snapshot(
-        reservations=(a_reservation(held={":nuke": 1}),), overtaken={"whole-00000000": NOW - 400}
+        reservations=(a_reservation(held={":nuke": 1}),), passed_over={"whole-00000000": NOW - 400}
     )
 
     kept = decide(one_held, crowd, limits(keep_after_s=300.0))

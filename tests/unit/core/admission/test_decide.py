@@ -158,8 +158,8 @@ def test_one_that_can_never_run_does_not_use_up_the_turn_of_those_passed_over() 
     never = a_candidate(a_class("cpu", id="0-never", cpu=1000))
     due = a_candidate(a_class("cpu", id="1-due", cpu=10))
     older = a_candidate(a_class("cpu", id="2-older", cpu=10), since=NOW - 9999)
-    overtaken = {"0-never-00000000": NOW - 1000, "1-due-00000000": NOW - 1000}
-    one_place = a_snapshot(nodes=(a_report(cpu_count=16.0),), overtaken=overtaken)
+    passed_over = {"0-never-00000000": NOW - 1000, "1-due-00000000": NOW - 1000}
+    one_place = a_snapshot(nodes=(a_report(cpu_count=16.0),), passed_over=passed_over)
     limits = Limits(order="oldest", keep_after_s=300.0)
 
     decision = decide(one_place, [never, due, older], limits)

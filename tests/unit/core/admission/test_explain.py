@@ -135,12 +135,12 @@ def test_the_sentence_says_what_is_kept_and_by_when_it_starts() -> None:
         return "; ".join(prospects(structs.replace(hold, **more), NOW, at_clock))
 
     assert said() == ""
-    assert said(kept_from=NOW + 60) == "a place is kept free for it from about +60 on"
-    assert said(kept_from=NOW - 5, kept_at="node1/gpu0") == "node1/gpu0 is kept free for it"
-    assert said(kept_from=NOW, kept_at="node1/gpu0", starts_by=NOW + 90) == (
+    assert said(reserved_from=NOW + 60) == "a place is kept free for it from about +60 on"
+    assert said(reserved_from=NOW - 5, reserved_at="node1/gpu0") == "node1/gpu0 is kept free for it"
+    assert said(reserved_from=NOW, reserved_at="node1/gpu0", starts_by=NOW + 90) == (
         "starts no later than about +90: node1/gpu0 is kept free for it"
     )
-    assert said(kept_from=NOW + 60, starts_by=NOW + 90) == (
+    assert said(reserved_from=NOW + 60, starts_by=NOW + 90) == (
         "starts no later than about +90: a place is kept free for it from about +60 on"
     )
     assert said(first_from=NOW + 9) == "goes before all others of its backlog from about +9 on"
@@ -287,14 +287,14 @@ def test_what_others_use_is_named_where_the_end_of_all_of_ours_would_not_do() ->
     assert "80.0 GiB taken by files that lie there, held by abc-0" in words
 
 
-def test_hours_and_a_kept_place_are_no_next_try_of_a_canary() -> None:
+def test_hours_and_a_backfill_reservation_are_no_next_try_of_a_canary() -> None:
     shut = Verdict(
         gate="hold", passed=False, reason=Reason.LANE_OUTSIDE_HOURS, where="gpu", reopens_at=NOW + 60
     )
     kept = Verdict(
         gate="hold",
         passed=False,
-        reason=Reason.PLACE_KEPT,
+        reason=Reason.PLACE_RESERVED,
         where="n1/gpu0",
         holders=("abcdefgh-0",),
         reopens_at=NOW + 5,

@@ -48,8 +48,8 @@ def test_the_next_one_that_was_passed_over_for_too_long_goes_before_all_others()
     """One of them is served in a tick."""
     overdue = [a_candidate(a_class("cpu", id=f"{n}-overdue", cpu=ALL_CORES)) for n in range(2)]
     urgent = a_candidate(a_class("cpu", id="urgent", cpu=ALL_CORES, priority=9))
-    overtaken = {f"{n}-overdue-00000000": NOW - 500 + n for n in range(2)}
-    decision = decide(a_snapshot(overtaken=overtaken), [*overdue, urgent], KEPT_AFTER)
+    passed_over = {f"{n}-overdue-00000000": NOW - 500 + n for n in range(2)}
+    decision = decide(a_snapshot(passed_over=passed_over), [*overdue, urgent], KEPT_AFTER)
 
     assert [a.reservation.class_id for a in decision.admit] == ["0-overdue"]
     assert (front_of(decision, "1-overdue"), front_of(decision, "urgent")) == ("", "1-overdue")
@@ -62,7 +62,7 @@ def test_behind_the_one_that_a_place_is_kept_for_all_take_their_turns() -> None:
     snapshot = a_snapshot(
         nodes=(a_report(),),
         reservations=(busy,),
-        overtaken={f"{n}-overdue-00000000": NOW - 500 + n for n in range(2)},
+        passed_over={f"{n}-overdue-00000000": NOW - 500 + n for n in range(2)},
     )
     decision = decide(snapshot, [*overdue, urgent], KEPT_AFTER)
 
@@ -77,7 +77,7 @@ def test_who_was_passed_over_and_is_shut_now_loses_its_place_in_front() -> None:
     lanes = Controls(paused_lanes=("cpu",))
     overdue = a_candidate(a_class("cpu", id="overdue", cpu=ALL_CORES))
     urgent = a_candidate(a_class("cpu", id="urgent", cpu=ALL_CORES, priority=9))
-    snapshot = a_snapshot(controls=lanes, overtaken={"overdue-00000000": NOW - 500})
+    snapshot = a_snapshot(controls=lanes, passed_over={"overdue-00000000": NOW - 500})
     decision = decide(snapshot, [overdue, urgent], KEPT_AFTER)
 
     assert (front_of(decision, "overdue"), front_of(decision, "urgent")) == ("urgent", "")

@@ -180,5 +180,5 @@ def test_where_a_place_is_kept_free_ticks_say_who_may_pass():
     large = a_candidate(a_class(id="large", vram_mib=20000))
     small = a_candidate(a_class(id="small", vram_mib=12000), since=NOW - 900)
 
-    overtaken = {"large-00000000": NOW - 200}
-    assert pairs(decided(large, small, reservations=two, limits=limits, overtaken=overtaken)) == []
+    passed_over = {"large-00000000": NOW - 200}
+    assert pairs(decided(large, small, reservations=two, limits=limits, passed_over=passed_over)) == []
