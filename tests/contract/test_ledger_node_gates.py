@@ -52,7 +52,7 @@ def one_runs(scene: Scene) -> Scene:
 
 def name_successor(scene: Scene) -> None:
     """«b» goes where «a» ends, and its worker is told so."""
-    seen, _ = scene.ledger.handover.handed_on()
+    seen, _ = scene.ledger.handover.successions()
     admission = Admission(reservation=a_reservation("b"), backlog="night")
     scene.ledger.handover.admit(
         scene.epoch, [], [Successor(predecessor=an_id("a"), attempt=1, admission=admission)], seen
