@@ -79,12 +79,14 @@ FIELDS: dict[str, EventField] = {
     "runbook": EventField("str", "", "what to do about it: a file in `docs/runbooks/`"),
     "silent": EventField("int", "workers", "workers that have not said what they hold"),
     "subject": EventField("str", "", "what the alert is about; empty: the project"),
+    "state": EventField("str", "", "the state that the job had"),
     "task": EventField("str", "", "name of the task"),
     "tasks": EventField("int", "tasks", "how many are known"),
     "then": EventField("str", "", "what becomes of the job now, in words"),
     "total": EventField("int", "", "of how many"),
     "waiting": EventField("int", "jobs", "jobs of the class that wait"),
-    "what": EventField("str", "", "the amount that moved: VRAM, RAM or time"),
+    "what": EventField("str", "", "the amount that moved (VRAM, RAM, time), or what was asked for"),
+    "who": EventField("str", "", "who asked for it, by the name that was given, and from where"),
     "why": EventField("str", "", "the reason, in words"),
     "worker": EventField("str", "", "name of the worker"),
     "workers": EventField("list[str]", "", "names of the workers"),
@@ -282,6 +284,7 @@ EVENTS: dict[str, EventKind] = {
     "part.killed": _kind(
         "WARNING", "A part of the project did not go on, and was killed.", "part", "pid seconds"
     ),
+    "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state"),
     "part.given_up": _kind("WARNING", "A part of the project is not started again.", "part"),
     "project.draining": _kind("INFO", "The project finishes what it has in hand."),
     "project.stopping": _kind("WARNING", "The project stops at once."),

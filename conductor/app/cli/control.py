@@ -10,15 +10,9 @@ import typer
 from conductor.app.cli.context import AsJson, answer, ledger_here, one_job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from conductor.model.causes import Cause
     from conductor.model.ledger_entries import JobView
     from conductor.ports import Ledger
-
-
-#: States in which there is something to take out.
-GOING = ("waiting", "admitted", "running", "review")
+    from conductor.recovery.operator_commands import CommandTaken
 
 
 def register(app: typer.Typer) -> None:
@@ -37,16 +31,11 @@ def cancel(
 
     Example: conductor cancel k3v7
     """
-    from conductor.record.journal import Journal
+    from conductor.recovery.operator_commands import take_command
 
     with ledger_here() as (settings, ledger):
-        view = one_job(ledger, job)
-        job_id = view.job_id
-        was = ledger.commands.cancel(job_id)
-        if was in (*GOING, "dead"):
-            Journal(settings.receipts_dir).operator("cancelled", {job_id: view.attempts})
-        ledger.bell.ring()
-    said(as_json, job_id, was, "cancelled", "being stopped")
+        taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "cancel")
+    said(as_json, taken, "cancelled", "being stopped")
 
 
 def fail(
@@ -63,17 +52,12 @@ def fail(
 
     Examples: conductor fail k3v7; conductor fail k3v7 --cause bad_input
     """
-    from conductor.model.ledger_entries import FAILED_BY_OPERATOR
-    from conductor.record.journal import Journal
+    from conductor.recovery.operator_commands import cause_of_a_fault, take_command
 
     with ledger_here() as (settings, ledger):
         known, view = cause_of_a_fault(cause), one_job(ledger, job)
-        was = ledger.commands.fail(view.job_id, known, FAILED_BY_OPERATOR)
-        if was in GOING:
-            # A rebuilt ledger leaves it out as well; what it knows of that is «cancelled».
-            Journal(settings.receipts_dir).operator("cancelled", {view.job_id: view.attempts}, known)
-        ledger.bell.ring()
-    said(as_json, view.job_id, was, "dead", "being stopped, and then dead")
+        taken = take_command(ledger, settings.receipts_dir, view, "fail", known)
+    said(as_json, taken, "dead", "being stopped, and then dead")
 
 
 def requeue(
@@ -86,32 +70,18 @@ def requeue(
 
     Example: conductor requeue k3v7
     """
-    from conductor.record.journal import Journal
+    from conductor.recovery.operator_commands import take_command
 
     with ledger_here() as (settings, ledger):
-        view = one_job(ledger, job)
-        job_id = view.job_id
-        was = ledger.commands.requeue(job_id)
-        if was in ("waiting", "admitted", "running"):
-            Journal(settings.receipts_dir).requeued(job_id, view.attempts, was)
-        ledger.bell.ring()
-    said(as_json, job_id, was, "waiting", "being stopped, and then waits again")
+        taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "requeue")
+    said(as_json, taken, "waiting", "being stopped, and then waits again")
 
 
-def said(as_json: bool, job_id: str, was: str | None, now: str, later: str) -> None:
+def said(as_json: bool, taken: CommandTaken, now: str, later: str) -> None:
     """Exit 1 where the job had ended already, or is what it is asked to be."""
-    # Out of review leads `retry`, with its failures forgotten.
-    is_taken = (was in GOING and not (was == "review" and now == "waiting")) or (was, now) == (
-        "dead",
-        "cancelled",
-    )
-    word = f"{job_id}: was {was}, is {later if was == 'running' else now}"
-    answer(
-        as_json,
-        {"job_id": job_id, "was": was, "is_taken": is_taken},
-        word if is_taken else f"{job_id} is {was}",
-    )
-    if not is_taken:
+    word = f"{taken.job_id}: was {taken.was}, is {later if taken.was == 'running' else now}"
+    answer(as_json, taken, word if taken.is_taken else f"{taken.job_id} is {taken.was}")
+    if not taken.is_taken:
         raise typer.Exit(1)
 
 
@@ -149,6 +119,7 @@ def retry(
         retry_missing(missing, as_json)
         return
     from conductor.record.journal import Journal
+    from conductor.recovery.operator_commands import kept_by
 
     with ledger_here() as (settings, ledger):
         wanted = (one_job(ledger, job),) if job is not None else dead_of(ledger, cause or "")
@@ -165,26 +136,6 @@ def retry(
     answer(as_json, {"sent_back": sent, "kept": kept}, words)
     if job is not None and not sent:
         raise typer.Exit(1)
-
-
-def kept_by(ledger: Ledger, jobs: Iterable[JobView]) -> Iterator[str]:
-    """Of each that was not sent back, why, and which one is to be sent back instead."""
-    from conductor.dispatch.dead_ends import keeper_of
-
-    for job in jobs:
-        now = ledger.jobs.job(job.job_id) or job
-        if now.state not in ("dead", "cancelled", "review"):
-            if now.state == job.state:
-                yield f"{job.job_id} is {now.state}"
-        elif (keeper := keeper_of(ledger, now)) is not None:
-            why = f" ({keeper.cause}: {keeper.message})" if keeper.cause else ""
-            state = "in review" if keeper.state == "review" else keeper.state
-            # One that was cancelled itself stays so.
-            then = "goes first" if now.state == "cancelled" else "brings back both"
-            yield (
-                f"{job.job_id} comes after {keeper.job_id}, which is {state}{why}: "
-                f"`conductor retry {keeper.job_id[:8]}` {then}"
-            )
 
 
 def retry_missing(manifest: Path, as_json: bool) -> None:
@@ -207,36 +158,13 @@ def retry_missing(manifest: Path, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def known_cause(word: str) -> Cause:
-    """Raises `UsageError` for a word that is no cause."""
-    from conductor.base.errors import UsageError
-    from conductor.base.settings.settings import did_you_mean
-    from conductor.model.causes import CAUSES
-
-    for cause in CAUSES:
-        if cause == word:
-            return cause
-    raise UsageError(f"{word} is no cause{did_you_mean(word, CAUSES)}. There are: {', '.join(CAUSES)}")
-
-
-def cause_of_a_fault(word: str) -> Cause:
-    """Raises `UsageError` also for what is no fault of the job: it would count, and come back, as what it
-    is not.
-    """
-    from conductor.base.errors import UsageError
-
-    known = known_cause(word)
-    if known in ("cancelled", "dependency_dead"):
-        how = "conductor cancel JOB" if known == "cancelled" else "they die with the job that they come after"
-        raise UsageError(f"{known} is no fault of a job: {how}")
-    return known
-
-
 def dead_of(ledger: Ledger, cause: str) -> tuple[JobView, ...]:
     """The dead jobs of a cause; for `cancelled` those that were cancelled, for `review` those that are set
     aside.
 
     Raises `UsageError` for no cause."""
+    from conductor.recovery.operator_commands import known_cause
+
     if cause == "review":
         reviewed = (ledger.jobs.job(job_id) for job_id in tuple(ledger.jobs.ids("review")))
         return tuple(view for view in reviewed if view is not None and view.state == "review")

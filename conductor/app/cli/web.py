@@ -39,6 +39,7 @@ def web(
     from conductor.app.web.rights import door_of
     from conductor.app.web.serve import serve_web
     from conductor.app.web.stack import Stack
+    from conductor.base.logs.event_feed import feeding
     from conductor.base.logs.logs import set_up
     from conductor.base.redis_keys import Keys
     from conductor.base.signing import signer_of
@@ -54,4 +55,5 @@ def web(
             lease_s=settings.timing.lease_s,
         )
         first = settings.web.port if port is None else port
-        raise typer.Exit(serve_web(make_app(stack, door), settings.web.bind, first, settings.state_dir))
+        with feeding(stack.ledger.events.append, "web"):
+            raise typer.Exit(serve_web(make_app(stack, door), settings.web.bind, first, settings.state_dir))

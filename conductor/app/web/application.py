@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -23,19 +24,27 @@ from conductor.app.web.answers import (
     shapes,
     unexpected,
 )
+from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.rights import Door, anybody
-from conductor.app.web.routes import entrance, overview
+from conductor.app.web.routes import entrance, events, jobs, overview
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
+from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeList
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
+from conductor.model.told_event import ToldEvent
+from conductor.recovery.operator_commands import CommandTaken
+from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.now import Now
 from conductor.views.whole_status import HeadedStatus
 
 #: Whose shapes the OpenAPI page shows.
-ANSWERS = (Alive, BacklogList, GateList, Health, HeadedStatus, Link, NodeList, Now, Problem, Whoami)
+ANSWERS = (
+    *(Alive, BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeList, Now),
+    *(PrintedLog, Problem, Story, ToldEvent, Whoami),
+)
 SENT = (Login,)
 STATIC = Path(__file__).with_name("static")
 
@@ -52,8 +61,9 @@ def make_app(stack: Stack, door: Door) -> FastAPI:
         default_response_class=AsciiOnly,
         redirect_slashes=False,
     )
+    app.state.hub = EventHub(stack.ledger.events)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview.router, entrance.router):
+    for routes in (overview.router, jobs.router, events.router, entrance.router):
         app.include_router(routes)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)
@@ -70,10 +80,13 @@ def make_app(stack: Stack, door: Door) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    hub: EventHub = app.state.hub
     app.state.stack.start()
+    hub.begin(asyncio.get_running_loop())
     try:
         yield
     finally:
+        hub.stop()
         app.state.stack.stop()
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from conductor.app.web.lookout import Lookout
-from conductor.base.errors import Unreachable
+from conductor.app.web.questions import Questions
 from conductor.base.files.layout import CodeSettings, OwnServer
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
@@ -24,9 +22,6 @@ from conductor.views.whole_status import Findings, find
 #: For all who look at the page together.
 LOOK_EVERY_S = 0.5
 FIND_EVERY_S = 5.0
-#: Questions about single jobs: so many at once, and so many that wait; an answer is waited for so long.
-THREADS, MOST_WAITING, ANSWER_S = 8, 64, 5.0
-
 T = TypeVar("T")
 
 
@@ -52,39 +47,31 @@ class Stack:
         #: Reads files too, and so may hang on a mount: a thread of its own.
         self.findings = Lookout("findings", self._find, FIND_EVERY_S)
 
-        self._pool = ThreadPoolExecutor(THREADS, "asks")
-        self._asking = 0
+        self._asks = Questions("asks")
+        #: A mount that hangs keeps no question to the ledger waiting.
+        self._file_asks = Questions("files")
         self._subjects: dict[str, str] = {}
 
     async def ask(self, what: Callable[[], T]) -> T:
-        """`what`, in a thread. Raises `Unreachable` where it takes too long: a write may be done all the
+        """`what`, of the ledger. Raises `Unreachable` where it takes too long: a write may be done all the
         same."""
-        if self._asking >= MOST_WAITING:
-            raise Unreachable("too much is being asked at once: try again in a moment")
-        self._asking += 1
-        future = asyncio.get_running_loop().run_in_executor(self._pool, what)
-        future.add_done_callback(self._answered)
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), ANSWER_S)
-        except TimeoutError:
-            raise Unreachable(
-                f"no answer within {ANSWER_S:.0f} s: what was asked for may be done yet"
-            ) from None
+        return await self._asks.ask(what)
 
-    def _answered(self, future: asyncio.Future[T]) -> None:
-        self._asking -= 1
-        # Nobody waits any more: its error is not to be called unseen.
-        if not future.cancelled():
-            future.exception()
+    async def ask_files(self, what: Callable[[], T]) -> T:
+        """`what`, of files that may lie on a mount."""
+        return await self._file_asks.ask(what)
 
     def start(self) -> None:
         self.looks.start()
         self.findings.start()
+        self._asks.start()
+        self._file_asks.start()
 
     def stop(self) -> None:
         self.looks.stop()
         self.findings.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._asks.stop()
+        self._file_asks.stop()
 
     def _look(self) -> LedgerLook:
         status = gather(self.ledger)

@@ -20,7 +20,7 @@ from loguru import logger
 from conductor.base import secrets
 from conductor.base.errors import ConductorError
 from conductor.base.logs.events import emit_event
-from conductor.base.logs.logs import bare
+from conductor.base.logs.logs import LINE, bare
 from conductor.model.told_event import ToldEvent
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class EventFeed:
         record = message.record
         fields: dict[str, Any] = dict(record["extra"])
         name = str(fields.pop("event"))
+        # Where a log file is written, its ready line stands beside what was bound.
+        fields.pop(LINE, None)
         if len(self._waiting) >= MOST_WAITING:
             self.dropped += 1
             return
