@@ -29,6 +29,10 @@ class Hook(ThreadingHTTPServer):
     def place(self) -> str:
         return f"127.0.0.1:{self.server_port}"
 
+    def all(self) -> list[Heard]:
+        """What came and was not looked at yet."""
+        return [self.heard.get() for _ in range(self.heard.qsize())]
+
     def next(self, limit_s: float = 20.0) -> Heard:
         return self.heard.get(timeout=limit_s)
 

@@ -18,7 +18,9 @@ from conductor.base.secrets import without_passwords
 from conductor.base.settings.sections import Root
 from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.base.text import many, size
+from conductor.model.alerts import ChannelTally
 from conductor.model.report import Device, Volume
+from conductor.views.doctor_alerts import alert_channels
 from conductor.views.doctor_finding import DoctorFinding, bad, less, ok
 from conductor.views.doctor_gates import node_gates
 from conductor.views.doctor_rights import programs, readable_secrets
@@ -46,6 +48,7 @@ def examine(settings: Settings) -> list[DoctorFinding]:
         programs,
         endpoints,
         counters,
+        channels,
         stopped,
         waiting,
     )
@@ -319,6 +322,23 @@ def counters(settings: Settings) -> Iterator[DoctorFinding]:
             yield bad(what, f"its command tells nothing: {found.fault}", advice)
         else:
             yield ok(what, f"{counter.limit} by the {counter.per}, others hold {found.others}")
+
+
+def channels(settings: Settings) -> Iterator[DoctorFinding]:
+    """Who would be told when something is wrong. Starts no Redis."""
+    from conductor.adapters.open_ledger import open_ledger
+    from conductor.adapters.redis.valkey import is_running
+
+    def tallies() -> Mapping[str, ChannelTally]:
+        if settings.redis.url is None and not is_running(settings.valkey):
+            return {}
+        try:
+            with open_ledger(settings, is_lenient=True) as ledger:
+                return ledger.alerts.book().channels
+        except ConductorError:
+            return {}  # said already
+
+    yield from alert_channels(settings.alerts, tallies)
 
 
 def stopped(settings: Settings) -> Iterator[DoctorFinding]:

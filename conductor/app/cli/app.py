@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from conductor.app.cli import (
+    alerts,
     control,
     flow,
     needs,
@@ -89,6 +90,7 @@ FAMILIES = (
     redo,
     recovery,
     schedule,
+    alerts,
     simulate,
     replay,
     price,

@@ -52,6 +52,8 @@ class AlertSettings(Section):
     quiet: str = ""
     #: A reminder of what is still wrong after so long, the next after twice that, a day at most. 0: none.
     repeat_s: NotNegativeFloat = 14_400.0
+    #: It is over once it was not so for so long: what comes and goes is one alert.
+    clear_s: NotNegativeFloat = 30.0
     #: Through one channel no more messages than that; what is held back comes with the next one.
     most_per_hour: Annotated[int, Field(ge=1, le=1000)] = 20
     #: How often everything is looked at.

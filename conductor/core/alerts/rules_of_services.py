@@ -28,7 +28,9 @@ def conductor_gone(seen: Observations, limits: AlertThresholds) -> Iterator[Aler
     elif seen.leader is not None and seen.gates.at:
         tick_s = seen.now - seen.gates.at
         if tick_s > STUCK_TIMES * limits.gone_s:
-            words = f"{seen.leader} holds the lead and has recorded no tick for {duration(tick_s)}"
+            words = (
+                f"the conductor {seen.leader} holds the lead and has recorded no tick for {duration(tick_s)}"
+            )
             yield AlertFinding(words=words, figures={"tick_s": tick_s, "left_jobs": seen.left})
 
 

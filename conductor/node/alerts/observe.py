@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from conductor.core.alerts.observations import Observations
 from conductor.model.decision import GateLedger
 from conductor.model.report import NodeReport
+from conductor.node.alerts.event_tail import EventTail
 from conductor.node.alerts.receipt_tail import ReceiptTail
 from conductor.ports import Ledger
 
@@ -16,10 +17,13 @@ FORGET_S = 7 * 86_400.0
 MOST_HEADS = 20
 
 
-def observe(ledger: Ledger, known: Mapping[str, float], receipts: ReceiptTail) -> Observations:
+def observe(
+    ledger: Ledger, known: Mapping[str, float], receipts: ReceiptTail, events: EventTail
+) -> Observations:
     """`known`: node → when its last report was sent, as of the look before. Raises `Unreachable`."""
     now = ledger.bell.now()
     receipts.look(now)
+    events.look(ledger)
     # In this order: a lead that is given back in between is not taken for one that was lost.
     leader = ledger.leadership.leader()
     nodes = ledger.reports.live()
@@ -40,7 +44,8 @@ def observe(ledger: Ledger, known: Mapping[str, float], receipts: ReceiptTail) -
         in_review=in_review,
         failed=receipts.failed(now),
         fallbacks=receipts.fallbacks(now),
-        receipt_faults=receipts.faults(now),
+        receipt_faults=(*receipts.faults(now), *events.receipt_faults(now)),
+        skipped=events.skipped(now),
     )
 
 

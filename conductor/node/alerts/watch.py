@@ -24,6 +24,7 @@ from conductor.core.alerts.observations import Observations
 from conductor.core.alerts.rules import found
 from conductor.model.alerts import AlertBook, AlertFinding, AlertNotice, AlertRuleName
 from conductor.node.alerts.channels import channels_of
+from conductor.node.alerts.event_tail import EventTail
 from conductor.node.alerts.observe import observe
 from conductor.node.alerts.receipt_tail import ReceiptTail
 from conductor.node.alerts.sender import AlertSender
@@ -52,10 +53,10 @@ class AlertWatch(threading.Thread):
         self._ledger = ledger
         self._alerts = alerts
         self._limits = alerts.thresholds
-        self._telling = TellingRule(repeat_s=alerts.repeat_s)
+        self._telling = TellingRule(repeat_s=alerts.repeat_s, clear_s=alerts.clear_s)
         self._node, self._owner = node, owner
         self._sender = sender
-        self._receipts = ReceiptTail(receipts_dir)
+        self._receipts, self._events = ReceiptTail(receipts_dir), EventTail()
         self._stopping = threading.Event()
         #: What this host alone knows: that Redis is gone.
         self._own = AlertBook()
@@ -115,7 +116,7 @@ class AlertWatch(threading.Thread):
         if not self._ledger.alerts.speak(self._owner, lease_s):
             return
         book = self._ledger.alerts.book()
-        seen = observe(self._ledger, book.seen, self._receipts)
+        seen = observe(self._ledger, book.seen, self._receipts, self._events)
         judged = self._judged(book, seen, self._ledger.alerts.silenced())
         book = replace(
             judged.book,

@@ -48,7 +48,12 @@ def test_help_of_every_command_has_an_example(cli: Cli, command: tuple[str, ...]
 def test_help_lists_every_command_that_works_and_no_other(cli: Cli):
     listed = cli("--help").out.split("Commands:")[1].split("Data goes")[0]
 
-    assert [line.split()[0] for line in listed.strip().splitlines()] == [*COMMANDS, "config", "schedule"]
+    assert [line.split()[0] for line in listed.strip().splitlines()] == [
+        *COMMANDS,
+        "config",
+        "schedule",
+        "alerts",
+    ]
 
 
 def test_help_imports_nothing_heavy():
