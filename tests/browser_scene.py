@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: As root, in a container, its sandbox cannot be had.
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
+LIMIT_MS = 15_000
 EVENTS = "/api/v1/events"
 PHONE = {"width": 360, "height": 740}
 
@@ -45,6 +46,7 @@ class Watched:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.faults: list[str] = []
+        page.set_default_timeout(LIMIT_MS)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", self._said)
 

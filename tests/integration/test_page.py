@@ -93,6 +93,22 @@ def test_hosts_without_any_says_what_to_start(seen: Watched, jobs: Scene) -> Non
     is_whole(seen)
 
 
+def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: Scene) -> None:
+    job_id = jobs.put(1, 1.0)
+    seen.page.goto(f"/jobs/{job_id}")
+    seen.page.get_by_role("heading", name="diagnostics.sleep").wait_for()
+    seen.page.get_by_text("no conductor is running, so nobody hands it over").wait_for()
+    seen.page.get_by_text("● live").wait_for()
+    seen.page.get_by_text("Its line in the manifest").click()
+    seen.page.get_by_text(f'"id":"{job_id}"').wait_for()
+    is_whole(seen)
+
+
+def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: Scene) -> None:
+    seen.page.goto("/jobs/zzzzzzzz")
+    seen.page.get_by_text("no job's id begins with zzzzzzzz").wait_for()
+
+
 def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: Scene) -> None:
     seen.page.goto("/hosts")
     seen.page.get_by_role("heading", name="No host reports").wait_for()

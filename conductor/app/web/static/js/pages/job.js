@@ -2,7 +2,7 @@
 
 import { cells, h, head, put, rows } from "../dom.js";
 import { amount, clock, duration, mib, moment, now } from "../format.js";
-import { text } from "../api.js";
+import { get, text } from "../api.js";
 import { fetched } from "../main.js";
 import { session } from "../session.js";
 import { OF_ONE, one } from "../actions.js";
@@ -13,25 +13,33 @@ export const title = "Job";
 const GATES = ["Gate", "Where", "Needs", "Has", "Of", "Shut since", "Opens", "Cost"];
 const ATTEMPTS = ["Attempt", "Outcome", "Where", "Began", "Ran", "Used"];
 const LOG_TAIL = 64 * 1024;
+const PLAYERS = [
+  [/\.(png|jpe?g|webp|gif)$/i, (src, name) => h("img", { src, alt: name, loading: "lazy" })],
+  [/\.(mp4|webm|mov|m4v)$/i, (src) => h("video", { src, controls: true, preload: "metadata" })],
+  [/\.(mp3|wav|flac|ogg|m4a)$/i, (src) => h("audio", { src, controls: true, preload: "none" })],
+];
 
 export function show(main) {
   const id = decodeURIComponent(location.pathname.slice("/jobs/".length));
   const part = {
     words: h("h1"), state: h("p"), life: h("div", { class: "life", role: "img" }), actions: h("div", { class: "actions" }),
     why: h("section"), gates: table(GATES), attempts: table(ATTEMPTS), facts: h("dl", { class: "facts" }),
-    files: h("div", { class: "previews" }), log: h("pre", { tabindex: 0, "aria-label": "Log" }), line: h("pre"),
+    files: h("div", { class: "previews" }), log: h("pre", { tabindex: 0, role: "region", "aria-label": "Log" }), line: h("pre"),
+    tried: h("section", {}, h("h2", {}, "Attempts")),
   };
   main.append(
     part.words, part.state, part.life, part.actions, part.why, part.gates,
-    h("h2", {}, "Attempts"), part.attempts, h("h2", {}, "Facts"), part.facts, part.files,
+    part.tried, h("h2", {}, "Facts"), part.facts, part.files,
     h("h2", { id: "log" }, "Log"), part.log, h("details", {}, h("summary", {}, "Its line in the manifest"), part.line),
   );
+  part.tried.append(part.attempts);
   let isFirst = true;
   return {
     async refresh() {
       const told = await fetched(`/api/v1/jobs/${encodeURIComponent(id)}`);
       fill(part, told);
       await log(part.log, id);
+      await files(part.files, id);
       if (isFirst && new URLSearchParams(location.search).get("at") === "log") part.log.scrollIntoView();
       isFirst = false;
     },
@@ -61,7 +69,8 @@ function fill(part, told) {
   fillTable(part.gates, GATES, (waiting?.gates ?? []).filter((gate) => !gate.is_open), (gate) => `${gate.gate} ${gate.where} ${gate.reason}`, gate);
   fillTable(part.attempts, ATTEMPTS, told.receipts, (receipt) => receipt.attempt, attempt);
   facts(part.facts, told);
-  put(part.line, told.line_text ?? "");
+  part.tried.hidden = told.receipts.length === 0;
+  put(part.line, typeof job.line === "string" ? job.line : JSON.stringify(job.line, null, 1));
 }
 
 function gate(row) {
@@ -110,8 +119,20 @@ function facts(element, told) {
   put(element, pairs.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
+/** What it read and made: pictures and players where a browser has some, the name and a link for all. */
+async function files(element, id) {
+  const at = `/api/v1/jobs/${encodeURIComponent(id)}/artefacts`;
+  const told = await get(at).catch(() => ({ files: [] }));
+  rows(element, told.files, (name) => name, (name) => figure(`${at}/${name.split("/").map(encodeURIComponent).join("/")}`, name), () => {});
+}
+
+function figure(src, name) {
+  const player = PLAYERS.find(([ending]) => ending.test(name))?.[1](src, name);
+  return h("figure", {}, player ?? null, h("figcaption", {}, h("a", { href: src, download: "" }, name)));
+}
+
 async function log(element, id) {
-  const told = await text(`/api/v1/jobs/${encodeURIComponent(id)}/log`).catch((error) => error.message);
+  const told = await text(`/api/v1/jobs/${encodeURIComponent(id)}/log?text=true`).catch((error) => error.message);
   const isAtEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 8;
   put(element, told.length > LOG_TAIL ? `… ${told.slice(-LOG_TAIL)}` : told);
   if (isAtEnd) element.scrollTop = element.scrollHeight;
