@@ -234,6 +234,8 @@ EVENTS: dict[str, EventKind] = {
     "file.mended": _kind(
         "ERROR", "A file that only grows had lost lines, which were written again.", "file lines"
     ),
+    "record.archived": _kind("INFO", "What is old of the record was archived.", "receipts lines files"),
+    "archive.missing": _kind("WARNING", "An archive of the record is named and is not there.", "file"),
     "receipts.being_read": _kind("INFO", "How many receipts were read so far.", "receipts"),
     "receipts.being_taken_in": _kind("INFO", "How far the look through the receipts is.", "receipts total"),
     "receipts.taken_in": _kind(

@@ -18,11 +18,12 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 from loguru import logger
 
+from conductor.adapters.files.archives import MARK, streams
 from conductor.base.errors import ConfigError
 from conductor.base.files.safe_open import make_own
 from conductor.model.causes import Cause
@@ -59,7 +60,7 @@ class Journal:
         """All of them, the eldest first. A line cut by a crash says nothing that was acted upon: passed
         over.
         """
-        found = (note for file in self.files() for note in _notes(file))
+        found = (note for file, lines in streams(self.folder, SUFFIX) for note in _notes(file, lines))
         # Those of one file are in their order, and `sorted` leaves what is equal as it was.
         return sorted(found, key=lambda note: note.n)
 
@@ -237,15 +238,14 @@ def _is_at(fd: int, file: Path) -> bool:
         return False
 
 
-def _notes(file: Path) -> Iterator[Note]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or not line.endswith(b"\n"):
-                continue
-            try:
-                yield _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
-                logger.warning("{}:{}: not a whole note, passed over: {}", file, number, e)
+def _notes(file: Path, lines: BinaryIO) -> Iterator[Note]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or not line.endswith(b"\n") or line.startswith(MARK):
+            continue
+        try:
+            yield _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            logger.warning("{}:{}: not a whole note, passed over: {}", file, number, e)
 
 
 def in_review(notes: Iterable[Note]) -> tuple[dict[str, str], dict[str, set[str]]]:

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from conductor.adapters.files.append_only import AppendOnly
+from conductor.adapters.files.archives import streams
 from conductor.model.spec import Value
 
 SUFFIX = ".removed"
@@ -48,8 +49,8 @@ def note(folder: Path, node: str, facts: Iterable[RemovalNotes]) -> None:
 
 def read(folder: Path) -> Iterator[RemovalNotes]:
     """All that was noted; a line that is not whole says nothing."""
-    for file in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []:
-        for line in file.read_bytes().splitlines():
+    for _, lines in streams(folder, SUFFIX):
+        for line in lines:
             try:
                 yield _decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError):

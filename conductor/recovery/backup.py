@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from conductor.adapters.files import archives
+from conductor.adapters.files.rotation import FileBusy, one_rotation
 from conductor.adapters.redis import project_mark
 from conductor.base import secrets
 from conductor.base.errors import ConfigError, UsageError
@@ -56,6 +58,24 @@ def backup(layout: Layout, file: Path, is_forced: bool = False) -> Moved:
     written."""
     if file.exists() and not is_forced:
         raise UsageError(f"{file} is there already: name another file, or --force")
+    with unrotated(layout.receipts_dir):
+        return _written_to(file, layout)
+
+
+@contextmanager
+def unrotated(folder: Path) -> Generator[None]:
+    """Nothing is moved into archives meanwhile: it would be saved twice, or not at all."""
+    if not folder.is_dir():
+        yield
+        return
+    try:
+        with one_rotation(folder, is_shared=True):
+            yield
+    except FileBusy as e:
+        raise UsageError(str(e)) from None
+
+
+def _written_to(file: Path, layout: Layout) -> Moved:
     found, notes = contents(layout)
     counts = {"manifests": 0, "kept": 0, "receipts": 0}
     size = 0
@@ -112,6 +132,9 @@ def contents(layout: Layout) -> tuple[dict[str, Path], list[str]]:
     # Last: of what is appended to meanwhile it has the more.
     for pattern in (project_mark.FILE, f"*{SUFFIX}", f"*{removal_notes.SUFFIX}", "*.jsonl"):
         found |= {f"receipts/{path.name}": path for path in plain_files(layout.receipts_dir, pattern)}
+    folder = layout.receipts_dir / archives.FOLDER
+    found |= {f"receipts/{archives.FOLDER}/{path.name}": path
+              for path in plain_files(folder, f"*{archives.PACKED}")}  # fmt: skip
     # Behind the journal that names them: each is there before its note.
     kept = plain_files(layout.receipts_dir / kept_manifests.FOLDER, f"*{kept_manifests.SUFFIX}")
     found |= {f"receipts/{kept_manifests.FOLDER}/{path.name}": path for path in kept}

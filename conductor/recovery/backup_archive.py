@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from conductor.adapters.files import archives
 from conductor.adapters.redis import project_mark
 from conductor.base.errors import UsageError
 from conductor.base.files.layout import Layout
@@ -89,6 +90,8 @@ def place(layout: Layout, member: tarfile.TarInfo) -> Path:
 
 def is_record(parts: tuple[str, ...]) -> bool:
     if parts[0] == "receipts":
+        if len(parts) == 3 and parts[1] == archives.FOLDER:
+            return parts[2].endswith(archives.PACKED)
         if len(parts) == 3:
             return parts[1] == kept_manifests.FOLDER and parts[2].endswith(kept_manifests.SUFFIX)
         is_mark = parts[1:] == (project_mark.FILE,)

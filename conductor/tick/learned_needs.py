@@ -18,6 +18,7 @@ from types import TracebackType
 import msgspec
 from loguru import logger
 
+from conductor.adapters.files.archives import header_of
 from conductor.base.code_version import code_version
 from conductor.base.files.layout import Layout
 from conductor.base.files.safe_open import make_own
@@ -130,6 +131,8 @@ class Receipts:
         fault: OSError | None = None
         for name in sorted(sizes):
             at = self._read.get(name)
+            if at is not None and at > sizes[name]:
+                at = self._moved(name, at)
             if at is None or at > sizes[name]:  # new, or another file under an old name
                 at = max(0, sizes[name] - TAIL_BYTES)
             try:
@@ -139,6 +142,14 @@ class Receipts:
         if fault is not None and not found:
             raise fault
         return found
+
+    def _moved(self, name: str, at: int) -> int:
+        """Where that place is now that what lay before was taken out into an archive."""
+        with contextlib.suppress(OSError), (self._folder / name).open("rb") as file:
+            parts, begins = header_of(file.fileno())
+            if parts:
+                return begins + max(0, at - parts[-1].until)
+        return at
 
     def _block(self, name: str, at: int) -> list[Receipt]:
         with (self._folder / name).open("rb") as file:

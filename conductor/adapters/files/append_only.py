@@ -4,23 +4,29 @@ returns.
 A folder is cleared, moved or mounted over while its writers live: they would go on writing into a file that
 nobody can open any more. So the name is looked at around each append; where something else stands there, the
 file is opened anew and gets all that it lacks: from the old one, which its descriptor still reads, and from
-what was written lately.
+what was written lately. What was taken out into an archive it does not lack (`rotation.py`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from conductor.adapters.files.archives import header_of, mark_of
 from conductor.base.files.safe_open import make_own
 
 #: Of what was written last so much is remembered, for a file that was cut short.
 RECENT_BYTES = 1 << 20
 _CHUNK = 1 << 20
+#: For so long somebody else's lock is waited for: one that was stopped while it held it must not stop us.
+PATIENCE_S = 5.0
+_PAUSE_S = 0.001
 
 
 class AppendOnly:
@@ -47,7 +53,8 @@ class AppendOnly:
             # First: a line must not be put behind the stump of another. Second: the file may have gone in
             # between.
             self.look()
-            self._write(lines)
+            with self._held():
+                self._write(lines)
             self._remember(lines)
             self.look()
         except OSError:
@@ -72,6 +79,23 @@ class AppendOnly:
         for fd in self._left:
             os.close(fd)
         self._left = []
+
+    @contextmanager
+    def _held(self) -> Generator[None]:
+        """The lock of the file that bears the name: nothing is taken out of it meanwhile. Where nobody lets
+        go of it, or there are no locks, what is written into a file that was exchanged is written again."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            fd = self._open()
+            is_locked = _lock(fd, until)
+            if not is_locked or self._is_in_place(fd):
+                break
+            self.look()
+        try:
+            yield
+        finally:
+            if is_locked:
+                fcntl.flock(fd, fcntl.LOCK_UN)
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,7 +157,7 @@ class AppendOnly:
         fd = self._open()
         now, lost = os.fstat(fd), list[bytes]()
         if now.st_size < self._left_at or not all(os.path.samestat(now, os.fstat(old)) for old in self._left):
-            there = set(_lines(fd))
+            there = set(_lines(fd)) | self._taken_out(fd)
             lost = [line for line in dict.fromkeys(self._known()) if line not in there]
         if lost:
             self._write(b"".join(lost))
@@ -142,6 +166,23 @@ class AppendOnly:
             os.close(old)
         self._left, self._left_at = [], 0
         return len(lost)
+
+    def _taken_out(self, fd: int) -> set[bytes]:
+        """Lines that went into archives, out of files that we have had."""
+        found, parts = set[bytes](), header_of(fd)[0]
+        for at, part in enumerate(parts):
+            # What was taken out later lay behind that in each.
+            until = part.until + sum(later.until - later.begins for later in parts[at + 1 :])
+            for old in self._left:
+                facts = os.fstat(old)
+                is_it = facts.st_ino == part.ino and facts.st_size >= part.until
+                if is_it and mark_of(old, part.until) == part.mark:
+                    found.update(_lines(old, until))
+        if found:
+            # Nor are they lacking the next time.
+            self._recent = deque(line for line in _split(self._recent) if line not in found)
+            self._recent_bytes = sum(map(len, self._recent))
+        return found
 
     def _known(self) -> Iterator[bytes]:
         """Whole lines, the eldest first as far as that can be told."""
@@ -152,10 +193,24 @@ class AppendOnly:
         yield from _split(self._recent)
 
 
-def _lines(fd: int) -> Iterator[bytes]:
-    """Whole lines with their ends; a last one without is no line."""
+def _lock(fd: int, until: float) -> bool:
+    """False: somebody holds it for too long, or there are no locks here."""
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+        except OSError:
+            return False
+        time.sleep(_PAUSE_S)
+
+
+def _lines(fd: int, until: int | None = None) -> Iterator[bytes]:
+    """Whole lines with their ends, up to that place; a last one without is no line."""
     at, rest = 0, b""
-    while chunk := os.pread(fd, _CHUNK, at):
+    while chunk := os.pread(fd, _CHUNK if until is None else min(_CHUNK, until - at), at):
         at += len(chunk)
         *whole, rest = (rest + chunk).split(b"\n")
         yield from (line + b"\n" for line in whole)

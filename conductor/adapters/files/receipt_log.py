@@ -15,7 +15,10 @@ from typing import BinaryIO
 import msgspec
 
 from conductor.adapters.files.append_only import AppendOnly
+from conductor.adapters.files.archives import MARK, PACKED, streams, unpacked
 from conductor.model.receipt import Receipt
+
+SUFFIX = ".jsonl"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Receipt)
@@ -29,7 +32,7 @@ class FileReceiptLog:
 
     def __init__(self, folder: Path, writer_name: str) -> None:
         self.folder = folder
-        self.file = folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", writer_name) + ".jsonl")
+        self.file = folder / (re.sub(r"[^A-Za-z0-9_.-]", "_", writer_name) + SUFFIX)
         self._lines = AppendOnly(self.file)
 
     def append(self, receipt: Receipt) -> None:
@@ -64,33 +67,29 @@ class FileReceiptLog:
 
 
 def read_receipts(folder: Path, on_bad: OnBad | None = None) -> Iterator[Receipt]:
-    """Every receipt below `folder`, file by file in the order of names; none when there is no such folder.
+    """Every receipt of `folder`, file by file in the order of names, each behind its archives; none when
+    there is no such folder.
 
     A line that is not a whole receipt was cut by a crash: never acted upon, so it is passed over. `on_bad`
     hears of each, but for a last line without its newline, which may just be under way.
     """
-    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
-        yield from _read_file(file, on_bad or _log_bad)
+    for file, lines in streams(folder, SUFFIX):
+        yield from (receipt for _, receipt in _located(file, lines, on_bad or _log_bad))
 
 
-def _read_file(file: Path, on_bad: OnBad) -> Iterator[Receipt]:
-    return (receipt for _, _, receipt in _located(file, on_bad))
-
-
-def _located(file: Path, on_bad: OnBad) -> Iterator[tuple[int, int, Receipt]]:
-    """Where each line begins, its length, and the receipt."""
+def _located(file: Path, lines: BinaryIO, on_bad: OnBad) -> Iterator[tuple[int, Receipt]]:
+    """Where each line begins, and the receipt."""
     at = 0
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            begins, at = at, at + len(line)
-            if not line.strip() or not line.endswith(b"\n"):
-                continue
-            try:
-                receipt = _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as e:
-                on_bad(file, number, str(e))
-                continue
-            yield begins, len(line), receipt
+    for number, line in enumerate(lines, 1):
+        begins, at = at, at + len(line)
+        if not line.strip() or not line.endswith(b"\n") or line.startswith(MARK):
+            continue
+        try:
+            receipt = _decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            on_bad(file, number, str(e))
+            continue
+        yield begins, receipt
 
 
 class ReceiptFiles:
@@ -102,13 +101,16 @@ class ReceiptFiles:
     BITS = 40
 
     def __init__(self, folder: Path) -> None:
-        self._files = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        self._folder = folder
+        self._files: list[tuple[Path, int]] = []
         self._open: dict[int, BinaryIO] = {}
 
     def read(self) -> Iterator[tuple[int, Receipt]]:
         """Every receipt with its place, in the order of `read_receipts`."""
-        for number, file in enumerate(self._files):
-            for begins, _, receipt in _located(file, _log_bad):
+        for file, lines in streams(self._folder, SUFFIX):
+            number = len(self._files)
+            self._files.append((file, os.fstat(lines.fileno()).st_ino))
+            for begins, receipt in _located(file, lines, _log_bad):
                 yield (number << self.BITS) + begins, receipt
 
     def at(self, place: int) -> Receipt:
@@ -116,9 +118,18 @@ class ReceiptFiles:
         number, begins = place >> self.BITS, place & ((1 << self.BITS) - 1)
         file = self._open.get(number)
         if file is None:
-            file = self._open[number] = self._files[number].open("rb")
+            file = self._open[number] = self._again(*self._files[number])
         file.seek(begins)
         return _decoder.decode(file.readline())
+
+    def _again(self, path: Path, ino: int) -> BinaryIO:
+        if path.name.endswith(PACKED):
+            return unpacked(path)
+        file = path.open("rb")
+        if os.fstat(file.fileno()).st_ino != ino:
+            file.close()
+            raise OSError(f"{path} was exchanged while it was read (conductor rotate): call this again")
+        return file
 
     def close(self) -> None:
         for file in self._open.values():
@@ -128,31 +139,36 @@ class ReceiptFiles:
 
 def receipts_of(folder: Path, job_id: str) -> Iterator[Receipt]:
     """Of one job. The files are searched for its id; only the lines that have it are looked at."""
-    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+    for _, file in streams(folder, SUFFIX):
         yield from (r for r in _with(file, f'"{job_id}"'.encode()) if r.job_id == job_id)
 
 
 def receipts_naming(folder: Path, path: str) -> Iterator[Receipt]:
     """Those with `path` among their outputs, of whatever job. Searched as by `receipts_of`."""
     word = _encoder.encode(path)
-    for file in sorted(folder.glob("*.jsonl")) if folder.is_dir() else []:
+    for _, file in streams(folder, SUFFIX):
         yield from (r for r in _with(file, word) if any(fact.path == path for fact in r.outputs))
 
 
-def _with(file: Path, word: bytes) -> Iterator[Receipt]:
+def superseded(folder: Path) -> Iterator[Receipt]:
+    """Those that say that an earlier one counts no more; the others are not even decoded."""
+    for _, file in streams(folder, SUFFIX):
+        yield from (r for r in _with(file, b'"outcome":"superseded"') if r.outcome == "superseded")
+
+
+def _with(file: BinaryIO, word: bytes) -> Iterator[Receipt]:
     """The receipts of the lines in which `word` stands."""
-    with file.open("rb") as opened:
-        if not os.fstat(opened.fileno()).st_size:
-            return
-        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            at = text.find(word)
-            while at >= 0:
-                begins, ends = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
-                if ends < 0:
-                    return
-                with suppress(msgspec.DecodeError, UnicodeDecodeError):  # Cut by a crash: no receipt.
-                    yield _decoder.decode(text[begins:ends])
-                at = text.find(word, ends)
+    if not os.fstat(file.fileno()).st_size:
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        at = text.find(word)
+        while at >= 0:
+            begins, ends = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+            if ends < 0:
+                return
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # Cut by a crash: no receipt.
+                yield _decoder.decode(text[begins:ends])
+            at = text.find(word, ends)
 
 
 def _log_unmended(file: Path, error: OSError) -> None:

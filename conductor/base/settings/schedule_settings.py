@@ -88,6 +88,28 @@ class ScheduleSettings(Section):
         )
 
 
+class ArchiveSettings(Section):
+    """Where what is old of the record goes (`conductor rotate`), and copies of it in an S3-shaped store."""
+
+    #: What is younger stays in receipts, journal and notes of removals.
+    keep_days: Annotated[float, Field(ge=0, le=100_000)] = 30.0
+    #: Address of the store (MinIO, Garage, Ceph); credentials come from the environment. None: Amazon's own.
+    s3_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    #: Archives are copied there; needs the extra `s3`. None: they stay here alone.
+    bucket: str | None = None
+    #: Before the names of objects: `studio/`.
+    prefix: str = ""
+    #: For so long nobody can change or remove a copy; the bucket must have been made with object lock. None:
+    #: not locked.
+    object_lock_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bucket(self) -> ArchiveSettings:
+        if self.bucket is None and (self.s3_url is not None or self.object_lock_days is not None):
+            raise ValueError("needs a bucket: without one nothing is copied to a store")
+        return self
+
+
 def checked_names(schedules: dict[str, ScheduleSettings]) -> dict[str, ScheduleSettings]:
     for name in schedules:
         if not re.fullmatch(SCHEDULE_NAME, name):

@@ -8,14 +8,13 @@ backlog.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
+from conductor.adapters.files.receipt_log import FileReceiptLog, superseded
 from conductor.base.files.paths import KEPT
 from conductor.base.logs.events import emit_event
 from conductor.model.ledger_entries import WorkerTurn
@@ -24,7 +23,6 @@ from conductor.ports import Ledger
 
 #: The last receipts of a file are looked for in so much of its end first.
 TAIL_BYTES = 1 << 18
-_SUPERSEDED = re.compile(rb'"outcome":"superseded"')
 
 _decoder = msgspec.json.Decoder(Receipt)
 
@@ -67,12 +65,6 @@ def settle_all(ledger: Ledger, folder: Path, node: str) -> Iterator[Receipt]:
             yield from settle(ledger, log, taken_back)
         finally:
             log.close()
-
-
-def superseded(folder: Path) -> Iterator[Receipt]:
-    """Only what was taken back: the other lines are not even decoded."""
-    if any(_SUPERSEDED.search(file.read_bytes()) for file in folder.glob("*.jsonl")):
-        yield from (receipt for receipt in read_receipts(folder) if receipt.outcome == "superseded")
 
 
 def last_receipts(file: Path) -> tuple[Receipt, ...]:

@@ -31,6 +31,7 @@ COMMANDS = (
         "rebuild",
         "backup",
         "restore",
+        "rotate",
     ),
     *("simulate", "replay", "price", "needs", "tasks", "acl"),
 )
