@@ -323,7 +323,8 @@ class Node:
         while True:
             roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
             if time.monotonic() >= due:
-                job_output.prune(self._settings.logs_dir, time.time())
+                rule = self._settings.clean
+                job_output.prune(self._settings.logs_dir, time.time(), rule.max_bytes, rule.keep_days)
                 try:
                     clean_staging(roots, self._ledger, time.time())
                 except Unreachable:

@@ -148,6 +148,16 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
     first = a_chain(0)[0]
     assert first.id not in lying and len(lying) < 4
 
+    # All at once by hand: but for what a job reads that waits.
+    read = next(spec for spec in a_chain(1) if spec.id in lying)
+    manifests.write(
+        waits := scene.settings.project / "waits.jsonl", [a_job(98, "{in:0}", 1, read, "published")]
+    )
+    assert scene.run("dispatch", str(waits), "--target", "backlog:night").wait() == 0
+    purge = scene.run("purge-scratch", "--force")
+    assert purge.wait() == 0, purge.said
+    assert {file.parent.name for file in files(scene.settings)} == {read.id}, purge.said
+
     late = a_job(99, "{in:0}", 1, first, "published")
     assert "1 file was removed since: 1 job runs again" in night("three", late)
     assert verify(

@@ -36,15 +36,24 @@ def files_of(logs_dir: Path, job_id: str) -> list[Path]:
     return sorted((logs_dir / FOLDER).glob(f"*/{job_id}.*{SUFFIX}"), key=lambda file: file.stat().st_mtime)
 
 
-def prune(logs_dir: Path, now: float, most_bytes: int = MOST_BYTES, most_days: int = MOST_DAYS) -> list[Path]:
-    """Remove the oldest days until all is small and young enough; which went. `now`: epoch seconds."""
+def overdue(
+    logs_dir: Path, now: float, most_bytes: int = MOST_BYTES, most_days: int = MOST_DAYS
+) -> list[Path]:
+    """The oldest days, until all is small and young enough. `now`: epoch seconds."""
     today = datetime.fromtimestamp(now, UTC)
-    oldest, total, gone = _day(today - timedelta(days=most_days)), 0, list[Path]()
+    oldest, total, found = _day(today - timedelta(days=most_days)), 0, list[Path]()
     for day in sorted(_days(logs_dir), reverse=True):
         total += sum(_sizes(day))
         if day.name < _day(today) and (day.name < oldest or total > most_bytes):
-            shutil.rmtree(day, ignore_errors=True)
-            gone.append(day)
+            found.append(day)
+    return found
+
+
+def prune(logs_dir: Path, now: float, most_bytes: int = MOST_BYTES, most_days: int = MOST_DAYS) -> list[Path]:
+    """Remove what is overdue; which days went."""
+    gone = overdue(logs_dir, now, most_bytes, most_days)
+    for day in gone:
+        shutil.rmtree(day, ignore_errors=True)
     if gone:
         words = "Removed what bodies printed on {folders} days, up to {}"
         emit_event("printed.removed", words, gone[0].name, folders=len(gone), file=str(gone[0]))

@@ -88,6 +88,15 @@ class ScheduleSettings(Section):
         )
 
 
+class CleanSettings(Section):
+    """What is kept of what was printed; the nodes and `conductor clean` remove the rest, the oldest first."""
+
+    #: Days.
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 30
+    #: Of what bodies printed, all together; today's stays in any case.
+    max_bytes: Annotated[int, Field(ge=0)] = 4 << 30
+
+
 class ArchiveSettings(Section):
     """Where what is old of the record goes (`conductor rotate`), and copies of it in an S3-shaped store."""
 

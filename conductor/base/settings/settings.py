@@ -25,7 +25,12 @@ from conductor.base.files.layout import CodeSettings, Layout, OwnServer
 from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
 from conductor.base.settings.alerts import AlertSettings
-from conductor.base.settings.schedule_settings import ArchiveSettings, ScheduleSettings, checked_names
+from conductor.base.settings.schedule_settings import (
+    ArchiveSettings,
+    CleanSettings,
+    ScheduleSettings,
+    checked_names,
+)
 from conductor.base.settings.sections import (
     BacklogSettings,
     Breaker,
@@ -120,6 +125,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     schedules: dict[str, ScheduleSettings] = {}
     alerts: AlertSettings = AlertSettings()
+    clean: CleanSettings = CleanSettings()
     archive: ArchiveSettings = ArchiveSettings()
 
     @property

@@ -31,6 +31,8 @@ COMMANDS = (
         "rebuild",
         "backup",
         "restore",
+        "clean",
+        "purge-scratch",
         "rotate",
     ),
     *("simulate", "replay", "price", "needs", "tasks", "acl"),
