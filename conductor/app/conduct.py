@@ -25,6 +25,7 @@ from conductor.analysis.forecast.text import told
 from conductor.analysis.replay.recording import Recorder, folder_of
 from conductor.app.embedded_node import embedded_node
 from conductor.app.schedules.leader import ScheduleKeeper
+from conductor.app.schedules.resource_log import ResourceLog
 from conductor.base.errors import Unreachable
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
@@ -135,10 +136,11 @@ def feed(
                         settings.layout,
                         settings.schedules,
                         owner=owner(),
-                        epoch=lambda: conductor.epoch if ledger.leadership.is_settled else None,
+                        epoch=lambda: conductor.epoch,
                         why_not=guard.reason,
                     )
                 )
+            stack.enter_context(ResourceLog(ledger, lambda: conductor.epoch))
             ended = conductor.run(
                 until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up)
             )

@@ -71,6 +71,7 @@ FIELDS: dict[str, EventField] = {
     "processes": EventField("int", "processes", "how many"),
     "progress": EventField("float", "", "how far it is, from 0 to 1"),
     "queue": EventField("str", "", "the queue in RQ"),
+    "readings": EventField("list[str]", "", "RESOURCE=AMOUNT/ALL; what is not known is left out"),
     "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
     "receipts": EventField("int", "receipts", "how many"),
     "schedule": EventField("str", "", "its name in conductor.toml"),
@@ -275,6 +276,9 @@ EVENTS: dict[str, EventKind] = {
     "node.seen": _kind("INFO", "A node reports that did not before.", "node"),
     "node.left": _kind("INFO", "A node that was draining reports no more.", "node"),
     "node.lost": _kind("WARNING", "A node reports no more, and nobody had told it to end.", "node"),
+    "node.resources": _kind(
+        "DEBUG", "What a host has free and uses, noted by the leader once a minute.", "node readings"
+    ),
     "node.draining": _kind("INFO", "A node finishes what it has in hand, and takes nothing new."),
     "node.stopping": _kind("WARNING", "A node stops at once: what it has in hand goes back."),
     "node.leftovers_ended": _kind(

@@ -112,8 +112,9 @@ class Conductor:
 
     @property
     def epoch(self) -> int | None:
-        """The lead's number as of the last tick, for other threads; None while this one stands by."""
-        return self._epoch
+        """The lead's number as of the last tick, for other threads; None while this one stands by, or while
+        the ledger may have forgotten something."""
+        return self._epoch if self._ledger.leadership.is_settled else None
 
     # ── one tick ──────────────────────────────────────────────────────────────────────────────────────────
 

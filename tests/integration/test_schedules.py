@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +13,14 @@ from typing import Any
 import pytest
 from cli_tools import Cli
 from loguru import logger
+from node_scene import until
 
 from conductor.app.schedules.fire import outputs_of
 from conductor.app.schedules.leader import ScheduleKeeper
+from conductor.app.schedules.resource_log import log_resources
 from conductor.base.settings.schedule_settings import ScheduleSettings
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
+from conductor.model.report import Device, Measure, NodeReport, Volume
 from conductor.model.schedule import ScheduleState
 from conductor.ports import Ledger
 from conductor.record.journal import Journal
@@ -252,3 +257,39 @@ def test_the_operators_word_outlives_an_emptied_redis(
     assert "from its next time on" in cli("schedule", "resume", "nightly").out
     assert not state_of(ledger).is_paused
     assert outputs_of(project.logs_dir, "nightly").is_dir()
+
+
+def test_a_conductor_that_stays_fires(project: Settings, ledger: Ledger) -> None:
+    with (project.project / CONFIG_NAME).open("a") as file:
+        file.write(f'\n[schedules.nightly]\ncron = "{ECHO["cron"]}"\nzone = "UTC"\nrun = "{ECHO["run"]}"\n')
+    due_since(ledger, 1)
+    argv = [sys.executable, "-P", "-m", "conductor", "conduct"]
+    conductor = subprocess.Popen(argv, cwd=project.project)
+    try:
+        until(lambda: state_of(ledger).fired, limit_s=60)
+    finally:
+        conductor.terminate()
+        conductor.wait(30)
+    assert (state_of(ledger).fired, waiting(ledger)) == (1, 2)
+
+
+def test_what_a_host_has_is_one_event(memory_ledger: Ledger) -> None:
+    found: list[dict[str, Any]] = []
+    sink = logger.add(lambda message: found.append(message.record["extra"]), level="DEBUG")
+    volume = Volume(root="scratch", path="/s", free_bytes=5, total_bytes=9)
+    device = Device(index=0, uuid="u", name="n", vram_total_mib=24, vram_used_mib=3)
+    unknown = Device(index=1, uuid="v", name="n", vram_total_mib=24)
+    report = NodeReport(
+        node="here",
+        host="h",
+        devices=(device, unknown),
+        volumes=(volume, Volume(root="nas", path="/n")),
+        measured={"ram_mib": Measure(free=7, total=8)},
+    )
+    memory_ledger.reports.publish(report, 60)
+
+    log_resources(memory_ledger)
+
+    logger.remove(sink)
+    (event,) = [extra for extra in found if extra.get("event") == "node.resources"]
+    assert event["readings"] == ["ram_mib.free=7/8", "gpu0.vram_used_mib=3/24", "scratch.free_bytes=5/9"]
