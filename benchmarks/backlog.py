@@ -25,7 +25,7 @@ from typing import Any
 import peer_env
 import throughput
 from redis import Redis
-from throughput import BACKLOG, Bench
+from throughput import BACKLOG, ThroughputBench
 
 from conductor.adapters.rates.rates import redis_rates
 from conductor.base.settings.limits import limits_of
@@ -51,7 +51,7 @@ NOOPS, ROUNDS, STAMPS, TICKS, LOOKS, COMMANDS, LINES = 2_000, 3, 100, 50, 15, 5,
 Figure = tuple[float, float, float]
 
 
-def fillers(bench: Bench, count: int) -> Iterator[Entry]:
+def fillers(bench: ThroughputBench, count: int) -> Iterator[Entry]:
     """Jobs of the io lane, which has no workers here: they wait."""
     for n in range(count):
         spec = spec_of(n)
@@ -84,7 +84,7 @@ def figure(values: Sequence[float], digits: int = 1) -> Figure:
 
 def at_length(length: int, url: str) -> dict[str, Any]:
     peer_env.emptied(url)
-    bench, client = Bench(throughput.new_folder(), cpu=2, url=url), Redis.from_url(url)
+    bench, client = ThroughputBench(throughput.new_folder(), cpu=2, url=url), Redis.from_url(url)
     with bench.open() as ledger:
         before, lines, began = used(client), 0, time.monotonic()
         waiting = fillers(bench, length)
@@ -110,7 +110,7 @@ def used(client: Redis) -> int:
     return memory["used_memory"]
 
 
-def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
+def looks(bench: ThroughputBench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     """What a tick and a reader cost, from this process: the conductor's own go on beside it."""
     limits, rates = limits_of(bench.settings), redis_rates(client, ledger.calls, bench.settings.rates)
 
@@ -132,18 +132,18 @@ def looks(bench: Bench, ledger: Ledger, client: Redis) -> dict[str, Figure]:
     }
 
 
-def command(bench: Bench, *words: str) -> None:
+def command(bench: ThroughputBench, *words: str) -> None:
     argv = [sys.executable, "-P", "-m", "conductor", *words]
     subprocess.run(argv, cwd=bench.settings.project, stdout=subprocess.DEVNULL, check=True)
 
 
-def explain(bench: Bench, ledger: Ledger) -> object:
+def explain(bench: ThroughputBench, ledger: Ledger) -> object:
     job = ledger.jobs.job(spec_of(3).id)
     assert job is not None, "it was put"
     return explained(ledger, job, bench.settings.receipts_dir)
 
 
-def runs(bench: Bench, ledger: Ledger) -> dict[str, Figure]:
+def runs(bench: ThroughputBench, ledger: Ledger) -> dict[str, Figure]:
     parts = [bench.run(ledger, [bench.spec("bench.noop") for _ in range(NOOPS)]) for _ in range(ROUNDS)]
     delays = sorted(delay * 1000 for delay in throughput.idle_delays(bench, ledger, STAMPS))
     p99 = round(delays[int(len(delays) * 0.99)], 2)
@@ -154,7 +154,7 @@ def runs(bench: Bench, ledger: Ledger) -> dict[str, Figure]:
     }
 
 
-def dispatched(bench: Bench, ledger: Ledger) -> dict[str, Figure]:
+def dispatched(bench: ThroughputBench, ledger: Ledger) -> dict[str, Figure]:
     """Last, for what it dispatches waits with the others from then on."""
     rates: list[float] = []
     for part in range(ROUNDS):

@@ -256,7 +256,8 @@ class Deciding:
             )
         shut = ask.lane if ask.lane in self.snapshot.controls.paused_lanes else self._shut_by
         is_in_vain = is_due and not self._is_kept_for_one
-        self.held.setdefault(turn.job_class.id, HeldClass(turn, head, ask, member, denied, shut, is_in_vain))
+        held = HeldClass(turn, head, ask, turn.level, turn.key, member, denied, shut, is_in_vain)
+        self.held.setdefault(turn.job_class.id, held)
         life = self.standing.life
         if member is not None:
             self.turns.passed_over(turn)

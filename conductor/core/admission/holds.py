@@ -4,7 +4,7 @@ before it, what is kept for it, and how soon to look again. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 
 from conductor.core.admission.decision_state import Standing
 from conductor.core.admission.jobs_ahead import Fronts, HeldClass, of_next_tick
@@ -55,16 +55,25 @@ class Holds:
         """In the order of this tick's turns."""
         staying = [one for one in held if one.waiting > 0]
         never = {one.head.job_id: self._never(one.member) for one in staying if one.member is not None}
-        fronts, bound_of = self._fronts(staying, never), self._bounds(candidates)
+        hopeless = {one.head.job_id for one in staying if self._reasons.is_infeasible(one.ask)}
+        hopeless.update([job_id for job_id, verdict in never.items() if verdict is not None])
+        fronts, bound_of = self._fronts(staying, hopeless), self._bounds(candidates)
         return tuple(
             [
-                self._hold(one, never.get(job_id), fronts[job_id], bound_of.get(job_id))
+                self._hold(one, never.get(job_id), job_id in hopeless, fronts[job_id], bound_of.get(job_id))
                 for one in staying
                 for job_id in (one.head.job_id,)
             ]
         )
 
-    def _hold(self, one: HeldClass, never: Verdict | None, front: Front | None, bound: Bound | None) -> Hold:
+    def _hold(
+        self,
+        one: HeldClass,
+        never: Verdict | None,
+        is_infeasible: bool,
+        front: Front | None,
+        bound: Bound | None,
+    ) -> Hold:
         job_class, head, ask = one.turn.job_class, one.head, one.ask
         verdicts = self._verdicts(one, never or one.denied, self._also(one))
         is_crowded = self.standing.explains and self._reasons.is_crowded_out(ask)
@@ -75,7 +84,7 @@ class Holds:
             lane=job_class.lane,
             waiting=one.waiting,
             verdicts=verdicts,
-            is_infeasible=never is not None or self._reasons.is_infeasible(ask),
+            is_infeasible=is_infeasible,
             crowded_since=self.now if is_crowded else None,
             learned=job_class.learned,
             since=self.now,
@@ -90,19 +99,16 @@ class Holds:
 
     # ── who goes before it ────────────────────────────────────────────────────────────────────────────────
 
-    def _fronts(
-        self, staying: Sequence[HeldClass], never: Mapping[str, Verdict | None]
-    ) -> dict[str, Front | None]:
+    def _fronts(self, staying: Sequence[HeldClass], hopeless: Set[str]) -> dict[str, Front | None]:
         """Job → who goes before it in the next tick, for that is when it may go. Who can never run stands in
         nobody's way.
         """
         fronts, found = Fronts(), dict[str, Front | None]()
         for one in of_next_tick(staying, self.turns, self.passed_over, self.limits.keep_after_s, self.now):
             job_id, bits = one.head.job_id, self.starvation.bits(one.ask)
-            level = self.turns.ages.level(one.turn.job_class.priority, one.head)
-            found[job_id] = fronts.before(bits, level, one.shut)
-            if never.get(job_id) is None and not self._reasons.is_infeasible(one.ask):
-                fronts.add(bits, level, job_id, one.waiting, one.shut)
+            found[job_id] = fronts.before(bits, one.level, one.shut)
+            if job_id not in hopeless:
+                fronts.add(bits, one.level, job_id, one.waiting, one.shut)
         return found
 
     def _bounds(self, candidates: Sequence[Candidate]) -> dict[str, Bound]:

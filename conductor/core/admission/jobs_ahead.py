@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from conductor.core.capacity.request import Ask
 from conductor.core.chains.live_chain import Member
+from conductor.core.ordering.orders import Key
 from conductor.core.ordering.turns import ClassTurn, Turns
 from conductor.model.decision import Front, Verdict
 from conductor.model.snapshot import Head
@@ -24,6 +25,9 @@ class HeldClass(NamedTuple):
     turn: ClassTurn
     head: Head
     ask: Ask
+    #: By which that head waited for its turn, beside the share of its backlog.
+    level: int
+    key: Key
     #: Of a chain.
     member: Member | None
     #: What keeps it beyond the gates. None: it lacks something.
@@ -47,7 +51,15 @@ def of_next_tick(
 ) -> list[HeldClass]:
     """`held` stands in the order of this tick, and comes out in that of the next, if nothing but the
     admissions of this one happens until then."""
-    following = sorted(held, key=lambda one: turns.next_key(one.turn.job_class, one.head))
+    following = sorted(
+        held,
+        key=lambda one: (
+            one.level,
+            turns.share_of(one.turn.job_class.backlog),
+            one.key,
+            one.turn.job_class.id,
+        ),
+    )
     if not passed_over or keep_after_s is None:
         return following
     due = [one for one in following if now - passed_over.get(one.head.job_id, now) >= keep_after_s]

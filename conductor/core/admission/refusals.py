@@ -28,6 +28,7 @@ from conductor.core.capacity.request import Ask
 from conductor.core.capacity.resources import could_fit
 from conductor.core.placement.place import asks_vram
 from conductor.model.decision import GATES, Gate, Verdict
+from conductor.model.reason import CROWDED_OUT
 from conductor.model.spec import Lane
 
 #: So many nodes are named one by one; of more, the few with most to give: the rest say the same, only worse.
@@ -75,12 +76,14 @@ class Question:
 class GateAnswers:
     """What all gates say of one request. Shared by the classes that agree in it."""
 
-    __slots__ = ("closed", "is_looked_at", "reopens_at", "verdicts")
+    __slots__ = ("closed", "is_crowded", "is_looked_at", "reopens_at", "verdicts")
 
     def __init__(self, verdicts: tuple[Verdict, ...]) -> None:
         self.verdicts = verdicts
         closed = [v for v in verdicts if not v.passed]
         self.closed = frozenset([v.gate for v in closed])
+        #: Does one of them say that only others can open it.
+        self.is_crowded = CROWDED_OUT in [v.reason for v in closed]
         #: When a budget is there again, of those that say no.
         self.reopens_at = [v.reopens_at for v in closed if v.gate == "rate" and v.reopens_at is not None]
         #: For its caller: how soon to look again was worked out from it.
@@ -168,7 +171,7 @@ class Reasons:
         """No wait will ever open it: its budget is smaller than one call, or no live node is large enough."""
         if ask.rates and any(verdict.is_never for verdict in rate(ask, self._free)):
             return True
-        if not could_fit(self._free.amounts, ask.of_cluster):
+        if ask.of_cluster and not could_fit(self._free.amounts, ask.of_cluster):
             return True
         known = self._never.get(ask.key)
         if known is None:
@@ -180,7 +183,7 @@ class Reasons:
         """As things are, no job of ours that ends would open it: others use too much of every place."""
         known = self._crowded.get(ask.key)
         if known is None:
-            known = self._crowded[ask.key] = any(v.is_crowded for v in self.answer(ask).verdicts) and not any(
+            known = self._crowded[ask.key] = self.answer(ask).is_crowded and not any(
                 could_beside_others(node, ask)
                 for node in self._free.nodes.values()
                 if node.queues.get(ask.lane) and not node.is_stale and ask.node in (None, node.name)

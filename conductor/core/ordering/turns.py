@@ -20,14 +20,18 @@ GroupKey = tuple[int, Share, Key, str]
 
 
 class ClassTurn:
-    """A class with waiting jobs, and how many of its heads were admitted in this tick."""
+    """A class with waiting jobs, and how many of its heads were admitted in this tick. `level` and `key`: of
+    the head whose turn it is.
+    """
 
-    __slots__ = ("admitted", "candidate", "heads", "job_class")
+    __slots__ = ("admitted", "candidate", "heads", "job_class", "key", "level")
 
     def __init__(self, candidate: Candidate, orders: Orders) -> None:
         self.candidate = candidate
         self.job_class = candidate.job_class
         self.admitted = 0
+        self.level = 0
+        self.key: Key = ()
         #: The next one is the last. They differ by more than age only where they belong to chains.
         self.heads = list(candidate.heads[::-1])
         if orders.has_chains and len(self.heads) > 1:
@@ -97,19 +101,22 @@ class Turns:
             if (head := turn.head) is None:
                 continue
             since = passed_over.get(head.job_id) if passed_over else None
+            group = self._group(turn, head)
             if since is not None and keep_after_s is not None and free.now - since >= keep_after_s:
                 self._due.append((since, head.job_id, turn))
             else:
-                self._group(turn, head).heap.append(
-                    (orders.key(turn.job_class, head), turn.job_class.id, turn)
-                )
+                group.heap.append((turn.key, turn.job_class.id, turn))
         self._due.sort(key=lambda due: due[:2], reverse=True)
         for group in self._groups.values():
-            heapify(group.heap)
-            self._queue(group)
+            if group.heap:
+                heapify(group.heap)
+                self._queue(group)
 
     def _group(self, turn: ClassTurn, head: Head) -> Group:
-        at = (self.ages.level(turn.job_class.priority, head), turn.job_class.backlog)
+        """Where it waits by that head."""
+        turn.level = self.ages.level(turn.job_class.priority, head)
+        turn.key = self._orders.key(turn.job_class, head)
+        at = (turn.level, turn.job_class.backlog)
         group = self._groups.get(at)
         if group is None:
             group = self._groups[at] = Group(*at)
@@ -117,7 +124,7 @@ class Turns:
 
     def _put(self, turn: ClassTurn, head: Head) -> None:
         group = self._group(turn, head)
-        heappush(group.heap, (self._orders.key(turn.job_class, head), turn.job_class.id, turn))
+        heappush(group.heap, (turn.key, turn.job_class.id, turn))
         self._queue(group)
 
     def _queue(self, group: Group) -> None:
@@ -143,12 +150,9 @@ class Turns:
             top = max(top, head.since + overdue_s)
         return top if top > self._now else None
 
-    def next_key(self, job_class: JobClass, head: Head) -> GroupKey:
-        """The smallest goes first in the next tick, by what every backlog holds after this one's
-        admissions.
-        """
-        level, share = self.ages.level(job_class.priority, head), self._shares.of(job_class.backlog)
-        return level, share, self._orders.key(job_class, head), job_class.id
+    def share_of(self, backlog: str) -> Share:
+        """What it holds after the admissions so far: in the next tick the smallest goes first."""
+        return self._shares.of(backlog)
 
     def next_due(self) -> ClassTurn | None:
         """Those that were passed over for too long, the longest first; before `next`."""
