@@ -1,8 +1,8 @@
 """All figures into benchmarks/RESULTS.md: `python benchmarks/results.py [SECTION ..]`, one after another.
 
-Sections: peers, throughput, backlog, tick, decision, simulate, feet, soak; default: all of these (an hour, on
-a machine that has nothing else to do); card: what `tests/gpu` measures, where there is one. Each replaces its
-own part of the page and leaves the others, and says on what and when it was taken.
+Sections: peers, throughput, backlog, tick, decision, ablation, simulate, feet, soak; default: all of these
+(two hours, on a machine that has nothing else to do); card: what `tests/gpu` measures, where there is one.
+Each replaces its own part of the page and leaves the others, and says on what and when it was taken.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ def of_backlog(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [[{key: value for key, value in row.items() if key != "spread"} for row in found]]
 
 
+def of_ablation(found: Mapping[str, Sequence[Row]]) -> Sequence[Sequence[Row]]:
+    return [found[name] for name in ("verdicts", "plays", "pairs") if found[name]]
+
+
 def as_it_is(found: Sequence[Row]) -> Sequence[Sequence[Row]]:
     return [found]
 
@@ -98,6 +102,13 @@ SECTIONS = {
         "Ours by the rule that a conductor without settings of its own follows live, `[waiting]` "
         "included; simple "
         "rules bare, as published. Counts and simulated seconds: the load of the machine changes nothing.",
+    ),
+    "ablation": ResultSection(
+        "Does each mechanism earn its keep",
+        ("ablation.py", "--json"),
+        of_ablation,
+        "Without it ÷ with it, median (lowest – highest): above 1, waits and makespans are longer without "
+        "it. Estimates lie by up to half. Where a mechanism changed nothing there is no row.",
     ),
     "simulate": ResultSection(
         "`simulate`: 1,000,000 jobs, 1,000 nodes of 8 devices", ("simulate.py", "--json"), as_it_is
