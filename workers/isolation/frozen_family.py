@@ -16,13 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conductor.adapters.host.freezing import (
-    KnownProcess,
-    is_there,
-    of_process,
-    put_note,
-    remove_note,
-)
+from conductor.adapters.host.freezing import put_note, remove_note
+from conductor.adapters.host.known_process import KnownProcess, is_there, of_process
 from conductor.adapters.host.stopped_processes import is_stopped
 from conductor.base.logs.events import emit_event
 from workers.system.process_tree import children_of

@@ -21,6 +21,7 @@ import msgspec
 from loguru import logger
 
 from conductor.adapters.host import cgroup
+from conductor.adapters.host.known_process import KnownProcess, is_there, of_process
 from conductor.adapters.host.stopped_processes import wake
 from conductor.base.files.safe_open import make_own
 
@@ -28,8 +29,6 @@ TIED = Path(__file__).with_name("die_with_parent.py")
 #: A variable that names the session of the worker which a program was started for, however far it got from
 #: it.
 SESSION = "_CONDUCTOR_SESSION"
-#: What two readings of a process's start time may differ by and still be the same process.
-SAME_START_S = 1.0
 
 
 def spawn(
@@ -98,12 +97,6 @@ def kill_tree(pid: int) -> None:
 # ── pid files ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class PidRecord(msgspec.Struct, frozen=True, kw_only=True):
-    pid: int
-    #: Epoch seconds: a pid that was given to another process has another start.
-    started_at: float
-
-
 def write_pid(file: Path) -> None:
     """This process's pid file, whole or not at all."""
     make_own(file.parent)
@@ -119,9 +112,7 @@ def note_pid(lock: int) -> None:
 
 
 def _record() -> bytes:
-    import psutil
-
-    return msgspec.json.encode(PidRecord(pid=os.getpid(), started_at=psutil.Process().create_time()))
+    return msgspec.json.encode(of_process(os.getpid()))
 
 
 def remove_pid(file: Path) -> None:
@@ -133,21 +124,10 @@ def remove_pid(file: Path) -> None:
 def live_pid(file: Path) -> int | None:
     """The pid in the file, if that very process still lives."""
     try:
-        record = msgspec.json.decode(file.read_bytes(), type=PidRecord)
+        record = msgspec.json.decode(file.read_bytes(), type=KnownProcess)
     except (OSError, msgspec.DecodeError):
         return None
-    return record.pid if is_same(record) else None
-
-
-def is_same(record: PidRecord) -> bool:
-    import psutil
-
-    try:
-        process = psutil.Process(record.pid)
-        is_it = abs(process.create_time() - record.started_at) < SAME_START_S
-        return is_it and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return record.pid if is_there(record) else None
 
 
 def wait_gone(file: Path, limit_s: float | None = None, poll_s: float = 0.05) -> bool:

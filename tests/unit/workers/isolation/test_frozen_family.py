@@ -19,16 +19,14 @@ import pytest
 
 from conductor.adapters.host.freezing import (
     FrozenNote,
-    KnownProcess,
     end_leftovers,
     give_word,
-    is_there,
-    of_process,
     put_note,
     take_word_back,
     word,
     word_file,
 )
+from conductor.adapters.host.known_process import KnownProcess, is_there, of_process
 from conductor.adapters.host.stopped_processes import is_stopped
 from workers.attempt.freezer import Freezer
 from workers.isolation.frozen_family import FrozenFamily, still_s
