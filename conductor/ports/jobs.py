@@ -33,7 +33,8 @@ class JobIntake(Protocol):
         ...
 
     def completed(self) -> Mapping[str, int]:
-        """Content → the highest number of a dispatch of it that is known to be in whole."""
+        """Content → the highest number of a dispatch of it that is known to be in whole; of the thousand that
+        came last."""
         ...
 
 

@@ -89,6 +89,16 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
         )
 
 
+def test_of_dispatches_that_are_whole_the_last_thousand_are_remembered(scene: Scene) -> None:
+    served = scene.ledger.identity.history()
+    for number in range(1, 1003):
+        assert scene.ledger.intake.complete(served, f"sha{number % 1001}|night", number)
+
+    found = scene.ledger.intake.completed()
+
+    assert sorted(found.values()) == list(range(3, 1003)) and found["sha1|night"] == 1002
+
+
 def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1")

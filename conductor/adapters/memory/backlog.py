@@ -24,6 +24,9 @@ from conductor.model.ledger_entries import (
 from conductor.model.receipt import body_of
 from conductor.model.snapshot import Candidate, Head, Lookahead
 
+#: Dispatches that are known to be in whole (`adapters/redis/lua/complete.lua`).
+MOST_COMPLETE = 1000
+
 
 class MemoryBacklog:
     def __init__(self, store: Store) -> None:
@@ -154,6 +157,9 @@ class MemoryBacklog:
             if history != self.history():
                 return False
             self._store.complete[content] = number
+            rows = sorted((number, content) for content, number in self._store.complete.items())
+            for _, oldest in rows[:-MOST_COMPLETE]:
+                del self._store.complete[oldest]
             return True
 
     def completed(self) -> dict[str, int]:

@@ -5,6 +5,9 @@ A folder `.tmp/ID.ATTEMPT.TOKEN` goes soon after its job has ended; before that 
 active, nothing in it was touched for a while, and the job does not rest on it: output that could not be
 published is kept. Jobs this ledger does not know may be another project's on the same NAS: theirs are left
 for a day.
+
+What was put aside (`.tmp/aside/ID.ATTEMPT`: an output that counts no more) is kept for a week, so that a
+person can take it back; then it goes, once its job is done again or cancelled.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from conductor.base.files.paths import KEPT
+from conductor.base.files.paths import ASIDE, KEPT
 from conductor.base.logs.events import emit_event
 from conductor.ports import Ledger
 
@@ -22,6 +25,9 @@ FOLDER = ".tmp"
 NAME = re.compile(r"([A-Za-z0-9_-]{8,64})\.([0-9]{1,9})(?:\.[0-9a-f]{8})?")
 IDLE_S = 600.0
 STRANGER_IDLE_S = 86_400.0
+#: Of what was put aside; of jobs that this ledger does not know the longer time.
+ASIDE_S = 7 * 86_400.0
+STRANGER_ASIDE_S = 30 * 86_400.0
 
 
 def clean_staging(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Path]:
@@ -30,7 +36,9 @@ def clean_staging(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Pat
     Raises `Unreachable` before anything is removed unjudged; a folder that cannot be removed is left and
     logged.
     """
-    return remove(folder for root in roots for folder in stale(root, ledger, now))
+    return remove(
+        folder for root in roots for folder in (*stale(root, ledger, now), *stale_aside(root, ledger, now))
+    )
 
 
 def clean_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
@@ -67,10 +75,30 @@ def stale(root: Path, ledger: Ledger, now: float) -> list[Path]:
     return [folder for folder, idle in old if is_over(folder, idle, ledger)]
 
 
+def stale_aside(root: Path, ledger: Ledger, now: float) -> list[Path]:
+    """What was put aside below a root long ago, and nobody has to look at any more."""
+    old = [(folder, idle) for folder in put_aside(root) if (idle := now - last_touched(folder)) > ASIDE_S]
+    return [folder for folder, idle in old if is_made_again(folder, idle, ledger)]
+
+
+def is_made_again(folder: Path, idle_s: float, ledger: Ledger) -> bool:
+    """Of a job that is dead, or waits still, what stood there before may be all that there is."""
+    job = ledger.jobs.job(folder.name.partition(".")[0])
+    return idle_s > STRANGER_ASIDE_S if job is None else job.state in ("done", "cancelled")
+
+
+def put_aside(root: Path) -> list[Path]:
+    return _named(root / FOLDER / ASIDE)
+
+
 def attempts(root: Path) -> list[Path]:
-    """The attempt folders below a root; links are no folders of ours."""
+    return _named(root / FOLDER)
+
+
+def _named(below: Path) -> list[Path]:
+    """The folders that are named by a job and an attempt; links are no folders of ours."""
     try:
-        entries = list((root / FOLDER).iterdir())
+        entries = list(below.iterdir())
     except OSError:
         return []
     return sorted(e for e in entries if NAME.fullmatch(e.name) and e.is_dir() and not e.is_symlink())

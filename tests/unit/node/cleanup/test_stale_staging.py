@@ -99,3 +99,28 @@ def test_what_a_dead_job_could_not_publish_stays(tmp_path: Path):
     assert clean_ended([tmp_path], ledger(state="dead", cause="publish_failed")) == []
     (folder / KEPT).write_text("{}")
     assert clean_ended([tmp_path], ledger(state="dead", cause="worker_lost")) == []
+
+
+DAY = 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("age_s", "job", "goes"),
+    [
+        (8 * DAY, {"state": "done"}, True),
+        (8 * DAY, {"state": "cancelled"}, True),
+        (6 * DAY, {"state": "done"}, False),
+        (8 * DAY, {"state": "waiting"}, False),
+        (800 * DAY, {"state": "dead"}, False),
+        (29 * DAY, {}, False),
+        (31 * DAY, {}, True),
+    ],
+)
+def test_what_was_put_aside_goes_after_a_week_where_its_job_is_over(
+    tmp_path: Path, age_s: float, job: dict[str, Any], goes: bool
+):
+    folders = [attempt(tmp_path, f"aside/{ID}.{name}", age_s) for name in ("1", "2.0a1b2c3d")]
+    kept = attempt(tmp_path, "aside/somebody else's", 800 * DAY)
+
+    assert run(tmp_path, ledger(**job)) == (folders if goes else [])
+    assert [folder.exists() for folder in folders] == [not goes] * 2 and kept.exists()
