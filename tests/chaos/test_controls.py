@@ -18,22 +18,27 @@ from tests.chaos.world import World, a_world
 
 
 def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
-    """A worker is paused at a point until another has the job, and woken: what the checker says, if
+    """A worker is held up at a point until another has the job, and let go: what the checker says, if
     `broken` is out.
+
+    It is stopped by a signal; where a body of the other one runs meanwhile, only its main thread hangs:
+    who stands still for a lease is killed by its node, a safeguard of its own, and wakes no more.
     """
     stop = tmp_path / "stop"
     stop.mkdir()
-    env = {"CHAOS_STOP": str(stop), "CHAOS_BREAK": broken}
+    env = {"CHAOS_STOP": str(stop), "CHAOS_BREAK": broken, "CHAOS_HANG": "1" if seconds else ""}
     with a_world(tmp_path, nodes=1, conductors=1, cpu=2, io=0, is_hooked=True, env=env) as world:
         job = made(0, "chaos.step", {"n": 0, "seconds": seconds}, outputs=1)
         arm(world, point, job)
         world.put(job)
-        pid = reached(world)
         if seconds:
+            world.until((stop / "reached").exists, "the point is reached")
             world.until(lambda: begun(world, job.id, 2), "another attempt has begun")
+            (stop / "go").touch()
         else:
+            pid = reached(world)
             world.until(lambda: world.state(job.id) == "d", "the other is done")
-        send(pid, signal.SIGCONT)
+            send(pid, signal.SIGCONT)
         world.until(lambda: world.state(job.id) == "d" and not world.active(), "both have ended")
         return play.checked(world)
 

@@ -2,7 +2,8 @@
 test says.
 
 The test writes `point` into $CHAOS_STOP: «NAME [JOB]». The first process that comes to that point takes the
-file, writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing.
+file, writes its pid into `reached`, and stops (SIGSTOP). What becomes of it then is the test's doing. With
+$CHAOS_HANG only the thread that came to the point waits, for the file `go`.
 $CHAOS_BREAK names a safeguard that is taken out: a test of the tests. $CHAOS_CLOCK sets the clock off, in
 seconds.
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 FOLDER = os.environ.get("CHAOS_STOP")
 BROKEN = os.environ.get("CHAOS_BREAK", "")
+HANGS = bool(os.environ.get("CHAOS_HANG"))
 CLOCK = float(os.environ.get("CHAOS_CLOCK", "0"))
 
 
@@ -44,7 +46,10 @@ def point(name: str, job_id: str = "") -> None:
         file.rename(taken)
         taken.write_text(str(os.getpid()))
         taken.rename(Path(FOLDER, "reached"))
-        os.kill(os.getpid(), signal.SIGSTOP)
+        if not HANGS:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        while HANGS and not Path(FOLDER, "go").exists():
+            time.sleep(0.01)
 
 
 def around(
@@ -199,12 +204,6 @@ def rescue(module: ModuleType) -> None:
     around(module, "rescue", before="before rescue", after="rescued")
 
 
-def stopped(module: ModuleType) -> None:
-    if BROKEN == "fence":
-        # A third safeguard: a worker that stands still for a lease is killed by its node, and wakes no more.
-        module.StoppedProcesses.over = lambda *_: {}
-
-
 def steps(module: ModuleType) -> None:
     if BROKEN == "fence":
         module.source = without_fence(module.source)
@@ -254,7 +253,6 @@ HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "workers.parent.intake": intake,
     "conductor.adapters.redis.attempts": attempts,
     "conductor.adapters.redis.orphans": orphans,
-    "conductor.adapters.host.stopped_processes": stopped,
     "workers.parent.execution": body,
     "workers.attempt.publish": publish,
     "workers.attempt.outputs": outputs,
