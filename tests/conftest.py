@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,23 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: whoever has nothing left helps with the short ones."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+#: Of each log, where a test has failed.
+SHOWN_BYTES = 6000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the processes of a failed test said is shown with it: its folder is gone when somebody looks."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.when == "call" and report.failed and isinstance(folder, Path):
+        for log in sorted((*folder.rglob("*.out"), *folder.rglob("*.log"))):
+            with suppress(OSError):
+                said = log.read_bytes()[-SHOWN_BYTES:].decode("utf-8", "replace")
+                report.sections.append((f"the end of {log.relative_to(folder)}", said))
+    return report
 
 
 @pytest.fixture(scope="session")
