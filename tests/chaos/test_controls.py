@@ -21,8 +21,8 @@ def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
     """A worker is held up at a point until another has the job, and let go: what the checker says, if
     `broken` is out.
 
-    It is stopped by a signal; where a body of the other one runs meanwhile, only its main thread hangs:
-    who stands still for a lease is killed by its node, a safeguard of its own, and wakes no more.
+    Who is to lose a lease is stopped by a signal (and the node's watch is out: it would kill who stands
+    still for a lease). Who has none yet only hangs with its main thread, which that watch does not see.
     """
     stop = tmp_path / "stop"
     stop.mkdir()

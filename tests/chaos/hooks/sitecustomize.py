@@ -204,6 +204,13 @@ def rescue(module: ModuleType) -> None:
     around(module, "rescue", before="before rescue", after="rescued")
 
 
+def stopped(module: ModuleType) -> None:
+    if BROKEN in ("link", "superseded"):
+        # A worker loses its lease by standing still alone, and its node kills who stands still for a lease:
+        # another safeguard, which may come first.
+        module.StoppedProcesses.over = lambda *_: {}
+
+
 def steps(module: ModuleType) -> None:
     if BROKEN == "fence":
         module.source = without_fence(module.source)
@@ -253,6 +260,7 @@ HOOKS: dict[str, Callable[[ModuleType], None]] = {
     "workers.parent.intake": intake,
     "conductor.adapters.redis.attempts": attempts,
     "conductor.adapters.redis.orphans": orphans,
+    "conductor.adapters.host.stopped_processes": stopped,
     "workers.parent.execution": body,
     "workers.attempt.publish": publish,
     "workers.attempt.outputs": outputs,
