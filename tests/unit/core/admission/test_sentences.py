@@ -44,11 +44,13 @@ def test_what_is_never_open_is_not_open() -> None:
 
 
 def test_words_are_made_where_the_table_is_and_nobody_reads_them() -> None:
-    """The core decides and knows no word: of its modules only `explain` puts sentences together."""
+    """The core decides and knows no word: of its modules only `explain` puts sentences together, and the
+    rules of alerts, whose finding is a sentence.
+    """
     users = {
         path.stem
         for path in (ROOT / "conductor" / "core").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.endswith(".sentences")
     }
-    assert users == {"explain"}
+    assert users == {"explain", "rules_of_work"}
