@@ -43,8 +43,8 @@ class TickBreakers:
             for reservation in snapshot.reservations:
                 self.took(reservation)
         self._by_code: dict[str, list[str]] = {}
-        #: Nodes say which tasks they have.
-        self.are_told = any(node.report.code for node in nodes.values())
+        #: Nodes, or the conductor, say which tasks they have.
+        self.are_told = limits.tasks is not None or any(node.report.code for node in nodes.values())
         self._unknown: dict[str, Verdict | None] = {}
         self._read = None if limits.tasks is None else frozenset(limits.tasks)
 

@@ -85,6 +85,9 @@ def test_a_task_that_the_conductor_has_not_read_is_held_though_a_node_has_it():
     (verdict,) = [v for v in hold.closed if v.reason is Reason.UNREAD_TASK]
     assert describe(verdict, NOW).startswith("hold: the conductor has not read the task 'media.fresh' yet")
     assert lacks_task(hold) == "hold", "a run that ends when all is done gives it its time"
+    assert not decide(a_snapshot(), fresh, Limits(tasks=("media.cut",))).admit, (
+        "nor where no node tells its tasks"
+    )
     read = Limits(tasks=("media.cut", "media.fresh"), canary={"media.fresh": 1})
     assert [a.reservation.role for a in decide(quick, fresh, read).admit] == ["canary"]
 
