@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 MOST_BYTES = 80_000
+SCHEDULE = "[schedules.nightly]\ncron = '30 2 * * *'\nrun = 'system_test --count 2'"
 #: Without a stream the page looks so often (`live.js`).
 POLL_MS = 5000
 
@@ -34,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def web(tmp_path_factory: pytest.TempPathFactory, valkey_url: str, browser: Browser) -> Iterator[WebScene]:
     with connect(valkey_url) as client:
         client.flushall()
-    with web_running(configured(tmp_path_factory.mktemp("page"), valkey_url)) as scene:
+    with web_running(configured(tmp_path_factory.mktemp("page"), valkey_url, SCHEDULE)) as scene:
         yield scene
 
 
@@ -109,6 +110,17 @@ def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: Scene) -> None:
     seen.page.get_by_text("no job's id begins with zzzzzzzz").wait_for()
 
 
+@pytest.mark.parametrize(
+    ("page", "words"), [("/alerts", "Nobody has looked yet"), ("/schedules", "1 schedule.")]
+)
+def test_what_is_wrong_and_what_is_to_come_have_a_page(
+    seen: Watched, jobs: Scene, page: str, words: str
+) -> None:
+    seen.page.goto(page)
+    seen.page.get_by_role("heading", name=words).wait_for()
+    is_whole(seen)
+
+
 def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: Scene) -> None:
     seen.page.goto("/hosts")
     seen.page.get_by_role("heading", name="No host reports").wait_for()
@@ -118,7 +130,7 @@ def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: Scene) -
     seen.page.keyboard.press("Escape")
     seen.page.get_by_role("dialog").wait_for(state="hidden")
     seen.page.keyboard.press("g")
-    seen.page.get_by_role("heading", name="No job has been dispatched").wait_for()
+    seen.page.get_by_role("heading", name="1 schedule.").wait_for()
     seen.page.go_back()
     seen.page.get_by_role("heading", name="No host reports").wait_for()
 

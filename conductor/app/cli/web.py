@@ -53,6 +53,7 @@ def web(
             code=settings.for_code,
             valkey=settings.valkey,
             lease_s=settings.timing.lease_s,
+            schedules=settings.schedules,
         )
         first = settings.web.port if port is None else port
         with feeding(stack.ledger.events.append, "web"):

@@ -27,14 +27,16 @@ from conductor.app.web.answers import (
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.rights import Door, anybody
-from conductor.app.web.routes import entrance, events, jobs, overview
+from conductor.app.web.routes import entrance, events, jobs, notices, overview
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
+from conductor.app.web.routes.notices import ScheduleList
 from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeList
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken
+from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.now import Now
@@ -42,7 +44,8 @@ from conductor.views.whole_status import HeadedStatus
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
-    *(Alive, BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeList, Now),
+    *(Alive, AlertsNow, ScheduleList),
+    *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeList, Now),
     *(PrintedLog, Problem, Story, ToldEvent, Whoami),
 )
 SENT = (Login,)
@@ -63,7 +66,7 @@ def make_app(stack: Stack, door: Door) -> FastAPI:
     )
     app.state.hub = EventHub(stack.ledger.events)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview.router, jobs.router, events.router, entrance.router):
+    for routes in (overview.router, notices.router, jobs.router, events.router, entrance.router):
         app.include_router(routes)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from conductor.app.web.lookout import Lookout
 from conductor.app.web.questions import Questions
 from conductor.base.files.layout import CodeSettings, OwnServer
+from conductor.base.settings.schedule_settings import ScheduleSettings
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
 from conductor.model.spec import Value
@@ -41,6 +42,7 @@ class Stack:
     code: CodeSettings
     valkey: OwnServer
     lease_s: float
+    schedules: Mapping[str, ScheduleSettings]
 
     def __post_init__(self) -> None:
         self.looks = Lookout("ledger", self._look, LOOK_EVERY_S)

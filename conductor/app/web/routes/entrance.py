@@ -38,7 +38,7 @@ KINDS = {
     ".webmanifest": "application/manifest+json",
 }
 #: The pages that a person may open by their address.
-PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts")
+PAGES = ("/", "/jobs", "/jobs/{job}", "/hosts", "/schedules", "/alerts")
 MOST_LOGIN_BYTES = 4096
 
 router = APIRouter()

@@ -11,11 +11,15 @@ import * as nowPage from "./pages/now.js";
 import * as jobsPage from "./pages/jobs.js";
 import * as jobPage from "./pages/job.js";
 import * as hostsPage from "./pages/hosts.js";
+import * as schedulesPage from "./pages/schedules.js";
+import * as alertsPage from "./pages/alerts.js";
 
 const NAV = [
   ["/", "Now", nowPage],
   ["/jobs", "Jobs", jobsPage],
   ["/hosts", "Hosts", hostsPage],
+  ["/schedules", "Schedules", schedulesPage],
+  ["/alerts", "Alerts", alertsPage],
 ];
 // Two fetches are at least so far apart, however many events come.
 const PAUSE_MS = 250;
