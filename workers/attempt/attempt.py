@@ -37,7 +37,8 @@ from workers.isolation.device_sharers import rivals
 from workers.isolation.held_attempt import Held
 from workers.isolation.host_memory import BEYOND_FOLDER, HostMemory
 from workers.isolation.protocol import Run
-from workers.isolation.usage import Meter, is_beyond
+from workers.isolation.resident_memory import is_over_reservation
+from workers.isolation.usage import Meter
 from workers.task_api.failure_causes import AttemptFault, cut
 
 
@@ -276,7 +277,7 @@ def over_reservation(reservation: Reservation, usage: Usage) -> str:
     return ", ".join(
         f"held {size(held << 20)} of {what} where {size(word << 20)} were reserved"
         for what, held, word in taken
-        if held is not None and word and is_beyond(held, word)
+        if held is not None and word and is_over_reservation(held, word)
     )
 
 

@@ -44,8 +44,8 @@ from workers.isolation.protocol import (
     Run,
     ToChild,
 )
+from workers.isolation.resident_memory import resident_mib
 from workers.isolation.results import plain
-from workers.isolation.usage import resident_mib
 from workers.system.process_tree import Strays, adopt_orphans, die_with_parent
 from workers.task_api import failure_causes
 from workers.task_api.context import JobContext

@@ -16,7 +16,7 @@ from pathlib import Path
 from conductor.adapters.host import host_probe
 from conductor.base.files.safe_open import make_own
 from conductor.base.text import size
-from workers.isolation.usage import is_beyond, resident_mib
+from workers.isolation.resident_memory import is_over_reservation, resident_mib
 
 BEYOND_FOLDER = "beyond"
 #: All that are beyond their words have looked within so long of each other (`lease.SAMPLE_S`, and what a busy
@@ -38,7 +38,7 @@ class HostMemory:
         available: Callable[[], int | None] = lambda: host_probe.read().measured["ram"].free,
     ) -> None:
         self._file = folder / name
-        self._word_mib = word_mib
+        self._reserved_mib = word_mib
         self._headroom_mib = headroom_mib
         self._available = available
         #: Since when it has said so (monotonic).
@@ -46,21 +46,21 @@ class HostMemory:
 
     def look(self, pids: Sequence[int], rss_mib: int | None) -> str:
         """With every sample of what its processes hold; why its body is to be ended, or nothing."""
-        if rss_mib is None or not is_beyond(rss_mib, self._word_mib) or not self._is_short():
+        if rss_mib is None or not is_over_reservation(rss_mib, self._reserved_mib) or not self._is_short():
             self.close()
             return ""
         # What several share is counted for each of them: looked at closely only now.
         held_mib = own_mib(pids) or rss_mib
-        if not is_beyond(held_mib, self._word_mib):
+        if not is_over_reservation(held_mib, self._reserved_mib):
             self.close()
             return ""
-        excess = held_mib - self._word_mib
+        excess = held_mib - self._reserved_mib
         self._say(excess)
         if self._since is None:
             self._since = time.monotonic()
         if time.monotonic() - self._since < ROUND_S or any(other > excess for other in self._others()):
             return ""
-        held, word, left = (size(mib << 20) for mib in (held_mib, self._word_mib, self._available() or 0))
+        held, word, left = (size(mib << 20) for mib in (held_mib, self._reserved_mib, self._available() or 0))
         return f"held {held} of memory where {word} were reserved, and {left} were left"
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,16 +17,8 @@ from conductor.model.calls import Call
 from conductor.model.causes import Cause
 from conductor.model.receipt import Usage
 from workers.isolation.device_sharers import DeviceSharers
-from workers.system.process_tree import children_of
-
-if TYPE_CHECKING:
-    from workers.isolation.host_memory import HostMemory
-
-#: So much above its word an attempt may be (contexts, rounding) before anybody looks closer.
-BEYOND = 1.1
-BEYOND_MIB = 256
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+from workers.isolation.host_memory import HostMemory
+from workers.isolation.resident_memory import family, is_over_reservation, resident_mib
 
 
 class Meter:
@@ -91,7 +83,7 @@ class Meter:
 
     def _beyond(self, vram: Mapping[str, int]) -> str:
         """Looked at closely only where it is well above its word."""
-        over = {d: mib for d, mib in vram.items() if is_beyond(mib, self._reserved_mib)}
+        over = {d: mib for d, mib in vram.items() if is_over_reservation(mib, self._reserved_mib)}
         full = (
             {d for d, free in nvml_probe.free_mib().items() if free < self._headroom_mib}
             if over
@@ -122,10 +114,6 @@ class Meter:
 
     def _scratch(self) -> int:
         return sum(map(folder_bytes, self._folders()))
-
-
-def is_beyond(held_mib: int, word_mib: int) -> bool:
-    return held_mib > word_mib * BEYOND + BEYOND_MIB
 
 
 def with_vram(usage: Usage, vram: Mapping[str, int] | None) -> Usage:
@@ -164,35 +152,6 @@ def with_calls(usage: Usage, calls: Sequence[Call]) -> Usage:
 
 def _larger(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else max(a, b)
-
-
-def family(pid: int) -> list[int]:
-    """`pid` and everything below it."""
-    pids = [pid]
-    for child in children_of(pid):
-        pids += family(child)
-    return pids
-
-
-def resident_mib(pids: Sequence[int]) -> int | None:
-    sizes = [size for pid in pids if (size := _resident_bytes(pid)) is not None]
-    return sum(sizes) >> 20 if sizes else None
-
-
-def _resident_bytes(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-    except (OSError, ValueError, IndexError):
-        return None if Path("/proc/self").exists() else _resident_by_psutil(pid)
-
-
-def _resident_by_psutil(pid: int) -> int | None:
-    import psutil
-
-    try:
-        return psutil.Process(pid).memory_info().rss
-    except psutil.Error:
-        return None
 
 
 def folder_bytes(folder: Path) -> int:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from conductor.adapters.memory import breakers
-from conductor.adapters.memory.store import PreloadedSuccessor, Store, StoredJob, entry_of
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import PreloadedSuccessor, StoredJob, entry_of
 from conductor.core.capacity.charges import charges, disk_key, sums_of
 from conductor.core.chains.chains import root_of
 from conductor.model.decision import Admission

@@ -10,7 +10,8 @@ from conductor.adapters.memory import breakers, priority_inheritance
 from conductor.adapters.memory.admission import succeed
 from conductor.adapters.memory.orphans import give_back
 from conductor.adapters.memory.preloading import follow, may_follow, not_preloaded
-from conductor.adapters.memory.store import Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.failures.failure_counts import fingerprint, same_place
 from conductor.core.failures.history import is_unheard

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from conductor.adapters.memory.revise import Revision
-from conductor.adapters.memory.store import Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob
 from conductor.model.causes import by_cause
 from conductor.model.chains import ChainStates
 from conductor.model.ledger_entries import (

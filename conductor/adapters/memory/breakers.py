@@ -6,7 +6,8 @@ from collections import Counter
 
 import msgspec
 
-from conductor.adapters.memory.store import Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.failures import failure_counts
 from conductor.model.causes import Cause

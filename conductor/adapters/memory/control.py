@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.adapters.memory import priority_inheritance
-from conductor.adapters.memory.store import OperatorRequest, Store, forget_failures
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import OperatorRequest, forget_failures
 from conductor.model.causes import Cause
 from conductor.model.ledger_entries import BY_OPERATOR, NO_WAITS, JobState, Waits
 from conductor.model.snapshot import Controls, JobClass

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from conductor.adapters.memory import preloading
 from conductor.adapters.memory.admission import hand_over
 from conductor.adapters.memory.leadership import MemoryBell
-from conductor.adapters.memory.store import Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.admission.successors import STANDS_S
 from conductor.core.capacity.charges import is_of_disk, sums_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from conductor.adapters.memory import priority_inheritance
-from conductor.adapters.memory.store import Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
 from conductor.core.failures.history import next_generation_number
 from conductor.model.forecast import Forecast

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from conductor.adapters.memory import breakers, priority_inheritance
 from conductor.adapters.memory.handover import eldest_first
-from conductor.adapters.memory.store import Store, StoredJob, entry_of
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import StoredJob, entry_of
 from conductor.core.failures.failure_counts import fingerprint
 from conductor.model.causes import Cause
 from conductor.model.failure_outcome import Dead, Retry

@@ -15,7 +15,8 @@ from conductor.adapters.memory.admission import (
     report_objection,
     take_place,
 )
-from conductor.adapters.memory.store import PreloadedSuccessor, Store, StoredJob
+from conductor.adapters.memory.store import Store
+from conductor.adapters.memory.stored_job import PreloadedSuccessor, StoredJob
 from conductor.core.capacity.charges import charges, is_of_disk
 from conductor.core.failures.history import GENERATION_STEP
 from conductor.model.decision import Successor

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-if TYPE_CHECKING:
-    from conductor.adapters.memory.store import Store, StoredJob
-    from conductor.model.snapshot import JobClass
+from conductor.adapters.memory.store_state import StoreState
+from conductor.adapters.memory.stored_job import StoredJob
+from conductor.model.snapshot import JobClass
 
 
-def class_with(store: Store, job_class: JobClass, priority: int) -> JobClass:
+def class_with(store: StoreState, job_class: JobClass, priority: int) -> JobClass:
     """The class of the same jobs with another priority: «BASE^PRIORITY», or the one that it was made of."""
     base = job_class.id.partition("^")[0]
     made_of = store.classes.get(base)
@@ -24,7 +23,7 @@ def class_with(store: Store, job_class: JobClass, priority: int) -> JobClass:
     return store.classes.setdefault(made.id, made)
 
 
-def fit(store: Store, job: StoredJob, *, is_any: bool = False) -> bool:
+def fit(store: StoreState, job: StoredJob, *, is_any: bool = False) -> bool:
     """Into the class that it belongs into now; was it in another one. `is_any`: also where it is not known to
     have inherited any. It does not rest meanwhile: that is the caller's."""
     if job.own_priority is None and not is_any:
@@ -39,7 +38,7 @@ def fit(store: Store, job: StoredJob, *, is_any: bool = False) -> bool:
     return True
 
 
-def lift_before(store: Store, job: StoredJob) -> None:
+def lift_before(store: StoreState, job: StoredJob) -> None:
     """What it comes after, through however many, goes at least as it does."""
     priority, above = job.job_class.priority, [job]
     while above:
@@ -56,7 +55,7 @@ def lift_before(store: Store, job: StoredJob) -> None:
                 above.append(other)
 
 
-def take_back(store: Store, ids: Iterable[str]) -> None:
+def take_back(store: StoreState, ids: Iterable[str]) -> None:
     """Of those that one came after which waits no more: what it had handed down."""
     left = sorted(ids)
     while left:
@@ -75,10 +74,10 @@ def take_back(store: Store, ids: Iterable[str]) -> None:
         left += sorted(other.waits_for | other.waits_for_end)
 
 
-def _waiting_for(store: Store, job_id: str) -> list[StoredJob]:
+def _waiting_for(store: StoreState, job_id: str) -> list[StoredJob]:
     others = (store.jobs[other] for other in store.waited_on_by.get(job_id, ()))
     return [o for o in others if o.state in ("waiting", "review") and job_id in o.waits_for | o.waits_for_end]
 
 
-def _wanted_by(store: Store, job: StoredJob) -> list[StoredJob]:
+def _wanted_by(store: StoreState, job: StoredJob) -> list[StoredJob]:
     return [store.jobs[other] for other in sorted(job.waits_for | job.waits_for_end) if other in store.jobs]

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from conductor.adapters.memory import breakers, priority_inheritance
-from conductor.adapters.memory.store import OVER, Store, StoredJob, forget_failures
+from conductor.adapters.memory.store import OVER, Store
+from conductor.adapters.memory.stored_job import StoredJob, forget_failures
 from conductor.model.ledger_entries import Entry, Revised
 
 

@@ -5,10 +5,10 @@ made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from conductor.adapters.rates.budget_log import BudgetLog
 from conductor.adapters.rates.rate_store import BudgetShare, Changes, KeyMemory, RateRecords, taken_field
 from conductor.core.rates import quota, spending
 from conductor.core.rates.headers import per_window
@@ -17,16 +17,13 @@ from conductor.core.rates.pacing import room
 from conductor.model.calls import Call, EndpointFault
 from conductor.model.snapshot import RateState, Reservation
 
-if TYPE_CHECKING:
-    from conductor.adapters.rates.rates import LimitsRates
-
 
 class RateLook:
     """One look: what was told is settled, what runs is followed, and each key's state made of it."""
 
     def __init__(
         self,
-        rates: LimitsRates,
+        rates: BudgetLog,
         records: RateRecords,
         closings: Mapping[str, float],
         endpoint_faults: Mapping[str, EndpointFault],

@@ -14,7 +14,7 @@ import pytest
 
 from workers.isolation import host_memory
 from workers.isolation.host_memory import HostMemory, own_mib
-from workers.isolation.usage import resident_mib
+from workers.isolation.resident_memory import resident_mib
 
 HEADROOM_MIB = 4096
 SPARE, SHORT = 5000, 4000
