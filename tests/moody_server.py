@@ -5,13 +5,11 @@ number.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, NamedTuple
 
+from chat_server import ChatServer
 from openai_server import annotated, completion
 
 
@@ -25,7 +23,7 @@ class Said(NamedTuple):
 Mood = Callable[[dict[str, Any], int], Said]
 
 
-class MoodyServer:
+class MoodyServer(ChatServer):
     """`requests`, `paths`, `headers`, `arrivals` (epoch seconds): of all that came, in order."""
 
     def __init__(self, mood: Mood, port: int = 0) -> None:
@@ -34,34 +32,20 @@ class MoodyServer:
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.arrivals: list[float] = []
-        self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), handler_of(self))
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        super().__init__(port)
 
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def __enter__(self) -> MoodyServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    def came(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Said:
+    def reply(
+        self, path: str, headers: Mapping[str, str], body: dict[str, Any]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         with self._lock:
             self.requests.append(body)
             self.paths.append(path)
             self.headers.append({name.lower(): value for name, value in headers.items()})
             self.arrivals.append(time.time())
             number = len(self.requests)
-        return self.mood(body, number)
+        said = self.mood(body, number)
+        content = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
+        return said.status, said.headers, content
 
 
 def good(request: dict[str, Any], number: int = 0, **changes: Any) -> Said:
@@ -86,24 +70,3 @@ def refusing(status: int, message: str, code: Any = None, headers: Mapping[str, 
     """An error in OpenAI's form, always."""
     body = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     return lambda request, number: Said(status, body, headers or {})
-
-
-def handler_of(server: MoodyServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            said = server.came(self.path, dict(self.headers), json.loads(raw))
-            body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
-            self.send_response(said.status)
-            for name, value in {"Content-Type": "application/json", **said.headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests count; they do not read logs."""
-
-    return Handler

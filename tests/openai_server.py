@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Mapping
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Literal
+
+from chat_server import ChatServer
 
 RetryAfter = Literal["seconds", "date", "ms", "none"]
 Babble = Literal["prose", "not json", "half", "cut off"]
 
 
-class OpenAIServer:
-    """Use as a context manager. `base_url` goes into `[endpoints.NAME]`.
-
-    requests_per_min within a sliding `window_s`; the first `fail_first` requests get `fail_status`, the next
-    `babble_first` a malformed answer of kind `babble`; with `api_key` others than its bearer get 401.
+class OpenAIServer(ChatServer):
+    """`requests_per_min` within a sliding `window_s`; the first `fail_first` requests get `fail_status`, the
+    next `babble_first` a malformed answer of kind `babble`; with `api_key` others than its bearer get 401.
     """
 
     def __init__(
@@ -55,29 +53,13 @@ class OpenAIServer:
         self.requests: list[dict[str, Any]] = []
         #: When each request came, refused ones too.
         self.arrivals: list[float] = []
-        self._lock = threading.Lock()
         self._recent: deque[float] = deque()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        super().__init__()
 
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-
-    def __enter__(self) -> OpenAIServer:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    def answer(self, path: str, bearer: str, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        """(status, headers, body) of one request."""
+    def reply(
+        self, path: str, headers: Mapping[str, str], body: dict[str, Any]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        bearer = headers.get("Authorization", "").removeprefix("Bearer ")
         self.arrivals.append(time.monotonic())
         if self.latency_s:
             time.sleep(self.latency_s)
@@ -183,24 +165,3 @@ def error(
         headers or {},
         json.dumps({"error": {"message": message, "type": "error", "code": None}}).encode(),
     )
-
-
-def handler_of(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            status, headers, body = server.answer(self.path, bearer, json.loads(raw))
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests count; they do not read logs."""
-
-    return Handler

@@ -12,21 +12,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from chat_scene import WORKERS, a_question, at_work, conducting, put
 from moody_server import MoodyServer, Said, good, refusing
 
 from conductor.adapters.open_ledger import connect
 from conductor.base.settings.settings import CONFIG_NAME, Settings
 from conductor.core.admission.sentences import words_of
 from conductor.model.job_class import class_of
-from conductor.model.ledger_entries import Entry
 from conductor.model.reason import Reason
-from conductor.model.spec import JobSpec, Output, to_line
 from conductor.ports import Ledger
-from tests.builders import a_report, a_spec
-from tests.integration.test_rates_live import conducting
-from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
+from tests.worker_scene import WorkerScene, a_scene, wait_until
 
-WORKERS = 3
 JOBS = 12
 
 
@@ -37,26 +33,15 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
     scene.close()
 
 
-def a_question(n: int) -> JobSpec:
-    """Without a word on rates: the task says which API it calls."""
-    args = {"endpoint": "api", "items": [{"id": "a", "text": "x" * n}], "instruction": "Count."}
-    return a_spec(
-        n, task="llm.annotate", args=args, writes=(Output(path=f"scratch:answers/{n}.jsonl"),), lane="cpu"
-    )
-
-
 def begin(scene: WorkerScene, base_url: str, jobs: int = JOBS, key_env: str = "") -> None:
     with (scene.folder / CONFIG_NAME).open("a") as config:
         config.write(f'\n[endpoints.api]\nbase_url = "{base_url}"\n')
         config.write(f'api_key_env = "{key_env}"\n' if key_env else "")
-    for spec in map(a_question, range(1, jobs + 1)):
-        job_class = class_of(spec, scene.catalogue[spec.task], "night")
-        assert set(job_class.needs.rates) == {"api"}
-        scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
-    report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
-    scene.ledger.reports.publish(report, 3600)
-    for _ in range(WORKERS):
-        scene.worker()
+    specs = [a_question(n) for n in range(1, jobs + 1)]
+    for spec in specs:
+        assert set(class_of(spec, scene.catalogue[spec.task], "night").needs.rates) == {"api"}
+    put(scene, specs)
+    at_work(scene)
 
 
 def counts(scene: WorkerScene) -> dict[str, int]:

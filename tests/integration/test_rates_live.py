@@ -9,29 +9,23 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import pytest
+from chat_scene import WORKERS, a_question, at_work, conducting, put
 from openai_server import OpenAIServer
 
 from conductor.adapters.open_ledger import connect
 from conductor.adapters.rates.rate_store import RedisRateStore
-from conductor.adapters.rates.rates import redis_rates
 from conductor.adapters.redis.scripts import Scripts
-from conductor.base.settings.sections import Rate, Timing
+from conductor.base.settings.sections import Rate
 from conductor.base.settings.settings import CONFIG_NAME, Settings
-from conductor.model.job_class import class_of
-from conductor.model.ledger_entries import Entry
-from conductor.model.limits import Limits
-from conductor.model.spec import JobSpec, Needs, Output, RateNeed, to_line
+from conductor.model.spec import JobSpec, Needs, RateNeed
 from conductor.ports import Ledger
-from conductor.tick.loop import Conductor
-from tests.builders import a_report, a_spec
-from tests.worker_scene import NODE, WorkerScene, a_scene, wait_until
+from tests.builders import a_spec
+from tests.worker_scene import WorkerScene, a_scene, wait_until
 
 WINDOW_S = 3.0
-WORKERS = 3
 
 
 @pytest.fixture
@@ -41,38 +35,9 @@ def scene(project: Settings, ledger: Ledger) -> Iterator[WorkerScene]:
     scene.close()
 
 
-def a_question(n: int) -> JobSpec:
-    args = {"endpoint": "api", "items": [{"id": "a", "text": "x" * n}], "instruction": "Count."}
+def questions(count: int) -> Iterator[JobSpec]:
     needs = Needs(rates={"api": RateNeed(requests=1, tokens=500)})
-    output = Output(path=f"scratch:answers/{n}.jsonl")
-    return a_spec(n, task="llm.annotate", args=args, needs=needs, writes=(output,), lane="cpu")
-
-
-def put(scene: WorkerScene, count: int) -> None:
-    for spec in map(a_question, range(count)):
-        job_class = class_of(spec, scene.catalogue[spec.task], "night")
-        scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
-
-
-@contextmanager
-def conducting(
-    scene: WorkerScene, redis_url: str, budgets: Mapping[str, Rate] | None = None, window_s: float = WINDOW_S
-) -> Generator[None]:
-    """The conductor's own loop, with a minute of three seconds."""
-    stop = threading.Event()
-    scene.ledger.leadership.resign("test")
-    with connect(redis_url) as client:
-        rates = redis_rates(client, scene.ledger.calls, budgets or {}, window_s=window_s)
-        conductor = Conductor(
-            scene.ledger, rates, Limits(report_ttl_s=3600), Timing(lease_s=30), "one", ("night",)
-        )
-        thread = threading.Thread(target=conductor.run, kwargs={"should_stop": stop.is_set})
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join(20)
+    return (a_question(n, needs=needs) for n in range(count))
 
 
 @pytest.mark.slow
@@ -86,11 +51,8 @@ def test_a_limit_that_changes_is_followed_and_a_429_costs_no_retry(
     ) as server:
         with (scene.folder / CONFIG_NAME).open("a") as config:
             config.write(f'\n[endpoints.api]\nbase_url = "{server.base_url}"\nusd_per_million_output = 2.0\n')
-        put(scene, jobs)
-        report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
-        scene.ledger.reports.publish(report, 3600)
-        for _ in range(WORKERS):
-            scene.worker()
+        put(scene, questions(jobs))
+        at_work(scene)
         with conducting(scene, redis_url):
             began = time.monotonic()
             wait_until(lambda: server.served >= jobs // 2, "the first half is served", scene.story)
@@ -146,11 +108,8 @@ def test_a_stranger_on_a_configured_budget_is_left_what_he_takes_and_a_margin(
     with OpenAIServer(requests_per_min=limit, window_s=WINDOW_S, retry_after="ms", announces=False) as server:
         with (scene.folder / CONFIG_NAME).open("a") as config:
             config.write(f'\n[endpoints.api]\nbase_url = "{server.base_url}"\n')
-        put(scene, jobs)
-        report = a_report(NODE, devices=0, workers=WORKERS, sent_at=scene.ledger.bell.now())
-        scene.ledger.reports.publish(report, 3600)
-        for _ in range(WORKERS):
-            scene.worker()
+        put(scene, questions(jobs))
+        at_work(scene)
         stranger = Stranger(server, his)
         stranger.start()
         with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}):
@@ -187,13 +146,8 @@ def test_a_configured_limit_is_never_exceeded_also_when_bodies_start_slowly(
     with OpenAIServer(window_s=window_s) as server:
         for n in range(12):
             args = {"url": server.base_url, "late_s": 3.5 if n < limit else 0.0, "is_told": is_told, "n": n}
-            spec = a_spec(n, task="mine.ask", args=args, needs=needs, lane="cpu")
-            job_class = class_of(spec, scene.catalogue[spec.task], "night")
-            scene.ledger.intake.put("night", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
-        report = a_report(NODE, devices=0, workers=limit, sent_at=scene.ledger.bell.now())
-        scene.ledger.reports.publish(report, 3600)
-        for _ in range(limit):
-            scene.worker()
+            put(scene, [a_spec(n, task="mine.ask", args=args, needs=needs, lane="cpu")])
+        at_work(scene, limit)
         with conducting(scene, redis_url, {"api": Rate(requests_per_min=limit)}, window_s):
             wait_until(
                 lambda: scene.ledger.tallies.counts("night").get("done") == 12, "all are done", scene.story

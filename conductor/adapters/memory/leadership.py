@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from conductor.adapters.memory import priority_inheritance
 from conductor.adapters.memory.store import Store
 from conductor.adapters.memory.stored_job import StoredJob
 from conductor.base.errors import Fenced
@@ -74,14 +73,7 @@ class MemoryLeadership:
             )
         if not is_back:
             return False
-        asked = job.asked
-        store.release(job)
-        if asked is not None:
-            store.as_asked(job, asked)
-        else:
-            priority_inheritance.fit(store, job, is_any=True)
-            store.move(job, "waiting")
-            store.rest(job)
+        store.go_back(job)
         return True
 
     def resign(self, owner: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conductor.adapters.memory import breakers, priority_inheritance
+from conductor.adapters.memory import breakers
 from conductor.adapters.memory.handover import eldest_first
 from conductor.adapters.memory.store import Store
 from conductor.adapters.memory.stored_job import StoredJob, entry_of
@@ -91,13 +91,6 @@ def give_back(store: Store, job_id: str, attempt: int, worker: str | None = None
         return False
     if job.state != "admitted" and (worker is None or job.reservation.worker != worker):
         return False
-    asked = job.asked
-    store.release(job)
-    if asked is not None:
-        store.as_asked(job, asked)
-    else:
-        priority_inheritance.fit(store, job, is_any=True)
-        store.move(job, "waiting")
-        store.rest(job)
+    store.go_back(job)
     store.ring()
     return True

@@ -133,6 +133,12 @@ class Store(StoreState):
         self.ring()
         return held if asked is None else None
 
+    def go_back(self, job: StoredJob) -> None:
+        """An attempt whose body never began goes back at no cost: it waits, or is what the operator asked."""
+        asked = job.asked or OperatorRequest("requeue")
+        self.release(job)
+        self.as_asked(job, asked)
+
     def as_asked(self, job: StoredJob, asked: OperatorRequest) -> None:
         """What the operator asked for becomes of a job that holds nothing (any more)."""
         if asked.verb == "requeue":
