@@ -21,23 +21,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import packing
+
+from conductor.analysis.simulation import cluster
+from conductor.analysis.simulation.figures import Figures, figures
+from conductor.analysis.simulation.policies import DEFAULT, limits_of
+from conductor.analysis.simulation.rule import rule_of, words
+from conductor.analysis.simulation.workload import Workload
+from conductor.analysis.simulation.world import World
+from conductor.base.settings.limits import limits_of as of_settings
+from conductor.base.settings.limits import live
+from conductor.base.settings.settings import Settings
+from conductor.dispatch.catalogue import load_catalogue
+from workflows.trace.forms import specs
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-import packing  # noqa: E402
-
-from conductor.analysis.simulation import cluster  # noqa: E402
-from conductor.analysis.simulation.figures import Figures, figures  # noqa: E402
-from conductor.analysis.simulation.policies import DEFAULT, limits_of  # noqa: E402
-from conductor.analysis.simulation.rule import rule_of, words  # noqa: E402
-from conductor.analysis.simulation.workload import Workload  # noqa: E402
-from conductor.analysis.simulation.world import World  # noqa: E402
-from conductor.base.settings.limits import limits_of as of_settings  # noqa: E402
-from conductor.base.settings.limits import live  # noqa: E402
-from conductor.base.settings.settings import Settings  # noqa: E402
-from conductor.dispatch.catalogue import load_catalogue  # noqa: E402
-from workflows.trace.forms import specs  # noqa: E402
-
 HERE = ROOT / "benchmarks" / "traces"
 CATALOGUE = load_catalogue()
 HOST = cluster.NodeKind(
