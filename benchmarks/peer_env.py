@@ -13,7 +13,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from conductor.adapters.redis.valkey import find_binary
+from conductor.adapters.redis.valkey_binary import find_binary
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "benchmarks" / "peer_apps" / "requirements.txt"

@@ -33,7 +33,7 @@ from conductor.verify.verify import verify
 from tests.chaos import play
 from tests.chaos.jobs import made
 from tests.chaos.nemesis import Nemesis, schedule
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 #: Blows of the storm at the beginning; later the leader, the nodes and the server are left to grow, if they
 #: do.
@@ -130,7 +130,7 @@ class ProcessLife:
 
 
 class SoakEyes:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ChaosWorld) -> None:
         self._world = world
         self._began = time.monotonic()
         self.lives: dict[int, ProcessLife] = {}
@@ -196,7 +196,7 @@ class SoakEyes:
 
 class Soak:
     def __init__(
-        self, world: World, minutes: float, gap_s: float, seed: int, say: Callable[[str], object]
+        self, world: ChaosWorld, minutes: float, gap_s: float, seed: int, say: Callable[[str], object]
     ) -> None:
         self._world = world
         self._end = time.monotonic() + 60 * minutes
@@ -274,7 +274,7 @@ class Soak:
         return round(1000 * (more - keys) / max(1, after - before), 1)
 
 
-def left_keys(world: World) -> dict[str, int]:
+def left_keys(world: ChaosWorld) -> dict[str, int]:
     """Family of keys → how many, and of its members where that grows with the jobs; all work is over."""
 
     def ask(redis: Any) -> dict[str, int]:

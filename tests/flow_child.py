@@ -15,7 +15,7 @@ from workers.isolation.protocol import BodyEnded, BodyProgress, Garbled, Passed
 from workers.machine.held_attempts import Key
 
 if TYPE_CHECKING:
-    from flow_world import World
+    from flow_world import FlowWorld
 
 LEASE_S, TIMEOUT_S = 10.0, 5.0
 #: What a body does → how long it takes.
@@ -89,7 +89,7 @@ class PlayedHeld:
 class PlayedChild:
     """Goes on by itself while time passes: takes a ticket, runs or passes over, says so."""
 
-    def __init__(self, world: World, boot_s: float) -> None:
+    def __init__(self, world: FlowWorld, boot_s: float) -> None:
         self._world = world
         self.at = world.now + boot_s
         self.inbox: deque[tuple[float, PlayedAttempt, int]] = deque()
@@ -156,7 +156,7 @@ class PlayedChild:
 class PlayedChannel:
     has_unsent = False
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: FlowWorld) -> None:
         self._world = world
         self.heard: deque[object] = deque()
 
@@ -187,10 +187,10 @@ class PlayedChannel:
         return None
 
 
-class PlayedHost:
+class HostOfPlayed:
     log, peak_mib = "log", None
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: FlowWorld) -> None:
         self._world = world
         self.child: PlayedChild | None = None
         self.channel = PlayedChannel(world)

@@ -69,7 +69,7 @@ def a_receipt(name: str, attempt: int = 1, outcome: Outcome = "ok", cause: Cause
 
 
 @dataclass
-class Scene:
+class LedgerScene:
     """A ledger with short verbs. Names stand for job ids; after every verb the whole ledger is checked."""
 
     ledger: Ledger
@@ -250,7 +250,7 @@ def assert_sums(redis: Redis, keys: Keys) -> None:
     assert {k.decode(): int(v) for k, v in redis.hgetall(keys.ledger + "reserved").items()} == total
 
 
-def steps_back(scene: Scene) -> None:
+def steps_back(scene: LedgerScene) -> None:
     """As if another server served what this one has: its history is another one."""
     if scene.redis is not None:
         scene.redis.set(f"{scene.keys.ledger}settled_history", "another.one")
@@ -258,7 +258,7 @@ def steps_back(scene: Scene) -> None:
         scene.ledger.leadership._store.history.server += 1  # type: ignore[attr-defined]
 
 
-def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> Scene:
+def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> LedgerScene:
     def let(seconds: float) -> None:
         """Real time: short spells only."""
         until = ledger.bell.now() + seconds
@@ -273,4 +273,4 @@ def redis_scene(redis: Redis, ledger: Ledger, keys: Keys = PLAIN) -> Scene:
         job_id, _, attempt = entry.decode().rpartition("-a")
         return job_id, int(attempt)
 
-    return Scene(ledger, let, take, redis, keys=keys)
+    return LedgerScene(ledger, let, take, redis, keys=keys)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from mixed_run_hosts import RATES, TASKS, Host, Worker, hosts
+from mixed_run_hosts import RATES, TASKS, MixedHost, MixedWorker, hosts
 from mixed_run_jobs import MixedJobs
 from mixed_run_rules import LIMITS, OTHER_RULES, USUAL
 from mixed_run_story import script
 from msgspec.structs import replace
-from recorded import RecordedTick, Writer, difference
+from recorded import RecordedTick, difference
+from recording_writer import RecordingWriter
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
@@ -56,7 +57,7 @@ LEASE_S = 6.0
 TIMING = Timing(tick_s=1.0, lease_s=LEASE_S, leader_ttl_s=60.0)
 
 
-class World:
+class MixedWorld:
     """The clock, the ledger, the hosts, and what befalls the jobs. `draw` decides what is left to chance."""
 
     def __init__(self, seed: int = 5) -> None:
@@ -152,14 +153,14 @@ class World:
             self.remove_files(host)
         self.conductor.tick()
 
-    def remove_files(self, host: Host) -> None:
+    def remove_files(self, host: MixedHost) -> None:
         if self.at % 7 == 0:
             gone = self.ledger.files.begin_removal(host.name, "scratch", wanted=1 << 50)
             for each in gone:
                 self.lying.get(host.name, {}).pop(each.path, None)
             self.ledger.files.gone(host.name, [each.path for each in gone])
 
-    def work(self, worker: Worker) -> None:
+    def work(self, worker: MixedWorker) -> None:
         if self.now < worker.is_dead_until or worker.queue in worker.host.dying:
             return
         self.hear(worker)
@@ -174,7 +175,7 @@ class World:
         elif answer == "gone":
             worker.job, worker.holds_mib = None, 0
 
-    def hear(self, worker: Worker) -> None:
+    def hear(self, worker: MixedWorker) -> None:
         while (word := self.ledger.attempts.next_preloaded(worker.name, 0.0)) is not None:
             successor = getattr(word, "successor", None)
             if not hasattr(word, "predecessor"):
@@ -188,7 +189,7 @@ class World:
                 self.turn(worker, not_begun=(begun,))
                 worker.next = None
 
-    def report(self, worker: Worker, r: Reservation) -> HeldReport:
+    def report(self, worker: MixedWorker, r: Reservation) -> HeldReport:
         if r.started_at is None or self.now - r.started_at < 2:
             return HeldReport(job_id=r.job_id, attempt=r.attempt)
         rss, disk = r.ram_mib * 3 // 4, sum(r.disk.values()) // 2
@@ -197,7 +198,7 @@ class World:
         )
         return HeldReport(job_id=r.job_id, attempt=r.attempt, usage=use, progress=0.5, quiet_s=1.0)
 
-    def turn(self, worker: Worker, **more: Any) -> None:
+    def turn(self, worker: MixedWorker, **more: Any) -> None:
         worker.turns += 1
         turned = self.ledger.attempts.turn(
             WorkerTurn(
@@ -207,11 +208,11 @@ class World:
         for started in turned.started:
             self.begin(worker, started)
 
-    def take(self, worker: Worker) -> None:
+    def take(self, worker: MixedWorker) -> None:
         news = {"io.touch": 0.004} if self.at > 300 else {}
         self.turn(worker, most=1, budget_s=0.1, is_idle=True, news=news)
 
-    def begin(self, worker: Worker, started: Started) -> None:
+    def begin(self, worker: MixedWorker, started: Started) -> None:
         r = started.reservation
         spec, draw = self.jobs.specs[r.job_id], self.draw
         planned = spec.estimate.duration_s if spec.estimate else 6.0
@@ -227,7 +228,7 @@ class World:
 
     # ── how an attempt ends ───────────────────────────────────────────────────────────────────────────────
 
-    def end(self, worker: Worker) -> None:
+    def end(self, worker: MixedWorker) -> None:
         assert worker.job is not None
         r, chance = worker.job.reservation, self.draw.random()
         spec = self.jobs.specs[r.job_id]
@@ -296,7 +297,7 @@ class World:
         self.ledger.calls.tell_calls([told])
         return cause
 
-    def fail(self, worker: Worker, cause: Cause) -> None:
+    def fail(self, worker: MixedWorker, cause: Cause) -> None:
         assert worker.job is not None
         started = worker.job
         r, receipt = started.reservation, self.receipt(worker, cause)
@@ -314,7 +315,7 @@ class World:
         self.learned.memory.learn(receipt)
         worker.job, worker.holds_mib, worker.next = None, 0, None
 
-    def receipt(self, worker: Worker, cause: Cause | None) -> Receipt:
+    def receipt(self, worker: MixedWorker, cause: Cause | None) -> Receipt:
         assert worker.job is not None
         r, c = worker.job.reservation, worker.job.job_class
         spec = self.jobs.specs[r.job_id]
@@ -355,8 +356,8 @@ class World:
         )
 
 
-def play(steps: int = STEPS, seed: int = 5) -> World:
-    world = World(seed)
+def play(steps: int = STEPS, seed: int = 5) -> MixedWorld:
+    world = MixedWorld(seed)
     for _ in range(steps):
         world.step()
     return world
@@ -364,7 +365,7 @@ def play(steps: int = STEPS, seed: int = 5) -> World:
 
 def main() -> None:
     logger.remove()
-    world, writer = play(), Writer()
+    world, writer = play(), RecordingWriter()
     for tick in world.ticks:
         writer.add(tick)
     path = Path(sys.argv[1])

@@ -43,7 +43,7 @@ RATES = {
 }
 
 
-class Host:
+class MixedHost:
     """One node: what it has, what it says of itself, and its workers."""
 
     def __init__(self, name: str, devices: Sequence[Device], volumes: Sequence[Volume], **more: Any) -> None:
@@ -67,14 +67,14 @@ class Host:
             f"{lane}-{name}" + (f"-{key}" if key else ""): (lane, key, n) for lane, key, n in lanes
         }
         self.workers = {
-            f"{queue}-w{n}": Worker(f"{queue}-w{n}", queue, self)
+            f"{queue}-w{n}": MixedWorker(f"{queue}-w{n}", queue, self)
             for queue, (_, _, count) in self.queues.items()
             for n in range(count)
         }
 
     def add(self, queue: str, lane: Lane, workers: int) -> None:
         self.queues[queue] = (lane, None, workers)
-        self.workers |= {f"{queue}-w{n}": Worker(f"{queue}-w{n}", queue, self) for n in range(workers)}
+        self.workers |= {f"{queue}-w{n}": MixedWorker(f"{queue}-w{n}", queue, self) for n in range(workers)}
 
     def report(self, lying: int) -> NodeReport:
         """`lying`: bytes of files on its scratch."""
@@ -115,10 +115,10 @@ class Host:
         )
 
 
-class Worker:
+class MixedWorker:
     """Runs one job at a time, and the successor that was preloaded behind it."""
 
-    def __init__(self, name: str, queue: str, host: Host) -> None:
+    def __init__(self, name: str, queue: str, host: MixedHost) -> None:
         self.name, self.queue, self.host = name, queue, host
         self.job: Started | None = None
         self.ends_at = 0.0
@@ -129,9 +129,9 @@ class Worker:
         self.turns = 0
 
 
-def hosts() -> list[Host]:
+def hosts() -> list[MixedHost]:
     code = {task: "v1" for task in TASKS if task != "odd.unknown"}
-    alpha = Host(
+    alpha = MixedHost(
         "alpha",
         [a_device(0), a_device(1)],
         [
@@ -140,7 +140,7 @@ def hosts() -> list[Host]:
         ],
         code=code,
     )
-    beta = Host(
+    beta = MixedHost(
         "beta",
         [a_device(0, vram_total_mib=16_384, is_declared=True)],
         [
@@ -152,7 +152,7 @@ def hosts() -> list[Host]:
         code=code,
     )
     beta.tells_ours = False
-    gamma = Host(
+    gamma = MixedHost(
         "gamma",
         [],
         [a_volume("scratch", free_bytes=None, total_bytes=None)],
@@ -160,7 +160,7 @@ def hosts() -> list[Host]:
         cpu_count=2.0,
         code=code,
     )
-    delta = Host(
+    delta = MixedHost(
         "delta",
         [a_device(n, vram_total_mib=11_000, is_slice=n < 2, vram_used_mib=None) for n in range(3)],
         [

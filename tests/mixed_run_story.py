@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from conductor.model.spec import Estimate, Needs, Output
 
 if TYPE_CHECKING:
-    from mixed_run import World
+    from mixed_run import MixedWorld
 
 
-def script(world: World, at: int) -> None:
+def script(world: MixedWorld, at: int) -> None:
     """The jobs that come at that second, and what is said of them."""
     begin(world, at)
     go_on(world, at)
@@ -23,7 +23,7 @@ def script(world: World, at: int) -> None:
     say(world, at)
 
 
-def begin(world: World, at: int) -> None:
+def begin(world: MixedWorld, at: int) -> None:
     """The dispatches of the evening."""
     put = world.jobs.put
     if at == 1:
@@ -84,7 +84,7 @@ def begin(world: World, at: int) -> None:
         put("hourly", "media.cut", 4)
 
 
-def go_on(world: World, at: int) -> None:
+def go_on(world: MixedWorld, at: int) -> None:
     """What comes while others run."""
     put, draw = world.jobs.put, world.draw
     if at > 10 and at % 9 == 0:
@@ -121,7 +121,7 @@ def go_on(world: World, at: int) -> None:
         world.jobs.chain("rush", [draw.randint(2, 8) * GIB for _ in range(3)], fan=2)
 
 
-def say(world: World, at: int) -> None:
+def say(world: MixedWorld, at: int) -> None:
     """The operator's word on single jobs."""
     commands = world.ledger.commands
     if at in (100, 160):
@@ -134,7 +134,7 @@ def say(world: World, at: int) -> None:
                 commands.retry(job_id)
 
 
-def befall_controls(world: World, at: int) -> None:
+def befall_controls(world: MixedWorld, at: int) -> None:
     """Of the operator's pauses, APIs and the ledger."""
     control = world.ledger.control
     if at in (28, 41):
@@ -157,7 +157,7 @@ def befall_controls(world: World, at: int) -> None:
         control.set_paused("gpu", False)
 
 
-def befall_hosts(world: World, at: int) -> None:
+def befall_hosts(world: MixedWorld, at: int) -> None:
     hosts = world.hosts
     alpha, beta, gamma, delta = (hosts[name] for name in ("alpha", "beta", "gamma", "delta"))
     if at in (64, 90):
@@ -187,7 +187,7 @@ def befall_hosts(world: World, at: int) -> None:
         alpha.more["measured"] = memory(65_536, 3_000 if at == 200 else 60_000)
 
 
-def befall_all_hosts(world: World, at: int) -> None:
+def befall_all_hosts(world: MixedWorld, at: int) -> None:
     for host in world.hosts.values():
         if at in (290, 298):
             host.dying = {f"io-{host.name}": "exit 1: no such module"} if at == 290 else {}

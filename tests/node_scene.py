@@ -132,7 +132,7 @@ def is_worker(process: psutil.Process) -> bool:
     return "workers" in words and "--queue" in words and "die_with_parent.py" not in " ".join(words)
 
 
-class Scene:
+class NodeScene:
     """The ledger's side: what a conductor would do, by hand."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:

@@ -25,7 +25,7 @@ CATALOGUE = load_catalogue()
 LEASE_S = 0.2
 
 
-class Place:
+class RebuildScene:
     """One project folder, one ledger that can be emptied."""
 
     def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
-from ledger_scenes import Scene, a_class, an_id, assert_conserved, assert_consistent, redis_scene
+from ledger_scenes import LedgerScene, a_class, an_id, assert_conserved, assert_consistent, redis_scene
 
 from conductor.adapters.host.clock import ManualClock
 from conductor.adapters.memory import memory_ledger
@@ -63,7 +63,7 @@ def timeless_endpoint_fault(endpoint_fault: EndpointFault) -> EndpointFault:
     return msgspec.structs.replace(endpoint_fault, since=0.0, last_at=0.0)
 
 
-def look(scene: Scene) -> dict[str, object]:
+def look(scene: LedgerScene) -> dict[str, object]:
     """Everything that can be seen, less the times of day."""
     kinds, lie = scene.ledger.kinds.states()
     seen: dict[str, object] = {
@@ -102,8 +102,8 @@ def look(scene: Scene) -> dict[str, object]:
 
 
 class Both(RuleBasedStateMachine):
-    redis: Scene
-    memory: Scene
+    redis: LedgerScene
+    memory: LedgerScene
 
     def both(self, verb: str, *args: object) -> None:
         """The same verb of the same port on both; the same answer, or the same refusal."""
@@ -134,7 +134,7 @@ def play(redis_url: str, kind: type[Both]) -> None:
     """Random verbs of that kind, on an empty ledger each time."""
     with connect(redis_url) as client:
 
-        class Machine(kind):
+        class TwinMachine(kind):
             def __init__(self) -> None:
                 super().__init__()
                 client.flushall()
@@ -142,10 +142,10 @@ def play(redis_url: str, kind: type[Both]) -> None:
                 clock = ManualClock(1_700_000_000.0)
                 ledger = memory_ledger(clock)
                 assert isinstance(ledger.handover, MemoryHandover)
-                self.memory = Scene(ledger, clock.advance, ledger.handover.take)
+                self.memory = LedgerScene(ledger, clock.advance, ledger.handover.take)
 
         run_state_machine_as_test(
-            Machine,
+            TwinMachine,
             settings=settings(
                 max_examples=25,
                 # To trace what failures have in common costs minutes, and the steps are printed in any case.

@@ -17,7 +17,7 @@ from conductor.verify.report import VerifyFinding, VerifyReport
 from conductor.verify.verify import Checks, verify
 
 
-class Place:
+class VerifyScene:
     def __init__(self, folder: Path) -> None:
         (folder / CONFIG_NAME).touch(exist_ok=True)
         self.settings: Settings = load(folder)

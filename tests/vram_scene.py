@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import a_spec
-from node_scene import Scene, configure, until
+from node_scene import NodeScene, configure, until
 from nvml_stub import TASKS, Nvml
 
 from conductor.adapters.files.receipt_log import read_receipts
@@ -39,7 +39,7 @@ port = 0
 """
 
 
-class VramScene(Scene):
+class VramScene(NodeScene):
     """Jobs end when the test says so: `release(n)`."""
 
     def __init__(

@@ -37,6 +37,7 @@ from conductor.record.journal import Journal, new_mark, places, settled_by_opera
 from conductor.record.journal_notes import Note
 from conductor.record.manifest import ManifestSummary, check, inherited_priorities, lifted, numbered
 from conductor.recovery.forget_needs import forgotten
+from conductor.recovery.rebuild_warnings import lost_files, warnings
 from conductor.recovery.repeated_dispatch import Overlaps
 
 UNDONE: tuple[JobState, ...] = ("waiting", "admitted", "running", "dead", "review", "cancelled")
@@ -381,24 +382,3 @@ def accept_proved(ledger: Ledger, receipts_dir: Path, wanted: set[str]) -> int:
     proofs = accepted(receipt for receipt in read_receipts(receipts_dir) if receipt.job_id in wanted)
     undone = {job_id for state in UNDONE for job_id in ledger.jobs.ids(state) if job_id in proofs}
     return sum(ledger.attempts.accept(proofs[job_id]) == "accepted" for job_id in sorted(undone))
-
-
-def lost_files(remade: Remade) -> Iterator[str]:
-    for path, readers in sorted(remade.lost.items()):
-        yield (
-            f"{path} was removed and is read by {readers[0]}; the job that made it is in no manifest "
-            "that was given"
-        )
-
-
-def warnings(ledger: Ledger, sources: Sequence[Source], outside: set[str]) -> Iterator[str]:
-    for source in sources:
-        if source.kept is None and source.content() is None:
-            yield (
-                f"{source.manifest} is not as it was when it was dispatched, and that is kept nowhere: it "
-                "was rebuilt "
-                "as it is now; what it no longer names is not in the backlog"
-            )
-    for other in sorted(outside):
-        if ledger.jobs.job(other) is None:
-            yield f"{other} is waited for, and is in no manifest that was given"

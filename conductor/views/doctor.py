@@ -83,7 +83,8 @@ def configuration(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def redis(settings: Settings) -> Iterator[DoctorFinding]:
-    from conductor.adapters.redis.valkey import binary_of, fullness, place_of
+    from conductor.adapters.redis.valkey import fullness, place_of
+    from conductor.adapters.redis.valkey_binary import binary_of
 
     if settings.redis.url is not None:
         yield answering(settings)

@@ -15,7 +15,7 @@ from tests.chaos.nemesis import Kill
 
 
 @dataclass
-class Figures:
+class ChaosFigures:
     jobs: int = 0
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter[str])
@@ -26,7 +26,7 @@ class Figures:
     #: SIGKILL of the leader → the standby's first admission.
     failover_s: list[float] = field(default_factory=list[float])
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: ChaosFigures) -> None:
         self.jobs += other.jobs
         self.seconds += other.seconds
         self.kills.update(other.kills)
@@ -60,8 +60,8 @@ def quantiles(values: Sequence[float]) -> str:
 
 def measured(
     kills: Iterable[Kill], manifests: Iterable[Path], receipts: Path, effects: Path, logs: Path
-) -> Figures:
-    figures = Figures()
+) -> ChaosFigures:
+    figures = ChaosFigures()
     own_s = {line["id"]: line["args"].get("seconds", 0.0) for f in manifests for line in _json_lines(f)}
     figures.jobs = len(own_s)
     begun: dict[str, dict[int, float]] = defaultdict(dict)

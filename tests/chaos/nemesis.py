@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.world import Proc, World
+from tests.chaos.world import ChaosWorld, Proc
 
 #: What is done, and how often in relation to the others.
 WEIGHTS: dict[str, int] = {
@@ -62,7 +62,7 @@ def schedule(seed: int, kills: int, mean_gap_s: float, weights: dict[str, int] |
 
 
 class Nemesis:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ChaosWorld) -> None:
         self.world = world
         self.kills: list[Kill] = []
         #: Paused processes and when they go on.

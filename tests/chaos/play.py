@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import checker
-from tests.chaos.figures import Figures, measured
+from tests.chaos.figures import ChaosFigures, measured
 from tests.chaos.jobs import EFFECTS, mixed
 from tests.chaos.nemesis import Blow, Nemesis, schedule
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 #: After the last kill everything comes to its end, however long that takes; for so long nothing does: it
 #: never will.
@@ -25,7 +25,7 @@ SWEPT_S = 15.0
 
 def run(
     folder: Path, seed: int, jobs: int, kills: int, gap_s: float, mean_s: float = 0.02
-) -> tuple[Figures, list[str]]:
+) -> tuple[ChaosFigures, list[str]]:
     """Jobs and kills of this seed in a fresh project; the figures, and what is wrong (empty: nothing)."""
     specs = mixed(jobs, random.Random(seed), mean_s)
     with a_world(folder) as world:
@@ -33,7 +33,7 @@ def run(
         return struck(world, schedule(seed, kills, gap_s))
 
 
-def struck(world: World, blows: Sequence[Blow]) -> tuple[Figures, list[str]]:
+def struck(world: ChaosWorld, blows: Sequence[Blow]) -> tuple[ChaosFigures, list[str]]:
     """Strike until both the schedule and the work are done, stop everything, check."""
     nemesis, began = Nemesis(world), time.monotonic()
     nemesis.run([*blows])
@@ -49,17 +49,17 @@ def struck(world: World, blows: Sequence[Blow]) -> tuple[Figures, list[str]]:
     return figures, found
 
 
-def wait_for_another(world: World) -> None:
+def wait_for_another(world: ChaosWorld) -> None:
     before = ended(world)
     world.until(lambda: ended(world) != before or world.is_over(), "another job has ended", STILL_S)
 
 
-def ended(world: World) -> int:
+def ended(world: ChaosWorld) -> int:
     counts = world.counts()
     return sum(counts.get(letter, 0) for letter in "dx")
 
 
-def checked(world: World) -> list[str]:
+def checked(world: ChaosWorld) -> list[str]:
     """Bring the world to rest and have the checker look at it. What the dead left is swept up within
     seconds.
     """
@@ -69,11 +69,11 @@ def checked(world: World) -> list[str]:
     return checker.faults(evidence(world))
 
 
-def staged(world: World) -> list[Path]:
+def staged(world: ChaosWorld) -> list[Path]:
     return [path for root in world.settings.roots.values() for path in (root.path / ".tmp").glob("*")]
 
 
-def evidence(world: World) -> checker.Evidence:
+def evidence(world: ChaosWorld) -> checker.Evidence:
     left = [
         f"{proc.kind} {proc.pid} {proc.name}" for proc in world.left() if "valkey-server" not in proc.name
     ]

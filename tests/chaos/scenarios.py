@@ -17,7 +17,7 @@ from conductor.adapters.redis import valkey
 from tests.chaos import play
 from tests.chaos.jobs import BACKLOG, made, mixed
 from tests.chaos.nemesis import send
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 Scenario = Callable[[Path], "str | list[str]"]
 
@@ -48,7 +48,7 @@ def full_disk(folder: Path) -> str | list[str]:
         subprocess.run(["umount", "-l", str(root)], check=False)
 
 
-def causes(world: World) -> dict[str, int]:
+def causes(world: ChaosWorld) -> dict[str, int]:
     """Cause → jobs whose last attempt failed so."""
     found: dict[str, int] = {}
 
@@ -88,7 +88,7 @@ def cut_aof(folder: Path) -> list[str]:
         return play.checked(world)
 
 
-def outage(world: World, cut: bool) -> None:
+def outage(world: ChaosWorld, cut: bool) -> None:
     """The power goes: every process, Redis with them."""
     roles = world.roles
     pid = world.valkey_pid()
@@ -135,7 +135,7 @@ def wrong_clock(folder: Path) -> list[str]:
         return faults if figures.jobs == 300 else [f"{figures.jobs} of 300 jobs"]
 
 
-def world_with_jobs(world: World) -> World:
+def world_with_jobs(world: ChaosWorld) -> ChaosWorld:
     world.put(*mixed(300, random.Random(4), 0.05))
     return world
 

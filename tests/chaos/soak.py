@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.chaos import play, scenarios
-from tests.chaos.figures import Figures
+from tests.chaos.figures import ChaosFigures
 
 ROUND_JOBS, ROUND_KILLS = 3000, 200
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def soaked(base: Path, options: argparse.Namespace) -> list[str]:
-    seeds, total, faults = random.Random(options.seed), Figures(), list[str]()
+    seeds, total, faults = random.Random(options.seed), ChaosFigures(), list[str]()
     until = time.monotonic() + options.minutes * 60 if options.minutes else float("inf")
     kills = 0
     while total.jobs < options.jobs and time.monotonic() < until:

@@ -18,11 +18,11 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from conductor.adapters.redis import valkey
+from conductor.adapters.redis import valkey, valkey_binary
 from tests.chaos import play
 from tests.chaos.jobs import made, mixed
 from tests.chaos.nemesis import send
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 JOBS = 300
 #: So much is forgotten.
@@ -49,7 +49,7 @@ def run(folder: Path, seed: int, kind: str, cuts: int = 2, is_broken: bool = Fal
         return play.checked(world)
 
 
-def cut_back(world: World, rng: random.Random) -> None:
+def cut_back(world: ChaosWorld, rng: random.Random) -> None:
     """The append-only file as it was some time ago, at a command's boundary or not."""
     file = aof(world)
     size, forgotten_s = file.stat().st_size, rng.uniform(*FORGOTTEN_S)
@@ -65,7 +65,7 @@ def cut_back(world: World, rng: random.Random) -> None:
     valkey.ensure_running(world.settings.valkey)
 
 
-def dispatch_late(world: World, rng: random.Random) -> None:
+def dispatch_late(world: ChaosWorld, rng: random.Random) -> None:
     """In what is forgotten: nobody but the journal knows of it then."""
     number = 10_000 * len(world.manifests)
     world.put(
@@ -73,12 +73,12 @@ def dispatch_late(world: World, rng: random.Random) -> None:
     )
 
 
-def aof(world: World) -> Path:
+def aof(world: ChaosWorld) -> Path:
     files = (valkey.place_of(world.settings.valkey).folder / "appendonlydir").glob("*.incr.aof")
     return max(files, key=lambda file: file.stat().st_mtime)
 
 
-def wait_gone(world: World) -> None:
+def wait_gone(world: ChaosWorld) -> None:
     deadline = time.monotonic() + 5.0
     while valkey.is_running(world.settings.valkey) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -87,12 +87,12 @@ def wait_gone(world: World) -> None:
 # ── a replica takes over ──────────────────────────────────────────────────────────────────────────────────
 
 
-def fail_over(world: World, rng: random.Random) -> None:
+def fail_over(world: ChaosWorld, rng: random.Random) -> None:
     """The replica has not heard for some time when it is promoted, under the address of the one that died."""
     place = valkey.place_of(world.settings.valkey)
     folder = place.folder.parent / f"replica{time.monotonic_ns()}"
     folder.mkdir(mode=0o700)
-    with Link(open_port(world)) as link:
+    with FlakyLink(open_port(world)) as link:
         lock = os.open(place.folder / "server.lock", os.O_RDWR)
         try:
             replica = start_replica(world, folder, link.port, lock)
@@ -120,7 +120,7 @@ def standby_socket(place: valkey.ServerFolder) -> Path:
     return place.socket.with_name("r.sock")
 
 
-def open_port(world: World) -> int:
+def open_port(world: ChaosWorld) -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with world.redis as client:
@@ -129,7 +129,7 @@ def open_port(world: World) -> int:
     return port
 
 
-def start_replica(world: World, folder: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
+def start_replica(world: ChaosWorld, folder: Path, port: int, lock: int) -> subprocess.Popen[bytes]:
     """In step with the primary when this returns. It inherits `lock`, by which the project knows its
     server.
     """
@@ -142,7 +142,7 @@ def start_replica(world: World, folder: Path, port: int, lock: int) -> subproces
     }
     flags |= {"appendonly": "yes", "appendfsync": "everysec", "save": "", "replicaof": f"127.0.0.1 {port}"}
     words = (word for name, value in flags.items() for word in (f"--{name}", *value.split(" ")))
-    argv = [str(valkey.binary_of(place)), *words]
+    argv = [str(valkey_binary.binary_of(place)), *words]
     replica = subprocess.Popen(
         argv, cwd=folder, env=world.env, pass_fds=(lock,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -161,7 +161,7 @@ def is_in_step(path: Path) -> bool:
     return False
 
 
-class Link:
+class FlakyLink:
     """What the replica hears goes through here. Stalled, it hears nothing; what was under way then is
     lost.
     """
@@ -174,7 +174,7 @@ class Link:
         self._ends: list[socket.socket] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def __enter__(self) -> Link:
+    def __enter__(self) -> FlakyLink:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from tests.chaos import checker, play, stock_rq
 from tests.chaos.jobs import EFFECTS, made
 from tests.chaos.nemesis import send
 from tests.chaos.test_crash_points import arm, reached
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 
 def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
@@ -43,7 +43,7 @@ def late(tmp_path: Path, broken: str, point: str, seconds: float) -> list[str]:
         return play.checked(world)
 
 
-def begun(world: World, job_id: str, attempt: int) -> int:
+def begun(world: ChaosWorld, job_id: str, attempt: int) -> int:
     return checker.read_effects(world.folder / EFFECTS)[job_id, attempt]
 
 

@@ -18,7 +18,7 @@ from conductor.model.spec import JobSpec, Needs, RateNeed
 from tests.chaos import checker, play
 from tests.chaos.jobs import EFFECTS, made
 from tests.chaos.nemesis import parent_of, send
-from tests.chaos.world import World, a_world
+from tests.chaos.world import ChaosWorld, a_world
 
 WORKER = (
     "taken",
@@ -40,7 +40,7 @@ numbers = count()
 
 
 @contextmanager
-def one_world(folder: Path) -> Iterator[World]:
+def one_world(folder: Path) -> Iterator[ChaosWorld]:
     """For all cases; at the end the whole of it is held to the checker."""
     stop = folder / "stop"
     stop.mkdir()
@@ -51,14 +51,14 @@ def one_world(folder: Path) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosWorld]:
     with one_world(tmp_path_factory.mktemp("points")) as world:
         yield world
 
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
 @pytest.mark.parametrize("name", WORKER)
-def test_a_worker_hit_at_any_point_publishes_once(world: World, name: str, act: str):
+def test_a_worker_hit_at_any_point_publishes_once(world: ChaosWorld, name: str, act: str):
     job = a_job(seconds=0.05)
     arm(world, name, job)
     world.put(job)
@@ -71,7 +71,7 @@ def test_a_worker_hit_at_any_point_publishes_once(world: World, name: str, act: 
 
 @pytest.mark.parametrize("name", ["before fail", "failed"])
 @pytest.mark.parametrize("act", ["kill worker", "stop"])
-def test_a_failure_hit_at_any_point_is_tried_again(world: World, name: str, act: str):
+def test_a_failure_hit_at_any_point_is_tried_again(world: ChaosWorld, name: str, act: str):
     job = a_job(seconds=0.0, is_flaky=True)
     arm(world, name, job)
     world.put(job)
@@ -84,7 +84,7 @@ def test_a_failure_hit_at_any_point_is_tried_again(world: World, name: str, act:
 
 @pytest.mark.parametrize("act", ["kill", "term", "stop"])
 @pytest.mark.parametrize("name", CONDUCTOR)
-def test_a_conductor_hit_at_any_point_feeds_each_attempt_once(world: World, name: str, act: str):
+def test_a_conductor_hit_at_any_point_feeds_each_attempt_once(world: ChaosWorld, name: str, act: str):
     # More than fit: there is something to hold, and to record.
     jobs = [a_job(seconds=0.05) for _ in range(12)]
     arm(world, name)
@@ -99,7 +99,7 @@ def test_a_conductor_hit_at_any_point_feeds_each_attempt_once(world: World, name
 
 @pytest.mark.parametrize("act", ["kill", "term", "stop"])
 @pytest.mark.parametrize("name", SUPERVISOR)
-def test_a_supervisor_hit_at_any_point_loses_nothing(world: World, name: str, act: str):
+def test_a_supervisor_hit_at_any_point_loses_nothing(world: ChaosWorld, name: str, act: str):
     job = a_job(seconds=0.5)
     world.put(job)
     held = world.until(lambda: running(world, job), "it runs")
@@ -113,7 +113,7 @@ def test_a_supervisor_hit_at_any_point_loses_nothing(world: World, name: str, ac
     is_published_once(world, job)
 
 
-def test_a_leader_that_slept_before_a_rescue_takes_nothing_from_a_worker_that_woke(world: World):
+def test_a_leader_that_slept_before_a_rescue_takes_nothing_from_a_worker_that_woke(world: ChaosWorld):
     job = a_job(seconds=5.0)
     world.put(job)
     held = world.until(lambda: running(world, job), "it runs")
@@ -139,7 +139,7 @@ def a_job(**args: object) -> JobSpec:
     return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=needs)
 
 
-def arm(world: World, name: str, job: JobSpec | None = None) -> None:
+def arm(world: ChaosWorld, name: str, job: JobSpec | None = None) -> None:
     folder = world.folder / "stop"
     (folder / "reached").unlink(missing_ok=True)
     draft = folder / "draft"
@@ -148,7 +148,7 @@ def arm(world: World, name: str, job: JobSpec | None = None) -> None:
     draft.rename(folder / "point")
 
 
-def reached(world: World) -> int:
+def reached(world: ChaosWorld) -> int:
     """The pid of the process that came to the point and stands still there."""
     file = world.folder / "stop" / "reached"
     world.until(file.exists, "the point is reached")
@@ -161,7 +161,7 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def strike_worker(world: World, act: str, pid: int, job: JobSpec) -> None:
+def strike_worker(world: ChaosWorld, act: str, pid: int, job: JobSpec) -> None:
     # None where the last one was just killed and the next is not needed yet.
     bodies = [p.pid for p in world.of_kind("body") if parent_of(p.pid) == pid]
     if act in ("kill body", "kill both"):
@@ -173,7 +173,7 @@ def strike_worker(world: World, act: str, pid: int, job: JobSpec) -> None:
     strike(world, act.split()[0], pid, until=lambda: world.state(job.id) == "d" and not world.active())
 
 
-def strike(world: World, act: str, pid: int, until: object) -> None:
+def strike(world: ChaosWorld, act: str, pid: int, until: object) -> None:
     """`until`: how it is seen that others took over while this process stood still."""
     match act:
         case "kill":
@@ -186,19 +186,19 @@ def strike(world: World, act: str, pid: int, until: object) -> None:
             send(pid, signal.SIGCONT)
 
 
-def running(world: World, job: JobSpec) -> dict[str, object] | None:
+def running(world: ChaosWorld, job: JobSpec) -> dict[str, object] | None:
     begun = checker.read_effects(world.folder / EFFECTS)
     return next(
         (h for h in world.active() if h["job_id"] == job.id and (job.id, h["attempt"]) in begun), None
     )
 
 
-def has_lease(world: World, job: JobSpec) -> bool:
+def has_lease(world: ChaosWorld, job: JobSpec) -> bool:
     until = world.asked(lambda r: r.zscore("conductor:leases", job.id))
     return until is not None and until / 1000 > time.time() + 0.5
 
 
-def is_published_once(world: World, job: JobSpec) -> None:
+def is_published_once(world: ChaosWorld, job: JobSpec) -> None:
     world.until(lambda: world.state(job.id) == "d", f"{job.id} is done")
     world.until(lambda: not world.active(), "nothing is in flight")
     deadline = time.monotonic() + 3.0
@@ -207,7 +207,7 @@ def is_published_once(world: World, job: JobSpec) -> None:
     assert found == []
 
 
-def wrong(world: World, job: JobSpec) -> list[str]:
+def wrong(world: ChaosWorld, job: JobSpec) -> list[str]:
     roots = {name: root.path for name, root in world.settings.roots.items()}
     seen = checker.gather(
         world.manifests[-2:], world.settings.receipts_dir, roots, None, world.folder / EFFECTS

@@ -25,7 +25,7 @@ from tests.chaos.test_crash_points import (
     strike,
     strike_worker,
 )
-from tests.chaos.world import World
+from tests.chaos.world import ChaosWorld
 
 #: Of the successor: it lies ready; its predecessor ended, and it runs.
 OF_SUCCESSOR = ("heard", "preloaded", "before follow", "followed")
@@ -39,14 +39,14 @@ numbers = count(5000)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosWorld]:
     with one_world(tmp_path_factory.mktemp("successors")) as world:
         yield world
 
 
 @pytest.mark.parametrize("act", ["kill body", "kill worker", "kill both", "term", "stop"])
 @pytest.mark.parametrize("name", [*OF_SUCCESSOR, *OF_FIRST])
-def test_an_successor_hit_at_any_point_is_published_once(world: World, name: str, act: str):
+def test_an_successor_hit_at_any_point_is_published_once(world: ChaosWorld, name: str, act: str):
     first, successor = preloaded(world, name)
 
     strike_worker(world, act, reached(world), first)
@@ -55,7 +55,7 @@ def test_an_successor_hit_at_any_point_is_published_once(world: World, name: str
     is_published_once(world, successor)
 
 
-def test_an_successor_begins_before_the_ledger_is_asked(world: World):
+def test_an_successor_begins_before_the_ledger_is_asked(world: ChaosWorld):
     """The control: else none of this is tried."""
     before = ahead(world)
     first, successor = preloaded(world, "none")
@@ -68,7 +68,7 @@ def test_an_successor_begins_before_the_ledger_is_asked(world: World):
 
 @pytest.mark.parametrize("how", ["cancel", "pause", "fails"])
 def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than_a_waiting_job(
-    world: World, how: str
+    world: ChaosWorld, how: str
 ):
     first, successor = whole(seconds=0.8), whole(seconds=0.2)
     if how == "fails":
@@ -99,7 +99,9 @@ def test_an_successor_whose_predecessor_or_lane_changes_its_mind_is_no_more_than
 
 @pytest.mark.parametrize("act", ["kill", "stop"])
 @pytest.mark.parametrize("name", ["before admit", "admitted"])
-def test_a_conductor_hit_while_it_lines_up_an_successor_feeds_each_once(world: World, name: str, act: str):
+def test_a_conductor_hit_while_it_lines_up_an_successor_feeds_each_once(
+    world: ChaosWorld, name: str, act: str
+):
     first, successor = whole(seconds=0.6), whole(seconds=0.05)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
@@ -122,7 +124,7 @@ def whole(**args: object) -> JobSpec:
     return made(n, "chaos.step", {"n": n, **args}, outputs=2, needs=needs)
 
 
-def preloaded(world: World, name: str) -> tuple[JobSpec, JobSpec]:
+def preloaded(world: ChaosWorld, name: str) -> tuple[JobSpec, JobSpec]:
     first, successor = whole(seconds=0.5), whole(seconds=0.3)
     world.put(first)
     world.until(lambda: running(world, first), "it runs")
@@ -133,7 +135,7 @@ def preloaded(world: World, name: str) -> tuple[JobSpec, JobSpec]:
     return first, successor
 
 
-def told(world: World, verb: Callable[[Ledger], object]) -> None:
+def told(world: ChaosWorld, verb: Callable[[Ledger], object]) -> None:
     """The operator's word, without a process of its own: the successor begins in less time than that
     takes.
     """
@@ -141,15 +143,15 @@ def told(world: World, verb: Callable[[Ledger], object]) -> None:
         verb(redis_ledger(client))
 
 
-def preloaded_keys(world: World) -> set[str]:
+def preloaded_keys(world: ChaosWorld) -> set[str]:
     return {key.decode() for key in world.asked(lambda r: r.hkeys("conductor:preloaded"))}
 
 
-def ahead(world: World) -> int:
+def ahead(world: ChaosWorld) -> int:
     return int(world.asked(lambda r: r.get("conductor:early_successions") or 0))
 
 
-def begun(world: World, job: JobSpec) -> int:
+def begun(world: ChaosWorld, job: JobSpec) -> int:
     """Under whatever number."""
     return sum(
         n for (job_id, _), n in checker.read_effects(Path(world.folder) / EFFECTS).items() if job_id == job.id

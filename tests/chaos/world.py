@@ -90,7 +90,7 @@ class Role:
 
 
 @dataclass
-class World:
+class ChaosWorld:
     settings: Settings
     mark: str
     env: dict[str, str]
@@ -284,7 +284,7 @@ def a_world(
     appendfsync: str = "everysec",
     is_hooked: bool = False,
     env: Mapping[str, str] | None = None,
-) -> Iterator[World]:
+) -> Iterator[ChaosWorld]:
     """Everything up and reporting. At the end all that carries the mark is gone, however the block ended."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(CONFIG.format(cpu=cpu, io=io, depth=depth, appendfsync=appendfsync))
@@ -293,7 +293,9 @@ def a_world(
     own = {name: value for name, value in os.environ.items() if not name.startswith("CONDUCTOR_")}
     # This very checkout, whatever is installed; the hooks only where a test asks for them.
     path = os.pathsep.join([*([str(HOOKS)] if is_hooked else []), str(REPOSITORY)])
-    world = World(settings, mark, {**own, MARK: mark, "NO_COLOR": "1", "PYTHONPATH": path, **(env or {})})
+    world = ChaosWorld(
+        settings, mark, {**own, MARK: mark, "NO_COLOR": "1", "PYTHONPATH": path, **(env or {})}
+    )
     with valkey.session(settings.valkey):
         try:
             for n in range(nodes):

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import msgspec
 import pytest
-from ledger_scenes import Scene, redis_scene
+from ledger_scenes import LedgerScene, redis_scene
 from redis import Redis
 
 from conductor.adapters.host.clock import ManualClock
@@ -39,7 +39,7 @@ def as_users(client: Redis, url: str, stack: ExitStack) -> Ledger:
 
 
 @pytest.fixture(params=["redis", "users", "memory"])
-def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(request: pytest.FixtureRequest) -> Iterator[LedgerScene]:
     if request.param in ("redis", "users"):
         url = request.getfixturevalue("redis_url")
         with ExitStack() as stack:
@@ -53,9 +53,9 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
     clock = ManualClock(1_700_000_000.0)
     ledger = memory_ledger(clock)
     assert isinstance(ledger.handover, MemoryHandover)
-    yield Scene(ledger, clock.advance, ledger.handover.take)
+    yield LedgerScene(ledger, clock.advance, ledger.handover.take)
 
 
 @pytest.fixture
-def any_ledger(scene: Scene) -> Ledger:
+def any_ledger(scene: LedgerScene) -> Ledger:
     return scene.ledger

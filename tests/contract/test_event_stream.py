@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import msgspec
-from ledger_scenes import Scene
+from ledger_scenes import LedgerScene
 from redis import Redis
 
 from conductor.adapters.host.clock import ManualClock
@@ -20,7 +20,7 @@ def an_event(number: int, **fields: object) -> ToldEvent:
     return ToldEvent(name="job.done", at=100.0 + number, message=f"no. {number} \x1b[31m", fields=fields)
 
 
-def test_what_was_told_is_read_in_its_order_with_ids_that_grow(scene: Scene) -> None:
+def test_what_was_told_is_read_in_its_order_with_ids_that_grow(scene: LedgerScene) -> None:
     stream = scene.ledger.events
     assert stream.bounds() == ("0-0", "0-0")
     assert stream.read("") == ()
@@ -45,7 +45,7 @@ def test_what_was_told_is_read_in_its_order_with_ids_that_grow(scene: Scene) -> 
     assert [each.job_ids for each in read[2:]] == [("a" * 12,), ("b" * 12,)]
 
 
-def test_who_waits_for_the_next_one_is_woken_by_it(scene: Scene) -> None:
+def test_who_waits_for_the_next_one_is_woken_by_it(scene: LedgerScene) -> None:
     stream = scene.ledger.events
     stream.append([an_event(1)])
     last = stream.bounds()[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger_scenes import Scene
+from ledger_scenes import LedgerScene
 
 from conductor.model.alerts import Alert, AlertBook, ChannelTally
 
@@ -29,7 +29,7 @@ BOOK = AlertBook(
 )
 
 
-def test_one_speaks_at_a_time_and_another_when_it_has_fallen_silent(scene: Scene) -> None:
+def test_one_speaks_at_a_time_and_another_when_it_has_fallen_silent(scene: LedgerScene) -> None:
     alerts = scene.ledger.alerts
     assert alerts.speak("node1", 3600) and alerts.speak("node1", 0.05)
     assert not alerts.speak("node2", 3600)
@@ -38,7 +38,7 @@ def test_one_speaks_at_a_time_and_another_when_it_has_fallen_silent(scene: Scene
     assert not alerts.speak("node1", 3600)
 
 
-def test_only_ones_own_lease_can_be_given_back(scene: Scene) -> None:
+def test_only_ones_own_lease_can_be_given_back(scene: LedgerScene) -> None:
     alerts = scene.ledger.alerts
     assert alerts.speak("node1", 3600)
     alerts.hush("node2")
@@ -47,7 +47,7 @@ def test_only_ones_own_lease_can_be_given_back(scene: Scene) -> None:
     assert alerts.speak("node2", 3600)
 
 
-def test_the_book_is_the_speakers_and_stays_when_that_is_gone(scene: Scene) -> None:
+def test_the_book_is_the_speakers_and_stays_when_that_is_gone(scene: LedgerScene) -> None:
     alerts = scene.ledger.alerts
     assert alerts.book() == AlertBook()
     assert not alerts.record("node1", BOOK), "who has no lease writes nothing"
@@ -59,7 +59,7 @@ def test_the_book_is_the_speakers_and_stays_when_that_is_gone(scene: Scene) -> N
     assert alerts.book() == BOOK
 
 
-def test_a_silence_runs_out_and_can_be_taken_back(scene: Scene) -> None:
+def test_a_silence_runs_out_and_can_be_taken_back(scene: LedgerScene) -> None:
     alerts, now = scene.ledger.alerts, scene.ledger.bell.now()
     until = alerts.silence("nas-gone", 7200)
     assert now + 7199 < until < now + 7260

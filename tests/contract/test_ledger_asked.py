@@ -5,7 +5,7 @@ twin.
 from __future__ import annotations
 
 import pytest
-from ledger_scenes import Scene, a_class, an_entry, an_id
+from ledger_scenes import LedgerScene, a_class, an_entry, an_id
 from msgspec import structs
 
 from conductor.model.failure_outcome import Dead, Retry
@@ -13,7 +13,7 @@ from conductor.model.snapshot import Lookahead
 from conductor.model.spec import Needs
 
 
-def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Scene) -> None:
+def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: LedgerScene) -> None:
     larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, vram_mib=12_032))
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
@@ -31,7 +31,7 @@ def test_a_job_comes_back_in_another_class_when_its_needs_were_raised(scene: Sce
     assert scene.view("a").class_id == "c9", "what was learned stays"
 
 
-def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Scene) -> None:
+def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: LedgerScene) -> None:
     larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, ram_mib=4096))
     scene.put(an_entry("a"))
     scene.run("a")
@@ -52,7 +52,7 @@ def test_a_lost_worker_s_job_is_raised_in_the_same_step_with_its_cause(scene: Sc
     ("verb", "state"), [("cancel", "cancelled"), ("force_fail", "dead"), ("requeue", "waiting")]
 )
 def test_the_operator_s_word_on_a_running_job_holds_however_its_attempt_ends(
-    scene: Scene, ending: str, verb: str, state: str
+    scene: LedgerScene, ending: str, verb: str, state: str
 ) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
@@ -71,7 +71,7 @@ def test_the_operator_s_word_on_a_running_job_holds_however_its_attempt_ends(
         assert scene.heads() == ["a"]
 
 
-def test_the_operator_s_word_on_what_nobody_runs_is_done_at_once(scene: Scene) -> None:
+def test_the_operator_s_word_on_what_nobody_runs_is_done_at_once(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"), an_entry("d", after=(an_id("a"),)))
     assert scene.force_fail("a") == "waiting"
     assert (scene.state("a"), scene.state("d")) == ("dead", "dead")
@@ -90,7 +90,7 @@ def test_the_operator_s_word_on_what_nobody_runs_is_done_at_once(scene: Scene) -
     assert scene.ledger.commands.requeue("nobody-00000") is None
 
 
-def test_a_result_that_comes_before_the_stop_still_counts(scene: Scene) -> None:
+def test_a_result_that_comes_before_the_stop_still_counts(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.requeue("a")
@@ -99,7 +99,7 @@ def test_a_result_that_comes_before_the_stop_still_counts(scene: Scene) -> None:
     assert scene.ledger.commands.asked() == {}
 
 
-def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene) -> None:
+def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a", lease_s=0.05)
     scene.force_fail("a")
@@ -112,7 +112,7 @@ def test_who_was_told_to_stop_and_does_not_is_an_orphan_in_the_end(scene: Scene)
     assert [r.job_id for r in scene.ledger.orphans.orphans(3)] == [an_id("a")]
 
 
-def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene: Scene) -> None:
+def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),)), an_entry("c", after=(an_id("a"),)))
     scene.run("a")
     scene.accept("a")
@@ -133,7 +133,9 @@ def test_a_job_whose_output_is_gone_is_made_again_and_its_dependants_wait(scene:
     assert sorted(scene.heads()) == ["b", "c"]
 
 
-def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_is(scene: Scene) -> None:
+def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_is(
+    scene: LedgerScene,
+) -> None:
     larger = structs.replace(a_class("c9"), needs=Needs(cpu=1.0, vram_mib=12_032))
     scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),)), an_entry("c"), an_entry("d"))
     scene.run("c")
@@ -161,7 +163,7 @@ def test_a_job_that_waits_or_is_over_comes_into_another_class_and_stays_what_it_
     assert not scene.ledger.commands.reclass(an_id("nobody"), a_class("c5"))
 
 
-def test_a_failure_that_was_others_fault_is_not_counted(scene: Scene) -> None:
+def test_a_failure_that_was_others_fault_is_not_counted(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     assert scene.fail("a", cause="cuda_oom", then=Retry(is_free=True)) == "accepted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, line_of
+from ledger_scenes import LedgerScene, a_receipt, a_reservation, an_entry, an_id, line_of
 from msgspec import structs
 
 from conductor.base.errors import Fenced
@@ -18,7 +18,7 @@ FULL = {
 }
 
 
-def test_admitted_means_reserved_and_in_the_queue(scene: Scene) -> None:
+def test_admitted_means_reserved_and_in_the_queue(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     assert scene.admit("a", queue="gpu-node1-gpu0", expected_s=4.5, **FULL) is None
     assert scene.state("a") == "admitted"
@@ -32,7 +32,7 @@ def test_admitted_means_reserved_and_in_the_queue(scene: Scene) -> None:
     assert scene.heads() == []
 
 
-def test_started_means_running_with_the_line_in_hand(scene: Scene) -> None:
+def test_started_means_running_with_the_line_in_hand(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     assert scene.take("cpu-node1", "w1") == (an_id("a"), 1)
@@ -49,7 +49,7 @@ def test_started_means_running_with_the_line_in_hand(scene: Scene) -> None:
     assert scene.ledger.orphans.held_by("w1") == ()
 
 
-def test_a_receipt_makes_it_done_and_gives_everything_back(scene: Scene) -> None:
+def test_a_receipt_makes_it_done_and_gives_everything_back(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     room = {"node1:cpu_milli": 1000}
     assert scene.admit("a", ceilings=room) is None
@@ -62,7 +62,7 @@ def test_a_receipt_makes_it_done_and_gives_everything_back(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("ending", ["accept", "fail", "dead", "rescue", "cancel"])
-def test_every_end_gives_the_reservation_back_exactly_once(scene: Scene, ending: str) -> None:
+def test_every_end_gives_the_reservation_back_exactly_once(scene: LedgerScene, ending: str) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     room = {
         "node1/gpu0:vram_mib": 10_240,
@@ -88,7 +88,7 @@ def test_every_end_gives_the_reservation_back_exactly_once(scene: Scene, ending:
 # ── fences ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: Scene) -> None:
+def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     old = scene.epoch
     scene.ledger.leadership.resign("conductor-1")
@@ -104,7 +104,7 @@ def test_an_old_leader_can_neither_admit_nor_write_the_gate_ledger(scene: Scene)
     assert scene.admit("a") is None
 
 
-def test_only_a_waiting_job_is_admitted_and_only_as_its_next_attempt(scene: Scene) -> None:
+def test_only_a_waiting_job_is_admitted_and_only_as_its_next_attempt(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     assert scene.admit("a", 2) == "attempt 2 is not its next"
     assert scene.admit("nobody") == "not waiting"
@@ -113,7 +113,7 @@ def test_only_a_waiting_job_is_admitted_and_only_as_its_next_attempt(scene: Scen
     assert scene.admit("a", 2) == "not waiting"
 
 
-def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: Scene) -> None:
+def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
     room = {"node1:cpu_milli": 2000}
     wanted = [
@@ -125,14 +125,14 @@ def test_one_call_admits_what_it_can_and_says_what_it_cannot(scene: Scene) -> No
     assert scene.ledger.handover.admit(scene.epoch, []) == ()
 
 
-def test_a_second_worker_cannot_start_what_one_has_started(scene: Scene) -> None:
+def test_a_second_worker_cannot_start_what_one_has_started(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     with pytest.raises(Fenced):
         scene.start("a", worker="w2")
 
 
-def test_a_worker_whose_answer_was_lost_may_ask_again(scene: Scene) -> None:
+def test_a_worker_whose_answer_was_lost_may_ask_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     first = scene.ledger.handover.reservations()
@@ -140,7 +140,7 @@ def test_a_worker_whose_answer_was_lost_may_ask_again(scene: Scene) -> None:
     assert scene.ledger.handover.reservations() == first
 
 
-def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) -> None:
+def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     scene.take("cpu-node1", "slow")
@@ -157,7 +157,7 @@ def test_a_rescued_attempt_can_neither_start_nor_renew_nor_fail(scene: Scene) ->
     assert scene.renew("a", 2, "w2") == "ok"
 
 
-def test_an_orphan_of_the_operators_making_costs_its_job_no_try(scene: Scene) -> None:
+def test_an_orphan_of_the_operators_making_costs_its_job_no_try(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     assert scene.rescue("a", then=Retry(is_free=True))
@@ -167,7 +167,7 @@ def test_an_orphan_of_the_operators_making_costs_its_job_no_try(scene: Scene) ->
     assert scene.view("a").failures == {"worker_lost": 1}
 
 
-def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: Scene) -> None:
+def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: LedgerScene) -> None:
     def lapsed() -> bool:
         return scene.ledger.orphans.rescue(an_id("a"), 1, "looked at long ago", Retry(), if_lapsed=True)
 
@@ -182,7 +182,7 @@ def test_a_leader_that_slept_does_not_rescue_a_worker_that_lives_again(scene: Sc
     assert lapsed()
 
 
-def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: Scene) -> None:
+def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.rescue("a")
@@ -196,7 +196,7 @@ def test_an_old_attempt_cannot_take_the_place_of_the_next_one(scene: Scene) -> N
         scene.start("a", 1)
 
 
-def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
+def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: LedgerScene) -> None:
     with pytest.raises(Fenced):
         scene.ledger.attempts.start(an_id("nobody"), 1, "w1", 30)
     assert scene.renew("nobody") == "unknown"
@@ -212,7 +212,7 @@ def test_no_attempt_of_an_unknown_job_goes_anywhere(scene: Scene) -> None:
 # ── receipts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_one_receipt_counts_and_the_very_same_may_be_sent_again(scene: Scene) -> None:
+def test_one_receipt_counts_and_the_very_same_may_be_sent_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     assert scene.accept("a") == "accepted"
@@ -222,7 +222,7 @@ def test_one_receipt_counts_and_the_very_same_may_be_sent_again(scene: Scene) ->
     assert scene.ledger.tallies.counts()["done"] == 1
 
 
-def test_a_late_receipt_counts_while_its_job_waits_again(scene: Scene) -> None:
+def test_a_late_receipt_counts_while_its_job_waits_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.rescue("a")
@@ -230,7 +230,7 @@ def test_a_late_receipt_counts_while_its_job_waits_again(scene: Scene) -> None:
     assert scene.heads() == []
 
 
-def test_a_late_receipt_counts_while_its_job_waits_out_a_back_off(scene: Scene) -> None:
+def test_a_late_receipt_counts_while_its_job_waits_out_a_back_off(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.rescue("a", then=Retry(delay_s=0.03))
@@ -240,7 +240,7 @@ def test_a_late_receipt_counts_while_its_job_waits_out_a_back_off(scene: Scene) 
     assert scene.state("a") == "done"
 
 
-def test_a_late_receipt_counts_while_the_next_attempt_is_queued(scene: Scene) -> None:
+def test_a_late_receipt_counts_while_the_next_attempt_is_queued(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.rescue("a")
@@ -251,7 +251,7 @@ def test_a_late_receipt_counts_while_the_next_attempt_is_queued(scene: Scene) ->
         scene.start("a", 2)
 
 
-def test_a_late_receipt_counts_while_the_next_attempt_runs_and_tells_it_to_stop(scene: Scene) -> None:
+def test_a_late_receipt_counts_while_the_next_attempt_runs_and_tells_it_to_stop(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.rescue("a")
@@ -263,7 +263,7 @@ def test_a_late_receipt_counts_while_the_next_attempt_runs_and_tells_it_to_stop(
     assert scene.ledger.handover.reservations() == ()
 
 
-def test_a_second_body_of_one_number_is_not_the_one_that_was_accepted(scene: Scene) -> None:
+def test_a_second_body_of_one_number_is_not_the_one_that_was_accepted(scene: LedgerScene) -> None:
     scene.put(
         an_entry("a"),
         an_entry("b", is_done=True, attempts=3, token="0000000a"),
@@ -286,7 +286,7 @@ def test_a_second_body_of_one_number_is_not_the_one_that_was_accepted(scene: Sce
 # ── failures ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_failure_is_counted_by_cause_and_the_job_waits_again(scene: Scene) -> None:
+def test_a_failure_is_counted_by_cause_and_the_job_waits_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
     assert scene.fail("a", cause="server_error") == "accepted"
@@ -302,7 +302,7 @@ def test_a_failure_is_counted_by_cause_and_the_job_waits_again(scene: Scene) -> 
     assert scene.ledger.attempts.start(an_id("a"), 4, "w1", 30).failures == view.failures
 
 
-def test_a_back_off_is_waited_out(scene: Scene) -> None:
+def test_a_back_off_is_waited_out(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
     scene.fail("a", then=Retry(delay_s=600))
@@ -318,7 +318,7 @@ def test_a_back_off_is_waited_out(scene: Scene) -> None:
     assert scene.view("b").not_before is None
 
 
-def test_exhausted_means_dead_until_an_operator_retries_it(scene: Scene) -> None:
+def test_exhausted_means_dead_until_an_operator_retries_it(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.fail("a", cause="bad_input", then=Dead())
@@ -334,7 +334,7 @@ def test_exhausted_means_dead_until_an_operator_retries_it(scene: Scene) -> None
     assert scene.retry("a") is False
 
 
-def test_a_long_message_is_cut(scene: Scene) -> None:
+def test_a_long_message_is_cut(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.ledger.attempts.fail(

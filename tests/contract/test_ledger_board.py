@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from ledger_scenes import Scene, an_entry, an_id
+from ledger_scenes import LedgerScene, an_entry, an_id
 from msgspec import structs
 
 from conductor.model.calls import Call
@@ -16,7 +16,7 @@ from conductor.model.report import Device, NodeReport, QueueReport
 from conductor.model.snapshot import Controls
 
 
-def test_one_leads_and_the_others_stand_by(scene: Scene) -> None:
+def test_one_leads_and_the_others_stand_by(scene: LedgerScene) -> None:
     lead = scene.ledger.leadership.lead
     assert lead("conductor-1", 3600) == scene.epoch, "a renewal keeps the epoch"
     assert lead("conductor-2", 3600) is None
@@ -42,7 +42,7 @@ def test_one_leads_and_the_others_stand_by(scene: Scene) -> None:
     assert scene.ledger.leadership.leader() == ("a conductor with spaces", new)
 
 
-def test_a_lead_that_is_not_renewed_passes_on(scene: Scene) -> None:
+def test_a_lead_that_is_not_renewed_passes_on(scene: LedgerScene) -> None:
     scene.ledger.leadership.lead("conductor-1", 0.02)
     scene.let(0.03)
     assert scene.ledger.leadership.leader() is None
@@ -51,16 +51,16 @@ def test_a_lead_that_is_not_renewed_passes_on(scene: Scene) -> None:
     assert new > scene.epoch
 
 
-def test_epochs_start_above_the_clock(scene: Scene) -> None:
+def test_epochs_start_above_the_clock(scene: LedgerScene) -> None:
     assert scene.epoch >= (scene.ledger.bell.now() - 60) * 1000
 
 
-def quiet(scene: Scene) -> None:
+def quiet(scene: LedgerScene) -> None:
     scene.ledger.bell.wait(0.001)
     assert scene.ledger.bell.wait(0.001) is False
 
 
-def test_the_bell_rings_once_however_often_it_was_rung(scene: Scene) -> None:
+def test_the_bell_rings_once_however_often_it_was_rung(scene: LedgerScene) -> None:
     quiet(scene)
     scene.ledger.bell.ring()
     scene.ledger.bell.ring()
@@ -68,7 +68,7 @@ def test_the_bell_rings_once_however_often_it_was_rung(scene: Scene) -> None:
     assert scene.ledger.bell.wait(0.001) is False
 
 
-def test_a_ring_wakes_one_who_waits(scene: Scene) -> None:
+def test_a_ring_wakes_one_who_waits(scene: LedgerScene) -> None:
     quiet(scene)
     woken: list[bool] = []
     waiter = threading.Thread(target=lambda: woken.append(scene.ledger.bell.wait(30)))
@@ -80,7 +80,7 @@ def test_a_ring_wakes_one_who_waits(scene: Scene) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_everything_the_conductor_should_look_at_rings(scene: Scene) -> None:
+def test_everything_the_conductor_should_look_at_rings(scene: LedgerScene) -> None:
     report = NodeReport(node="node1", host="h")
     steps = {
         "put": lambda: scene.put(an_entry("a"), an_entry("b"), an_entry("c")),
@@ -103,14 +103,14 @@ def test_everything_the_conductor_should_look_at_rings(scene: Scene) -> None:
         assert scene.ledger.bell.wait(0.001) is True, name
 
 
-def test_a_put_of_known_jobs_does_not_ring(scene: Scene) -> None:
+def test_a_put_of_known_jobs_does_not_ring(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     quiet(scene)
     scene.put(an_entry("a"))
     assert scene.ledger.bell.wait(0.001) is False
 
 
-def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scene: Scene) -> None:
+def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scene: LedgerScene) -> None:
     report = NodeReport(
         node="node2",
         host="big host",
@@ -133,7 +133,7 @@ def test_a_report_is_live_until_its_time_is_up_and_carries_the_ledgers_time(scen
     assert scene.ledger.reports.left() == {"node2": pytest.approx(scene.ledger.bell.now(), abs=5)}
 
 
-def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: Scene) -> None:
+def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: LedgerScene) -> None:
     calls = scene.ledger.calls
     for key, for_s in (("api", 600), ("api", 1), ("other", 0.02)):
         calls.tell_calls((Call(key=key, outcome="refused", closes_for_s=for_s),))
@@ -143,7 +143,7 @@ def test_a_429_closes_a_rate_and_a_shorter_one_does_not_open_it(scene: Scene) ->
     assert calls.refusals() == {"api": 2, "other": 1}
 
 
-def test_lanes_are_paused_and_nodes_drained(scene: Scene) -> None:
+def test_lanes_are_paused_and_nodes_drained(scene: LedgerScene) -> None:
     control = scene.ledger.control
     assert control.controls() == Controls()
     control.set_paused("cloud", True)
@@ -161,7 +161,7 @@ def test_lanes_are_paused_and_nodes_drained(scene: Scene) -> None:
     assert control.controls().is_draining is False
 
 
-def test_threads_may_share_it(scene: Scene) -> None:
+def test_threads_may_share_it(scene: LedgerScene) -> None:
     names = [f"t{n}" for n in range(40)]
     faults: list[BaseException] = []
 
@@ -183,7 +183,7 @@ def test_threads_may_share_it(scene: Scene) -> None:
     scene.check()
 
 
-def test_the_forecast_of_a_run_replaces_the_one_before_of_the_same_backlog(scene: Scene) -> None:
+def test_the_forecast_of_a_run_replaces_the_one_before_of_the_same_backlog(scene: LedgerScene) -> None:
     first = Forecast(
         begun_at=1.0, first_made_at=2.0, first_ends_at=9.5, first_left=3, first_known=4, made_at=2.0
     )

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
-from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id
+from chain_scenes import a_pair, begin_removal, chain, chains, done, path, removable, with_files
+from ledger_scenes import NODE, LedgerScene, a_receipt, a_reservation, an_entry, an_id
 
-from conductor.model.chains import Chain, FileJob, RemovableFile
+from conductor.model.chains import RemovableFile
 from conductor.model.decision import Admission
 from conductor.model.failure_outcome import Dead, Retry
-from conductor.model.ledger_entries import Entry, EntryFiles
 from conductor.model.receipt import OutputFact
 
 
-def path(name: str) -> str:
-    return f"scratch:{name}"
-
-
-def with_files(
-    name: str,
-    reads: Sequence[str] = (),
-    writes: Mapping[str, int] | None = None,
-    readers: Mapping[str, Sequence[str]] | None = None,
-    **more: object,
-) -> Entry:
-    """Files by short names; it comes after nothing unless `after` says so."""
-    job = FileJob(
-        job_id=an_id(name),
-        reads=tuple(map(path, reads)),
-        writes={path(file): size for file, size in (writes or {}).items()},
-    )
-    known = {path(file): tuple(map(an_id, names)) for file, names in (readers or {}).items()}
-    done = {path(file): size for file, size in (writes or {}).items()} if more.get("is_done") else {}
-    return an_entry(name, files=EntryFiles(job=job, readers=known, node=NODE, outputs=done), **more)
-
-
-def a_pair(scene: Scene) -> None:
-    """`w` writes x, which `r` reads."""
-    scene.put(
-        with_files("w", writes={"x": 10}, readers={"x": ["r"]}),
-        with_files("r", reads=["x"], after=(an_id("w"),)),
-    )
-
-
-def done(scene: Scene, name: str, attempt: int = 1, **outputs: int) -> None:
-    """Run it to its accepted receipt, with files of these sizes."""
-    scene.run(name, attempt)
-    facts = tuple(OutputFact(path=path(file), bytes=size, sha256="0" * 64) for file, size in outputs.items())
-    receipt = msgspec.structs.replace(a_receipt(name, attempt), outputs=facts)
-    assert scene.ledger.attempts.accept(receipt) == "accepted"
-    scene.check()
-
-
-def chains(scene: Scene, *heads: str) -> tuple[Chain, ...]:
-    return scene.ledger.waiting.chain_states([an_id(name) for name in heads]).chains
-
-
-def chain(scene: Scene, *heads: str) -> Chain:
-    (only,) = chains(scene, *heads)
-    return only
-
-
-def removable(scene: Scene) -> int:
-    return scene.ledger.files.removable(NODE, ["scratch", "published"]).get("scratch", 0)
-
-
-def begin_removal(scene: Scene, wanted: int = 10**9) -> list[str]:
-    return [fact.path for fact in scene.ledger.files.begin_removal(NODE, "scratch", wanted)]
-
-
-def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: Scene) -> None:
+def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene: LedgerScene) -> None:
     a_pair(scene)
     assert chains(scene) == ()
     seen = chain(scene, "w")
@@ -87,7 +30,7 @@ def test_a_chain_is_seen_by_its_heads_until_it_is_begun_and_then_by_itself(scene
     assert (begun.node, begun.jobs[0].is_going) == (NODE, True)
 
 
-def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_has(scene: Scene) -> None:
+def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_has(scene: LedgerScene) -> None:
     scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}))
     scene.put(with_files("r", reads=["x"]), with_files("s", reads=["x"]))
     done(scene, "w", x=12)
@@ -111,7 +54,9 @@ def test_a_file_stays_until_its_last_reader_is_accepted_at_the_size_it_really_ha
     assert begin_removal(scene) == []
 
 
-def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_takes(scene: Scene) -> None:
+def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_takes(
+    scene: LedgerScene,
+) -> None:
     for name in "cab":
         scene.put(with_files(f"w{name}", writes={name: 10}, readers={name: [f"r{name}"]}))
         scene.put(with_files(f"r{name}", reads=[name]))
@@ -131,7 +76,7 @@ def test_room_is_made_by_the_files_that_were_read_first_and_by_no_more_than_it_t
 
 
 def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being_removed(
-    scene: Scene,
+    scene: LedgerScene,
 ) -> None:
     scene.put(
         with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}),
@@ -157,7 +102,7 @@ def test_who_is_about_to_read_a_file_keeps_it_and_cannot_have_back_what_is_being
     assert removable(scene) == 17
 
 
-def test_what_is_made_again_beside_a_file_that_is_wanted_is_no_result(scene: Scene) -> None:
+def test_what_is_made_again_beside_a_file_that_is_wanted_is_no_result(scene: LedgerScene) -> None:
     scene.put(
         with_files("w", writes={"x": 10, "y": 7}, readers={"x": ["r"], "y": ["r"]}),
         with_files("r", reads=["x", "y"]),
@@ -170,7 +115,7 @@ def test_what_is_made_again_beside_a_file_that_is_wanted_is_no_result(scene: Sce
     assert removable(scene) == 17
 
 
-def test_one_that_is_made_again_waits_for_those_that_make_what_it_reads(scene: Scene) -> None:
+def test_one_that_is_made_again_waits_for_those_that_make_what_it_reads(scene: LedgerScene) -> None:
     scene.put(with_files("v", writes={"y": 3}, readers={"y": ["w"]}))
     scene.put(with_files("w", reads=["y"], writes={"x": 10}, readers={"x": ["r"]}, after=(an_id("v"),)))
     done(scene, "v", y=3)
@@ -186,7 +131,7 @@ def test_one_that_is_made_again_waits_for_those_that_make_what_it_reads(scene: S
     assert removable(scene) == 3
 
 
-def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: Scene) -> None:
+def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: LedgerScene) -> None:
     scene.put(with_files("w", writes={"x": 10, "y": 5}, readers={"x": ["r"]}), with_files("r", reads=["x"]))
     writer = chain(scene, "w").jobs[0]
     assert (writer.writes, writer.stays) == ({path("x"): 10}, 5)
@@ -196,7 +141,7 @@ def test_what_nobody_reads_is_a_result_and_is_never_let_go(scene: Scene) -> None
     assert begin_removal(scene) == [path("x")]
 
 
-def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene: Scene) -> None:
+def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene: LedgerScene) -> None:
     scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "late"]}), with_files("r", reads=["x"]))
     done(scene, "w", x=10)
     done(scene, "r")
@@ -208,7 +153,7 @@ def test_nothing_is_let_go_before_readers_that_are_still_being_dispatched(scene:
     assert begin_removal(scene) == [path("x")]
 
 
-def test_chains_that_turn_out_to_share_a_file_become_one(scene: Scene) -> None:
+def test_chains_that_turn_out_to_share_a_file_become_one(scene: LedgerScene) -> None:
     a_pair(scene)
     scene.put(with_files("v", writes={"y": 3}, readers={"y": ["u"]}), with_files("u", reads=["y"]))
     done(scene, "v", y=3)
@@ -222,7 +167,9 @@ def test_chains_that_turn_out_to_share_a_file_become_one(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("verb", ["rescue", "fail", "give_back", "requeue"])
-def test_a_chain_of_which_nothing_runs_or_lies_anywhere_may_begin_elsewhere(scene: Scene, verb: str) -> None:
+def test_a_chain_of_which_nothing_runs_or_lies_anywhere_may_begin_elsewhere(
+    scene: LedgerScene, verb: str
+) -> None:
     a_pair(scene)
     if verb in ("give_back", "requeue"):
         scene.admit("w")
@@ -241,7 +188,9 @@ def test_a_chain_of_which_nothing_runs_or_lies_anywhere_may_begin_elsewhere(scen
     assert (chain(scene, "w").node, chain(scene, "w").jobs[0].is_going) == (None, False)
 
 
-def test_a_chain_whose_file_lies_somewhere_stays_there_whatever_becomes_of_an_attempt(scene: Scene) -> None:
+def test_a_chain_whose_file_lies_somewhere_stays_there_whatever_becomes_of_an_attempt(
+    scene: LedgerScene,
+) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     scene.run("r")
@@ -250,7 +199,7 @@ def test_a_chain_whose_file_lies_somewhere_stays_there_whatever_becomes_of_an_at
     assert (chain(scene).node, chain(scene).kept) == (NODE, {path("x"): 10})
 
 
-def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: Scene) -> None:
+def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: LedgerScene) -> None:
     scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}))
     scene.put(with_files("r", reads=["x"]), with_files("s", reads=["x"]))
     done(scene, "w", x=10)
@@ -267,7 +216,7 @@ def test_what_a_dead_reader_would_read_stays_for_its_retry(scene: Scene) -> None
     assert begin_removal(scene) == [path("x")]
 
 
-def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) -> None:
+def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: LedgerScene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     done(scene, "r")
@@ -281,7 +230,7 @@ def test_redo_of_a_reader_takes_back_what_was_about_to_be_removed(scene: Scene) 
     assert begin_removal(scene) == [path("x")]
 
 
-def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
+def test_writer_and_reader_made_again_live_as_at_first(scene: LedgerScene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     done(scene, "r")
@@ -297,7 +246,9 @@ def test_writer_and_reader_made_again_live_as_at_first(scene: Scene) -> None:
     assert begin_removal(scene) == [path("x")]
 
 
-def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_read(scene: Scene) -> None:
+def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_read(
+    scene: LedgerScene,
+) -> None:
     scene.put(with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}, is_done=True, attempts=1))
     scene.put(with_files("r", reads=["x"], is_done=True, attempts=1), with_files("s", reads=["x"]))
 
@@ -306,7 +257,7 @@ def test_jobs_that_were_done_before_redis_was_emptied_leave_what_is_still_to_be_
     assert begin_removal(scene) == [path("x")]
 
 
-def test_what_was_read_by_all_before_redis_was_emptied_may_go(scene: Scene) -> None:
+def test_what_was_read_by_all_before_redis_was_emptied_may_go(scene: LedgerScene) -> None:
     writer = with_files("w", writes={"x": 10}, readers={"x": ["r", "s"]}, is_done=True, attempts=1)
     scene.put(writer, with_files("r", reads=["x"], is_done=True, attempts=1))
     assert removable(scene) == 0
@@ -315,7 +266,7 @@ def test_what_was_read_by_all_before_redis_was_emptied_may_go(scene: Scene) -> N
     assert removable(scene) == 10
 
 
-def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: Scene) -> None:
+def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: LedgerScene) -> None:
     from ledger_scenes import a_reservation
 
     a_pair(scene)
@@ -324,7 +275,7 @@ def test_an_adopted_attempt_begins_its_chain_where_it_runs(scene: Scene) -> None
     assert (chain(scene).node, chain(scene).jobs[0].is_going) == (NODE, True)
 
 
-def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
+def test_what_landed_lately_is_told_by_disk(scene: LedgerScene) -> None:
     a_pair(scene)
     done(scene, "w", x=10)
     scene.run("r")
@@ -343,7 +294,7 @@ def test_what_landed_lately_is_told_by_disk(scene: Scene) -> None:
     assert landed[0].at == pytest.approx(scene.ledger.bell.now(), abs=5)
 
 
-def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(scene: Scene) -> None:
+def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(scene: LedgerScene) -> None:
     names = [f"j{n}" for n in range(200)]
     scene.put(*(an_entry(name) for name in names))
     began = scene.ledger.bell.now()
@@ -368,7 +319,7 @@ def test_what_lands_within_a_moment_is_told_together_and_nothing_of_it_is_lost(s
     assert all(fact.at >= began for fact in landed), "never told as older than it is"
 
 
-def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:
+def test_the_longest_first_wait_is_remembered(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.let(0.3)
     scene.run("a")
@@ -383,7 +334,7 @@ def test_the_longest_first_wait_is_remembered(scene: Scene) -> None:
     assert scene.ledger.waiting.chain_states([]).longest_wait_s >= 0.55
 
 
-def test_heads_are_found_wherever_they_stand_in_their_class(scene: Scene) -> None:
+def test_heads_are_found_wherever_they_stand_in_their_class(scene: LedgerScene) -> None:
     scene.put(*(an_entry(f"n{i}") for i in range(5)), an_entry("bound", after=(an_id("n0"),)))
     assert scene.heads(2) == ["n0", "n1"]
 
@@ -392,7 +343,7 @@ def test_heads_are_found_wherever_they_stand_in_their_class(scene: Scene) -> Non
     assert [(class_id, head.job_id, head.attempts) for class_id, head in found] == [("c1", an_id("n4"), 0)]
 
 
-def test_a_second_look_costs_only_what_changed_and_says_the_same(scene: Scene) -> None:
+def test_a_second_look_costs_only_what_changed_and_says_the_same(scene: LedgerScene) -> None:
     a_pair(scene)
     assert chain(scene, "w") == chain(scene, "w")
     scene.put(with_files("s", reads=["x"]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ledger_scenes import LEASE_S, Scene, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import LEASE_S, LedgerScene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Begun, Preloaded, Turned, WorkerTurn
@@ -19,7 +19,7 @@ Files = dict[str, int]
 
 
 @pytest.fixture
-def one_runs(scene: Scene) -> Scene:
+def one_runs(scene: LedgerScene) -> LedgerScene:
     scene.put(*(an_entry(name) for name in "abcd"))
     assert scene.admit("a", disk={"scratch": LEFT}) is None
     assert [s.reservation.job_id for s in turn(scene, a_turn("1")).started] == [an_id("a")]
@@ -37,19 +37,21 @@ def queue_of(worker: str) -> str:
     return "cpu-node1" if worker == "w1" else f"cpu-node1-{worker}"
 
 
-def turn(scene: Scene, turn: WorkerTurn) -> Turned:
+def turn(scene: LedgerScene, turn: WorkerTurn) -> Turned:
     turned = scene.ledger.attempts.turn(turn)
     scene.check()
     return turned
 
 
-def an_admission(scene: Scene, name: str, files: Files, ceiling: int, worker: str, key: str) -> Admission:
+def an_admission(
+    scene: LedgerScene, name: str, files: Files, ceiling: int, worker: str, key: str
+) -> Admission:
     held = a_reservation(name, scene.view(name).attempts + 1, disk=files, queue=queue_of(worker))
     return Admission(reservation=held, backlog="night", ceilings={key: ceiling})
 
 
 def tick(
-    scene: Scene,
+    scene: LedgerScene,
     *successors: tuple[str, Files],
     admit: tuple[str, Files] | None = None,
     after: str = "a",
@@ -72,7 +74,7 @@ def tick(
     return answers[0] if answers else None
 
 
-def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
+def word(scene: LedgerScene, worker: str = "w1") -> Preloaded | None:
     found = scene.ledger.attempts.next_preloaded(worker, 0.0)
     scene.check()
     return found
@@ -91,7 +93,9 @@ FOUR, FIVE = {"scratch": 4}, {"scratch": 5}
 OVER = f"over ceiling {SCRATCH}"
 
 
-def test_an_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its_predecessor(one_runs: Scene):
+def test_an_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its_predecessor(
+    one_runs: LedgerScene,
+):
     assert tick(one_runs, ("b", {"scratch": DISK - LEFT})) is None
 
     told = word(one_runs)
@@ -100,26 +104,26 @@ def test_an_successor_with_files_is_preloaded_where_they_fit_beside_those_of_its
     assert told.successor.reservation.disk == {"scratch": DISK - LEFT}
 
 
-def test_and_is_not_where_they_do_not(one_runs: Scene):
+def test_and_is_not_where_they_do_not(one_runs: LedgerScene):
     tick(one_runs, ("b", {"scratch": DISK - LEFT + 1}))
 
     assert word(one_runs) is None
     assert one_runs.view("b").attempts == 0
 
 
-def test_what_it_may_write_is_given_to_nobody_else(one_runs: Scene):
+def test_what_it_may_write_is_given_to_nobody_else(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR))
 
     assert tick(one_runs, ("b", FOUR), admit=("c", FOUR)) == OVER
 
 
-def test_the_rest_of_the_disk_is(one_runs: Scene):
+def test_the_rest_of_the_disk_is(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR))
 
     assert tick(one_runs, ("b", FOUR), admit=("c", {"scratch": DISK - LEFT - 4})) is None
 
 
-def test_roots_on_one_file_system_share_what_is_claimed(one_runs: Scene):
+def test_roots_on_one_file_system_share_what_is_claimed(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR), key=BOTH)
     assert word(one_runs) is not None
 
@@ -127,7 +131,7 @@ def test_roots_on_one_file_system_share_what_is_claimed(one_runs: Scene):
     assert tick(one_runs, admit=("d", {"published": 3}), key=BOTH) is None
 
 
-def test_one_that_has_begun_holds_what_was_claimed(one_runs: Scene):
+def test_one_that_has_begun_holds_what_was_claimed(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR))
     assert (
         turn(one_runs, a_turn("2", done=(wrote("a", LEFT),), begun=(preloaded("b"),), most=0)).refused == ()
@@ -139,7 +143,7 @@ def test_one_that_has_begun_holds_what_was_claimed(one_runs: Scene):
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "turn", "not begun", "taken back"])
 def test_it_is_given_back_where_its_predecessor_ends_without_it_or_it_will_not_begin(
-    one_runs: Scene, how: str
+    one_runs: LedgerScene, how: str
 ):
     tick(one_runs, ("b", FOUR))
     match how:
@@ -159,14 +163,14 @@ def test_it_is_given_back_where_its_predecessor_ends_without_it_or_it_will_not_b
     assert one_runs.admit("c", ceilings={SCRATCH: 4 + left}, disk=FOUR) is None
 
 
-def test_until_its_worker_says_so_it_may_have_begun(one_runs: Scene):
+def test_until_its_worker_says_so_it_may_have_begun(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR))
     tick(one_runs)
 
     assert tick(one_runs, admit=("c", FOUR)) == OVER
 
 
-def test_a_claim_is_given_up_for_one_that_could_start_now(one_runs: Scene):
+def test_a_claim_is_given_up_for_one_that_could_start_now(one_runs: LedgerScene):
     tick(one_runs, ("b", FOUR))
     told = word(one_runs)
     assert told is not None and told.successor is not None
@@ -183,7 +187,7 @@ def test_a_claim_is_given_up_for_one_that_could_start_now(one_runs: Scene):
     assert word(one_runs) is None, "now it does not fit"
 
 
-def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: Scene):
+def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: LedgerScene):
     assert one_runs.admit("d", queue=queue_of("w2")) is None
     assert turn(one_runs, a_turn("1", "w2")).started
     tick(one_runs, ("b", FOUR))
@@ -199,7 +203,7 @@ def test_while_somebody_waits_for_a_claim_none_is_made_behind_another(one_runs: 
     assert word(one_runs, "w2") is None
 
 
-def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(one_runs: Scene):
+def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(one_runs: LedgerScene):
     assert one_runs.admit("d", queue=queue_of("w2")) is None
     assert turn(one_runs, a_turn("1", "w2")).started
     pairs = [("a", "b", "w1", DISK - LEFT), ("d", "c", "w2", DISK)]
@@ -220,7 +224,9 @@ def test_of_two_successors_of_one_disk_both_are_preloaded_only_where_both_fit(on
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-def test_what_landed_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(one_runs: Scene, is_told: bool):
+def test_what_landed_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(
+    one_runs: LedgerScene, is_told: bool
+):
     """`d` held 3 when the tick looked and wrote as much since: it is in no sum any more, nor measured."""
     assert one_runs.admit("d", queue=queue_of("w2"), disk={"scratch": 3}) is None
     assert turn(one_runs, a_turn("1", "w2")).started
@@ -235,7 +241,7 @@ def test_what_landed_since_a_tick_looked_is_not_taken_for_free_beside_a_claim(on
     assert why_not == (OVER if is_told else None)
 
 
-def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
+def test_nor_where_an_attempt_ends_beside_it(one_runs: LedgerScene):
     """`d` ended: what it held is free in the sums, and its files are there. `c`, next where `a` ends, may
     take neither them nor what is claimed behind another."""
     scene = one_runs
@@ -265,7 +271,7 @@ def test_nor_where_an_attempt_ends_beside_it(one_runs: Scene):
     assert turned.started == (), "3 of a, 2 of d, 2 of e, 2 claimed for b: 1 is left"
 
 
-def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: Scene):
+def test_what_its_predecessor_left_itself_is_not_counted_twice(one_runs: LedgerScene):
     scene = one_runs
     assert scene.admit("d", queue=queue_of("w2")) is None
     assert turn(scene, a_turn("1", "w2")).started

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, steps_back
+from ledger_scenes import LedgerScene, a_receipt, a_reservation, an_entry, an_id, steps_back
 
 from conductor.model.decision import Admission, Successor
 from conductor.model.failure_outcome import Dead, Retry
@@ -18,11 +18,11 @@ FULL = "over ceiling :nuke"
 HELD = {":nuke": 1}
 
 
-def ask(scene: Scene, name: str, attempt: int = 1, **more: Any) -> str | None:
+def ask(scene: LedgerScene, name: str, attempt: int = 1, **more: Any) -> str | None:
     return scene.admit(name, attempt, CEILINGS, **{"held": HELD, **more})
 
 
-def test_no_more_are_handed_over_than_there_are(scene: Scene):
+def test_no_more_are_handed_over_than_there_are(scene: LedgerScene):
     scene.put(*[an_entry(name) for name in "abc"])
 
     assert ask(scene, "a") is None and ask(scene, "b", held={":nuke": 1, "node1/gpu0:encoder": 1}) is None
@@ -36,7 +36,7 @@ def test_no_more_are_handed_over_than_there_are(scene: Scene):
 
 
 @pytest.mark.parametrize("end", ["accept", "fail", "die", "rescue", "cancel", "requeue", "force_fail"])
-def test_however_an_attempt_ends_it_is_given_back(end: str, scene: Scene):
+def test_however_an_attempt_ends_it_is_given_back(end: str, scene: LedgerScene):
     scene.put(an_entry("a"), an_entry("b"))
     assert scene.admit("a", 1, CEILINGS, held={":nuke": 2}) is None
     if end in ("accept", "fail", "die", "rescue"):
@@ -57,7 +57,7 @@ def test_however_an_attempt_ends_it_is_given_back(end: str, scene: Scene):
     assert ask(scene, "b") is None
 
 
-def test_a_retry_holds_it_again(scene: Scene):
+def test_a_retry_holds_it_again(scene: LedgerScene):
     scene.put(an_entry("a"), an_entry("b"))
     assert scene.admit("a", 1, CEILINGS, held={":nuke": 2}) is None
     scene.take("cpu-node1", "w1")
@@ -69,7 +69,7 @@ def test_a_retry_holds_it_again(scene: Scene):
     assert ask(scene, "b") == FULL
 
 
-def test_what_a_server_forgot_is_held_again_by_who_runs_it(scene: Scene):
+def test_what_a_server_forgot_is_held_again_by_who_runs_it(scene: LedgerScene):
     """Stepped back to before the hand-over: the worker that lives on says so, and nobody gets its licence."""
     scene.put(an_entry("a"), an_entry("b"))
     steps_back(scene)
@@ -87,7 +87,7 @@ def test_what_a_server_forgot_is_held_again_by_who_runs_it(scene: Scene):
 
 
 @pytest.mark.parametrize(("wants", "state"), [(1, "running"), (2, "waiting")])
-def test_a_successor_takes_over_no_more_than_is_given_back(wants: int, state: str, scene: Scene):
+def test_a_successor_takes_over_no_more_than_is_given_back(wants: int, state: str, scene: LedgerScene):
     scene.put(*[an_entry(name) for name in "abc"])
     for name in "ab":
         assert ask(scene, name) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from builders import a_device, a_report
-from ledger_scenes import Scene, an_entry
+from ledger_scenes import LedgerScene, an_entry
 
 from conductor.ports import Ledger
 
@@ -28,7 +28,7 @@ def test_a_device_is_paused_and_used_again_and_lanes_are_something_else(any_ledg
     assert control.resumed() == {"here/gpu0": second + 5, "here/gpu1": 7}
 
 
-def test_what_was_decided_for_a_card_is_not_handed_over_to_another(scene: Scene):
+def test_what_was_decided_for_a_card_is_not_handed_over_to_another(scene: LedgerScene):
     """Between the tick's look and the hand-over a report may have come that lists other cards."""
     put_and_report(scene, "GPU-a", "GPU-b")
     assert scene.admit("a", devices=("gpu0",), uuids=("GPU-a",)) is None
@@ -46,12 +46,12 @@ def test_what_was_decided_for_a_card_is_not_handed_over_to_another(scene: Scene)
     assert scene.admit("c", devices=("gpu5",)) is None, "which card it was is not told"
 
 
-def test_where_a_node_does_not_report_its_cards_are_not_known(scene: Scene):
+def test_where_a_node_does_not_report_its_cards_are_not_known(scene: LedgerScene):
     scene.put(an_entry("a"))
     assert scene.admit("a", devices=("gpu0",), uuids=("GPU-a",)) is None
 
 
-def put_and_report(scene: Scene, *uuids: str) -> None:
+def put_and_report(scene: LedgerScene, *uuids: str) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
     devices = tuple(a_device(i, uuid=uuid) for i, uuid in enumerate(uuids))
     scene.ledger.reports.publish(a_report("node1", devices=devices), ttl_s=60.0)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from ledger_scenes import Scene, a_class, a_reservation, an_entry, an_id
+from ledger_scenes import LedgerScene, a_class, a_reservation, an_entry, an_id
 
 from conductor.core.rates.endpoint_breaker import FAULTS, asks_one_first
 from conductor.model.calls import Call, CallOutcome, EndpointFault, Trouble
@@ -18,7 +18,11 @@ CALLS = msgspec.structs.replace(a_class("calls"), needs=NEEDS)
 
 
 def tell(
-    scene: Scene, trouble: Trouble | None, name: str = "a", outcome: CallOutcome = "failed", **more: object
+    scene: LedgerScene,
+    trouble: Trouble | None,
+    name: str = "a",
+    outcome: CallOutcome = "failed",
+    **more: object,
 ) -> None:
     call = Call(
         key="api",
@@ -33,11 +37,11 @@ def tell(
     scene.check()
 
 
-def endpoint_fault(scene: Scene) -> EndpointFault | None:
+def endpoint_fault(scene: LedgerScene) -> EndpointFault | None:
     return scene.ledger.calls.endpoint_faults().get("api")
 
 
-def shut_s(scene: Scene) -> float:
+def shut_s(scene: LedgerScene) -> float:
     """Seconds until its gate opens."""
     until = scene.ledger.calls.closings().get("api")
     return 0.0 if until is None else until - scene.ledger.bell.now()
@@ -45,7 +49,7 @@ def shut_s(scene: Scene) -> float:
 
 @pytest.mark.parametrize(("trouble", "first_s"), [("busy", 5), ("down", 5), ("refuses", 60)])
 def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
-    scene: Scene, trouble: Trouble, first_s: float
+    scene: LedgerScene, trouble: Trouble, first_s: float
 ) -> None:
     for times in (1, 2, 3):
         tell(scene, trouble)
@@ -62,12 +66,12 @@ def test_an_endpoint_that_is_not_well_is_shut_for_longer_and_longer(
     assert shut_s(scene) == pytest.approx(1800 if trouble == "refuses" else 300, abs=1)
 
 
-def test_what_the_server_says_stands_over_the_table(scene: Scene) -> None:
+def test_what_the_server_says_stands_over_the_table(scene: LedgerScene) -> None:
     tell(scene, "busy", closes_for_s=12.0)
     assert shut_s(scene) == pytest.approx(12, abs=1)
 
 
-def test_calls_that_were_under_way_when_it_failed_count_once(scene: Scene) -> None:
+def test_calls_that_were_under_way_when_it_failed_count_once(scene: LedgerScene) -> None:
     tell(scene, "down", "a")
     scene.let(0.02)
     for name in ("b", "c", "d"):
@@ -77,7 +81,9 @@ def test_calls_that_were_under_way_when_it_failed_count_once(scene: Scene) -> No
     assert shut_s(scene) == pytest.approx(5, abs=1)
 
 
-def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_does_not(scene: Scene) -> None:
+def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_does_not(
+    scene: LedgerScene,
+) -> None:
     tell(scene, "busy", closes_for_s=30.0)
     scene.let(0.02)
     tell(scene, None, "b", "ok", took_s=5.0)
@@ -89,7 +95,7 @@ def test_an_answer_to_a_call_that_was_sent_later_ends_it_and_to_an_earlier_one_d
     assert shut_s(scene) == pytest.approx(30, abs=1), "the server's own time stands"
 
 
-def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: Scene) -> None:
+def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: LedgerScene) -> None:
     for _ in range(FAULTS + 2):
         tell(scene, "faulty", "a")
     known = endpoint_fault(scene)
@@ -99,7 +105,7 @@ def test_faults_are_their_jobs_until_several_in_a_row_meet_them(scene: Scene) ->
     assert known is not None and asks_one_first(known) and shut_s(scene) > 0
 
 
-def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> None:
+def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: LedgerScene) -> None:
     tell(scene, "limited", outcome="refused", closes_for_s=2.0)
     first = endpoint_fault(scene)
     for name in "bcd":
@@ -112,7 +118,7 @@ def test_a_429_asks_one_first_only_where_waiting_is_in_vain(scene: Scene) -> Non
     assert not asks_one_first(endpoint_fault(scene) or last), "something was left of its budget meanwhile"
 
 
-def hand_over(scene: Scene, *names: str, class_id: str) -> None:
+def hand_over(scene: LedgerScene, *names: str, class_id: str) -> None:
     held = [a_reservation(name, class_id=class_id) for name in names]
     answers = scene.ledger.handover.admit(
         scene.epoch, [Admission(reservation=each, backlog="night") for each in held]
@@ -120,7 +126,7 @@ def hand_over(scene: Scene, *names: str, class_id: str) -> None:
     assert answers == (None,) * len(names)
 
 
-def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: Scene) -> None:
+def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: LedgerScene) -> None:
     plain = a_class("plain")
     scene.put(an_entry("a", CALLS), an_entry("b", CALLS), an_entry("c", plain))
     hand_over(scene, "a", "b", class_id=CALLS.id)
@@ -138,7 +144,7 @@ def test_what_was_handed_over_and_would_call_it_goes_back_at_no_cost(scene: Scen
     scene.check()
 
 
-def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: Scene) -> None:
+def test_the_operators_word_opens_it_at_once_with_one_that_asks_first(scene: LedgerScene) -> None:
     assert not scene.ledger.calls.open_rate("api")
     for _ in range(4):
         tell(scene, "refuses")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from ledger_scenes import Scene, a_class, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import LedgerScene, a_class, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
@@ -16,12 +16,12 @@ KIND = "media.cut"
 LATER = Retry(delay_s=3600.0)
 
 
-def put(scene: Scene, *names: str) -> None:
+def put(scene: LedgerScene, *names: str) -> None:
     scene.put(*(an_entry(name, a_class(kind=KIND)) for name in names))
 
 
 def admit(
-    scene: Scene, name: str, attempt: int = 1, role: str = "", breaker: int = 3, code: str = "v1"
+    scene: LedgerScene, name: str, attempt: int = 1, role: str = "", breaker: int = 3, code: str = "v1"
 ) -> str | None:
     held = a_reservation(name, attempt, kind=KIND, role=role, breaker=breaker, code=code)
     (answer,) = scene.ledger.handover.admit(scene.epoch, [Admission(reservation=held, backlog="night")])
@@ -29,40 +29,40 @@ def admit(
     return answer
 
 
-def run(scene: Scene, name: str, attempt: int = 1, **more: object) -> None:
+def run(scene: LedgerScene, name: str, attempt: int = 1, **more: object) -> None:
     assert admit(scene, name, attempt, **more) is None  # type: ignore[arg-type]
     assert scene.take("cpu-node1", "w1") == (an_id(name), attempt)
     scene.start(name, attempt)
 
 
 def fail(
-    scene: Scene, name: str, message: str = "KeyError: 'fps'", attempt: int = 1, cause: Cause = "task_error",
-    then: Retry | Dead = LATER, code: str = "v1", raised_at: str = "",
+    scene: LedgerScene, name: str, message: str = "KeyError: 'fps'", attempt: int = 1,
+    cause: Cause = "task_error", then: Retry | Dead = LATER, code: str = "v1", raised_at: str = "",
 ) -> None:  # fmt: skip
     receipt = msgspec.structs.replace(a_receipt(name, attempt, "failed", cause), raised_at=raised_at)
     scene.ledger.attempts.fail(msgspec.structs.replace(receipt, message=message, code_version=code), then)
     scene.check()
 
 
-def accept(scene: Scene, name: str, attempt: int = 1, code: str = "v1") -> str:
+def accept(scene: LedgerScene, name: str, attempt: int = 1, code: str = "v1") -> str:
     receipt = msgspec.structs.replace(a_receipt(name, attempt), code_version=code)
     answer = scene.ledger.attempts.accept(receipt)
     scene.check()
     return answer
 
 
-def state(scene: Scene, code: str = "v1") -> KindState | None:
+def state(scene: LedgerScene, code: str = "v1") -> KindState | None:
     return next((s for s in scene.ledger.kinds.states()[0] if s.version == code), None)
 
 
-def burn(scene: Scene, *names: str) -> None:
+def burn(scene: LedgerScene, *names: str) -> None:
     """Run and fail alike, one after the other."""
     for name in names:
         run(scene, name)
         fail(scene, name)
 
 
-def test_a_kind_is_closed_by_exactly_the_nth_failure_alike_and_says_why(scene: Scene):
+def test_a_kind_is_closed_by_exactly_the_nth_failure_alike_and_says_why(scene: LedgerScene):
     put(scene, "a", "b", "c")
     burn(scene, "a", "b")
     before = state(scene)
@@ -77,7 +77,7 @@ def test_a_kind_is_closed_by_exactly_the_nth_failure_alike_and_says_why(scene: S
     assert after.since <= after.opened_at == after.last_at
 
 
-def test_free_words_do_not_keep_failures_of_one_line_apart(scene: Scene):
+def test_free_words_do_not_keep_failures_of_one_line_apart(scene: LedgerScene):
     names = ("a", "b", "c", "d")
     put(scene, *names)
     for name, title in zip(names, ("Casablanca", "Vertigo", "Alien", "Heat"), strict=True):
@@ -92,7 +92,7 @@ def test_free_words_do_not_keep_failures_of_one_line_apart(scene: Scene):
     assert (name, closed.failed, closed.message) == ("d", 3, "no audio stream in Alien")
 
 
-def test_a_success_in_between_begins_the_count_anew(scene: Scene):
+def test_a_success_in_between_begins_the_count_anew(scene: LedgerScene):
     put(scene, "a", "b", "c", "d", "e")
     burn(scene, "a", "b")
     run(scene, "c")
@@ -104,7 +104,7 @@ def test_a_success_in_between_begins_the_count_anew(scene: Scene):
     assert (found.failed, found.opened_at) == (2, None)
 
 
-def test_only_failures_alike_are_counted_together_and_only_those_that_say_something(scene: Scene):
+def test_only_failures_alike_are_counted_together_and_only_those_that_say_something(scene: LedgerScene):
     put(scene, "a", "b", "c", "d")
     for name, message, cause, then in (
         ("a", "KeyError: 'fps'", "task_error", LATER),
@@ -119,7 +119,7 @@ def test_only_failures_alike_are_counted_together_and_only_those_that_say_someth
     assert (found.failed, found.opened_at) == (1, None)
 
 
-def test_an_out_of_memory_counts_when_the_job_is_given_up_for_it(scene: Scene):
+def test_an_out_of_memory_counts_when_the_job_is_given_up_for_it(scene: LedgerScene):
     put(scene, "a", "b")
     run(scene, "a", breaker=1)
     fail(scene, "a", "out of memory", cause="cuda_oom", then=LATER)
@@ -131,7 +131,7 @@ def test_an_out_of_memory_counts_when_the_job_is_given_up_for_it(scene: Scene):
     assert found.opened_at is not None
 
 
-def test_what_is_handed_over_and_not_started_goes_back_in_the_step_that_closes_its_kind(scene: Scene):
+def test_what_is_handed_over_and_not_started_goes_back_in_the_step_that_closes_its_kind(scene: LedgerScene):
     put(scene, "a", "b", "c")
     run(scene, "a", breaker=1)
     assert admit(scene, "b", breaker=1) is None
@@ -144,7 +144,7 @@ def test_what_is_handed_over_and_not_started_goes_back_in_the_step_that_closes_i
         scene.start("b")
 
 
-def test_a_closed_kind_is_handed_over_to_nobody_but_its_probe(scene: Scene):
+def test_a_closed_kind_is_handed_over_to_nobody_but_its_probe(scene: LedgerScene):
     put(scene, "a", "b", "c")
     run(scene, "a", breaker=1)
     fail(scene, "a")
@@ -153,7 +153,7 @@ def test_a_closed_kind_is_handed_over_to_nobody_but_its_probe(scene: Scene):
     assert admit(scene, "c", role="probe") is None
 
 
-def test_a_probe_that_fails_is_counted_and_one_that_ends_well_opens_its_kind_again(scene: Scene):
+def test_a_probe_that_fails_is_counted_and_one_that_ends_well_opens_its_kind_again(scene: LedgerScene):
     put(scene, "a", "b", "c")
     run(scene, "a", breaker=1)
     fail(scene, "a")
@@ -170,7 +170,9 @@ def test_a_probe_that_fails_is_counted_and_one_that_ends_well_opens_its_kind_aga
     assert (found.opened_at, found.probes, found.failed, found.verified) == (None, 0, 0, 1)
 
 
-def test_a_probe_of_new_code_that_fails_keeps_it_closed_and_one_that_ends_well_clears_the_old(scene: Scene):
+def test_a_probe_of_new_code_that_fails_keeps_it_closed_and_one_that_ends_well_clears_the_old(
+    scene: LedgerScene,
+):
     put(scene, "a", "b", "c")
     run(scene, "a", breaker=1)
     fail(scene, "a")
@@ -184,7 +186,7 @@ def test_a_probe_of_new_code_that_fails_keeps_it_closed_and_one_that_ends_well_c
     assert [s.version for s in scene.ledger.kinds.states()[0]] == ["v3"]
 
 
-def test_canaries_are_counted_once_they_are_verified_and_others_are_not(scene: Scene):
+def test_canaries_are_counted_once_they_are_verified_and_others_are_not(scene: LedgerScene):
     put(scene, "a", "b", "c")
     run(scene, "a", role="canary")
     accept(scene, "a")
@@ -201,7 +203,7 @@ def test_canaries_are_counted_once_they_are_verified_and_others_are_not(scene: S
     assert (found.verified, found.failed) == (1, 1), "a failure does not take back what was verified"
 
 
-def test_the_operators_word_does_not_count_as_a_failure(scene: Scene):
+def test_the_operators_word_does_not_count_as_a_failure(scene: LedgerScene):
     put(scene, "a")
     run(scene, "a", breaker=1)
     assert scene.cancel("a") == "running"
@@ -210,7 +212,7 @@ def test_the_operators_word_does_not_count_as_a_failure(scene: Scene):
     assert state(scene) is None
 
 
-def closed(scene: Scene) -> None:
+def closed(scene: LedgerScene) -> None:
     """«a» failed and waits out a back-off; b1 to b3 wait; «z» comes after b1, «y» makes the best of z; x is
     of another kind."""
     put(scene, "a", "b1", "b2", "b3")
@@ -223,13 +225,13 @@ def closed(scene: Scene) -> None:
     fail(scene, "a")
 
 
-def review(scene: Scene, most: int = 1000) -> int:
+def review(scene: LedgerScene, most: int = 1000) -> int:
     moved = scene.ledger.kinds.review(scene.epoch, KIND, most)
     scene.check()
     return moved
 
 
-def test_what_waits_of_a_kind_goes_into_review_with_what_comes_after_it_so_many_at_a_time(scene: Scene):
+def test_what_waits_of_a_kind_goes_into_review_with_what_comes_after_it_so_many_at_a_time(scene: LedgerScene):
     closed(scene)
     assert review(scene, 3) == 3
     assert not (state(scene) or KindState(kind="")).is_reviewed
@@ -245,7 +247,7 @@ def test_what_waits_of_a_kind_goes_into_review_with_what_comes_after_it_so_many_
         scene.ledger.kinds.review(scene.epoch - 1, KIND, 1)
 
 
-def test_retry_brings_back_from_review_with_what_went_there_for_its_sake(scene: Scene):
+def test_retry_brings_back_from_review_with_what_went_there_for_its_sake(scene: LedgerScene):
     closed(scene)
     review(scene)
     assert not scene.retry("z"), "the job it comes after is to be retried"
@@ -259,7 +261,7 @@ def test_retry_brings_back_from_review_with_what_went_there_for_its_sake(scene: 
     assert scene.view("a").failures == {}
 
 
-def test_a_job_that_comes_after_one_in_review_goes_there_when_it_is_dispatched(scene: Scene):
+def test_a_job_that_comes_after_one_in_review_goes_there_when_it_is_dispatched(scene: LedgerScene):
     closed(scene)
     review(scene)
     scene.put(an_entry("w", a_class("other"), after=(an_id("b2"),)))
@@ -268,7 +270,7 @@ def test_a_job_that_comes_after_one_in_review_goes_there_when_it_is_dispatched(s
     assert scene.state("w") == "waiting"
 
 
-def test_a_receipt_of_a_job_in_review_still_counts_and_lets_the_next_one_go(scene: Scene):
+def test_a_receipt_of_a_job_in_review_still_counts_and_lets_the_next_one_go(scene: LedgerScene):
     closed(scene)
     review(scene)
     assert accept(scene, "b1") == "accepted"
@@ -276,7 +278,7 @@ def test_a_receipt_of_a_job_in_review_still_counts_and_lets_the_next_one_go(scen
     assert scene.heads() == ["x", "z"] or scene.heads() == ["z", "x"]
 
 
-def test_a_job_in_review_can_be_cancelled_and_takes_those_along_that_come_after_it(scene: Scene):
+def test_a_job_in_review_can_be_cancelled_and_takes_those_along_that_come_after_it(scene: LedgerScene):
     closed(scene)
     review(scene)
     assert scene.requeue("b2") == "review"
@@ -287,7 +289,7 @@ def test_a_job_in_review_can_be_cancelled_and_takes_those_along_that_come_after_
     assert scene.state("z") == "waiting"
 
 
-def test_the_operators_word_makes_the_next_try_due_at_once(scene: Scene):
+def test_the_operators_word_makes_the_next_try_due_at_once(scene: LedgerScene):
     closed(scene)
     review(scene)
     assert scene.ledger.kinds.resume("media.join") == 0
@@ -299,7 +301,7 @@ def test_the_operators_word_makes_the_next_try_due_at_once(scene: Scene):
     assert found.opened_at is not None
 
 
-def test_a_task_name_means_all_its_kinds(scene: Scene):
+def test_a_task_name_means_all_its_kinds(scene: LedgerScene):
     for kind in ("media.cut:1", "media.cut:2"):
         name = kind[-1] * 3
         scene.put(an_entry(name, a_class(kind, kind=kind)))
@@ -313,7 +315,7 @@ def test_a_task_name_means_all_its_kinds(scene: Scene):
     assert scene.ledger.kinds.resume("media.cut") == 2
 
 
-def test_what_comes_after_two_in_review_comes_back_with_the_second(scene: Scene):
+def test_what_comes_after_two_in_review_comes_back_with_the_second(scene: LedgerScene):
     closed(scene)
     scene.put(an_entry("both", a_class("other"), after=(an_id("b1"),), after_ended=(an_id("b2"),)))
     review(scene)

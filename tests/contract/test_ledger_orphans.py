@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ledger_scenes import Scene, an_entry, an_id
+from ledger_scenes import LedgerScene, an_entry, an_id
 
 from conductor.model.decision import GateLedger, Hold
 from conductor.model.failure_outcome import Dead, Retry
@@ -14,11 +14,11 @@ from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
 
 
-def orphans(scene: Scene, grace_s: float) -> list[str]:
+def orphans(scene: LedgerScene, grace_s: float) -> list[str]:
     return [r.job_id for r in scene.ledger.orphans.orphans(grace_s)]
 
 
-def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: Scene) -> None:
+def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a", lease_s=0.02)
     scene.let(0.03)
@@ -27,14 +27,14 @@ def test_a_lease_that_ran_out_makes_an_orphan_and_a_renewal_none(scene: Scene) -
     assert orphans(scene, 60) == []
 
 
-def test_a_job_in_its_queue_is_no_orphan_however_long(scene: Scene) -> None:
+def test_a_job_in_its_queue_is_no_orphan_however_long(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     scene.let(0.03)
     assert orphans(scene, 0.01) == []
 
 
-def test_a_job_taken_and_never_started_is_an_orphan_after_the_grace(scene: Scene) -> None:
+def test_a_job_taken_and_never_started_is_an_orphan_after_the_grace(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     scene.let(0.06)
@@ -47,7 +47,7 @@ def test_a_job_taken_and_never_started_is_an_orphan_after_the_grace(scene: Scene
     assert scene.heads() == ["a"]
 
 
-def test_a_rescued_job_is_out_of_its_queue(scene: Scene) -> None:
+def test_a_rescued_job_is_out_of_its_queue(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     assert scene.rescue("a", then=Dead())
@@ -56,7 +56,7 @@ def test_a_rescued_job_is_out_of_its_queue(scene: Scene) -> None:
     assert scene.state("a") == "dead"
 
 
-def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
+def test_a_renewal_tells_what_the_body_does(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     note = 'cut ,"started_at":1 of "naïve", 50 %'
@@ -70,7 +70,7 @@ def test_a_renewal_tells_what_the_body_does(scene: Scene) -> None:
     assert scene.ledger.handover.reservations() == (held,), "telling nothing changes nothing"
 
 
-def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: Scene) -> None:
+def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
 
@@ -93,7 +93,7 @@ def test_a_renewal_tells_that_the_body_stands_still_and_that_it_goes_on(scene: S
 # ── cancel ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_waiting_job_is_cancelled_at_once(scene: Scene) -> None:
+def test_a_waiting_job_is_cancelled_at_once(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     assert scene.cancel("a") == "waiting"
     assert scene.state("a") == "cancelled"
@@ -104,7 +104,7 @@ def test_a_waiting_job_is_cancelled_at_once(scene: Scene) -> None:
     assert scene.heads() == ["a", "b"]
 
 
-def test_a_job_in_a_back_off_is_cancelled_at_once(scene: Scene) -> None:
+def test_a_job_in_a_back_off_is_cancelled_at_once(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.fail("a", then=Retry(delay_s=0.02))
@@ -113,7 +113,7 @@ def test_a_job_in_a_back_off_is_cancelled_at_once(scene: Scene) -> None:
     assert scene.heads() == []
 
 
-def test_an_admitted_job_is_cancelled_out_of_its_queue(scene: Scene) -> None:
+def test_an_admitted_job_is_cancelled_out_of_its_queue(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     assert scene.cancel("a") == "admitted"
@@ -121,7 +121,7 @@ def test_an_admitted_job_is_cancelled_out_of_its_queue(scene: Scene) -> None:
     assert scene.take("cpu-node1", "w1") is None
 
 
-def test_a_running_job_is_told_and_then_rests_cancelled(scene: Scene) -> None:
+def test_a_running_job_is_told_and_then_rests_cancelled(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     assert scene.cancel("a") == "running"
@@ -136,7 +136,7 @@ def test_a_running_job_is_told_and_then_rests_cancelled(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("how", ["fail", "rescue"])
-def test_a_cancel_wins_over_a_retry(scene: Scene, how: str) -> None:
+def test_a_cancel_wins_over_a_retry(scene: LedgerScene, how: str) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.cancel("a")
@@ -147,7 +147,7 @@ def test_a_cancel_wins_over_a_retry(scene: Scene, how: str) -> None:
     assert scene.state("a") == "cancelled"
 
 
-def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
+def test_a_receipt_wins_over_a_cancel(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     scene.cancel("a")
@@ -159,7 +159,7 @@ def test_a_receipt_wins_over_a_cancel(scene: Scene) -> None:
 # ── the gate ledger ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_gate_ledger_is_replaced_as_a_whole(scene: Scene) -> None:
+def test_the_gate_ledger_is_replaced_as_a_whole(scene: LedgerScene) -> None:
     hold = Hold(class_id="c1", backlog="night", task="media.cut", lane="cpu", waiting=3, verdicts=())
     gates = GateLedger(at=1.0, holds=(hold,), lost_s={"night": {"vram": 3.5}}, reports={"node1": 0.5})
     assert scene.ledger.gate_record.gates().holds == ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import LedgerScene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.ledger_entries import Pulse
 from conductor.model.snapshot import Reservation
 
 
-def adopt(scene: Scene, name: str, attempt: int = 1, worker: str = "w1", **more: object) -> str:
+def adopt(scene: LedgerScene, name: str, attempt: int = 1, worker: str = "w1", **more: object) -> str:
     answer = scene.ledger.attempts.adopt(a_reservation(name, attempt, **more), worker, 30)
     scene.check()
     return answer
@@ -18,7 +18,7 @@ def adopt(scene: Scene, name: str, attempt: int = 1, worker: str = "w1", **more:
 # ── given back ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_nobody_started_goes_back_at_no_cost(scene: Scene) -> None:
+def test_what_nobody_started_goes_back_at_no_cost(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
 
@@ -31,7 +31,7 @@ def test_what_nobody_started_goes_back_at_no_cost(scene: Scene) -> None:
     assert scene.admit("a", 2) is None
 
 
-def test_only_the_attempt_that_nobody_started_is_given_back(scene: Scene) -> None:
+def test_only_the_attempt_that_nobody_started_is_given_back(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     assert not scene.ledger.orphans.give_back(an_id("a"), 1), "it waits"
     scene.admit("a")
@@ -42,7 +42,7 @@ def test_only_the_attempt_that_nobody_started_is_given_back(scene: Scene) -> Non
     assert scene.state("a") == "running"
 
 
-def test_an_entry_given_back_out_of_a_workers_hand_cannot_be_started(scene: Scene) -> None:
+def test_an_entry_given_back_out_of_a_workers_hand_cannot_be_started(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.admit("a")
     scene.take("cpu-node1", "w1")
@@ -56,7 +56,7 @@ def test_an_entry_given_back_out_of_a_workers_hand_cannot_be_started(scene: Scen
 # ── an attempt from before Redis was emptied ──────────────────────────────────────────────────────────────
 
 
-def test_an_attempt_the_ledger_never_heard_of_is_told_so_and_adopted(scene: Scene) -> None:
+def test_an_attempt_the_ledger_never_heard_of_is_told_so_and_adopted(scene: LedgerScene) -> None:
     assert scene.renew("a", 3) == "unknown"
     assert adopt(scene, "a", 3) == "unknown", "nothing is rebuilt yet"
     scene.put(an_entry("a"))
@@ -75,7 +75,7 @@ def test_an_attempt_the_ledger_never_heard_of_is_told_so_and_adopted(scene: Scen
     assert scene.ledger.handover.reservations() == ()
 
 
-def test_a_rebuilt_job_takes_back_the_attempt_that_was_under_way(scene: Scene) -> None:
+def test_a_rebuilt_job_takes_back_the_attempt_that_was_under_way(scene: LedgerScene) -> None:
     scene.put(an_entry("a", attempts=200))
     assert scene.renew("a", 3) == "unknown"
     assert adopt(scene, "a", 3) == "ok"
@@ -83,7 +83,7 @@ def test_a_rebuilt_job_takes_back_the_attempt_that_was_under_way(scene: Scene) -
     assert scene.admit("a", 4) is None
 
 
-def test_what_it_holds_counts_again_and_old_readings_do_not(scene: Scene) -> None:
+def test_what_it_holds_counts_again_and_old_readings_do_not(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     stale: Reservation = a_reservation("a", 2, state="running", worker="w0", admitted_at=5.0, progress=0.5)
     assert scene.ledger.attempts.adopt(stale, "w1", 30) == "ok"
@@ -92,7 +92,7 @@ def test_what_it_holds_counts_again_and_old_readings_do_not(scene: Scene) -> Non
     assert scene.admit("b", ceilings={"node1:cpu_milli": 1000}) == "over ceiling node1:cpu_milli"
 
 
-def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: Scene) -> None:
+def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: LedgerScene) -> None:
     scene.put(
         an_entry("a", attempts=100), an_entry("b"), an_entry("c"), an_entry("d", is_done=True, attempts=1)
     )
@@ -109,7 +109,7 @@ def test_the_ledger_knows_better_than_an_attempt_it_has_overtaken(scene: Scene) 
     assert scene.renew("d", 2) == "gone"
 
 
-def test_a_late_receipt_counts_where_the_job_waits_again(scene: Scene) -> None:
+def test_a_late_receipt_counts_where_the_job_waits_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a", attempts=100))
     assert scene.accept("a", 1) == "accepted"
     assert scene.state("a") == "done"
@@ -118,7 +118,7 @@ def test_a_late_receipt_counts_where_the_job_waits_again(scene: Scene) -> None:
 # ── what had ended comes in as ended ──────────────────────────────────────────────────────────────────────
 
 
-def test_the_dead_come_in_dead_with_their_words_and_take_along_who_comes_after(scene: Scene) -> None:
+def test_the_dead_come_in_dead_with_their_words_and_take_along_who_comes_after(scene: LedgerScene) -> None:
     scene.put(
         an_entry("b", after=(an_id("a"),)),
         an_entry("a", over="dead", failures={"task_error": 3}, cause="task_error", message="no", attempts=3),
@@ -138,7 +138,7 @@ def test_the_dead_come_in_dead_with_their_words_and_take_along_who_comes_after(s
     assert scene.admit("a", 4) is None
 
 
-def test_a_back_off_that_was_not_over_goes_on(scene: Scene) -> None:
+def test_a_back_off_that_was_not_over_goes_on(scene: LedgerScene) -> None:
     now = scene.ledger.bell.now()
     scene.put(an_entry("a", attempts=100, failures={"no_space": 1}, cause="no_space", not_before=now + 60))
     scene.put(an_entry("b", attempts=100, failures={"no_space": 1}, cause="no_space", not_before=now - 1))
@@ -153,12 +153,14 @@ def test_a_back_off_that_was_not_over_goes_on(scene: Scene) -> None:
     assert scene.heads() == ["a", "b"]
 
 
-def test_the_cancelled_come_in_cancelled(scene: Scene) -> None:
+def test_the_cancelled_come_in_cancelled(scene: LedgerScene) -> None:
     scene.put(an_entry("a", over="cancelled", cause="cancelled"), an_entry("b", after=(an_id("a"),)))
     assert (scene.state("a"), scene.state("b")) == ("cancelled", "dead")
 
 
-def test_a_dead_one_that_waited_for_others_waits_for_them_again_when_it_is_sent_back(scene: Scene) -> None:
+def test_a_dead_one_that_waited_for_others_waits_for_them_again_when_it_is_sent_back(
+    scene: LedgerScene,
+) -> None:
     scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),), over="dead", cause="task_error"))
     assert scene.retry("b")
     assert scene.heads() == ["a"]
@@ -167,7 +169,7 @@ def test_a_dead_one_that_waited_for_others_waits_for_them_again_when_it_is_sent_
     assert scene.heads() == ["b"]
 
 
-def test_failures_go_on_counting(scene: Scene) -> None:
+def test_failures_go_on_counting(scene: LedgerScene) -> None:
     scene.put(an_entry("a", failures={"server_error": 2}, cause="server_error", message="503", attempts=2))
     assert scene.state("a") == "waiting"
     scene.admit("a", 3)
@@ -181,7 +183,7 @@ def test_failures_go_on_counting(scene: Scene) -> None:
 # ── which ledger is this ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_first_mark_stays(scene: Scene) -> None:
+def test_the_first_mark_stays(scene: LedgerScene) -> None:
     identity = scene.ledger.identity
     assert identity.generation() is None
     assert identity.generation("one") == "one"
@@ -189,7 +191,7 @@ def test_the_first_mark_stays(scene: Scene) -> None:
     assert identity.generation() == "one"
 
 
-def test_a_rebuilt_ledger_settles_for_a_while(scene: Scene) -> None:
+def test_a_rebuilt_ledger_settles_for_a_while(scene: LedgerScene) -> None:
     identity = scene.ledger.identity
     assert identity.pulse() == Pulse()
     identity.generation("one")
@@ -201,7 +203,7 @@ def test_a_rebuilt_ledger_settles_for_a_while(scene: Scene) -> None:
     assert identity.pulse() == Pulse(mark="one")
 
 
-def test_receipts_of_a_job_that_is_not_known_wait_on_disk(scene: Scene) -> None:
+def test_receipts_of_a_job_that_is_not_known_wait_on_disk(scene: LedgerScene) -> None:
     assert scene.ledger.attempts.accept(a_receipt("a")) == "gone"
     scene.put(an_entry("a"))
     assert scene.ledger.attempts.accept(a_receipt("a")) == "accepted"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_scenes import Scene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, a_class, a_receipt, a_reservation, an_entry, an_id, redis_scene
 from loguru import logger
 from redis import Redis
 
@@ -240,7 +240,7 @@ def test_open_ledger_on_no_url_brings_its_own_server_and_takes_it_away(tmp_path:
 
 
 def test_a_scene_of_the_suite_notices_a_wrong_count(client: Redis) -> None:
-    scene: Scene = redis_scene(client, redis_ledger(client))
+    scene: LedgerScene = redis_scene(client, redis_ledger(client))
     scene.put(an_entry("a"))
     client.hincrby("conductor:count:night", "w", 1)
     with pytest.raises(AssertionError):

@@ -5,7 +5,7 @@ twin.
 from __future__ import annotations
 
 import msgspec
-from ledger_scenes import Scene, a_class, an_entry, an_id, line_of
+from ledger_scenes import LedgerScene, a_class, an_entry, an_id, line_of
 
 from conductor.model.failure_outcome import Dead
 from conductor.model.ledger_entries import Entry, Revised
@@ -20,13 +20,13 @@ def corrected(
     return msgspec.structs.replace(entry, line=line_of(name) + words)
 
 
-def revise(scene: Scene, *entries: Entry, backlog: str = "night", **how: bool) -> Revised:
+def revise(scene: LedgerScene, *entries: Entry, backlog: str = "night", **how: bool) -> Revised:
     told = scene.ledger.intake.revise(backlog, entries, **how)
     scene.check()
     return told
 
 
-def test_a_waiting_job_takes_the_line_it_comes_with(scene: Scene) -> None:
+def test_a_waiting_job_takes_the_line_it_comes_with(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     assert revise(scene, an_entry("a"), an_entry("nobody")) == Revised(), "nothing is another"
 
@@ -38,7 +38,7 @@ def test_a_waiting_job_takes_the_line_it_comes_with(scene: Scene) -> None:
     assert revise(scene, corrected("b")) == Revised(), "once"
 
 
-def test_what_was_decided_for_the_line_before_is_void(scene: Scene) -> None:
+def test_what_was_decided_for_the_line_before_is_void(scene: LedgerScene) -> None:
     """A tick looked, the line was changed, and the tick hands over."""
     scene.put(an_entry("a"))
     revise(scene, corrected("a"))
@@ -46,7 +46,7 @@ def test_what_was_decided_for_the_line_before_is_void(scene: Scene) -> None:
     assert scene.admit("a", class_id="corrected") is None
 
 
-def test_a_dead_job_that_was_put_right_waits_again_with_those_that_died_for_it(scene: Scene) -> None:
+def test_a_dead_job_that_was_put_right_waits_again_with_those_that_died_for_it(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b", after=(an_id("a"),)))
     scene.run("a")
     scene.fail("a", then=Dead())
@@ -61,7 +61,7 @@ def test_a_dead_job_that_was_put_right_waits_again_with_those_that_died_for_it(s
     assert scene.admit("a", 2, class_id="corrected") is None
 
 
-def test_the_jobs_it_comes_after_are_those_of_the_new_line(scene: Scene) -> None:
+def test_the_jobs_it_comes_after_are_those_of_the_new_line(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c", after=(an_id("a"),)))
     assert scene.heads() == ["a", "b"]
 
@@ -76,7 +76,7 @@ def test_the_jobs_it_comes_after_are_those_of_the_new_line(scene: Scene) -> None
     assert scene.heads() == ["b", "c"]
 
 
-def test_one_in_review_comes_out_of_it_and_its_kind_is_tried_again(scene: Scene) -> None:
+def test_one_in_review_comes_out_of_it_and_its_kind_is_tried_again(scene: LedgerScene) -> None:
     scene.put(an_entry("a", a_class(kind="k")))
     assert scene.ledger.kinds.review(scene.epoch, "k", 10) == 1
     assert scene.view("a").state == "review"
@@ -84,7 +84,7 @@ def test_one_in_review_comes_out_of_it_and_its_kind_is_tried_again(scene: Scene)
     assert scene.view("a").state == "waiting"
 
 
-def test_a_cancelled_one_takes_the_line_and_stays_cancelled(scene: Scene) -> None:
+def test_a_cancelled_one_takes_the_line_and_stays_cancelled(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.ledger.commands.cancel(an_id("a"))
     assert revise(scene, corrected("a")) == Revised(changed=1)
@@ -93,7 +93,7 @@ def test_a_cancelled_one_takes_the_line_and_stays_cancelled(scene: Scene) -> Non
     assert scene.view("a").class_id == "corrected"
 
 
-def test_what_is_under_way_or_done_keeps_its_line(scene: Scene) -> None:
+def test_what_is_under_way_or_done_keeps_its_line(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
     scene.run("a")
     scene.run("b")
@@ -104,7 +104,7 @@ def test_what_is_under_way_or_done_keeps_its_line(scene: Scene) -> None:
     assert {scene.view(name).line for name in "abc"} == {line_of(name) for name in "abc"}
 
 
-def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
+def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: LedgerScene) -> None:
     day = a_class("day", "day")
     scene.put(*(an_entry(name) for name in "abcd"))
     scene.run("b")
@@ -125,7 +125,7 @@ def test_a_job_of_another_backlog_stays_there_or_is_moved(scene: Scene) -> None:
     assert (counts("night")["running"], counts("night")["done"], counts("night")["waiting"]) == (1, 1, 0)
 
 
-def test_those_that_died_of_themselves_are_told_from_those_that_died_with_them(scene: Scene) -> None:
+def test_those_that_died_of_themselves_are_told_from_those_that_died_with_them(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), *(an_entry(f"b{n:02}", after=(an_id("a"),)) for n in range(30)))
     scene.force_fail("a")
     jobs, tallies = scene.ledger.jobs, scene.ledger.tallies
@@ -135,7 +135,7 @@ def test_those_that_died_of_themselves_are_told_from_those_that_died_with_them(s
     assert list(jobs.died()) == [] and tallies.causes() == {}
 
 
-def test_a_dead_job_can_be_given_up(scene: Scene) -> None:
+def test_a_dead_job_can_be_given_up(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     scene.force_fail("a")
     assert scene.cancel("a") == "dead"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ledger_scenes import Scene
+from ledger_scenes import LedgerScene
 
 from conductor.base.errors import Fenced
 from conductor.model.schedule import FireEnd, ScheduleState
@@ -13,16 +13,16 @@ AT = 1_774_830_600
 LEASE_S = 30.0
 
 
-def an_end(scene: Scene, instant: int = AT, **more: object) -> FireEnd:
+def an_end(scene: LedgerScene, instant: int = AT, **more: object) -> FireEnd:
     now = scene.ledger.bell.now()
     return FireEnd(instant=instant, began_at=now - 1, ended_at=now, **{"outcome": "fired", **more})
 
 
-def state_of(scene: Scene) -> ScheduleState:
+def state_of(scene: LedgerScene) -> ScheduleState:
     return scene.ledger.schedules.states()[NAME]
 
 
-def test_nothing_is_known_of_a_schedule_that_nobody_named(scene: Scene) -> None:
+def test_nothing_is_known_of_a_schedule_that_nobody_named(scene: LedgerScene) -> None:
     assert scene.ledger.schedules.states() == {}
 
     scene.ledger.schedules.know(NAME, AT)
@@ -30,7 +30,7 @@ def test_nothing_is_known_of_a_schedule_that_nobody_named(scene: Scene) -> None:
     assert scene.ledger.schedules.states() == {NAME: ScheduleState(name=NAME, handled_to=AT)}
 
 
-def test_what_was_handled_never_goes_back(scene: Scene) -> None:
+def test_what_was_handled_never_goes_back(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     book.know(NAME, AT)
     book.know(NAME, AT - 60)
@@ -42,7 +42,7 @@ def test_what_was_handled_never_goes_back(scene: Scene) -> None:
     assert not state_of(scene).is_paused
 
 
-def test_one_fire_is_taken_by_one_of_two_leaders(scene: Scene) -> None:
+def test_one_fire_is_taken_by_one_of_two_leaders(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     taken = book.take(NAME, AT, "one", LEASE_S, scene.epoch)
 
@@ -56,7 +56,7 @@ def test_one_fire_is_taken_by_one_of_two_leaders(scene: Scene) -> None:
     assert book.take(NAME, AT + 60, "two", LEASE_S, scene.epoch) is not None
 
 
-def test_a_leader_that_was_replaced_takes_nothing(scene: Scene) -> None:
+def test_a_leader_that_was_replaced_takes_nothing(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     with pytest.raises(Fenced):
         book.take(NAME, AT, "one", LEASE_S, scene.epoch - 1)
@@ -67,7 +67,7 @@ def test_a_leader_that_was_replaced_takes_nothing(scene: Scene) -> None:
     assert scene.ledger.schedules.states() == {}
 
 
-def test_a_fire_whose_leader_died_is_taken_up_again_and_not_lost(scene: Scene) -> None:
+def test_a_fire_whose_leader_died_is_taken_up_again_and_not_lost(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     first = book.take(NAME, AT, "one", 0.02, scene.epoch)
     scene.let(0.03)
@@ -84,7 +84,7 @@ def test_a_fire_whose_leader_died_is_taken_up_again_and_not_lost(scene: Scene) -
     assert book.end(NAME, "two", an_end(scene))
 
 
-def test_a_renewed_lease_holds(scene: Scene) -> None:
+def test_a_renewed_lease_holds(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     book.take(NAME, AT, "one", 0.02, scene.epoch)
     assert book.keep(NAME, AT, "one", LEASE_S)
@@ -92,7 +92,7 @@ def test_a_renewed_lease_holds(scene: Scene) -> None:
     assert book.take(NAME, AT, "two", LEASE_S, scene.epoch) is None
 
 
-def test_what_fires_came_to_is_counted(scene: Scene) -> None:
+def test_what_fires_came_to_is_counted(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     for n, outcome in enumerate(("fired", "failed", "fired")):
         book.take(NAME, AT + 60 * n, "one", LEASE_S, scene.epoch)
@@ -108,7 +108,7 @@ def test_what_fires_came_to_is_counted(scene: Scene) -> None:
     assert (state.last.words, state.last.exit_code, state.last.output) == ("naïve «words»", 2, "/o")
 
 
-def test_what_waits_waits_since_it_first_did(scene: Scene) -> None:
+def test_what_waits_waits_since_it_first_did(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     assert book.hold(scene.epoch, NAME)
     since = state_of(scene).waits_since
@@ -121,7 +121,7 @@ def test_what_waits_waits_since_it_first_did(scene: Scene) -> None:
     assert state_of(scene).waits_since == 0, "who is paused waits for nothing"
 
 
-def test_a_fire_by_hand_moves_nothing_that_is_due(scene: Scene) -> None:
+def test_a_fire_by_hand_moves_nothing_that_is_due(scene: LedgerScene) -> None:
     book = scene.ledger.schedules
     book.know(NAME, AT)
 

@@ -8,48 +8,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import NODE, LedgerScene, a_receipt, a_reservation, an_entry, an_id
+from successor_scenes import CORE, a_successor, a_turn, begun, ended, name_successors, preloaded, turn, word
 
 from conductor.base.errors import Fenced
 from conductor.model.causes import Cause
-from conductor.model.decision import Admission, Successor
-from conductor.model.ledger_entries import Begun, Preloaded, Turned, WorkerTurn
-
-CORE = {"node1:cpu_milli": 1000}
-
-
-def a_successor(name: str, after: str, cores: int = 1, **changes: Any) -> Successor:
-    """`cores`: what its node has."""
-    ceilings = {"node1:cpu_milli": cores * 1000}
-    admission = Admission(reservation=a_reservation(name, **changes), backlog="night", ceilings=ceilings)
-    return Successor(predecessor=an_id(after), attempt=1, admission=admission)
-
-
-def a_turn(number: str = "1", **changes: Any) -> WorkerTurn:
-    plain = WorkerTurn(
-        worker="w1", queue="cpu-node1", lease_s=LEASE_S, number=number, most=8, budget_s=0.05, is_idle=True
-    )
-    return msgspec.structs.replace(plain, **changes)
-
-
-def turn(scene: Scene, turn: WorkerTurn) -> Turned:
-    turned = scene.ledger.attempts.turn(turn)
-    scene.check()
-    return turned
-
-
-def name_successors(scene: Scene, *successors: Successor) -> None:
-    seen, _ = scene.ledger.handover.successions()
-    scene.ledger.handover.admit(scene.epoch, [], successors, seen)
-    scene.check()
-
-
-def begun(turned: Turned) -> list[str]:
-    return [started.reservation.job_id for started in turned.started]
+from conductor.model.decision import Admission
 
 
 @pytest.fixture
-def one_runs(scene: Scene) -> Scene:
+def one_runs(scene: LedgerScene) -> LedgerScene:
     """One core, and `a` runs on it; `b` and `c` wait."""
     scene.put(*(an_entry(name) for name in "abc"))
     assert scene.admit("a", ceilings=CORE) is None
@@ -57,11 +25,7 @@ def one_runs(scene: Scene) -> Scene:
     return scene
 
 
-def ended(number: str = "2", **changes: Any) -> WorkerTurn:
-    return a_turn(number, done=(a_receipt("a"),), **changes)
-
-
-def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs: Scene):
+def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     assert one_runs.state("b") == "waiting", "until then it holds nothing"
 
@@ -72,7 +36,7 @@ def test_an_successor_is_started_in_the_step_that_ends_its_predecessor(one_runs:
     assert one_runs.ledger.handover.successions() == (1, 0)
 
 
-def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Scene):
+def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     first = turn(one_runs, ended())
 
@@ -82,13 +46,15 @@ def test_a_turn_asked_for_again_starts_the_successor_it_started(one_runs: Scene)
     assert one_runs.ledger.tallies.counts()["running"] == 1
 
 
-def test_without_an_successor_nothing_starts(one_runs: Scene):
+def test_without_an_successor_nothing_starts(one_runs: LedgerScene):
     """The control: so the tests above can fail."""
     assert begun(turn(one_runs, ended())) == []
 
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "other attempt", "leaving worker"])
-def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_successor(one_runs: Scene, how: str):
+def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_successor(
+    one_runs: LedgerScene, how: str
+):
     name_successors(one_runs, a_successor("b", "a"))
     if how == "fail":
         one_runs.fail("a")
@@ -105,7 +71,7 @@ def test_only_the_good_end_of_that_very_attempt_in_a_turn_starts_its_successor(o
 
 
 @pytest.mark.parametrize("how", ["cancelled", "failed", "started elsewhere"])
-def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: Scene, how: str):
+def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: LedgerScene, how: str):
     name_successors(one_runs, a_successor("b", "a"))
     if how == "cancelled":
         one_runs.cancel("b")
@@ -117,7 +83,7 @@ def test_an_successor_that_does_not_wait_any_more_is_none(one_runs: Scene, how: 
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_an_successor_never_goes_over_a_ceiling(one_runs: Scene):
+def test_an_successor_never_goes_over_a_ceiling(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a", cpu=1.5))
 
     assert begun(turn(one_runs, ended())) == []
@@ -125,7 +91,7 @@ def test_an_successor_never_goes_over_a_ceiling(one_runs: Scene):
 
 
 @pytest.mark.parametrize("word", ["lane", "device", "node", "all"])
-def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
+def test_the_word_of_the_operator_holds_at_once(one_runs: LedgerScene, word: str):
     name_successors(one_runs, a_successor("b", "a", devices=("gpu0",), vram_mib=1))
     control = one_runs.ledger.control
     if word == "lane":
@@ -140,14 +106,14 @@ def test_the_word_of_the_operator_holds_at_once(one_runs: Scene, word: str):
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_while_a_ledger_settles_nobody_is_handed_on(one_runs: Scene):
+def test_while_a_ledger_settles_nobody_is_handed_on(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     one_runs.ledger.identity.settle(30)
 
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_successors_of_another_epoch_are_none(one_runs: Scene):
+def test_successors_of_another_epoch_are_none(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     one_runs.ledger.leadership.resign("conductor-1")
     assert one_runs.ledger.leadership.lead("conductor-2", 3600) is not None
@@ -155,13 +121,13 @@ def test_successors_of_another_epoch_are_none(one_runs: Scene):
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_only_the_leader_names_successors(one_runs: Scene):
+def test_only_the_leader_names_successors(one_runs: LedgerScene):
     with pytest.raises(Fenced):
         one_runs.ledger.handover.admit(one_runs.epoch - 1, [], [a_successor("b", "a")])
     assert begun(turn(one_runs, ended())) == []
 
 
-def test_the_next_tick_takes_an_successor_back_at_no_cost(one_runs: Scene):
+def test_the_next_tick_takes_an_successor_back_at_no_cost(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     name_successors(one_runs, a_successor("c", "a"))
 
@@ -172,7 +138,7 @@ def test_the_next_tick_takes_an_successor_back_at_no_cost(one_runs: Scene):
     )
 
 
-def test_after_one_was_handed_over_the_others_of_that_tick_are_successors_no_more(one_runs: Scene):
+def test_after_one_was_handed_over_the_others_of_that_tick_are_successors_no_more(one_runs: LedgerScene):
     one_runs.put(an_entry("d"))
     assert one_runs.admit("d", queue="cpu-node2") is None
     other = a_turn("1", worker="w2", queue="cpu-node2")
@@ -186,7 +152,7 @@ def test_after_one_was_handed_over_the_others_of_that_tick_are_successors_no_mor
     assert one_runs.state("c") == "waiting"
 
 
-def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_over(one_runs: Scene):
+def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_over(one_runs: LedgerScene):
     """It counted what the successor holds now as free: the files that its predecessor left there are in no
     sum.
     """
@@ -205,7 +171,7 @@ def test_a_tick_that_looked_before_an_successor_was_handed_over_hands_nothing_ov
     assert one_runs.ledger.handover.admit(one_runs.epoch, [admission], (), seen) == (None,)
 
 
-def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: Scene):
+def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a", kind="k", code="v1", breaker=1))
     one_runs.put(an_entry("d"))
     held = a_reservation("d", kind="k", code="v1", breaker=1, queue="cpu-node2")
@@ -223,17 +189,7 @@ def test_an_successor_of_a_kind_that_closes_is_not_started(one_runs: Scene):
 # ── preloaded: the worker hears of it while the predecessor runs ───────────────────────────────────────────
 
 
-def word(scene: Scene, worker: str = "w1") -> Preloaded | None:
-    found = scene.ledger.attempts.next_preloaded(worker, 0.0)
-    scene.check()
-    return found
-
-
-def preloaded(name: str, after: str = "a", attempt: int = 1) -> Begun:
-    return Begun(predecessor=an_id(after), of_attempt=1, job_id=an_id(name), attempt=attempt)
-
-
-def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: Scene):
+def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing(one_runs: LedgerScene):
     sums = one_runs.ledger.handover.reservations()
     name_successors(one_runs, a_successor("b", "a"))
 
@@ -250,7 +206,9 @@ def test_an_successor_is_told_to_the_worker_of_its_predecessor_and_holds_nothing
     assert word(one_runs) is None, "and not again by the next tick that names it"
 
 
-def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_ends_it(one_runs: Scene):
+def test_one_that_has_begun_takes_the_place_of_its_predecessor_in_the_step_that_ends_it(
+    one_runs: LedgerScene,
+):
     name_successors(one_runs, a_successor("b", "a"))
 
     turned = turn(one_runs, ended(begun=(preloaded("b"),), most=0))
@@ -274,7 +232,9 @@ OBSTACLES = (
 
 
 @pytest.mark.parametrize("how", OBSTACLES)
-def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ended(one_runs: Scene, how: str):
+def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ended(
+    one_runs: LedgerScene, how: str
+):
     name_successors(one_runs, a_successor("b", "a"))
     scene, control = one_runs, one_runs.ledger.control
     match how:
@@ -311,7 +271,7 @@ def test_a_turn_whose_successor_may_not_run_does_nothing_until_that_one_has_ende
     assert scene.view("b").failures == {} or how in ("failed", "cancelled")
 
 
-def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_named(one_runs: Scene):
+def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_named(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
 
     assert begun(turn(one_runs, ended())) == [an_id("b")]
@@ -319,7 +279,7 @@ def test_one_that_did_not_begin_in_time_goes_the_way_of_those_that_are_only_name
 
 
 @pytest.mark.parametrize("how", ["fail", "rescue", "accept", "turn"])
-def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scene, how: str):
+def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: LedgerScene, how: str):
     name_successors(one_runs, a_successor("b", "a"))
     if how == "turn":
         turn(one_runs, ended(most=0))
@@ -330,7 +290,9 @@ def test_where_its_predecessor_ends_without_it_it_waits_as_before(one_runs: Scen
     assert one_runs.admit("b", 2) is None
 
 
-def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_did_not_begin(one_runs: Scene):
+def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_did_not_begin(
+    one_runs: LedgerScene,
+):
     name_successors(one_runs, a_successor("b", "a"))
     name_successors(one_runs, a_successor("c", "a"))
     assert (word(one_runs) or preloaded("x")).job_id == an_id("b")
@@ -347,7 +309,7 @@ def test_who_is_taken_back_makes_room_for_another_once_its_worker_says_that_it_d
     assert begun(turn(one_runs, ended("3", begun=(preloaded("c"),), most=0))) == [an_id("c")]
 
 
-def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene):
+def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: LedgerScene):
     name_successors(one_runs, a_successor("b", "a"))
     word(one_runs)
     turn(one_runs, a_turn("2", not_begun=(preloaded("b"),), most=0))
@@ -359,7 +321,9 @@ def test_what_a_worker_will_not_take_is_not_offered_to_it_again(one_runs: Scene)
 
 
 @pytest.mark.parametrize("more", [{"cpu": 1.5}, {"ram_mib": 10**6}, {"devices": ("gpu0",), "vram_mib": 1}])
-def test_only_who_fits_into_what_its_predecessor_holds_is_preloaded(one_runs: Scene, more: dict[str, Any]):
+def test_only_who_fits_into_what_its_predecessor_holds_is_preloaded(
+    one_runs: LedgerScene, more: dict[str, Any]
+):
     successor = a_successor("b", "a", cores=9, **more)
     name_successors(one_runs, successor)
 
@@ -368,7 +332,7 @@ def test_only_who_fits_into_what_its_predecessor_holds_is_preloaded(one_runs: Sc
     assert begun(turn(one_runs, ended(begun=(preloaded("b"),)))) == []
 
 
-def test_nobody_is_preloaded_behind_two(one_runs: Scene):
+def test_nobody_is_preloaded_behind_two(one_runs: LedgerScene):
     one_runs.put(an_entry("d"))
     assert one_runs.admit("d", queue="cpu-node2") is None
     other = a_turn("1", worker="w2", queue="cpu-node2")
@@ -382,14 +346,14 @@ def test_nobody_is_preloaded_behind_two(one_runs: Scene):
     assert word(one_runs, "w2") is None
 
 
-def test_nobody_is_preloaded_behind_one_that_is_asked_to_stop_or_waits_itself(one_runs: Scene):
+def test_nobody_is_preloaded_behind_one_that_is_asked_to_stop_or_waits_itself(one_runs: LedgerScene):
     one_runs.cancel("a")
     name_successors(one_runs, a_successor("b", "a"), a_successor("b", "c"))
 
     assert word(one_runs) is None
 
 
-def test_nobody_waits_under_a_number_that_looks_like_a_rebuilt_ones(one_runs: Scene):
+def test_nobody_waits_under_a_number_that_looks_like_a_rebuilt_ones(one_runs: LedgerScene):
     one_runs.put(an_entry("z", attempts=99))
     name_successors(one_runs, a_successor("z", "a", attempt=100))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id
+from ledger_scenes import LEASE_S, LedgerScene, a_receipt, an_entry, an_id
 
 from conductor.model.ledger_entries import Turned, WorkerTurn
 
@@ -23,13 +23,13 @@ def a_turn(number: str = "1", **changes: object) -> WorkerTurn:
     return msgspec.structs.replace(plain, **changes)
 
 
-def queued(scene: Scene, *names: str) -> None:
+def queued(scene: LedgerScene, *names: str) -> None:
     for name in names:
         scene.put(an_entry(name))
         assert scene.admit(name, cpu=0.0, ram_mib=0) is None
 
 
-def turn(scene: Scene, turn: WorkerTurn) -> Turned:
+def turn(scene: LedgerScene, turn: WorkerTurn) -> Turned:
     turned = scene.ledger.attempts.turn(turn)
     scene.check()
     return turned
@@ -39,21 +39,21 @@ def ids(turned: Turned) -> list[str]:
     return [started.reservation.job_id for started in turned.started]
 
 
-def test_short_jobs_are_started_together_as_far_as_the_budget_goes(scene: Scene):
+def test_short_jobs_are_started_together_as_far_as_the_budget_goes(scene: LedgerScene):
     queued(scene, *"abcdefg")
 
     assert ids(turn(scene, a_turn())) == [an_id(name) for name in "abcde"]
     assert ids(turn(scene, a_turn("2", most=1))) == [an_id("f")]
 
 
-def test_of_unknown_jobs_an_idle_worker_takes_one_and_a_busy_one_none(scene: Scene):
+def test_of_unknown_jobs_an_idle_worker_takes_one_and_a_busy_one_none(scene: LedgerScene):
     queued(scene, *"ab")
 
     assert ids(turn(scene, a_turn("1", task_durations={}))) == []
     assert ids(turn(scene, a_turn("2", task_durations={}, is_idle=True))) == [an_id("a")]
 
 
-def test_nothing_is_begun_beside_an_unknown_job_in_hand(scene: Scene):
+def test_nothing_is_begun_beside_an_unknown_job_in_hand(scene: LedgerScene):
     queued(scene, *"ab")
     taken = scene.take("cpu-node1", "w1")
     assert taken is not None
@@ -61,7 +61,7 @@ def test_nothing_is_begun_beside_an_unknown_job_in_hand(scene: Scene):
     assert ids(turn(scene, a_turn(in_hand=(taken,), task_durations={}))) == [an_id("a")]
 
 
-def test_a_turn_asked_for_again_starts_what_it_took_and_no_more(scene: Scene):
+def test_a_turn_asked_for_again_starts_what_it_took_and_no_more(scene: LedgerScene):
     queued(scene, *"abc")
     first = turn(scene, a_turn(most=2))
 
@@ -69,7 +69,7 @@ def test_a_turn_asked_for_again_starts_what_it_took_and_no_more(scene: Scene):
     assert ids(turn(scene, a_turn("2", most=2))) == [an_id("c")]
 
 
-def test_a_turn_behind_a_blocking_take_starts_what_lies_in_the_hand_by_then(scene: Scene):
+def test_a_turn_behind_a_blocking_take_starts_what_lies_in_the_hand_by_then(scene: LedgerScene):
     queued(scene, *"abc")
     scene.take("cpu-node1", "w1")
 
@@ -77,7 +77,7 @@ def test_a_turn_behind_a_blocking_take_starts_what_lies_in_the_hand_by_then(scen
     assert ids(turn(scene, a_turn("2", most=2))) == [an_id("c")]
 
 
-def test_a_turn_behind_a_take_that_timed_out_starts_nothing(scene: Scene):
+def test_a_turn_behind_a_take_that_timed_out_starts_nothing(scene: LedgerScene):
     queued(scene, *"ab")
 
     turned = turn(scene, a_turn(is_from_hand=True, is_idle=True))
@@ -85,7 +85,7 @@ def test_a_turn_behind_a_take_that_timed_out_starts_nothing(scene: Scene):
     assert turned == Turned(step=turned.step)
 
 
-def test_such_a_turn_asked_for_again_starts_the_same_again_and_no_more(scene: Scene):
+def test_such_a_turn_asked_for_again_starts_the_same_again_and_no_more(scene: LedgerScene):
     queued(scene, *"abcd")
     scene.take("cpu-node1", "w1")
     first = turn(scene, a_turn(is_from_hand=True, most=1))
@@ -95,7 +95,7 @@ def test_such_a_turn_asked_for_again_starts_the_same_again_and_no_more(scene: Sc
     assert ids(turn(scene, a_turn("2", is_from_hand=True, most=0))) == [an_id("c")]
 
 
-def test_what_is_done_is_accepted_and_what_did_not_begin_goes_back_at_no_cost(scene: Scene):
+def test_what_is_done_is_accepted_and_what_did_not_begin_goes_back_at_no_cost(scene: LedgerScene):
     queued(scene, *"ab")
     turn(scene, a_turn())
 
@@ -107,7 +107,7 @@ def test_what_is_done_is_accepted_and_what_did_not_begin_goes_back_at_no_cost(sc
     assert (view.state, view.attempts, dict(view.failures)) == ("waiting", 1, {})
 
 
-def test_what_another_worker_runs_cannot_be_given_back(scene: Scene):
+def test_what_another_worker_runs_cannot_be_given_back(scene: LedgerScene):
     queued(scene, "a")
     turn(scene, a_turn())
 
@@ -116,7 +116,7 @@ def test_what_another_worker_runs_cannot_be_given_back(scene: Scene):
     assert scene.ledger.tallies.counts()["running"] == 1
 
 
-def test_what_was_cancelled_before_it_began_is_cancelled_when_it_goes_back(scene: Scene):
+def test_what_was_cancelled_before_it_began_is_cancelled_when_it_goes_back(scene: LedgerScene):
     queued(scene, "a")
     turn(scene, a_turn())
     scene.cancel("a")
@@ -126,7 +126,7 @@ def test_what_was_cancelled_before_it_began_is_cancelled_when_it_goes_back(scene
     assert scene.ledger.tallies.counts()["cancelled"] == 1
 
 
-def test_workers_tell_what_is_short_and_what_is_no_more(scene: Scene):
+def test_workers_tell_what_is_short_and_what_is_no_more(scene: LedgerScene):
     turn(scene, a_turn(news={"media.cut": 0.01, "media.probe": 0.02}))
     turn(scene, a_turn("2", news={"media.probe": 0.0}))
 

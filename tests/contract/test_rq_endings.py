@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from ledger_scenes import Scene, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, an_entry, an_id, redis_scene
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, redis_ledger
@@ -27,7 +27,7 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def scene(client: Redis) -> Scene:
+def scene(client: Redis) -> LedgerScene:
     """One job that runs."""
     scene = redis_scene(client, redis_ledger(client))
     scene.put(an_entry("a"))
@@ -41,7 +41,7 @@ def shown(client: Redis, as_what: str) -> list[bytes]:
 
 @pytest.mark.parametrize("then", [Retry(), Dead()])
 def test_a_failed_attempt_shows_its_cause_and_message(
-    client: Redis, scene: Scene, then: Retry | Dead
+    client: Redis, scene: LedgerScene, then: Retry | Dead
 ) -> None:
     scene.fail("a", cause="timeout", then=then)
 
@@ -52,27 +52,29 @@ def test_a_failed_attempt_shows_its_cause_and_message(
 
 @pytest.mark.parametrize("cause", ["rate_limited", "endpoint_shut"])
 def test_an_attempt_that_was_only_put_off_is_shown_as_no_failure(
-    client: Redis, scene: Scene, cause: Cause
+    client: Redis, scene: LedgerScene, cause: Cause
 ) -> None:
     scene.fail("a", cause=cause, then=Retry())
 
     assert shown(client, "failed") == [] and not client.exists(HASH)
 
 
-def test_an_attempt_that_failed_for_the_sake_of_others_is_put_off_too(client: Redis, scene: Scene) -> None:
+def test_an_attempt_that_failed_for_the_sake_of_others_is_put_off_too(
+    client: Redis, scene: LedgerScene
+) -> None:
     scene.fail("a", cause="cuda_oom", then=Retry(is_free=True))
 
     assert shown(client, "failed") == [] and not client.exists(HASH)
 
 
-def test_what_is_put_off_so_long_that_it_dies_has_failed(client: Redis, scene: Scene) -> None:
+def test_what_is_put_off_so_long_that_it_dies_has_failed(client: Redis, scene: LedgerScene) -> None:
     scene.fail("a", cause="rate_limited", then=Dead())
 
     assert len(shown(client, "failed")) == 1
     assert b" | rate_limited: " in client.hget(HASH, "description")
 
 
-def test_the_operators_words_are_shown_as_the_operators(client: Redis, scene: Scene) -> None:
+def test_the_operators_words_are_shown_as_the_operators(client: Redis, scene: LedgerScene) -> None:
     scene.ledger.commands.fail(an_id("a"), "task_error", FAILED_BY_OPERATOR)
     scene.fail("a", cause="cancelled")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from ledger_scenes import Scene, a_receipt, a_reservation, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, a_receipt, a_reservation, an_entry, an_id, redis_scene
 from redis import Redis
 from rq import Queue
 from rq.job import Job, JobStatus
@@ -25,13 +25,13 @@ TIMES = {b"created_at", b"enqueued_at"}
 
 
 @pytest.fixture
-def rq_scene(redis_url: str) -> Iterator[Scene]:
+def rq_scene(redis_url: str) -> Iterator[LedgerScene]:
     with connect(redis_url) as client:
         yield redis_scene(client, redis_ledger(client))
 
 
 @pytest.fixture
-def client(rq_scene: Scene) -> Redis:
+def client(rq_scene: LedgerScene) -> Redis:
     assert rq_scene.redis is not None
     return rq_scene.redis
 
@@ -66,7 +66,7 @@ def by_rq_itself(client: Redis, name: str) -> dict[bytes, bytes]:
     return written
 
 
-def test_the_hash_equals_the_one_enqueue_job_writes(rq_scene: Scene, client: Redis) -> None:
+def test_the_hash_equals_the_one_enqueue_job_writes(rq_scene: LedgerScene, client: Redis) -> None:
     rq_scene.put(an_entry("a"))
     rq_scene.admit("a")
     ours = fields(client, f"rq:job:{an_id('a')}-a1")
@@ -82,7 +82,7 @@ def test_the_hash_equals_the_one_enqueue_job_writes(rq_scene: Scene, client: Red
     assert client.ttl(f"rq:job:{an_id('a')}-a1") == -1
 
 
-def test_rq_reads_it_as_its_own(rq_scene: Scene, client: Redis) -> None:
+def test_rq_reads_it_as_its_own(rq_scene: LedgerScene, client: Redis) -> None:
     rq_scene.put(an_entry("a"))
     rq_scene.admit("a")
     assert [queue.name for queue in Queue.all(connection=client)] == [QUEUE]
@@ -116,7 +116,7 @@ def ids(registry: object) -> list[str]:
     return registry.get_job_ids(cleanup=False)  # type: ignore[attr-defined]
 
 
-def test_rq_dashboard_sees_it_run_and_end(rq_scene: Scene, client: Redis) -> None:
+def test_rq_dashboard_sees_it_run_and_end(rq_scene: LedgerScene, client: Redis) -> None:
     rq_scene.put(*(an_entry(name) for name in "abc"))
     for name in "abc":
         rq_scene.run(name)
@@ -138,7 +138,7 @@ def test_rq_dashboard_sees_it_run_and_end(rq_scene: Scene, client: Redis) -> Non
     assert 0 < client.ttl(f"rq:job:{an_id('a')}-a1") <= 600
 
 
-def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) -> None:
+def test_what_ended_does_not_pile_up_in_redis(rq_scene: LedgerScene, client: Redis) -> None:
     names = [f"n{i:03d}" for i in range(130)]
     rq_scene.ledger.intake.put("night", [an_entry(name) for name in names])
     wanted = [Admission(reservation=a_reservation(name), backlog="night") for name in names]
@@ -152,7 +152,7 @@ def test_what_ended_does_not_pile_up_in_redis(rq_scene: Scene, client: Redis) ->
 
 
 def test_an_entry_that_was_rescued_or_cancelled_before_it_ran_leaves_nothing(
-    rq_scene: Scene, client: Redis
+    rq_scene: LedgerScene, client: Redis
 ) -> None:
     rq_scene.put(an_entry("a"), an_entry("b"))
     rq_scene.admit("a")

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from builders import a_spec
-from node_scene import Scene, configure, until
+from node_scene import NodeScene, configure, until
 
 from conductor.adapters.files.receipt_log import read_receipts
 from conductor.adapters.host import nvml_probe
@@ -101,7 +101,7 @@ class Watch:
             self.busy_percent.append(int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
 
 
-class CardScene(Scene):
+class CardScene(NodeScene):
     def __init__(self, ledger: Ledger, project: Settings, card: Device) -> None:
         source = Path(__file__).with_name("cuda_tasks.py")
         (project.project / "cuda_tasks_of_test.py").write_text(

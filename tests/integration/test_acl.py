@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from conductor.adapters.open_ledger import connect, open_ledger, redis_ledger
-from conductor.adapters.redis.valkey import find_binary
+from conductor.adapters.redis.valkey_binary import find_binary
 from conductor.app.redis_acl import ADMIN, CONDUCTOR, READER, WORKER, acl_text, users
 from conductor.base.errors import Unreachable
 from conductor.base.redis_keys import PLAIN

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from audit_scene import bad
 from cli_tools import Cli
-from verify_scene import Place
+from verify_scene import VerifyScene
 
 from conductor.base.settings.settings import Settings
 from conductor.record import manifest
@@ -17,16 +17,16 @@ from conductor.recovery import audit
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> VerifyScene:
+    return VerifyScene(tmp_path)
 
 
-def of_files(place: Place, is_hashing: bool = True) -> dict[str, tuple[str, ...]]:
+def of_files(place: VerifyScene, is_hashing: bool = True) -> dict[str, tuple[str, ...]]:
     manifest.write(place.manifest, place.specs)
     return bad(audit.audit_files([place.manifest], place.settings.layout, is_hashing))
 
 
-def test_without_redis_what_is_done_and_what_waits_is_sound(place: Place) -> None:
+def test_without_redis_what_is_done_and_what_waits_is_sound(place: VerifyScene) -> None:
     first = place.job(0)
     place.done(first)
     place.job(1, after=(first.id,))
@@ -34,7 +34,7 @@ def test_without_redis_what_is_done_and_what_waits_is_sound(place: Place) -> Non
     assert of_files(place) == {}
 
 
-def test_without_redis_every_planted_fault_is_named(place: Place) -> None:
+def test_without_redis_every_planted_fault_is_named(place: VerifyScene) -> None:
     twice, gone, altered, early, undeclared = (place.job(n) for n in range(5))
     late = place.job(5)
     early_one = place.job(6, after=(late.id,))
@@ -56,7 +56,7 @@ def test_without_redis_every_planted_fault_is_named(place: Place) -> None:
 
 
 def test_the_command_names_each_offender_and_is_1(cli: Cli, project: Settings) -> None:
-    place = Place(project.project)
+    place = VerifyScene(project.project)
     for n in range(6):
         place.done(place.job(n))
         place.file(place.specs[n].writes[0].path).unlink()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from builders import a_spec
 from cli_tools import conductor
-from rebuild_scene import Place
+from rebuild_scene import RebuildScene
 
 from conductor.base.errors import UsageError
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
@@ -27,8 +27,8 @@ from conductor.recovery.backup import BESIDE, backup, restore
 
 
 @pytest.fixture
-def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
-    return Place(ledger, project.project, redis_url)
+def place(project: Settings, ledger: Ledger, redis_url: str) -> RebuildScene:
+    return RebuildScene(ledger, project.project, redis_url)
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def an_archive(file: Path, *members: tarfile.TarInfo | str) -> Path:
     return file
 
 
-def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(place: Place, project: Settings) -> None:
+def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(
+    place: RebuildScene, project: Settings
+) -> None:
     done, dead, fresh = (a_spec(n) for n in range(3))
     place.dispatch(done, dead, backlog="night")
     manifest.write(project.project / "own.jsonl", [fresh])
@@ -80,7 +82,7 @@ def test_a_project_comes_back_in_another_folder_and_is_rebuilt_there(place: Plac
     assert {**before, "waiting": {fresh.id}, "dead": {dead.id}, "done": {done.id}} == place.sets()
 
 
-def test_outputs_and_logs_are_not_in_it(place: Place, project: Settings) -> None:
+def test_outputs_and_logs_are_not_in_it(place: RebuildScene, project: Settings) -> None:
     place.dispatch(a_spec(1))
     place.receipt(a_spec(1))
     (project.roots["published"].path / "film.mp4").write_bytes(b"x")
@@ -95,7 +97,7 @@ def test_outputs_and_logs_are_not_in_it(place: Place, project: Settings) -> None
 
 
 def test_what_is_appended_meanwhile_does_not_break_it(
-    place: Place, project: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
+    place: RebuildScene, project: Settings, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.receipt(a_spec(1))
     add = tarfile.TarFile.addfile
@@ -111,7 +113,7 @@ def test_what_is_appended_meanwhile_does_not_break_it(
     assert (elsewhere.receipts_dir / "w.jsonl").read_bytes().count(b"\n") >= 1
 
 
-def test_neither_overwrites_without_being_told(place: Place, project: Settings) -> None:
+def test_neither_overwrites_without_being_told(place: RebuildScene, project: Settings) -> None:
     place.receipt(a_spec(1))
     file = project.project / "b.tar.gz"
     backup(project.layout, file)
@@ -258,7 +260,7 @@ def test_a_folder_that_is_a_link_leads_nowhere(elsewhere: Settings, tmp_path: Pa
     "spoil", [lambda raw: raw[: len(raw) // 2], lambda raw: b"not an archive"], ids=["cut", "garbage"]
 )
 def test_a_broken_file_is_refused_whole(
-    place: Place, project: Settings, elsewhere: Settings, spoil: Callable[[bytes], bytes]
+    place: RebuildScene, project: Settings, elsewhere: Settings, spoil: Callable[[bytes], bytes]
 ) -> None:
     place.receipt(a_spec(1))
     file = project.project / "b.tar.gz"

@@ -59,10 +59,10 @@ def render(args, ctx):
     return {{}}
 """
 
-Play = Callable[..., "Scene"]
+Play = Callable[..., "BreakerScene"]
 
 
-class Scene:
+class BreakerScene:
     def __init__(self, project: Settings, ledger: Ledger, tasks: str, config: str) -> None:
         self.ledger = ledger
         self._commands: list[Command] = []
@@ -98,10 +98,10 @@ class Scene:
 
 @pytest.fixture
 def play(project: Settings, ledger: Ledger) -> Iterator[Play]:
-    scenes: list[Scene] = []
+    scenes: list[BreakerScene] = []
 
-    def begin(tasks: str, config: str = "") -> Scene:
-        scenes.append(Scene(project, ledger, tasks, config))
+    def begin(tasks: str, config: str = "") -> BreakerScene:
+        scenes.append(BreakerScene(project, ledger, tasks, config))
         return scenes[0]
 
     yield begin

@@ -174,7 +174,7 @@ def test_the_connection_of_the_pages_can_write_nothing(served: Served):
                 client.execute_command(*command)
 
 
-class Bomb:
+class PickleBomb:
     def __init__(self, file: Path) -> None:
         self.file = file
 
@@ -183,7 +183,7 @@ class Bomb:
 
 
 def test_a_pickled_job_is_not_unpickled(served: Served, tmp_path: Path):
-    bomb = pickle.dumps(("os.getpid", None, [Bomb(tmp_path / "boom")], {}))
+    bomb = pickle.dumps(("os.getpid", None, [PickleBomb(tmp_path / "boom")], {}))
     fields = {
         "data": bomb,
         "meta": bomb,

@@ -19,7 +19,7 @@ from redis import Redis, exceptions
 from conductor.adapters.open_ledger import redis_of
 from conductor.adapters.redis import server_checks
 from conductor.adapters.redis.client import connect, translated
-from conductor.adapters.redis.valkey import find_binary
+from conductor.adapters.redis.valkey_binary import find_binary
 from conductor.base.errors import ConductorError, ConfigError, Unreachable
 from conductor.base.settings.settings import load
 from conductor.record import manifest

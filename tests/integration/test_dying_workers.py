@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import conductor
-from node_scene import CONFIG, Scene
+from node_scene import CONFIG, NodeScene
 
 from conductor.adapters.open_ledger import open_ledger
 from conductor.base.settings.settings import CONFIG_NAME, Settings, load
@@ -40,7 +40,7 @@ def test_workers_that_die_at_each_start_end_the_run_with_exit_4_and_their_last_w
     (folder / "hook" / "sitecustomize.py").write_text(HOOK.format(flag=str(flag)))
     env = {"PYTHONPATH": str(folder / "hook")}
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         jobs = [scene.put(n, 0.0) for n in (1, 2)]
 
         ended = conductor("conduct", "--until-done", "--json", cwd=folder, env=env)

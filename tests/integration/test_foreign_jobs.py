@@ -37,7 +37,7 @@ SimpleWorker([sys.argv[2]], connection=Redis.from_url(sys.argv[1]), serializer=s
 MODULE = "import os, pathlib; pathlib.Path({mark!r}).write_text('imported')\ndef call(*args): return None\n"
 
 
-class Bomb:
+class JobBomb:
     def __init__(self, mark: Path) -> None:
         self.mark = str(mark)
 
@@ -68,8 +68,12 @@ ATTACKS: dict[str, Make] = {
     "a callable of the system": lambda a, i: a.push(i, ("os.mkdir", None, [str(a.mark)], {})),
     "a builtin": lambda a, i: a.push(i, ("exec", None, [f"import os; os.mkdir({str(a.mark)!r})"], {})),
     "a module that acts when imported": lambda a, i: a.push(i, ("evil_module.call", None, [], {})),
-    "pickled data": lambda a, i: a.push_raw(i, zlib.compress(pickle.dumps((OURS, None, [Bomb(a.mark)], {})))),
-    "pickled meta": lambda a, i: a.push(i, (OURS, None, ["x" * 24, 1], {}), meta=pickle.dumps(Bomb(a.mark))),
+    "pickled data": lambda a, i: a.push_raw(
+        i, zlib.compress(pickle.dumps((OURS, None, [JobBomb(a.mark)], {})))
+    ),
+    "pickled meta": lambda a, i: a.push(
+        i, (OURS, None, ["x" * 24, 1], {}), meta=pickle.dumps(JobBomb(a.mark))
+    ),
     "a success callback": lambda a, i: a.push(
         i,
         ("time.time", None, [], {}),
@@ -176,7 +180,7 @@ def test_our_job_class_drops_callbacks_unread(attack: Attack, client: Redis, nam
 def test_a_webhook_in_the_hash_calls_nobody(attack: Attack, scene: WorkerScene, client: Redis):
     hits: list[str] = []
 
-    class Listener(BaseHTTPRequestHandler):
+    class JobListener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             hits.append(self.path)
             self.send_response(200)
@@ -187,7 +191,7 @@ def test_a_webhook_in_the_hash_calls_nobody(attack: Attack, scene: WorkerScene, 
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+    with HTTPServer(("127.0.0.1", 0), JobListener) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/hook"
         spec = a_spec(task="mine.write")

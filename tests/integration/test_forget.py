@@ -13,7 +13,7 @@ from builders import a_report, a_spec
 from cli_tools import Cli
 from learned_scene import DECL, a_receipt, of_size, out_of_vram
 from loguru import logger
-from rebuild_scene import Place
+from rebuild_scene import RebuildScene
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.settings.settings import Settings
@@ -34,11 +34,11 @@ def cli(
 
 
 @pytest.fixture
-def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
-    return Place(ledger, project.project, redis_url)
+def place(project: Settings, ledger: Ledger, redis_url: str) -> RebuildScene:
+    return RebuildScene(ledger, project.project, redis_url)
 
 
-def ran_out(place: Place, spec: JobSpec) -> None:
+def ran_out(place: RebuildScene, spec: JobSpec) -> None:
     """Out of memory once, by its receipt; the ledger learns it from there."""
     place.receipt(
         spec,
@@ -53,20 +53,22 @@ def ran_out(place: Place, spec: JobSpec) -> None:
     rebuilt(place)
 
 
-def rebuilt(place: Place) -> None:
+def rebuilt(place: RebuildScene) -> None:
     place.flush()
     place.ledger.reports.publish(a_report("studio1", devices=1, sent_at=time.time()), 60)
     place.rebuild()
 
 
-def asks(place: Place, spec: JobSpec) -> int:
+def asks(place: RebuildScene, spec: JobSpec) -> int:
     job = place.ledger.jobs.job(spec.id)
     assert job is not None
     return job.job_class.needs.vram_mib
 
 
 @pytest.mark.parametrize("by", ["job", "task"])
-def test_a_raised_need_is_forgotten_and_a_rebuild_does_not_learn_it_again(place: Place, cli: Cli, by: str):
+def test_a_raised_need_is_forgotten_and_a_rebuild_does_not_learn_it_again(
+    place: RebuildScene, cli: Cli, by: str
+):
     spec, other = (a_spec(n, needs=Needs(vram_mib=20_000)) for n in range(2))
     place.dispatch(spec, other)
     ran_out(place, spec)
@@ -81,7 +83,7 @@ def test_a_raised_need_is_forgotten_and_a_rebuild_does_not_learn_it_again(place:
     assert asks(place, spec) == 20_000
 
 
-def test_what_is_learned_of_a_task_is_learned_anew(place: Place, cli: Cli, project: Settings):
+def test_what_is_learned_of_a_task_is_learned_anew(place: RebuildScene, cli: Cli, project: Settings):
     log = FileReceiptLog(project.receipts_dir, "node1-gpu-1")
     for n in range(3):
         log.append(out_of_vram(n, vram=20_000, ended_at=time.time() - 1))
@@ -98,7 +100,7 @@ def test_what_is_learned_of_a_task_is_learned_anew(place: Place, cli: Cli, proje
         assert lessons.learned.need(of_size(), "vram_mib").uses > 4096, "what comes after it counts"
 
 
-def test_one_in_flight_says_so_and_what_nobody_knows_is_a_mistake(place: Place, cli: Cli):
+def test_one_in_flight_says_so_and_what_nobody_knows_is_a_mistake(place: RebuildScene, cli: Cli):
     spec = a_spec(1, needs=Needs(vram_mib=20_000))
     place.dispatch(spec)
     assert "no failure had raised its needs" in cli("needs", "--forget", spec.id).out

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from builders import a_spec
 from desk import Desk
-from node_scene import CONFIG, Command, Scene, configure, until, until_gone
+from node_scene import CONFIG, Command, NodeScene, configure, until, until_gone
 
 from conductor.adapters.files.receipt_log import read_receipts
 from conductor.base.settings.settings import CONFIG_NAME, Settings
@@ -54,7 +54,7 @@ def count_up(args, ctx):
 '''
 
 
-class FrozenScene(Scene):
+class FrozenScene(NodeScene):
     def __init__(self, ledger: Ledger, project: Settings, desk: Desk) -> None:
         name = f"count_tasks_{os.urandom(4).hex()}"
         (project.project / f"{name}.py").write_text(TASKS, encoding="utf-8")

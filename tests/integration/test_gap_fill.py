@@ -23,7 +23,7 @@ from conductor.verify.report import VerifyReport
 from conductor.verify.verify import verify
 
 
-class Night:
+class GapFillNight:
     """The steps of a run; only `conduct` is a process of its own."""
 
     def __init__(self, project: Settings, ledger: Ledger, corpus: Path) -> None:
@@ -74,7 +74,7 @@ def test_every_gap_is_filled_once_and_one_that_opens_again_is_found_and_closed(
         db.executemany("INSERT INTO documents VALUES (?, ?)", [(n, f"text {n}") for n in range(12)])
 
     with servers(project) as (local, cloud):
-        night = Night(project, ledger, corpus)
+        night = GapFillNight(project, ledger, corpus)
         assert night.plan() == 8 and night.dispatch().new == 8
         night.conduct()
         report = night.verify()

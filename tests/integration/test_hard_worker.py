@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_scene import Command, Scene, configure, until
+from node_scene import Command, NodeScene, configure, until
 from redis import Redis
 
 from conductor.adapters.files.receipt_log import accepted, read_receipts
@@ -97,7 +97,7 @@ def test_a_full_redis_is_waited_out(mortal: tuple[WorkerScene, Settings, Redis],
 
 def test_a_node_stopped_for_longer_than_its_leases_does_no_harm(ledger: Ledger, project: Settings):
     """Its workers go on and renew; its report runs out and comes back; nobody is doubled."""
-    scene = Scene(ledger, configure(project))
+    scene = NodeScene(ledger, configure(project))
     try:
         node = scene.node()
         job = scene.sleep(1, 5.0)
@@ -115,7 +115,7 @@ def test_a_node_stopped_for_longer_than_its_leases_does_no_harm(ledger: Ledger, 
 def test_a_whole_worker_stopped_past_its_lease_publishes_nothing_when_it_wakes(
     ledger: Ledger, project: Settings
 ):
-    scene = Scene(ledger, configure(project, CONFIG_SHORT))
+    scene = NodeScene(ledger, configure(project, CONFIG_SHORT))
     try:
         node = scene.node()
         job = scene.sleep(1, 4.0)
@@ -159,7 +159,7 @@ def test_a_rolling_restart_kills_no_job_and_does_none_twice(ledger: Ledger, proj
     """drain, exchange the node while its worker's body runs 3 s, undo: each job once, the one in hand by
     the old.
     """
-    scene = Scene(ledger, configure(project, CONFIG_SHORT))
+    scene = NodeScene(ledger, configure(project, CONFIG_SHORT))
     try:
         old = scene.node()
         conduct = scene.run("conduct")
@@ -191,7 +191,7 @@ def test_a_rolling_restart_kills_no_job_and_does_none_twice(ledger: Ledger, proj
 
 
 def test_a_conductor_and_a_node_exchanged_under_load_lose_nothing(ledger: Ledger, project: Settings):
-    scene = Scene(ledger, configure(project, CONFIG_SHORT))
+    scene = NodeScene(ledger, configure(project, CONFIG_SHORT))
     try:
         node, conduct = scene.node(), scene.run("conduct")
         jobs = [scene.put(n, 0.3) for n in range(1, 25)]

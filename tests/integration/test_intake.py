@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from ledger_scenes import Scene, an_entry, an_id, redis_scene
+from ledger_scenes import LedgerScene, an_entry, an_id, redis_scene
 from redis import Redis
 
 from conductor.adapters.open_ledger import connect, redis_ledger
@@ -29,7 +29,7 @@ def client(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def scene(client: Redis) -> Scene:
+def scene(client: Redis) -> LedgerScene:
     return redis_scene(client, redis_ledger(client))
 
 
@@ -50,13 +50,13 @@ def ids(taken: TakenJob) -> list[str]:
     return [started.reservation.job_id for started in taken.turned.started]
 
 
-def fed(scene: Scene, *names: str) -> None:
+def fed(scene: LedgerScene, *names: str) -> None:
     for name in names:
         scene.put(an_entry(name))
         assert scene.admit(name, cpu=0.0, ram_mib=0) is None
 
 
-def test_what_is_taken_is_running_when_its_worker_wakes_up(scene: Scene, intake: Intake):
+def test_what_is_taken_is_running_when_its_worker_wakes_up(scene: LedgerScene, intake: Intake):
     fed(scene, "a")
 
     assert ids(intake.take(a_turn)) == [an_id("a")]
@@ -64,7 +64,7 @@ def test_what_is_taken_is_running_when_its_worker_wakes_up(scene: Scene, intake:
 
 
 def test_what_was_started_and_never_heard_of_is_told_again(
-    scene: Scene, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    scene: LedgerScene, intake: Intake, monkeypatch: pytest.MonkeyPatch
 ):
     fed(scene, "a", "b")
     real = intake._behind.take  # pyright: ignore[reportPrivateUsage]
@@ -83,7 +83,7 @@ def test_what_was_started_and_never_heard_of_is_told_again(
 
 
 def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(
-    scene: Scene, intake: Intake, client: Redis
+    scene: LedgerScene, intake: Intake, client: Redis
 ):
     # Given a connection of the worker's that waits on the server, and whose end the server never heard of
     ghost = threading.Thread(target=lambda: intake.take(a_turn))
@@ -99,7 +99,7 @@ def test_a_lost_connection_that_still_waits_takes_nothing_for_nobody(
     assert client.lrange(f"rq:queue:{QUEUE}", 0, -1) == [f"{an_id('a')}-a1".encode()]
 
 
-def test_a_connection_cut_while_it_waits_costs_nothing(scene: Scene, intake: Intake, client: Redis):
+def test_a_connection_cut_while_it_waits_costs_nothing(scene: LedgerScene, intake: Intake, client: Redis):
     found: list[TakenJob] = []
 
     def take() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_scene import CONFIG, Scene, configure, until
+from node_scene import CONFIG, NodeScene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
 from conductor.adapters.files.receipt_log import FileReceiptLog, read_receipts
@@ -25,8 +25,8 @@ CODE = code_version("workers.tasks.diagnostics")
 
 
 @pytest.fixture
-def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(
+def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
+    it = NodeScene(
         ledger, configure(project, CONFIG.replace("gpu.workers = 2", "gpu.workers = 8\ngpu.depth = 8"))
     )
     yield it
@@ -58,7 +58,7 @@ def taught(folder: Path, vram_mib: int, count: int) -> None:
     log.close()
 
 
-def most_at_once(scene: Scene, jobs: list[str]) -> tuple[int, set[int]]:
+def most_at_once(scene: NodeScene, jobs: list[str]) -> tuple[int, set[int]]:
     """Until all are done: the most that gpu0 held at one time, and what each had reserved."""
     most, reserved = 0, set[int]()
 
@@ -79,7 +79,7 @@ def most_at_once(scene: Scene, jobs: list[str]) -> tuple[int, set[int]]:
     ids=["less than declared: more at once", "more than declared: fewer at once"],
 )
 def test_what_jobs_took_decides_how_many_run_at_once(
-    scene: Scene,
+    scene: NodeScene,
     nvml: Nvml,  # noqa: F811
     took_mib: int,
     count: int,

@@ -36,7 +36,7 @@ class Server:
         self.hits: list[str] = []
         server = self
 
-        class Listener(BaseHTTPRequestHandler):
+        class AttackListener(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.hits.append(self.path)
                 self.send_response(200)
@@ -47,7 +47,7 @@ class Server:
             def log_message(self, format: str, *args: object) -> None:
                 return
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), AttackListener)
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         Thread(target=self.http.serve_forever, daemon=True).start()
 

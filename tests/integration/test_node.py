@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from node_scene import CONFIG, Scene, configure, until, until_gone
+from node_scene import CONFIG, NodeScene, configure, until, until_gone
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
 from conductor.adapters.open_ledger import connect, redis_ledger
@@ -22,13 +22,13 @@ from tests.strays import folders_of, getting_away, needs_cgroups, the_stray, wai
 
 
 @pytest.fixture
-def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(ledger, configure(project))
+def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
+    it = NodeScene(ledger, configure(project))
     yield it
     it.close()
 
 
-def test_a_node_reports_what_it_has_and_runs_what_it_is_given(scene: Scene):
+def test_a_node_reports_what_it_has_and_runs_what_it_is_given(scene: NodeScene):
     scene.node()
     report = until(scene.report)
     assert {q.queue: q.workers for q in report.queues} == {"cpu-here": 1}
@@ -41,7 +41,7 @@ def test_a_node_reports_what_it_has_and_runs_what_it_is_given(scene: Scene):
     scene.until_state(job, "done")
 
 
-def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(scene: Scene):
+def test_a_killed_worker_s_job_is_back_within_a_second_and_the_worker_replaced(scene: NodeScene):
     node = scene.node()
     job = scene.sleep(1, 60.0)
     scene.until_state(job, "running")
@@ -78,7 +78,7 @@ def test_who_got_away_from_a_killed_worker_is_ended_by_its_node_and_no_cgroup_is
     ledger: Ledger, project: Settings, tmp_path: Path
 ):
     (project.project / "starts.py").write_text(STARTS)
-    scene = Scene(ledger, configure(project, f'task_modules = ["starts"]\n{CONFIG}'))
+    scene = NodeScene(ledger, configure(project, f'task_modules = ["starts"]\n{CONFIG}'))
     try:
         node = scene.node()
         job = scene.put(1, 0.0, task="mine.start", args={"argv": getting_away(tmp_path / "stray")})
@@ -101,7 +101,9 @@ def test_who_got_away_from_a_killed_worker_is_ended_by_its_node_and_no_cgroup_is
         scene.close()
 
 
-def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_as_that_worker(scene: Scene):
+def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_as_that_worker(
+    scene: NodeScene,
+):
     node = scene.node()
     spare = until(lambda: next((p for p in node.below() if "--spare" in p.cmdline() and p.children()), None))
     job = scene.sleep(1, 60.0)
@@ -126,7 +128,7 @@ def test_the_spare_that_takes_a_dead_worker_s_place_is_there_at_once_and_shows_a
     until_gone([spare, *node.below()])
 
 
-def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing(scene: Scene):
+def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing(scene: NodeScene):
     node = scene.node()
     running = scene.sleep(1, 2.0)
     scene.until_state(running, "running")
@@ -143,7 +145,7 @@ def test_a_drain_finishes_the_job_in_hand_gives_back_the_rest_and_leaves_nothing
     until_gone(below)
 
 
-def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
+def test_a_second_signal_stops_at_once_and_returns_the_job(scene: NodeScene):
     node = scene.node()
     job = scene.sleep(1, 60.0, retry={"worker_lost": 0})
     scene.until_state(job, "running")
@@ -162,7 +164,7 @@ def test_a_second_signal_stops_at_once_and_returns_the_job(scene: Scene):
     assert "Traceback" not in node.said
 
 
-def test_a_second_node_of_the_same_name_is_refused(scene: Scene):
+def test_a_second_node_of_the_same_name_is_refused(scene: NodeScene):
     node = scene.node()
     twin = scene.run("node")
     assert twin.wait() == 3
@@ -173,7 +175,7 @@ def test_a_second_node_of_the_same_name_is_refused(scene: Scene):
     assert "Traceback" not in twin.said + elsewhere.said
 
 
-def test_after_kill_9_a_new_node_of_the_name_starts_at_once(scene: Scene):
+def test_after_kill_9_a_new_node_of_the_name_starts_at_once(scene: NodeScene):
     first = scene.node()
     workers = first.workers()
     first.process.kill()
@@ -192,7 +194,7 @@ def test_vram_taken_by_a_foreign_process_is_reported_long_before_the_next_report
     slow = CONFIG.replace("report_every_s = 0.5", "report_every_s = 30.0").replace(
         "ttl_s = 3.0", "ttl_s = 60.0"
     )
-    scene = Scene(ledger, configure(project, slow))
+    scene = NodeScene(ledger, configure(project, slow))
     nvml.show(device(0), device(1))
     try:
         scene.node(nvml.env)
@@ -210,7 +212,7 @@ def test_vram_taken_by_a_foreign_process_is_reported_long_before_the_next_report
         scene.close()
 
 
-def test_a_device_that_is_lost_is_quarantined_and_comes_back(scene: Scene, nvml: Nvml):  # noqa: F811
+def test_a_device_that_is_lost_is_quarantined_and_comes_back(scene: NodeScene, nvml: Nvml):  # noqa: F811
     nvml.show(device(0), device(1))
     node = scene.node(nvml.env)
 
@@ -229,7 +231,7 @@ def test_a_device_that_is_lost_is_quarantined_and_comes_back(scene: Scene, nvml:
     until(lambda: len(node.workers()) == 5)
 
 
-def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: Scene, nvml: Nvml):  # noqa: F811
+def test_a_gpu_worker_sees_its_own_device_and_a_cpu_worker_none(scene: NodeScene, nvml: Nvml):  # noqa: F811
     nvml.show(device(0), device(1))
     node = scene.node(nvml.env)
     workers = until(lambda: found if len(found := node.workers()) == 5 else None)
@@ -252,7 +254,7 @@ def test_a_mount_that_goes_away_is_a_fault_in_the_next_report(ledger: Ledger, pr
     (nas / ".conductor-mount").touch()
     with (settings.project / "conductor.toml").open("a") as config:
         config.write(f'[roots.nas]\npath = "{nas}"\nmarker = ".conductor-mount"\n')
-    scene = Scene(ledger, settings)
+    scene = NodeScene(ledger, settings)
 
     def fault() -> str | None:
         report = scene.report()
@@ -269,7 +271,7 @@ def test_a_mount_that_goes_away_is_a_fault_in_the_next_report(ledger: Ledger, pr
         scene.close()
 
 
-def test_only_the_wanted_lanes_are_served(scene: Scene):
+def test_only_the_wanted_lanes_are_served(scene: NodeScene):
     scene.node(None, "--cpu-only")
     report = until(scene.report)
     assert [q.lane for q in report.queues] == ["cpu"]
@@ -279,7 +281,7 @@ def test_a_node_and_its_workers_outlive_redis_and_go_on_when_it_is_back(tmp_path
     theirs = Settings(state_dir=tmp_path / "theirs")
     with valkey.session(theirs.valkey) as url, connect(url) as client:
         (tmp_path / CONFIG_NAME).write_text(f'{CONFIG}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
-        scene = Scene(redis_ledger(client), load(tmp_path))
+        scene = NodeScene(redis_ledger(client), load(tmp_path))
         try:
             node = scene.node()
             (worker,) = node.workers()
@@ -305,7 +307,7 @@ def test_a_worker_killed_while_redis_is_away_is_rescued_when_it_is_back(tmp_path
         # A lease that outlasts the test: only the supervisor can be the one who returns the job.
         config = CONFIG.replace("[timing]", "[timing]\nlease_s = 60.0")
         (tmp_path / CONFIG_NAME).write_text(f'{config}[redis]\nurl = "{url}"\n[roots.scratch]\npath = "s"\n')
-        scene = Scene(redis_ledger(client), load(tmp_path))
+        scene = NodeScene(redis_ledger(client), load(tmp_path))
         try:
             node = scene.node()
             job = scene.sleep(1, 60.0)
@@ -319,7 +321,7 @@ def test_a_worker_killed_while_redis_is_away_is_rescued_when_it_is_back(tmp_path
             scene.close()
 
 
-def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: Scene):
+def test_workers_that_cannot_start_are_noted_and_do_not_busy_the_host(scene: NodeScene):
     import workers
 
     broken = scene.settings.project / "broken"

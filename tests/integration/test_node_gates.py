@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from desk import Desk
-from node_scene import CONFIG, Scene, configure, until
+from node_scene import CONFIG, NodeScene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 from vram_scene import VramScene
 
@@ -34,12 +34,12 @@ def at_limit(scene: VramScene, degrees: int) -> None:
     scene.stub.show(device(0, degrees=degrees), device(1))
 
 
-def shut(scene: Scene) -> list[tuple[str, str]]:
+def shut(scene: NodeScene) -> list[tuple[str, str]]:
     report = scene.report()
     return [] if report is None else [(o.gate, o.device) for o in report.obstacles]
 
 
-def answer(scene: Scene, *words: str, env: dict[str, str] | None = None) -> str:
+def answer(scene: NodeScene, *words: str, env: dict[str, str] | None = None) -> str:
     command = scene.run(*words, env=env)
     assert command.wait() in (0, 1)
     return command.said
@@ -83,13 +83,13 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @pytest.fixture
-def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
-    it = Scene(ledger, configure(project, CONFIG + PERSON))
+def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
+    it = NodeScene(ledger, configure(project, CONFIG + PERSON))
     yield it
     it.close()
 
 
-def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(scene: Scene, desk: Desk):
+def test_a_host_whose_person_is_there_finishes_what_it_has_and_starts_nothing(scene: NodeScene, desk: Desk):
     scene.node(desk.env)
     scene.run("conduct")
     running = scene.put(1, 3.0)

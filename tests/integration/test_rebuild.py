@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from builders import a_report, a_spec
-from node_scene import Scene as NodeScene
+from node_scene import NodeScene as NodeScene
 from node_scene import configure, until
-from rebuild_scene import CATALOGUE, Place
+from rebuild_scene import CATALOGUE, RebuildScene
 from redis import Redis
 
 from conductor.adapters.files.receipt_log import accepted, read_receipts
@@ -28,14 +28,14 @@ from conductor.record.ledger_identity import Guard
 
 
 @pytest.fixture
-def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> Place:
-    return Place(ledger, tmp_path, redis_url)
+def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> RebuildScene:
+    return RebuildScene(ledger, tmp_path, redis_url)
 
 
 # ── the same sets ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_done_dead_cancelled_and_waiting_come_back_as_they_were(place: Place) -> None:
+def test_done_dead_cancelled_and_waiting_come_back_as_they_were(place: RebuildScene) -> None:
     done, dead, tired, fresh = (a_spec(n) for n in range(4))
     behind = a_spec(5, after=(dead.id,))
     ready = a_spec(6, after=(done.id,))
@@ -62,7 +62,7 @@ def test_done_dead_cancelled_and_waiting_come_back_as_they_were(place: Place) ->
     assert waiting is not None and waiting.waits_for == ()
 
 
-def test_the_budget_of_the_line_decides_as_it_did_live(place: Place) -> None:
+def test_the_budget_of_the_line_decides_as_it_did_live(place: RebuildScene) -> None:
     strict, lenient = a_spec(0, retry={"task_error": 1}), a_spec(1, retry={"task_error": 5})
     place.dispatch(strict, lenient)
     for attempt in (1, 2):
@@ -73,7 +73,7 @@ def test_the_budget_of_the_line_decides_as_it_did_live(place: Place) -> None:
     assert place.states(strict, lenient) == ["dead", "waiting"]
 
 
-def test_twice_is_once_also_beside_a_ledger_that_is_whole(place: Place) -> None:
+def test_twice_is_once_also_beside_a_ledger_that_is_whole(place: RebuildScene) -> None:
     specs = [a_spec(n) for n in range(3)]
     place.dispatch(*specs)
     place.receipt(specs[0])
@@ -89,7 +89,7 @@ def test_twice_is_once_also_beside_a_ledger_that_is_whole(place: Place) -> None:
     assert len(Journal(place.receipts).notes()) == 2, "nothing new to note"
 
 
-def test_each_manifest_goes_back_to_the_backlog_it_was_dispatched_to(place: Place) -> None:
+def test_each_manifest_goes_back_to_the_backlog_it_was_dispatched_to(place: RebuildScene) -> None:
     first, second = a_spec(1), a_spec(2, after=(a_spec(1).id,))
     place.dispatch(first, backlog="day")
     place.dispatch(second, name="n.jsonl", backlog="night")
@@ -101,7 +101,7 @@ def test_each_manifest_goes_back_to_the_backlog_it_was_dispatched_to(place: Plac
     assert view is not None and view.waits_for == (first.id,)
 
 
-def test_no_number_is_given_out_twice_over_several_lives(place: Place) -> None:
+def test_no_number_is_given_out_twice_over_several_lives(place: RebuildScene) -> None:
     spec = a_spec()
     place.dispatch(spec)
     seen: list[int] = []
@@ -114,7 +114,7 @@ def test_no_number_is_given_out_twice_over_several_lives(place: Place) -> None:
     assert seen == [GENERATION_STEP, 2 * GENERATION_STEP, 3 * GENERATION_STEP]
 
 
-def test_what_the_operator_said_is_not_forgotten(place: Place) -> None:
+def test_what_the_operator_said_is_not_forgotten(place: RebuildScene) -> None:
     sent_back, called_off = a_spec(0), a_spec(1)
     place.dispatch(sent_back, called_off)
     place.receipt(sent_back, "failed", cause="bad_input")
@@ -126,7 +126,7 @@ def test_what_the_operator_said_is_not_forgotten(place: Place) -> None:
 
 
 def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: RebuildScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = a_spec()
     place.dispatch(spec)
@@ -143,7 +143,7 @@ def test_a_receipt_that_came_while_the_jobs_went_in_is_accepted(
     assert (result.accepted, place.states(spec)) == (1, ["done"])
 
 
-def test_a_bad_manifest_is_refused_before_anything_is_put(place: Place) -> None:
+def test_a_bad_manifest_is_refused_before_anything_is_put(place: RebuildScene) -> None:
     good = place.dispatch(a_spec(1))
     place.flush()
     bad = place.manifest.with_name("bad.jsonl")
@@ -156,7 +156,7 @@ def test_a_bad_manifest_is_refused_before_anything_is_put(place: Place) -> None:
 # ── it is noticed ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_emptied_ledger_is_noticed_until_all_of_the_rebuild_is_through(place: Place) -> None:
+def test_an_emptied_ledger_is_noticed_until_all_of_the_rebuild_is_through(place: RebuildScene) -> None:
     assert place.guard.reason() is None, "nothing was ever dispatched"
     spec = a_spec()
     place.dispatch(spec)
@@ -171,7 +171,7 @@ def test_an_emptied_ledger_is_noticed_until_all_of_the_rebuild_is_through(place:
     until(lambda: place.guard.reason() is None)
 
 
-def test_dispatch_into_an_emptied_ledger_is_refused_with_the_remedy(place: Place) -> None:
+def test_dispatch_into_an_emptied_ledger_is_refused_with_the_remedy(place: RebuildScene) -> None:
     path = place.dispatch(a_spec(1))
     place.flush()
     with pytest.raises(ConfigError, match="conductor rebuild"):
@@ -180,7 +180,7 @@ def test_dispatch_into_an_emptied_ledger_is_refused_with_the_remedy(place: Place
     assert dispatch(place.ledger, path, "night", CATALOGUE, place.receipts).known == 1
 
 
-def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Place) -> None:
+def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: RebuildScene) -> None:
     first = place.dispatch(a_spec(1))
     place.dispatch(a_spec(2), name="n.jsonl")
     place.flush()
@@ -192,7 +192,7 @@ def test_one_manifest_of_two_brought_back_is_no_reason_to_stand_still(place: Pla
     )
 
 
-def test_a_host_without_the_journal_notices_as_well(place: Place, tmp_path: Path) -> None:
+def test_a_host_without_the_journal_notices_as_well(place: RebuildScene, tmp_path: Path) -> None:
     place.dispatch(a_spec(1))
     elsewhere = Guard(place.ledger, tmp_path / "elsewhere")
     assert elsewhere.reason() is None
@@ -258,7 +258,7 @@ def said(scene: NodeScene, *words: str) -> str:
 # ── what was said, and what was learned ───────────────────────────────────────────────────────────────────
 
 
-def test_pauses_and_drains_come_back_as_the_operator_left_them(place: Place) -> None:
+def test_pauses_and_drains_come_back_as_the_operator_left_them(place: RebuildScene) -> None:
     place.dispatch(a_spec(1))
     journal = Journal(place.receipts)
     words: tuple[tuple[Word, str], ...] = (
@@ -277,7 +277,7 @@ def test_pauses_and_drains_come_back_as_the_operator_left_them(place: Place) -> 
     assert place.ledger.control.resumed() == {}, "a device in quarantine stays there"
 
 
-def test_what_was_said_since_stands_beside_a_ledger_that_is_whole(place: Place) -> None:
+def test_what_was_said_since_stands_beside_a_ledger_that_is_whole(place: RebuildScene) -> None:
     place.dispatch(a_spec(1))
     Journal(place.receipts).place("paused", "gpu")
 
@@ -290,14 +290,14 @@ def a_hungry_spec(number: int) -> JobSpec:
     return a_spec(number, needs=Needs(vram_mib=4000))
 
 
-def out_of_memory(place: Place, spec: JobSpec, attempt: int, asked: int, peak: int | None) -> None:
+def out_of_memory(place: RebuildScene, spec: JobSpec, attempt: int, asked: int, peak: int | None) -> None:
     place.receipt(
         spec, "failed", attempt, "cuda_oom", "out of memory", usage=Usage(vram_mib=peak),
         asked=AdmittedNeeds(needs=Needs(vram_mib=asked)), ended_at=time.time(),
     )  # fmt: skip
 
 
-def test_needs_raised_by_an_out_of_memory_are_raised_again(place: Place) -> None:
+def test_needs_raised_by_an_out_of_memory_are_raised_again(place: RebuildScene) -> None:
     twice, never, fresh = (a_hungry_spec(n) for n in range(3))
     place.dispatch(twice, never, fresh)
     place.ledger.reports.publish(a_report("studio1", devices=1, sent_at=time.time()), 60)
@@ -316,7 +316,7 @@ def test_needs_raised_by_an_out_of_memory_are_raised_again(place: Place) -> None
     assert other is not None and before is not None and other.job_class == before.job_class
 
 
-def test_needs_are_not_raised_where_no_node_says_how_much_there_is(place: Place) -> None:
+def test_needs_are_not_raised_where_no_node_says_how_much_there_is(place: RebuildScene) -> None:
     spec = a_hungry_spec(1)
     place.dispatch(spec)
     out_of_memory(place, spec, 1, 4000, 4800)
@@ -328,7 +328,7 @@ def test_needs_are_not_raised_where_no_node_says_how_much_there_is(place: Place)
     assert view is not None and view.job_class.needs.vram_mib == 4000
 
 
-def test_a_back_off_goes_on_where_it_was(place: Place) -> None:
+def test_a_back_off_goes_on_where_it_was(place: RebuildScene) -> None:
     full, old, forgiven = (a_spec(n) for n in range(3))
     place.dispatch(full, old, forgiven)
     now = time.time()

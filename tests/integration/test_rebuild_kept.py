@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import a_spec
 from msgspec.structs import replace
-from rebuild_scene import CATALOGUE, Place
+from rebuild_scene import CATALOGUE, RebuildScene
 from redis import Redis
 
 from conductor.base.settings.settings import Settings
@@ -21,11 +21,11 @@ from conductor.recovery.rebuild import rebuild
 
 
 @pytest.fixture
-def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> Place:
-    return Place(ledger, tmp_path, redis_url)
+def place(ledger: Ledger, tmp_path: Path, redis_url: str) -> RebuildScene:
+    return RebuildScene(ledger, tmp_path, redis_url)
 
 
-def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: Place) -> None:
+def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: RebuildScene) -> None:
     first, second = [a_spec(n) for n in range(4)], [a_spec(n) for n in range(4, 8)]
     place.dispatch(*first)
     path = place.dispatch(*second)
@@ -43,7 +43,7 @@ def test_what_was_dispatched_comes_back_whatever_its_file_says_by_now(place: Pla
 
 
 def test_of_a_line_that_was_edited_the_one_dispatched_last_holds_also_over_several_lives(
-    place: Place,
+    place: RebuildScene,
 ) -> None:
     small, large = a_spec(1, needs=Needs(ram_mib=10)), a_spec(1, needs=Needs(ram_mib=20))
     other = a_spec(2)
@@ -62,7 +62,7 @@ def test_of_a_line_that_was_edited_the_one_dispatched_last_holds_also_over_sever
     assert place.states(other) == ["waiting"]
 
 
-def test_in_two_backlogs_it_comes_back_to_the_one_that_had_it(place: Place) -> None:
+def test_in_two_backlogs_it_comes_back_to_the_one_that_had_it(place: RebuildScene) -> None:
     spec = a_spec(1)
     place.dispatch(spec, backlog="day")
     place.dispatch(spec, a_spec(2), backlog="night")
@@ -72,7 +72,7 @@ def test_in_two_backlogs_it_comes_back_to_the_one_that_had_it(place: Place) -> N
     assert place.ledger.tallies.counts("night")["waiting"] == 1
 
 
-def test_what_was_moved_to_another_backlog_comes_back_there(place: Place) -> None:
+def test_what_was_moved_to_another_backlog_comes_back_there(place: RebuildScene) -> None:
     spec = a_spec(1)
     path = place.dispatch(spec, backlog="day")
     dispatch(place.ledger, path, "night", CATALOGUE, place.receipts, is_moving=True)
@@ -86,7 +86,7 @@ def test_what_was_moved_to_another_backlog_comes_back_there(place: Place) -> Non
     assert place.ledger.tallies.counts("day")["waiting"] == 1
 
 
-def test_who_reads_what_another_manifest_of_that_name_writes_keeps_it(place: Place) -> None:
+def test_who_reads_what_another_manifest_of_that_name_writes_keeps_it(place: RebuildScene) -> None:
     writer = a_spec(1, writes=(Output(path="scratch:a", bytes=1),))
     early = a_spec(2, reads=("scratch:a",), after=(writer.id,))
     late = a_spec(3, reads=("scratch:a",), after=(writer.id,))
@@ -100,7 +100,7 @@ def test_who_reads_what_another_manifest_of_that_name_writes_keeps_it(place: Pla
         assert client.smembers("conductor:readers:scratch:a") == {early.id, late.id}
 
 
-def test_a_manifest_that_changed_and_is_kept_nowhere_is_said(place: Place) -> None:
+def test_a_manifest_that_changed_and_is_kept_nowhere_is_said(place: RebuildScene) -> None:
     path = place.dispatch(a_spec(1), a_spec(2))
     shutil.rmtree(place.receipts / kept_manifests.FOLDER)
     place.flush()
@@ -112,7 +112,7 @@ def test_a_manifest_that_changed_and_is_kept_nowhere_is_said(place: Place) -> No
     )
 
 
-def test_what_a_disk_has_damaged_is_not_taken_for_what_was_dispatched(place: Place) -> None:
+def test_what_a_disk_has_damaged_is_not_taken_for_what_was_dispatched(place: RebuildScene) -> None:
     path = place.dispatch(a_spec(1))
     (source,) = Journal(place.receipts).standing(None).sources
     assert source.kept is not None and source.content() == source.kept
@@ -122,7 +122,9 @@ def test_what_a_disk_has_damaged_is_not_taken_for_what_was_dispatched(place: Pla
     assert source.content() is None
 
 
-def test_what_can_no_more_be_dispatched_is_left_out_on_demand_only(place: Place, project: Settings) -> None:
+def test_what_can_no_more_be_dispatched_is_left_out_on_demand_only(
+    place: RebuildScene, project: Settings
+) -> None:
     place.dispatch(a_spec(1))
     place.dispatch(a_spec(2), name="n.jsonl")
     (source, _) = Journal(place.receipts).standing(None).sources

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ledger_scenes import LEASE_S, Scene, a_receipt, an_entry, an_id, redis_scene
+from ledger_scenes import LEASE_S, LedgerScene, a_receipt, an_entry, an_id, redis_scene
 from loguru import logger
 from node_scene import until
 from redis import Redis
@@ -30,7 +30,7 @@ from conductor.tick.loop import Conductor, RunEnd
 
 
 @pytest.fixture
-def scene(ledger: Ledger, redis_url: str) -> Scene:
+def scene(ledger: Ledger, redis_url: str) -> LedgerScene:
     return redis_scene(Redis.from_url(redis_url, protocol=2), ledger)
 
 
@@ -63,7 +63,7 @@ def disk(ledger: Ledger, tmp_path: Path) -> Disk:
     return Disk(ledger, tmp_path / "receipts")
 
 
-def test_who_takes_the_lead_hands_in_what_active_workers_could_not(scene: Scene, disk: Disk) -> None:
+def test_who_takes_the_lead_hands_in_what_active_workers_could_not(scene: LedgerScene, disk: Disk) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     scene.run("a")
     scene.run("b", worker="w2")
@@ -73,7 +73,7 @@ def test_who_takes_the_lead_hands_in_what_active_workers_could_not(scene: Scene,
     assert disk.reconciler.catch_up() == 0, "twice is once"
 
 
-def test_a_last_second_that_redis_lost_is_made_good(scene: Scene, disk: Disk) -> None:
+def test_a_last_second_that_redis_lost_is_made_good(scene: LedgerScene, disk: Disk) -> None:
     scene.put(an_entry("a"), an_entry("old"))
     disk.ok("old", age_s=60)
     disk.ok("a")
@@ -81,7 +81,7 @@ def test_a_last_second_that_redis_lost_is_made_good(scene: Scene, disk: Disk) ->
     assert (scene.state("a"), scene.state("old")) == ("done", "waiting")
 
 
-def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: Scene, disk: Disk) -> None:
+def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: LedgerScene, disk: Disk) -> None:
     scene.put(an_entry("a"), an_entry("b"), an_entry("c"))
     for name in "abc":
         scene.run(name, lease_s=0.01)
@@ -97,7 +97,7 @@ def test_an_orphan_whose_receipt_is_on_disk_is_done_and_no_other(scene: Scene, d
 
 
 def test_many_receipts_that_are_new_to_a_leader_are_asked_for_together_and_said(
-    scene: Scene, disk: Disk, monkeypatch: pytest.MonkeyPatch, said: list[str]
+    scene: LedgerScene, disk: Disk, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     """One by one, 100,000 of jobs that this ledger does not know cost 25 s of silence before the first
     job.
@@ -123,7 +123,7 @@ def test_many_receipts_that_are_new_to_a_leader_are_asked_for_together_and_said(
     assert 5 < len(told) <= 6 * 4, "a few by name, of the rest the number"
 
 
-def test_without_any_receipts_there_is_nothing_to_hand_in(scene: Scene, disk: Disk) -> None:
+def test_without_any_receipts_there_is_nothing_to_hand_in(scene: LedgerScene, disk: Disk) -> None:
     scene.put(an_entry("a"))
     scene.run("a")
     assert disk.reconciler.catch_up() == 0
@@ -157,7 +157,7 @@ def a_conductor(disk: Disk, **more: object) -> Conductor:
     )  # type: ignore[arg-type]
 
 
-def test_a_conductor_does_not_run_again_what_a_lost_host_has_proved(scene: Scene, disk: Disk) -> None:
+def test_a_conductor_does_not_run_again_what_a_lost_host_has_proved(scene: LedgerScene, disk: Disk) -> None:
     scene.ledger.leadership.resign("conductor-1")
     scene.put(an_entry("b"))
     conductor = a_conductor(disk)
@@ -172,7 +172,7 @@ def test_a_conductor_does_not_run_again_what_a_lost_host_has_proved(scene: Scene
     assert scene.view("b").cause == "worker_lost"
 
 
-def test_an_emptied_ledger_is_not_called_done(scene: Scene, disk: Disk, redis_url: str) -> None:
+def test_an_emptied_ledger_is_not_called_done(scene: LedgerScene, disk: Disk, redis_url: str) -> None:
     scene.ledger.leadership.resign("conductor-1")
     scene.ledger.identity.generation("first")
     scene.put(an_entry("a"))

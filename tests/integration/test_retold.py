@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from builders import a_spec
 from msgspec.structs import replace
-from rebuild_scene import CATALOGUE, LEASE_S, Place
+from rebuild_scene import CATALOGUE, LEASE_S, RebuildScene
 from redis import Redis
 
 from conductor.adapters.rates.rates import memory_rates
@@ -33,7 +33,7 @@ from conductor.recovery.reconcile import Reconciler
 from conductor.tick.loop import Conductor
 
 
-class Forgetful(Place):
+class Forgetful(RebuildScene):
     """A place whose Redis can be put back to what it was."""
 
     def __init__(self, ledger: Ledger, folder: Path, redis_url: str) -> None:
@@ -322,7 +322,7 @@ def test_needs_that_were_forgotten_are(place: Forgetful) -> None:
     assert _view(place, spec).job_class.needs.vram_mib == 20_000
 
 
-def _view(place: Place, spec: JobSpec) -> JobView:
+def _view(place: RebuildScene, spec: JobSpec) -> JobView:
     view = place.ledger.jobs.job(spec.id)
     assert view is not None
     return view

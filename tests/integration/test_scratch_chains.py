@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from builders import a_spec
-from node_scene import Scene, configure, until
+from node_scene import NodeScene, configure, until
 
 from conductor.base.settings.settings import Settings
 from conductor.model.spec import JobSpec, Needs, Output
@@ -30,7 +30,7 @@ CHAINS = 4
 
 
 @pytest.fixture
-def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
+def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
     if not SHM.is_dir() or not os.access(SHM, os.W_OK):
         pytest.skip("no tmpfs to make a small disk of")
     folder = Path(tempfile.mkdtemp(dir=SHM))
@@ -59,7 +59,7 @@ port = 0
     old = 'path = ".conductor/scratch"\nheadroom_bytes = 0'
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, f'path = "{folder}"\nheadroom_bytes = {kept_free}'))
-    it = Scene(ledger, configure(project, config))
+    it = NodeScene(ledger, configure(project, config))
     yield it
     it.close()
     shutil.rmtree(folder)
@@ -88,7 +88,7 @@ def files(settings: Settings) -> list[Path]:
     return [p for p in settings.roots["scratch"].path.rglob("*") if p.is_file()]
 
 
-def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scene: Scene) -> None:
+def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scene: NodeScene) -> None:
     settings = scene.settings
     specs = [spec for chain in zip(*(a_chain(n) for n in range(CHAINS)), strict=True) for spec in chain]
     manifest = settings.project / "m.jsonl"
@@ -118,7 +118,7 @@ def test_chains_finish_on_a_disk_that_two_begun_at_once_would_fill_for_ever(scen
 
 
 def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_new_reader(
-    scene: Scene,
+    scene: NodeScene,
 ) -> None:
     """The threshold is 0: only jobs that wait for the disk want room."""
     config = scene.settings.project / "conductor.toml"
@@ -167,7 +167,7 @@ def test_what_was_read_stays_until_its_room_is_wanted_and_is_made_again_for_a_ne
     assert audit.wait() == 0, audit.said
 
 
-def test_a_chain_that_the_disk_can_never_hold_is_refused_with_one_that_would_do(scene: Scene) -> None:
+def test_a_chain_that_the_disk_can_never_hold_is_refused_with_one_that_would_do(scene: NodeScene) -> None:
     first = a_job(0, "/dev/zero", ROOM - 6, None)
     second = a_job(1, "{in:0}", ROOM - 6, first)
     manifest = scene.settings.project / "m.jsonl"

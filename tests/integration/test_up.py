@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import psutil
 import pytest
-from node_scene import CONFIG, Command, Scene, project_processes, until, until_gone
+from node_scene import CONFIG, Command, NodeScene, project_processes, until, until_gone
 
 from conductor.adapters.files.web_files import web_url_file
 from conductor.adapters.host.processes import live_pid, note_pid
@@ -135,7 +135,7 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
             assert page.status == 200
 
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         mark = settings.project / "began"
         job, later = scene.put(1, 2.0, task=NAP, args={"mark": str(mark), "seconds": 2.0}), scene.put(2, 0.0)
         # «running» is said a moment before the body begins, and what has not begun goes back at no cost.
@@ -154,7 +154,7 @@ def test_up_runs_jobs_shows_the_dashboard_and_drains_on_ctrl_c(settings: Setting
 
 def test_a_second_ctrl_c_stops_at_once(settings: Settings, command: Command):
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         job = scene.put(1, 60.0)
         scene.until_state(job, "running")
         command.process.send_signal(signal.SIGINT)
@@ -177,7 +177,7 @@ def test_a_part_that_dies_is_started_again(shared: tuple[Settings, Command], wor
 def test_a_killed_valkey_comes_back_with_its_jobs_and_work_goes_on(shared: tuple[Settings, Command]):
     settings, command = shared
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         before = scene.put(1, 0.0)
         scene.until_state(before, "done")
 
@@ -197,7 +197,7 @@ def test_a_dashboard_or_a_page_that_cannot_be_stops_no_work(settings: Settings):
     text = config.read_text().replace("[dashboard]", "[dashboard]\npassword_env = 'NOBODY_HAS_SET_THIS'")
     config.write_text(text.replace("[web]", "[web]\ntoken_env = 'NOR_THIS'"))
     with is_up(settings) as command, open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(1, 0.0), "done")
         assert "NOBODY_HAS_SET_THIS" in command.said and "There is no dashboard" in command.said
         assert "NOR_THIS" in command.said and "There is no web" in command.said
@@ -277,7 +277,7 @@ def test_the_second_word_to_stop_is_not_taken_for_the_first(
 def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
     assert Command(settings, "up", "--detach").wait(60) == 0
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         jobs: dict[str, str] = {}
         for n, kind in enumerate(("nap", "stubborn", "program")):
             mark = settings.project / kind
@@ -302,7 +302,7 @@ def test_down_now_ends_at_once_whatever_the_bodies_do(settings: Settings):
 
 def test_a_node_that_does_not_end_is_killed_and_its_jobs_go_back(settings: Settings):
     with is_up(settings) as command, open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         job = scene.put(1, 60.0)
         scene.until_state(job, "running")
         node = part(command, "node")
@@ -317,7 +317,7 @@ def test_a_node_that_does_not_end_is_killed_and_its_jobs_go_back(settings: Setti
 def test_a_state_folder_that_is_removed_ends_everything_with_a_word(settings: Settings):
     with is_up(settings) as command:
         with open_ledger(settings) as ledger:
-            scene = Scene(ledger, settings)
+            scene = NodeScene(ledger, settings)
             scene.put(
                 1, 0.0, task="up.stubborn", args={"mark": str(settings.project / "mark"), "seconds": 60.0}
             )
@@ -374,7 +374,7 @@ def test_a_redis_that_does_not_answer_is_exit_code_4(tmp_path: Path):
 
 def test_conduct_starts_a_node_of_its_own_where_none_is_and_ends_it(settings: Settings):
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         job = scene.put(1, 0.0)
         conduct = Command(settings, "conduct", "--until-done", "--json")
         assert conduct.wait(60) == 0, conduct.said

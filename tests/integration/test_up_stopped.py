@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from node_scene import CONFIG, Command, Scene, project_processes, until
+from node_scene import CONFIG, Command, NodeScene, project_processes, until
 
 from conductor.adapters.host.processes import live_pid
 from conductor.adapters.host.stopped_processes import is_stopped
@@ -78,7 +78,7 @@ def test_a_part_that_was_stopped_is_started_again(running: tuple[Settings, Comma
     stop(first.pid)
     until(lambda: f"The {name} (pid {first.pid}) stood still for" in command.said)
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(ord(part[0]), 0.0), "done", 40.0)
 
     assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
@@ -87,7 +87,7 @@ def test_a_part_that_was_stopped_is_started_again(running: tuple[Settings, Comma
 def test_a_worker_that_was_stopped_is_replaced_and_its_job_is_done(running: tuple[Settings, Command]):
     settings, command = running
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(1, 0.0), "done")  # The workers are there.
         job = scene.put(2, 3.0)
         scene.until_state(job, "running")
@@ -100,7 +100,7 @@ def test_a_worker_that_was_stopped_is_replaced_and_its_job_is_done(running: tupl
 def test_the_own_valkey_is_woken(running: tuple[Settings, Command]):
     settings, command = running
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         pid = int(valkey.place_of(settings.valkey).pid_file.read_text())
         stop(pid)
         until(lambda: not is_stopped(pid))
@@ -118,7 +118,7 @@ def test_a_whole_node_that_was_stopped_with_its_workers_leaves_none_of_them(
         stop(pid)
     until(lambda: f"The node (pid {node.pid}) stood still for" in command.said)
     with open_ledger(settings) as ledger:
-        scene = Scene(ledger, settings)
+        scene = NodeScene(ledger, settings)
         scene.until_state(scene.put(4, 0.0), "done", 40.0)
     until(lambda: not any(is_stopped(pid) for pid in below))
 

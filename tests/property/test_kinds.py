@@ -36,14 +36,14 @@ NO_CANARY = msgspec.structs.replace(LIMITS, canary={})
 JOBS = 24
 
 
-class NoRates:
+class KindsNoRates:
     def states(self, now: float, active: object = None) -> tuple[RateState, ...]:
         return ()
 
     def take(self, *_: object) -> None: ...
 
 
-class World:
+class KindsWorld:
     """One node, a few workers, and jobs that are bad by their number or by the code."""
 
     def __init__(self, limits: Limits, bad: Callable[[int, str], str]) -> None:
@@ -66,8 +66,8 @@ class World:
         self.ledger.reports.publish(
             a_report("node1", code={TASK: self.code, "media.join": "v1"}, workers=3), 1e9
         )
-        snapshot, candidates = observe(self.ledger, NoRates())
-        apply(self.ledger, NoRates(), self.epoch, decide(snapshot, candidates, self.limits))
+        snapshot, candidates = observe(self.ledger, KindsNoRates())
+        apply(self.ledger, KindsNoRates(), self.epoch, decide(snapshot, candidates, self.limits))
         self.check()
 
     def start(self) -> None:
@@ -160,7 +160,7 @@ faults = st.dictionaries(
 quickly = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
-def play(world: World, done: list[tuple[str, int]]) -> None:
+def play(world: KindsWorld, done: list[tuple[str, int]]) -> None:
     for verb, n in done:
         match verb:
             case "wait":
@@ -183,7 +183,7 @@ def play(world: World, done: list[tuple[str, int]]) -> None:
 def test_never_too_many_unverified_closed_at_exactly_the_nth_and_it_always_ends(
     done: list[tuple[str, int]], bad: dict[tuple[int, str], str], limits: Limits
 ):
-    world = World(limits, lambda n, code: bad.get((n, code), ""))
+    world = KindsWorld(limits, lambda n, code: bad.get((n, code), ""))
     play(world, done)
     ended = world.run_out()
     assert sum(ended.values()) == JOBS + 1
@@ -193,7 +193,7 @@ def test_never_too_many_unverified_closed_at_exactly_the_nth_and_it_always_ends(
 @quickly
 def test_a_bad_commit_costs_a_few_attempts_whatever_the_order(done: list[tuple[str, int]], limits: Limits):
     """No retries by the operator, whose word is a new try each time."""
-    world = World(limits, lambda n, code: f"it broke at {n}")
+    world = KindsWorld(limits, lambda n, code: f"it broke at {n}")
     play(world, [(verb, n) for verb, n in done if verb not in ("retry", "code")])
     ended = world.run_out()
     assert set(ended) <= {"review", "dead"}
@@ -208,7 +208,7 @@ def test_good_ones_among_bad_ones_are_all_done(bad: set[int], done: list[tuple[s
     """However the bad ones lie, and whenever their retries come: too few to use up the tries by
     themselves.
     """
-    world = World(NO_CANARY, lambda n, code: "clip 3 is corrupt" if n in bad else "")
+    world = KindsWorld(NO_CANARY, lambda n, code: "clip 3 is corrupt" if n in bad else "")
     play(world, [(verb, n) for verb, n in done if verb not in ("retry", "code")])
     ended = world.run_out()
     is_last_good = JOBS - 1 not in bad

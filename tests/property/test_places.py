@@ -110,7 +110,7 @@ def taken(free: Free, r: Reservation, place: Place, ask: Ask) -> None:
     place.queue.active += 1
 
 
-class Scene:
+class PlacesScene:
     """A cluster in which things come and go, and a placement that is told of it."""
 
     def __init__(self, reports: tuple[NodeReport, ...]) -> None:
@@ -188,7 +188,7 @@ steps = st.one_of(
 def test_an_index_finds_what_a_look_at_every_queue_finds(
     reports: tuple[NodeReport, ...], again: list[Ask], played: list[tuple[Any, ...]], random: Any
 ) -> None:
-    scene = Scene(reports)
+    scene = PlacesScene(reports)
     for verb, *how in played:
         if verb == "ask":
             # The same few sorts come again and again, as in life; some places are refused.

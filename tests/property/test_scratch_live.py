@@ -47,7 +47,7 @@ PLAIN = replace(SAFE, order="oldest", place="tightest", is_safe=False)
 PATIENCE = 4
 
 
-class Night:
+class ScratchNight:
     """One host with a small scratch disk. An attempt is taken to have written all its files as soon as it
     starts.
     """
@@ -156,9 +156,9 @@ class Night:
         return len(self.specs) - counts["done"]
 
 
-def run(specs: list[JobSpec], disk: int, limits: Limits, seed: int) -> tuple[Night, int]:
+def run(specs: list[JobSpec], disk: int, limits: Limits, seed: int) -> tuple[ScratchNight, int]:
     with tempfile.TemporaryDirectory() as folder:
-        night = Night(specs, disk, limits, random.Random(seed), Path(folder))
+        night = ScratchNight(specs, disk, limits, random.Random(seed), Path(folder))
         return night, night.run()
 
 

@@ -32,7 +32,7 @@ def limits(order: Order = "oldest", **more: Any) -> Limits:
     return Limits(order=order, depth=dict(DEPTH), vram_headroom_mib=0, ram_headroom_mib=0, **values)  # type: ignore[arg-type]
 
 
-class Clock:
+class WaitingClock:
     """Classes with jobs that wait, and what runs. Jobs take exactly their estimate, or `takes` if that
     says so.
     """
@@ -123,7 +123,7 @@ def stream(job_class: JobClass, per_tick: int = 1, first: tuple[tuple[JobClass, 
 def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_bound_that_was_stated(
     order: Order,
 ) -> None:
-    world = Clock((NODE,), limits(order))
+    world = WaitingClock((NODE,), limits(order))
 
     world.run(stream(SMALL, first=((BIG, "big-0"),)), 800)
 
@@ -135,7 +135,7 @@ def test_a_big_job_starts_beside_an_endless_stream_of_small_ones_within_the_boun
 
 def test_without_a_backfill_reservation_the_same_big_job_never_starts() -> None:
     """The control: so the test above can fail."""
-    world = Clock((NODE,), limits("oldest", keep_after_s=None))
+    world = WaitingClock((NODE,), limits("oldest", keep_after_s=None))
 
     world.run(stream(SMALL, first=((BIG, "big-0"),)), 400)
 
@@ -147,7 +147,7 @@ def test_a_place_is_kept_also_where_nobody_gave_an_estimate() -> None:
     node = a_report(
         devices=(a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000)), cpu_count=64.0
     )
-    world = Clock((node,), limits(), takes=lambda job_class: 60)
+    world = WaitingClock((node,), limits(), takes=lambda job_class: 60)
 
     world.run(stream(small, per_tick=3, first=((big, "big-0"),)), 400)
 
@@ -158,18 +158,18 @@ def test_a_place_is_kept_also_where_nobody_gave_an_estimate() -> None:
 def test_a_low_priority_is_not_starved_by_an_endless_stream_of_high_ones() -> None:
     low = a_class(vram_mib=4000, id="low", duration_s=60, priority=-900)
     high = structs.replace(SMALL, priority=900)
-    world = Clock((NODE,), limits())
+    world = WaitingClock((NODE,), limits())
 
     world.run(stream(high, first=((low, "low-0"),)), 400)
 
     assert AGE <= world.waited("low-0") <= AGE + 60
-    starved = Clock((NODE,), limits(aging_s=None))
+    starved = WaitingClock((NODE,), limits(aging_s=None))
     starved.run(stream(high, first=((low, "low-0"),)), 400)
     assert "low-0" not in starved.started
 
 
 def test_a_big_one_of_low_priority_is_not_starved_either() -> None:
-    world = Clock((NODE,), limits())
+    world = WaitingClock((NODE,), limits())
 
     world.run(stream(structs.replace(SMALL, priority=5), first=((BIG, "big-0"),)), 600)
 
@@ -180,7 +180,7 @@ def test_backlogs_share_by_their_weights_whatever_the_length_of_their_lines() ->
     """Three jobs of equal size run at a time for each unit of weight: 4 and 2 of 6."""
     long = structs.replace(SMALL, id="long", backlog="long")
     short = structs.replace(SMALL, id="short", backlog="short")
-    world = Clock((NODE,), limits(weights={"long": 2.0}))
+    world = WaitingClock((NODE,), limits(weights={"long": 2.0}))
 
     def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
         yield from ((long, f"long-{number}-{i}") for i in range(200 if number == 0 else 1))
@@ -196,7 +196,7 @@ def test_the_share_is_that_of_the_scarcest_resource() -> None:
     """One job of `wide` takes half of the device; ten of `thin` take half of the cores."""
     wide = a_class(vram_mib=12000, id="wide", backlog="wide", duration_s=60, cpu=1)
     thin = a_class("cpu", id="thin", backlog="thin", duration_s=60, cpu=3.2)
-    world = Clock((NODE,), limits())
+    world = WaitingClock((NODE,), limits())
     for i in range(100):
         world.put(wide, f"wide-{i}")
         world.put(thin, f"thin-{i}")
@@ -210,7 +210,7 @@ def test_the_share_is_that_of_the_scarcest_resource() -> None:
 @pytest.mark.parametrize("order", ["oldest", "shortest", "auto"])
 def test_one_backlog_does_not_starve_the_other_s_big_job(order: Order) -> None:
     big = structs.replace(BIG, backlog="films")
-    world = Clock((NODE,), limits(order, weights={"clips": 5.0}))
+    world = WaitingClock((NODE,), limits(order, weights={"clips": 5.0}))
 
     world.run(stream(structs.replace(SMALL, backlog="clips"), first=((big, "big-0"),)), 800)
 
@@ -221,7 +221,7 @@ def test_a_large_call_is_not_starved_of_its_budget_by_small_ones() -> None:
     large = a_class("cloud", id="large", duration_s=5, rates={"api": (1, 80)})
     small = a_class("cloud", id="small", duration_s=5, rates={"api": (1, 10)})
     spent: list[tuple[float, int]] = []
-    world = Clock((a_report(workers=50),), limits())
+    world = WaitingClock((a_report(workers=50),), limits())
 
     def budget(now: float) -> tuple[RateState, ...]:
         used = sum(tokens for at, tokens in spent if now - at < 60)
@@ -274,7 +274,7 @@ def test_every_kind_is_served_and_every_stated_bound_is_kept(
     devices = (a_device(0, vram_total_mib=24000), a_device(1, vram_total_mib=24000))
     node = a_report(devices=devices, cpu_count=12.0, ram_total_mib=48000, ram_available_mib=48000,
                     volumes=(a_volume(total_bytes=100 * GIB, free_bytes=100 * GIB),))  # fmt: skip
-    world = Clock((node,), limits(order, aging_s=200.0, overdue_s=800.0))
+    world = WaitingClock((node,), limits(order, aging_s=200.0, overdue_s=800.0))
 
     def arrivals(number: int) -> Iterator[tuple[JobClass, str]]:
         if number == 0:
@@ -295,7 +295,7 @@ def test_every_kind_is_served_and_every_stated_bound_is_kept(
 # ─────────────────────────────────────────────────
 
 
-class Heritage(Clock):
+class Heritage(WaitingClock):
     """Whatever ends, ends a moment before the tick, and its successor has its place before anybody looks."""
 
     def __init__(self, *args: Any, **more: Any) -> None:

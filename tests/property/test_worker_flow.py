@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from flow_world import World, played
+from flow_world import FlowWorld, played
 
 FIRST, SEEDS = int(os.environ.get("FLOW_FIRST", "0")), int(os.environ.get("FLOW_SEEDS", "4000"))
 #: Rounds of one run: beyond it goes round for ever.
@@ -18,7 +18,7 @@ MOST = 30_000
 
 
 def play(seed: int) -> None:
-    world = World(seed)
+    world = FlowWorld(seed)
     with played(world) as flow:
         real, rounds = flow._next, 0
 

@@ -40,7 +40,7 @@ def usual_logger() -> Iterator[None]:
     logger.add(sys.stderr)
 
 
-class Night:
+class NightScene:
     """A backlog «night» on the same Redis as `cli`, with verbs for what becomes of its jobs."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -110,5 +110,5 @@ class Night:
 
 
 @pytest.fixture
-def night(ledger: Ledger) -> Night:
-    return Night(ledger)
+def night(ledger: Ledger) -> NightScene:
+    return NightScene(ledger)

@@ -23,6 +23,7 @@ from conductor.adapters.host.cgroup import ChildCgroup
 from conductor.adapters.host.processes import SESSION
 from conductor.base import secrets
 from conductor.base.logs.events import emit_event
+from workers.isolation.code_stamps import stamp_as_loaded, stamp_of
 from workers.isolation.frozen_family import FrozenFamily
 from workers.isolation.leaks import Leaks
 from workers.isolation.pipe_tickets import drain, pipe, waiting_in
@@ -42,9 +43,6 @@ MIN_AGE_S = 600.0
 #: Between bodies that follow each other at once source files are looked at no more often than this.
 _LOOK_EVERY_S = 0.005
 _TAIL_BYTES = 2000
-#: A file's time is the kernel's, which looks at its clock every few milliseconds.
-CLOCK_TICK_S = 0.01
-NEVER = -1
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _PACKAGES = Path(__file__).resolve().parents[2]
 
@@ -188,7 +186,7 @@ class ChildProcess:
         self._stamps = {}
         for file in files:
             loaded_at = self._born_at_epoch if file.startswith(_OURS) else began_at
-            self._stamps[file] = known.get(file) or _stamp_as_loaded(file, loaded_at, now)
+            self._stamps[file] = known.get(file) or stamp_as_loaded(file, loaded_at, now)
 
     def kill(self) -> int | None:
         """End the child and every process below it, and reap. Its exit status; 0 when there was none."""
@@ -320,7 +318,7 @@ class ChildProcess:
         if now - self._looked_at < _LOOK_EVERY_S:
             return ""
         self._looked_at = now
-        changed = [file for file, stamp in self._stamps.items() if _stamp(file) != stamp]
+        changed = [file for file, stamp in self._stamps.items() if stamp_of(file) != stamp]
         return f"{changed[0]} changed" if changed else ""
 
     def _start(self, visible: str) -> None:
@@ -381,19 +379,6 @@ class ChildProcess:
 
 def _log_of(settings: Settings, name: str) -> Path:
     return settings.logs_dir / f"worker-{name}.out"
-
-
-def _stamp(file: str) -> int:
-    try:
-        return os.stat(file).st_mtime_ns  # noqa: PTH116  thirty of these between two jobs: no Path for each
-    except OSError:
-        return 0
-
-
-def _stamp_as_loaded(file: str, loaded_at: float, now: float) -> int:
-    """Where the file was written since, perhaps the child has another one: then a stamp that no file has."""
-    stamp = _stamp(file)
-    return NEVER if loaded_at - CLOCK_TICK_S <= stamp / 1e9 <= now else stamp
 
 
 def _without_secrets(settings: Settings) -> dict[str, object]:

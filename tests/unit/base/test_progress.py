@@ -9,7 +9,7 @@ import io
 from conductor.base.progress import Progress
 
 
-class Terminal(io.StringIO):
+class ProgressTerminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
@@ -48,7 +48,7 @@ def test_in_a_pipe_a_line_is_said_every_five_seconds():
 
 
 def test_on_a_terminal_the_line_stands_still_and_is_wiped_at_the_end():
-    out, hours = Terminal(), Hours()
+    out, hours = ProgressTerminal(), Hours()
     with Progress(out, hours) as progress:
         hours.now += 2
         progress.of("dispatching", "job")(500, 1000)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("conductor", "workers", "workflows", "scripts", "benchmarks")
+FOLDERS = ("conductor", "workers", "workflows", "scripts", "benchmarks", "tests")
 GLOSSARY = ROOT / "docs" / "glossary.md"
 
 

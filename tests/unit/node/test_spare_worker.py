@@ -15,7 +15,7 @@ from conductor.node.spare_worker import FIRST_S, REST_S, Spare
 PROGRAM = "import sys; print(sys.stdin.readline(), end='')"
 
 
-class World:
+class SpareWorld:
     def __init__(self) -> None:
         self.now = 100.0
         self.started: list[subprocess.Popen[bytes]] = []
@@ -29,8 +29,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
+def world() -> Iterator[SpareWorld]:
+    world = SpareWorld()
     yield world
     world.spare.close()
     for process in world.started:
@@ -41,7 +41,7 @@ def world() -> Iterator[World]:
                 pipe.close()
 
 
-def test_it_is_started_once_the_node_has_run_for_a_while_and_told_whom_it_replaces(world: World):
+def test_it_is_started_once_the_node_has_run_for_a_while_and_told_whom_it_replaces(world: SpareWorld):
     assert world.spare.take(["--queue", "q"], {}) is None, "there is none yet"
     assert world.spare.tend() == pytest.approx(FIRST_S)
     world.now += FIRST_S - REST_S / 2
@@ -63,7 +63,7 @@ def test_it_is_started_once_the_node_has_run_for_a_while_and_told_whom_it_replac
     assert len(world.started) == 2, "and another for the next death"
 
 
-def test_a_spare_that_died_is_replaced_ever_later_and_never_handed_out(world: World):
+def test_a_spare_that_died_is_replaced_ever_later_and_never_handed_out(world: SpareWorld):
     world.program = "raise SystemExit(1)"
     world.now += FIRST_S
     waits: list[float] = []

@@ -29,7 +29,7 @@ time.sleep(60)
 """
 
 
-class World:
+class SupervisorWorld:
     def __init__(self) -> None:
         self.now = 100.0
         self.program = SLEEP
@@ -58,8 +58,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    it = World()
+def world() -> Iterator[SupervisorWorld]:
+    it = SupervisorWorld()
     yield it
     it.supervisor.kill()
     for process in it.processes:
@@ -74,7 +74,7 @@ def until(is_true: Callable[[], object], limit_s: float = 10.0) -> None:
         time.sleep(0.002)
 
 
-def test_as_many_workers_as_planned_each_with_a_name_of_its_own(world: World):
+def test_as_many_workers_as_planned_each_with_a_name_of_its_own(world: SupervisorWorld):
     world.start(CPU)
     assert world.workers() == {"cpu-here": 2}
     assert len(set(world.launched)) == 2
@@ -82,7 +82,7 @@ def test_as_many_workers_as_planned_each_with_a_name_of_its_own(world: World):
     assert len(world.launched) == 2
 
 
-def test_a_killed_worker_is_named_with_its_signal_and_replaced_under_another_name(world: World):
+def test_a_killed_worker_is_named_with_its_signal_and_replaced_under_another_name(world: SupervisorWorld):
     world.start(CPU)
     (death,) = world.die(0)
     assert death.worker == world.launched[0] and death.exit_code == -9
@@ -95,7 +95,7 @@ def test_a_killed_worker_is_named_with_its_signal_and_replaced_under_another_nam
     assert len(set(world.launched)) == 3
 
 
-def test_a_worker_that_somebody_has_stopped_is_said_and_replaced_after_a_lease(world: World):
+def test_a_worker_that_somebody_has_stopped_is_said_and_replaced_after_a_lease(world: SupervisorWorld):
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     process = world.processes[0]
     process.send_signal(signal.SIGSTOP)
@@ -121,7 +121,7 @@ def test_a_worker_that_somebody_has_stopped_is_said_and_replaced_after_a_lease(w
     assert world.workers() == {"cpu-here": 1} and world.supervisor.notes() == ()
 
 
-def test_one_that_is_woken_in_time_goes_on(world: World):
+def test_one_that_is_woken_in_time_goes_on(world: SupervisorWorld):
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     for sign in (signal.SIGSTOP, signal.SIGCONT):
         world.processes[0].send_signal(sign)
@@ -131,7 +131,7 @@ def test_one_that_is_woken_in_time_goes_on(world: World):
     assert world.supervisor.reap() == [] and world.supervisor.next_look_s is None
 
 
-def test_workers_that_die_at_start_are_started_ever_more_rarely_and_said(world: World):
+def test_workers_that_die_at_start_are_started_ever_more_rarely_and_said(world: SupervisorWorld):
     world.program = "raise SystemExit('no such sword')"
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     for expected in (0, 0.25, 0.5):
@@ -145,7 +145,9 @@ def test_workers_that_die_at_start_are_started_ever_more_rarely_and_said(world: 
     assert (queue.workers, queue.dying) == (0, words), "nothing is handed to one that has just been started"
 
 
-def test_one_that_lives_after_others_died_at_start_counts_once_it_has_lived_for_a_while(world: World):
+def test_one_that_lives_after_others_died_at_start_counts_once_it_has_lived_for_a_while(
+    world: SupervisorWorld,
+):
     world.program = "raise SystemExit(1)"
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     for wait_s in (0, 0.25, 0.5):
@@ -161,7 +163,7 @@ def test_one_that_lives_after_others_died_at_start_counts_once_it_has_lived_for_
     assert (queue.workers, queue.dying) == (1, "") and world.supervisor.notes() == ()
 
 
-def test_what_a_dead_worker_left_running_is_killed_before_its_job_is_free(world: World):
+def test_what_a_dead_worker_left_running_is_killed_before_its_job_is_free(world: SupervisorWorld):
     world.program = PARENT
     world.start(QueuePlan(queue="cpu-here", lane="cpu", workers=1))
     worker = psutil.Process(world.processes[0].pid)
@@ -173,7 +175,7 @@ def test_what_a_dead_worker_left_running_is_killed_before_its_job_is_free(world:
     until(lambda: not body.is_running() or body.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_drain_tells_all_to_go_and_replaces_nobody(world: World):
+def test_a_drain_tells_all_to_go_and_replaces_nobody(world: SupervisorWorld):
     world.start(CPU)
     world.supervisor.drain()
 
@@ -186,7 +188,7 @@ def test_a_drain_tells_all_to_go_and_replaces_nobody(world: World):
     assert len(world.launched) == 2 and world.workers() in ({}, {"cpu-here": 0})
 
 
-def test_a_queue_that_is_no_longer_planned_loses_its_workers_gently(world: World):
+def test_a_queue_that_is_no_longer_planned_loses_its_workers_gently(world: SupervisorWorld):
     gpu = QueuePlan(queue="gpu-here-gpu0", lane="gpu", workers=1, device="gpu0", uuid="GPU-0")
     world.start(QueuePlan(queue="gpu-here", lane="gpu", workers=1))
     world.start(gpu)
@@ -211,7 +213,7 @@ def test_children_go_when_their_parent_is_killed():
     child.wait(10)
 
 
-def test_workers_of_a_device_that_is_another_card_now_go_and_others_come(world: World):
+def test_workers_of_a_device_that_is_another_card_now_go_and_others_come(world: SupervisorWorld):
     gpu = QueuePlan(queue="gpu-here-gpu0", lane="gpu", workers=1, device="gpu0", uuid="GPU-a")
     world.start(gpu)
 

@@ -44,7 +44,7 @@ def a_job(n: int, *before: JobSpec, is_optional: bool = False, is_said: bool = T
     )
 
 
-class Scene:
+class RerunScene:
     """A project and its ledger; jobs are run by hand."""
 
     def __init__(self, folder: Path) -> None:
@@ -118,11 +118,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def scene(tmp_path: Path) -> RerunScene:
+    return RerunScene(tmp_path)
 
 
-def a_night(scene: Scene) -> tuple[JobSpec, JobSpec, JobSpec]:
+def a_night(scene: RerunScene) -> tuple[JobSpec, JobSpec, JobSpec]:
     """One after the other; all done."""
     first = a_job(0)
     second = a_job(1, first)
@@ -132,7 +132,7 @@ def a_night(scene: Scene) -> tuple[JobSpec, JobSpec, JobSpec]:
     return first, second, third
 
 
-def test_what_is_still_there_is_read_and_stays_for_it(scene: Scene) -> None:
+def test_what_is_still_there_is_read_and_stays_for_it(scene: RerunScene) -> None:
     first, second, third = a_night(scene)
     late = a_job(9, second)
 
@@ -147,7 +147,7 @@ def test_what_is_still_there_is_read_and_stays_for_it(scene: Scene) -> None:
 @pytest.mark.parametrize("manner", ["after", "after_ended", "unsaid"])
 @pytest.mark.parametrize("has_all", [True, False], ids=["with its writers", "alone"])
 def test_what_was_removed_is_made_again_and_what_that_reads_too(
-    scene: Scene, manner: str, has_all: bool
+    scene: RerunScene, manner: str, has_all: bool
 ) -> None:
     first, second, third = a_night(scene)
     assert len(scene.remove()) == 2
@@ -170,7 +170,7 @@ def test_what_was_removed_is_made_again_and_what_that_reads_too(
     assert scene.dispatch("two.jsonl", *specs).again == 0
 
 
-def test_only_what_is_gone_is_made_again(scene: Scene) -> None:
+def test_only_what_is_gone_is_made_again(scene: RerunScene) -> None:
     first, second, third = a_night(scene)
     assert [f.path for f in scene.ledger.files.begin_removal(NODE, "scratch", 1)] == [first.writes[0].path]
     scene.remove()  # the one it was told of, and the other
@@ -180,7 +180,7 @@ def test_only_what_is_gone_is_made_again(scene: Scene) -> None:
 
 
 def test_a_file_that_is_being_removed_is_made_again_once_it_is_gone(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: RerunScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, _ = a_night(scene)
     late = a_job(9, second)
@@ -200,13 +200,13 @@ def test_a_file_that_is_being_removed_is_made_again_once_it_is_gone(
         scene.run(spec)
 
 
-class Killed(BaseException):
+class KilledMidway(BaseException):
     pass
 
 
 @pytest.mark.parametrize("step", range(5))
 def test_a_dispatch_that_is_killed_anywhere_is_simply_called_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, step: int
+    scene: RerunScene, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     first, second, third = a_night(scene)
     scene.remove()
@@ -216,7 +216,7 @@ def test_a_dispatch_that_is_killed_anywhere_is_simply_called_again(
     def dying(call):  # type: ignore[no-untyped-def]
         def wrapped(*args, **more):  # type: ignore[no-untyped-def]
             if next(counts) == step:
-                raise Killed
+                raise KilledMidway
             return call(*args, **more)
 
         return wrapped
@@ -226,7 +226,7 @@ def test_a_dispatch_that_is_killed_anywhere_is_simply_called_again(
         commands, intake = type(scene.ledger.commands), type(scene.ledger.intake)
         patched.setattr(commands, "redo", dying(commands.redo))
         patched.setattr(intake, "put", dying(intake.put))
-        with pytest.raises(Killed):
+        with pytest.raises(KilledMidway):
             scene.dispatch("two.jsonl", *specs)
 
     scene.dispatch("two.jsonl", *specs)
@@ -236,7 +236,7 @@ def test_a_dispatch_that_is_killed_anywhere_is_simply_called_again(
     assert set(accepted(read_receipts(scene.receipts))) == {spec.id for spec in specs}
 
 
-def test_what_nobody_here_can_make_is_refused_and_nothing_is_touched(scene: Scene) -> None:
+def test_what_nobody_here_can_make_is_refused_and_nothing_is_touched(scene: RerunScene) -> None:
     _, second, _ = a_night(scene)
     scene.remove()
     (scene.folder / "one.jsonl").unlink()
@@ -249,7 +249,7 @@ def test_what_nobody_here_can_make_is_refused_and_nothing_is_touched(scene: Scen
 
 
 def test_it_is_made_again_by_the_manifest_that_was_dispatched_whatever_its_file_says_now(
-    scene: Scene,
+    scene: RerunScene,
 ) -> None:
     _, second, _ = a_night(scene)
     scene.remove()
@@ -258,13 +258,13 @@ def test_it_is_made_again_by_the_manifest_that_was_dispatched_whatever_its_file_
     assert scene.dispatch("two.jsonl", a_job(9, second)).again == 2
 
 
-def restored(scene: Scene, names: Sequence[str]) -> None:
+def restored(scene: RerunScene, names: Sequence[str]) -> None:
     scene.begin()
     sources = [Source(manifest=scene.folder / name, backlog="b") for name in names]
     rebuild(scene.ledger, scene.receipts, CATALOGUE, sources, 0.0)
 
 
-def test_rebuild_knows_what_was_removed_what_may_go_and_what_runs_again(scene: Scene) -> None:
+def test_rebuild_knows_what_was_removed_what_may_go_and_what_runs_again(scene: RerunScene) -> None:
     first, second, third = a_night(scene)
     restored(scene, ["one.jsonl"])
     assert scene.ledger.files.removable(NODE, ["scratch"]) == {"scratch": 20}, "they were read before"
@@ -281,7 +281,7 @@ def test_rebuild_knows_what_was_removed_what_may_go_and_what_runs_again(scene: S
     assert scene.waiting(third) == ["done"]
 
 
-def test_a_rebuild_after_a_dispatch_that_was_cut_off_sends_back_the_writers(scene: Scene) -> None:
+def test_a_rebuild_after_a_dispatch_that_was_cut_off_sends_back_the_writers(scene: RerunScene) -> None:
     first, second, _ = a_night(scene)
     scene.remove()
     manifests.write(scene.folder / "two.jsonl", [late := a_job(9, second)])

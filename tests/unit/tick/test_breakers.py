@@ -49,7 +49,7 @@ def test_a_line_in_the_settings_stands_over_what_the_task_says(mine: Settings):
         canaries_of(mine.model_copy(update={"canary": {"mine.carefool": 1}}).canary, catalogue)
 
 
-class Reading:
+class BreakerReading:
     """As the catalogue that is watched: another object once something was read."""
 
     def __init__(self, *decls: TaskDecl) -> None:
@@ -58,7 +58,7 @@ class Reading:
 
 def test_tasks_and_their_canaries_come_of_one_reading():
     cut, fresh = (TaskDecl(name=name, lane="cpu", module="m", canary=1) for name in ("cut", "fresh"))
-    reading = Reading(cut)
+    reading = BreakerReading(cut)
     rules = live_rules({"cut": 4}, cast("WatchedCatalogue", reading))
     first = rules()
     assert (first.tasks, first.canary) == (("cut",), {"cut": 4}) and rules() is first

@@ -13,7 +13,7 @@ from typing import Any
 
 import media
 import pytest
-from verify_scene import Place, only
+from verify_scene import VerifyScene, only
 
 from conductor.base.errors import BadOutput
 from conductor.model.spec import JobSpec
@@ -32,8 +32,8 @@ SDP = (
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> VerifyScene:
+    return VerifyScene(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def jpeg(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> bytes:
     return file.read_bytes()
 
 
-def refused(place: Place, spec: JobSpec, content: bytes, result: dict[str, Any]) -> str:
+def refused(place: VerifyScene, spec: JobSpec, content: bytes, result: dict[str, Any]) -> str:
     """What the worker says before it publishes, and that `verify` says the same of what was published."""
     staged = JobContext(spec, place.settings.for_code).output(spec.writes[0].path)
     staged.write_bytes(content)
@@ -74,7 +74,7 @@ def refused(place: Place, spec: JobSpec, content: bytes, result: dict[str, Any])
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mp3", "a.wav", "a.avi"])
-def test_a_list_of_files_is_no_media_file(place: Place, clip: Path, name: str):
+def test_a_list_of_files_is_no_media_file(place: VerifyScene, clip: Path, name: str):
     (place.settings.project / "secret.mp4").write_bytes(clip.read_bytes())
     text = f"ffconcat version 1.0\nfile '{place.settings.project / 'secret.mp4'}'\n"
 
@@ -85,7 +85,7 @@ def test_a_list_of_files_is_no_media_file(place: Place, clip: Path, name: str):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_playlist_and_a_streams_description_open_nothing(
-    place: Place, name: str, monkeypatch: pytest.MonkeyPatch
+    place: VerifyScene, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     with socket.socket() as listening, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         listening.bind(("127.0.0.1", 0))
@@ -105,13 +105,13 @@ def test_a_playlist_and_a_streams_description_open_nothing(
             listening.accept()
 
 
-def test_a_container_under_another_ones_name_is_no_such_file(place: Place, tmp_path: Path, clip: Path):
+def test_a_container_under_another_ones_name_is_no_such_file(place: VerifyScene, tmp_path: Path, clip: Path):
     avi = tmp_path / "x.avi"
     subprocess.run([binary(), "-v", "error", "-i", str(clip), "-c", "copy", str(avi)], check=True)
     assert "is no .mp4 file" in refused(place, place.job(0, "a.mp4"), avi.read_bytes(), {})
 
 
-def test_a_program_named_like_a_stream_is_left_alone(place: Place):
+def test_a_program_named_like_a_stream_is_left_alone(place: VerifyScene):
     place.done(place.job(0, "main.ts"), b"export const a = 1;\n")
     place.done(place.job(1, "main.mts"), b"export const a = 1;\n")
     assert place.verify().is_good
@@ -120,27 +120,27 @@ def test_a_program_named_like_a_stream_is_left_alone(place: Place):
 # ── what is not whole ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_missing_tail_is_found_by_worker_and_verify(place: Place, clip: Path):
+def test_a_missing_tail_is_found_by_worker_and_verify(place: VerifyScene, clip: Path):
     whole = clip.read_bytes()
     said = refused(place, place.job(0, "a.mp4"), whole[: int(len(whole) * 0.7)], {})
     assert "breaks off" in said or "does not decode" in said
 
 
-def test_a_missing_tail_of_a_matroska_file_is_found(place: Place, tmp_path: Path, clip: Path):
+def test_a_missing_tail_of_a_matroska_file_is_found(place: VerifyScene, tmp_path: Path, clip: Path):
     mkv = tmp_path / "x.mkv"
     subprocess.run([binary(), "-v", "error", "-i", str(clip), "-c", "copy", str(mkv)], check=True)
     whole = mkv.read_bytes()
     assert "breaks off" in refused(place, place.job(0, "a.mkv"), whole[: len(whole) // 2], {})
 
 
-def test_a_missing_index_is_found(place: Place, tmp_path: Path):
+def test_a_missing_index_is_found(place: VerifyScene, tmp_path: Path):
     file = media.clip(tmp_path / "late.mp4")
     whole = file.read_bytes()
     assert "does not decode" in refused(place, place.job(0, "a.mp4"), whole[: len(whole) // 2], {})
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_picture_that_breaks_off_is_found(place: Place, jpeg: bytes, name: str):
+def test_a_picture_that_breaks_off_is_found(place: VerifyScene, jpeg: bytes, name: str):
     whole = a_png() if name.endswith("png") else jpeg
     place.done(place.job(9, name), whole)
     assert place.verify().is_good
@@ -148,7 +148,7 @@ def test_a_picture_that_breaks_off_is_found(place: Place, jpeg: bytes, name: str
     assert refused(place, place.job(0, name), whole[:-5], {}).count("breaks off") == 2
 
 
-def test_a_picture_that_is_none_is_found(place: Place):
+def test_a_picture_that_is_none_is_found(place: VerifyScene):
     assert "is no picture" in refused(place, place.job(0, "a.png"), b"<svg/>", {})
 
 
@@ -162,7 +162,9 @@ def test_a_picture_that_is_none_is_found(place: Place):
         ("a.vtt", b"1\n00:00:01.000 --> 00:00:02.000\nhello\n", "does not begin with WEBVTT"),
     ],
 )
-def test_a_text_that_is_not_what_its_name_says_is_found(place: Place, name: str, content: bytes, words: str):
+def test_a_text_that_is_not_what_its_name_says_is_found(
+    place: VerifyScene, name: str, content: bytes, words: str
+):
     assert refused(place, place.job(0, name), content, {}).count(words) == 2
 
 
@@ -183,7 +185,7 @@ GOOD = {"frames": 75, "duration_s": 3.0, "width": 320, "height": 180}
 )
 @pytest.mark.parametrize("is_direct", [True, False])
 def test_a_file_that_holds_another_number_than_its_result_says(
-    place: Place, clip: Path, said: dict[str, float], words: str, is_direct: bool
+    place: VerifyScene, clip: Path, said: dict[str, float], words: str, is_direct: bool
 ):
     spec = place.job(0, "a.mp4", task="media.cut" if is_direct else "mine.cut")
     path, good = spec.writes[0].path, {**GOOD, **said}
@@ -194,7 +196,7 @@ def test_a_file_that_holds_another_number_than_its_result_says(
     )
 
 
-def test_what_a_task_of_your_own_calls_frames_says_nothing_of_its_file(place: Place, clip: Path):
+def test_what_a_task_of_your_own_calls_frames_says_nothing_of_its_file(place: VerifyScene, clip: Path):
     place.done(
         place.job(0, "a.mp4", task="mine.cut"), clip.read_bytes(), result={"frames": 7, "duration_s": 0.1}
     )
@@ -204,7 +206,7 @@ def test_what_a_task_of_your_own_calls_frames_says_nothing_of_its_file(place: Pl
     assert place.verify().is_good
 
 
-def test_lines_and_subtitles_are_counted(place: Place):
+def test_lines_and_subtitles_are_counted(place: VerifyScene):
     for n, (name, content, said) in enumerate(
         [
             ("a.jsonl", b"{}\n\n{}\n", {"lines": 3}),
@@ -216,7 +218,7 @@ def test_lines_and_subtitles_are_counted(place: Place):
         place.specs.clear()
 
 
-def test_a_turned_clip_may_be_told_as_stored_or_as_shown(place: Place, tmp_path: Path, clip: Path):
+def test_a_turned_clip_may_be_told_as_stored_or_as_shown(place: VerifyScene, tmp_path: Path, clip: Path):
     file = tmp_path / "turned.mp4"
     argv = [binary(), "-v", "error", "-display_rotation:v:0", "90", "-i", str(clip), "-c", "copy", str(file)]
     subprocess.run(argv, check=True)
@@ -226,7 +228,7 @@ def test_a_turned_clip_may_be_told_as_stored_or_as_shown(place: Place, tmp_path:
     assert place.verify().is_good
 
 
-def test_samples_and_tags_are_held_against_the_result(place: Place, tmp_path: Path):
+def test_samples_and_tags_are_held_against_the_result(place: VerifyScene, tmp_path: Path):
     file = tmp_path / "x.wav"
     sound = ["-f", "lavfi", "-i", "sine=d=1:r=48000", "-metadata", "title=one"]
     subprocess.run([binary(), "-v", "error", *sound, str(file)], check=True)
@@ -238,7 +240,7 @@ def test_samples_and_tags_are_held_against_the_result(place: Place, tmp_path: Pa
         place.specs.clear()
 
 
-def test_a_copy_is_what_its_result_says(place: Place):
+def test_a_copy_is_what_its_result_says(place: VerifyScene):
     spec = place.job(0, "a.bin", task="files.publish")
     place.done(spec, b"abc", result={"sha256": "0" * 64, "bytes": 3})
     assert "another content than its result says" in only(place.verify()).message
@@ -259,7 +261,7 @@ def test_a_long_read_says_that_it_goes_on(clip: Path, monkeypatch: pytest.Monkey
     assert len(told) > 75
 
 
-def test_an_output_of_no_known_kind_is_only_hashed(place: Place):
+def test_an_output_of_no_known_kind_is_only_hashed(place: VerifyScene):
     place.done(place.job(0, "a.bin"), b"\0\1")
     report = place.verify()
     assert report.is_good and report.outputs == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from builders import a_spec
-from verify_scene import Place, only
+from verify_scene import VerifyScene, only
 
 from conductor.adapters.files.receipt_log import FileReceiptLog
 from conductor.base.errors import ManifestError
@@ -25,13 +25,13 @@ from conductor.verify.verify import Checks, JobFacts, sound
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[VerifyScene]:
+    made = VerifyScene(tmp_path)
     yield made
     made.log.close()
 
 
-def test_a_run_with_nothing_wrong_is_good(place: Place) -> None:
+def test_a_run_with_nothing_wrong_is_good(place: VerifyScene) -> None:
     for n in range(3):
         place.done(place.job(n))
 
@@ -42,13 +42,13 @@ def test_a_run_with_nothing_wrong_is_good(place: Place) -> None:
     assert report.to_text() == f"{place.manifest}: 3 of 3 jobs verified, 3 outputs checked (6 B)"
 
 
-def test_a_job_without_a_receipt_is_missing(place: Place) -> None:
+def test_a_job_without_a_receipt_is_missing(place: VerifyScene) -> None:
     spec = place.job()
     finding = only(place.verify())
     assert (finding.kind, finding.job_id) == ("missing", spec.id)
 
 
-def test_a_failed_job_is_named_with_its_last_cause_and_its_input(place: Place) -> None:
+def test_a_failed_job_is_named_with_its_last_cause_and_its_input(place: VerifyScene) -> None:
     spec = place.job(0, reads=("/videos/bad one.mp4",))
     place.receipt(spec, 1, outcome="failed", cause="task_error", message="first words")
     place.receipt(spec, 2, outcome="failed", cause="bad_input", message="the index is missing")
@@ -63,14 +63,16 @@ def test_a_failed_job_is_named_with_its_last_cause_and_its_input(place: Place) -
     )
 
 
-def test_a_job_that_failed_and_then_succeeded_is_done(place: Place) -> None:
+def test_a_job_that_failed_and_then_succeeded_is_done(place: VerifyScene) -> None:
     spec = place.job()
     place.receipt(spec, 1, outcome="failed", cause="timeout")
     place.done(spec, attempt=2)
     assert place.verify().is_good
 
 
-def test_jobs_behind_a_failed_one_are_missing_for_its_sake_and_counted_in_one_line(place: Place) -> None:
+def test_jobs_behind_a_failed_one_are_missing_for_its_sake_and_counted_in_one_line(
+    place: VerifyScene,
+) -> None:
     bad = place.job(0, reads=("/videos/bad.mp4",))
     middle = place.job(1, after=(bad.id,))
     last = place.job(2, after=(middle.id,))
@@ -90,7 +92,7 @@ def test_jobs_behind_a_failed_one_are_missing_for_its_sake_and_counted_in_one_li
     ]
 
 
-def test_an_output_with_another_content_is_altered_even_at_the_same_size(place: Place) -> None:
+def test_an_output_with_another_content_is_altered_even_at_the_same_size(place: VerifyScene) -> None:
     spec = place.job()
     place.done(spec)
     place.file(spec.writes[0].path).write_bytes(b"[]")
@@ -99,14 +101,14 @@ def test_an_output_with_another_content_is_altered_even_at_the_same_size(place: 
     assert "its content changed after it was published" in finding.message
 
 
-def test_an_output_with_another_size_is_altered(place: Place) -> None:
+def test_an_output_with_another_size_is_altered(place: VerifyScene) -> None:
     spec = place.job()
     place.done(spec)
     place.file(spec.writes[0].path).write_bytes(b"[1]")
     assert "has 3 bytes, 2 were published" in only(place.verify()).message
 
 
-def test_an_output_that_is_gone_a_link_or_a_pipe_is_altered(place: Place) -> None:
+def test_an_output_that_is_gone_a_link_or_a_pipe_is_altered(place: VerifyScene) -> None:
     gone, link, pipe = (place.job(n) for n in range(3))
     for spec in (gone, link, pipe):
         place.done(spec)
@@ -122,7 +124,9 @@ def test_an_output_that_is_gone_a_link_or_a_pipe_is_altered(place: Place) -> Non
     assert "is not a regular file" in findings[2].message
 
 
-def test_an_output_replaced_by_a_link_is_altered_even_if_it_leads_to_the_same_bytes(place: Place) -> None:
+def test_an_output_replaced_by_a_link_is_altered_even_if_it_leads_to_the_same_bytes(
+    place: VerifyScene,
+) -> None:
     spec = place.job()
     place.done(spec)
     file = place.file(spec.writes[0].path)
@@ -132,13 +136,13 @@ def test_an_output_replaced_by_a_link_is_altered_even_if_it_leads_to_the_same_by
     assert finding.kind == "altered" and "is a symbolic link" in finding.message
 
 
-def test_an_output_that_its_receipt_does_not_name_is_altered(place: Place) -> None:
+def test_an_output_that_its_receipt_does_not_name_is_altered(place: VerifyScene) -> None:
     spec = place.job()
     place.receipt(spec, outcome="ok")
     assert only(place.verify()).kind == "altered"
 
 
-def test_json_that_does_not_parse_is_wrong(place: Place) -> None:
+def test_json_that_does_not_parse_is_wrong(place: VerifyScene) -> None:
     place.done(place.job(0), b"{")
     place.done(place.job(1, "out.jsonl"), b"{}\n{}\n{\n")
 
@@ -148,7 +152,7 @@ def test_json_that_does_not_parse_is_wrong(place: Place) -> None:
     assert "is not JSON" in findings[0].message and "line 3 is not JSON" in findings[1].message
 
 
-def test_two_bodies_of_one_attempt_that_both_count_are_a_duplicate(place: Place) -> None:
+def test_two_bodies_of_one_attempt_that_both_count_are_a_duplicate(place: VerifyScene) -> None:
     twice, again = place.job(0), place.job(1)
     for spec in (twice, again):
         place.done(spec, token="0000000a")
@@ -163,7 +167,7 @@ def test_two_bodies_of_one_attempt_that_both_count_are_a_duplicate(place: Place)
     assert finding.message.startswith("2 receipts of attempt 1 each count as done")
 
 
-def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(place: Place) -> None:
+def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(place: VerifyScene) -> None:
     twice, taken_back = place.job(0), place.job(1)
     for spec in (twice, taken_back):
         place.done(spec, attempt=1)
@@ -177,14 +181,14 @@ def test_two_attempts_that_both_count_are_a_duplicate_unless_one_was_taken_back(
     assert "`conductor retry --missing MANIFEST`" in finding.message
 
 
-def test_the_same_attempt_written_twice_is_one(place: Place) -> None:
+def test_the_same_attempt_written_twice_is_one(place: VerifyScene) -> None:
     spec = place.job()
     place.done(spec)
     place.done(spec)
     assert place.verify().is_good
 
 
-def test_one_path_published_by_two_jobs_is_a_duplicate(place: Place) -> None:
+def test_one_path_published_by_two_jobs_is_a_duplicate(place: VerifyScene) -> None:
     ours = place.job(0, "", writes=(Output(path="published:reel.txt"),))
     theirs = a_spec(1, writes=ours.writes)
     place.done(theirs, b"old")
@@ -196,7 +200,7 @@ def test_one_path_published_by_two_jobs_is_a_duplicate(place: Place) -> None:
     assert theirs.id in finding.message
 
 
-def test_a_file_nobody_declared_in_a_jobs_own_folder_is_unexpected(place: Place) -> None:
+def test_a_file_nobody_declared_in_a_jobs_own_folder_is_unexpected(place: VerifyScene) -> None:
     spec = place.job()
     place.done(spec)
     place.file(spec.writes[0].path).with_name("stray.bin").touch()
@@ -204,7 +208,7 @@ def test_a_file_nobody_declared_in_a_jobs_own_folder_is_unexpected(place: Place)
     assert (finding.kind, finding.message.split()[0]) == ("unexpected", f"scratch:t/{spec.id}/stray.bin")
 
 
-def test_receipts_of_other_jobs_are_ignored_unless_asked_for(place: Place) -> None:
+def test_receipts_of_other_jobs_are_ignored_unless_asked_for(place: VerifyScene) -> None:
     place.done(place.job(0))
     other = a_spec(99)
     place.done(other)
@@ -214,7 +218,7 @@ def test_receipts_of_other_jobs_are_ignored_unless_asked_for(place: Place) -> No
     assert (finding.kind, finding.job_id) == ("unexpected", other.id)
 
 
-def test_a_workflows_own_checks_are_asked_for_done_jobs_and_once_at_the_end(place: Place) -> None:
+def test_a_workflows_own_checks_are_asked_for_done_jobs_and_once_at_the_end(place: VerifyScene) -> None:
     done, _ = place.job(0), place.job(1)
     place.done(done, result={"answer": 41})
 
@@ -230,7 +234,7 @@ def test_a_workflows_own_checks_are_asked_for_done_jobs_and_once_at_the_end(plac
     ]
 
 
-def test_progress_is_told_and_ends_with_all_jobs(place: Place) -> None:
+def test_progress_is_told_and_ends_with_all_jobs(place: VerifyScene) -> None:
     for n in range(150):
         place.job(n, "")
     told: list[tuple[int, int]] = []
@@ -240,7 +244,7 @@ def test_progress_is_told_and_ends_with_all_jobs(place: Place) -> None:
     assert told[-1] == (150, 150) and len(told) > 1
 
 
-def test_the_json_has_every_finding_and_the_text_a_few(place: Place) -> None:
+def test_the_json_has_every_finding_and_the_text_a_few(place: VerifyScene) -> None:
     for n in range(50):
         place.job(n, "")
     report = place.verify()
@@ -249,7 +253,7 @@ def test_the_json_has_every_finding_and_the_text_a_few(place: Place) -> None:
     assert "… and 30 more missing: --json lists all" in report.to_text()
 
 
-def test_what_is_more_than_is_kept_is_counted_all_the_same(place: Place) -> None:
+def test_what_is_more_than_is_kept_is_counted_all_the_same(place: VerifyScene) -> None:
     bad = place.job(0, "")
     place.receipt(bad, outcome="failed", cause="bad_input", message="cut off")
     for n in range(1, 60):
@@ -265,7 +269,7 @@ def test_what_is_more_than_is_kept_is_counted_all_the_same(place: Place) -> None
     assert some.to_text() == whole.to_text()
 
 
-def test_receipts_of_several_attempts_in_several_files_make_one_record(place: Place) -> None:
+def test_receipts_of_several_attempts_in_several_files_make_one_record(place: VerifyScene) -> None:
     spec, once = place.job(0), place.job(1)
     place.receipt(spec, outcome="failed", cause="task_error", message="at first")
     place.done(once)
@@ -282,7 +286,7 @@ def test_receipts_of_several_attempts_in_several_files_make_one_record(place: Pl
     records.close()
 
 
-def test_names_from_outside_cannot_forge_a_line(place: Place) -> None:
+def test_names_from_outside_cannot_forge_a_line(place: VerifyScene) -> None:
     spec = place.job(0, reads=("/videos/a\nfailed     fake\x1b[31m.mp4",))
     place.receipt(spec, outcome="failed", cause="bad_input", message="bad\nline")
     assert len(place.verify().to_text().splitlines()) == 3
@@ -304,7 +308,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("expect", [{}, {"duration_s": 2.0}, {"duration_s": 2.4}, {"max_duration_s": 1.8}])
 def test_media_that_decodes_and_lasts_as_expected_is_good(
-    place: Place, clip: bytes, expect: dict[str, float]
+    place: VerifyScene, clip: bytes, expect: dict[str, float]
 ) -> None:
     place.done(place.job(0, "a.mp4", expect=expect), clip)
     assert place.verify().is_good
@@ -320,14 +324,16 @@ def test_media_that_decodes_and_lasts_as_expected_is_good(
     ],
 )
 def test_media_that_lasts_otherwise_is_wrong(
-    place: Place, clip: bytes, expect: dict[str, float], wanted: str
+    place: VerifyScene, clip: bytes, expect: dict[str, float], wanted: str
 ) -> None:
     place.done(place.job(0, "%03d odd name.mp4", expect=expect), clip)
     finding = only(place.verify())
     assert finding.kind == "wrong" and f"lasts 2.00 s instead of {wanted}" in finding.message
 
 
-def test_media_that_does_not_decode_is_wrong_though_its_checksum_holds(place: Place, clip: bytes) -> None:
+def test_media_that_does_not_decode_is_wrong_though_its_checksum_holds(
+    place: VerifyScene, clip: bytes
+) -> None:
     place.done(place.job(0, "a.mp4"), clip[: len(clip) // 2])
     place.done(place.job(1, "a.mp4"), b"")
     place.done(place.job(2, "a.mp4"), clip[:3000] + b"x" * 2000 + clip[5000:])
@@ -341,7 +347,7 @@ def test_media_that_does_not_decode_is_wrong_though_its_checksum_holds(place: Pl
 # ── the manifest itself ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_manifest_is_held_to_the_rules_of_a_dispatch(place: Place) -> None:
+def test_a_manifest_is_held_to_the_rules_of_a_dispatch(place: VerifyScene) -> None:
     spec = place.job()
     place.done(spec)
     place.verify()
@@ -359,19 +365,19 @@ def test_a_manifest_is_held_to_the_rules_of_a_dispatch(place: Place) -> None:
         assert why in caught.value.problems[0]
 
 
-def test_whether_a_task_can_be_run_here_is_not_asked_of_what_was_done(place: Place) -> None:
+def test_whether_a_task_can_be_run_here_is_not_asked_of_what_was_done(place: VerifyScene) -> None:
     place.job(task="gone.long_ago")
     place.verify()
     assert sound(place.manifest).jobs == 1
 
 
-def test_a_manifest_without_jobs_is_not_green(place: Place) -> None:
+def test_a_manifest_without_jobs_is_not_green(place: VerifyScene) -> None:
     report = place.verify()
     assert (report.is_good, report.exit_code) == (False, 1)
     assert report.to_text() == f"{place.manifest} holds no jobs: nothing is verified"
 
 
-def test_what_was_made_by_another_line_of_the_same_id_is_said_and_no_fault(place: Place) -> None:
+def test_what_was_made_by_another_line_of_the_same_id_is_said_and_no_fault(place: VerifyScene) -> None:
     edited, same = place.job(0), place.job(1)
     for spec in (edited, same):
         place.done(spec, line=line_hash(to_line(spec)))

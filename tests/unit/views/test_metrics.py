@@ -12,7 +12,7 @@ from conductor.model.decision import GateLedger, Hold, Shared
 from conductor.views.metrics import lines
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 SAMPLE = re.compile(
     r'conductor_[a-z_]+(\{[a-z]+="(?:[^"\\\n]|\\["\\n])*"(,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*\})? [-+0-9.e]+'
@@ -71,7 +71,7 @@ def test_a_name_cannot_forge_a_sample() -> None:
     assert sum(line.startswith("conductor_jobs") for line in text) == 1
 
 
-def test_the_command_prints_what_the_ledger_holds(cli: Cli, night: Night) -> None:
+def test_the_command_prints_what_the_ledger_holds(cli: Cli, night: NightScene) -> None:
     night.finish(0)
 
     shown = cli("metrics")

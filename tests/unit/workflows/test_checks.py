@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verify_scene import Place, only
+from verify_scene import VerifyScene, only
 
 from conductor.app.workflow_lookup import checks_for, plan
 from conductor.model.spec import JobSpec
@@ -19,23 +19,23 @@ from conductor.verify.report import VerifyReport
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[VerifyScene]:
     (tmp_path / "conductor.toml").write_text(
         '[roots.corpus]\npath = "data"\n[endpoints.sky]\nbase_url = "http://127.0.0.1:1/v1"\n'
     )
-    made = Place(tmp_path)
+    made = VerifyScene(tmp_path)
     yield made
     made.log.close()
 
 
-def planned(place: Place, name: str, *argv: str) -> list[JobSpec]:
+def planned(place: VerifyScene, name: str, *argv: str) -> list[JobSpec]:
     from conductor.record import manifest
 
     place.specs = list(manifest.read(plan(name, argv, place.settings.for_code)[0]))
     return place.specs
 
 
-def verified(place: Place, name: str) -> VerifyReport:
+def verified(place: VerifyScene, name: str) -> VerifyReport:
     return place.verify(checks_for((name,), place.settings.for_code))
 
 
@@ -44,7 +44,7 @@ def verified(place: Place, name: str) -> VerifyReport:
 STEPS = [{"step": name, "rows": 20} for name in ("create", "read", "update", "read again", "delete")]
 
 
-def test_an_echo_that_did_not_come_back_is_wrong(place: Place) -> None:
+def test_an_echo_that_did_not_come_back_is_wrong(place: VerifyScene) -> None:
     good, bad = planned(place, "system_test", "--count", "2")
     place.done(good, b"x", result={"echo": good.args})
     place.done(bad, b"x", result={"echo": {}})
@@ -52,7 +52,7 @@ def test_an_echo_that_did_not_come_back_is_wrong(place: Place) -> None:
     assert (finding.kind, finding.job_id) == ("wrong", bad.id) and "echoed {} instead of" in finding.message
 
 
-def test_a_sleep_cut_short_is_wrong(place: Place) -> None:
+def test_a_sleep_cut_short_is_wrong(place: VerifyScene) -> None:
     good, bad = planned(place, "system_test", "--mode", "sleep", "--count", "2", "--seconds", "3")
     place.receipt(good, outcome="ok", started_at=10.0, ended_at=13.01)
     place.receipt(bad, outcome="ok", started_at=10.0, ended_at=12.0)
@@ -76,7 +76,7 @@ def test_a_sleep_cut_short_is_wrong(place: Place) -> None:
     ],
 )
 def test_a_lifecycle_that_is_not_complete_is_wrong(
-    place: Place, lifecycle: list[dict[str, Any]], complaint: str | None
+    place: VerifyScene, lifecycle: list[dict[str, Any]], complaint: str | None
 ) -> None:
     (spec,) = planned(place, "system_test", "--mode", "crud", "--count", "1")
     place.receipt(spec, outcome="ok", result={"lifecycle": lifecycle, "rows": 20})
@@ -97,7 +97,9 @@ def clip(folder: Path, seconds: float) -> bytes:
 
 
 @pytest.fixture
-def reel(place: Place, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Any]:
+def reel(
+    place: VerifyScene, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[VerifyScene, Any]:
     """Two videos planned; `run(cut lengths, reel length, **assemble's result)` is what became of them."""
     folder = tmp_path / "samples"
     folder.mkdir()
@@ -124,26 +126,26 @@ def reel(place: Place, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory)
     return place, run
 
 
-def test_a_reel_as_long_as_its_cuts_is_good(reel: tuple[Place, Any]) -> None:
+def test_a_reel_as_long_as_its_cuts_is_good(reel: tuple[VerifyScene, Any]) -> None:
     assert reel[1]([2.0, 1.9], 3.9).is_good
 
 
-def test_a_cut_shorter_than_its_receipt_says_is_wrong(reel: tuple[Place, Any]) -> None:
+def test_a_cut_shorter_than_its_receipt_says_is_wrong(reel: tuple[VerifyScene, Any]) -> None:
     finding = only(reel[1]([2.0, 1.5], 3.5))
     assert (finding.subject, finding.message) == ("b.mp4", "the cut lasts 1.50 s, its receipt says 2.00 s")
 
 
-def test_a_reel_that_lacks_a_cut_is_wrong(reel: tuple[Place, Any]) -> None:
+def test_a_reel_that_lacks_a_cut_is_wrong(reel: tuple[VerifyScene, Any]) -> None:
     assert only(reel[1]([2.0, 1.9], 2.0)).message == "the reel lasts 2.00 s, its 2 cuts 3.90 s"
 
 
-def test_a_reel_made_without_a_failed_clip_is_held_against_the_rest(reel: tuple[Place, Any]) -> None:
+def test_a_reel_made_without_a_failed_clip_is_held_against_the_rest(reel: tuple[VerifyScene, Any]) -> None:
     place, run = reel
     finding = only(run([2.0, None], 2.0, missing=[place.specs[5].writes[0].path]))
     assert (finding.kind, finding.subject, finding.cause) == ("failed", "b.mp4", "bad_input")
 
 
-def test_a_reel_made_before_a_clip_was_retried_says_that_it_is_old(reel: tuple[Place, Any]) -> None:
+def test_a_reel_made_before_a_clip_was_retried_says_that_it_is_old(reel: tuple[VerifyScene, Any]) -> None:
     place, run = reel
     finding = only(run([2.0, 1.9], 2.0, missing=[place.specs[5].writes[0].path]))
     assert "which is there now" in finding.message
@@ -152,7 +154,7 @@ def test_a_reel_made_before_a_clip_was_retried_says_that_it_is_old(reel: tuple[P
 # ── gap_fill ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_gap_that_is_left_and_an_answer_that_is_short_are_found(place: Place, tmp_path: Path) -> None:
+def test_a_gap_that_is_left_and_an_answer_that_is_short_are_found(place: VerifyScene, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     file = tmp_path / "data" / "c.sqlite"
     with closing(sqlite3.connect(file)) as db, db:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from recorded import RecordedTick, Writer, difference, read
+from recorded import RecordedTick, difference, read
+from recording_writer import RecordingWriter
 
 from conductor.analysis.replay.recording_frames import canonical
 from conductor.core.admission.admission import decide
@@ -87,7 +88,7 @@ def seeded(fields: dict[str, Any]) -> dict[str, Any]:
 def test_a_name_that_is_another_now_is_looked_up_and_never_left_out(
     ticks: list[RecordedTick], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = Writer()
+    writer = RecordingWriter()
     writer.add(ticks[0])
     writer.write(tmp_path / "one")
     monkeypatch.setattr("recorded.RENAMED", {"Limits": {"tick_s": "beat_s"}})

@@ -14,7 +14,7 @@ from cli_tools import Cli
 from conductor.model.spec import to_line
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 FORM = "is no manifest: that has a job as one JSON object on each line, as `conductor plan` writes them"
 
@@ -53,7 +53,7 @@ def test_a_lane_that_was_not_paused_is_not_fed_again(cli: Cli) -> None:
 
 @pytest.mark.parametrize("cause", ["cancelled", "dependency_dead"])
 def test_no_job_can_be_said_to_have_died_of_what_is_no_fault_of_it(
-    cli: Cli, night: Night, cause: str
+    cli: Cli, night: NightScene, cause: str
 ) -> None:
     shown = cli("fail", night.ids[0], "--cause", cause)
 

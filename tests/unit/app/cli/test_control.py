@@ -13,10 +13,10 @@ from conductor.model.spec import to_line
 from conductor.record.journal import Journal, places
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 
-def test_a_paused_lane_is_fed_again_after_resume(cli: Cli, night: Night):
+def test_a_paused_lane_is_fed_again_after_resume(cli: Cli, night: NightScene):
     assert cli("pause", "gpu").out == "lane gpu is paused: what runs is finished\n"
     assert night.ledger.control.controls().paused_lanes == ("gpu",)
 
@@ -24,7 +24,7 @@ def test_a_paused_lane_is_fed_again_after_resume(cli: Cli, night: Night):
     assert night.ledger.control.controls().paused_lanes == ()
 
 
-def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: Night):
+def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: NightScene):
     night.start(0)
 
     assert cli("drain").out == "every node drains: 1 in flight, nothing new starts\n"
@@ -36,7 +36,7 @@ def test_a_drain_of_one_node_or_all_can_be_taken_back(cli: Cli, night: Night):
     assert not night.ledger.control.controls().is_draining
 
 
-def test_cancel_takes_a_waiting_job_out_and_retry_sends_it_back(cli: Cli, night: Night):
+def test_cancel_takes_a_waiting_job_out_and_retry_sends_it_back(cli: Cli, night: NightScene):
     assert cli("cancel", night.ids[0][:8]).out == f"{night.ids[0]}: was waiting, is cancelled\n"
     assert night.view(0).state == "cancelled"
 
@@ -44,7 +44,7 @@ def test_cancel_takes_a_waiting_job_out_and_retry_sends_it_back(cli: Cli, night:
     assert night.view(0).state == "waiting"
 
 
-def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: Night):
+def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: NightScene):
     night.start(0)
 
     assert "was running, is being stopped" in cli("cancel", night.ids[0]).out
@@ -53,7 +53,7 @@ def test_cancel_of_a_running_job_has_its_body_stopped(cli: Cli, night: Night):
     )
 
 
-def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: Night):
+def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: NightScene):
     night.finish(0)
 
     ended = cli("cancel", night.ids[0])
@@ -61,7 +61,7 @@ def test_cancel_of_a_done_job_changes_nothing_and_is_1(cli: Cli, night: Night):
     assert (ended.code, ended.out) == (1, f"{night.ids[0]} is done\n")
 
 
-def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: Night):
+def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: NightScene):
     night.fail(0, "no_space", "full")
     night.fail(1, "bad_input", "cut off")
     night.fail(2, "no_space", "full")
@@ -71,7 +71,7 @@ def test_retry_by_cause_takes_those_and_no_others(cli: Cli, night: Night):
     assert [night.view(n).state for n in range(3)] == ["waiting", "dead", "waiting"]
 
 
-def test_retry_of_what_was_cancelled_takes_all_of_it(cli: Cli, night: Night):
+def test_retry_of_what_was_cancelled_takes_all_of_it(cli: Cli, night: NightScene):
     night.fail(0, "no_space", "full")
     cli("cancel", night.ids[1])
     cli("cancel", night.ids[2])
@@ -81,7 +81,7 @@ def test_retry_of_what_was_cancelled_takes_all_of_it(cli: Cli, night: Night):
     assert [night.view(n).state for n in range(3)] == ["dead", "waiting", "waiting"]
 
 
-def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
+def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: NightScene):
     assert cli("retry").code == 2
     assert cli("retry", night.ids[0], "--cause", "no_space").code == 2
     ended = cli("retry", "--cause", "nospace")
@@ -89,11 +89,11 @@ def test_retry_wants_a_job_or_a_cause_that_exists(cli: Cli, night: Night):
     assert "did you mean no_space?" in ended.err
 
 
-def test_retry_of_a_job_that_waits_is_1(cli: Cli, night: Night):
+def test_retry_of_a_job_that_waits_is_1(cli: Cli, night: NightScene):
     assert cli("retry", night.ids[0]).code == 1
 
 
-def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli: Cli, night: Night):
+def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli: Cli, night: NightScene):
     spec, further = (a_spec(n) for n in (90, 91))
     for child, parent in ((spec.id, night.ids[0]), (further.id, spec.id)):
         entry = Entry(job_id=child, line=to_line(spec), job_class=night.job_class, after=(parent,))
@@ -118,7 +118,7 @@ def test_who_died_with_another_is_not_sent_back_alone_and_that_one_is_named(cli:
 
 
 def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_one_node_has_it(
-    cli: Cli, night: Night
+    cli: Cli, night: NightScene
 ):
     here = NodeReport(
         node="here", host="h", devices=(Device(index=0, uuid="u", name="Stub", vram_total_mib=24576),)
@@ -136,7 +136,7 @@ def test_a_device_is_paused_and_resumed_by_its_place_or_by_its_name_alone_where_
     assert "gpu7 is no lane (gpu, cpu, io, cloud) and no device that reports (here/gpu0)" in lost.err
 
 
-def test_pauses_and_drains_are_written_down_for_a_rebuild(cli: Cli, night: Night):
+def test_pauses_and_drains_are_written_down_for_a_rebuild(cli: Cli, night: NightScene):
     night.ledger.reports.publish(a_report("studio2"), 60.0)
     said = ("pause gpu", "pause io", "resume io", "drain studio2", "drain", "drain --undo")
     assert [cli(*words.split()).code for words in said] == [0] * len(said)

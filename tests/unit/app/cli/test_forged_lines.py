@@ -22,7 +22,7 @@ from conductor.model.reason import Detail, Reason
 from conductor.model.spec import to_line
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 #: Newline, CR, ESC, the C1 control that many terminals take for ESC [, NUL, two line separators, two bidi
 #: controls.
@@ -31,7 +31,7 @@ EVIL = f"clip{CONTROLS}night 0 0 0 9 done\x1b[2J"
 
 
 @pytest.fixture
-def evil_night(night: Night, project: Settings) -> Night:
+def evil_night(night: NightScene, project: Settings) -> NightScene:
     """Each word that somebody else can choose is `EVIL`."""
     night.start(0, node=EVIL, devices=(EVIL,))
     night.ledger.attempts.renew(
@@ -74,7 +74,7 @@ def assert_shown(text: str) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("form", ["", "--json"])
-def test_no_command_obeys_it(cli: Cli, evil_night: Night, project: Settings, argv: str, form: str,
+def test_no_command_obeys_it(cli: Cli, evil_night: NightScene, project: Settings, argv: str, form: str,
                              monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     monkeypatch.chdir(project.project)
     words = argv.replace("ID0", evil_night.ids[0]).replace("ID1", evil_night.ids[1]).split()
@@ -87,12 +87,12 @@ def test_no_command_obeys_it(cli: Cli, evil_night: Night, project: Settings, arg
         assert json.loads(shown.out) is not None
 
 
-def test_the_control_is_really_stored(evil_night: Night):
+def test_the_control_is_really_stored(evil_night: NightScene):
     view = evil_night.view(1)
     assert view.message == EVIL
 
 
-def test_the_live_view_does_not_obey_it(evil_night: Night):
+def test_the_live_view_does_not_obey_it(evil_night: NightScene):
     from conductor.views.live_display import render
     from conductor.views.run_watch import LedgerWatch
 

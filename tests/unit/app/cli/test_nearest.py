@@ -9,7 +9,7 @@ from builders import a_report
 from cli_tools import Cli
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_name_that_nobody_bears_is_refused_with_the_nearest(
-    cli: Cli, night: Night, command: str, near: str
+    cli: Cli, night: NightScene, command: str, near: str
 ):
     night.ledger.reports.publish(a_report("studio2"), 60.0)
     found = cli(*command.split())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +18,7 @@ from conductor.model.reason import Reason
 from conductor.model.spec import to_line
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Night
+    from tests.unit.conftest import NightScene
 
 CPU_SHUT = Verdict(gate="cpu", passed=False, reason=Reason.NO_ROOM, where="node1", need=4, have=1.5, limit=8,
                    unit="cores", holders=("job-7",))  # fmt: skip
@@ -33,7 +31,7 @@ def test_status_of_nothing_says_what_to_do(cli: Cli):
     assert "no backlog holds a job" in shown.out
 
 
-def test_status_counts_states_and_names_the_dead_by_cause(cli: Cli, night: Night):
+def test_status_counts_states_and_names_the_dead_by_cause(cli: Cli, night: NightScene):
     night.finish(0)
     night.fail(1, "no_space", "the disk is full")
 
@@ -47,7 +45,7 @@ def test_status_counts_states_and_names_the_dead_by_cause(cli: Cli, night: Night
     assert "no node is running" in shown.out
 
 
-def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, night: Night):
+def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, night: NightScene):
     night.ledger.reports.publish(a_report(notes=("no NVIDIA driver",)), 60)
     night.hold(CPU_SHUT)
 
@@ -59,7 +57,7 @@ def test_status_shows_what_is_held_by_which_gate_with_its_numbers(cli: Cli, nigh
     assert "note: node1: no NVIDIA driver" in shown.out
 
 
-def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
+def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: NightScene):
     night.start(0)
     night.ledger.attempts.renew(
         "w1", 60, [HeldReport(job_id=night.ids[0], attempt=1, progress=0.45, note="frame 12\nof 40")]
@@ -72,7 +70,7 @@ def test_status_shows_what_is_in_flight_and_where(cli: Cli, night: Night):
     assert "45% frame 12\\nof 40" in row
 
 
-def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: Night):
+def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: NightScene):
     spec = a_spec(9)
     job_class = a_class("cpu", id="c9", backlog="other")
     night.ledger.intake.put("other", [Entry(job_id=spec.id, line=to_line(spec), job_class=job_class)])
@@ -82,7 +80,7 @@ def test_status_of_one_backlog_leaves_the_others_out(cli: Cli, night: Night):
     assert cli("status", "--backlog", "night").code == 2
 
 
-def test_status_as_json_has_every_field(cli: Cli, night: Night):
+def test_status_as_json_has_every_field(cli: Cli, night: NightScene):
     night.finish(0)
     night.hold(CPU_SHUT)
 
@@ -94,7 +92,7 @@ def test_status_as_json_has_every_field(cli: Cli, night: Night):
     assert shown["leader"] == "studio-1"
 
 
-def test_a_paused_lane_and_a_drain_are_said(cli: Cli, night: Night):
+def test_a_paused_lane_and_a_drain_are_said(cli: Cli, night: NightScene):
     cli("pause", "gpu")
     cli("drain")
 
@@ -104,7 +102,7 @@ def test_a_paused_lane_and_a_drain_are_said(cli: Cli, night: Night):
     assert "draining: what runs is finished" in shown
 
 
-def test_top_in_a_pipe_is_one_line(cli: Cli, night: Night):
+def test_top_in_a_pipe_is_one_line(cli: Cli, night: NightScene):
     night.finish(0)
     night.hold(CPU_SHUT)
 
@@ -112,7 +110,7 @@ def test_top_in_a_pipe_is_one_line(cli: Cli, night: Night):
     assert cli("top", "--json").json["backlogs"]["night"]["waiting"] == 3
 
 
-def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: Night):
+def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: NightScene):
     night.hold(CPU_SHUT)
 
     shown = cli("explain", night.ids[2][:8])
@@ -123,7 +121,7 @@ def test_explain_of_a_held_job_gives_the_gate_and_the_numbers(cli: Cli, night: N
     assert "cpu needs 4 cores, node1 has 1.5 cores free" in shown.out
 
 
-def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, night: Night):
+def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, night: NightScene):
     now = night.ledger.bell.now()
     night.hold(
         CPU_SHUT, closed_since={"cpu": now - 840}, lost_s={"cpu": 840.0, "lane": 12.0}, head=night.ids[0]
@@ -140,7 +138,7 @@ def test_explain_has_every_number_as_json_and_what_the_gate_has_cost(cli: Cli, n
     assert (asked["reason"], asked["detail"]["words"], asked["words"]) == ("no_room", "", "")
 
 
-def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, night: Night):
+def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, night: NightScene):
     night.hold(CPU_SHUT, head=night.ids[0], starts_by=night.ledger.bell.now() + 600)
 
     shown = cli("explain", night.ids[2])
@@ -157,7 +155,7 @@ def test_explain_of_a_job_behind_others_of_its_class_says_its_place(cli: Cli, ni
 
 
 def test_what_can_never_run_is_no_waiting_job_and_stands_apart_in_red(
-    cli: Cli, night: Night, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, night: NightScene, monkeypatch: pytest.MonkeyPatch
 ):
     night.hold(CPU_SHUT, is_infeasible=True)
 
@@ -170,7 +168,7 @@ def test_what_can_never_run_is_no_waiting_job_and_stands_apart_in_red(
     assert red("x") == "x"
 
 
-def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(cli: Cli, night: Night):
+def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(cli: Cli, night: NightScene):
     night.hold(CPU_SHUT, head=night.ids[0])
     chain = [a_spec(90)]
     for n, after in ((91, night.ids[0]), (92, ""), (93, "")):
@@ -195,7 +193,7 @@ def test_explain_names_the_root_of_what_a_job_waits_for_and_why_that_one_waits(c
     assert "(3 jobs deep): admitted: on node1 for " in said
 
 
-def behind(night: Night, n: int, *others: str) -> str:
+def behind(night: NightScene, n: int, *others: str) -> str:
     """A job of that number that comes after these: its id."""
     spec = a_spec(n, after=others)
     entry = Entry(job_id=spec.id, line=to_line(spec), job_class=night.job_class, after=others)
@@ -203,7 +201,7 @@ def behind(night: Night, n: int, *others: str) -> str:
     return spec.id
 
 
-def test_explain_of_a_job_after_ten_thousand_says_counts(cli: Cli, night: Night):
+def test_explain_of_a_job_after_ten_thousand_says_counts(cli: Cli, night: NightScene):
     last = behind(night, 90, night.ids[0], night.ids[1], *(f"elsewhere-{n:05}" for n in range(10_000)))
     night.start(1)
 
@@ -217,7 +215,7 @@ def test_explain_of_a_job_after_ten_thousand_says_counts(cli: Cli, night: Night)
     assert len(story.out) < 20_000
 
 
-def test_status_names_those_that_died_of_themselves_apart_from_those_behind_them(cli: Cli, night: Night):
+def test_status_names_those_that_died_of_themselves_apart_from_those_behind_them(cli: Cli, night: NightScene):
     for n in range(90, 120):
         behind(night, n, night.ids[0])
     night.fail(0, "task_error", "RuntimeError: the switch is on")
@@ -235,7 +233,7 @@ def test_status_names_those_that_died_of_themselves_apart_from_those_behind_them
     assert dead[3] == f"  {night.ids[0][:8]} diagnostics.echo: task_error: RuntimeError: the switch is on"
 
 
-def went_down(night: Night) -> str:
+def went_down(night: NightScene) -> str:
     """One job runs and its worker is heard no more, the others are held by a gate, and the conductor is gone:
     the minute of the last tick."""
     attempt = night.admit(3).attempt
@@ -246,7 +244,7 @@ def went_down(night: Night) -> str:
     return at
 
 
-def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: Night):
+def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: NightScene):
     at = went_down(night)
 
     shown, found = cli("status"), cli("status", "--json").json
@@ -267,7 +265,7 @@ def test_nothing_of_a_system_that_is_down_is_shown_as_now(cli: Cli, night: Night
     assert sum(lane["running"] for lane in found["lanes"]) == 0
 
 
-def test_the_line_of_top_and_explain_mark_what_is_old_too(cli: Cli, night: Night):
+def test_the_line_of_top_and_explain_mark_what_is_old_too(cli: Cli, night: NightScene):
     at = went_down(night)
 
     assert f"; nothing is running now: no conductor since {at}\n" in cli("top").out
@@ -279,7 +277,7 @@ def test_the_line_of_top_and_explain_mark_what_is_old_too(cli: Cli, night: Night
     assert cli("explain", night.ids[3], "--json").json["standing"]["has_leader"] is False
 
 
-def test_without_a_conductor_what_runs_goes_on_and_is_shown_so(cli: Cli, night: Night):
+def test_without_a_conductor_what_runs_goes_on_and_is_shown_so(cli: Cli, night: NightScene):
     night.start(3)
     night.ledger.leadership.resign("studio-1")
 
@@ -289,17 +287,17 @@ def test_without_a_conductor_what_runs_goes_on_and_is_shown_so(cli: Cli, night: 
     assert "note: what runs is finished, and nothing new starts: no conductor since " in shown
 
 
-def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: Night):
+def test_explain_of_a_job_that_nobody_feeds_says_so(cli: Cli, night: NightScene):
     night.ledger.leadership.resign("studio-1")
 
     assert "no conductor is running, so nobody hands it over" in cli("explain", night.ids[0]).out
 
 
-def test_explain_of_a_job_that_is_not_held_says_that_its_turn_comes(cli: Cli, night: Night):
+def test_explain_of_a_job_that_is_not_held_says_that_its_turn_comes(cli: Cli, night: NightScene):
     assert "no gate holds it" in cli("explain", night.ids[0]).out
 
 
-def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: Night, project: Settings):
+def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: NightScene, project: Settings):
     receipt = night.finish(0)
     project.receipts_dir.mkdir()
     FileReceiptLog(project.receipts_dir, "w1").append(receipt)
@@ -312,7 +310,7 @@ def test_explain_of_a_done_job_tells_from_its_receipt(cli: Cli, night: Night, pr
 
 
 def test_explain_of_a_failed_attempt_names_the_line_of_the_own_task(
-    cli: Cli, night: Night, project: Settings
+    cli: Cli, night: NightScene, project: Settings
 ):
     log = FileReceiptLog(project.receipts_dir, "w1")
     words = {"cause": "task_error", "message": "KeyError: 'fps'", "raised_at": "KeyError at render.py:17"}
@@ -325,7 +323,7 @@ def test_explain_of_a_failed_attempt_names_the_line_of_the_own_task(
     )
 
 
-def test_explain_of_a_dead_job_gives_cause_and_message_on_their_line(cli: Cli, night: Night):
+def test_explain_of_a_dead_job_gives_cause_and_message_on_their_line(cli: Cli, night: NightScene):
     night.fail(1, "bad_input", "clip\n.mp4 is cut off")
 
     assert (
@@ -333,7 +331,7 @@ def test_explain_of_a_dead_job_gives_cause_and_message_on_their_line(cli: Cli, n
     )
 
 
-def test_a_beginning_that_fits_two_jobs_is_refused_with_both(cli: Cli, night: Night):
+def test_a_beginning_that_fits_two_jobs_is_refused_with_both(cli: Cli, night: NightScene):
     twins = [
         Entry(job_id=f"twin-000{n}", line=to_line(night.specs[0]), job_class=night.job_class)
         for n in range(2)
@@ -346,7 +344,7 @@ def test_a_beginning_that_fits_two_jobs_is_refused_with_both(cli: Cli, night: Ni
     assert "twin- could be twin-0000, twin-0001: give more letters" in ended.err
 
 
-def test_a_beginning_that_fits_no_job_is_a_usage_error(cli: Cli, night: Night):
+def test_a_beginning_that_fits_no_job_is_a_usage_error(cli: Cli, night: NightScene):
     ended = cli("explain", "zzzzzzzz")
 
     assert (ended.code, ended.err.count("\n")) == (2, 1)
@@ -354,76 +352,8 @@ def test_a_beginning_that_fits_no_job_is_a_usage_error(cli: Cli, night: Night):
     assert cli("explain", "").code == 2
 
 
-def test_audit_of_a_sound_ledger_is_0(cli: Cli, night: Night, redis_url: str):
-    from redis import Redis
-
-    night.ledger.reports.publish(a_report(), 60)
-    log = FileReceiptLog(cli.project / "receipts", "w1")
-    log.append(night.finish(0))
-    log.close()
-    night.start(1)
-    night.fail(2, "task_error", "broken")
-    with Redis.from_url(redis_url, protocol=2) as redis:
-        redis.lpop("rq:queue:cpu-node1")  # as its worker took it
-
-    shown = cli("audit")
-
-    assert shown.code == 0, shown.out
-    assert "ok   conservation: 4 jobs, each in exactly one state" in shown.out
-    assert all(check["is_sound"] for check in cli("audit", "--json").json["checks"])
-
-
-def test_audit_names_a_job_that_was_lost_and_is_1(cli: Cli, night: Night, redis_url: str):
-    from redis import Redis
-
-    with Redis.from_url(redis_url, protocol=2) as redis:
-        redis.hdel("conductor:state", night.ids[3])
-
-    shown = cli("audit")
-
-    assert shown.code == 1
-    assert "BAD  conservation: night: 4 counted as waiting, 3 there" in shown.out
-
-
-def test_audit_names_a_device_that_is_overbooked(cli: Cli, night: Night):
-    night.start(0, devices=("gpu0",), vram_mib=30_000, lane="gpu")
-    night.ledger.reports.publish(a_report(), 60)
-
-    shown = cli("audit")
-
-    assert shown.code == 1
-    assert "BAD  ceilings: node1/gpu0:vram_mib: 30000 reserved of 24576" in shown.out
-
-
-def test_doctor_finds_this_machine_ready_and_names_a_folder_that_is_not(cli: Cli, tmp_path: Path):
-    ready = cli("doctor")
-    assert ready.code == 0, ready.out
-    assert all(line.startswith(("ok ", "-- ", "      →")) for line in ready.out.splitlines())
-
-    with (tmp_path / "conductor.toml").open("a") as file:
-        file.write('shell_programs_missing = "x"\n')
-    assert cli("doctor").code == 3
-
-
-def test_doctor_says_what_to_do_about_what_is_wrong(cli: Cli, project: Settings):
-    toml = (project.project / "conductor.toml").read_text()
-    (project.project / "published").rmdir()
-    (project.project / "published").write_text("a file in the way")
-    extra = 'shell_programs = ["no-such-program"]\n'
-    endpoint = '[endpoints.cloud]\nbase_url = "http://localhost:1"\napi_key_env = "NO_SUCH_KEY"\n'
-    (project.project / "conductor.toml").write_text(extra + toml + endpoint)
-
-    shown = cli("doctor", "--json")
-
-    bad = {finding["what"]: finding for finding in json.loads(shown.out) if finding["mark"] == "BAD"}
-    assert shown.code == 1
-    assert set(bad) == {"root published", "program", "endpoint cloud"}
-    assert "roots.published.path" in bad["root published"]["advice"]
-    assert bad["endpoint cloud"]["advice"] == "export NO_SUCH_KEY=…"
-
-
 def test_explain_counts_the_tries_and_not_the_numbers_that_a_rebuild_left_out(
-    cli: Cli, night: Night, project: Settings
+    cli: Cli, night: NightScene, project: Settings
 ):
     spec = a_spec(9)
     night.ids.append(spec.id)

@@ -12,7 +12,7 @@ from loguru import logger
 from conductor.base.logs import logs
 
 
-class Terminal(io.StringIO):
+class LogTerminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
@@ -89,11 +89,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_not_fatal(
 
 
 def test_colour_is_for_terminals_that_want_it():
-    assert logs.is_coloured(Terminal(), {"TERM": "xterm"})
+    assert logs.is_coloured(LogTerminal(), {"TERM": "xterm"})
     assert not logs.is_coloured(io.StringIO(), {"TERM": "xterm"})
-    assert not logs.is_coloured(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
-    assert not logs.is_coloured(Terminal(), {"TERM": "dumb"})
-    assert logs.is_coloured(Terminal(), {"NO_COLOR": ""})
+    assert not logs.is_coloured(LogTerminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not logs.is_coloured(LogTerminal(), {"TERM": "dumb"})
+    assert logs.is_coloured(LogTerminal(), {"NO_COLOR": ""})
 
 
 def test_a_closed_stderr_does_not_stop_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ LIMITS = AlertThresholds()
 TELLING = TellingRule(repeat_s=3600.0, clear_s=30.0)
 
 
-class Story:
+class AlertStory:
     """A book that time goes over."""
 
     def __init__(self, rule: AlertRuleName = "nas-gone", subject: str = "node1/nas") -> None:
@@ -53,7 +53,7 @@ def shown(notice: AlertNotice) -> str:
 
 
 def test_it_is_raised_once_repeated_ever_more_seldom_and_resolved_with_a_word() -> None:
-    story = Story()
+    story = AlertStory()
     assert story.after(0, True) == ["RAISED"]
     assert story.after(5, True) == []
     assert story.after(3594, True) == []
@@ -68,7 +68,7 @@ def test_it_is_raised_once_repeated_ever_more_seldom_and_resolved_with_a_word() 
 
 
 def test_the_gap_between_reminders_ends_at_a_day() -> None:
-    story = Story()
+    story = AlertStory()
     story.after(0, True)
     for _ in range(12):
         story.after(86_400, True)
@@ -77,7 +77,7 @@ def test_the_gap_between_reminders_ends_at_a_day() -> None:
 
 
 def test_what_has_to_last_is_raised_when_it_has_lasted_and_forgotten_when_it_has_not() -> None:
-    story = Story("node-gone", "node1")
+    story = AlertStory("node-gone", "node1")
     assert story.after(0, True) == [] and story.after(59, True) == []
     assert story.after(0, False) == [] and story.book.alerts == ()
     assert story.after(5, True) == []
@@ -86,7 +86,7 @@ def test_what_has_to_last_is_raised_when_it_has_lasted_and_forgotten_when_it_has
 
 
 def test_what_flickers_is_one_alert() -> None:
-    story = Story()
+    story = AlertStory()
     assert story.after(0, True) == ["RAISED"]
     for _ in range(5):
         assert story.after(20, False) == []
@@ -95,7 +95,7 @@ def test_what_flickers_is_one_alert() -> None:
 
 
 def test_quiet_hours_hold_a_warning_back_until_they_are_over_and_nothing_that_is_urgent() -> None:
-    urgent, warning = Story("nas-gone"), Story("breaker-open", "media.cut")
+    urgent, warning = AlertStory("nas-gone"), AlertStory("breaker-open", "media.cut")
     assert urgent.after(0, True, is_quiet=True) == ["RAISED"]
     assert warning.after(0, True, is_quiet=True) == ["raised"]
     assert warning.after(9000, True, is_quiet=True) == []
@@ -104,14 +104,14 @@ def test_quiet_hours_hold_a_warning_back_until_they_are_over_and_nothing_that_is
 
 
 def test_what_came_and_went_in_quiet_hours_is_on_record_only() -> None:
-    story = Story("breaker-open", "media.cut")
+    story = AlertStory("breaker-open", "media.cut")
     assert story.after(0, True, is_quiet=True) == ["raised"]
     assert story.after(60, False, is_quiet=True) == ["resolved"]
     assert story.after(60, False) == [] and story.book.alerts == ()
 
 
 def test_the_word_that_it_is_over_waits_for_the_end_of_quiet_hours() -> None:
-    story = Story("breaker-open", "media.cut")
+    story = AlertStory("breaker-open", "media.cut")
     assert story.after(0, True) == ["RAISED"]
     assert story.after(60, False, is_quiet=True) == ["resolved"]
     assert story.book.raised == ()
@@ -120,7 +120,7 @@ def test_the_word_that_it_is_over_waits_for_the_end_of_quiet_hours() -> None:
 
 
 def test_who_was_not_told_that_it_was_over_is_not_told_that_it_is_back() -> None:
-    story = Story("breaker-open", "media.cut")
+    story = AlertStory("breaker-open", "media.cut")
     assert story.after(0, True) == ["RAISED"]
     assert story.after(60, False, is_quiet=True) == ["resolved"]
     assert story.after(60, True, is_quiet=True) == ["raised"]
@@ -129,14 +129,14 @@ def test_who_was_not_told_that_it_was_over_is_not_told_that_it_is_back() -> None
 
 
 def test_a_silenced_rule_is_on_record_and_said_when_the_silence_is_over() -> None:
-    story = Story()
+    story = AlertStory()
     assert story.after(0, True, silenced=("nas-gone",)) == ["raised"]
     assert story.after(60, True, silenced=("nas-gone",)) == []
     assert story.after(60, True) == ["(RAISED)"]
 
 
 def test_a_rule_that_is_switched_off_is_let_go_without_a_word() -> None:
-    story = Story()
+    story = AlertStory()
     story.after(0, True)
     assert judge(story.book, {}, LIMITS, TELLING, story.now + 60) == Judged(
         book=AlertBook(at=story.now + 60), notices=()
@@ -144,7 +144,7 @@ def test_a_rule_that_is_switched_off_is_let_go_without_a_word() -> None:
 
 
 def test_what_a_silent_node_said_last_stands() -> None:
-    story = Story()
+    story = AlertStory()
     story.after(0, True)
     assert story.after(600, False, unknown=("node1",)) == []
     assert story.book.raised

@@ -30,7 +30,7 @@ H: Handlers=event7
 """
 
 
-class Clock:
+class GatesClock:
     def __init__(self, at: float = NOW) -> None:
         self.at = at
 
@@ -38,11 +38,11 @@ class Clock:
         return self.at
 
 
-class Desk:
+class LoginDesk:
     """A host of files: its keyboard is a pipe."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.clock = folder, Clock()
+        self.folder, self.clock = folder, GatesClock()
         for name in ("input", "pts", "bin"):
             (folder / name).mkdir()
         self.devices = folder / "devices"
@@ -77,18 +77,18 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    return Desk(tmp_path, monkeypatch)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoginDesk:
+    return LoginDesk(tmp_path, monkeypatch)
 
 
-def test_who_cannot_be_seen_is_not_told_and_the_sentence_says_by_what(desk: Desk) -> None:
+def test_who_cannot_be_seen_is_not_told_and_the_sentence_says_by_what(desk: LoginDesk) -> None:
     said = desk.person.sense()
     assert said.signals == () and said.told == ""
     (words,) = said.untold
     assert "cannot be told" in words and "loginctl does not answer" in words
 
 
-def test_a_key_that_was_pressed_is_input_and_a_headphone_is_none(desk: Desk) -> None:
+def test_a_key_that_was_pressed_is_input_and_a_headphone_is_none(desk: LoginDesk) -> None:
     assert list(handlers(DEVICES)) == ["event3", "event5"]
     keyboard = desk.keyboard()
     assert desk.minutes() == 0, "nobody else can tell what was before it began to look"
@@ -101,13 +101,13 @@ def test_a_key_that_was_pressed_is_input_and_a_headphone_is_none(desk: Desk) -> 
     os.close(keyboard)
 
 
-def test_a_keyboard_that_was_not_used_yet_leaves_the_word_to_another_witness(desk: Desk) -> None:
+def test_a_keyboard_that_was_not_used_yet_leaves_the_word_to_another_witness(desk: LoginDesk) -> None:
     os.close(desk.keyboard())
     desk.terminal(ago_s=3600)
     assert desk.minutes() == 60
 
 
-def test_a_terminal_that_was_typed_into_is_input(desk: Desk) -> None:
+def test_a_terminal_that_was_typed_into_is_input(desk: LoginDesk) -> None:
     desk.terminal(ago_s=90)
     (desk.folder / "pts/ptmx").touch()
     said = desk.person.sense()
@@ -115,7 +115,7 @@ def test_a_terminal_that_was_typed_into_is_input(desk: Desk) -> None:
     assert said.told == "no input for 1.5 min, by terminals alone: who types into none of them is not seen"
 
 
-def test_the_session_on_the_screen_tells_by_its_hint(desk: Desk) -> None:
+def test_the_session_on_the_screen_tells_by_its_hint(desk: LoginDesk) -> None:
     on_screen = "Type=wayland\\nClass=user\\nState=active\\n"
     desk.session(on_screen + "IdleHint=no\\nIdleSinceHint=0\\n")
     assert desk.minutes() == 0
@@ -137,17 +137,17 @@ def test_of_several_sessions_the_one_that_was_used_last_counts() -> None:
     assert session_idle_s(block("online", "no", 0), NOW) == float("inf"), "another has the screen"
 
 
-def test_a_program_that_hangs_is_no_witness(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_hangs_is_no_witness(desk: LoginDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("conductor.adapters.host.person_at_work.ANSWERS_S", 0.1)
     desk.answer("exec sleep 60")
     assert desk.minutes() is None
 
 
-class Machine:
+class GatesMachine:
     """A /proc of files: two cores, and processes with the ticks that they have used."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.clock = folder, Clock(0.0)
+        self.folder, self.clock = folder, GatesClock(0.0)
         self.ticks = os.sysconf("SC_CLK_TCK")
 
     def show(self, busy_s: float, processes: dict[int, tuple[int, float, str]]) -> None:
@@ -167,7 +167,7 @@ def shares(sensed: Sensed) -> list[float]:
 
 
 def test_what_is_ours_is_no_foreign_load(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+    machine = GatesMachine(tmp_path)
     load = ForeignLoad(0.25, pid=20, proc=tmp_path, clock=machine.clock)
     python = "/usr/bin/python3 -P -m conductor up"
     # 10: `conductor up`; 20: its node; 30: a worker's body; 40: a shell's compiler.

@@ -16,7 +16,7 @@ TOTAL = 24576
 
 
 @dataclass
-class Scene:
+class QuarantineScene:
     words: dict[str, int] = field(default_factory=dict[str, int])
     ended: list[Holder] = field(default_factory=list[Holder])
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
@@ -58,14 +58,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Iterator[Scene]:
-    it = Scene()
+def scene() -> Iterator[QuarantineScene]:
+    it = QuarantineScene()
     yield it
     it.kill()
 
 
 def test_a_device_that_keeps_what_a_dead_process_of_ours_took_is_quarantined_and_comes_back_by_itself(
-    scene: Scene,
+    scene: QuarantineScene,
 ):
     scene.look(500)
     pid = scene.process()
@@ -82,7 +82,7 @@ def test_a_device_that_keeps_what_a_dead_process_of_ours_took_is_quarantined_and
     assert scene.look(600) is None
 
 
-def test_one_that_gives_it_back_within_the_grace_is_not(scene: Scene):
+def test_one_that_gives_it_back_within_the_grace_is_not(scene: QuarantineScene):
     scene.look(500)
     pid = scene.process()
     scene.look(6700, (pid, 6200), ours=(pid,))
@@ -92,7 +92,7 @@ def test_one_that_gives_it_back_within_the_grace_is_not(scene: Scene):
     assert scene.look_on(500) is None
 
 
-def test_a_game_that_starts_during_a_job_is_a_stranger_s_and_no_leak(scene: Scene):
+def test_a_game_that_starts_during_a_job_is_a_stranger_s_and_no_leak(scene: QuarantineScene):
     scene.look(500)
     pid, game = scene.process(), 4242
     scene.look(6700, (pid, 6200), ours=(pid,))
@@ -102,7 +102,7 @@ def test_a_game_that_starts_during_a_job_is_a_stranger_s_and_no_leak(scene: Scen
 
 
 def test_a_stranger_whom_the_driver_does_not_list_is_no_leak_where_he_was_there_before_ours_ended(
-    scene: Scene,
+    scene: QuarantineScene,
 ):
     scene.look(500)
     pid = scene.process()
@@ -112,7 +112,7 @@ def test_a_stranger_whom_the_driver_does_not_list_is_no_leak_where_he_was_there_
     assert scene.look_on(3500) is None
 
 
-def test_more_than_our_dead_ever_held_is_not_put_down_to_them(scene: Scene):
+def test_more_than_our_dead_ever_held_is_not_put_down_to_them(scene: QuarantineScene):
     scene.look(500)
     pid = scene.process()
     scene.look(1700, (pid, 1200), ours=(pid,))
@@ -120,7 +120,7 @@ def test_more_than_our_dead_ever_held_is_not_put_down_to_them(scene: Scene):
     assert scene.look_on(9000) is None
 
 
-def test_where_a_size_is_not_told_nothing_is_said(scene: Scene):
+def test_where_a_size_is_not_told_nothing_is_said(scene: QuarantineScene):
     scene.look(500)
     pid = scene.process()
     scene.look(6700, (pid, 6200), ours=(pid,))
@@ -128,7 +128,7 @@ def test_where_a_size_is_not_told_nothing_is_said(scene: Scene):
     assert scene.look_on(6700, (4242, None)) is None
 
 
-def test_the_operator_s_word_lifts_it_and_what_is_kept_is_the_new_baseline(scene: Scene):
+def test_the_operator_s_word_lifts_it_and_what_is_kept_is_the_new_baseline(scene: QuarantineScene):
     scene.words["gpu0"] = 3
     scene.look(500)
     pid = scene.process()
@@ -144,7 +144,7 @@ def test_the_operator_s_word_lifts_it_and_what_is_kept_is_the_new_baseline(scene
     assert scene.look_on(6700) is None
 
 
-def test_a_process_of_ours_that_outlived_its_worker_is_ended_and_a_stranger_never(scene: Scene):
+def test_a_process_of_ours_that_outlived_its_worker_is_ended_and_a_stranger_never(scene: QuarantineScene):
     pid, stranger = scene.process(), scene.process()
     scene.look(6700, (pid, 6200), (stranger, 300), ours=(pid,))
     scene.look(6700, (pid, 6200), (stranger, 300))

@@ -24,7 +24,7 @@ from workers.attempt.saved_outputs import SavedResult
 __all__ = ["settings", "way"]
 
 
-class Killed(BaseException):
+class KilledPublisher(BaseException):
     """As by SIGKILL: nothing is tidied up."""
 
 
@@ -62,13 +62,13 @@ def killed_before(
 
         def place(name: str, *where: object, really: Callable[..., bool] = publish.place) -> bool:
             if len(placed) == nth:
-                raise Killed
+                raise KilledPublisher
             placed.append(name)
             return really(name, *where)
 
         patch.setattr(publish, "place", place)
         if nth < len(spec.writes):
-            with pytest.raises(Killed):
+            with pytest.raises(KilledPublisher):
                 put(settings, spec, attempt)
         else:
             put(settings, spec, attempt)

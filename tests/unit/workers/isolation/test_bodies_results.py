@@ -16,7 +16,7 @@ from workers.isolation.results import MAX_BYTES, plain
 
 
 @dataclass
-class Point:
+class ResultPoint:
     x: float
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_written_down_is_named(result: Any, words: str):
 def test_what_is_no_number_is_kept_by_its_name():
     result = {
         "psnr": math.inf, "low": -math.inf, "deep": [{"ssim": math.nan}, None], "np": np.float32("nan"),
-        "array": np.array([1.0, math.nan]), "point": Point(math.nan), "none": None, "yes": True,
+        "array": np.array([1.0, math.nan]), "point": ResultPoint(math.nan), "none": None, "yes": True,
     }  # fmt: skip
 
     assert plain(result) == {

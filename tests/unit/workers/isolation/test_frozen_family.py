@@ -268,7 +268,7 @@ def test_no_progress_of_a_frozen_body_is_not_held_against_it(clock: SimpleNamesp
 # ── the worker's part ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Scene:
+class FrozenFamilyScene:
     def __init__(self, folder: Path) -> None:
         self.frozen: list[Held] = []
         family = SimpleNamespace(is_on=False, end=self._end, stay=lambda held: None)
@@ -293,7 +293,7 @@ class Scene:
 
 
 def test_a_worker_freezes_what_runs_while_its_node_says_so(tmp_path: Path):
-    scene = Scene(tmp_path)
+    scene = FrozenFamilyScene(tmp_path)
     assert not scene.look()
     give_word(scene.file, WHY)
     assert scene.look() and scene.frozen == [scene.hand.given[0].held]
@@ -304,7 +304,7 @@ def test_a_worker_freezes_what_runs_while_its_node_says_so(tmp_path: Path):
 
 @pytest.mark.parametrize("what", ["nothing runs", "told to leave"])
 def test_a_worker_that_has_nothing_in_hand_or_is_to_leave_freezes_nothing(tmp_path: Path, what: str):
-    scene = Scene(tmp_path)
+    scene = FrozenFamilyScene(tmp_path)
     give_word(scene.file, WHY)
     assert scene.look()
     scene.stopping.is_asked = what == "told to leave"

@@ -20,7 +20,7 @@ HEADROOM_MIB = 4096
 SPARE, SHORT = 5000, 4000
 
 
-class Host:
+class MemoryHost:
     def __init__(self) -> None:
         self.available: int | None = SHORT
 
@@ -29,13 +29,13 @@ class Host:
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+def host(monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
     monkeypatch.setattr(host_memory, "own_mib", lambda pids: pids[0])  # A pid stands for what it holds here.
     monkeypatch.setattr(host_memory, "ROUND_S", 0.0)
-    return Host()
+    return MemoryHost()
 
 
-def a_body(folder: Path, host: Host, name: str, word_mib: int) -> HostMemory:
+def a_body(folder: Path, host: MemoryHost, name: str, word_mib: int) -> HostMemory:
     return HostMemory(folder, name, word_mib, HEADROOM_MIB, host.tell)
 
 
@@ -43,7 +43,7 @@ def look(body: HostMemory, held_mib: int) -> str:
     return body.look([held_mib], held_mib)
 
 
-def test_who_holds_most_beyond_its_word_goes_and_honest_neighbours_stay(tmp_path: Path, host: Host):
+def test_who_holds_most_beyond_its_word_goes_and_honest_neighbours_stay(tmp_path: Path, host: MemoryHost):
     wild, loose, honest = (
         a_body(tmp_path, host, name, word) for name, word in (("w", 300), ("l", 2000), ("h", 9000))
     )
@@ -54,7 +54,7 @@ def test_who_holds_most_beyond_its_word_goes_and_honest_neighbours_stay(tmp_path
     assert {round[1:] for round in said} == {("", "")}
 
 
-def test_nobody_goes_while_the_host_has_its_headroom_or_it_is_not_known(tmp_path: Path, host: Host):
+def test_nobody_goes_while_the_host_has_its_headroom_or_it_is_not_known(tmp_path: Path, host: MemoryHost):
     wild = a_body(tmp_path, host, "w", 300)
     for available in (SPARE, None):
         host.available = available
@@ -63,12 +63,14 @@ def test_nobody_goes_while_the_host_has_its_headroom_or_it_is_not_known(tmp_path
     assert look(wild, 8000)
 
 
-def test_all_say_theirs_before_anybody_goes(tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch):
+def test_all_say_theirs_before_anybody_goes(
+    tmp_path: Path, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(host_memory, "ROUND_S", 3600.0)
     assert look(a_body(tmp_path, host, "w", 300), 8000) == ""
 
 
-def test_once_the_worst_is_gone_the_next_is_looked_at(tmp_path: Path, host: Host):
+def test_once_the_worst_is_gone_the_next_is_looked_at(tmp_path: Path, host: MemoryHost):
     wild, loose = a_body(tmp_path, host, "w", 300), a_body(tmp_path, host, "l", 300)
     look(wild, 8000)
     assert look(loose, 4000) == ""

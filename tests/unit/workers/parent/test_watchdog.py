@@ -15,7 +15,7 @@ TIMEOUT_S = 2.0
 LEASE_S = 10.0
 
 
-class PlayedHost:
+class WatchedHost:
     def __init__(self) -> None:
         self.pid, self.unbegun, self.unheard = 41, 0, 0
         self.frozen = SimpleNamespace(is_on=False)
@@ -32,9 +32,9 @@ class PlayedHost:
         return True
 
 
-class Scene:
+class WatchdogScene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host, self.now, self.cpu_s = PlayedHost(), 100.0, 1.0
+        self.host, self.now, self.cpu_s = WatchedHost(), 100.0, 1.0
         self.stopping = SimpleNamespace(is_at_rest=True, rested=0)
         self.course = SimpleNamespace(turns=1, longest_s=TIMEOUT_S, struck=0)
         self.hand = SimpleNamespace(given=["first"], reported=lambda: (("job00001", 1),))
@@ -53,14 +53,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    return Scene(monkeypatch)
+def scene(monkeypatch: pytest.MonkeyPatch) -> WatchdogScene:
+    return WatchdogScene(monkeypatch)
 
 
 LATE_S = TIMEOUT_S + GRACE_S + 2
 
 
-def test_a_body_over_its_time_is_ended_whatever_the_main_thread_waits_for(scene: Scene):
+def test_a_body_over_its_time_is_ended_whatever_the_main_thread_waits_for(scene: WatchdogScene):
     scene.watch(TIMEOUT_S + GRACE_S - 1)
     assert scene.host.struck == []
     scene.watch(3)
@@ -69,7 +69,7 @@ def test_a_body_over_its_time_is_ended_whatever_the_main_thread_waits_for(scene:
 
 
 @pytest.mark.parametrize("moves", ["ticket", "turn"])
-def test_bodies_that_follow_each_other_are_each_given_their_time(scene: Scene, moves: str):
+def test_bodies_that_follow_each_other_are_each_given_their_time(scene: WatchdogScene, moves: str):
     scene.host.unbegun = 9
     scene.hand.given = ["one"] * 10
     for _ in range(9):
@@ -79,7 +79,7 @@ def test_bodies_that_follow_each_other_are_each_given_their_time(scene: Scene, m
     assert scene.host.struck == []
 
 
-def test_a_child_whose_bodies_have_all_ended_unheard_is_left_alone(scene: Scene):
+def test_a_child_whose_bodies_have_all_ended_unheard_is_left_alone(scene: WatchdogScene):
     """The main thread waits for Redis: an hour of that is no body's fault."""
     scene.hand.given, scene.host.unheard = ["one"] * 3, 3
     scene.watch(LATE_S * 5)
@@ -89,14 +89,14 @@ def test_a_child_whose_bodies_have_all_ended_unheard_is_left_alone(scene: Scene)
     assert scene.host.struck == [41], "a fourth one has begun, and hangs"
 
 
-def test_who_was_stopped_with_the_whole_process_draws_no_conclusion(scene: Scene):
+def test_who_was_stopped_with_the_whole_process_draws_no_conclusion(scene: WatchdogScene):
     scene.watch(3)
     scene.now += 1000
     scene.watch(3)
     assert scene.host.struck == [] and scene.left == []
 
 
-def test_a_main_thread_that_stands_still_with_work_in_hand_ends_the_worker(scene: Scene):
+def test_a_main_thread_that_stands_still_with_work_in_hand_ends_the_worker(scene: WatchdogScene):
     scene.hand.given, scene.stopping.is_at_rest = [], False
     scene.watch(STANDS_LEAST_S - 1)
     assert scene.left == []
@@ -105,7 +105,7 @@ def test_a_main_thread_that_stands_still_with_work_in_hand_ends_the_worker(scene
     assert scene.host.struck == [41], "its child does not outlive it"
 
 
-def test_with_a_longer_body_it_is_given_longer_and_not_for_ever(scene: Scene):
+def test_with_a_longer_body_it_is_given_longer_and_not_for_ever(scene: WatchdogScene):
     scene.hand.given, scene.stopping.is_at_rest, scene.course.longest_s = [], False, 10_000.0
     scene.watch(STANDS_MOST_S - 1)
     assert scene.left == []
@@ -114,7 +114,7 @@ def test_with_a_longer_body_it_is_given_longer_and_not_for_ever(scene: Scene):
 
 
 @pytest.mark.parametrize("sign", ["rests", "rested", "computes", "nothing in hand"])
-def test_a_main_thread_that_shows_signs_of_life_is_left_alone(scene: Scene, sign: str):
+def test_a_main_thread_that_shows_signs_of_life_is_left_alone(scene: WatchdogScene, sign: str):
     scene.hand.given, scene.stopping.is_at_rest = [], sign == "rests"
     if sign == "nothing in hand":
         scene.hand.reported = tuple
@@ -127,7 +127,7 @@ def test_a_main_thread_that_shows_signs_of_life_is_left_alone(scene: Scene, sign
 
 @pytest.mark.parametrize("given", [["first"], []], ids=["with a body", "idle"])
 def test_a_child_that_somebody_has_stopped_is_ended_after_a_lease(
-    scene: Scene, given: list[str], monkeypatch: pytest.MonkeyPatch
+    scene: WatchdogScene, given: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     stood = {41}
     monkeypatch.setattr(stopped_processes, "is_stopped", stood.__contains__)

@@ -12,7 +12,7 @@ from conductor.model.spec import Needs
 from workers.task_api.toolkit import Args, parse, read_of, shown, threads, write_of
 
 
-class Window(Args, frozen=True, kw_only=True):
+class TextWindow(Args, frozen=True, kw_only=True):
     seconds: float = 1.0
 
 
@@ -23,12 +23,12 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_a_wrong_argument_is_named_with_what_was_expected():
     with pytest.raises(BadInput, match=r"^args\.seconds: expected `float`, got `str`$"):
-        parse({"seconds": "long"}, Window)
+        parse({"seconds": "long"}, TextWindow)
 
 
 def test_an_unknown_argument_is_refused_by_name():
     with pytest.raises(BadInput, match="unknown field `secs`"):
-        parse({"secs": 1}, Window)
+        parse({"secs": 1}, TextWindow)
 
 
 @pytest.mark.parametrize(

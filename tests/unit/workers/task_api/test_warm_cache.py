@@ -12,7 +12,7 @@ from workers.task_api.warm_cache import WarmStore
 
 
 @dataclass
-class Device:
+class WarmDevice:
     """The VRAM that the objects hold, as a driver would tell it."""
 
     context_mib: int = 300
@@ -30,7 +30,7 @@ class Device:
 
 @dataclass
 class Model:
-    device: Device
+    device: WarmDevice
     name: str
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class Model:
         self.device.closed.append(self.name)
 
 
-def a_job(store: WarmStore, device: Device, owner: str, mib: int, allowed: int | None) -> None:
+def a_job(store: WarmStore, device: WarmDevice, owner: str, mib: int, allowed: int | None) -> None:
     """A job of `owner` that keeps a model of so many MiB and reserved `allowed`."""
     store.begin(owner, allowed)
     store.get(owner, lambda: device.model(owner, mib))
@@ -53,7 +53,7 @@ def test_a_model_is_made_once_and_what_making_it_raises_is_not_kept():
 
 
 def test_the_one_unused_for_longest_goes_first_and_is_closed():
-    device = Device()
+    device = WarmDevice()
     store = WarmStore(size=2)
     for name in ("a", "b", "a", "c"):
         store.get(name, lambda name=name: device.model(name, 1))
@@ -73,7 +73,7 @@ def test_one_that_cannot_say_goodbye_goes_all_the_same():
 
 
 def test_beside_a_job_never_seen_no_other_model_stays_for_it_may_need_all_that_it_reserved():
-    device = Device()
+    device = WarmDevice()
     store = WarmStore(held=device.used)
     a_job(store, device, "a", 4000, 10_000)
     a_job(store, device, "b", 4000, 10_000)
@@ -81,7 +81,7 @@ def test_beside_a_job_never_seen_no_other_model_stays_for_it_may_need_all_that_i
 
 
 def test_once_both_are_known_to_fit_into_the_reservation_both_stay():
-    device = Device()
+    device = WarmDevice()
     store = WarmStore(held=device.used)
     for owner in ("a", "b", "a", "b"):
         a_job(store, device, owner, 4000, 10_000)
@@ -90,7 +90,7 @@ def test_once_both_are_known_to_fit_into_the_reservation_both_stay():
 
 
 def test_a_job_that_reserved_4_gib_does_not_sit_in_a_child_that_keeps_10():
-    device = Device()
+    device = WarmDevice()
     store = WarmStore(held=device.used)
     a_job(store, device, "a", 10_000, 12_000)
     a_job(store, device, "b", 500, 4096)
@@ -102,7 +102,7 @@ def test_a_job_that_reserved_4_gib_does_not_sit_in_a_child_that_keeps_10():
 
 
 def test_where_the_driver_does_not_tell_a_job_has_the_child_to_itself():
-    device = Device(is_told=False)
+    device = WarmDevice(is_told=False)
     store = WarmStore(held=device.used)
     for owner in ("a", "b", "a"):
         a_job(store, device, owner, 100, 10_000)
@@ -110,7 +110,7 @@ def test_where_the_driver_does_not_tell_a_job_has_the_child_to_itself():
 
 
 def test_jobs_without_a_device_keep_what_they_made():
-    device = Device()
+    device = WarmDevice()
     store = WarmStore(held=device.used)
     for owner in ("a", "b", "c"):
         a_job(store, device, owner, 4000, None)

