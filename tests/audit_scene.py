@@ -200,3 +200,9 @@ PLANTED: dict[str, tuple[Plant, dict[str, str]]] = {
     ),
     "a worker that no node reports": (lambda w: w.ledger.reports.withdraw("node1"), {"workers": an_id("r")}),
 }
+
+
+def bad(report: audit.AuditReport) -> dict[str, tuple[str, ...]]:
+    """The faults by check, of the checks that found some."""
+    assert report.is_sound == all(check.is_sound for check in report.checks)
+    return {check.name: check.faults for check in report.checks if not check.is_sound}

@@ -168,7 +168,7 @@ def test_a_fire_that_overlaps_is_left_out_or_waits(keeper: Keeper, ledger: Ledge
         assert state.fired == 1
     later = keeper(nightly=ECHO, queued={**ECHO, "overlap": "queue"})
     in_an_hour = ledger.bell.now() + STEP
-    later._ledger = _At(ledger, in_an_hour)  # type: ignore[assignment]
+    later._ledger = _ScheduledAt(ledger, in_an_hour)  # type: ignore[assignment]
     later.look()
     assert (state_of(ledger).skipped, state_of(ledger).fired) == (1, 1)
     assert (state_of(ledger, "queued").skipped, state_of(ledger, "queued").waits_since > 0) == (0, True)
@@ -179,7 +179,7 @@ def test_a_fire_that_overlaps_is_left_out_or_waits(keeper: Keeper, ledger: Ledge
     assert state_of(ledger, "queued").fired == 2
 
 
-class _At:
+class _ScheduledAt:
     """The ledger at another time."""
 
     def __init__(self, ledger: Ledger, now: float) -> None:

@@ -1,5 +1,5 @@
-"""Who else holds what on a device of this host, beyond the word it was let in by: by vram_claims and the
-driver's list.
+"""Who else holds what on a device of this host, and how much of it is beyond its reservation: by the claims
+of VRAM and the driver's list.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""When the host's headroom of memory is broken into, the body that holds most beyond its word is ended, and
-no other.
+"""When the host's headroom of memory is broken into, the body that is most over its reservation is ended,
+and no other.
 
-Who is within its word pays nothing for this, and looks at nothing. Who is beyond it while too little is free
-says by how much, in a small file of its own, and a round later, when all others have said theirs, the one
-with most ends its body. Local files: there may be no time for a round trip.
+A body within its reservation pays nothing for this, and looks at nothing. One that is over it while too
+little is free says by how much, in a small file of its own, and a round later, when all others have said
+theirs, the one with most ends its body. Local files: there may be no time for a round trip.
 """
 
 from __future__ import annotations

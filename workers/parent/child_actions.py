@@ -1,4 +1,4 @@
-"""The child's side of the machine: what is given to it, and what becomes of a body that has ended."""
+"""The machine's actions on the child, and what becomes of a body that has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The child's side of the machine: what is given to it, taken back from it, and heard of it.
+"""Carries out what concerns the child: bodies are given to it, taken back from it, and heard of.
 
 What an end means, and what is late, the machine decides; here words are read, and processes die.
 """

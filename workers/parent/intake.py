@@ -1,5 +1,5 @@
-"""Taking entries from one RQ queue: BLMOVE into this worker's hand, so that a killed worker's entry is not
-lost.
+"""Takes entries from one RQ queue: BLMOVE into this worker's list of prefetched ones, so that a killed
+worker's entry is not lost.
 
 The worker's turn goes behind it in one write: Redis starts what came before the worker has even woken up.
 """

@@ -1,5 +1,5 @@
-"""Who goes next where the one that runs ends well lies ready in the child: it begins before anyone is
-asked.
+"""The preloaded successor of the body that runs: it lies ready in the child and begins when that one ends
+well, before the ledger is asked.
 """
 
 from __future__ import annotations

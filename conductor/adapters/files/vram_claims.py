@@ -1,5 +1,5 @@
-"""A worker's vram_claim: what it holds on its host at this moment, in a small file that its siblings and its
-node read.
+"""A worker's claim of VRAM: what it holds on its host at this moment, in a small file that its siblings and
+its node read.
 
 Locked while an attempt runs: whoever gets the lock may end the child of an idle worker, and with it all that
 it keeps warm, and hits no body. Local files, so that making room costs no round trip and needs no Redis.

@@ -1,4 +1,5 @@
-"""The door: what a server must be before anything is asked of it that it could do halfway, or forget."""
+"""What a Redis server must be before it is entrusted with a ledger: one that would do things halfway, or
+forget them, is refused."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 --   ARGV     the history in which it began, its content, the number of its note
 --   returns  1, or 0 where the server serves another history by now: nobody knows then what of it was
 --            forgotten
---   writes   conductor:complete_dispatches  hash  content -> number: of the MOST that came last. Asked for are
---            those of the last seconds; what is not found there is put again, and that adds nothing.
+--   writes   conductor:complete_dispatches  hash  content -> number: of the MOST that came last. Asked for
+--            are those of the last seconds; what is not found there is put again, and that adds nothing.
 local MOST = 1000
 if ARGV[1] ~= history() then return 0 end
 call('HSET', P .. 'complete_dispatches', ARGV[2], ARGV[3])

@@ -57,7 +57,7 @@ class _Pieces:
         before = self._counts()
         self._read_jobs()
         self._read_free()
-        aside: dict[JobState, list[str]] = {
+        by_state: dict[JobState, list[str]] = {
             state: [job_id for ids in ids_by_state(self._scripts, state) for job_id in ids]
             for state in LISTED_STATES
         }
@@ -67,7 +67,7 @@ class _Pieces:
         bound = self._bound()
         misplaced = [
             *self._misplaced(bound),
-            *(i for state, ids in aside.items() for i in ids if not self._is(i, state)),
+            *(i for state, ids in by_state.items() for i in ids if not self._is(i, state)),
             *(i for i in dead_by_own_cause if not self._is(i, "dead")),
         ]
         now = full_ledger_of(self._scripts, misplaced[:LOOKED_AT_AGAIN])
@@ -80,7 +80,7 @@ class _Pieces:
             lineless=[*dict.fromkeys((*self._lineless(), *now.lineless))],
             free={number: list(ids) for number, ids in self.free.items() if ids},
             bound=[*(job_id for job_id in bound if job_id not in seen_again), *now.bound],
-            aside=aside,
+            by_state=by_state,
             dead_by_own_cause=dead_by_own_cause,
             counts_before=before,
         )
