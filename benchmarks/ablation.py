@@ -25,7 +25,7 @@ VERDICTS = {
         "where it is on, and the mean completion pays for it: the one rule to come has to choose."
     ),
     "rehearsed orders that put the oldest first": (
-        "Gone: 0.3 % at most of any measure, for a fifth of the time."
+        "Gone: nothing in the median of any scene, for a fifth of a play's CPU."
     ),
     "the guard of the shortest": (
         "Keep: no starvation. Without it the longest wait grows by 1.6 to 2.2 times."
@@ -38,7 +38,7 @@ VERDICTS = {
         "Keep until there is the one rule: it is the bound by age that `explain` states. It costs "
         "a third of the mean completion where small jobs keep coming."
     ),
-    "largest or shortest first": ("Keep: what comes one by one ends a quarter sooner in the mean."),
+    "largest or shortest first": ("Keep: what comes one by one ends a sixth to a fifth sooner in the mean."),
     "packing by worth": (
         "Keep: 8 % more of a cluster of 60 nodes is given out; on a host or two it changes nothing."
     ),
@@ -51,7 +51,7 @@ VERDICTS = {
         "Keep: 4 % of the mean completion where a model loads for as long as it works."
     ),
     "what is kept between ticks": ("Keep: it saves a quarter of a tick's CPU on one host."),
-    "successors": ("Keep: a device idles a tenth as long between two jobs."),
+    "successors": ("Keep: half a millisecond between two jobs of a device, 22 without, on a busy machine."),
 }
 
 
