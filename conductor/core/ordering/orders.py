@@ -164,11 +164,12 @@ class Orders:
 
     def _rehearse(self) -> None:
         """Choose the order by playing it through, where what waits and runs is little enough for that."""
-        items = [_item(c.job_class, head) for c in self._candidates for head in c.heads]
         nodes = [node for node in self._free.nodes.values() if node.is_open]
         is_whole = all(c.waiting == len(c.heads) for c in self._candidates)
-        if not is_whole or not 1 < len(items) <= MOST_ITEMS or len(nodes) > MOST_NODES:
+        count = sum([len(c.heads) for c in self._candidates])
+        if not is_whole or not 1 < count <= MOST_ITEMS or len(nodes) > MOST_NODES:
             return
+        items = [_item(c.job_class, head) for c in self._candidates for head in c.heads]
         if any(item.duration_s <= 0 for item in items):
             return
         room = _room(nodes)
