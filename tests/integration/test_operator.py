@@ -77,7 +77,7 @@ def test_a_running_job_is_given_up_and_its_worker_goes_on(scene: WorkerScene, tm
 
     said = cli("fail", spec.id, "--cause", "stalled", "--json")
 
-    assert json.loads(said.out) == {"job_id": spec.id, "was": "running", "is_taken": True}
+    assert json.loads(said.out) == {"job_id": spec.id, "was": "running", "is_taken": True, "kept": ""}
     scene.wait_state(spec, "dead")
     view = scene.ledger.jobs.job(spec.id)
     assert view is not None and (view.cause, view.message) == ("stalled", "failed by the operator")
