@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from builders import NOW, a_device, a_report
-from ledger_scenes import LEASE_S, NODE, Scene, a_receipt, a_reservation, an_entry, an_id
+from ledger_scenes import LEASE_S, NODE, LedgerScene, a_receipt, a_reservation, an_entry, an_id
 
 from conductor.model.decision import Admission, Successor
 from conductor.model.ledger_entries import Begun, Turned, WorkerTurn
@@ -13,7 +13,7 @@ from conductor.model.report import Obstacle
 SHUT = "node1 starts nothing now: somebody is at this machine"
 
 
-def report(scene: Scene, *devices: str) -> None:
+def report(scene: LedgerScene, *devices: str) -> None:
     """What is shut now; empty: the whole host."""
     obstacles = tuple(
         Obstacle(
@@ -24,7 +24,7 @@ def report(scene: Scene, *devices: str) -> None:
     scene.ledger.reports.publish(a_report(NODE, devices=2, obstacles=obstacles), ttl_s=60.0)
 
 
-def turn(scene: Scene, number: str, *done: str, begun: tuple[Begun, ...] = ()) -> Turned:
+def turn(scene: LedgerScene, number: str, *done: str, begun: tuple[Begun, ...] = ()) -> Turned:
     turned = scene.ledger.attempts.turn(
         WorkerTurn(
             worker="w1",
@@ -43,14 +43,14 @@ def turn(scene: Scene, number: str, *done: str, begun: tuple[Begun, ...] = ()) -
 
 
 @pytest.fixture
-def one_runs(scene: Scene) -> Scene:
+def one_runs(scene: LedgerScene) -> LedgerScene:
     scene.put(*(an_entry(name) for name in "abc"))
     assert scene.admit("a") is None
     assert len(turn(scene, "1").started) == 1
     return scene
 
 
-def name_successor(scene: Scene) -> None:
+def name_successor(scene: LedgerScene) -> None:
     """«b» goes where «a» ends, and its worker is told so."""
     seen, _ = scene.ledger.handover.successions()
     admission = Admission(reservation=a_reservation("b"), backlog="night")
@@ -59,7 +59,7 @@ def name_successor(scene: Scene) -> None:
     )
 
 
-def test_to_a_host_that_shut_nothing_is_handed_over_and_to_another_one_it_is(scene: Scene):
+def test_to_a_host_that_shut_nothing_is_handed_over_and_to_another_one_it_is(scene: LedgerScene):
     scene.put(*(an_entry(name) for name in "abc"))
     report(scene)
     assert scene.admit("a") is None
@@ -72,7 +72,7 @@ def test_to_a_host_that_shut_nothing_is_handed_over_and_to_another_one_it_is(sce
     assert scene.admit("c") is None, "it is open again"
 
 
-def test_a_device_that_shut_is_given_nothing_and_the_others_of_its_host_are(scene: Scene):
+def test_a_device_that_shut_is_given_nothing_and_the_others_of_its_host_are(scene: LedgerScene):
     scene.put(*(an_entry(name) for name in "abc"))
     report(scene, "gpu0")
 
@@ -84,7 +84,7 @@ def test_a_device_that_shut_is_given_nothing_and_the_others_of_its_host_are(scen
     assert scene.admit("c") is None
 
 
-def test_so_is_a_device_that_went_into_quarantine(scene: Scene):
+def test_so_is_a_device_that_went_into_quarantine(scene: LedgerScene):
     scene.put(an_entry("a"))
     ill, well = (a_device(i, quarantined=why) for i, why in enumerate(("it keeps what died", None)))
     scene.ledger.reports.publish(a_report(NODE, devices=(ill, well)), ttl_s=60.0)
@@ -93,7 +93,7 @@ def test_so_is_a_device_that_went_into_quarantine(scene: Scene):
     assert scene.admit("a", devices=("gpu1",)) is None
 
 
-def test_nobody_follows_there_in_the_step_that_ends_its_predecessor(one_runs: Scene):
+def test_nobody_follows_there_in_the_step_that_ends_its_predecessor(one_runs: LedgerScene):
     name_successor(one_runs)
     report(one_runs, "")
 
@@ -101,7 +101,7 @@ def test_nobody_follows_there_in_the_step_that_ends_its_predecessor(one_runs: Sc
     assert one_runs.state("b") == "waiting"
 
 
-def test_nor_does_one_whose_body_has_begun_behind_it(one_runs: Scene):
+def test_nor_does_one_whose_body_has_begun_behind_it(one_runs: LedgerScene):
     name_successor(one_runs)
     report(one_runs, "")
     follows = Begun(predecessor=an_id("a"), of_attempt=1, job_id=an_id("b"), attempt=1)
@@ -111,7 +111,7 @@ def test_nor_does_one_whose_body_has_begun_behind_it(one_runs: Scene):
     assert one_runs.state("b") == "waiting"
 
 
-def test_nor_is_anybody_told_to_follow(one_runs: Scene):
+def test_nor_is_anybody_told_to_follow(one_runs: LedgerScene):
     report(one_runs, "")
     name_successor(one_runs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from ledger_scenes import NODE, Scene, a_receipt, a_reservation, an_entry, an_id, steps_back
+from ledger_scenes import NODE, LedgerScene, a_receipt, a_reservation, an_entry, an_id, steps_back
 from msgspec import structs
 
 from conductor.base.errors import Fenced
@@ -16,7 +16,7 @@ from conductor.model.snapshot import Lookahead
 QUEUE = "cpu-node1"
 
 
-def is_there(scene: Scene, *workers: str) -> None:
+def is_there(scene: LedgerScene, *workers: str) -> None:
     """As its presence says."""
     for worker in workers:
         if scene.redis is not None:
@@ -26,25 +26,25 @@ def is_there(scene: Scene, *workers: str) -> None:
             scene.ledger.leadership._store.history.workers.add(worker)  # type: ignore[attr-defined]
 
 
-def leads(scene: Scene) -> int:
+def leads(scene: LedgerScene) -> int:
     epoch = scene.ledger.leadership.lead("conductor-1", 3600)
     assert epoch is not None
     scene.epoch = epoch
     return epoch
 
 
-def says(scene: Scene, worker: str, *held: tuple[str, int], seen: int = 0) -> tuple[str, ...]:
+def says(scene: LedgerScene, worker: str, *held: tuple[str, int], seen: int = 0) -> tuple[str, ...]:
     reports = [HeldReport(job_id=an_id(name), attempt=attempt) for name, attempt in held]
     return scene.ledger.attempts.renew(worker, 30, reports, seen).answers
 
 
-def settles(scene: Scene, wait_s: float = 30.0, highest: int = 0) -> Settled | None:
+def settles(scene: LedgerScene, wait_s: float = 30.0, highest: int = 0) -> Settled | None:
     settled = scene.ledger.leadership.settle(scene.epoch, wait_s, highest)
     scene.check()
     return settled
 
 
-def a_turn(scene: Scene, worker: str = "w1", **more: object) -> Turned:
+def a_turn(scene: LedgerScene, worker: str = "w1", **more: object) -> Turned:
     values: dict[str, object] = {
         "worker": worker,
         "queue": QUEUE,
@@ -56,7 +56,7 @@ def a_turn(scene: Scene, worker: str = "w1", **more: object) -> Turned:
     return scene.ledger.attempts.turn(WorkerTurn(is_idle=True, budget_s=1.0, **values))  # type: ignore[arg-type]
 
 
-def test_nothing_is_handed_out_and_all_else_goes_on(scene: Scene) -> None:
+def test_nothing_is_handed_out_and_all_else_goes_on(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "abcd"))
     scene.run("a")
     scene.run("b")
@@ -73,7 +73,7 @@ def test_nothing_is_handed_out_and_all_else_goes_on(scene: Scene) -> None:
     assert scene.ledger.handover.queued() == {QUEUE: 1}, "what is in the queue stays there"
 
 
-def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
+def test_who_was_at_work_meanwhile_can_tell(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     served = scene.ledger.identity.history()
     assert served and scene.ledger.identity.history() == served
@@ -89,7 +89,7 @@ def test_who_was_at_work_meanwhile_can_tell(scene: Scene) -> None:
         )
 
 
-def test_of_dispatches_that_are_whole_the_last_thousand_are_remembered(scene: Scene) -> None:
+def test_of_dispatches_that_are_whole_the_last_thousand_are_remembered(scene: LedgerScene) -> None:
     served = scene.ledger.identity.history()
     for number in range(1, 1003):
         assert scene.ledger.intake.complete(served, f"sha{number % 1001}|night", number)
@@ -99,7 +99,7 @@ def test_of_dispatches_that_are_whole_the_last_thousand_are_remembered(scene: Sc
     assert sorted(found.values()) == list(range(3, 1003)) and found["sha1|night"] == 1002
 
 
-def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> None:
+def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1")
     before = scene.epoch
@@ -121,7 +121,7 @@ def test_the_same_leader_gets_another_epoch_and_calls_the_roll(scene: Scene) -> 
     assert scene.admit("a") is None
 
 
-def test_what_its_worker_does_not_name_went_in_what_was_forgotten(scene: Scene) -> None:
+def test_what_its_worker_does_not_name_went_in_what_was_forgotten(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "abc"))
     for name in "ab":
         scene.run(name)
@@ -139,7 +139,7 @@ def test_what_its_worker_does_not_name_went_in_what_was_forgotten(scene: Scene) 
     assert scene.admit("b", 2) is None
 
 
-def test_numbers_that_may_be_in_use_are_left_behind(scene: Scene) -> None:
+def test_numbers_that_may_be_in_use_are_left_behind(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "abc"))
     scene.run("a")
     assert scene.admit("b") is None
@@ -163,7 +163,7 @@ def test_numbers_that_may_be_in_use_are_left_behind(scene: Scene) -> None:
 
 
 def test_who_has_seen_more_than_there_is_closes_the_ledger_though_the_server_looks_the_same(
-    scene: Scene,
+    scene: LedgerScene,
 ) -> None:
     scene.put(an_entry("a"))
     assert scene.admit("a") is None
@@ -174,7 +174,7 @@ def test_who_has_seen_more_than_there_is_closes_the_ledger_though_the_server_loo
     assert settles(scene) == Settled(went_back=1, floor=100)
 
 
-def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Scene) -> None:
+def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
     assert scene.admit("b") is None
@@ -188,7 +188,7 @@ def test_silent_workers_are_waited_for_and_then_may_have_held_anything(scene: Sc
     assert (scene.state("a"), scene.state("b")) == ("running", "waiting"), "its lease runs out"
 
 
-def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: Scene) -> None:
+def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1", "w2")
     assert scene.ledger.orphans.remove_worker("w1", QUEUE)
@@ -200,7 +200,7 @@ def test_a_dead_worker_that_its_node_struck_off_is_not_waited_for(scene: Scene) 
     assert settles(scene) == Settled(went_back=0, floor=0)
 
 
-def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Scene) -> None:
+def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     is_there(scene, "w1")
     steps_back(scene)
@@ -211,19 +211,21 @@ def test_a_worker_that_died_since_may_have_seen_what_was_forgotten(scene: Scene)
     assert settles(scene, wait_s=0.0) == Settled(went_back=0, floor=100)
 
 
-CLAIMS: dict[str, Callable[[Scene], None]] = {
+CLAIMS: dict[str, Callable[[LedgerScene], None]] = {
     "waits": lambda scene: None,
     "is in the queue": lambda scene: admitted(scene, 1),
     "runs as an older attempt": lambda scene: scene.run("a", 1, "w2"),
 }
 
 
-def admitted(scene: Scene, attempt: int) -> None:
+def admitted(scene: LedgerScene, attempt: int) -> None:
     assert scene.admit("a", attempt) is None
 
 
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
-def test_a_body_that_the_ledger_forgot_goes_on(scene: Scene, claim: Callable[[Scene], None]) -> None:
+def test_a_body_that_the_ledger_forgot_goes_on(
+    scene: LedgerScene, claim: Callable[[LedgerScene], None]
+) -> None:
     scene.put(an_entry("a"))
     claim(scene)
     is_there(scene, "w1")
@@ -241,7 +243,7 @@ def test_a_body_that_the_ledger_forgot_goes_on(scene: Scene, claim: Callable[[Sc
     assert says(scene, "w1", ("a", attempt)) == ("ok",)
 
 
-def test_an_attempt_in_the_queue_that_was_started_in_what_was_forgotten_goes_on(scene: Scene) -> None:
+def test_an_attempt_in_the_queue_that_was_started_in_what_was_forgotten_goes_on(scene: LedgerScene) -> None:
     scene.put(an_entry("a"))
     admitted(scene, 1)
     assert scene.take(QUEUE, "w2") == (an_id("a"), 1)
@@ -259,7 +261,7 @@ def test_an_attempt_in_the_queue_that_was_started_in_what_was_forgotten_goes_on(
 # ── a worker names all that it holds ──────────────────────────────────────────────────────────────────────
 
 
-def test_what_a_worker_does_not_name_is_an_orphan_at_once(scene: Scene) -> None:
+def test_what_a_worker_does_not_name_is_an_orphan_at_once(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "abc"))
     for name in "ab":
         scene.run(name)
@@ -270,7 +272,7 @@ def test_what_a_worker_does_not_name_is_an_orphan_at_once(scene: Scene) -> None:
     assert [held.job_id for held in scene.ledger.orphans.orphans(60.0)] == [an_id("b")]
 
 
-def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: Scene) -> None:
+def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
     heard = a_turn(scene).step
@@ -282,7 +284,7 @@ def test_what_is_on_its_way_to_a_worker_is_not_taken_for_dropped(scene: Scene) -
     assert [held.job_id for held in scene.ledger.orphans.orphans(60.0)] == [an_id("b")]
 
 
-def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: Scene) -> None:
+def test_an_successor_is_not_handed_over_by_a_ledger_that_is_not_settled(scene: LedgerScene) -> None:
     scene.put(*map(an_entry, "ab"))
     scene.run("a")
     successor = Admission(reservation=a_reservation("b"), backlog="night")

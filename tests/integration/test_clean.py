@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import a_spec
 from cli_tools import Cli
-from rebuild_scene import Place
+from rebuild_scene import RebuildScene
 
 from conductor.base.settings.settings import Settings
 from conductor.ports import Ledger
@@ -37,7 +37,7 @@ def aged(path: Path, days: float) -> None:
 def test_clean_takes_what_is_old_and_empty_and_says_so_first(
     cli: Cli, project: Settings, ledger: Ledger, redis_url: str
 ) -> None:
-    place = Place(ledger, project.project, redis_url)
+    place = RebuildScene(ledger, project.project, redis_url)
     over, waits = a_spec(1), a_spec(2)
     place.dispatch(over, waits)
     ledger.commands.cancel(over.id)
@@ -73,7 +73,7 @@ def test_clean_takes_what_is_old_and_empty_and_says_so_first(
 def test_purge_asks_off_a_terminal_and_takes_only_what_is_over(
     cli: Cli, project: Settings, ledger: Ledger, redis_url: str
 ) -> None:
-    place = Place(ledger, project.project, redis_url)
+    place = RebuildScene(ledger, project.project, redis_url)
     over, waits = a_spec(1), a_spec(2)
     place.dispatch(over, waits)
     ledger.commands.cancel(over.id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser_scene import EVENTS, PHONE, Watched, a_browser, unreadable
-from node_scene import Scene, until
+from node_scene import NodeScene, until
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
@@ -40,10 +40,10 @@ def web(tmp_path_factory: pytest.TempPathFactory, valkey_url: str, browser: Brow
 
 
 @pytest.fixture
-def jobs(valkey_url: str, web: WebScene) -> Iterator[Scene]:
+def jobs(valkey_url: str, web: WebScene) -> Iterator[NodeScene]:
     with connect(valkey_url) as client:
         client.flushall()
-        yield Scene(redis_ledger(client), web.settings)
+        yield NodeScene(redis_ledger(client), web.settings)
 
 
 @pytest.fixture(params=["desk", "phone"])
@@ -64,7 +64,7 @@ def is_whole(seen: Watched) -> None:
     assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs: Scene) -> None:
+def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs: NodeScene) -> None:
     for n in range(20):
         jobs.put(n, 1.0)
     seen.page.goto("/")
@@ -73,7 +73,7 @@ def test_now_says_how_far_it_is_and_what_waits_for_a_person(seen: Watched, jobs:
     is_whole(seen)
 
 
-def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched, jobs: Scene) -> None:
+def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched, jobs: NodeScene) -> None:
     seen.page.route(f"**{EVENTS}", lambda route: route.abort())
     seen.page.clock.install()
     seen.page.goto("/")
@@ -88,13 +88,13 @@ def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched,
     until(looked, every_s=0.2)
 
 
-def test_hosts_without_any_says_what_to_start(seen: Watched, jobs: Scene) -> None:
+def test_hosts_without_any_says_what_to_start(seen: Watched, jobs: NodeScene) -> None:
     seen.page.goto("/hosts")
     seen.page.get_by_role("heading", name="No host reports").wait_for()
     is_whole(seen)
 
 
-def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: Scene) -> None:
+def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: NodeScene) -> None:
     job_id = jobs.put(1, 1.0)
     seen.page.goto(f"/jobs/{job_id}")
     seen.page.get_by_role("heading", name="diagnostics.sleep").wait_for()
@@ -105,7 +105,7 @@ def test_a_job_says_where_it_is_and_what_stands_against_it(seen: Watched, jobs: 
     is_whole(seen)
 
 
-def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: Scene) -> None:
+def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: NodeScene) -> None:
     seen.page.goto("/jobs/zzzzzzzz")
     seen.page.get_by_text("no job's id begins with zzzzzzzz").wait_for()
 
@@ -114,14 +114,14 @@ def test_a_job_that_is_not_there_is_said(seen: Watched, jobs: Scene) -> None:
     ("page", "words"), [("/alerts", "Nobody has looked yet"), ("/schedules", "1 schedule.")]
 )
 def test_what_is_wrong_and_what_is_to_come_have_a_page(
-    seen: Watched, jobs: Scene, page: str, words: str
+    seen: Watched, jobs: NodeScene, page: str, words: str
 ) -> None:
     seen.page.goto(page)
     seen.page.get_by_role("heading", name=words).wait_for()
     is_whole(seen)
 
 
-def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: Scene) -> None:
+def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: NodeScene) -> None:
     seen.page.goto("/hosts")
     seen.page.get_by_role("heading", name="No host reports").wait_for()
     seen.page.keyboard.press("?")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from builders import a_spec
 from cli_tools import Cli
-from rebuild_scene import Place
+from rebuild_scene import RebuildScene
 
 from conductor.adapters.files.archives import FOLDER
 from conductor.adapters.files.receipt_log import (
@@ -37,12 +37,12 @@ STAMP = "20260330T003000Z"
 
 
 @pytest.fixture
-def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
-    return Place(ledger, project.project, redis_url)
+def place(project: Settings, ledger: Ledger, redis_url: str) -> RebuildScene:
+    return RebuildScene(ledger, project.project, redis_url)
 
 
 @pytest.fixture
-def specs(place: Place) -> list[JobSpec]:
+def specs(place: RebuildScene) -> list[JobSpec]:
     """All are done but the last two: one is dead, one waits. The first was taken back and made again."""
     found = [a_spec(n) for n in range(JOBS)]
     place.dispatch(*found)
@@ -73,7 +73,7 @@ def record(folder: Path, spec: JobSpec) -> dict[str, Any]:
     }
 
 
-def test_the_record_reads_as_before(place: Place, specs: list[JobSpec], project: Settings) -> None:
+def test_the_record_reads_as_before(place: RebuildScene, specs: list[JobSpec], project: Settings) -> None:
     before = record(place.receipts, specs[0])
 
     done = rotate(project.layout, 1e12, STAMP)
@@ -93,7 +93,7 @@ def test_the_record_reads_as_before(place: Place, specs: list[JobSpec], project:
 
 
 def test_rebuild_verify_audit_and_explain_read_archives(
-    place: Place,
+    place: RebuildScene,
     specs: list[JobSpec],
     project: Settings,
     capsys: pytest.CaptureFixture[str],
@@ -119,7 +119,7 @@ def test_rebuild_verify_audit_and_explain_read_archives(
 
 
 def test_a_backup_holds_the_archives_and_no_rotation_comes_between(
-    place: Place, specs: list[JobSpec], project: Settings, tmp_path_factory: pytest.TempPathFactory
+    place: RebuildScene, specs: list[JobSpec], project: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     rotate(project.layout, 1e12, STAMP)
     file = project.project / "b.tar.gz"
@@ -141,7 +141,7 @@ def test_logs_that_were_put_aside_are_packed(project: Settings) -> None:
     assert not list((project.logs_dir / FOLDER).glob("*.jsonl"))
 
 
-def test_a_writer_that_lives_goes_on_behind_the_header(place: Place, specs: list[JobSpec]) -> None:
+def test_a_writer_that_lives_goes_on_behind_the_header(place: RebuildScene, specs: list[JobSpec]) -> None:
     log = FileReceiptLog(place.receipts, "w")
     one = next(receipts_of(place.receipts, specs[3].id))
     log.append(one)
@@ -168,7 +168,7 @@ def store() -> Iterator[str]:
 
 
 def test_archives_are_copied_once_and_locked(
-    place: Place,
+    place: RebuildScene,
     specs: list[JobSpec],
     project: Settings,
     store: str,

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 from fastapi.routing import APIRoute
-from node_scene import Scene, until
+from node_scene import NodeScene, until
 from web_scene import TOKEN, WebScene, configured, web_running
 
 from conductor.adapters.memory import memory_ledger
@@ -29,20 +29,20 @@ EVIL = "<img src=x onerror=alert(1)>\x1b]0;owned\x07\x9b31m\u202e.mp4"
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, Scene]]:
+def scene(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, NodeScene]]:
     with connect(valkey_url) as client:
         client.flushall()
         with web_running(configured(tmp_path_factory.mktemp("attacks"), valkey_url)) as web:
-            yield web, Scene(redis_ledger(client), web.settings)
+            yield web, NodeScene(redis_ledger(client), web.settings)
 
 
 @pytest.fixture
-def web(scene: tuple[WebScene, Scene]) -> WebScene:
+def web(scene: tuple[WebScene, NodeScene]) -> WebScene:
     return scene[0]
 
 
 @pytest.fixture
-def job(scene: tuple[WebScene, Scene]) -> str:
+def job(scene: tuple[WebScene, NodeScene]) -> str:
     """One that waits; an attack that came through would end it."""
     job_id = scene[1].put(1, 1.0)
     yield job_id  # pyright: ignore[reportReturnType]
@@ -135,7 +135,7 @@ def test_no_spelling_of_a_path_goes_round_a_right(web: WebScene, job: str, path:
 
 
 def test_a_link_logs_in_once_and_the_cookie_needs_the_browsers_word(
-    web: WebScene, scene: tuple[WebScene, Scene]
+    web: WebScene, scene: tuple[WebScene, NodeScene]
 ) -> None:
     job = scene[1].put(7, 1.0)
     with web.owner() as owner:
@@ -154,7 +154,7 @@ def test_a_link_logs_in_once_and_the_cookie_needs_the_browsers_word(
         assert second.post("/api/v1/login", json={"token": code}).status_code == 401
 
 
-def test_who_acted_is_kept_and_the_token_is_not(web: WebScene, scene: tuple[WebScene, Scene]) -> None:
+def test_who_acted_is_kept_and_the_token_is_not(web: WebScene, scene: tuple[WebScene, NodeScene]) -> None:
     job = scene[1].put(8, 1.0)
     with web.friend(X_Conductor_Actor="bea") as bea:
         assert bea.post(f"/api/v1/jobs/{job}/cancel").json() == {
@@ -170,7 +170,7 @@ def test_who_acted_is_kept_and_the_token_is_not(web: WebScene, scene: tuple[WebS
 
 
 def test_names_messages_and_words_are_shown_and_not_obeyed(
-    web: WebScene, scene: tuple[WebScene, Scene]
+    web: WebScene, scene: tuple[WebScene, NodeScene]
 ) -> None:
     job = scene[1].put(9, 1.0, args={"seconds": 1.0, "note": EVIL}, inputs={f"/data/{EVIL}": "size:1"})
     day = web.settings.logs_dir / "jobs" / "2026-11-29"
@@ -201,7 +201,7 @@ def test_names_messages_and_words_are_shown_and_not_obeyed(
     ],
 )
 def test_an_artefact_is_one_of_the_jobs_own_and_lies_below_its_folder(
-    web: WebScene, scene: tuple[WebScene, Scene], name: str
+    web: WebScene, scene: tuple[WebScene, NodeScene], name: str
 ) -> None:
     folder = web.settings.roots["published"].path
     (folder / "made.png").write_bytes(b"picture")
@@ -215,7 +215,7 @@ def test_an_artefact_is_one_of_the_jobs_own_and_lies_below_its_folder(
 
 
 def test_an_artefact_is_sent_in_part_and_as_nothing_that_runs(
-    web: WebScene, scene: tuple[WebScene, Scene]
+    web: WebScene, scene: tuple[WebScene, NodeScene]
 ) -> None:
     folder = web.settings.roots["published"].path
     (folder / "clip.mp4").write_bytes(bytes(range(100)))
@@ -252,7 +252,7 @@ def test_a_body_of_a_gigabyte_is_refused_before_it_is_sent(web: WebScene) -> Non
         assert said.status_code == 413 and time.monotonic() - began < 5.0
 
 
-def test_a_reader_that_fetches_nothing_is_let_go(web: WebScene, scene: tuple[WebScene, Scene]) -> None:
+def test_a_reader_that_fetches_nothing_is_let_go(web: WebScene, scene: tuple[WebScene, NodeScene]) -> None:
     stream = scene[1].ledger.events
     with socket.socket() as slow, web.stranger() as ask:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

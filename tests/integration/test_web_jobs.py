@@ -10,7 +10,7 @@ from itertools import count
 
 import httpx
 import pytest
-from node_scene import Scene, until
+from node_scene import NodeScene, until
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
@@ -22,28 +22,28 @@ numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, Scene]]:
+def both(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[tuple[WebScene, NodeScene]]:
     with connect(valkey_url) as client:
         client.flushall()
         with web_running(configured(tmp_path_factory.mktemp("jobs"), valkey_url)) as web:
-            yield web, Scene(redis_ledger(client), web.settings)
+            yield web, NodeScene(redis_ledger(client), web.settings)
 
 
 @pytest.fixture
-def web(both: tuple[WebScene, Scene]) -> WebScene:
+def web(both: tuple[WebScene, NodeScene]) -> WebScene:
     return both[0]
 
 
 @pytest.fixture
-def scene(both: tuple[WebScene, Scene]) -> Scene:
+def scene(both: tuple[WebScene, NodeScene]) -> NodeScene:
     return both[1]
 
 
-def new_job(scene: Scene) -> str:
+def new_job(scene: NodeScene) -> str:
     return scene.put(next(numbers), 1.0)
 
 
-def test_a_job_is_found_by_its_first_letters(web: WebScene, scene: Scene) -> None:
+def test_a_job_is_found_by_its_first_letters(web: WebScene, scene: NodeScene) -> None:
     job = new_job(scene)
     with web.stranger() as ask:
         story = ask.get(f"/api/v1/jobs/{job[:10]}").json()
@@ -51,7 +51,7 @@ def test_a_job_is_found_by_its_first_letters(web: WebScene, scene: Scene) -> Non
         assert ask.get("/api/v1/jobs/none-of-that-name").status_code == 404
 
 
-def test_cancel_and_retry_do_what_the_command_line_does(web: WebScene, scene: Scene) -> None:
+def test_cancel_and_retry_do_what_the_command_line_does(web: WebScene, scene: NodeScene) -> None:
     job = new_job(scene)
     with web.friend() as ask:
         assert ask.post(f"/api/v1/jobs/{job}/requeue").json()["is_taken"] is True
@@ -107,7 +107,7 @@ def told(name: str, **fields: object) -> ToldEvent:
 
 
 def test_who_watches_hears_what_happens_and_who_comes_back_what_was_missed(
-    web: WebScene, scene: Scene
+    web: WebScene, scene: NodeScene
 ) -> None:
     stream = scene.ledger.events
     with web.stranger() as one, web.stranger() as two, web.stranger() as three:
@@ -127,7 +127,7 @@ def test_who_watches_hears_what_happens_and_who_comes_back_what_was_missed(
 
 
 @pytest.mark.parametrize("last", ["1-0", "nonsense"])
-def test_who_has_been_away_too_long_is_told_to_begin_anew(web: WebScene, scene: Scene, last: str) -> None:
+def test_who_has_been_away_too_long_is_told_to_begin_anew(web: WebScene, scene: NodeScene, last: str) -> None:
     scene.ledger.events.append([told("job.started", job_id="job-7")])
     with web.stranger() as one:
         hearing = Hearing(one, "/api/v1/events", last=last)
@@ -135,7 +135,7 @@ def test_who_has_been_away_too_long_is_told_to_begin_anew(web: WebScene, scene: 
         assert hearing.said[0][0] == "reset"
 
 
-def test_what_somebody_does_by_http_is_heard_by_who_watches(web: WebScene, scene: Scene) -> None:
+def test_what_somebody_does_by_http_is_heard_by_who_watches(web: WebScene, scene: NodeScene) -> None:
     job = new_job(scene)
     with web.stranger() as one, web.friend(X_Conductor_Actor="cem") as cem:
         hearing = Hearing(one, "/api/v1/events")
