@@ -8,6 +8,7 @@ PUBLIC = (
     "workers.runner.run_job",  # in RQ's records
     "workers.task_api.context.JobContext",
     "conductor.planning",
+    "conductor.client",
     "conductor.model.spec",
     "conductor.model.receipt.Receipt",
     "conductor.verify.verify.Checks",

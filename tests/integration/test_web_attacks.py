@@ -21,7 +21,7 @@ from conductor.adapters.memory import memory_ledger
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.app.web.application import make_app
 from conductor.app.web.event_hub import MOST_WATCHERS
-from conductor.app.web.rights import COOKIE, Door, acts, anybody, looks, refuse_foreign_page
+from conductor.app.web.rights import COOKIE, Door, acts, anybody, looks, refuse_foreign_page, signed
 from conductor.app.web.stack import Stack
 from conductor.model.told_event import ToldEvent
 
@@ -52,14 +52,16 @@ def job(scene: tuple[WebScene, NodeScene]) -> str:
 def test_every_route_names_its_right_and_what_changes_something_asks_for_the_token(web: WebScene) -> None:
     stack = Stack(ledger=memory_ledger(), code=web.settings.for_code, valkey=web.settings.valkey, lease_s=1.0)
     routes = list(all_routes(make_app(stack, Door()).routes))
-    rights = {acts, looks, anybody, refuse_foreign_page}
+    rights = {acts, looks, anybody, signed, refuse_foreign_page}
     for route in routes:
         asked = rights & {each.call for each in route.dependant.dependencies}
         assert len(asked) == 1, route.path
         if route.methods != {"GET"}:
-            assert asked == {acts} or route.path in ("/api/v1/login", "/api/v1/logout"), route.path
-    assert {r.path for r in routes if anybody in {d.call for d in r.dependant.dependencies}} == {
-        *("/", "/static/{name:path}", "/livez", "/api/v1/openapi.json"),
+            others = ("/api/v1/login", "/api/v1/logout", "/hooks/{name}")
+            assert asked == {acts} or route.path in others, route.path
+    open_to_all = {r.path for r in routes if anybody in {d.call for d in r.dependant.dependencies}}
+    assert {path for path in open_to_all if path.startswith(("/api/", "/metrics", "/hooks"))} == {
+        "/api/v1/openapi.json"
     }
 
 

@@ -57,4 +57,6 @@ def web(
         )
         first = settings.web.port if port is None else port
         with feeding(stack.ledger.events.append, "web"):
-            raise typer.Exit(serve_web(make_app(stack, door), settings.web.bind, first, settings.state_dir))
+            raise typer.Exit(
+                serve_web(make_app(stack, door, settings.hooks), settings.web.bind, first, settings.state_dir)
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -27,13 +27,15 @@ from conductor.app.web.answers import (
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.rights import Door, anybody
-from conductor.app.web.routes import entrance, events, jobs, notices, overview
+from conductor.app.web.routes import entrance, events, intake, jobs, metrics, notices, overview
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
+from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
 from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeList
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
+from conductor.base.settings.hook_settings import HookSettings
 from conductor.model.told_event import ToldEvent
 from conductor.recovery.operator_commands import CommandTaken
 from conductor.views.alerts import AlertsNow
@@ -49,10 +51,11 @@ ANSWERS = (
     *(PrintedLog, Problem, Story, ToldEvent, Whoami),
 )
 SENT = (Login,)
+NO_HOOKS: Mapping[str, HookSettings] = {}
 STATIC = Path(__file__).with_name("static")
 
 
-def make_app(stack: Stack, door: Door) -> FastAPI:
+def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HOOKS) -> FastAPI:
     app = FastAPI(
         title="Conductor",
         version=version("conductor-jobs"),
@@ -64,10 +67,11 @@ def make_app(stack: Stack, door: Door) -> FastAPI:
         default_response_class=AsciiOnly,
         redirect_slashes=False,
     )
-    app.state.hub = EventHub(stack.ledger.events)
+    app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
+    app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview.router, notices.router, jobs.router, events.router, entrance.router):
-        app.include_router(routes)
+    for routes in (overview, notices, jobs, events, intake, metrics, entrance):
+        app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, refused)

@@ -52,8 +52,11 @@ class EventListener:
 
 
 class EventHub(threading.Thread):
-    def __init__(self, stream: EventStream) -> None:
+    """`hear`: is told, by the loop's thread, of all that happens from now on."""
+
+    def __init__(self, stream: EventStream, hear: Callable[[Sequence[ToldEvent]], None]) -> None:
         super().__init__(name="event-reader", daemon=True)
+        self._hear = hear
         self._stream = stream
         self._kept: deque[tuple[ToldEvent, str]] = deque(maxlen=KEPT)
         self._watchers: set[EventListener] = set()
@@ -79,13 +82,14 @@ class EventHub(threading.Thread):
         while not self._is_over.is_set():
             try:
                 events = self._stream.latest(KEPT) if is_new else self._next()
+                was_before = is_new
             except ConductorError:
                 self._is_over.wait(AGAIN_S)
                 continue
             is_new = False
             if events:
                 self._last = events[-1].id
-                self._hand_over([(event, escaped(json_text(event))) for event in events])
+                self._hand_over([(event, escaped(json_text(event))) for event in events], was_before)
 
     def _next(self) -> tuple[ToldEvent, ...]:
         if not self._last:
@@ -93,15 +97,17 @@ class EventHub(threading.Thread):
             return self._stream.read("", KEPT, READ_WAIT_S)
         return self._stream.read(self._last, KEPT, READ_WAIT_S)
 
-    def _hand_over(self, told: Sequence[tuple[ToldEvent, str]]) -> None:
+    def _hand_over(self, told: Sequence[tuple[ToldEvent, str]], was_before: bool) -> None:
         assert self._loop is not None
         if not self._is_over.is_set():
-            self._loop.call_soon_threadsafe(self._offer, told)
+            self._loop.call_soon_threadsafe(self._offer, told, was_before)
 
     # ── the loop's thread ─────────────────────────────────────────────────────────────────────────────────
 
-    def _offer(self, told: Sequence[tuple[ToldEvent, str]]) -> None:
+    def _offer(self, told: Sequence[tuple[ToldEvent, str]], was_before: bool) -> None:
         self._kept.extend(told)
+        if not was_before:
+            self._hear([event for event, _ in told])
         for event, text in told:
             for watcher in tuple(self._watchers):
                 watcher.offer(event, text)

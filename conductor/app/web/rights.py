@@ -110,6 +110,10 @@ def anybody() -> None:
     """Whether it lives, the page without its figures, the way in."""
 
 
+def signed() -> None:
+    """Who knows the secret of the hook: its route holds the delivery against its signature."""
+
+
 def looks(request: Request) -> Visitor:
     """Reads: on loopback whoever is on this host, else who has the token. No page of another site may."""
     if request.headers.get("sec-fetch-site", "none") not in OWN_SITES:

@@ -25,6 +25,7 @@ from conductor.base.files.layout import CodeSettings, Layout, OwnServer
 from conductor.base.project.ownership import SAFE_FOLDERS, refuse_foreign
 from conductor.base.secrets import SecretSources
 from conductor.base.settings.alerts import AlertSettings
+from conductor.base.settings.hook_settings import HookSettings
 from conductor.base.settings.schedule_settings import (
     ArchiveSettings,
     CleanSettings,
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     ticks: Ticks = Ticks()
     learning: LearningSettings = LearningSettings()
     schedules: dict[str, ScheduleSettings] = {}
+    hooks: dict[str, HookSettings] = {}
     alerts: AlertSettings = AlertSettings()
     clean: CleanSettings = CleanSettings()
     archive: ArchiveSettings = ArchiveSettings()
@@ -161,7 +163,10 @@ class Settings(BaseSettings):
         return SecretSources(
             api_key_variables=_named(endpoint.api_key_env for endpoint in self.endpoints.values()),
             other_variables=_named(
-                (self.redis.signing_key_env, self.dashboard.password_env, self.web.token_env)
+                (
+                    *(self.redis.signing_key_env, self.dashboard.password_env, self.web.token_env),
+                    *(hook.secret_env for hook in self.hooks.values()),
+                )
             ),
             address_variables=self.alerts.address_variables,
             urls=_named(

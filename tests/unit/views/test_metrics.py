@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from builders import NOW, a_rate
 from cli_tools import Cli
+from msgspec.structs import replace
 
 from conductor.model.decision import GateLedger, Hold, Shared
-from conductor.views.metrics import lines
+from conductor.model.told_event import ToldEvent
+from conductor.views.metrics import ExposedFigures, exposed
+from conductor.views.status import Status
 
 if TYPE_CHECKING:
     from tests.unit.conftest import NightScene
-
-SAMPLE = re.compile(
-    r'conductor_[a-z_]+(\{[a-z]+="(?:[^"\\\n]|\\["\\n])*"(,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*\})? [-+0-9.e]+'
-)
 
 LEDGER = GateLedger(
     at=NOW - 1,
@@ -42,40 +40,69 @@ LEDGER = GateLedger(
 )
 
 
+def shown(gates: GateLedger, **status: object) -> list[str]:
+    figures = ExposedFigures()
+    figures.see(Status(now=NOW, **status), gates, ())  # pyright: ignore[reportArgumentType]
+    return exposed(figures).decode().splitlines()
+
+
 def test_every_figure_of_the_record_is_a_sample() -> None:
-    text = list(lines(LEDGER, {"films": {"waiting": 7, "done": 3}}, NOW, True))
+    text = shown(LEDGER, backlogs={"films": {"waiting": 7, "done": 3}}, leader="me")
 
     for sample in (
-        'conductor_jobs{backlog="films",state="waiting"} 7',
+        'conductor_jobs{backlog="films",state="waiting",task=""} 7.0',
         'conductor_held_seconds_total{backlog="films",gate="vram"} 3600.25',
-        'conductor_class_held_seconds{class="c1",task="media.cut",backlog="films",gate="vram"} 61.5',
-        'conductor_shared_free{place="node1/gpu0",gate="vram",unit="MiB"} 13312',
-        'conductor_shared_reserved{place="node1/gpu0",gate="vram",unit="MiB"} 10240',
-        'conductor_rate_left{key="api",budget="requests"} 3',
-        'conductor_rate_closed_seconds{key="api"} 12',
+        'conductor_gate_blocked_seconds_total{class="media.cut",gate="vram"} 61.5',
+        'conductor_held_jobs{backlog="films",infeasible="false",task="media.cut"} 7.0',
+        'conductor_shared_free{gate="vram",place="node1/gpu0",unit="MiB"} 13312.0',
+        'conductor_vram_promised_bytes{device="gpu0",node="node1"} 1.073741824e+10',
+        'conductor_rate_left{budget="requests",key="api"} 3.0',
+        'conductor_rate_closed_seconds{key="api"} 12.0',
         'conductor_report_age_seconds{node="node1"} 2.5',
-        "conductor_record_age_seconds 1",
-        "conductor_has_leader 1",
+        "conductor_record_age_seconds 1.0",
+        "conductor_has_leader 1.0",
     ):
-        assert sample in text
-    assert all(line.startswith("# ") or SAMPLE.fullmatch(line) for line in text)
+        assert sample in text, (sample, "\n".join(text))
     heads = [line.split()[2] for line in text if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads))
 
 
 def test_a_name_cannot_forge_a_sample() -> None:
     evil = 'x"} 1\nconductor_jobs{backlog="y\x1b'
-    text = list(lines(GateLedger(), {evil: {"waiting": 1}}, NOW, False))
+    text = shown(GateLedger(), backlogs={evil: {"waiting": 1}})
 
-    assert all(line.startswith("# ") or SAMPLE.fullmatch(line) for line in text)
     assert sum(line.startswith("conductor_jobs") for line in text) == 1
+    assert all(line.isprintable() for line in text)
+
+
+def test_a_class_that_went_takes_nothing_off_a_counter() -> None:
+    figures, status = ExposedFigures(), Status(now=NOW)
+    figures.see(status, LEDGER, ())
+    figures.see(status, GateLedger(), ())
+    figures.see(status, replace(LEDGER, holds=(replace(LEDGER.holds[0], lost_s={"vram": 2.0}),)), ())
+    assert b'conductor_gate_blocked_seconds_total{class="media.cut",gate="vram"} 63.5' in exposed(figures)
+
+
+def test_what_ended_is_counted_by_task_and_cause() -> None:
+    figures = ExposedFigures()
+    figures.hear(
+        [
+            ToldEvent(name="job.done", at=1.0, fields={"task": "media.cut", "seconds": 20.0}),
+            ToldEvent(name="jobs.done", at=1.0, fields={"task": "quick", "jobs": 3, "seconds": 0.3}),
+            ToldEvent(name="job.failed", at=1.0, fields={"task": "media.cut", "cause": "timeout"}),
+        ]
+    )
+    text = exposed(figures).decode()
+    assert 'conductor_receipts_total{task="quick",verdict="ok"} 3.0' in text
+    assert 'conductor_receipts_total{task="media.cut",verdict="timeout"} 1.0' in text
+    assert 'conductor_job_duration_seconds_bucket{le="60.0",task="media.cut"} 1.0' in text
 
 
 def test_the_command_prints_what_the_ledger_holds(cli: Cli, night: NightScene) -> None:
     night.finish(0)
 
-    shown = cli("metrics")
+    said = cli("metrics")
 
-    assert shown.code == 0
-    assert 'conductor_jobs{backlog="night",state="done"} 1\n' in shown.out
-    assert shown.out.endswith("conductor_has_leader 1\n")
+    assert said.code == 0
+    assert 'conductor_jobs{backlog="night",state="done",task=""} 1.0\n' in said.out
+    assert "conductor_has_leader 1.0\n" in said.out

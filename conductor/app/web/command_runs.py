@@ -1,0 +1,55 @@
+"""Commands of ours as processes of their own: the same checks and answers as on the command line, and code of
+the project (tasks, plans) never runs in the process that listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from conductor.base.errors import Unreachable
+
+#: Longer takes a manifest of a million lines; then it goes on, and is asked for once more.
+LIMIT_S = 600.0
+#: So many at once; others wait.
+AT_ONCE = asyncio.Semaphore(2)
+
+
+class CommandResult(NamedTuple):
+    exit_code: int
+    #: What it said as JSON; None: it said none.
+    said: Any
+    #: What it said to a person.
+    words: str
+
+
+async def run_command(project: Path, *words: str) -> CommandResult:
+    """`conductor WORDS`, to its end. Raises `Unreachable` where that takes too long."""
+    async with AT_ONCE:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "conductor", *words),
+            cwd=project,
+            env={**os.environ, "CONDUCTOR_PROJECT": str(project), "NO_COLOR": "1"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
+        except TimeoutError:
+            process.kill()
+            raise Unreachable(f"it was not over after {LIMIT_S:.0f} s: send it once more") from None
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+    try:
+        said = orjson.loads(out) if out.strip() else None
+    except orjson.JSONDecodeError:
+        said = None
+    assert process.returncode is not None
+    return CommandResult(process.returncode, said, err.decode("utf-8", "backslashreplace"))

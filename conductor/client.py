@@ -1,0 +1,194 @@
+"""The typed client of the HTTP API: hand work in, follow it, wait for its end, act on it.
+
+    with Client.here() as conductor:
+        job = conductor.submit(spec, backlog="night")
+        story = conductor.wait(job.job_ids[0], timeout_s=600)
+
+Answers are the views' own values. Errors are those of the command line: `UsageError`, `ConfigError`,
+`ManifestError` with its problems, `Unreachable`.
+"""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+
+from conductor.adapters.files.web_files import web_socket
+from conductor.base.errors import ConductorError, ConfigError, ManifestError, Unreachable, UsageError
+from conductor.model.spec import JobSpec, to_line
+from conductor.model.told_event import ToldEvent
+from conductor.recovery.operator_commands import CommandTaken, JobCommand
+from conductor.views.explain_job import Story
+from conductor.views.health import Health
+from conductor.views.whole_status import HeadedStatus
+
+T = TypeVar("T")
+
+ENDED = frozenset({"done", "dead", "cancelled", "review"})
+ERRORS: tuple[type[ConductorError], ...] = (UsageError, ConfigError, Unreachable)
+#: While it waits it looks so often, where no event told it anything.
+LOOK_S = 1.0
+NO_WORDS: Mapping[str, str] = {}
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a manifest: what `conductor dispatch --json` says, and the ids that it holds."""
+
+    job_ids: tuple[str, ...]
+    exit_code: int
+    said: dict[str, Any]
+
+
+class Client:
+    """One connection. `url`: the address of the page; `token`: to act. Not for threads."""
+
+    def __init__(
+        self, url: str, token: str = "", *, actor: str = "", transport: httpx.BaseTransport | None = None
+    ) -> None:
+        headers = {"X-Conductor-Actor": actor or getpass.getuser()}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=30.0, transport=transport)
+
+    @classmethod
+    def here(cls, project: Path | None = None) -> Client:
+        """Of the project in that folder (default: as commands find it), over its owner's socket."""
+        from conductor.base.settings.settings import load
+
+        socket = web_socket(load(project).state_dir)
+        return cls("http://localhost", transport=httpx.HTTPTransport(uds=str(socket)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    # ── look ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def health(self) -> Health:
+        return self._decoded(self._send("GET", "/api/v1/health", (200, 503)), Health)
+
+    def status(self) -> HeadedStatus:
+        return self._decoded(self._send("GET", "/api/v1/status"), HeadedStatus)
+
+    def job(self, job_id: str) -> Story:
+        """By its id, or the first letters of it."""
+        said = self._send("GET", f"/api/v1/jobs/{job_id}").json()
+        # Shown as text; a value of bytes is base64 in JSON.
+        said["job"]["line"] = base64.b64encode(said["job"]["line"].encode()).decode()
+        return msgspec.convert(said, Story, strict=False)
+
+    def log(self, job_id: str) -> str:
+        return self._send("GET", f"/api/v1/jobs/{job_id}/log", words={"text": "true"}).text
+
+    def events(self, job_id: str = "", after: str = "") -> Iterator[ToldEvent]:
+        """As they happen, of all jobs or of one; ends when the server does. One named `reset` says that more
+        was missed than is kept."""
+        path = f"/api/v1/jobs/{job_id}/events" if job_id else "/api/v1/events"
+        headers = {"Last-Event-ID": after} if after else {}
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=httpx.Timeout(30.0)) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise error_of(answer)
+                yield from told(answer.iter_lines())
+        except httpx.HTTPError as e:
+            raise Unreachable(f"the web process of this project was lost: {e}") from None
+
+    # ── act ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, *specs: JobSpec, backlog: str | None = None, is_dry_run: bool = False) -> Submitted:
+        """Jobs, by the checks of a dispatch; known ones stay as they are."""
+        return self._dispatched(b"".join(to_line(spec) + b"\n" for spec in specs), backlog, is_dry_run)
+
+    def submit_manifest(self, file: Path, backlog: str | None = None, is_dry_run: bool = False) -> Submitted:
+        return self._dispatched(file.read_bytes(), backlog, is_dry_run)
+
+    def _dispatched(self, lines: bytes, backlog: str | None, is_dry_run: bool) -> Submitted:
+        words = {"target": f"backlog:{backlog}"} if backlog else {}
+        if is_dry_run:
+            words["dry_run"] = "true"
+        said: dict[str, Any] = self._send(
+            "POST", "/api/v1/manifests", content=lines, wait_s=600.0, words=words
+        ).json()
+        ids = tuple(str(json.loads(line)["id"]) for line in lines.splitlines() if line.strip())
+        return Submitted(job_ids=ids, exit_code=said["exit_code"], said=said)
+
+    def command(self, job_id: str, word: JobCommand, **words: str) -> CommandTaken:
+        """cancel, fail (`cause=`), requeue or retry."""
+        return self._decoded(self._send("POST", f"/api/v1/jobs/{job_id}/{word}", words=words), CommandTaken)
+
+    def cancel(self, job_id: str) -> CommandTaken:
+        return self.command(job_id, "cancel")
+
+    def wait(self, job_id: str, timeout_s: float) -> Story:
+        """Until it has ended: done, dead, cancelled or in review. Raises `Unreachable` after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while (story := self.job(job_id)).job.state not in ENDED:
+            if time.monotonic() > deadline:
+                raise Unreachable(f"{job_id} is {story.job.state} after {timeout_s:g} s")
+            time.sleep(min(LOOK_S, max(0.01, deadline - time.monotonic())))
+        return story
+
+    # ── the wire ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        good: tuple[int, ...] = (200,),
+        *,
+        content: bytes | None = None,
+        wait_s: float = 30.0,
+        words: Mapping[str, str] = NO_WORDS,
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, params=dict(words), content=content, timeout=wait_s)
+        except httpx.HTTPError as e:
+            raise Unreachable(f"no `conductor web` answers at {self._http.base_url}: {e}") from None
+        if answer.status_code not in good:
+            raise error_of(answer)
+        return answer
+
+    @staticmethod
+    def _decoded(answer: httpx.Response, kind: type[T]) -> T:
+        return msgspec.json.decode(answer.content, type=kind, strict=False)
+
+
+def error_of(answer: httpx.Response) -> ConductorError:
+    """As the command line would have ended."""
+    try:
+        said = answer.json()
+        sentence, code, problems = (
+            str(said["error"]),
+            int(said["exit_code"]),
+            tuple(map(str, said["problems"])),
+        )
+    except (ValueError, KeyError):
+        return Unreachable(f"what answers is no `conductor web` (status {answer.status_code})")
+    if problems:
+        return ManifestError(sentence, problems)
+    return next((kind(sentence) for kind in ERRORS if kind.exit_code == code), ConductorError(sentence))
+
+
+def told(lines: Iterable[str]) -> Iterator[ToldEvent]:
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield ToldEvent(name=name, at=time.time()) if name else msgspec.json.decode(value, type=ToldEvent)
+            name = ""
