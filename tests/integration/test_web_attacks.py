@@ -50,7 +50,10 @@ def job(scene: tuple[WebScene, NodeScene]) -> str:
 
 
 def test_every_route_names_its_right_and_what_changes_something_asks_for_the_token(web: WebScene) -> None:
-    stack = Stack(ledger=memory_ledger(), code=web.settings.for_code, valkey=web.settings.valkey, lease_s=1.0)
+    own = web.settings
+    stack = Stack(
+        ledger=memory_ledger(), code=own.for_code, valkey=own.valkey, lease_s=1.0, schedules=own.schedules
+    )
     routes = list(all_routes(make_app(stack, Door()).routes))
     rights = {acts, looks, anybody, signed, refuse_foreign_page}
     for route in routes:
