@@ -21,6 +21,7 @@ from web_scene import TOKEN_ENV, WebScene, configured, web_running
 from conductor.adapters.files.web_files import web_socket, web_url_file
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.adapters.redis import valkey
+from conductor.app.web.serve import listening
 from conductor.ports import Ledger
 
 
@@ -84,6 +85,11 @@ def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(web: WebScene) -
         "unsafe" not in page.headers["content-security-policy"]
         and "http" not in page.text.split("</head>")[0]
     )
+
+
+def test_no_answer_waits_for_an_acknowledgement() -> None:
+    with listening("127.0.0.1", 0) as port:
+        assert port.proto == socket.IPPROTO_TCP, "asyncio leaves Nagle on where it is another"
 
 
 def test_the_socket_is_its_owners_alone(web: WebScene) -> None:
