@@ -10,9 +10,10 @@ import typer
 from conductor.app.cli.context import AsJson, emit, ledger_here, settings_here, show
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from conductor.base.settings.settings import Settings
+    from conductor.base.settings.schedule_settings import ArchiveSettings
     from conductor.node.cleanup.scratch_purge import PurgeableRoot
     from conductor.recovery.rotate import Rotated
 
@@ -49,7 +50,8 @@ def rotate(
         raise UsageError(f"--keep-days {days:g}: from 0 on")
     set_up(settings.logs_dir, "maintenance", "WARNING")
     result = run(settings.layout, now - days * DAY_S, stamp(now))
-    sent = upload(settings, now)
+    folders = {"receipts": settings.receipts_dir, "logs": settings.logs_dir}
+    sent = upload(settings.archive, folders, now)
     if as_json:
         emit({**vars_of(result), "uploaded": sent})
     else:
@@ -63,17 +65,16 @@ def vars_of(result: Rotated) -> dict[str, object]:
     return structs.asdict(result)
 
 
-def upload(settings: Settings, now: float) -> int | None:
+def upload(archive: ArchiveSettings, folders: Mapping[str, Path], now: float) -> int | None:
     """Archives that were put into the store now; None: there is none."""
     from conductor.adapters.files.archives import FOLDER, PACKED
     from conductor.adapters.files.object_store import ObjectStore
 
-    archive = settings.archive
     if archive.bucket is None:
         return None
     store = ObjectStore(archive.s3_url, archive.bucket, archive.object_lock_days)
     count = 0
-    for name, folder in (("receipts", settings.receipts_dir), ("logs", settings.logs_dir)):
+    for name, folder in folders.items():
         for file in sorted((folder / FOLDER).glob(f"*{PACKED}")):
             count += store.keep(file, f"{archive.prefix}{name}/{file.name}", now)
     return count
