@@ -32,7 +32,7 @@ Append = Callable[[Sequence[ToldEvent]], None]
 MOST_WAITING = 5_000
 BATCH = 500
 #: What is emitted within this time goes together.
-GATHER_S = 0.05
+GATHER_S = 0.25
 #: After a call that failed.
 AGAIN_S = 2.0
 #: On the way out.
