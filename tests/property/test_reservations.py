@@ -27,6 +27,8 @@ def a_moment(draw: st.DrawFn) -> tuple[float, list[Reservation]]:
             started_at=draw(st.sampled_from([None, 990.0, 1000.0, 1003.3])),
             expected_s=draw(st.sampled_from([1.0, 7.3, 60.0, 60.0, 90.0, 0.0])),
             vram_mib=draw(st.sampled_from([0, 100])),
+            ram_mib=draw(st.sampled_from([10, 20])),
+            lane=draw(st.sampled_from(["gpu", "io"])),
             backlog=draw(st.sampled_from(["", "night"])),
         )
         for name in names

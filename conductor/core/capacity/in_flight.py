@@ -18,6 +18,8 @@ INFINITY = float("inf")
 EVERYWHERE = ""
 NOTHING_HELD: Steps = (0,) * (1 + len(NODE))
 _JOB_ID = attrgetter("job_id")
+#: All that the sums go by. Most of what changes of a reservation is none of it: it starts, it tells its use.
+_SUMMED = attrgetter("node", "backlog", "class_id", "lane", "devices", "vram_mib", "ram_mib", "cpu", "held")
 
 
 def release_at(reservation: Reservation, now: float) -> float:
@@ -118,7 +120,7 @@ class Reservations:
         self._holding.clear()
 
     def add(self, r: Reservation) -> None:
-        """One more, or one that is known, brought up to date."""
+        """One more, or one that is known and holds the same, brought up to date."""
         self._changed_on(r.node)
         self._on_node.setdefault(r.node, {})[r.job_id] = r
         if r.job_id not in self._known:
@@ -147,7 +149,7 @@ class Reservations:
         going.add(r, sign)
 
     def changes(self, later: Iterable[Reservation]) -> tuple[list[Reservation], list[Reservation]]:
-        """(over or replaced, new or replaced) if these are all there are now."""
+        """(over, or replaced by one that holds otherwise; new or replaced) if these are all there are now."""
         later = tuple(later)
         there, known = dict(zip(map(_JOB_ID, later), later, strict=True)), self._known
         over = [known[job_id] for job_id in known.keys() - there.keys()]
@@ -158,7 +160,7 @@ class Reservations:
             was = known.get(r.job_id)
             if was == r:
                 continue
-            if was is not None:
+            if was is not None and _SUMMED(was) != _SUMMED(r):
                 over.append(was)
             new.append(r)
         return over, new
