@@ -20,6 +20,7 @@ COMMANDS = (
         "metrics",
         "audit",
         "doctor",
+        "jobs",
         "pause",
         "resume",
         "drain",
