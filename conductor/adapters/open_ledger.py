@@ -111,6 +111,7 @@ def redis_ledger(client: Redis, signer: Signer | None = None, keys: Keys = PLAIN
         reports=RedisReports(scripts),
         control=control,
         commands=control,
+        priorities=control,
         kinds=RedisKinds(scripts),
         alerts=RedisAlerts(scripts),
         schedules=RedisSchedules(scripts),

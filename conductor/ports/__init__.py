@@ -15,7 +15,7 @@ from conductor.ports.clock import Clock, ReceiptLog
 from conductor.ports.event_stream import EventStream
 from conductor.ports.files import SharedFiles
 from conductor.ports.jobs import JobIntake, Jobs, Tallies, WaitingJobs
-from conductor.ports.operator import Breakers, Control, JobCommands
+from conductor.ports.operator import Breakers, Control, JobCommands, JobPriorities
 from conductor.ports.schedules import ScheduleBook
 from conductor.ports.tick import (
     Bell,
@@ -43,6 +43,7 @@ __all__ = [
     "Handover",
     "JobCommands",
     "JobIntake",
+    "JobPriorities",
     "Jobs",
     "Leadership",
     "Ledger",
@@ -86,6 +87,7 @@ class Ledger(Struct, frozen=True, kw_only=True):
     #: The operator's.
     control: Control
     commands: JobCommands
+    priorities: JobPriorities
     kinds: Breakers
     alerts: Alerts
     schedules: ScheduleBook

@@ -35,6 +35,16 @@ class Control(Protocol):
     def set_draining(self, is_draining: bool, node: str | None = None) -> None: ...
 
 
+class JobPriorities(Protocol):
+    """The operator's word on who goes first."""
+
+    def prioritise(self, job_id: str, priority: int) -> JobState | None:
+        """waiting, dead, cancelled or in review: goes as of that priority (-1000 to 1000) from now on, or of
+        a higher one that is handed down to it; what it waits for goes at least as it does. The state it has,
+        None if unknown; admitted, running and done are left as they are."""
+        ...
+
+
 class JobCommands(Protocol):
     """The operator's word on one job."""
 

@@ -142,10 +142,19 @@ class Journal:
         if ids or kind:
             self._append(Note(at=time.time(), what="forgot", ids=dict(ids), kind=kind))
 
-    def requeued(self, job_id: str, attempts: int, was: JobState) -> None:
-        """Put back from that attempt, or to go at once."""
-        if self.files():
-            self._append(Note(at=time.time(), what="requeued", ids={job_id: attempts}, words=was))
+    def requeued(self, ids: Mapping[str, int], was: JobState) -> None:
+        """Job → attempts. Put back from that attempt, or to go at once; all of them were in that state."""
+        if ids and self.files():
+            self._append(Note(at=time.time(), what="requeued", ids=dict(ids), words=was))
+
+    def prioritised(self, ids: Mapping[str, int], priority: int) -> None:
+        """Job → attempts."""
+        if ids and self.files():
+            self._append(Note(at=time.time(), what="prioritised", ids=dict(ids), priority=priority))
+
+    def acted(self, verb: str, who: str, words: str, jobs: int) -> None:
+        """What somebody did to the jobs of a filter, for people: nothing is decided by it."""
+        self._append(Note(at=time.time(), what="acted", kind=verb, who=who, words=words, jobs=jobs))
 
     def tried(self, kind: str, at: float) -> None:
         """A closed kind (or all of a task) is tried at once. `at`: by the ledger's clock, which dates its

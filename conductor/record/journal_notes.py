@@ -33,6 +33,8 @@ class Note(Value, frozen=True, kw_only=True):
         "fires_skipped",
         "schedule_paused",
         "schedule_resumed",
+        "prioritised",
+        "acted",
     ]
     #: Of a dispatch, or of a rebuild that brought one back: the ledger it went to, the manifest and what it
     #: held.
@@ -60,6 +62,11 @@ class Note(Value, frozen=True, kw_only=True):
     fires: int = 0
     #: It was the operator's hand: nothing that is due was moved by it.
     is_by_hand: bool = False
+    #: Of jobs that were given another priority.
+    priority: int = 0
+    #: Of an action on many jobs, for people (`kind`: what was done, `words`: the filter, `jobs`: to how
+    #: many): who did it.
+    who: str = ""
     #: Of a device that was resumed: the ledger's own number of that word.
     word: int = 0
 

@@ -52,7 +52,7 @@ def take_command(
     else:
         was = ledger.commands.requeue(job_id)
         if was in ("waiting", "admitted", "running"):
-            journal.requeued(job_id, view.attempts, was)
+            journal.requeued({job_id: view.attempts}, was)
         # Out of review leads `retry`, with its failures forgotten.
         taken = CommandTaken(job_id=job_id, was=was, is_taken=was in GOING and was != "review")
     ledger.bell.ring()

@@ -27,6 +27,7 @@ from conductor.record.dispatched_manifests import content_of, standing_by
 from conductor.record.journal import Journal
 from conductor.record.journal_notes import PUT, Note
 from conductor.recovery.forget_needs import as_lines_ask
+from conductor.recovery.priorities import last_priorities
 from conductor.recovery.rebuild import rebuild
 from conductor.recovery.reconcile import lately
 from conductor.recovery.redo import dependants, record_of
@@ -77,7 +78,8 @@ class JournalReapply:
         new = self._put(notes)
         places = sum(self._say_place(word) for word in last_words(notes))
         kinds = sum(self._try_kind(note) for note in notes if note.what == "tried")
-        told = Reapplied(new=new, places=places, jobs=self._say_jobs(notes) + self._redo(since), kinds=kinds)
+        jobs = self._say_jobs(notes) + self._redo(since) + self._prioritise(notes)
+        told = Reapplied(new=new, places=places, jobs=jobs, kinds=kinds)
         log_retold(told)
         return told
 
@@ -89,14 +91,16 @@ class JournalReapply:
             if note.at >= since and note.what in ("cancelled", "retried", "requeued"):
                 last.update(dict.fromkeys(note.ids, note))
         asked = self._ledger.commands.asked()
-        said = [note for job_id, note in last.items() if note.what == "requeued" and job_id not in asked]
-        told = Reapplied(jobs=sum(self._put_back(note) for note in said))
+        said = [
+            (job_id, note) for job_id, note in last.items() if note.what == "requeued" and job_id not in asked
+        ]
+        told = Reapplied(jobs=sum(self._put_back(job_id, note) for job_id, note in said))
         log_retold(told)
         return told
 
-    def _put_back(self, note: Note) -> bool:
+    def _put_back(self, job_id: str, note: Note) -> bool:
         """Was it forgotten. Of a job that has had another attempt since, the word has been heard."""
-        ((job_id, attempts),) = note.ids.items()
+        attempts = note.ids[job_id]
         view = self._ledger.jobs.job(job_id)
         if view is None or view.attempts != attempts:
             return False
@@ -163,6 +167,13 @@ class JournalReapply:
         closed = [s for s in self._ledger.kinds.states()[0] if s.opened_at is not None]
         meant = [s for s in closed if s.kind == note.kind or s.kind.startswith(f"{note.kind}:")]
         return any(0 < s.last_at < note.at for s in meant) and self._ledger.kinds.resume(note.kind) > 0
+
+    def _prioritise(self, notes: Sequence[Note]) -> int:
+        """Again where it was told already: that changes nothing."""
+        said = last_priorities(notes)
+        for job_id, (_, priority) in said.items():
+            self._ledger.priorities.prioritise(job_id, priority)
+        return len(said)
 
     # ── words on jobs ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,7 @@ from conductor.record.journal import Journal, new_mark, places, settled_by_opera
 from conductor.record.journal_notes import Note
 from conductor.record.manifest import ManifestSummary, check, inherited_priorities, lifted, numbered
 from conductor.recovery.forget_needs import forgotten
+from conductor.recovery.priorities import prioritise_again
 from conductor.recovery.rebuild_warnings import lost_files, warnings
 from conductor.recovery.repeated_dispatch import Overlaps
 
@@ -179,6 +180,7 @@ def rebuild(
     if is_behind and any(one.new for one in restored):
         # Bodies of what was forgotten may still run.
         settles_s = lease_s
+    prioritise_again(ledger, journal.notes(), sources, wanted)
     proved = accept_proved(ledger, receipts_dir, wanted)
     if settles_s:
         ledger.identity.settle(settles_s)

@@ -189,7 +189,7 @@ def test_a_job_that_was_to_be_taken_from_its_worker_is_and_one_in_its_back_off_g
     place.remember()
     for spec, was in ((taken, "running"), (handed, "admitted"), (delayed, "waiting"), (later, "waiting")):
         assert commands.requeue(spec.id) == was
-        said(spec.id, 1, was)
+        said({spec.id: 1}, was)
     # It was cancelled after that: then nothing is put back.
     commands.cancel(later.id), place.journal.operator("cancelled", {later.id: 1})
     place.steps_back()
@@ -209,7 +209,7 @@ def test_a_word_on_an_attempt_that_is_over_is_left_alone(place: Forgetful) -> No
     spec = a_spec(0)
     place.dispatch(spec)
     place.run(spec)
-    place.journal.requeued(spec.id, 1, "running")
+    place.journal.requeued({spec.id: 1}, "running")
     place.ledger.orphans.give_back(spec.id, 1)
     place.ledger.orphans.rescue(spec.id, 1, "gone", Retry())
     place.run(spec, 2)

@@ -316,6 +316,10 @@ class Twins(Both):
     def reclass(self, name: str) -> None:
         self.both("commands.reclass", an_id(name), a_class("c9"))
 
+    @rule(name=names, priority=st.sampled_from((-5, 0, 3, 7)))
+    def prioritise(self, name: str, priority: int) -> None:
+        self.both("priorities.prioritise", an_id(name), priority)
+
 
 def test_redis_and_its_twin_answer_alike_whatever_is_asked(redis_url: str) -> None:
     play(redis_url, Twins)

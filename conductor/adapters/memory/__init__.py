@@ -46,6 +46,7 @@ def memory_ledger(clock: Clock | None = None) -> Ledger:
         reports=MemoryReports(store),
         control=control,
         commands=control,
+        priorities=control,
         kinds=MemoryKinds(store),
         alerts=MemoryAlerts(store),
         schedules=MemorySchedules(store),

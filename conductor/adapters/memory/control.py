@@ -151,3 +151,13 @@ class MemoryControl:
                 store.rest(job, not_before)
             store.ring()
             return True
+
+    def prioritise(self, job_id: str, priority: int) -> JobState | None:
+        store = self._store
+        with store.lock:
+            job = store.jobs.get(job_id)
+            if job is None or job.state in ("admitted", "running", "done"):
+                return None if job is None else job.state
+            priority_inheritance.prioritise(store, job, priority)
+            store.ring()
+            return job.state

@@ -38,6 +38,25 @@ def fit(store: StoreState, job: StoredJob, *, is_any: bool = False) -> bool:
     return True
 
 
+def prioritise(store: StoreState, job: StoredJob, priority: int) -> None:
+    """Another priority of its own; it goes as of that, or of a higher one that is handed down to it."""
+    before, not_before = job.job_class.priority, job.not_before
+    now = max([priority, *(other.job_class.priority for other in _waiting_for(store, job.id))])
+    job.own_priority = None if now == priority else priority
+    if now == before:
+        return
+    if job.state == "waiting":
+        store.unrest(job)
+    job.job_class = class_with(store, job.job_class, now)
+    if job.state == "waiting":
+        store.rest(job, not_before)
+    if job.state in ("waiting", "review"):
+        if now > before:
+            lift_before(store, job)
+        else:
+            take_back(store, job.waits_for | job.waits_for_end)
+
+
 def lift_before(store: StoreState, job: StoredJob) -> None:
     """What it comes after, through however many, goes at least as it does."""
     priority, above = job.job_class.priority, [job]

@@ -106,3 +106,7 @@ class RedisControl:
 
     def reclass(self, job_id: str, job_class: JobClass) -> bool:
         return bool(self._scripts.run("reclass", job_id, job_class.id, _class_to_json(job_class)))
+
+    def prioritise(self, job_id: str, priority: int) -> JobState | None:
+        letter = cast(bytes | None, self._scripts.run("prioritise", job_id, priority))
+        return None if letter is None else STATE_OF[letter.decode()]

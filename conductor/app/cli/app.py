@@ -13,6 +13,7 @@ import typer
 
 from conductor.app.cli import (
     alerts,
+    bulk,
     control,
     flow,
     jobs,
@@ -90,6 +91,7 @@ FAMILIES = (
     jobs,
     pausing,
     control,
+    bulk,
     redo,
     recovery,
     maintenance,

@@ -1,4 +1,4 @@
-"""The operator's word on jobs: cancel, fail, requeue, retry. Each is one atomic step in the ledger."""
+"""The operator's word on jobs: cancel, fail, requeue, retry. On one, or on those that a filter means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from conductor.app.cli.bulk import JobOrFilter, Sure, act_by_filter, one_id
 from conductor.app.cli.context import AsJson, answer, ledger_here, one_job
 
 if TYPE_CHECKING:
@@ -20,18 +21,20 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def cancel(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
-    as_json: AsJson = False,
-) -> None:
+def cancel(words: JobOrFilter = None, is_sure: Sure = False, as_json: AsJson = False) -> None:
     """Take a job out; if it runs, it is stopped. A dead one is given up: no run is called unfinished for its
     sake.
 
-    `conductor retry JOB` sends it back. Exit 1 where it had ended already.
+    Or all that a filter means (as of `conductor jobs`): how many is said first. `conductor retry` sends them
+    back. Exit 1 where it had ended already.
 
-    Example: conductor cancel k3v7
+    Examples: conductor cancel k3v7; conductor cancel state:waiting backlog:night file:clip7
     """
     from conductor.recovery.operator_commands import take_command
+
+    if (job := one_id(words)) is None:
+        act_by_filter("cancel", words, is_sure, as_json)
+        return
 
     with ledger_here() as (settings, ledger):
         taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "cancel")
@@ -60,17 +63,19 @@ def fail(
     said(as_json, taken, "dead", "being stopped, and then dead")
 
 
-def requeue(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Its id, or the first letters of it.")],
-    as_json: AsJson = False,
-) -> None:
+def requeue(words: JobOrFilter = None, is_sure: Sure = False, as_json: AsJson = False) -> None:
     """Take a job from its worker and put it back, at no cost to its retries.
 
-    One that waits out a back-off goes at once. Exit 1 where it had ended already, or waits as it is.
+    One that waits out a back-off goes at once. Or all that a filter means (as of `conductor jobs`): how many
+    is said first. Exit 1 where it had ended already, or waits as it is.
 
-    Example: conductor requeue k3v7
+    Examples: conductor requeue k3v7; conductor requeue state:running node:studio2
     """
     from conductor.recovery.operator_commands import take_command
+
+    if (job := one_id(words)) is None:
+        act_by_filter("requeue", words, is_sure, as_json)
+        return
 
     with ledger_here() as (settings, ledger):
         taken = take_command(ledger, settings.receipts_dir, one_job(ledger, job), "requeue")
@@ -86,9 +91,7 @@ def said(as_json: bool, taken: CommandTaken, now: str, later: str) -> None:
 
 
 def retry(
-    job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", help="Its id, or the first letters of it.")
-    ] = None,
+    words: JobOrFilter = None,
     cause: Annotated[
         str | None,
         typer.Option(
@@ -102,19 +105,25 @@ def retry(
             metavar="MANIFEST", help="Its done jobs whose outputs are missing or altered are made again."
         ),
     ] = None,
+    is_sure: Sure = False,
     as_json: AsJson = False,
 ) -> None:
     """Send dead or cancelled jobs, or those in review, back to the backlog.
 
-    Their failures are forgotten; jobs that died for their sake come along.
+    Their failures are forgotten; jobs that died for their sake come along. One JOB, or all that a filter
+    means (as of `conductor jobs`): how many is said first.
 
     Exit 1 where the JOB is not sent back, or one of the MANIFEST is in no backlog.
 
-    Examples: conductor retry k3v7; conductor retry --cause review; conductor retry --missing
-    manifests/night.jsonl
+    Examples: conductor retry k3v7; conductor retry state:dead cause:timeout since:18:00; conductor retry
+    --cause review; conductor retry --missing manifests/night.jsonl
     """
-    if [job, cause, missing].count(None) != 2:
-        raise typer.BadParameter("give a JOB, or --cause CAUSE, or --missing MANIFEST")
+    job = one_id(words)
+    if [words or None, cause, missing].count(None) != 2:
+        raise typer.BadParameter("give a JOB or a filter, or --cause CAUSE, or --missing MANIFEST")
+    if words and job is None:
+        act_by_filter("retry", words, is_sure, as_json)
+        return
     if missing is not None:
         retry_missing(missing, as_json)
         return
@@ -132,8 +141,8 @@ def retry(
         ledger.bell.ring()
         kept = next(kept_by(ledger, (view for view in wanted if view.job_id not in attempts)), "")
     plural = "job is" if len(sent) == 1 else "jobs are"
-    words = "; ".join(word for word in (f"{len(sent)} {plural} waiting again", kept) if word)
-    answer(as_json, {"sent_back": sent, "kept": kept}, words)
+    sentence = "; ".join(word for word in (f"{len(sent)} {plural} waiting again", kept) if word)
+    answer(as_json, {"sent_back": sent, "kept": kept}, sentence)
     if job is not None and not sent:
         raise typer.Exit(1)
 

@@ -96,8 +96,8 @@ def ledger_if_there() -> Generator[tuple[Settings, Ledger | None]]:
 def _with_subjects(page: object) -> dict[str, object]:
     import msgspec
 
-    from conductor.app.cli.context import complete
     from conductor.model.job_row import JobPage
+    from conductor.views.as_json import complete
 
     assert isinstance(page, JobPage)
     fields = complete(page)

@@ -145,12 +145,14 @@ class _Feeding:
     def _operator(self, notes: list[Note]) -> None:
         with schema.transaction(self._conn):
             for note in notes:
-                if note.what in ("retried", "cancelled") and note.ids:
+                if note.what in ("retried", "cancelled", "prioritised") and note.ids:
                     self._writer.open(note.ids)
                     for job_id, attempts in note.ids.items():
                         job = self._writer.job(job_id)
                         if note.what == "retried":
                             job.was_retried(attempts)
+                        elif note.what == "prioritised":
+                            job.priority = note.priority
                         else:
                             job.was_cancelled(note.cause)
                     self._writer.write()

@@ -28,6 +28,8 @@ COMMANDS = (
         "fail",
         "requeue",
         "retry",
+        "drop",
+        "priority",
         "redo",
         "rebuild",
         "backup",
