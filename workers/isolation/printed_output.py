@@ -50,7 +50,7 @@ class Printed:
 
     def __init__(self, file: Path, logs_dir: Path) -> None:
         self.file = file
-        self._logs_dir = logs_dir
+        self.logs_dir = logs_dir
         #: Where the words of the body begin that runs, or of the first that was not heard of yet.
         self.start = 0
         #: From where to where was given back; in order, none touches another.
@@ -93,7 +93,7 @@ class Printed:
         self.start = end
         if start == end:
             return
-        target = job_output.file_of(self._logs_dir, job_id, body, time.time())
+        target = job_output.file_of(self.logs_dir, job_id, body, time.time())
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(self._words(start, end))

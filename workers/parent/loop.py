@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from loguru import logger
 
 from conductor.adapters.open_ledger import redis_of
 from conductor.adapters.redis.project_mark import refuse_other_project
+from conductor.base.logs.running_output import RunningNote, RunningOutput
 from conductor.base.redis_keys import Keys
 from workers.attempt.parts import Parts
 from workers.isolation.child_process import ChildBroken, ChildProcess
@@ -39,9 +41,13 @@ class Worker:
         self._presence = presence
         self._stopping = stopping
         self._beat_at = 0.0
+        self._parts: Parts | None = None
+        self._note: RunningNote | None = None
 
     def work(self, parts: Parts) -> None:
         """Until told to leave. What was taken and not started goes back."""
+        self._parts = parts
+        self._note = RunningNote(parts.host.printed.logs_dir, parts.worker)
         flow = Flow(parts, self._queue, self._count, intake=self._intake)
         self._warm_up(parts)
         flow.work()
@@ -70,9 +76,31 @@ class Worker:
             if held and time.monotonic() - held.began > SHOWN_AFTER_S
             else None
         )
+        if shown != self._presence.shown:
+            self._tell_output(held if shown else None)
         if shown != self._presence.shown or time.monotonic() >= self._beat_at:
             self._presence.show(shown)
             self._beat_at = time.monotonic() + BEAT_EVERY_S
+
+    def _tell_output(self, held: Held | None) -> None:
+        """Where its words begin, for who follows them."""
+        if self._parts is None or self._note is None:
+            return
+        printed = self._parts.host.printed
+        self._note.tell(
+            held
+            and RunningOutput(
+                job_id=held.job_id,
+                attempt=held.attempt,
+                file=str(printed.file),
+                start=printed.start,
+                pid=os.getpid(),
+            )
+        )
+
+    def close(self) -> None:
+        if self._note is not None:
+            self._note.tell(None)
 
 
 def work(
@@ -112,6 +140,7 @@ def work(
                 logger.debug("Worker {} listens to {}", name, queue)
                 worker.work(parts)
         finally:
+            worker.close()
             presence.death()
             intake.close()
             logger.debug("Worker {} leaves", name)

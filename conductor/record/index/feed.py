@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from conductor.adapters.files.archives import FOLDER as ARCHIVES
+from conductor.adapters.files.archives import PACKED, unpacked
 from conductor.base.errors import ManifestError
 from conductor.model.receipt import Receipt
 from conductor.model.subject import file_name
@@ -115,12 +117,16 @@ class _Feeding:
         there = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
         receipts = [file for file in there if file.suffix == ".jsonl"]
         journals = [file for file in there if file.suffix == ".journal"]
-        refuse_gone(self._conn, {file.name for file in (*receipts, *journals)})
-        notes = self._notes(journals)
+        archives = sorted((self._folder / ARCHIVES).glob(f"*{PACKED}"))
+        refuse_gone(self._conn, {file.name for file in (*receipts, *journals, *archives)})
+        notes = self._notes(journals, archives)
         # First what was dispatched, so that a job is known with its file before its receipts come.
         for note in notes:
             if note.what in PUT:
                 self._manifest(note)
+        for file in archives:
+            if file.name.endswith(f".jsonl{PACKED}"):
+                self._archive(file)
         for file in receipts:
             self._receipts(file)
         # Last: a word on jobs is said of attempts whose receipts are there.
@@ -129,17 +135,19 @@ class _Feeding:
 
     # ── the journal ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _notes(self, journals: list[Path]) -> list[Note]:
+    def _notes(self, journals: list[Path], archives: list[Path]) -> list[Note]:
         """What was noted since, in its order. The files are told of as read with the last of it."""
         found: list[Note] = []
         self._reached: dict[Path, int] = {}
+        self._archived = [file for file in archives if file.name.endswith(f".journal{PACKED}")]
+        for file in self._archived:
+            if not self._is_known(file.name):
+                found += [note for line in _lines_in(file) if (note := _note_of(line)) is not None]
         for file in journals:
             for line, at in lines_since(self._conn, file):
                 self._reached[file] = at
-                try:
-                    found.append(_note(line))
-                except (msgspec.DecodeError, UnicodeDecodeError):
-                    continue  # Cut by a crash: it says nothing that was acted upon.
+                if (note := _note_of(line)) is not None:
+                    found.append(note)
         return sorted(found, key=lambda note: note.n)
 
     def _operator(self, notes: list[Note]) -> None:
@@ -158,12 +166,14 @@ class _Feeding:
                     self._writer.write()
             for file, at in self._reached.items():
                 reached(self._conn, file, at)
+            for file in self._archived:
+                self._conn.execute("INSERT OR IGNORE INTO source VALUES (?, 0, '')", (file.name,))
 
     # ── manifests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _manifest(self, note: Note) -> None:
         name = f"{note.sha256}|{note.backlog}|{note.n if note.is_move else 0}"
-        if self._conn.execute("SELECT 1 FROM source WHERE name = ?", (name,)).fetchone():
+        if self._is_known(name):
             return
         kept = place_of(self._folder, note.sha256)
         file = kept if kept.is_file() else Path(os.path.normpath(self._folder / note.manifest))
@@ -197,15 +207,32 @@ class _Feeding:
 
     # ── receipts ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def _archive(self, file: Path) -> None:
+        """What was taken out of a file of receipts: read once."""
+        if self._is_known(file.name):
+            return
+        for batch in _batches(_lines_in(file)):
+            with schema.transaction(self._conn):
+                self._take(batch)
+            self._count(len(batch))
+        with schema.transaction(self._conn):
+            self._conn.execute("INSERT INTO source VALUES (?, 0, '')", (file.name,))
+
+    def _is_known(self, name: str) -> bool:
+        return self._conn.execute("SELECT 1 FROM source WHERE name = ?", (name,)).fetchone() is not None
+
+    def _take(self, lines: Iterable[bytes]) -> None:
+        receipts = [receipt for line in lines if (receipt := _receipt_of(line)) is not None]
+        self._writer.open(receipt.job_id for receipt in receipts)
+        for receipt in receipts:
+            self._writer.take(receipt)
+        self._writer.write()
+
     def _receipts(self, file: Path) -> None:
         try:
             for batch in _batches(lines_since(self._conn, file)):
                 with schema.transaction(self._conn):
-                    receipts = [receipt for line, _ in batch if (receipt := _receipt_of(line)) is not None]
-                    self._writer.open(receipt.job_id for receipt in receipts)
-                    for receipt in receipts:
-                        self._writer.take(receipt)
-                    self._writer.write()
+                    self._take(line for line, _ in batch)
                     reached(self._conn, file, batch[-1][1])
                 self._count(len(batch))
         except OSError:
@@ -221,6 +248,18 @@ def _receipt_of(line: bytes) -> Receipt | None:
         return _receipt(line) if line.strip() else None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None  # Cut by a crash, and never acted upon.
+
+
+def _note_of(line: bytes) -> Note | None:
+    try:
+        return _note(line) if line.strip() else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # Cut by a crash: it says nothing that was acted upon.
+
+
+def _lines_in(archive: Path) -> Iterator[bytes]:
+    with unpacked(archive) as lines:
+        yield from lines
 
 
 def _manifest_lines(file: Path) -> Iterator[ManifestLine]:

@@ -18,7 +18,7 @@ from conductor.model.job_row import AttemptRow, JobRow
 from conductor.record.index import schema
 from conductor.record.index.feed import OnFed, feed, feeder_lock
 from conductor.record.index.indexed_job import COLUMNS, GROUP, IndexedJob, LiveState
-from conductor.record.index.query import Found, JobQuery
+from conductor.record.index.query import FoundJobs, JobQuery
 from conductor.record.index.schema import moment_of_key
 from conductor.record.index.writer import IndexWriter
 
@@ -78,7 +78,7 @@ class HistoryIndex:
 
     # ── asked ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def find(self, wanted: JobFilter, limit: int, cursor: int | None = None) -> Found:
+    def find(self, wanted: JobFilter, limit: int, cursor: int | None = None) -> FoundJobs:
         """Raises `ConfigError` where there is no index that can be read."""
         with self._reading() as conn:
             return self._query(conn, wanted).page(limit, cursor)

@@ -27,7 +27,7 @@ MOST_MESSAGES = 2_000
 TRIGRAM = 3
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class FoundJobs(Struct, frozen=True, kw_only=True):
     """`keys`: places in the list, with the jobs' numbers. `cursor`: where it goes on; None: it does not."""
 
     keys: tuple[tuple[int, int], ...]
@@ -48,15 +48,15 @@ class JobQuery:
         self._from = 0 if wanted.since is None else key_of(wanted.since)
         self._to = LAST_KEY if wanted.until is None else key_of(wanted.until)
 
-    def page(self, limit: int, cursor: int | None = None) -> Found:
+    def page(self, limit: int, cursor: int | None = None) -> FoundJobs:
         """`cursor`: that of the page before."""
         if not self._groups:
-            return Found(keys=(), cursor=None, count=0, is_exact=True)
+            return FoundJobs(keys=(), cursor=None, count=0, is_exact=True)
         narrow = self._narrow()
         if narrow is not None:
             later = [key for key in narrow if cursor is None or key[0] < cursor]
             keys = tuple(later[:limit])
-            return Found(
+            return FoundJobs(
                 keys=keys,
                 cursor=keys[-1][0] if len(later) > limit else None,
                 count=len(narrow),
@@ -64,10 +64,10 @@ class JobQuery:
             )
         keys, goes_on = self._read(limit, cursor)
         if self._files or self._texts:
-            return Found(
+            return FoundJobs(
                 keys=keys, cursor=goes_on, count=len(keys), is_exact=goes_on is None and cursor is None
             )
-        return Found(keys=keys, cursor=goes_on, count=self._counted(), is_exact=True)
+        return FoundJobs(keys=keys, cursor=goes_on, count=self._counted(), is_exact=True)
 
     def all(self) -> Iterator[tuple[int, int]]:
         """Each, however many; for those who do something with all of them."""

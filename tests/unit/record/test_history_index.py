@@ -225,6 +225,25 @@ def test_what_is_deleted_cut_or_rewritten_is_read_anew(record: Record) -> None:
     assert record.states()["0009"] == "done", "mended: the same lines and one more"
 
 
+def test_what_was_taken_into_an_archive_is_read_there(record: Record) -> None:
+    record.dispatch(*(a_spec(n) for n in range(3)))
+    record.write(*(a_receipt(n) for n in range(3)))
+    assert set(record.states().values()) == {"done"}
+    first, rest = record.file.read_bytes().split(b"\n", 1)
+    archive = record.receipts_dir / "archive" / "20260101T000000.w.jsonl.gz"
+    archive.parent.mkdir()
+    archive.write_bytes(gzip.compress(first + b"\n"))
+    record.file.write_bytes(b'{"archived":[]}\n' + rest)
+    for journal in record.receipts_dir.glob("*.journal"):
+        packed = archive.with_name(f"20260101T000000.{journal.name}.gz")
+        packed.write_bytes(gzip.compress(journal.read_bytes()))
+        journal.write_bytes(b'{"archived":[]}\n')
+    states = record.states()
+    assert (len(states), set(states.values())) == (3, {"done"})
+    archive.unlink()
+    assert record.states()["0000"] == "waiting"
+
+
 @pytest.mark.parametrize("harm", ["deleted", "broken", "older"])
 def test_an_index_that_is_gone_or_of_no_use_is_made_again(record: Record, harm: str) -> None:
     record.dispatch(a_spec(0))

@@ -21,6 +21,8 @@ COMMANDS = (
         "audit",
         "doctor",
         "jobs",
+        "logs",
+        "events",
         "pause",
         "resume",
         "drain",
