@@ -92,6 +92,8 @@ class EventFeed:
         record = message.record
         fields: dict[str, Any] = dict(record["extra"])
         name = str(fields.pop("event"))
+        # What the file's sink leaves there for itself.
+        fields.pop(LINE, None)
         # Where a log file is written, its ready line stands beside what was bound.
         fields.pop(LINE, None)
         if len(self._waiting) >= MOST_WAITING:

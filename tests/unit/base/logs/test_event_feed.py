@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from conductor.base import secrets
 from conductor.base.errors import Unreachable
 from conductor.base.logs import event_feed
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
+from conductor.base.logs.logs import set_up
 from conductor.model.told_event import ToldEvent
 
 
@@ -55,6 +59,17 @@ def test_what_is_emitted_is_told_with_its_fields_and_who_said_it(
     assert second.name == "redis.back"
     emit_event("redis.back", "nobody listens any more")
     assert len(stream.told) == 2
+
+
+def test_what_the_log_file_keeps_for_itself_is_not_told(stream: Stream, tmp_path: Path) -> None:
+    set_up(tmp_path, "conduct", level="CRITICAL")
+    try:
+        with feeding(stream.append, "conduct"):
+            emit_event("redis.back", "Redis answers again")
+    finally:
+        logger.remove()
+        logger.add(sys.stderr)
+    assert [event.fields for event in stream.told] == [{}]
 
 
 def test_a_stream_that_is_slow_costs_events_and_no_time(
