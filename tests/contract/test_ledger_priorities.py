@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ledger_scenes import Scene, a_class, an_entry, an_id
+from ledger_scenes import LedgerScene, a_class, an_entry, an_id
 
 from conductor.model.snapshot import Lookahead
 
 
-def priority_of(scene: Scene, name: str) -> int:
+def priority_of(scene: LedgerScene, name: str) -> int:
     view = scene.ledger.jobs.job(an_id(name))
     assert view is not None
     return view.job_class.priority
 
 
-def test_a_job_that_waits_has_the_priority_it_is_given(scene: Scene) -> None:
+def test_a_job_that_waits_has_the_priority_it_is_given(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     assert scene.ledger.priorities.prioritise(an_id("b"), 7) == "waiting"
     assert (priority_of(scene, "a"), priority_of(scene, "b")) == (0, 7)
@@ -24,7 +24,7 @@ def test_a_job_that_waits_has_the_priority_it_is_given(scene: Scene) -> None:
     assert scene.ledger.priorities.prioritise(an_id("nobody"), 7) is None
 
 
-def test_what_it_waits_for_is_lifted_with_it_and_lowered_again(scene: Scene) -> None:
+def test_what_it_waits_for_is_lifted_with_it_and_lowered_again(scene: LedgerScene) -> None:
     first, second = an_entry("a"), an_entry("b", after=(an_id("a"),))
     scene.put(first, second, an_entry("c", a_class("c2", priority=2)))
     scene.ledger.priorities.prioritise(an_id("b"), 9)
@@ -36,7 +36,7 @@ def test_what_it_waits_for_is_lifted_with_it_and_lowered_again(scene: Scene) -> 
     assert priority_of(scene, "c") == 2
 
 
-def test_what_is_handed_over_stays_as_it_is_and_the_dead_keep_the_word(scene: Scene) -> None:
+def test_what_is_handed_over_stays_as_it_is_and_the_dead_keep_the_word(scene: LedgerScene) -> None:
     scene.put(an_entry("a"), an_entry("b"))
     assert scene.admit("a") is None
     assert scene.ledger.priorities.prioritise(an_id("a"), 7) == "admitted"

@@ -15,7 +15,7 @@ from conductor.ports import Ledger
 from conductor.record.journal import Journal
 from tests.builders import a_spec
 from tests.cli_tools import Cli
-from tests.rebuild_scene import Place
+from tests.rebuild_scene import RebuildScene
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def cli(
 
 
 @pytest.fixture
-def place(project: Settings, ledger: Ledger, redis_url: str) -> Place:
-    place = Place(ledger, project.project, redis_url)
+def place(project: Settings, ledger: Ledger, redis_url: str) -> RebuildScene:
+    place = RebuildScene(ledger, project.project, redis_url)
     place.dispatch(*(spec(n) for n in range(6)))
     return place
 
@@ -38,12 +38,14 @@ def spec(number: int) -> JobSpec:
     return a_spec(number, writes=(Output(path=f"published:clip {number} \x1b[31m.mp4"),))
 
 
-def states(place: Place) -> dict[int, str]:
+def states(place: RebuildScene) -> dict[int, str]:
     found = place.ledger.jobs.states([spec(n).id for n in range(6)])
     return {n: found[spec(n).id] for n in range(6)}
 
 
-def test_the_list_has_what_waits_and_no_name_reaches_the_terminal_as_it_is(cli: Cli, place: Place) -> None:
+def test_the_list_has_what_waits_and_no_name_reaches_the_terminal_as_it_is(
+    cli: Cli, place: RebuildScene
+) -> None:
     shown = cli("jobs", 'file:"clip 3"')
     assert shown.code == 0
     assert "○ waiting" in shown.out
@@ -61,7 +63,7 @@ def test_the_list_has_what_waits_and_no_name_reaches_the_terminal_as_it_is(cli: 
 
 
 def test_many_are_cancelled_counted_and_brought_back_and_the_journal_says_who_did_it(
-    cli: Cli, place: Place
+    cli: Cli, place: RebuildScene
 ) -> None:
     for words in ((), ("",)):
         assert cli("drop", *words, "--yes").code == 2, "an empty filter means nothing"
@@ -89,7 +91,7 @@ def test_many_are_cancelled_counted_and_brought_back_and_the_journal_says_who_di
     assert all(note.who.startswith(f"{getpass.getuser()}@") for note in told)
 
 
-def test_a_priority_is_given_shown_and_kept_by_a_rebuild(cli: Cli, place: Place) -> None:
+def test_a_priority_is_given_shown_and_kept_by_a_rebuild(cli: Cli, place: RebuildScene) -> None:
     assert cli("priority", "1001", "state:waiting", "--yes").code == 2
     assert cli("priority", "40", spec(2).id[:9]).out == "priority: done to 1 job\n"
     assert cli("priority", "--yes", "--", "-7", 'file:"clip 3"').code == 0
@@ -102,7 +104,7 @@ def test_a_priority_is_given_shown_and_kept_by_a_rebuild(cli: Cli, place: Place)
     assert {n: priority(place, n) for n in (1, 2, 3)} == {1: 0, 2: 40, 3: -7}
 
 
-def priority(place: Place, number: int) -> int:
+def priority(place: RebuildScene, number: int) -> int:
     view = place.ledger.jobs.job(spec(number).id)
     assert view is not None
     return view.job_class.priority
