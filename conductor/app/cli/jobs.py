@@ -12,7 +12,7 @@ import typer
 from conductor.app.cli.context import AsJson, emit, settings_here, show
 
 if TYPE_CHECKING:
-    from conductor.base.settings.settings import Settings
+    from conductor.base.files.layout import CodeSettings
     from conductor.model.job_filter import JobFilter
     from conductor.ports import Ledger
 
@@ -74,7 +74,7 @@ def filter_of(words: list[str] | None) -> JobFilter:
 
 
 @contextmanager
-def ledger_if_there() -> Generator[tuple[Settings, Ledger | None]]:
+def ledger_if_there() -> Generator[tuple[CodeSettings, Ledger | None]]:
     """The ledger, or None where Redis does not answer, or nothing was done yet: the record goes without."""
     from contextlib import ExitStack
 
@@ -90,7 +90,7 @@ def ledger_if_there() -> Generator[tuple[Settings, Ledger | None]]:
                 ledger = stack.enter_context(open_ledger(settings, is_lenient=True))
             except Unreachable as e:
                 show([f"note: {e}"], err=True)
-        yield settings, ledger
+        yield settings.for_code, ledger
 
 
 def _with_subjects(page: object) -> dict[str, object]:
