@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ class Part:
     started_at: float = 0.0
     start_at: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
+    #: Beside what every part gets.
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def pid(self) -> int | None:
@@ -42,7 +44,7 @@ class Part:
 
 def start_part(project: Path, part: Part) -> None:
     argv = [sys.executable, "-P", "-m", "conductor", *part.words]
-    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(project)}, cwd=project)
+    part.process = spawn(argv, env={"CONDUCTOR_PROJECT": str(project), **part.env}, cwd=project)
     part.started_at = time.monotonic()
 
 

@@ -17,6 +17,7 @@ from redis import Redis
 from conductor.adapters.channels.dead_mans_switch import switch as dead_mans_switch
 from conductor.adapters.host import host_probe
 from conductor.adapters.host.counter_commands import CounterCommands
+from conductor.adapters.host.service_manager import taken_from
 from conductor.adapters.open_ledger import redis_ledger, redis_of
 from conductor.adapters.rates.rates import redis_rates
 from conductor.analysis.forecast.forecast_thread import Forecasting
@@ -53,6 +54,7 @@ from conductor.recovery.reconcile import Reconciler
 from conductor.tick.breakers import live_rules, note_review, review_lines
 from conductor.tick.learned_needs import NeedsLearner, policy_of
 from conductor.tick.loop import Conductor, OnTick, Record, RunEnd, Teach, Told
+from conductor.views.headline import headline_of, line
 from conductor.views.run_summary import Account
 from conductor.views.run_watch import LedgerWatch, watching
 
@@ -87,6 +89,7 @@ def conduct(
 def feed(
     settings: Settings, backlog: str | None, until_done: bool, footer: str, ticked: Callable[[], None]
 ) -> Ending:
+    service = taken_from()
     with redis_of(settings) as client, stopping() as stop:
         ledger = redis_ledger(client, signer_of(settings.redis.signing_key_env), Keys(settings.redis.prefix))
         if until_done:
@@ -141,9 +144,15 @@ def feed(
                     )
                 )
             stack.enter_context(ResourceLog(ledger, lambda: conductor.epoch))
-            ended = conductor.run(
-                until_done, lambda: stop.is_set() or (keeper is not None and keeper.gave_up)
-            )
+
+            def should_stop() -> bool:
+                # The loop asks this at each turn, leading, standing by or without Redis: only who hangs does
+                # not.
+                service.alive()
+                service.tell(lambda: line(headline_of(watch.pace.last)))
+                return stop.is_set() or (keeper is not None and keeper.gave_up)
+
+            ended = conductor.run(until_done, should_stop)
             if keeper is not None and keeper.gave_up and not (ended.is_done or stop.is_set()):
                 raise Unreachable("the node of this run keeps ending at its start: see what it says above")
             forecast = forecasting.ended() if ended.is_done else None

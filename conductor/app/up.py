@@ -25,6 +25,7 @@ from conductor.adapters.host.processes import (
     stop_by_file,
     write_pid,
 )
+from conductor.adapters.host.service_manager import ServiceManager, taken_from
 from conductor.adapters.host.state_folder_watch import watched
 from conductor.adapters.host.stopped_processes import StoppedProcesses
 from conductor.adapters.host.wakeup import STOP, Wakeup
@@ -36,6 +37,7 @@ from conductor.base.files.safe_open import make_own
 from conductor.base.logs.events import emit_event
 from conductor.base.logs.output_file import keep_small
 from conductor.base.settings.settings import Settings
+from conductor.node.detached import drain_words
 from conductor.node.orphan_rescue import return_leftover
 from conductor.node.queue_plan import node_name
 from conductor.node.run import INTERRUPTED, revive
@@ -52,13 +54,14 @@ STOP_NOW_S = 5.0
 TO_LOOK = ("web", "dashboard")
 
 
-def up(settings: Settings, is_detached: bool = False) -> int:
-    """Run everything until SIGINT or SIGTERM: the first drains, the second stops at once. The exit code.
+def up(settings: Settings, is_detached: bool = False, drain_for_s: float | None = None) -> int:
+    """Run everything until SIGINT or SIGTERM: the first drains, the second stops at once, and so does the end
+    of `drain_for_s` after the first. The exit code.
 
     0: drained (detached: all are up); 130: stopped with jobs in hand. Raises `ConfigError` when it is up
     already or a part refuses its settings, `Unreachable` when the configured Redis does not answer.
     """
-    return up_detached(settings) if is_detached else up_here(settings)
+    return up_detached(settings, drain_for_s) if is_detached else up_here(settings, drain_for_s)
 
 
 def down(settings: Settings, is_now: bool = False) -> int:
@@ -87,10 +90,10 @@ def output_file(settings: Settings) -> Path:
     return settings.logs_dir / "up.log"
 
 
-def up_detached(settings: Settings) -> int:
+def up_detached(settings: Settings, drain_for_s: float | None = None) -> int:
     refuse_second(settings)
     log = output_file(settings)
-    argv = [sys.executable, "-P", "-m", "conductor", "up"]
+    argv = [sys.executable, "-P", "-m", "conductor", "up", *drain_words(drain_for_s)]
     words = detach(argv, log, up_file(settings.layout), READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
         raise ConductorError(f"conductor did not come up:\n{words}")
@@ -98,11 +101,12 @@ def up_detached(settings: Settings) -> int:
     return 0
 
 
-def up_here(settings: Settings) -> int:
+def up_here(settings: Settings, drain_for_s: float | None = None) -> int:
+    service = taken_from()
     with only_one(settings) as lock, watched(lock, lock_file(settings)):
         note_pid(lock)
         with redis_held(settings), Wakeup() as wakeup:
-            return Up(settings, wakeup).run()
+            return Up(settings, wakeup, service, drain_for_s).run()
 
 
 # ── the parts ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,10 +115,23 @@ def up_here(settings: Settings) -> int:
 class Up:
     """The main loop of `up`. Times are monotonic seconds."""
 
-    def __init__(self, settings: Settings, wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        wakeup: Wakeup,
+        service: ServiceManager | None = None,
+        drain_for_s: float | None = None,
+    ) -> None:
         self._settings = settings
         self._wakeup = wakeup
+        self._service = service or ServiceManager()
+        self._drain_for_s = drain_for_s
+        self._drain_by: float | None = None
         self._parts = parts_of(settings)
+        for part in self._parts:
+            if part.name == "conductor":
+                # It knows whether it ticks; this process only knows whether it lives.
+                part.env = self._service.environment
         self._stopped = StoppedProcesses(settings.timing.lease_s)
         self._asked = 0
         self._stop_by: float | None = None
@@ -145,6 +162,11 @@ class Up:
             revive(self._settings)
         except Unreachable as e:
             logger.warning("{}", e)
+        if self._asked:
+            # The conductor has ended, and nobody else says that all is well until the work in hand is done.
+            self._service.alive()
+        if self._asked == 1 and self._drain_by is not None and time.monotonic() > self._drain_by:
+            self.hear()
         if self._stop_by is not None and time.monotonic() > self._stop_by:
             self._kill()
         keep_small(output_file(self._settings))
@@ -183,13 +205,18 @@ class Up:
         self._is_announced = True
         write_pid(up_file(self._settings.layout))
         pages = pages_of(self._settings.state_dir)
+        self._service.ready(f"Up; {pages}" if pages else "Up")
         logger.info("Up{}. Ctrl-C drains, a second one stops at once", f"; {pages}" if pages else "")
 
     def hear(self) -> None:
         """One word to stop."""
         self._asked += 1
         if self._asked == 1:
-            emit_event("project.draining", "Draining: the jobs in hand are finished; once more stops at once")
+            words = "Draining: the jobs in hand are finished; once more stops at once"
+            emit_event("project.draining", words)
+            self._service.stopping(words)
+            if self._drain_for_s is not None:
+                self._drain_by = time.monotonic() + self._drain_for_s
             self._signal("conductor", "node")
         elif self._stop_by is None:
             emit_event("project.stopping", "Stopping now: the jobs in hand go back to the backlog")

@@ -24,7 +24,7 @@ def output_file(settings: Settings) -> Path:
     return settings.logs_dir / "node.out"
 
 
-def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
+def detach_node(settings: Settings, lanes: Collection[Lane] = LANES, drain_for_s: float | None = None) -> int:
     """`conductor node` on its own, once it reports; the exit code. Raises `ConfigError` when one runs here
     already.
     """
@@ -33,11 +33,17 @@ def detach_node(settings: Settings, lanes: Collection[Lane] = LANES) -> int:
         pass
     log, pid_file = output_file(settings), pid_path(settings.layout, name)
     argv = [sys.executable, "-P", "-m", "conductor", "node", *(w for lane in lanes for w in ("--lane", lane))]
+    argv += drain_words(drain_for_s)
     words = detach(argv, log, pid_file, READY_S, {"CONDUCTOR_PROJECT": str(settings.project)})
     if words:
         raise ConductorError(f"the node did not come up:\n{words}")
     logger.info("Node {} is up (pid {}); it logs to {}", name, live_pid(pid_file), log)
     return 0
+
+
+def drain_words(drain_for_s: float | None) -> list[str]:
+    """Of the command line, as `up` and `node` have them."""
+    return [] if drain_for_s is None else ["--drain-for", f"{drain_for_s:g}"]
 
 
 def stop_node(settings: Settings, is_now: bool = False) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -22,11 +20,11 @@ from conductor.adapters.files.vram_claims import VramClaims, folder_of
 from conductor.adapters.host import cgroup, host_probe, oom_counter
 from conductor.adapters.host.freezing import end_leftovers, note_folder
 from conductor.adapters.host.processes import remove_pid, write_pid
+from conductor.adapters.host.service_manager import ServiceManager, taken_from
 from conductor.adapters.host.wakeup import STOP, Wakeup
 from conductor.adapters.open_ledger import open_ledger
 from conductor.adapters.redis import valkey
 from conductor.base.errors import ConductorError, Unreachable
-from conductor.base.logs import job_output
 from conductor.base.logs.event_feed import feeding
 from conductor.base.logs.events import emit_event
 from conductor.base.logs.output_file import keep_small
@@ -41,9 +39,8 @@ from conductor.model.snapshot import Reservation
 from conductor.model.spec import LANES, Lane, TaskDecl
 from conductor.node import worker_output
 from conductor.node.alerts.watch import watch_alerts
-from conductor.node.cleanup.disk_room import DiskRoom
-from conductor.node.cleanup.orphaned_receipts import settle, settle_all, sweep
-from conductor.node.cleanup.stale_staging import clean_ended, clean_staging
+from conductor.node.cleanup.cleaner import Cleaner
+from conductor.node.cleanup.orphaned_receipts import settle, settle_all
 from conductor.node.detached import output_file
 from conductor.node.health.report import Identity, Reading, Workforce
 from conductor.node.health.reporter import Reporter
@@ -60,12 +57,8 @@ OpenLedger = Callable[[Settings], AbstractContextManager[Ledger]]
 #: sooner.
 IDLE_S = 5.0
 RETRY_S = 0.2
-TIDY_EVERY_S = 600.0
 #: What was killed at the very end is gone within so long, or hangs in the kernel: the next node looks again.
 LAST_SWEEP_S = 1.0
-#: Jobs may wait for the room of files that nobody needs any more.
-LET_GO_EVERY_S = 1.0
-TIDY_ENDED_EVERY_S = 5.0
 #: After the drain began, workers take no more: what is still in their queues then goes back.
 GIVE_BACK_AFTER_S = 1.0
 INTERRUPTED = 130
@@ -77,26 +70,29 @@ def run_node(
     ledger_factory: OpenLedger = open_ledger,
     lanes: Collection[Lane] = LANES,
     should_stop: Callable[[], bool] = lambda: False,
+    drain_for_s: float | None = None,
 ) -> int:
     """Until SIGTERM, SIGINT or SIGHUP (or `should_stop`, asked every few seconds): drains; a second one stops
-    at once.
+    at once, and so does the end of `drain_for_s` after the first.
 
     Returns the exit code: 0 drained, 130 stopped with jobs in hand (they go back to the backlog). Main thread
     only. Raises `ConfigError` when a node of this name is there already, `Unreachable` when Redis is not
     there at start.
     """
     name = node_name(settings.node)
+    service = taken_from()
     with only_one(settings.layout, name), ledger_factory(settings) as ledger, Wakeup() as wakeup:
         identity = Identity(
             node=name, host=socket.gethostname(), boot_id=host_probe.boot_id(), pid=os.getpid()
         )
         refuse_twin(ledger, identity)
         with feeding(ledger.events.append, f"node {name}"):
-            return Node(settings, ledger, identity, lanes, wakeup, should_stop).run()
+            node = Node(settings, ledger, identity, lanes, wakeup, should_stop, service, drain_for_s)
+            return node.run()
 
 
 class Node:
-    """The main loop. Only the main thread starts and ends workers; the reporter and the clean-up thread have
+    """The main loop. Only the main thread starts and ends workers; reporter and cleaner have threads of
     their own.
     """
 
@@ -108,6 +104,8 @@ class Node:
         lanes: Collection[Lane],
         wakeup: Wakeup,
         should_stop: Callable[[], bool],
+        service: ServiceManager,
+        drain_for_s: float | None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -115,6 +113,8 @@ class Node:
         self._lanes = lanes
         self._wakeup = wakeup
         self._should_stop = should_stop
+        self._service = service
+        self._drain_for_s = drain_for_s
         self._spare = Spare(lambda: start_spare(settings.project))
         self._supervisor = Supervisor(
             launcher(settings.project, identity.node, self._spare), settings.timing.lease_s
@@ -126,14 +126,12 @@ class Node:
         self._alerts = watch_alerts(
             settings.alerts, settings.layout, settings.secrets.variables, identity, ledger
         )
-        self._room = DiskRoom(settings.layout, ledger, identity.node)
+        self._cleaner = Cleaner(settings.layout, settings.clean, ledger, identity.node, self._reporter)
         self._vram_claims = VramClaims(folder_of(settings.layout))
         self._frozen = note_folder(settings.state_dir, identity.node)
         self._overrides = retry_tables(catalogue)
         #: Dead workers whose jobs are not yet returned: Redis was away.
         self._unrescued: list[Death] = []
-        #: Job and attempt of what dead workers left on disk: swept up by the clean-up thread.
-        self._ended: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         self._lane_notes: tuple[str, ...] = ()
         self._draining_since: float | None = None
         self._gave_back = False
@@ -158,10 +156,11 @@ class Node:
         self._give_back("no worker of this node serves its queue any more")
         self._reporter.start()
         self._alerts.start()
-        threading.Thread(target=self._clean_up, name="clean-up", daemon=True).start()
+        self._cleaner.start()
         write_pid(pid_file)
         there = outline(self._reporter.reading, self._supervisor.queues())
         emit_event("node.up", "Node {node} is up: {why}", node=self._identity.node, why=there)
+        self._service.ready(there)
         try:
             while not (
                 self._draining_since is not None and self._supervisor.is_empty and not self._unrescued
@@ -185,6 +184,7 @@ class Node:
                 node, lanes, reading.devices, reading.host.cpu_count, self._lanes
             )
             self._supervisor.plan(plans)
+        self._service.alive()
         self._bury(self._supervisor.reap())
         self._leave_closed_queues()
         self._supervisor.start_due()
@@ -193,6 +193,8 @@ class Node:
         if self._draining_since is not None and not self._gave_back:
             is_time = time.monotonic() - self._draining_since > GIVE_BACK_AFTER_S
             self._gave_back = is_time and self._give_back("its node is draining")
+        if (left_s := self._drain_left_s()) is not None and left_s <= 0:
+            self._stop_now()
         keep_small(output_file(self._settings))
 
     def _hear(self, signals: Collection[int]) -> None:
@@ -201,18 +203,30 @@ class Node:
         )
         for _ in range(asks):
             if self._draining_since is None:
-                words = (
-                    "Draining: the jobs in hand are finished, nothing new is taken; once more stops at once"
-                )
-                emit_event("node.draining", words)
-                self._draining_since = time.monotonic()
-                self._tell()
-                self._supervisor.drain()
-                self._spare.close()
-            elif not self._supervisor.is_empty and not self._was_killed:
-                emit_event("node.stopping", "Stopping now: the jobs in hand go back to the backlog")
-                self._was_killed = True
-                self._supervisor.kill()
+                self._drain()
+            else:
+                self._stop_now()
+
+    def _drain(self) -> None:
+        words = "Draining: the jobs in hand are finished, nothing new is taken; once more stops at once"
+        emit_event("node.draining", words)
+        self._service.stopping(words)
+        self._draining_since = time.monotonic()
+        self._tell()
+        self._supervisor.drain()
+        self._spare.close()
+
+    def _drain_left_s(self) -> float | None:
+        """None: not draining, or without a limit, or not draining any more."""
+        if self._draining_since is None or self._drain_for_s is None or self._was_killed:
+            return None
+        return self._draining_since + self._drain_for_s - time.monotonic()
+
+    def _stop_now(self) -> None:
+        if not self._supervisor.is_empty and not self._was_killed:
+            emit_event("node.stopping", "Stopping now: the jobs in hand go back to the backlog")
+            self._was_killed = True
+            self._supervisor.kill()
 
     def _bury(self, deaths: list[Death]) -> None:
         if deaths:
@@ -267,7 +281,7 @@ class Node:
     def _over(self, attempt: Receipt | Reservation) -> None:
         """Its files can go, but for output that only could not be published."""
         if not (isinstance(attempt, Receipt) and attempt.cause == "publish_failed"):
-            self._ended.put((attempt.job_id, attempt.attempt))
+            self._cleaner.ended(attempt.job_id, attempt.attempt)
 
     def _leave_closed_queues(self) -> None:
         """What was handed over for a device that is gone, or in quarantine, or to workers that keep dying,
@@ -313,41 +327,11 @@ class Node:
             limits.append(GIVE_BACK_AFTER_S)
         if self._spare_s is not None:
             limits.append(self._spare_s)
+        if (left_s := self._drain_left_s()) is not None:
+            limits.append(max(0.0, left_s))
         if (next_look := self._supervisor.next_look_s) is not None:
             limits.append(next_look)
         return min(limits)
-
-    def _clean_up(self) -> None:
-        """In a thread: a NAS may be slow to remove a folder, and nobody waits for this one."""
-        due = ended_due = 0.0
-        while True:
-            roots = [Path(volume.path) for volume in self._reporter.reading.volumes if volume.fault is None]
-            if time.monotonic() >= due:
-                rule = self._settings.clean
-                job_output.prune(self._settings.logs_dir, time.time(), rule.max_bytes, rule.keep_days)
-                try:
-                    clean_staging(roots, self._ledger, time.time())
-                except Unreachable:
-                    logger.debug("No stale files are removed: Redis is away")
-                due = time.monotonic() + TIDY_EVERY_S
-            try:
-                sweep(roots, *self._ended.get(timeout=LET_GO_EVERY_S))
-            except queue.Empty:
-                # Who was killed with a worker had not ended yet when the node buried that one.
-                cgroup.sweep()
-                with suppress(Unreachable):
-                    self._remove_files()
-                    if time.monotonic() >= ended_due:
-                        ended_due = time.monotonic() + TIDY_ENDED_EVERY_S
-                        clean_ended(roots, self._ledger)
-
-    def _remove_files(self) -> None:
-        try:
-            if self._room.make(self._reporter.reading.volumes, time.time()):
-                self._reporter.look_again()
-        except OSError as e:
-            emit_event("file.not_removed", "Nothing is removed: {file} cannot be written: {error}",
-                       file=str(self._settings.receipts_dir), error=e.strerror or str(e))  # fmt: skip
 
     def _leave(self, pid_file: Path) -> None:
         """Also after an error in the loop: no worker stays behind without its supervisor."""

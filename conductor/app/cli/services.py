@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from conductor.model.spec import Lane
 
 
+DrainFor = Annotated[
+    float | None,
+    typer.Option(
+        "--drain-for",
+        metavar="SECONDS",
+        min=0.0,
+        help="Told to stop, jobs in hand have so long; then they go back.",
+    ),
+]
+
+
 class LaneName(StrEnum):
     """typer takes no list of a Literal."""
 
@@ -31,6 +42,7 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="In the background; returns when all of it is up.")
     ] = False,
+    drain_for: DrainFor = None,
 ) -> None:
     """Valkey, node, conductor and dashboard, together.
 
@@ -43,7 +55,7 @@ def up(
 
     settings = settings_here(begins=True)
     set_up(settings.logs_dir, "up")
-    raise typer.Exit(run(settings, detach))
+    raise typer.Exit(run(settings, detach, drain_for))
 
 
 def down(
@@ -80,6 +92,7 @@ def node(
     now: Annotated[
         bool, typer.Option("--now", help="With --stop: do not wait for the jobs in hand.")
     ] = False,
+    drain_for: DrainFor = None,
 ) -> None:
     """This host's workers and probe: what a second host runs.
 
@@ -103,7 +116,9 @@ def node(
     set_up(settings.logs_dir, "node")
     if stop:
         raise typer.Exit(stop_node(settings, now))
-    raise typer.Exit(detach_node(settings, lanes) if detach else run_node(settings, open_ledger, lanes))
+    if detach:
+        raise typer.Exit(detach_node(settings, lanes, drain_for))
+    raise typer.Exit(run_node(settings, open_ledger, lanes, drain_for_s=drain_for))
 
 
 def dashboard(
