@@ -55,6 +55,8 @@ def unit_text(wish: ServiceWish) -> str:
         f"Description=Conductor, {what} {literal(str(wish.project))}",
         *(["Wants=network-online.target", "After=network-online.target"] if is_system else []),
         f"RequiresMountsFor={quoted(str(wish.project))}",
+        # `up` uses a node that is there: where the host's node is a service of its own, it comes first.
+        *([] if is_node else [f"After={literal(wish.name)}-node.service"]),
         "",
         "[Service]",
         "Type=notify",

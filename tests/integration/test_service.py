@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ from workers import task
 def nap(args, ctx):
     Path(args["mark"]).write_text(os.environ.get("NOTIFY_SOCKET", "none"))
     time.sleep(60)
+    return {}
+
+@task("service.until", lane="cpu")
+def wait(args, ctx):
+    Path(args["mark"]).touch()
+    while not Path(args["until"]).exists():
+        time.sleep(0.05)
     return {}
 """
 DRAIN_FOR_S = 1.0
@@ -72,3 +80,33 @@ def test_it_is_ready_lives_and_drains_within_its_time(settings: Settings, word: 
             if feeder is not None:
                 feeder.close()
     assert "Traceback" not in command.said
+
+
+def test_up_is_restarted_beside_a_node_of_its_own_service_and_the_work_goes_on(settings: Settings):
+    """What docs/operations.md says of an upgrade on one host."""
+    with ExitStack() as stack, open_ledger(settings) as ledger:
+
+        def started(word: str) -> Command:
+            command = Command(settings, word)
+            stack.callback(command.close)
+            return command
+
+        node = started("node")
+        until(lambda: "is up" in node.said, 60.0)
+        first = started("up")
+        scene = NodeScene(ledger, settings)
+        mark, go = settings.project / "began", settings.project / "go"
+        args = {"mark": str(mark), "until": str(go)}
+        job = scene.put(1, 2.0, task="service.until", args=args, timeout_s=90)
+        until(mark.exists)
+        mark.unlink()
+        first.process.terminate()
+        assert first.wait() == 0, first.said
+        assert "Using the node that already runs here" in first.said
+
+        second = started("up")
+        until(lambda: "Leading" in second.said, 60.0)
+        assert scene.job(job).state == "running"
+        go.touch()
+        scene.until_state(job, "done")
+        assert not mark.exists(), "its body ran once"

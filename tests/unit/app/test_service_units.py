@@ -54,6 +54,7 @@ def test_up_speaks_through_its_conductor_and_drains_within_the_time_it_has(tmp_p
     assert said["ExecStart"].endswith('"up" "--drain-for" "300"')
     assert int(said["TimeoutStopSec"]) > 300 + 5 + 15
     assert (said["Restart"], said["KillMode"], said["Delegate"]) == ("on-failure", "mixed", "yes")
+    assert "After=conductor-night-node.service" in text.splitlines()
     assert said["User"] == "root" and said["WantedBy"] == "multi-user.target"
 
 
