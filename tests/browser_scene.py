@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 LIMIT_MS = 15_000
 EVENTS = "/api/v1/events"
+DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 
 

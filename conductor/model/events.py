@@ -291,6 +291,7 @@ EVENTS: dict[str, EventKind] = {
         "WARNING", "A part of the project did not go on, and was killed.", "part", "pid seconds"
     ),
     "operator.acted": _kind("INFO", "Somebody acted on a job by HTTP.", "who what job_id state"),
+    "operator.acted_on_many": _kind("INFO", "Somebody acted on many jobs by HTTP.", "who what jobs"),
     "operator.dispatched": _kind("INFO", "Somebody handed in a manifest by HTTP.", "who file"),
     "part.given_up": _kind("WARNING", "A part of the project is not started again.", "part"),
     "project.draining": _kind("INFO", "The project finishes what it has in hand."),

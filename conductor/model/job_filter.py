@@ -1,9 +1,10 @@
 """Which jobs are meant: `state:dead cause:timeout task:media.cut file:holiday since:18:00 any words`.
 
 One language for `conductor jobs`, for actions on many jobs, for the API and the page. Words of different
-qualifiers all have to hold; of one qualifier (given again, or with commas) any. Words without a qualifier are
-searched for in a job's file name, its messages and at the beginning of its id. A value with blanks stands in
-double quotes: `file:"clip 7"`. A word in double quotes is text, whatever it holds.
+qualifiers all have to hold; of one qualifier (given again, or with commas) any, but of `file` and `text` all.
+Words without a qualifier are searched for in a job's file name, its messages and at the beginning of its id.
+A value with blanks stands in double quotes: `file:"clip 7"`. A word in double quotes is text, whatever it
+holds.
 """
 
 from __future__ import annotations

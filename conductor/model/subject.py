@@ -28,8 +28,13 @@ def file_name(path: str) -> str:
 
 
 def subject_of_line(line: bytes, task: str) -> str:
-    """The same of a line as the ledger keeps it; of one that cannot be read: its task."""
+    """`subject_of` of a line as the ledger keeps it; of one that cannot be read: its task."""
+    return named(task, file_of_line(line))
+
+
+def file_of_line(line: bytes) -> str:
+    """`file_of` of a line as the ledger keeps it; of one that cannot be read: empty."""
     try:
-        return subject_of(from_line(line))
+        return file_of(from_line(line))
     except (msgspec.DecodeError, ValueError):
-        return task
+        return ""

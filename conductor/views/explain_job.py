@@ -17,6 +17,7 @@ from conductor.model.decision import Hold
 from conductor.model.ledger_entries import WAITED_FOR, JobView
 from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
+from conductor.model.subject import file_of_line, named
 from conductor.ports import Ledger
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.staleness import LedgerAge, aside, clock, no_conductor, standing_of
@@ -37,6 +38,8 @@ class Story(Value, frozen=True, kw_only=True):
     now: float
     job: JobView
     task: str = ""
+    #: The name of the file that it is about; empty: it names none.
+    file: str = ""
     workflow: str = ""
     #: The first few of the jobs it waits for → their states («unknown» when no backlog has them); of all of
     #: them `job.waits` says how many are in which.
@@ -74,6 +77,7 @@ def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
         now=now,
         job=msgspec.structs.replace(job, line=b"") if is_long else job,
         task=line["task"],
+        file=file_of_line(job.line),
         workflow=line["workflow"],
         waits_for={other: state_of(ledger, other) for other in job.waits_for},
         roots=roots_of(ledger, job, moment),
@@ -157,7 +161,10 @@ def in_review(ledger: Ledger, job: JobView) -> str:
 def lines(story: Story) -> list[str]:
     """What `conductor explain` prints."""
     job = story.job
-    out = [f"{job.job_id}  {story.task} of {story.workflow}, backlog {job.backlog}", f"  {where(story)}"]
+    out = [
+        f"{job.job_id}  {named(story.task, story.file)} of {story.workflow}, backlog {job.backlog}",
+        f"  {where(story)}",
+    ]
     if (story.waits_for or story.hold) and (stale := aside(story.standing, story.now)):
         out.append(f"  {stale.removeprefix(', ')}:")
     out += [f"  {line}" for line in waits_lines(story)]

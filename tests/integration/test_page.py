@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser_scene import EVENTS, PHONE, Watched, a_browser, unreadable
+from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
+from builders import a_spec
 from node_scene import NodeScene, until
+from rebuild_scene import RebuildScene
 from web_scene import WebScene, configured, web_running
 
 from conductor.adapters.open_ledger import connect, redis_ledger
 from conductor.app.web.application import STATIC
 from conductor.app.web.routes.entrance import PAGES
+from conductor.model.spec import Output
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,7 +52,7 @@ def jobs(valkey_url: str, web: WebScene) -> Iterator[NodeScene]:
 @pytest.fixture(params=["desk", "phone"])
 def seen(request: pytest.FixtureRequest, browser: Browser, web: WebScene) -> Iterator[Watched]:
     is_phone = request.param == "phone"
-    size = PHONE if is_phone else {"width": 1280, "height": 800}
+    size = PHONE if is_phone else DESK
     context = browser.new_context(
         base_url=web.url, viewport=size, color_scheme="dark" if is_phone else "light"
     )
@@ -119,6 +122,38 @@ def test_what_is_wrong_and_what_is_to_come_have_a_page(
     seen.page.goto(page)
     seen.page.get_by_role("heading", name=words).wait_for()
     is_whole(seen)
+
+
+def test_jobs_are_searched_for_and_opened_by_keys(
+    browser: Browser, web: WebScene, jobs: NodeScene, valkey_url: str
+) -> None:
+    clips = [a_spec(n, writes=(Output(path=f"published:clip {n}.mp4"),)) for n in range(300)]
+    RebuildScene(jobs.ledger, jobs.settings.project, valkey_url).dispatch(*clips)
+    for size in (DESK, PHONE):
+        seen = Watched(browser.new_page(base_url=web.url, viewport=size))
+        search(seen)
+        seen.page.close()
+
+
+def search(seen: Watched) -> None:
+    page = seen.page
+    page.goto("/jobs")
+    page.get_by_role("heading", name="300 jobs").wait_for()
+    page.get_by_role("row").first.wait_for()
+    assert page.get_by_role("row").count() < 60, "only what is in sight is made"
+    is_whole(seen)
+    page.keyboard.press("/")
+    page.keyboard.type('file:"clip 7.mp4"')
+    page.get_by_role("heading", name="1 job of").wait_for()
+    assert "clip+7.mp4" in page.url
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="diagnostics.echo · clip 7.mp4").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="1 job of").wait_for()
+    page.locator("input[type=search]").fill("state:gone")
+    page.get_by_text("is no state").wait_for()
 
 
 def test_keys_are_shown_and_lead_from_page_to_page(seen: Watched, jobs: NodeScene) -> None:

@@ -67,15 +67,14 @@ def act_by_filter(
 ) -> None:
     """Exit 1 where the filter means no job. Raises `UsageError` for an empty filter, and where nobody can be
     asked and --yes is not given."""
-    from msgspec.structs import replace
-
     from conductor.base.errors import UsageError
     from conductor.base.progress import Progress
     from conductor.base.text import many
     from conductor.model.job_filter import JobFilter
     from conductor.record.journal import Journal
-    from conductor.recovery.job_actions import TAKES, act_on, refuse_unmeant
+    from conductor.recovery.job_actions import act_on, refuse_unmeant
     from conductor.views.job_list import JobList
+    from conductor.views.meant_jobs import ids_meant
 
     job = one_id(words)
     wanted = filter_of(words) if job is None else JobFilter(ids=(job,))
@@ -83,8 +82,7 @@ def act_by_filter(
     with ledger_here() as (settings, ledger), Progress() as progress:
         found = JobList(settings.state_dir, settings.receipts_dir, ledger)
         found.refresh(progress.counted("reading the record", "line"))
-        states = tuple(state for state in wanted.states or TAKES[verb] if state in TAKES[verb])
-        ids = list(found.ids(replace(wanted, states=states))) if states else []
+        ids = ids_meant(found, verb, wanted)
         if job is not None and len(ids) > 1:
             raise UsageError(f"{job} could be {', '.join(ids[:5])}: give more letters")
         said = f"{verb} {many(len(ids), 'job')}" + ("" if number is None else f" to {number}")

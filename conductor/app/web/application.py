@@ -27,8 +27,9 @@ from conductor.app.web.answers import (
 from conductor.app.web.event_hub import EventHub
 from conductor.app.web.guard import HttpGuard
 from conductor.app.web.rights import Door, anybody
-from conductor.app.web.routes import entrance, events, intake, jobs, metrics, notices, overview
+from conductor.app.web.routes import entrance, events, intake, job_lists, jobs, metrics, notices, overview
 from conductor.app.web.routes.entrance import KINDS, Link, Login, Whoami
+from conductor.app.web.routes.job_lists import BulkAction, BulkCount
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
@@ -36,7 +37,9 @@ from conductor.app.web.routes.overview import Alive, BacklogList, GateList, Node
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.base.settings.hook_settings import HookSettings
+from conductor.model.job_row import JobPage
 from conductor.model.told_event import ToldEvent
+from conductor.recovery.job_actions import ActionResult
 from conductor.recovery.operator_commands import CommandTaken
 from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
@@ -46,11 +49,11 @@ from conductor.views.whole_status import HeadedStatus
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
-    *(Alive, AlertsNow, ScheduleList),
+    *(ActionResult, Alive, AlertsNow, BulkCount, JobPage, ScheduleList),
     *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeList, Now),
     *(PrintedLog, Problem, Story, ToldEvent, Whoami),
 )
-SENT = (Login,)
+SENT = (BulkAction, Login)
 NO_HOOKS: Mapping[str, HookSettings] = {}
 STATIC = Path(__file__).with_name("static")
 
@@ -70,7 +73,7 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
     app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
-    for routes in (overview, notices, jobs, events, intake, metrics, entrance):
+    for routes in (overview, notices, job_lists, jobs, events, intake, metrics, entrance):
         app.include_router(routes.router)
     app.add_exception_handler(ConductorError, failed)
     app.add_exception_handler(HTTPException, refused)

@@ -13,8 +13,9 @@ from conductor.base.settings.schedule_settings import ScheduleSettings
 from conductor.model.decision import GateLedger
 from conductor.model.forecast import Forecast
 from conductor.model.spec import Value
-from conductor.model.subject import subject_of_line
+from conductor.model.subject import file_of_line
 from conductor.ports import Ledger
+from conductor.views.job_list import JobList
 from conductor.views.now import SHOWN_ROWS
 from conductor.views.status import Status, gather
 from conductor.views.stuck import tasks_of
@@ -23,6 +24,9 @@ from conductor.views.whole_status import Findings, find
 #: For all who look at the page together.
 LOOK_EVERY_S = 0.5
 FIND_EVERY_S = 5.0
+#: The history index is brought up to date so often, while somebody asks for jobs.
+FEED_EVERY_S = 1.0
+
 T = TypeVar("T")
 
 
@@ -49,6 +53,10 @@ class Stack:
         #: Reads files too, and so may hang on a mount: a thread of its own.
         self.findings = Lookout("findings", self._find, FIND_EVERY_S)
 
+        self.jobs = JobList(self.code.state_dir, self.code.receipts_dir, self.ledger)
+        #: The same where Redis does not answer: what the record says.
+        self.recorded_jobs = JobList(self.code.state_dir, self.code.receipts_dir, None)
+        self.records = Lookout("records", self.jobs.refresh, FEED_EVERY_S)
         self._asks = Questions("asks")
         #: A mount that hangs keeps no question to the ledger waiting.
         self._file_asks = Questions("files")
@@ -66,12 +74,14 @@ class Stack:
     def start(self) -> None:
         self.looks.start()
         self.findings.start()
+        self.records.start()
         self._asks.start()
         self._file_asks.start()
 
     def stop(self) -> None:
         self.looks.stop()
         self.findings.stop()
+        self.records.stop()
         self._asks.stop()
         self._file_asks.stop()
 
@@ -94,8 +104,7 @@ class Stack:
 
     def _subject(self, job_id: str) -> str:
         job = self.ledger.jobs.job(job_id)
-        task = "" if job is None else job.job_class.task
-        return "" if job is None else subject_of_line(job.line, task).removeprefix(task).strip()
+        return "" if job is None else file_of_line(job.line)
 
     def _find(self) -> Findings:
         active = self.ledger.handover.reservations()

@@ -9,7 +9,7 @@ const BEYOND = 12; // rows above and below what is seen
 export function windowed({ label, key, fill, more, open }) {
   const space = h("div", { role: "presentation" });
   const inside = h("div", { role: "presentation" });
-  const box = h("div", { class: "list", role: "listbox", "aria-label": label, "aria-multiselectable": "true", tabindex: 0 }, space, inside);
+  const box = h("div", { class: "list", role: "grid", "aria-label": label, "aria-multiselectable": "true", tabindex: 0 }, space, inside);
   let items = [];
   let at = -1; // the row that the keys are on
   const chosen = new Set();
@@ -24,7 +24,7 @@ export function windowed({ label, key, fill, more, open }) {
   }
 
   function make({ item }) {
-    return h("div", { class: "row", role: "option", onclick: (event) => event.target.closest("a, .id") || open(item) });
+    return h("div", { class: "row", role: "row", onclick: (event) => event.target.closest("a, .id") || open(item) });
   }
 
   function place(element, { item, index }) {

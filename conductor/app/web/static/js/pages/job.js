@@ -57,7 +57,7 @@ function fillTable(element, labels, values, key, cellsOf) {
 
 function fill(part, told) {
   const { job } = told;
-  const about = told.about ? `${told.task} · ${told.about}` : told.task;
+  const about = told.file ? `${told.task} · ${told.file}` : told.task;
   document.title = `${about} · Conductor`;
   put(part.words, about);
   put(part.state, stateMark(job.state), " ", idOf(job.job_id), ` ${told.workflow}`, job.cause ? h("span", { class: "alarm" }, ` ${job.cause}: ${job.message}`) : null);

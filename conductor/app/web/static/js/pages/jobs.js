@@ -125,14 +125,15 @@ function merged(known, fresh) {
 
 function fill(element, row, isChosen) {
   const when = row.state === "running" ? `${duration(now() - row.started_at)} so far` : row.seconds === null ? "" : duration(row.seconds);
+  const cell = (props, ...content) => h("span", { role: "gridcell", ...props }, ...content);
   put(
     element,
-    h("span", { "aria-hidden": "true" }, isChosen ? "☑" : ""),
-    stateMark(row.state),
-    h("span", {}, h("a", { href: `/jobs/${row.job_id}`, tabindex: -1 }, row.file ? `${row.task} · ${row.file}` : row.task), " ", idOf(row.job_id)),
-    h("span", { class: "wide", title: row.message }, row.cause || [row.node, row.device].filter(Boolean).join("/")),
-    h("span", { class: "wide grey" }, row.backlog),
-    h("span", { class: "wide number" }, when),
-    h("span", { class: "wide number", title: moment(row.at) }, row.used_vram_mib ? mib(row.used_vram_mib) : ""),
+    cell({ "aria-label": isChosen ? "chosen" : "not chosen" }, isChosen ? "☑" : ""),
+    cell({}, stateMark(row.state)),
+    cell({}, h("a", { href: `/jobs/${row.job_id}`, tabindex: -1 }, row.file ? `${row.task} · ${row.file}` : row.task), " ", idOf(row.job_id)),
+    cell({ class: "wide", title: row.message }, row.cause || [row.node, row.device].filter(Boolean).join("/")),
+    cell({ class: "wide grey" }, row.backlog),
+    cell({ class: "wide number" }, when),
+    cell({ class: "wide number", title: moment(row.at) }, row.used_vram_mib ? mib(row.used_vram_mib) : ""),
   );
 }

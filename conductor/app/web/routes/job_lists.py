@@ -1,0 +1,129 @@
+"""Jobs by a filter: the list of them, and the operator's word on all of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+
+from conductor.app.web.answers import Problem, gives, json_answer, problem, takes
+from conductor.app.web.body import sent
+from conductor.app.web.rights import Visitor, acts, looks
+from conductor.app.web.routes.overview import WAIT_S, stack_of
+from conductor.app.web.stack import FEED_EVERY_S, Stack
+from conductor.base.errors import Unreachable, UsageError
+from conductor.base.logs.events import emit_event
+from conductor.base.moments import moment_reader
+from conductor.model.job_filter import QUALIFIERS, FilterError, JobFilter, parse_filter
+from conductor.model.job_row import JobPage
+from conductor.model.spec import Value
+from conductor.record.journal import Journal
+from conductor.recovery.job_actions import ActionResult, JobVerb, act_on, refuse_unmeant
+from conductor.views.meant_jobs import ids_meant
+
+MOST_BYTES = 64 << 10
+SHOWN_IDS = 20
+
+router = APIRouter()
+
+
+class BulkAction(Value, frozen=True, kw_only=True):
+    """`count`: as many as were shown to the one who acts; without it nothing is done, and it is said how many
+    there are."""
+
+    action: JobVerb
+    filter: str
+    priority: int | None = None
+    count: int | None = None
+
+
+class BulkCount(Value, frozen=True, kw_only=True):
+    """So many it would be done to, and the first few of them."""
+
+    action: JobVerb
+    filter: str
+    count: int
+    ids: tuple[str, ...] = ()
+
+
+def filter_of(words: str) -> JobFilter:
+    """Raises `UsageError`."""
+    try:
+        return parse_filter(words, moment_reader())
+    except FilterError as e:
+        raise UsageError(str(e)) from None
+
+
+@router.get(
+    "/api/v1/jobs",
+    dependencies=[Depends(looks)],
+    responses=gives(JobPage, "A page of jobs, the latest first"),
+    openapi_extra={
+        "parameters": [
+            {"name": name, "in": "query", "schema": {"type": "string"}, "description": f"As `{name}:` in q"}
+            for name in QUALIFIERS
+        ]
+    },
+)
+async def jobs(
+    request: Request,
+    q: Annotated[str, Query(description="As `conductor jobs`: state:dead since:18:00")] = "",
+    cursor: Annotated[str, Query(description="Where the page before ended")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Response:
+    """What `conductor jobs --json` says; without Redis what the record says."""
+    stack = stack_of(request)
+    given = ((name, value) for name in QUALIFIERS for value in request.query_params.getlist(name))
+    wanted = filter_of(" ".join([q, *(f"{name}:{value}" for name, value in given)]))
+    seen = await stack.records.fresh(FEED_EVERY_S, WAIT_S)
+
+    def page() -> JobPage:
+        try:
+            return stack.jobs.page(wanted, limit, cursor)
+        except Unreachable:
+            return stack.recorded_jobs.page(wanted, limit, cursor)
+
+    found = await stack.ask_files(page)
+    notes = (*found.notes, *((seen.fault,) if seen.fault else ()))
+    return json_answer(msgspec.structs.replace(found, notes=notes))
+
+
+@router.post(
+    "/api/v1/bulk",
+    responses={
+        **gives(ActionResult, "Done"),
+        **gives(Problem, "There are others now than were counted", 409),
+    },
+    openapi_extra=takes(BulkAction),
+)
+async def bulk(request: Request, who: Annotated[Visitor, Depends(acts)]) -> Response:
+    """cancel, retry, requeue, drop or priority, of all that a filter means: first counted, then done."""
+    stack = stack_of(request)
+    try:
+        asked = msgspec.json.decode(await sent(request, MOST_BYTES), type=BulkAction)
+    except msgspec.DecodeError:
+        raise HTTPException(400, "send {action, filter, priority, count} as JSON") from None
+    wanted = filter_of(asked.filter)
+    refuse_unmeant(asked.action, wanted, asked.priority)
+    ids = await stack.ask_files(lambda: meant(stack, asked.action, wanted))
+    if asked.count is None:
+        first = tuple(ids[:SHOWN_IDS])
+        return json_answer(BulkCount(action=asked.action, filter=asked.filter, count=len(ids), ids=first))
+    if asked.count != len(ids):
+        return problem(f"there are {len(ids)} now, and {asked.count} were counted: look again", 409, 1)
+    journal = Journal(stack.code.receipts_dir)
+    result = await stack.ask(
+        lambda: act_on(
+            stack.ledger, journal, asked.action, ids, wanted, who=who.name, priority=asked.priority
+        )
+    )
+    words = "{who}: {what} of {jobs} jobs"
+    emit_event("operator.acted_on_many", words, who=who.name, what=asked.action, jobs=result.taken)
+    return json_answer(result)
+
+
+def meant(stack: Stack, verb: JobVerb, wanted: JobFilter) -> list[str]:
+    """As of now: what is old by a second is not acted on."""
+    stack.jobs.refresh()
+    return ids_meant(stack.jobs, verb, wanted)

@@ -1,0 +1,97 @@
+"""Jobs by a filter over HTTP: the list, and the word on all of them, which is counted before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from builders import a_spec
+from rebuild_scene import RebuildScene
+from web_scene import WebScene, configured, web_running
+
+from conductor.adapters.open_ledger import connect, redis_ledger
+from conductor.model.spec import JobSpec, Output
+from conductor.record.journal import Journal
+
+JOBS = 6
+
+
+def spec(number: int) -> JobSpec:
+    return a_spec(number, writes=(Output(path=f"published:clip {number}.mp4"),))
+
+
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, valkey_url: str
+) -> Iterator[tuple[WebScene, RebuildScene]]:
+    with connect(valkey_url) as client:
+        client.flushall()
+        with web_running(configured(tmp_path_factory.mktemp("lists"), valkey_url)) as web:
+            place = RebuildScene(redis_ledger(client), web.settings.project, valkey_url)
+            place.dispatch(*(spec(n) for n in range(JOBS)))
+            yield web, place
+
+
+@pytest.fixture
+def web(both: tuple[WebScene, RebuildScene]) -> WebScene:
+    return both[0]
+
+
+@pytest.fixture
+def place(both: tuple[WebScene, RebuildScene]) -> RebuildScene:
+    return both[1]
+
+
+def test_a_page_of_jobs_and_the_next_one(web: WebScene) -> None:
+    with web.stranger() as ask:
+        first = ask.get("/api/v1/jobs", params={"q": "state:waiting", "limit": 4}).json()
+        rest = ask.get("/api/v1/jobs", params={"q": "state:waiting", "cursor": first["cursor"]}).json()
+    assert (first["count"], first["is_live"], len(first["rows"]), len(rest["rows"])) == (JOBS, True, 4, 2)
+    assert {row["job_id"] for row in first["rows"] + rest["rows"]} == {spec(n).id for n in range(JOBS)}
+
+
+def test_a_filter_may_be_written_as_parameters_too(web: WebScene) -> None:
+    with web.stranger() as ask:
+        found = ask.get("/api/v1/jobs", params={"state": "waiting", "file": '"clip 3"'}).json()
+        assert [row["file"] for row in found["rows"]] == ["clip 3.mp4"]
+        wrong = ask.get("/api/v1/jobs", params={"q": "state:gone"})
+        assert (wrong.status_code, "is no state" in wrong.json()["error"]) == (400, True)
+        assert ask.get("/api/v1/jobs", params={"cursor": "x"}).status_code == 400
+
+
+def test_nothing_is_done_to_many_unless_it_was_counted_and_the_count_still_holds(
+    web: WebScene, place: RebuildScene
+) -> None:
+    some = {"action": "cancel", "filter": f"id:{spec(1).id},{spec(2).id}"}
+    with web.friend() as ask:
+        counted = ask.post("/api/v1/bulk", json=some).json()
+        assert (counted["count"], sorted(counted["ids"])) == (2, sorted([spec(1).id, spec(2).id]))
+        other = ask.post("/api/v1/bulk", json={**some, "count": 3})
+        assert (other.status_code, other.json()["error"].split(",")[0]) == (409, "there are 2 now")
+        assert set(place.ledger.jobs.states([spec(1).id, spec(2).id]).values()) == {"waiting"}
+        done = ask.post("/api/v1/bulk", json={**some, "count": 2}, headers={"X-Name": "anna"}).json()
+    assert done["taken"] == 2
+    assert place.ledger.jobs.states([spec(1).id, spec(2).id, spec(3).id]) == {
+        spec(1).id: "cancelled",
+        spec(2).id: "cancelled",
+        spec(3).id: "waiting",
+    }
+    acted = [note for note in Journal(web.settings.receipts_dir).notes() if note.what == "acted"]
+    assert [(note.kind, note.jobs) for note in acted] == [("cancel", 2)]
+
+
+def test_an_empty_filter_and_a_stranger_are_refused(web: WebScene) -> None:
+    with web.friend() as friend, web.stranger() as stranger:
+        empty = friend.post("/api/v1/bulk", json={"action": "drop", "filter": " ", "count": JOBS})
+        assert (empty.status_code, "wants a filter" in empty.json()["error"]) == (400, True)
+        assert friend.post("/api/v1/bulk", json={"action": "explode", "filter": "x"}).status_code == 400
+        refused = stranger.post("/api/v1/bulk", json={"action": "drop", "filter": "state:waiting"})
+        assert refused.status_code in (401, 403)
+
+
+def test_a_priority_is_changed_for_all_that_are_meant(web: WebScene, place: RebuildScene) -> None:
+    asked = {"action": "priority", "filter": 'file:"clip 4"', "priority": 50, "count": 1}
+    with web.friend() as ask:
+        assert ask.post("/api/v1/bulk", json=asked).json()["taken"] == 1
+    job = place.ledger.jobs.job(spec(4).id)
+    assert job is not None and job.job_class.priority == 50
