@@ -106,13 +106,29 @@ def decision_of_then(answer: Decision) -> dict[str, Any]:
 
     They differ where the tick admitted somebody: the backlogs that it served go behind. They differ, too,
     where one that was passed over for too long is shut (its lane is paused): it goes before all others in
-    that tick, and is not passed over any more in the next. Of all others it is compared."""
-    holds = tuple(
-        msgspec.structs.replace(hold, front=REWORDED) if answer.admit or _is_shut(hold) else hold
-        for hold in answer.hold
-    )
+    that tick, and is not passed over any more in the next. Of all others it is compared.
+
+    Who had been passed over lost the promise as soon as there was room that is reserved for another; it is
+    kept now. So such a one has dates that it had not, and with it those of all who were passed over later."""
+    is_kept = any(_comes_after(hold) for hold in answer.hold)
+    holds = tuple(_hold_of_then(hold, bool(answer.admit), is_kept) for hold in answer.hold)
     kept = ("now", "admit", "review", "order", "wanted", "next_tick_s")
     return {name: getattr(answer, name) for name in kept} | {"hold": holds, "heirs": answer.successors}
+
+
+def _hold_of_then(hold: Hold, has_admitted: bool, is_kept: bool) -> Hold:
+    other: dict[str, Any] = {"front": REWORDED} if has_admitted or is_kept or _is_shut(hold) else {}
+    if is_kept and hold.passed_over_since is not None:
+        other |= {"reserved_from": REWORDED, "starts_by": REWORDED}
+    if _comes_after(hold):
+        other |= {"passed_over_since": REWORDED}
+    return msgspec.structs.replace(hold, **other)
+
+
+def _comes_after(hold: Hold) -> bool:
+    """It has the promise of one that was passed over, and room that is reserved for another."""
+    reserved = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED)
+    return hold.passed_over_since is not None and any(v.reason in reserved for v in hold.closed)
 
 
 def _is_shut(hold: Hold) -> bool:

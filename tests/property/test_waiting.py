@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from builders import GIB, NOW, a_class, a_device, a_rate, a_report, a_volume
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -261,7 +261,18 @@ def kinds(draw: st.DrawFn, i: int) -> JobClass:
     )
 
 
+#: The second was passed over, and lost its promise when there was room that is reserved for the first.
+PROMISED = (
+    a_class("gpu", id="kind-0", backlog="a", priority=2, vram_mib=11000, devices=2, ram_mib=30000, cpu=1,
+            duration_s=60.0),
+    a_class("cpu", id="kind-1", backlog="b", priority=1, vram_mib=5000, ram_mib=4000, cpu=1,
+            duration_s=150.0),
+    a_class("cpu", id="kind-2", backlog="b", priority=1, ram_mib=30000, cpu=1, duration_s=150.0),
+)  # fmt: skip
+
+
 @few
+@example("shortest", PROMISED, [(4, 2), (2, 1), (0, 1), (4, 3), (2, 2), (0, 1)])
 @given(
     st.sampled_from(ORDERS),
     st.integers(2, 5).flatmap(lambda n: st.tuples(*(kinds(i) for i in range(n)))),

@@ -39,6 +39,9 @@ from conductor.model.snapshot import Candidate, Head, JobClass, Snapshot
 #: What a request lacks that others could take before it: a place with room, the budget of an API.
 Lack = Literal["", "room", "rate", "counter"]
 
+#: There is room, and it is another one's.
+RESERVED = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED)
+
 #: A tick admits no more than so many: the rest comes with the next one, at once, and nobody waits for a long
 #: tick.
 MOST_ADMITTED = 256
@@ -240,6 +243,8 @@ class Deciding:
                 few.append(ask)
         if self._lack:
             self.starvation.lacked(head.job_id, ask)
+        elif denied is not None and denied.reason in RESERVED:
+            self.starvation.came_after(head.job_id)
         if (
             self._lack == "room"
             and self.backfill is None

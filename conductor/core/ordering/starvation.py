@@ -39,6 +39,8 @@ class Starvation:
         #: What each admission took a part of, as bits.
         self._taken: list[int] = []
         self._short: dict[str, tuple[int, int]] = {}
+        #: Those who had room that is reserved for another one.
+        self._after: set[str] = set()
         self._rate_bits: dict[str, int] = {}
 
     def admitted(self, ask: Ask) -> None:
@@ -47,6 +49,11 @@ class Starvation:
     def lacked(self, job_id: str, ask: Ask) -> None:
         """In its turn it found no room, or no budget."""
         self._short[job_id] = (len(self._taken), self.bits(ask))
+
+    def came_after(self, job_id: str) -> None:
+        """In its turn there was room, and it is reserved for one that was passed over before. Who was passed
+        over itself has its promise still: what is reserved for another is no room of its own."""
+        self._after.add(job_id)
 
     def bits(self, ask: Ask) -> int:
         """What it takes a part of: its lane's places, VRAM, what nodes have, disks, budgets, counters."""
@@ -63,7 +70,8 @@ class Starvation:
         later = [0]
         for bits in reversed(self._taken):
             later.append(later[-1] | bits)
-        count, found = len(self._taken), dict[str, float]()
+        count = len(self._taken)
+        found = {job_id: self._passed_over[job_id] for job_id in self._after if job_id in self._passed_over}
         for job_id, (at, bits) in self._short.items():
             if (known := self._passed_over.get(job_id)) is not None:
                 found[job_id] = known
