@@ -47,7 +47,9 @@ def handler_of(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, headers, body = server.reply(self.path, dict(self.headers), json.loads(raw))
+            # Clients write the names of headers as they like.
+            told = {name.title(): value for name, value in self.headers.items()}
+            status, headers, body = server.reply(self.path, told, json.loads(raw))
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)

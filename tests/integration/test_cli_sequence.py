@@ -164,8 +164,18 @@ def test_a_dispatch_that_is_interrupted_says_how_far_it_came_and_the_same_comman
     argv = [sys.executable, "-m", "conductor", "dispatch", manifest, "--target", "backlog:night"]
     with open_ledger(load(folder)) as ledger:
         run = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, start_new_session=True, text=True)
-        wait_for(lambda: ledger.tallies.counts()["waiting"] > 1000)
+
+        def is_under_way() -> bool:
+            """Looked at while it stands still: it must not be through before it is interrupted."""
+            run.send_signal(signal.SIGSTOP)
+            if ledger.tallies.counts()["waiting"] > 1000:
+                return True
+            run.send_signal(signal.SIGCONT)
+            return False
+
+        wait_for(is_under_way)
         run.send_signal(signal.SIGINT)
+        run.send_signal(signal.SIGCONT)
         _, err = run.communicate(timeout=60)
         put = ledger.tallies.counts()["waiting"]
 

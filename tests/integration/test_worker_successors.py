@@ -98,7 +98,7 @@ class Away:
     def __init__(self) -> None:
         self.asked = threading.Event()
 
-    def preloaded(self, *args: Any) -> None:
+    def next_preloaded(self, *args: Any) -> None:
         self.asked.set()
         raise Unreachable("no Redis")
 

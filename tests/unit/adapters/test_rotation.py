@@ -170,12 +170,14 @@ def test_a_folder_that_was_cleared_keeps_what_was_archived_elsewhere(file: Path)
 
 def test_writers_append_while_it_is_rotated_again_and_again(tmp_path: Path) -> None:
     each, writers = 150, 3
-    at_once = threading.Barrier(writers + 1)
+    at_once, has_turned = threading.Barrier(writers + 1), threading.Event()
 
     def write(name: str) -> None:
         log = AppendOnly(tmp_path / f"{name}.jsonl")
         at_once.wait()
         for n in range(each):
+            if n == each // 2:
+                has_turned.wait(30)
             log.append(line(n, name))
         log.close()
 
@@ -186,6 +188,8 @@ def test_writers_append_while_it_is_rotated_again_and_again(tmp_path: Path) -> N
     turn = 0
     while any(thread.is_alive() for thread in threads):
         turn += 1
+        if turn > 3:
+            has_turned.set()
         for path in sorted(tmp_path.glob("*.jsonl")):
             rotate_file(path, is_below(each), f"s{turn:06}", keeps=2)
         found = there(tmp_path)

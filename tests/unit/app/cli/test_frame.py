@@ -58,6 +58,7 @@ def test_help_lists_every_command_that_works_and_no_other(cli: Cli):
 
     assert [line.split()[0] for line in listed.strip().splitlines()] == [
         *COMMANDS,
+        "service",
         "config",
         "schedule",
         "alerts",
