@@ -163,7 +163,15 @@ def test_a_dispatch_that_is_interrupted_says_how_far_it_came_and_the_same_comman
     manifest = "manifests/system_test_backlog_100000.jsonl"
     argv = [sys.executable, "-m", "conductor", "dispatch", manifest, "--target", "backlog:night"]
     with open_ledger(load(folder)) as ledger:
-        run = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, start_new_session=True, text=True)
+        run = subprocess.Popen(
+            argv,
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+            # Below a shell's background job it would be ignored, in every child.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
         def is_under_way() -> bool:
             """Looked at while it stands still: it must not be through before it is interrupted."""
