@@ -119,6 +119,9 @@ def cut(
     options = {"frames:v": frames, "c:a": "flac", **common_form.h264(frame, crf, cores)}
     job = ffmpeg.sink([video, audio], ctx.output(write), ffmpeg.MUXERS[Path(write).suffix.lower()], **options)
     made = ffmpeg.run(job, ctx, seconds=seconds, note=f"cutting {name}", name=name, threads=cores)
+    if not made.frames:
+        # ffmpeg ends with an error there, or well and without a picture, as its threads have it.
+        raise BadInput(f"{name} cannot be decoded from {start_s:.1f} s on: not one picture came of it")
     if made.frames < frames:
         raise BadInput(
             f"{name} breaks off: {made.frames} of {frames} frames could be decoded from {start_s:.1f} s on"
