@@ -1,4 +1,4 @@
-"""Every lock installs the project itself: `scripts/bootstrap` builds it with locked packages and no others."""
+"""Every lock installs the project itself: `scripts/bootstrap` builds it with what is locked alone."""
 
 from __future__ import annotations
 
