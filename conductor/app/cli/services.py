@@ -122,7 +122,9 @@ def node(
 
 
 def dashboard(
-    port: Annotated[int | None, typer.Option(help="The first port to try; 0 takes any.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The first port to try; 0 takes any.")
+    ] = None,
 ) -> None:
     """rq-dashboard on loopback, for looking only.
 

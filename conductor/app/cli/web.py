@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def web(
-    port: Annotated[int | None, typer.Option(help="The first port to try; 0 takes any.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The first port to try; 0 takes any.")
+    ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Log a browser in, once: print the address for it.")
     ] = False,
