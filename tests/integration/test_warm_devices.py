@@ -99,6 +99,8 @@ def test_a_job_goes_where_its_model_is_warm_and_the_report_says_so(scene: VramSc
     scene.until_state(other, "done")
     warm = until(lambda: {q.queue: q.warm for q in r.queues if q.warm} if (r := scene.report()) else None)
     assert warm == {"gpu-here-gpu1": ("onnx:yolo",)}
+    # What a body held counts until the driver says that it is gone: until then gpu0 takes nobody.
+    until(lambda: (r := scene.report()) and all(d.vram_used_mib < 20480 for d in r.devices))
 
     plain, wanting = scene.hold(3, 8192), scene.hold(4, 8192, task="vram.model", args={"model": "yolo"})
 

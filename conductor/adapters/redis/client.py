@@ -25,13 +25,21 @@ CONNECT_TIMEOUT_S = 5.0
 SHOWN_CHARS = 100
 
 
+class QuietlyClosed(Redis):
+    """Closed, it leaves alone the connections that other threads read from: redis-py would tear them away,
+    and its parser then fails with whatever a closed buffer raises."""
+
+    def close(self) -> None:
+        self.connection_pool.disconnect(inuse_connections=False)
+
+
 def connect(url: str) -> Redis:
     """A client on `url`. Opens nothing yet. Every step may be sent twice after a lost reply: they all bear
     it.
     """
     try:
         _check_database(url)
-        return Redis.from_url(
+        return QuietlyClosed.from_url(
             url,
             # RESP2 and no CLIENT SETINFO (redis-py reads package metadata for it): a connection costs a third
             # less.
