@@ -102,6 +102,17 @@ def wait(args, ctx):
     while not os.path.exists(args["until"]):
         time.sleep(0.01)
     return {}
+
+@task("mine.count", lane="cpu", timeout_s=60.0, retry={"worker_lost": 3})
+def count(args, ctx):
+    """Counts, and is killed once in the middle."""
+    kept = ctx.checkpoint()
+    first = int(kept.load() or b"0")
+    for n in range(first, 10):
+        if n == 6 and ctx.attempt == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        kept.save(str(n + 1).encode())
+    return {"from": first}
 '''
 
 

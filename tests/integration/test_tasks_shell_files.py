@@ -46,6 +46,12 @@ def test_a_program_gets_the_files_of_its_job(bench: Bench):
     assert result["stdout_tail"].rstrip().endswith("/work/x {other}")
 
 
+def test_a_program_finds_what_the_attempt_before_it_kept(bench: Bench):
+    code = "import pathlib, sys; f = pathlib.Path(sys.argv[1], 'n'); print(f.exists()); f.touch()"
+    said = [bench.run(shell.run, script(code, "{checkpoint}"))["stdout_tail"] for _ in range(2)]
+    assert said == ["False\n", "True\n"]
+
+
 def test_nothing_is_expanded_by_a_shell(bench: Bench):
     result = bench.run(shell.run, script("import sys; print(sys.argv[1])", "$HOME; `id` *"))
     assert result["stdout_tail"] == "$HOME; `id` *\n"

@@ -134,6 +134,18 @@ def test_a_killed_child_costs_one_attempt_and_no_program_lives_on(scene: WorkerS
     wait_until(lambda: not any(map(is_alive, everyone)), "nobody is left")
 
 
+def test_a_killed_body_goes_on_where_it_was(scene: WorkerScene):
+    spec = scene.put(a_spec(task="mine.count"))
+    scene.worker()
+    scene.wait_state(spec, "waiting")
+
+    scene.admit(spec, attempt=2)
+
+    receipts = scene.wait_state(spec, "done")
+    assert [(r.outcome, r.cause) for r in receipts[:1]] == [("failed", "worker_lost")]
+    assert receipts[-1].result == {"from": 6}
+
+
 def test_sigterm_to_a_body_alone_is_a_lost_worker(scene: WorkerScene, tmp_path: Path):
     spec = scene.put(a_waiting_spec(tmp_path))
     scene.worker()

@@ -39,6 +39,7 @@ from workers.isolation.host_memory import BEYOND_FOLDER, HostMemory
 from workers.isolation.protocol import Run
 from workers.isolation.resident_memory import is_over_reservation
 from workers.isolation.usage import Meter
+from workers.task_api import checkpoint
 from workers.task_api.failure_causes import AttemptFault, cut
 
 
@@ -113,7 +114,8 @@ class Attempt:
         return self._code_version
 
     def _folders(self) -> tuple[Path, ...]:
-        return publish.folders(self._layout, self.spec, self.body)
+        kept = checkpoint.folder_of(self._layout, self.job_id, self.body)
+        return (*publish.folders(self._layout, self.spec, self.body), kept)
 
     @property
     def body(self) -> str:

@@ -26,6 +26,7 @@ import msgspec
 
 from conductor.adapters.host import cgroup, nvml_probe
 from conductor.base import secrets
+from conductor.base.code_version import code_version
 from conductor.base.project.own_code import put_on_path
 from conductor.base.settings.settings import Settings, absolute
 from conductor.model.spec import JobSpec, filled, from_line
@@ -199,6 +200,7 @@ class Child:
             stop_fd=self._stop_fd,
             still_s=self._still_s,
             warm=self._warm,
+            code=lambda: code_version(run.decl.module),
         )
         declared = self._declared_key(spec, run)
         try:

@@ -15,6 +15,8 @@ from conductor.base.files import paths, safe_open
 from conductor.model.calls import Call
 from conductor.model.receipt import body_of
 from conductor.model.spec import JobSpec
+from workers.task_api import checkpoint
+from workers.task_api.checkpoint import Checkpoint
 from workers.task_api.warm_cache import WarmStore
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class JobContext:
         stop_fd: int | None = None,
         still_s: Callable[[], float] = lambda: 0.0,
         warm: WarmStore | None = None,
+        code: Callable[[], str] = str,
     ) -> None:
         self.spec = spec
         self.settings = settings
@@ -73,6 +76,9 @@ class JobContext:
         self._deadline = time.monotonic() - still_s() + timeout_s
         self._on_progress = on_progress
         self._warm = warm or WarmStore()
+        #: The version of the task's code.
+        self._code = code
+        self._checkpoint: Checkpoint | None = None
 
     @property
     def job_id(self) -> str:
@@ -84,6 +90,17 @@ class JobContext:
         folder = attempt_folder(self.settings, "scratch", self.job_id, self.body) / "work"
         self._make("scratch", folder)
         return folder
+
+    def checkpoint(self) -> Checkpoint:
+        """What this job has so far, kept until it is done: `load()` gives what an earlier attempt saved.
+
+        On the root `checkpoint_root`. Raises `JobError` when a later attempt has taken over, `PublishFailed`
+        when the root is not mounted.
+        """
+        if self._checkpoint is None:
+            check_mounted(self.settings, self.settings.checkpoint_root)
+            self._checkpoint = checkpoint.take(self.settings, self.job_id, self.body, self._code())
+        return self._checkpoint
 
     def input(self, path: str) -> Path:
         """The file behind `root:relative`, or behind an absolute path below `inputs`. Raises `BadInput`."""

@@ -23,7 +23,7 @@ from workers.task_api.toolkit import Args, parse
 if TYPE_CHECKING:
     from conductor.base.files.layout import CodeSettings
 
-_PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch))\}")
+_PLACEHOLDER = re.compile(r"\{(?:(in|out):(\d{1,4})|(scratch)|(checkpoint))\}")
 
 
 class ShellArgs(Args, frozen=True, kw_only=True):
@@ -38,8 +38,8 @@ def run(args: Mapping[str, Any], ctx: JobContext) -> dict[str, Any]:
     """args: argv (a list), cwd, env. Result: {"exit_code", "stdout_tail"}.
 
     In argv, `{in:0}` and `{out:0}` stand for the files of reads[0] and writes[0], `{scratch}` for the
-    attempt's folder. The program must be listed in `shell_programs` of conductor.toml, what `env` sets in
-    `shell_env`.
+    attempt's folder, `{checkpoint}` for the one that the job's next attempt finds again. The program must be
+    listed in `shell_programs` of conductor.toml, what `env` sets in `shell_env`.
     """
     given = parse(args, ShellArgs)
     check_allowed(given.argv[0], ctx.settings)
@@ -76,9 +76,9 @@ def expand(part: str, ctx: JobContext) -> str:
     """One argument with its placeholders filled in. Other braces stay as they are."""
 
     def fill(match: re.Match[str]) -> str:
-        kind, index, scratch = match.groups()
-        if scratch:
-            return str(ctx.scratch)
+        kind, index, scratch, kept = match.groups()
+        if scratch or kept:
+            return str(ctx.scratch if scratch else ctx.checkpoint().folder)
         declared = ctx.spec.reads if kind == "in" else tuple(output.path for output in ctx.spec.writes)
         if int(index) >= len(declared):
             raise BadInput(

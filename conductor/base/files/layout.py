@@ -30,6 +30,8 @@ class Layout:
     inputs_by: Literal["time", "content"]
     #: Folders that jobs may write below, by the name that manifests give them.
     roots: Mapping[str, Root]
+    #: The one of them on which jobs keep their checkpoints.
+    checkpoint_root: str
 
     def ephemeral_roots(self) -> frozenset[str]:
         """Roots whose files are removed when they were read by all."""

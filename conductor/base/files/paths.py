@@ -28,6 +28,8 @@ STAGING = ".tmp"
 KEPT = "kept.json"
 #: Below STAGING: what stood at an output's name and counts no more, out of the way and not lost.
 ASIDE = "aside"
+#: Below STAGING: what jobs keep from one attempt to the next.
+CHECKPOINTS = "checkpoints"
 
 _ROOTED = re.compile(r"([a-z][a-z0-9_]*):(.+)", re.DOTALL)
 

@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     #: is read once. By content for those who copy files with their dates kept. A root, or a plan, may say
     #: otherwise.
     inputs_by: Literal["time", "content"] = "time"
+    #: The root on which long jobs keep what they have so far (`ctx.checkpoint()`). `scratch`: a job goes on
+    #: where it was on the same host; a root that all hosts share: on any.
+    checkpoint_root: str = "scratch"
     #: This node's name; None: the host's.
     node: str | None = None
     #: Modules with `@task` functions of your own.
@@ -275,6 +278,11 @@ def load(start: Path | None = None) -> Settings:
         )
         raise ConfigError(f"{file}: {faults}") from None
     settings = absolute(raw.model_copy(update={"roots": {**DEFAULT_ROOTS, **raw.roots}, "project": project}))
+    if settings.checkpoint_root not in settings.roots:
+        known = ", ".join(sorted(settings.roots))
+        raise ConfigError(
+            f"{file}: checkpoint_root: no root is named {settings.checkpoint_root!r} (there are: {known})"
+        )
     if settings.state_dir.exists():
         # It says which program is the server, and whom to signal.
         refuse_foreign(settings.state_dir)

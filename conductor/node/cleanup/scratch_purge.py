@@ -13,7 +13,7 @@ from conductor.base.files import paths
 from conductor.base.files.layout import Layout
 from conductor.model.spec import Value
 from conductor.node.cleanup.file_removal import finish, is_mounted
-from conductor.node.cleanup.stale_staging import attempts, has_ended, remove, stale
+from conductor.node.cleanup.stale_staging import ended, remove, stale
 from conductor.ports import Ledger
 
 
@@ -71,8 +71,7 @@ def over_in(layout: Layout, roots: Sequence[str], ledger: Ledger, now: float) ->
 
 def over(root: Path, ledger: Ledger, now: float) -> list[Path]:
     """Folders of attempts that are over."""
-    ended = [folder for folder in attempts(root) if has_ended(folder, ledger)]
-    return sorted({*ended, *stale(root, ledger, now)})
+    return sorted({*ended(root, ledger), *stale(root, ledger, now)})
 
 
 def size_of(folder: Path) -> int:

@@ -6,6 +6,9 @@ active, nothing in it was touched for a while, and the job does not rest on it: 
 published is kept. Jobs this ledger does not know may be another project's on the same NAS: theirs are left
 for a day.
 
+What a job keeps between its attempts (`.tmp/checkpoints/ID.ATTEMPT.TOKEN`) goes when it is done or cancelled;
+a dead one may be tried again for a week.
+
 What was put aside (`.tmp/aside/ID.ATTEMPT`: an output that counts no more) is kept for a week, so that a
 person can take it back; then it goes, once its job is done again or cancelled.
 """
@@ -17,7 +20,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from conductor.base.files.paths import ASIDE, KEPT
+from conductor.base.files.paths import ASIDE, CHECKPOINTS, KEPT
 from conductor.base.logs.events import emit_event
 from conductor.ports import Ledger
 
@@ -37,7 +40,10 @@ def clean_staging(roots: Iterable[Path], ledger: Ledger, now: float) -> list[Pat
     logged.
     """
     return remove(
-        folder for root in roots for folder in (*stale(root, ledger, now), *stale_aside(root, ledger, now))
+        folder
+        for root in roots
+        for stale_ones in (stale, stale_aside, stale_checkpoints)
+        for folder in stale_ones(root, ledger, now)
     )
 
 
@@ -46,7 +52,12 @@ def clean_ended(roots: Iterable[Path], ledger: Ledger) -> list[Path]:
 
     Cheap: names only, and one look at the ledger for each folder. Raises `Unreachable`.
     """
-    return remove(folder for root in roots for folder in attempts(root) if has_ended(folder, ledger))
+    return remove(folder for root in roots for folder in ended(root, ledger))
+
+
+def ended(root: Path, ledger: Ledger) -> list[Path]:
+    left = [folder for folder in attempts(root) if has_ended(folder, ledger)]
+    return left + [folder for folder in checkpoints(root) if is_through(folder, ledger)]
 
 
 def remove(folders: Iterable[Path]) -> list[Path]:
@@ -85,6 +96,26 @@ def is_made_again(folder: Path, idle_s: float, ledger: Ledger) -> bool:
     """Of a job that is dead, or waits still, what stood there before may be all that there is."""
     job = ledger.jobs.job(folder.name.partition(".")[0])
     return idle_s > STRANGER_ASIDE_S if job is None else job.state in ("done", "cancelled")
+
+
+def stale_checkpoints(root: Path, ledger: Ledger, now: float) -> list[Path]:
+    """Of jobs that have been dead for long, or that this ledger has not known for longer."""
+    old = [(folder, idle) for folder in checkpoints(root) if (idle := now - last_touched(folder)) > ASIDE_S]
+    return [folder for folder, idle in old if is_given_up(folder, idle, ledger)]
+
+
+def is_given_up(folder: Path, idle_s: float, ledger: Ledger) -> bool:
+    job = ledger.jobs.job(folder.name.partition(".")[0])
+    return idle_s > STRANGER_ASIDE_S if job is None else job.state == "dead"
+
+
+def is_through(folder: Path, ledger: Ledger) -> bool:
+    job = ledger.jobs.job(folder.name.partition(".")[0])
+    return job is not None and job.state in ("done", "cancelled") and job.reservation is None
+
+
+def checkpoints(root: Path) -> list[Path]:
+    return _named(root / FOLDER / CHECKPOINTS)
 
 
 def put_aside(root: Path) -> list[Path]:

@@ -124,3 +124,28 @@ def test_what_was_put_aside_goes_after_a_week_where_its_job_is_over(
 
     assert run(tmp_path, ledger(**job)) == (folders if goes else [])
     assert [folder.exists() for folder in folders] == [not goes] * 2 and kept.exists()
+
+
+DAY = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("age_s", "job", "is_removed"),
+    [
+        (1.0, {"state": "done"}, True),
+        (1.0, {"state": "cancelled"}, True),
+        (1.0, {"state": "done", "reservation": SimpleNamespace(attempt=2)}, False),
+        (6 * DAY, {"state": "dead"}, False),
+        (8 * DAY, {"state": "dead"}, True),
+        (8 * DAY, {"state": "waiting"}, False),
+        (29 * DAY, {}, False),
+        (31 * DAY, {}, True),
+    ],
+)
+def test_what_a_job_has_so_far_stays_until_it_has_ended(
+    tmp_path: Path, age_s: float, job: dict[str, Any], is_removed: bool
+):
+    folder = attempt(tmp_path, f"checkpoints/{ID}.1.0a1b2c3d", age_s)
+    of = ledger(**job)
+    assert bool({*run(tmp_path, of), *clean_ended([tmp_path], of)}) is is_removed
+    assert folder.exists() is not is_removed
