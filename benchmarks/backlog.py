@@ -39,6 +39,7 @@ from conductor.model.snapshot import Lookahead
 from conductor.model.spec import JobSpec, Needs, to_line
 from conductor.ports import Ledger
 from conductor.record import manifest as manifests
+from conductor.record.index.history import HistoryIndex
 from conductor.tick.observe import observe
 from conductor.views.explain_job import explained
 from conductor.views.status import gather
@@ -140,7 +141,7 @@ def command(bench: ThroughputBench, *words: str) -> None:
 def explain(bench: ThroughputBench, ledger: Ledger) -> object:
     job = ledger.jobs.job(spec_of(3).id)
     assert job is not None, "it was put"
-    return explained(ledger, job, bench.settings.receipts_dir)
+    return explained(ledger, job, HistoryIndex(bench.settings.state_dir, bench.settings.receipts_dir))
 
 
 def runs(bench: ThroughputBench, ledger: Ledger) -> dict[str, Figure]:

@@ -115,6 +115,21 @@ def ask(index: HistoryIndex, wanted: JobFilter, times: int) -> tuple[list[float]
     return took, count
 
 
+def receipts_of_one(index: HistoryIndex, folder: Path, ended: int, times: int) -> dict[str, float]:
+    """At their places, and as they are found where there is no index."""
+    ids = [an_id(n * 7919 % ended) for n in range(times)]
+    without = HistoryIndex(folder / "nothing", folder / "receipts")
+    took: dict[str, float] = {}
+    for name, asked in (("indexed", index), ("searched", without)):
+        each: list[float] = []
+        for job_id in ids:
+            began = time.perf_counter()
+            assert len(asked.receipts_of(job_id)) == 1
+            each.append((time.perf_counter() - began) * 1000)
+        took[name] = statistics.median(each)
+    return took
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--waiting", type=int, default=1_000_000)
@@ -135,6 +150,7 @@ def main() -> int:
         a_manifest(folder, "night.jsonl", 0, options.ended + options.waiting)
         figures["all_from_nothing"] = timed(index.refresh)
         figures["nothing_new"] = timed(index.refresh)
+        figures["receipts_of_one_ms"] = receipts_of_one(index, folder, options.ended, options.times)
         figures["index_mib"] = index.file.stat().st_size / 2**20
         every: list[float] = []
         for name, wanted in FILTERS.items():

@@ -5,7 +5,6 @@ receipts.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import msgspec
 import orjson
@@ -19,6 +18,7 @@ from conductor.model.receipt import Receipt
 from conductor.model.spec import Needs, Value
 from conductor.model.subject import file_of_line, named
 from conductor.ports import Ledger
+from conductor.record.index.history import HistoryIndex
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.staleness import LedgerAge, aside, clock, no_conductor, standing_of
 from conductor.views.wait_causes import DeepestJob, roots_of
@@ -60,10 +60,10 @@ class Story(Value, frozen=True, kw_only=True):
     standing: LedgerAge = LedgerAge()
 
 
-def explained(ledger: Ledger, job: JobView, receipts_dir: Path) -> Story:
-    """Read what is known of `job`. Its receipts are searched for in the files: no index is kept."""
+def explained(ledger: Ledger, job: JobView, history: HistoryIndex) -> Story:
+    """Read what is known of `job`; `history` finds its receipts, and need not be up to date."""
     line = orjson.loads(job.line)
-    mine = receipts_of(job.job_id, receipts_dir)
+    mine = history.receipts_of(job.job_id)
     is_free = job.state == "waiting" and not job.waits_for
     gates, now = ledger.gate_record.gates(), ledger.bell.now()
     hold = next((h for h in gates.holds if h.class_id == job.class_id), None) if is_free else None
@@ -111,12 +111,6 @@ def numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
 def state_of(ledger: Ledger, job_id: str) -> str:
     view = ledger.jobs.job(job_id)
     return view.state if view else "unknown"
-
-
-def receipts_of(job_id: str, receipts_dir: Path) -> tuple[Receipt, ...]:
-    from conductor.adapters.files.receipt_log import receipts_of as found
-
-    return tuple(sorted(found(receipts_dir, job_id), key=lambda receipt: (receipt.attempt, receipt.ended_at)))
 
 
 def inherit_priorities(job: JobView, line: dict[str, object]) -> list[str]:

@@ -26,6 +26,7 @@ from conductor.base.settings.settings import CONFIG_NAME, Settings, load
 from conductor.model.receipt import MOST_UNHEARD
 from conductor.model.spec import JobSpec
 from conductor.ports import Ledger
+from conductor.record.index.history import HistoryIndex
 from conductor.record.journal import Journal
 from conductor.record.removal_notes import RemovalNotes, note, read
 from conductor.recovery.backup import backup, restore
@@ -58,7 +59,10 @@ def specs(place: RebuildScene) -> list[JobSpec]:
 
 
 def record(folder: Path, spec: JobSpec) -> dict[str, Any]:
-    """All that is read of it, by every door."""
+    """All that is read of it, by every door. The index is one of before, at first."""
+    index = HistoryIndex(folder.parent / "state", folder)
+    stale = index.receipts_of(spec.id)
+    assert index.refresh() and index.receipts_of(spec.id) == stale
     files = ReceiptFiles(folder)
     placed = list(files.read())
     assert [files.at(place) for place, _ in placed] == [receipt for _, receipt in placed]
@@ -66,6 +70,7 @@ def record(folder: Path, spec: JobSpec) -> dict[str, Any]:
     return {
         "receipts": list(read_receipts(folder)),
         "of one": list(receipts_of(folder, spec.id)),
+        "by index": list(index.receipts_of(spec.id)),
         "naming": list(receipts_naming(folder, "scratch:none")),
         "superseded": list(superseded(folder)),
         "notes": Journal(folder).notes(),

@@ -119,8 +119,7 @@ class ReceiptFiles:
         file = self._open.get(number)
         if file is None:
             file = self._open[number] = self._again(*self._files[number])
-        file.seek(begins)
-        return _decoder.decode(file.readline())
+        return receipt_at(file, begins)
 
     def _again(self, path: Path, ino: int) -> BinaryIO:
         if path.name.endswith(PACKED):
@@ -140,7 +139,18 @@ class ReceiptFiles:
 def receipts_of(folder: Path, job_id: str) -> Iterator[Receipt]:
     """Of one job. The files are searched for its id; only the lines that have it are looked at."""
     for _, file in streams(folder, SUFFIX):
-        yield from (r for r in _with(file, f'"{job_id}"'.encode()) if r.job_id == job_id)
+        yield from receipts_behind(file, job_id)
+
+
+def receipts_behind(file: BinaryIO, job_id: str, place: int = 0) -> Iterator[Receipt]:
+    """Of one job, from that place of one file on."""
+    return (r for r in _with(file, f'"{job_id}"'.encode(), place) if r.job_id == job_id)
+
+
+def receipt_at(file: BinaryIO, place: int) -> Receipt:
+    """Raises `OSError`, and `msgspec.DecodeError` where no receipt begins there."""
+    file.seek(place)
+    return _decoder.decode(file.readline())
 
 
 def receipts_naming(folder: Path, path: str) -> Iterator[Receipt]:
@@ -156,12 +166,12 @@ def superseded(folder: Path) -> Iterator[Receipt]:
         yield from (r for r in _with(file, b'"outcome":"superseded"') if r.outcome == "superseded")
 
 
-def _with(file: BinaryIO, word: bytes) -> Iterator[Receipt]:
-    """The receipts of the lines in which `word` stands."""
-    if not os.fstat(file.fileno()).st_size:
+def _with(file: BinaryIO, word: bytes, place: int = 0) -> Iterator[Receipt]:
+    """The receipts of the lines in which `word` stands, from `place` on."""
+    if os.fstat(file.fileno()).st_size <= place:
         return
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        at = text.find(word)
+        at = text.find(word, place)
         while at >= 0:
             begins, ends = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
             if ends < 0:

@@ -110,10 +110,12 @@ def explain(
 
     Example: conductor explain k3v7
     """
+    from conductor.record.index.history import HistoryIndex
     from conductor.views.explain_job import explained, lines
 
     with ledger_to_read() as (settings, ledger):
-        story = explained(ledger, one_job(ledger, job), settings.receipts_dir)
+        history = HistoryIndex(settings.state_dir, settings.receipts_dir)
+        story = explained(ledger, one_job(ledger, job), history)
     if as_json:
         emit(story)
     else:

@@ -211,9 +211,9 @@ class _Feeding:
         """What was taken out of a file of receipts: read once."""
         if self._is_known(file.name):
             return
-        for batch in _batches(_lines_in(file)):
+        for batch in _batches(_placed(_lines_in(file))):
             with schema.transaction(self._conn):
-                self._take(batch)
+                self._take(file.name, batch)
             self._count(len(batch))
         with schema.transaction(self._conn):
             self._conn.execute("INSERT INTO source VALUES (?, 0, '')", (file.name,))
@@ -221,18 +221,21 @@ class _Feeding:
     def _is_known(self, name: str) -> bool:
         return self._conn.execute("SELECT 1 FROM source WHERE name = ?", (name,)).fetchone() is not None
 
-    def _take(self, lines: Iterable[bytes]) -> None:
-        receipts = [receipt for line in lines if (receipt := _receipt_of(line)) is not None]
-        self._writer.open(receipt.job_id for receipt in receipts)
-        for receipt in receipts:
-            self._writer.take(receipt)
+    def _take(self, source: str, lines: Iterable[tuple[bytes, int]]) -> None:
+        """Each with the place behind it."""
+        found = [
+            (receipt, at - len(line)) for line, at in lines if (receipt := _receipt_of(line)) is not None
+        ]
+        self._writer.open(receipt.job_id for receipt, _ in found)
+        for receipt, place in found:
+            self._writer.take(receipt, source, place)
         self._writer.write()
 
     def _receipts(self, file: Path) -> None:
         try:
             for batch in _batches(lines_since(self._conn, file)):
                 with schema.transaction(self._conn):
-                    self._take(line for line, _ in batch)
+                    self._take(file.name, batch)
                     reached(self._conn, file, batch[-1][1])
                 self._count(len(batch))
         except OSError:
@@ -260,6 +263,13 @@ def _note_of(line: bytes) -> Note | None:
 def _lines_in(archive: Path) -> Iterator[bytes]:
     with unpacked(archive) as lines:
         yield from lines
+
+
+def _placed(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
+    at = 0
+    for line in lines:
+        at += len(line)
+        yield line, at
 
 
 def _manifest_lines(file: Path) -> Iterator[ManifestLine]:

@@ -6,19 +6,23 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from conductor.adapters.files.receipt_log import receipts_of
 from conductor.base.errors import ConfigError
 from conductor.base.files.safe_open import make_own
 from conductor.model.job_filter import JobFilter
 from conductor.model.job_row import AttemptRow, JobRow
+from conductor.model.receipt import Receipt
 from conductor.record.index import schema
 from conductor.record.index.feed import OnFed, feed, feeder_lock
 from conductor.record.index.indexed_job import COLUMNS, GROUP, IndexedJob, LiveState
 from conductor.record.index.query import FoundJobs, JobQuery
+from conductor.record.index.receipt_places import places_by_index, receipts_at
 from conductor.record.index.schema import moment_of_key
 from conductor.record.index.writer import IndexWriter
 
@@ -117,6 +121,18 @@ class HistoryIndex:
         with self._reading() as conn:
             rows = conn.execute(_ATTEMPTS, (job_id,)).fetchall()
         return tuple(_attempt_of(row) for row in rows)
+
+    def receipts_of(self, job_id: str) -> tuple[Receipt, ...]:
+        """All there are by now, whether the index knows them or not, in the order in which they were made:
+        read at their places, or searched for in the files where no index tells these. Raises `OSError`."""
+        places = None
+        # No index, or a broken one: this needs none.
+        with suppress(ConfigError), self._reading() as conn:
+            places = places_by_index(conn, job_id)
+        # Behind the look at the index: a share that hangs holds no transaction open.
+        found = None if places is None else receipts_at(self._receipts_dir, job_id, places)
+        mine = receipts_of(self._receipts_dir, job_id) if found is None else found
+        return tuple(sorted(mine, key=lambda receipt: (receipt.attempt, receipt.ended_at)))
 
     def counts(self) -> dict[str, int]:
         """State → jobs."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Another one is thrown away and made anew.
-VERSION = 1
+VERSION = 2
 #: A list goes by `job.k`: milliseconds of the moment above, and the job's number below so many bits, so that
 #: a place in the list is one number.
 TIE_BITS = 21
@@ -19,6 +19,7 @@ _MOST_MS = LAST_KEY >> TIE_BITS
 
 #: `grp`: jobs that are alike in all that is filtered by name; how many there are is kept, never counted.
 #: `job.bodies`: «o1.TOKEN f2.TOKEN s1.TOKEN»: ok, failed, superseded. `job.base`: what the record says.
+#: `attempt.source`, `.place`: the file of the receipt, and where in it the line begins.
 #: `live`: jobs of which the ledger said something else, when it was asked last.
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -36,7 +37,7 @@ CREATE INDEX job_said ON job (g, k) WHERE message > 0;
 CREATE INDEX job_message ON job (message) WHERE message > 0;
 CREATE TABLE attempt (n INTEGER, attempt INTEGER, token TEXT, outcome TEXT, cause TEXT, message INTEGER,
   node TEXT, device TEXT, started_at REAL, ended_at REAL, seconds REAL, vram INTEGER, ram INTEGER,
-  PRIMARY KEY (n, attempt, token, outcome)) WITHOUT ROWID;
+  source TEXT, place INTEGER, PRIMARY KEY (n, attempt, token, outcome)) WITHOUT ROWID;
 CREATE TABLE live (n INTEGER PRIMARY KEY, state TEXT, cause TEXT);
 """
 #: Parts of names and messages are found by their trigrams, and looked at again: no text is kept twice.

@@ -26,10 +26,9 @@ def lines_since(conn: sqlite3.Connection, file: Path) -> Iterator[tuple[bytes, i
     known = conn.execute("SELECT at, mark FROM source WHERE name = ?", (file.name,)).fetchone()
     at, mark = known or (0, "")
     with file.open("rb") as opened:
-        size = os.fstat(opened.fileno()).st_size
-        if size < at or (at and mark_of(opened.fileno(), at) != mark):
+        if not is_same(opened.fileno(), at, mark):
             raise Rewritten
-        if size == at:
+        if os.fstat(opened.fileno()).st_size == at:
             return
         opened.seek(at)
         while line := opened.readline(MOST_LINE_BYTES):
@@ -51,6 +50,11 @@ def refuse_gone(conn: sqlite3.Connection, there: set[str]) -> None:
     for (name,) in conn.execute("SELECT name FROM source WHERE name LIKE '%.json%' OR name LIKE '%.journal'"):
         if name not in there:
             raise Rewritten
+
+
+def is_same(fd: int, at: int, mark: str) -> bool:
+    """Whether an open file still holds what was read of it, up to `at`."""
+    return os.fstat(fd).st_size >= at and (not at or mark_of(fd, at) == mark)
 
 
 def mark_of(fd: int, at: int) -> str:

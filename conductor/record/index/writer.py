@@ -54,7 +54,8 @@ class IndexWriter:
     def job(self, job_id: str) -> IndexedJob:
         return self._jobs[job_id]
 
-    def take(self, receipt: Receipt) -> None:
+    def take(self, receipt: Receipt, source: str, place: int) -> None:
+        """`source`, `place`: the file's name, and where the line begins in it, unpacked."""
         job = self._jobs[receipt.job_id]
         message = self.message(receipt.message)
         if job.take(receipt, message):
@@ -62,7 +63,7 @@ class IndexWriter:
             self._attempts.append(
                 (job.n, receipt.attempt, receipt.token, receipt.outcome, receipt.cause or "", message,
                  receipt.node, devices, receipt.started_at, receipt.ended_at, receipt.seconds, use.vram_mib,
-                 use.rss_mib)
+                 use.rss_mib, source, place)
             )  # fmt: skip
 
     def message(self, text: str) -> int:
@@ -109,7 +110,7 @@ class IndexWriter:
         run = self._conn.executemany
         run(_INSERT, [(*row_of(job), job.g, key_of(job.at, job.n)) for job in new])
         run(_UPDATE, [(*row_of(job)[2:], job.g, key_of(job.at, job.n), job.n) for job in changed])
-        run("INSERT OR REPLACE INTO attempt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", self._attempts)
+        run("INSERT OR REPLACE INTO attempt VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", self._attempts)
         run("UPDATE grp SET jobs = jobs + ? WHERE g = ?", [(by, g) for g, by in moved.items() if by])
         if self._has_search:
             named = [job for job in new if job.file]

@@ -16,7 +16,7 @@ from conductor.model.job_row import JobRow
 from conductor.model.receipt import OutputFact, Receipt, Usage
 from conductor.model.spec import JobSpec, Needs, Output, to_line
 from conductor.record.index import feed as feeding
-from conductor.record.index import query, schema
+from conductor.record.index import history, query, schema
 from conductor.record.index.history import HistoryIndex
 from conductor.record.index.indexed_job import LiveState
 from conductor.record.journal import Journal
@@ -328,3 +328,34 @@ def test_without_trigrams_names_are_read_one_by_one(record: Record, monkeypatch:
     record.write(a_receipt(1, outcome="failed", cause="timeout", message="no word"))
     assert record.states(files="0003") == {"0003": "waiting"}
     assert record.states(texts="no wor") == {"0001": "dead"}
+
+
+def test_the_receipts_of_a_job_are_read_where_they_stand(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write(a_receipt(0), a_receipt(1, outcome="failed", cause="timeout"), a_receipt(2))
+    assert record.index.receipts_of(an_id(1)) == (a_receipt(1, outcome="failed", cause="timeout"),)
+    record.states()
+
+    def searched(folder: Path, job_id: str) -> None:
+        raise AssertionError("all files were searched")
+
+    monkeypatch.setattr(history, "receipts_of", searched)
+    assert record.index.receipts_of(an_id(2)) == (a_receipt(2),)
+    record.write(a_receipt(1, attempt=2))
+    (record.receipts_dir / "other.jsonl").write_bytes(msgspec.json.encode(a_receipt(1, attempt=3)) + b"\n")
+    assert [r.attempt for r in record.index.receipts_of(an_id(1))] == [1, 2, 3], "what came since too"
+    assert record.index.receipts_of("nobody") == ()
+
+
+def test_receipts_are_searched_for_where_the_index_is_of_other_files(record: Record) -> None:
+    record.write(a_receipt(0), a_receipt(1))
+    record.states()
+    record.file.write_bytes(msgspec.json.encode(a_receipt(1)) + b"\n")
+    assert record.index.receipts_of(an_id(1)) == (a_receipt(1),)
+    assert record.index.receipts_of(an_id(0)) == ()
+    record.file.unlink()
+    assert record.index.receipts_of(an_id(1)) == ()
+    record.write(a_receipt(0))
+    record.index.file.write_bytes(b"nothing that SQLite made" * 100)
+    assert record.index.receipts_of(an_id(0)) == (a_receipt(0),)

@@ -23,7 +23,7 @@ from conductor.recovery.operator_commands import (
     cause_of_a_fault,
     take_command,
 )
-from conductor.views.explain_job import Story, explained, receipts_of
+from conductor.views.explain_job import Story, explained
 
 #: Of what one body printed, the end.
 MOST_LOG_BYTES = 1 << 20
@@ -75,7 +75,7 @@ async def job(request: Request, job_id: str) -> Response:
     stack = stack_of(request)
 
     def told() -> Story:
-        return explained(stack.ledger, job_of(stack, job_id), stack.code.receipts_dir)
+        return explained(stack.ledger, job_of(stack, job_id), stack.jobs.index)
 
     return json_answer(await stack.ask(told))
 
@@ -126,7 +126,7 @@ async def artefacts(request: Request, job_id: str) -> Response:
 
 def known_files(stack: Stack, job_id: str) -> tuple[JobView, tuple[str, ...]]:
     view = job_of(stack, job_id)
-    return view, files_of_job(view, receipts_of(view.job_id, stack.code.receipts_dir))
+    return view, files_of_job(view, stack.jobs.index.receipts_of(view.job_id))
 
 
 @router.get("/api/v1/jobs/{job_id}/artefacts/{name:path}", dependencies=[Depends(looks)])
