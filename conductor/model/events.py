@@ -71,7 +71,7 @@ FIELDS: dict[str, EventField] = {
     "processes": EventField("int", "processes", "how many"),
     "progress": EventField("float", "", "how far it is, from 0 to 1"),
     "queue": EventField("str", "", "the queue in RQ"),
-    "readings": EventField("list[str]", "", "RESOURCE=AMOUNT/ALL; what is not known is left out"),
+    "readings": EventField("list[str]", "", "PLACE.WHAT=AMOUNT/ALL; what is not known is left out"),
     "reason": EventField("str", "", "what the gate's answer means (`conductor/model/reason.py`)"),
     "receipts": EventField("int", "receipts", "how many"),
     "schedule": EventField("str", "", "its name in conductor.toml"),
@@ -196,6 +196,11 @@ EVENTS: dict[str, EventKind] = {
     "gate.opened": _kind(
         "DEBUG", "A gate that held jobs of a task holds them no more.", "gate lane task seconds"
     ),
+    "gates.lost": _kind(
+        "DEBUG",
+        "What each gate has cost since the ledger began, noted by the leader once a minute.",
+        "readings",
+    ),
     "lane.full": _kind(
         "DEBUG",
         "A class waits for a full queue, as is usual of a lane at work.",
@@ -277,7 +282,9 @@ EVENTS: dict[str, EventKind] = {
     "node.left": _kind("INFO", "A node that was draining reports no more.", "node"),
     "node.lost": _kind("WARNING", "A node reports no more, and nobody had told it to end.", "node"),
     "node.resources": _kind(
-        "DEBUG", "What a host has free and uses, noted by the leader once a minute.", "node readings"
+        "DEBUG",
+        "What a host has free, uses and has promised, noted by the leader once a minute.",
+        "node readings",
     ),
     "node.draining": _kind("INFO", "A node finishes what it has in hand, and takes nothing new."),
     "node.stopping": _kind("WARNING", "A node stops at once: what it has in hand goes back."),

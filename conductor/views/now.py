@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from conductor.analysis.forecast.text import ForecastEnd, end_of
 from conductor.base.hours import about
 from conductor.core.admission.earliest_start import earliest, is_never
 from conductor.core.admission.explain import before, describe, leading, prospects
 from conductor.model.decision import Gate, Hold, Shared
+from conductor.model.forecast import Forecast
 from conductor.model.ledger_entries import JobState
 from conductor.model.receipt import Usage
 from conductor.model.snapshot import Reservation
@@ -18,6 +20,7 @@ from conductor.model.spec import Lane, Value
 from conductor.views.frozen_jobs import frozen_words
 from conductor.views.gate_rows import GateRow, gate_rows
 from conductor.views.headline import Headline, headline_of
+from conductor.views.resource_history import LostTonight
 from conductor.views.status import LaneStatus, Status
 
 #: Of what runs and what waits so many rows are shown; the list of jobs has all.
@@ -31,6 +34,9 @@ class BacklogRow(Value, frozen=True, kw_only=True):
     done: int
     #: What has not ended.
     left: int
+    #: When it should be through, and what was said of that at first.
+    end: ForecastEnd = ForecastEnd()
+    first_ends_at: float | None = None
 
 
 class WaitingRow(Value, frozen=True, kw_only=True):
@@ -92,15 +98,24 @@ class Now(Value, frozen=True, kw_only=True):
     running: tuple[RunningRow, ...]
     dead: dict[str, int]
     notes: tuple[str, ...]
+    #: What the gates have cost since the evening; None: nobody has listened for so long.
+    tonight: LostTonight | None = None
 
 
 def _unknown(job_id: str) -> str:
     return ""
 
 
-def now_of(status: Status, shared: Iterable[Shared] = (), subject: Callable[[str], str] = _unknown) -> Now:
+def now_of(
+    status: Status,
+    shared: Iterable[Shared] = (),
+    subject: Callable[[str], str] = _unknown,
+    forecasts: Iterable[Forecast] = (),
+    tonight: LostTonight | None = None,
+) -> Now:
     """`subject`: job → the file that it is about, empty where nobody knows."""
     moment = status.standing.moment(status.now)
+    told = {forecast.backlog: forecast for forecast in forecasts}
     return Now(
         now=status.now,
         leader=status.leader,
@@ -109,23 +124,30 @@ def now_of(status: Status, shared: Iterable[Shared] = (), subject: Callable[[str
         headline=headline_of(status),
         ends_at=status.end.at,
         ends=status.end.words,
-        backlogs=tuple(_backlog(name, states) for name, states in status.backlogs.items()),
+        backlogs=tuple(
+            _backlog(name, states, told.get(name) or told.get(""), status)
+            for name, states in status.backlogs.items()
+        ),
         lanes=status.lanes,
         gates=gate_rows(status, shared),
         waiting=tuple(_waiting(hold, moment, subject) for hold in _most_urgent(status.holds, moment)),
         running=tuple(_running(held, status, subject) for held in status.active[:SHOWN_ROWS]),
         dead=status.dead,
         notes=status.notes,
+        tonight=tonight,
     )
 
 
-def _backlog(name: str, states: dict[JobState, int]) -> BacklogRow:
+def _backlog(name: str, states: dict[JobState, int], forecast: Forecast | None, status: Status) -> BacklogRow:
+    left = sum(states.get(state, 0) for state in ("waiting", "admitted", "running"))
     return BacklogRow(
         name=name,
         states=states,
         known=sum(states.values()),
         done=states.get("done", 0),
-        left=sum(states.get(state, 0) for state in ("waiting", "admitted", "running")),
+        left=left,
+        end=end_of(forecast, left, status.standing.has_leader, status.now),
+        first_ends_at=None if forecast is None or forecast.ended_at else forecast.first_ends_at,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser_scene import DESK, EVENTS, PHONE, Watched, a_browser, unreadable
 from builders import a_spec
+from night_page import put_night
 from node_scene import NodeScene, until
 from rebuild_scene import RebuildScene
 from web_scene import WebScene, configured, web_running
@@ -89,6 +90,40 @@ def test_what_changes_is_seen_without_a_word_and_without_a_stream(seen: Watched,
         return "0 of 1 job" in seen.page.get_by_role("heading", level=1).inner_text()
 
     until(looked, every_s=0.2)
+
+
+def test_now_shows_the_gates_the_funnel_and_what_can_never_run(seen: Watched, jobs: NodeScene) -> None:
+    put_night(jobs)
+    seen.page.goto("/")
+    shut = seen.page.get_by_role("article").filter(has_text="vram studio1/gpu0")
+    shut.get_by_text("shut for 23 min").wait_for()
+    for words in ("of 23.5 GiB free", "18 jobs wait", "Opens", "cost 1 h"):
+        shut.get_by_text(words).wait_for()
+    seen.page.get_by_role("article").filter(has_text="ram studio1").get_by_text("✓ open").wait_for()
+    seen.page.get_by_role("rowheader", name="✕ Can never run here: 2 jobs").wait_for()
+    seen.page.get_by_role("rowheader", name="vram: 16 jobs").wait_for()
+    funnel = seen.page.get_by_role("list").filter(has_text="20 planned")
+    assert funnel.inner_text().split() == (
+        "20 planned ○ 18 waiting ◔ 1 admitted ● 1 running ✓ 0 done and verified".split()
+    )
+    seen.page.get_by_text("(said first:").wait_for()
+    is_whole(seen)
+
+
+def test_hosts_shows_each_place_over_time_and_what_is_shut(seen: Watched, jobs: NodeScene) -> None:
+    put_night(jobs)
+    seen.page.goto("/hosts")
+    seen.page.get_by_role("heading", name="2 hosts report, 1 with something shut.").wait_for()
+    seen.page.get_by_text("of 64.0 GiB RAM free").first.wait_for()
+    seen.page.get_by_text("✕ quarantined: it keeps 900 MiB that nobody holds").wait_for()
+    seen.page.get_by_text("✕ not mounted: marker .conductor-mount is missing").wait_for()
+    strip = seen.page.get_by_role("img", name="gpu0 since")
+    assert "promised" in (strip.get_attribute("aria-label") or "")
+    drawn = [strip.locator(f"path.{name}").count() for name in ("used", "foreign", "promised")]
+    assert drawn == [1, 1, 1] and strip.locator("rect.headroom").count() == 1
+    seen.page.get_by_role("link", name="1 h").click()
+    seen.page.get_by_role("img", name="gpu0 since").wait_for()
+    is_whole(seen)
 
 
 def test_hosts_without_any_says_what_to_start(seen: Watched, jobs: NodeScene) -> None:

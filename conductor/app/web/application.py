@@ -33,7 +33,7 @@ from conductor.app.web.routes.job_lists import BulkAction, BulkCount
 from conductor.app.web.routes.jobs import JobFiles, PrintedLog
 from conductor.app.web.routes.metrics import MetricsPage
 from conductor.app.web.routes.notices import ScheduleList
-from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeList
+from conductor.app.web.routes.overview import Alive, BacklogList, GateList, NodeHistory, NodeList
 from conductor.app.web.stack import Stack
 from conductor.base.errors import ConductorError
 from conductor.base.settings.hook_settings import HookSettings
@@ -45,12 +45,13 @@ from conductor.views.alerts import AlertsNow
 from conductor.views.explain_job import Story
 from conductor.views.health import Health
 from conductor.views.now import Now
+from conductor.views.resource_history import ResourceHistory
 from conductor.views.whole_status import HeadedStatus
 
 #: Whose shapes the OpenAPI page shows.
 ANSWERS = (
     *(ActionResult, Alive, AlertsNow, BulkCount, JobPage, ScheduleList),
-    *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeList, Now),
+    *(BacklogList, CommandTaken, GateList, HeadedStatus, Health, JobFiles, Link, NodeHistory, NodeList, Now),
     *(PrintedLog, Problem, Story, ToldEvent, Whoami),
 )
 SENT = (BulkAction, Login)
@@ -71,7 +72,8 @@ def make_app(stack: Stack, door: Door, hooks: Mapping[str, HookSettings] = NO_HO
         redirect_slashes=False,
     )
     app.state.metrics, app.state.hooks, app.state.deliveries = MetricsPage(), hooks, {}
-    app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear)
+    app.state.history = ResourceHistory()
+    app.state.hub = EventHub(stack.ledger.events, app.state.metrics.figures.hear, app.state.history.hear)
     app.state.stack, app.state.door, app.state.static = stack, door, static_files(STATIC)
     for routes in (overview, notices, job_lists, jobs, events, intake, metrics, entrance):
         app.include_router(routes.router)

@@ -51,12 +51,16 @@ class EventListener:
         self.has_some.set()
 
 
-class EventHub(threading.Thread):
-    """`hear`: is told, by the loop's thread, of all that happens from now on."""
+Hear = Callable[[Sequence[ToldEvent]], None]
 
-    def __init__(self, stream: EventStream, hear: Callable[[Sequence[ToldEvent]], None]) -> None:
+
+class EventHub(threading.Thread):
+    """Both are called by the loop's thread. `hear`: is told of all that happens from now on; `remember`: of
+    what the stream had before, too."""
+
+    def __init__(self, stream: EventStream, hear: Hear, remember: Hear) -> None:
         super().__init__(name="event-reader", daemon=True)
-        self._hear = hear
+        self._hear, self._remember = hear, remember
         self._stream = stream
         self._kept: deque[tuple[ToldEvent, str]] = deque(maxlen=KEPT)
         self._watchers: set[EventListener] = set()
@@ -81,7 +85,7 @@ class EventHub(threading.Thread):
         is_new = True
         while not self._is_over.is_set():
             try:
-                events = self._stream.latest(KEPT) if is_new else self._next()
+                events = self._earlier() if is_new else self._next()
                 was_before = is_new
             except ConductorError:
                 self._is_over.wait(AGAIN_S)
@@ -89,7 +93,18 @@ class EventHub(threading.Thread):
             is_new = False
             if events:
                 self._last = events[-1].id
-                self._hand_over([(event, escaped(json_text(event))) for event in events], was_before)
+                self._tell(self._offer, [(e, escaped(json_text(e))) for e in events], was_before)
+
+    def _earlier(self) -> tuple[ToldEvent, ...]:
+        """All of it goes by once, for who remembers; the last of it is at hand for who comes back."""
+        kept: tuple[ToldEvent, ...] = ()
+        page = self._stream.read("", KEPT)
+        while page:
+            self._tell(self._remember, page)
+            kept = (*kept, *page)[-KEPT:]
+            is_whole = len(page) < KEPT or self._is_over.is_set()
+            page = () if is_whole else self._stream.read(page[-1].id, KEPT)
+        return kept
 
     def _next(self) -> tuple[ToldEvent, ...]:
         if not self._last:
@@ -97,17 +112,19 @@ class EventHub(threading.Thread):
             return self._stream.read("", KEPT, READ_WAIT_S)
         return self._stream.read(self._last, KEPT, READ_WAIT_S)
 
-    def _hand_over(self, told: Sequence[tuple[ToldEvent, str]], was_before: bool) -> None:
+    def _tell(self, whom: Callable[..., None], *what: object) -> None:
         assert self._loop is not None
         if not self._is_over.is_set():
-            self._loop.call_soon_threadsafe(self._offer, told, was_before)
+            self._loop.call_soon_threadsafe(whom, *what)
 
     # ── the loop's thread ─────────────────────────────────────────────────────────────────────────────────
 
     def _offer(self, told: Sequence[tuple[ToldEvent, str]], was_before: bool) -> None:
         self._kept.extend(told)
         if not was_before:
-            self._hear([event for event, _ in told])
+            events = [event for event, _ in told]
+            self._remember(events)
+            self._hear(events)
         for event, text in told:
             for watcher in tuple(self._watchers):
                 watcher.offer(event, text)

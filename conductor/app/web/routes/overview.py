@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from conductor.analysis.forecast.text import ForecastEnd, end_of
+from conductor.analysis.forecast.text import ForecastEnd
 from conductor.app.web.answers import NotThere, Problem, gives, json_answer
 from conductor.app.web.lookout import Seen
 from conductor.app.web.rights import anybody, looks
@@ -18,6 +18,7 @@ from conductor.model.spec import Value
 from conductor.views.gate_rows import GateRow
 from conductor.views.health import Health, health
 from conductor.views.now import BacklogRow, Now, WaitingRow, now_of
+from conductor.views.resource_history import ResourceHistory, ResourceStrip
 from conductor.views.status import Status, gather
 from conductor.views.whole_status import Findings, HeadedStatus, headed, whole_status
 
@@ -35,6 +36,14 @@ class NodeList(Value, frozen=True, kw_only=True):
 
     now: float
     nodes: tuple[NodeReport, ...] = ()
+
+
+class NodeHistory(Value, frozen=True, kw_only=True):
+    """`strips`: what was noted once a minute of each device, disk and memory since `since`."""
+
+    now: float
+    since: float
+    strips: tuple[ResourceStrip, ...] = ()
 
 
 class GateList(Value, frozen=True, kw_only=True):
@@ -128,7 +137,9 @@ async def now(request: Request) -> Response:
 def now_of_look(request: Request, look: LedgerLook) -> Now:
     subjects = look.subjects
     status = with_findings(request, look.status)
-    return now_of(status, look.gates.shared, lambda job_id: subjects.get(job_id, ""))
+    history: ResourceHistory = request.app.state.history
+    tonight = history.lost_tonight(status.lost_s, status.now)
+    return now_of(status, look.gates.shared, lambda job_id: subjects.get(job_id, ""), look.forecasts, tonight)
 
 
 @router.get(
@@ -159,6 +170,23 @@ async def nodes(request: Request) -> Response:
 
 
 @router.get(
+    "/api/v1/nodes/history",
+    dependencies=[Depends(looks)],
+    responses={**gives(NodeHistory, "The last hours"), **AWAY},
+)
+async def node_history(
+    request: Request, hours: Annotated[float, Query(gt=0, le=18, description="So far back")] = 6.0
+) -> Response:
+    """Of each device, disk and memory: used, promised, used by others, and how much there is."""
+    look, headers = await looked(request)
+    history: ResourceHistory = request.app.state.history
+    since = look.status.now - hours * 3600
+    return json_answer(
+        NodeHistory(now=look.status.now, since=since, strips=history.strips(since)), headers=headers
+    )
+
+
+@router.get(
     "/api/v1/backlogs",
     dependencies=[Depends(looks)],
     responses={**gives(BacklogList, "The backlogs"), **AWAY},
@@ -167,7 +195,5 @@ async def backlogs(request: Request) -> Response:
     """Counts by state, what is left, and when each should be through."""
     look, headers = await looked(request)
     rows = now_of_look(request, look).backlogs
-    told = {forecast.backlog: forecast for forecast in look.forecasts}
-    has_leader, at = look.status.standing.has_leader, look.status.now
-    ends = {row.name: end_of(told.get(row.name) or told.get(""), row.left, has_leader, at) for row in rows}
-    return json_answer(BacklogList(now=at, backlogs=rows, ends=ends), headers=headers)
+    ends = {row.name: row.end for row in rows}
+    return json_answer(BacklogList(now=look.status.now, backlogs=rows, ends=ends), headers=headers)

@@ -13,6 +13,14 @@ export function h(tag, props, ...children) {
   return element;
 }
 
+/** An element of a drawing. `props`: attributes. */
+export function svg(tag, props, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(props)) if (value !== null) element.setAttribute(name, String(value));
+  add(element, children);
+  return element;
+}
+
 function add(element, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
@@ -72,7 +80,7 @@ export function rows(parent, values, key, make, fill) {
 export function cells(row, labels, values) {
   const made = values.map((value, i) => {
     const [content, props] = Array.isArray(value) ? value : [value, {}];
-    return h("td", { "data-label": labels[i] || null, ...props }, content);
+    return h("td", { "data-label": String(labels[i]) || null, ...props }, content);
   });
   const next = h("tr", {}, made);
   keepOpen(row, next);

@@ -18,11 +18,12 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} days`;
 }
 
-/** «04:10», with the day where it is not today's. */
+/** «04:10», with the day where it is neither today nor of this night. */
 export function clock(at) {
   const there = new Date((at - ahead) * 1000);
   const time = there.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-  if (there.toDateString() === new Date().toDateString()) return time;
+  const isNear = Math.abs(at - now()) < 43200;
+  if (isNear || there.toDateString() === new Date().toDateString()) return time;
   return `${there.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${time}`;
 }
 

@@ -1,13 +1,12 @@
 // Now: one sentence, what waits for a person, how far each backlog is, the gates, what waits, what runs.
 
 import { cells, h, head, put, rows } from "../dom.js";
-import { ago, amount, duration, many, mib, moment, now, percent, STATES } from "../format.js";
+import { ago, amount, clock, duration, many, mib, moment, now, percent, STATES } from "../format.js";
 import { fetched } from "../main.js";
 import { filtered, jobName, stateMark } from "./parts.js";
 
 export const title = "Now";
 
-const GATES = ["Gate", "What waits", "Value", "Shut since", "Opens", "Cost"];
 const WAITING = ["Jobs", "What", "Why", "Since"];
 const RUNNING = ["Job", "Where", "Asked → used", "Since", "Usual", "Says"];
 
@@ -17,20 +16,20 @@ export function show(main) {
     aside: h("p", { class: "grey" }),
     todo: h("ul", { class: "todo" }),
     backlogs: h("div"),
-    gates: section("Gates", GATES),
+    gates: h("section", { hidden: true }, h("h2", {}, "Gates"), h("div", { class: "tiles" })),
     waiting: section("Waiting", WAITING),
     running: section("Running", RUNNING),
     notes: h("ul", { class: "grey" }),
   };
-  main.append(parts.words, parts.aside, parts.todo, parts.backlogs, parts.gates.all, parts.waiting.all, parts.running.all, parts.notes);
+  main.append(parts.words, parts.aside, parts.todo, parts.backlogs, parts.gates, parts.waiting.all, parts.running.all, parts.notes);
   let told = null;
-  const clock = setInterval(() => told && !document.hidden && fill(parts, told), 5000);
+  const timer = setInterval(() => told && !document.hidden && fill(parts, told), 5000);
   return {
     async refresh() {
       told = await fetched("/api/v1/now");
       fill(parts, told);
     },
-    stop: () => clearInterval(clock),
+    stop: () => clearInterval(timer),
   };
 }
 
@@ -47,8 +46,10 @@ function fill(parts, told) {
   put(parts.aside, told.has_leader || !told.as_of ? "" : `The figures below are as of ${moment(told.as_of)}.`);
   put(parts.todo, headline.todo.map(todo));
   rows(parts.backlogs, told.backlogs, (row) => row.name, () => h("div", { class: "backlog" }), backlog);
-  fillSection(parts.gates, told.gates, (row) => `${row.gate} ${row.where} ${row.unit}`, gate, GATES);
-  fillSection(parts.waiting, told.waiting, (row) => `${row.backlog} ${row.job_id} ${row.task}`, waiting, WAITING);
+  parts.gates.hidden = told.gates.length === 0;
+  const costs = costOf(told);
+  rows(parts.gates.lastElementChild, told.gates, gateKey, () => h("article", { class: "tile" }), (element, row) => tile(element, row, costs.get(gateKey(row))));
+  waitingSection(parts.waiting, told.waiting);
   fillSection(parts.running, told.running, (row) => `${row.job_id} ${row.attempt}`, running, RUNNING);
   put(parts.notes, told.notes.map((words) => h("li", {}, words)));
 }
@@ -63,46 +64,90 @@ function todo(item) {
   return h("li", {}, words, item.command ? [" ", h("code", { class: "grey" }, item.command)] : null);
 }
 
+const STAGES = ["waiting", "admitted", "running", "done"];
+const FALLEN = ["dead", "review", "cancelled"];
+
+/** From planned to verified: how many are where, what fell out, and when it is through. */
 function backlog(element, row) {
   const part = (state, name) => {
     const count = row.states[state] ?? 0;
     const style = { width: `${(100 * count) / Math.max(1, row.known)}%` };
     return count ? h("span", { class: name, style }) : null;
   };
-  const counts = Object.entries(STATES)
-    .filter(([state]) => row.states[state])
-    .map(([state, [shape, word]]) => [filtered(`backlog:${row.name} state:${state}`, `${shape} ${row.states[state].toLocaleString("en")} ${word}`), " "]);
+  const stage = (state) => {
+    const [shape, word] = STATES[state];
+    const words = `${shape} ${(row.states[state] ?? 0).toLocaleString("en")} ${state === "done" ? "done and verified" : word}`;
+    return filtered(`backlog:${row.name} state:${state}`, words);
+  };
+  const fallen = FALLEN.filter((state) => row.states[state]);
+  const first = row.first_ends_at && row.end.at ? h("span", { class: "grey" }, ` (said first: ${clock(row.first_ends_at)})`) : null;
   put(
     element,
     filtered(`backlog:${row.name}`, row.name),
     h("div", { class: "meter", role: "img", "aria-label": `${row.done} of ${row.known} done` }, part("done", "done"), part("running", "running"), part("dead", "dead"), part("review", "review")),
     h("span", { class: "number" }, percent(row.known ? row.done / row.known : 0)),
-    h("span", { class: "words" }, counts),
+    h("ol", { class: "funnel" }, h("li", {}, filtered(`backlog:${row.name}`, `${row.known.toLocaleString("en")} planned`)), STAGES.map((state) => h("li", {}, stage(state)))),
+    h("p", { class: "words" }, fallen.length ? [fallen.map((state) => [stage(state), " "]), "· "] : null, row.left ? [row.end.at ? [moment(row.end.at), first] : row.end.words] : "nothing left"),
   );
 }
 
-function gate(row) {
-  const need = row.need ? ` need ${amount(row.need, row.unit)}` : "";
-  const waits = row.waiting ? [many(row.waiting, "job"), need] : "";
-  const state = row.is_open ? "✓ open" : row.is_never ? h("span", { class: "alarm" }, "✕ never here") : ["◌ ", ago(row.shut_since)];
-  const holders = row.holders.length ? [" held by ", row.holders.slice(0, 3).map((id) => [h("a", { href: `/jobs/${id}` }, id.slice(0, 8)), " "])] : "";
-  const why = row.words ? h("details", {}, h("summary", {}, row.opens_at ? moment(row.opens_at) : "why"), h("p", {}, row.words, holders)) : "";
-  return [
-    [[h("strong", {}, row.gate), " ", row.where], {}],
-    waits,
-    [row.value, { class: "nowrap" }],
-    [state, { class: "nowrap" }],
-    why,
-    [row.lost_s ? duration(row.lost_s) : "", { class: "number" }],
-  ];
+const gateKey = (row) => `${row.gate} ${row.where} ${row.unit}`;
+
+/** A gate costs once, however many places it has: the first tile of it says what. */
+function costOf({ gates, tonight }) {
+  const costs = new Map();
+  const told = new Set();
+  for (const row of gates) {
+    const seconds = tonight ? tonight.lost_s[row.gate] : row.lost_s;
+    if (!told.has(row.gate) && seconds >= 1) costs.set(gateKey(row), `${row.where ? `All of ${row.gate}` : "It"} cost ${duration(seconds)} ${tonight ? `since ${clock(tonight.since)}` : "so far"}`);
+    told.add(row.gate);
+  }
+  return costs;
+}
+
+function tile(element, row, cost) {
+  element.className = row.is_open ? "tile" : row.is_never ? "tile never" : "tile shut";
+  const since = row.shut_since ? ` for ${ago(row.shut_since)}, since ${clock(row.shut_since)}` : "";
+  const state = row.is_open ? h("span", { class: "good" }, "✓ open") : row.is_never ? h("strong", { class: "alarm" }, "✕ never opens here") : [h("strong", {}, "◌ shut"), since];
+  const behind = row.waiting ? h("p", {}, `${many(row.waiting, "job")} wait${row.waiting === 1 ? "s" : ""}`, row.need ? `, the largest needs ${amount(row.need, row.unit)}` : "") : null;
+  const opens = row.is_open ? null : h("p", {}, row.words || "Nobody can say what opens it.", row.opens_at ? h("strong", { class: "nowrap" }, ` Opens ${moment(row.opens_at)}.`) : null);
+  const link = (id) => [h("a", { href: `/jobs/${id}`, class: "id" }, id.slice(0, 8)), " "];
+  const held = row.holders.length ? h("p", { class: "grey" }, "Held by ", row.holders.slice(0, 4).map(link)) : null;
+  const heads = row.heads.length ? h("p", { class: "grey" }, "First behind it: ", row.heads.slice(0, 4).map(link)) : null;
+  put(
+    element,
+    h("h3", {}, row.gate, " ", h("span", { class: "grey" }, row.where)),
+    h("p", {}, state),
+    row.limit ? h("div", { class: "meter", role: "img", "aria-label": row.value }, h("span", { class: "running", style: { width: `${100 * Math.min(1, Math.max(0, 1 - (row.free ?? 0) / row.limit))}%` } })) : null,
+    h("p", { class: "nowrap" }, row.value),
+    behind, opens, held, heads,
+    cost ? h("p", { class: "grey" }, `${cost}.`) : null,
+  );
+}
+
+/** By the gate that holds them; what can never run stands first, in red. */
+function waitingSection(section, values) {
+  const groups = new Map();
+  for (const row of values) {
+    const name = row.is_never ? "" : row.gate ?? "turn";
+    groups.set(name, [...(groups.get(name) ?? []), row]);
+  }
+  const lines = [...groups].flatMap(([name, rows]) => [{ name, rows }, ...rows]);
+  section.all.hidden = values.length === 0;
+  rows(section.body, lines, (line) => (line.rows ? `group ${line.name}` : `${line.backlog} ${line.job_id} ${line.task}`), (line) => h("tr", { class: line.rows ? "group" : "fresh" }), (tr, line) => (line.rows ? groupHead(tr, line) : cells(tr, WAITING, waiting(line))));
+}
+
+function groupHead(tr, { name, rows: inside }) {
+  const jobs = many(inside.reduce((sum, row) => sum + row.jobs, 0), "job");
+  const words = name === "" ? h("strong", { class: "alarm" }, `✕ Can never run here: ${jobs}`) : h("strong", {}, name === "turn" ? `○ Their turn comes: ${jobs}` : `◌ ${name}: ${jobs}`);
+  put(tr, h("th", { colspan: WAITING.length, scope: "rowgroup" }, words));
 }
 
 function waiting(row) {
-  const never = row.is_never ? h("strong", { class: "alarm" }, "✕ can never run: ") : null;
   const [first, ...more] = row.words;
   const rest = more.length ? h("details", {}, h("summary", {}, many(more.length, "more answer")), more.map((words) => h("p", {}, words))) : null;
   const name = row.job_id ? jobName({ id: row.job_id, task: row.task, about: row.about }) : row.task;
-  return [[row.jobs.toLocaleString("en"), { class: "number" }], name, [never, first ?? "its turn comes", rest], [ago(row.since || null), { class: "nowrap" }]];
+  return [[row.jobs.toLocaleString("en"), { class: "number" }], name, [first ?? "its turn comes", rest], [ago(row.since || null), { class: "nowrap" }]];
 }
 
 function running(row) {
