@@ -23,7 +23,6 @@ from conductor.planning import run_plan
 from conductor.verify.verify import Checks
 
 PACKAGE = "workflows"
-PARTS = ("plan", "verify")
 
 
 def available(settings: CodeSettings) -> tuple[str, ...]:
@@ -125,8 +124,8 @@ def load(name: str, part: str, settings: CodeSettings) -> ModuleType:
     """The module `plan` or `verify` of a workflow. Raises `UsageError` that lists what there is."""
     file = _file(name, part, settings)
     if file is None:
-        names = ", ".join(available(settings)) or "none"
-        near = did_you_mean(name, available(settings))
+        known = [each for each in available(settings) if has_part(each, part, settings)]
+        names, near = ", ".join(known) or "none", did_you_mean(name, known)
         raise UsageError(f"there is no workflow {name!r} with a {part}.py{near or '.'} There are: {names}")
     return _load_file(f"{PACKAGE}.{name}.{part}", file)
 

@@ -38,6 +38,13 @@ from workflows.highlights.samples import CLIPS, make_samples
 PAGES_S = 15.0
 
 
+@contextmanager
+def stage(folder: Path) -> Generator[Sequence[str]]:
+    """Six sample clips in the demo's own project."""
+    make_samples(folder / SAMPLES)
+    yield []
+
+
 def main(argv: Sequence[str]) -> int:
     """Plan, dispatch, conduct, verify. → 0 all verified, 1 something is missing or bad, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)

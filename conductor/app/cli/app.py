@@ -15,6 +15,7 @@ from conductor.app.cli import (
     alerts,
     bulk,
     control,
+    demo,
     flow,
     jobs,
     logs,
@@ -86,6 +87,7 @@ def options(
 #: In the order in which `--help` lists them.
 FAMILIES = (
     run,
+    demo,
     flow,
     services,
     service,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,22 +34,27 @@ def run(
     The workflow's own options come behind its name:  conductor plan WORKFLOW --help
     Example:  conductor run system_test --mode backlog --count 50
     """
+    raise typer.Exit(run_workflow(workflow, context.args))
+
+
+def run_workflow(workflow: str, argv: Sequence[str]) -> int:
+    """→ exit code."""
     from conductor.app import workflow_lookup
     from conductor.dispatch.dispatch import default_backlog
     from conductor.planning import planned
 
     settings = settings_here(begins=True)
-    path, jobs = workflow_lookup.plan(workflow, context.args, settings.for_code)
+    path, jobs = workflow_lookup.plan(workflow, argv, settings.for_code)
     typer.echo(planned(path, jobs))
     if not jobs:
-        raise typer.Exit(1)
+        return 1
     if code := code_of(lambda: dispatch(path)):
-        raise typer.Exit(code)
+        return code
     conducted = code_of(lambda: conduct(f"backlog:{default_backlog(path)}", until_done=True))
     # Of what a run left undone `verify` says more. Who pressed Ctrl-C, or has no Redis, wants no more.
     if conducted not in (0, 1):
-        raise typer.Exit(conducted)
-    raise typer.Exit(code_of(lambda: verify(path)) or conducted)
+        return conducted
+    return code_of(lambda: verify(path)) or conducted
 
 
 def code_of(command: Callable[[], None]) -> int:

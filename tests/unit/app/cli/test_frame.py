@@ -13,7 +13,7 @@ from conductor.app.cli import app as frame
 from conductor.base.errors import ManifestError, Unreachable
 
 COMMANDS = (
-    *("run", "init"),
+    *("run", "init", "demo"),
     *("plan", "dispatch", "conduct", "verify", "up", "down", "node", "dashboard", "web", "status", "top"),
     *(
         "explain",

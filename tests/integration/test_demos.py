@@ -1,0 +1,43 @@
+"""`conductor demo NAME`: a project of its own, the whole way, and a proof; a second time nothing is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_tools import conductor
+
+DEMOS = {"population": "9 of 9 jobs verified"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_ends_with_its_proof_and_touches_nothing_else(tmp_path: Path, name: str):
+    found = conductor("demo", name, cwd=tmp_path, timeout=200)
+
+    assert found.code == 0, found.out + found.err
+    assert DEMOS[name] in found.out
+    assert [each.name for each in tmp_path.iterdir()] == ["demo"]
+
+    again = conductor("demo", name, cwd=tmp_path)
+    assert again.code == 0 and DEMOS[name] in again.out and "nothing was left to do" in again.out
+
+
+def test_the_demos_are_listed_and_no_folder_of_the_user_s_is_taken(tmp_path: Path):
+    assert "population" in conductor("demo", cwd=tmp_path).out
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "conductor.toml").touch()
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "file").touch()
+
+    taken, not_empty = (
+        conductor("demo", "population", str(mine), cwd=tmp_path),
+        conductor("demo", "population", str(full), cwd=tmp_path),
+    )
+    absent = conductor("demo", "trace", cwd=tmp_path)
+
+    assert (taken.code, not_empty.code, absent.code) == (2, 2, 2)
+    assert "is a project already" in taken.err and "has something in it" in not_empty.err
+    assert "there is no workflow 'trace' with a demo.py. There are: highlights, population" in absent.err
