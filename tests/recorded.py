@@ -38,17 +38,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from conductor.core.admission.sentences import words_of
-from conductor.model import (
-    calls,
-    chains,
-    decision,
-    job_class,
-    limits,
-    receipt,
-    report,
-    snapshot,
-    spec,
-)
+from conductor.model import calls, chains, decision, job_class, limits, receipt, report, snapshot, spec
 from conductor.model.calls import EndpointFault
 from conductor.model.decision import Decision, Hold, Successor, Verdict
 from conductor.model.limits import Limits
@@ -122,6 +112,8 @@ def _hold_of_then(hold: Hold, has_admitted: bool, is_kept: bool) -> Hold:
         other |= {"reserved_from": REWORDED, "starts_by": REWORDED}
     if _comes_after(hold):
         other |= {"passed_over_since": REWORDED}
+    if _waited_for_nothing(hold):
+        other |= {"verdicts": REWORDED}
     return msgspec.structs.replace(hold, **other)
 
 
@@ -129,6 +121,12 @@ def _comes_after(hold: Hold) -> bool:
     """It has the promise of one that was passed over, and room that is reserved for another."""
     reserved = (Reason.PLACE_RESERVED, Reason.BUDGET_RESERVED)
     return hold.passed_over_since is not None and any(v.reason in reserved for v in hold.closed)
+
+
+def _waited_for_nothing(hold: Hold) -> bool:
+    """Where less than nothing was left of a node's memory, who asked none of it found no place there, and
+    every gate was open; it is asked now whether the place is kept for another. In one tick it is."""
+    return hold.task == "vision.unsaid" and any(v.reason is Reason.PLACE_RESERVED for v in hold.closed)
 
 
 def _is_shut(hold: Hold) -> bool:

@@ -10,8 +10,7 @@ not the nodes.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from conductor.core.capacity.cluster import DeviceFree, Free, NodeFree, QueueFre
 from conductor.core.capacity.request import Ask
 from conductor.core.placement.affinity import Warmth, slack
 from conductor.core.placement.fragmentation import JobShape, Worth, kind_of
+from conductor.core.placement.node_state import INFINITE, NodeState, most_of, picks_of, state_of
 from conductor.core.placement.placement import (
     Lets,
     Place,
@@ -37,23 +37,6 @@ from conductor.model.spec import LANES, Lane
 LONGEST_LOG = 10_000
 #: Of so many states it is looked up first whether any has enough at all.
 FEW_STATES = 16
-
-INFINITE = float("inf")
-
-
-class NodeState(NamedTuple):
-    """All that a placement depends on, of one node. Devices: free MiB, the smallest first; idle ones
-    apart.
-    """
-
-    cpu: int
-    ram: float
-    idle: tuple[int, ...]
-    busy: tuple[int, ...]
-    #: Per lane without devices: 0 closed, 1 open, 2 open with an idle worker.
-    lanes: tuple[int, ...]
-    #: Of the devices those that are slices of cards: no job of several gets one.
-    slices: tuple[int, ...] = ()
 
 
 class Choice(NamedTuple):
@@ -115,6 +98,13 @@ class Packing:
             return self._idlest(ask, lets)
         if len(ask.of_device) > 1:
             return self._counted(ask, lets)
+        place = self._by_state(kind, ask, lets, job_id)
+        if place is None and ask.lane == "gpu" and not kind.vram:
+            # It takes nothing of a device, and where there are devices all workers of its lane are theirs.
+            place = self._counted(ask, lets)
+        return place
+
+    def _by_state(self, kind: JobShape, ask: Ask, lets: Lets, job_id: str) -> Place | None:
         self._renew()
         if len(self._groups) <= FEW_STATES and self._is_beyond_all(kind):
             return None
@@ -253,7 +243,8 @@ class Packing:
     # ── its answer for a state ────────────────────────────────────────────────────────────────────────────
 
     def _choice(self, state: NodeState, kind: JobShape, lane: Lane) -> Choice | None:
-        if state.cpu < kind.cpu or state.ram < kind.ram or (kind.ram and state.ram == INFINITE):
+        # Of what is not asked there may be less than nothing: others use more than is left.
+        if (kind.cpu and state.cpu < kind.cpu) or (kind.ram and not kind.ram <= state.ram < INFINITE):
             return None
         if not kind.vram or (lane == "gpu" and not state.idle and not state.busy):
             openness = state.lanes[LANES.index(lane)]
@@ -309,63 +300,6 @@ class Packing:
             self._log = list(self._groups)
             for answers in self._answers.values():
                 answers.seen = 0
-
-
-def most_of(states: Iterable[NodeState]) -> tuple[int, float, float]:
-    """(milli-cores, MiB of RAM, MiB of the emptiest device); without devices no VRAM is asked."""
-    cpu, ram, vram = -1, -1.0, -1.0
-    for state in states:
-        cpu, ram = max(cpu, state.cpu), max(ram, state.ram)
-        vram = max(vram, *state.idle[-1:], *state.busy[-1:]) if state.idle or state.busy else INFINITE
-    return cpu, ram, vram
-
-
-def picks_of(state: NodeState, kind: JobShape) -> Iterable[tuple[tuple[int, ...], bool]]:
-    """(free MiB of the devices taken, is one of them busy), one for each choice that makes a difference."""
-    if kind.devices == 1:
-        for group, is_busy in ((state.idle, False), (state.busy, True)):
-            for amount in dict.fromkeys(group):
-                if amount >= kind.vram:
-                    yield (amount,), is_busy
-        return
-    slices = Counter(state.slices)
-    idle, busy = (
-        [a for a in _without(slices, group) if a >= kind.vram] for group in (state.idle, state.busy)
-    )
-    if len(idle) + len(busy) >= kind.devices:
-        taken = [*idle, *busy][: kind.devices]
-        yield tuple(taken), len(idle) < kind.devices
-
-
-def _without(slices: Counter[int], amounts: Iterable[int]) -> Iterator[int]:
-    """Whole cards among devices with so much free; each slice is left out once."""
-    for amount in amounts:
-        if slices[amount]:
-            slices[amount] -= 1
-        else:
-            yield amount
-
-
-def state_of(node: NodeFree) -> NodeState | None:
-    """None where nothing is placed now, however much is free."""
-    if not node.is_open:
-        return None
-    idle, busy, slices = list[int](), list[int](), list[int]()
-    lanes = [0] * len(LANES)
-    for at, lane in enumerate(LANES):
-        for queue in node.queues.get(lane, ()):
-            if not (queue.is_open and queue.has_room):
-                continue
-            if queue.device is not None:
-                (idle if queue.has_idle_worker else busy).append(queue.device.vram.free)
-                if queue.device.is_slice:
-                    slices.append(queue.device.vram.free)
-            else:
-                lanes[at] = max(lanes[at], 2 if queue.has_idle_worker else 1)
-    ram = INFINITE if node.ram is None else node.ram.free
-    return NodeState(
-        node.cpu.free, ram, tuple(sorted(idle)), tuple(sorted(busy)), tuple(lanes), tuple(sorted(slices))
-    )
 
 
 def pick(node: NodeFree, amounts: Sequence[int], first: QueueFree | None = None) -> tuple[DeviceFree, ...]:

@@ -88,3 +88,27 @@ def test_what_ours_hold_beyond_their_word_is_gone_also_where_the_whole_is_not_to
     free = Free(a_snapshot(nodes=(node,), reservations=(liar,)), Limits(vram_headroom_mib=0))
 
     assert free.nodes["node1"].devices["gpu0"].vram.free == 24576 - 5000
+
+
+@pytest.mark.parametrize("place", ["tightest", "least_loss"])
+def test_a_job_of_the_gpu_lane_that_asks_no_video_memory_runs_where_all_its_workers_have_devices(
+    place: PlaceRule,
+) -> None:
+    decision = decide(
+        a_snapshot(nodes=(a_report(devices=2),)), [a_candidate(a_class(cpu=1))], Limits(place=place)
+    )
+
+    assert [a.reservation.queue for a in decision.admit] == ["gpu-node1-gpu0"]
+
+
+@pytest.mark.parametrize("place", ["tightest", "least_loss"])
+def test_where_less_than_nothing_is_left_of_one_resource_goes_who_does_not_ask_it(place: PlaceRule) -> None:
+    """Others came to use memory that was reserved."""
+    snapshot = a_snapshot(
+        nodes=(a_report(ram_total_mib=40000, ram_available_mib=1000),),
+        reservations=(a_reservation(ram_mib=20000),),
+    )
+
+    decision = decide(snapshot, [a_candidate(a_class("cpu", cpu=1))], Limits(place=place))
+
+    assert len(decision.admit) == 1
